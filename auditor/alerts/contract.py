@@ -1,0 +1,62 @@
+"""What a sender is, and how a try to send can end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import httpx
+
+TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """How one try ended.
+
+    Attributes:
+        outcome: `sent`; `refused`, certainly not delivered and worth another try; `rejected`, certainly not
+            delivered and never will be; `ambiguous`, it may have arrived.
+        retry_after_s: how long the receiver asks to wait.
+    """
+
+    outcome: Literal["sent", "refused", "rejected", "ambiguous"]
+    error: str = ""
+    retry_after_s: float | None = None
+
+
+class Sender(Protocol):
+    """Sends one notice; never raises, never puts its secret address into the receipt."""
+
+    name: str
+
+    def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
+        """Try once."""
+
+
+def post_json(client: httpx.Client, url: str, payload: Mapping[str, Any]) -> Receipt:
+    """POST JSON and say what is certain afterwards."""
+    try:
+        response = client.post(url, json=payload, timeout=TIMEOUT_S)
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        return Receipt(outcome="rejected", error="the address is not a URL")
+    except httpx.HTTPError as error:
+        return Receipt(outcome="ambiguous", error=f"no answer ({type(error).__name__})")
+    told = f"HTTP {response.status_code}: {' '.join(response.text.split())[:100]}".replace(url, "***")
+    if response.is_success:
+        return Receipt(outcome="sent")
+    if response.status_code == 429:
+        return Receipt(outcome="refused", error=told, retry_after_s=_seconds(response.headers.get("retry-after")))
+    if response.status_code >= 500:
+        return Receipt(outcome="ambiguous", error=told)
+    return Receipt(outcome="rejected", error=told)
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return max(0.0, float(text)) if text else None
+    except ValueError:
+        return None

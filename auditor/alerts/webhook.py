@@ -1,0 +1,23 @@
+"""A webhook: a notice as JSON, for another program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from auditor.alerts.contract import Receipt, post_json
+
+
+class WebhookSender:
+    """Posts notices to a program's address, which is a secret."""
+
+    name = "webhook"
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._client = httpx.Client()
+
+    def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
+        return post_json(self._client, self._url, {**notice, "possible_repeat": possible_repeat})

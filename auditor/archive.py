@@ -1,0 +1,125 @@
+"""The archive: settled rows leave the ledger for immutable Parquet files, partitioned by day.
+
+A file is written under a temporary name, synced and renamed; only then does one ledger transaction name it
+and drop the rows. Whatever dies in between leaves a file that no one reads, never a lost or a double row.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditor.ledger import Ledger
+from auditor.ledger.repository import SETTLED, ColumnType
+
+KEEP_LIVE_S = 24 * 3600.0
+"""Settled rows stay in the ledger this long, where looking them up is quickest."""
+
+KEEP_DAYS = 400
+ROWS_PER_FILE = 500_000
+GRACE_S = 600
+"""A file that was struck is deleted only after any query that still reads it has ended."""
+
+log = logging.getLogger(__name__)
+
+_ARROW: dict[ColumnType, pa.DataType] = {
+    "instant": pa.timestamp("us", tz="UTC"),
+    "boolean": pa.bool_(),
+    "float": pa.float64(),
+    "integer": pa.int64(),
+    "text": pa.string(),
+}
+
+
+def arrow_table(columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """Turn ledger rows into an Arrow table.
+
+    Args:
+        columns: names and types, in the order of the rows' values.
+        rows: instants as microseconds since 1970.
+    """
+    schema = pa.schema([(name, _ARROW[type_]) for name, type_ in columns])
+    if not rows:
+        return schema.empty_table()
+    arrays = []
+    for (_, type_), values in zip(columns, zip(*rows, strict=True), strict=True):
+        if type_ == "boolean":
+            arrays.append(pa.array([None if each is None else bool(each) for each in values], pa.bool_()))
+        elif type_ == "instant":
+            arrays.append(pa.array(values, pa.int64()).cast(_ARROW[type_]))
+        else:
+            arrays.append(pa.array(values, _ARROW[type_]))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s: float = KEEP_LIVE_S) -> int:
+    """Move what settled long ago from the ledger to the archive, and drop what is past keeping.
+
+    Args:
+        location: folder or fsspec address.
+
+    Returns:
+        How many rows were moved.
+    """
+    moved = 0
+    before = now - timedelta(seconds=keep_live_s)
+    for source, settled in SETTLED.items():
+        columns = ledger.columns(source)
+        names = [name for name, _ in columns]
+        at, identity = names.index(settled), names.index("id")
+        while rows := ledger.settled_rows(source, before, ROWS_PER_FILE):
+            by_day: dict[str, list[tuple[Any, ...]]] = {}
+            for row in rows:
+                by_day.setdefault(f"{datetime.fromtimestamp(row[at] / 1e6, UTC):%Y-%m-%d}", []).append(row)
+            for day, of_day in by_day.items():
+                path = _write(location, source, day, arrow_table(columns, of_day))
+                ledger.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
+                moved += len(of_day)
+    _drop_old(ledger, location, now)
+    if moved:
+        log.info("archived %d rows", moved)
+    return moved
+
+
+def _write(location: str, source: str, day: str, table: pa.Table) -> str:
+    filesystem, root = fsspec.core.url_to_fs(location)
+    folder = f"{root}/{source}/day={day}"
+    filesystem.makedirs(folder, exist_ok=True)
+    name = f"{folder}/{uuid.uuid4().hex}.parquet"
+    with filesystem.open(f"{name}.partial", "wb") as file:
+        pq.write_table(table, file, compression="zstd")
+        file.flush()
+        if "file" in filesystem.protocol:
+            os.fsync(file.fileno())
+    filesystem.mv(f"{name}.partial", name)
+    if "file" in filesystem.protocol:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        return name
+    return str(filesystem.unstrip_protocol(name))
+
+
+def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
+    filesystem, root = fsspec.core.url_to_fs(location)
+    ledger.forget_files(f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}")
+    if not filesystem.exists(root):
+        return
+    counted = {path.rpartition("/")[2] for paths in ledger.archive_paths().values() for path in paths}
+    for path, info in filesystem.find(root, detail=True).items():
+        written = info.get("mtime", info.get("LastModified"))
+        if isinstance(written, datetime):
+            written = written.timestamp()
+        old = written is not None and now.timestamp() - written > GRACE_S
+        if old and path.rpartition("/")[2] not in counted:
+            filesystem.rm(path)

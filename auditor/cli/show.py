@@ -1,0 +1,84 @@
+"""How the command line shows things: tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from auditor.record import RecordView
+
+out = Console(soft_wrap=False)
+err = Console(stderr=True)
+
+_STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}
+_MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "absent": "–"}
+
+
+def print_json(document: object) -> None:
+    """Write one JSON document to standard output."""
+    sys.stdout.write(json.dumps(document, default=plain, indent=2, ensure_ascii=False) + "\n")
+
+
+def plain(value: object) -> object:
+    """Turn what JSON does not know into what it does."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Show rows as a table; every mapping has the same keys."""
+    if not rows:
+        return
+    table = Table(title=title or None, title_justify="left")
+    for name in rows[0]:
+        table.add_column(name.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*(text_of(value) for value in row.values()))
+    out.print(table)
+
+
+def text_of(value: object) -> str:
+    """A value as a table cell; nothing known is an en dash."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(str(value))
+
+
+def print_record(view: RecordView) -> None:
+    """Show a record side by side, differing fields first."""
+    table = Table(title=f"{view.data_type} {view.key}: {view.verdict}", title_justify="left")
+    table.add_column("field")
+    for copy in view.copies:
+        table.add_column(f"{copy.system} ({copy.role})", overflow="fold")
+    state = [
+        copy.error or ("not there" if not copy.found else f"{copy.found} row{'s' * (copy.found > 1)}")
+        for copy in view.copies
+    ]
+    table.add_row("[dim]found[/]", *(f"[dim]{escape(each)}[/]" for each in state))
+    table.add_row("[dim]changed at[/]", *(f"[dim]{escape(copy.changed_at or '–')}[/]" for copy in view.copies))
+    names = list(dict.fromkeys(name for copy in view.copies for name in copy.cells))
+    names.sort(key=lambda name: name not in view.differing)
+    for name in names:
+        cells = []
+        for copy in view.copies:
+            cell = copy.cells.get(name)
+            cells.append(
+                "–" if cell is None else f"[{_STYLES[cell.state]}]{escape(cell.text)}{_MARKS[cell.state]}[/]"
+            )
+        table.add_row(name, *cells)
+    out.print(table)

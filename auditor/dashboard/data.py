@@ -1,0 +1,249 @@
+"""What the pages ask: every figure comes from here, as pandas frames; no Streamlit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+
+from auditor.integration_map import IntegrationMap
+from auditor.lens import Lens
+from auditor.status import FlowStatus, flow_status, system_status
+from auditor.workspace import Workspace
+
+REFRESH_AT_MOST_EVERY_S = 1.0
+
+RANGES = {"15 min": 0.25, "1 h": 1.0, "6 h": 6.0, "24 h": 24.0, "7 d": 168.0, "30 d": 720.0}
+"""Time ranges in hours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The time range that a page shows."""
+
+    label: str
+
+    @property
+    def at(self) -> datetime:
+        """Its beginning."""
+        return datetime.now(UTC) - timedelta(hours=RANGES[self.label])
+
+    @property
+    def bucket(self) -> str:
+        """The width of a bar in a chart over the range, about sixty of them."""
+        minutes = max(1, round(RANGES[self.label]))
+        return f"INTERVAL {minutes} MINUTE"
+
+
+class Data:
+    """The dashboard's view of one installation; shared by all sessions."""
+
+    def __init__(self, integration_map: IntegrationMap, workspace: Workspace) -> None:
+        self.map = integration_map
+        self.workspace = workspace
+        self.ledger = workspace.ledger()
+        self.lens = Lens(self.ledger)
+        self._lock = threading.Lock()
+        self._refreshed = 0.0
+
+    def _frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        with self._lock:
+            if time.monotonic() - self._refreshed > REFRESH_AT_MOST_EVERY_S:
+                self.lens.refresh()
+                self._refreshed = time.monotonic()
+        return self.lens.query(sql, parameters).to_pandas()
+
+    def flows(self) -> list[FlowStatus]:
+        """How every flow stands."""
+        return flow_status(self.map, self.ledger, datetime.now(UTC))
+
+    def systems(self) -> pd.DataFrame:
+        """How every system has been answering."""
+        return pd.DataFrame(system_status(self.map, self.ledger, datetime.now(UTC)))
+
+    def last_audit_at(self) -> datetime | None:
+        """When anything was audited last."""
+        seen = [flow.audited_at for flow in self.flows() if flow.audited_at is not None]
+        return max(seen, default=None)
+
+    def windows(self, since: Since) -> pd.DataFrame:
+        """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
+        return self._frame(WINDOWS, [since.at])
+
+    def open_by_cause(self) -> pd.DataFrame:
+        """Open divergences: flow, cause, family, records, oldest."""
+        return self._frame(OPEN_BY_CAUSE)
+
+    def timeline(self, since: Since) -> pd.DataFrame:
+        """Records that newly differ, by time and family: bucket_at, family, opened."""
+        return self._frame(TIMELINE.format(bucket=since.bucket), [since.at])
+
+    def heartbeats(self, since: Since) -> pd.DataFrame:
+        """The last forty audits of each flow: flow, shares (of records that differ, oldest first)."""
+        return self._frame(HEARTBEATS, [since.at])
+
+    def divergences(
+        self,
+        since: Since,
+        *,
+        flows: Sequence[str],
+        causes: Sequence[str],
+        states: Sequence[str],
+        search: str,
+        limit: int,
+        offset: int,
+    ) -> tuple[pd.DataFrame, int]:
+        """Divergences that match, latest first, and how many match in all."""
+        parameters = [since.at, list(flows), list(flows), list(causes), list(causes), list(states), search]
+        count = self._frame(f"SELECT count(*) AS n FROM divergences WHERE {MATCHING}", parameters)  # noqa: S608
+        frame = self._frame(DIVERGENCES, [*parameters, limit, offset])
+        return frame, int(count["n"].iloc[0])
+
+    def record_history(self, data_type: str, key: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """Divergences, changes and dead letters of one record."""
+        flows = [name for name, flow in self.map.flows.items() if flow.data_type == data_type]
+        return (
+            self._frame(RECORD_DIVERGENCES, [data_type, key]),
+            self._frame(RECORD_CHANGES, [flows, key]),
+            self._frame(RECORD_LETTERS, [flows, key]),
+        )
+
+    def lags(self, since: Since) -> pd.DataFrame:
+        """Lag quantiles by flow as intervals: flow, changes, p50_lower ... p99_upper, widest."""
+        return self._frame(LAGS, [since.at])
+
+    def lag_curve(self, since: Since, flow: str) -> pd.DataFrame:
+        """Share of changes seen after t seconds, at most and at least: t_s, most, least."""
+        return self._frame(LAG_CURVE, [since.at, flow, since.at, flow])
+
+    def lag_hours(self, since: Since, flow: str) -> pd.DataFrame:
+        """Upper bound of the median and p95 lag by time: bucket_at, p50, p95, changes."""
+        return self._frame(LAG_HOURS.format(bucket=since.bucket), [since.at, flow])
+
+    def queues(self) -> pd.DataFrame:
+        """The latest reading of every queue: flow, queue, role, read_at, depth, oldest_age_s, message, depths."""
+        return self._frame(QUEUES)
+
+    def letters(self, limit: int) -> pd.DataFrame:
+        """Dead letters that wait, latest first, each with its open divergence."""
+        return self._frame(LETTERS, [limit])
+
+    def incidents(self, since: Since) -> pd.DataFrame:
+        """Incidents that are open or were in this range, latest first."""
+        return self._frame(INCIDENTS, [since.at])
+
+    def alerts(self, since: Since) -> pd.DataFrame:
+        """Messages of the outbox, latest first."""
+        return self._frame(ALERTS, [since.at])
+
+    def coverage(self, since: Since) -> pd.DataFrame:
+        """Share of due probes with a verdict, by flow."""
+        return self._frame(COVERAGE, [since.at])
+
+
+WINDOWS = """
+    SELECT flow,
+           count(*) FILTER (verdict = 'met') AS met,
+           count(*) FILTER (verdict LIKE 'breach%') AS breach,
+           count(*) FILTER (verdict = 'undecided') AS undecided,
+           count(*) FILTER (verdict = 'superseded') AS superseded,
+           count(*) FILTER (verdict = 'pending') AS pending
+    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? GROUP BY flow ORDER BY flow"""
+
+OPEN_BY_CAUSE = """
+    SELECT flow, cause, any_value(family) AS family, count(*) AS records, min(first_seen_at) AS oldest
+    FROM divergences WHERE state = 'open' GROUP BY flow, cause ORDER BY records DESC"""
+
+TIMELINE = """
+    SELECT time_bucket({bucket}, opened_at) AS bucket_at, family, count(*) AS opened
+    FROM divergences WHERE opened_at >= ? GROUP BY ALL ORDER BY bucket_at"""
+
+HEARTBEATS = """
+    WITH latest AS (
+        SELECT flow, started_at, CASE WHEN read > 0 THEN divergent / read ELSE 0 END AS share,
+               row_number() OVER (PARTITION BY flow ORDER BY started_at DESC) AS back
+        FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR))
+    SELECT flow, list(share ORDER BY started_at) AS shares FROM latest WHERE back <= 40 GROUP BY flow"""
+
+MATCHING = """
+    last_seen_at >= ? AND (len(?::VARCHAR[]) = 0 OR flow IN (SELECT unnest(?::VARCHAR[])))
+    AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
+    AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
+
+DIVERGENCES = f"""
+    SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
+           first_seen_at, last_seen_at, opened_at, closed_at
+    FROM divergences WHERE {MATCHING}
+    ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
+
+RECORD_DIVERGENCES = """
+    SELECT flow, kind, cause, state, fields, differences, detail, readings, first_seen_at, opened_at, closed_at
+    FROM divergences WHERE data_type = ? AND key = ? ORDER BY first_seen_at DESC LIMIT 100"""
+
+RECORD_CHANGES = """
+    SELECT flow, verdict, committed_from_at, committed_to_at, shown_at, lag_lower_s, lag_upper_s, window_s, probes
+    FROM changes WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
+    ORDER BY committed_to_at DESC LIMIT 100"""
+
+RECORD_LETTERS = """
+    SELECT flow, queue, reason, attempts, first_failed_at, gone_at
+    FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
+    ORDER BY first_seen_at DESC LIMIT 100"""
+
+LAGS = """
+    SELECT flow, count(*) AS changes, max(window_s) AS window_s,
+           quantile_cont(lag_lower_s, 0.5) AS p50_lower, quantile_cont(lag_upper_s, 0.5) AS p50_upper,
+           quantile_cont(lag_lower_s, 0.95) AS p95_lower, quantile_cont(lag_upper_s, 0.95) AS p95_upper,
+           quantile_cont(lag_lower_s, 0.99) AS p99_lower, quantile_cont(lag_upper_s, 0.99) AS p99_upper
+    FROM (SELECT flow, window_s, lag_lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS lag_upper_s
+          FROM changes WHERE settled_at >= ? AND verdict <> 'superseded')
+    GROUP BY flow ORDER BY flow"""
+
+LAG_CURVE = """
+    WITH settled AS (
+        SELECT lag_lower_s, lag_upper_s FROM changes
+        WHERE settled_at >= ? AND flow = ? AND verdict <> 'superseded'),
+    steps AS (SELECT 0.05 * pow(10, i / 20) AS t_s FROM range(0, 101) t(i))
+    SELECT t_s,
+           (SELECT count(*) FILTER (lag_lower_s <= t_s) / count(*) FROM settled) AS most,
+           (SELECT count(*) FILTER (lag_upper_s <= t_s) / count(*) FROM settled) AS least
+    FROM steps WHERE t_s <= 4 * (SELECT max(coalesce(lag_upper_s, lag_lower_s)) FROM changes
+                                 WHERE settled_at >= ? AND flow = ? AND verdict <> 'superseded')
+    ORDER BY t_s"""
+
+LAG_HOURS = """
+    SELECT time_bucket({bucket}, settled_at) AS bucket_at, count(*) AS changes,
+           quantile_cont(lag_upper_s, 0.5) AS p50, quantile_cont(lag_upper_s, 0.95) AS p95
+    FROM changes WHERE settled_at >= ? AND flow = ? AND lag_upper_s IS NOT NULL GROUP BY ALL ORDER BY bucket_at"""
+
+QUEUES = """
+    SELECT flow, queue, any_value(role) AS role, max(read_at) AS read_at, arg_max_null(depth, read_at) AS depth,
+           arg_max_null(oldest_age_s, read_at) AS oldest_age_s, arg_max(coalesce(message, ''), read_at) AS message,
+           list(coalesce(depth, 0) ORDER BY read_at)[-60:] AS depths
+    FROM backlogs WHERE read_at >= now() - INTERVAL 1 HOUR GROUP BY flow, queue ORDER BY flow, queue"""
+
+LETTERS = """
+    SELECT flow, queue, letter_id, key, reason, attempts, first_failed_at, first_seen_at, divergence_id
+    FROM dead_letters WHERE gone_at IS NULL ORDER BY first_seen_at DESC LIMIT ?"""
+
+INCIDENTS = """
+    SELECT id, state, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened, opened_at,
+           resolved_at
+    FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
+    LIMIT 500"""
+
+ALERTS = """
+    SELECT incident_id, transition, sender, state, created_at, sent_at, tries, possible_repeat, error
+    FROM alerts WHERE created_at >= ? ORDER BY id DESC LIMIT 200"""
+
+COVERAGE = """
+    SELECT flow, sum(due)::BIGINT AS due, sum(verdicts)::BIGINT AS verdicts,
+           sum(verdicts) / nullif(sum(due), 0) AS ratio,
+           sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
+           sum(shed)::BIGINT AS shed, max(verified_through_at) AS verified_through_at
+    FROM coverage WHERE hour >= ?::TIMESTAMPTZ - INTERVAL 1 HOUR GROUP BY flow ORDER BY flow"""

@@ -1,0 +1,82 @@
+"""Drift: which records differ, since when and why."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from auditor.dashboard import components, view
+from auditor.dashboard.data import Data, Since
+from checks.causes import Cause
+from checks.judgement import DivergenceState
+
+PER_PAGE = 100
+
+
+def page() -> None:
+    """Draw the page."""
+    components.framed("Drift", _draw, live=False)
+
+
+def _draw(data: Data, since: Since) -> None:
+    filters = st.columns([2, 2, 2, 2, 1])
+    flows = filters[0].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
+    causes = filters[1].multiselect("Cause", [cause.value for cause in Cause], key="cause", bind="query-params")
+    states = filters[2].multiselect(
+        "State",
+        [state.value for state in DivergenceState],
+        default=[DivergenceState.OPEN.value],
+        key="state",
+        bind="query-params",
+    )
+    search = filters[3].text_input("Key contains", key="search", bind="query-params")
+    filters[4].space("small")
+    filters[4].button("Refresh", width="stretch")
+    wanted = states or [state.value for state in DivergenceState]
+    at = int(st.session_state.get("page", 1)) - 1
+    frame, count = data.divergences(
+        since, flows=flows, causes=causes, states=wanted, search=search, limit=PER_PAGE, offset=at * PER_PAGE
+    )
+    if frame.empty and at == 0:
+        if flows or causes or search or states != [DivergenceState.OPEN.value]:
+            st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
+        else:
+            components.nothing(f"No record is known to differ in the last {since.label}.")
+        return
+    st.caption(f"{count} record{'s' * (count != 1)} match, latest first. A link leads to the record side by side.")
+    frame["record"] = [
+        components.record_link(data_type, key)
+        for data_type, key in zip(frame["data_type"], frame["key"], strict=True)
+    ]
+    frame["difference"] = [
+        view.differences_text(differences, detail)
+        for differences, detail in zip(frame["differences"], frame["detail"], strict=True)
+    ]
+    shown = [
+        "record",
+        "cause",
+        "state",
+        "kind",
+        "flow",
+        "difference",
+        "first_seen_at",
+        "last_seen_at",
+        "closed_at",
+    ]
+    st.dataframe(
+        frame[shown],
+        hide_index=True,
+        height=min(38 + 35 * len(frame), 700),
+        alt="Records that differ, with cause, state, flow and differing fields",
+        column_config={
+            "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
+            "difference": st.column_config.TextColumn("owner → copy", width="large"),
+            "first_seen_at": st.column_config.DatetimeColumn("first seen", format="MM-DD HH:mm:ss"),
+            "last_seen_at": st.column_config.DatetimeColumn("last seen", format="MM-DD HH:mm:ss"),
+            "closed_at": st.column_config.DatetimeColumn("closed", format="MM-DD HH:mm:ss"),
+        },
+    )
+    if count > PER_PAGE:
+        st.pagination(-(-count // PER_PAGE), key="page", bind="query-params")
+    st.download_button(
+        "Export CSV", lambda: frame.to_csv(index=False).encode(), "drift.csv", "text/csv", on_click="ignore"
+    )

@@ -1,0 +1,126 @@
+"""Overview: is everything fine now, and if not, where."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from auditor.dashboard import components, view
+from auditor.dashboard.data import Data, Since
+from probes.durations import format_duration
+
+
+def page() -> None:
+    """Draw the page."""
+    components.framed("Overview", _draw)
+
+
+def _draw(data: Data, since: Since) -> None:
+    flows = data.flows()
+    windows = data.windows(since)
+    open_now = data.open_by_cause()
+    _tiles(flows, windows, open_now, data)
+    _causes(open_now)
+    _flows(data, since, flows, windows, open_now)
+    timeline = data.timeline(since)
+    st.subheader("Records that began to differ")
+    if timeline.empty:
+        components.nothing(f"No record began to differ in the last {since.label}.")
+    else:
+        alt = f"Records that began to differ in the last {since.label}, by family of cause"
+        st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displaylogo": False}, alt=alt)
+    st.subheader("Systems")
+    st.dataframe(data.systems(), hide_index=True, alt="Systems with their state, latency and clock bounds")
+
+
+def _tiles(flows: list, windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:  # type: ignore[type-arg]
+    consistent = sum(flow.state == "consistent" for flow in flows)
+    silent = sum(flow.stale for flow in flows)
+    letters = data.queues()
+    dead = letters[letters["role"] == "dead"]["depth"].sum() if not letters.empty else 0
+    met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
+    row = st.columns(4)
+    row[0].metric(
+        "Flows consistent",
+        f"{consistent} of {len(flows)}",
+        f"{silent} without data" if silent else None,
+        delta_color="inverse",
+        border=True,
+        height="stretch",
+    )
+    row[1].metric("Records that differ", int(open_now["records"].sum()), border=True, height="stretch")
+    total = met + breach + undecided
+    row[2].metric(
+        "Changes within window",
+        view.share_within(met, breach, undecided),
+        f"of {total}, {undecided} undecided" if total else None,
+        delta_color="off",
+        delta_arrow="off",
+        help="Undecided changes may have met their window or not: the share lies between the two ends.",
+        border=True,
+        height="stretch",
+    )
+    row[3].metric("Dead letters waiting", int(dead or 0), border=True, height="stretch")
+
+
+def _causes(open_now: pd.DataFrame) -> None:
+    if open_now.empty:
+        return
+    causes = open_now.groupby(["family", "cause"], as_index=False)["records"].sum()
+    causes = causes.sort_values("records", ascending=False)
+    row = st.columns(min(len(causes), 5))
+    for at, cause in enumerate(causes.itertuples()):
+        with row[at % len(row)], st.container(border=True, height="stretch"):
+            link = components.drift_link(cause=str(cause.cause))
+            st.markdown(f"**[{cause.records} {str(cause.cause).replace('_', ' ')}]({link})**")
+            st.caption(f"{cause.family}: {view.CAUSE_WORDS[str(cause.cause)]}")
+
+
+def _flows(
+    data: Data,
+    since: Since,
+    flows: list,  # type: ignore[type-arg]
+    windows: pd.DataFrame,
+    open_now: pd.DataFrame,
+) -> None:
+    now = datetime.now(UTC)
+    beats = {row.flow: list(row.shares) for row in data.heartbeats(since).itertuples()}
+    by_flow = {row.flow: row for row in windows.itertuples()}
+    rows = []
+    for flow in flows:
+        resolved = data.map.flow(flow.flow)
+        mine = open_now[open_now["flow"] == flow.flow]
+        counted = by_flow.get(flow.flow)
+        rows.append(
+            {
+                "flow": components.drift_link(flow=flow.flow),
+                "state": view.STATE_SIGNS[flow.state],
+                "last audits": beats.get(flow.flow, []),
+                "route": f"{resolved.source_name} → {resolved.target_name}",
+                "differ": int(mine["records"].sum()),
+                "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),
+                "window": format_duration(resolved.window_s) if resolved.window_s else "none",
+                "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
+                if counted
+                else "no traffic",
+                "undecided": flow.undecided,
+                "audited": view.ago(flow.audited_at, now),
+                "verified through": flow.verified_through_at,
+                "team": resolved.settings.team,
+            }
+        )
+    st.subheader("Flows")
+    st.dataframe(
+        pd.DataFrame(rows),
+        hide_index=True,
+        alt="Flows with their state, open divergences, windows and last audits",
+        column_config={
+            "flow": st.column_config.LinkColumn("flow", display_text=r"flow=([^&]+)"),
+            "verified through": st.column_config.DatetimeColumn(format="HH:mm:ss"),
+            "last audits": st.column_config.BarChartColumn(
+                "last audits", help="Share of the records read that differ, oldest first", y_min=0
+            ),
+        },
+    )

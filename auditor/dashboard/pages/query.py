@@ -1,0 +1,58 @@
+"""Query: ad-hoc drift queries in SQL, caged."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from auditor.dashboard import components
+from auditor.dashboard.data import Data, Since
+from auditor.lens import VIEWS
+from auditor.query import ROW_LIMIT, QueryError, run_query
+
+EXAMPLES = {
+    "What differs now, by cause": "SELECT flow, cause, count(*) AS records, min(first_seen_at) AS since\n"
+    "FROM divergences WHERE state = 'open'\nGROUP BY ALL ORDER BY records DESC",
+    "Slowest changes": "SELECT flow, key, verdict, lag_lower_s, lag_upper_s, window_s\n"
+    "FROM changes ORDER BY lag_lower_s DESC LIMIT 50",
+    "Fields that differ most": "SELECT flow, fields, count(*) AS records\n"
+    "FROM divergences WHERE fields <> ''\nGROUP BY ALL ORDER BY records DESC",
+    "Dead letters by reason": "SELECT flow, reason, count(*) AS letters, count(divergence_id) AS explain_drift\n"
+    "FROM dead_letters WHERE gone_at IS NULL\nGROUP BY ALL ORDER BY letters DESC",
+    "Coverage by hour": "SELECT * FROM coverage ORDER BY hour DESC, flow",
+}
+
+
+def page() -> None:
+    """Draw the page."""
+    components.framed("Query", _draw, live=False)
+
+
+def _draw(data: Data, _since: Since) -> None:
+    chosen = st.selectbox("Begin with", list(EXAMPLES), key="example")
+    sql = st.text_area(
+        "One SELECT over the views",
+        value=EXAMPLES[chosen],
+        height=140,
+        key=f"sql-{chosen}",
+        help="Read-only, in a process of its own, with limits of time, memory and rows. Views: " + ", ".join(VIEWS),
+    )
+    if not st.button("Run", type="primary"):
+        st.caption("Views: " + ", ".join(f"`{name}`" for name in VIEWS))
+        return
+    try:
+        with st.spinner("Running …"):
+            result = run_query(data.workspace, sql)
+    except QueryError as error:
+        st.error(f"```\n{error}\n```", icon=":material/error:")
+        return
+    frame: pd.DataFrame = result.table.to_pandas()
+    if frame.empty:
+        components.nothing("The query answered no rows.")
+        return
+    told = f"{len(frame)} row{'s' * (len(frame) != 1)}"
+    st.caption(f"{told}; there are more, only the first {ROW_LIMIT} are shown." if result.truncated else told)
+    st.dataframe(frame, hide_index=True, alt="The query's answer")
+    st.download_button(
+        "Export CSV", lambda: frame.to_csv(index=False).encode(), "query.csv", "text/csv", on_click="ignore"
+    )

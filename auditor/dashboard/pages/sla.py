@@ -1,0 +1,91 @@
+"""SLA breaches: incidents, objectives kept and broken, and what was told to whom."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pandas as pd
+import streamlit as st
+
+from auditor.dashboard import components, view
+from auditor.dashboard.data import Data, Since
+
+
+def page() -> None:
+    """Draw the page."""
+    components.framed("SLA breaches", _draw)
+
+
+def _draw(data: Data, since: Since) -> None:
+    now = datetime.now(UTC)
+    incidents = data.incidents(since)
+    st.subheader("Incidents")
+    if incidents.empty:
+        components.nothing(f"No incident is open, and none was in the last {since.label}.")
+    else:
+        incidents["state"] = ["✗ open" if state == "open" else "✓ resolved" for state in incidents["state"]]
+        incidents["lasted"] = [
+            view.ago(opened_at, now if pd.isna(resolved_at) else resolved_at).removesuffix(" ago")
+            for opened_at, resolved_at in zip(incidents["opened_at"], incidents["resolved_at"], strict=True)
+        ]
+        st.dataframe(
+            incidents[["id", "state", "summary", "count", "peak", "lasted", "opened_at", "resolved_at", "reopened"]],
+            hide_index=True,
+            alt="Incidents with state, summary, records affected and duration",
+            column_config={
+                "summary": st.column_config.TextColumn("what", width="large"),
+                "count": st.column_config.NumberColumn("now"),
+                "opened_at": st.column_config.DatetimeColumn("opened", format="MM-DD HH:mm:ss"),
+                "resolved_at": st.column_config.DatetimeColumn("resolved", format="MM-DD HH:mm:ss"),
+            },
+        )
+    st.subheader("Objectives")
+    st.dataframe(_objectives(data, since), hide_index=True, alt="Objectives of each flow, kept or broken")
+    alerts = data.alerts(since)
+    st.subheader("Messages")
+    if alerts.empty:
+        components.nothing(
+            "No message was sent in this range."
+            if data.map.alerts.slack or data.map.alerts.webhook
+            else "The map names nobody to tell. Add `alerts: slack: webhook:` to hear of a breach."
+        )
+    else:
+        st.dataframe(alerts, hide_index=True, alt="Messages sent and waiting")
+
+
+def _objectives(data: Data, since: Since) -> pd.DataFrame:
+    windows = {row.flow: row for row in data.windows(since).itertuples()}
+    queues = data.queues()
+    coverage = {row.flow: row for row in data.coverage(since).itertuples()}
+    rows = []
+    for name, flow in data.map.flows.items():
+        counted = windows.get(name)
+        goal = flow.sla.within_window
+        state = "no traffic"
+        if counted is not None:
+            total = counted.met + counted.breach + counted.undecided
+            least = counted.met / total if total else 0.0
+            most = (counted.met + counted.undecided) / total if total else 0.0
+            state = "no traffic" if not total else "kept" if least >= goal else "broken" if most < goal else "open"
+        dead = queues[(queues["flow"] == name) & (queues["role"] == "dead")]["depth"]
+        waiting = int(dead.sum()) if len(dead) and dead.notna().all() else None
+        covered = coverage.get(name)
+        rows.append(
+            {
+                "flow": name,
+                "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
+                if counted is not None
+                else "no traffic",
+                "goal": f"≥ {goal:.1%}",
+                "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? not decided"}.get(
+                    state, "– " + state
+                ),
+                "dead letters": "no queue" if not len(dead) else "unknown" if waiting is None else f"{waiting}",
+                "allowed": f"≤ {flow.sla.dead_letters}",
+                "probes with a verdict": "–"
+                if covered is None or pd.isna(covered.ratio)
+                else f"{covered.ratio:.2%} of {covered.due}",
+                "team": flow.team,
+            }
+        )
+    return pd.DataFrame(rows)

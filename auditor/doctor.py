@@ -1,0 +1,130 @@
+"""The doctor: connects to every system of a map and says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.integration_map import IntegrationMap
+from auditor.reading import SystemReader
+from auditor.record import spec_of
+from probes import registry
+from probes.contract import ProbeError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is known of one system.
+
+    Attributes:
+        problems: what keeps it from being audited.
+        remarks: what will be slow or doubtful.
+    """
+
+    system: str
+    latency_s: float | None
+    clock: str
+    read_only: str
+    problems: Sequence[str]
+    remarks: Sequence[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be audited."""
+        return not self.problems
+
+    def as_row(self) -> dict[str, Any]:
+        """The finding as one row of a table."""
+        return {
+            "system": self.system,
+            "state": "ok" if self.ok else "; ".join(self.problems),
+            "latency_ms": None if self.latency_s is None else round(self.latency_s * 1000, 1),
+            "clock": self.clock,
+            "read_only": self.read_only,
+        }
+
+
+def examine(integration_map: IntegrationMap, now: datetime) -> list[Finding]:
+    """Connect to everything the map names; never raises for what a system does."""
+    findings = []
+    for name, settings in integration_map.systems.items():
+        try:
+            reader = SystemReader(name, settings, registry.open_record_probe(settings))
+        except ProbeError as error:
+            findings.append(
+                Finding(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
+            )
+            continue
+        try:
+            findings.append(_examine(integration_map, reader, now))
+        finally:
+            reader.close()
+    return findings + _queues(integration_map)
+
+
+def _examine(integration_map: IntegrationMap, reader: SystemReader, now: datetime) -> Finding:
+    problems: list[str] = []
+    remarks: list[str] = []
+    specs = [
+        spec_of(integration_map, data_type, reader.name)
+        for data_type, system in integration_map.bindings
+        if system == reader.name
+    ]
+    for spec in specs:
+        try:
+            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec))  # type: ignore[misc]
+        except ProbeError as error:
+            problems.append(str(error))
+            break
+    read_only = ""
+    if not problems:
+        try:
+            first = specs[0] if specs else None
+            read_only = reader.call(lambda: reader.probe.prove_read_only(first))
+        except ProbeError as error:
+            problems.append(str(error))
+    clock = "unknown"
+    if not problems:
+        for _ in range(4):
+            bounds = reader.read_clock(now, afresh=True)
+        if bounds is not None:
+            middle_ms = (bounds.lower_s + bounds.upper_s) / 2 * 1000
+            clock = f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
+        elif reader.clock_failure is not None:
+            remarks.append(f"its clock cannot be read: {reader.clock_failure.message}")
+    return Finding(
+        system=reader.name,
+        latency_s=reader.health.latency_s,
+        clock=clock,
+        read_only=read_only,
+        problems=problems,
+        remarks=remarks,
+    )
+
+
+def _queues(integration_map: IntegrationMap) -> list[Finding]:
+    findings = []
+    for (flow, queue), settings in integration_map.queues.items():
+        problems, read_only = [], ""
+        try:
+            probe = registry.open_queue_probe(settings, integration_map.systems[settings.system])
+            try:
+                depth = probe.read(1).depth
+                read_only = f"depth {depth}"
+            finally:
+                probe.close()
+        except ProbeError as error:
+            problems.append(str(error))
+        findings.append(
+            Finding(
+                system=f"queue {flow}/{queue}",
+                latency_s=None,
+                clock="",
+                read_only=read_only,
+                problems=problems,
+                remarks=[],
+            )
+        )
+    return findings

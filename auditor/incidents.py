@@ -1,0 +1,267 @@
+"""Incidents: when a breach opens, stays, resolves and comes back. One message per transition, never per record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from auditor.integration_map import Flow
+from auditor.ledger.repository import Incident, Ledger, Transaction
+from auditor.reading import Health
+from checks.causes import Cause
+
+
+ABSORB_S = 15 * 60
+"""A breach that returns this soon after it was resolved is the same incident, reopened."""
+
+BREACH_OF = {
+    Cause.LATE: "not_arriving",
+    Cause.LOST: "not_arriving",
+    Cause.FOREIGN_WRITE: "foreign_write",
+    Cause.CONFLICT: "conflict",
+    Cause.ORPHAN: "orphan",
+    Cause.DUPLICATE: "duplicate",
+    Cause.REGRESSION: "regression",
+    Cause.INVALID: "invalid",
+    Cause.UNEXPLAINED: "unexplained",
+}
+"""What an incident is about; late and lost records of one flow share a cause to look for."""
+
+WORDS = {
+    "not_arriving": "changes do not arrive within the window",
+    "foreign_write": "records were changed in a system that does not own them",
+    "conflict": "records were changed on both sides",
+    "orphan": "records exist that the owner does not know",
+    "duplicate": "records exist more than once",
+    "regression": "an older version overwrote a newer one",
+    "invalid": "records break their own validity rules",
+    "unexplained": "records differ that never agreed",
+    "dead_letters": "messages were given up on",
+    "backlog": "messages wait too long",
+    "unreachable": "the system cannot be read",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one audit says about one possible breach.
+
+    Attributes:
+        count: how many records, letters or failures there are now.
+        threshold: from how many on it is a breach.
+        known: false where the audit could not tell; nothing is concluded then.
+    """
+
+    breach: str
+    fingerprint: str
+    count: int
+    threshold: int
+    clean_needed: int
+    known: bool = True
+    flow: str | None = None
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The next state of an incident.
+
+    Attributes:
+        transition: what to tell people, or "" for nothing: opened, resolved, reopened.
+    """
+
+    state: str
+    transition: str
+    count: int
+    peak: int
+    clean: int
+    reopened: int
+
+
+def step(incident: Incident | None, evidence: Evidence) -> Step | None:
+    """Decide how an incident moves on. Pure.
+
+    Args:
+        incident: the live or lately resolved incident of the same fingerprint, or None.
+
+    Returns:
+        None where nothing moves. An incident opens at the threshold, and resolves after `clean_needed`
+        audits in a row without a single record left, so that it does not flap around the threshold.
+    """
+    broken = evidence.known and evidence.count >= evidence.threshold
+    if incident is None:
+        if not broken:
+            return None
+        return Step(state="open", transition="opened", count=evidence.count, peak=evidence.count, clean=0, reopened=0)
+    if not evidence.known:
+        return None
+    peak = max(incident.peak, evidence.count)
+    if incident.state == "resolved":
+        if not broken:
+            return None
+        return Step(
+            state="open",
+            transition="reopened",
+            count=evidence.count,
+            peak=peak,
+            clean=0,
+            reopened=incident.reopened + 1,
+        )
+    clean = 0 if evidence.count else incident.clean + 1
+    resolved = clean >= evidence.clean_needed
+    if not resolved and evidence.count == incident.count and clean == incident.clean:
+        return None
+    return Step(
+        state="resolved" if resolved else incident.state,
+        transition="resolved" if resolved else "",
+        count=evidence.count,
+        peak=peak,
+        clean=clean,
+        reopened=incident.reopened,
+    )
+
+
+def after_audit(
+    ledger: Ledger,
+    connection: Transaction,
+    rev: int,
+    *,
+    flow: Flow,
+    open_by_cause: Mapping[str, int],
+    clean: bool,
+    health: Mapping[str, Health],
+    senders: Sequence[str],
+    now: datetime,
+) -> None:
+    """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
+
+    Args:
+        open_by_cause: open divergences of the flow.
+        clean: the audit read everything it wanted; only then does a count of 0 mean anything.
+        health: of the systems read.
+    """
+    rule = flow.settings.alert
+    counts = dict.fromkeys(BREACH_OF.values(), 0)
+    for cause, count in open_by_cause.items():
+        counts[BREACH_OF[Cause(cause)]] += count
+    evidence = [
+        Evidence(
+            breach=breach,
+            fingerprint=f"flow/{flow.name}/{breach}",
+            count=count,
+            threshold=rule.divergences,
+            clean_needed=rule.clean_audits,
+            known=clean,
+            flow=flow.name,
+        )
+        for breach, count in counts.items()
+    ]
+    evidence += [
+        Evidence(
+            breach="unreachable",
+            fingerprint=f"system/{name}/unreachable",
+            count=each.failures,
+            threshold=rule.failures,
+            clean_needed=1,
+            system=name,
+        )
+        for name, each in health.items()
+    ]
+    details = {name: each.message or "" for name, each in health.items() if each.failures}
+    move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now, details=details)
+
+
+def move(
+    ledger: Ledger,
+    connection: Transaction,
+    rev: int,
+    evidence: Sequence[Evidence],
+    *,
+    flow: Flow,
+    senders: Sequence[str],
+    now: datetime,
+    details: Mapping[str, str] | None = None,
+) -> None:
+    """Write what `step` decides for each piece of evidence, and queue a message per transition."""
+    known = ledger.recent_incidents(
+        connection, [each.fingerprint for each in evidence], now - timedelta(seconds=ABSORB_S)
+    )
+    for each in evidence:
+        incident = known.get(each.fingerprint)
+        moved = step(incident, each)
+        if moved is None:
+            continue
+        summary = _summary(each, moved, flow)
+        opened_at = incident.opened_at if incident else now
+        values: dict[str, Any] = {
+            "state": moved.state,
+            "count": moved.count,
+            "peak": moved.peak,
+            "clean": moved.clean,
+            "reopened": moved.reopened,
+            "resolved_at": now if moved.state == "resolved" else None,
+            "summary": incident.summary if incident and moved.state == "resolved" else summary,
+        }
+        if incident is None:
+            values |= {
+                "fingerprint": each.fingerprint,
+                "flow": each.flow,
+                "system": each.system,
+                "breach": each.breach,
+                "opened_at": opened_at,
+            }
+        identity = ledger.save_incident(connection, rev, incident.incident_id if incident else 0, values)
+        if not moved.transition:
+            continue
+        times = f" {moved.reopened}" if moved.reopened else ""
+        notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
+        notice["detail"] = (details or {}).get(each.system or "", "")
+        for sender in senders:
+            ledger.queue_alert(
+                connection,
+                rev,
+                incident_id=identity,
+                transition=moved.transition + times,
+                sender=sender,
+                notice=notice,
+                at=now,
+            )
+
+
+def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
+    words = WORDS[evidence.breach]
+    if evidence.system is not None:
+        return f"{evidence.system}: {words}"
+    return f"{flow.name}: {moved.count} {flow.settings.data_type}: {words}"
+
+
+def _notice(
+    evidence: Evidence,
+    moved: Step,
+    flow: Flow,
+    identity: int,
+    opened_at: datetime,
+    now: datetime,
+    summary: str,
+) -> dict[str, Any]:
+    return {
+        "incident": identity,
+        "transition": moved.transition,
+        "breach": evidence.breach,
+        "summary": summary,
+        "flow": evidence.flow,
+        "system": evidence.system,
+        "data_type": flow.settings.data_type,
+        "source": flow.source_name,
+        "target": flow.target_name,
+        "count": moved.count,
+        "peak": moved.peak,
+        "window_s": flow.window_s,
+        "team": flow.settings.team,
+        "channel": flow.settings.slack_channel,
+        "runbook": flow.settings.runbook,
+        "opened_at": opened_at.isoformat(),
+        "at": now.isoformat(),
+    }

@@ -1,0 +1,262 @@
+"""The integration map: which systems hold which data types, who owns them, and what flows between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr
+
+from checks.fields import FieldRule, RecordComparer, Side, parser_for
+from probes.contract import Binding, PluginSettings, ReadSpec, SystemSettings
+from probes.durations import Duration
+
+SHORTEST_EVERY_S = 1.0
+LONGEST_EVERY_S = 300.0
+LONGEST_CONFIRM_S = 5.0
+
+Pattern = Literal["real-time", "near-real-time", "batch", "on-demand", "event-driven"]
+Policy = Literal[
+    "source-of-truth-wins",
+    "last-write-wins",
+    "version",
+    "field-merge",
+    "merge-function",
+    "avoidance",
+    "manual",
+]
+
+
+class Consumer(PluginSettings):
+    """Who reads a copy and acts on it."""
+
+    name: str
+    role: Literal["decision-system", "automation", "team", "report"]
+    reads: str
+
+
+class DataType(PluginSettings):
+    """What a record is, who owns it and where it stands.
+
+    Attributes:
+        owner: the system that is the source of truth.
+        writers: every system that may update it; the owner alone where nothing is said.
+        window_s: how long a copy may differ after a change; `none` for not at all.
+        key_type: how keys are compared.
+        in_: per system, where the data type stands there.
+    """
+
+    owner: str
+    writers: tuple[str, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    window_s: Duration = Field(alias="window")
+    key_type: Literal["integer", "string", "uuid", "salesforce_id"] = "string"
+    fields: dict[str, FieldRule]
+    in_: dict[str, Any] = Field(alias="in")
+    description: str = ""
+
+
+class Objective(PluginSettings):
+    """The SLA of a flow: the shares and ages that must be kept.
+
+    Attributes:
+        within_window: least share of changes met within the window, over the last day.
+        dead_letters: most dead letters that may wait.
+        oldest_letter_s: oldest age a dead letter may reach.
+        backlog_age_s: oldest age a waiting message may reach.
+    """
+
+    within_window: float = Field(default=0.99, ge=0, le=1)
+    dead_letters: int = Field(default=0, ge=0)
+    oldest_letter_s: Duration | None = Field(default=None, alias="oldest_letter")
+    backlog_age_s: Duration | None = Field(default=None, alias="backlog_age")
+
+
+class AlertRule(PluginSettings):
+    """When a flow's divergences open an incident, and when it closes.
+
+    Attributes:
+        divergences: open divergences of one cause that open an incident.
+        clean_audits: audits in a row without any before it closes.
+        failures: audits in a row that cannot read a system before that is an incident.
+    """
+
+    divergences: int = Field(default=1, ge=1)
+    clean_audits: int = Field(default=2, ge=1)
+    failures: int = Field(default=3, ge=1)
+
+
+class FlowSettings(PluginSettings):
+    """One flow as written in the map; everything the auditor does not act on is shown to people.
+
+    Attributes:
+        every_s: how often to probe; a third of the window where nothing is said.
+        sample: records per side and audit that are read without being known to have changed.
+        overlap_s: how far back each audit looks again for changes that were committed late.
+    """
+
+    data_type: str
+    from_: str = Field(alias="from")
+    to: str
+    pattern: Pattern
+    direction: Literal["one-way", "two-way"] = "one-way"
+    frequency: str = ""
+    trigger: str = ""
+    transformation: str = ""
+    fields: tuple[str, ...] = ()
+    window_s: Duration | None = Field(default=None, alias="window")
+    sla: Objective = Objective()
+    alert: AlertRule = AlertRule()
+    conflict_policy: Policy = "source-of-truth-wins"
+    idempotency_key: str | None = None
+    side_effects: tuple[str, ...] = ()
+    retry: str = ""
+    queues: dict[str, Any] = {}
+    team: str = ""
+    slack_channel: str = ""
+    runbook: str = ""
+    every_s: Duration | None = Field(default=None, alias="every", gt=0)
+    sample: int = Field(default=200, ge=0, le=100_000)
+    overlap_s: Duration = Field(default=10, alias="overlap")
+    description: str = ""
+
+
+class SlackSettings(PluginSettings):
+    """Where Slack hears of incidents: an incoming webhook, whose address is a secret."""
+
+    webhook: SecretStr
+
+
+class WebhookSettings(PluginSettings):
+    """Another program that hears of incidents as JSON."""
+
+    url: SecretStr
+
+
+class AlertSettings(PluginSettings):
+    """Who hears of incidents, and the address of the dashboard for the links in a message."""
+
+    slack: SlackSettings | None = None
+    webhook: WebhookSettings | None = None
+    dashboard: AnyHttpUrl | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IntegrationMap:
+    """A valid map.
+
+    Attributes:
+        systems: by name, the settings of the plug-in that serves each.
+        bindings: by (data type, system), where the one stands in the other.
+        queues: by (flow, queue name), the settings of each queue's plug-in.
+    """
+
+    systems: dict[str, SystemSettings]
+    data_types: dict[str, DataType]
+    flows: dict[str, FlowSettings]
+    alerts: AlertSettings = field(default_factory=AlertSettings)
+    bindings: dict[tuple[str, str], Binding] = field(default_factory=dict)
+    queues: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def flow(self, name: str) -> Flow:
+        """A flow with everything the map says about it in one place. Raises KeyError."""
+        settings = self.flows[name]
+        return Flow(
+            name=name,
+            settings=settings,
+            data_type=self.data_types[settings.data_type],
+            source=self.systems[settings.from_],
+            target=self.systems[settings.to],
+            source_binding=self.bindings[settings.data_type, settings.from_],
+            target_binding=self.bindings[settings.data_type, settings.to],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Owner to target for one data type and a set of fields, resolved from the map."""
+
+    name: str
+    settings: FlowSettings
+    data_type: DataType
+    source: SystemSettings
+    target: SystemSettings
+    source_binding: Binding
+    target_binding: Binding
+
+    @property
+    def source_name(self) -> str:
+        """The system that is read as the owner."""
+        return self.settings.from_
+
+    @property
+    def target_name(self) -> str:
+        """The system that holds the copy."""
+        return self.settings.to
+
+    @property
+    def window_s(self) -> float:
+        """The consistency window: the flow's own, else the data type's."""
+        own = self.settings.window_s
+        return self.data_type.window_s if own is None else own
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two audits."""
+        if self.settings.every_s is not None:
+            return self.settings.every_s
+        return min(max(self.window_s / 3, SHORTEST_EVERY_S), LONGEST_EVERY_S) if self.window_s else 5.0
+
+    @property
+    def confirm_s(self) -> float:
+        """The least time before a second reading may confirm a first."""
+        return min(max(self.every_s, SHORTEST_EVERY_S), LONGEST_CONFIRM_S)
+
+    @property
+    def target_may_write(self) -> bool:
+        """Whether the target is a declared writer of the data type or of one of the flow's fields."""
+        fields = self.data_type.fields
+        return self.target_name in self.data_type.writers or any(
+            fields[name].owner == self.target_name for name in self.field_names
+        )
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        """The compared fields: those of the flow, else all that both systems carry."""
+        absent = {*self.source_binding.absent, *self.target_binding.absent}
+        return tuple(
+            name
+            for name, rule in self.data_type.fields.items()
+            if rule.compare and name not in absent and (not self.settings.fields or name in self.settings.fields)
+        )
+
+    @cached_property
+    def source_spec(self) -> ReadSpec:
+        """Where to read the owner's copies."""
+        return self.source_binding.spec(self.settings.data_type, self.field_names, zone=self.source.zone)
+
+    @cached_property
+    def target_spec(self) -> ReadSpec:
+        """Where to read the target's copies."""
+        return self.target_binding.spec(self.settings.data_type, self.field_names, zone=self.target.zone)
+
+    def comparer(self, digest_key: bytes) -> RecordComparer:
+        """The comparer of this flow's records."""
+        return RecordComparer(
+            rules=[(name, self.data_type.fields[name]) for name in self.field_names],
+            owner=self._side(self.source_name, self.source, self.source_binding),
+            target=self._side(self.target_name, self.target, self.target_binding),
+            digest_key=digest_key,
+        )
+
+    def _side(self, name: str, system: SystemSettings, binding: Binding) -> Side:
+        key_rule = FieldRule(type=self.data_type.key_type)
+        units = {name: binding.changed_at_unit} if binding.changed_at_unit else {}
+        stamp_rule = FieldRule(type="timestamp", unit=units)
+        return Side(
+            system=name,
+            parse_key=parser_for(key_rule, name, None),
+            parse_changed_at=parser_for(stamp_rule, name, system.zone),
+            parsers=tuple(parser_for(self.data_type.fields[each], name, system.zone) for each in self.field_names),
+        )

@@ -1,0 +1,10 @@
+"""Alembic's entry: runs on the connection that `Ledger.migrate` hands over."""
+
+from alembic import context
+
+from auditor.ledger.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,279 @@
+"""The ledger's tables.
+
+Every table that a view shows carries `rev`, the number of the transaction that last wrote the row. Numbers
+are drawn inside the transaction, one writer at a time, so a reader that remembers the highest it saw never
+misses a row. Instants are microseconds since 1970 UTC.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from checks.values import EPOCH, MICROSECOND
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """An aware UTC datetime, kept as whole microseconds so that every database orders it alike."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
+        return None if value is None else (value - EPOCH) // MICROSECOND
+
+    def process_result_value(self, value: int | None, dialect: Any) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+Identity = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+metadata = sa.MetaData()
+
+
+def _identity() -> sa.Column[int]:
+    return sa.Column("id", Identity, primary_key=True, autoincrement=True)
+
+
+def _rev() -> sa.Column[int]:
+    return sa.Column("rev", sa.BigInteger, nullable=False, index=True)
+
+
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+flow_state = sa.Table(
+    "flow_state",
+    metadata,
+    sa.Column("flow", sa.Text, primary_key=True),
+    sa.Column("watermark_at", Instant),
+    sa.Column("polled_at", Instant),
+    sa.Column("owner_after", sa.Text),
+    sa.Column("target_after", sa.Text),
+    sa.Column("sweep_begun_at", Instant),
+    sa.Column("sweeps", sa.Integer, nullable=False, default=0),
+    sa.Column("swept_at", Instant),
+    sa.Column("audited_at", Instant),
+)
+
+probe_runs = sa.Table(
+    "probe_runs",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("finished_at", Instant, nullable=False),
+    sa.Column("read", sa.Integer, nullable=False),
+    sa.Column("agreed", sa.Integer, nullable=False),
+    sa.Column("in_flight", sa.Integer, nullable=False),
+    sa.Column("suspected", sa.Integer, nullable=False),
+    sa.Column("divergent", sa.Integer, nullable=False),
+    sa.Column("inconclusive", sa.Integer, nullable=False),
+    sa.Column("cannot_verify", sa.Integer, nullable=False),
+    sa.Column("shed", sa.Integer, nullable=False),
+    sa.Column("changes", sa.Integer, nullable=False),
+    sa.Column("source_ms", sa.Float),
+    sa.Column("target_ms", sa.Float),
+    sa.Column("verified_through_at", Instant),
+    sa.Column("system", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("message", sa.Text),
+    sqlite_autoincrement=True,
+)
+
+baselines = sa.Table(
+    "baselines",
+    metadata,
+    sa.Column("flow", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("owner", sa.LargeBinary, nullable=False),
+    sa.Column("target", sa.LargeBinary, nullable=False),
+    sa.Column("ring", sa.LargeBinary, nullable=False),
+    sa.Column("agreed_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.LargeBinary, nullable=False),
+    sa.Column("committed_from_at", Instant, nullable=False),
+    sa.Column("committed_to_at", Instant, nullable=False),
+    sa.Column("enrolled_at", Instant, nullable=False),
+    sa.Column("window_s", sa.Float, nullable=False),
+    sa.Column("probes", sa.Integer, nullable=False),
+    sa.Column("differed_at", Instant),
+    sa.Column("shown_at", Instant),
+    sa.Column("superseded", sa.Boolean, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("lag_lower_s", sa.Float, nullable=False),
+    sa.Column("lag_upper_s", sa.Float),
+    sa.Column("settled_at", Instant),
+    sa.Column("next_probe_at", Instant),
+    sqlite_autoincrement=True,
+)
+_pending = changes.c.settled_at.is_(None)
+sa.Index(
+    "changes_pending",
+    changes.c.flow,
+    changes.c.key,
+    sqlite_where=_pending,
+    postgresql_where=_pending,
+)
+sa.Index(
+    "changes_due",
+    changes.c.flow,
+    changes.c.next_probe_at,
+    sqlite_where=_pending,
+    postgresql_where=_pending,
+)
+sa.Index("changes_settled", changes.c.settled_at)
+
+divergences = sa.Table(
+    "divergences",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("data_type", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False),
+    sa.Column("opened_at", Instant),
+    sa.Column("closed_at", Instant),
+    sa.Column("readings", sa.Integer, nullable=False),
+    sa.Column("version", sa.LargeBinary, nullable=False),
+    sa.Column("fields", sa.Text, nullable=False),
+    sa.Column("differences", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("next_check_at", Instant),
+    sqlite_autoincrement=True,
+)
+_live = divergences.c.closed_at.is_(None)
+sa.Index(
+    "divergences_live",
+    divergences.c.flow,
+    divergences.c.key,
+    unique=True,
+    sqlite_where=_live,
+    postgresql_where=_live,
+)
+sa.Index("divergences_closed", divergences.c.closed_at)
+
+backlogs = sa.Table(
+    "backlogs",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("read_at", Instant, nullable=False),
+    sa.Column("depth", sa.BigInteger),
+    sa.Column("oldest_at", Instant),
+    sa.Column("oldest_age_s", sa.Float),
+    sa.Column("reason", sa.Text),
+    sa.Column("message", sa.Text),
+    sqlite_autoincrement=True,
+)
+
+dead_letters = sa.Table(
+    "dead_letters",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("queue", sa.Text, nullable=False),
+    sa.Column("letter_id", sa.Text, nullable=False),
+    sa.Column("key", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("attempts", sa.Integer),
+    sa.Column("first_failed_at", Instant),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False),
+    sa.Column("gone_at", Instant),
+    sqlite_autoincrement=True,
+)
+sa.Index("dead_letters_identity", dead_letters.c.flow, dead_letters.c.queue, dead_letters.c.letter_id)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("fingerprint", sa.Text, nullable=False, index=True),
+    sa.Column("flow", sa.Text),
+    sa.Column("system", sa.Text),
+    sa.Column("breach", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("resolved_at", Instant),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("peak", sa.Integer, nullable=False),
+    sa.Column("clean", sa.Integer, nullable=False),
+    sa.Column("reopened", sa.Integer, nullable=False),
+    sa.Column("summary", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("incident_id", Identity, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("transition", sa.Text, nullable=False),
+    sa.Column("sender", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("next_try_at", Instant),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("sent_at", Instant),
+    sa.Column("possible_repeat", sa.Boolean, nullable=False),
+    sa.Column("error", sa.Text),
+    sa.Column("notice", sa.Text, nullable=False),
+    sa.UniqueConstraint("incident_id", "transition", "sender", name="alerts_once"),
+    sqlite_autoincrement=True,
+)
+
+systems = sa.Table(
+    "systems",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("failing_since_at", Instant),
+    sa.Column("last_ok_at", Instant),
+    sa.Column("latency_s", sa.Float),
+    sa.Column("reason", sa.Text),
+    sa.Column("message", sa.Text),
+    sa.Column("clock_lower_s", sa.Float),
+    sa.Column("clock_upper_s", sa.Float),
+    sa.Column("clock_at", Instant),
+    sa.Column("clock_stepped_at", Instant),
+)
+
+archive_files = sa.Table(
+    "archive_files",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("day", sa.Text, nullable=False),
+    sa.Column("path", sa.Text, nullable=False, unique=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("archived_at", Instant, nullable=False),
+    sqlite_autoincrement=True,
+)

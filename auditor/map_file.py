@@ -1,0 +1,473 @@
+"""Reading the integration map from YAML: every mistake at once, each with its file, line and column."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
+from probes import registry
+from probes.contract import Binding, PluginSettings, SystemSettings
+
+SECTIONS = ("version", "systems", "data_types", "flows", "alerts")
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")
+_VARIABLE = re.compile(r"\$\$|\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?)\}")
+
+Path_ = tuple[str | int, ...]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """One mistake in the map."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column} {self.path}: {self.message}"
+
+
+class MapError(Exception):
+    """The map cannot be used; `problems` holds every mistake found, in file order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in sorted(problems)))
+        self.problems = sorted(problems)
+
+
+class _Reader:
+    """Collects the sections of all files, where each word stands, and what is wrong."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment = environment
+        self.sections: dict[str, Any] = {}
+        self.places: dict[Path_, tuple[str, int, int]] = {}
+        self.problems: list[Problem] = []
+        self.unresolved: set[Path_] = set()
+        self.files: list[str] = []
+
+    def say(self, path: Path_, message: str) -> None:
+        """Note a mistake at a path; the nearest known place stands for one that has none."""
+        known = path
+        while known and known not in self.places:
+            known = known[:-1]
+        file, line, column = self.places.get(known, (self.files[0] if self.files else "map", 1, 1))
+        dotted = ".".join(str(part) for part in path) or "map"
+        self.problems.append(Problem(file=file, line=line, column=column, path=dotted, message=message))
+
+    def read(self, file: Path) -> None:
+        self.files.append(str(file))
+        try:
+            document = YAML(typ="rt").load(file.read_text(encoding="utf-8"))
+        except OSError as error:
+            self.say((), f"cannot read {file}: {error.strerror}")
+            return
+        except UnicodeDecodeError:
+            self.say((), f"{file} is not UTF-8 text")
+            return
+        except MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            what = " ".join(str(error.problem or error.context or "not YAML").split())
+            hint = ' (quote values that contain ${...} or ": ")' if "flow" in str(error) else ""
+            self.problems.append(Problem(file=str(file), line=line, column=column, path="map", message=what + hint))
+            return
+        except YAMLError as error:
+            self.say((), f"not YAML: {' '.join(str(error).split())[:200]}")
+            return
+        if document is None:
+            return
+        if not isinstance(document, CommentedMap):
+            self.say((), "a map is a mapping with the sections " + ", ".join(SECTIONS[1:]))
+            return
+        for section, content in document.items():
+            self._note(file, (section,), document.lc.key(section))
+            if section not in SECTIONS:
+                self.say((section,), "unknown section" + did_you_mean(str(section), SECTIONS))
+            elif section in {"version", "alerts"}:
+                self.sections[section] = self._plain(file, (section,), content)
+            else:
+                self._entries(file, section, content)
+
+    def _entries(self, file: Path, section: str, content: Any) -> None:
+        if not isinstance(content, CommentedMap):
+            self.say((section,), "expected a mapping of names")
+            return
+        known = self.sections.setdefault(section, {})
+        for name, entry in content.items():
+            path = (section, name)
+            if name in known:
+                first = self.places[path]
+                self._note(file, path, content.lc.key(name))
+                self.say(path, f"already defined at {first[0]}:{first[1]}")
+                continue
+            self._note(file, path, content.lc.key(name))
+            if not NAME.fullmatch(str(name)):
+                self.say(path, "a name is a letter followed by up to 62 letters, digits, - or _")
+            known[name] = self._plain(file, path, entry)
+
+    def _note(self, file: Path, path: Path_, at: tuple[int, int]) -> None:
+        self.places[path] = (str(file), at[0] + 1, at[1] + 1)
+
+    def _plain(self, file: Path, path: Path_, node: Any) -> Any:
+        if isinstance(node, CommentedMap):
+            plain = {}
+            for key, value in node.items():
+                self._note(file, (*path, key), node.lc.key(key))
+                plain[key] = self._plain(file, (*path, key), value)
+            return plain
+        if isinstance(node, CommentedSeq):
+            items = []
+            for at, value in enumerate(node):
+                self._note(file, (*path, at), node.lc.item(at))
+                items.append(self._plain(file, (*path, at), value))
+            return items
+        return self._interpolated(path, str(node)) if isinstance(node, str) else node
+
+    def _interpolated(self, path: Path_, text: str) -> str:
+        def replaced(match: re.Match[str]) -> str:
+            if match.group() == "$$":
+                return "$"
+            if match["file"]:
+                try:
+                    return Path(match["file"]).read_text(encoding="utf-8").strip()
+                except (OSError, UnicodeDecodeError):
+                    self.say(path, f"cannot read the file {match['file']}")
+                    self.unresolved.add(path)
+                    return ""
+            value = self.environment.get(match["name"], match["default"])
+            if value is None:
+                self.say(path, f"environment variable {match['name']} is not set")
+                self.unresolved.add(path)
+                return ""
+            return value
+
+        return _VARIABLE.sub(replaced, text)
+
+    def parse(self, model: type[ModelT], path: Path_, content: Any) -> ModelT | None:
+        try:
+            return model.model_validate(content)
+        except ValidationError as error:
+            for each in error.errors(include_url=False, include_input=False):
+                where = (*path, *each["loc"])
+                if where in self.unresolved:
+                    continue
+                message = each["msg"].removeprefix("Value error, ")
+                if each["type"] == "extra_forbidden":
+                    words = _words(model, each["loc"][:-1])
+                    message = "unknown word" + did_you_mean(str(each["loc"][-1]), words)
+                elif each["type"] == "missing":
+                    message = "is required"
+                self.say(where, message)
+            return None
+
+    def parse_all(self, model: type[ModelT], section: str) -> dict[str, ModelT]:
+        """Parse every entry of a section that can be."""
+        entries = self.sections.get(section, {}).items()
+        parsed = ((name, self.parse(model, (section, name), entry)) for name, entry in entries)
+        return {name: each for name, each in parsed if each is not None}
+
+
+def did_you_mean(word: str, words: Any) -> str:
+    """Say the nearest known word, or list a few of them."""
+    known = [str(each) for each in words]
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known)[:15])}" if known else ""
+
+
+def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
+    """The words a (nested) model knows, as they are written in the map."""
+    reached: Any = model
+    for part in loc:
+        if isinstance(reached, type) and issubclass(reached, BaseModel):
+            by_word = {field.alias or name: field for name, field in reached.model_fields.items()}
+            if part not in by_word:
+                return []
+            reached = _model_in(by_word[str(part)].annotation)
+    if isinstance(reached, type) and issubclass(reached, BaseModel):
+        return [field.alias or name for name, field in reached.model_fields.items()]
+    return []
+
+
+def _model_in(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+
+
+def files_of(location: Path) -> list[Path]:
+    """The YAML files of a map: the file itself, or those of a folder in name order."""
+    if location.is_dir():
+        return sorted(each for each in location.rglob("*") if each.suffix in {".yaml", ".yml"})
+    return [location]
+
+
+def load_map(location: Path, environment: Mapping[str, str] | None = None) -> IntegrationMap:
+    """Load and validate an integration map.
+
+    Args:
+        location: a YAML file, or a folder of them whose sections are merged.
+        environment: for `${NAME}`; the process's own by default.
+
+    Raises:
+        MapError: with every mistake found.
+    """
+    reader = _Reader(os.environ if environment is None else environment)
+    files = files_of(location)
+    if not files:
+        reader.files.append(str(location))
+        reader.say((), "the folder holds no .yaml file")
+    for file in files:
+        reader.read(file)
+    integration_map = _compose(reader)
+    if reader.problems:
+        raise MapError(reader.problems)
+    return integration_map
+
+
+def _compose(reader: _Reader) -> IntegrationMap:
+    sections = reader.sections
+    if sections.get("version", 1) != 1:
+        reader.say(("version",), "this auditor reads version 1 of the map")
+    if not reader.problems:
+        for needed in ("systems", "data_types", "flows"):
+            if not sections.get(needed):
+                reader.say((needed,), "the map needs at least one entry here")
+    systems = dict(_systems(reader, sections.get("systems", {})))
+    data_types = reader.parse_all(DataType, "data_types")
+    flows = reader.parse_all(FlowSettings, "flows")
+    alerts = reader.parse(AlertSettings, ("alerts",), sections.get("alerts") or {})
+    bindings = dict(_bindings(reader, systems, data_types))
+    queues = dict(_queues(reader, flows))
+    integration_map = IntegrationMap(
+        systems=systems,
+        data_types=data_types,
+        flows=flows,
+        alerts=alerts or AlertSettings(),
+        bindings=bindings,
+        queues=queues,
+    )
+    for path, message in _contradictions(integration_map, sections):
+        reader.say(path, message)
+    return integration_map
+
+
+def _systems(reader: _Reader, entries: Mapping[str, Any]) -> Iterator[tuple[str, SystemSettings]]:
+    for name, entry in entries.items():
+        path = ("systems", name)
+        kind = entry.get("kind") if isinstance(entry, Mapping) else None
+        if kind not in registry.RECORD_KINDS:
+            where = (*path, "kind") if kind is not None else path
+            what = f"unknown kind {kind!r}" if kind is not None else "kind is required"
+            reader.say(where, what + did_you_mean(str(kind), registry.RECORD_KINDS))
+            continue
+        parsed = reader.parse(registry.record_settings(kind), path, entry)
+        if isinstance(parsed, SystemSettings):
+            yield name, parsed
+
+
+def _bindings(
+    reader: _Reader, systems: Mapping[str, SystemSettings], data_types: Mapping[str, DataType]
+) -> Iterator[tuple[tuple[str, str], Binding]]:
+    for name, data_type in data_types.items():
+        for system, entry in data_type.in_.items():
+            path = ("data_types", name, "in", system)
+            if system not in reader.sections.get("systems", {}):
+                reader.say(path, "unknown system" + did_you_mean(system, reader.sections.get("systems", {})))
+                continue
+            if system not in systems:
+                continue  # its own mistakes have been told
+            model = registry.record_binding(getattr(systems[system], "kind"))  # noqa: B009
+            parsed = reader.parse(model, path, entry)
+            if parsed is None:
+                continue
+            for word in ("fields", "absent"):
+                for field_name in getattr(parsed, word):
+                    if field_name not in data_type.fields:
+                        reader.say(
+                            (*path, word, field_name) if word == "fields" else (*path, word),
+                            f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
+                        )
+            yield (name, system), parsed
+
+
+def _queues(reader: _Reader, flows: Mapping[str, FlowSettings]) -> Iterator[tuple[tuple[str, str], PluginSettings]]:
+    known = reader.sections.get("systems", {})
+    for name, flow in flows.items():
+        for queue, entry in flow.queues.items():
+            path = ("flows", name, "queues", queue)
+            kind = entry.get("kind") if isinstance(entry, Mapping) else None
+            if kind not in registry.QUEUE_KINDS:
+                reader.say(path, f"unknown kind {kind!r}" + did_you_mean(str(kind), registry.QUEUE_KINDS))
+                continue
+            parsed = reader.parse(registry.queue_settings(kind), path, entry)
+            if parsed is None:
+                continue
+            system = getattr(parsed, "system", None)
+            if system is not None and system not in known:
+                reader.say((*path, "system"), f"unknown system {system!r}" + did_you_mean(system, known))
+            yield (name, queue), parsed
+
+
+def _contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any]) -> Iterator[tuple[Path_, str]]:
+    systems = sections.get("systems", {})
+    for name, system in integration_map.systems.items():
+        if system.zone is not None and not _is_zone(system.zone):
+            yield ("systems", name, "zone"), f"unknown time zone {system.zone!r}; write for example UTC"
+    for name, data_type in integration_map.data_types.items():
+        yield from _data_type_contradictions(name, data_type, systems)
+    for name, flow in integration_map.flows.items():
+        yield from _flow_contradictions(name, flow, integration_map, sections)
+
+
+def _data_type_contradictions(
+    name: str, data_type: DataType, systems: Mapping[str, Any]
+) -> Iterator[tuple[Path_, str]]:
+    path: Path_ = ("data_types", name)
+    mentions: list[tuple[Path_, str]] = [((*path, "owner"), data_type.owner)]
+    mentions += [((*path, "writers", at), system) for at, system in enumerate(data_type.writers)]
+    mentions += [
+        ((*path, "consumers", at, "reads"), consumer.reads) for at, consumer in enumerate(data_type.consumers)
+    ]
+    mentions += [
+        ((*path, "fields", field_name, "owner"), rule.owner)
+        for field_name, rule in data_type.fields.items()
+        if rule.owner
+    ]
+    for where, system in mentions:
+        if system not in systems:
+            yield where, f"unknown system {system!r}" + did_you_mean(system, systems)
+        elif system not in data_type.in_:
+            yield where, f"{system} is not listed under in: of {name}"
+    if not data_type.fields:
+        yield (*path, "fields"), "a data type needs at least one field to compare"
+    for field_name, rule in data_type.fields.items():
+        for word in ("map", "unit", "zone"):
+            for system in getattr(rule, word):
+                if system not in systems:
+                    yield (
+                        (*path, "fields", field_name, word, system),
+                        "unknown system" + did_you_mean(system, systems),
+                    )
+        for system, zone in rule.zone.items():
+            if not _is_zone(zone):
+                yield (*path, "fields", field_name, "zone", system), f"unknown time zone {zone!r}"
+
+
+def _flow_contradictions(
+    name: str, flow: FlowSettings, integration_map: IntegrationMap, sections: Mapping[str, Any]
+) -> Iterator[tuple[Path_, str]]:
+    path: Path_ = ("flows", name)
+    systems, data_types = sections.get("systems", {}), sections.get("data_types", {})
+    if flow.data_type not in data_types:
+        yield (
+            (*path, "data_type"),
+            f"unknown data type {flow.data_type!r}" + did_you_mean(flow.data_type, data_types),
+        )
+    for word, system in (("from", flow.from_), ("to", flow.to)):
+        if system not in systems:
+            yield (*path, word), f"unknown system {system!r}" + did_you_mean(system, systems)
+    if flow.from_ == flow.to:
+        yield (*path, "to"), "a flow leads from one system to another"
+    data_type = integration_map.data_types.get(flow.data_type)
+    if data_type is None:
+        return
+    for word, system in (("from", flow.from_), ("to", flow.to)):
+        if system in systems and system not in data_type.in_:
+            yield (*path, word), f"{flow.data_type} does not say where it stands in {system} (in:)"
+    for at, field_name in enumerate(flow.fields):
+        if field_name not in data_type.fields:
+            yield (
+                (*path, "fields", at),
+                f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
+            )
+    owners = {data_type.fields[each].owner or data_type.owner for each in flow.fields if each in data_type.fields}
+    if flow.from_ in systems and flow.from_ not in (owners or {data_type.owner}):
+        yield (
+            (*path, "from"),
+            f"{flow.from_} does not own {flow.data_type}: its owner is "
+            f"{', '.join(sorted(owners or {data_type.owner}))}; a flow starts at the source of truth",
+        )
+    bound = (flow.data_type, flow.from_) in integration_map.bindings and (
+        (flow.data_type, flow.to) in integration_map.bindings
+    )
+    if bound and flow.from_ in integration_map.systems and flow.to in integration_map.systems:
+        yield from _floor_contradictions(name, integration_map)
+
+
+def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    flow = integration_map.flow(name)
+    where: Path_ = ("flows", name, "window" if flow.settings.window_s is not None else "data_type")
+    if not flow.field_names:
+        yield ("flows", name), "no field is left to compare in both systems"
+    floor_s = max(flow.source.delay_floor_s, flow.target.delay_floor_s)
+    if flow.window_s < floor_s:
+        yield (
+            where,
+            f"the window of {flow.window_s:g} s is below the {floor_s:g} s for which "
+            f"{flow.source_name} or {flow.target_name} may rightly answer an old value (delay_floor)",
+        )
+    if flow.window_s and flow.every_s > flow.window_s:
+        yield (
+            ("flows", name, "every") if flow.settings.every_s else where,
+            f"probing every {flow.every_s:g} s cannot judge a window of {flow.window_s:g} s; "
+            "probe at least once a window",
+        )
+
+
+def _is_zone(zone: str) -> bool:
+    try:
+        ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError):
+        return False
+    return True
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of the map, for editors."""
+    definitions: dict[str, Any] = {}
+
+    def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+        schema = model.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
+        definitions.update(schema.pop("$defs", {}))
+        definitions[model.__name__] = schema
+        return {"$ref": f"#/$defs/{model.__name__}"}
+
+    systems = [schema_of(registry.record_settings(kind)) for kind in registry.RECORD_KINDS]
+    bindings = [schema_of(registry.record_binding(kind)) for kind in registry.RECORD_KINDS]
+    queues = [schema_of(registry.queue_settings(kind)) for kind in registry.QUEUE_KINDS]
+    data_type, flow, alerts = schema_of(DataType), schema_of(FlowSettings), schema_of(AlertSettings)
+    definitions["DataType"]["properties"]["in"]["additionalProperties"] = {"anyOf": bindings}
+    definitions["FlowSettings"]["properties"]["queues"]["additionalProperties"] = {"anyOf": queues}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Plumbline integration map",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["systems", "data_types", "flows"],
+        "properties": {
+            "version": {"const": 1},
+            "systems": {"type": "object", "additionalProperties": {"anyOf": systems}},
+            "data_types": {"type": "object", "additionalProperties": data_type},
+            "flows": {"type": "object", "additionalProperties": flow},
+            "alerts": alerts,
+        },
+        "$defs": definitions,
+    }

@@ -1,0 +1,183 @@
+"""Reading systems: deadlines, pools, batches, budgets and clocks, once for every probe.
+
+Each system has its own bounded pool of threads, so that a system that hangs delays only who needs it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from checks.clocks import ClockBounds, narrow
+from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
+
+READ_BATCH = 500
+CLOCK_EVERY_S = 30.0
+GRACE_S = 1.0
+"""How much later than its deadline a probe may answer before it is given up on."""
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a system has been answering lately.
+
+    Attributes:
+        failing_since: first of the present run of failures, or None while it answers.
+        failures: how many of them in a row.
+        latency_s: of the last answer.
+    """
+
+    failures: int = 0
+    failing_since: datetime | None = None
+    last_ok_at: datetime | None = None
+    latency_s: float | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+class SystemReader:
+    """Reads one system for everybody who needs it.
+
+    Args:
+        name: the system's name in the map.
+        probe: opened; closed by `close()`.
+    """
+
+    def __init__(self, name: str, settings: SystemSettings, probe: RecordProbe) -> None:
+        self.name = name
+        self.probe = probe
+        self.health = Health()
+        self.clock: ClockBounds | None = None
+        self.clock_failure: ProbeError | None = None
+        self._timeout_s = settings.budget.timeout_s
+        self._pool = ThreadPoolExecutor(settings.budget.connections, thread_name_prefix=f"read-{name}")
+        self._lock = threading.Lock()
+
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
+        """Read the records with these keys, however many; see `Reading` for what failed.
+
+        A batch that cannot be decoded is halved until the record that spoils it stands alone.
+        """
+        sent_at = datetime.now(UTC)
+        rows: list[Row] = []
+        unreadable: dict[Key, str] = {}
+        error: ProbeError | None = None
+        size = min(READ_BATCH, self.probe.batch_limit)
+        todo = [list(keys[at : at + size]) for at in range(0, len(keys), size)]
+        todo.reverse()
+        while todo and error is None:
+            batch = todo.pop()
+            try:
+                rows += self.call(lambda batch=batch: self.probe.fetch(spec, batch))  # type: ignore[misc]
+            except ProbeError as failure:
+                if failure.reason not in {Reason.DECODE, Reason.TOO_LARGE}:
+                    error = failure
+                elif len(batch) == 1:
+                    unreadable[batch[0]] = str(failure)
+                else:
+                    half = len(batch) // 2
+                    todo += [batch[half:], batch[:half]]
+        return Reading(
+            system=self.name,
+            sent_at=sent_at,
+            received_at=datetime.now(UTC),
+            rows=rows,
+            error=error,
+            unreadable=unreadable,
+        )
+
+    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> Reading:
+        """Read what changed at or after `since`, oldest first; `truncated` when there is more."""
+        return self._listing(lambda: self.probe.changed(spec, since, limit), limit)
+
+    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> Reading:
+        """Read the next page in the system's key order; `truncated` when another follows."""
+        return self._listing(lambda: self.probe.page(spec, after, limit), limit)
+
+    def _listing(self, read: Callable[[], list[Row]], limit: int) -> Reading:
+        sent_at = datetime.now(UTC)
+        rows: list[Row] = []
+        error: ProbeError | None = None
+        try:
+            rows = self.call(read)
+        except ProbeError as failure:
+            error = failure
+        return Reading(
+            system=self.name,
+            sent_at=sent_at,
+            received_at=datetime.now(UTC),
+            rows=rows,
+            truncated=len(rows) >= limit,
+            error=error,
+        )
+
+    def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
+        """Bound the system's clock, asking it again when the last look has aged, or `afresh`."""
+        known = self.clock
+        if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_EVERY_S:
+            return known
+        try:
+            sample = self.call(self.probe.clock)
+        except ProbeError as failure:
+            self.clock_failure = failure
+            return known
+        with self._lock:
+            self.clock = narrow(self.clock, sample)
+            self.clock_failure = None
+        return self.clock
+
+    def call(self, read: Callable[[], ResultT]) -> ResultT:
+        """Run one probe call within the deadline; anything it raises comes out as a ProbeError."""
+        begun = time.monotonic()
+        try:
+            answer = self._wait(self._pool.submit(read))
+        except ProbeError as failure:
+            self._note(failure, begun)
+            raise
+        except RuntimeError:
+            raise ProbeError(Reason.UNREACHABLE, f"the reader of {self.name} is closed") from None
+        self._note(None, begun)
+        return answer
+
+    def _wait(self, future: Future[ResultT]) -> ResultT:
+        try:
+            return future.result(timeout=self._timeout_s + GRACE_S)
+        except FutureTimeoutError:
+            future.cancel()
+            raise ProbeError(
+                Reason.TIMEOUT,
+                f"no answer within {self._timeout_s:g} s",
+                hint="is the server hanging? raise budget.timeout if it is only slow",
+            ) from None
+        except ProbeError:
+            raise
+        except Exception as error:
+            raise ProbeError(Reason.DECODE, f"the probe failed: {type(error).__name__}: {error}") from error
+
+    def _note(self, failure: ProbeError | None, begun: float) -> None:
+        now = datetime.now(UTC)
+        with self._lock:
+            known = self.health
+            if failure is None:
+                self.health = Health(last_ok_at=now, latency_s=time.monotonic() - begun)
+            else:
+                self.health = Health(
+                    failures=known.failures + 1,
+                    failing_since=known.failing_since or now,
+                    last_ok_at=known.last_ok_at,
+                    reason=failure.reason.value,
+                    message=failure.message + (f" ({failure.hint})" if failure.hint else ""),
+                )
+
+    def close(self) -> None:
+        """Close the probe, ending calls under way."""
+        self.probe.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)

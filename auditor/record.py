@@ -1,0 +1,181 @@
+"""One record side by side: what every system holds for a key right now, read live and never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from auditor.integration_map import IntegrationMap
+from auditor.reading import SystemReader
+from checks.fields import FieldRule, agree, parser_for, text_of
+from checks.values import UnreadableError
+from probes.contract import MISSING, Binding, Key, ReadSpec, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One field of one copy.
+
+    Attributes:
+        text: as people read it.
+        state: `owner` for the value that counts, `agrees`, `differs`, `unreadable` or `absent` (the system
+            does not carry the field).
+    """
+
+    text: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyView:
+    """One system's copy.
+
+    Attributes:
+        found: rows with this key; 1 where all is well.
+        error: why it could not be read, or "".
+        cells: by field.
+    """
+
+    system: str
+    role: str
+    found: int
+    error: str
+    changed_at: str
+    read_at: datetime
+    cells: Mapping[str, Cell]
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordView:
+    """A record in every system, the owner first."""
+
+    data_type: str
+    key: Key
+    copies: tuple[CopyView, ...]
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Fields in which some copy differs from the one that counts."""
+        names: dict[str, None] = {}
+        for copy in self.copies:
+            for name, cell in copy.cells.items():
+                if cell.state == "differs":
+                    names[name] = None
+        return tuple(names)
+
+    @property
+    def verdict(self) -> str:
+        """`agrees`, `differs` or `cannot verify`; one reading only, so never a judgement."""
+        if any(copy.error or copy.found > 1 for copy in self.copies) or any(
+            cell.state == "unreadable" for copy in self.copies for cell in copy.cells.values()
+        ):
+            return "cannot verify"
+        present = {bool(copy.found) for copy in self.copies}
+        return "differs" if self.differing or len(present) > 1 else "agrees"
+
+
+def read_record(
+    integration_map: IntegrationMap, readers: Mapping[str, SystemReader], data_type: str, key_text: str
+) -> RecordView:
+    """Read a record from every system that the map says holds it.
+
+    Raises:
+        KeyError: no such data type.
+        UnreadableError: the text is no key of this data type.
+    """
+    described = integration_map.data_types[data_type]
+    key_rule = FieldRule(type=described.key_type)
+    key: Key = parser_for(key_rule, described.owner, None)(key_text)
+    order = [described.owner, *(name for name in described.in_ if name != described.owner)]
+    names = [name for name, rule in described.fields.items() if rule.compare]
+    rows: dict[str, list[Row]] = {}
+    errors: dict[str, str] = {}
+    read_at: dict[str, datetime] = {}
+    for system in order:
+        spec = spec_of(integration_map, data_type, system)
+        reading = readers[system].fetch(spec, [key])
+        read_at[system] = datetime.now(UTC)
+        errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
+        parse = parser_for(key_rule, system, None)
+        rows[system] = [row for row in reading.rows if _is(parse, row[0], key)]
+    values = {
+        system: _values(integration_map, data_type, system, names, found[0] if found else None)
+        for system, found in rows.items()
+    }
+    copies = []
+    for system in order:
+        found = rows[system]
+        cells = {
+            name: _cell(described.fields[name], described.fields[name].owner or described.owner, system, name, values)
+            for name in names
+        }
+        link = integration_map.systems[system].link
+        stamp = found[0][1] if found else None
+        copies.append(
+            CopyView(
+                system=system,
+                role="owner" if system == described.owner else "copy",
+                found=len(found),
+                error=errors[system],
+                changed_at="" if stamp is None or stamp is MISSING else str(stamp),
+                read_at=read_at[system],
+                cells=cells if found else {},
+                link=link.replace("{key}", str(key)) if link else None,
+            )
+        )
+    return RecordView(data_type=data_type, key=key, copies=tuple(copies))
+
+
+def _is(parse: object, raw: object, key: Key) -> bool:
+    try:
+        return bool(parse(raw) == key)  # type: ignore[operator]
+    except UnreadableError:
+        return False
+
+
+def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:
+    """Where every compared field of a data type stands in one system."""
+    binding: Binding = integration_map.bindings[data_type, system]
+    fields = integration_map.data_types[data_type].fields
+    carried = [name for name, rule in fields.items() if rule.compare and name not in binding.absent]
+    return binding.spec(data_type, carried, zone=integration_map.systems[system].zone)
+
+
+def _values(
+    integration_map: IntegrationMap, data_type: str, system: str, names: list[str], row: Row | None
+) -> dict[str, object]:
+    """Canonical values by field; an `UnreadableError` stands for a value that is not what it should be."""
+    if row is None:
+        return {}
+    described = integration_map.data_types[data_type]
+    binding = integration_map.bindings[data_type, system]
+    found: dict[str, object] = {}
+    carried = [name for name in names if name not in binding.absent]
+    for name, raw in zip(carried, row[2:], strict=True):
+        rule = described.fields[name]
+        if raw is None or raw is MISSING:
+            found[name] = None if raw is None or "missing" in rule.null_is else MISSING
+            continue
+        try:
+            found[name] = parser_for(rule, system, integration_map.systems[system].zone)(raw)
+        except UnreadableError as error:
+            found[name] = error
+    return found
+
+
+def _cell(rule: FieldRule, owner: str, system: str, name: str, values: Mapping[str, Mapping[str, object]]) -> Cell:
+    mine = values[system]
+    if name not in mine:
+        return Cell(text="", state="absent")
+    value = mine[name]
+    if isinstance(value, UnreadableError):
+        return Cell(text=str(value), state="unreadable")
+    text = text_of(rule, value)
+    if system == owner:
+        return Cell(text=text, state="owner")
+    counts = values.get(owner, {})
+    if name not in counts or isinstance(counts[name], UnreadableError):
+        return Cell(text=text, state="unreadable" if name in counts else "absent")
+    return Cell(text=text, state="agrees" if agree(rule, counts[name], value) else "differs")

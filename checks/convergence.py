@@ -1,0 +1,163 @@
+"""Timing: what one change's probes say about its lag and its window.
+
+A change is committed at an instant c known to lie in `[committed_from_at, committed_to_at]`. A probe of the
+target is sent at p0 and answered at p1 (local). Still different at p0 means lag > p0 - committed_to_at;
+shown by p1 means lag <= p1 - committed_from_at. Nothing else is ever concluded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from checks.clocks import ClockBounds
+from checks.values import EPOCH
+
+GIVE_UP_WINDOWS = 8
+"""A change is followed up to this many windows, then it is lost."""
+
+SHORTEST_FOLLOW_S = 60.0
+"""... but never for less than this: windows of a second or none would be given up before a retry."""
+
+PROBE_FACTOR = 1.5
+"""Each re-probe waits this much longer since the commit than the last."""
+
+
+class Verdict(StrEnum):
+    """What is known of a change's window."""
+
+    PENDING = "pending"
+    MET = "met"
+    BREACH = "breach"
+    BREACH_THEN_CONVERGED = "breach_then_converged"
+    UNDECIDED = "undecided"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One source version on its way.
+
+    Attributes:
+        change_id: the ledger's identity, 0 before it is recorded.
+        fingerprint: of the owner's copy; empty for a deletion.
+        committed_from_at, committed_to_at: bounds of the commit, local clock.
+        window_s: how long the target may still differ.
+        differed_at: when the latest probe was sent that did not yet see this version.
+        shown_at: when the first answer came that saw this version or a later one.
+        superseded: the owner moved on before the target ever showed this very version.
+    """
+
+    key: int | str
+    fingerprint: bytes
+    committed_from_at: datetime
+    committed_to_at: datetime
+    window_s: float
+    enrolled_at: datetime
+    change_id: int = 0
+    probes: int = 0
+    differed_at: datetime | None = None
+    shown_at: datetime | None = None
+    superseded: bool = False
+    verdict: Verdict = Verdict.PENDING
+    settled_at: datetime | None = None
+
+    @property
+    def lag_lower_s(self) -> float:
+        """The lag is greater than this; 0 where no probe saw the target still behind."""
+        if self.differed_at is None:
+            return 0.0
+        return max(0.0, (self.differed_at - self.committed_to_at).total_seconds())
+
+    @property
+    def lag_upper_s(self) -> float | None:
+        """The lag is at most this; None while the target has not shown the change, or c has no lower bound."""
+        if self.shown_at is None or self.committed_from_at <= EPOCH:
+            return None
+        return max(self.lag_lower_s, (self.shown_at - self.committed_from_at).total_seconds(), 0.0)
+
+    @property
+    def gives_up_at(self) -> datetime:
+        """When to stop waiting for it."""
+        follow_s = max(GIVE_UP_WINDOWS * self.window_s, SHORTEST_FOLLOW_S)
+        return self.committed_to_at + timedelta(seconds=follow_s)
+
+    def deadline_at(self, guard_s: float) -> datetime:
+        """When a probe that still differs proves the breach."""
+        return self.committed_to_at + timedelta(seconds=self.window_s + guard_s)
+
+
+def commit_bounds(
+    *,
+    stamp_us: int | None,
+    clock: ClockBounds | None,
+    slack_s: float,
+    seen_at: datetime,
+    not_seen_at: datetime | None,
+) -> tuple[datetime, datetime]:
+    """Bound the instant of a commit.
+
+    Args:
+        stamp_us: the record's own changed-at, in the system's clock, or None.
+        clock: the system's clock bounds, or None where its clock is unknown.
+        slack_s: how long after its stamp a change may be committed.
+        seen_at: local instant by which the owner certainly showed the change.
+        not_seen_at: local instant at which the owner certainly did not show it yet, or None.
+
+    Returns:
+        The stamp's interval and the bracket of the two reads intersected; where they contradict each other
+        (a long transaction commits later than its stamp) the bracket alone. A commit without a lower bound
+        begins at 1970.
+    """
+    bracket = min(not_seen_at or EPOCH, seen_at), seen_at
+    if stamp_us is None or clock is None:
+        return bracket
+    earliest, latest = clock.local(stamp_us)
+    latest += timedelta(seconds=slack_s)
+    lower = max(earliest, not_seen_at) if not_seen_at else earliest
+    upper = min(latest, seen_at)
+    return (lower, upper) if lower <= upper else bracket
+
+
+def still_differs(change: Change, sent_at: datetime, now: datetime) -> Change:
+    """Account for a probe that did not see the change; past its window that is a breach."""
+    differed_at = max(change.differed_at, sent_at) if change.differed_at else sent_at
+    seen = replace(change, differed_at=differed_at, probes=change.probes + 1)
+    if seen.lag_lower_s > seen.window_s or (seen.window_s == 0 and seen.lag_lower_s > 0):
+        seen = replace(seen, verdict=Verdict.BREACH)
+    if now >= seen.gives_up_at:
+        verdict = Verdict.BREACH if seen.verdict is Verdict.BREACH else Verdict.UNDECIDED
+        seen = replace(seen, verdict=verdict, settled_at=now)
+    return seen
+
+
+def shows(change: Change, received_at: datetime, *, by_later_version: bool) -> Change:
+    """Account for a probe that saw the change, or a later version of the record: it is settled."""
+    seen = replace(
+        change,
+        shown_at=received_at,
+        probes=change.probes + 1,
+        superseded=by_later_version,
+        settled_at=received_at,
+    )
+    upper_s = seen.lag_upper_s
+    if change.verdict is Verdict.BREACH:
+        verdict = Verdict.BREACH_THEN_CONVERGED
+    elif by_later_version:
+        verdict = Verdict.SUPERSEDED
+    elif upper_s is not None and upper_s <= seen.window_s:
+        verdict = Verdict.MET
+    else:
+        verdict = Verdict.UNDECIDED
+    return replace(seen, verdict=verdict)
+
+
+def next_probe_at(change: Change, now: datetime, *, every_s: float, guard_s: float) -> datetime:
+    """When to look again: geometrically from the commit on, and exactly once at the deadline."""
+    elapsed_s = max(0.0, (now - change.committed_to_at).total_seconds())
+    at = now + timedelta(seconds=max(every_s, elapsed_s * (PROBE_FACTOR - 1)))
+    deadline_at = change.deadline_at(guard_s)
+    if now < deadline_at:
+        return min(at, deadline_at)
+    return min(at, change.gives_up_at) if now < change.gives_up_at else now

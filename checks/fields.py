@@ -1,0 +1,507 @@
+"""Comparing records: field rules, equality of canonical values, and the shape of a difference."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field
+
+from checks import values
+from checks.validity import NO_VALIDITY, Validity, violation
+from checks.values import Parser, UnreadableError
+from probes.contract import MISSING, Key, PluginSettings, Row
+
+FieldType = Literal[
+    "string",
+    "integer",
+    "decimal",
+    "float",
+    "boolean",
+    "timestamp",
+    "date",
+    "enum",
+    "money",
+    "uuid",
+    "json",
+    "set",
+    "salesforce_id",
+]
+Evidence = Literal["private", "masked", "clear"]
+
+PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+QUARTER_HOUR_US = 15 * 60 * 1_000_000
+FINGERPRINT_BYTES = 16
+
+
+class FieldRule(PluginSettings):
+    """How one field of a data type is read and compared.
+
+    Attributes:
+        type: what the value means; see `checks.values`.
+        owner: the system that is the source of truth for this field, where it is not the data type's.
+        compare: false for a field that is read but never compared (its own `updated_at`, for example).
+        tolerance: largest absolute difference of numbers that still agree.
+        relative_tolerance: the same, as a share of the larger value.
+        ulps: the same for floats, in units in the last place.
+        nan_equal: whether NaN agrees with NaN.
+        scale: decimals are compared after rounding to this many digits.
+        precision: timestamps agree when they agree at this precision, truncated or rounded.
+        strip, casefold, strip_accents, newlines: what does not matter in text; nothing by default.
+        null_is: which of `missing` and `empty` mean NULL.
+        map: per system, its labels and what they mean.
+        currency, minor_units: for money; the systems listed count minor units.
+        unit: for timestamps held as numbers, per system: s, ms or us.
+        zone: per system, the zone of instants that carry none; the system's own zone otherwise.
+        unordered: the order of JSON arrays does not matter.
+        separator: between the labels of a set.
+        evidence: what may be stored of a differing value.
+        valid: what the value must be in itself.
+    """
+
+    type: FieldType = "string"
+    owner: str | None = None
+    compare: bool = True
+    tolerance: Decimal = Field(default=Decimal(0), ge=0)
+    relative_tolerance: float = Field(default=0, ge=0, lt=1)
+    ulps: int = Field(default=0, ge=0)
+    nan_equal: bool = False
+    scale: int | None = Field(default=None, ge=0, le=30)
+    precision: Literal["us", "ms", "s", "m"] = "us"
+    strip: Literal["none", "trailing", "both"] = "none"
+    casefold: bool = False
+    strip_accents: bool = False
+    newlines: bool = False
+    null_is: frozenset[Literal["missing", "empty"]] = frozenset()
+    map: dict[str, dict[str, str]] = {}
+    currency: str | None = None
+    minor_units: tuple[str, ...] = ()
+    unit: dict[str, Literal["s", "ms", "us"]] = {}
+    zone: dict[str, str] = {}
+    unordered: bool = False
+    separator: str = ";"
+    evidence: Evidence = "private"
+    valid: Validity = NO_VALIDITY
+    description: str = ""
+
+
+class Shape(StrEnum):
+    """What a difference looks like, as a hint at where it comes from."""
+
+    VALUE = "value"
+    NULL = "null"
+    MISSING = "missing"
+    EMPTY = "empty"
+    CASE = "case"
+    WHITESPACE = "whitespace"
+    ACCENTS = "accents"
+    TRUNCATED = "truncated"
+    ROUNDED = "rounded"
+    ZONE_SHIFTED = "zone_shifted"
+    SIGN = "sign"
+    SCALED = "scaled"
+    CURRENCY = "currency"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One field that differs, told as far as its evidence policy allows."""
+
+    field: str
+    shape: Shape
+    owner_value: str
+    target_value: str
+
+
+def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
+    """Make the parser of one field as `system` holds it.
+
+    Args:
+        zone: the system's zone, for instants that carry none.
+    """
+    parsers: dict[str, Callable[[], Parser]] = {
+        "string": lambda: values.string_parser(
+            strip=rule.strip,
+            casefold=rule.casefold,
+            strip_accents=rule.strip_accents,
+            newlines=rule.newlines,
+        ),
+        "integer": lambda: values.parse_integer,
+        "decimal": lambda: _scaled(rule.scale) if rule.scale is not None else values.parse_decimal,
+        "float": lambda: values.parse_float,
+        "boolean": lambda: values.boolean_parser(*_tokens(rule.map.get(system))),
+        "timestamp": lambda: values.timestamp_parser(rule.zone.get(system, zone), rule.unit.get(system)),
+        "date": lambda: values.parse_date,
+        "enum": lambda: values.enum_parser(rule.map.get(system)),
+        "money": lambda: values.money_parser(rule.currency, minor_units=system in rule.minor_units),
+        "uuid": lambda: values.parse_uuid,
+        "json": lambda: values.json_parser(unordered=rule.unordered),
+        "set": lambda: values.set_parser(rule.separator),
+        "salesforce_id": lambda: values.parse_salesforce_id,
+    }
+    parse = parsers[rule.type]()
+    return values.empty_is_null(parse) if "empty" in rule.null_is else parse
+
+
+def _tokens(mapping: Mapping[str, str] | None) -> tuple[frozenset[str], frozenset[str]]:
+    if mapping is None:
+        return values.TRUE_TOKENS, values.FALSE_TOKENS
+    folded = {token.casefold(): meaning.casefold() for token, meaning in mapping.items()}
+    return (
+        frozenset(token for token, meaning in folded.items() if meaning == "true"),
+        frozenset(token for token, meaning in folded.items() if meaning == "false"),
+    )
+
+
+def _scaled(scale: int) -> Parser:
+    step = Decimal(1).scaleb(-scale)
+
+    def parse(raw: Any) -> Decimal:
+        number = values.parse_decimal(raw)
+        return values.parse_decimal(number.quantize(step)) if number.is_finite() else number
+
+    return parse
+
+
+def is_exact(rule: FieldRule) -> bool:
+    """Whether canonical equality alone decides this field."""
+    return not (
+        rule.tolerance
+        or rule.relative_tolerance
+        or rule.ulps
+        or rule.nan_equal
+        or (rule.type == "timestamp" and rule.precision != "us")
+    )
+
+
+def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
+    """Whether two canonical values of one field mean the same under its rule."""
+    if owner == target:
+        return True
+    if owner is None or target is None or owner is MISSING or target is MISSING:
+        return False
+    if rule.type == "timestamp":
+        return _same_instant(owner, target, PRECISION_US[rule.precision])
+    if rule.type == "money":
+        return bool(owner[1] == target[1] and abs(owner[0] - target[0]) <= rule.tolerance)
+    if rule.type == "float":
+        return _same_float(rule, owner, target)
+    if rule.type in {"decimal", "integer"}:
+        if isinstance(owner, Decimal) and (owner.is_nan() or target.is_nan()):
+            return rule.nan_equal and owner.is_nan() and target.is_nan()
+        allowed = max(rule.tolerance, Decimal(rule.relative_tolerance) * max(abs(owner), abs(target)))
+        return bool(abs(owner - target) <= allowed)
+    return False
+
+
+def _same_instant(owner: int | str, target: int | str, precision_us: int) -> bool:
+    """Equal at the coarser precision, whether the coarser system truncated or rounded."""
+    if isinstance(owner, str) or isinstance(target, str) or precision_us == 1:
+        return False
+    forms = [{at // precision_us, (at + precision_us // 2) // precision_us} for at in (owner, target)]
+    exact = [at // precision_us if at % precision_us == 0 else None for at in (owner, target)]
+    if exact[0] is None and exact[1] is None:
+        return owner // precision_us == target // precision_us
+    return (exact[0] in forms[1] if exact[0] is not None else False) or (
+        exact[1] in forms[0] if exact[1] is not None else False
+    )
+
+
+def _same_float(rule: FieldRule, owner: float, target: float) -> bool:
+    if math.isnan(owner) or math.isnan(target):
+        return rule.nan_equal and math.isnan(owner) and math.isnan(target)
+    if math.isinf(owner) or math.isinf(target):
+        return False
+    allowed = max(
+        float(rule.tolerance),
+        rule.relative_tolerance * max(abs(owner), abs(target)),
+        rule.ulps * math.ulp(max(abs(owner), abs(target))),
+    )
+    return abs(owner - target) <= allowed
+
+
+def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
+    """Say what the difference between two canonical values looks like."""
+    either = (owner, target)
+    if MISSING in either:
+        return Shape.MISSING
+    if None in either:
+        return Shape.EMPTY if "" in either or () in either else Shape.NULL
+    if isinstance(owner, str) and isinstance(target, str) and rule.type in {"string", "enum"}:
+        return _text_shape(owner, target)
+    if rule.type == "timestamp" and isinstance(owner, int) and isinstance(target, int):
+        apart = abs(owner - target)
+        if apart % QUARTER_HOUR_US == 0 and apart <= 14 * 4 * QUARTER_HOUR_US:
+            return Shape.ZONE_SHIFTED
+        return Shape.ROUNDED if apart <= 1_000_000 else Shape.VALUE
+    if rule.type == "money":
+        if owner[1] != target[1]:
+            return Shape.CURRENCY
+        owner, target = owner[0], target[0]
+    if isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal):
+        return _number_shape(owner, target)
+    return Shape.VALUE
+
+
+def _text_shape(owner: str, target: str) -> Shape:
+    if not owner or not target:
+        return Shape.EMPTY
+    if owner.casefold() == target.casefold():
+        return Shape.CASE
+    if re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", owner) == re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", target):
+        return Shape.WHITESPACE
+    shorter, longer = sorted((owner, target), key=len)
+    if longer.startswith(shorter) and len(shorter) >= 4:
+        return Shape.TRUNCATED
+    folded = values.string_parser(strip="none", casefold=False, strip_accents=True, newlines=False)
+    return Shape.ACCENTS if folded(owner) == folded(target) else Shape.VALUE
+
+
+def _number_shape(owner: Any, target: Any) -> Shape:
+    try:
+        left, right = Decimal(str(owner)), Decimal(str(target))
+    except ArithmeticError:
+        return Shape.VALUE
+    if not (left.is_finite() and right.is_finite()):
+        return Shape.VALUE
+    if left == -right:
+        return Shape.SIGN
+    if left and right and abs(left / right) in {Decimal(1000), Decimal(100), Decimal("0.01"), Decimal("0.001")}:
+        return Shape.SCALED
+    coarser = max(int(left.as_tuple().exponent), int(right.as_tuple().exponent))
+    if coarser >= -15 and abs(left - right) < Decimal(1).scaleb(coarser):
+        return Shape.ROUNDED
+    return Shape.VALUE
+
+
+def show(rule: FieldRule, value: Any) -> str:
+    """Tell a canonical value as far as the field's evidence policy allows."""
+    if value is None or value is MISSING:
+        return values.describe(value)
+    if rule.evidence == "private":
+        return values.describe(value)
+    text = text_of(rule, value)
+    if rule.evidence == "clear":
+        return text[:200]
+    return f"{text[:1]}***{text[-1:]} ({len(text)})" if len(text) > 4 else f"*** ({len(text)})"
+
+
+def text_of(rule: FieldRule, value: Any) -> str:
+    """Write a canonical value as people read it."""
+    if value is None or value is MISSING:
+        return values.describe(value)
+    if rule.type == "timestamp" and isinstance(value, int):
+        return (values.EPOCH + value * values.MICROSECOND).isoformat(sep=" ")
+    if rule.type == "money":
+        return f"{value[0]:f} {value[1]}"
+    if rule.type == "decimal" and isinstance(value, Decimal):
+        return f"{value:f}"
+    if rule.type == "set":
+        return ", ".join(value)
+    return str(value)
+
+
+class Copy(NamedTuple):
+    """One system's copy of a record in canonical form."""
+
+    values: tuple[Any, ...]
+    fingerprint: bytes
+    raw_changed_at: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """What two systems hold for one key. Exactly one of agreeing, differing or unverifiable.
+
+    Attributes:
+        owner, target: the copies; None where the record is absent (or unreadable, see `unverifiable`).
+        differences: the fields that differ; empty when the copies agree or one is absent.
+        duplicates: systems that hold several rows for the key.
+        invalid: fields of the owner's copy that break their own validity rules.
+        unverifiable: why nothing can be said, or "".
+    """
+
+    key: Key
+    owner: Copy | None
+    target: Copy | None
+    differences: tuple[Difference, ...] = ()
+    duplicates: tuple[str, ...] = ()
+    invalid: tuple[Difference, ...] = ()
+    unverifiable: str = ""
+
+    @property
+    def agrees(self) -> bool:
+        """Both copies are there, readable, single, and mean the same; or the record is in neither."""
+        return (
+            not self.differences
+            and not self.duplicates
+            and not self.unverifiable
+            and (self.owner is None) == (self.target is None)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """How one system's rows of a data type become keys and copies."""
+
+    system: str
+    parse_key: Parser
+    parse_changed_at: Parser
+    parsers: tuple[Parser, ...]
+
+
+class RecordComparer:
+    """Compares the rows of an owner and a target for one data type.
+
+    Args:
+        rules: the compared fields in the order in which both systems' rows carry them.
+        owner, target: how each side is parsed.
+        digest_key: secret that keys the fingerprints, so that a digest cannot be looked up.
+    """
+
+    def __init__(
+        self, *, rules: Sequence[tuple[str, FieldRule]], owner: Side, target: Side, digest_key: bytes
+    ) -> None:
+        self.rules = tuple(rules)
+        self.owner = owner
+        self.target = target
+        self._validated = tuple(
+            (position, name, rule) for position, (name, rule) in enumerate(self.rules) if rule.valid != NO_VALIDITY
+        )
+        # The rules are part of the digest: changed rules begin a new series instead of rewriting history.
+        series = repr([(name, rule.model_dump_json()) for name, rule in rules]).encode()
+        self._digest = blake2b(key=digest_key[:64], digest_size=FINGERPRINT_BYTES)
+        self._digest.update(blake2b(series, digest_size=16).digest())
+
+    def key(self, side: Side, row: Row) -> Key | None:
+        """The canonical key of a row, or None where it has none."""
+        raw = row[0]
+        if raw is None or raw is MISSING or raw == "":
+            return None
+        try:
+            key: Key = side.parse_key(raw)
+        except UnreadableError:
+            return None
+        return key
+
+    def group(self, side: Side, rows: Sequence[Row]) -> tuple[dict[Key, list[Row]], int]:
+        """Sort rows by canonical key.
+
+        Returns:
+            The rows by key, and the number of rows whose key cannot be read.
+        """
+        grouped: dict[Key, list[Row]] = {}
+        nameless = 0
+        parse_key = side.parse_key
+        for row in rows:
+            raw = row[0]
+            try:
+                key = parse_key(raw) if raw is not None and raw is not MISSING and raw != "" else None
+            except UnreadableError:
+                key = None
+            if key is None:
+                nameless += 1
+            elif (there := grouped.get(key)) is None:
+                grouped[key] = [row]
+            else:
+                there.append(row)
+        return grouped, nameless
+
+    def canonical(self, side: Side, row: Row) -> tuple[Any, ...]:
+        """Make one row's values canonical.
+
+        Raises:
+            UnreadableError: with the field's name, when a value is not what its field declares.
+        """
+        found: list[Any] = []
+        try:
+            for parse, raw in zip(side.parsers, row[2:], strict=True):
+                if raw is None:
+                    found.append(None)
+                elif raw is MISSING:
+                    rule = self.rules[len(found)][1]
+                    found.append(None if "missing" in rule.null_is else MISSING)
+                else:
+                    found.append(parse(raw))
+        except UnreadableError as error:
+            raise UnreadableError(f"{self.rules[len(found)][0]} in {side.system}: {error}") from None
+        return tuple(found)
+
+    def fingerprint(self, canonical: tuple[Any, ...]) -> bytes:
+        """The keyed digest of canonical values under this comparer's rules."""
+        digest = self._digest.copy()
+        # ascii() of a tuple is typed, quoted and the same on every Python: no two tuples share it.
+        digest.update(ascii(canonical).encode())
+        return digest.digest()
+
+    def changed_at_us(self, side: Side, copy: Copy) -> int | None:
+        """The copy's own changed-at stamp, microseconds since 1970 in the system's clock."""
+        try:
+            stamp = side.parse_changed_at(copy.raw_changed_at) if copy.raw_changed_at is not None else None
+        except UnreadableError:
+            return None
+        return stamp if isinstance(stamp, int) else None
+
+    def compare(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Comparison:
+        """Compare what two systems answered for one key; an absent record is an empty sequence."""
+        duplicates: tuple[str, ...] = ()
+        if len(owner_rows) > 1 or len(target_rows) > 1:
+            sides = ((self.owner, owner_rows), (self.target, target_rows))
+            duplicates = tuple(side.system for side, rows in sides if len(rows) > 1)
+        owner = target = None
+        try:
+            if owner_rows:
+                row = owner_rows[0]
+                found = self.canonical(self.owner, row)
+                owner = Copy(found, self.fingerprint(found), row[1])
+            if target_rows:
+                row = target_rows[0]
+                found = self.canonical(self.target, row)
+                same = owner is not None and owner.values == found
+                target = Copy(
+                    found,
+                    owner.fingerprint if owner is not None and same else self.fingerprint(found),
+                    row[1],
+                )
+        except UnreadableError as error:
+            return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
+        differences: tuple[Difference, ...] = ()
+        if owner is not None and target is not None and owner.fingerprint != target.fingerprint:
+            differences = self._differences(owner.values, target.values)
+        return Comparison(
+            key=key,
+            owner=owner,
+            target=target,
+            differences=differences,
+            duplicates=duplicates,
+            invalid=self._invalid(owner.values) if owner is not None and self._validated else (),
+        )
+
+    def _invalid(self, owner: tuple[Any, ...]) -> tuple[Difference, ...]:
+        found = []
+        for position, name, rule in self._validated:
+            value = owner[position]
+            broken = violation(rule.valid, value, text_of(rule, value))
+            if broken:
+                shape = Shape.NULL if value is None else Shape.VALUE
+                shown = f"{show(rule, value)}: {broken}"
+                found.append(Difference(field=name, shape=shape, owner_value=shown, target_value=""))
+        return tuple(found)
+
+    def _differences(self, owner: tuple[Any, ...], target: tuple[Any, ...]) -> tuple[Difference, ...]:
+        return tuple(
+            Difference(
+                field=name,
+                shape=shape_of(rule, left, right),
+                owner_value=show(rule, left),
+                target_value=show(rule, right),
+            )
+            for (name, rule), left, right in zip(self.rules, owner, target, strict=True)
+            if not agree(rule, left, right)
+        )

@@ -1,0 +1,299 @@
+"""Judging one record: a confirmed comparison and its history in, everything that follows from it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from checks.causes import Baseline, Cause, Finding, Kind, classify
+from checks.convergence import Change, Verdict, next_probe_at, shows, still_differs
+from checks.fields import Comparison, Difference
+from probes.contract import Key
+
+CONFIRMATIONS = 2
+"""No divergence is reported on a single reading."""
+
+RECHECK_CEILING_S = 900.0
+
+INVALID = Finding(kind=Kind.INVALID, cause=Cause.INVALID, at_once=True)
+
+
+class Outcome(StrEnum):
+    """What one reading of one record came to; every record read falls into exactly one."""
+
+    AGREED = "agreed"
+    IN_FLIGHT = "in_flight"
+    SUSPECTED = "suspected"
+    DIVERGENT = "divergent"
+    INCONCLUSIVE = "inconclusive"
+    CANNOT_VERIFY = "cannot_verify"
+
+
+class DivergenceState(StrEnum):
+    """The life of a divergence."""
+
+    SUSPECTED = "suspected"
+    OPEN = "open"
+    CLOSED = "closed"
+    DISMISSED = "dismissed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Divergence:
+    """An episode during which a record differs.
+
+    Attributes:
+        divergence_id: the ledger's identity, 0 before it is recorded.
+        state: suspected until it is certain, then open until both copies agree again; a suspicion that
+            went away by itself is dismissed.
+        readings: confirmed readings that saw it.
+        version: fingerprint of the owner's copy at the last of them, empty where it was absent.
+        next_check_at: when to read the record again.
+    """
+
+    key: Key
+    kind: Kind
+    cause: Cause
+    state: DivergenceState
+    first_seen_at: datetime
+    last_seen_at: datetime
+    divergence_id: int = 0
+    opened_at: datetime | None = None
+    closed_at: datetime | None = None
+    readings: int = 1
+    version: bytes = b""
+    differences: tuple[Difference, ...] = ()
+    detail: str = ""
+    next_check_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What is known of one record of one flow before this reading.
+
+    Attributes:
+        changes: pending changes, oldest commit first.
+    """
+
+    baseline: Baseline | None = None
+    changes: tuple[Change, ...] = ()
+    divergence: Divergence | None = None
+
+
+NO_HISTORY = History()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the map says about judging a flow.
+
+    Attributes:
+        window_s: the consistency window.
+        every_s: the flow's probe interval.
+        guard_s: clock half-width plus round trip, added to the deadline probe.
+        confirm_s: the least time between a first reading and the one that confirms it.
+        target_may_write: whether the target's system is a declared writer.
+    """
+
+    window_s: float
+    every_s: float
+    guard_s: float
+    confirm_s: float
+    target_may_write: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """When the target was read: the instants around the request, local clock."""
+
+    sent_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """What follows from one reading of one record.
+
+    Attributes:
+        baseline: the new baseline, or None where it does not move.
+        forget_baseline: the record is gone from both systems.
+        changes: changes whose state moved, settled ones included.
+        probe_at: for each still pending change of `changes`, when to look again, in the same order.
+        divergence: the divergence as it is now, where it moved.
+    """
+
+    key: Key
+    outcome: Outcome
+    baseline: Baseline | None = None
+    forget_baseline: bool = False
+    changes: tuple[Change, ...] = ()
+    probe_at: tuple[datetime | None, ...] = ()
+    divergence: Divergence | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether there is anything to record beyond the count."""
+        return bool(self.changes or self.divergence or self.baseline or self.forget_baseline)
+
+
+def judge(comparison: Comparison, history: History, look: Look, terms: Terms) -> Judgement:
+    """Judge a comparison that the owner's second reading has confirmed.
+
+    Args:
+        comparison: not inconclusive; it may be unverifiable, which concludes nothing.
+        history: `changes` must already hold the owner's present version where it is a change.
+    """
+    key = comparison.key
+    if comparison.unverifiable:
+        return Judgement(key=key, outcome=Outcome.CANNOT_VERIFY)
+    if comparison.agrees:
+        agreed = _agreed(comparison, history, look)
+        if not comparison.invalid:
+            return agreed
+        invalid = _diverged(comparison, INVALID, (), history.divergence, look, terms)
+        return replace(agreed, outcome=_outcome(invalid), divergence=invalid)
+    baseline = history.baseline
+    finding = classify(
+        comparison,
+        baseline,
+        versions=[change.fingerprint for change in history.changes],
+        target_may_write=terms.target_may_write,
+    )
+    changes, probe_at = _follow(comparison, history, look, terms)
+    divergence = _diverged(comparison, finding, changes, history.divergence, look, terms)
+    return Judgement(
+        key=key,
+        outcome=_outcome(divergence),
+        changes=changes,
+        probe_at=probe_at,
+        divergence=divergence,
+    )
+
+
+def _outcome(divergence: Divergence | None) -> Outcome:
+    if divergence is None or (divergence.state is not DivergenceState.OPEN and divergence.cause is Cause.IN_FLIGHT):
+        return Outcome.IN_FLIGHT
+    return Outcome.DIVERGENT if divergence.state is DivergenceState.OPEN else Outcome.SUSPECTED
+
+
+def _agreed(comparison: Comparison, history: History, look: Look) -> Judgement:
+    owner, target, known = comparison.owner, comparison.target, history.baseline
+    last = len(history.changes) - 1
+    changes = tuple(
+        shows(change, look.received_at, by_later_version=at < last) for at, change in enumerate(history.changes)
+    )
+    baseline = None
+    if owner is not None and target is not None:
+        if known is None:
+            baseline = Baseline(owner=owner.fingerprint, target=target.fingerprint)
+        elif (owner.fingerprint, target.fingerprint) != (known.owner, known.target):
+            baseline = known.advance(owner.fingerprint, target.fingerprint)
+    return Judgement(
+        key=comparison.key,
+        outcome=Outcome.AGREED,
+        baseline=baseline,
+        forget_baseline=owner is None and known is not None,
+        changes=changes,
+        probe_at=(None,) * len(changes),
+        divergence=_ended(history.divergence, look.received_at),
+    )
+
+
+def _ended(divergence: Divergence | None, at: datetime) -> Divergence | None:
+    if divergence is None:
+        return None
+    was_open = divergence.state is DivergenceState.OPEN
+    return replace(
+        divergence,
+        state=DivergenceState.CLOSED if was_open else DivergenceState.DISMISSED,
+        closed_at=at,
+        next_check_at=None,
+    )
+
+
+def _follow(
+    comparison: Comparison, history: History, look: Look, terms: Terms
+) -> tuple[tuple[Change, ...], tuple[datetime | None, ...]]:
+    """Account this reading to every pending change: versions up to the one shown have arrived."""
+    target = comparison.target.fingerprint if comparison.target else b""
+    shown = -1
+    for at, change in enumerate(history.changes):
+        if change.fingerprint == target:
+            shown = at
+    changes = tuple(
+        shows(change, look.received_at, by_later_version=at < shown)
+        if at <= shown
+        else still_differs(change, look.sent_at, look.received_at)
+        for at, change in enumerate(history.changes)
+    )
+    probe_at = tuple(
+        None
+        if change.settled_at
+        else next_probe_at(change, look.received_at, every_s=terms.every_s, guard_s=terms.guard_s)
+        for change in changes
+    )
+    return changes, probe_at
+
+
+def _diverged(
+    comparison: Comparison,
+    finding: Finding,
+    changes: Sequence[Change],
+    known: Divergence | None,
+    look: Look,
+    terms: Terms,
+) -> Divergence | None:
+    """Move the divergence on, or begin one; None while nothing but a change on its way is seen."""
+    breached = [change for change in changes if change.verdict is Verdict.BREACH]
+    given_up = known is not None and known.cause is Cause.LOST and finding.source_ahead
+    if finding.source_ahead and changes and not breached and known is None:
+        return None
+    first_seen_at = known.first_seen_at if known else look.sent_at
+    readings = known.readings + 1 if known else 1
+    waited_s = (look.sent_at - first_seen_at).total_seconds()
+    if finding.source_ahead and changes:
+        certain = bool(breached)
+    else:
+        certain = finding.at_once or given_up or waited_s > terms.window_s
+    is_open = known is not None and known.state is DivergenceState.OPEN
+    opens = not is_open and certain and readings >= CONFIRMATIONS and waited_s >= terms.confirm_s
+    cause = known.cause if known is not None and (is_open or given_up) else finding.cause
+    if cause is Cause.LATE and any(change.settled_at for change in breached):
+        cause = Cause.LOST
+    elif finding.source_ahead and not certain and not is_open:
+        cause = Cause.IN_FLIGHT
+    moved = Divergence(
+        divergence_id=known.divergence_id if known else 0,
+        key=comparison.key,
+        kind=known.kind if known is not None and is_open else finding.kind,
+        cause=cause,
+        state=DivergenceState.OPEN if is_open or opens else DivergenceState.SUSPECTED,
+        first_seen_at=first_seen_at,
+        last_seen_at=look.received_at,
+        opened_at=look.received_at if opens else known.opened_at if known else None,
+        readings=readings,
+        version=comparison.owner.fingerprint if comparison.owner else b"",
+        differences=comparison.differences or comparison.invalid,
+        detail=f"several rows in {', '.join(comparison.duplicates)}" if comparison.duplicates else "",
+    )
+    return replace(moved, next_check_at=_next_check_at(moved, finding, changes, look, terms))
+
+
+def _next_check_at(
+    moved: Divergence, finding: Finding, changes: Sequence[Change], look: Look, terms: Terms
+) -> datetime:
+    now = look.received_at
+    if moved.state is DivergenceState.OPEN:
+        age_s = (now - moved.first_seen_at).total_seconds()
+        return now + timedelta(seconds=min(max(terms.every_s, age_s / 2), RECHECK_CEILING_S))
+    wait_s = terms.confirm_s
+    if not finding.at_once and not (finding.source_ahead and changes):
+        wait_s = max(terms.window_s + terms.guard_s, terms.confirm_s)
+    settles_at = moved.first_seen_at + timedelta(seconds=wait_s)
+    return (
+        max(settles_at, now + timedelta(seconds=0.01))
+        if settles_at > now
+        else now + timedelta(seconds=min(terms.every_s, terms.confirm_s))
+    )

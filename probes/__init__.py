@@ -1,0 +1,1 @@
+"""Probes read connected systems and queues, and never judge what they read."""

@@ -1,0 +1,325 @@
+"""The contract between a probe and everybody who uses one.
+
+A probe holds only its system's protocol. Timing, retries, pools, splitting into batches and turning an
+error into a reading are done once by the caller (`auditor.reading`).
+
+What every probe keeps to:
+
+* It never writes. Sessions are opened read-only wherever the protocol has such a thing.
+* Every call returns or raises within its deadline plus one second, also when the server hangs.
+* Every failure is a `ProbeError` with a `Reason`; its text never holds a secret.
+* Calls may come from several threads at once. `close()` may come at any time and ends calls under way.
+* Values are answered raw, as the driver gives them; `checks.values` makes them canonical.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from probes.durations import Duration
+
+Key = int | str
+"""A record's shared identity in its canonical form."""
+
+Row = Sequence[Any]
+"""One record as read: `(key, changed_at or None, *values)`, values in the order of `ReadSpec.fields`."""
+
+
+class Missing:
+    """The type of `MISSING`: the system answered the record without this field at all."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = Missing()
+"""A field that is not there, as opposed to one that is NULL or empty."""
+
+
+class Reason(StrEnum):
+    """Why a probe could not answer."""
+
+    TIMEOUT = "timeout"
+    UNREACHABLE = "unreachable"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    QUERY = "query"
+    DECODE = "decode"
+    TOO_LARGE = "too_large"
+    OVER_BUDGET = "over_budget"
+
+
+RETRYABLE = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.OVER_BUDGET})
+
+
+class ProbeError(Exception):
+    """A probe could not answer.
+
+    Args:
+        reason: which of the known ways it failed.
+        message: what happened, without secrets.
+        hint: what the reader of the message can do about it.
+    """
+
+    def __init__(self, reason: Reason, message: str, *, hint: str = "") -> None:
+        super().__init__(f"{reason}: {message}" + (f" ({hint})" if hint else ""))
+        self.reason = reason
+        self.message = message
+        self.hint = hint
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same call may succeed later without anybody changing anything."""
+        return self.reason in RETRYABLE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadSpec:
+    """Where a data type stands in one system.
+
+    Attributes:
+        data_type: the data type's name, for messages.
+        collection: table, path or other container of the records.
+        key: the field that holds the record's key.
+        changed_at: the field with the instant of the last change, or None where there is none.
+        fields: the source names of the values wanted, in order.
+        changed_at_unit: s, ms or us where the instant is a number since 1970.
+        zone: the time zone of instants that carry none.
+        options: what only this kind of probe understands (request templates, for example).
+    """
+
+    data_type: str
+    collection: str
+    key: str
+    changed_at: str | None
+    fields: tuple[str, ...]
+    changed_at_unit: Literal["s", "ms", "us"] | None = None
+    zone: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def keys_only(self) -> ReadSpec:
+        """The same collection without any value but the key."""
+        return replace(self, changed_at=None, fields=())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSample:
+    """One look at a system's clock.
+
+    Attributes:
+        sent_at: local instant just before the request left.
+        received_at: local instant just after the answer came.
+        server_at: what the server said, UTC.
+        resolution_s: the server's stamp stands for `[server_at, server_at + resolution_s)`; 0 for a
+            stamp of microseconds, 1 for an HTTP `Date`.
+    """
+
+    sent_at: datetime
+    received_at: datetime
+    server_at: datetime
+    resolution_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one read of one system saw.
+
+    Attributes:
+        system: the system read.
+        sent_at: local instant before the first request.
+        received_at: local instant after the last answer.
+        rows: the records found, in the probe's order.
+        truncated: the limit was reached, so there may be more.
+        error: why nothing (more) could be read; rows read before it stand.
+        unreadable: keys asked for that this system could not give, each with the reason.
+    """
+
+    system: str
+    sent_at: datetime
+    received_at: datetime
+    rows: Sequence[Row] = ()
+    truncated: bool = False
+    error: ProbeError | None = None
+    unreadable: Mapping[Key, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """One message in a queue, as far as the queue lets it be seen.
+
+    Attributes:
+        letter_id: the queue's own identity of the message.
+        key: the key of the record it is about, or None where the message does not tell.
+        reason: why it was given up on, or None where the queue does not tell.
+        attempts: deliveries tried, or None where unknown.
+        first_failed_at, last_failed_at: UTC, or None where unknown.
+    """
+
+    letter_id: str
+    key: Key | None = None
+    reason: str | None = None
+    attempts: int | None = None
+    first_failed_at: datetime | None = None
+    last_failed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueReading:
+    """What one read of one queue saw; what a broker cannot tell is None, never 0.
+
+    Attributes:
+        depth: messages waiting.
+        oldest_at: when the oldest of them entered this queue, UTC.
+        letters: a peek at the oldest messages, oldest first.
+        truncated: there are more messages than were peeked.
+    """
+
+    depth: int | None
+    oldest_at: datetime | None
+    letters: Sequence[Letter] = ()
+    truncated: bool = False
+
+
+@runtime_checkable
+class RecordProbe(Protocol):
+    """Reads records of one system. See the module's text for what every call keeps to."""
+
+    delay_floor_s: float
+    """The shortest time after a change in which this system may still rightly answer the old value."""
+
+    batch_limit: int
+    """The largest number of keys `fetch` takes at once."""
+
+    def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        """Check that the collection and every field exist and may be read.
+
+        Returns:
+            Remarks about what will be slow or doubtful (no index on the key, for example).
+
+        Raises:
+            ProbeError: `query` with a did-you-mean for a wrong name, `permission` for a forbidden one.
+        """
+
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        """Read the records with these keys, in any order; a key that is not there is simply not answered.
+
+        All rows of a key are answered where the system holds several.
+        """
+
+    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
+        """Read up to `limit` records changed at or after `since`, oldest change first."""
+
+    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
+        """Read `limit` records with keys behind `after` in the system's own key order.
+
+        Fewer rows than `limit` mean that this was the last page. Rows of one key are never split over two
+        pages, so a page may be longer. Records without a key come with the first page.
+        """
+
+    def clock(self) -> ClockSample:
+        """Read the system's clock."""
+
+    def prove_read_only(self, spec: ReadSpec | None) -> str:
+        """Say how it is known that this connection cannot write.
+
+        Raises:
+            ProbeError: `permission` when a write would be accepted.
+        """
+
+    def close(self) -> None:
+        """Release everything; calls under way end with an error."""
+
+
+@runtime_checkable
+class QueueProbe(Protocol):
+    """Reads a queue without consuming from it."""
+
+    def read(self, peek: int) -> QueueReading:
+        """Read depth, age and up to `peek` messages."""
+
+    def close(self) -> None:
+        """Release everything."""
+
+
+class PluginSettings(BaseModel):
+    """What every settings model of a plug-in keeps to: unknown words are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Budget(PluginSettings):
+    """How much of a system the auditor may use.
+
+    Attributes:
+        records_per_s: records read per second, on average over an audit interval.
+        connections: requests under way at once.
+        timeout_s: the deadline of one request.
+    """
+
+    records_per_s: float = Field(default=5000, gt=0)
+    connections: int = Field(default=2, ge=1, le=64)
+    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
+
+
+class SystemSettings(PluginSettings):
+    """What every kind of system has.
+
+    Attributes:
+        zone: the time zone of instants that carry none, as an IANA name; without it they are refused.
+        budget: how much of the system may be used.
+        delay_floor_s: how long the system may rightly go on answering an old value (caches, search indexes).
+        clock_slack_s: the longest time between a record's changed-at stamp and its commit.
+        link: template of a record's page in the system itself, with `{key}`.
+    """
+
+    zone: str | None = None
+    budget: Budget = Budget()
+    delay_floor_s: Duration = Field(default=0, alias="delay_floor")
+    clock_slack_s: Duration = Field(default=0.1, alias="clock_slack")
+    link: str | None = None
+    description: str = ""
+
+
+class Binding(PluginSettings):
+    """Where a data type stands in one system; kinds of systems add their own words.
+
+    Attributes:
+        collection: table, path or other container.
+        key: the field that holds the key.
+        changed_at: the field with the instant of the last change.
+        changed_at_unit: s, ms or us where that field is a number since 1970.
+        fields: canonical field name to its name here, where the two differ.
+        absent: fields that this system does not carry.
+    """
+
+    collection: str
+    key: str
+    changed_at: str | None = None
+    changed_at_unit: Literal["s", "ms", "us"] | None = None
+    fields: dict[str, str] = {}
+    absent: tuple[str, ...] = ()
+
+    def options(self) -> dict[str, Any]:
+        """What a probe of this kind needs beyond the common words."""
+        return {}
+
+    def spec(self, data_type: str, names: Sequence[str], *, zone: str | None) -> ReadSpec:
+        """Where these canonical fields of a data type stand here."""
+        return ReadSpec(
+            data_type=data_type,
+            collection=self.collection,
+            key=self.key,
+            changed_at=self.changed_at,
+            changed_at_unit=self.changed_at_unit,
+            zone=zone,
+            fields=tuple(self.fields.get(name, name) for name in names),
+            options=self.options(),
+        )

@@ -1,0 +1,66 @@
+"""Durations as people write them: `30s`, `5m`, `1h30m`, `2d`, `250ms`, `none`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
+
+
+def parse_duration(text: object) -> float:
+    """Parse a duration into seconds.
+
+    Args:
+        text: a number of seconds, `none` (0), or parts such as `1h30m`.
+
+    Returns:
+        Seconds, 0 or more.
+
+    Raises:
+        ValueError: for anything else, with examples.
+    """
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        if text < 0:
+            raise ValueError(f"a duration cannot be negative, got {text}")
+        return float(text)
+    if isinstance(text, str):
+        folded = text.strip().lower()
+        if folded == "none":
+            return 0.0
+        if folded and not _PART.sub("", folded).strip():
+            return sum(float(number) * UNITS_S[unit] for number, unit in _PART.findall(folded))
+    raise ValueError(f"not a duration: {text!r}; write for example 250ms, 30s, 5m, 1h30m, 2d or none")
+
+
+def format_duration(seconds: float | None) -> str:
+    """Write seconds as people read them; None is an en dash."""
+    if seconds is None:
+        return "–"
+    if seconds == 0:
+        return "0 s"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.3g} min"
+    if seconds < 172800:
+        return f"{seconds / 3600:.3g} h"
+    return f"{seconds / 86400:.3g} d"
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    Field(ge=0),
+    WithJsonSchema(
+        {
+            "description": "A duration: 250ms, 30s, 5m, 1h30m, 2d, none, or a number of seconds.",
+            "anyOf": [{"type": "number", "minimum": 0}, {"type": "string"}],
+        }
+    ),
+]

@@ -1,0 +1,1 @@
+"""Probes that read queues and their dead letters."""

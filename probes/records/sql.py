@@ -1,0 +1,504 @@
+"""Records in a SQL database: PostgreSQL, MariaDB or MySQL, SQLite.
+
+Everything that depends on the dialect stands in this module. Identifiers are looked up in the database's
+catalogue and quoted by SQLAlchemy; values are always bound. Rows are answered as the driver gives them,
+without SQLAlchemy's result processors, so that one odd value cannot fail a whole batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import socket
+import sqlite3
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from pydantic import SecretStr, field_validator
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
+from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+
+from probes.contract import Binding, ClockSample, Key, ProbeError, ReadSpec, Reason, Row, SystemSettings
+
+LOCK_TIMEOUT_S = 1
+"""How long a read may wait for a lock: the auditor gives way to the system's own work."""
+
+DRIVERS = {
+    "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
+    "mariadb": ("mariadb+pymysql", "pymysql", "mariadb"),
+    "mysql": ("mysql+pymysql", "pymysql", "mysql"),
+    "sqlite": ("sqlite", "sqlite3", "sqlite"),
+}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
+
+# SQLSTATE classes: https://www.postgresql.org/docs/15/errcodes-appendix.html
+_SQLSTATES = {
+    "42501": Reason.PERMISSION,
+    "57014": Reason.TIMEOUT,
+    "55P03": Reason.TIMEOUT,
+    "28": Reason.AUTH,
+    "08": Reason.UNREACHABLE,
+    "57P": Reason.UNREACHABLE,
+    "53": Reason.UNREACHABLE,
+    "22021": Reason.DECODE,
+    "54": Reason.TOO_LARGE,
+}
+# https://mariadb.com/kb/en/mariadb-error-code-reference/
+_MYSQL_ERRORS = {
+    1040: Reason.UNREACHABLE,
+    1044: Reason.PERMISSION,
+    1045: Reason.AUTH,
+    1142: Reason.PERMISSION,
+    1143: Reason.PERMISSION,
+    1153: Reason.TOO_LARGE,
+    1205: Reason.TIMEOUT,
+    1698: Reason.AUTH,
+    1969: Reason.TIMEOUT,
+    2003: Reason.UNREACHABLE,
+    2006: Reason.UNREACHABLE,
+    2013: Reason.UNREACHABLE,
+    2055: Reason.UNREACHABLE,
+    3024: Reason.TIMEOUT,
+}
+_SQLITE_TEXTS = {
+    "interrupted": Reason.TIMEOUT,
+    "locked": Reason.TIMEOUT,
+    "unable to open": Reason.UNREACHABLE,
+    "decode to utf-8": Reason.DECODE,
+    "not a database": Reason.DECODE,
+    "malformed": Reason.DECODE,
+}
+
+
+class SqlSettings(SystemSettings):
+    """A SQL database, named by its URL: `postgresql://`, `mariadb://`, `mysql://` or `sqlite:///FILE`."""
+
+    kind: Literal["sql"]
+    url: SecretStr
+
+    @field_validator("url")
+    @classmethod
+    def _known_dialect(cls, url: SecretStr) -> SecretStr:
+        try:
+            dialect = sa.make_url(url.get_secret_value()).get_backend_name()
+        except (SQLAlchemyError, ValueError):
+            raise ValueError(
+                "not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE"
+            ) from None
+        if dialect not in DRIVERS:
+            raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DRIVERS)}")
+        return url
+
+
+class SqlBinding(Binding):
+    """A table or view; `collection` may name the schema: `sales.orders`.
+
+    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class _Collection:
+    """A table as the catalogue has it, cut down to the columns of one spec."""
+
+    table: sa.TableClause
+    key: sa.ColumnClause[Any]
+    changed_at: sa.ColumnClause[Any] | None
+    columns: tuple[sa.ColumnElement[Any], ...]
+    since: Callable[[datetime], Any]
+
+
+class SqlProbe:
+    """Reads one SQL database through a small pool of read-only, autocommitting connections."""
+
+    batch_limit = 5000
+
+    def __init__(self, settings: SqlSettings) -> None:
+        self.delay_floor_s = settings.delay_floor_s
+        self._settings = settings
+        self._timeout_s = settings.budget.timeout_s
+        url = sa.make_url(settings.url.get_secret_value())
+        self._dialect = url.get_backend_name()
+        self._secret = str(url.password) if url.password else None
+        driver, module, extra = DRIVERS[self._dialect]
+        sqlite = {"creator": lambda: _open_sqlite(url.database or "")} if self._dialect == "sqlite" else {}
+        try:
+            self._engine = sa.create_engine(
+                url.set(drivername=driver),
+                connect_args=self._connect_args(),
+                isolation_level="AUTOCOMMIT",
+                poolclass=QueuePool,
+                pool_size=settings.budget.connections,
+                max_overflow=0,
+                pool_timeout=self._timeout_s,
+                pool_reset_on_return=None,
+                hide_parameters=True,
+                **sqlite,
+            )
+        except ModuleNotFoundError as error:
+            raise ProbeError(
+                Reason.QUERY,
+                f"the driver {module} is not installed",
+                hint=f"pip install 'plumbline[{extra}]'",
+            ) from error
+        sa.event.listen(self._engine, "connect", self._prepare_session)
+        self._collections: dict[tuple[Any, ...], _Collection] = {}
+
+    # -- sessions
+
+    def _connect_args(self) -> dict[str, Any]:
+        if self._dialect == "postgresql":
+            options = (
+                f"-c default_transaction_read_only=on -c statement_timeout={int(self._timeout_s * 1000)} "
+                f"-c lock_timeout={LOCK_TIMEOUT_S * 1000} -c timezone=UTC "
+                "-c application_name=plumbline-auditor"
+            )
+            return {"connect_timeout": max(2, int(self._timeout_s)), "options": options}
+        if self._dialect == "sqlite":
+            return {}
+        names = ("connect_timeout", "read_timeout", "write_timeout")
+        return dict.fromkeys(names, self._timeout_s)
+
+    def _prepare_session(self, connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        if self._dialect == "sqlite":
+            cursor.execute("PRAGMA query_only=on")
+        elif self._dialect in {"mariadb", "mysql"}:
+            # MariaDB and MySQL name the same two limits differently.
+            common = f"SET SESSION time_zone='+00:00', innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, "
+            limit = f"lock_wait_timeout={LOCK_TIMEOUT_S}, "
+            try:
+                cursor.execute(f"{common}{limit}tx_read_only=1, max_statement_time={self._timeout_s:.3f}")
+            except Exception as error:
+                if not (error.args and error.args[0] == 1193):  # unknown system variable
+                    raise
+                timeout_ms = int(self._timeout_s * 1000)
+                cursor.execute(f"{common}{limit}transaction_read_only=1, max_execution_time={timeout_ms}")
+        cursor.close()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[sa.Connection]:
+        """A connection whose calls end at the deadline even when the server never answers."""
+        expired = threading.Event()
+        try:
+            with self._engine.connect() as connection:
+                watchdog = threading.Timer(self._timeout_s + 0.2, self._abort, (connection.connection, expired))
+                watchdog.daemon = True
+                watchdog.start()
+                try:
+                    yield connection
+                finally:
+                    watchdog.cancel()
+        except ProbeError:
+            raise
+        except (UnicodeDecodeError, OverflowError) as error:
+            raise ProbeError(Reason.DECODE, f"a value cannot be decoded: {error}") from None
+        except Exception as error:
+            raise self._explain(error, timed_out=expired.is_set()) from None
+
+    def _abort(self, connection: PoolProxiedConnection, expired: threading.Event) -> None:
+        expired.set()
+        raw = connection.dbapi_connection
+        with contextlib.suppress(Exception):  # whatever state it is in, it is being thrown away
+            if self._dialect == "sqlite":
+                raw.interrupt()  # type: ignore[union-attr]
+            elif self._dialect == "postgresql":
+                with socket.socket(fileno=os.dup(raw.fileno())) as wire:  # type: ignore[union-attr]
+                    wire.shutdown(socket.SHUT_RDWR)
+            else:
+                raw._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+
+    def _explain(self, error: Exception, *, timed_out: bool) -> ProbeError:
+        original = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        text = " ".join(str(original).split())[:300]
+        if self._secret:
+            text = text.replace(self._secret, "***")
+        if timed_out:
+            return ProbeError(
+                Reason.TIMEOUT,
+                f"no answer within {self._timeout_s:g} s",
+                hint="is the server hanging? raise budget.timeout if it is only slow",
+            )
+        if isinstance(error, sa.exc.TimeoutError):
+            return ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
+        reason = self._reason(original, text)
+        hints = {
+            Reason.AUTH: "check user and password of the system's url",
+            Reason.PERMISSION: "grant SELECT to the auditor's login",
+            Reason.TIMEOUT: f"limit {self._timeout_s:g} s (budget.timeout), locks {LOCK_TIMEOUT_S} s",
+            Reason.UNREACHABLE: "check host, port and whether the server runs",
+        }
+        return ProbeError(reason, text, hint=hints.get(reason, ""))
+
+    def _reason(self, original: BaseException, text: str) -> Reason:
+        folded = text.lower()
+        if self._dialect == "postgresql":
+            state = getattr(original, "sqlstate", None)
+            if state:
+                for prefix, reason in _SQLSTATES.items():
+                    if state.startswith(prefix):
+                        return reason
+                return Reason.QUERY
+            if "authentication failed" in folded or "no password supplied" in folded:
+                return Reason.AUTH
+            if "does not exist" in folded:
+                return Reason.QUERY
+            if "timeout" in folded:
+                return Reason.TIMEOUT
+            return Reason.UNREACHABLE if "OperationalError" in type(original).__name__ else Reason.QUERY
+        if self._dialect == "sqlite":
+            for part, reason in _SQLITE_TEXTS.items():
+                if part in folded:
+                    return reason
+            return Reason.QUERY
+        code = original.args[0] if original.args else None
+        if code in {2003, 2013} and "timed out" in folded:
+            return Reason.TIMEOUT
+        if isinstance(code, int) and code in _MYSQL_ERRORS:
+            return _MYSQL_ERRORS[code]
+        return Reason.QUERY if code else Reason.UNREACHABLE
+
+    # -- the catalogue
+
+    def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        collection = self._collection(spec)
+        schema, name = _split(spec.collection)
+        with self._session() as connection:
+            inspector = sa.inspect(connection)
+            if name in inspector.get_view_names(schema=schema):
+                return ()
+            led = [index["column_names"][0] for index in inspector.get_indexes(name, schema=schema)]
+            led += inspector.get_pk_constraint(name, schema=schema)["constrained_columns"][:1]
+            led += [unique["column_names"][0] for unique in inspector.get_unique_constraints(name, schema)]
+        wanted = [spec.key] + ([spec.changed_at] if collection.changed_at is not None else [])
+        return tuple(
+            f"{spec.collection}.{column} has no index: every read scans the table"
+            for column in wanted
+            if column and column not in led
+        )
+
+    def _collection(self, spec: ReadSpec) -> _Collection:
+        cached = (spec.collection, spec.key, spec.changed_at, spec.fields)
+        known = self._collections.get(cached)
+        if known is None:
+            known = self._collections[cached] = self._reflect(spec)
+        return known
+
+    def _reflect(self, spec: ReadSpec) -> _Collection:
+        schema, name = _split(spec.collection)
+        with self._session() as connection:
+            inspector = sa.inspect(connection)
+            try:
+                described = inspector.get_columns(name, schema=schema)
+            except NoSuchTableError:
+                there = inspector.get_table_names(schema=schema) + inspector.get_view_names(schema=schema)
+                raise _unknown("table", spec.collection, there) from None
+            types = {column["name"]: column["type"] for column in described}
+            for wanted in (spec.key, spec.changed_at, *spec.fields):
+                if wanted is not None and wanted not in types:
+                    raise _unknown(f"column in {spec.collection}", wanted, list(types))
+            columns = {each: sa.column(each, type_) for each, type_ in types.items()}
+            table = sa.table(name, *columns.values(), schema=schema)
+            changed_at = table.c[spec.changed_at] if spec.changed_at else None
+            since = self._since(connection, spec, table, changed_at)
+        return _Collection(
+            table=table,
+            key=table.c[spec.key],
+            changed_at=changed_at,
+            columns=(
+                table.c[spec.key],
+                changed_at if changed_at is not None else sa.null(),
+                *(table.c[each] for each in spec.fields),
+            ),
+            since=since,
+        )
+
+    def _since(
+        self,
+        connection: sa.Connection,
+        spec: ReadSpec,
+        table: sa.TableClause,
+        changed_at: sa.ColumnClause[Any] | None,
+    ) -> Callable[[datetime], Any]:
+        """How an instant is written so that this column can be compared with it, never too late."""
+        if changed_at is None:
+            return lambda at: at
+        if spec.changed_at_unit:
+            per_s = _PER_S[spec.changed_at_unit]
+            return lambda at: int((at - _EPOCH) / timedelta(seconds=1) * per_s)
+        if isinstance(changed_at.type, sa.types.DateTime) and self._dialect != "sqlite":
+            if getattr(changed_at.type, "timezone", False):
+                return lambda at: at
+            # MySQL's TIMESTAMP is told in the session's zone, which is UTC here; DATETIME in its own.
+            stored_utc = isinstance(changed_at.type, sa.TIMESTAMP) and self._dialect != "postgresql"
+            zone = UTC if stored_utc or spec.zone is None else ZoneInfo(spec.zone)
+            return lambda at: at.astimezone(zone).replace(tzinfo=None)
+        # Text, as SQLite keeps it: whole seconds are a prefix of every finer form and so never too late.
+        example = connection.execute(
+            sa.select(sa.type_coerce(changed_at, sa.String)).where(changed_at.is_not(None)).limit(1)
+        ).scalar()
+        if isinstance(example, int | float):
+            raise ProbeError(
+                Reason.QUERY,
+                f"{spec.collection}.{spec.changed_at} holds numbers",
+                hint="say changed_at_unit: s, ms or us",
+            )
+        between = "T" if example and "T" in str(example) else " "
+        zone_text = ZoneInfo(spec.zone) if spec.zone else UTC
+        return lambda at: at.astimezone(zone_text).strftime(f"%Y-%m-%d{between}%H:%M:%S")
+
+    # -- reading
+
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        if not keys:
+            return []
+        collection = self._collection(spec)
+        wanted = sa.select(*collection.columns).select_from(collection.table)
+        return self._rows(wanted.where(self._among(collection.key)), {"keys": self._bind(collection, keys)})
+
+    def _among(self, key: sa.ColumnClause[Any]) -> sa.ColumnElement[bool]:
+        if self._dialect == "postgresql":
+            type_ = sa.BigInteger() if isinstance(key.type, sa.Integer) else key.type
+            array = postgresql.ARRAY(type_)
+            return key == sa.any_(sa.cast(sa.bindparam("keys", type_=array), array))
+        return key.in_(sa.bindparam("keys", expanding=True))
+
+    def _bind(self, collection: _Collection, keys: Sequence[Key]) -> list[Any]:
+        if isinstance(collection.key.type, sa.Uuid):
+            return [uuid.UUID(str(key)) for key in keys]
+        if isinstance(collection.key.type, sa.Integer):
+            return [key for key in keys if isinstance(key, int) or str(key).lstrip("-").isdigit()]
+        if isinstance(collection.key.type, sa.String):
+            return [str(key) for key in keys]
+        return list(keys)
+
+    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
+        collection = self._collection(spec)
+        if collection.changed_at is None:
+            raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at field in the map")
+        stamp = sa.type_coerce(collection.changed_at, sa.types.NullType())
+        wanted = sa.select(*collection.columns).order_by(collection.changed_at, collection.key).limit(limit)
+        if since is None:
+            return self._rows(wanted.where(collection.changed_at.is_not(None)), {})
+        return self._rows(wanted.where(stamp >= sa.bindparam("since")), {"since": collection.since(since)})
+
+    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
+        collection = self._collection(spec)
+        wanted = sa.select(*collection.columns).order_by(collection.key).limit(limit + 1)
+        if after is None:
+            nameless = self._rows(sa.select(*collection.columns).where(collection.key.is_(None)).limit(10), {})
+            rows = self._rows(wanted.where(collection.key.is_not(None)), {})
+        else:
+            nameless = []
+            rows = self._rows(
+                wanted.where(collection.key > sa.bindparam("after", type_=collection.key.type)),
+                {"after": self._bind(collection, [after])[0]},
+            )
+        if len(rows) > limit:
+            beyond = _folded(rows.pop()[0])
+            if _folded(rows[-1][0]) == beyond:
+                # The last key has more rows than fit: read it whole, the page may be longer than asked.
+                last = [row[0] for row in rows if _folded(row[0]) == beyond]
+                rows = [row for row in rows if _folded(row[0]) != beyond]
+                rows += self.fetch(spec, list(dict.fromkeys(last)))
+        return nameless + rows
+
+    def queue(
+        self, table: str, columns: tuple[str, ...], where: dict[str, Any], order: str, limit: int
+    ) -> tuple[int, list[Row]]:
+        """Count the rows that match and read the first of them, for the queue probes.
+
+        Returns:
+            How many rows match, and up to `limit` of them, lowest `order` first, columns in order.
+        """
+        spec = ReadSpec(
+            data_type=table,
+            collection=table,
+            key=columns[0],
+            changed_at=None,
+            fields=tuple(dict.fromkeys((*columns, *where, order))),
+        )
+        source = self._collection(spec).table
+        chosen = [source.c[name] == value for name, value in where.items()]
+        with self._session() as connection:
+            depth = connection.execute(sa.select(sa.func.count()).select_from(source).where(*chosen)).scalar_one()
+        rows = sa.select(*(source.c[name] for name in columns)).where(*chosen).order_by(source.c[order])
+        return int(depth), self._rows(rows.limit(limit), {})
+
+    def _rows(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> list[Row]:
+        with self._session() as connection:
+            cursor = connection.execute(statement, parameters).cursor
+            return list(cursor.fetchall())
+
+    def clock(self) -> ClockSample:
+        statements = {
+            "postgresql": ("SELECT clock_timestamp()", 0.0),
+            "sqlite": ("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')", 0.001),
+        }
+        text, resolution_s = statements.get(self._dialect, ("SELECT utc_timestamp(6)", 0.0))
+        with self._session() as connection:
+            statement = sa.text(text)
+            sent_at = datetime.now(UTC)
+            told = connection.execute(statement).scalar_one()
+            received_at = datetime.now(UTC)
+        server_at = datetime.fromisoformat(told) if isinstance(told, str) else told
+        return ClockSample(
+            sent_at=sent_at,
+            received_at=received_at,
+            server_at=server_at.replace(tzinfo=UTC) if server_at.tzinfo is None else server_at.astimezone(UTC),
+            resolution_s=resolution_s,
+        )
+
+    def prove_read_only(self, spec: ReadSpec | None) -> str:
+        """Try a write that would change no row even if it were let through."""
+        if spec is None:
+            return "session opened read-only"
+        collection = self._collection(spec)
+        attempt = sa.update(collection.table).where(sa.false()).values({spec.key: collection.key})
+        try:
+            with self._session() as connection:
+                connection.execute(attempt)
+        except ProbeError as refused:
+            if refused.reason in {Reason.QUERY, Reason.PERMISSION}:
+                return f"a write is refused: {refused.message}"
+            raise
+        raise ProbeError(
+            Reason.PERMISSION,
+            "a write would have been accepted",
+            hint="give the auditor a login with SELECT only",
+        )
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+def _open_sqlite(path: str) -> sqlite3.Connection:
+    uri = path if path.startswith("file:") else f"file:{quote(path)}"
+    uri += "&mode=ro" if "?" in uri else "?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, check_same_thread=False)
+
+
+def _split(collection: str) -> tuple[str | None, str]:
+    schema, _, name = collection.rpartition(".")
+    return schema or None, name
+
+
+def _folded(key: object) -> object:
+    return key.casefold() if isinstance(key, str) else key
+
+
+def _unknown(what: str, name: str, there: Sequence[str]) -> ProbeError:
+    close = difflib.get_close_matches(name, there, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(there)[:12]) or 'none'}"
+    return ProbeError(Reason.QUERY, f"no {what} named {name!r}", hint=hint)

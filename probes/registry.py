@@ -1,0 +1,61 @@
+"""Which probe serves which kind of system: one line a plug-in, imported on first use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from probes.contract import Binding, PluginSettings
+
+if TYPE_CHECKING:
+    from probes.contract import QueueProbe, RecordProbe
+
+# kind -> (module, settings, binding, probe)
+RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
+    "sql": ("probes.records.sql", "SqlSettings", "SqlBinding", "SqlProbe"),
+    "rest": ("probes.records.rest", "RestSettings", "RestBinding", "RestProbe"),
+}
+
+# kind -> (module, settings, probe)
+QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
+    "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
+}
+
+
+def _load(module: str, name: str) -> Any:
+    return getattr(import_module(module), name)
+
+
+def record_settings(kind: str) -> type[PluginSettings]:
+    """The settings model of a kind of system. Raises KeyError for an unknown kind."""
+    module, settings, _, _ = RECORD_KINDS[kind]
+    loaded: type[PluginSettings] = _load(module, settings)
+    return loaded
+
+
+def record_binding(kind: str) -> type[Binding]:
+    """The model of `in: SYSTEM:` for a kind of system. Raises KeyError for an unknown kind."""
+    module, _, binding, _ = RECORD_KINDS[kind]
+    loaded: type[Binding] = _load(module, binding)
+    return loaded
+
+
+def queue_settings(kind: str) -> type[PluginSettings]:
+    """The settings model of a kind of queue. Raises KeyError for an unknown kind."""
+    module, settings, _ = QUEUE_KINDS[kind]
+    loaded: type[PluginSettings] = _load(module, settings)
+    return loaded
+
+
+def open_record_probe(settings: Any) -> RecordProbe:
+    """Open the probe for a system's settings; nothing is connected before the first call."""
+    module, _, _, probe = RECORD_KINDS[settings.kind]
+    opened: RecordProbe = _load(module, probe)(settings)
+    return opened
+
+
+def open_queue_probe(settings: Any, system: Any) -> QueueProbe:
+    """Open the probe for a queue that lives in `system` (that system's settings)."""
+    module, _, probe = QUEUE_KINDS[settings.kind]
+    opened: QueueProbe = _load(module, probe)(settings, system)
+    return opened

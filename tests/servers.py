@@ -1,0 +1,174 @@
+"""Throw-away database servers on random loopback ports, for tests and benchmarks."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pymysql
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port: int = held.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, process: subprocess.Popen[bytes] | None = None, timeout_s: float = 60) -> None:
+    """Wait until somebody accepts connections on the port."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if process is not None and process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+        with socket.socket() as tried:
+            tried.settimeout(0.5)
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody listens on port {port}")
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder that a server running as another user can write to."""
+    path = Path(tempfile.mkdtemp(prefix="plumbline-", dir="/tmp"))
+    path.chmod(0o777)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _as_user(name: str) -> dict[str, object]:
+    """PostgreSQL refuses to run as root; drop to another user where we are."""
+    if os.geteuid() != 0:
+        return {}
+    return {"user": name, "group": "nogroup", "extra_groups": []}
+
+
+@contextlib.contextmanager
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL cluster; yields the URL of its superuser, without a database's name."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(programs[-1]) if programs else shutil.which("initdb")
+    if initdb is None:
+        raise RuntimeError("PostgreSQL is not installed: apt-get install postgresql")
+    server = str(Path(initdb).with_name("postgres"))
+    with workplace() as place:
+        drop = _as_user("nobody")
+        subprocess.run(
+            [
+                *(initdb, "-D", "data", "-U", "postgres", "-A", "trust", "--no-sync", "--no-instructions"),
+                *("--locale=C.UTF-8", "-E", "UTF8"),
+            ],
+            cwd=place,
+            check=True,
+            capture_output=True,
+            **drop,  # type: ignore[call-overload]
+        )
+        port = free_port()
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": port,
+            "unix_socket_directories": place,
+            "fsync": "off",
+            "synchronous_commit": "off",
+            "full_page_writes": "off",
+            "wal_level": "logical",
+            "shared_buffers": "128MB",
+        }
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [server, "-D", "data", *options],
+                cwd=place,
+                stdout=log,
+                stderr=log,
+                **drop,  # type: ignore[call-overload]
+            )
+        try:
+            wait_for_port(port, process)
+            url = f"postgresql://postgres@127.0.0.1:{port}"
+            _until(lambda: psycopg.connect(f"{url}/postgres").close())
+            yield url
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def mariadb() -> Iterator[str]:
+    """A MariaDB server; yields the URL of a login with all rights, without a database's name."""
+    if shutil.which("mariadbd") is None and not Path("/usr/sbin/mariadbd").exists():
+        raise RuntimeError("MariaDB is not installed: apt-get install mariadb-server")
+    with workplace() as place:
+        common = [
+            "--no-defaults",
+            f"--datadir={place}/my",
+            "--innodb-log-file-size=64M",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-method=nosync",
+        ]
+        drop = _as_user("nobody")
+        subprocess.run(
+            [
+                *("mariadb-install-db", *common),
+                *("--auth-root-authentication-method=normal", "--skip-test-db"),
+            ],
+            check=True,
+            capture_output=True,
+            cwd=place,
+            **drop,  # type: ignore[call-overload]
+        )
+        port = free_port()
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    shutil.which("mariadbd") or "/usr/sbin/mariadbd",
+                    *common,
+                    "--bind-address=127.0.0.1",
+                    f"--port={port}",
+                    f"--socket={place}/my.sock",
+                    f"--pid-file={place}/my.pid",
+                    "--skip-log-bin",
+                    "--skip-name-resolve",
+                    "--performance-schema=0",
+                    "--max-allowed-packet=64M",
+                ],
+                cwd=place,
+                stdout=log,
+                stderr=log,
+                **drop,  # type: ignore[call-overload]
+            )
+        try:
+            wait_for_port(port, process)
+            with pymysql.connect(unix_socket=f"{place}/my.sock", user="root", autocommit=True) as root:
+                cursor = root.cursor()
+                cursor.execute("CREATE USER 't'@'127.0.0.1' IDENTIFIED BY 'secret-of-t'")
+                cursor.execute("GRANT ALL ON *.* TO 't'@'127.0.0.1' WITH GRANT OPTION")
+            yield f"mariadb://t:secret-of-t@127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _until(ready: object, timeout_s: float = 30) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            ready()  # type: ignore[operator]
+            return
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
