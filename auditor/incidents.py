@@ -12,7 +12,6 @@ from auditor.ledger.repository import Incident, Ledger, Transaction
 from auditor.reading import Health
 from checks.causes import Cause
 
-
 ABSORB_S = 15 * 60
 """A breach that returns this soon after it was resolved is the same incident, reopened."""
 

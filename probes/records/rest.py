@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -33,6 +33,7 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
+from probes.records.deadline import DeadlineTransport
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest answer read: a server that never stops sending must not fill the memory."""
@@ -123,12 +124,12 @@ class RestProbe:
         self._connections = settings.budget.connections
         self._secrets = [each.get_secret_value() for each in settings.headers.values()]
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
+        self._transport = DeadlineTransport(verify=settings.verify, connections=settings.budget.connections * 2)
         self._client = httpx.Client(
             base_url=str(settings.url),
             headers={"Accept": "application/json", "User-Agent": "plumbline-auditor", **headers},
             timeout=self._timeout_s,
-            verify=settings.verify,
-            limits=httpx.Limits(max_connections=settings.budget.connections * 2),
+            transport=self._transport,
         )
         self._last_path = ""
         self._paths: dict[str, Any] = {}
@@ -220,13 +221,11 @@ class RestProbe:
 
     def _get(self, path: str, deadline: float, *, absent_is_none: bool = False) -> Any:
         self._last_path = path
-        body = b""
         try:
-            with self._client.stream("GET", path) as response:
+            with self._transport.until(deadline), self._client.stream("GET", path) as response:
                 if absent_is_none and response.status_code in {404, 410}:
                     return None
-                for part in self._parts(response, deadline):
-                    body += part
+                body = self._body(response)
                 self._refuse(response, body)
         except httpx.TimeoutException:
             raise self._timed_out() from None
@@ -244,8 +243,8 @@ class RestProbe:
                 Reason.DECODE, f"{urlsplit(path).path} answered {len(body)} bytes that are not JSON ({kind})"
             ) from None
 
-    def _parts(self, response: httpx.Response, deadline: float) -> Iterator[bytes]:
-        size = 0
+    def _body(self, response: httpx.Response) -> bytes:
+        parts, size = [], 0
         for part in response.iter_bytes():
             size += len(part)
             if size > ANSWER_LIMIT_BYTES:
@@ -254,9 +253,8 @@ class RestProbe:
                     f"an answer of more than {ANSWER_LIMIT_BYTES} bytes",
                     hint="lower batch: of the collection",
                 )
-            if time.monotonic() > deadline:
-                raise self._timed_out()
-            yield part
+            parts.append(part)
+        return b"".join(parts)
 
     def _timed_out(self) -> ProbeError:
         return ProbeError(
@@ -288,7 +286,8 @@ class RestProbe:
         """Read the `Date` header, which counts whole seconds; a cached answer (`Age`) tells no time."""
         sent_at = datetime.now(UTC)
         try:
-            response = self._client.head(self._last_path or "/")
+            with self._transport.until(time.monotonic() + self._timeout_s):
+                response = self._client.head(self._last_path or "/")
         except httpx.TimeoutException:
             raise self._timed_out() from None
         except httpx.HTTPError as error:

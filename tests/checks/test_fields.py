@@ -1,0 +1,120 @@
+"""Comparing records: fingerprints, duplicates, evidence, validity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks.fields import FieldRule, RecordComparer, Side, parser_for, show
+from probes.contract import MISSING
+
+RULES = [
+    ("name", FieldRule(type="string", evidence="private")),
+    ("amount", FieldRule(type="decimal", evidence="clear")),
+]
+
+
+def side(system: str, rules: list[tuple[str, FieldRule]]) -> Side:
+    return Side(
+        system=system,
+        parse_key=parser_for(FieldRule(type="integer"), system, None),
+        parse_changed_at=parser_for(FieldRule(type="timestamp"), system, "UTC"),
+        parsers=tuple(parser_for(rule, system, "UTC") for _, rule in rules),
+    )
+
+
+def comparer(rules: list[tuple[str, FieldRule]] | None = None, key: bytes = b"k" * 32) -> RecordComparer:
+    of = rules or RULES
+    return RecordComparer(rules=of, owner=side("a", of), target=side("b", of), digest_key=key)
+
+
+def row(*values: Any) -> tuple[Any, ...]:
+    return (1, None, *values)
+
+
+def test_equal_copies_agree_and_share_a_fingerprint() -> None:
+    found = comparer().compare(1, [row("x", "1.50")], [row("x", 1.5)])
+    assert found.agrees
+    assert found.owner is not None
+    assert found.target is not None
+    assert found.owner.fingerprint == found.target.fingerprint
+
+
+def test_differences_are_told_as_far_as_the_policy_allows() -> None:
+    found = comparer().compare(1, [row("secret name", "1")], [row("other", "2")])
+    told = {each.field: (each.owner_value, each.target_value) for each in found.differences}
+    assert told == {"name": ("text of 11 characters", "text of 5 characters"), "amount": ("1", "2")}
+    assert not found.agrees
+
+
+@pytest.mark.parametrize(
+    ("policy", "shown"), [("private", "text of 7 characters"), ("masked", "s***t (7)"), ("clear", "sekreat")]
+)
+def test_evidence_policies(policy: str, shown: str) -> None:
+    assert show(FieldRule.model_validate({"evidence": policy}), "sekreat") == shown
+
+
+def test_several_rows_of_a_key_are_a_duplicate_and_never_agree() -> None:
+    found = comparer().compare(1, [row("x", 1)], [row("x", 1), row("x", 1)])
+    assert found.duplicates == ("b",)
+    assert not found.agrees
+
+
+def test_an_unreadable_value_makes_the_record_unverifiable() -> None:
+    found = comparer().compare(1, [row("x", "twelve")], [row("x", "twelve")])
+    assert found.unverifiable == "amount in a: not a decimal: text of 6 characters"
+    assert not found.agrees
+
+
+def test_an_absent_record_is_no_difference_of_fields() -> None:
+    found = comparer().compare(1, [row("x", 1)], [])
+    assert (found.agrees, found.differences) == (False, ())
+    assert comparer().compare(1, [], []).agrees
+
+
+def test_rows_without_a_readable_key_are_counted() -> None:
+    made = comparer()
+    grouped, nameless = made.group(
+        made.owner, [(1, None, "x", 1), ("1", None, "y", 1), (None, None, "z", 1), ("q", None, "w", 1)]
+    )
+    assert {key: len(rows) for key, rows in grouped.items()} == {1: 2}
+    assert nameless == 2
+
+
+def test_null_missing_and_empty_are_three_things() -> None:
+    made = comparer([("name", FieldRule())])
+    digests = {
+        made.fingerprint(made.canonical(made.owner, row(value))) for value in (None, MISSING, "", "None", "MISSING")
+    }
+    assert len(digests) == 5
+
+
+def test_another_key_or_other_rules_begin_a_new_series() -> None:
+    first = comparer().fingerprint(("x", 1))
+    assert first == comparer().fingerprint(("x", 1))
+    assert first != comparer(key=b"j" * 32).fingerprint(("x", 1))
+    stricter = [RULES[0], ("amount", FieldRule(type="decimal", scale=2))]
+    assert first != comparer(stricter).fingerprint(("x", 1))
+
+
+def test_an_invalid_value_is_told_even_where_the_copies_agree() -> None:
+    rules = [("amount", FieldRule.model_validate({"type": "decimal", "valid": {"min": 0}}))]
+    found = comparer(rules).compare(1, [row("-5")], [row("-5")])
+    assert found.agrees
+    assert [each.field for each in found.invalid] == ["amount"]
+
+
+@given(st.lists(st.text(), min_size=2, max_size=2), st.lists(st.text(), min_size=2, max_size=2))
+def test_two_tuples_share_a_fingerprint_only_when_they_are_equal(left: list[str], right: list[str]) -> None:
+    made = comparer([("a", FieldRule()), ("b", FieldRule())])
+    one, two = (made.canonical(made.owner, row(*each)) for each in (left, right))
+    assert (made.fingerprint(one) == made.fingerprint(two)) == (one == two)  # C1.26
+
+
+@given(st.text(), st.text())
+def test_swapping_the_sides_changes_nothing_about_agreement(left: str, right: str) -> None:
+    made = comparer([("a", FieldRule(casefold=True))])
+    assert made.compare(1, [row(left)], [row(right)]).agrees == made.compare(1, [row(right)], [row(left)]).agrees

@@ -1,0 +1,182 @@
+"""A record's life through many readings: suspicion, certainty, closing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from checks.causes import Baseline, Cause, Kind
+from checks.convergence import Change, Verdict
+from checks.fields import Comparison, Copy, Difference, Shape
+from checks.judgement import DivergenceState, History, Judgement, Look, Outcome, Terms, judge
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+TERMS = Terms(window_s=10, every_s=1, guard_s=0.1, confirm_s=1)
+BASE = Baseline(owner=b"0", target=b"0", ring=(b"old",))
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def look(seconds: float) -> Look:
+    return Look(sent_at=after(seconds), received_at=after(seconds + 0.05))
+
+
+def held(version: str | None) -> Copy | None:
+    return None if version is None else Copy((version,), version.encode(), None)
+
+
+def compared(owner: str | None, target: str | None, **more: object) -> Comparison:
+    differs = owner is not None and target is not None and owner != target
+    difference = Difference(field="name", shape=Shape.VALUE, owner_value="", target_value="")
+    return Comparison(
+        key=1,
+        owner=held(owner),
+        target=held(target),
+        differences=(difference,) if differs else (),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def change(version: str, at: float = 0) -> Change:
+    return Change(
+        key=1,
+        fingerprint=version.encode(),
+        committed_from_at=after(at),
+        committed_to_at=after(at),
+        window_s=10,
+        enrolled_at=after(at),
+        change_id=1,
+    )
+
+
+def carried(history: History, found: Judgement) -> History:
+    """The history before the next reading."""
+    live = found.divergence if found.divergence and found.divergence.closed_at is None else None
+    return History(
+        baseline=found.baseline or history.baseline,
+        changes=tuple(each for each in found.changes if not each.settled_at),
+        divergence=replace(live, divergence_id=1) if live else None,
+    )
+
+
+def test_an_agreement_sets_the_baseline_and_says_no_more() -> None:
+    found = judge(compared("1", "1"), History(), look(0), TERMS)
+    assert found.outcome is Outcome.AGREED
+    assert found.baseline == Baseline(owner=b"1", target=b"1")
+    assert not judge(compared("1", "1"), History(baseline=found.baseline), look(1), TERMS).tells
+
+
+def test_a_change_within_its_window_is_no_divergence() -> None:
+    found = judge(compared("1", "0"), History(baseline=BASE, changes=(change("1"),)), look(5), TERMS)
+    assert (found.outcome, found.divergence) == (Outcome.IN_FLIGHT, None)
+    assert found.changes[0].lag_lower_s == 5
+
+
+def test_a_breach_is_suspected_first_and_open_after_a_second_reading() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    first = judge(compared("1", "0"), history, look(11), TERMS)
+    assert first.changes[0].verdict is Verdict.BREACH
+    assert first.divergence is not None
+    assert first.divergence.state is DivergenceState.SUSPECTED
+    second = judge(compared("1", "0"), carried(history, first), look(12.5), TERMS)
+    assert second.divergence is not None
+    assert (second.divergence.state, second.divergence.cause) == (DivergenceState.OPEN, Cause.LATE)
+    closed = judge(compared("1", "1"), carried(carried(history, first), second), look(20), TERMS)
+    assert closed.divergence is not None
+    assert closed.divergence.state is DivergenceState.CLOSED
+    assert closed.changes[0].verdict is Verdict.BREACH_THEN_CONVERGED
+
+
+def test_a_change_that_never_arrives_is_lost() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    found = None
+    for at in (11, 13, 90):
+        found = judge(compared("1", "0"), history, look(at), TERMS)
+        history = carried(history, found)
+    assert found is not None
+    assert found.divergence is not None
+    assert found.divergence.cause is Cause.LOST
+    again = judge(compared("1", "0"), history, look(100), TERMS)
+    assert again.divergence is not None
+    assert (again.divergence.cause, again.divergence.state) == (Cause.LOST, DivergenceState.OPEN)
+
+
+def test_the_versions_up_to_the_one_shown_have_arrived() -> None:
+    history = History(baseline=BASE, changes=(change("1"), change("2", 1), change("3", 2)))
+    found = judge(compared("3", "2"), history, look(4), TERMS)
+    assert [each.verdict for each in found.changes] == [Verdict.SUPERSEDED, Verdict.MET, Verdict.PENDING]
+
+
+@pytest.mark.parametrize(
+    ("owner", "target", "kind", "cause"),
+    [
+        ("0", "9", Kind.VALUE, Cause.FOREIGN_WRITE),
+        ("0", None, Kind.MISSING, Cause.LOST),
+        ("0", "old", Kind.VALUE, Cause.REGRESSION),
+    ],
+)
+def test_what_needs_no_window_opens_at_the_second_reading(
+    owner: str, target: str | None, kind: Kind, cause: Cause
+) -> None:
+    history = History(baseline=BASE)
+    first = judge(compared(owner, target), history, look(0), TERMS)
+    assert first.divergence is not None
+    assert first.divergence.state is DivergenceState.SUSPECTED
+    too_soon = judge(compared(owner, target), carried(history, first), look(0.2), TERMS)
+    assert too_soon.divergence is not None
+    assert too_soon.divergence.state is DivergenceState.SUSPECTED
+    second = judge(compared(owner, target), carried(history, too_soon), look(1.2), TERMS)
+    assert second.divergence is not None
+    assert (second.divergence.kind, second.divergence.cause) == (kind, cause)
+    assert second.divergence.state is DivergenceState.OPEN
+
+
+def test_a_conflict_waits_for_the_window() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    for at, state in ((0, "suspected"), (5, "suspected"), (10.2, "open")):
+        found = judge(compared("1", "9"), history, look(at), TERMS)
+        history = carried(history, found)
+        assert found.divergence is not None
+        assert found.divergence.state.value == state
+
+
+def test_a_suspicion_that_goes_away_is_dismissed_and_never_was_open() -> None:
+    history = History()
+    first = judge(compared(None, "9"), history, look(0), TERMS)
+    gone = judge(compared("9", "9"), carried(history, first), look(3), TERMS)
+    assert gone.divergence is not None
+    assert (gone.divergence.state, gone.divergence.opened_at) == (DivergenceState.DISMISSED, None)
+
+
+def test_what_cannot_be_verified_concludes_nothing() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    unreadable = Comparison(key=1, owner=None, target=None, unverifiable="amount in a: not a decimal")
+    found = judge(unreadable, history, look(100), TERMS)
+    assert (found.outcome, found.tells) == (Outcome.CANNOT_VERIFY, False)
+
+
+def test_an_invalid_record_is_a_divergence_of_its_own_owner() -> None:
+    broken = Difference(field="amount", shape=Shape.VALUE, owner_value="decimal: below 0", target_value="")
+    history = History(baseline=Baseline(owner=b"1", target=b"1"))
+    first = judge(compared("1", "1", invalid=(broken,)), history, look(0), TERMS)
+    second = judge(compared("1", "1", invalid=(broken,)), carried(history, first), look(2), TERMS)
+    assert second.divergence is not None
+    assert (second.divergence.kind, second.divergence.state) == (Kind.INVALID, DivergenceState.OPEN)
+
+
+def test_a_record_gone_from_both_systems_is_forgotten() -> None:
+    assert judge(compared(None, None), History(baseline=BASE), look(0), TERMS).forget_baseline
+
+
+def test_an_open_divergence_is_looked_at_again_and_again() -> None:
+    history = History(baseline=BASE)
+    for at in (0, 2, 5, 20, 60, 3000):
+        found = judge(compared("0", "9"), history, look(at), TERMS)
+        assert found.divergence is not None
+        assert found.divergence.next_check_at is not None
+        assert after(at) < found.divergence.next_check_at <= after(at + 901)
+        history = carried(history, found)

@@ -1,0 +1,57 @@
+"""Real servers for the whole session, a fresh database for each test that asks for one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+import sqlalchemy as sa
+
+from tests import servers
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[str]:
+    with servers.postgresql() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[str]:
+    with servers.mariadb() as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_url(postgresql_server: str) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database."""
+    name = f"t{next(_numbers)}"
+    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+        yield f"{postgresql_server}/{name}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: str) -> Iterator[str]:
+    """URL of a fresh MariaDB database."""
+    name = f"t{next(_numbers)}"
+    at = sa.make_url(mariadb_server)
+    with pymysql.connect(
+        host=at.host or "", port=at.port or 0, user=at.username, password=str(at.password), autocommit=True
+    ) as admin:
+        admin.cursor().execute(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        yield f"{mariadb_server}/{name}"
+        admin.cursor().execute(f"DROP DATABASE {name}")
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path}/data.sqlite"

@@ -1,0 +1,190 @@
+"""The same records in every kind of system, so that one suite can hold every probe to its contract."""
+
+from __future__ import annotations
+
+import json
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import sqlalchemy as sa
+
+from probes.contract import Budget, ReadSpec, RecordProbe
+from probes.records.rest import RestBinding, RestProbe, RestSettings
+from probes.records.sql import SqlProbe, SqlSettings
+
+Record = tuple[int | None, str | None, str]
+"""id, name, changed at (ISO, UTC)."""
+
+SPEC = ReadSpec(
+    data_type="thing", collection="things", key="id", changed_at="changed_at", fields=("name",), zone="UTC"
+)
+TIMEOUT_S = 1.0
+
+
+class Harness(ABC):
+    """One kind of system, filled with records."""
+
+    port: int
+    spec: ReadSpec = SPEC
+
+    @abstractmethod
+    def fill(self, records: Sequence[Record]) -> None:
+        """Put exactly these records there."""
+
+    @abstractmethod
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        """Open a probe, through another port or with another password where asked."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what was started."""
+
+
+class SqlHarness(Harness):
+    """A database; `key_type` makes the key column of another type."""
+
+    def __init__(self, url: str) -> None:
+        self._url = sa.make_url(url)
+        self.port = self._url.port or 0
+        driver = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "sqlite": "sqlite"}
+        self.engine = sa.create_engine(self._url.set(drivername=driver[self._url.get_backend_name()]))
+        stamp = {
+            "postgresql": "timestamptz",
+            "mariadb": "datetime(6)",
+            "sqlite": "text",
+        }[self._url.get_backend_name()]
+        with self.engine.begin() as connection:
+            connection.execute(
+                sa.text(f"CREATE TABLE things (id bigint, name varchar(100), changed_at {stamp}, note varchar(9))")
+            )
+            connection.execute(sa.text("CREATE INDEX things_id ON things (id)"))
+
+    def fill(self, records: Sequence[Record]) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("DELETE FROM things"))
+            for identity, name, at in records:
+                connection.execute(
+                    sa.text("INSERT INTO things (id, name, changed_at) VALUES (:i, :n, :c)"),
+                    {"i": identity, "n": name, "c": self._stamp(at)},
+                )
+
+    def _stamp(self, at: str) -> Any:
+        parsed = datetime.fromisoformat(at).astimezone(UTC)
+        if self._url.get_backend_name() == "sqlite":
+            return parsed.strftime("%Y-%m-%d %H:%M:%S.%f")
+        return parsed if self._url.get_backend_name() == "postgresql" else parsed.replace(tzinfo=None)
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        url = self._url
+        if port is not None:
+            url = url.set(port=port)
+        if secret is not None:
+            url = url.set(password=secret)
+        settings = SqlSettings(
+            kind="sql",
+            url=url.render_as_string(hide_password=False),
+            zone="UTC",
+            budget=Budget(timeout_s=TIMEOUT_S, connections=2),
+        )
+        return SqlProbe(settings)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class RestHarness(Harness):
+    """An HTTP API that answers JSON, with a bearer token, pages of at most 3 and 404 for what is absent."""
+
+    TOKEN = "right-token"
+    PAGE = 3
+
+    def __init__(self, *, batch: bool) -> None:
+        self._records: list[Record] = []
+        self.hold = threading.Event()
+        harness = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                harness.answer(self)
+
+            def do_HEAD(self) -> None:
+                harness.answer(self)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        binding = RestBinding(
+            collection="things",
+            key="id",
+            changed_at="changed_at",
+            records="$.data[*]",
+            one=None if batch else "/{collection}/{key}",
+            many="/{collection}?ids={keys}" if batch else None,
+            list="/{collection}?after={after}&limit={limit}",
+            changed="/{collection}?since={since}&limit={limit}",
+        )
+        self.spec = replace(SPEC, options=binding.options())
+
+    def fill(self, records: Sequence[Record]) -> None:
+        self._records = list(records)
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        asked = urlsplit(request.path)
+        query = {name: values[0] for name, values in parse_qs(asked.query).items()}
+        parts = asked.path.strip("/").split("/")
+        status, document = 200, None
+        known = [{"id": identity, "name": name, "changed_at": at} for identity, name, at in self._records]
+        if request.headers.get("Authorization") != f"Bearer {self.TOKEN}":
+            status, document = 401, {"error": "who are you?"}
+        elif parts[0] != "things":
+            status, document = 404, {"error": "no such collection"}
+        elif len(parts) == 2:
+            found = [record for record in known if str(record["id"]) == parts[1]]
+            status, document = (200, found[0]) if found else (404, {"error": "no such thing"})
+        elif "ids" in query:
+            wanted = set(query["ids"].split(","))
+            document = {"data": [record for record in known if str(record["id"]) in wanted]}
+        elif "since" in query:
+            since = query["since"].replace("Z", "+00:00")
+            found = sorted((r for r in known if r["changed_at"] >= since), key=lambda r: str(r["changed_at"]))
+            document = {"data": found[: int(query["limit"])]}
+        else:
+            after = int(query["after"]) if query.get("after") else -1
+            found = sorted(
+                (r for r in known if r["id"] is not None and r["id"] > after), key=lambda r: int(r["id"] or 0)
+            )
+            document = {"data": found[: min(self.PAGE, int(query["limit"]))]}
+        body = json.dumps(document).encode()
+        request.send_response(status)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        if request.command == "GET":
+            request.wfile.write(body)
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        settings = RestSettings.model_validate(
+            {
+                "kind": "rest",
+                "url": f"http://127.0.0.1:{port or self.port}",
+                "headers": {"Authorization": f"Bearer {secret or self.TOKEN}"},
+                "budget": {"timeout": TIMEOUT_S},
+            }
+        )
+        return RestProbe(settings)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,94 @@
+"""The queue kept in a table: depth, age, letters; on real databases."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from probes.contract import ProbeError, Reason
+from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
+from probes.records.rest import RestSettings
+from probes.records.sql import SqlSettings
+
+SETTINGS = {
+    "kind": "sql_queue",
+    "system": "app",
+    "table": "failed",
+    "key": "record",
+    "since": "failed_at",
+    "reason": "error",
+    "attempts": "tries",
+    "where": {"target": "billing"},
+}
+
+
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
+def url(request: pytest.FixtureRequest) -> str:
+    made: str = request.getfixturevalue(f"{request.param}_url")
+    drivers = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "sqlite": "sqlite"}
+    engine = sa.create_engine(sa.make_url(made).set(drivername=drivers[request.param]))
+    stamp = "text" if request.param == "sqlite" else "timestamp"
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE failed (id integer, record varchar(20), error varchar(50), tries integer, "
+                f"failed_at {stamp}, target varchar(20))"
+            )
+        )
+        for number in range(5):
+            connection.execute(
+                sa.text("INSERT INTO failed VALUES (:n, :r, 'no', 3, :at, :t)"),
+                {
+                    "n": number,
+                    "r": f"cus_{number}",
+                    "at": f"2026-03-01 00:00:0{9 - number}",
+                    "t": "billing" if number < 4 else "other",
+                },
+            )
+    engine.dispose()
+    return made
+
+
+def probe_of(url: str, **changed: object) -> SqlQueueProbe:
+    system = SqlSettings(kind="sql", url=url, zone=changed.pop("zone", "UTC"))  # type: ignore[arg-type]
+    return SqlQueueProbe(SqlQueueSettings.model_validate({**SETTINGS, **changed}), system)
+
+
+def test_tells_depth_age_and_the_oldest_letters_first(url: str) -> None:
+    reading = probe_of(url).read(2)
+    assert reading.depth == 4
+    assert reading.oldest_at == datetime(2026, 3, 1, 0, 0, 6, tzinfo=UTC)
+    assert [(letter.key, letter.reason, letter.attempts) for letter in reading.letters] == [
+        ("cus_3", "no", 3),
+        ("cus_2", "no", 3),
+    ]
+    assert reading.truncated
+
+
+def test_an_empty_queue_has_depth_0_and_no_age(url: str) -> None:
+    reading = probe_of(url, where={"target": "nobody"}).read(10)
+    assert (reading.depth, reading.oldest_at, reading.letters, reading.truncated) == (0, None, (), False)
+
+
+def test_an_age_that_the_table_does_not_tell_is_unknown_and_not_0(url: str) -> None:
+    reading = probe_of(url, since=None).read(10)
+    assert (reading.depth, reading.oldest_at) == (4, None)
+
+
+def test_names_a_wrong_column(url: str) -> None:
+    with pytest.raises(ProbeError, match="did you mean 'record'"):
+        probe_of(url, key="recrd").read(1)
+
+
+def test_refuses_an_instant_without_a_zone(url: str) -> None:
+    with pytest.raises(ProbeError, match="say zone: of the system app") as failed:
+        probe_of(url, zone=None).read(1)
+    assert failed.value.reason is Reason.DECODE
+
+
+def test_refuses_a_system_that_is_no_database() -> None:
+    api = RestSettings.model_validate({"kind": "rest", "url": "http://127.0.0.1:1"})
+    with pytest.raises(ProbeError, match="name a system of kind: sql"):
+        SqlQueueProbe(SqlQueueSettings.model_validate(SETTINGS), api)  # type: ignore[arg-type]
