@@ -109,6 +109,7 @@ class Auditor:
         self.senders = tuple(senders)
         self._comparer = flow.comparer(digest_key)
         self._busy: set[Key] = set()
+        self._begun = False
 
     def to_key(self, text: str) -> Key:
         """Bring a key back from its text form.
@@ -126,6 +127,12 @@ class Auditor:
         with self.ledger.write() as connection:
             self.ledger.save_flow_state(connection, self.flow.name, fresh)
 
+    def _begin(self, now: datetime) -> None:
+        """Begin a new series where the rules or the digest key have changed since the last audit."""
+        if not self._begun:
+            self.ledger.begin_series(self.flow.name, self._comparer.series, now)
+            self._begun = True
+
     def audit(self, now: datetime, *, sample: int | None = None) -> AuditResult:
         """Run one audit and record it.
 
@@ -133,6 +140,7 @@ class Auditor:
             now: the instant it is done for (UTC).
             sample: keys per side, instead of the flow's own number.
         """
+        self._begin(now)
         settings = self.flow.settings
         state = self.ledger.flow_state(self.flow.name, self.to_key)
         due = [self.to_key(text) for text in self.ledger.due(self.flow.name, now, RECHECKS_LIMIT)]
@@ -158,6 +166,7 @@ class Auditor:
 
     def recheck(self, keys: Iterable[Key], now: datetime) -> AuditResult:
         """Audit exactly these keys now, without moving on in the sample."""
+        self._begin(now)
         state = self.ledger.flow_state(self.flow.name, self.to_key)
         clock = self.source.read_clock(now)
         gathered = _Gathered(wanted=dict.fromkeys(keys))
@@ -291,18 +300,30 @@ class Auditor:
     def _judge(
         self, gathered: _Gathered, look: Look, clock: ClockBounds | None, counts: dict[Outcome, int]
     ) -> list[Judgement]:
-        nothing: list[Row] = []
-        owner_rows, target_rows = gathered.owner_rows, gathered.target_rows
-        comparisons = [
-            self._comparer.compare(key, owner_rows.get(key, nothing), target_rows.get(key, nothing))
-            for key in gathered.wanted
-            if key not in gathered.unreadable
-        ]
         counts[Outcome.CANNOT_VERIFY] += len(gathered.unreadable)
+        agreed: dict[Key, bytes] = {}
+        comparisons: list[Comparison] = []
+        nothing: list[Row] = []
+        for key in gathered.wanted:
+            if key in gathered.unreadable:
+                continue
+            owner_rows, target_rows = gathered.owner_rows.get(key, nothing), gathered.target_rows.get(key, nothing)
+            shared = self._comparer.agreement(owner_rows, target_rows)
+            if shared is None:
+                comparisons.append(self._comparer.compare(key, owner_rows, target_rows))
+            else:
+                agreed[key] = shared
+        keys = [*agreed, *(each.key for each in comparisons)]
+        histories, settled = self.ledger.histories(self.flow.name, keys, agreed=agreed)
+        counts[Outcome.AGREED] += len(settled)
+        comparisons += [
+            self._comparer.compare(key, gathered.owner_rows[key], gathered.target_rows[key])
+            for key in agreed
+            if key not in settled
+        ]
         suspects = [each.key for each in comparisons if not each.agrees and not each.unverifiable]
         moving = self._moving(gathered, suspects)
         self._busy = moving
-        histories = self.ledger.histories(self.flow.name, [each.key for each in comparisons])
         terms = self._terms(look, clock)
         judgements = []
         for comparison in comparisons:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -238,8 +238,9 @@ class Flow:
 
     @cached_property
     def target_spec(self) -> ReadSpec:
-        """Where to read the target's copies."""
-        return self.target_binding.spec(self.settings.data_type, self.field_names, zone=self.target.zone)
+        """Where to read the target's copies; when they changed there is not asked for."""
+        spec = self.target_binding.spec(self.settings.data_type, self.field_names, zone=self.target.zone)
+        return replace(spec, changed_at=None)
 
     def comparer(self, digest_key: bytes) -> RecordComparer:
         """The comparer of this flow's records."""

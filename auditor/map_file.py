@@ -194,19 +194,18 @@ def did_you_mean(word: str, words: Any) -> str:
 
 def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The words a (nested) model knows, as they are written in the map."""
-    reached: Any = model
+    reached: type[BaseModel] | None = model
     for part in loc:
-        if isinstance(reached, type) and issubclass(reached, BaseModel):
-            by_word = {field.alias or name: field for name, field in reached.model_fields.items()}
-            if part not in by_word:
-                return []
+        if reached is None:
+            return []
+        by_word = {field.alias or name: field for name, field in reached.model_fields.items()}
+        if part in by_word:
             reached = _model_in(by_word[str(part)].annotation)
-    if isinstance(reached, type) and issubclass(reached, BaseModel):
-        return [field.alias or name for name, field in reached.model_fields.items()]
-    return []
+        # Any other part is a name or a position in a mapping or list of the same model.
+    return [] if reached is None else [field.alias or name for name, field in reached.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> Any:
+def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return next((found for each in get_args(annotation) if (found := _model_in(each))), None)

@@ -225,8 +225,10 @@ def run(
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("apscheduler", "httpx", "httpcore", "alembic"):
+    for noisy in ("httpx", "httpcore", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # A flow that is still being audited when its next turn comes is skipped: that is meant, and no warning.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     loaded = _load(map_)
     try:
         daemon = Daemon(loaded, _workspace(data))

@@ -61,6 +61,7 @@ class FlowState:
         owner_after, target_after: the keys behind which the next sample page begins.
         sweeps: completed passes over both systems.
         swept_at: end of the last one.
+        series: the rules and the digest key under which its fingerprints were made.
     """
 
     watermark_at: datetime | None = None
@@ -71,6 +72,7 @@ class FlowState:
     sweeps: int = 0
     swept_at: datetime | None = None
     audited_at: datetime | None = None
+    series: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +134,9 @@ class Ledger:
         else:
             raise LedgerError("the ledger is a sqlite:/// or a postgresql:// URL")
 
+        self._save_flow_state = self._upsert(t.flow_state)
+        self._save_health = self._upsert(t.systems, keep_if_null=("last_ok_at", "latency_s", *_CLOCK_COLUMNS))
+        self._save_baselines = self._upsert(t.baselines)
         self._writer = self.engine.execution_options(plumbline_write=True)
         baseline, change, divergence = t.baselines.c, t.changes.c, t.divergences.c
         columns = (baseline.key, baseline.owner, baseline.target, baseline.ring)
@@ -141,6 +146,22 @@ class Ledger:
             change.settled_at.is_(None)
         )
         self._divergences = self._among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
+
+    def _upsert(self, table: sa.Table, *, keep_if_null: Sequence[str] = ()) -> Any:
+        """An INSERT that updates the row of the same primary key.
+
+        Args:
+            keep_if_null: columns that a NULL does not overwrite.
+        """
+        insert = sqlite.insert(table) if self._sqlite else postgresql.insert(table)
+        fresh = {
+            column.name: sa.func.coalesce(insert.excluded[column.name], column)
+            if column.name in keep_if_null
+            else insert.excluded[column.name]
+            for column in table.c
+            if not column.primary_key
+        }
+        return insert.on_conflict_do_update(index_elements=[*table.primary_key], set_=fresh)
 
     def _among(self, select: sa.Select[Any], column: Any) -> sa.Select[Any]:
         """The rows of `:flow` whose key is one of `:keys`, told as one parameter however many they are."""
@@ -186,10 +207,7 @@ class Ledger:
 
     def next_revision(self, connection: sa.Connection) -> int:
         """Draw the number of this transaction; writers queue up here."""
-        drawn = connection.execute(
-            sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
-        )
-        return int(drawn.scalar_one())
+        return int(connection.execute(_NEXT_REVISION).scalar_one())
 
     def insert(self, table: sa.Table) -> Any:
         """An INSERT of this database's dialect, for `on_conflict_*`."""
@@ -200,7 +218,7 @@ class Ledger:
     def flow_state(self, flow: str, to_key: Callable[[str], Key]) -> FlowState:
         """Where a flow's audits stand; the initial state for a flow never audited."""
         with self.read() as connection:
-            row = connection.execute(sa.select(t.flow_state).where(t.flow_state.c.flow == flow)).first()
+            row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
         if row is None:
             return FlowState()
         known = row._asdict()
@@ -211,57 +229,46 @@ class Ledger:
 
     def due(self, flow: str, now: datetime, limit: int) -> list[str]:
         """Keys whose pending change or live divergence is due to be looked at, longest due first."""
-        change, divergence = t.changes.c, t.divergences.c
-        due = sa.union_all(
-            sa.select(change.key, change.next_probe_at.label("at")).where(
-                change.flow == flow, change.settled_at.is_(None), change.next_probe_at <= now
-            ),
-            sa.select(divergence.key, divergence.next_check_at.label("at")).where(
-                divergence.flow == flow, divergence.closed_at.is_(None), divergence.next_check_at <= now
-            ),
-        ).subquery()
-        wanted = sa.select(due.c.key).group_by(due.c.key).order_by(sa.func.min(due.c.at)).limit(limit)
         with self.read() as connection:
-            return list(connection.execute(wanted).scalars())
+            return list(connection.execute(_DUE, {"flow": flow, "now": now, "limit": limit}).scalars())
 
-    def next_due_at(self, flow: str) -> datetime | None:
-        """When the next pending change or live divergence of a flow is due."""
-        change, divergence = t.changes.c, t.divergences.c
-        with self.read() as connection:
-            found = [
-                connection.execute(
-                    sa.select(sa.func.min(change.next_probe_at)).where(
-                        change.flow == flow, change.settled_at.is_(None)
-                    )
-                ).scalar(),
-                connection.execute(
-                    sa.select(sa.func.min(divergence.next_check_at)).where(
-                        divergence.flow == flow, divergence.closed_at.is_(None)
-                    )
-                ).scalar(),
-            ]
-        return min((at for at in found if at is not None), default=None)
+    def histories(
+        self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None
+    ) -> tuple[dict[Key, History], set[Key]]:
+        """The baseline, pending changes and live divergence of each key that has any of them.
 
-    def histories(self, flow: str, keys: Sequence[Key]) -> dict[Key, History]:
-        """The baseline, pending changes and live divergence of each key that has any of them."""
+        Args:
+            agreed: for keys whose copies agree, the fingerprint they share.
+
+        Returns:
+            The histories, and the keys of `agreed` that are known to agree on just that and have nothing
+            pending; those have no history here, because nothing follows from reading them again.
+        """
         text_of = {str(key): key for key in keys}
+        shared = agreed or {}
+        settled: set[Key] = set()
         known: dict[Key, Baseline] = {}
         pending: dict[Key, list[Change]] = {}
         live: dict[Key, Divergence] = {}
         with self.read() as connection:
             asked = {"flow": flow, "keys": json.dumps(list(text_of)) if self._sqlite else list(text_of)}
-            for row in connection.execute(self._baselines, asked):
-                known[text_of[row[0]]] = _baseline(row)
             for row in connection.execute(self._changes, asked):
                 key = text_of[row.key]
                 pending.setdefault(key, []).append(_change(row, key))
             for row in connection.execute(self._divergences, asked):
                 key = text_of[row.key]
                 live[key] = _divergence(row, key)
-        return {
+            for text, owner, target, ring, agreed_at_us in connection.execute(self._baselines, asked):
+                key = text_of[text]
+                if owner == target and shared.get(key) == owner and key not in pending and key not in live:
+                    settled.add(key)
+                else:
+                    known[key] = _baseline(owner, target, ring, agreed_at_us)
+        histories = {
             key: History(baseline=known.get(key), changes=tuple(pending.get(key, ())), divergence=live.get(key))
             for key in {*known, *pending, *live}
         }
+        return histories, settled
 
     def clocks(self) -> dict[str, ClockBounds]:
         """The last known clock bounds of every system, to begin with after a restart."""
@@ -274,13 +281,43 @@ class Ledger:
 
     # -- what an audit tells, inside its one transaction
 
+    def begin_series(self, flow: str, series: str, now: datetime) -> None:
+        """Forget what was fingerprinted under other rules or another key; does nothing for the same series.
+
+        Baselines go, and changes on their way are settled as undecided, because the versions they wait for
+        cannot be recognised any more. Live divergences stay and are judged afresh.
+        """
+        with self.read() as connection:
+            row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
+        if row is not None and row.series == series:
+            return
+        change = t.changes.c
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            connection.execute(sa.delete(t.baselines).where(t.baselines.c.flow == flow))
+            connection.execute(
+                sa.update(t.changes)
+                .where(change.flow == flow, change.settled_at.is_(None))
+                .values(
+                    rev=rev,
+                    settled_at=now,
+                    next_probe_at=None,
+                    verdict=sa.case(
+                        (change.verdict == Verdict.PENDING.value, Verdict.UNDECIDED.value), else_=change.verdict
+                    ),
+                )
+            )
+            known = row._asdict() if row is not None else {column.name: None for column in t.flow_state.c}
+            fresh = {**known, "flow": flow, "series": series, "sweeps": known["sweeps"] or 0}
+            fresh |= {"owner_after": None, "target_after": None, "sweep_begun_at": None}
+            connection.execute(self._save_flow_state, fresh)
+
     def save_flow_state(self, connection: sa.Connection, flow: str, state: FlowState) -> None:
         """Write where a flow's audits stand."""
         values = asdict(state)
         for cursor in ("owner_after", "target_after"):
             values[cursor] = None if values[cursor] is None else str(values[cursor])
-        upsert = self.insert(t.flow_state).values(flow=flow, **values)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["flow"], set_=values))
+        connection.execute(self._save_flow_state, {"flow": flow, **values})
 
     def save_run(self, connection: sa.Connection, rev: int, run: Mapping[str, Any]) -> None:
         """Append one row to `probe_runs`."""
@@ -307,9 +344,7 @@ class Ledger:
             for key, each in baselines.items()
         ]
         if rows:
-            upsert = self.insert(t.baselines)
-            fresh = {name: upsert.excluded[name] for name in ("owner", "target", "ring", "agreed_at")}
-            connection.execute(upsert.on_conflict_do_update(index_elements=["flow", "key"], set_=fresh), rows)
+            connection.execute(self._save_baselines, rows)
         for chunk in _chunks([str(key) for key in forgotten], IN_LIMIT):
             connection.execute(sa.delete(t.baselines).where(t.baselines.c.flow == flow, t.baselines.c.key.in_(chunk)))
 
@@ -385,40 +420,26 @@ class Ledger:
 
     def open_divergences(self, connection: sa.Connection, flow: str) -> dict[str, int]:
         """How many divergences of each cause are open in a flow, inside the running transaction."""
-        column = t.divergences.c
-        counted = connection.execute(
-            sa.select(column.cause, sa.func.count())
-            .where(column.flow == flow, column.closed_at.is_(None), column.state == DivergenceState.OPEN.value)
-            .group_by(column.cause)
-        )
-        return {cause: count for cause, count in counted}
+        return dict(connection.execute(_OPEN_BY_CAUSE, {"flow": flow}).all())
 
-    def save_health(
-        self,
-        connection: sa.Connection,
-        name: str,
-        health: Health,
-        clock: ClockBounds | None,
-    ) -> None:
+    def save_health(self, connection: sa.Connection, name: str, health: Health, clock: ClockBounds | None) -> None:
         """Write how a system has been answering and its clock bounds."""
-        values: dict[str, Any] = {
-            "failures": health.failures,
-            "failing_since_at": health.failing_since,
-            "reason": health.reason,
-            "message": health.message,
-        }
-        if health.last_ok_at is not None:
-            values |= {"last_ok_at": health.last_ok_at, "latency_s": health.latency_s}
-        if clock is not None:
-            values |= {
-                "clock_lower_s": clock.lower_s,
-                "clock_upper_s": clock.upper_s,
-                "clock_at": clock.measured_at,
-            }
-            if clock.stepped:
-                values["clock_stepped_at"] = clock.measured_at
-        upsert = self.insert(t.systems).values(name=name, **values)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["name"], set_=values))
+        connection.execute(
+            self._save_health,
+            {
+                "name": name,
+                "failures": health.failures,
+                "failing_since_at": health.failing_since,
+                "last_ok_at": health.last_ok_at,
+                "latency_s": health.latency_s,
+                "reason": health.reason,
+                "message": health.message,
+                "clock_lower_s": clock.lower_s if clock else None,
+                "clock_upper_s": clock.upper_s if clock else None,
+                "clock_at": clock.measured_at if clock else None,
+                "clock_stepped_at": clock.measured_at if clock and clock.stepped else None,
+            },
+        )
 
     def save_backlog(self, connection: sa.Connection, rev: int, backlog: Mapping[str, Any]) -> None:
         """Append one row to `backlogs`."""
@@ -442,7 +463,8 @@ class Ledger:
         """
         column = t.dead_letters.c
         mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
-        there = dict(connection.execute(sa.select(column.letter_id, column.id).where(mine)).tuples().all())
+        waiting = connection.execute(sa.select(column.letter_id, column.id).where(mine))
+        there = {row.letter_id: row.id for row in waiting}
         seen = {letter.letter_id for letter in letters}
         new = [
             {
@@ -473,15 +495,8 @@ class Ledger:
         self, connection: sa.Connection, fingerprints: Sequence[str], resolved_since: datetime
     ) -> dict[str, Incident]:
         """By fingerprint, the incidents that are live or were resolved since then; the latest of each."""
-        column = t.incidents.c
-        rows = connection.execute(
-            sa.select(t.incidents)
-            .where(
-                column.fingerprint.in_(fingerprints),
-                (column.state != "resolved") | (column.resolved_at >= resolved_since),
-            )
-            .order_by(column.id)
-        )
+        asked = {"fingerprints": list(fingerprints), "resolved_since": resolved_since}
+        rows = connection.execute(_RECENT_INCIDENTS, asked)
         return {row.fingerprint: _incident(row) for row in rows}
 
     def save_incident(self, connection: sa.Connection, rev: int, incident_id: int, values: Mapping[str, Any]) -> int:
@@ -718,6 +733,47 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+_CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at")
+
+_NEXT_REVISION = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
+_FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))
+_OPEN_BY_CAUSE = (
+    sa.select(t.divergences.c.cause, sa.func.count())
+    .where(
+        t.divergences.c.flow == sa.bindparam("flow"),
+        t.divergences.c.closed_at.is_(None),
+        t.divergences.c.state == DivergenceState.OPEN.value,
+    )
+    .group_by(t.divergences.c.cause)
+)
+_RECENT_INCIDENTS = (
+    sa.select(t.incidents)
+    .where(
+        t.incidents.c.fingerprint.in_(sa.bindparam("fingerprints", expanding=True)),
+        (t.incidents.c.state != "resolved")
+        | (t.incidents.c.resolved_at >= sa.bindparam("resolved_since", type_=t.Instant)),
+    )
+    .order_by(t.incidents.c.id)
+)
+
+
+def _due() -> sa.Select[Any]:
+    change, divergence = t.changes.c, t.divergences.c
+    now = sa.bindparam("now", type_=t.Instant)
+    due = sa.union_all(
+        sa.select(change.key, change.next_probe_at.label("due_at")).where(
+            change.flow == sa.bindparam("flow"), change.settled_at.is_(None), change.next_probe_at <= now
+        ),
+        sa.select(divergence.key, divergence.next_check_at.label("due_at")).where(
+            divergence.flow == sa.bindparam("flow"), divergence.closed_at.is_(None), divergence.next_check_at <= now
+        ),
+    ).subquery()
+    longest = sa.func.min(due.c.due_at)
+    return sa.select(due.c.key).group_by(due.c.key).order_by(longest).limit(sa.bindparam("limit"))
+
+
+_DUE = _due()
+
 _CHANGE_COLUMNS = (
     "fingerprint",
     "committed_from_at",
@@ -737,8 +793,7 @@ def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
         yield items[at : at + size]
 
 
-def _baseline(row: Any) -> Baseline:
-    _, owner, target, ring, agreed_at_us = row
+def _baseline(owner: bytes, target: bytes, ring: bytes, agreed_at_us: int) -> Baseline:
     starts = range(0, len(ring), FINGERPRINT_BYTES)
     return Baseline(
         owner=owner,

@@ -59,6 +59,7 @@ flow_state = sa.Table(
     sa.Column("sweeps", sa.Integer, nullable=False, default=0),
     sa.Column("swept_at", Instant),
     sa.Column("audited_at", Instant),
+    sa.Column("series", sa.Text),
 )
 
 probe_runs = sa.Table(

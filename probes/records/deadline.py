@@ -90,7 +90,7 @@ def _left(deadline: threading.local, timeout: float | None) -> float | None:
     at = getattr(deadline, "at", None)
     if at is None:
         return timeout
-    left = at - time.monotonic()
+    left: float = at - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout("the deadline of the exchange has passed")
     return left if timeout is None else min(left, timeout)

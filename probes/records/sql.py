@@ -167,8 +167,15 @@ class SqlProbe:
             return {"connect_timeout": max(2, int(self._timeout_s)), "options": options}
         if self._dialect == "sqlite":
             return {}
-        names = ("connect_timeout", "read_timeout", "write_timeout")
-        return dict.fromkeys(names, self._timeout_s)
+        import pymysql.converters
+        from pymysql.constants import FIELD_TYPE
+
+        # PyMySQL's own conversion of instants is a regular expression and a third of the time of a read.
+        quick = dict.fromkeys((FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP), _mysql_instant)
+        return {
+            **dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), self._timeout_s),
+            "conv": {**pymysql.converters.conversions, **quick},
+        }
 
     def _prepare_session(self, connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
@@ -377,6 +384,8 @@ class SqlProbe:
     def _bind(self, collection: _Collection, keys: Sequence[Key]) -> list[Any]:
         if isinstance(collection.key.type, sa.Uuid):
             return [uuid.UUID(str(key)) for key in keys]
+        if isinstance(collection.key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
+            return [_binary(key) for key in keys]
         if isinstance(collection.key.type, sa.Integer):
             return [key for key in keys if isinstance(key, int) or str(key).lstrip("-").isdigit()]
         if isinstance(collection.key.type, sa.String):
@@ -489,9 +498,25 @@ def _open_sqlite(path: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, check_same_thread=False)
 
 
+def _mysql_instant(text: str) -> datetime | str:
+    """An instant, or the text as it stands where it is none (a zero date)."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return text
+
+
 def _split(collection: str) -> tuple[str | None, str]:
     schema, _, name = collection.rpartition(".")
     return schema or None, name
+
+
+def _binary(key: Key) -> bytes:
+    """A key as a binary column holds it: the 16 bytes of a UUID, or text in UTF-8."""
+    try:
+        return uuid.UUID(str(key)).bytes
+    except ValueError:
+        return str(key).encode()
 
 
 def _folded(key: object) -> object:

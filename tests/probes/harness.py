@@ -124,15 +124,17 @@ class RestHarness(Harness):
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        binding = RestBinding(
-            collection="things",
-            key="id",
-            changed_at="changed_at",
-            records="$.data[*]",
-            one=None if batch else "/{collection}/{key}",
-            many="/{collection}?ids={keys}" if batch else None,
-            list="/{collection}?after={after}&limit={limit}",
-            changed="/{collection}?since={since}&limit={limit}",
+        binding = RestBinding.model_validate(
+            {
+                "collection": "things",
+                "key": "id",
+                "changed_at": "changed_at",
+                "records": "$.data[*]",
+                "one": None if batch else "/{collection}/{key}",
+                "many": "/{collection}?ids={keys}" if batch else None,
+                "list": "/{collection}?after={after}&limit={limit}",
+                "changed": "/{collection}?since={since}&limit={limit}",
+            }
         )
         self.spec = replace(SPEC, options=binding.options())
 
@@ -144,8 +146,11 @@ class RestHarness(Harness):
         asked = urlsplit(request.path)
         query = {name: values[0] for name, values in parse_qs(asked.query).items()}
         parts = asked.path.strip("/").split("/")
-        status, document = 200, None
-        known = [{"id": identity, "name": name, "changed_at": at} for identity, name, at in self._records]
+        status = 200
+        document: Any = None
+        known: list[dict[str, Any]] = [
+            {"id": identity, "name": name, "changed_at": at} for identity, name, at in self._records
+        ]
         if request.headers.get("Authorization") != f"Bearer {self.TOKEN}":
             status, document = 401, {"error": "who are you?"}
         elif parts[0] != "things":

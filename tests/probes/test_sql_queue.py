@@ -52,7 +52,7 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def probe_of(url: str, **changed: object) -> SqlQueueProbe:
-    system = SqlSettings(kind="sql", url=url, zone=changed.pop("zone", "UTC"))  # type: ignore[arg-type]
+    system = SqlSettings(kind="sql", url=url, zone=changed.pop("zone", "UTC"))
     return SqlQueueProbe(SqlQueueSettings.model_validate({**SETTINGS, **changed}), system)
 
 

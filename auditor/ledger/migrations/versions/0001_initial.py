@@ -156,6 +156,7 @@ def upgrade() -> None:
         sa.Column("sweeps", sa.Integer(), nullable=False),
         sa.Column("swept_at", sa.BigInteger(), nullable=True),
         sa.Column("audited_at", sa.BigInteger(), nullable=True),
+        sa.Column("series", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("flow"),
     )
     op.create_table(

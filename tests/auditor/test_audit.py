@@ -1,0 +1,305 @@
+"""The whole way on real databases: what is found, and what a bad input or a failing system does."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pymysql
+import pytest
+import sqlalchemy as sa
+
+from auditor.audit import Auditor
+from auditor.ledger import Ledger
+from auditor.map_file import load_map
+from auditor.scheduler import open_readers
+from checks.judgement import Outcome
+from probes.contract import Reason
+from tests.stand import Stand
+
+
+def wait_until(done: object, stand: Stand, seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:  # type: ignore[operator]
+        stand.audit()
+        time.sleep(0.1)
+
+
+def open_causes(stand: Stand) -> dict[str, int]:
+    return stand.ledger.live_counts().get("to_billing", {})
+
+
+def test_two_equal_systems_agree_on_everything(stand: Stand) -> None:
+    stand.agree(20)
+    result = stand.sweep()
+    assert result.counts[Outcome.AGREED] == 20
+    assert result.read == 20
+    assert open_causes(stand) == {}
+
+
+def test_a_change_on_its_way_is_followed_and_met(stand: Stand) -> None:
+    stand.agree()
+    stand.put("crm", 3, "Grace", ago_s=0)
+    result = stand.audit()
+    assert result.counts[Outcome.IN_FLIGHT] == 1
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: any(c["verdict"] == "met" for c in stand.rows("changes")), stand)
+    (change,) = stand.rows("changes")
+    assert change["verdict"] == "met"
+    assert 0 <= float(str(change["lag_lower_s"])) < float(str(change["lag_upper_s"])) <= 4
+    assert stand.rows("divergences") == []
+
+
+def test_a_change_that_does_not_arrive_is_late_and_opens_one_incident(stand: Stand) -> None:
+    stand.agree()
+    for key in (3, 4, 5):
+        stand.put("crm", key, "Grace", ago_s=0)
+    wait_until(lambda: open_causes(stand).get("late") == 3, stand)
+    assert open_causes(stand) == {"late": 3}
+    (incident,) = stand.rows("incidents")
+    assert (incident["breach"], incident["state"]) == ("not_arriving", "open")
+    (alert,) = stand.rows("alerts")
+    assert (alert["transition"], alert["sender"], alert["state"]) == ("opened", "slack", "pending")
+    for key in (3, 4, 5):
+        stand.put("billing", key, "Grace")
+    wait_until(lambda: stand.rows("incidents")[0]["state"] == "resolved", stand)
+    assert {str(c["verdict"]) for c in stand.rows("changes")} == {"breach_then_converged"}
+    assert [alert["transition"] for alert in stand.rows("alerts")] == ["opened", "resolved"]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "cause"),
+    [
+        ("UPDATE customers SET name = 'Eve' WHERE id = 3", "foreign_write"),
+        ("DELETE FROM customers WHERE id = 3", "lost"),
+        ("INSERT INTO customers SELECT * FROM customers WHERE id = 3", "duplicate"),
+        ("INSERT INTO customers SELECT 99, name, amount, updated_at FROM customers WHERE id = 3", "orphan"),
+    ],
+)
+def test_what_happens_to_the_target_alone_is_found_by_the_sample(stand: Stand, spoil: str, cause: str) -> None:
+    stand.agree()
+    stand.run("billing", spoil)
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {cause: 1}
+
+
+def test_an_older_version_that_comes_back_is_a_regression(stand: Stand) -> None:
+    stand.agree()
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, "Grace")
+    stand.audit()
+    stand.put("billing", 3, "Ada")
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {"regression": 1}
+
+
+def test_a_deletion_that_does_not_arrive_is_late(stand: Stand) -> None:
+    stand.agree()
+    stand.run("crm", "DELETE FROM customers WHERE id = 3")
+    wait_until(lambda: open_causes(stand), stand)
+    (found,) = [each for each in stand.rows("divergences") if each["opened_at"]]
+    assert (found["kind"], found["cause"]) == ("orphan", "late")
+
+
+def test_an_invalid_record_that_synced_perfectly_is_invalid_and_no_drift(stand: Stand) -> None:
+    stand.agree()
+    for system in ("crm", "billing"):
+        stand.put(system, 3, amount="-5")
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {"invalid": 1}
+
+
+def test_a_value_that_does_not_parse_cannot_be_verified_and_hides_nothing_else(stand: Stand) -> None:
+    stand.agree()
+    stand.put("billing", 3, amount="twelve")
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 4")
+    result = stand.sweep()
+    assert result.counts[Outcome.CANNOT_VERIFY] == 1
+    assert result.counts[Outcome.SUSPECTED] == 1
+    assert result.error is None
+
+
+def test_a_record_without_a_key_is_counted_and_not_lost_from_sight(stand: Stand) -> None:
+    stand.agree()
+    stand.run("crm", "INSERT INTO customers VALUES (NULL, 'x', '1', '2026-01-01 00:00:00')")
+    assert stand.sweep().counts[Outcome.CANNOT_VERIFY] == 1
+
+
+@pytest.mark.parametrize(
+    ("system", "harm", "reason", "message"),
+    [
+        (
+            "billing",
+            "ALTER TABLE customers RENAME TO clients",
+            Reason.QUERY,
+            "no table named 'customers'|no such table",
+        ),
+        ("crm", "ALTER TABLE customers RENAME COLUMN name TO nom", Reason.QUERY, "no column|no such column"),
+        ("crm", "ALTER TABLE customers RENAME COLUMN id TO uid", Reason.QUERY, "no column|no such column"),
+    ],
+)
+def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
+    stand: Stand, system: str, harm: str, reason: Reason, message: str
+) -> None:
+    stand.agree()
+    before = stand.ledger.flow_state("to_billing", stand.auditor.to_key)
+    stand.run(system, harm)
+    result = stand.audit()
+    assert result.error is not None
+    assert (result.error[0], result.error[1].reason) == (system, reason)
+    assert result.counts[Outcome.AGREED] == 0
+    row = stand.rows("probe_runs")[-1]
+    assert (row["system"], row["reason"]) == (system, reason.value)
+    after = stand.ledger.flow_state("to_billing", stand.auditor.to_key)
+    assert after.watermark_at == before.watermark_at  # no change is skipped
+
+
+def test_three_failures_in_a_row_are_one_incident_of_the_system(stand: Stand) -> None:
+    stand.agree()
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    for _ in range(5):
+        stand.audit()
+    (incident,) = stand.rows("incidents")
+    assert (incident["system"], incident["breach"]) == ("billing", "unreachable")
+    stand.run("billing", "ALTER TABLE clients RENAME TO customers")
+    stand.audit()
+    assert stand.rows("incidents")[0]["state"] == "resolved"
+
+
+def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(stand: Stand) -> None:
+    stand.agree(3)
+    stop = threading.Event()
+
+    def rewrite() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            stand.run("crm", f"UPDATE customers SET name = 'v{number}' WHERE id = 2")
+
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        seen = [stand.audit() for _ in range(10)]
+    finally:
+        stop.set()
+        writer.join()
+    assert sum(result.counts[Outcome.INCONCLUSIVE] for result in seen) > 0
+    assert all(result.counts[Outcome.DIVERGENT] == 0 for result in seen)
+
+
+def test_pending_changes_are_resumed_after_a_restart(stand: Stand) -> None:
+    stand.agree()
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit()
+    stand.auditor = stand.new_auditor()
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    assert len(stand.rows("changes")) == 1
+
+
+def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) -> None:  # C2.15
+    stand.agree()
+    stand.auditor = Auditor(
+        flow=stand.map.flow("to_billing"),
+        source=stand.readers["crm"],
+        target=stand.readers["billing"],
+        ledger=stand.ledger,
+        digest_key=b"another",
+    )
+    assert stand.sweep().counts[Outcome.AGREED] == 20
+    stand.put("crm", 3, "Grace", ago_s=0)
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {"late": 1}
+
+
+def test_a_late_commit_with_an_earlier_stamp_is_not_missed(stand: Stand) -> None:  # C2.9
+    stand.agree()
+    stand.put("crm", 3, "newer", ago_s=0)
+    stand.audit()
+    stand.put("crm", 4, "late commit", ago_s=5)
+    result = stand.audit()
+    assert result.changes == 1
+
+
+@pytest.fixture
+def pair(postgresql_url: str, mariadb_url: str, tmp_path: Path):  # type: ignore[no-untyped-def]
+    owner = psycopg.connect(postgresql_url, autocommit=True)
+    owner.execute(
+        "CREATE TABLE orders (id uuid PRIMARY KEY, total numeric(12,3), paid boolean, note text, at timestamptz, "
+        "updated_at timestamptz DEFAULT clock_timestamp())"
+    )
+    owner.execute(
+        "INSERT INTO orders SELECT gen_random_uuid(), i * 1.5, i % 2 = 0, 'n' || i, now(), now() - interval '1 h' "
+        "FROM generate_series(1, 500) i"
+    )
+    at = sa.make_url(mariadb_url)
+    target = pymysql.connect(
+        host=at.host or "",
+        port=at.port or 0,
+        user=at.username,
+        password=str(at.password),
+        database=at.database,
+        autocommit=True,
+    )
+    cursor = target.cursor()
+    cursor.execute(
+        "CREATE TABLE orders (id binary(16), total decimal(12,2), paid tinyint(1), note text, at datetime(3))"
+    )
+    for identity, total, paid, note, moment in owner.execute(
+        "SELECT id, total, paid, note, at AT TIME ZONE 'UTC' FROM orders"
+    ).fetchall():
+        cursor.execute("INSERT INTO orders VALUES (%s, %s, %s, %s, %s)", (identity.bytes, total, paid, note, moment))
+    file = tmp_path / "map.yaml"
+    file.write_text(
+        """
+systems:
+  owner: {kind: sql, url: "${OWNER}"}
+  target: {kind: sql, url: "${TARGET}", zone: UTC}
+data_types:
+  order:
+    owner: owner
+    window: 2s
+    key_type: uuid
+    fields:
+      total: {type: decimal, scale: 2}
+      paid: {type: boolean}
+      note: {type: string}
+      at: {type: timestamp, precision: ms}
+    in:
+      owner: {collection: orders, key: id, changed_at: updated_at}
+      target: {collection: orders, key: id}
+flows:
+  orders: {data_type: order, from: owner, to: target, pattern: real-time, every: 1s}
+"""
+    )
+    loaded = load_map(file, {**os.environ, "OWNER": postgresql_url, "TARGET": mariadb_url})
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    ledger.migrate()
+    readers = open_readers(loaded)
+    auditor = Auditor(
+        flow=loaded.flow("orders"),
+        source=readers["owner"],
+        target=readers["target"],
+        ledger=ledger,
+        digest_key=b"k" * 32,
+    )
+    yield owner, cursor, auditor
+    for reader in readers.values():
+        reader.close()
+    ledger.close()
+    owner.close()
+    target.close()
+
+
+def test_postgresql_and_mariadb_agree_over_all_their_types(pair) -> None:  # type: ignore[no-untyped-def]
+    owner, cursor, auditor = pair
+    result = auditor.audit(datetime.now(UTC), sample=1000)
+    assert result.error is None
+    assert result.counts[Outcome.AGREED] == 500
+    (identity,) = owner.execute("SELECT id FROM orders LIMIT 1").fetchone()
+    cursor.execute("UPDATE orders SET paid = 2 WHERE id = %s", (identity.bytes,))
+    assert auditor.audit(datetime.now(UTC), sample=1000).counts[Outcome.CANNOT_VERIFY] == 1

@@ -1,0 +1,178 @@
+"""The command line as a stranger uses it, with wrong input too."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stand import Stand
+
+HOME = Path(__file__).parents[2]
+
+
+def auditor(*words: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "auditor", *map(str, words)],
+        capture_output=True,
+        text=True,
+        cwd=cwd or HOME,
+        env={**clean, "PYTHONPATH": str(HOME), "COLUMNS": "200", **environment},
+        timeout=100,
+    )
+
+
+@pytest.fixture
+def places(stand: Stand) -> list[object]:
+    return ["--map", stand.map_file, "--data", stand.place / "var"]
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    done = auditor("--help")
+    assert done.returncode == 0
+    for word in (
+        "init",
+        "check",
+        "schema",
+        "doctor",
+        "run",
+        "once",
+        "status",
+        "record",
+        "query",
+        "demo",
+        "Exit codes",
+    ):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["--version"]])
+def test_help_loads_no_heavy_library(words: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['auditor', *{words!r}]\n"
+        "from auditor.cli import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'pandas', 'streamlit', 'duckdb', 'pyarrow', 'scipy', 'sqlalchemy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HOME)
+    assert done.returncode == 0, done.stderr
+
+
+def test_init_check_and_their_mistakes(tmp_path: Path) -> None:
+    assert auditor("init", cwd=tmp_path).returncode == 0
+    again = auditor("init", cwd=tmp_path)
+    assert (again.returncode, "--force" in again.stderr) == (2, True)
+    unset = auditor("check", cwd=tmp_path)
+    assert unset.returncode == 2
+    assert "environment variable CRM_URL is not set" in unset.stdout
+    (tmp_path / ".env").write_text("CRM_URL=sqlite:///a.sqlite\nWAREHOUSE_URL=sqlite:///b.sqlite\n")
+    good = auditor("check", cwd=tmp_path)
+    assert (good.returncode, good.stdout) == (0, "valid: 2 systems, 1 data types, 1 flows, 0 queues\n")
+    told = json.loads(auditor("check", "--json", cwd=tmp_path).stdout)
+    assert told["valid"] is True
+
+
+def test_a_map_that_is_not_there_says_what_to_do(tmp_path: Path) -> None:
+    for command in (["check"], ["doctor"], ["run"], ["once"], ["status"], ["record", "a", "1"]):
+        done = auditor(*command, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "auditor init" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_schema_is_json() -> None:
+    assert json.loads(auditor("schema").stdout)["title"] == "Plumbline integration map"
+
+
+def test_doctor_proves_read_only_and_shows_clocks(stand: Stand) -> None:
+    done = auditor("doctor", "--map", stand.map_file, "--json")
+    assert done.returncode == 0
+    rows = json.loads(done.stdout)
+    assert [row["system"] for row in rows] == ["crm", "billing", "queue to_billing/dead"]
+    assert "write is refused" in rows[0]["read_only"]
+    assert "±" in rows[0]["clock"]
+
+
+def test_doctor_names_what_is_wrong(stand: Stand) -> None:
+    stand.run("billing", "ALTER TABLE customers RENAME COLUMN amount TO amonut")
+    done = auditor("doctor", "--map", stand.map_file, "--json")
+    assert done.returncode == 3
+    assert "did you mean 'amonut'" in done.stdout
+
+
+def test_once_tells_consistent_drift_and_could_not_verify_apart(stand: Stand, places: list[object]) -> None:
+    for key in (1, 2, 3):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    good = auditor("once", *places)
+    assert good.returncode == 0, good.stderr
+    assert "consistent" in good.stdout
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
+    drift = auditor("once", *places, "--json")
+    assert drift.returncode == 1
+    assert json.loads(drift.stdout)[0]["verdict"] == "1 foreign_write"
+    assert auditor("once", *places, "--fail-on", "late,lost").returncode == 0
+    stand.put("billing", 2)
+    stand.put("billing", 3, amount="twelve")
+    assert auditor("once", *places).returncode == 3
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    broken = auditor("once", *places)
+    assert broken.returncode == 3
+    assert "customers" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["once", "--wait", "soon"], "not a duration"),
+        (["once", "--flow", "to_biling"], "did you mean 'to_billing'"),
+        (["once", "--fail-on", "lat"], "did you mean 'late'"),
+        (["record", "custmer", "1"], "did you mean 'customer'"),
+        (["record", "customer", "abc"], "is no key of customer"),
+    ],
+)
+def test_wrong_words_are_usage_errors(words: list[str], said: str, stand: Stand) -> None:
+    done = auditor(*words, "--map", stand.map_file, AUDITOR_DATA=str(stand.place / "var"))
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_reads_the_ledger_alone(stand: Stand, places: list[object]) -> None:
+    silent = auditor("status", *places)
+    assert silent.returncode == 3
+    assert "no data" in silent.stdout
+
+
+def test_record_shows_every_system_side_by_side(stand: Stand, places: list[object]) -> None:
+    stand.put("crm", 7, "Ada")
+    stand.put("billing", 7, "Eve")
+    done = auditor("record", "customer", "7", "--map", stand.map_file)
+    assert done.returncode == 1
+    for word in ("crm (owner)", "billing (copy)", "Ada", "Eve"):
+        assert word in done.stdout
+    told = json.loads(auditor("record", "customer", "7", "--map", stand.map_file, "--json").stdout)
+    assert (told["verdict"], told["differing"]) == ("differs", ["name"])
+    assert auditor("record", "customer", "999", "--map", stand.map_file).returncode == 0  # in neither
+
+
+def test_query_answers_and_refuses(stand: Stand, places: list[object]) -> None:
+    auditor("once", *places)
+    good = auditor(
+        "query", "SELECT flow, sum(read) AS n FROM probe_runs GROUP BY flow", "--data", places[3], "--json"
+    )
+    assert json.loads(good.stdout)["rows"] == [{"flow": "to_billing", "n": 0}]
+    bad = auditor("query", "DROP TABLE live_changes", "--data", places[3])
+    assert (bad.returncode, "only SELECT" in bad.stderr) == (2, True)
+
+
+def test_a_ledger_that_cannot_be_opened_is_said(stand: Stand) -> None:
+    done = auditor("status", "--map", stand.map_file, AUDITOR_LEDGER="mysql://x/y")
+    assert (done.returncode, "postgresql://" in done.stderr) == (2, True)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,268 @@
+"""The ledger on SQLite and on PostgreSQL: the same suite."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from auditor.ledger import Ledger
+from auditor.ledger import tables as t
+from auditor.ledger.repository import FlowState, LedgerError
+from checks.causes import Baseline, Cause, Kind
+from checks.convergence import Change, Verdict
+from checks.fields import Difference, Shape
+from checks.judgement import Divergence, DivergenceState
+from probes.contract import Key, Letter
+
+NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
+    made.migrate()
+    yield made
+    made.close()
+
+
+def fingerprint(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def change(key: Key, at: datetime = NOW) -> Change:
+    return Change(
+        key=key,
+        fingerprint=fingerprint(1),
+        committed_from_at=at,
+        committed_to_at=at,
+        window_s=5,
+        enrolled_at=at,
+    )
+
+
+def divergence(key: Key) -> Divergence:
+    difference = Difference(field="a", shape=Shape.CASE, owner_value="x", target_value="X")
+    return Divergence(
+        key=key,
+        kind=Kind.VALUE,
+        cause=Cause.LATE,
+        state=DivergenceState.SUSPECTED,
+        first_seen_at=NOW,
+        last_seen_at=NOW,
+        differences=(difference,),
+        version=fingerprint(2),
+        next_check_at=NOW + timedelta(seconds=5),
+    )
+
+
+def save(ledger: Ledger, *, changes: list[Change] | None = None, divergences: list[Divergence] | None = None) -> None:
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        ledger.save_changes(connection, rev, "f", [(each, NOW) for each in changes or []])
+        ledger.save_divergences(connection, rev, "f", "thing", divergences or [])
+
+
+def test_migrating_twice_changes_nothing_and_matches_the_tables(ledger: Ledger) -> None:
+    ledger.migrate()
+    with ledger.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, t.metadata) == []
+
+
+def test_a_ledger_from_the_future_is_refused(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match="newer version"):
+        ledger.migrate()
+
+
+def test_flow_state_comes_back_as_it_was(ledger: Ledger) -> None:
+    assert ledger.flow_state("f", int) == FlowState()
+    state = FlowState(watermark_at=NOW, owner_after=17, sweeps=3, audited_at=NOW)
+    with ledger.write() as connection:
+        ledger.save_flow_state(connection, "f", state)
+        ledger.save_flow_state(connection, "f", replace(state, sweeps=4))
+    assert ledger.flow_state("f", int) == replace(state, sweeps=4)
+
+
+def test_histories_come_back_as_they_were(ledger: Ledger) -> None:
+    baseline = Baseline(owner=fingerprint(1), target=fingerprint(1), ring=(fingerprint(8), fingerprint(9)))
+    with ledger.write() as connection:
+        ledger.save_baselines(connection, "f", {1: baseline}, [], NOW)
+    save(ledger, changes=[change(2)], divergences=[divergence(3)])
+    found, _ = ledger.histories("f", [1, 2, 3, 4])
+    assert found[1].baseline == replace(baseline, agreed_at=NOW)
+    assert [each.change_id > 0 for each in found[2].changes] == [True]
+    assert found[3].divergence is not None
+    assert replace(found[3].divergence, divergence_id=0) == divergence(3)
+    assert 4 not in found
+    assert ledger.histories("other", [1, 2, 3]) == ({}, set())
+
+
+def test_what_agrees_as_it_did_and_has_nothing_pending_needs_no_history(ledger: Ledger) -> None:
+    same = Baseline(owner=fingerprint(1), target=fingerprint(1))
+    with ledger.write() as connection:
+        ledger.save_baselines(connection, "f", dict.fromkeys([1, 2, 3], same), [], NOW)
+    save(ledger, changes=[change(2)])
+    found, settled = ledger.histories(
+        "f", [1, 2, 3], agreed={1: fingerprint(1), 2: fingerprint(1), 3: fingerprint(9)}
+    )
+    assert settled == {1}
+    assert set(found) == {2, 3}
+
+
+def test_a_new_series_forgets_what_cannot_be_compared_any_more(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        ledger.save_baselines(connection, "f", {1: Baseline(owner=fingerprint(1), target=fingerprint(1))}, [], NOW)
+        ledger.save_flow_state(connection, "f", FlowState(sweeps=4, owner_after=3, series="old"))
+    save(ledger, changes=[change(2)])
+    ledger.begin_series("f", "old", NOW)
+    assert set(ledger.histories("f", [1, 2])[0]) == {1, 2}
+    ledger.begin_series("f", "new", NOW)
+    assert ledger.histories("f", [1, 2]) == ({}, set())
+    assert ledger.flow_state("f", int) == FlowState(sweeps=4, series="new")
+    rows, _ = ledger.snapshot({"changes": 0}, files_since=0)
+    assert "undecided" in rows["changes"][0]
+
+
+def test_settled_and_closed_are_history_no_more(ledger: Ledger) -> None:
+    save(ledger, changes=[change(1)], divergences=[divergence(1)])
+    known = ledger.histories("f", [1])[0][1]
+    assert known.divergence is not None
+    settled = replace(known.changes[0], settled_at=NOW, verdict=Verdict.MET)
+    closed = replace(known.divergence, closed_at=NOW, state=DivergenceState.CLOSED)
+    save(ledger, changes=[settled], divergences=[closed])
+    assert ledger.histories("f", [1]) == ({}, set())
+    rows, _ = ledger.snapshot({"changes": 0, "divergences": 0}, files_since=0)
+    assert (len(rows["changes"]), len(rows["divergences"])) == (1, 1)
+
+
+def test_what_is_due_longest_comes_first(ledger: Ledger) -> None:
+    save(ledger, changes=[change(2)], divergences=[replace(divergence(1), next_check_at=NOW - timedelta(seconds=9))])
+    assert ledger.due("f", NOW, 10) == ["1", "2"]
+    assert ledger.due("f", NOW - timedelta(seconds=5), 10) == ["1"]
+    assert ledger.due("f", NOW, 1) == ["1"]
+
+
+def test_only_one_live_divergence_of_a_record(ledger: Ledger) -> None:
+    save(ledger, divergences=[divergence(1)])
+    with pytest.raises(sa.exc.IntegrityError):
+        save(ledger, divergences=[divergence(1)])
+
+
+def test_a_transaction_that_fails_leaves_no_trace(ledger: Ledger) -> None:
+    def fail() -> None:
+        with ledger.write() as connection:
+            ledger.save_flow_state(connection, "f", FlowState(sweeps=1))
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert ledger.flow_state("f", int) == FlowState()
+
+
+def test_a_reader_that_remembers_the_revision_never_misses_a_row(ledger: Ledger) -> None:
+    """Writers in parallel, a reader that tops up by revision: in the end it has every row."""
+
+    def write(first: int) -> None:
+        for number in range(first, first + 25):
+            save(ledger, changes=[change(number)])
+
+    writers = [threading.Thread(target=write, args=(1000 * n,)) for n in range(3)]
+    for writer in writers:
+        writer.start()
+    known, seen = 0, set()
+    while True:
+        running = any(writer.is_alive() for writer in writers)
+        rows, _ = ledger.snapshot({"changes": known}, files_since=0)
+        names = [name for name, _ in ledger.columns("changes")]
+        for row in rows["changes"]:
+            seen.add(row[names.index("key")])
+            known = max(known, row[names.index("rev")])
+        if not running:
+            break
+    assert len(seen) == 75
+
+
+def test_dead_letters_are_followed_until_they_are_gone(ledger: Ledger) -> None:
+    letters = [Letter(letter_id=str(number), key=number) for number in range(3)]
+
+    def seen(some: list[Letter], complete: bool) -> list[object]:
+        with ledger.write() as connection:
+            rev = ledger.next_revision(connection)
+            ledger.save_letters(connection, rev, "f", "q", some, NOW, complete=complete)
+        rows, _ = ledger.snapshot({"dead_letters": 0}, files_since=0)
+        at = [name for name, _ in ledger.columns("dead_letters")].index("gone_at")
+        return [row[at] is not None for row in rows["dead_letters"]]
+
+    assert seen(letters, True) == [False] * 3
+    assert sorted(map(bool, seen(letters[:1], False))) == [False] * 3  # C2.13: a cut peek proves nothing gone
+    assert sorted(map(bool, seen(letters[:1], True))) == [False, True, True]
+
+
+def test_digests_are_not_shown_to_readers(ledger: Ledger) -> None:
+    for source in ("changes", "divergences"):
+        names = [name for name, _ in ledger.columns(source)]
+        assert "fingerprint" not in names
+        assert "version" not in names
+
+
+def test_a_ledger_url_of_another_kind_is_refused() -> None:
+    with pytest.raises(LedgerError, match="sqlite"):
+        Ledger("mysql://u@h/x")
+    with pytest.raises(LedgerError, match="needs a file"):
+        Ledger("sqlite://")
+
+
+WRITER = """
+import sys
+from datetime import UTC, datetime
+sys.path.insert(0, {home!r})
+from tests.auditor.test_ledger import change, save
+from auditor.ledger import Ledger
+ledger = Ledger({url!r})
+number = 0
+while True:
+    number += 1
+    save(ledger, changes=[change(number)])
+    print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_no_committed_row(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    ledger = Ledger(url)
+    ledger.migrate()
+    home = str(Path(__file__).parents[2])
+    acknowledged = 0
+    for round_ in range(5):
+        with ledger.write() as connection:
+            connection.execute(sa.text("DELETE FROM changes"))
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITER.format(home=home, url=url)], stdout=subprocess.PIPE, cwd=home
+        )
+        assert writer.stdout is not None
+        first = int(writer.stdout.readline())
+        time.sleep(0.05 * (round_ + 1))
+        os.kill(writer.pid, signal.SIGKILL)
+        lines = [line for line in writer.stdout.read().decode().split("\n") if line]
+        writer.wait()
+        told = int(lines[-1]) if lines else first
+        rows, _ = ledger.snapshot({"changes": 0}, files_since=0)
+        assert len(rows["changes"]) >= told
+        acknowledged += told
+    assert acknowledged > 20
+    ledger.close()

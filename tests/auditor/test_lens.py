@@ -1,0 +1,193 @@
+"""The lens over live rows and archive: nothing twice, nothing missed; and the cage of ad-hoc queries."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from auditor.archive import archive_settled
+from auditor.ledger import Ledger
+from auditor.lens import VIEWS, Lens
+from auditor.query import QueryError, run_query
+from auditor.workspace import Workspace
+from tests.stand import Stand
+
+HOME = Path(__file__).parents[2]
+
+
+def count(lens: Lens, view: str) -> int:
+    return int(lens.query(f"SELECT count(*) AS n FROM {view}").to_pylist()[0]["n"])
+
+
+@pytest.fixture
+def workspace(stand: Stand) -> Workspace:
+    return Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
+
+
+def test_an_empty_ledger_answers_empty_views(stand: Stand) -> None:
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    assert {view: count(lens, view) for view in VIEWS} == dict.fromkeys(VIEWS, 0)
+    lens.close()
+
+
+def test_live_rows_are_topped_up_and_changed_rows_replaced(stand: Stand) -> None:
+    lens = Lens(stand.ledger)
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.audit()
+    lens.refresh()
+    runs = count(lens, "probe_runs")
+    assert lens.query("SELECT state FROM divergences").to_pylist() == [{"state": "suspected"}]
+    stand.run("billing", "UPDATE customers SET name = 'Ada' WHERE id = 3")
+    stand.audit()
+    lens.refresh()
+    assert count(lens, "probe_runs") == runs + 1
+    assert lens.query("SELECT state FROM divergences").to_pylist() == [{"state": "dismissed"}]
+    lens.close()
+
+
+def test_archiving_moves_settled_rows_and_every_reader_still_sees_each_once(
+    stand: Stand, workspace: Workspace
+) -> None:
+    stand.agree(5)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, "Grace")
+    stand.audit()
+    stand.put("crm", 4, "Grace", ago_s=0)
+    stand.audit()
+    old = Lens(stand.ledger)
+    old.refresh()
+    before = {view: count(old, view) for view in VIEWS}
+    now = datetime.now(UTC) + timedelta(seconds=5)
+    assert archive_settled(stand.ledger, workspace.archive, now, keep_live_s=0) > 0
+    fresh = Lens(stand.ledger)
+    for lens in (old, fresh):
+        lens.refresh()
+        assert {view: count(lens, view) for view in VIEWS} == before
+    assert len(stand.rows("changes")) == 1  # the one still on its way
+    assert archive_settled(stand.ledger, workspace.archive, now, keep_live_s=0) == 0
+    old.close()
+    fresh.close()
+
+
+def test_a_crash_between_file_and_ledger_shows_nothing_twice(
+    stand: Stand, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.agree(5)
+    runs = len(stand.rows("probe_runs"))
+
+    def die(*_: object, **__: object) -> None:
+        raise RuntimeError("power cut")
+
+    monkeypatch.setattr(Ledger, "hand_over", die)
+    with pytest.raises(RuntimeError):
+        archive_settled(stand.ledger, workspace.archive, datetime.now(UTC) + timedelta(seconds=5), keep_live_s=0)
+    monkeypatch.undo()
+    assert list(Path(workspace.archive).rglob("*.parquet"))
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    assert count(lens, "probe_runs") == runs
+    lens.close()
+
+
+def test_files_past_keeping_are_struck_and_deleted_later(stand: Stand, workspace: Workspace) -> None:
+    stand.agree(5)
+    now = datetime.now(UTC)
+    archive_settled(stand.ledger, workspace.archive, now + timedelta(seconds=5), keep_live_s=0)
+    files = list(Path(workspace.archive).rglob("*.parquet"))
+    assert files
+    archive_settled(stand.ledger, workspace.archive, now + timedelta(days=401))
+    assert not list(Path(workspace.archive).rglob("*.parquet"))
+    assert stand.ledger.archive_paths() == {}
+
+
+def test_coverage_counts_what_got_a_verdict(stand: Stand) -> None:
+    stand.agree(5)
+    stand.put("billing", 3, amount="twelve")
+    stand.sweep()
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    (row,) = lens.query(
+        "SELECT sum(due) AS due, sum(verdicts) AS verdicts, sum(cannot_verify) AS c FROM coverage"
+    ).to_pylist()
+    assert row["due"] == row["verdicts"] + row["c"]
+    assert row["c"] == 1
+    lens.close()
+
+
+ALLOWED = [
+    "SELECT flow, count(*) AS n FROM probe_runs GROUP BY flow",
+    "WITH x AS (SELECT * FROM changes) SELECT count(*) AS n FROM x",
+    "FROM divergences SELECT count(*) AS n",
+    "SELECT * FROM range(3) UNION ALL SELECT 7",
+    "SELECT d.key FROM divergences d JOIN changes c USING (flow, key)",
+    "select unnest([1, 2]) AS n",
+]
+REFUSED = [
+    ("SELECT 1; SELECT 2", "exactly one statement"),
+    ("", "exactly one statement"),
+    ("COMMIT; DROP TABLE live_changes", "exactly one statement"),
+    ("DELETE FROM live_changes", "only SELECT"),
+    ("SELECT * FROM live_changes", "there is no view 'live_changes'"),
+    ("WITH x AS (INSERT INTO live_changes SELECT * FROM live_changes RETURNING *) SELECT * FROM x", "only SELECT"),
+    ("COPY (SELECT 1) TO '/tmp/plumbline-leak.csv'", "only SELECT"),
+    ("SELECT * FROM read_csv('/etc/passwd')", "not allowed"),
+    ("SELECT * FROM '/etc/passwd'", "there is no view"),
+    ("SELECT read_text('/etc/passwd')", "not allowed"),
+    ("SELECT getenv('HOME')", "not allowed"),
+    ("SELECT * FROM duckdb_settings()", "not allowed"),
+    ("SELECT * FROM query('SELECT 1')", "not allowed"),
+    ("ATTACH '/tmp/x.db'", "only SELECT"),
+    ("SET memory_limit = '64GB'", "only SELECT"),
+    ("PRAGMA version", "only SELECT"),
+    ("INSTALL httpfs", "only SELECT"),
+    ("SHOW TABLES", "only"),
+    ("SELECT * FROM main.changes", "without a schema"),
+    ("SELECT (SELECT count(*) FROM information_schema.tables)", "without a schema"),
+    ("SELEC 1", "syntax error"),
+    ("SELECT nothing FROM changes", "not found"),
+]
+
+
+@pytest.mark.parametrize("sql", ALLOWED)
+def test_a_select_over_the_views_is_answered(sql: str, workspace: Workspace, stand: Stand) -> None:
+    run_query(workspace, sql)
+
+
+@pytest.mark.parametrize(("sql", "said"), REFUSED)
+def test_anything_else_is_refused(sql: str, said: str, workspace: Workspace, stand: Stand) -> None:
+    with pytest.raises(QueryError, match=said):
+        run_query(workspace, sql)
+
+
+def test_a_runaway_is_stopped(workspace: Workspace, stand: Stand) -> None:
+    with pytest.raises(QueryError, match="stopped after 1 s"):
+        run_query(workspace, "SELECT count(*) FROM range(10000000000) a, range(100000) b", timeout_s=1)
+
+
+def test_a_long_answer_is_cut_and_says_so(workspace: Workspace, stand: Stand) -> None:
+    result = run_query(workspace, "SELECT * FROM range(20000)")
+    assert (result.table.num_rows, result.truncated) == (10_000, True)
+
+
+def test_archived_rows_can_be_asked_for_from_inside_the_cage(workspace: Workspace, stand: Stand) -> None:
+    stand.agree(5)
+    archive_settled(stand.ledger, workspace.archive, datetime.now(UTC) + timedelta(seconds=5), keep_live_s=0)
+    result = run_query(workspace, "SELECT count(*) AS n FROM probe_runs")
+    assert result.table.to_pylist()[0]["n"] >= 1
+
+
+def test_every_view_and_column_is_documented(stand: Stand) -> None:
+    text = (HOME / "docs" / "views.md").read_text()
+    lens = Lens(stand.ledger)
+    for view in VIEWS:
+        section = re.search(rf"^## {view}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+        assert section, f"docs/views.md has no section {view}"
+        described = re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE)
+        there = lens.query(f"SELECT * FROM {view} LIMIT 0").column_names
+        assert described == there, view
+    lens.close()

@@ -1,0 +1,165 @@
+"""The integration map: one mistake each, and the whole text that tells it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.cli.template import TEMPLATE
+from auditor.map_file import MapError, json_schema, load_map
+
+GOOD = """\
+systems:
+  crm:
+    kind: sql
+    url: "sqlite:///crm.sqlite"
+    zone: UTC
+  billing:
+    kind: rest
+    url: http://127.0.0.1:1
+    delay_floor: 2s
+data_types:
+  customer:
+    owner: crm
+    window: 30s
+    fields:
+      email: {type: string}
+      plan: {type: enum}
+    in:
+      crm: {collection: customers, key: id, changed_at: updated_at}
+      billing: {collection: customers, key: id, one: "/customers/{key}"}
+flows:
+  customer_to_billing:
+    data_type: customer
+    from: crm
+    to: billing
+    pattern: real-time
+"""
+
+# what is replaced, by what, and the whole of what is said
+MISTAKES = [
+    ("kind: sql", "kind: sqll", "map.yaml:3:5 systems.crm.kind: unknown kind 'sqll'; did you mean 'sql'?"),
+    ("    zone: UTC\n", "    zoen: UTC\n", "map.yaml:5:5 systems.crm.zoen: unknown word; did you mean 'zone'?"),
+    ("zone: UTC", "zone: Mars", "map.yaml:5:5 systems.crm.zone: unknown time zone 'Mars'; write for example UTC"),
+    ("sqlite:///crm.sqlite", "${NOT_SET}", "map.yaml:4:5 systems.crm.url: environment variable NOT_SET is not set"),
+    ("sqlite:///crm.sqlite", "oracle://x/y", "map.yaml:4:5 systems.crm.url: no SQL probe for 'oracle'; known: postgresql, mariadb, mysql, sqlite"),
+    ("owner: crm", "owner: crn", "map.yaml:12:5 data_types.customer.owner: unknown system 'crn'; did you mean 'crm'?"),
+    ("window: 30s", "window: soon", "map.yaml:13:5 data_types.customer.window: not a duration: 'soon'; write for example 250ms, 30s, 5m, 1h30m, 2d or none"),
+    ("window: 30s", "window: 1s", "map.yaml:22:5 flows.customer_to_billing.data_type: the window of 1 s is below the 2 s for which crm or billing may rightly answer an old value (delay_floor)"),
+    ("    window: 30s\n", "", "map.yaml:11:3 data_types.customer.window: is required"),
+    ("{type: string}", "{type: text}", "map.yaml:15:15 data_types.customer.fields.email.type: Input should be 'string', 'integer', 'decimal', 'float', 'boolean', 'timestamp', 'date', 'enum', 'money', 'uuid', 'json', 'set' or 'salesforce_id'"),
+    ("{type: enum}", "{type: enum, casefld: true}", "map.yaml:16:26 data_types.customer.fields.plan.casefld: unknown word; did you mean 'casefold'?"),
+    ("one: \"/customers/{key}\"", "one: /customers", "map.yaml:19:7 data_types.customer.in.billing: one needs {key}, got '/customers'"),
+    (", one: \"/customers/{key}\"", "", "map.yaml:19:7 data_types.customer.in.billing: say how records are read: one: /path/{key} or many: /path?ids={keys}"),
+    ("      crm: {collection", "      cmr: {collection", "map.yaml:18:7 data_types.customer.in.cmr: unknown system; did you mean 'crm'?"),
+    ("data_type: customer", "data_type: custmer", "map.yaml:22:5 flows.customer_to_billing.data_type: unknown data type 'custmer'; did you mean 'customer'?"),
+    ("    from: crm\n    to: billing", "    from: billing\n    to: crm", "map.yaml:23:5 flows.customer_to_billing.from: billing does not own customer: its owner is crm; a flow starts at the source of truth"),
+    ("to: billing", "to: crm", "map.yaml:24:5 flows.customer_to_billing.to: a flow leads from one system to another"),
+    ("pattern: real-time", "pattern: sometimes", "map.yaml:25:5 flows.customer_to_billing.pattern: Input should be 'real-time', 'near-real-time', 'batch', 'on-demand' or 'event-driven'"),
+    ("pattern: real-time", "pattern: real-time\n    fields: [emial]", "map.yaml:26:14 flows.customer_to_billing.fields.0: unknown field 'emial'; did you mean 'email'?"),
+    ("pattern: real-time", "pattern: real-time\n    every: 60s", "map.yaml:26:5 flows.customer_to_billing.every: probing every 60 s cannot judge a window of 30 s; probe at least once a window"),
+    ("pattern: real-time", "pattern: real-time\n    queues:\n      dead: {kind: kafka}", "map.yaml:27:7 flows.customer_to_billing.queues.dead: unknown kind 'kafka'; known: sql_queue"),
+    ("flows:\n", "flwos:\n", "map.yaml:20:1 flwos: unknown section; did you mean 'flows'?"),
+    ("systems:\n  crm:", "systems:\n  crm: {kind: [}\n  x:", "map.yaml:2:16 map: expected the node content, but found '}' (quote values that contain ${...} or \": \")"),
+]  # fmt: skip
+
+
+def load(text: str, tmp_path: Path, **environment: str) -> Any:
+    file = tmp_path / "map.yaml"
+    file.write_text(text)
+    return load_map(file, environment)
+
+
+def told(error: MapError, tmp_path: Path) -> list[str]:
+    return [str(problem).replace(f"{tmp_path}/", "") for problem in error.problems]
+
+
+def test_a_good_map_says_everything_about_a_flow(tmp_path: Path) -> None:
+    flow = load(GOOD, tmp_path).flow("customer_to_billing")
+    assert (flow.window_s, flow.every_s, flow.source_name, flow.target_name) == (30, 10, "crm", "billing")
+    assert flow.field_names == ("email", "plan")
+    assert flow.source_spec.collection == "customers"
+
+
+@pytest.mark.parametrize(
+    ("what", "by", "expected"), MISTAKES, ids=[each[2].split(" ", 1)[1][:50] for each in MISTAKES]
+)
+def test_one_mistake(what: str, by: str, expected: str, tmp_path: Path) -> None:
+    assert what in GOOD
+    with pytest.raises(MapError) as failed:
+        load(GOOD.replace(what, by, 1), tmp_path)
+    assert expected in told(failed.value, tmp_path)
+
+
+def test_all_mistakes_are_told_at_once_in_file_order(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("kind: sql", "kind: sqll").replace("window: 30s", "window: soon").replace("real-time", "never")
+    )
+    with pytest.raises(MapError) as failed:
+        load(text, tmp_path)
+    assert [problem.line for problem in failed.value.problems] == [3, 13, 25]
+
+
+def test_variables_are_replaced_after_parsing(tmp_path: Path) -> None:
+    text = GOOD.replace("sqlite:///crm.sqlite", "${URL}").replace("zone: UTC", "description: '${X:-none} $${Y}'")
+    loaded = load(text, tmp_path, URL='sqlite:///a"b: {c.sqlite')
+    assert loaded.systems["crm"].url.get_secret_value() == 'sqlite:///a"b: {c.sqlite'
+    assert loaded.systems["crm"].description == "none ${Y}"
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("sqlite:///x.sqlite\n")
+    loaded = load(GOOD.replace("sqlite:///crm.sqlite", f"${{file:{secret}}}"), tmp_path)
+    assert loaded.systems["crm"].url.get_secret_value() == "sqlite:///x.sqlite"
+
+
+def test_secrets_never_reach_text(tmp_path: Path) -> None:
+    text = GOOD.replace("sqlite:///crm.sqlite", "${URL}").replace("owner: crm", "owner: nobody")
+    with pytest.raises(MapError) as failed:
+        load(text, tmp_path, URL="postgresql://u:hunter2@h/x")
+    assert "hunter2" not in str(failed.value)
+    assert "hunter2" not in repr(load(text.replace("nobody", "crm"), tmp_path, URL="postgresql://u:hunter2@h/x"))
+
+
+def test_a_folder_is_one_map_and_a_name_stands_in_one_place(tmp_path: Path) -> None:
+    systems, rest = GOOD.split("data_types:")
+    (tmp_path / "a.yaml").write_text(systems)
+    (tmp_path / "b.yml").write_text("data_types:" + rest)
+    assert list(load_map(tmp_path, {}).flows) == ["customer_to_billing"]
+    (tmp_path / "c.yaml").write_text("systems:\n  crm: {kind: sql, url: 'sqlite:///x'}\n")
+    with pytest.raises(MapError, match=r"c.yaml:2:3 systems.crm: already defined at .*a.yaml:2"):
+        load_map(tmp_path, {})
+
+
+def test_an_empty_map_says_what_it_needs(tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="systems: the map needs at least one entry here"):
+        load("", tmp_path)
+
+
+def test_the_template_is_a_good_map(tmp_path: Path) -> None:
+    urls = {"CRM_URL": "postgresql://u:p@h/x", "WAREHOUSE_URL": "mariadb://u:p@h/x"}
+    assert list(load(TEMPLATE, tmp_path, **urls).flows) == ["customer_to_warehouse"]
+
+
+def test_the_schema_names_every_word() -> None:
+    text = json.dumps(json_schema())
+    for word in ("systems", "delay_floor", "window", "in", "queues", "idempotency_key", "webhook", "many"):
+        assert f'"{word}"' in text
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_map_or_a_list_of_mistakes(text: str) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place) / "map.yaml"
+        file.write_text(text, encoding="utf-8", errors="ignore")
+        with pytest.raises(MapError) as failed:
+            load_map(file, {})
+        assert failed.value.problems

@@ -1,0 +1,129 @@
+"""Reading: pools, deadlines, halving, clocks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from auditor.reading import SystemReader
+from probes.contract import Budget, ClockSample, Key, ProbeError, ReadSpec, Reason, Row, SystemSettings
+
+SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("a",))
+
+
+class Scripted:
+    """A probe of our own protocol that does what the test says."""
+
+    delay_floor_s = 0.0
+    batch_limit = 100
+
+    def __init__(self) -> None:
+        self.poison: set[Key] = set()
+        self.hang = threading.Event()
+        self.hang.set()
+        self.calls: list[int] = []
+        self.raises: Exception | None = None
+        self.ahead_s = 0.0
+
+    def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        return ()
+
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        self.calls.append(len(keys))
+        self.hang.wait(10)
+        if self.raises:
+            raise self.raises
+        if self.poison & set(keys):
+            raise ProbeError(Reason.DECODE, "a value cannot be decoded")
+        return [(key, None, "x") for key in keys]
+
+    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
+        return self.fetch(spec, list(range(limit)))
+
+    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
+        return self.fetch(spec, list(range(limit)))
+
+    def clock(self) -> ClockSample:
+        now = datetime.now(UTC)
+        server_at = now + timedelta(seconds=self.ahead_s)
+        return ClockSample(sent_at=now, received_at=now, server_at=server_at, resolution_s=0)
+
+    def prove_read_only(self, spec: ReadSpec | None) -> str:
+        return "scripted"
+
+    def close(self) -> None:
+        self.hang.set()
+
+
+@pytest.fixture
+def probe() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture
+def reader(probe: Scripted):  # type: ignore[no-untyped-def]
+    settings = SystemSettings(budget=Budget(timeout_s=0.2, connections=2))
+    made = SystemReader("crm", settings, probe)
+    yield made
+    made.close()
+
+
+def test_keys_are_read_in_batches_that_the_probe_takes(reader: SystemReader, probe: Scripted) -> None:
+    reading = reader.fetch(SPEC, list(range(250)))
+    assert len(reading.rows) == 250
+    assert probe.calls == [100, 100, 50]
+
+
+def test_a_record_that_spoils_its_batch_is_found_and_the_rest_is_read(reader: SystemReader, probe: Scripted) -> None:
+    probe.poison = {17, 60}
+    reading = reader.fetch(SPEC, list(range(100)))
+    assert reading.error is None
+    assert set(reading.unreadable) == {17, 60}
+    assert {row[0] for row in reading.rows} == set(range(100)) - {17, 60}
+
+
+def test_a_hung_probe_is_given_up_on_and_its_pool_is_bounded(reader: SystemReader, probe: Scripted) -> None:
+    probe.hang.clear()
+    begun = time.monotonic()
+    for _ in range(3):
+        reading = reader.fetch(SPEC, [1])
+        assert reading.error is not None
+        assert reading.error.reason is Reason.TIMEOUT
+    assert time.monotonic() - begun < 3 * 1.4
+    assert reader.health.failures == 3
+    probe.hang.set()
+    time.sleep(0.1)
+    assert reader.fetch(SPEC, [1]).error is None
+    assert reader.health.failures == 0
+
+
+def test_anything_a_probe_raises_becomes_a_named_error(reader: SystemReader, probe: Scripted) -> None:
+    probe.raises = ZeroDivisionError("oops")
+    error = reader.fetch(SPEC, [1, 2]).unreadable
+    assert "ZeroDivisionError" in error[1]
+
+
+def test_a_full_page_may_have_a_successor(reader: SystemReader) -> None:
+    assert reader.page(SPEC, None, 10).truncated
+    assert reader.changed(SPEC, None, 10).truncated
+
+
+def test_the_clock_is_kept_and_asked_again_when_it_has_aged(reader: SystemReader, probe: Scripted) -> None:
+    probe.ahead_s = 5
+    now = datetime.now(UTC)
+    first = reader.read_clock(now)
+    assert first is not None
+    assert first.lower_s <= 5 <= first.upper_s
+    assert reader.read_clock(now) is first
+    assert reader.read_clock(now + timedelta(seconds=60)) is not first
+
+
+def test_a_closed_reader_says_so(reader: SystemReader) -> None:
+    reader.close()
+    error = reader.fetch(SPEC, [1]).error
+    assert error is not None
+    assert "closed" in str(error)

@@ -1,0 +1,127 @@
+"""Two small SQLite systems and the auditor between them, for tests that need the whole way but no server."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from auditor.audit import Auditor, AuditResult
+from auditor.integration_map import IntegrationMap
+from auditor.ledger import Ledger
+from auditor.map_file import load_map
+from auditor.reading import SystemReader
+from auditor.scheduler import open_readers
+
+MAP = """\
+systems:
+  crm: {kind: sql, url: "sqlite:///${PLACE}/crm.sqlite", zone: UTC}
+  billing: {kind: sql, url: "sqlite:///${PLACE}/billing.sqlite", zone: UTC}
+data_types:
+  customer:
+    owner: crm
+    window: 4s
+    key_type: integer
+    fields:
+      name: {type: string, evidence: clear}
+      amount: {type: decimal, evidence: clear, valid: {min: 0}}
+    in:
+      crm: {collection: customers, key: id, changed_at: updated_at}
+      billing: {collection: customers, key: id}
+flows:
+  to_billing:
+    data_type: customer
+    from: crm
+    to: billing
+    pattern: real-time
+    every: 1s
+    sla: {dead_letters: 1}
+    queues:
+      dead: {kind: sql_queue, system: billing, table: letters, key: record, since: failed_at, reason: error}
+"""
+
+
+class Stand:
+    """The systems' databases, the map, the ledger and an auditor of the one flow."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        for system in ("crm", "billing"):
+            with self.open(system) as database:
+                database.executescript(
+                    "CREATE TABLE customers (id integer, name text, amount text, updated_at text);"
+                    "CREATE INDEX i ON customers (id); CREATE INDEX u ON customers (updated_at);"
+                    "CREATE TABLE letters (id integer, record integer, failed_at text, error text);"
+                )
+        self.map_file = place / "map.yaml"
+        self.map_file.write_text(MAP.replace("${PLACE}", str(place)))
+        self.map: IntegrationMap = load_map(self.map_file, {})
+        self.ledger_url = f"sqlite:///{place}/ledger.sqlite"
+        self.ledger = Ledger(self.ledger_url)
+        self.ledger.migrate()
+        self.readers: dict[str, SystemReader] = open_readers(self.map)
+        self.auditor = self.new_auditor()
+
+    def new_auditor(self) -> Auditor:
+        """An auditor as it is after a restart."""
+        return Auditor(
+            flow=self.map.flow("to_billing"),
+            source=self.readers["crm"],
+            target=self.readers["billing"],
+            ledger=self.ledger,
+            digest_key=b"k" * 32,
+            senders=["slack"],
+        )
+
+    @contextmanager
+    def open(self, system: str) -> Iterator[sqlite3.Connection]:
+        """A transaction on a system's database."""
+        connection = sqlite3.connect(self.place / f"{system}.sqlite")
+        with connection:
+            yield connection
+        connection.close()
+
+    def put(self, system: str, key: int, name: str = "Ada", amount: str = "1.00", ago_s: float = 3600) -> None:
+        """Write a record; `ago_s` says when it changed."""
+        at = (datetime.now(UTC) - timedelta(seconds=ago_s)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        with self.open(system) as database:
+            database.execute("DELETE FROM customers WHERE id = ?", (key,))
+            database.execute("INSERT INTO customers VALUES (?, ?, ?, ?)", (key, name, amount, at))
+
+    def run(self, system: str, sql: str) -> None:
+        """Run one statement on a system."""
+        with self.open(system) as database:
+            database.execute(sql)
+
+    def agree(self, count: int = 20) -> None:
+        """Fill both systems alike and audit until a sweep is done."""
+        for key in range(1, count + 1):
+            self.put("crm", key)
+            self.put("billing", key)
+        self.sweep()
+
+    def audit(self, after_s: float = 0) -> AuditResult:
+        """Audit as of now plus some seconds (what is due by then is due)."""
+        return self.auditor.audit(datetime.now(UTC) + timedelta(seconds=after_s))
+
+    def sweep(self) -> AuditResult:
+        """Audit every record once."""
+        self.auditor.begin_sweep()
+        while not (result := self.audit()).swept:
+            if result.error:
+                return result
+        return result
+
+    def rows(self, source: str) -> list[dict[str, object]]:
+        """What the ledger holds in a table."""
+        found, _ = self.ledger.snapshot({source: 0}, files_since=0)
+        names = [name for name, _ in self.ledger.columns(source)]
+        return [dict(zip(names, row, strict=True)) for row in found[source]]
+
+    def close(self) -> None:
+        """Release everything."""
+        for reader in self.readers.values():
+            reader.close()
+        self.ledger.close()
