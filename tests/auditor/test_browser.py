@@ -1,0 +1,103 @@
+"""The demo in headless Chromium: Overview to Drift to Record, in light and dark, without any outside request."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+HOME = Path(__file__).parents[2]
+FIRST_DRIFT_WITHIN_S = 60
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running demo; it must stop everything within a few seconds of Ctrl-C."""
+    place = tmp_path_factory.mktemp("demo")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "auditor", "demo", "--data", str(place), "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=HOME,
+        env=clean,
+    )
+    assert process.stdout is not None
+    address = ""
+    for line in process.stdout:
+        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
+            address = found[0]
+            break
+    assert address, "the demo did not start"
+    yield address
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    time.sleep(0.5)
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(address, timeout=2)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield made
+        made.close()
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    context = browser.new_context(viewport={"width": 1440, "height": 1200}, color_scheme=request.param)
+    made = context.new_page()
+    outside: list[str] = []
+    errors: list[str] = []
+    made.on("request", lambda r: None if _inside(r.url) else outside.append(r.url))
+    made.on("pageerror", lambda error: errors.append(str(error)))
+    yield made
+    context.close()
+    assert outside == []
+    assert errors == []
+
+
+def _inside(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+
+
+@pytest.mark.timeout(240)
+def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
+    page.goto(demo)
+    page.get_by_role("heading", name="Overview").wait_for(timeout=30_000)
+    cause = page.get_by_role("link", name=re.compile(r"^\d+ (late|duplicate|orphan|lost|foreign write)")).first
+    expect(cause).to_be_visible(timeout=FIRST_DRIFT_WITHIN_S * 1000)
+    target = cause.get_attribute("href")
+    assert target is not None
+    page.goto(demo + target[target.index("/drift") :])
+    page.get_by_role("heading", name="Drift").wait_for(timeout=30_000)
+    expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=30_000)
+    page.goto(f"{demo}/record?type=customer&key=cus_00042")
+    page.get_by_role("heading", name="Record").wait_for(timeout=30_000)
+    expect(page.get_by_text("crm", exact=True).first).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile("customer cus_00042:"))).to_be_visible(timeout=30_000)
+
+
+@pytest.mark.timeout(240)
+def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
+    for path in ("", "drift", "record", "lag", "dead-letters", "sla", "query"):
+        page.goto(f"{demo}/{path}")
+        page.locator("h1").first.wait_for(timeout=30_000)
+        page.wait_for_timeout(800)
+        expect(page.get_by_text("could not be drawn")).to_have_count(0)
+        expect(page.get_by_text("Page not found")).to_have_count(0)

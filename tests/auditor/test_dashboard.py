@@ -1,0 +1,159 @@
+"""Every page: without a map, with a broken one, empty, with one row, with a failing source, and with much."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from auditor.dashboard import view
+from auditor.dashboard.components import _open
+from tests.stand import Stand
+
+HOME = Path(__file__).parents[2]
+PAGES = ["overview", "drift", "record", "lag", "dead_letters", "sla", "query"]
+
+
+def run(page: str, **query: str) -> AppTest:
+    _open.clear()
+    code = f"from auditor.dashboard.pages import {page}\n{page}.page()\n"
+    app = AppTest.from_string(code, default_timeout=30)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def text(app: AppTest) -> str:
+    parts = [*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.error, *app.markdown, *app.code]
+    return "\n".join(str(each.value) for each in parts)
+
+
+@pytest.fixture
+def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
+    monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
+    monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
+    return stand
+
+
+def drift(stand: Stand) -> None:
+    """One record that differs, for certain."""
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', 'no')")
+    stand.audit()
+    stand.audit(after_s=2)
+    import time
+
+    time.sleep(1.1)
+    stand.audit(after_s=2)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_map_says_what_to_do(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AUDITOR_MAP", str(tmp_path / "none.yaml"))
+    app = run(page)
+    assert not app.exception
+    assert "auditor init" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_a_broken_map_shows_every_mistake(page: str, watched: Stand) -> None:
+    watched.map_file.write_text("systems: {x: {kind: sqll}}\n")
+    app = run(page)
+    assert not app.exception
+    assert "did you mean 'sql'" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_before_the_first_audit_is_no_data_and_not_all_well(page: str, watched: Stand) -> None:
+    app = run(page)
+    assert not app.exception
+    assert "Nothing has been audited yet" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_one_divergent_record(page: str, watched: Stand) -> None:
+    drift(watched)
+    app = run(page, type="customer", key="3")
+    assert not app.exception
+    assert "Data as of" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_a_failing_source_says_which_and_since_when(page: str, watched: Stand) -> None:
+    watched.agree(3)
+    watched.run("billing", "ALTER TABLE customers RENAME TO clients")
+    watched.audit()
+    app = run(page, type="customer", key="3")
+    assert not app.exception
+    assert "**billing** cannot be read: query" in text(app)
+
+
+def test_overview_counts_what_differs_and_links_to_it(watched: Stand) -> None:
+    drift(watched)
+    app = run("overview")
+    values = {each.label: each.value for each in app.metric}
+    assert values["Records that differ"] == "1"
+    assert values["Flows consistent"] == "0 of 1"
+    assert "/drift?cause=foreign_write" in text(app)
+
+
+def test_drift_filters_from_the_address(watched: Stand) -> None:
+    drift(watched)
+    shown = run("drift", cause="foreign_write").dataframe[0].value
+    assert list(shown["record"]) == ["/record?type=customer&key=3"]
+    assert list(shown["difference"]) == ["name: Ada → Eve"]
+    assert "No record matches these filters" in text(run("drift", cause="orphan"))
+
+
+def test_record_shows_the_copies_and_their_history(watched: Stand) -> None:
+    drift(watched)
+    app = run("record", type="customer", key="3")
+    assert "differs" in text(app)
+    assert "Divergences" in text(app)
+    table = app.table[0].value
+    assert list(table.loc["name"]) == ["Ada", "≠ Eve"]
+
+
+def test_record_refuses_what_is_no_key(watched: Stand) -> None:
+    assert "no key of customer" in text(run("record", type="customer", key="abc"))
+
+
+def test_query_answers_and_refuses(watched: Stand) -> None:
+    drift(watched)
+    app = run("query")
+    app.button[0].click().run()
+    assert "1 row" in text(app)
+    app.text_area[0].set_value("DROP TABLE x").run()
+    app.button[0].click().run()
+    assert "only SELECT" in text(app)
+
+
+def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.agree(3)
+    monkeypatch.setattr("auditor.dashboard.components.STALE_AFTER_S", -1.0)
+    assert "**Stale.**" in text(run("overview"))
+
+
+def test_only_the_page_list_stands_in_app() -> None:
+    source = (HOME / "app.py").read_text()
+    assert "auditor.dashboard.pages import" in source
+    assert "sqlalchemy" not in source + (HOME / "auditor/dashboard/components.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("met", "breach", "undecided", "said"),
+    [(0, 0, 0, "no traffic"), (9, 1, 0, "90.0%"), (8, 1, 1, "80.0% – 90.0%")],
+)
+def test_a_share_is_told_as_far_as_it_is_known(met: int, breach: int, undecided: int, said: str) -> None:
+    assert view.share_within(met, breach, undecided) == said
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "said"),
+    [(0, 1.5, "0 s … 1.5 s"), (81.7, float("inf"), "> 81.7 s"), (3, None, "> 3 s"), (None, None, "–")],
+)
+def test_a_lag_is_an_interval(lower: float | None, upper: float | None, said: str) -> None:
+    assert view.interval(lower, upper) == said
