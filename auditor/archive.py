@@ -80,7 +80,7 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
             for row in rows:
                 by_day.setdefault(f"{datetime.fromtimestamp(row[at] / 1e6, UTC):%Y-%m-%d}", []).append(row)
             for day, of_day in by_day.items():
-                path = _write(location, source, day, arrow_table(columns, of_day))
+                path = write_file(location, source, day, arrow_table(columns, of_day))
                 ledger.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
                 moved += len(of_day)
     _drop_old(ledger, location, now)
@@ -89,7 +89,8 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
     return moved
 
 
-def _write(location: str, source: str, day: str, table: pa.Table) -> str:
+def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
+    """Write a table as one Parquet file that is there whole or not at all; answers its path."""
     filesystem, root = fsspec.core.url_to_fs(location)
     folder = f"{root}/{source}/day={day}"
     filesystem.makedirs(folder, exist_ok=True)

@@ -1,0 +1,77 @@
+"""What can be written in a map, asked on the command line or set in the environment is documented."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from auditor.integration_map import AlertRule, AlertSettings, Consumer, DataType, FlowSettings, Objective
+from checks.fields import FieldRule
+from checks.validity import Validity
+from probes.contract import Budget
+from probes.queues.sql_queue import SqlQueueSettings
+from probes.records.rest import RestBinding, RestSettings
+from probes.records.sql import SqlBinding, SqlSettings
+
+HOME = Path(__file__).parent.parent
+MODELS: list[type[BaseModel]] = [
+    *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
+    *(FlowSettings, Objective, AlertRule, SqlQueueSettings, AlertSettings),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_word_of_the_map_is_documented(model: type[BaseModel]) -> None:
+    text = (HOME / "docs" / "map.md").read_text()
+    words = [field.alias or name for name, field in model.model_fields.items()]
+    assert [word for word in words if f"`{word}`" not in text] == []
+
+
+def test_every_command_is_in_the_readme() -> None:
+    from auditor.cli import app
+
+    text = (HOME / "README.md").read_text()
+    names = [(command.callback.__name__ if command.callback else "") for command in app.registered_commands]
+    assert [name for name in names if f"`{name}`" not in text and f"`auditor {name}" not in text] == []
+
+
+def test_every_environment_variable_is_documented() -> None:
+    used: set[str] = set()
+    for file in (HOME / "auditor").rglob("*.py"):
+        used |= set(re.findall(r"AUDITOR_[A-Z_]+", file.read_text()))
+    text = (HOME / "docs" / "operations.md").read_text()
+    assert [name for name in sorted(used) if f"`{name}`" not in text] == []
+
+
+def test_every_dependency_is_accounted_for_and_pinned() -> None:
+    text = (HOME / "docs" / "dependencies.md").read_text().lower()
+    for line in (HOME / "requirements.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            name, pinned, version = line.partition("==")
+            assert pinned, line
+            assert version, line
+            assert f"| {name.lower()}" in text, name
+            assert f"{name.lower()}=={version}" in (HOME / "constraints.txt").read_text().lower(), name
+
+
+def test_every_local_link_leads_somewhere() -> None:
+    for page in (HOME / "README.md", *(HOME / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_readme_shows_exactly_the_two_commands() -> None:
+    text = (HOME / "README.md").read_text()
+    assert "$ make run " in text
+    assert "$ make test " in text
+    assert "make test" in (HOME / ".ci" / "run").read_text()
+
+
+def test_the_repository_holds_no_secret_or_state() -> None:
+    tracked = subprocess.run(["git", "ls-files"], cwd=HOME, capture_output=True, text=True).stdout.split()
+    assert [name for name in tracked if name.startswith(("var/", ".venv")) or name == ".env"] == []
