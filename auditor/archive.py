@@ -17,8 +17,7 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from auditor.ledger import Ledger
-from auditor.ledger.repository import SETTLED, ColumnType
+from auditor.ledger import SETTLED, ColumnType, Ledger
 
 KEEP_LIVE_S = 24 * 3600.0
 """Settled rows stay in the ledger this long, where looking them up is quickest."""

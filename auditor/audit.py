@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from auditor import incidents
 from auditor.integration_map import Flow
-from auditor.ledger import Ledger
-from auditor.ledger.repository import FlowState
+from auditor.ledger import FlowState, Ledger
 from auditor.plan import RECHECKS_LIMIT, Plan, plan
 from auditor.reading import SystemReader
 from checks.clocks import ClockBounds

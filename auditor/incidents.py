@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.integration_map import Flow
-from auditor.ledger.repository import Incident, Ledger, Transaction
+from auditor.ledger import Incident, Ledger, Transaction
 from auditor.reading import Health
 from checks.causes import Cause
 

@@ -21,7 +21,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from auditor.ledger.repository import LedgerError
+from auditor.ledger import LedgerError
 from auditor.lens import VIEWS, Lens
 from auditor.workspace import Workspace
 

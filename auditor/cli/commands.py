@@ -100,7 +100,7 @@ def _workspace(folder: Path) -> Workspace:
 
 
 def _open(folder: Path) -> tuple[Workspace, Any]:
-    from auditor.ledger.repository import LedgerError
+    from auditor.ledger import LedgerError
 
     workspace = _workspace(folder)
     try:
@@ -216,7 +216,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Audit without end: probe every flow in its rhythm, record, alert. Ctrl-C stops it."""
-    from auditor.ledger.repository import LedgerError
+    from auditor.ledger import LedgerError
     from auditor.scheduler import Daemon
     from probes.contract import ProbeError
 

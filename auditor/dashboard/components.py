@@ -12,7 +12,7 @@ import streamlit as st
 
 from auditor.dashboard import view
 from auditor.dashboard.data import RANGES, Data, Since
-from auditor.ledger.repository import LedgerError
+from auditor.ledger import LedgerError
 from auditor.map_file import MapError, load_map
 from auditor.workspace import Workspace
 

@@ -1,5 +1,22 @@
 """The ledger: the system of record of every observation and every decision."""
 
-from auditor.ledger.repository import Ledger
+from auditor.ledger.following import FlowState, Following
+from auditor.ledger.outbox import Incident, Outbox, PendingAlert
+from auditor.ledger.shelves import SETTLED, ArchiveFile, ColumnType, Shelves
+from auditor.ledger.store import LedgerError, Transaction
 
-__all__ = ["Ledger"]
+__all__ = [
+    "SETTLED",
+    "ArchiveFile",
+    "ColumnType",
+    "FlowState",
+    "Incident",
+    "Ledger",
+    "LedgerError",
+    "PendingAlert",
+    "Transaction",
+]
+
+
+class Ledger(Following, Outbox, Shelves):
+    """Everything that can be asked of the ledger and told it; see the modules for each part."""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.incidents import Evidence, Step, step
-from auditor.ledger.repository import Incident
+from auditor.ledger import Incident
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SEEN = Evidence(breach="orphan", fingerprint="flow/f/orphan", count=3, threshold=2, clean_needed=2, flow="f")

@@ -18,9 +18,8 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from auditor.ledger import Ledger
+from auditor.ledger import FlowState, Ledger, LedgerError
 from auditor.ledger import tables as t
-from auditor.ledger.repository import FlowState, LedgerError
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
 from checks.fields import Difference, Shape

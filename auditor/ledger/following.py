@@ -1,0 +1,420 @@
+"""What an audit asks of the ledger before it reads, and tells it afterwards in one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
+from auditor.reading import Health
+from checks.causes import Baseline, Cause, Kind
+from checks.clocks import ClockBounds
+from checks.convergence import Change, Verdict
+from checks.fields import FINGERPRINT_BYTES, Difference, Shape
+from checks.judgement import Divergence, DivergenceState, History
+from checks.values import EPOCH
+from probes.contract import Key, Letter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowState:
+    """Where a flow's audits stand.
+
+    Attributes:
+        watermark_at: the latest changed-at stamp seen at the owner, in the owner's clock.
+        polled_at: when the owner was last asked for changes (local), the request's start.
+        owner_after, target_after: the keys behind which the next sample page begins.
+        sweeps: completed passes over both systems.
+        swept_at: end of the last one.
+        series: the rules and the digest key under which its fingerprints were made.
+    """
+
+    watermark_at: datetime | None = None
+    polled_at: datetime | None = None
+    owner_after: Key | None = None
+    target_after: Key | None = None
+    sweep_begun_at: datetime | None = None
+    sweeps: int = 0
+    swept_at: datetime | None = None
+    audited_at: datetime | None = None
+    series: str | None = None
+
+
+class Following(Store):
+    """Where every flow stands, and what is being followed in it."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._save_flow_state = self.upsert(t.flow_state)
+        self._save_health = self.upsert(t.systems, keep_if_null=("last_ok_at", "latency_s", *_CLOCK_COLUMNS))
+        self._save_baselines = self.upsert(t.baselines)
+        baseline, change, divergence = t.baselines.c, t.changes.c, t.divergences.c
+        columns = (baseline.key, baseline.owner, baseline.target, baseline.ring)
+        agreed_at_us = sa.type_coerce(baseline.agreed_at, sa.BigInteger)
+        self._baselines = self.among(sa.select(*columns, agreed_at_us), baseline)
+        self._changes = self.among(sa.select(t.changes).order_by(change.committed_to_at, change.id), change).where(
+            change.settled_at.is_(None)
+        )
+        self._divergences = self.among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
+
+    def flow_state(self, flow: str, to_key: Callable[[str], Key]) -> FlowState:
+        """Where a flow's audits stand; the initial state for a flow never audited."""
+        with self.read() as connection:
+            row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
+        if row is None:
+            return FlowState()
+        known = row._asdict()
+        known.pop("flow")
+        for cursor in ("owner_after", "target_after"):
+            known[cursor] = None if known[cursor] is None else to_key(known[cursor])
+        return FlowState(**known)
+
+    def due(self, flow: str, now: datetime, limit: int) -> list[str]:
+        """Keys whose pending change or live divergence is due to be looked at, longest due first."""
+        with self.read() as connection:
+            return list(connection.execute(_DUE, {"flow": flow, "now": now, "limit": limit}).scalars())
+
+    def histories(
+        self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None
+    ) -> tuple[dict[Key, History], set[Key]]:
+        """The baseline, pending changes and live divergence of each key that has any of them.
+
+        Args:
+            agreed: for keys whose copies agree, the fingerprint they share.
+
+        Returns:
+            The histories, and the keys of `agreed` that are known to agree on just that and have nothing
+            pending; those have no history here, because nothing follows from reading them again.
+        """
+        text_of = {str(key): key for key in keys}
+        shared = agreed or {}
+        settled: set[Key] = set()
+        known: dict[Key, Baseline] = {}
+        pending: dict[Key, list[Change]] = {}
+        live: dict[Key, Divergence] = {}
+        with self.read() as connection:
+            asked = {"flow": flow, "keys": json.dumps(list(text_of)) if self.is_sqlite else list(text_of)}
+            for row in connection.execute(self._changes, asked):
+                key = text_of[row.key]
+                pending.setdefault(key, []).append(_change(row, key))
+            for row in connection.execute(self._divergences, asked):
+                key = text_of[row.key]
+                live[key] = _divergence(row, key)
+            for text, owner, target, ring, agreed_at_us in connection.execute(self._baselines, asked):
+                key = text_of[text]
+                if owner == target and shared.get(key) == owner and key not in pending and key not in live:
+                    settled.add(key)
+                else:
+                    known[key] = _baseline(owner, target, ring, agreed_at_us)
+        histories = {
+            key: History(baseline=known.get(key), changes=tuple(pending.get(key, ())), divergence=live.get(key))
+            for key in {*known, *pending, *live}
+        }
+        return histories, settled
+
+    def clocks(self) -> dict[str, ClockBounds]:
+        """The last known clock bounds of every system, to begin with after a restart."""
+        with self.read() as connection:
+            rows = connection.execute(sa.select(t.systems).where(t.systems.c.clock_at.is_not(None)))
+            return {
+                row.name: ClockBounds(lower_s=row.clock_lower_s, upper_s=row.clock_upper_s, measured_at=row.clock_at)
+                for row in rows
+            }
+
+    def begin_series(self, flow: str, series: str, now: datetime) -> None:
+        """Forget what was fingerprinted under other rules or another key; does nothing for the same series.
+
+        Baselines go, and changes on their way are settled as undecided, because the versions they wait for
+        cannot be recognised any more. Live divergences stay and are judged afresh.
+        """
+        with self.read() as connection:
+            row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
+        if row is not None and row.series == series:
+            return
+        change = t.changes.c
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            connection.execute(sa.delete(t.baselines).where(t.baselines.c.flow == flow))
+            connection.execute(
+                sa.update(t.changes)
+                .where(change.flow == flow, change.settled_at.is_(None))
+                .values(
+                    rev=rev,
+                    settled_at=now,
+                    next_probe_at=None,
+                    verdict=sa.case(
+                        (change.verdict == Verdict.PENDING.value, Verdict.UNDECIDED.value), else_=change.verdict
+                    ),
+                )
+            )
+            known = row._asdict() if row is not None else {column.name: None for column in t.flow_state.c}
+            fresh = {**known, "flow": flow, "series": series, "sweeps": known["sweeps"] or 0}
+            fresh |= {"owner_after": None, "target_after": None, "sweep_begun_at": None}
+            connection.execute(self._save_flow_state, fresh)
+
+    def save_flow_state(self, connection: Transaction, flow: str, state: FlowState) -> None:
+        """Write where a flow's audits stand."""
+        values = asdict(state)
+        for cursor in ("owner_after", "target_after"):
+            values[cursor] = None if values[cursor] is None else str(values[cursor])
+        connection.execute(self._save_flow_state, {"flow": flow, **values})
+
+    def save_run(self, connection: Transaction, rev: int, run: Mapping[str, Any]) -> None:
+        """Append one row to `probe_runs`."""
+        connection.execute(sa.insert(t.probe_runs), [{"rev": rev, **run}])
+
+    def save_baselines(
+        self,
+        connection: Transaction,
+        flow: str,
+        baselines: Mapping[Key, Baseline],
+        forgotten: Iterable[Key],
+        at: datetime,
+    ) -> None:
+        """Advance and forget baselines."""
+        rows = [
+            {
+                "flow": flow,
+                "key": str(key),
+                "owner": each.owner,
+                "target": each.target,
+                "ring": b"".join(each.ring),
+                "agreed_at": at,
+            }
+            for key, each in baselines.items()
+        ]
+        if rows:
+            connection.execute(self._save_baselines, rows)
+        for chunk in chunks([str(key) for key in forgotten], IN_LIMIT):
+            connection.execute(sa.delete(t.baselines).where(t.baselines.c.flow == flow, t.baselines.c.key.in_(chunk)))
+
+    def save_changes(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        changes: Sequence[tuple[Change, datetime | None]],
+    ) -> None:
+        """Insert enrolled changes and update followed ones, each with when to probe it next."""
+        rows = []
+        for change, probe_at in changes:
+            values = {name: getattr(change, name) for name in _CHANGE_COLUMNS}
+            values |= {"key": str(change.key), "verdict": change.verdict.value, "next_probe_at": probe_at}
+            values |= {"lag_lower_s": change.lag_lower_s, "lag_upper_s": change.lag_upper_s}
+            rows.append({"rev": rev, "flow": flow, "b_id": change.change_id, **values})
+        new = [{k: v for k, v in row.items() if k != "b_id"} for row in rows if not row["b_id"]]
+        if new:
+            connection.execute(sa.insert(t.changes), new)
+        old = [row for row in rows if row["b_id"]]
+        if old:
+            moved: dict[str, Any] = {
+                name: sa.bindparam(name) for name in old[0] if name not in {"b_id", "flow", "key"}
+            }
+            connection.execute(sa.update(t.changes).where(t.changes.c.id == sa.bindparam("b_id")).values(moved), old)
+
+    def save_divergences(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        data_type: str,
+        divergences: Sequence[Divergence],
+    ) -> None:
+        """Insert new divergences and update known ones."""
+        rows = []
+        for each in divergences:
+            told = [asdict(difference) for difference in each.differences]
+            rows.append(
+                {
+                    "b_id": each.divergence_id,
+                    "rev": rev,
+                    "flow": flow,
+                    "data_type": data_type,
+                    "key": str(each.key),
+                    "kind": each.kind.value,
+                    "cause": each.cause.value,
+                    "state": each.state.value,
+                    "first_seen_at": each.first_seen_at,
+                    "last_seen_at": each.last_seen_at,
+                    "opened_at": each.opened_at,
+                    "closed_at": each.closed_at,
+                    "readings": each.readings,
+                    "version": each.version,
+                    "fields": ", ".join(difference.field for difference in each.differences),
+                    "differences": json.dumps(told),
+                    "detail": each.detail,
+                    "next_check_at": each.next_check_at,
+                }
+            )
+        new = [{k: v for k, v in row.items() if k != "b_id"} for row in rows if not row["b_id"]]
+        if new:
+            connection.execute(sa.insert(t.divergences), new)
+        old = [row for row in rows if row["b_id"]]
+        if old:
+            moved: dict[str, Any] = {
+                name: sa.bindparam(name) for name in old[0] if name not in {"b_id", "flow", "key"}
+            }
+            connection.execute(
+                sa.update(t.divergences).where(t.divergences.c.id == sa.bindparam("b_id")).values(moved), old
+            )
+
+    def open_divergences(self, connection: Transaction, flow: str) -> dict[str, int]:
+        """How many divergences of each cause are open in a flow, inside the running transaction."""
+        return dict(connection.execute(_OPEN_BY_CAUSE, {"flow": flow}).all())
+
+    def save_health(self, connection: Transaction, name: str, health: Health, clock: ClockBounds | None) -> None:
+        """Write how a system has been answering and its clock bounds."""
+        connection.execute(
+            self._save_health,
+            {
+                "name": name,
+                "failures": health.failures,
+                "failing_since_at": health.failing_since,
+                "last_ok_at": health.last_ok_at,
+                "latency_s": health.latency_s,
+                "reason": health.reason,
+                "message": health.message,
+                "clock_lower_s": clock.lower_s if clock else None,
+                "clock_upper_s": clock.upper_s if clock else None,
+                "clock_at": clock.measured_at if clock else None,
+                "clock_stepped_at": clock.measured_at if clock and clock.stepped else None,
+            },
+        )
+
+    def save_backlog(self, connection: Transaction, rev: int, backlog: Mapping[str, Any]) -> None:
+        """Append one row to `backlogs`."""
+        connection.execute(sa.insert(t.backlogs), [{"rev": rev, **backlog}])
+
+    def save_letters(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        queue: str,
+        letters: Sequence[Letter],
+        at: datetime,
+        *,
+        complete: bool,
+    ) -> None:
+        """Write the dead letters seen now.
+
+        Args:
+            complete: every letter of the queue was seen, so those not among them are gone.
+        """
+        column = t.dead_letters.c
+        mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
+        waiting = connection.execute(sa.select(column.letter_id, column.id).where(mine))
+        there = {row.letter_id: row.id for row in waiting}
+        seen = {letter.letter_id for letter in letters}
+        new = [
+            {
+                "rev": rev,
+                "flow": flow,
+                "queue": queue,
+                "letter_id": letter.letter_id,
+                "key": None if letter.key is None else str(letter.key),
+                "reason": letter.reason,
+                "attempts": letter.attempts,
+                "first_failed_at": letter.first_failed_at,
+                "first_seen_at": at,
+                "last_seen_at": at,
+            }
+            for letter in letters
+            if letter.letter_id not in there
+        ]
+        if new:
+            connection.execute(sa.insert(t.dead_letters), new)
+        if complete:
+            gone = [identity for letter_id, identity in there.items() if letter_id not in seen]
+            for chunk in chunks(gone, IN_LIMIT):
+                connection.execute(sa.update(t.dead_letters).where(column.id.in_(chunk)).values(rev=rev, gone_at=at))
+
+
+_CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at")
+_FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))
+_OPEN_BY_CAUSE = (
+    sa.select(t.divergences.c.cause, sa.func.count())
+    .where(
+        t.divergences.c.flow == sa.bindparam("flow"),
+        t.divergences.c.closed_at.is_(None),
+        t.divergences.c.state == DivergenceState.OPEN.value,
+    )
+    .group_by(t.divergences.c.cause)
+)
+
+
+def _due() -> sa.Select[Any]:
+    change, divergence = t.changes.c, t.divergences.c
+    now = sa.bindparam("now", type_=t.Instant)
+    due = sa.union_all(
+        sa.select(change.key, change.next_probe_at.label("due_at")).where(
+            change.flow == sa.bindparam("flow"), change.settled_at.is_(None), change.next_probe_at <= now
+        ),
+        sa.select(divergence.key, divergence.next_check_at.label("due_at")).where(
+            divergence.flow == sa.bindparam("flow"), divergence.closed_at.is_(None), divergence.next_check_at <= now
+        ),
+    ).subquery()
+    longest = sa.func.min(due.c.due_at)
+    return sa.select(due.c.key).group_by(due.c.key).order_by(longest).limit(sa.bindparam("limit"))
+
+
+_DUE = _due()
+
+_CHANGE_COLUMNS = (
+    "fingerprint",
+    "committed_from_at",
+    "committed_to_at",
+    "window_s",
+    "enrolled_at",
+    "probes",
+    "differed_at",
+    "shown_at",
+    "superseded",
+    "settled_at",
+)
+
+
+def _baseline(owner: bytes, target: bytes, ring: bytes, agreed_at_us: int) -> Baseline:
+    starts = range(0, len(ring), FINGERPRINT_BYTES)
+    return Baseline(
+        owner=owner,
+        target=target,
+        ring=tuple(ring[at : at + FINGERPRINT_BYTES] for at in starts) if ring else (),
+        agreed_at=EPOCH + timedelta(microseconds=agreed_at_us),
+    )
+
+
+def _change(row: Any, key: Key) -> Change:
+    return Change(
+        change_id=row.id,
+        key=key,
+        verdict=Verdict(row.verdict),
+        **{name: getattr(row, name) for name in _CHANGE_COLUMNS},
+    )
+
+
+def _divergence(row: Any, key: Key) -> Divergence:
+    return Divergence(
+        divergence_id=row.id,
+        key=key,
+        kind=Kind(row.kind),
+        cause=Cause(row.cause),
+        state=DivergenceState(row.state),
+        first_seen_at=row.first_seen_at,
+        last_seen_at=row.last_seen_at,
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+        readings=row.readings,
+        version=row.version,
+        differences=tuple(
+            Difference(**{**each, "shape": Shape(each["shape"])}) for each in json.loads(row.differences)
+        ),
+        detail=row.detail,
+        next_check_at=row.next_check_at,
+    )

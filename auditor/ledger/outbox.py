@@ -1,0 +1,164 @@
+"""Incidents, and the messages about them that wait to be sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.store import Store, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """A breach's life, as the ledger holds it."""
+
+    incident_id: int
+    fingerprint: str
+    flow: str | None
+    system: str | None
+    breach: str
+    state: str
+    opened_at: datetime
+    resolved_at: datetime | None
+    count: int
+    peak: int
+    clean: int
+    reopened: int
+    summary: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingAlert:
+    """One message waiting in the outbox."""
+
+    alert_id: int
+    incident_id: int
+    transition: str
+    sender: str
+    tries: int
+    possible_repeat: bool
+    notice: Mapping[str, Any]
+
+
+class Outbox(Store):
+    """The lives of incidents and of their messages."""
+
+    def recent_incidents(
+        self, connection: Transaction, fingerprints: Sequence[str], resolved_since: datetime
+    ) -> dict[str, Incident]:
+        """By fingerprint, the incidents that are live or were resolved since then; the latest of each."""
+        asked = {"fingerprints": list(fingerprints), "resolved_since": resolved_since}
+        rows = connection.execute(_RECENT_INCIDENTS, asked)
+        return {row.fingerprint: _incident(row) for row in rows}
+
+    def save_incident(self, connection: Transaction, rev: int, incident_id: int, values: Mapping[str, Any]) -> int:
+        """Insert (id 0) or update an incident; answers its id."""
+        if incident_id == 0:
+            inserted = connection.execute(
+                sa.insert(t.incidents).values(rev=rev, **values).returning(t.incidents.c.id)
+            )
+            return int(inserted.scalar_one())
+        connection.execute(sa.update(t.incidents).where(t.incidents.c.id == incident_id).values(rev=rev, **values))
+        return incident_id
+
+    def queue_alert(
+        self,
+        connection: Transaction,
+        rev: int,
+        *,
+        incident_id: int,
+        transition: str,
+        sender: str,
+        notice: Mapping[str, Any],
+        at: datetime,
+    ) -> None:
+        """Put a message into the outbox; the same transition of an incident is never queued twice."""
+        values = {
+            "rev": rev,
+            "incident_id": incident_id,
+            "transition": transition,
+            "sender": sender,
+            "state": "pending",
+            "created_at": at,
+            "next_try_at": at,
+            "tries": 0,
+            "possible_repeat": False,
+            "notice": json.dumps(notice),
+        }
+        connection.execute(self.insert(t.alerts).values(values).on_conflict_do_nothing())
+
+    def claim_alert(self, now: datetime) -> PendingAlert | None:
+        """Take the next message that is due and mark it as being sent."""
+        column = t.alerts.c
+        due = sa.exists().where(column.state == "pending", column.next_try_at <= now)
+        with self.read() as connection:
+            if not connection.execute(sa.select(due)).scalar():
+                return None
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            row = connection.execute(
+                sa.select(t.alerts)
+                .where(column.state == "pending", column.next_try_at <= now)
+                .order_by(column.id)
+                .limit(1)
+            ).first()
+            if row is None:
+                connection.rollback()
+                return None
+            connection.execute(
+                sa.update(t.alerts).where(column.id == row.id).values(rev=rev, state="sending", tries=row.tries + 1)
+            )
+        return PendingAlert(
+            alert_id=row.id,
+            incident_id=row.incident_id,
+            transition=row.transition,
+            sender=row.sender,
+            tries=row.tries + 1,
+            possible_repeat=row.possible_repeat,
+            notice=json.loads(row.notice),
+        )
+
+    def settle_alert(self, alert_id: int, **values: Any) -> None:
+        """Write how sending a message ended."""
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            connection.execute(sa.update(t.alerts).where(t.alerts.c.id == alert_id).values(rev=rev, **values))
+
+    def recover_alerts(self, now: datetime) -> int:
+        """Messages that were being sent when the sender died: they may have arrived, so they are marked.
+
+        Returns:
+            How many there were.
+        """
+        column = t.alerts.c
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            moved = connection.execute(
+                sa.update(t.alerts)
+                .where(column.state == "sending")
+                .values(rev=rev, state="pending", possible_repeat=True, next_try_at=now)
+            )
+            return int(moved.rowcount)
+
+
+_RECENT_INCIDENTS = (
+    sa.select(t.incidents)
+    .where(
+        t.incidents.c.fingerprint.in_(sa.bindparam("fingerprints", expanding=True)),
+        (t.incidents.c.state != "resolved")
+        | (t.incidents.c.resolved_at >= sa.bindparam("resolved_since", type_=t.Instant)),
+    )
+    .order_by(t.incidents.c.id)
+)
+
+
+def _incident(row: Any) -> Incident:
+    known = row._asdict()
+    known.pop("rev")
+    return Incident(incident_id=known.pop("id"), **known)

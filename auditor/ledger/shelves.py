@@ -1,0 +1,159 @@
+"""What readers ask of the ledger: the lens, the archive, the status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.store import IN_LIMIT, Store, chunks
+from checks.convergence import Verdict
+from checks.judgement import DivergenceState
+
+ColumnType = Literal["instant", "boolean", "float", "integer", "text"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveFile:
+    """A Parquet file that holds rows of a table."""
+
+    source: str
+    path: str
+    rev: int
+
+
+SETTLED = {
+    "probe_runs": "finished_at",
+    "changes": "settled_at",
+    "divergences": "closed_at",
+    "backlogs": "read_at",
+    "dead_letters": "gone_at",
+}
+"""By table, the instant from which on a row never changes again; what is not listed is never archived."""
+
+
+class Shelves(Store):
+    """The ledger's rows as readers take them, and the archive's list of files."""
+
+    def columns(self, source: str) -> list[tuple[str, ColumnType]]:
+        """The columns of a table that views may show, each with its type; digests are left out."""
+        return [(column.name, _type_of(column)) for column in t.metadata.tables[source].c if _shown(column)]
+
+    def snapshot(
+        self, sources: Mapping[str, int], *, files_since: int
+    ) -> tuple[dict[str, list[tuple[Any, ...]]], list[ArchiveFile]]:
+        """Read, as of one instant, what has been written since.
+
+        Args:
+            sources: by table, the highest `rev` already known.
+            files_since: the same for the archive's files.
+
+        Returns:
+            By table, its rows in the order of `columns`, lowest `rev` first, instants as microseconds since
+            1970; and the files that were archived.
+        """
+        rows = {}
+        with self.read() as connection:
+            for source, rev in sources.items():
+                table = t.metadata.tables[source]
+                wanted = sa.select(*(_raw(column) for column in table.c if _shown(column))).where(table.c.rev > rev)
+                rows[source] = [tuple(row) for row in connection.execute(wanted.order_by(table.c.rev))]
+            column = t.archive_files.c
+            files = connection.execute(
+                sa.select(column.source, column.path, column.rev).where(column.rev > files_since).order_by(column.rev)
+            ).all()
+        return rows, [ArchiveFile(source=row.source, path=row.path, rev=row.rev) for row in files]
+
+    def archive_paths(self) -> dict[str, list[str]]:
+        """By table, the archive's files that count."""
+        paths: dict[str, list[str]] = {}
+        with self.read() as connection:
+            for row in connection.execute(sa.select(t.archive_files).order_by(t.archive_files.c.path)):
+                paths.setdefault(row.source, []).append(row.path)
+        return paths
+
+    def settled_rows(self, source: str, before: datetime, limit: int) -> list[tuple[Any, ...]]:
+        """Rows of a table that will never change again and are older than `before`, oldest first."""
+        table = t.metadata.tables[source]
+        settled = table.c[SETTLED[source]]
+        wanted = sa.select(*(_raw(column) for column in table.c if _shown(column)))
+        with self.read() as connection:
+            found = connection.execute(wanted.where(settled < before).order_by(settled).limit(limit))
+            return [tuple(row) for row in found]
+
+    def hand_over(self, source: str, ids: Sequence[int], *, path: str, day: str, now: datetime) -> None:
+        """Exchange rows for the archive file that now holds them, in one transaction."""
+        table = t.metadata.tables[source]
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            connection.execute(
+                sa.insert(t.archive_files).values(
+                    rev=rev, source=source, day=day, path=path, rows=len(ids), archived_at=now
+                )
+            )
+            for chunk in chunks(ids, IN_LIMIT):
+                connection.execute(sa.delete(table).where(table.c.id.in_(chunk)))
+
+    def forget_files(self, before_day: str) -> list[str]:
+        """Strike the archive's files of days before this one; answers their paths, to be deleted later."""
+        with self.write() as connection:
+            struck = connection.execute(
+                sa.delete(t.archive_files).where(t.archive_files.c.day < before_day).returning(t.archive_files.c.path)
+            )
+            return list(struck.scalars())
+
+    def table(self, name: str) -> list[dict[str, Any]]:
+        """A small table whole, as mappings: `systems`, `flow_state`."""
+        with self.read() as connection:
+            return [row._asdict() for row in connection.execute(sa.select(t.metadata.tables[name]))]
+
+    def live_counts(self) -> dict[str, dict[str, int]]:
+        """Per flow, how many divergences are open by cause; for the status."""
+        column = t.divergences.c
+        counted = (
+            sa.select(column.flow, column.cause, sa.func.count())
+            .where(column.closed_at.is_(None), column.state == DivergenceState.OPEN.value)
+            .group_by(column.flow, column.cause)
+        )
+        found: dict[str, dict[str, int]] = {}
+        with self.read() as connection:
+            for flow, cause, count in connection.execute(counted):
+                found.setdefault(flow, {})[cause] = count
+        return found
+
+    def undecided(self, flow: str) -> int:
+        """How many records of a flow are suspected of differing, or have a change whose window still runs."""
+        divergence, change = t.divergences.c, t.changes.c
+        suspected = sa.select(divergence.key).where(
+            divergence.flow == flow,
+            divergence.closed_at.is_(None),
+            divergence.state == DivergenceState.SUSPECTED.value,
+        )
+        on_the_way = sa.select(change.key).where(
+            change.flow == flow, change.settled_at.is_(None), change.verdict == Verdict.PENDING.value
+        )
+        with self.read() as connection:
+            both = sa.union(suspected, on_the_way).subquery()
+            return int(connection.execute(sa.select(sa.func.count()).select_from(both)).scalar_one())
+
+
+def _shown(column: sa.Column[Any]) -> bool:
+    return not isinstance(column.type, sa.LargeBinary)
+
+
+def _raw(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    return sa.type_coerce(column, sa.BigInteger) if isinstance(column.type, t.Instant) else column
+
+
+def _type_of(column: sa.Column[Any]) -> ColumnType:
+    if isinstance(column.type, t.Instant):
+        return "instant"
+    if isinstance(column.type, sa.Boolean):
+        return "boolean"
+    if isinstance(column.type, sa.Float):
+        return "float"
+    return "integer" if isinstance(column.type, sa.Integer) else "text"

@@ -1,0 +1,145 @@
+"""The ledger's database: connections, transactions, migrations."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.dialects import postgresql, sqlite
+
+from auditor.ledger import tables as t
+
+IN_LIMIT = 500
+"""Keys in one `IN` list; SQLite before 3.32 takes 999 variables."""
+
+
+Transaction = sa.Connection
+"""What `Ledger.write` yields: everything done with it is committed together or not at all."""
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used; the text says why and what to do."""
+
+
+class Store:
+    """The database behind a URL; safe to share between threads.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://...`.
+    """
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        if self.is_sqlite:
+            if not parsed.database or parsed.database == ":memory:":
+                raise LedgerError("the ledger needs a file, so that several processes can share it")
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, pool_size=10)
+            sa.event.listen(self.engine, "connect", _prepare_sqlite)
+            sa.event.listen(self.engine, "begin", _begin_sqlite)
+        elif parsed.get_backend_name() == "postgresql":
+            try:
+                self.engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=10)
+            except ModuleNotFoundError as error:
+                raise LedgerError(
+                    "the driver psycopg is not installed; pip install 'plumbline[postgresql]'"
+                ) from error
+        else:
+            raise LedgerError("the ledger is a sqlite:/// or a postgresql:// URL")
+        self._writer = self.engine.execution_options(plumbline_write=True)
+
+    def migrate(self) -> None:
+        """Bring the schema to this version's; safe to run again and from several processes."""
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305128)"))
+            head = ScriptDirectory.from_config(config).get_current_head()
+            here = MigrationContext.configure(connection).get_current_revision()
+            if here == head:
+                return
+            known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+            if here is not None and here not in known:
+                raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.engine.dispose()
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """A transaction that writes; all of it is committed or none."""
+        with self._writer.connect() as connection, connection.begin():
+            yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    def next_revision(self, connection: sa.Connection) -> int:
+        """Draw the number of this transaction; writers queue up here."""
+        return int(connection.execute(_NEXT_REVISION).scalar_one())
+
+    def insert(self, table: sa.Table) -> Any:
+        """An INSERT of this database's dialect, for `on_conflict_*`."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def upsert(self, table: sa.Table, *, keep_if_null: Sequence[str] = ()) -> Any:
+        """An INSERT that updates the row of the same primary key.
+
+        Args:
+            keep_if_null: columns that a NULL does not overwrite.
+        """
+        insert = self.insert(table)
+        fresh = {
+            column.name: sa.func.coalesce(insert.excluded[column.name], column)
+            if column.name in keep_if_null
+            else insert.excluded[column.name]
+            for column in table.c
+            if not column.primary_key
+        }
+        return insert.on_conflict_do_update(index_elements=[*table.primary_key], set_=fresh)
+
+    def among(self, select: sa.Select[Any], column: Any) -> sa.Select[Any]:
+        """The rows of `:flow` whose key is one of `:keys`, told as one parameter however many they are."""
+        if self.is_sqlite:
+            keys = sa.func.json_each(sa.bindparam("keys")).table_valued("value")
+            among = column.key.in_(sa.select(keys.c.value))
+        else:
+            among = column.key == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(sa.Text)))
+        return select.where(column.flow == sa.bindparam("flow"), among)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=30000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("plumbline_write")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+_NEXT_REVISION = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
+
+
+def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Cut a list into pieces of this size."""
+    for at in range(0, len(items), size):
+        yield items[at : at + size]
