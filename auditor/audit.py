@@ -13,8 +13,8 @@ from auditor.plan import RECHECKS_LIMIT, Plan, plan
 from auditor.reading import SystemReader
 from checks.clocks import ClockBounds
 from checks.convergence import Change, commit_bounds
-from checks.fields import Comparison, RecordComparer
 from checks.judgement import NO_HISTORY, History, Judgement, Look, Outcome, Terms, judge
+from checks.records import Comparison, RecordComparer
 from checks.values import EPOCH, UnreadableError
 from probes.contract import Key, ProbeError, Reading, Row
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import AnyHttpUrl, Field, SecretStr
 
-from checks.fields import FieldRule, RecordComparer, Side, parser_for
+from checks.fields import FieldRule, parser_for
+from checks.records import RecordComparer, Side
 from probes.contract import Binding, PluginSettings, ReadSpec, SystemSettings
 from probes.durations import Duration
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from checks.fields import Comparison
+from checks.records import Comparison
 
 
 class Kind(StrEnum):

@@ -9,7 +9,8 @@ from enum import StrEnum
 
 from checks.causes import Baseline, Cause, Finding, Kind, classify
 from checks.convergence import Change, Verdict, next_probe_at, shows, still_differs
-from checks.fields import Comparison, Difference
+from checks.fields import Difference
+from checks.records import Comparison
 from probes.contract import Key
 
 CONFIRMATIONS = 2

@@ -16,8 +16,9 @@ from auditor.reading import Health
 from checks.causes import Baseline, Cause, Kind
 from checks.clocks import ClockBounds
 from checks.convergence import Change, Verdict
-from checks.fields import FINGERPRINT_BYTES, Difference, Shape
+from checks.fields import Difference, Shape
 from checks.judgement import Divergence, DivergenceState, History
+from checks.records import FINGERPRINT_BYTES
 from checks.values import EPOCH
 from probes.contract import Key, Letter
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checks.causes import RING_LENGTH, Baseline, Cause, Kind, classify
-from checks.fields import Comparison, Copy
+from checks.records import Comparison, Copy
 
 BASE = Baseline(owner=b"0", target=b"0", ring=(b"old",))
 

@@ -9,8 +9,9 @@ import pytest
 
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
-from checks.fields import Comparison, Copy, Difference, Shape
+from checks.fields import Difference, Shape
 from checks.judgement import DivergenceState, History, Judgement, Look, Outcome, Terms, judge
+from checks.records import Comparison, Copy
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TERMS = Terms(window_s=10, every_s=1, guard_s=0.1, confirm_s=1)

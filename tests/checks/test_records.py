@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.fields import FieldRule, RecordComparer, Side, parser_for, show
+from checks.fields import FieldRule, parser_for, show
+from checks.records import RecordComparer, Side
 from probes.contract import MISSING
 
 RULES = [
