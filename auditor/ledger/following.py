@@ -208,16 +208,8 @@ class Following(Store):
             values = {name: getattr(change, name) for name in _CHANGE_COLUMNS}
             values |= {"key": str(change.key), "verdict": change.verdict.value, "next_probe_at": probe_at}
             values |= {"lag_lower_s": change.lag_lower_s, "lag_upper_s": change.lag_upper_s}
-            rows.append({"rev": rev, "flow": flow, "b_id": change.change_id, **values})
-        new = [{k: v for k, v in row.items() if k != "b_id"} for row in rows if not row["b_id"]]
-        if new:
-            connection.execute(sa.insert(t.changes), new)
-        old = [row for row in rows if row["b_id"]]
-        if old:
-            moved: dict[str, Any] = {
-                name: sa.bindparam(name) for name in old[0] if name not in {"b_id", "flow", "key"}
-            }
-            connection.execute(sa.update(t.changes).where(t.changes.c.id == sa.bindparam("b_id")).values(moved), old)
+            rows.append({"rev": rev, "flow": flow, "id": change.change_id, **values})
+        _insert_or_update(connection, t.changes, rows)
 
     def save_divergences(
         self,
@@ -233,7 +225,7 @@ class Following(Store):
             told = [asdict(difference) for difference in each.differences]
             rows.append(
                 {
-                    "b_id": each.divergence_id,
+                    "id": each.divergence_id,
                     "rev": rev,
                     "flow": flow,
                     "data_type": data_type,
@@ -253,17 +245,7 @@ class Following(Store):
                     "next_check_at": each.next_check_at,
                 }
             )
-        new = [{k: v for k, v in row.items() if k != "b_id"} for row in rows if not row["b_id"]]
-        if new:
-            connection.execute(sa.insert(t.divergences), new)
-        old = [row for row in rows if row["b_id"]]
-        if old:
-            moved: dict[str, Any] = {
-                name: sa.bindparam(name) for name in old[0] if name not in {"b_id", "flow", "key"}
-            }
-            connection.execute(
-                sa.update(t.divergences).where(t.divergences.c.id == sa.bindparam("b_id")).values(moved), old
-            )
+        _insert_or_update(connection, t.divergences, rows)
 
     def open_divergences(self, connection: Transaction, flow: str) -> dict[str, int]:
         """How many divergences of each cause are open in a flow, inside the running transaction."""
@@ -379,6 +361,19 @@ _CHANGE_COLUMNS = (
     "superseded",
     "settled_at",
 )
+
+
+def _insert_or_update(connection: Transaction, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+    """Insert the rows whose id is 0, update the others; all have the same columns, flow and key never move."""
+    new = [{name: value for name, value in row.items() if name != "id"} for row in rows if not row["id"]]
+    if new:
+        connection.execute(sa.insert(table), new)
+    old = [{f"b_{name}": value for name, value in row.items()} for row in rows if row["id"]]
+    if old:
+        moved: dict[str, Any] = {
+            name: sa.bindparam(f"b_{name}") for name in rows[0] if name not in {"id", "flow", "key"}
+        }
+        connection.execute(sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(moved), old)
 
 
 def _baseline(owner: bytes, target: bytes, ring: bytes, agreed_at_us: int) -> Baseline:
