@@ -233,7 +233,8 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     words = WORDS[evidence.breach]
     if evidence.system is not None:
         return f"{evidence.system}: {words}"
-    return f"{flow.name}: {moved.count} {flow.settings.data_type}: {words}"
+    what = "messages" if evidence.breach in {"dead_letters", "backlog"} else f"{flow.settings.data_type} records"
+    return f"{flow.name}: {words} ({moved.count} {what})"
 
 
 def _notice(

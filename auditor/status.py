@@ -82,12 +82,19 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
 def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[dict[str, Any]]:
     """How every system of the map has been answering."""
     rows = {row["name"]: row for row in ledger.table("systems")}
+    in_flows = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
     found = []
     for name in integration_map.systems:
         row = rows.get(name)
         if row is None:
             found.append(
-                {"system": name, "state": "never read", "latency_ms": None, "clock": "unknown", "message": ""}
+                {
+                    "system": name,
+                    "state": "never read" if name in in_flows else "queues only",
+                    "latency_ms": None,
+                    "clock": "unknown",
+                    "message": "",
+                }
             )
             continue
         failing_s = (now - row["failing_since_at"]).total_seconds() if row["failing_since_at"] else 0.0

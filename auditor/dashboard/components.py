@@ -104,7 +104,7 @@ def _freshness(data: Data) -> None:
     else:
         st.caption(told)
     systems = data.systems()
-    for failing in systems[~systems["state"].isin(["answers", "never read"])].itertuples():
+    for failing in systems[~systems["state"].isin(["answers", "never read", "queues only"])].itertuples():
         st.error(
             f"**{failing.system}** cannot be read: {failing.state}. {failing.message} "
             "Its records cannot be verified meanwhile; they are not counted as agreeing.",

@@ -127,6 +127,8 @@ def lag_over_time_chart(hours: pd.DataFrame, window_s: float) -> go.Figure:
     figure.add_scatter(x=hours["bucket_at"], y=hours["p95"], name="p95, at most", line={"color": MOST})
     figure.add_scatter(x=hours["bucket_at"], y=hours["p50"], name="median, at most", line={"color": LEAST})
     if window_s > 0:
-        figure.add_hline(y=window_s, line_dash="dash", annotation_text="window")
+        figure.add_hline(
+            y=window_s, line_dash="dash", line_color=FAMILY_COLOURS["ownership"], annotation_text="window"
+        )
     figure.update_yaxes(title="seconds", rangemode="tozero")
     return _plain(figure, 240)
