@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -15,11 +15,11 @@ from checks.clocks import ClockBounds
 from checks.convergence import Change, commit_bounds
 from checks.judgement import NO_HISTORY, History, Judgement, Look, Outcome, Terms, judge
 from checks.records import Comparison, RecordComparer
-from checks.values import EPOCH, UnreadableError
+from checks.values import EPOCH, MICROSECOND, UnreadableError
 from probes.contract import Key, ProbeError, Reading, Row
 
 CHANGES_CEILING = 50_000
-"""Changes of one and the same stamp that are still read at once."""
+"""Changes within one overlap that are still read at once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +54,7 @@ class _Gathered:
 
     Attributes:
         fresh: keys that the owner says have changed lately.
+        skipped: changes had to be stepped over.
         owner_sent_at, owner_received_at: around all reads of the owner before the target's.
     """
 
@@ -63,6 +64,7 @@ class _Gathered:
     target_rows: dict[Key, list[Row]] = field(default_factory=dict)
     unreadable: dict[Key, str] = field(default_factory=dict)
     nameless: int = 0
+    skipped: bool = False
     error: tuple[str, ProbeError] | None = None
     owner_sent_at: datetime | None = None
     owner_received_at: datetime | None = None
@@ -163,16 +165,6 @@ class Auditor:
         self._read(gathered)
         return self._conclude(gathered, replace(moved, audited_at=now), planned, clock, now)
 
-    def recheck(self, keys: Iterable[Key], now: datetime) -> AuditResult:
-        """Audit exactly these keys now, without moving on in the sample."""
-        self._begin(now)
-        state = self.ledger.flow_state(self.flow.name, self.to_key)
-        clock = self.source.read_clock(now)
-        gathered = _Gathered(wanted=dict.fromkeys(keys))
-        self._read(gathered)
-        nothing = Plan(changes_since=now, changes=0, sample=0, shed=0)
-        return self._conclude(gathered, state, nothing, clock, now)
-
     # -- read
 
     def _discover(self, gathered: _Gathered, state: FlowState, planned: Plan, owner_now: datetime) -> FlowState:
@@ -182,8 +174,9 @@ class Auditor:
         limit = planned.changes
         while True:
             reading = self.source.changed(self.flow.source_spec, planned.changes_since, limit)
-            stamps = [self._stamp(row) for row in reading.rows]
-            stuck = reading.truncated and stamps[0] is not None and stamps[-1] == stamps[0]
+            latest = max((at for at in map(self._stamp, reading.rows) if at is not None), default=None)
+            known = state.watermark_at or planned.changes_since
+            stuck = reading.truncated and (latest is None or latest <= known)
             if not stuck or limit >= CHANGES_CEILING:
                 break
             limit *= 4
@@ -192,7 +185,10 @@ class Auditor:
         found = self._take(gathered, reading)
         if state.watermark_at is not None:
             gathered.fresh.update(found)
-        latest = max((stamp for stamp in stamps if stamp is not None), default=None)
+        if stuck:
+            # More changes of one stamp than are ever read at once: step over them, the sample finds the rest.
+            latest = known + timedelta(seconds=self.flow.settings.overlap_s) + MICROSECOND
+            gathered.skipped = True
         first = owner_now if state.watermark_at is None and not reading.truncated else None
         watermark_at = max((at for at in (state.watermark_at, latest, first) if at is not None), default=None)
         # Only a complete answer proves that nothing else had changed when it was asked for.
@@ -282,7 +278,9 @@ class Auditor:
         clock: ClockBounds | None,
         now: datetime,
     ) -> AuditResult:
-        result = AuditResult(flow=self.flow.name, started_at=now, finished_at=now, shed=planned.shed)
+        result = AuditResult(
+            flow=self.flow.name, started_at=now, finished_at=now, shed=planned.shed + gathered.skipped
+        )
         result.counts = dict.fromkeys(Outcome, 0)
         result.counts[Outcome.CANNOT_VERIFY] = gathered.nameless
         judgements: list[Judgement] = []

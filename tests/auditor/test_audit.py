@@ -225,6 +225,22 @@ def test_a_late_commit_with_an_earlier_stamp_is_not_missed(stand: Stand) -> None
     assert result.changes == 1
 
 
+def test_more_changes_of_one_stamp_than_a_limit_do_not_stop_the_watermark(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditor.plan.CHANGES_LIMIT", 5)
+    monkeypatch.setattr("auditor.audit.CHANGES_CEILING", 20)
+    stand.agree(40)
+    stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    stand.run("crm", f"UPDATE customers SET name = 'bulk', updated_at = '{stamp}'")
+    stand.run("billing", "UPDATE customers SET name = 'bulk'")
+    seen = [stand.audit(after_s=20) for _ in range(6)]
+    assert any(result.shed for result in seen)
+    time.sleep(0.01)
+    stand.put("crm", 3, "after the bulk", ago_s=-30)
+    assert stand.audit(after_s=40).changes == 1
+
+
 @pytest.fixture
 def pair(postgresql_url: str, mariadb_url: str, tmp_path: Path):  # type: ignore[no-untyped-def]
     owner = psycopg.connect(postgresql_url, autocommit=True)
