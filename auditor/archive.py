@@ -24,6 +24,7 @@ KEEP_LIVE_S = 24 * 3600.0
 
 KEEP_DAYS = 400
 ROWS_PER_FILE = 500_000
+ROWS_PER_GROUP = 32_768
 GRACE_S = 600
 """A file that was struck is deleted only after any query that still reads it has ended."""
 
@@ -89,13 +90,19 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
 
 
 def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
-    """Write a table as one Parquet file that is there whole or not at all; answers its path."""
+    """Write a table as one Parquet file that is there whole or not at all; answers its path.
+
+    Rows are in the order of their keys: a time range is found by the day's file, a record inside it by the
+    bounds that Parquet keeps of each group of rows.
+    """
+    if "key" in table.column_names:
+        table = table.sort_by("key")
     filesystem, root = fsspec.core.url_to_fs(location)
     folder = f"{root}/{source}/day={day}"
     filesystem.makedirs(folder, exist_ok=True)
     name = f"{folder}/{uuid.uuid4().hex}.parquet"
     with filesystem.open(f"{name}.partial", "wb") as file:
-        pq.write_table(table, file, compression="zstd")
+        pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
         file.flush()
         if "file" in filesystem.protocol:
             os.fsync(file.fileno())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -15,7 +16,8 @@ from rich.table import Table
 
 from auditor.record import RecordView
 
-out = Console(soft_wrap=False)
+# A file or a pipe has no width of its own; tables there are wide rather than folded.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 err = Console(stderr=True)
 
 _STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}

@@ -80,7 +80,9 @@ def test_a_change_that_does_not_arrive_is_late_and_opens_one_incident(stand: Sta
         ("INSERT INTO customers SELECT 99, name, amount, updated_at FROM customers WHERE id = 3", "orphan"),
     ],
 )
-def test_what_happens_to_the_target_alone_is_found_by_the_sample(stand: Stand, spoil: str, cause: str) -> None:
+def test_what_happens_to_the_target_alone_is_found_by_the_sample(
+    stand: Stand, spoil: str, cause: str
+) -> None:  # C2.12
     stand.agree()
     stand.run("billing", spoil)
     wait_until(lambda: open_causes(stand), stand)
@@ -158,7 +160,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     assert after.watermark_at == before.watermark_at  # no change is skipped
 
 
-def test_three_failures_in_a_row_are_one_incident_of_the_system(stand: Stand) -> None:
+def test_three_failures_in_a_row_are_one_incident_of_the_system(stand: Stand) -> None:  # C3.1
     stand.agree()
     stand.run("billing", "ALTER TABLE customers RENAME TO clients")
     for _ in range(5):
@@ -170,7 +172,7 @@ def test_three_failures_in_a_row_are_one_incident_of_the_system(stand: Stand) ->
     assert stand.rows("incidents")[0]["state"] == "resolved"
 
 
-def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(stand: Stand) -> None:
+def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(stand: Stand) -> None:  # C2.2, C2.4
     stand.agree(3)
     stop = threading.Event()
 

@@ -131,7 +131,7 @@ def test_query_answers_and_refuses(watched: Stand) -> None:
     assert "only SELECT" in text(app)
 
 
-def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:  # C3.9
     watched.agree(3)
     monkeypatch.setattr("auditor.dashboard.components.STALE_AFTER_S", -1.0)
     assert "**Stale.**" in text(run("overview"))

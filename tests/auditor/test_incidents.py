@@ -61,7 +61,7 @@ def test_below_the_threshold_is_not_over_and_one_clean_audit_is_not_enough() -> 
     assert (twice.state, twice.transition) == ("resolved", "resolved")
 
 
-def test_comes_back_as_the_same_incident() -> None:
+def test_comes_back_as_the_same_incident() -> None:  # C3.2
     again = step(incident(state="resolved", count=0), SEEN)
     assert again is not None
     assert (again.transition, again.reopened) == ("reopened", 1)

@@ -169,7 +169,7 @@ def test_a_runaway_is_stopped(workspace: Workspace, stand: Stand) -> None:
         run_query(workspace, "SELECT count(*) FROM range(10000000000) a, range(100000) b", timeout_s=1)
 
 
-def test_a_long_answer_is_cut_and_says_so(workspace: Workspace, stand: Stand) -> None:
+def test_a_long_answer_is_cut_and_says_so(workspace: Workspace, stand: Stand) -> None:  # C2.13
     result = run_query(workspace, "SELECT * FROM range(20000)")
     assert (result.table.num_rows, result.truncated) == (10_000, True)
 

@@ -14,6 +14,7 @@ import pytest
 from auditor.map_file import load_map
 from auditor.scheduler import Daemon
 from auditor.workspace import Workspace
+from tests.auditor.test_alerts import FakeSlack
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.stand import MAP, Stand
@@ -74,6 +75,29 @@ def test_a_hung_system_delays_only_its_own_flows(stand: Stand, postgresql_server
     assert len(healthy) >= 4
     assert hung
     assert {row["reason"] for row in hung} <= {"timeout", "unreachable"}
+
+
+def test_slack_hears_of_a_breach_once_when_it_opens_and_once_when_it_is_over(stand: Stand) -> None:
+    slack = FakeSlack()
+    stand.agree(5)
+    stand.map_file.write_text(stand.map_file.read_text() + f"alerts:\n  slack: {{webhook: '{slack.url}'}}\n")
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    daemon.start()
+    try:
+        for key in (1, 2, 3):
+            stand.put("crm", key, "Grace", ago_s=0)
+        wait_until(lambda: slack.got)
+        time.sleep(3)
+        assert len(slack.got) == 1
+        for key in (1, 2, 3):
+            stand.put("billing", key, "Grace")
+        wait_until(lambda: len(slack.got) == 2, 40)
+        time.sleep(2)
+    finally:
+        daemon.stop()
+        slack.close()
+    assert ["OPENED" in got["text"] for got in slack.got] == [True, False]
+    assert "RESOLVED" in slack.got[1]["text"]
 
 
 @pytest.mark.timeout(180)

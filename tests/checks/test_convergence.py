@@ -129,7 +129,7 @@ def test_another_probe_never_widens_the_interval(sent: list[float]) -> None:
         lower = of.lag_lower_s
 
 
-def test_a_stamp_is_corrected_by_the_clock_and_cut_by_what_was_seen() -> None:
+def test_a_stamp_is_corrected_by_the_clock_and_cut_by_what_was_seen() -> None:  # C2.8
     clock = ClockBounds(lower_s=4.9, upper_s=5.1, measured_at=NOW)
     stamp = int(after(5).timestamp() * 1_000_000)
     low, high = commit_bounds(stamp_us=stamp, clock=clock, slack_s=0, seen_at=after(60), not_seen_at=None)

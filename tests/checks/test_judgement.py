@@ -77,7 +77,7 @@ def test_a_change_within_its_window_is_no_divergence() -> None:
     assert found.changes[0].lag_lower_s == 5
 
 
-def test_a_breach_is_suspected_first_and_open_after_a_second_reading() -> None:
+def test_a_breach_is_suspected_first_and_open_after_a_second_reading() -> None:  # C2.1
     history = History(baseline=BASE, changes=(change("1"),))
     first = judge(compared("1", "0"), history, look(11), TERMS)
     assert first.changes[0].verdict is Verdict.BREACH
