@@ -89,6 +89,9 @@ def _start(arguments: Sequence[str], environment: Mapping[str, str], logs: Path)
 
 
 def _stop(*_: object) -> None:
+    # Ctrl-C may come twice, from the terminal and from whoever started us: the second must not end the stopping.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -41,6 +41,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert address, "the demo did not start"
     yield address
     process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     time.sleep(0.5)
     with pytest.raises(urllib.error.URLError):
