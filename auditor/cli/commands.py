@@ -216,6 +216,9 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Audit without end: probe every flow in its rhythm, record, alert. Ctrl-C stops it."""
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stop.set())
     from auditor.ledger import LedgerError
     from auditor.scheduler import Daemon
     from probes.contract import ProbeError
@@ -234,9 +237,6 @@ def run(
         daemon = Daemon(loaded, _workspace(data))
     except (LedgerError, ProbeError) as error:
         _fail(str(error))
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
     daemon.start()
     stop.wait()
     _say("stopping")

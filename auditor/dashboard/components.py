@@ -20,7 +20,7 @@ REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
 STALE_AFTER_S = 30.0
 
 
-@st.cache_resource(show_spinner="Opening the history …")
+@st.cache_resource(show_spinner="Opening the history …", on_release=Data.close)
 def _open(map_file: str, folder: str) -> Data:
     workspace = Workspace.at(
         Path(folder),

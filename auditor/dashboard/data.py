@@ -58,6 +58,11 @@ class Data:
                 self._refreshed = time.monotonic()
         return self.lens.query(sql, parameters).to_pandas()
 
+    def close(self) -> None:
+        """Release the lens and the ledger."""
+        self.lens.close()
+        self.ledger.close()
+
     def flows(self) -> list[FlowStatus]:
         """How every flow stands."""
         return flow_status(self.map, self.ledger, datetime.now(UTC))

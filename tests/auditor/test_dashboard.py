@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ def run(page: str, **query: str) -> AppTest:
 def text(app: AppTest) -> str:
     parts = [*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.error, *app.markdown, *app.code]
     return "\n".join(str(each.value) for each in parts)
+
+
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    """Each test opens its own installation and closes it."""
+    yield
+    _open.clear()
 
 
 @pytest.fixture

@@ -124,8 +124,10 @@ def test_kill_9_resumes_pending_changes_and_repeats_no_alert_silently(stand: Sta
         time.sleep(pause_s)
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
+    before = len(stand.rows("probe_runs"))
     daemon = subprocess.Popen(command, cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
     try:
+        wait_until(lambda: len(stand.rows("probe_runs")) > before, 40)
         wait_until(lambda: stand.ledger.live_counts().get("to_billing") == {"late": 1}, 40)
     finally:
         daemon.terminate()
