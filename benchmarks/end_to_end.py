@@ -1,4 +1,4 @@
-"""PostgreSQL to MariaDB with injected faults: recall, precision, causes, and lag intervals against the truth.
+"""`auditor run` on PostgreSQL to MariaDB with injected faults: recall, precision, causes, lags against the truth.
 
 A pipeline copies changes from owner to target while the auditor runs, and delays, drops and corrupts some of
 them. It writes down what it did; what the auditor says is compared with that.
@@ -9,26 +9,23 @@ from __future__ import annotations
 import heapq
 import os
 import random
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pymysql
 
-from auditor.audit import Auditor
 from auditor.ledger import Ledger
-from auditor.map_file import load_map
-from auditor.reading import SystemReader
+from auditor.workspace import Workspace
 from benchmarks import flights
 from benchmarks.report import arguments, emit, say
-from probes.registry import open_record_probe
 from tests import servers
 
 WINDOW_S = 5.0
@@ -201,7 +198,7 @@ class Pipeline:
 def main() -> int:
     """Run the benchmark."""
     asked = arguments(__doc__)
-    limit, faults, normal, seconds = (20_000, 200, 400, 8.0) if asked.quick else (None, 2_000, 6_000, 90.0)
+    limit, faults, normal, seconds = (8_000, 200, 400, 6.0) if asked.quick else (None, 2_000, 6_000, 90.0)
     chance = random.Random(asked.seed)
     with servers.postgresql() as postgresql, servers.mariadb() as mariadb, tempfile.TemporaryDirectory() as place:
         with psycopg.connect(f"{postgresql}/postgres", autocommit=True) as admin:
@@ -211,56 +208,46 @@ def main() -> int:
         owner_url, target_url = f"{postgresql}/audit", f"{mariadb}/audit"
         say("loading")
         total = flights.load(owner_url, target_url, limit)
-        environment = {**os.environ, "OWNER_URL": owner_url, "TARGET_URL": target_url}
-        flow = load_map(flights.write_map(Path(place)), environment).flow("flights")
-        ledger = Ledger(f"sqlite:///{place}/ledger.sqlite")
-        ledger.migrate()
-        readers = {
-            name: SystemReader(name, settings, open_record_probe(settings))
-            for name, settings in (("owner", flow.source), ("target", flow.target))
-        }
-        auditor = Auditor(
-            flow=flow, source=readers["owner"], target=readers["target"], ledger=ledger, digest_key=b"k" * 32
-        )
         pipeline = Pipeline(owner_url, target_url, chance, total)
         pipeline.remember_originals()
-        say(f"first sweep over {total} rows")
-        _sweep(auditor)
-        pipeline.prepare(faults // len(FAULTS) + 1)
-        time.sleep(1)
-        _sweep(auditor)
-        say("auditing while the pipeline runs")
-        work = threading.Thread(target=pipeline.run, args=(faults, normal, seconds))
-        work.start()
-        while work.is_alive():
-            _audit(auditor)
-        finished_at = datetime.now(UTC)
-        time.sleep(WINDOW_S)
-        say("sweeping what is left")
-        _sweep(auditor)
-        deadline = time.monotonic() + (20 if asked.quick else 90)
-        while ledger.undecided("flights") and time.monotonic() < deadline:
-            _audit(auditor, sample=0)
-            time.sleep(0.2)
-        for reader in readers.values():
-            reader.close()
+        ledger = Workspace.at(Path(place) / "var").ledger()
+        environment = {**os.environ, "OWNER_URL": owner_url, "TARGET_URL": target_url}
+        command = [sys.executable, "-m", "auditor", "run", "--map", str(flights.write_map(Path(place)))]
+        daemon = subprocess.Popen([*command, "--data", str(Path(place) / "var")], env=environment)
+        try:
+            say(f"auditor run: the first sweep over {total} rows")
+            _wait(lambda: _sweeps(ledger) >= 1, 600)
+            pipeline.prepare(faults // len(FAULTS) + 1)
+            time.sleep(2)
+            _wait(lambda: not ledger.undecided("flights"), 60)
+            say("auditing while the pipeline runs")
+            pipeline.run(faults, normal, seconds)
+            finished = time.monotonic()
+            time.sleep(WINDOW_S)
+            say("waiting for one more whole sweep, and for what is undecided")
+            swept = _sweeps(ledger) + 2  # the one under way, and one that began after the last fault
+            _wait(lambda: _sweeps(ledger) >= swept, 600)
+            _wait(lambda: not ledger.undecided("flights"), 120)
+            say(f"finished {time.monotonic() - finished:.0f} s after the last fault")
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
         good = _score(ledger, pipeline.truth, total, quick=asked.quick)
-        say(f"finished {(datetime.now(UTC) - finished_at).total_seconds():.0f} s after the last fault")
         ledger.close()
     return 0 if good else 1
 
 
-def _audit(auditor: Auditor, sample: int | None = None) -> bool:
-    result = auditor.audit(datetime.now(UTC), sample=sample)
-    if result.error is not None:
-        raise RuntimeError(f"{result.error[0]}: {result.error[1]}")
-    return result.swept
+def _sweeps(ledger: Ledger) -> int:
+    return ledger.flow_state("flights", int).sweeps
 
 
-def _sweep(auditor: Auditor) -> None:
-    auditor.begin_sweep()
-    while not _audit(auditor):
-        pass
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            say("waited in vain")
+            return
+        time.sleep(0.2)
 
 
 def _score(ledger: Ledger, truth: Truth, total: int, *, quick: bool) -> bool:

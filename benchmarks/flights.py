@@ -50,7 +50,7 @@ flows:
     to: target
     pattern: near-real-time
     every: 1s
-    sample: 4000
+    sample: 8000
 """
 
 
