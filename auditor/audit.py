@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,13 +10,13 @@ from auditor import incidents
 from auditor.integration_map import Flow
 from auditor.ledger import FlowState, Ledger
 from auditor.plan import RECHECKS_LIMIT, Plan, plan
-from auditor.reading import SystemReader
+from auditor.reading import SPOILING, SystemReader
 from checks.clocks import ClockBounds
 from checks.convergence import Change, commit_bounds
 from checks.judgement import NO_HISTORY, History, Judgement, Look, Outcome, Terms, judge
 from checks.records import Comparison, RecordComparer
 from checks.values import EPOCH, MICROSECOND, UnreadableError
-from probes.contract import Key, ProbeError, Reading, Row
+from probes.contract import Key, ProbeError, Reading, ReadSpec, Row
 
 CHANGES_CEILING = 50_000
 """Changes within one overlap that are still read at once."""
@@ -173,7 +173,9 @@ class Auditor:
             return state
         limit = planned.changes
         while True:
-            reading = self.source.changed(self.flow.source_spec, planned.changes_since, limit)
+            reading, whole = self._list(
+                lambda spec, limit=limit: self.source.changed(spec, planned.changes_since, limit)  # type: ignore[misc]
+            )
             latest = max((at for at in map(self._stamp, reading.rows) if at is not None), default=None)
             known = state.watermark_at or planned.changes_since
             stuck = reading.truncated and (latest is None or latest <= known)
@@ -182,7 +184,7 @@ class Auditor:
             limit *= 4
         if gathered.fail(reading):
             return state
-        found = self._take(gathered, reading)
+        found = self._take(gathered, reading, whole=whole)
         if state.watermark_at is not None:
             gathered.fresh.update(found)
         if stuck:
@@ -202,13 +204,32 @@ class Auditor:
             return None
         return EPOCH + timedelta(microseconds=parsed) if isinstance(parsed, int) else None
 
-    def _take(self, gathered: _Gathered, reading: Reading) -> list[Key]:
-        """Take whole rows that the owner answered; answers their keys in the order read."""
+    def _list(self, read: Callable[[ReadSpec], Reading]) -> tuple[Reading, bool]:
+        """List records of the owner, or where one of them spoils the answer, their keys alone.
+
+        Returns:
+            The reading, and whether its rows are whole. The others are then fetched by key, which leaves
+            out only the record that cannot be read.
+        """
+        spec = self.flow.source_spec
+        reading = read(spec)
+        spoiled = reading.error is not None and reading.error.reason in SPOILING
+        if not spoiled or not spec.fields:
+            return reading, True
+        return read(replace(spec, fields=())), False
+
+    def _take(self, gathered: _Gathered, reading: Reading, *, whole: bool) -> list[Key]:
+        """Want the records that the owner listed, and keep their rows where they are whole.
+
+        Returns:
+            Their keys in the order read.
+        """
         grouped, nameless = self._comparer.group(self._comparer.owner, reading.rows)
         gathered.nameless += nameless
-        gathered.owner_rows.update(grouped)
         gathered.wanted.update(dict.fromkeys(grouped))
-        gathered.owner_read(reading)
+        if whole:
+            gathered.owner_rows.update(grouped)
+            gathered.owner_read(reading)
         return list(grouped)
 
     def _sample(self, gathered: _Gathered, state: FlowState, planned: Plan, now: datetime) -> FlowState:
@@ -218,10 +239,10 @@ class Auditor:
         begun = state.sweep_begun_at is not None
         moved = replace(state, sweep_begun_at=state.sweep_begun_at or now)
         if not begun or state.owner_after is not None:
-            page = self.source.page(self.flow.source_spec, state.owner_after, planned.sample)
+            page, whole = self._list(lambda spec: self.source.page(spec, state.owner_after, planned.sample))
             if gathered.fail(page):
                 return state
-            moved = replace(moved, owner_after=_cursor(page, self._take(gathered, page)))
+            moved = replace(moved, owner_after=_cursor(page, self._take(gathered, page, whole=whole)))
         if not begun or state.target_after is not None:
             cursor = self._look_for_orphans(gathered, state.target_after, planned.sample)
             if gathered.error:

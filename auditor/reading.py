@@ -22,6 +22,9 @@ CLOCK_EVERY_S = 30.0
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""
 
+SPOILING = frozenset({Reason.DECODE, Reason.TOO_LARGE})
+"""Failures that one record may cause to all that are read with it."""
+
 ResultT = TypeVar("ResultT")
 
 
@@ -78,7 +81,7 @@ class SystemReader:
             try:
                 rows += self.call(lambda batch=batch: self.probe.fetch(spec, batch))  # type: ignore[misc]
             except ProbeError as failure:
-                if failure.reason not in {Reason.DECODE, Reason.TOO_LARGE}:
+                if failure.reason not in SPOILING:
                     error = failure
                 elif len(batch) == 1:
                     unreadable[batch[0]] = str(failure)

@@ -125,6 +125,21 @@ def test_a_value_that_does_not_parse_cannot_be_verified_and_hides_nothing_else(s
     assert result.error is None
 
 
+@pytest.mark.parametrize("system", ["crm", "billing"])
+def test_a_record_that_cannot_even_be_decoded_spoils_no_other(stand: Stand, system: str) -> None:
+    stand.agree()
+    stand.put("crm", 5, "Grace", ago_s=0)
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    stand.run(system, f"UPDATE customers SET name = CAST(x'ff41' AS TEXT), updated_at = '{now}' WHERE id = 3")
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 4")
+    for _ in range(2):
+        result = stand.sweep()
+        assert result.error is None
+        assert result.counts[Outcome.CANNOT_VERIFY] == 1
+    assert result.counts[Outcome.AGREED] == 17
+    assert stand.rows("changes")
+
+
 def test_a_record_without_a_key_is_counted_and_not_lost_from_sight(stand: Stand) -> None:
     stand.agree()
     stand.run("crm", "INSERT INTO customers VALUES (NULL, 'x', '1', '2026-01-01 00:00:00')")
