@@ -96,6 +96,14 @@ def test_one_mistake(what: str, by: str, expected: str, tmp_path: Path) -> None:
     assert expected in told(failed.value, tmp_path)
 
 
+def test_fields_that_are_not_compared_or_not_carried_are_left_out(tmp_path: Path) -> None:  # C1.5, C1.24, C1.29
+    text = GOOD.replace("{type: enum}", "{type: enum}\n      seen: {compare: false}\n      note: {}")
+    text = text.replace('one: "/customers/{key}"', 'one: "/customers/{key}", fields: {email: mail}, absent: [note]')
+    flow = load(text, tmp_path).flow("customer_to_billing")
+    assert flow.field_names == ("email", "plan")
+    assert (flow.source_spec.fields, flow.target_spec.fields) == (("email", "plan"), ("mail", "plan"))
+
+
 def test_all_mistakes_are_told_at_once_in_file_order(tmp_path: Path) -> None:
     text = (
         GOOD.replace("kind: sql", "kind: sqll").replace("window: 30s", "window: soon").replace("real-time", "never")

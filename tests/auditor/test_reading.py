@@ -23,6 +23,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.poison: set[Key] = set()
+        self.spoils = Reason.DECODE
         self.hang = threading.Event()
         self.hang.set()
         self.calls: list[int] = []
@@ -38,7 +39,7 @@ class Scripted:
         if self.raises:
             raise self.raises
         if self.poison & set(keys):
-            raise ProbeError(Reason.DECODE, "a value cannot be decoded")
+            raise ProbeError(self.spoils, "a value cannot be read")
         return [(key, None, "x") for key in keys]
 
     def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
@@ -78,8 +79,11 @@ def test_keys_are_read_in_batches_that_the_probe_takes(reader: SystemReader, pro
     assert probe.calls == [100, 100, 50]
 
 
-def test_a_record_that_spoils_its_batch_is_found_and_the_rest_is_read(reader: SystemReader, probe: Scripted) -> None:
-    probe.poison = {17, 60}
+@pytest.mark.parametrize("reason", [Reason.DECODE, Reason.TOO_LARGE])
+def test_a_record_that_spoils_its_batch_is_found_and_the_rest_is_read(  # C1.25: never equal on a cut value
+    reader: SystemReader, probe: Scripted, reason: Reason
+) -> None:
+    probe.poison, probe.spoils = {17, 60}, reason
     reading = reader.fetch(SPEC, list(range(100)))
     assert reading.error is None
     assert set(reading.unreadable) == {17, 60}
