@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import streamlit as st
+from dotenv import load_dotenv
 
 from auditor.dashboard.pages import dead_letters, drift, lag, overview, query, record, sla
 
+load_dotenv(Path.cwd() / ".env")
 st.set_page_config(
     page_title="Plumbline", page_icon=str(Path(__file__).parent / "docs" / "plumbline.png"), layout="wide"
 )

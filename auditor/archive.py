@@ -119,7 +119,6 @@ def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
 
 def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
     filesystem, root = fsspec.core.url_to_fs(location)
-    ledger.forget_files(f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}")
     if not filesystem.exists(root):
         return
     counted = {path.rpartition("/")[2] for paths in ledger.archive_paths().values() for path in paths}
@@ -130,3 +129,5 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
         old = written is not None and now.timestamp() - written > GRACE_S
         if old and path.rpartition("/")[2] not in counted:
             filesystem.rm(path)
+    # What is struck now is deleted by the next pass: whoever still reads it has ended by then.
+    ledger.forget_files(f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}")

@@ -14,7 +14,7 @@ from auditor.reading import SPOILING, SystemReader
 from checks.clocks import ClockBounds
 from checks.convergence import Change, commit_bounds
 from checks.judgement import NO_HISTORY, History, Judgement, Look, Outcome, Terms, judge
-from checks.records import Comparison, RecordComparer
+from checks.records import UNREADABLE, Comparison, RecordComparer
 from checks.values import EPOCH, MICROSECOND, UnreadableError
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Row
 
@@ -111,6 +111,7 @@ class Auditor:
         self._comparer = flow.comparer(digest_key)
         self._busy: set[Key] = set()
         self._begun = False
+        self._failed = 0
 
     def to_key(self, text: str) -> Key:
         """Bring a key back from its text form.
@@ -121,9 +122,23 @@ class Auditor:
         key: Key = self._comparer.owner.parse_key(text)
         return key
 
+    def _due(self, now: datetime) -> list[Key]:
+        """The keys that are due; one that is no key any more (the map has changed) is left out."""
+        found = []
+        for text in self.ledger.due(self.flow.name, now, RECHECKS_LIMIT):
+            try:
+                found.append(self.to_key(text))
+            except UNREADABLE:
+                continue
+        return found
+
+    def _cursor_of(self, text: str) -> Key:
+        """A cursor as the system itself wrote it: its order is the system's, not that of canonical keys."""
+        return int(text) if self.flow.data_type.key_type == "integer" and text.lstrip("-").isdigit() else text
+
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
-        state = self.ledger.flow_state(self.flow.name, self.to_key)
+        state = self.ledger.flow_state(self.flow.name, self._cursor_of)
         fresh = replace(state, owner_after=None, target_after=None, sweep_begun_at=None)
         with self.ledger.write() as connection:
             self.ledger.save_flow_state(connection, self.flow.name, fresh)
@@ -143,9 +158,11 @@ class Auditor:
         """
         self._begin(now)
         settings = self.flow.settings
-        state = self.ledger.flow_state(self.flow.name, self.to_key)
-        due = [self.to_key(text) for text in self.ledger.due(self.flow.name, now, RECHECKS_LIMIT)]
+        state = self.ledger.flow_state(self.flow.name, self._cursor_of)
+        due = self._due(now)
         clock = self.source.read_clock(now)
+        if clock is not None and clock.stepped:
+            clock = None  # it was set a moment ago: what its stamps mean is not known now
         self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s) if clock else now
         planned = plan(
@@ -158,7 +175,8 @@ class Auditor:
             records_per_s=min(self.flow.source.budget.records_per_s, self.flow.target.budget.records_per_s),
         )
         gathered = _Gathered()
-        moved = self._discover(gathered, state, planned, owner_now)
+        latest = now + timedelta(seconds=(clock.upper_s if clock else 0) + self.flow.source.clock_slack_s)
+        moved = self._discover(gathered, state, planned, owner_now, latest)
         moved = self._sample(gathered, moved, planned, now)
         for key in (*due, *self._busy):
             gathered.wanted[key] = None
@@ -167,8 +185,10 @@ class Auditor:
 
     # -- read
 
-    def _discover(self, gathered: _Gathered, state: FlowState, planned: Plan, owner_now: datetime) -> FlowState:
-        """Ask the owner what changed since the watermark, and move the watermark on."""
+    def _discover(
+        self, gathered: _Gathered, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
+    ) -> FlowState:
+        """Ask the owner what changed since the watermark, and move the watermark on, never beyond `cap`."""
         if self.flow.source_spec.changed_at is None:
             return state
         limit = planned.changes
@@ -195,14 +215,16 @@ class Auditor:
         watermark_at = max((at for at in (state.watermark_at, latest, first) if at is not None), default=None)
         # Only a complete answer proves that nothing else had changed when it was asked for.
         polled_at = state.polled_at if reading.truncated else reading.sent_at
+        # A record stamped in the future must not hide what really changes until then.
+        watermark_at = min(watermark_at, cap) if watermark_at is not None else None
         return replace(state, watermark_at=watermark_at, polled_at=polled_at)
 
     def _stamp(self, row: Row) -> datetime | None:
         try:
             parsed = self._comparer.owner.parse_changed_at(row[1]) if row[1] is not None else None
-        except UnreadableError:
+            return EPOCH + timedelta(microseconds=parsed) if isinstance(parsed, int) else None
+        except UNREADABLE:
             return None
-        return EPOCH + timedelta(microseconds=parsed) if isinstance(parsed, int) else None
 
     def _list(self, read: Callable[[ReadSpec], Reading]) -> tuple[Reading, bool]:
         """List records of the owner, or where one of them spoils the answer, their keys alone.
@@ -310,6 +332,7 @@ class Auditor:
         elif gathered.look is not None:
             judgements = self._judge(gathered, gathered.look, clock, result.counts)
         result.error = gathered.error
+        self._failed = self._failed + 1 if gathered.error else 0
         result.changes = sum(1 for each in judgements for change in each.changes if not change.change_id)
         result.swept = state.swept_at == now
         self._record(result, judgements, state, gathered)
@@ -318,12 +341,13 @@ class Auditor:
     def _judge(
         self, gathered: _Gathered, look: Look, clock: ClockBounds | None, counts: dict[Outcome, int]
     ) -> list[Judgement]:
-        counts[Outcome.CANNOT_VERIFY] += len(gathered.unreadable)
         agreed: dict[Key, bytes] = {}
         comparisons: list[Comparison] = []
         nothing: list[Row] = []
         for key in gathered.wanted:
             if key in gathered.unreadable:
+                spoiled = gathered.unreadable[key]
+                comparisons.append(Comparison(key=key, owner=None, target=None, unverifiable=spoiled))
                 continue
             owner_rows, target_rows = gathered.owner_rows.get(key, nothing), gathered.target_rows.get(key, nothing)
             shared = self._comparer.agreement(owner_rows, target_rows)
@@ -352,11 +376,28 @@ class Auditor:
             change = self._change(comparison, history, gathered, clock)
             if change is not None:
                 history = replace(history, changes=(*history.changes, change))
-            judgement = judge(comparison, history, look, terms)
+            quiet = comparison.agrees or self._quiet(comparison, look, clock)
+            judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
             counts[judgement.outcome] += 1
             if judgement.tells:
                 judgements.append(judgement)
         return judgements
+
+    def _quiet(self, comparison: Comparison, look: Look, clock: ClockBounds | None) -> bool:
+        """Whether the owner's copy is known not to have changed for a whole window.
+
+        Otherwise it may have moved and come back between two readings, and the target rightly shows what it
+        held in between.
+        """
+        owner = comparison.owner
+        stamp_us = self._comparer.changed_at_us(self._comparer.owner, owner) if owner else None
+        if stamp_us is None or clock is None:
+            return False
+        try:
+            latest = clock.local(stamp_us)[1] + timedelta(seconds=self.flow.source.clock_slack_s)
+        except OverflowError:
+            return False
+        return (look.sent_at - latest).total_seconds() > self.flow.window_s
 
     def _terms(self, look: Look, clock: ClockBounds | None) -> Terms:
         trip_s = (look.received_at - look.sent_at).total_seconds()
@@ -401,7 +442,7 @@ class Auditor:
             return None  # at first sight only what just changed, or has not arrived at all, is on its way
         elif comparison.target is not None and not comparison.agrees:
             return None  # never agreed: the owner's copy need not be the newer one
-        known_before = [history.changes[-1].committed_to_at] if history.changes else []
+        known_before = [history.changes[-1].committed_from_at] if history.changes else []
         if baseline is not None and baseline.agreed_at is not None:
             known_before.append(baseline.agreed_at)
         seen_at = gathered.owner_received_at or gathered.look.sent_at  # type: ignore[union-attr]
@@ -463,8 +504,7 @@ class Auditor:
                 rev,
                 flow=self.flow,
                 open_by_cause=result.open_by_cause,
-                clean=result.error is None,
-                health={reader.name: reader.health for reader in (self.source, self.target)},
+                failed=(*result.error, self._failed) if result.error else None,
                 senders=self.senders,
                 now=result.finished_at,
             )
@@ -490,7 +530,12 @@ class Auditor:
 
 def _cursor(page: Reading, keys: Sequence[Key]) -> Key | None:
     """The key behind which the next page begins, None behind the last page."""
-    return keys[-1] if page.truncated and keys else None
+    if not page.truncated or not page.rows:
+        return None
+    raw = page.rows[-1][0]
+    if isinstance(raw, str | int):
+        return raw
+    return keys[-1] if keys else None
 
 
 def _apart_ms(earlier: datetime | None, later: datetime | None) -> float | None:

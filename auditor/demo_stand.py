@@ -28,12 +28,14 @@ def run_demo(folder: Path, port: int) -> int:
     """
     folder = folder.resolve()
     billing_port, port = _free(0), _free(port)
-    company = folder / "demo"
+    company = folder / "company"
+    # Whatever the shell says of another installation is not the demo's.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
     environment = {
-        **os.environ,
+        **own,
         "DEMO_FOLDER": str(company),
         "DEMO_BILLING": f"http://127.0.0.1:{billing_port}",
-        "AUDITOR_MAP": os.environ.get("AUDITOR_MAP", str(Path(__file__).with_name("demo_map.yaml"))),
+        "AUDITOR_MAP": str(Path(__file__).with_name("demo_map.yaml")),
         "AUDITOR_DATA": str(folder),
         "PYTHONPATH": os.pathsep.join(filter(None, (str(HOME), os.environ.get("PYTHONPATH")))),
     }

@@ -9,8 +9,8 @@ from typing import Any
 
 from auditor.integration_map import Flow
 from auditor.ledger import Incident, Ledger, Transaction
-from auditor.reading import Health
 from checks.causes import Cause
+from probes.contract import ProbeError, Reason
 
 ABSORB_S = 15 * 60
 """A breach that returns this soon after it was resolved is the same incident, reopened."""
@@ -28,6 +28,11 @@ BREACH_OF = {
 }
 """What an incident is about; late and lost records of one flow share a cause to look for."""
 
+WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
+"""Failures that every reader of a system meets."""
+
+READING = frozenset({"unreachable", "unreadable"})
+
 WORDS = {
     "not_arriving": "changes do not arrive within the window",
     "foreign_write": "records were changed in a system that does not own them",
@@ -40,6 +45,7 @@ WORDS = {
     "dead_letters": "messages were given up on",
     "backlog": "messages wait too long",
     "unreachable": "the system cannot be read",
+    "unreadable": "its records cannot be read",
 }
 
 
@@ -129,8 +135,7 @@ def after_audit(
     *,
     flow: Flow,
     open_by_cause: Mapping[str, int],
-    clean: bool,
-    health: Mapping[str, Health],
+    failed: tuple[str, ProbeError, int] | None,
     senders: Sequence[str],
     now: datetime,
 ) -> None:
@@ -138,8 +143,8 @@ def after_audit(
 
     Args:
         open_by_cause: open divergences of the flow.
-        clean: the audit read everything it wanted; only then does a count of 0 mean anything.
-        health: of the systems read.
+        failed: the system that could not be read, why, and how many audits of this flow in a row; None where
+            the audit read everything it wanted. Only then does a count of 0 mean anything.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -152,23 +157,38 @@ def after_audit(
             count=count,
             threshold=rule.divergences,
             clean_needed=rule.clean_audits,
-            known=clean,
+            known=failed is None,
             flow=flow.name,
         )
         for breach, count in counts.items()
     ]
+    broken, error, audits = failed if failed else ("", None, 0)
+    # What keeps everybody out is an incident of the system; what only this flow meets is one of the flow.
+    everybodys = error is not None and error.reason in WHOLE_SYSTEM
     evidence += [
         Evidence(
             breach="unreachable",
             fingerprint=f"system/{name}/unreachable",
-            count=each.failures,
+            count=audits if everybodys and name == broken else 0,
             threshold=rule.failures,
             clean_needed=1,
+            known=failed is None or (everybodys and name == broken),
             system=name,
         )
-        for name, each in health.items()
+        for name in (flow.source_name, flow.target_name)
     ]
-    details = {name: each.message or "" for name, each in health.items() if each.failures}
+    evidence.append(
+        Evidence(
+            breach="unreadable",
+            fingerprint=f"flow/{flow.name}/unreadable",
+            count=0 if everybodys else audits,
+            threshold=rule.failures,
+            clean_needed=1,
+            known=not everybodys,
+            flow=flow.name,
+        )
+    )
+    details = {flow.name: f"{broken}: {error}", broken: str(error)} if error else {}
     move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now, details=details)
 
 
@@ -216,7 +236,7 @@ def move(
             continue
         times = f" {moved.reopened}" if moved.reopened else ""
         notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
-        notice["detail"] = (details or {}).get(each.system or "", "")
+        notice["detail"] = (details or {}).get(each.system or each.flow or "", "") if each.breach in READING else ""
         for sender in senders:
             ledger.queue_alert(
                 connection,
@@ -234,6 +254,8 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     if evidence.system is not None:
         return f"{evidence.system}: {words}"
     what = "messages" if evidence.breach in {"dead_letters", "backlog"} else f"{flow.settings.data_type} records"
+    if evidence.breach in READING:
+        what = "audits in a row"
     return f"{flow.name}: {words} ({moved.count} {what})"
 
 

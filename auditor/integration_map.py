@@ -250,6 +250,7 @@ class Flow:
             owner=self._side(self.source_name, self.source, self.source_binding),
             target=self._side(self.target_name, self.target, self.target_binding),
             digest_key=digest_key,
+            key_type=self.data_type.key_type,
         )
 
     def _side(self, name: str, system: SystemSettings, binding: Binding) -> Side:

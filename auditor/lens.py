@@ -89,22 +89,31 @@ class Lens:
         """Top up with what has been written since the last time; one refresh at a time."""
         with self._lock:
             rows, files = self._ledger.snapshot(self._known, files_since=self._files_known)
-            if not files and not any(rows.values()):
+            paths = self._ledger.archive_paths() if files or self._files else {}
+            struck = any(set(held) - set(paths.get(source, ())) for source, held in self._files.items())
+            if not files and not struck and not any(rows.values()):
                 return
+            if struck and not files:
+                paths = {
+                    source: [p for p in held if p in paths.get(source, ())] for source, held in self._files.items()
+                }
+            listed, files_known = self._files, self._files_known
+            known = dict(self._known)
             self._duckdb.execute("BEGIN")
             try:
                 for source, fresh in rows.items():
                     if fresh:
                         self._take(source, arrow_table(self._ledger.columns(source), fresh))
-                if files:
-                    self._files = self._ledger.archive_paths()
-                    self._files_known = max(file.rev for file in files)
+                if files or struck:
+                    self._files = paths
+                    self._files_known = max((file.rev for file in files), default=files_known)
                     for file in files:
                         self._drop_archived(file.source, file.path)
                     self._define_views()
                 self._duckdb.execute("COMMIT")
             except BaseException:
                 self._duckdb.execute("ROLLBACK")
+                self._files, self._files_known, self._known = listed, files_known, known
                 raise
 
     def _take(self, source: str, fresh: pa.Table) -> None:

@@ -128,7 +128,9 @@ class _Reader:
         if isinstance(node, CommentedMap):
             plain = {}
             for key, value in node.items():
-                self._note(file, (*path, key), node.lc.key(key))
+                where = (node.lc.data or {}).get(key)  # a merged key (<<) stands elsewhere
+                if where is not None:
+                    self._note(file, (*path, key), (where[0], where[1]))
                 plain[key] = self._plain(file, (*path, key), value)
             return plain
         if isinstance(node, CommentedSeq):
@@ -272,7 +274,7 @@ def _systems(reader: _Reader, entries: Mapping[str, Any]) -> Iterator[tuple[str,
     for name, entry in entries.items():
         path = ("systems", name)
         kind = entry.get("kind") if isinstance(entry, Mapping) else None
-        if kind not in registry.RECORD_KINDS:
+        if not isinstance(kind, str) or kind not in registry.RECORD_KINDS:
             where = (*path, "kind") if kind is not None else path
             what = f"unknown kind {kind!r}" if kind is not None else "kind is required"
             reader.say(where, what + did_you_mean(str(kind), registry.RECORD_KINDS))
@@ -313,7 +315,7 @@ def _queues(reader: _Reader, flows: Mapping[str, FlowSettings]) -> Iterator[tupl
         for queue, entry in flow.queues.items():
             path = ("flows", name, "queues", queue)
             kind = entry.get("kind") if isinstance(entry, Mapping) else None
-            if kind not in registry.QUEUE_KINDS:
+            if not isinstance(kind, str) or kind not in registry.QUEUE_KINDS:
                 reader.say(path, f"unknown kind {kind!r}" + did_you_mean(str(kind), registry.QUEUE_KINDS))
                 continue
             parsed = reader.parse(registry.queue_settings(kind), path, entry)
@@ -322,6 +324,8 @@ def _queues(reader: _Reader, flows: Mapping[str, FlowSettings]) -> Iterator[tupl
             system = getattr(parsed, "system", None)
             if system is not None and system not in known:
                 reader.say((*path, "system"), f"unknown system {system!r}" + did_you_mean(system, known))
+            elif system is not None and known[system].get("kind") != "sql":
+                reader.say((*path, "system"), f"{system} is no SQL system, and a {kind} stands in one")
             yield (name, queue), parsed
 
 
@@ -434,7 +438,7 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
 def _is_zone(zone: str) -> bool:
     try:
         ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError):
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
     return True
 

@@ -101,6 +101,8 @@ def audit_once(
 
 def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, int, str]:
     auditor.begin_sweep()
+    flow = auditor.flow
+    budget_per_s = min(flow.source.budget.records_per_s, flow.target.budget.records_per_s)
     records = unreadable = 0
     while True:
         result = auditor.audit(datetime.now(UTC), sample=SWEEP_PAGE)
@@ -111,6 +113,7 @@ def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, int, str
             return records, unreadable, f"{result.error[0]}: {result.error[1]}"
         if result.swept:
             return records, unreadable, ""
+        time.sleep(result.read / budget_per_s)
 
 
 def _settle(

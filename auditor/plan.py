@@ -52,7 +52,7 @@ def plan(
     budget = max(1, int(records_per_s * every_s))
     changes = max(1, min(CHANGES_LIMIT, budget - due))
     # A sampled key costs two reads a side: its own and, from the other side, the look for orphans.
-    affordable = max(0, (budget - due) // 2)
+    affordable = max(1, (budget - due) // 2)  # never none at all: a sweep must come to its end
     taken = min(sample, affordable)
     since = (watermark_at or owner_now) - timedelta(seconds=overlap_s)
     return Plan(changes_since=since, changes=changes, sample=taken, shed=sample - taken)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -30,6 +31,8 @@ ROW_LIMIT = 10_000
 MEMORY_BYTES = 4 * 1024**3
 RESULT_BYTES = 64 * 1024**2
 KILL_AFTER_S = 10.0
+REFUSED = 4
+"""Exit code of the query's process when it says why."""
 
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})
 """Table functions that read nothing."""
@@ -38,6 +41,8 @@ FORBIDDEN_FUNCTIONS = frozenset(
     {"getenv", "getvariable", "current_setting", "query", "query_table", "which_secret", "sql_auto_complete"}
 )
 _FORBIDDEN_PREFIXES = ("read_", "parquet_", "duckdb_", "pragma_", "glob", "sniff_", "write_", "copy_")
+_CTE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_INTERNAL = ("live_", "duckdb_", "pg_", "sqlite_", "pragma_", "information_schema", "incoming")
 _STATEMENTS = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 
 
@@ -89,7 +94,7 @@ def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -
             table = reader.read_all()
         truncated = table.num_rows > ROW_LIMIT
         return QueryResult(table=table.slice(0, ROW_LIMIT), truncated=truncated)
-    if done.returncode == 1:
+    if done.returncode == REFUSED:
         raise QueryError(done.stderr.decode(errors="replace").strip())
     raise QueryError(
         f"the query's process ended with {done.returncode}: it may have run out of memory "
@@ -119,6 +124,10 @@ def refuse(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
             else message or "only SELECT statements are run here"
         )
     ctes = {str(entry.get("key", "")).lower() for node in _nodes(tree) for entry in _cte_entries(node)}
+    for name in ctes:
+        # A name of its own for every CTE: one that hides a table elsewhere in the query would open it.
+        if name in VIEWS or not _CTE_NAME.fullmatch(name) or name.startswith(_INTERNAL):
+            raise QueryError(f"choose another name than {name!r} in WITH")
     for node in _nodes(tree):
         _refuse_node(node, ctes)
 
@@ -214,7 +223,7 @@ def _main() -> int:
         table = _answer(asked)
     except (QueryError, LedgerError) as error:
         sys.stderr.write(str(error))
-        return 1
+        return REFUSED
     with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as writer:
         writer.write_table(table)
     return 0

@@ -126,12 +126,12 @@ class SystemReader:
         """Bound the system's clock, asking it again when the last look has aged, or `afresh`."""
         known = self.clock
         if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_EVERY_S:
-            return known
+            return known.at(now)
         try:
             sample = self.call(self.probe.clock)
         except ProbeError as failure:
             self.clock_failure = failure
-            return known
+            return known.at(now) if known is not None else None
         with self._lock:
             self.clock = narrow(self.clock, sample)
             self.clock_failure = None

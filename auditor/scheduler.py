@@ -41,6 +41,7 @@ class Daemon:
     def __init__(self, integration_map: IntegrationMap, workspace: Workspace) -> None:
         self.map = integration_map
         self._workspace = workspace
+        self._lock = workspace.lock()
         self.ledger = workspace.ledger()
         self._senders = open_senders(integration_map.alerts)
         digest_key = workspace.digest_key()
@@ -159,6 +160,7 @@ class Daemon:
             queue.close()
         stopped.join(STOP_WITHIN_S / 2)
         self.ledger.close()
+        self._lock.close()
 
 
 def settle_memory() -> None:

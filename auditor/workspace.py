@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-from auditor.ledger import Ledger
+from auditor.ledger import Ledger, LedgerError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,22 @@ class Workspace:
         ledger = Ledger(self.ledger_url)
         ledger.migrate()
         return ledger
+
+    def lock(self) -> IO[str]:
+        """Hold the folder for one daemon, until the answer is closed or the process ends.
+
+        Raises:
+            LedgerError: another daemon holds it.
+        """
+        held = (self.folder / "daemon.lock").open("w")
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            held.close()
+            raise LedgerError(
+                f"another auditor runs on {self.folder}; stop it, or name another folder with --data"
+            ) from None
+        return held
 
     def digest_key(self) -> bytes:
         """The secret of the fingerprints, made at first use; `AUDITOR_DIGEST_KEY` overrides it."""

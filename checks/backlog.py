@@ -37,7 +37,13 @@ def over_allowance(
     if depth is None:
         return None
     if role == "dead":
-        too_old = allowed.oldest_letter_s is not None and age is not None and age > allowed.oldest_letter_s
-        return depth if depth > allowed.dead_letters or (depth and too_old) else 0
-    too_old = allowed.backlog_age_s is not None and age is not None and age > allowed.backlog_age_s
-    return depth if depth and too_old else 0
+        if depth > allowed.dead_letters:
+            return depth
+        limit_s = allowed.oldest_letter_s
+    else:
+        limit_s = allowed.backlog_age_s
+    if not depth or limit_s is None:
+        return 0
+    if age is None:
+        return None
+    return depth if age > limit_s else 0

@@ -40,7 +40,9 @@ class ClockBounds:
     def at(self, now: datetime) -> ClockBounds:
         """The same bounds, widened by the drift since they were measured."""
         drift_s = DRIFT_RATIO * max(0.0, (now - self.measured_at).total_seconds())
-        return ClockBounds(lower_s=self.lower_s - drift_s, upper_s=self.upper_s + drift_s, measured_at=now)
+        return ClockBounds(
+            lower_s=self.lower_s - drift_s, upper_s=self.upper_s + drift_s, measured_at=now, stepped=self.stepped
+        )
 
     def local(self, stamp_us: int) -> tuple[datetime, datetime]:
         """The local instants between which the system's clock showed `stamp_us` (since 1970 UTC)."""

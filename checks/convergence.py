@@ -113,8 +113,11 @@ def commit_bounds(
     bracket = min(not_seen_at or EPOCH, seen_at), seen_at
     if stamp_us is None or clock is None:
         return bracket
-    earliest, latest = clock.local(stamp_us)
-    latest += timedelta(seconds=slack_s)
+    try:
+        earliest, latest = clock.local(stamp_us)
+        latest += timedelta(seconds=slack_s)
+    except OverflowError:  # a stamp beyond the calendar
+        return bracket
     lower = max(earliest, not_seen_at) if not_seen_at else earliest
     upper = min(latest, seen_at)
     return (lower, upper) if lower <= upper else bracket

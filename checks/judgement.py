@@ -18,6 +18,12 @@ CONFIRMATIONS = 2
 
 RECHECK_CEILING_S = 900.0
 
+PUT_OFF_S = 30.0
+"""How long a record that cannot be verified is left alone."""
+
+SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.REGRESSION, Cause.LOST})
+"""Causes that a change of the owner between two readings would look like."""
+
 INVALID = Finding(kind=Kind.INVALID, cause=Cause.INVALID, at_once=True)
 
 
@@ -139,16 +145,20 @@ class Judgement:
         return bool(self.changes or self.divergence or self.baseline or self.forget_baseline)
 
 
-def judge(comparison: Comparison, history: History, look: Look, terms: Terms) -> Judgement:
+def judge(
+    comparison: Comparison, history: History, look: Look, terms: Terms, *, owner_quiet: bool = True
+) -> Judgement:
     """Judge a comparison that the owner's second reading has confirmed.
 
     Args:
         comparison: not inconclusive; it may be unverifiable, which concludes nothing.
         history: `changes` must already hold the owner's present version where it is a change.
+        owner_quiet: the owner's copy has not changed for a window; only then is a target-only change certain
+            at once.
     """
     key = comparison.key
     if comparison.unverifiable:
-        return Judgement(key=key, outcome=Outcome.CANNOT_VERIFY)
+        return _put_off(key, history, look, terms)
     if comparison.agrees:
         agreed = _agreed(comparison, history, look)
         if not comparison.invalid:
@@ -162,6 +172,8 @@ def judge(comparison: Comparison, history: History, look: Look, terms: Terms) ->
         versions=[change.fingerprint for change in history.changes],
         target_may_write=terms.target_may_write,
     )
+    if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
+        finding = replace(finding, at_once=False)
     changes, probe_at = _follow(comparison, history, look, terms)
     divergence = _diverged(comparison, finding, changes, history.divergence, look, terms)
     return Judgement(
@@ -170,6 +182,19 @@ def judge(comparison: Comparison, history: History, look: Look, terms: Terms) ->
         changes=changes,
         probe_at=probe_at,
         divergence=divergence,
+    )
+
+
+def _put_off(key: Key, history: History, look: Look, terms: Terms) -> Judgement:
+    """Conclude nothing, and look again later, so that what cannot be read does not crowd out the rest."""
+    later = look.received_at + timedelta(seconds=max(terms.every_s, PUT_OFF_S))
+    divergence = history.divergence
+    return Judgement(
+        key=key,
+        outcome=Outcome.CANNOT_VERIFY,
+        changes=history.changes,
+        probe_at=(later,) * len(history.changes),
+        divergence=replace(divergence, next_check_at=later) if divergence else None,
     )
 
 

@@ -14,6 +14,9 @@ from probes.contract import MISSING, Key, Row
 
 FINGERPRINT_BYTES = 16
 
+UNREADABLE = (ValueError, ArithmeticError, RecursionError, TypeError)
+"""Whatever an outlandish value makes a parser or a comparison raise: the record then cannot be verified."""
+
 
 class Copy(NamedTuple):
     """One system's copy of a record in canonical form."""
@@ -70,6 +73,7 @@ class RecordComparer:
     Args:
         rules: the compared fields in the order in which both systems' rows carry them.
         owner, target: how each side is parsed.
+        key_type: how keys are read; another one begins a new series.
         digest_key: secret that keys the fingerprints, so that a digest cannot be looked up.
 
     Attributes:
@@ -77,7 +81,13 @@ class RecordComparer:
     """
 
     def __init__(
-        self, *, rules: Sequence[tuple[str, FieldRule]], owner: Side, target: Side, digest_key: bytes
+        self,
+        *,
+        rules: Sequence[tuple[str, FieldRule]],
+        owner: Side,
+        target: Side,
+        digest_key: bytes,
+        key_type: str = "",
     ) -> None:
         self.rules = tuple(rules)
         self.owner = owner
@@ -86,7 +96,7 @@ class RecordComparer:
             (position, name, rule) for position, (name, rule) in enumerate(self.rules) if rule.valid != NO_VALIDITY
         )
         # The rules are part of the digest: changed rules begin a new series instead of rewriting history.
-        series = repr([(name, rule.model_dump_json()) for name, rule in rules]).encode()
+        series = repr([key_type] + [(name, rule.model_dump_json()) for name, rule in rules]).encode()
         self._digest = blake2b(key=digest_key[:64], digest_size=FINGERPRINT_BYTES)
         self._digest.update(blake2b(series, digest_size=16).digest())
         self.series = self._digest.copy().hexdigest()
@@ -115,7 +125,7 @@ class RecordComparer:
             raw = row[0]
             try:
                 key = parse_key(raw) if raw is not None and raw is not MISSING and raw != "" else None
-            except UnreadableError:
+            except UNREADABLE:
                 key = None
             if key is None:
                 nameless += 1
@@ -141,8 +151,9 @@ class RecordComparer:
                     found.append(None if "missing" in rule.null_is else MISSING)
                 else:
                     found.append(parse(raw))
-        except UnreadableError as error:
-            raise UnreadableError(f"{self.rules[len(found)][0]} in {side.system}: {error}") from None
+        except UNREADABLE as error:
+            said = str(error) if isinstance(error, UnreadableError) else f"cannot be read ({type(error).__name__})"
+            raise UnreadableError(f"{self.rules[len(found)][0]} in {side.system}: {said}") from None
         return tuple(found)
 
     def fingerprint(self, canonical: tuple[Any, ...]) -> bytes:
@@ -171,7 +182,7 @@ class RecordComparer:
         """The copy's own changed-at stamp, microseconds since 1970 in the system's clock."""
         try:
             stamp = side.parse_changed_at(copy.raw_changed_at) if copy.raw_changed_at is not None else None
-        except UnreadableError:
+        except UNREADABLE:
             return None
         return stamp if isinstance(stamp, int) else None
 
@@ -196,18 +207,19 @@ class RecordComparer:
                     owner.fingerprint if owner is not None and same else self.fingerprint(found),
                     row[1],
                 )
-        except UnreadableError as error:
+            differences: tuple[Difference, ...] = ()
+            if owner is not None and target is not None and owner.fingerprint != target.fingerprint:
+                differences = self._differences(owner.values, target.values)
+            invalid = self._invalid(owner.values) if owner is not None and self._validated else ()
+        except UNREADABLE as error:
             return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
-        differences: tuple[Difference, ...] = ()
-        if owner is not None and target is not None and owner.fingerprint != target.fingerprint:
-            differences = self._differences(owner.values, target.values)
         return Comparison(
             key=key,
             owner=owner,
             target=target,
             differences=differences,
             duplicates=duplicates,
-            invalid=self._invalid(owner.values) if owner is not None and self._validated else (),
+            invalid=invalid,
         )
 
     def _invalid(self, owner: tuple[Any, ...]) -> tuple[Difference, ...]:

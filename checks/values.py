@@ -331,8 +331,10 @@ def json_parser(*, unordered: bool) -> Parser:
         return dict(items)
 
     def canonical(value: Any) -> Any:
-        if value is None or isinstance(value, bool):
-            return value
+        if value is None:
+            return None
+        if isinstance(value, bool):
+            return ("boolean", value)  # True equals 1 in Python, and not in JSON
         if isinstance(value, str):
             return unicodedata.normalize("NFC", value)
         if isinstance(value, int | float | Decimal):

@@ -80,6 +80,9 @@ class Company:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.path("sync").exists():
             return
+        for system in SCHEMAS:  # what a founding that was interrupted has left
+            for leftover in self.folder.glob(f"{system}.sqlite*"):
+                leftover.unlink()
         for system in ("crm", "billing", "warehouse"):
             connection = sqlite3.connect(self.path(system))
             connection.execute("PRAGMA journal_mode=WAL")

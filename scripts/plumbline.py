@@ -55,6 +55,7 @@ def _install(requirements: str) -> None:
     if not PYTHON.exists():
         made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
         if made.returncode != 0:
+            shutil.rmtree(VENV, ignore_errors=True)
             sys.exit("cannot make .venv; on Debian: apt-get install python3-venv")
     pip = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     files = ["-r", requirements, "-c", "constraints.txt"]

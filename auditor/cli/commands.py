@@ -48,6 +48,7 @@ FailOption = Annotated[
 ]
 DEFAULT_MAP = Path("plumbline.yaml")
 DEFAULT_DATA = Path("var")
+DEMO_DATA = Path("var") / "demo"
 
 
 def main() -> NoReturn:
@@ -61,6 +62,11 @@ def main() -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        # Drift has an exit code of its own, so nothing unexpected may end with it.
+        logging.getLogger(__name__).debug("unexpected", exc_info=True)
+        _say(f"error: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        sys.exit(UNVERIFIED)
     sys.exit(0)
 
 
@@ -200,7 +206,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
 
     findings = examine(_load(map_), datetime.now(UTC))
     if as_json:
-        print_json([finding.as_row() for finding in findings])
+        print_json([{**finding.as_row(), "remarks": list(finding.remarks)} for finding in findings])
     else:
         print_rows("", [finding.as_row() for finding in findings])
         for finding in findings:
@@ -391,8 +397,8 @@ def query(
 
 @app.command()
 def demo(
-    data: DataOption = DEFAULT_DATA,
-    port: Annotated[int, typer.Option(help="The dashboard's port; 0 for any free one.")] = 8501,
+    data: Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")] = DEMO_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
 ) -> None:
     """Start the demo company, the auditor and the dashboard; Ctrl-C stops everything."""
     from auditor.demo_stand import run_demo

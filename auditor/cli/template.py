@@ -2,6 +2,7 @@
 
 TEMPLATE = """\
 # yaml-language-server: $schema=./plumbline.schema.json
+# Completion in editors: auditor schema > plumbline.schema.json
 # The integration map: which systems hold what, who owns it, and what flows between them.
 # `auditor check` validates it, `auditor doctor` connects to everything, `auditor run` audits it.
 # Quote every value that contains ${...}; it is replaced from the environment or a .env file.

@@ -17,7 +17,6 @@ from auditor.map_file import MapError, load_map
 from auditor.workspace import Workspace
 
 REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
-STALE_AFTER_S = 30.0
 
 
 @st.cache_resource(show_spinner="Opening the history …", on_release=Data.close)
@@ -94,11 +93,12 @@ def _freshness(data: Data) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    age_s = (now - seen_at).total_seconds()
+    silent = [flow.flow for flow in data.flows() if flow.stale]
     told = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
-    if age_s > STALE_AFTER_S:
+    if silent:
         st.warning(
-            f"**Stale.** {told}. Is the auditor running? Start it with `auditor run`.",
+            f"**Stale.** {told}. Not audited for two intervals: {', '.join(silent)}. "
+            "Is the auditor running? Start it with `auditor run`.",
             icon=":material/warning:",
         )
     else:

@@ -56,7 +56,10 @@ class Data:
             if time.monotonic() - self._refreshed > REFRESH_AT_MOST_EVERY_S:
                 self.lens.refresh()
                 self._refreshed = time.monotonic()
-        return self.lens.query(sql, parameters).to_pandas()
+        frame = self.lens.query(sql, parameters).to_pandas()
+        if "flow" in frame.columns:  # what the map no longer names is history, and not shown
+            frame = frame[frame["flow"].isna() | frame["flow"].isin(list(self.map.flows))].reset_index(drop=True)
+        return frame
 
     def close(self) -> None:
         """Release the lens and the ledger."""
@@ -92,6 +95,14 @@ class Data:
         """The last forty audits of each flow: flow, shares (of records that differ, oldest first)."""
         return self._frame(HEARTBEATS, [since.at])
 
+    def count_divergences(
+        self, since: Since, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
+    ) -> int:
+        """How many divergences match; those still open whenever they were seen last."""
+        matching = self._matching(since, flows, causes, states, search)
+        frame = self._frame(f"SELECT count(*) AS n FROM divergences WHERE {MATCHING}", matching)  # noqa: S608
+        return int(frame["n"].iloc[0])
+
     def divergences(
         self,
         since: Since,
@@ -102,12 +113,14 @@ class Data:
         search: str,
         limit: int,
         offset: int,
-    ) -> tuple[pd.DataFrame, int]:
-        """Divergences that match, latest first, and how many match in all."""
-        parameters = [since.at, list(flows), list(flows), list(causes), list(causes), list(states), search]
-        count = self._frame(f"SELECT count(*) AS n FROM divergences WHERE {MATCHING}", parameters)  # noqa: S608
-        frame = self._frame(DIVERGENCES, [*parameters, limit, offset])
-        return frame, int(count["n"].iloc[0])
+    ) -> pd.DataFrame:
+        """Divergences that match, latest first."""
+        return self._frame(DIVERGENCES, [*self._matching(since, flows, causes, states, search), limit, offset])
+
+    def _matching(
+        self, since: Since, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
+    ) -> list[Any]:
+        return [since.at, list(flows or self.map.flows), list(causes), list(causes), list(states), search]
 
     def record_history(self, data_type: str, key: str) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
         """Divergences, changes and dead letters of one record."""
@@ -176,7 +189,7 @@ HEARTBEATS = """
     SELECT flow, list(share ORDER BY started_at) AS shares FROM latest WHERE back <= 40 GROUP BY flow"""
 
 MATCHING = """
-    last_seen_at >= ? AND (len(?::VARCHAR[]) = 0 OR flow IN (SELECT unnest(?::VARCHAR[])))
+    (closed_at IS NULL OR last_seen_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
     AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
     AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
 

@@ -37,7 +37,7 @@ CAUSE_WORDS = {
 
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, in words."""
-    return "never" if at is None or pd.isna(at) else f"{format_duration((now - at).total_seconds())} ago"
+    return "never" if at is None or pd.isna(at) else f"{format_duration(max(0.0, (now - at).total_seconds()))} ago"
 
 
 def interval(lower: float | None, upper: float | None) -> str:

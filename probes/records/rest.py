@@ -122,7 +122,8 @@ class RestProbe:
         self.delay_floor_s = settings.delay_floor_s
         self._timeout_s = settings.budget.timeout_s
         self._connections = settings.budget.connections
-        self._secrets = [each.get_secret_value() for each in settings.headers.values()]
+        held = [each.get_secret_value() for each in settings.headers.values()]
+        self._secrets = held + [part for each in held for part in each.split() if len(part) >= 8]
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._transport = DeadlineTransport(verify=settings.verify, connections=settings.budget.connections * 2)
         self._client = httpx.Client(
@@ -171,8 +172,18 @@ class RestProbe:
         if not spec.options["changed"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed: template in the map")
         since_text = "" if since is None else since.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        records = self._listed(spec, "changed", since=quote(since_text, safe=""), limit=limit)
-        return [self._row(spec, record) for record in records][:limit]
+        rows: list[Row] = []
+        seen: set[tuple[str, str]] = set()
+        while len(rows) < limit:  # a server may cap its answers below what was asked for
+            found = self._listed(spec, "changed", since=quote(since_text, safe=""), limit=limit - len(rows))
+            fresh = [row for row in (self._row(spec, record) for record in found) if _told(row) not in seen]
+            seen.update(map(_told, fresh))
+            rows += fresh
+            last = rows[-1][1] if fresh else None
+            if not isinstance(last, str) or last == since_text:
+                break
+            since_text = last
+        return rows
 
     def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
         if not spec.options["list"]:
@@ -269,7 +280,7 @@ class RestProbe:
         status = response.status_code
         reason = _STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
         wait = response.headers.get("retry-after")
-        told = " ".join(body[:200].decode(errors="replace").split())
+        told = " ".join(self._clean(body[:2000].decode(errors="replace")).split())[:200]
         raise ProbeError(
             reason,
             self._clean(f"HTTP {status} from {response.url.path}: {told}"),
@@ -308,3 +319,8 @@ class RestProbe:
 
     def close(self) -> None:
         self._client.close()
+
+
+def _told(row: Row) -> tuple[str, str]:
+    """What tells one version of a record from another."""
+    return str(row[0]), str(row[1])

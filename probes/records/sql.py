@@ -51,7 +51,7 @@ _SQLSTATES = {
     "08": Reason.UNREACHABLE,
     "57P": Reason.UNREACHABLE,
     "53": Reason.UNREACHABLE,
-    "22021": Reason.DECODE,
+    "22": Reason.DECODE,
     "54": Reason.TOO_LARGE,
 }
 # https://mariadb.com/kb/en/mariadb-error-code-reference/
@@ -240,6 +240,8 @@ class SqlProbe:
         if isinstance(error, sa.exc.TimeoutError):
             return ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
         reason = self._reason(original, text)
+        if reason is Reason.DECODE:  # drivers quote the value, which is nobody's business
+            text = f"a value cannot be decoded ({type(original).__name__})"
         hints = {
             Reason.AUTH: "check user and password of the system's url",
             Reason.PERMISSION: "grant SELECT to the auditor's login",
@@ -253,10 +255,11 @@ class SqlProbe:
         if self._dialect == "postgresql":
             state = getattr(original, "sqlstate", None)
             if state:
-                for prefix, reason in _SQLSTATES.items():
-                    if state.startswith(prefix):
-                        return reason
-                return Reason.QUERY
+                return next(
+                    (reason for prefix, reason in _SQLSTATES.items() if state.startswith(prefix)), Reason.QUERY
+                )
+            if "DataError" in type(original).__name__:
+                return Reason.DECODE
             if "authentication failed" in folded or "no password supplied" in folded:
                 return Reason.AUTH
             if "does not exist" in folded:
@@ -265,10 +268,7 @@ class SqlProbe:
                 return Reason.TIMEOUT
             return Reason.UNREACHABLE if "OperationalError" in type(original).__name__ else Reason.QUERY
         if self._dialect == "sqlite":
-            for part, reason in _SQLITE_TEXTS.items():
-                if part in folded:
-                    return reason
-            return Reason.QUERY
+            return next((reason for part, reason in _SQLITE_TEXTS.items() if part in folded), Reason.QUERY)
         code = original.args[0] if original.args else None
         if code in {2003, 2013} and "timed out" in folded:
             return Reason.TIMEOUT
@@ -361,7 +361,11 @@ class SqlProbe:
                 f"{spec.collection}.{spec.changed_at} holds numbers",
                 hint="say changed_at_unit: s, ms or us",
             )
-        between = "T" if example and "T" in str(example) else " "
+        spaced = connection.execute(
+            sa.select(sa.literal(1)).where(sa.func.substr(changed_at, 11, 1) == " ").limit(1)
+        ).scalar()
+        # A space sorts before a T: where both are found it is never too late.
+        between = " " if spaced or example is None else "T"
         zone_text = ZoneInfo(spec.zone) if spec.zone else UTC
         return lambda at: at.astimezone(zone_text).strftime(f"%Y-%m-%d{between}%H:%M:%S")
 
@@ -389,7 +393,7 @@ class SqlProbe:
         if isinstance(collection.key.type, sa.Integer):
             return [key for key in keys if isinstance(key, int) or str(key).lstrip("-").isdigit()]
         if isinstance(collection.key.type, sa.String):
-            return [str(key) for key in keys]
+            return [spelled for key in keys for spelled in _spellings(str(key))]
         return list(keys)
 
     def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
@@ -442,7 +446,11 @@ class SqlProbe:
         chosen = [source.c[name] == value for name, value in where.items()]
         with self._session() as connection:
             depth = connection.execute(sa.select(sa.func.count()).select_from(source).where(*chosen)).scalar_one()
-        rows = sa.select(*(source.c[name] for name in columns)).where(*chosen).order_by(source.c[order])
+        rows = (
+            sa.select(*(source.c[name] for name in columns))
+            .where(*chosen)
+            .order_by(source.c[order].is_(None), source.c[order])
+        )
         return int(depth), self._rows(rows.limit(limit), {})
 
     def _rows(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> list[Row]:
@@ -509,6 +517,14 @@ def _mysql_instant(text: str) -> datetime | str:
 def _split(collection: str) -> tuple[str | None, str]:
     schema, _, name = collection.rpartition(".")
     return schema or None, name
+
+
+def _spellings(key: str) -> list[str]:
+    """How a text column may spell a key: a UUID also in capitals and without dashes."""
+    if len(key) == 36 and key.count("-") == 4:
+        plain = key.replace("-", "")
+        return [key, key.upper(), plain, plain.upper()]
+    return [key]
 
 
 def _binary(key: Key) -> bytes:

@@ -159,7 +159,8 @@ def test_record_shows_every_system_side_by_side(stand: Stand, places: list[objec
         assert word in done.stdout
     told = json.loads(auditor("record", "customer", "7", "--map", stand.map_file, "--json").stdout)
     assert (told["verdict"], told["differing"]) == ("differs", ["name"])
-    assert auditor("record", "customer", "999", "--map", stand.map_file).returncode == 0  # in neither
+    absent = auditor("record", "customer", "999", "--map", stand.map_file)
+    assert (absent.returncode, "not found" in absent.stdout) == (3, True)
 
 
 def test_query_answers_and_refuses(stand: Stand, places: list[object]) -> None:

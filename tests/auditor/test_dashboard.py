@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,6 @@ def drift(stand: Stand) -> None:
     stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', 'no')")
     stand.audit()
     stand.audit(after_s=2)
-    import time
-
     time.sleep(1.1)
     stand.audit(after_s=2)
 
@@ -141,8 +140,10 @@ def test_query_answers_and_refuses(watched: Stand) -> None:
 
 def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:  # C3.9
     watched.agree(3)
-    monkeypatch.setattr("auditor.dashboard.components.STALE_AFTER_S", -1.0)
-    assert "**Stale.**" in text(run("overview"))
+    assert "**Stale.**" not in text(run("overview"))
+    monkeypatch.setattr("auditor.status.STALE_FLOOR_S", 0.0)
+    time.sleep(2.1)  # two intervals of the flow
+    assert "Not audited for two intervals: to_billing" in text(run("overview"))
 
 
 def test_only_the_page_list_stands_in_app() -> None:

@@ -145,6 +145,19 @@ def test_a_folder_is_one_map_and_a_name_stands_in_one_place(tmp_path: Path) -> N
         load_map(tmp_path, {})
 
 
+def test_merge_keys_and_odd_shapes_are_no_crash(tmp_path: Path) -> None:
+    merged = GOOD.replace(
+        "systems:\n", "systems:\n  x: &x {kind: sql, url: 'sqlite:///x'}\n  y:\n    <<: *x\n    zone: UTC\n"
+    )
+    assert load(merged, tmp_path).systems["y"].zone == "UTC"
+    for what, by in (("kind: sql", "kind: [sql]"), ("kind: sql", "kind: {a: 1}"), ("zone: UTC", "zone: Europe")):
+        with pytest.raises(MapError):
+            load(GOOD.replace(what, by, 1), tmp_path)
+    queue = "pattern: real-time\n    queues: {dead: {kind: sql_queue, system: billing, table: t}}"
+    with pytest.raises(MapError, match="billing is no SQL system"):
+        load(GOOD.replace("pattern: real-time", queue), tmp_path)
+
+
 def test_an_empty_map_says_what_it_needs(tmp_path: Path) -> None:
     with pytest.raises(MapError, match="systems: the map needs at least one entry here"):
         load("", tmp_path)

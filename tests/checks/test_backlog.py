@@ -19,7 +19,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
         ("dead", 2, 59, 0),
         ("dead", 3, 1, 3),
         ("dead", 1, 61, 1),
-        ("dead", 1, None, 0),
+        ("dead", 1, None, None),
         ("dead", None, None, None),
         ("main", 500, 29, 0),
         ("main", 500, 31, 500),

@@ -157,7 +157,17 @@ def test_what_cannot_be_verified_concludes_nothing() -> None:
     history = History(baseline=BASE, changes=(change("1"),))
     unreadable = Comparison(key=1, owner=None, target=None, unverifiable="amount in a: not a decimal")
     found = judge(unreadable, history, look(100), TERMS)
-    assert (found.outcome, found.tells) == (Outcome.CANNOT_VERIFY, False)
+    assert (found.outcome, found.changes, found.divergence) == (Outcome.CANNOT_VERIFY, history.changes, None)
+    assert found.probe_at == (after(130.05),)
+
+
+def test_a_target_only_change_waits_for_the_window_where_the_owner_may_have_moved() -> None:
+    history = History(baseline=BASE)
+    for at, state in ((0, "suspected"), (5, "suspected"), (10.2, "open")):
+        found = judge(compared("0", "9"), history, look(at), TERMS, owner_quiet=False)
+        history = carried(history, found)
+        assert found.divergence is not None
+        assert found.divergence.state.value == state
 
 
 def test_an_invalid_record_is_a_divergence_of_its_own_owner() -> None:

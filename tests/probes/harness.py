@@ -164,7 +164,7 @@ class RestHarness(Harness):
         elif "since" in query:
             since = query["since"].replace("Z", "+00:00")
             found = sorted((r for r in known if r["changed_at"] >= since), key=lambda r: str(r["changed_at"]))
-            document = {"data": found[: int(query["limit"])]}
+            document = {"data": found[: min(self.PAGE, int(query["limit"]))]}
         else:
             after = int(query["after"]) if query.get("after") else -1
             found = sorted(

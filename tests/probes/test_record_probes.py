@@ -89,6 +89,7 @@ def test_answers_changes_since_an_instant_oldest_first(system: Harness, probe: R
     since = datetime(2026, 3, 1, 0, 0, 3, tzinfo=UTC)
     assert [row[0] for row in probe.changed(system.spec, since, 10)] == [3, 4, 5]
     assert [row[0] for row in probe.changed(system.spec, since, 2)] == [3, 4]
+    assert [row[0] for row in probe.changed(system.spec, since - timedelta(days=1), 10)] == [1, 2, 3, 4, 5]
 
 
 def test_pages_through_everything_once(system: Harness, probe: RecordProbe) -> None:

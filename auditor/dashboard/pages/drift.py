@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
 
 from auditor.dashboard import components, view
@@ -32,16 +34,17 @@ def _draw(data: Data, since: Since) -> None:
     filters[4].space("small")
     filters[4].button("Refresh", width="stretch")
     wanted = states or [state.value for state in DivergenceState]
-    at = int(st.session_state.get("page", 1)) - 1
-    frame, count = data.divergences(
-        since, flows=flows, causes=causes, states=wanted, search=search, limit=PER_PAGE, offset=at * PER_PAGE
-    )
-    if frame.empty and at == 0:
+    chosen: dict[str, Any] = {"flows": flows, "causes": causes, "states": wanted, "search": search}
+    count = data.count_divergences(since, **chosen)
+    if not count:
         if flows or causes or search or states != [DivergenceState.OPEN.value]:
             st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
         else:
             components.nothing(f"No record is known to differ in the last {since.label}.")
         return
+    pages = -(-count // PER_PAGE)
+    at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
+    frame = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
     st.caption(f"{count} record{'s' * (count != 1)} match, latest first. A link leads to the record side by side.")
     frame["record"] = [
         components.record_link(data_type, key)
@@ -75,8 +78,6 @@ def _draw(data: Data, since: Since) -> None:
             "closed_at": st.column_config.DatetimeColumn("closed", format="MM-DD HH:mm:ss"),
         },
     )
-    if count > PER_PAGE:
-        st.pagination(-(-count // PER_PAGE), key="page", bind="query-params")
     st.download_button(
         "Export CSV", lambda: frame.to_csv(index=False).encode(), "drift.csv", "text/csv", on_click="ignore"
     )

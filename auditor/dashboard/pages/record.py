@@ -18,6 +18,7 @@ SIGNS = {
         ":red-badge[differs]",
         "The copies differ in this one reading; whether that counts, the audits say.",
     ),
+    "not found": (":gray-badge[not found]", "No system holds a record with this key."),
     "cannot verify": (":orange-badge[cannot verify]", "A copy cannot be read, or is there more than once."),
 }
 MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": "–"}
