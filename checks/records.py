@@ -141,6 +141,15 @@ class RecordComparer:
         Raises:
             UnreadableError: with the field's name, when a value is not what its field declares.
         """
+        try:
+            return tuple(
+                [None if raw is None else parse(raw) for parse, raw in zip(side.parsers, row[2:], strict=True)]
+            )
+        except UNREADABLE:
+            return self._canonical_by_field(side, row)
+
+    def _canonical_by_field(self, side: Side, row: Row) -> tuple[Any, ...]:
+        """The same, one field after the other: for missing fields, and to name the one that cannot be read."""
         found: list[Any] = []
         try:
             for parse, raw in zip(side.parsers, row[2:], strict=True):
