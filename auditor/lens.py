@@ -6,6 +6,7 @@ archived rows are read from Parquet where they lie. docs/views.md describes ever
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +21,9 @@ from auditor.ledger import Ledger
 SOURCES = ("probe_runs", "changes", "divergences", "backlogs", "dead_letters", "incidents", "alerts")
 
 MEMORY_LIMIT = "512MB"
+
+READER_THREADS = max(1, (os.cpu_count() or 2) - 1)
+"""A reader leaves a core to the daemon: with all of them its commits waited twice as long."""
 
 VIEWS = {
     "probe_runs": "SELECT * EXCLUDE (rev) FROM {probe_runs}",
@@ -69,7 +73,7 @@ class Lens:
             ":memory:",
             config={
                 "memory_limit": MEMORY_LIMIT,
-                "threads": 2,
+                "threads": READER_THREADS,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },
