@@ -373,7 +373,7 @@ class Auditor:
                 counts[Outcome.INCONCLUSIVE] += 1
                 continue
             history = histories.get(comparison.key, NO_HISTORY)
-            change = self._change(comparison, history, gathered, clock)
+            change = self._change(comparison, history, gathered, look, clock)
             if change is not None:
                 history = replace(history, changes=(*history.changes, change))
             quiet = comparison.agrees or self._quiet(comparison, look, clock)
@@ -422,7 +422,12 @@ class Auditor:
         }
 
     def _change(
-        self, comparison: Comparison, history: History, gathered: _Gathered, clock: ClockBounds | None
+        self,
+        comparison: Comparison,
+        history: History,
+        gathered: _Gathered,
+        look: Look,
+        clock: ClockBounds | None,
     ) -> Change | None:
         """The owner's present version as a change to follow, unless it is known or no change at all."""
         owner, baseline = comparison.owner, history.baseline
@@ -445,7 +450,7 @@ class Auditor:
         known_before = [history.changes[-1].committed_from_at] if history.changes else []
         if baseline is not None and baseline.agreed_at is not None:
             known_before.append(baseline.agreed_at)
-        seen_at = gathered.owner_received_at or gathered.look.sent_at  # type: ignore[union-attr]
+        seen_at = gathered.owner_received_at or look.sent_at
         committed_from_at, committed_to_at = commit_bounds(
             stamp_us=self._comparer.changed_at_us(self._comparer.owner, owner) if owner else None,
             clock=clock,

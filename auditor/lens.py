@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from auditor.archive import arrow_table
 from auditor.ledger import Ledger
+from checks.causes import FAMILY
 
 SOURCES = ("probe_runs", "changes", "divergences", "backlogs", "dead_letters", "incidents", "alerts")
 
@@ -25,15 +26,15 @@ MEMORY_LIMIT = "512MB"
 READER_THREADS = max(1, (os.cpu_count() or 2) - 1)
 """A reader leaves a core to the daemon: with all of them its commits waited twice as long."""
 
+_WHEN = " ".join(f"WHEN '{cause}' THEN '{family}'" for cause, family in FAMILY.items())
+_FAMILY = f"CASE cause {_WHEN} END"
+
 VIEWS = {
     "probe_runs": "SELECT * EXCLUDE (rev) FROM {probe_runs}",
     "changes": "SELECT * EXCLUDE (rev, next_probe_at) FROM {changes}",
     "divergences": """
         SELECT * EXCLUDE (rev, next_check_at),
-               CASE WHEN cause IN ('in_flight', 'late', 'lost') THEN 'timing'
-                    WHEN cause = 'invalid' THEN 'validity'
-                    WHEN cause = 'unexplained' THEN 'unexplained'
-                    ELSE 'ownership' END AS family
+               {family} AS family
         FROM {divergences}""",
     "dead_letters": """
         SELECT letter.* EXCLUDE (rev),
@@ -147,7 +148,7 @@ class Lens:
     def _define_views(self) -> None:
         parts = {source: self._relation(source) for source in SOURCES}
         for name, body in VIEWS.items():
-            self._duckdb.execute(f"CREATE OR REPLACE VIEW {name} AS {body.format(**parts)}")
+            self._duckdb.execute(f"CREATE OR REPLACE VIEW {name} AS {body.format(**parts, family=_FAMILY)}")
 
     def _relation(self, source: str) -> str:
         paths = self._files.get(source)

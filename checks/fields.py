@@ -167,17 +167,6 @@ def _scaled(scale: int) -> Parser:
     return parse
 
 
-def is_exact(rule: FieldRule) -> bool:
-    """Whether canonical equality alone decides this field."""
-    return not (
-        rule.tolerance
-        or rule.relative_tolerance
-        or rule.ulps
-        or rule.nan_equal
-        or (rule.type == "timestamp" and rule.precision != "us")
-    )
-
-
 def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
     """Whether two canonical values of one field mean the same under its rule."""
     if owner == target:

@@ -101,17 +101,6 @@ class RecordComparer:
         self._digest.update(blake2b(series, digest_size=16).digest())
         self.series = self._digest.copy().hexdigest()
 
-    def key(self, side: Side, row: Row) -> Key | None:
-        """The canonical key of a row, or None where it has none."""
-        raw = row[0]
-        if raw is None or raw is MISSING or raw == "":
-            return None
-        try:
-            key: Key = side.parse_key(raw)
-        except UnreadableError:
-            return None
-        return key
-
     def group(self, side: Side, rows: Sequence[Row]) -> tuple[dict[Key, list[Row]], int]:
         """Sort rows by canonical key.
 

@@ -9,6 +9,7 @@ import streamlit as st
 
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
+from auditor.status import FlowStatus
 from probes.durations import format_duration
 
 
@@ -35,7 +36,7 @@ def _draw(data: Data, since: Since) -> None:
     st.dataframe(data.systems(), hide_index=True, alt="Systems with their state, latency and clock bounds")
 
 
-def _tiles(flows: list, windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:  # type: ignore[type-arg]
+def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:
     consistent = sum(flow.state == "consistent" for flow in flows)
     silent = sum(flow.stale for flow in flows)
     letters = data.queues()
@@ -81,7 +82,7 @@ def _causes(open_now: pd.DataFrame) -> None:
 def _flows(
     data: Data,
     since: Since,
-    flows: list,  # type: ignore[type-arg]
+    flows: list[FlowStatus],
     windows: pd.DataFrame,
     open_now: pd.DataFrame,
 ) -> None:
