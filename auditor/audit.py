@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from auditor import incidents
+from auditor.gathering import Gathered, Gatherer
 from auditor.integration_map import Flow
-from auditor.ledger import FlowState, Ledger
-from auditor.plan import RECHECKS_LIMIT, Plan, plan
-from auditor.reading import SPOILING, SystemReader
+from auditor.ledger import FlowState, Ledger, Transaction
+from auditor.plan import RECHECKS_LIMIT, plan
+from auditor.reading import SystemReader
+from auditor.sampler import Sampler
 from checks.clocks import ClockBounds
-from checks.convergence import Change, commit_bounds
+from checks.convergence import commit_delay_s
+from checks.enrolment import Sighting, enrol
 from checks.judgement import NO_HISTORY, History, Judgement, Look, Outcome, Terms, judge
-from checks.records import UNREADABLE, Comparison, RecordComparer
-from checks.values import EPOCH, MICROSECOND, UnreadableError
-from probes.contract import Key, ProbeError, Reading, ReadSpec, Row
+from checks.records import UNREADABLE, Comparison
+from checks.sampling import Cohort
+from probes.contract import Key, ProbeError, Row
+from probes.ranking import seed_of
 
-CHANGES_CEILING = 50_000
-"""Changes within one overlap that are still read at once."""
+
+@dataclass(slots=True, kw_only=True)
+class _Verdicts:
+    """What the records read came to.
+
+    Attributes:
+        outcomes: of every record that did not simply agree.
+        commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
+    """
+
+    judgements: list[Judgement] = field(default_factory=list)
+    outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    commit_delay_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -30,6 +46,7 @@ class AuditResult:
         counts: records read by outcome.
         error: the first failure, with the system it happened on.
         swept: a pass over both systems was completed by this audit.
+        deadlines: changes whose window had run out and whose probe this audit made.
     """
 
     flow: str
@@ -41,45 +58,12 @@ class AuditResult:
     error: tuple[str, ProbeError] | None = None
     open_by_cause: Mapping[str, int] = field(default_factory=dict)
     swept: bool = False
+    deadlines: int = 0
 
     @property
     def read(self) -> int:
         """Records that got an outcome."""
         return sum(self.counts.values())
-
-
-@dataclass(slots=True, kw_only=True)
-class _Gathered:
-    """Everything read in one audit, by canonical key.
-
-    Attributes:
-        fresh: keys that the owner says have changed lately.
-        skipped: changes had to be stepped over.
-        owner_sent_at, owner_received_at: around all reads of the owner before the target's.
-    """
-
-    wanted: dict[Key, None] = field(default_factory=dict)
-    fresh: set[Key] = field(default_factory=set)
-    owner_rows: dict[Key, list[Row]] = field(default_factory=dict)
-    target_rows: dict[Key, list[Row]] = field(default_factory=dict)
-    unreadable: dict[Key, str] = field(default_factory=dict)
-    nameless: int = 0
-    skipped: bool = False
-    error: tuple[str, ProbeError] | None = None
-    owner_sent_at: datetime | None = None
-    owner_received_at: datetime | None = None
-    look: Look | None = None
-
-    def fail(self, reading: Reading) -> bool:
-        """Note a failed reading; answers whether it failed."""
-        if reading.error is not None and self.error is None:
-            self.error = (reading.system, reading.error)
-        return reading.error is not None
-
-    def owner_read(self, reading: Reading) -> None:
-        """Note when the owner was read."""
-        self.owner_sent_at = min(self.owner_sent_at or reading.sent_at, reading.sent_at)
-        self.owner_received_at = reading.received_at
 
 
 class Auditor:
@@ -109,9 +93,14 @@ class Auditor:
         self.ledger = ledger
         self.senders = tuple(senders)
         self._comparer = flow.comparer(digest_key)
+        self._gatherer = Gatherer(flow, source, target, self._comparer)
+        self._sampler = Sampler(self._gatherer, ledger, seed_of(digest_key))
         self._busy: set[Key] = set()
+        self._unjudged: set[Key] = set()
+        self._audited = False
         self._begun = False
         self._failed = 0
+        self._one_at_a_time = threading.Lock()
 
     def to_key(self, text: str) -> Key:
         """Bring a key back from its text form.
@@ -122,10 +111,10 @@ class Auditor:
         key: Key = self._comparer.owner.parse_key(text)
         return key
 
-    def _due(self, now: datetime) -> list[Key]:
-        """The keys that are due; one that is no key any more (the map has changed) is left out."""
+    def _to_keys(self, texts: Sequence[str]) -> list[Key]:
+        """Keys from their text; one that is no key any more (the map has changed) is left out."""
         found = []
-        for text in self.ledger.due(self.flow.name, now, RECHECKS_LIMIT):
+        for text in texts:
             try:
                 found.append(self.to_key(text))
             except UNREADABLE:
@@ -139,7 +128,7 @@ class Auditor:
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
         state = self.ledger.flow_state(self.flow.name, self._cursor_of)
-        fresh = replace(state, owner_after=None, target_after=None, sweep_begun_at=None)
+        fresh = replace(state, owner_after=None, target_after=None, rank_after=None, sweep_begun_at=None)
         with self.ledger.write() as connection:
             self.ledger.save_flow_state(connection, self.flow.name, fresh)
 
@@ -149,198 +138,139 @@ class Auditor:
             self.ledger.begin_series(self.flow.name, self._comparer.series, now)
             self._begun = True
 
-    def audit(self, now: datetime, *, sample: int | None = None) -> AuditResult:
+    def next_deadline(self) -> datetime | None:
+        """When the window of an undecided change runs out next."""
+        return self.ledger.next_deadline(self.flow.name)
+
+    def recheck(self, now: datetime) -> AuditResult:
+        """Audit only what is due: windows that have run out cannot wait for the next turn."""
+        return self.audit(now, sample=0, discover=False)
+
+    def audit(self, now: datetime, *, sample: int | None = None, discover: bool = True) -> AuditResult:
         """Run one audit and record it.
 
         Args:
             now: the instant it is done for (UTC).
             sample: keys per side, instead of the flow's own number.
+            discover: ask the owner what has changed.
         """
+        with self._one_at_a_time:
+            return self._audit(now, self.flow.settings.sample if sample is None else sample, discover=discover)
+
+    def _audit(self, now: datetime, sample: int, *, discover: bool) -> AuditResult:
         self._begin(now)
-        settings = self.flow.settings
-        state = self.ledger.flow_state(self.flow.name, self._cursor_of)
-        due = self._due(now)
+        flow = self.flow
+        state = self.ledger.flow_state(flow.name, self._cursor_of)
+        deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
         clock = self.source.read_clock(now)
-        if clock is not None and clock.stepped:
-            clock = None  # it was set a moment ago: what its stamps mean is not known now
         self.target.read_clock(now)
-        owner_now = now + timedelta(seconds=clock.lower_s) if clock else now
         planned = plan(
             watermark_at=state.watermark_at,
-            owner_now=owner_now,
-            overlap_s=settings.overlap_s,
-            sample=settings.sample if sample is None else sample,
-            due=len(due),
-            every_s=self.flow.every_s,
-            records_per_s=min(self.flow.source.budget.records_per_s, self.flow.target.budget.records_per_s),
+            owner_now=now + timedelta(seconds=clock.lower_s) if clock else now,
+            overlap_s=flow.settings.overlap_s,
+            deadlines=len(deadlines),
+            rechecks=len(rechecks),
+            panel=flow.settings.sampling.panel if sample else 0,
+            sample=sample,
+            every_s=flow.every_s,
+            records_per_s=min(flow.source.budget.records_per_s, flow.target.budget.records_per_s),
         )
-        gathered = _Gathered()
-        latest = now + timedelta(seconds=(clock.upper_s if clock else 0) + self.flow.source.clock_slack_s)
-        moved = self._discover(gathered, state, planned, owner_now, latest)
-        moved = self._sample(gathered, moved, planned, now)
-        for key in (*due, *self._busy):
-            gathered.wanted[key] = None
-        self._read(gathered)
-        return self._conclude(gathered, replace(moved, audited_at=now), planned, clock, now)
-
-    # -- read
-
-    def _discover(
-        self, gathered: _Gathered, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
-    ) -> FlowState:
-        """Ask the owner what changed since the watermark, and move the watermark on, never beyond `cap`."""
-        if self.flow.source_spec.changed_at is None:
-            return state
-        limit = planned.changes
-        while True:
-            reading, whole = self._list(
-                lambda spec, limit=limit: self.source.changed(spec, planned.changes_since, limit)  # type: ignore[misc]
-            )
-            latest = max((at for at in map(self._stamp, reading.rows) if at is not None), default=None)
-            known = state.watermark_at or planned.changes_since
-            stuck = reading.truncated and (latest is None or latest <= known)
-            if not stuck or limit >= CHANGES_CEILING:
-                break
-            limit *= 4
-        if gathered.fail(reading):
-            return state
-        found = self._take(gathered, reading, whole=whole)
-        if state.watermark_at is not None:
-            gathered.fresh.update(found)
-        if stuck:
-            # More changes of one stamp than are ever read at once: step over them, the sample finds the rest.
-            latest = known + timedelta(seconds=self.flow.settings.overlap_s) + MICROSECOND
-            gathered.skipped = True
-        first = owner_now if state.watermark_at is None and not reading.truncated else None
-        watermark_at = max((at for at in (state.watermark_at, latest, first) if at is not None), default=None)
-        # Only a complete answer proves that nothing else had changed when it was asked for.
-        polled_at = state.polled_at if reading.truncated else reading.sent_at
-        # A record stamped in the future must not hide what really changes until then.
-        watermark_at = min(watermark_at, cap) if watermark_at is not None else None
-        return replace(state, watermark_at=watermark_at, polled_at=polled_at)
-
-    def _stamp(self, row: Row) -> datetime | None:
-        try:
-            parsed = self._comparer.owner.parse_changed_at(row[1]) if row[1] is not None else None
-            return EPOCH + timedelta(microseconds=parsed) if isinstance(parsed, int) else None
-        except UNREADABLE:
-            return None
-
-    def _list(self, read: Callable[[ReadSpec], Reading]) -> tuple[Reading, bool]:
-        """List records of the owner, or where one of them spoils the answer, their keys alone.
-
-        Returns:
-            The reading, and whether its rows are whole. The others are then fetched by key, which leaves
-            out only the record that cannot be read.
-        """
-        spec = self.flow.source_spec
-        reading = read(spec)
-        spoiled = reading.error is not None and reading.error.reason in SPOILING
-        if not spoiled or not spec.fields:
-            return reading, True
-        return read(replace(spec, fields=())), False
-
-    def _take(self, gathered: _Gathered, reading: Reading, *, whole: bool) -> list[Key]:
-        """Want the records that the owner listed, and keep their rows where they are whole.
-
-        Returns:
-            Their keys in the order read.
-        """
-        grouped, nameless = self._comparer.group(self._comparer.owner, reading.rows)
-        gathered.nameless += nameless
-        gathered.wanted.update(dict.fromkeys(grouped))
-        if whole:
-            gathered.owner_rows.update(grouped)
-            gathered.owner_read(reading)
-        return list(grouped)
-
-    def _sample(self, gathered: _Gathered, state: FlowState, planned: Plan, now: datetime) -> FlowState:
-        """Take the next page of records from the owner's side and of keys from the target's."""
-        if not planned.sample or gathered.error:
-            return state
-        begun = state.sweep_begun_at is not None
-        moved = replace(state, sweep_begun_at=state.sweep_begun_at or now)
-        if not begun or state.owner_after is not None:
-            page, whole = self._list(lambda spec: self.source.page(spec, state.owner_after, planned.sample))
-            if gathered.fail(page):
-                return state
-            moved = replace(moved, owner_after=_cursor(page, self._take(gathered, page, whole=whole)))
-        if not begun or state.target_after is not None:
-            cursor = self._look_for_orphans(gathered, state.target_after, planned.sample)
-            if gathered.error:
-                return state
-            moved = replace(moved, target_after=cursor)
-        if moved.owner_after is None and moved.target_after is None:
-            moved = replace(moved, sweep_begun_at=None, sweeps=moved.sweeps + 1, swept_at=now)
-        return moved
-
-    def _look_for_orphans(self, gathered: _Gathered, after: Key | None, sample: int) -> Key | None:
-        """Want the target's keys that the owner lacks, or the target has twice; answers the cursor."""
-        page = self.target.page(self.flow.target_spec.keys_only(), after, sample)
-        if gathered.fail(page):
-            return None
-        grouped, nameless = self._comparer.group(self._comparer.target, page.rows)
-        gathered.nameless += nameless
-        unknown = [key for key in grouped if key not in gathered.owner_rows]
-        there = self.source.fetch(self.flow.source_spec.keys_only(), unknown)
-        if gathered.fail(there):
-            return None
-        known, _ = self._comparer.group(self._comparer.owner, there.rows)
-        for key, rows in grouped.items():
-            if len(rows) > 1 or (key not in known and key not in gathered.owner_rows):
-                gathered.wanted[key] = None
-        return _cursor(page, list(grouped))
-
-    def _read(self, gathered: _Gathered) -> None:
-        """Read the owner where it was not read yet, and then the target."""
-        if gathered.error or not gathered.wanted:
-            return
-        unread = [key for key in gathered.wanted if key not in gathered.owner_rows]
-        if unread:
-            owner = self.source.fetch(self.flow.source_spec, unread)
-            gathered.unreadable.update(owner.unreadable)
-            if gathered.fail(owner):
-                return
-            rows, _ = self._comparer.group(self._comparer.owner, owner.rows)
-            gathered.owner_rows.update(rows)
-            gathered.owner_read(owner)
-        target = self.target.fetch(self.flow.target_spec, list(gathered.wanted))
-        gathered.look = Look(sent_at=target.sent_at, received_at=target.received_at)
-        gathered.unreadable.update(target.unreadable)
-        if gathered.fail(target):
-            return
-        gathered.target_rows, _ = self._comparer.group(self._comparer.target, target.rows)
+        gathered = Gathered()
+        moved = state
+        if discover:
+            owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
+            latest = now + timedelta(seconds=(clock.upper_s if clock else 0) + flow.source.clock_slack_s)
+            moved = self._gatherer.discover(gathered, moved, planned, owner_now, latest)
+        moved = self._sampler.choose(gathered, moved, planned, now)
+        gathered.wanted.update(dict.fromkeys((*deadlines, *rechecks[: planned.rechecks], *self._busy)))
+        self._gatherer.read(gathered)
+        self._sampler.note_values(gathered)
+        trusted = clock.trusted(now) if clock is not None else None
+        result = AuditResult(flow=flow.name, started_at=now, finished_at=now, deadlines=len(deadlines))
+        result.shed = planned.shed + gathered.skipped
+        result.swept = moved.swept_at == now
+        return self._conclude(result, gathered, replace(moved, audited_at=now), trusted)
 
     # -- compare and judge
 
     def _conclude(
-        self,
-        gathered: _Gathered,
-        state: FlowState,
-        planned: Plan,
-        clock: ClockBounds | None,
-        now: datetime,
+        self, result: AuditResult, gathered: Gathered, state: FlowState, clock: ClockBounds | None
     ) -> AuditResult:
-        result = AuditResult(
-            flow=self.flow.name, started_at=now, finished_at=now, shed=planned.shed + gathered.skipped
-        )
         result.counts = dict.fromkeys(Outcome, 0)
         result.counts[Outcome.CANNOT_VERIFY] = gathered.nameless
-        judgements: list[Judgement] = []
+        verdicts = _Verdicts()
+        cohorts: dict[str, Cohort] = {}
+        if gathered.error is None and gathered.look is not None:
+            verdicts = self._judge(gathered, gathered.look, clock, state, result.counts)
         if gathered.error is not None:
-            result.counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted)
-        elif gathered.look is not None:
-            judgements = self._judge(gathered, gathered.look, clock, result.counts)
+            result.counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted) - sum(
+                result.counts[outcome] for outcome in Outcome if outcome is not Outcome.CANNOT_VERIFY
+            )
+        else:
+            cohorts, state = self._sampler.account(gathered, state, verdicts.outcomes)
+            self._audited = self._audited or state.polled_at is not None
         result.error = gathered.error
         self._failed = self._failed + 1 if gathered.error else 0
-        result.changes = sum(1 for each in judgements for change in each.changes if not change.change_id)
-        result.swept = state.swept_at == now
-        self._record(result, judgements, state, gathered)
+        result.changes = sum(1 for each in verdicts.judgements for change in each.changes if not change.change_id)
+        state = replace(state, commit_delay_s=max(state.commit_delay_s or 0.0, verdicts.commit_delay_s))
+        self._record(result, verdicts.judgements, cohorts, state, gathered)
         return result
 
     def _judge(
-        self, gathered: _Gathered, look: Look, clock: ClockBounds | None, counts: dict[Outcome, int]
-    ) -> list[Judgement]:
+        self,
+        gathered: Gathered,
+        look: Look,
+        clock: ClockBounds | None,
+        state: FlowState,
+        counts: dict[Outcome, int],
+    ) -> _Verdicts:
+        comparisons, histories = self._compare(gathered, counts)
+        suspects = [each.key for each in comparisons if not each.agrees and not each.unverifiable]
+        moving = self._gatherer.moving(gathered, suspects)
+        unjudged_before, self._unjudged = self._unjudged, set()
+        self._busy = moving
+        terms = self._terms(look, clock)
+        verdicts = _Verdicts()
+        confirmed: ClockBounds | bool | None = False
+        for comparison in comparisons:
+            key = comparison.key
+            if key in moving:
+                self._note(verdicts, counts, key, Outcome.INCONCLUSIVE)
+                continue
+            history = histories.get(key, NO_HISTORY)
+            sighting = self._sighting(comparison, gathered, look, clock, state, unjudged_before)
+            change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
+            if change is not None and sighting.clock is not None:
+                if confirmed is False:
+                    confirmed = self._confirm_clock(look.received_at)
+                if confirmed is None:  # it was set while we read: its stamps mean nothing now
+                    sighting = replace(sighting, clock=None)
+                    change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
+                elif key in gathered.listed:
+                    delay_s = commit_delay_s(
+                        stamp_us=sighting.stamp_us, clock=sighting.clock, not_seen_at=sighting.not_seen_at
+                    )
+                    verdicts.commit_delay_s = max(verdicts.commit_delay_s, delay_s)
+            if change is not None:
+                history = replace(history, changes=(*history.changes, change))
+            quiet = comparison.agrees or self._quiet(comparison, look, clock)
+            judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
+            self._note(verdicts, counts, key, judgement.outcome)
+            if judgement.tells:
+                verdicts.judgements.append(judgement)
+        return verdicts
+
+    def _note(self, verdicts: _Verdicts, counts: dict[Outcome, int], key: Key, outcome: Outcome) -> None:
+        counts[outcome] += 1
+        if outcome is not Outcome.AGREED:
+            verdicts.outcomes[key] = outcome
+        if outcome in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}:
+            self._unjudged.add(key)
+
+    def _compare(
+        self, gathered: Gathered, counts: dict[Outcome, int]
+    ) -> tuple[list[Comparison], Mapping[Key, History]]:
+        """Compare all that was read; what agrees and is known to is counted and left out."""
         agreed: dict[Key, bytes] = {}
         comparisons: list[Comparison] = []
         nothing: list[Row] = []
@@ -363,25 +293,41 @@ class Auditor:
             for key in agreed
             if key not in settled
         ]
-        suspects = [each.key for each in comparisons if not each.agrees and not each.unverifiable]
-        moving = self._moving(gathered, suspects)
-        self._busy = moving
-        terms = self._terms(look, clock)
-        judgements = []
-        for comparison in comparisons:
-            if comparison.key in moving:
-                counts[Outcome.INCONCLUSIVE] += 1
-                continue
-            history = histories.get(comparison.key, NO_HISTORY)
-            change = self._change(comparison, history, gathered, look, clock)
-            if change is not None:
-                history = replace(history, changes=(*history.changes, change))
-            quiet = comparison.agrees or self._quiet(comparison, look, clock)
-            judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
-            counts[judgement.outcome] += 1
-            if judgement.tells:
-                judgements.append(judgement)
-        return judgements
+        return comparisons, histories
+
+    def _sighting(
+        self,
+        comparison: Comparison,
+        gathered: Gathered,
+        look: Look,
+        clock: ClockBounds | None,
+        state: FlowState,
+        unjudged: set[Key],
+    ) -> Sighting:
+        key, owner = comparison.key, comparison.owner
+        listed = key in gathered.listed
+        not_seen_at = None
+        if self._audited and key not in unjudged:
+            if listed:
+                not_seen_at = gathered.polled_before_at
+            elif key in self._sampler.panel_read:
+                not_seen_at = self._sampler.panel_read_at
+        if not_seen_at is not None:
+            not_seen_at -= timedelta(seconds=self.flow.source.delay_floor_s)
+        stamped = self.flow.source_spec.changed_at is not None and owner is not None
+        return Sighting(
+            listed=listed,
+            stamp_us=self._comparer.changed_at_us(self._comparer.owner, owner) if stamped and owner else None,
+            clock=clock,
+            slack_s=max(self.flow.source.clock_slack_s, state.commit_delay_s or 0.0),
+            seen_at=gathered.owner_received_at or look.sent_at,
+            not_seen_at=not_seen_at,
+        )
+
+    def _confirm_clock(self, now: datetime) -> ClockBounds | None:
+        """Read the owner's clock once more, after its records: None where it was set meanwhile."""
+        clock = self.source.read_clock(now, afresh=True)
+        return clock.trusted(now) if clock is not None else None
 
     def _quiet(self, comparison: Comparison, look: Look, clock: ClockBounds | None) -> bool:
         """Whether the owner's copy is known not to have changed for a whole window.
@@ -407,64 +353,7 @@ class Auditor:
             guard_s=max(0.0, trip_s) + (clock.half_width_s if clock is not None else 0.0),
             confirm_s=self.flow.confirm_s,
             target_may_write=self.flow.target_may_write,
-        )
-
-    def _moving(self, gathered: _Gathered, suspects: Sequence[Key]) -> set[Key]:
-        """Read the owner again for what differs: the keys whose copy moved while the target was read."""
-        if not suspects:
-            return set()
-        again = self.source.fetch(self.flow.source_spec, suspects)
-        if gathered.fail(again):
-            return set(suspects)
-        rows, _ = self._comparer.group(self._comparer.owner, again.rows)
-        return {
-            key for key in suspects if not _same(self._comparer, gathered.owner_rows.get(key, []), rows.get(key, []))
-        }
-
-    def _change(
-        self,
-        comparison: Comparison,
-        history: History,
-        gathered: _Gathered,
-        look: Look,
-        clock: ClockBounds | None,
-    ) -> Change | None:
-        """The owner's present version as a change to follow, unless it is known or no change at all."""
-        owner, baseline = comparison.owner, history.baseline
-        if comparison.unverifiable or comparison.duplicates:
-            return None
-        version = owner.fingerprint if owner else b""
-        followed = history.divergence is not None and history.divergence.version == version
-        if followed and not history.changes:
-            return None  # it was followed to the end and given up
-        if history.changes:
-            if history.changes[-1].fingerprint == version:
-                return None
-        elif baseline is not None:
-            if baseline.owner == version or (owner is None and comparison.target is None):
-                return None
-        elif owner is None or (comparison.target is not None and comparison.key not in gathered.fresh):
-            return None  # at first sight only what just changed, or has not arrived at all, is on its way
-        elif comparison.target is not None and not comparison.agrees:
-            return None  # never agreed: the owner's copy need not be the newer one
-        known_before = [history.changes[-1].committed_from_at] if history.changes else []
-        if baseline is not None and baseline.agreed_at is not None:
-            known_before.append(baseline.agreed_at)
-        seen_at = gathered.owner_received_at or look.sent_at
-        committed_from_at, committed_to_at = commit_bounds(
-            stamp_us=self._comparer.changed_at_us(self._comparer.owner, owner) if owner else None,
-            clock=clock,
-            slack_s=self.flow.source.clock_slack_s,
-            seen_at=seen_at,
-            not_seen_at=max(known_before, default=None),
-        )
-        return Change(
-            key=comparison.key,
-            fingerprint=version,
-            committed_from_at=committed_from_at,
-            committed_to_at=committed_to_at,
-            window_s=self.flow.window_s,
-            enrolled_at=seen_at,
+            every_version=self.flow.settings.require_every_version,
         )
 
     # -- record
@@ -473,8 +362,9 @@ class Auditor:
         self,
         result: AuditResult,
         judgements: Sequence[Judgement],
+        cohorts: Mapping[str, Cohort],
         state: FlowState,
-        gathered: _Gathered,
+        gathered: Gathered,
     ) -> None:
         """Write everything in one transaction: observations, state, incidents and their messages."""
         flow = self.flow.name
@@ -498,10 +388,13 @@ class Auditor:
                 gathered.owner_sent_at or result.started_at,
             )
             if result.error is None:
+                state = self._verified(connection, state, moving=bool(self._busy))
                 self.ledger.save_flow_state(connection, flow, state)
+                self.ledger.save_samples(connection, rev, flow, cohorts, result.finished_at)
             self.ledger.save_run(connection, rev, self._run_row(result, state, gathered))
             for reader in (self.source, self.target):
                 self.ledger.save_health(connection, reader.name, reader.health, reader.clock)
+                self.ledger.save_clock_steps(connection, rev, reader.take_clock_steps())
             result.open_by_cause = self.ledger.open_divergences(connection, flow)
             incidents.after_audit(
                 self.ledger,
@@ -514,7 +407,19 @@ class Auditor:
                 now=result.finished_at,
             )
 
-    def _run_row(self, result: AuditResult, state: FlowState, gathered: _Gathered) -> dict[str, object]:
+    def _verified(self, connection: Transaction, state: FlowState, *, moving: bool) -> FlowState:
+        """Move on the instant up to which every change of the owner has its verdict; it never goes back."""
+        known_at = state.verified_through_at
+        spec = self.flow.source_spec
+        # Without a field to ask for changes by, only a whole sweep has seen them all.
+        told_at = state.polled_at if spec.mark is not None else state.swept_from_at
+        open_since = self.ledger.undecided_since(connection, self.flow.name)
+        if told_at is None or moving:
+            return state
+        through_at = told_at if open_since is None else min(told_at, open_since)
+        return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
+
+    def _run_row(self, result: AuditResult, state: FlowState, gathered: Gathered) -> dict[str, object]:
         system, error = result.error if result.error else (None, None)
         return {
             "flow": self.flow.name,
@@ -523,38 +428,16 @@ class Auditor:
             "read": result.read,
             **{outcome.value: result.counts[outcome] for outcome in Outcome},
             "shed": result.shed,
+            "deadlines": result.deadlines,
             "changes": result.changes,
             "source_ms": _apart_ms(gathered.owner_sent_at, gathered.owner_received_at),
             "target_ms": _apart_ms(gathered.look.sent_at, gathered.look.received_at) if gathered.look else None,
-            "verified_through_at": state.polled_at if error is None else None,
+            "verified_through_at": state.verified_through_at if error is None else None,
             "system": system,
             "reason": error.reason.value if error else None,
             "message": (error.message + (f" ({error.hint})" if error.hint else "")) if error else None,
         }
 
 
-def _cursor(page: Reading, keys: Sequence[Key]) -> Key | None:
-    """The key behind which the next page begins, None behind the last page."""
-    if not page.truncated or not page.rows:
-        return None
-    raw = page.rows[-1][0]
-    if isinstance(raw, str | int):
-        return raw
-    return keys[-1] if keys else None
-
-
 def _apart_ms(earlier: datetime | None, later: datetime | None) -> float | None:
     return (later - earlier).total_seconds() * 1e3 if earlier and later else None
-
-
-def _same(comparer: RecordComparer, first: Sequence[Row], second: Sequence[Row]) -> bool:
-    """Whether the owner answered the same twice."""
-    if len(first) != len(second):
-        return False
-    try:
-        before, after = (
-            sorted(ascii(comparer.canonical(comparer.owner, row)) for row in rows) for rows in (first, second)
-        )
-    except UnreadableError:
-        return False
-    return before == after

@@ -87,8 +87,7 @@ def _examine(integration_map: IntegrationMap, reader: SystemReader, now: datetim
             problems.append(str(error))
     clock = "unknown"
     if not problems:
-        for _ in range(4):
-            bounds = reader.read_clock(now, afresh=True)
+        bounds = reader.aim_clock()
         if bounds is not None:
             middle_ms = (bounds.lower_s + bounds.upper_s) / 2 * 1000
             clock = f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"

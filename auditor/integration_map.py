@@ -16,6 +16,8 @@ from probes.durations import Duration
 SHORTEST_EVERY_S = 1.0
 LONGEST_EVERY_S = 300.0
 LONGEST_CONFIRM_S = 5.0
+SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
+"""Windows that are judged; below a second polling cannot tell, and no window at all is `none`."""
 
 Pattern = Literal["real-time", "near-real-time", "batch", "on-demand", "event-driven"]
 Policy = Literal[
@@ -88,12 +90,45 @@ class AlertRule(PluginSettings):
     failures: int = Field(default=3, ge=1)
 
 
+class ValuePolicy(PluginSettings):
+    """Records worth more are read more often.
+
+    Attributes:
+        field: a number of the owner's copy.
+        above: from which value on.
+        share: how probably one audit reads such a record.
+    """
+
+    field: str
+    above: float
+    share: float = Field(gt=0, le=1)
+
+
+class SamplingPolicies(PluginSettings):
+    """Which records are read more often than others, as the probability that one audit reads them.
+
+    Attributes:
+        panel: records that every audit reads, always the same.
+        recent: those that changed within `memory`.
+        past_error: those that differed within `memory`.
+        memory_s: how far back the two look.
+    """
+
+    panel: int = Field(default=50, ge=0, le=10_000)
+    recent: float = Field(default=0.01, ge=0, le=1)
+    past_error: float = Field(default=0.05, ge=0, le=1)
+    memory_s: Duration = Field(default=30 * 86_400, alias="memory", gt=0)
+    value: ValuePolicy | None = None
+
+
 class FlowSettings(PluginSettings):
     """One flow as written in the map; everything the auditor does not act on is shown to people.
 
     Attributes:
         every_s: how often to probe; a third of the window where nothing is said.
         sample: records per side and audit that are read without being known to have changed.
+        sampling: which of them are read more often.
+        require_every_version: the target must show every version, as an event stream does.
         overlap_s: how far back each audit looks again for changes that were committed late.
     """
 
@@ -119,6 +154,8 @@ class FlowSettings(PluginSettings):
     runbook: str = ""
     every_s: Duration | None = Field(default=None, alias="every", gt=0)
     sample: int = Field(default=200, ge=0, le=100_000)
+    sampling: SamplingPolicies = SamplingPolicies()
+    require_every_version: bool = False
     overlap_s: Duration = Field(default=10, alias="overlap")
     description: str = ""
 
@@ -235,13 +272,17 @@ class Flow:
     @cached_property
     def source_spec(self) -> ReadSpec:
         """Where to read the owner's copies."""
-        return self.source_binding.spec(self.settings.data_type, self.field_names, zone=self.source.zone)
+        return self.source_binding.spec(
+            self.settings.data_type, self.field_names, zone=self.source.zone, key_type=self.data_type.key_type
+        )
 
     @cached_property
     def target_spec(self) -> ReadSpec:
         """Where to read the target's copies; when they changed there is not asked for."""
-        spec = self.target_binding.spec(self.settings.data_type, self.field_names, zone=self.target.zone)
-        return replace(spec, changed_at=None)
+        spec = self.target_binding.spec(
+            self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.key_type
+        )
+        return replace(spec, changed_at=None, version=None)
 
     def comparer(self, digest_key: bytes) -> RecordComparer:
         """The comparer of this flow's records."""

@@ -19,7 +19,18 @@ from auditor.archive import arrow_table
 from auditor.ledger import Ledger
 from checks.causes import FAMILY
 
-SOURCES = ("probe_runs", "changes", "divergences", "backlogs", "dead_letters", "incidents", "alerts")
+SOURCES = (
+    "probe_runs",
+    "changes",
+    "divergences",
+    "backlogs",
+    "dead_letters",
+    "incidents",
+    "alerts",
+    "lag_cells",
+    "samples",
+    "clock_steps",
+)
 
 MEMORY_LIMIT = "512MB"
 
@@ -45,6 +56,9 @@ VIEWS = {
     "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
     "incidents": "SELECT * EXCLUDE (rev, clean) FROM {incidents}",
     "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts}",
+    "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
+    "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",
+    "clock_steps": "SELECT * EXCLUDE (rev) FROM {clock_steps}",
     "coverage": """
         SELECT flow, time_bucket(INTERVAL 1 HOUR, started_at) AS hour,
                count(*) AS audits,

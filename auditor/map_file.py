@@ -16,7 +16,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
+from auditor.integration_map import (
+    LONGEST_WINDOW_S,
+    SHORTEST_WINDOW_S,
+    AlertSettings,
+    DataType,
+    FlowSettings,
+    IntegrationMap,
+)
 from probes import registry
 from probes.contract import Binding, PluginSettings, SystemSettings
 
@@ -420,6 +427,14 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
     where: Path_ = ("flows", name, "window" if flow.settings.window_s is not None else "data_type")
     if not flow.field_names:
         yield ("flows", name), "no field is left to compare in both systems"
+    if flow.window_s and not SHORTEST_WINDOW_S <= flow.window_s <= LONGEST_WINDOW_S:
+        yield where, f"a window of {flow.window_s:g} s; windows are from 1 s to 7 days, or none"
+    value = flow.settings.sampling.value
+    if value is not None and value.field not in flow.field_names:
+        yield (
+            ("flows", name, "sampling"),
+            f"unknown field {value.field!r}{did_you_mean(value.field, flow.field_names)}",
+        )
     floor_s = max(flow.source.delay_floor_s, flow.target.delay_floor_s)
     if flow.window_s < floor_s:
         yield (

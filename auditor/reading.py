@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from checks.clocks import ClockBounds, narrow
+from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
 
 READ_BATCH = 500
 CLOCK_EVERY_S = 30.0
+AIMED_EXCHANGES = 8
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""
 
@@ -46,6 +47,18 @@ class Health:
     message: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockStep:
+    """A system's clock was set: what its bounds were, and what they are since."""
+
+    system: str
+    stepped_at: datetime
+    before_lower_s: float
+    before_upper_s: float
+    after_lower_s: float
+    after_upper_s: float
+
+
 class SystemReader:
     """Reads one system for everybody who needs it.
 
@@ -60,6 +73,7 @@ class SystemReader:
         self.health = Health()
         self.clock: ClockBounds | None = None
         self.clock_failure: ProbeError | None = None
+        self._clock_steps: list[ClockStep] = []
         self._timeout_s = settings.budget.timeout_s
         self._pool = ThreadPoolExecutor(settings.budget.connections, thread_name_prefix=f"read-{name}")
         self._lock = threading.Lock()
@@ -97,7 +111,7 @@ class SystemReader:
             unreadable=unreadable,
         )
 
-    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> Reading:
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
         """Read what changed at or after `since`, oldest first; `truncated` when there is more."""
         return self._listing(lambda: self.probe.changed(spec, since, limit), limit)
 
@@ -122,6 +136,14 @@ class SystemReader:
             error=error,
         )
 
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[object, int]]:
+        """Read keys by rank; see `RecordProbe.ranked`. Raises ProbeError."""
+        return self.call(lambda: self.probe.ranked(spec, seed, lower, upper, limit))
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        """Whether keys can be read by rank cheaply. Raises ProbeError."""
+        return self.call(lambda: self.probe.can_rank(spec, seed))
+
     def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
         """Bound the system's clock, asking it again when the last look has aged, or `afresh`."""
         known = self.clock
@@ -133,9 +155,42 @@ class SystemReader:
             self.clock_failure = failure
             return known.at(now) if known is not None else None
         with self._lock:
-            self.clock = narrow(self.clock, sample)
+            before = self.clock
+            self.clock = after = narrow(before, sample)
             self.clock_failure = None
+            if before is not None and after.stepped_at is not None and after.stepped_at != before.stepped_at:
+                self._clock_steps.append(
+                    ClockStep(
+                        system=self.name,
+                        stepped_at=after.stepped_at,
+                        before_lower_s=before.lower_s,
+                        before_upper_s=before.upper_s,
+                        after_lower_s=after.lower_s,
+                        after_upper_s=after.upper_s,
+                    )
+                )
         return self.clock
+
+    def aim_clock(self, sleep: Callable[[float], object] = time.sleep) -> ClockBounds | None:
+        """Bound the clock as well as its stamps allow, waiting up to a second before each exchange.
+
+        Args:
+            sleep: waits; a true answer ends the aiming.
+        """
+        bounds = self.read_clock(datetime.now(UTC), afresh=True)
+        for _ in range(AIMED_EXCHANGES - 1):
+            if bounds is None or self.clock_failure is not None or not worth_aiming(bounds):
+                break
+            if sleep(aim_s(bounds, datetime.now(UTC))):
+                break
+            bounds = self.read_clock(datetime.now(UTC), afresh=True)
+        return bounds
+
+    def take_clock_steps(self) -> list[ClockStep]:
+        """Steps of its clock that nobody has taken yet."""
+        with self._lock:
+            taken, self._clock_steps = self._clock_steps, []
+        return taken
 
     def call(self, read: Callable[[], ResultT]) -> ResultT:
         """Run one probe call within the deadline; anything it raises comes out as a ProbeError."""

@@ -21,6 +21,10 @@ from auditor.reading import SystemReader
 from auditor.workspace import Workspace
 from probes import registry
 
+CLOCK_EVERY_S = 20.0
+DEADLINES_AT_MOST_EVERY_S = 0.2
+"""Windows that run out within this time of each other are probed together."""
+
 SEND_EVERY_S = 1.0
 """Slack takes about one message a second and channel."""
 
@@ -73,7 +77,7 @@ class Daemon:
         ]
         self._stopping = threading.Event()
         # A thread for each flow and queue: one that waits for a hung system keeps nobody else waiting.
-        threads = len(self.auditors) + len(self.queues) + 2
+        threads = 2 * len(self.auditors) + len(self.queues) + len(self.readers) + 2
         self._scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(threads)},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -92,6 +96,8 @@ class Daemon:
         for queue in self.queues:
             name = f"queue {queue.flow.name}/{queue.queue}"
             self._every(name, max(queue.flow.every_s, 2.0), self._audit_queue(queue), begins, 0)
+        for name, reader in self.readers.items():
+            self._every(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), begins, 0)
         if self._senders:
             self._every("alerts", SEND_EVERY_S, self._send, begins, 0)
         self._every("archive", ARCHIVE_EVERY_S, self._archive, begins, ARCHIVE_EVERY_S)
@@ -128,6 +134,34 @@ class Daemon:
             result = auditor.audit(datetime.now(UTC))
             if result.error is not None:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
+            self._await_deadline(auditor)
+
+        return run
+
+    def _await_deadline(self, auditor: Auditor) -> None:
+        """Probe the next change whose window runs out just then, and not only in the flow's next turn."""
+        at = auditor.next_deadline()
+        now = datetime.now(UTC)
+        if at is None or (at - now).total_seconds() > auditor.flow.every_s:
+            return
+
+        def run() -> None:
+            auditor.recheck(datetime.now(UTC))
+            self._await_deadline(auditor)
+
+        name = f"deadline {auditor.flow.name}"
+        self._scheduler.add_job(
+            self._guarded(name, run),
+            "date",
+            run_date=max(at, now + timedelta(seconds=DEADLINES_AT_MOST_EVERY_S)),
+            id=name,
+            name=name,
+            replace_existing=True,
+        )
+
+    def _read_clock(self, reader: SystemReader) -> Callable[[], None]:
+        def run() -> None:
+            reader.aim_clock(self._stopping.wait)
 
         return run
 

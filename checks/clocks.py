@@ -9,7 +9,7 @@ the resolution of the stamp added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from checks.values import EPOCH
@@ -18,31 +18,47 @@ from probes.contract import ClockSample
 DRIFT_RATIO = 100e-6
 """How fast two clocks may drift apart: 100 ppm, twice what a common quartz is specified for."""
 
+DISTRUST_S = 60.0
+"""So long after a step (and for its own length) stamps made before it may still come by: none is believed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockBounds:
     """theta lies in `[lower_s, upper_s]` as of `measured_at` (local).
 
     Attributes:
-        stepped: the bounds had to be thrown away because the clock was set since the last exchange.
+        resolution_s: of the stamps it was measured with; 0 for microseconds.
+        trip_s: round trip of the latest exchange.
+        stepped_at: when it was last found to have been set, so that older bounds had to be thrown away.
+        trusted_from_at: until then, what a stamp of this clock means is not known; None: it is.
     """
 
     lower_s: float
     upper_s: float
     measured_at: datetime
-    stepped: bool = False
+    resolution_s: float = 0.0
+    trip_s: float = 0.0
+    stepped_at: datetime | None = None
+    trusted_from_at: datetime | None = None
 
     @property
     def half_width_s(self) -> float:
         """Half the width of the interval: the error of its middle."""
         return (self.upper_s - self.lower_s) / 2
 
+    @property
+    def middle_s(self) -> float:
+        """The middle of the interval."""
+        return (self.upper_s + self.lower_s) / 2
+
     def at(self, now: datetime) -> ClockBounds:
         """The same bounds, widened by the drift since they were measured."""
         drift_s = DRIFT_RATIO * max(0.0, (now - self.measured_at).total_seconds())
-        return ClockBounds(
-            lower_s=self.lower_s - drift_s, upper_s=self.upper_s + drift_s, measured_at=now, stepped=self.stepped
-        )
+        return replace(self, lower_s=self.lower_s - drift_s, upper_s=self.upper_s + drift_s, measured_at=now)
+
+    def trusted(self, now: datetime) -> ClockBounds | None:
+        """These bounds where stamps can be told by them, None for a while after a step."""
+        return self if self.trusted_from_at is None or now >= self.trusted_from_at else None
 
     def local(self, stamp_us: int) -> tuple[datetime, datetime]:
         """The local instants between which the system's clock showed `stamp_us` (since 1970 UTC)."""
@@ -56,6 +72,8 @@ def bounds_of(sample: ClockSample) -> ClockBounds:
         lower_s=(sample.server_at - sample.received_at).total_seconds(),
         upper_s=(sample.server_at - sample.sent_at).total_seconds() + sample.resolution_s,
         measured_at=sample.received_at,
+        resolution_s=sample.resolution_s,
+        trip_s=max(0.0, (sample.received_at - sample.sent_at).total_seconds()),
     )
 
 
@@ -64,7 +82,7 @@ def narrow(known: ClockBounds | None, sample: ClockSample) -> ClockBounds:
 
     Returns:
         Bounds never wider than the sample's own. Where the two have nothing in common the clock was set in
-        between: the sample's bounds alone, marked `stepped`.
+        between: the sample's bounds alone, with the instant of the step.
     """
     fresh = bounds_of(sample)
     if known is None:
@@ -72,5 +90,33 @@ def narrow(known: ClockBounds | None, sample: ClockSample) -> ClockBounds:
     aged = known.at(fresh.measured_at)
     lower_s, upper_s = max(aged.lower_s, fresh.lower_s), min(aged.upper_s, fresh.upper_s)
     if lower_s > upper_s:
-        return ClockBounds(lower_s=fresh.lower_s, upper_s=fresh.upper_s, measured_at=fresh.measured_at, stepped=True)
-    return ClockBounds(lower_s=lower_s, upper_s=upper_s, measured_at=fresh.measured_at)
+        furthest_s = max(abs(fresh.upper_s - aged.lower_s), abs(aged.upper_s - fresh.lower_s))
+        trusted_from_at = fresh.measured_at + timedelta(seconds=min(furthest_s, 86_400.0) + DISTRUST_S)
+        return replace(fresh, stepped_at=fresh.measured_at, trusted_from_at=trusted_from_at)
+    return replace(
+        fresh,
+        lower_s=lower_s,
+        upper_s=upper_s,
+        stepped_at=known.stepped_at,
+        trusted_from_at=known.trusted_from_at,
+    )
+
+
+def aim_s(known: ClockBounds, now: datetime) -> float:
+    """How long to wait so that the next exchange tells most; 0 for a clock that tells microseconds.
+
+    A clock of whole seconds tells on which side of a second's edge it was read. Read where the middle of the
+    bounds expects the edge, every exchange halves them, down to the round trip.
+    """
+    if known.resolution_s <= 0:
+        return 0.0
+    aged = known.at(now)
+    read_s = (now - EPOCH).total_seconds() + aged.trip_s / 2 + aged.middle_s
+    return -read_s % aged.resolution_s
+
+
+def worth_aiming(known: ClockBounds | None) -> bool:
+    """Whether another aimed exchange would narrow the bounds by much."""
+    if known is None:
+        return True
+    return known.resolution_s > 0 and known.half_width_s > max(known.trip_s * 0.55, 0.005)

@@ -23,6 +23,9 @@ SHORTEST_FOLLOW_S = 60.0
 PROBE_FACTOR = 1.5
 """Each re-probe waits this much longer since the commit than the last."""
 
+JITTER_RATIO = 0.02
+"""Re-probes of changes that were committed together drift apart by this much."""
+
 
 class Verdict(StrEnum):
     """What is known of a change's window."""
@@ -78,6 +81,11 @@ class Change:
         return max(self.lag_lower_s, (self.shown_at - self.committed_from_at).total_seconds(), 0.0)
 
     @property
+    def clamped(self) -> bool:
+        """The target showed the change before it can have been committed: a stamp or a clock is wrong."""
+        return self.shown_at is not None and self.shown_at < self.committed_from_at
+
+    @property
     def gives_up_at(self) -> datetime:
         """When to stop waiting for it."""
         follow_s = max(GIVE_UP_WINDOWS * self.window_s, SHORTEST_FOLLOW_S)
@@ -86,6 +94,23 @@ class Change:
     def deadline_at(self, guard_s: float) -> datetime:
         """When a probe that still differs proves the breach."""
         return self.committed_to_at + timedelta(seconds=self.window_s + guard_s)
+
+
+def commit_delay_s(*, stamp_us: int | None, clock: ClockBounds | None, not_seen_at: datetime | None) -> float:
+    """How long after its stamp a change was committed at least: it was stamped, but not there yet when read.
+
+    Args:
+        not_seen_at: local instant at which the owner certainly did not show it yet, or None.
+
+    Returns:
+        0 where nothing is known.
+    """
+    if stamp_us is None or clock is None or not_seen_at is None:
+        return 0.0
+    try:
+        return max(0.0, (not_seen_at - clock.local(stamp_us)[1]).total_seconds())
+    except OverflowError:
+        return 0.0
 
 
 def commit_bounds(
@@ -129,14 +154,28 @@ def still_differs(change: Change, sent_at: datetime, now: datetime) -> Change:
     seen = replace(change, differed_at=differed_at, probes=change.probes + 1)
     if seen.lag_lower_s > seen.window_s or (seen.window_s == 0 and seen.lag_lower_s > 0):
         seen = replace(seen, verdict=Verdict.BREACH)
-    if now >= seen.gives_up_at:
-        verdict = Verdict.BREACH if seen.verdict is Verdict.BREACH else Verdict.UNDECIDED
-        seen = replace(seen, verdict=verdict, settled_at=now)
-    return seen
+    return _given_up(seen, now)
 
 
-def shows(change: Change, received_at: datetime, *, by_later_version: bool) -> Change:
-    """Account for a probe that saw the change, or a later version of the record: it is settled."""
+def cannot_tell(change: Change, now: datetime) -> Change:
+    """Account for a probe that saw neither this change nor anything known to be older."""
+    return _given_up(replace(change, probes=change.probes + 1), now)
+
+
+def _given_up(change: Change, now: datetime) -> Change:
+    if now < change.gives_up_at:
+        return change
+    verdict = Verdict.BREACH if change.verdict is Verdict.BREACH else Verdict.UNDECIDED
+    return replace(change, verdict=verdict, settled_at=now)
+
+
+def shows(change: Change, received_at: datetime, *, by_later_version: bool, every_version: bool = False) -> Change:
+    """Account for a probe that saw the change, or a later version of the record: it is settled.
+
+    Args:
+        every_version: a later version does not stand for this one (an event stream); whether the target
+            ever showed this one is then not known.
+    """
     seen = replace(
         change,
         shown_at=received_at,
@@ -148,8 +187,8 @@ def shows(change: Change, received_at: datetime, *, by_later_version: bool) -> C
     if change.verdict is Verdict.BREACH:
         verdict = Verdict.BREACH_THEN_CONVERGED
     elif by_later_version:
-        verdict = Verdict.SUPERSEDED
-    elif upper_s is not None and upper_s <= seen.window_s:
+        verdict = Verdict.UNDECIDED if every_version else Verdict.SUPERSEDED
+    elif upper_s is not None and upper_s <= seen.window_s and not seen.clamped:
         verdict = Verdict.MET
     else:
         verdict = Verdict.UNDECIDED
@@ -157,10 +196,16 @@ def shows(change: Change, received_at: datetime, *, by_later_version: bool) -> C
 
 
 def next_probe_at(change: Change, now: datetime, *, every_s: float, guard_s: float) -> datetime:
-    """When to look again: geometrically from the commit on, and exactly once at the deadline."""
+    """When to look again: geometrically from the commit on, a little early, and exactly once at the deadline."""
     elapsed_s = max(0.0, (now - change.committed_to_at).total_seconds())
-    at = now + timedelta(seconds=max(every_s, elapsed_s * (PROBE_FACTOR - 1)))
+    wait_s = max(every_s, elapsed_s * (PROBE_FACTOR - 1)) * (1 - JITTER_RATIO * _phase(change))
+    at = now + timedelta(seconds=wait_s)
     deadline_at = change.deadline_at(guard_s)
     if now < deadline_at:
         return min(at, deadline_at)
     return min(at, change.gives_up_at) if now < change.gives_up_at else now
+
+
+def _phase(change: Change) -> float:
+    """A number in [0, 1) that differs from change to change and is always the same for one."""
+    return int.from_bytes(change.fingerprint[:2], "big") / 65536 if change.fingerprint else 0.5

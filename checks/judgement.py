@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.causes import Baseline, Cause, Finding, Kind, classify
-from checks.convergence import Change, Verdict, next_probe_at, shows, still_differs
+from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
 from checks.fields import Difference
 from checks.records import Comparison
 from probes.contract import Key
@@ -57,6 +57,8 @@ class Divergence:
             went away by itself is dismissed.
         readings: confirmed readings that saw it.
         version: fingerprint of the owner's copy at the last of them, empty where it was absent.
+        versions_behind: how many versions of the owner the target has not shown yet.
+        first_missed_at: when the first of those was committed, at the latest.
         next_check_at: when to read the record again.
     """
 
@@ -71,6 +73,8 @@ class Divergence:
     closed_at: datetime | None = None
     readings: int = 1
     version: bytes = b""
+    versions_behind: int = 0
+    first_missed_at: datetime | None = None
     differences: tuple[Difference, ...] = ()
     detail: str = ""
     next_check_at: datetime | None = None
@@ -102,6 +106,7 @@ class Terms:
         guard_s: clock half-width plus round trip, added to the deadline probe.
         confirm_s: the least time between a first reading and the one that confirms it.
         target_may_write: whether the target's system is a declared writer.
+        every_version: the target must show every version, a later one does not stand for it.
     """
 
     window_s: float
@@ -109,6 +114,7 @@ class Terms:
     guard_s: float
     confirm_s: float
     target_may_write: bool = False
+    every_version: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +166,7 @@ def judge(
     if comparison.unverifiable:
         return _put_off(key, history, look, terms)
     if comparison.agrees:
-        agreed = _agreed(comparison, history, look)
+        agreed = _agreed(comparison, history, look, terms)
         if not comparison.invalid:
             return agreed
         invalid = _diverged(comparison, INVALID, (), history.divergence, look, terms)
@@ -204,11 +210,12 @@ def _outcome(divergence: Divergence | None) -> Outcome:
     return Outcome.DIVERGENT if divergence.state is DivergenceState.OPEN else Outcome.SUSPECTED
 
 
-def _agreed(comparison: Comparison, history: History, look: Look) -> Judgement:
+def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) -> Judgement:
     owner, target, known = comparison.owner, comparison.target, history.baseline
     last = len(history.changes) - 1
     changes = tuple(
-        shows(change, look.received_at, by_later_version=at < last) for at, change in enumerate(history.changes)
+        shows(change, look.received_at, by_later_version=at < last, every_version=terms.every_version)
+        for at, change in enumerate(history.changes)
     )
     baseline = None
     if owner is not None and target is not None:
@@ -242,16 +249,23 @@ def _ended(divergence: Divergence | None, at: datetime) -> Divergence | None:
 def _follow(
     comparison: Comparison, history: History, look: Look, terms: Terms
 ) -> tuple[tuple[Change, ...], tuple[datetime | None, ...]]:
-    """Account this reading to every pending change: versions up to the one shown have arrived."""
+    """Account this reading to every pending change.
+
+    Versions up to the one shown have arrived. The owner's present version, confirmed by its second reading,
+    certainly has not. An earlier one has not where the target shows something known to be older; anything
+    else may be a later version that came and went between two readings.
+    """
+    baseline = history.baseline
     target = comparison.target.fingerprint if comparison.target else b""
-    shown = -1
-    for at, change in enumerate(history.changes):
-        if change.fingerprint == target:
-            shown = at
+    last = len(history.changes) - 1
+    shown = max((at for at, change in enumerate(history.changes) if change.fingerprint == target), default=-1)
+    older = shown >= 0 or (baseline is not None and comparison.target is not None and target == baseline.target)
     changes = tuple(
-        shows(change, look.received_at, by_later_version=at < shown)
+        shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
         if at <= shown
         else still_differs(change, look.sent_at, look.received_at)
+        if older or at == last
+        else cannot_tell(change, look.received_at)
         for at, change in enumerate(history.changes)
     )
     probe_at = tuple(
@@ -290,6 +304,7 @@ def _diverged(
         cause = Cause.LOST
     elif finding.source_ahead and not certain and not is_open:
         cause = Cause.IN_FLIGHT
+    missed = [change for change in changes if change.shown_at is None]
     moved = Divergence(
         divergence_id=known.divergence_id if known else 0,
         key=comparison.key,
@@ -301,6 +316,8 @@ def _diverged(
         opened_at=look.received_at if opens else known.opened_at if known else None,
         readings=readings,
         version=comparison.owner.fingerprint if comparison.owner else b"",
+        versions_behind=len(missed),
+        first_missed_at=missed[0].committed_to_at if missed else None,
         differences=comparison.differences or comparison.invalid,
         detail=f"several rows in {', '.join(comparison.duplicates)}" if comparison.duplicates else "",
     )

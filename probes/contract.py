@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, Self, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from probes.durations import Duration
 
@@ -28,7 +28,7 @@ Key = int | str
 """A record's shared identity in its canonical form."""
 
 Row = Sequence[Any]
-"""One record as read: `(key, changed_at or None, *values)`, values in the order of `ReadSpec.fields`."""
+"""One record as read: `(key, mark or None, *values)`, values in the order of `ReadSpec.fields`."""
 
 
 class Missing:
@@ -91,6 +91,8 @@ class ReadSpec:
         key: the field that holds the record's key.
         changed_at: the field with the instant of the last change, or None where there is none.
         fields: the source names of the values wanted, in order.
+        version: the field with a number that grows with every change of the collection, or None.
+        key_type: how keys are compared; it is part of their ranks.
         changed_at_unit: s, ms or us where the instant is a number since 1970.
         zone: the time zone of instants that carry none.
         options: what only this kind of probe understands (request templates, for example).
@@ -101,13 +103,20 @@ class ReadSpec:
     key: str
     changed_at: str | None
     fields: tuple[str, ...]
+    version: str | None = None
+    key_type: str = "string"
     changed_at_unit: Literal["s", "ms", "us"] | None = None
     zone: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def mark(self) -> str | None:
+        """The field by which a change is found: an instant, or a growing number, or None."""
+        return self.changed_at or self.version
+
     def keys_only(self) -> ReadSpec:
         """The same collection without any value but the key."""
-        return replace(self, changed_at=None, fields=())
+        return replace(self, changed_at=None, version=None, fields=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,14 +223,31 @@ class RecordProbe(Protocol):
         All rows of a key are answered where the system holds several.
         """
 
-    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
-        """Read up to `limit` records changed at or after `since`, oldest change first."""
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
+        """Read up to `limit` records changed at or after `since`, oldest change first.
+
+        Args:
+            since: an instant, or a number where the spec names a `version`.
+        """
 
     def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
         """Read `limit` records with keys behind `after` in the system's own key order.
 
         Fewer rows than `limit` mean that this was the last page. Rows of one key are never split over two
         pages, so a page may be longer. Records without a key come with the first page.
+        """
+
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        """Read the highest number of the spec's `version`, None where there is none or no way to ask."""
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        """Whether `ranked` is cheap here: the collection is small, or an index answers it."""
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
+        """Read up to `limit` keys with ranks in `[lower, upper)`, lowest rank first.
+
+        Returns:
+            Raw keys with their ranks (`probes.ranking`); records without a key are left out.
         """
 
     def clock(self) -> ClockSample:
@@ -296,6 +322,7 @@ class Binding(PluginSettings):
         key: the field that holds the key.
         changed_at: the field with the instant of the last change.
         changed_at_unit: s, ms or us where that field is a number since 1970.
+        version: where there is no such field, one with a number that grows with every change.
         fields: canonical field name to its name here, where the two differ.
         absent: fields that this system does not carry.
     """
@@ -304,20 +331,29 @@ class Binding(PluginSettings):
     key: str
     changed_at: str | None = None
     changed_at_unit: Literal["s", "ms", "us"] | None = None
+    version: str | None = None
     fields: dict[str, str] = {}
     absent: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_mark(self) -> Self:
+        if self.changed_at is not None and self.version is not None:
+            raise ValueError("name changed_at or version, not both: changed_at also tells when, and is enough")
+        return self
 
     def options(self) -> dict[str, Any]:
         """What a probe of this kind needs beyond the common words."""
         return {}
 
-    def spec(self, data_type: str, names: Sequence[str], *, zone: str | None) -> ReadSpec:
+    def spec(self, data_type: str, names: Sequence[str], *, zone: str | None, key_type: str = "string") -> ReadSpec:
         """Where these canonical fields of a data type stand here."""
         return ReadSpec(
             data_type=data_type,
             collection=self.collection,
             key=self.key,
             changed_at=self.changed_at,
+            version=self.version,
+            key_type=key_type,
             changed_at_unit=self.changed_at_unit,
             zone=zone,
             fields=tuple(self.fields.get(name, name) for name in names),

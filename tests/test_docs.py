@@ -9,7 +9,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from auditor.integration_map import AlertRule, AlertSettings, Consumer, DataType, FlowSettings, Objective
+from auditor.integration_map import (
+    AlertRule,
+    AlertSettings,
+    Consumer,
+    DataType,
+    FlowSettings,
+    Objective,
+    SamplingPolicies,
+    ValuePolicy,
+)
 from checks.fields import FieldRule
 from checks.validity import Validity
 from probes.contract import Budget
@@ -20,7 +29,7 @@ from probes.records.sql import SqlBinding, SqlSettings
 HOME = Path(__file__).parent.parent
 MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
-    *(FlowSettings, Objective, AlertRule, SqlQueueSettings, AlertSettings),
+    *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, SqlQueueSettings, AlertSettings),
 ]
 
 

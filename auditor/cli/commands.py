@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -46,6 +46,8 @@ FailOption = Annotated[
         help="Causes that make the exit code 1, comma-separated, or `any` or `never`.",
     ),
 ]
+SinceOption = Annotated[str, typer.Option("--since", help="How far back, such as 2h or 7d.")]
+FlowOption = Annotated[list[str] | None, typer.Option("--flow", help="Only these flows.")]
 DEFAULT_MAP = Path("plumbline.yaml")
 DEFAULT_DATA = Path("var")
 DEMO_DATA = Path("var") / "demo"
@@ -130,6 +132,15 @@ def _failing(fail_on: str) -> set[str]:
     for each in sorted(asked - known):
         _fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, known)}")
     return asked
+
+
+def _flows(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
+    from auditor.map_file import did_you_mean
+
+    for name in names or ():
+        if name not in loaded.flows:
+            _fail(f"unknown flow {name!r}{did_you_mean(name, loaded.flows)}")
+    return names or list(loaded.flows)
 
 
 @app.callback(invoke_without_command=True)
@@ -253,14 +264,13 @@ def run(
 def once(
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
-    flow: Annotated[list[str] | None, typer.Option("--flow", help="Only these flows.")] = None,
+    flow: FlowOption = None,
     wait: Annotated[str, typer.Option(help="How long to wait for what is undecided.")] = "60s",
     fail_on: FailOption = "any",
     as_json: JsonOption = False,
 ) -> None:
     """Audit every record of every flow once, wait for what is undecided, and report."""
     from auditor.cli.show import err, print_json, print_rows
-    from auditor.map_file import did_you_mean
     from auditor.once import audit_once
     from probes.durations import parse_duration
 
@@ -270,16 +280,14 @@ def once(
     except ValueError as error:
         _fail(f"--wait: {error}")
     loaded = _load(map_)
-    for name in flow or ():
-        if name not in loaded.flows:
-            _fail(f"unknown flow {name!r}{did_you_mean(name, loaded.flows)}")
+    wanted = _flows(loaded, flow)
     workspace, ledger = _open(data)
     with err.status("starting") as status:
         reports = audit_once(
             loaded,
             ledger,
             workspace.digest_key(),
-            flows=flow or list(loaded.flows),
+            flows=wanted,
             wait_s=wait_s,
             tell=status.update,
         )
@@ -331,6 +339,73 @@ def status(
         if any(each.stale for each in flows)
         else CONSISTENT
     )
+
+
+def _since(text: str, now: datetime) -> datetime:
+    from probes.durations import parse_duration
+
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError) as error:
+        _fail(f"--since: {error}")
+
+
+@app.command()
+def lag(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "24h",
+    flow: FlowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
+    from auditor.cli.show import lag_row, print_json, print_rows
+    from auditor.figures import lags
+    from auditor.lens import Lens
+
+    loaded, now = _load(map_), datetime.now(UTC)
+    wanted = _flows(loaded, flow)
+    _, ledger = _open(data)
+    lens = Lens(ledger)
+    try:
+        lens.refresh()
+        found = [each for each in lags(loaded, lens, _since(since, now), now) if each.flow in wanted]
+    finally:
+        lens.close()
+        ledger.close()
+    if as_json:
+        print_json([each.as_row() for each in found])
+    else:
+        print_rows("", [lag_row(each) for each in found])
+
+
+@app.command()
+def coverage(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "24h",
+    flow: FlowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is verified through when, what is undecided, and how many records differ at most."""
+    from auditor.cli.show import coverage_row, print_json, print_rows
+    from auditor.figures import coverage as figures
+    from auditor.lens import Lens
+
+    loaded, now = _load(map_), datetime.now(UTC)
+    wanted = _flows(loaded, flow)
+    _, ledger = _open(data)
+    lens = Lens(ledger)
+    try:
+        lens.refresh()
+        found = [each for each in figures(loaded, ledger, lens, _since(since, now), now) if each.flow in wanted]
+    finally:
+        lens.close()
+        ledger.close()
+    if as_json:
+        print_json([each.as_row() for each in found])
+    else:
+        print_rows("", [coverage_row(each, now) for each in found])
 
 
 @app.command()

@@ -8,17 +8,24 @@ import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from auditor.record import RecordView
+from auditor.words import differing_text, estimate_text, ratio_text
+from probes.durations import format_duration
+
+if TYPE_CHECKING:
+    from auditor.figures import FlowCoverage, FlowLag
 
 # A file or a pipe has no width of its own; tables there are wide rather than folded.
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 err = Console(stderr=True)
+
+QUANTILES = ("p50", "p95", "p99")
 
 _STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}
 _MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "absent": "–"}
@@ -59,6 +66,40 @@ def text_of(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     return escape(str(value))
+
+
+def lag_row(lag: FlowLag) -> dict[str, object]:
+    """A flow's lag as people read it."""
+    row = lag.as_row()
+    return {
+        "flow": lag.flow,
+        "state": row["state"],
+        "changes": lag.changes,
+        "waiting": lag.waiting,
+        "superseded": lag.superseded,
+        "window": format_duration(lag.window_s) if lag.window_s else "none",
+        **{name: estimate_text(*(row[f"{name}{end}_s"] for end in ("", "_lower", "_upper"))) for name in QUANTILES},
+        "beyond window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
+        "clamped": lag.clamped,
+    }
+
+
+def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
+    """A flow's coverage as people read it."""
+    through_at, differ = covered.verified_through_at, covered.disagreement
+    return {
+        "flow": covered.flow,
+        "verified through": through_at,
+        "behind": format_duration(max(0.0, (now - through_at).total_seconds())) if through_at else None,
+        "with a verdict": ratio_text(covered.verdict_ratio),
+        "of due": covered.due,
+        "windows undecided": ratio_text(covered.undecided_ratio),
+        "cannot verify": covered.cannot_verify,
+        "shed": covered.shed,
+        "sweep": None if covered.sweep_ratio is None else f"{covered.sweep_ratio:.0%} by {covered.walk}",
+        "records that differ": differing_text(covered.differing, covered.population),
+        "share that differs": ratio_text(differ.share, differ.lower, differ.upper),
+    }
 
 
 def print_record(view: RecordView) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -12,13 +13,15 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
-from auditor.reading import Health
+from auditor.reading import ClockStep, Health
 from checks.causes import Baseline, Cause, Kind
 from checks.clocks import ClockBounds
 from checks.convergence import Change, Verdict
 from checks.fields import Difference, Shape
 from checks.judgement import Divergence, DivergenceState, History
+from checks.lag_cells import cells_of
 from checks.records import FINGERPRINT_BYTES
+from checks.sampling import Cohort
 from checks.values import EPOCH
 from probes.contract import Key, Letter
 
@@ -29,20 +32,44 @@ class FlowState:
 
     Attributes:
         watermark_at: the latest changed-at stamp seen at the owner, in the owner's clock.
-        polled_at: when the owner was last asked for changes (local), the request's start.
-        owner_after, target_after: the keys behind which the next sample page begins.
+        version_low, version_middle, version_high: the highest version seen at least one overlap ago, when
+            `version_middle` was last taken (`version_turned_at`), and at all.
+        polled_at: when the owner was last asked for changes and answered all of them (local), the
+            request's start.
+        commit_delay_s: the longest time after its stamp that a change was seen to be committed.
+        verified_through_at: every change of the owner up to then has its verdict.
+        walk: how the sweep goes, by `rank` or by `key`.
+        owner_after, target_after: the keys behind which the next page begins, where it goes by key.
+        rank_after: the rank at which the next slice begins, where it goes by rank.
+        sweep_read, sweep_divergent, sweep_undecided: records of the sweep under way.
         sweeps: completed passes over both systems.
-        swept_at: end of the last one.
+        swept_from_at, swept_at: begin and end of the last one.
+        swept_read, swept_divergent, swept_undecided: its records.
         series: the rules and the digest key under which its fingerprints were made.
     """
 
     watermark_at: datetime | None = None
+    version_low: int | None = None
+    version_middle: int | None = None
+    version_high: int | None = None
+    version_turned_at: datetime | None = None
     polled_at: datetime | None = None
+    commit_delay_s: float | None = None
+    verified_through_at: datetime | None = None
+    walk: str | None = None
     owner_after: Key | None = None
     target_after: Key | None = None
+    rank_after: int | None = None
     sweep_begun_at: datetime | None = None
+    sweep_read: int | None = None
+    sweep_divergent: int | None = None
+    sweep_undecided: int | None = None
     sweeps: int = 0
     swept_at: datetime | None = None
+    swept_from_at: datetime | None = None
+    swept_read: int | None = None
+    swept_divergent: int | None = None
+    swept_undecided: int | None = None
     audited_at: datetime | None = None
     series: str | None = None
 
@@ -55,6 +82,8 @@ class Following(Store):
         self._save_flow_state = self.upsert(t.flow_state)
         self._save_health = self.upsert(t.systems, keep_if_null=("last_ok_at", "latency_s", *_CLOCK_COLUMNS))
         self._save_baselines = self.upsert(t.baselines)
+        self._add_cells = self.accumulate(t.lag_cells, _CELL_KEYS)
+        self._add_samples = self.accumulate(t.samples, ("flow", "hour_at", "policy"))
         baseline, change, divergence = t.baselines.c, t.changes.c, t.divergences.c
         columns = (baseline.key, baseline.owner, baseline.target, baseline.ring)
         agreed_at_us = sa.type_coerce(baseline.agreed_at, sa.BigInteger)
@@ -76,10 +105,49 @@ class Following(Store):
             known[cursor] = None if known[cursor] is None else to_key(known[cursor])
         return FlowState(**known)
 
-    def due(self, flow: str, now: datetime, limit: int) -> list[str]:
-        """Keys whose pending change or live divergence is due to be looked at, longest due first."""
+    def due(self, flow: str, now: datetime, limit: int) -> tuple[list[str], list[str]]:
+        """Keys that are due to be looked at.
+
+        Args:
+            limit: most of the second kind.
+
+        Returns:
+            Keys with an undecided change whose window has run out, all of them; and those whose pending
+            change or live divergence is due besides, longest due first.
+        """
+        asked = {"flow": flow, "now": now, "limit": limit}
         with self.read() as connection:
-            return list(connection.execute(_DUE, {"flow": flow, "now": now, "limit": limit}).scalars())
+            deadlines = dict.fromkeys(connection.execute(_DEADLINES, asked).scalars())
+            others = connection.execute(_DUE, asked).scalars()
+            return list(deadlines), [key for key in others if key not in deadlines]
+
+    def next_deadline(self, flow: str) -> datetime | None:
+        """When the window of an undecided change runs out next."""
+        with self.read() as connection:
+            found: datetime | None = connection.execute(_NEXT_DEADLINE, {"flow": flow}).scalar_one()
+        return found
+
+    def undecided_since(self, connection: Transaction, flow: str) -> datetime | None:
+        """The earliest that a change without a verdict may have been committed."""
+        found: datetime | None = connection.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
+        return found
+
+    def suspects(self, flow: str, *, since: datetime, limit: int) -> tuple[list[str], list[str]]:
+        """Keys that differed, and keys that changed since then, latest first; for the sampling policies."""
+        divergence, change = t.divergences.c, t.changes.c
+        differed = (
+            sa.select(divergence.key)
+            .where(divergence.flow == flow, divergence.opened_at >= since)
+            .order_by(divergence.id.desc())
+        )
+        changed = (
+            sa.select(change.key).where(change.flow == flow, change.enrolled_at >= since).order_by(change.id.desc())
+        )
+        with self.read() as connection:
+            return (
+                list(dict.fromkeys(connection.execute(differed.limit(limit)).scalars())),
+                list(dict.fromkeys(connection.execute(changed.limit(limit)).scalars())),
+            )
 
     def histories(
         self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None
@@ -124,7 +192,13 @@ class Following(Store):
         with self.read() as connection:
             rows = connection.execute(sa.select(t.systems).where(t.systems.c.clock_at.is_not(None)))
             return {
-                row.name: ClockBounds(lower_s=row.clock_lower_s, upper_s=row.clock_upper_s, measured_at=row.clock_at)
+                row.name: ClockBounds(
+                    lower_s=row.clock_lower_s,
+                    upper_s=row.clock_upper_s,
+                    measured_at=row.clock_at,
+                    stepped_at=row.clock_stepped_at,
+                    trusted_from_at=row.clock_trusted_from_at,
+                )
                 for row in rows
             }
 
@@ -156,7 +230,7 @@ class Following(Store):
             )
             known = row._asdict() if row is not None else {column.name: None for column in t.flow_state.c}
             fresh = {**known, "flow": flow, "series": series, "sweeps": known["sweeps"] or 0}
-            fresh |= {"owner_after": None, "target_after": None, "sweep_begun_at": None}
+            fresh |= dict.fromkeys(_SWEEP_COLUMNS)
             connection.execute(self._save_flow_state, fresh)
 
     def save_flow_state(self, connection: Transaction, flow: str, state: FlowState) -> None:
@@ -210,6 +284,37 @@ class Following(Store):
             values |= {"lag_lower_s": change.lag_lower_s, "lag_upper_s": change.lag_upper_s}
             rows.append({"rev": rev, "flow": flow, "id": change.change_id, **values})
         _insert_or_update(connection, t.changes, rows)
+        self._count_cells(connection, rev, flow, [change for change, _ in changes if change.settled_at])
+
+    def _count_cells(self, connection: Transaction, rev: int, flow: str, settled: Sequence[Change]) -> None:
+        """Add settled changes to the lag cells of the hour."""
+        counted: Counter[tuple[datetime, str, int, int]] = Counter()
+        for change in settled:
+            cells = cells_of(change.lag_lower_s, change.lag_upper_s)
+            if cells is not None and change.settled_at is not None:
+                counted[_hour(change.settled_at), change.verdict.value, *cells] += 1
+        rows = [
+            {"rev": rev, "flow": flow, **dict(zip(_CELL_KEYS[1:], cell, strict=True)), "changes": count}
+            for cell, count in counted.items()
+        ]
+        if rows:
+            connection.execute(self._add_cells, rows)
+
+    def save_samples(
+        self, connection: Transaction, rev: int, flow: str, cohorts: Mapping[str, Cohort], at: datetime
+    ) -> None:
+        """Add cohorts, by policy, to those of the hour."""
+        rows = [
+            {"rev": rev, "flow": flow, "hour_at": _hour(at), "policy": policy, **asdict(cohort)}
+            for policy, cohort in cohorts.items()
+        ]
+        if rows:
+            connection.execute(self._add_samples, rows)
+
+    def save_clock_steps(self, connection: Transaction, rev: int, steps: Sequence[ClockStep]) -> None:
+        """Append to `clock_steps`."""
+        if steps:
+            connection.execute(sa.insert(t.clock_steps), [{"rev": rev, **asdict(step)} for step in steps])
 
     def save_divergences(
         self,
@@ -239,6 +344,8 @@ class Following(Store):
                     "closed_at": each.closed_at,
                     "readings": each.readings,
                     "version": each.version,
+                    "versions_behind": each.versions_behind,
+                    "first_missed_at": each.first_missed_at,
                     "fields": ", ".join(difference.field for difference in each.differences),
                     "differences": json.dumps(told),
                     "detail": each.detail,
@@ -266,7 +373,8 @@ class Following(Store):
                 "clock_lower_s": clock.lower_s if clock else None,
                 "clock_upper_s": clock.upper_s if clock else None,
                 "clock_at": clock.measured_at if clock else None,
-                "clock_stepped_at": clock.measured_at if clock and clock.stepped else None,
+                "clock_stepped_at": clock.stepped_at if clock else None,
+                "clock_trusted_from_at": clock.trusted_from_at if clock else None,
             },
         )
 
@@ -319,7 +427,18 @@ class Following(Store):
                 connection.execute(sa.update(t.dead_letters).where(column.id.in_(chunk)).values(rev=rev, gone_at=at))
 
 
-_CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at")
+_CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at", "clock_trusted_from_at")
+_CELL_KEYS = ("flow", "hour_at", "verdict", "lower_cell", "upper_cell")
+_SWEEP_COLUMNS = (
+    "walk",
+    "owner_after",
+    "target_after",
+    "rank_after",
+    "sweep_begun_at",
+    "sweep_read",
+    "sweep_divergent",
+    "sweep_undecided",
+)
 _FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))
 _OPEN_BY_CAUSE = (
     sa.select(t.divergences.c.cause, sa.func.count())
@@ -347,7 +466,29 @@ def _due() -> sa.Select[Any]:
     return sa.select(due.c.key).group_by(due.c.key).order_by(longest).limit(sa.bindparam("limit"))
 
 
+def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
+    """Keys whose window has run out, when the next one does, and since when anything is undecided."""
+    change = t.changes.c
+    undecided = (
+        (change.flow == sa.bindparam("flow"))
+        & change.settled_at.is_(None)
+        & (change.verdict == Verdict.PENDING.value)
+        & change.next_probe_at.is_not(None)
+    )
+    window_us = sa.cast(change.window_s * 1_000_000, sa.BigInteger)
+    past = sa.type_coerce(change.next_probe_at, sa.BigInteger) >= (
+        sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us
+    )
+    now = sa.bindparam("now", type_=t.Instant)
+    return (
+        sa.select(change.key).where(undecided, past, change.next_probe_at <= now).order_by(change.next_probe_at),
+        sa.select(sa.func.min(change.next_probe_at)).where(undecided, past),
+        sa.select(sa.func.min(change.committed_from_at)).where(undecided),
+    )
+
+
 _DUE = _due()
+_DEADLINES, _NEXT_DEADLINE, _UNDECIDED_SINCE = _run_out()
 
 _CHANGE_COLUMNS = (
     "fingerprint",
@@ -359,8 +500,10 @@ _CHANGE_COLUMNS = (
     "differed_at",
     "shown_at",
     "superseded",
+    "clamped",
     "settled_at",
 )
+_COMPUTED = frozenset({"clamped"})
 
 
 def _insert_or_update(connection: Transaction, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -374,6 +517,10 @@ def _insert_or_update(connection: Transaction, table: sa.Table, rows: Sequence[d
             name: sa.bindparam(f"b_{name}") for name in rows[0] if name not in {"id", "flow", "key"}
         }
         connection.execute(sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(moved), old)
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
 
 
 def _baseline(owner: bytes, target: bytes, ring: bytes, agreed_at_us: int) -> Baseline:
@@ -391,7 +538,7 @@ def _change(row: Any, key: Key) -> Change:
         change_id=row.id,
         key=key,
         verdict=Verdict(row.verdict),
-        **{name: getattr(row, name) for name in _CHANGE_COLUMNS},
+        **{name: getattr(row, name) for name in _CHANGE_COLUMNS if name not in _COMPUTED},
     )
 
 
@@ -408,6 +555,8 @@ def _divergence(row: Any, key: Key) -> Divergence:
         closed_at=row.closed_at,
         readings=row.readings,
         version=row.version,
+        versions_behind=row.versions_behind or 0,
+        first_missed_at=row.first_missed_at,
         differences=tuple(
             Difference(**{**each, "shape": Shape(each["shape"])}) for each in json.loads(row.differences)
         ),

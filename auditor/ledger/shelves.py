@@ -32,6 +32,8 @@ SETTLED = {
     "divergences": "closed_at",
     "backlogs": "read_at",
     "dead_letters": "gone_at",
+    "lag_cells": "hour_at",
+    "samples": "hour_at",
 }
 """By table, the instant from which on a row never changes again; what is not listed is never archived."""
 

@@ -113,6 +113,16 @@ class Store:
         }
         return insert.on_conflict_do_update(index_elements=[*table.primary_key], set_=fresh)
 
+    def accumulate(self, table: sa.Table, keys: Sequence[str]) -> Any:
+        """An INSERT that adds its numbers to the row of the same keys, and takes the fresh `rev`."""
+        insert = self.insert(table)
+        added = {
+            column.name: column + insert.excluded[column.name]
+            for column in table.c
+            if column.name not in {"id", "rev", *keys}
+        }
+        return insert.on_conflict_do_update(index_elements=list(keys), set_={"rev": insert.excluded.rev, **added})
+
     def among(self, select: sa.Select[Any], column: Any) -> sa.Select[Any]:
         """The rows of `:flow` whose key is one of `:keys`, told as one parameter however many they are."""
         if self.is_sqlite:

@@ -70,7 +70,7 @@ class RestBinding(Binding):
         records: JSONPath of the records in the answer to `many`, `list` and `changed`.
         record: JSONPath of the record in the answer to `one`.
         one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`,
-            `{limit}` and `{since}` (ISO, UTC); at least one of `one` and `many` is needed.
+            `{limit}` and `{since}` (ISO, UTC, or a version); at least one of `one` and `many` is needed.
         batch: keys asked for in one `many` request.
     """
 
@@ -141,7 +141,7 @@ class RestProbe:
             remarks.append(f"{spec.collection} has no list: template: orphans there stay invisible")
             return tuple(remarks)
         for record in self._listed(spec, "list", after="", limit=1)[:1]:
-            for name in (spec.key, spec.changed_at, *spec.fields):
+            for name in (spec.key, spec.mark, *spec.fields):
                 if name is not None and self._value(record, name) is MISSING:
                     remarks.append(f"{name} is missing in the first record of {spec.collection}")
         return tuple(remarks)
@@ -168,10 +168,24 @@ class RestProbe:
             return []
         return [self._row(spec, record) for record in self._find(spec.options["record"], answer)]
 
-    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        """Not known to an API before its records are read."""
+        return None
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        """No API is known that could; the sample walks its keys instead."""
+        return False
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
+        raise ProbeError(Reason.QUERY, "an HTTP API cannot list keys by rank")
+
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
         if not spec.options["changed"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed: template in the map")
-        since_text = "" if since is None else since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        if isinstance(since, datetime):
+            since_text = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        else:
+            since_text = "" if since is None else str(since)
         rows: list[Row] = []
         seen: set[tuple[str, str]] = set()
         while len(rows) < limit:  # a server may cap its answers below what was asked for
@@ -180,9 +194,9 @@ class RestProbe:
             seen.update(map(_told, fresh))
             rows += fresh
             last = rows[-1][1] if fresh else None
-            if not isinstance(last, str) or last == since_text:
+            if not isinstance(last, str | int) or str(last) == since_text:
                 break
-            since_text = last
+            since_text = str(last)
         return rows
 
     def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
@@ -211,10 +225,10 @@ class RestProbe:
         return text
 
     def _row(self, spec: ReadSpec, record: Any) -> Row:
-        changed_at = self._value(record, spec.changed_at) if spec.changed_at else None
+        mark = self._value(record, spec.mark) if spec.mark else None
         return (
             self._value(record, spec.key),
-            None if changed_at is MISSING else changed_at,
+            None if mark is MISSING else mark,
             *(self._value(record, name) for name in spec.fields),
         )
 

@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -28,9 +28,16 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from probes.contract import Binding, ClockSample, Key, ProbeError, ReadSpec, Reason, Row, SystemSettings
+from probes.ranking import RANKS, SQLITE_FUNCTION, Dialect, rank_hex, rank_sql, sqlite_rank
 
 LOCK_TIMEOUT_S = 1
 """How long a read may wait for a lock: the auditor gives way to the system's own work."""
+
+RANK_SCAN_LIMIT = 200_000
+"""Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
+
+RANK_COST_LIMIT = 12_000
+"""The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
 
 DRIVERS = {
     "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
@@ -114,7 +121,7 @@ class _Collection:
 
     table: sa.TableClause
     key: sa.ColumnClause[Any]
-    changed_at: sa.ColumnClause[Any] | None
+    mark: sa.ColumnClause[Any] | None
     columns: tuple[sa.ColumnElement[Any], ...]
     since: Callable[[datetime], Any]
 
@@ -129,7 +136,7 @@ class SqlProbe:
         self._settings = settings
         self._timeout_s = settings.budget.timeout_s
         url = sa.make_url(settings.url.get_secret_value())
-        self._dialect = url.get_backend_name()
+        self._dialect = cast(Dialect, url.get_backend_name())
         self._secret = str(url.password) if url.password else None
         driver, module, extra = DRIVERS[self._dialect]
         sqlite = {"creator": lambda: _open_sqlite(url.database or "")} if self._dialect == "sqlite" else {}
@@ -288,7 +295,7 @@ class SqlProbe:
             led = [index["column_names"][0] for index in inspector.get_indexes(name, schema=schema)]
             led += inspector.get_pk_constraint(name, schema=schema)["constrained_columns"][:1]
             led += [unique["column_names"][0] for unique in inspector.get_unique_constraints(name, schema)]
-        wanted = [spec.key] + ([spec.changed_at] if collection.changed_at is not None else [])
+        wanted = [spec.key] + ([spec.mark] if collection.mark is not None else [])
         return tuple(
             f"{spec.collection}.{column} has no index: every read scans the table"
             for column in wanted
@@ -296,7 +303,7 @@ class SqlProbe:
         )
 
     def _collection(self, spec: ReadSpec) -> _Collection:
-        cached = (spec.collection, spec.key, spec.changed_at, spec.fields)
+        cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
         known = self._collections.get(cached)
         if known is None:
             known = self._collections[cached] = self._reflect(spec)
@@ -312,20 +319,20 @@ class SqlProbe:
                 there = inspector.get_table_names(schema=schema) + inspector.get_view_names(schema=schema)
                 raise _unknown("table", spec.collection, there) from None
             types = {column["name"]: column["type"] for column in described}
-            for wanted in (spec.key, spec.changed_at, *spec.fields):
+            for wanted in (spec.key, spec.mark, *spec.fields):
                 if wanted is not None and wanted not in types:
                     raise _unknown(f"column in {spec.collection}", wanted, list(types))
             columns = {each: sa.column(each, type_) for each, type_ in types.items()}
             table = sa.table(name, *columns.values(), schema=schema)
-            changed_at = table.c[spec.changed_at] if spec.changed_at else None
-            since = self._since(connection, spec, table, changed_at)
+            mark = table.c[spec.mark] if spec.mark else None
+            since = self._since(connection, spec, table, mark if spec.changed_at else None)
         return _Collection(
             table=table,
             key=table.c[spec.key],
-            changed_at=changed_at,
+            mark=mark,
             columns=(
                 table.c[spec.key],
-                changed_at if changed_at is not None else sa.null(),
+                mark if mark is not None else sa.null(),
                 *(table.c[each] for each in spec.fields),
             ),
             since=since,
@@ -396,15 +403,57 @@ class SqlProbe:
             return [spelled for key in keys for spelled in _spellings(str(key))]
         return list(keys)
 
-    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
         collection = self._collection(spec)
-        if collection.changed_at is None:
-            raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at field in the map")
-        stamp = sa.type_coerce(collection.changed_at, sa.types.NullType())
-        wanted = sa.select(*collection.columns).order_by(collection.changed_at, collection.key).limit(limit)
+        if collection.mark is None:
+            raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at and no version field in the map")
+        mark = sa.type_coerce(collection.mark, sa.types.NullType())
+        wanted = sa.select(*collection.columns).order_by(collection.mark, collection.key).limit(limit)
         if since is None:
-            return self._rows(wanted.where(collection.changed_at.is_not(None)), {})
-        return self._rows(wanted.where(stamp >= sa.bindparam("since")), {"since": collection.since(since)})
+            return self._rows(wanted.where(collection.mark.is_not(None)), {})
+        after = collection.since(since) if isinstance(since, datetime) else since
+        return self._rows(wanted.where(mark >= sa.bindparam("since")), {"since": after})
+
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        mark = self._collection(spec).mark
+        if mark is None or spec.version is None:
+            raise ProbeError(Reason.QUERY, f"{spec.collection} has no version field in the map")
+        ((highest,),) = self._rows(sa.select(sa.func.max(mark)), {})
+        return None if highest is None else int(highest)
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        table = self._collection(spec.keys_only()).table
+        some = sa.select(sa.literal(1).label("one")).select_from(table).limit(RANK_SCAN_LIMIT + 1).subquery()
+        with self._session() as connection:
+            rows = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
+            if rows <= RANK_SCAN_LIMIT:
+                return True
+            if self._dialect != "postgresql":
+                return False
+            asked = self._ranked(spec, seed, 0, RANKS, 1000).compile(
+                self._engine, compile_kwargs={"literal_binds": True}
+            )
+            planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {asked}").scalar_one()
+        return float(planned[0]["Plan"]["Total Cost"]) < RANK_COST_LIMIT
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
+        rows = self._rows(self._ranked(spec, seed, lower, upper, limit), {})
+        return [(key, int(rank, 16)) for key, rank in rows]
+
+    def _ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> sa.Select[Any]:
+        collection = self._collection(spec.keys_only())
+        text = rank_sql(
+            self._dialect,
+            self._engine.dialect.identifier_preparer.quote(spec.key),
+            seed=seed,
+            key_type=spec.key_type,
+            binary=isinstance(collection.key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
+        )
+        rank = sa.literal_column(text, sa.String)
+        wanted = sa.select(collection.key, rank).where(collection.key.is_not(None)).order_by(rank).limit(limit)
+        if lower > 0:
+            wanted = wanted.where(rank >= rank_hex(lower))
+        return wanted.where(rank < rank_hex(upper)) if upper < RANKS else wanted
 
     def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
         collection = self._collection(spec)
@@ -503,7 +552,9 @@ class SqlProbe:
 def _open_sqlite(path: str) -> sqlite3.Connection:
     uri = path if path.startswith("file:") else f"file:{quote(path)}"
     uri += "&mode=ro" if "?" in uri else "?mode=ro"
-    return sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, check_same_thread=False)
+    connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, check_same_thread=False)
+    connection.create_function(SQLITE_FUNCTION, 2, sqlite_rank, deterministic=True)
+    return connection
 
 
 def _mysql_instant(text: str) -> datetime | str:

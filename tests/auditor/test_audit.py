@@ -264,7 +264,7 @@ def test_more_changes_of_one_stamp_than_a_limit_do_not_stop_the_watermark(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("auditor.plan.CHANGES_LIMIT", 5)
-    monkeypatch.setattr("auditor.audit.CHANGES_CEILING", 20)
+    monkeypatch.setattr("auditor.gathering.CHANGES_CEILING", 20)
     stand.agree(40)
     stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
     stand.run("crm", f"UPDATE customers SET name = 'bulk', updated_at = '{stamp}'")

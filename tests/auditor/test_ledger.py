@@ -151,9 +151,18 @@ def test_settled_and_closed_are_history_no_more(ledger: Ledger) -> None:
 
 def test_what_is_due_longest_comes_first(ledger: Ledger) -> None:
     save(ledger, changes=[change(2)], divergences=[replace(divergence(1), next_check_at=NOW - timedelta(seconds=9))])
-    assert ledger.due("f", NOW, 10) == ["1", "2"]
-    assert ledger.due("f", NOW - timedelta(seconds=5), 10) == ["1"]
-    assert ledger.due("f", NOW, 1) == ["1"]
+    assert ledger.due("f", NOW, 10) == ([], ["1", "2"])
+    assert ledger.due("f", NOW - timedelta(seconds=5), 10) == ([], ["1"])
+    assert ledger.due("f", NOW, 1) == ([], ["1"])
+
+
+def test_a_window_that_has_run_out_is_due_whatever_the_limit(ledger: Ledger) -> None:
+    out = [replace(change(key), committed_to_at=NOW - timedelta(seconds=60)) for key in (3, 4)]
+    save(ledger, changes=[*out, change(2)])
+    assert ledger.due("f", NOW, 0) == (["3", "4"], [])
+    assert ledger.next_deadline("f") == NOW
+    with ledger.write() as connection:
+        assert ledger.undecided_since(connection, "f") == change(2).committed_from_at
 
 
 def test_only_one_live_divergence_of_a_record(ledger: Ledger) -> None:

@@ -42,7 +42,7 @@ class Scripted:
             raise ProbeError(self.spoils, "a value cannot be read")
         return [(key, None, "x") for key in keys]
 
-    def changed(self, spec: ReadSpec, since: datetime | None, limit: int) -> list[Row]:
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
         return self.fetch(spec, list(range(limit)))
 
     def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
@@ -52,6 +52,15 @@ class Scripted:
         now = datetime.now(UTC)
         server_at = now + timedelta(seconds=self.ahead_s)
         return ClockSample(sent_at=now, received_at=now, server_at=server_at, resolution_s=0)
+
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        return None
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        return False
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[object, int]]:
+        return []
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         return "scripted"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.clocks import ClockBounds, bounds_of, narrow
+from checks.clocks import ClockBounds, aim_s, bounds_of, narrow, worth_aiming
 from probes.contract import ClockSample
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,8 +55,36 @@ def test_more_exchanges_contain_the_truth_and_never_widen(offset_s: float, trips
 def test_a_clock_that_was_set_is_a_step() -> None:
     known = narrow(None, exchange(0, 0.01, 0.01))
     stepped = narrow(known, exchange(60, 0.01, 0.01, at=NOW + timedelta(seconds=5)))
-    assert stepped.stepped
+    assert stepped.stepped_at == stepped.measured_at
     assert stepped.lower_s < 60 < stepped.upper_s + 1e-6
+
+
+def test_after_a_step_no_stamp_is_believed_until_those_before_it_are_past() -> None:
+    known = narrow(None, exchange(0, 0.01, 0.01))
+    assert known.trusted(NOW) is known
+    stepped = narrow(known, exchange(-30, 0.01, 0.01, at=NOW + timedelta(seconds=5)))
+    assert stepped.trusted(NOW + timedelta(seconds=90)) is None
+    later = narrow(stepped, exchange(-30, 0.01, 0.01, at=NOW + timedelta(seconds=100)))
+    assert later.stepped_at == stepped.stepped_at
+    assert later.trusted(NOW + timedelta(seconds=100)) is later
+
+
+@given(offsets, st.lists(st.floats(0.03, 0.05), min_size=8, max_size=8))
+def test_aimed_exchanges_halve_the_bounds_of_a_clock_of_whole_seconds(offset_s: float, trips: list[float]) -> None:
+    known: ClockBounds | None = None
+    at = NOW
+    for half_s in trips:
+        if known is not None:
+            at += timedelta(seconds=1 + aim_s(known, at + timedelta(seconds=1)))
+        known = narrow(known, exchange(offset_s, half_s, half_s, 1.0, at=at))
+        assert known.lower_s - 1e-5 <= offset_s <= known.upper_s + 1e-5
+    assert known is not None
+    assert known.half_width_s < 0.07
+
+
+def test_a_clock_of_microseconds_needs_no_aiming() -> None:
+    known = bounds_of(exchange(0, 0.5, 0.5))
+    assert (aim_s(known, NOW), worth_aiming(known), worth_aiming(None)) == (0, False, True)
 
 
 def test_bounds_widen_with_time() -> None:

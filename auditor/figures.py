@@ -1,0 +1,314 @@
+"""Figures of timing and coverage, each with its error, for `auditor lag`, `auditor coverage` and the pages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from auditor.integration_map import IntegrationMap
+from auditor.ledger import Ledger
+from auditor.lens import Lens
+from checks.convergence import Verdict
+from checks.estimates import Estimate, estimate
+from checks.intervals import finite_bounds
+from checks.lag import EDGES_S, LagCurve, count_cells, fit
+from checks.lag_cells import NEVER, CellPair
+from checks.sampling import Cohort
+from probes.ranking import RANKS
+
+EXACT_WITHIN = timedelta(hours=6)
+"""Up to here figures come from every change, beyond from the counts of whole hours."""
+
+EXPECTED_RATE = 0.001
+"""The share of differing records at which the bounds of a sweep are narrowest."""
+
+Bounded = tuple[float, float, float]
+"""Best estimate, lower and upper end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowLag:
+    """How long a flow's changes take to arrive.
+
+    Attributes:
+        curve: None where there was no traffic; idle is not lag.
+        waiting: changes that have not arrived yet; the curve knows that they take longer than they have so far.
+        superseded: versions that were overtaken before the target showed them, not in the curve.
+        clamped: changes that seemed to arrive before they were made: a stamp or a clock is wrong.
+    """
+
+    flow: str
+    window_s: float
+    curve: LagCurve | None
+    waiting: int
+    superseded: int
+    clamped: int
+
+    @property
+    def changes(self) -> int:
+        """How many changes the curve stands on."""
+        return self.curve.changes if self.curve else 0
+
+    def as_row(self) -> dict[str, Any]:
+        """The figures as one row of a table; lags in seconds, an infinite end as None."""
+        row: dict[str, Any] = {
+            "flow": self.flow,
+            "state": "measured" if self.curve else "no traffic",
+            "changes": self.changes,
+            "waiting": self.waiting,
+            "superseded": self.superseded,
+            "clamped": self.clamped,
+            "window_s": self.window_s,
+        }
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            best, lower, upper = self.curve.quantile(share) if self.curve else (None, None, None)
+            row |= {f"{name}_s": _finite(best), f"{name}_lower_s": lower, f"{name}_upper_s": _finite(upper)}
+        beyond = self.curve.exceeds(self.window_s) if self.curve and self.window_s > 0 else (None, None, None)
+        return row | dict(zip(("beyond_window", "beyond_lower", "beyond_upper"), beyond, strict=True))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[FlowLag]:
+    """The lag of every flow of the map over a time range."""
+    counts: dict[str, dict[CellPair, int]] = defaultdict(lambda: defaultdict(int))
+    superseded: dict[str, int] = defaultdict(int)
+    for row in _cells(lens, since, now):
+        if row["verdict"] == Verdict.SUPERSEDED:
+            superseded[row["flow"]] += row["changes"]
+        else:
+            counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
+    pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
+    waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
+    clamped = lens.query(
+        "SELECT flow, count(*) AS n FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow", [since]
+    )
+    told = dict(zip(clamped.column("flow").to_pylist(), clamped.column("n").to_pylist(), strict=True))
+    found = []
+    for name in integration_map.flows:
+        mine: dict[CellPair, int] = dict(counts.get(name, {}))
+        lower = waiting.get(name, np.empty(0))
+        for pair, count in count_cells(lower, np.full(len(lower), np.inf)).items():
+            mine[pair] = mine.get(pair, 0) + count
+        found.append(
+            FlowLag(
+                flow=name,
+                window_s=integration_map.flow(name).window_s,
+                curve=fit(mine),
+                waiting=len(lower),
+                superseded=superseded.get(name, 0),
+                clamped=clamped.get(name, 0),
+            )
+        )
+    return found
+
+
+def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
+    if now - since > EXACT_WITHIN:
+        rows: list[dict[str, Any]] = lens.query(CELLS, [since]).to_pylist()
+        return rows
+    settled = _columns(lens, SETTLED, [since])
+    found = []
+    groups = np.char.add(np.char.add(settled["flow"].astype(str), "\0"), settled["verdict"].astype(str))
+    for group in np.unique(groups):
+        flow, verdict = str(group).split("\0")
+        mine = groups == group
+        for (lower, upper), count in count_cells(settled["lower_s"][mine], settled["upper_s"][mine]).items():
+            found.append(
+                {"flow": flow, "verdict": verdict, "lower_cell": lower, "upper_cell": upper, "changes": count}
+            )
+    return found
+
+
+def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[datetime], Any]:
+    """When changes arrived how late: the share of an hour's changes by lag cell.
+
+    Returns:
+        The hours, oldest first, and an array of shape (cells, hours); a lag counts where it surely ended.
+    """
+    hours: dict[datetime, Any] = defaultdict(lambda: np.zeros(NEVER + 1))
+    for row in lens.query(HEAT, [flow, since, now]).to_pylist():
+        hours[row["hour_at"]][row["upper_cell"]] += row["changes"]
+    ordered = sorted(hours)
+    shares = [hours[hour] / hours[hour].sum() for hour in ordered]
+    return ordered, np.array(shares).T if shares else np.zeros((NEVER + 1, 0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowCoverage:
+    """How much of what should be known of a flow is known.
+
+    Attributes:
+        verified_through_at: every change of the owner up to then has its verdict.
+        due, verdicts, cannot_verify, inconclusive, shed: records of the time range.
+        changes, undecided: changes of the time range, and those without a verdict on their window.
+        walk: how the sweep goes; by `key` its part read so far is no random sample.
+        sweep_ratio: how far the sweep under way has come.
+        differing: least and most records that differ, certain once a sweep is complete.
+        population: records in both systems together, as the last whole sweep found or as ranks suggest.
+        agreement: share of records that differ, estimated from the sample of the time range.
+    """
+
+    flow: str
+    verified_through_at: datetime | None
+    due: int
+    verdicts: int
+    cannot_verify: int
+    inconclusive: int
+    shed: int
+    changes: int
+    undecided: int
+    walk: str | None
+    sweeps: int
+    swept_at: datetime | None
+    sweep_ratio: float | None
+    population: int | None
+    differing: tuple[int, int] | None
+    disagreement: Estimate
+
+    @property
+    def verdict_ratio(self) -> float | None:
+        """Share of due probes that gave a verdict."""
+        return self.verdicts / self.due if self.due else None
+
+    @property
+    def undecided_ratio(self) -> float | None:
+        """Share of changes whose window is undecided."""
+        return self.undecided / self.changes if self.changes else None
+
+    def as_row(self) -> dict[str, Any]:
+        """The coverage as one row of a table."""
+        return {
+            "flow": self.flow,
+            "verified_through": self.verified_through_at,
+            "due": self.due,
+            "verdict_ratio": self.verdict_ratio,
+            "undecided_ratio": self.undecided_ratio,
+            "cannot_verify": self.cannot_verify,
+            "inconclusive": self.inconclusive,
+            "shed": self.shed,
+            "walk": self.walk,
+            "sweeps": self.sweeps,
+            "sweep_ratio": self.sweep_ratio,
+            "population": self.population,
+            "differ_least": self.differing[0] if self.differing else None,
+            "differ_most": self.differing[1] if self.differing else None,
+            "differ_ratio": self.disagreement.share,
+            "differ_ratio_lower": self.disagreement.lower,
+            "differ_ratio_upper": self.disagreement.upper,
+            "sampled": self.disagreement.read,
+        }
+
+
+def coverage(
+    integration_map: IntegrationMap, ledger: Ledger, lens: Lens, since: datetime, now: datetime
+) -> list[FlowCoverage]:
+    """The coverage of every flow of the map over a time range."""
+    states = {row["flow"]: row for row in ledger.table("flow_state")}
+    due = {row["flow"]: row for row in lens.query(DUE, [since]).to_pylist()}
+    changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since]).to_pylist()}
+    cohorts = {
+        row.pop("flow"): Cohort(**{name: value or 0 for name, value in row.items()})
+        for row in lens.query(COHORTS, [since]).to_pylist()
+    }
+    found = []
+    for name in integration_map.flows:
+        state, mine, changed = states.get(name, {}), due.get(name, {}), changes.get(name, {})
+        ratio, population, differing = _sweep(state)
+        found.append(
+            FlowCoverage(
+                flow=name,
+                verified_through_at=state.get("verified_through_at"),
+                **{word: int(mine.get(word) or 0) for word in ("due", "verdicts", *LOSSES)},
+                changes=int(changed.get("changes", 0)),
+                undecided=int(changed.get("undecided", 0)),
+                walk=state.get("walk"),
+                sweeps=state.get("sweeps") or 0,
+                swept_at=state.get("swept_at"),
+                sweep_ratio=ratio,
+                population=population,
+                differing=differing,
+                disagreement=estimate(cohorts.get(name, Cohort())),
+            )
+        )
+    return found
+
+
+def _sweep(state: Mapping[str, Any]) -> tuple[float | None, int | None, tuple[int, int] | None]:
+    """How far the sweep has come, how many records there are, and how many of them differ."""
+    before = state.get("swept_read")
+    read = state.get("sweep_read") or 0
+    if state.get("sweep_begun_at") is None or not read:
+        if before is None:
+            return None, None, None
+        differ = max(0, state.get("swept_divergent") or 0)
+        return 1.0, before, (differ, min(before, differ + max(0, state.get("swept_undecided") or 0)))
+    divergent = max(0, state.get("sweep_divergent") or 0)
+    open_ = max(0, state.get("sweep_undecided") or 0)
+    if state.get("walk") == "rank":
+        ratio = (state.get("rank_after") or RANKS) / RANKS
+        population = max(read, round(read / ratio)) if ratio > 0 else read
+        least, _ = finite_bounds(divergent, read, population, expected=EXPECTED_RATE)
+        _, most = finite_bounds(min(read, divergent + open_), read, population, expected=EXPECTED_RATE)
+        return ratio, population, (least, most)
+    if before is None:
+        return None, None, None
+    population = max(before, read)
+    return read / population, population, (divergent, min(population, divergent + open_ + population - read))
+
+
+def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
+    table = lens.query(sql, parameters)
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _by_flow(flows: Any, values: Any) -> dict[str, Any]:
+    return {str(flow): values[flows == flow] for flow in np.unique(flows.astype(str))}
+
+
+def upper_edge_s(cell: int) -> float:
+    """The longest lag of a cell."""
+    return float(EDGES_S[cell + 1])
+
+
+LOSSES = ("cannot_verify", "inconclusive", "shed")
+
+CELLS = """
+    SELECT flow, verdict, lower_cell, upper_cell, sum(changes)::BIGINT AS changes
+    FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY ALL"""
+
+SETTLED = """
+    SELECT flow, verdict, lag_lower_s AS lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS upper_s
+    FROM changes WHERE settled_at >= ?"""
+
+CLAMPED = "SELECT flow, count(*) AS changes FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow"
+
+HEAT = """
+    SELECT hour_at, upper_cell, sum(changes)::BIGINT AS changes
+    FROM lag_cells
+    WHERE flow = ? AND hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ? AND verdict <> 'superseded'
+    GROUP BY ALL"""
+
+DUE = """
+    SELECT flow, sum(due)::BIGINT AS due, sum(verdicts)::BIGINT AS verdicts,
+           sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
+           sum(shed)::BIGINT AS shed
+    FROM coverage WHERE hour >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
+
+UNDECIDED = """
+    SELECT flow, count(*) AS changes, count(*) FILTER (verdict IN ('undecided', 'pending')) AS undecided
+    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? GROUP BY flow"""
+
+COHORTS = """
+    SELECT flow, sum(read)::BIGINT AS read, sum(divergent)::BIGINT AS divergent, sum(undecided)::BIGINT AS undecided,
+           sum(weight) AS weight, sum(weight_divergent) AS weight_divergent,
+           sum(weight_undecided) AS weight_undecided, sum(square) AS square,
+           sum(square_divergent) AS square_divergent, sum(square_undecided) AS square_undecided
+    FROM samples WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""

@@ -1,0 +1,351 @@
+"""The sample: the records an audit reads without being told that they changed, from both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from auditor.gathering import Gathered, Gatherer
+from auditor.ledger import FlowState, Ledger
+from auditor.plan import Plan
+from checks.judgement import Outcome
+from checks.records import UNREADABLE
+from checks.sampling import BASE, PAST_ERROR, RECENT, VALUE, Cohort, Drawn, Panel, Pool, draw
+from probes.contract import Key, ProbeError, Reading
+from probes.ranking import RANKS, rank_of
+
+AHEAD = 2_000
+"""Keys asked for by rank at once: where no index answers, each such question scans the table."""
+
+POOL_LIMIT = 10_000
+POOLS_EVERY_S = 60.0
+BY_RANK, BY_KEY = "rank", "key"
+
+UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Deferred:
+    """A sampled record that is neither agreed nor certain to differ yet."""
+
+    drawn: Drawn
+    sweep: int | None
+
+
+class Sampler:
+    """Chooses a flow's sample and keeps its accounts; one audit at a time.
+
+    A sweep goes by rank where both systems can answer that, and each slice is then a random sample of all
+    records; otherwise it goes page by page through the keys of both sides.
+
+    Args:
+        seed: of the ranks.
+    """
+
+    def __init__(self, gatherer: Gatherer, ledger: Ledger, seed: str) -> None:
+        self._gatherer = gatherer
+        self._ledger = ledger
+        self._flow = gatherer.flow
+        self._policies = gatherer.flow.settings.sampling
+        self._seed = seed
+        self._ahead: list[tuple[int, Key]] = []
+        self._ahead_from = self._ahead_to = 0
+        self._panel = Panel(size=self._policies.panel, ranks={})
+        self._panel_filled = False
+        self._valued: dict[Key, int] = {}
+        self._pools: dict[str, Pool] = {}
+        self._pools_at: datetime | None = None
+        self._slice: set[Key] = set()
+        self._drawn: dict[Key, Drawn] = {}
+        self._deferred: dict[Key, _Deferred] = {}
+        self.panel_read_at: datetime | None = None
+        self.panel_read: frozenset[Key] = frozenset()
+
+    # -- choosing
+
+    def choose(self, gathered: Gathered, state: FlowState, planned: Plan, now: datetime) -> FlowState:
+        """Want the panel, the sweep's next slice and what the policies add; answers where the sweep stands."""
+        self._slice, self._drawn = set(), {}
+        if not planned.sample or gathered.error:
+            return state
+        begun = state.sweep_begun_at is not None
+        moved = state
+        if not begun:
+            walk = self._walk(gathered)
+            moved = replace(
+                state, walk=walk, sweep_begun_at=now, sweep_read=0, sweep_divergent=0, sweep_undecided=0, rank_after=0
+            )
+        if moved.walk == BY_RANK:
+            moved, start, taken = self._next_slice(gathered, moved, planned.sample)
+        else:
+            moved, taken = self._next_pages(gathered, moved, planned.sample, begun=begun)
+            start = int(now.timestamp() * 1e6) * 0x9E3779B97F4A7C15 % RANKS  # no slice to begin at: anywhere
+        if gathered.error:
+            return state
+        self._slice = set(taken)
+        self._panel = self._panel.seen(taken)
+        end = (RANKS if moved.rank_after is None else moved.rank_after) if moved.walk == BY_RANK else start
+        base = taken if moved.walk == BY_RANK else {}
+        self._drawn = draw(
+            base, start, end, self._refreshed_pools(now), self._probabilities(), affordable=planned.extra
+        )
+        gathered.wanted.update(dict.fromkeys(self._drawn))
+        if planned.panel:
+            gathered.wanted.update(dict.fromkeys(list(self._panel.ranks)[: planned.panel]))
+        moved = replace(moved, sweep_read=(moved.sweep_read or 0) + len(taken))
+        return self._ended(moved, now)
+
+    def _walk(self, gathered: Gathered) -> str:
+        """How the sweep is to go; also counts what has no key, which no walk by rank comes across."""
+        flow, gatherer = self._flow, self._gatherer
+        try:
+            ranked = gatherer.source.can_rank(flow.source_spec, self._seed) and gatherer.target.can_rank(
+                flow.target_spec, self._seed
+            )
+        except ProbeError:
+            ranked = False
+        if not ranked:
+            return BY_KEY
+        for reader, spec, side in (
+            (gatherer.source, flow.source_spec, gatherer.comparer.owner),
+            (gatherer.target, flow.target_spec, gatherer.comparer.target),
+        ):
+            first = reader.page(spec.keys_only(), None, 1)
+            if not gathered.fail(first):
+                gathered.nameless += gatherer.comparer.group(side, first.rows)[1]
+        return BY_RANK
+
+    def _next_slice(self, gathered: Gathered, state: FlowState, size: int) -> tuple[FlowState, int, dict[Key, int]]:
+        """The keys of the next ranks on either side; answers also the rank where the slice begins."""
+        start = state.rank_after or 0
+        try:
+            if not self._panel_filled:
+                self._look_ahead(gathered, 0, max(1, self._policies.panel))
+                self._panel = Panel(size=self._policies.panel, ranks={}).seen(
+                    {key: rank for rank, key in self._ahead}
+                )
+                self._panel_filled = True
+                self._ahead = []
+            if not self._ahead or self._ahead_from != start:
+                self._look_ahead(gathered, start, max(size, AHEAD))
+        except ProbeError:
+            return state, start, {}
+        taken, self._ahead = self._ahead[:size], self._ahead[size:]
+        end = taken[-1][0] + 1 if taken and self._ahead else self._ahead_to
+        self._ahead_from = end
+        moved = replace(state, rank_after=None if end >= RANKS else end)
+        return moved, start, {key: rank for rank, key in taken}
+
+    def _look_ahead(self, gathered: Gathered, start: int, limit: int) -> None:
+        """Ask both sides for their next keys by rank. Raises ProbeError, noted."""
+        flow, gatherer = self._flow, self._gatherer
+        end = RANKS
+        found: dict[Key, int] = {}
+        for reader, spec, side in (
+            (gatherer.source, flow.source_spec, gatherer.comparer.owner),
+            (gatherer.target, flow.target_spec, gatherer.comparer.target),
+        ):
+            try:
+                ranked = reader.ranked(spec, self._seed, start, end, limit)
+            except ProbeError as error:
+                gathered.fail_with(reader.name, error)
+                raise
+            if len(ranked) >= limit:
+                end = ranked[-1][1] + 1
+            grouped, nameless = gatherer.comparer.group(side, ranked)
+            gathered.nameless += nameless
+            for key, rows in grouped.items():
+                found.setdefault(key, rows[0][1])
+        self._ahead = sorted(
+            ((rank, key) for key, rank in found.items() if rank < end), key=lambda pair: (pair[0], str(pair[1]))
+        )
+        self._ahead_from, self._ahead_to = start, end
+
+    def _next_pages(
+        self, gathered: Gathered, state: FlowState, size: int, *, begun: bool
+    ) -> tuple[FlowState, dict[Key, int]]:
+        """The next page of the owner's records and of the target's keys."""
+        moved = state
+        taken: list[Key] = []
+        if not begun or state.owner_after is not None:
+            source = self._gatherer.source
+            page, whole = self._gatherer.list_owner(lambda spec: source.page(spec, state.owner_after, size))
+            if gathered.fail(page):
+                return state, {}
+            keys = self._gatherer.take(gathered, page, whole=whole)
+            taken += keys
+            moved = replace(moved, owner_after=_cursor(page, keys))
+        if not begun or state.target_after is not None:
+            cursor, unknown = self._look_for_orphans(gathered, state.target_after, size)
+            if gathered.error:
+                return state, {}
+            taken += unknown
+            moved = replace(moved, target_after=cursor)
+        return moved, {key: self._rank(key) for key in taken}
+
+    def _look_for_orphans(self, gathered: Gathered, after: Key | None, size: int) -> tuple[Key | None, list[Key]]:
+        """Want the target's keys that the owner lacks, or the target has twice; answers the cursor and these."""
+        flow, gatherer = self._flow, self._gatherer
+        page = gatherer.target.page(flow.target_spec.keys_only(), after, size)
+        if gathered.fail(page):
+            return None, []
+        grouped, nameless = gatherer.comparer.group(gatherer.comparer.target, page.rows)
+        gathered.nameless += nameless
+        unread = [key for key in grouped if key not in gathered.owner_rows]
+        there = gatherer.source.fetch(flow.source_spec.keys_only(), unread)
+        if gathered.fail(there):
+            return None, []
+        known, _ = gatherer.comparer.group(gatherer.comparer.owner, there.rows)
+        unknown = [key for key in grouped if key not in known and key not in gathered.owner_rows]
+        gathered.wanted.update(dict.fromkeys(unknown))
+        gathered.wanted.update(dict.fromkeys(key for key, rows in grouped.items() if len(rows) > 1))
+        return _cursor(page, list(grouped)), unknown
+
+    def _ended(self, state: FlowState, now: datetime) -> FlowState:
+        """Where the sweep stands, a new one to begin where it is complete."""
+        left = state.rank_after if state.walk == BY_RANK else (state.owner_after or state.target_after)
+        if left is not None:
+            return state
+        self._panel_filled = False
+        return replace(
+            state,
+            sweep_begun_at=None,
+            sweeps=state.sweeps + 1,
+            swept_at=now,
+            swept_from_at=state.sweep_begun_at,
+            swept_read=state.sweep_read,
+            swept_divergent=state.sweep_divergent,
+            swept_undecided=state.sweep_undecided,
+        )
+
+    # -- policies
+
+    def _rank(self, key: Key) -> int:
+        return rank_of(self._seed, self._flow.data_type.key_type, key)
+
+    def _probabilities(self) -> dict[str, float]:
+        value = self._policies.value
+        return {
+            RECENT: self._policies.recent,
+            PAST_ERROR: self._policies.past_error,
+            VALUE: value.share if value else 0.0,
+        }
+
+    def _refreshed_pools(self, now: datetime) -> Mapping[str, Pool]:
+        if self._pools_at is not None and (now - self._pools_at).total_seconds() < POOLS_EVERY_S:
+            return self._pools
+        differed, changed = self._ledger.suspects(
+            self._flow.name, since=now - timedelta(seconds=self._policies.memory_s), limit=POOL_LIMIT
+        )
+        self._pools = {
+            PAST_ERROR: Pool(self._ranks(differed)),
+            RECENT: Pool(self._ranks(changed)),
+            VALUE: Pool(self._valued),
+        }
+        self._pools_at = now
+        return self._pools
+
+    def _ranks(self, texts: list[str]) -> dict[Key, int]:
+        found: dict[Key, int] = {}
+        for text in texts:
+            try:
+                key = self._gatherer.comparer.owner.parse_key(text)
+            except UNREADABLE:
+                continue  # no key any more: the map has changed
+            found[key] = self._rank(key)
+        return found
+
+    def note_values(self, gathered: Gathered) -> None:
+        """Remember which of the records read are worth reading more often."""
+        policy = self._policies.value
+        if policy is None:
+            return
+        at = self._flow.field_names.index(policy.field)
+        parse = self._gatherer.comparer.owner.parsers[at]
+        for key, rows in gathered.owner_rows.items():
+            try:
+                worth = float(str(parse(rows[0][2 + at])))
+            except (*UNREADABLE, IndexError):
+                continue
+            if worth >= policy.above and len(self._valued) < POOL_LIMIT:
+                self._valued.setdefault(key, self._rank(key))
+            else:
+                self._valued.pop(key, None)
+
+    # -- accounts
+
+    def account(
+        self, gathered: Gathered, state: FlowState, outcomes: Mapping[Key, Outcome]
+    ) -> tuple[dict[str, Cohort], FlowState]:
+        """Add what became of the sampled records to the cohorts, by policy, and to the sweep.
+
+        Args:
+            outcomes: of every record read that did not simply agree.
+        """
+        cohorts: dict[str, Cohort] = {}
+        divergent = undecided = late = late_divergent = 0
+        for key in self._deferred.keys() & gathered.wanted.keys():
+            outcome = outcomes.get(key, Outcome.AGREED)
+            if outcome in UNSETTLED or outcome is Outcome.CANNOT_VERIFY:
+                continue
+            known = self._deferred.pop(key)
+            differs = outcome is Outcome.DIVERGENT
+            if known.drawn.probability:
+                moved = Cohort().plus(known.drawn.probability, divergent=differs)
+                was = Cohort().plus(known.drawn.probability, undecided=True)
+                _add(cohorts, known.drawn.policy, moved.minus(was))
+            if known.sweep == state.sweeps:
+                undecided, divergent = undecided - 1, divergent + differs
+            elif known.sweep == state.sweeps - 1:
+                late, late_divergent = late - 1, late_divergent + differs
+        sweep = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1  # this audit may have ended it
+        for key in {**self._drawn, **dict.fromkeys(self._slice)}:
+            outcome = outcomes.get(key, Outcome.AGREED)
+            drawn = self._drawn.get(key, Drawn(policy=BASE, probability=0.0))
+            in_sweep = key in self._slice
+            differs, unsettled = outcome is Outcome.DIVERGENT, outcome in UNSETTLED
+            if drawn.probability and outcome is not Outcome.CANNOT_VERIFY:
+                _add(
+                    cohorts,
+                    drawn.policy,
+                    Cohort().plus(drawn.probability, divergent=differs, undecided=unsettled),
+                )
+            if unsettled and key not in self._deferred:
+                self._deferred[key] = _Deferred(drawn=drawn, sweep=sweep if in_sweep else None)
+            if not in_sweep:
+                continue
+            open_ = int(unsettled or outcome is Outcome.CANNOT_VERIFY)
+            if sweep == state.sweeps:
+                divergent, undecided = divergent + differs, undecided + open_
+            else:
+                late_divergent, late = late_divergent + differs, late + open_
+        gone = [key for key in self._panel.ranks if key in gathered.wanted and _absent(gathered, key)]
+        self._panel = self._panel.without(gone)
+        self.panel_read = frozenset(self._panel.ranks.keys() & gathered.wanted.keys())
+        self.panel_read_at = gathered.owner_sent_at
+        return cohorts, replace(
+            state,
+            sweep_divergent=(state.sweep_divergent or 0) + divergent,
+            sweep_undecided=(state.sweep_undecided or 0) + undecided,
+            swept_divergent=(state.swept_divergent or 0) + late_divergent,
+            swept_undecided=(state.swept_undecided or 0) + late,
+        )
+
+
+def _add(cohorts: dict[str, Cohort], policy: str, more: Cohort) -> None:
+    cohorts[policy] = cohorts.get(policy, Cohort()) + more
+
+
+def _absent(gathered: Gathered, key: Key) -> bool:
+    return not gathered.owner_rows.get(key) and not gathered.target_rows.get(key) and key not in gathered.unreadable
+
+
+def _cursor(page: Reading, keys: list[Key]) -> Key | None:
+    """The key behind which the next page begins, None behind the last page."""
+    if not page.truncated or not page.rows:
+        return None
+    raw = page.rows[-1][0]
+    if isinstance(raw, str | int):
+        return raw
+    return keys[-1] if keys else None

@@ -1,0 +1,151 @@
+"""The lag curve: how long changes take to arrive, from intervals that are all that is known of each lag."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from checks import lag_cells
+from checks.intervals import Floats, share_bounds
+from checks.lag_cells import NEVER, CellPair
+
+EDGES_S: Floats = np.array(lag_cells.EDGES_S)
+
+STEPS = 2_000
+STILL_RATIO = 1e-9
+"""The fit ends when a step gains less than this much log-likelihood per change."""
+
+
+def count_cells(lower_s: Floats, upper_s: Floats) -> dict[CellPair, int]:
+    """Count intervals by their cells; an upper end that is infinite was not seen to arrive, NaN is left out."""
+    known = ~(np.isnan(lower_s) | np.isnan(upper_s))
+    lower = np.searchsorted(EDGES_S, np.maximum(lower_s[known], 0.0), side="right") - 1
+    upper = np.searchsorted(EDGES_S, np.maximum(upper_s[known], 0.0), side="left") - 1
+    lower = np.minimum(lower, NEVER)
+    pairs = lower * len(EDGES_S) + np.minimum(np.maximum(lower, upper), NEVER)
+    found, counts = np.unique(pairs, return_counts=True)
+    return {divmod(int(pair), len(EDGES_S)): int(count) for pair, count in zip(found, counts, strict=True)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LagCurve:
+    """The distribution of lags that explains the counts best, and how well it is known.
+
+    Attributes:
+        mass: probability of each cell, shape (len(EDGES_S) - 1,).
+        pairs: the counts it was fitted to, shape (n, 3): lower cell, upper cell, count.
+    """
+
+    mass: Floats
+    pairs: NDArray[np.int64]
+
+    @property
+    def changes(self) -> int:
+        """How many changes it stands on."""
+        return int(self.pairs[:, 2].sum())
+
+    @cached_property
+    def arrived(self) -> Floats:
+        """The share of changes that has arrived by each edge, best estimate."""
+        return np.concatenate([[0.0], np.cumsum(self.mass)])
+
+    @cached_property
+    def band(self) -> tuple[Floats, Floats]:
+        """The least and the most share that may have arrived by each edge.
+
+        Least counts only changes certainly there, most all that may be; each is widened by the
+        Clopper-Pearson bound of a share of that many, at 95 % pointwise.
+        """
+        lower, upper, count = self.pairs.T
+        edges = np.arange(len(EDGES_S))[:, None]
+        there = ((upper[None, :] < edges) * count[None, :]).sum(axis=1)
+        maybe = ((lower[None, :] < edges) * count[None, :]).sum(axis=1)
+        return share_bounds(there, self.changes)[0], share_bounds(maybe, self.changes)[1]
+
+    def exceeds(self, after_s: float) -> tuple[float, float, float]:
+        """P(not yet visible after `after_s`): best estimate, least and most."""
+        least, most = self.band
+        above = int(np.searchsorted(EDGES_S, after_s, side="left"))
+        below = int(np.searchsorted(EDGES_S, after_s, side="right")) - 1
+        return 1 - self._share_at(after_s), 1 - float(most[above]), 1 - float(least[below])
+
+    def _share_at(self, after_s: float) -> float:
+        cell = min(max(int(np.searchsorted(EDGES_S, after_s, side="left")) - 1, 0), NEVER)
+        start, end = EDGES_S[cell], EDGES_S[cell + 1]
+        if not math.isfinite(end):
+            return float(self.arrived[cell])
+        part = _part(start, end, after_s)
+        return float(self.arrived[cell] + part * self.mass[cell])
+
+    def quantile(self, share: float) -> tuple[float, float, float]:
+        """The lag that `share` of the changes stay within: best estimate, lower and upper end in seconds.
+
+        An end is infinite where the changes seen do not bound it.
+        """
+        least, most = self.band
+        lower = int(np.argmax(most >= share))
+        upper = int(np.argmax(least >= share)) if bool((least >= share).any()) else len(EDGES_S) - 1
+        cell = min(max(int(np.searchsorted(self.arrived, share, side="left")) - 1, 0), NEVER)
+        start, end, mass = EDGES_S[cell], EDGES_S[cell + 1], self.mass[cell]
+        if not math.isfinite(end) or mass <= 0:
+            best = float(end)
+        else:
+            best = float(_between(start, end, (share - self.arrived[cell]) / mass))
+        lower_s = float(EDGES_S[max(lower - 1, 0)])
+        upper_s = float(EDGES_S[upper])
+        return best, min(lower_s, best), max(upper_s, best)
+
+
+def _between(start: float, end: float, part: float) -> float:
+    """The lag a part of the way through a cell: evenly in its logarithm, in the first cell evenly."""
+    part = min(max(part, 0.0), 1.0)
+    return start + part * (end - start) if start <= 0 else start * (end / start) ** part
+
+
+def _part(start: float, end: float, at: float) -> float:
+    """The inverse of `_between`."""
+    part = (at - start) / (end - start) if start <= 0 else math.log(at / start) / math.log(end / start)
+    return min(max(part, 0.0), 1.0)
+
+
+def fit(counts: Mapping[CellPair, int]) -> LagCurve | None:
+    """Fit the curve to counts of intervals; None without any: no traffic is not a lag.
+
+    Returns:
+        The maximum of the interval-censored likelihood, by expectation and maximisation on the grid.
+
+    Source: B. W. Turnbull, "The empirical distribution function with arbitrarily grouped, censored and
+    truncated data", Journal of the Royal Statistical Society B 38 (1976), 290-295.
+    """
+    seen = [(lower, upper, count) for (lower, upper), count in counts.items() if count > 0]
+    if not seen:
+        return None
+    pairs = np.array(sorted(seen), dtype=np.int64)
+    lower, upper, count = pairs.T
+    total = count.sum()
+    size = len(EDGES_S) - 1
+    reached = np.zeros(size + 1)
+    np.add.at(reached, lower, 1.0)
+    np.add.at(reached, upper + 1, -1.0)
+    mass: Floats = (np.cumsum(reached[:-1]) > 0).astype(np.float64)
+    mass /= mass.sum()
+    before = -np.inf
+    for _ in range(STEPS):
+        summed = np.concatenate([[0.0], np.cumsum(mass)])
+        within = np.maximum(summed[upper + 1] - summed[lower], 1e-300)
+        likelihood = float((count * np.log(within)).sum() / total)
+        if likelihood - before < STILL_RATIO:
+            break
+        before = likelihood
+        share = count / within
+        gathered = np.bincount(lower, weights=share, minlength=size + 1)
+        gathered -= np.bincount(upper + 1, weights=share, minlength=size + 1)[: size + 1]
+        mass = mass * np.cumsum(gathered[:-1]) / total
+        mass = np.maximum(mass, 0.0)
+        mass /= mass.sum()
+    return LagCurve(mass=mass, pairs=pairs)
