@@ -87,10 +87,7 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: date
             counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
     pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
     waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
-    clamped = lens.query(
-        "SELECT flow, count(*) AS n FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow", [since]
-    )
-    told = dict(zip(clamped.column("flow").to_pylist(), clamped.column("n").to_pylist(), strict=True))
+    clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since]).to_pylist()}
     found = []
     for name in integration_map.flows:
         mine: dict[CellPair, int] = dict(counts.get(name, {}))
