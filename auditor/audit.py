@@ -17,7 +17,7 @@ from auditor.sampler import Sampler
 from checks.clocks import ClockBounds
 from checks.convergence import commit_delay_s
 from checks.enrolment import Sighting, enrol
-from checks.judgement import NO_HISTORY, History, Judgement, Look, Outcome, Terms, judge
+from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, judge
 from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
 from probes.contract import Key, ProbeError, Row
@@ -139,7 +139,7 @@ class Auditor:
             self._begun = True
 
     def next_deadline(self) -> datetime | None:
-        """When the window of an undecided change runs out next."""
+        """When a probe about the end of an undecided change's window is due next."""
         return self.ledger.next_deadline(self.flow.name)
 
     def recheck(self, now: datetime) -> AuditResult:
@@ -350,7 +350,7 @@ class Auditor:
         return Terms(
             window_s=self.flow.window_s,
             every_s=self.flow.every_s,
-            guard_s=max(0.0, trip_s) + (clock.half_width_s if clock is not None else 0.0),
+            guard_s=max(0.0, trip_s) + (clock.half_width_s if clock is not None else 0.0) + TIMER_S,
             confirm_s=self.flow.confirm_s,
             target_may_write=self.flow.target_may_write,
             every_version=self.flow.settings.require_every_version,

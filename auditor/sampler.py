@@ -51,6 +51,7 @@ class Sampler:
         self._seed = seed
         self._ahead: list[tuple[int, Key]] = []
         self._ahead_from = self._ahead_to = 0
+        self._population = 0
         self._panel = Panel(size=self._policies.panel, ranks={})
         self._panel_filled = False
         self._valued: dict[Key, int] = {}
@@ -85,10 +86,15 @@ class Sampler:
             return state
         self._slice = set(taken)
         self._panel = self._panel.seen(taken)
-        end = (RANKS if moved.rank_after is None else moved.rank_after) if moved.walk == BY_RANK else start
-        base = taken if moved.walk == BY_RANK else {}
+        by_rank = moved.walk == BY_RANK
+        population = max(state.swept_read or self._population, len(taken), 1)
         self._drawn = draw(
-            base, start, end, self._refreshed_pools(now), self._probabilities(), affordable=planned.extra
+            taken if by_rank else {},
+            start,
+            min(1.0, planned.sample / population) if by_rank else 0.0,
+            self._refreshed_pools(now),
+            self._probabilities(),
+            affordable=planned.extra,
         )
         gathered.wanted.update(dict.fromkeys(self._drawn))
         if planned.panel:
@@ -161,6 +167,7 @@ class Sampler:
             ((rank, key) for key, rank in found.items() if rank < end), key=lambda pair: (pair[0], str(pair[1]))
         )
         self._ahead_from, self._ahead_to = start, end
+        self._population = round(len(self._ahead) * RANKS / (end - start))
 
     def _next_pages(
         self, gathered: Gathered, state: FlowState, size: int, *, begun: bool

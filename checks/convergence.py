@@ -49,6 +49,8 @@ class Change:
         window_s: how long the target may still differ.
         differed_at: when the latest probe was sent that did not yet see this version.
         shown_at: when the first answer came that saw this version or a later one.
+        behind: what the target showed at that probe: where it shows the same again, it is still behind,
+            whatever the owner holds by then.
         superseded: the owner moved on before the target ever showed this very version.
     """
 
@@ -61,6 +63,7 @@ class Change:
     change_id: int = 0
     probes: int = 0
     differed_at: datetime | None = None
+    behind: bytes | None = None
     shown_at: datetime | None = None
     superseded: bool = False
     verdict: Verdict = Verdict.PENDING
@@ -90,6 +93,12 @@ class Change:
         """When to stop waiting for it."""
         follow_s = max(GIVE_UP_WINDOWS * self.window_s, SHORTEST_FOLLOW_S)
         return self.committed_to_at + timedelta(seconds=follow_s)
+
+    def last_call_at(self, guard_s: float) -> datetime | None:
+        """When a probe that shows the change still proves that the window was kept, its answer included."""
+        if self.committed_from_at <= EPOCH or self.window_s <= 2 * guard_s:
+            return None
+        return self.committed_from_at + timedelta(seconds=self.window_s - 2 * guard_s)
 
     def deadline_at(self, guard_s: float) -> datetime:
         """When a probe that still differs proves the breach."""
@@ -148,10 +157,14 @@ def commit_bounds(
     return (lower, upper) if lower <= upper else bracket
 
 
-def still_differs(change: Change, sent_at: datetime, now: datetime) -> Change:
-    """Account for a probe that did not see the change; past its window that is a breach."""
+def still_differs(change: Change, sent_at: datetime, now: datetime, behind: bytes | None = None) -> Change:
+    """Account for a probe that did not see the change; past its window that is a breach.
+
+    Args:
+        behind: fingerprint of what the target showed instead.
+    """
     differed_at = max(change.differed_at, sent_at) if change.differed_at else sent_at
-    seen = replace(change, differed_at=differed_at, probes=change.probes + 1)
+    seen = replace(change, differed_at=differed_at, probes=change.probes + 1, behind=behind)
     if seen.lag_lower_s > seen.window_s or (seen.window_s == 0 and seen.lag_lower_s > 0):
         seen = replace(seen, verdict=Verdict.BREACH)
     return _given_up(seen, now)
@@ -196,13 +209,18 @@ def shows(change: Change, received_at: datetime, *, by_later_version: bool, ever
 
 
 def next_probe_at(change: Change, now: datetime, *, every_s: float, guard_s: float) -> datetime:
-    """When to look again: geometrically from the commit on, a little early, and exactly once at the deadline."""
+    """When to look again: geometrically from the commit on, and on both sides of the window's end.
+
+    A probe answered just before the end proves that the window was kept, one sent just after it that it was
+    not; between the two is only the guard, so that hardly any change stays undecided.
+    """
     elapsed_s = max(0.0, (now - change.committed_to_at).total_seconds())
     wait_s = max(every_s, elapsed_s * (PROBE_FACTOR - 1)) * (1 - JITTER_RATIO * _phase(change))
     at = now + timedelta(seconds=wait_s)
     deadline_at = change.deadline_at(guard_s)
     if now < deadline_at:
-        return min(at, deadline_at)
+        last_at = change.last_call_at(guard_s)
+        return min(at, deadline_at) if last_at is None or now >= last_at else min(at, last_at)
     return min(at, change.gives_up_at) if now < change.gives_up_at else now
 
 

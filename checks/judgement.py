@@ -18,6 +18,9 @@ CONFIRMATIONS = 2
 
 RECHECK_CEILING_S = 900.0
 
+TIMER_S = 0.05
+"""How late a probe may be made that was due at an instant; part of the guard."""
+
 PUT_OFF_S = 30.0
 """How long a record that cannot be verified is left alone."""
 
@@ -103,7 +106,7 @@ class Terms:
     Attributes:
         window_s: the consistency window.
         every_s: the flow's probe interval.
-        guard_s: clock half-width plus round trip, added to the deadline probe.
+        guard_s: clock half-width plus round trip plus `TIMER_S`: how far from the window's end it is probed.
         confirm_s: the least time between a first reading and the one that confirms it.
         target_may_write: whether the target's system is a declared writer.
         every_version: the target must show every version, a later one does not stand for it.
@@ -252,8 +255,9 @@ def _follow(
     """Account this reading to every pending change.
 
     Versions up to the one shown have arrived. The owner's present version, confirmed by its second reading,
-    certainly has not. An earlier one has not where the target shows something known to be older; anything
-    else may be a later version that came and went between two readings.
+    certainly has not. An earlier one has not where the target shows something known to be older, or just
+    what it showed when it certainly was behind; anything else may be a later version that came and went
+    between two readings.
     """
     baseline = history.baseline
     target = comparison.target.fingerprint if comparison.target else b""
@@ -263,8 +267,8 @@ def _follow(
     changes = tuple(
         shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
         if at <= shown
-        else still_differs(change, look.sent_at, look.received_at)
-        if older or at == last
+        else still_differs(change, look.sent_at, look.received_at, target)
+        if older or at == last or change.behind == target
         else cannot_tell(change, look.received_at)
         for at, change in enumerate(history.changes)
     )
@@ -321,22 +325,31 @@ def _diverged(
         differences=comparison.differences or comparison.invalid,
         detail=f"several rows in {', '.join(comparison.duplicates)}" if comparison.duplicates else "",
     )
-    return replace(moved, next_check_at=_next_check_at(moved, finding, changes, look, terms))
+    at = _next_check_at(moved, finding, changes, look, terms, certain=certain)
+    return replace(moved, next_check_at=at)
 
 
 def _next_check_at(
-    moved: Divergence, finding: Finding, changes: Sequence[Change], look: Look, terms: Terms
+    moved: Divergence,
+    finding: Finding,
+    changes: Sequence[Change],
+    look: Look,
+    terms: Terms,
+    *,
+    certain: bool,
 ) -> datetime:
+    """When to read the record again on the divergence's account; its changes have their own schedule besides."""
     now = look.received_at
     if moved.state is DivergenceState.OPEN:
         age_s = (now - moved.first_seen_at).total_seconds()
         return now + timedelta(seconds=min(max(terms.every_s, age_s / 2), RECHECK_CEILING_S))
-    wait_s = terms.confirm_s
-    if not finding.at_once and not (finding.source_ahead and changes):
+    soon = now + timedelta(seconds=min(terms.every_s, terms.confirm_s))
+    if certain:
+        settles_at = moved.first_seen_at + timedelta(seconds=terms.confirm_s)
+    elif finding.source_ahead and changes:
+        waiting = [change.deadline_at(terms.guard_s) for change in changes if change.settled_at is None]
+        settles_at = min(waiting, default=now)
+    else:
         wait_s = max(terms.window_s + terms.guard_s, terms.confirm_s)
-    settles_at = moved.first_seen_at + timedelta(seconds=wait_s)
-    return (
-        max(settles_at, now + timedelta(seconds=0.01))
-        if settles_at > now
-        else now + timedelta(seconds=min(terms.every_s, terms.confirm_s))
-    )
+        settles_at = moved.first_seen_at + timedelta(seconds=wait_s)
+    return max(settles_at, now + timedelta(seconds=0.01)) if settles_at > now else soon

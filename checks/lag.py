@@ -16,6 +16,9 @@ from checks.lag_cells import NEVER, CellPair
 
 EDGES_S: Floats = np.array(lag_cells.EDGES_S)
 
+_WIDTHS_S: Floats = np.append(np.diff(EDGES_S[:-1]), 1.0)
+"""Where the intervals do not tell, arrivals are taken to be spread evenly over time."""
+
 STEPS = 2_000
 STILL_RATIO = 1e-9
 """The fit ends when a step gains less than this much log-likelihood per change."""
@@ -90,7 +93,7 @@ class LagCurve:
         least, most = self.band
         lower = int(np.argmax(most >= share))
         upper = int(np.argmax(least >= share)) if bool((least >= share).any()) else len(EDGES_S) - 1
-        cell = min(max(int(np.searchsorted(self.arrived, share, side="left")) - 1, 0), NEVER)
+        cell = min(max(int(np.searchsorted(self.arrived, share - 1e-12, side="left")) - 1, 0), NEVER)
         start, end, mass = EDGES_S[cell], EDGES_S[cell + 1], self.mass[cell]
         if not math.isfinite(end) or mass <= 0:
             best = float(end)
@@ -132,7 +135,9 @@ def fit(counts: Mapping[CellPair, int]) -> LagCurve | None:
     reached = np.zeros(size + 1)
     np.add.at(reached, lower, 1.0)
     np.add.at(reached, upper + 1, -1.0)
-    mass: Floats = (np.cumsum(reached[:-1]) > 0).astype(np.float64)
+    mass: Floats = np.where(np.cumsum(reached[:-1]) > 0, _WIDTHS_S, 0.0)
+    finite = upper[upper < NEVER]
+    mass[int(finite.max()) + 1 if len(finite) else 0 : NEVER] = 0.0  # where only waiting is seen nothing is known
     mass /= mass.sum()
     before = -np.inf
     for _ in range(STEPS):

@@ -62,7 +62,7 @@ class Drawn:
 def draw(
     taken: Mapping[Key, int],
     start: int,
-    end: int,
+    probability: float,
     pools: Mapping[str, Pool],
     probabilities: Mapping[str, float],
     *,
@@ -71,7 +71,8 @@ def draw(
     """Add to the slice what the policies take.
 
     Args:
-        taken: the slice's keys with their ranks, all of those in `[start, end)`.
+        taken: the sweep's next keys with their ranks, from `start` on.
+        probability: that of every record to be among them; a sweep takes each equally often.
         pools: by policy, its keys.
         probabilities: by policy, how probably a key of its pool is to be taken by one audit.
         affordable: how many keys the policies may take together. Where they would take more, their
@@ -80,18 +81,17 @@ def draw(
     Returns:
         Every key with the highest of its probabilities.
     """
-    width = (end - start) / RANKS
     wanted = sum(len(pool) * probabilities[policy] for policy, pool in pools.items())
     shrink = min(1.0, affordable / wanted) if wanted > 0 else 1.0
-    drawn = {key: Drawn(policy=BASE, probability=width) for key in taken}
+    drawn = {key: Drawn(policy=BASE, probability=probability) for key in taken}
     for policy, pool in pools.items():
-        probability = min(1.0, probabilities[policy] * shrink)
-        if probability <= width:
+        more = min(1.0, probabilities[policy] * shrink)
+        if more <= probability:
             continue
-        for key in pool.within(start, probability):
+        for key in pool.within(start, more):
             known = drawn.get(key)
-            if known is None or known.probability < probability:
-                drawn[key] = Drawn(policy=policy, probability=probability)
+            if known is None or known.probability < more:
+                drawn[key] = Drawn(policy=policy, probability=more)
     return drawn
 
 

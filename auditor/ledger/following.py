@@ -122,7 +122,7 @@ class Following(Store):
             return list(deadlines), [key for key in others if key not in deadlines]
 
     def next_deadline(self, flow: str) -> datetime | None:
-        """When the window of an undecided change runs out next."""
+        """When a probe about the end of an undecided change's window is due next, before it or after."""
         with self.read() as connection:
             found: datetime | None = connection.execute(_NEXT_DEADLINE, {"flow": flow}).scalar_one()
         return found
@@ -480,9 +480,12 @@ def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
         sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us
     )
     now = sa.bindparam("now", type_=t.Instant)
+    closing = sa.type_coerce(change.next_probe_at, sa.BigInteger) >= (
+        sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us / 2
+    )
     return (
         sa.select(change.key).where(undecided, past, change.next_probe_at <= now).order_by(change.next_probe_at),
-        sa.select(sa.func.min(change.next_probe_at)).where(undecided, past),
+        sa.select(sa.func.min(change.next_probe_at)).where(undecided, closing),
         sa.select(sa.func.min(change.committed_from_at)).where(undecided),
     )
 
@@ -498,6 +501,7 @@ _CHANGE_COLUMNS = (
     "enrolled_at",
     "probes",
     "differed_at",
+    "behind",
     "shown_at",
     "superseded",
     "clamped",

@@ -130,6 +130,7 @@ changes = sa.Table(
     sa.Column("window_s", sa.Float, nullable=False),
     sa.Column("probes", sa.Integer, nullable=False),
     sa.Column("differed_at", Instant),
+    sa.Column("behind", sa.LargeBinary),
     sa.Column("shown_at", Instant),
     sa.Column("superseded", sa.Boolean, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),

@@ -67,6 +67,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_samples_rev"), ["rev"], unique=False)
 
     with op.batch_alter_table("changes", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("behind", sa.LargeBinary(), nullable=True))
         batch_op.add_column(sa.Column("clamped", sa.Boolean(), nullable=True))
 
     with op.batch_alter_table("divergences", schema=None) as batch_op:

@@ -1,0 +1,318 @@
+"""A deterministic simulator of one record in two systems, watched by the product's own enrolment and judgement.
+
+The truth is known: when each version was committed, and what the target held at every instant. Clocks are
+wrong within their declared bounds, readings take time and show some instant within it, deliveries are delayed,
+retried, doubled, dropped and overtaken, and the owner rewrites the record faster than it is read.
+"""
+
+from __future__ import annotations
+
+import random
+from bisect import bisect_right
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from checks.causes import Baseline
+from checks.clocks import ClockBounds
+from checks.convergence import Change, Verdict
+from checks.enrolment import Sighting, enrol
+from checks.fields import Difference, Shape
+from checks.judgement import TIMER_S, DivergenceState, History, Look, Terms, judge
+from checks.records import Comparison, Copy
+from checks.values import EPOCH, MICROSECOND
+
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+DIFFERS = (Difference(field="value", shape=Shape.VALUE, owner_value="", target_value=""),)
+CERTAIN = {Verdict.MET, Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED}
+
+
+def at(seconds: float) -> datetime:
+    """An instant of the simulation."""
+    return BEGIN + timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What really happens to one record.
+
+    Attributes:
+        committed_s: when each version was committed; version 0 is there from the beginning.
+        stamped_s: the owner's stamp of each, in true time: a little before the commit.
+        applied: what the target holds from when on: seconds and version, in order.
+        offset_s: the owner's clock minus the true one.
+        clock: what is declared of it.
+    """
+
+    window_s: float
+    every_s: float
+    committed_s: tuple[float, ...]
+    stamped_s: tuple[float, ...]
+    applied: tuple[tuple[float, int], ...]
+    offset_s: float
+    clock: ClockBounds
+    slack_s: float
+    read_s: float
+
+    def owner_at(self, seconds: float) -> int:
+        """The owner's version."""
+        return bisect_right(self.committed_s, seconds) - 1
+
+    def target_at(self, seconds: float) -> int:
+        """The target's version."""
+        return self.applied[bisect_right(self.applied, (seconds, 1 << 60)) - 1][1]
+
+    def arrived_s(self, version: int) -> float | None:
+        """When the target first showed this version or a later one."""
+        return next((when for when, shown in self.applied if shown >= version), None)
+
+
+def make_world(chance: random.Random, *, orderly: bool = False) -> World:
+    """Draw a world.
+
+    Args:
+        orderly: nothing is overtaken or doubled, so that what has arrived stays.
+    """
+    window_s = chance.choices([1.0, 5.0, 30.0, 300.0, 3600.0, 7 * 86_400.0], [20, 20, 20, 19, 19, 2])[0]
+    every_s = min(max(window_s / 3, 1.0), 300.0)
+    half_s = chance.choice([0.0005, 0.02, 0.3, 2.0])
+    offset_s = chance.uniform(-300, 300)
+    within = chance.uniform(-half_s, half_s)
+    clock = ClockBounds(lower_s=offset_s + within - half_s, upper_s=offset_s + within + half_s, measured_at=BEGIN)
+    slack_s = 0.1
+    committed, stamped = [-1e6], [-1e6]
+    now = chance.uniform(0, every_s)
+    for _ in range(chance.choice([1, 1, 2, 3, 6])):
+        now += chance.uniform(0.005, 0.8) if chance.random() < 0.5 else chance.uniform(0, 2.5) * window_s
+        committed.append(now)
+        stamped.append(now - chance.uniform(0, slack_s))
+    return World(
+        window_s=window_s,
+        every_s=every_s,
+        committed_s=tuple(committed),
+        stamped_s=tuple(stamped),
+        applied=tuple(_deliveries(chance, committed, window_s, orderly=orderly)),
+        offset_s=offset_s,
+        clock=clock,
+        slack_s=slack_s,
+        read_s=chance.choice([0.002, 0.05, 0.4]),
+    )
+
+
+def _deliveries(
+    chance: random.Random, committed: list[float], window_s: float, *, orderly: bool
+) -> list[tuple[float, int]]:
+    typical_s = chance.choice([0.05, 0.3, 0.8, 1.6]) * window_s
+    arrivals: list[tuple[float, int]] = []
+    before = 0.0
+    for version, when in enumerate(committed[1:], start=1):
+        lag_s = typical_s * chance.lognormvariate(0, 0.6)
+        while chance.random() < 0.15:  # tries that failed
+            lag_s += typical_s * chance.uniform(0.5, 2)
+        if chance.random() < 0.06:
+            continue  # given up on
+        arrives = max(before, when + lag_s) if orderly else when + lag_s
+        before = arrives
+        arrivals.append((arrives, version))
+        if not orderly and chance.random() < 0.1:  # delivered once more
+            arrivals.append((arrives + typical_s * chance.uniform(0.2, 3), version))
+    arrivals.sort()
+    guarded = orderly or chance.random() < 0.5  # half of the targets refuse an older version
+    held = [(-1e6, 0)]
+    for when, version in arrivals:
+        if version != held[-1][1] and not (guarded and version < held[-1][1]):
+            held.append((when, version))
+    return held
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """What the watcher said of one version, and what was true.
+
+    Attributes:
+        breach_false: a breach was called although the target was not behind when it was looked at, or the
+            window had not run out.
+        flipped: a certain verdict became another one.
+    """
+
+    change: Change
+    version: int
+    breach_false: bool = False
+    met_false: bool = False
+    flipped: bool = False
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """What became of a world's versions."""
+
+    told: dict[int, Told] = field(default_factory=dict)
+    probes: int = 0
+    widened: int = 0
+    negative: int = 0
+
+
+def watch(world: World, chance: random.Random) -> Watch:
+    """Let the product watch a world to its end."""
+    seen = Watch()
+    history = History(baseline=Baseline(owner=_print(0), target=_print(0), agreed_at=at(-10)))
+    terms_every_s = world.every_s
+    polled_at: datetime | None = None
+    busy = unjudged = False
+    versions: dict[bytes, int] = {_print(version): version for version in range(len(world.committed_s))}
+    known_version = 0
+    tick_s = chance.uniform(0, world.every_s) - world.every_s
+    due_s: float | None = None
+    end_s = world.committed_s[-1] + 20 * max(world.window_s, 60)
+    while True:
+        next_tick_s = tick_s + world.every_s
+        polls = due_s is None or next_tick_s <= due_s
+        now_s = next_tick_s if polls else due_s or 0.0
+        if polls:
+            # Polls that can find nothing and owe nothing are skipped: only the last of them counts.
+            moves = [when for when in world.committed_s if when > now_s - world.every_s]
+            if known_version == world.owner_at(now_s) and not busy and due_s is None:
+                if not moves:
+                    break
+                skipped = int((moves[0] - now_s) // world.every_s)
+                if skipped > 0:
+                    now_s += skipped * world.every_s
+            tick_s = now_s
+        if now_s > end_s:
+            break
+        # the owner: listed if it changed, else read by key; the answer shows some instant of the reading
+        owner_sent_s = now_s + chance.uniform(0, 0.01)
+        owner_s = owner_sent_s + chance.uniform(0, world.read_s)
+        owner_received_s = owner_s + chance.uniform(0, world.read_s)
+        version = world.owner_at(owner_s)
+        listed = polls and version > 0 and version != known_version
+        polled_before_at = polled_at
+        if polls:
+            polled_at = at(owner_sent_s)
+        if not listed and not busy and (due_s is None or due_s > now_s):
+            continue
+        target_sent_s = owner_received_s
+        target_s = target_sent_s + chance.uniform(0, world.read_s)
+        received_s = target_s + chance.uniform(0, world.read_s)
+        shown = world.target_at(target_s)
+        seen.probes += 1
+        was_unjudged, unjudged = unjudged, False
+        if shown != version and world.owner_at(received_s + chance.uniform(0, world.read_s)) != version:
+            busy = unjudged = True
+            due_s = received_s + 0.2 if due_s is not None else None
+            continue
+        busy = False
+        known_version = version
+        stamp_us = (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND if version else None
+        owner, target = Copy((version,), _print(version), None), Copy((shown,), _print(shown), None)
+        comparison = Comparison(key=1, owner=owner, target=target, differences=() if shown == version else DIFFERS)
+        sighting = Sighting(
+            listed=listed,
+            stamp_us=stamp_us,
+            clock=world.clock.at(at(now_s)) if now_s < 1000 else world.clock,
+            slack_s=world.slack_s,
+            seen_at=at(owner_received_s),
+            not_seen_at=polled_before_at if listed and not was_unjudged else None,
+        )
+        change = enrol(comparison, history, sighting, window_s=world.window_s)
+        if change is not None:
+            history = replace(history, changes=(*history.changes, change))
+        look = Look(sent_at=at(target_sent_s), received_at=at(received_s))
+        terms = Terms(
+            window_s=world.window_s,
+            every_s=terms_every_s,
+            guard_s=received_s - target_sent_s + world.clock.half_width_s + TIMER_S,
+            confirm_s=min(max(terms_every_s, 1.0), 5.0),
+        )
+        judgement = judge(comparison, history, look, terms)
+        for moved in judgement.changes:
+            _hold_to_truth(world, seen, versions[moved.fingerprint], moved, target_s, shown)
+        pending = tuple(each for each in judgement.changes if each.settled_at is None)
+        probe_at = [each for each in judgement.probe_at if each is not None]
+        divergence = judgement.divergence if judgement.divergence is not None else history.divergence
+        if divergence is not None and divergence.state in {DivergenceState.CLOSED, DivergenceState.DISMISSED}:
+            divergence = None
+        if divergence is not None and divergence.next_check_at is not None and pending:
+            probe_at.append(divergence.next_check_at)
+        baseline = history.baseline
+        if judgement.baseline is not None:
+            baseline = replace(judgement.baseline, agreed_at=at(owner_sent_s))
+        history = History(baseline=baseline, changes=pending, divergence=divergence)
+        due_s = max((min(probe_at) - BEGIN).total_seconds(), received_s + 0.001) if probe_at else None
+    return seen
+
+
+def _print(version: int) -> bytes:
+    return (version * 0x9E3779B97F4A7C15 % (1 << 64)).to_bytes(8, "big")
+
+
+def _hold_to_truth(world: World, seen: Watch, version: int, moved: Change, target_s: float, shown: int) -> None:
+    before = seen.told.get(version)
+    told = seen.told[version] = before or Told(change=moved, version=version)
+    was, told.change = told.change.verdict, moved
+    committed_s = world.committed_s[version]
+    if before is not None:
+        if was in CERTAIN and moved.verdict is not was:
+            told.flipped |= not (was is Verdict.BREACH and moved.verdict is Verdict.BREACH_THEN_CONVERGED)
+        seen.widened += moved.lag_lower_s < before.change.lag_lower_s
+    seen.negative += moved.lag_lower_s < 0 or (moved.lag_upper_s or 0) < 0
+    if moved.verdict is Verdict.BREACH and (before is None or was is not Verdict.BREACH):
+        told.breach_false = shown >= version or target_s <= committed_s + world.window_s
+    if moved.verdict is Verdict.MET:
+        arrived_s = world.arrived_s(version)
+        told.met_false = arrived_s is None or arrived_s > committed_s + world.window_s + 2e-6
+
+
+def owes_a_breach(world: World, told: Told, seen: Watch) -> tuple[bool, bool]:
+    """Whether the target was still behind when the deadline probe, guard included, had been answered.
+
+    Returns:
+        Whether a breach is owed, and whether it can be told: not where the target then showed a version that
+        came and went at the owner between two readings, which may as well be a later one.
+    """
+    arrived_s = world.arrived_s(told.version)
+    guard_s = 6 * world.read_s + world.clock.half_width_s + 2 * TIMER_S
+    latest_s = (told.change.committed_to_at - BEGIN).total_seconds() + world.window_s + guard_s
+    owed = arrived_s is None or arrived_s > latest_s
+    held = {world.target_at(latest_s - guard_s), world.target_at(latest_s)}
+    return owed, all(version == 0 or version in seen.told for version in held)
+
+
+def contains_truth(world: World, told: Told) -> bool | None:
+    """Whether the interval of a settled change holds its true lag; None where there is no upper end."""
+    upper_s, arrived_s = told.change.lag_upper_s, world.arrived_s(told.version)
+    if upper_s is None or arrived_s is None:
+        return None
+    lag_s = max(0.0, arrived_s - world.committed_s[told.version])
+    return told.change.lag_lower_s - 2e-6 <= lag_s <= upper_s + 2e-6
+
+
+def tally(worlds: int, seed: int, *, orderly: bool = False) -> Counter[str]:
+    """Watch many worlds and count what was said against what was true."""
+    chance = random.Random(seed)
+    counted: Counter[str] = Counter()
+    for _ in range(worlds):
+        world = make_world(chance, orderly=orderly)
+        seen = watch(world, chance)
+        counted["probes"] += seen.probes
+        counted["widened"] += seen.widened
+        counted["negative"] += seen.negative
+        for told in seen.told.values():
+            counted["changes"] += 1
+            counted[told.change.verdict] += 1
+            counted["false_breach"] += told.breach_false
+            counted["false_met"] += told.met_false
+            counted["flipped"] += told.flipped
+            if orderly:
+                called = told.change.verdict in {Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED}
+                owed, tellable = owes_a_breach(world, told, seen)
+                if owed:
+                    counted["owed"] += 1
+                    counted["owed_called"] += called
+                    counted["tellable"] += tellable
+                    counted["tellable_called"] += called and tellable
+                held = contains_truth(world, told)
+                if held is not None:
+                    counted["intervals"] += 1
+                    counted["intervals_true"] += held
+    return counted
