@@ -11,7 +11,19 @@ from auditor.ledger import FlowState, Ledger
 from auditor.plan import Plan
 from checks.judgement import Outcome
 from checks.records import UNREADABLE
-from checks.sampling import BASE, PAST_ERROR, RECENT, VALUE, Cohort, Drawn, Panel, Pool, draw
+from checks.sampling import (
+    BASE,
+    PAST_ERROR,
+    RECENT,
+    VALUE,
+    Arc,
+    Cohort,
+    Drawn,
+    Panel,
+    Pool,
+    affordable_shares,
+    draw,
+)
 from probes.contract import Key, ProbeError, Reading
 from probes.ranking import RANKS, rank_of
 
@@ -57,6 +69,7 @@ class Sampler:
         self._valued: dict[Key, int] = {}
         self._pools: dict[str, Pool] = {}
         self._pools_at: datetime | None = None
+        self._next_starts: dict[str, int] = {}
         self._slice: set[Key] = set()
         self._drawn: dict[Key, Drawn] = {}
         self._deferred: dict[Key, _Deferred] = {}
@@ -81,21 +94,19 @@ class Sampler:
             moved, start, taken = self._next_slice(gathered, moved, planned.sample)
         else:
             moved, taken = self._next_pages(gathered, moved, planned.sample, begun=begun)
-            start = int(now.timestamp() * 1e6) * 0x9E3779B97F4A7C15 % RANKS  # no slice to begin at: anywhere
+            start = 0
         if gathered.error:
             return state
         self._slice = set(taken)
         self._panel = self._panel.seen(taken)
         by_rank = moved.walk == BY_RANK
         population = max(state.swept_read or self._population, len(taken), 1)
-        self._drawn = draw(
-            taken if by_rank else {},
-            start,
-            min(1.0, planned.sample / population) if by_rank else 0.0,
-            self._refreshed_pools(now),
-            self._probabilities(),
-            affordable=planned.extra,
-        )
+        base = Arc(start, round(min(1.0, planned.sample / population) * RANKS) if by_rank else 0)
+        pools = self._refreshed_pools(now)
+        arcs = self._next_arcs(affordable_shares(pools, self._shares(), planned.extra))
+        drawn = draw(taken if by_rank else (), base, pools, arcs)
+        # Without a random base an estimate would know nothing of all other records.
+        self._drawn = drawn if by_rank else {key: replace(how, probability=0.0) for key, how in drawn.items()}
         gathered.wanted.update(dict.fromkeys(self._drawn))
         if planned.panel:
             gathered.wanted.update(dict.fromkeys(list(self._panel.ranks)[: planned.panel]))
@@ -231,7 +242,16 @@ class Sampler:
     def _rank(self, key: Key) -> int:
         return rank_of(self._seed, self._flow.data_type.key_type, key)
 
-    def _probabilities(self) -> dict[str, float]:
+    def _next_arcs(self, shares: Mapping[str, float]) -> dict[str, Arc]:
+        """The next part of each policy's pool, behind the last one."""
+        arcs = {}
+        for policy, share in shares.items():
+            width = round(min(1.0, share) * RANKS)
+            arcs[policy] = Arc(self._next_starts.get(policy, 0), width)
+            self._next_starts[policy] = (arcs[policy].start + width) % RANKS
+        return arcs
+
+    def _shares(self) -> dict[str, float]:
         value = self._policies.value
         return {
             RECENT: self._policies.recent,

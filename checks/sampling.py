@@ -2,8 +2,8 @@
 
 Every key has a rank (`probes.ranking`). A sweep walks the ranks from the lowest to the highest; what it takes at
 once is a random slice, and any part of it a random sample of the whole. A panel, the lowest ranks, is read
-every time. Policies read some records more often: each widens the slice for those records alone, so that all
-share one hash and a record is taken with the highest of its probabilities.
+every time. Policies read some records more often: each goes through its own pool by the same ranks, faster than
+the sweep, and how probably a record is taken by either is known exactly.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from probes.contract import Key
 from probes.ranking import RANKS
@@ -19,32 +20,48 @@ BASE, RECENT, PAST_ERROR, VALUE = "base", "recent", "past_error", "value"
 """Policies: every record, those that changed lately, those that differed lately, those worth most."""
 
 
+class Arc(NamedTuple):
+    """A share of all ranks from `start` on, around the end; `width` is at most `RANKS`."""
+
+    start: int
+    width: int
+
+    def spans(self) -> list[tuple[int, int]]:
+        """The same as one or two ranges of ranks."""
+        start, end = self.start % RANKS, self.start % RANKS + min(self.width, RANKS)
+        return [(start, end)] if end <= RANKS else [(start, RANKS), (0, end - RANKS)]
+
+
+def probability_of(arcs: Iterable[Arc]) -> float:
+    """How probably a rank lies in any of these arcs: the length of their union."""
+    covered = reached = 0
+    for lower, upper in sorted(span for arc in arcs for span in arc.spans()):
+        covered += max(0, upper - max(lower, reached))
+        reached = max(reached, upper)
+    return covered / RANKS
+
+
 class Pool:
     """Keys that a policy reads more often, by rank."""
 
     def __init__(self, ranks: Mapping[Key, int]) -> None:
-        self._ordered = sorted((rank, str(key), key) for key, rank in ranks.items())
-        self._ranks = [rank for rank, _, _ in self._ordered]
+        self._ordered = sorted(((rank, key) for key, rank in ranks.items()), key=lambda pair: (pair[0], str(pair[1])))
+        self._ranks = [rank for rank, _ in self._ordered]
+        self._keys = set(ranks)
 
     def __len__(self) -> int:
         return len(self._ranks)
 
-    def __contains__(self, key_and_rank: tuple[Key, int]) -> bool:
-        key, rank = key_and_rank
-        at = bisect_left(self._ranks, rank)
-        return any(each == key for _, _, each in self._ordered[at : at + 4])
+    def __contains__(self, key: Key) -> bool:
+        return key in self._keys
 
-    def within(self, start: int, probability: float) -> list[Key]:
-        """The keys whose rank lies within this share of all ranks from `start` on, around the end."""
-        width = round(min(1.0, probability) * RANKS)
-        if width >= RANKS:
-            return [key for _, _, key in self._ordered]
-        end = start + width
-        found = self._between(start, min(end, RANKS))
-        return found + (self._between(0, end - RANKS) if end > RANKS else [])
-
-    def _between(self, lower: int, upper: int) -> list[Key]:
-        return [key for _, _, key in self._ordered[bisect_left(self._ranks, lower) : bisect_left(self._ranks, upper)]]
+    def within(self, arc: Arc) -> list[Key]:
+        """The keys whose rank lies in an arc."""
+        return [
+            key
+            for lower, upper in arc.spans()
+            for _, key in self._ordered[bisect_left(self._ranks, lower) : bisect_left(self._ranks, upper)]
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,47 +69,48 @@ class Drawn:
     """Why and how probably a key was taken.
 
     Attributes:
-        probability: that this audit takes it; 0 where it was not a matter of chance.
+        probability: that one audit takes it; 0 where it was not a matter of chance.
     """
 
     policy: str
     probability: float
 
 
-def draw(
-    taken: Mapping[Key, int],
-    start: int,
-    probability: float,
-    pools: Mapping[str, Pool],
-    probabilities: Mapping[str, float],
-    *,
-    affordable: int,
-) -> dict[Key, Drawn]:
-    """Add to the slice what the policies take.
+def affordable_shares(pools: Mapping[str, Pool], shares: Mapping[str, float], affordable: int) -> dict[str, float]:
+    """The share of each pool that one audit takes, so that all together take no more keys than affordable.
+
+    They shrink before anything is chosen, so that the probabilities stay what they are said to be.
+    """
+    wanted = sum(len(pool) * shares[policy] for policy, pool in pools.items())
+    shrink = min(1.0, affordable / wanted) if wanted > 0 else 1.0
+    return {policy: shares[policy] * shrink for policy in pools}
+
+
+def draw(taken: Iterable[Key], base: Arc, pools: Mapping[str, Pool], arcs: Mapping[str, Arc]) -> dict[Key, Drawn]:
+    """Add to the sweep's slice what the policies take.
 
     Args:
-        taken: the sweep's next keys with their ranks, from `start` on.
-        probability: that of every record to be among them; a sweep takes each equally often.
+        taken: the slice's keys.
+        base: the arc that the slice is.
         pools: by policy, its keys.
-        probabilities: by policy, how probably a key of its pool is to be taken by one audit.
-        affordable: how many keys the policies may take together. Where they would take more, their
-            probabilities shrink before anything is chosen, so that they stay what they are said to be.
+        arcs: by policy, the part of its pool that is taken now; from audit to audit they follow each other,
+            so that each pool is gone through before any of it comes again.
 
     Returns:
-        Every key with the highest of its probabilities.
+        Every key, the probability being that of lying in any arc that may take it.
     """
-    wanted = sum(len(pool) * probabilities[policy] for policy, pool in pools.items())
-    shrink = min(1.0, affordable / wanted) if wanted > 0 else 1.0
-    drawn = {key: Drawn(policy=BASE, probability=probability) for key in taken}
-    for policy, pool in pools.items():
-        more = min(1.0, probabilities[policy] * shrink)
-        if more <= probability:
-            continue
-        for key in pool.within(start, more):
-            known = drawn.get(key)
-            if known is None or known.probability < more:
-                drawn[key] = Drawn(policy=policy, probability=more)
-    return drawn
+    drawn = dict.fromkeys(taken, BASE)
+    for policy, arc in arcs.items():
+        for key in pools[policy].within(arc):
+            drawn.setdefault(key, policy)
+    found = {}
+    known: dict[tuple[str, ...], float] = {}
+    for key, policy in drawn.items():
+        member = tuple(name for name in arcs if key in pools[name])
+        if member not in known:
+            known[member] = probability_of([base, *(arcs[name] for name in member)])
+        found[key] = Drawn(policy=policy, probability=known[member])
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
