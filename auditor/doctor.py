@@ -10,6 +10,7 @@ from typing import Any
 from auditor.integration_map import IntegrationMap
 from auditor.reading import SystemReader
 from auditor.record import spec_of
+from auditor.words import clock_text
 from probes import registry
 from probes.contract import ProbeError
 
@@ -89,8 +90,7 @@ def _examine(integration_map: IntegrationMap, reader: SystemReader, now: datetim
     if not problems:
         bounds = reader.aim_clock()
         if bounds is not None:
-            middle_ms = (bounds.lower_s + bounds.upper_s) / 2 * 1000
-            clock = f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
+            clock = clock_text(bounds)
         elif reader.clock_failure is not None:
             remarks.append(f"its clock cannot be read: {reader.clock_failure.message}")
     return Finding(

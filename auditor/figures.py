@@ -13,6 +13,7 @@ import numpy as np
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.lens import Lens
+from auditor.sampler import BY_RANK
 from checks.convergence import Verdict
 from checks.estimates import Estimate, estimate
 from checks.intervals import finite_bounds
@@ -148,9 +149,10 @@ class FlowCoverage:
         changes, undecided: changes of the time range, and those without a verdict on their window.
         walk: how the sweep goes; by `key` its part read so far is no random sample.
         sweep_ratio: how far the sweep under way has come.
-        differing: least and most records that differ, certain once a sweep is complete.
         population: records in both systems together, as the last whole sweep found or as ranks suggest.
-        agreement: share of records that differ, estimated from the sample of the time range.
+        differing: least and most records that differ, from the sweep under way.
+        differed: the same from the last whole sweep, where only the undecided are left between the two.
+        disagreement: share of records that differ, estimated from the sample of the time range.
     """
 
     flow: str
@@ -168,7 +170,16 @@ class FlowCoverage:
     sweep_ratio: float | None
     population: int | None
     differing: tuple[int, int] | None
+    differed: tuple[int, int] | None
     disagreement: Estimate
+
+    @property
+    def agreement(self) -> tuple[float, float] | None:
+        """Least and most share of records that agree: of the last whole sweep, before its end of the first one."""
+        differ = self.differed or self.differing
+        if differ is None or not self.population:
+            return None
+        return 1 - differ[1] / self.population, 1 - differ[0] / self.population
 
     @property
     def verdict_ratio(self) -> float | None:
@@ -197,6 +208,9 @@ class FlowCoverage:
             "population": self.population,
             "differ_least": self.differing[0] if self.differing else None,
             "differ_most": self.differing[1] if self.differing else None,
+            "swept_at": self.swept_at,
+            "differed_least": self.differed[0] if self.differed else None,
+            "differed_most": self.differed[1] if self.differed else None,
             "differ_ratio": self.disagreement.share,
             "differ_ratio_lower": self.disagreement.lower,
             "differ_ratio_upper": self.disagreement.upper,
@@ -232,33 +246,39 @@ def coverage(
                 sweep_ratio=ratio,
                 population=population,
                 differing=differing,
+                differed=_differed(state),
                 disagreement=estimate(cohorts.get(name, Cohort())),
             )
         )
     return found
 
 
+def _differed(state: Mapping[str, Any]) -> tuple[int, int] | None:
+    """How many records differed in the last whole sweep."""
+    read = state.get("swept_read")
+    if read is None:
+        return None
+    least = max(0, state.get("swept_divergent") or 0)
+    return least, min(read, least + max(0, state.get("swept_undecided") or 0))
+
+
 def _sweep(state: Mapping[str, Any]) -> tuple[float | None, int | None, tuple[int, int] | None]:
     """How far the sweep has come, how many records there are, and how many of them differ."""
-    before = state.get("swept_read")
-    read = state.get("sweep_read") or 0
+    before, read = state.get("swept_read"), state.get("sweep_read") or 0
     if state.get("sweep_begun_at") is None or not read:
-        if before is None:
-            return None, None, None
-        differ = max(0, state.get("swept_divergent") or 0)
-        return 1.0, before, (differ, min(before, differ + max(0, state.get("swept_undecided") or 0)))
+        return (None, None, None) if before is None else (1.0, before, _differed(state))
     divergent = max(0, state.get("sweep_divergent") or 0)
-    open_ = max(0, state.get("sweep_undecided") or 0)
-    if state.get("walk") == "rank":
+    possible = min(read, divergent + max(0, state.get("sweep_undecided") or 0))
+    if state.get("walk") == BY_RANK:
         ratio = (state.get("rank_after") or RANKS) / RANKS
-        population = max(read, round(read / ratio)) if ratio > 0 else read
+        population = max(read, round(read / ratio))
         least, _ = finite_bounds(divergent, read, population, expected=EXPECTED_RATE)
-        _, most = finite_bounds(min(read, divergent + open_), read, population, expected=EXPECTED_RATE)
+        _, most = finite_bounds(possible, read, population, expected=EXPECTED_RATE)
         return ratio, population, (least, most)
     if before is None:
         return None, None, None
     population = max(before, read)
-    return read / population, population, (divergent, min(population, divergent + open_ + population - read))
+    return read / population, population, (divergent, possible + population - read)
 
 
 def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:

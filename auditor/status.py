@@ -9,6 +9,8 @@ from typing import Any
 
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
+from auditor.words import clock_text
+from checks.clocks import ClockBounds
 
 STALE_INTERVALS = 2
 """No audit for this many intervals is a state of its own: silence is never good news."""
@@ -73,7 +75,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 open_by_cause=counts.get(name, {}),
                 undecided=ledger.undecided(name),
                 sweeps=state.get("sweeps", 0),
-                verified_through_at=state.get("polled_at"),
+                verified_through_at=state.get("verified_through_at"),
             )
         )
     return found
@@ -93,6 +95,8 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
                     "state": "never read" if name in in_flows else "queues only",
                     "latency_ms": None,
                     "clock": "unknown",
+                    "clock read": None,
+                    "clock set": None,
                     "message": "",
                 }
             )
@@ -100,15 +104,18 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
         failing_s = (now - row["failing_since_at"]).total_seconds() if row["failing_since_at"] else 0.0
         clock = "unknown"
         if row["clock_at"] is not None:
-            middle_ms = (row["clock_lower_s"] + row["clock_upper_s"]) / 2 * 1000
-            half_ms = (row["clock_upper_s"] - row["clock_lower_s"]) / 2 * 1000
-            clock = f"{middle_ms:+.1f} ± {half_ms:.1f} ms"
+            bounds = ClockBounds(
+                lower_s=row["clock_lower_s"], upper_s=row["clock_upper_s"], measured_at=row["clock_at"]
+            )
+            clock = clock_text(bounds.at(now))
         found.append(
             {
                 "system": name,
                 "state": f"{row['reason']} for {failing_s:.0f} s" if row["failures"] else "answers",
                 "latency_ms": None if row["latency_s"] is None else round(row["latency_s"] * 1000, 1),
                 "clock": clock,
+                "clock read": row["clock_at"],
+                "clock set": row["clock_stepped_at"],
                 "message": row["message"] or "",
             }
         )

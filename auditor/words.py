@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
+
+from checks.clocks import ClockBounds
 from probes.durations import format_duration
 
 
-def estimate_text(best: float | None, lower: float | None, upper: float | None) -> str:
-    """A lag with its interval; an end that is not known is said to be open."""
-    if lower is None:
+def interval(lower: float | None, upper: float | None) -> str:
+    """An interval of seconds; an end that is not known is said to be open."""
+    if lower is None or math.isnan(lower):
         return "–"
-    told = (
-        f"{format_duration(lower)} … {format_duration(upper)}" if upper is not None else f"> {format_duration(lower)}"
-    )
+    if upper is None or not math.isfinite(upper):
+        return f"> {format_duration(lower)}"
+    return f"{format_duration(lower)} … {format_duration(upper)}"
+
+
+def estimate_text(best: float | None, lower: float | None, upper: float | None) -> str:
+    """A lag with the interval it lies in; without a best estimate the interval alone."""
+    told = interval(lower, upper)
     return told if best is None else f"{format_duration(best)} ({told})"
 
 
@@ -30,3 +38,16 @@ def differing_text(differing: tuple[int, int] | None, population: int | None) ->
         return "–"
     least, most = differing
     return f"{least if least == most else f'{least} … {most}'} of {population}"
+
+
+def clock_text(bounds: ClockBounds) -> str:
+    """How far a clock is ahead of ours."""
+    return f"{bounds.middle_s * 1000:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
+
+
+def agreement_text(agreement: tuple[float, float] | None) -> str:
+    """Least and most share of records that agree."""
+    if agreement is None:
+        return "not known yet"
+    least, most = (f"{share:.2%}" for share in agreement)
+    return least if least == most else f"{least} … {most}"

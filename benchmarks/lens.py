@@ -181,8 +181,7 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "drift.divergences": lambda: data.divergences(day, limit=100, offset=0, **everything),  # type: ignore[arg-type]
         "record.history": lambda: data.record_history("thing", "4711"),
         "lag.lags": lambda: data.lags(day),
-        "lag.curve": lambda: data.lag_curve(day, "flow_3"),
-        "lag.hours": lambda: data.lag_hours(day, "flow_3"),
+        "lag.heat": lambda: data.heat(day, "flow_3"),
         "dead_letters.queues": data.queues,
         "dead_letters.letters": lambda: data.letters(500),
         "sla.incidents": lambda: data.incidents(day),

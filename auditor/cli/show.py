@@ -97,7 +97,8 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
         "cannot verify": covered.cannot_verify,
         "shed": covered.shed,
         "sweep": None if covered.sweep_ratio is None else f"{covered.sweep_ratio:.0%} by {covered.walk}",
-        "records that differ": differing_text(covered.differing, covered.population),
+        "differ so far": differing_text(covered.differing, covered.population),
+        "last sweep": differing_text(covered.differed, covered.population),
         "share that differs": ratio_text(differ.share, differ.lower, differ.upper),
     }
 

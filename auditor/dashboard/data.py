@@ -11,6 +11,8 @@ from typing import Any
 
 import pandas as pd
 
+from auditor import figures
+from auditor.figures import FlowCoverage, FlowLag
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
 from auditor.status import FlowStatus, flow_status, system_status
@@ -51,11 +53,14 @@ class Data:
         self._lock = threading.Lock()
         self._refreshed = 0.0
 
-    def _frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+    def _refresh(self) -> None:
         with self._lock:
             if time.monotonic() - self._refreshed > REFRESH_AT_MOST_EVERY_S:
                 self.lens.refresh()
                 self._refreshed = time.monotonic()
+
+    def _frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        self._refresh()
         frame = self.lens.query(sql, parameters).to_pandas()
         if "flow" in frame.columns:  # what the map no longer names is history, and not shown
             frame = frame[frame["flow"].isna() | frame["flow"].isin(list(self.map.flows))].reset_index(drop=True)
@@ -131,17 +136,19 @@ class Data:
             self._frame(RECORD_LETTERS, [flows, key]),
         )
 
-    def lags(self, since: Since) -> pd.DataFrame:
-        """Lag quantiles by flow as intervals: flow, changes, p50_lower ... p99_upper, widest."""
-        return self._frame(LAGS, [since.at])
+    def lags(self, since: Since) -> list[FlowLag]:
+        """How long the changes of every flow take to arrive."""
+        self._refresh()
+        return figures.lags(self.map, self.lens, since.at, datetime.now(UTC))
 
-    def lag_curve(self, since: Since, flow: str) -> pd.DataFrame:
-        """Share of changes seen after t seconds, at most and at least: t_s, most, least."""
-        return self._frame(LAG_CURVE, [since.at, flow, since.at, flow])
+    def heat(self, since: Since, flow: str) -> tuple[list[datetime], Any]:
+        """The share of each hour's changes by lag cell: the hours, and an array of shape (cells, hours)."""
+        self._refresh()
+        return figures.heat(self.lens, flow, since.at, datetime.now(UTC))
 
-    def lag_hours(self, since: Since, flow: str) -> pd.DataFrame:
-        """Upper bound of the median and p95 lag by time: bucket_at, p50, p95, changes."""
-        return self._frame(LAG_HOURS.format(bucket=since.bucket), [since.at, flow])
+    def clock_steps(self, since: Since) -> pd.DataFrame:
+        """Clocks that were found to have been set: system, stepped_at, by_s."""
+        return self._frame(CLOCK_STEPS, [since.at])
 
     def queues(self) -> pd.DataFrame:
         """The latest reading of every queue: flow, queue, role, read_at, depth, oldest_age_s, message, depths."""
@@ -159,9 +166,10 @@ class Data:
         """Messages of the outbox, latest first."""
         return self._frame(ALERTS, [since.at])
 
-    def coverage(self, since: Since) -> pd.DataFrame:
-        """Share of due probes with a verdict, by flow."""
-        return self._frame(COVERAGE, [since.at])
+    def coverage(self, since: Since) -> list[FlowCoverage]:
+        """How much of what should be known of every flow is known."""
+        self._refresh()
+        return figures.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
 
 
 WINDOWS = """
@@ -213,31 +221,10 @@ RECORD_LETTERS = """
     FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
     ORDER BY first_seen_at DESC LIMIT 100"""
 
-LAGS = """
-    SELECT flow, count(*) AS changes, max(window_s) AS window_s,
-           quantile_cont(lag_lower_s, 0.5) AS p50_lower, quantile_cont(lag_upper_s, 0.5) AS p50_upper,
-           quantile_cont(lag_lower_s, 0.95) AS p95_lower, quantile_cont(lag_upper_s, 0.95) AS p95_upper,
-           quantile_cont(lag_lower_s, 0.99) AS p99_lower, quantile_cont(lag_upper_s, 0.99) AS p99_upper
-    FROM (SELECT flow, window_s, lag_lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS lag_upper_s
-          FROM changes WHERE settled_at >= ? AND verdict <> 'superseded')
-    GROUP BY flow ORDER BY flow"""
-
-LAG_CURVE = """
-    WITH settled AS (
-        SELECT lag_lower_s, lag_upper_s FROM changes
-        WHERE settled_at >= ? AND flow = ? AND verdict <> 'superseded'),
-    steps AS (SELECT 0.05 * pow(10, i / 20) AS t_s FROM range(0, 101) t(i))
-    SELECT t_s,
-           (SELECT count(*) FILTER (lag_lower_s <= t_s) / count(*) FROM settled) AS most,
-           (SELECT count(*) FILTER (lag_upper_s <= t_s) / count(*) FROM settled) AS least
-    FROM steps WHERE t_s <= 4 * (SELECT max(coalesce(lag_upper_s, lag_lower_s)) FROM changes
-                                 WHERE settled_at >= ? AND flow = ? AND verdict <> 'superseded')
-    ORDER BY t_s"""
-
-LAG_HOURS = """
-    SELECT time_bucket({bucket}, settled_at) AS bucket_at, count(*) AS changes,
-           quantile_cont(lag_upper_s, 0.5) AS p50, quantile_cont(lag_upper_s, 0.95) AS p95
-    FROM changes WHERE settled_at >= ? AND flow = ? AND lag_upper_s IS NOT NULL GROUP BY ALL ORDER BY bucket_at"""
+CLOCK_STEPS = """
+    SELECT system, stepped_at,
+           (after_lower_s + after_upper_s - before_lower_s - before_upper_s) / 2 AS by_s
+    FROM clock_steps WHERE stepped_at >= ? ORDER BY stepped_at DESC LIMIT 50"""
 
 QUEUES = """
     SELECT flow, queue, any_value(role) AS role, max(read_at) AS read_at, arg_max_null(depth, read_at) AS depth,
@@ -258,10 +245,3 @@ INCIDENTS = """
 ALERTS = """
     SELECT incident_id, transition, sender, state, created_at, sent_at, tries, possible_repeat, error
     FROM alerts WHERE created_at >= ? ORDER BY id DESC LIMIT 200"""
-
-COVERAGE = """
-    SELECT flow, sum(due)::BIGINT AS due, sum(verdicts)::BIGINT AS verdicts,
-           sum(verdicts) / nullif(sum(due), 0) AS ratio,
-           sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
-           sum(shed)::BIGINT AS shed, max(verified_through_at) AS verified_through_at
-    FROM coverage WHERE hour >= ?::TIMESTAMPTZ - INTERVAL 1 HOUR GROUP BY flow ORDER BY flow"""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from datetime import datetime
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from checks.lag import EDGES_S, LagCurve
+from checks.lag_cells import NEVER
 from probes.durations import format_duration
 
 FAMILY_COLOURS = {
@@ -38,15 +40,6 @@ CAUSE_WORDS = {
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, in words."""
     return "never" if at is None or pd.isna(at) else f"{format_duration(max(0.0, (now - at).total_seconds()))} ago"
-
-
-def interval(lower: float | None, upper: float | None) -> str:
-    """An interval of seconds; an end that is not known is said to be open."""
-    if lower is None or pd.isna(lower):
-        return "–"
-    if upper is None or pd.isna(upper) or math.isinf(upper):
-        return f"> {format_duration(lower)}"
-    return f"{format_duration(lower)} … {format_duration(upper)}"
 
 
 def share_within(met: int, breach: int, undecided: int) -> str:
@@ -95,19 +88,23 @@ def timeline_chart(timeline: pd.DataFrame) -> go.Figure:
     return _plain(figure, 240)
 
 
-def lag_chart(curve: pd.DataFrame, window_s: float) -> go.Figure:
-    """The share of changes that has arrived after t, as a band. Columns: t_s, most, least."""
+def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
+    """The share of changes not yet visible after t, with its band, and the window."""
+    least, most = curve.band
+    shown = slice(1, _last_edge(curve))
+    t_s = EDGES_S[shown]
     figure = go.Figure()
-    shape = {"shape": "hv", "width": 1.5}
-    figure.add_scatter(x=curve["t_s"], y=curve["most"], name="at most", line={**shape, "color": MOST})
+    line = {"shape": "hv", "width": 1}
+    figure.add_scatter(x=t_s, y=1 - least[shown], name="at most", line={**line, "color": MOST})
     figure.add_scatter(
-        x=curve["t_s"],
-        y=curve["least"],
+        x=t_s,
+        y=1 - most[shown],
         name="at least",
-        line={**shape, "color": LEAST},
+        line={**line, "color": MOST},
         fill="tonexty",
         fillcolor="rgba(76,125,217,0.18)",
     )
+    figure.add_scatter(x=t_s, y=1 - curve.arrived[shown], name="best estimate", line={"color": LEAST, "width": 2.5})
     if window_s > 0:
         figure.add_scatter(
             x=[window_s, window_s],
@@ -117,18 +114,42 @@ def lag_chart(curve: pd.DataFrame, window_s: float) -> go.Figure:
             line={"dash": "dash", "color": FAMILY_COLOURS["ownership"]},
         )
     figure.update_xaxes(type="log", title="seconds after the change")
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.02], title="changes that have arrived")
+    figure.update_yaxes(tickformat=".0%", range=[0, 1.02], title="not visible yet")
     return _plain(figure, 340)
 
 
-def lag_over_time_chart(hours: pd.DataFrame, window_s: float) -> go.Figure:
-    """Upper bounds of the median and the 95th percentile over time. Columns: bucket_at, p50, p95."""
-    figure = go.Figure()
-    figure.add_scatter(x=hours["bucket_at"], y=hours["p95"], name="p95, at most", line={"color": MOST})
-    figure.add_scatter(x=hours["bucket_at"], y=hours["p50"], name="median, at most", line={"color": LEAST})
-    if window_s > 0:
-        figure.add_hline(
-            y=window_s, line_dash="dash", line_color=FAMILY_COLOURS["ownership"], annotation_text="window"
+def _last_edge(curve: LagCurve) -> int:
+    """Just beyond the last edge at which anything is known to happen."""
+    lower, upper, _ = curve.pairs.T
+    finite = upper[upper < NEVER]
+    return min(int(max(lower.max(), finite.max() if len(finite) else 0)) + 4, NEVER)
+
+
+def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure:
+    """When changes arrived how late: hours across, lags upwards, the share of the hour's changes as colour."""
+    used = [cell for cell in range(len(shares)) if shares[cell].any()]
+    first, last = (min(used), max(used)) if used else (0, 0)
+    cells = list(range(first, last + 1))
+    names = ["not seen" if cell == NEVER else f"≤ {format_duration(EDGES_S[cell + 1])}" for cell in cells]
+    figure = go.Figure(
+        go.Heatmap(
+            x=hours,
+            y=names,
+            z=[shares[cell] for cell in cells],
+            colorscale=[[0, "rgba(76,125,217,0)"], [0.02, "rgba(76,125,217,0.15)"], [1, MOST]],
+            zmin=0,
+            zmax=1,
+            colorbar={"tickformat": ".0%", "title": "of the hour"},
+            hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
         )
-    figure.update_yaxes(title="seconds", rangemode="tozero")
-    return _plain(figure, 240)
+    )
+    inside = [at for at, cell in enumerate(cells) if EDGES_S[cell + 1] <= window_s]
+    if window_s > 0 and inside and len(inside) < len(cells):
+        figure.add_hline(
+            y=inside[-1] + 0.5,
+            line_dash="dash",
+            line_color=FAMILY_COLOURS["ownership"],
+            annotation_text=f"window {format_duration(window_s)}",
+        )
+    figure.update_layout(hovermode="closest")
+    return _plain(figure, 300)

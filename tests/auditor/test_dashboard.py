@@ -158,11 +158,3 @@ def test_only_the_page_list_stands_in_app() -> None:
 )
 def test_a_share_is_told_as_far_as_it_is_known(met: int, breach: int, undecided: int, said: str) -> None:
     assert view.share_within(met, breach, undecided) == said
-
-
-@pytest.mark.parametrize(
-    ("lower", "upper", "said"),
-    [(0, 1.5, "0 s … 1.5 s"), (81.7, float("inf"), "> 81.7 s"), (3, None, "> 3 s"), (None, None, "–")],
-)
-def test_a_lag_is_an_interval(lower: float | None, upper: float | None, said: str) -> None:
-    assert view.interval(lower, upper) == said

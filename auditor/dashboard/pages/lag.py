@@ -7,6 +7,8 @@ import streamlit as st
 
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
+from auditor.figures import FlowLag
+from auditor.words import estimate_text, ratio_text
 from probes.durations import format_duration
 
 
@@ -17,42 +19,79 @@ def page() -> None:
 
 def _draw(data: Data, since: Since) -> None:
     lags = data.lags(since)
-    if lags.empty:
+    measured = {lag.flow: lag for lag in lags if lag.curve is not None}
+    if not measured:
         components.nothing(
-            f"No change was settled in the last {since.label}: no traffic, or the auditor has just started. "
+            f"No change was seen in the last {since.label}: no traffic, or the auditor has just started. "
             "Idle is not lag."
         )
-        return
-    rows = [
-        {
-            "flow": row.flow,
-            "changes": row.changes,
-            "window": format_duration(row.window_s) if row.window_s else "none",
-            "median": view.interval(row.p50_lower, row.p50_upper),
-            "p95": view.interval(row.p95_lower, row.p95_upper),
-            "p99": view.interval(row.p99_lower, row.p99_upper),
-        }
-        for row in lags.itertuples()
-    ]
-    st.caption(
-        "A lag is known as an interval: longer than the last probe that did not see the change, at most the first "
-        "that did."
-    )
-    st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Lag quantiles by flow as intervals")
-    flow = st.selectbox("Flow", list(lags["flow"]), key="lagflow", bind="query-params")
-    window_s = float(lags.set_index("flow").loc[flow, "window_s"])
-    curve, hours = data.lag_curve(since, flow), data.lag_hours(since, flow)
-    if not curve.empty:
+    else:
+        st.caption(
+            "A lag is known as an interval: longer than the last probe that did not see the change, at most the "
+            "first that did. In brackets: where the figure lies at 95 %."
+        )
+        st.dataframe(pd.DataFrame(map(_row, lags)), hide_index=True, alt="Lag quantiles by flow as intervals")
+        _clamped(lags)
+        flow = st.selectbox("Flow", list(measured), key="lagflow", bind="query-params")
+        _charts(data, since, measured[flow])
+    _clocks(data, since)
+
+
+def _row(lag: FlowLag) -> dict[str, object]:
+    row = lag.as_row()
+    quantiles = {
+        word: estimate_text(row[f"{name}_s"], row[f"{name}_lower_s"], row[f"{name}_upper_s"])
+        for word, name in (("median", "p50"), ("p95", "p95"), ("p99", "p99"))
+    }
+    return {
+        "flow": lag.flow,
+        "changes": f"{lag.changes}" if lag.curve else "no traffic",
+        "on their way": lag.waiting,
+        "window": format_duration(lag.window_s) if lag.window_s else "none",
+        **quantiles,
+        "beyond the window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
+        "superseded": lag.superseded,
+    }
+
+
+def _clamped(lags: list[FlowLag]) -> None:
+    told = [f"{lag.clamped} of {lag.flow}" for lag in lags if lag.clamped]
+    if told:
+        st.warning(
+            f"Changes seemed to arrive before they were made: {', '.join(told)}. Their lag counts as 0. "
+            "A stamp or a clock is wrong; compare the clocks below with `auditor doctor`.",
+            icon=":material/schedule:",
+        )
+
+
+def _charts(data: Data, since: Since, lag: FlowLag) -> None:
+    if lag.curve is not None:
         st.plotly_chart(
-            view.lag_chart(curve, window_s),
+            view.lag_chart(lag.curve, lag.window_s),
             key="curve",
             config={"displaylogo": False},
-            alt=f"Share of changes of {flow} that has arrived after t seconds, at least and at most",
+            alt=f"Share of changes of {lag.flow} not yet visible after t seconds, with its band",
         )
-    if not hours.empty:
+    hours, shares = data.heat(since, lag.flow)
+    if hours:
+        st.subheader("By hour")
         st.plotly_chart(
-            view.lag_over_time_chart(hours, window_s),
-            key="hours",
+            view.heat_chart(hours, shares, lag.window_s),
+            key="heat",
             config={"displaylogo": False},
-            alt=f"Median and p95 lag of {flow} over time, upper bounds",
+            alt=f"Lags of {lag.flow} by hour; the window as a line",
+        )
+
+
+def _clocks(data: Data, since: Since) -> None:
+    st.subheader("Clocks")
+    st.caption("How far each system's clock is ahead of ours. Stamps are corrected by it, and its error counts.")
+    systems = data.systems()
+    st.dataframe(systems[["system", "clock", "clock read", "clock set"]], hide_index=True, alt="Clock bounds")
+    for step in data.clock_steps(since).itertuples():
+        st.warning(
+            f"The clock of **{step.system}** was set by about {format_duration(abs(step.by_s))} "
+            f"{'forward' if step.by_s > 0 else 'back'}, noticed at {step.stepped_at:%d %b %H:%M:%S} UTC. "
+            "For a while after that its stamps were not believed; windows that hung on them are undecided.",
+            icon=":material/more_time:",
         )

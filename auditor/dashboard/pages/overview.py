@@ -10,6 +10,7 @@ import streamlit as st
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
 from auditor.status import FlowStatus
+from auditor.words import agreement_text
 from probes.durations import format_duration
 
 
@@ -89,6 +90,7 @@ def _flows(
     now = datetime.now(UTC)
     beats = {row.flow: list(row.shares) for row in data.heartbeats(since).itertuples()}
     by_flow = {row.flow: row for row in windows.itertuples()}
+    covered = {each.flow: each for each in data.coverage(since)}
     rows = []
     for flow in flows:
         resolved = data.map.flow(flow.flow)
@@ -107,8 +109,9 @@ def _flows(
                 if counted
                 else "no traffic",
                 "undecided": flow.undecided,
+                "records that agree": agreement_text(covered[flow.flow].agreement),
                 "audited": view.ago(flow.audited_at, now),
-                "verified through": flow.verified_through_at,
+                "verified through": view.ago(flow.verified_through_at, now),
                 "team": resolved.settings.team,
             }
         )
@@ -119,7 +122,12 @@ def _flows(
         alt="Flows with their state, open divergences, windows and last audits",
         column_config={
             "flow": st.column_config.LinkColumn("flow", display_text=r"flow=([^&]+)"),
-            "verified through": st.column_config.DatetimeColumn(format="HH:mm:ss"),
+            "verified through": st.column_config.TextColumn(
+                help="Every change of the owner up to then has its verdict"
+            ),
+            "records that agree": st.column_config.TextColumn(
+                help="Of all records, as of the last whole sweep; while the first one runs, bounds at 95 %"
+            ),
             "last audits": st.column_config.BarChartColumn(
                 "last audits", help="Share of the records read that differ, oldest first", y_min=0
             ),

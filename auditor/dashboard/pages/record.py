@@ -10,6 +10,7 @@ from auditor.dashboard.data import Data, Since
 from auditor.map_file import did_you_mean
 from auditor.record import CopyView, RecordView, read_record
 from auditor.scheduler import open_readers
+from auditor.words import interval
 from checks.values import UnreadableError
 
 SIGNS = {
@@ -127,7 +128,7 @@ def _history(data: Data, data_type: str, key: str) -> None:
         )
     if not changes.empty:
         changes["lag"] = [
-            view.interval(lower, upper)
+            interval(lower, upper)
             for lower, upper in zip(changes["lag_lower_s"], changes["lag_upper_s"], strict=True)
         ]
         st.markdown("**Changes followed**")

@@ -9,6 +9,8 @@ import streamlit as st
 
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
+from auditor.figures import FlowCoverage
+from auditor.words import differing_text, ratio_text
 
 
 def page() -> None:
@@ -40,7 +42,23 @@ def _draw(data: Data, since: Since) -> None:
             },
         )
     st.subheader("Objectives")
-    st.dataframe(_objectives(data, since), hide_index=True, alt="Objectives of each flow, kept or broken")
+    coverage = data.coverage(since)
+    objectives = _objectives(data, since, {each.flow: each for each in coverage})
+    st.dataframe(objectives, hide_index=True, alt="Objectives of each flow, kept or broken")
+    st.subheader("Coverage")
+    st.caption(
+        "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
+        "every record of both sides once; when it is complete, how many differ is certain."
+    )
+    st.dataframe(
+        pd.DataFrame([_covered(each, now) for each in coverage]),
+        hide_index=True,
+        alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
+        column_config={
+            "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
+            "last sweep ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+        },
+    )
     alerts = data.alerts(since)
     st.subheader("Messages")
     if alerts.empty:
@@ -53,10 +71,26 @@ def _draw(data: Data, since: Since) -> None:
         st.dataframe(alerts, hide_index=True, alt="Messages sent and waiting")
 
 
-def _objectives(data: Data, since: Since) -> pd.DataFrame:
+def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
+    differ = each.disagreement
+    return {
+        "flow": each.flow,
+        "verified through": view.ago(each.verified_through_at, now),
+        "windows undecided": ratio_text(each.undecided_ratio),
+        "cannot verify": each.cannot_verify,
+        "shed": each.shed,
+        "sweep": each.sweep_ratio,
+        "walks by": each.walk,
+        "differ, so far": differing_text(each.differing, each.population),
+        "differed, last sweep": differing_text(each.differed, each.population),
+        "last sweep ended": each.swept_at,
+        "share that differs, sampled": ratio_text(differ.share, differ.lower, differ.upper),
+    }
+
+
+def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> pd.DataFrame:
     windows = {row.flow: row for row in data.windows(since).itertuples()}
     queues = data.queues()
-    coverage = {row.flow: row for row in data.coverage(since).itertuples()}
     rows = []
     for name, flow in data.map.flows.items():
         counted = windows.get(name)
@@ -83,8 +117,8 @@ def _objectives(data: Data, since: Since) -> pd.DataFrame:
                 "dead letters": "no queue" if not len(dead) else "unknown" if waiting is None else f"{waiting}",
                 "allowed": f"≤ {flow.sla.dead_letters}",
                 "probes with a verdict": "–"
-                if covered is None or pd.isna(covered.ratio)
-                else f"{covered.ratio:.2%} of {covered.due}",
+                if covered is None or covered.verdict_ratio is None
+                else f"{covered.verdict_ratio:.2%} of {covered.due}",
                 "team": flow.team,
             }
         )
