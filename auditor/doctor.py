@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from auditor.integration_map import IntegrationMap
@@ -12,7 +11,7 @@ from auditor.reading import SystemReader
 from auditor.record import spec_of
 from auditor.words import clock_text
 from probes import registry
-from probes.contract import ProbeError
+from probes.contract import ProbeError, ReadSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,8 +46,12 @@ class Finding:
         }
 
 
-def examine(integration_map: IntegrationMap, now: datetime) -> list[Finding]:
-    """Connect to everything the map names; never raises for what a system does."""
+def examine(integration_map: IntegrationMap, seed: str) -> list[Finding]:
+    """Connect to everything the map names; never raises for what a system does.
+
+    Args:
+        seed: of the sample's ranks.
+    """
     findings = []
     for name, settings in integration_map.systems.items():
         try:
@@ -59,13 +62,13 @@ def examine(integration_map: IntegrationMap, now: datetime) -> list[Finding]:
             )
             continue
         try:
-            findings.append(_examine(integration_map, reader, now))
+            findings.append(_examine(integration_map, reader, seed))
         finally:
             reader.close()
     return findings + _queues(integration_map)
 
 
-def _examine(integration_map: IntegrationMap, reader: SystemReader, now: datetime) -> Finding:
+def _examine(integration_map: IntegrationMap, reader: SystemReader, seed: str) -> Finding:
     problems: list[str] = []
     remarks: list[str] = []
     specs = [
@@ -76,6 +79,7 @@ def _examine(integration_map: IntegrationMap, reader: SystemReader, now: datetim
     for spec in specs:
         try:
             remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec))  # type: ignore[misc]
+            remarks += _ranking(reader, spec, seed)
         except ProbeError as error:
             problems.append(str(error))
             break
@@ -101,6 +105,15 @@ def _examine(integration_map: IntegrationMap, reader: SystemReader, now: datetim
         problems=problems,
         remarks=remarks,
     )
+
+
+def _ranking(reader: SystemReader, spec: ReadSpec, seed: str) -> list[str]:
+    """What keeps the sample from being taken by rank."""
+    if reader.can_rank(spec, seed):
+        return []
+    index = reader.call(lambda: reader.probe.rank_index(spec, seed))
+    remedy = f"; for random samples, and estimates while a sweep runs: {index}" if index else ""
+    return [f"{spec.collection} is swept by key and not by rank{remedy}"]
 
 
 def _queues(integration_map: IntegrationMap) -> list[Finding]:

@@ -114,9 +114,9 @@ def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
         return rows
     settled = _columns(lens, SETTLED, [since])
     found = []
-    groups = np.char.add(np.char.add(settled["flow"].astype(str), "\0"), settled["verdict"].astype(str))
+    groups = np.char.add(np.char.add(settled["flow"].astype(str), "\x1f"), settled["verdict"].astype(str))
     for group in np.unique(groups):
-        flow, verdict = str(group).split("\0")
+        flow, verdict = str(group).split("\x1f")
         mine = groups == group
         for (lower, upper), count in count_cells(settled["lower_s"][mine], settled["upper_s"][mine]).items():
             found.append(
@@ -129,14 +129,17 @@ def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[da
     """When changes arrived how late: the share of an hour's changes by lag cell.
 
     Returns:
-        The hours, oldest first, and an array of shape (cells, hours); a lag counts where it surely ended.
+        The hours, oldest first and without a gap, and an array of shape (cells, hours); a lag counts where it
+        surely ended.
     """
     hours: dict[datetime, Any] = defaultdict(lambda: np.zeros(NEVER + 1))
     for row in lens.query(HEAT, [flow, since, now]).to_pylist():
         hours[row["hour_at"]][row["upper_cell"]] += row["changes"]
-    ordered = sorted(hours)
-    shares = [hours[hour] / hours[hour].sum() for hour in ordered]
-    return ordered, np.array(shares).T if shares else np.zeros((NEVER + 1, 0))
+    if not hours:
+        return [], np.zeros((NEVER + 1, 0))
+    first, last = min(hours), max(hours)
+    ordered = [first + timedelta(hours=past) for past in range(round((last - first) / timedelta(hours=1)) + 1)]
+    return ordered, np.array([hours[hour] / max(hours[hour].sum(), 1) for hour in ordered]).T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,8 +323,12 @@ DUE = """
     FROM coverage WHERE hour >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
 
 UNDECIDED = """
-    SELECT flow, count(*) AS changes, count(*) FILTER (verdict IN ('undecided', 'pending')) AS undecided
-    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? GROUP BY flow"""
+    SELECT flow, sum(changes)::BIGINT AS changes, sum(undecided)::BIGINT AS undecided
+    FROM (SELECT flow, changes, CASE WHEN verdict = 'undecided' THEN changes ELSE 0 END AS undecided
+          FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ)
+          UNION ALL
+          SELECT flow, 1, CASE WHEN verdict = 'pending' THEN 1 ELSE 0 END FROM changes WHERE settled_at IS NULL)
+    GROUP BY flow"""
 
 COHORTS = """
     SELECT flow, sum(read)::BIGINT AS read, sum(divergent)::BIGINT AS divergent, sum(undecided)::BIGINT AS undecided,

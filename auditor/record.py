@@ -140,9 +140,10 @@ def _is(parse: object, raw: object, key: Key) -> bool:
 def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:
     """Where every compared field of a data type stands in one system."""
     binding: Binding = integration_map.bindings[data_type, system]
-    fields = integration_map.data_types[data_type].fields
-    carried = [name for name, rule in fields.items() if rule.compare and name not in binding.absent]
-    return binding.spec(data_type, carried, zone=integration_map.systems[system].zone)
+    held = integration_map.data_types[data_type]
+    carried = [name for name, rule in held.fields.items() if rule.compare and name not in binding.absent]
+    zone = integration_map.systems[system].zone
+    return binding.spec(data_type, carried, zone=zone, key_type=held.key_type)
 
 
 def _values(

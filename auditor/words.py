@@ -42,7 +42,8 @@ def differing_text(differing: tuple[int, int] | None, population: int | None) ->
 
 def clock_text(bounds: ClockBounds) -> str:
     """How far a clock is ahead of ours."""
-    return f"{bounds.middle_s * 1000:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
+    middle_ms = round(bounds.middle_s * 1000, 1) + 0.0  # no negative zero
+    return f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
 
 
 def agreement_text(agreement: tuple[float, float] | None) -> str:

@@ -27,8 +27,11 @@ from checks.judgement import Divergence, DivergenceState
 FLOWS = 20
 DAYS = 30
 LIVE_ROWS = 20_000
-SHARES = {"changes": 0.6, "probe_runs": 0.25, "divergences": 0.1, "backlogs": 0.05}
-"""What a history is made of."""
+SHARES = {"changes": 0.6, "probe_runs": 0.25, "divergences": 0.1, "backlogs": 0.05, "lag_cells": 0, "samples": 0}
+"""What a history is made of; lag cells and samples are counted by hour, whatever the traffic."""
+
+CELL_PAIRS = 60
+"""Pairs of lag cells that a flow fills in an hour."""
 
 MAP = """
 systems:
@@ -48,6 +51,8 @@ flows:
 
 def history(source: str, rows: int, first_id: int, day: datetime, chance: np.random.Generator) -> pa.Table:
     """Rows of one table settled over one day, as the archive holds them."""
+    if source in {"lag_cells", "samples"}:
+        return hourly(source, first_id, day, chance)
     seconds = np.sort(chance.uniform(0, 86_400, rows))
     at = pa.array((day.timestamp() * 1e6 + seconds * 1e6).astype("int64")).cast(pa.timestamp("us", tz="UTC"))
     ids = pa.array(np.arange(first_id, first_id + rows))
@@ -63,12 +68,22 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
                 "committed_from_at": at, "committed_to_at": at, "enrolled_at": at, "window_s": pa.array(np.full(rows, 30.0)),
                 "probes": zero, "differed_at": at, "shown_at": at, "superseded": pa.array(np.zeros(rows, bool)),
                 "verdict": pa.array(verdicts), "lag_lower_s": pa.array(np.maximum(lag - 1, 0)),
-                "lag_upper_s": pa.array(lag), "settled_at": at, "next_probe_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
+                "lag_upper_s": pa.array(lag), "clamped": pa.array(np.zeros(rows, bool)), "settled_at": at, "next_probe_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
             }
         )  # fmt: skip
     if source == "probe_runs":
         read = pa.array(np.full(rows, 200))
-        counts = ("agreed", "in_flight", "suspected", "divergent", "inconclusive", "cannot_verify", "shed", "changes")
+        counts = (
+            "agreed",
+            "in_flight",
+            "suspected",
+            "divergent",
+            "inconclusive",
+            "cannot_verify",
+            "shed",
+            "changes",
+            "deadlines",
+        )
         held = {name: read if name == "agreed" else zero for name in counts}
         ms = pa.array(chance.uniform(1, 20, rows))
         return pa.table(
@@ -86,6 +101,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
                 "key": pa.array(chance.integers(0, 10**7, rows).astype(str)), "kind": pa.array(["value"] * rows),
                 "cause": pa.array(causes[chance.integers(0, len(causes), rows)]), "state": pa.array(["closed"] * rows),
                 "first_seen_at": at, "last_seen_at": at, "opened_at": at, "closed_at": at, "readings": zero,
+                "versions_behind": zero, "first_missed_at": at,
                 "fields": pa.array(["name"] * rows), "differences": pa.array(["[]"] * rows), "detail": empty,
                 "next_check_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
             }
@@ -99,6 +115,32 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
     )  # fmt: skip
 
 
+def hourly(source: str, first_id: int, day: datetime, chance: np.random.Generator) -> pa.Table:
+    """A day's lag cells or sample cohorts of every flow."""
+    each = CELL_PAIRS if source == "lag_cells" else 3
+    rows = FLOWS * 24 * each
+    ids = pa.array(np.arange(first_id, first_id + rows))
+    begin = day.replace(minute=0, second=0, microsecond=0).timestamp() * 1e6
+    hours = begin + np.repeat(np.arange(24), FLOWS * each) * 3.6e9
+    common = {
+        "id": ids, "rev": ids,
+        "flow": pa.array(np.char.add("flow_", np.tile(np.repeat(np.arange(FLOWS), each), 24).astype(str))),
+        "hour_at": pa.array(hours.astype("int64")).cast(pa.timestamp("us", tz="UTC")),
+    }  # fmt: skip
+    if source == "lag_cells":
+        lower = chance.integers(0, 30, rows)
+        return pa.table(
+            {
+                **common, "verdict": pa.array(["met"] * rows), "lower_cell": pa.array(lower),
+                "upper_cell": pa.array(lower + chance.integers(0, 4, rows)), "changes": pa.array(chance.integers(1, 50, rows)),
+            }
+        )  # fmt: skip
+    sums = ("weight", "weight_divergent", "weight_undecided", "square", "square_divergent", "square_undecided")
+    counts = {name: pa.array(chance.integers(0, 99, rows)) for name in ("read", "divergent", "undecided")}
+    policy = pa.array(np.tile(["base", "recent", "past_error"], FLOWS * 24))
+    return pa.table({**common, "policy": policy, **counts, **{name: pa.array(chance.random(rows)) for name in sums}})
+
+
 def fill(ledger: Ledger, archive: str, rows: int) -> None:
     """Write a month of history through the archive's own file writer."""
     chance = np.random.default_rng(1)
@@ -109,7 +151,7 @@ def fill(ledger: Ledger, archive: str, rows: int) -> None:
         for source, share in SHARES.items():
             count = int(rows * share / DAYS)
             table = history(source, count, identity, day, chance)
-            identity += count
+            identity += max(count, table.num_rows)
             assert set(table.column_names) == {name for name, _ in ledger.columns(source)}, source
             label = f"{day:%Y-%m-%d}"
             path = write_file(archive, source, label, table)

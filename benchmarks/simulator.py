@@ -163,11 +163,12 @@ def watch(world: World, chance: random.Random) -> Watch:
     known_version = 0
     tick_s = chance.uniform(0, world.every_s) - world.every_s
     due_s: float | None = None
+    over_s = -1e9  # when the audit before was over: a flow is audited once at a time
     end_s = world.committed_s[-1] + 20 * max(world.window_s, 60)
     while True:
         next_tick_s = tick_s + world.every_s
         polls = due_s is None or next_tick_s <= due_s
-        now_s = next_tick_s if polls else due_s or 0.0
+        now_s = max(next_tick_s if polls else due_s or 0.0, over_s)
         if polls:
             # Polls that can find nothing and owe nothing are skipped: only the last of them counts.
             moves = [when for when in world.committed_s if when > now_s - world.every_s]
@@ -177,7 +178,7 @@ def watch(world: World, chance: random.Random) -> Watch:
                 skipped = int((moves[0] - now_s) // world.every_s)
                 if skipped > 0:
                     now_s += skipped * world.every_s
-            tick_s = now_s
+            tick_s = next_tick_s if now_s == over_s else now_s
         if now_s > end_s:
             break
         # the owner: listed if it changed, else read by key; the answer shows some instant of the reading
@@ -194,10 +195,12 @@ def watch(world: World, chance: random.Random) -> Watch:
         target_sent_s = owner_received_s
         target_s = target_sent_s + chance.uniform(0, world.read_s)
         received_s = target_s + chance.uniform(0, world.read_s)
+        again_s = received_s + chance.uniform(0, world.read_s)
+        over_s = again_s + chance.uniform(0, world.read_s)
         shown = world.target_at(target_s)
         seen.probes += 1
         was_unjudged, unjudged = unjudged, False
-        if shown != version and world.owner_at(received_s + chance.uniform(0, world.read_s)) != version:
+        if shown != version and world.owner_at(again_s) != version:
             busy = unjudged = True
             due_s = received_s + 0.2 if due_s is not None else None
             continue

@@ -243,6 +243,9 @@ class RecordProbe(Protocol):
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
         """Whether `ranked` is cheap here: the collection is small, or an index answers it."""
 
+    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        """The statement that makes `ranked` cheap, for people to run; None where there is none."""
+
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         """Read up to `limit` keys with ranks in `[lower, upper)`, lowest rank first.
 

@@ -75,6 +75,17 @@ class Stand:
             senders=["slack"],
         )
 
+    def remap(self, old: str, new: str) -> None:
+        """Change the map and begin again with it."""
+        text = self.map_file.read_text()
+        assert old in text
+        self.map_file.write_text(text.replace(old, new))
+        self.map = load_map(self.map_file, {})
+        for reader in self.readers.values():
+            reader.close()
+        self.readers = open_readers(self.map)
+        self.auditor = self.new_auditor()
+
     @contextmanager
     def open(self, system: str) -> Iterator[sqlite3.Connection]:
         """A transaction on a system's database."""

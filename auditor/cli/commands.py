@@ -210,12 +210,15 @@ def schema() -> None:
 
 
 @app.command()
-def doctor(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
+def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
-    from auditor.cli.show import out, print_json, print_rows
+    from auditor.cli.show import err, out, print_json, print_rows
     from auditor.doctor import examine
+    from probes.ranking import seed_of
 
-    findings = examine(_load(map_), datetime.now(UTC))
+    loaded = _load(map_)
+    with err.status("connecting, and listening to the clocks"):
+        findings = examine(loaded, seed_of(_workspace(data).digest_key()))
     if as_json:
         print_json([{**finding.as_row(), "remarks": list(finding.remarks)} for finding in findings])
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -126,14 +126,19 @@ def _last_edge(curve: LagCurve) -> int:
 
 
 def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure:
-    """When changes arrived how late: hours across, lags upwards, the share of the hour's changes as colour."""
-    used = [cell for cell in range(len(shares)) if shares[cell].any()]
-    first, last = (min(used), max(used)) if used else (0, 0)
-    cells = list(range(first, last + 1))
+    """When changes arrived how late: hours across, lags upwards, the share of the hour's changes as colour.
+
+    Args:
+        hours: one after the other, without a gap.
+        shares: shape (cells, hours).
+    """
+    used = [cell for cell in range(NEVER) if shares[cell].any()]
+    cells = [*range(min(used), max(used) + 1)] if used else []
+    cells += [NEVER] if shares[NEVER].any() else []
     names = ["not seen" if cell == NEVER else f"≤ {format_duration(EDGES_S[cell + 1])}" for cell in cells]
     figure = go.Figure(
         go.Heatmap(
-            x=hours,
+            x=[*hours, hours[-1] + timedelta(hours=1)],
             y=names,
             z=[shares[cell] for cell in cells],
             colorscale=[[0, "rgba(76,125,217,0)"], [0.02, "rgba(76,125,217,0.15)"], [1, MOST]],
@@ -143,7 +148,7 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
             hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
         )
     )
-    inside = [at for at, cell in enumerate(cells) if EDGES_S[cell + 1] <= window_s]
+    inside = [at for at, cell in enumerate(cells) if EDGES_S[cell] < window_s]
     if window_s > 0 and inside and len(inside) < len(cells):
         figure.add_hline(
             y=inside[-1] + 0.5,

@@ -476,15 +476,14 @@ def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
         & change.next_probe_at.is_not(None)
     )
     window_us = sa.cast(change.window_s * 1_000_000, sa.BigInteger)
-    past = sa.type_coerce(change.next_probe_at, sa.BigInteger) >= (
-        sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us
-    )
+    ends_us = sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us
     now = sa.bindparam("now", type_=t.Instant)
+    past = (change.next_probe_at <= now) & (ends_us <= sa.type_coerce(now, sa.BigInteger))
     closing = sa.type_coerce(change.next_probe_at, sa.BigInteger) >= (
         sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us / 2
     )
     return (
-        sa.select(change.key).where(undecided, past, change.next_probe_at <= now).order_by(change.next_probe_at),
+        sa.select(change.key).where(undecided, past).order_by(change.next_probe_at),
         sa.select(sa.func.min(change.next_probe_at)).where(undecided, closing),
         sa.select(sa.func.min(change.committed_from_at)).where(undecided),
     )

@@ -176,6 +176,9 @@ class RestProbe:
         """No API is known that could; the sample walks its keys instead."""
         return False
 
+    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        return None
+
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         raise ProbeError(Reason.QUERY, "an HTTP API cannot list keys by rank")
 

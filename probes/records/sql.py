@@ -436,24 +436,33 @@ class SqlProbe:
             planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {asked}").scalar_one()
         return float(planned[0]["Plan"]["Total Cost"]) < RANK_COST_LIMIT
 
+    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        if self._dialect != "postgresql":
+            return None
+        table = self._engine.dialect.identifier_preparer.format_table(self._collection(spec.keys_only()).table)
+        return f"CREATE INDEX CONCURRENTLY ON {table} ({self._rank(spec, seed)})"
+
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         rows = self._rows(self._ranked(spec, seed, lower, upper, limit), {})
         return [(key, int(rank, 16)) for key, rank in rows]
 
     def _ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> sa.Select[Any]:
         collection = self._collection(spec.keys_only())
-        text = rank_sql(
-            self._dialect,
-            self._engine.dialect.identifier_preparer.quote(spec.key),
-            seed=seed,
-            key_type=spec.key_type,
-            binary=isinstance(collection.key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
-        )
-        rank = sa.literal_column(text, sa.String)
+        rank = sa.literal_column(self._rank(spec, seed), sa.String)
         wanted = sa.select(collection.key, rank).where(collection.key.is_not(None)).order_by(rank).limit(limit)
         if lower > 0:
             wanted = wanted.where(rank >= rank_hex(lower))
         return wanted.where(rank < rank_hex(upper)) if upper < RANKS else wanted
+
+    def _rank(self, spec: ReadSpec, seed: str) -> str:
+        key = self._collection(spec.keys_only()).key
+        return rank_sql(
+            self._dialect,
+            self._engine.dialect.identifier_preparer.quote(spec.key),
+            seed=seed,
+            key_type=spec.key_type,
+            binary=isinstance(key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
+        )
 
     def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
         collection = self._collection(spec)

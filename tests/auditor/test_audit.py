@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -18,7 +19,7 @@ from auditor.ledger import Ledger
 from auditor.map_file import load_map
 from auditor.scheduler import open_readers
 from checks.judgement import Outcome
-from probes.contract import Reason
+from probes.contract import ClockSample, Reason
 from tests.stand import Stand
 
 
@@ -354,3 +355,125 @@ def test_postgresql_and_mariadb_agree_over_all_their_types(pair) -> None:  # typ
     (identity,) = owner.execute("SELECT id FROM orders LIMIT 1").fetchone()
     cursor.execute("UPDATE orders SET paid = 2 WHERE id = %s", (identity.bytes,))
     assert auditor.audit(datetime.now(UTC), sample=1000).counts[Outcome.CANNOT_VERIFY] == 1
+
+
+def test_without_a_stamp_a_growing_version_tells_what_changed(stand: Stand) -> None:
+    stand.agree(5)
+    stand.run("crm", "ALTER TABLE customers ADD COLUMN seq integer")
+    stand.run("crm", "UPDATE customers SET seq = id")
+    stand.remap("changed_at: updated_at", "version: seq")
+    for _ in range(3):
+        assert stand.audit().changes == 0
+    before = datetime.now(UTC)
+    stand.run("crm", "UPDATE customers SET name = 'Grace', seq = 6 WHERE id = 3")
+    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 1
+    (change,) = stand.rows("changes")
+    from_s, to_s = (float(str(change[name])) / 1e6 for name in ("committed_from_at", "committed_to_at"))
+    assert from_s <= before.timestamp() + 0.1
+    assert before.timestamp() <= to_s
+    assert to_s - from_s < 5  # the bracket of two polls
+    stand.run("crm", "UPDATE customers SET name = 'Joan', seq = 5 WHERE id = 4")  # drawn earlier, committed later
+    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 1  # C2.9
+    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 0
+
+
+def test_without_stamp_and_version_the_panel_tells_what_changed(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap(", changed_at: updated_at", "")
+    stand.audit()
+    stand.audit()
+    before = datetime.now(UTC)
+    stand.run("crm", "UPDATE customers SET name = 'Grace' WHERE id = 3")
+    assert stand.audit().changes == 1
+    (change,) = stand.rows("changes")
+    from_s, to_s = (float(str(change[name])) / 1e6 for name in ("committed_from_at", "committed_to_at"))
+    assert from_s <= before.timestamp() <= to_s
+    assert to_s - from_s < 5
+    stand.run("billing", "UPDATE customers SET name = 'Grace' WHERE id = 3")
+    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    assert stand.rows("changes")[0]["verdict"] == "met"
+
+
+def set_clock(stand: Stand, system: str, monkeypatch: pytest.MonkeyPatch, by_s: float) -> None:
+    probe = stand.readers[system].probe
+    true_clock = probe.clock
+
+    def shifted() -> ClockSample:
+        sample = true_clock()
+        return replace(sample, server_at=sample.server_at + timedelta(seconds=by_s))
+
+    monkeypatch.setattr(probe, "clock", shifted)
+
+
+@pytest.mark.parametrize("by_s", [-30, 30])
+def test_a_clock_that_was_set_is_an_event_and_calls_no_false_breach(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, by_s: float
+) -> None:
+    stand.agree(5)
+    stand.audit()
+    set_clock(stand, "crm", monkeypatch, by_s)
+    stand.put("crm", 3, "Grace", ago_s=-by_s)  # its stamp is of the clock that was set
+    assert stand.audit().changes == 1
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    (change,) = stand.rows("changes")
+    assert change["verdict"] in {"met", "undecided"}
+    (step,) = stand.rows("clock_steps")
+    assert step["system"] == "crm"
+    assert float(str(step["after_lower_s"])) - float(str(step["before_lower_s"])) == pytest.approx(by_s, abs=1)
+    assert stand.audit().counts[Outcome.DIVERGENT] == 0
+
+
+def test_the_delay_of_commits_is_learned_from_the_first_that_was_caught(stand: Stand) -> None:
+    stand.agree(5)
+    stand.audit()
+    time.sleep(0.5)
+    stand.audit()
+    stand.put("crm", 3, "late commit", ago_s=3)
+    stand.audit()
+    state = stand.ledger.flow_state("to_billing", stand.auditor.to_key)
+    assert state.commit_delay_s is not None
+    assert 2 < state.commit_delay_s < 5
+
+
+def test_the_end_of_a_window_is_awaited_and_probed_alone(stand: Stand) -> None:
+    stand.agree(5)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit()
+    due_at = stand.auditor.next_deadline()
+    if due_at is None:  # the first re-probes come before half of the window is over
+        time.sleep(2)
+        stand.audit()
+        due_at = stand.auditor.next_deadline()
+    assert due_at is not None
+    assert 0 < (due_at - datetime.now(UTC)).total_seconds() < 4.5
+    runs = len(stand.rows("probe_runs"))
+    time.sleep(max(0.0, (due_at - datetime.now(UTC)).total_seconds()) + 0.01)
+    stand.put("crm", 4, "Joan", ago_s=0)
+    result = stand.auditor.recheck(datetime.now(UTC))
+    assert (result.read, result.changes) == (1, 0)
+    assert len(stand.rows("probe_runs")) == runs + 1
+    assert stand.audit().changes == 1
+
+
+def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand: Stand) -> None:
+    def verified_through() -> datetime | None:
+        return stand.ledger.flow_state("to_billing", stand.auditor.to_key).verified_through_at
+
+    stand.agree(5)
+    stand.audit()
+    before = verified_through()
+    assert before is not None
+    changed_at = datetime.now(UTC)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit()
+    stand.audit()
+    held = verified_through()
+    assert held is not None
+    assert before <= held <= changed_at
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    stand.audit()
+    through = verified_through()
+    assert through is not None
+    assert through > changed_at

@@ -43,6 +43,8 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         "run",
         "once",
         "status",
+        "lag",
+        "coverage",
         "record",
         "query",
         "demo",
@@ -177,3 +179,39 @@ def test_a_ledger_that_cannot_be_opened_is_said(stand: Stand) -> None:
     done = auditor("status", "--map", stand.map_file, AUDITOR_LEDGER="mysql://x/y")
     assert (done.returncode, "postgresql://" in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
+
+
+def test_lag_and_coverage_tell_their_figures_with_their_error(stand: Stand, places: list[object]) -> None:
+    stand.agree(5)
+    empty = json.loads(auditor("lag", *places, "--json", AUDITOR_LEDGER=stand.ledger_url).stdout)
+    assert [(row["flow"], row["state"], row["p50_s"]) for row in empty] == [("to_billing", "no traffic", None)]
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit()
+    stand.put("billing", 3, "Grace")
+    stand.audit()
+    shown = auditor("lag", *places, "--flow", "to_billing", AUDITOR_LEDGER=stand.ledger_url)
+    assert shown.returncode == 0
+    assert "measured" in shown.stdout
+    covered = json.loads(auditor("coverage", *places, "--json", AUDITOR_LEDGER=stand.ledger_url).stdout)
+    assert covered[0]["walk"] == "rank"
+    assert covered[0]["differed_most"] == 0
+    assert covered[0]["verified_through"]
+    told = auditor("coverage", *places, AUDITOR_LEDGER=stand.ledger_url).stdout
+    assert "0 of 5" in told
+
+
+@pytest.mark.parametrize("command", ["lag", "coverage"])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--since", "soon"], "--since: "),
+        (["--flow", "to_biling"], "unknown flow 'to_biling'; did you mean 'to_billing'?"),
+    ],
+)
+def test_lag_and_coverage_refuse_what_they_do_not_know(
+    stand: Stand, places: list[object], command: str, words: list[str], message: str
+) -> None:
+    refused = auditor(command, *places, *words, AUDITOR_LEDGER=stand.ledger_url)
+    assert refused.returncode == 2
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr

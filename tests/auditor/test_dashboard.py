@@ -158,3 +158,31 @@ def test_only_the_page_list_stands_in_app() -> None:
 )
 def test_a_share_is_told_as_far_as_it_is_known(met: int, breach: int, undecided: int, said: str) -> None:
     assert view.share_within(met, breach, undecided) == said
+
+
+def test_lag_shows_curve_heat_and_clocks(watched: Stand) -> None:
+    watched.agree(5)
+    watched.put("crm", 3, "Grace", ago_s=0)
+    watched.audit()
+    watched.put("billing", 3, "Grace")
+    watched.audit()
+    app = run("lag")
+    assert not app.exception
+    assert list(app.dataframe[0].value["changes"]) == ["1"]
+    assert {each.value for each in app.subheader} >= {"By hour", "Clocks"}
+    assert list(app.dataframe[1].value["system"]) == ["crm", "billing"]
+
+
+def test_idle_is_no_lag_and_the_clocks_are_still_there(watched: Stand) -> None:
+    watched.agree(5)
+    app = run("lag")
+    assert "no traffic" in text(app)
+    assert len(app.dataframe) == 1
+
+
+def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
+    drift(watched)
+    watched.sweep()
+    covered = run("sla").dataframe[2].value
+    assert list(covered["differed, last sweep"]) == ["1 of 5"]
+    assert list(run("overview").dataframe[0].value["records that agree"]) == ["80.00%"]

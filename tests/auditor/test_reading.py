@@ -59,6 +59,9 @@ class Scripted:
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
         return False
 
+    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        return None
+
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[object, int]]:
         return []
 

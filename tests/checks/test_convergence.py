@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.clocks import ClockBounds
-from checks.convergence import Change, Verdict, commit_bounds, next_probe_at, shows, still_differs
+from checks.convergence import Change, Verdict, commit_bounds, commit_delay_s, next_probe_at, shows, still_differs
 from checks.values import EPOCH
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -69,17 +70,43 @@ def test_a_change_is_given_up_after_eight_windows() -> None:
     assert still_differs(change(window_s=1), after(59), after(59)).settled_at is None
 
 
-def test_exactly_one_probe_is_due_at_the_deadline() -> None:
-    of, now, seen = change(window_s=100), NOW, []
-    for _ in range(50):
-        at = next_probe_at(of, now, every_s=1, guard_s=0.5)
+@pytest.mark.parametrize("window_s", [1.0, 100.0, 86_400.0, 7 * 86_400.0])
+def test_the_end_of_the_window_is_probed_once_on_each_side(window_s: float) -> None:
+    of, now, seen = change(window_s=window_s), NOW, []
+    for _ in range(200):
+        at = next_probe_at(of, now, every_s=min(window_s / 3, 300), guard_s=0.1)
         if at <= now:
             break
         seen.append(at)
         now = at
-    assert seen.count(after(100.5)) == 1
+    assert seen.count(after(window_s - 0.2)) == 1
+    assert seen.count(after(window_s + 0.1)) == 1
     assert max(seen) == of.gives_up_at
-    assert len(seen) < 25
+    assert len([at for at in seen if at <= after(window_s + 0.1)]) <= 25
+
+
+def test_re_probes_are_geometric_and_drift_apart() -> None:
+    one, other = change(window_s=1e6), replace(change(window_s=1e6), fingerprint=b"\xff\xff")
+    waits = [
+        (next_probe_at(each, after(1000), every_s=1, guard_s=0) - after(1000)).total_seconds()
+        for each in (one, other)
+    ]
+    assert all(490 <= wait <= 500 for wait in waits)
+    assert waits[0] != waits[1]
+
+
+def test_a_change_that_seems_to_arrive_before_it_was_made_is_clamped_and_no_proof() -> None:  # C2.8
+    seen = shows(change(), after(-3), by_later_version=False)
+    assert (seen.lag_upper_s, seen.clamped, seen.verdict) == (0, True, Verdict.UNDECIDED)
+    assert not shows(change(), after(3), by_later_version=False).clamped
+
+
+def test_a_stamp_that_was_there_before_its_record_tells_the_delay_of_the_commit() -> None:
+    clock = ClockBounds(lower_s=0, upper_s=0, measured_at=NOW)
+    stamp = int(after(-10).timestamp() * 1_000_000)
+    assert commit_delay_s(stamp_us=stamp, clock=clock, not_seen_at=after(-7)) == 3
+    assert commit_delay_s(stamp_us=stamp, clock=clock, not_seen_at=after(-12)) == 0
+    assert commit_delay_s(stamp_us=None, clock=clock, not_seen_at=NOW) == 0
 
 
 seconds = st.floats(0, 100)

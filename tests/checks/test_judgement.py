@@ -191,3 +191,62 @@ def test_an_open_divergence_is_looked_at_again_and_again() -> None:
         assert found.divergence.next_check_at is not None
         assert after(at) < found.divergence.next_check_at <= after(at + 901)
         history = carried(history, found)
+
+
+def test_an_unknown_value_may_be_a_later_version_and_proves_no_breach_of_an_earlier_one() -> None:  # C2.4
+    history = History(baseline=BASE, changes=(change("1"), change("3", 2)))
+    found = judge(compared("3", "2"), history, look(11), TERMS)
+    assert [each.verdict for each in found.changes] == [Verdict.PENDING, Verdict.PENDING]
+    assert found.changes[0].differed_at is None
+    assert found.changes[1].lag_lower_s == 9
+    known = judge(compared("3", "0"), history, look(11), TERMS)
+    assert known.changes[0].verdict is Verdict.BREACH
+
+
+def test_what_the_target_showed_when_it_was_behind_is_still_behind_later() -> None:
+    first = judge(compared("1", "x"), History(baseline=BASE, changes=(change("1"),)), look(5), TERMS)
+    pending = (*first.changes, change("2", 6))
+    found = judge(compared("2", "x"), History(baseline=BASE, changes=pending), look(11), TERMS)
+    assert found.changes[0].verdict is Verdict.BREACH
+
+
+def test_a_version_that_can_never_be_told_is_given_up_undecided() -> None:
+    history = History(baseline=BASE, changes=(change("1"), change("3", 2)))
+    found = judge(compared("3", "2"), history, look(200), TERMS)
+    assert found.changes[0].verdict is Verdict.UNDECIDED
+    assert found.changes[0].settled_at is not None
+
+
+def test_an_event_stream_must_show_every_version() -> None:
+    history = History(baseline=BASE, changes=(change("1"), change("2", 1)))
+    found = judge(compared("2", "2"), history, look(3), TERMS)
+    assert [each.verdict for each in found.changes] == [Verdict.SUPERSEDED, Verdict.MET]
+    strict = judge(compared("2", "2"), history, look(3), replace(TERMS, every_version=True))
+    assert [each.verdict for each in strict.changes] == [Verdict.UNDECIDED, Verdict.MET]
+
+
+def test_a_divergence_tells_how_many_versions_the_target_is_behind_and_since_when() -> None:
+    history = History(baseline=BASE, changes=(change("1"), change("2", 4), change("3", 8)))
+    found = judge(compared("3", "1"), history, look(30), TERMS)
+    assert found.divergence is not None
+    assert (found.divergence.versions_behind, found.divergence.first_missed_at) == (2, after(4))
+
+
+def test_swapping_the_sides_swaps_missing_and_orphan() -> None:
+    missing = judge(compared("1", None), History(), look(0), TERMS)
+    orphan = judge(compared(None, "1"), History(), look(0), TERMS)
+    assert missing.divergence is not None
+    assert orphan.divergence is not None
+    assert (missing.divergence.kind, orphan.divergence.kind) == (Kind.MISSING, Kind.ORPHAN)
+
+
+def test_a_suspicion_waits_for_the_end_of_the_window_and_not_for_every_turn() -> None:
+    terms = replace(TERMS, window_s=86_400, every_s=300)
+    pending = replace(change("1"), window_s=86_400)
+    suspected = judge(compared("2", "x"), History(baseline=BASE), look(50), terms).divergence
+    assert suspected is not None
+    assert suspected.next_check_at == after(50 + 86_400.1)
+    history = History(baseline=BASE, changes=(pending,), divergence=replace(suspected, divergence_id=1))
+    found = judge(compared("1", "0"), history, look(100), terms).divergence
+    assert found is not None
+    assert found.next_check_at == pending.deadline_at(terms.guard_s)

@@ -86,8 +86,16 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
 def _clocks(data: Data, since: Since) -> None:
     st.subheader("Clocks")
     st.caption("How far each system's clock is ahead of ours. Stamps are corrected by it, and its error counts.")
-    systems = data.systems()
-    st.dataframe(systems[["system", "clock", "clock read", "clock set"]], hide_index=True, alt="Clock bounds")
+    systems = data.systems()[["system", "clock", "clock read", "clock set"]]
+    st.dataframe(
+        systems,
+        hide_index=True,
+        alt="Clock bounds of every system",
+        column_config={
+            "clock read": st.column_config.DatetimeColumn("read", format="HH:mm:ss"),
+            "clock set": st.column_config.DatetimeColumn("last found to have been set", format="MM-DD HH:mm:ss"),
+        },
+    )
     for step in data.clock_steps(since).itertuples():
         st.warning(
             f"The clock of **{step.system}** was set by about {format_duration(abs(step.by_s))} "

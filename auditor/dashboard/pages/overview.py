@@ -13,6 +13,8 @@ from auditor.status import FlowStatus
 from auditor.words import agreement_text
 from probes.durations import format_duration
 
+CARDS_IN_A_ROW = 5
+
 
 def page() -> None:
     """Draw the page."""
@@ -34,7 +36,8 @@ def _draw(data: Data, since: Since) -> None:
         alt = f"Records that began to differ in the last {since.label}, by family of cause"
         st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displaylogo": False}, alt=alt)
     st.subheader("Systems")
-    st.dataframe(data.systems(), hide_index=True, alt="Systems with their state, latency and clock bounds")
+    systems = data.systems()[["system", "state", "latency_ms", "clock", "message"]]
+    st.dataframe(systems, hide_index=True, alt="Systems with their state, latency and clock bounds")
 
 
 def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:
@@ -72,9 +75,11 @@ def _causes(open_now: pd.DataFrame) -> None:
         return
     causes = open_now.groupby(["family", "cause"], as_index=False)["records"].sum()
     causes = causes.sort_values("records", ascending=False)
-    row = st.columns(min(len(causes), 5))
-    for at, cause in enumerate(causes.itertuples()):
-        with row[at % len(row)], st.container(border=True, height="stretch"):
+    told = list(causes.itertuples())
+    rows = [st.columns(min(len(told), CARDS_IN_A_ROW)) for _ in told[::CARDS_IN_A_ROW]]
+    for at, cause in enumerate(told):
+        card = rows[at // CARDS_IN_A_ROW][at % CARDS_IN_A_ROW]
+        with card, st.container(border=True, height="stretch"):
             link = components.drift_link(cause=str(cause.cause))
             st.markdown(f"**[{cause.records} {str(cause.cause).replace('_', ' ')}]({link})**")
             st.caption(f"{cause.family}: {view.CAUSE_WORDS[str(cause.cause)]}")
@@ -101,17 +106,17 @@ def _flows(
                 "flow": components.drift_link(flow=flow.flow),
                 "state": view.STATE_SIGNS[flow.state],
                 "last audits": beats.get(flow.flow, []),
-                "route": f"{resolved.source_name} → {resolved.target_name}",
                 "differ": int(mine["records"].sum()),
-                "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),
+                "records that agree": agreement_text(covered[flow.flow].agreement),
                 "window": format_duration(resolved.window_s) if resolved.window_s else "none",
                 "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
                 if counted
                 else "no traffic",
-                "undecided": flow.undecided,
-                "records that agree": agreement_text(covered[flow.flow].agreement),
-                "audited": view.ago(flow.audited_at, now),
                 "verified through": view.ago(flow.verified_through_at, now),
+                "undecided": flow.undecided,
+                "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),
+                "audited": view.ago(flow.audited_at, now),
+                "route": f"{resolved.source_name} → {resolved.target_name}",
                 "team": resolved.settings.team,
             }
         )

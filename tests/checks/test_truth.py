@@ -1,0 +1,55 @@
+"""Enrolment and judgement together against a simulated truth (`benchmarks.simulator`)."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.simulator import contains_truth, make_world, owes_a_breach, tally, watch
+from checks.convergence import Verdict
+
+
+@given(st.integers(0, 2**32), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_no_certain_verdict_is_ever_wrong(seed: int, orderly: bool) -> None:  # C2.1, C2.2, C2.4
+    chance = random.Random(seed)
+    world = make_world(chance, orderly=orderly)
+    seen = watch(world, chance)
+    assert seen.widened == seen.negative == 0
+    for told in seen.told.values():
+        assert not told.breach_false
+        assert not told.met_false
+        assert not told.flipped
+        if orderly:
+            assert contains_truth(world, told) is not False
+
+
+def test_nearly_every_breach_that_can_be_told_is_called() -> None:
+    counted = tally(400, 11, orderly=True)
+    assert counted["tellable"] > 100
+    assert counted["tellable_called"] >= 0.99 * counted["tellable"]
+
+
+def test_a_world_without_lag_has_no_breach() -> None:
+    chance = random.Random(1)
+    for _ in range(100):
+        world = make_world(chance, orderly=True)
+        instant = [(when, version) for version, when in enumerate(world.committed_s)]
+        seen = watch(replace(world, applied=tuple(instant)), chance)
+        verdicts = {told.change.verdict for told in seen.told.values()}
+        assert not verdicts & {Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_dropped_change_is_a_breach(seed: int) -> None:
+    chance = random.Random(seed)
+    world = make_world(chance, orderly=True)
+    world = replace(world, committed_s=world.committed_s[:2], applied=((-1e6, 0),))
+    seen = watch(world, chance)
+    (told,) = seen.told.values()
+    assert owes_a_breach(world, told, seen) == (True, True)
+    assert told.change.verdict is Verdict.BREACH
