@@ -27,7 +27,7 @@ from checks.sampling import (
 from probes.contract import Key, ProbeError, Reading
 from probes.ranking import RANKS, rank_of
 
-AHEAD = 2_000
+AHEAD = 10_000
 """Keys asked for by rank at once: where no index answers, each such question scans the table."""
 
 POOL_LIMIT = 10_000
