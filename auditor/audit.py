@@ -373,6 +373,7 @@ class Auditor:
         with self.ledger.write() as connection:
             rev = self.ledger.next_revision(connection)
             self.ledger.save_changes(connection, rev, flow, moved)
+            self.ledger.count_lags(connection, rev, flow, [change for change, _ in moved])
             self.ledger.save_divergences(
                 connection,
                 rev,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from auditor.accounts import Accounts
 from auditor.gathering import Gathered, Gatherer
 from auditor.ledger import FlowState, Ledger
 from auditor.plan import Plan
 from checks.judgement import Outcome
 from checks.records import UNREADABLE
 from checks.sampling import (
-    BASE,
     PAST_ERROR,
     RECENT,
     VALUE,
@@ -33,16 +33,6 @@ AHEAD = 10_000
 POOL_LIMIT = 10_000
 POOLS_EVERY_S = 60.0
 BY_RANK, BY_KEY = "rank", "key"
-
-UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Deferred:
-    """A sampled record that is neither agreed nor certain to differ yet."""
-
-    drawn: Drawn
-    sweep: int | None
 
 
 class Sampler:
@@ -72,7 +62,7 @@ class Sampler:
         self._next_starts: dict[str, int] = {}
         self._slice: set[Key] = set()
         self._drawn: dict[Key, Drawn] = {}
-        self._deferred: dict[Key, _Deferred] = {}
+        self._accounts = Accounts()
         self.panel_read_at: datetime | None = None
         self.panel_read: frozenset[Key] = frozenset()
 
@@ -310,58 +300,11 @@ class Sampler:
         Args:
             outcomes: of every record read that did not simply agree.
         """
-        cohorts: dict[str, Cohort] = {}
-        divergent = undecided = late = late_divergent = 0
-        for key in self._deferred.keys() & gathered.wanted.keys():
-            outcome = outcomes.get(key, Outcome.AGREED)
-            if outcome in UNSETTLED or outcome is Outcome.CANNOT_VERIFY:
-                continue
-            known = self._deferred.pop(key)
-            differs = outcome is Outcome.DIVERGENT
-            if known.drawn.probability:
-                moved = Cohort().plus(known.drawn.probability, divergent=differs)
-                was = Cohort().plus(known.drawn.probability, undecided=True)
-                _add(cohorts, known.drawn.policy, moved.minus(was))
-            if known.sweep == state.sweeps:
-                undecided, divergent = undecided - 1, divergent + differs
-            elif known.sweep == state.sweeps - 1:
-                late, late_divergent = late - 1, late_divergent + differs
-        sweep = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1  # this audit may have ended it
-        for key in {**self._drawn, **dict.fromkeys(self._slice)}:
-            outcome = outcomes.get(key, Outcome.AGREED)
-            drawn = self._drawn.get(key, Drawn(policy=BASE, probability=0.0))
-            in_sweep = key in self._slice
-            differs, unsettled = outcome is Outcome.DIVERGENT, outcome in UNSETTLED
-            if drawn.probability and outcome is not Outcome.CANNOT_VERIFY:
-                _add(
-                    cohorts,
-                    drawn.policy,
-                    Cohort().plus(drawn.probability, divergent=differs, undecided=unsettled),
-                )
-            if unsettled and key not in self._deferred:
-                self._deferred[key] = _Deferred(drawn=drawn, sweep=sweep if in_sweep else None)
-            if not in_sweep:
-                continue
-            open_ = int(unsettled or outcome is Outcome.CANNOT_VERIFY)
-            if sweep == state.sweeps:
-                divergent, undecided = divergent + differs, undecided + open_
-            else:
-                late_divergent, late = late_divergent + differs, late + open_
         gone = [key for key in self._panel.ranks if key in gathered.wanted and _absent(gathered, key)]
         self._panel = self._panel.without(gone)
         self.panel_read = frozenset(self._panel.ranks.keys() & gathered.wanted.keys())
         self.panel_read_at = gathered.owner_sent_at
-        return cohorts, replace(
-            state,
-            sweep_divergent=(state.sweep_divergent or 0) + divergent,
-            sweep_undecided=(state.sweep_undecided or 0) + undecided,
-            swept_divergent=(state.swept_divergent or 0) + late_divergent,
-            swept_undecided=(state.swept_undecided or 0) + late,
-        )
-
-
-def _add(cohorts: dict[str, Cohort], policy: str, more: Cohort) -> None:
-    cohorts[policy] = cohorts.get(policy, Cohort()) + more
+        return self._accounts.settle(self._drawn, self._slice, gathered.wanted.keys(), outcomes, state)
 
 
 def _absent(gathered: Gathered, key: Key) -> bool:

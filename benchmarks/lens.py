@@ -200,6 +200,7 @@ def commits(ledger: Ledger, map_file: Path, workspace: Workspace, rounds: int) -
             with ledger.write() as connection:
                 rev = ledger.next_revision(connection)
                 ledger.save_changes(connection, rev, "flow_1", [(each, now) for each in changes])
+                ledger.count_lags(connection, rev, "flow_1", changes)
                 ledger.save_divergences(connection, rev, "flow_1", "thing", divergences)
                 ledger.save_baselines(connection, "flow_1", baselines, [], now)
             took.append((time.perf_counter() - begun) * 1000)

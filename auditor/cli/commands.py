@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -353,6 +354,24 @@ def _since(text: str, now: datetime) -> datetime:
         _fail(f"--since: {error}")
 
 
+def _figures(
+    map_: Path, data: Path, since: str, flow: list[str] | None, ask: Callable[..., list[Any]]
+) -> tuple[list[Any], datetime]:
+    """Ask the history for the figures of some flows over a time range; answers them and the present instant."""
+    from auditor.lens import Lens
+
+    loaded, now = _load(map_), datetime.now(UTC)
+    wanted, begins = _flows(loaded, flow), _since(since, now)
+    _, ledger = _open(data)
+    lens = Lens(ledger)
+    try:
+        lens.refresh()
+        return [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted], now
+    finally:
+        lens.close()
+        ledger.close()
+
+
 @app.command()
 def lag(
     map_: MapOption = DEFAULT_MAP,
@@ -364,18 +383,8 @@ def lag(
     """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
     from auditor.cli.show import lag_row, print_json, print_rows
     from auditor.figures import lags
-    from auditor.lens import Lens
 
-    loaded, now = _load(map_), datetime.now(UTC)
-    wanted = _flows(loaded, flow)
-    _, ledger = _open(data)
-    lens = Lens(ledger)
-    try:
-        lens.refresh()
-        found = [each for each in lags(loaded, lens, _since(since, now), now) if each.flow in wanted]
-    finally:
-        lens.close()
-        ledger.close()
+    found, _ = _figures(map_, data, since, flow, lags)
     if as_json:
         print_json([each.as_row() for each in found])
     else:
@@ -392,19 +401,9 @@ def coverage(
 ) -> None:
     """Show what is verified through when, what is undecided, and how many records differ at most."""
     from auditor.cli.show import coverage_row, print_json, print_rows
-    from auditor.figures import coverage as figures
-    from auditor.lens import Lens
+    from auditor.figures import coverage as coverages
 
-    loaded, now = _load(map_), datetime.now(UTC)
-    wanted = _flows(loaded, flow)
-    _, ledger = _open(data)
-    lens = Lens(ledger)
-    try:
-        lens.refresh()
-        found = [each for each in figures(loaded, ledger, lens, _since(since, now), now) if each.flow in wanted]
-    finally:
-        lens.close()
-        ledger.close()
+    found, now = _figures(map_, data, since, flow, coverages)
     if as_json:
         print_json([each.as_row() for each in found])
     else:

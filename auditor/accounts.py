@@ -1,0 +1,103 @@
+"""The accounts of the sample: what became of the records that were read by chance. Pure, but for what waits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, replace
+
+from auditor.ledger import FlowState
+from checks.judgement import Outcome
+from checks.sampling import BASE, Cohort, Drawn
+from probes.contract import Key
+
+UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Waiting:
+    """A sampled record that neither agrees nor is certain to differ yet.
+
+    Attributes:
+        sweep: the number of the sweep that took it, None where only a policy did.
+    """
+
+    drawn: Drawn
+    sweep: int | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Moves:
+    """What is added to a sweep's counts."""
+
+    divergent: int = 0
+    undecided: int = 0
+
+
+class Accounts:
+    """Counts each sampled record once: undecided at first where need be, and moved when it is certain."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Key, _Waiting] = {}
+
+    def settle(
+        self,
+        drawn: Mapping[Key, Drawn],
+        taken: Set[Key],
+        read: Set[Key],
+        outcomes: Mapping[Key, Outcome],
+        state: FlowState,
+    ) -> tuple[dict[str, Cohort], FlowState]:
+        """Account for one audit.
+
+        Args:
+            drawn: the records taken by chance, with their probabilities.
+            taken: those of the sweep's slice.
+            read: everything that was read, for whatever reason.
+            outcomes: of what was read and did not simply agree.
+            state: after the slice was taken; a sweep that this slice completed has ended already.
+
+        Returns:
+            What is added to each policy's cohort, and the state with the sweeps' counts.
+        """
+        cohorts: dict[str, Cohort] = {}
+        sweeps = {state.sweeps: _Moves(), state.sweeps - 1: _Moves()}
+        for key in self._waiting.keys() & read:
+            self._resolve(key, outcomes.get(key, Outcome.AGREED), cohorts, sweeps)
+        number = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1
+        for key in drawn.keys() | taken:
+            outcome = outcomes.get(key, Outcome.AGREED)
+            how = drawn.get(key, Drawn(policy=BASE, probability=0.0))
+            differs, unsettled = outcome is Outcome.DIVERGENT, outcome in UNSETTLED
+            if how.probability and outcome is not Outcome.CANNOT_VERIFY:
+                _add(cohorts, how.policy, Cohort().plus(how.probability, divergent=differs, undecided=unsettled))
+            if unsettled and key not in self._waiting:
+                self._waiting[key] = _Waiting(drawn=how, sweep=number if key in taken else None)
+            if key in taken:
+                sweeps[number].divergent += differs
+                sweeps[number].undecided += unsettled or outcome is Outcome.CANNOT_VERIFY
+        now, before = sweeps[state.sweeps], sweeps[state.sweeps - 1]
+        return cohorts, replace(
+            state,
+            sweep_divergent=(state.sweep_divergent or 0) + now.divergent,
+            sweep_undecided=(state.sweep_undecided or 0) + now.undecided,
+            swept_divergent=(state.swept_divergent or 0) + before.divergent,
+            swept_undecided=(state.swept_undecided or 0) + before.undecided,
+        )
+
+    def _resolve(self, key: Key, outcome: Outcome, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves]) -> None:
+        """Move a record that was undecided to where it belongs, once that is known."""
+        if outcome in UNSETTLED or outcome is Outcome.CANNOT_VERIFY:
+            return
+        known = self._waiting.pop(key)
+        differs = outcome is Outcome.DIVERGENT
+        if known.drawn.probability:
+            settled = Cohort().plus(known.drawn.probability, divergent=differs)
+            _add(cohorts, known.drawn.policy, settled.minus(Cohort().plus(known.drawn.probability, undecided=True)))
+        moves = sweeps.get(known.sweep) if known.sweep is not None else None
+        if moves is not None:
+            moves.undecided -= 1
+            moves.divergent += differs
+
+
+def _add(cohorts: dict[str, Cohort], policy: str, more: Cohort) -> None:
+    cohorts[policy] = cohorts.get(policy, Cohort()) + more

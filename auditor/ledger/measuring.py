@@ -1,0 +1,150 @@
+"""What is measured beside the records: lags, samples, the systems' health and clocks, queues."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
+from auditor.reading import ClockStep, Health
+from checks.clocks import ClockBounds
+from checks.convergence import Change
+from checks.lag_cells import cells_of
+from checks.sampling import Cohort
+from probes.contract import Letter
+
+_CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at", "clock_trusted_from_at")
+_CELL_KEYS = ("flow", "hour_at", "verdict", "lower_cell", "upper_cell")
+
+
+class Measuring(Store):
+    """Counts by hour, the latest of every system, and what waits in queues."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._save_health = self.upsert(t.systems, keep_if_null=("last_ok_at", "latency_s", *_CLOCK_COLUMNS))
+        self._add_cells = self.accumulate(t.lag_cells, _CELL_KEYS)
+        self._add_samples = self.accumulate(t.samples, ("flow", "hour_at", "policy"))
+
+    def count_lags(self, connection: Transaction, rev: int, flow: str, changes: Iterable[Change]) -> None:
+        """Add those of the changes that are settled to the lag cells of the hour."""
+        counted: Counter[tuple[datetime, str, int, int]] = Counter()
+        for change in changes:
+            cells = cells_of(change.lag_lower_s, change.lag_upper_s)
+            if cells is not None and change.settled_at is not None:
+                counted[_hour(change.settled_at), change.verdict.value, *cells] += 1
+        rows = [
+            {"rev": rev, "flow": flow, **dict(zip(_CELL_KEYS[1:], cell, strict=True)), "changes": count}
+            for cell, count in counted.items()
+        ]
+        if rows:
+            connection.execute(self._add_cells, rows)
+
+    def save_samples(
+        self, connection: Transaction, rev: int, flow: str, cohorts: Mapping[str, Cohort], at: datetime
+    ) -> None:
+        """Add cohorts, by policy, to those of the hour."""
+        rows = [
+            {"rev": rev, "flow": flow, "hour_at": _hour(at), "policy": policy, **asdict(cohort)}
+            for policy, cohort in cohorts.items()
+        ]
+        if rows:
+            connection.execute(self._add_samples, rows)
+
+    def save_clock_steps(self, connection: Transaction, rev: int, steps: Sequence[ClockStep]) -> None:
+        """Append to `clock_steps`."""
+        if steps:
+            connection.execute(sa.insert(t.clock_steps), [{"rev": rev, **asdict(step)} for step in steps])
+
+    def clocks(self) -> dict[str, ClockBounds]:
+        """The last known clock bounds of every system, to begin with after a restart."""
+        with self.read() as connection:
+            rows = connection.execute(sa.select(t.systems).where(t.systems.c.clock_at.is_not(None)))
+            return {
+                row.name: ClockBounds(
+                    lower_s=row.clock_lower_s,
+                    upper_s=row.clock_upper_s,
+                    measured_at=row.clock_at,
+                    stepped_at=row.clock_stepped_at,
+                    trusted_from_at=row.clock_trusted_from_at,
+                )
+                for row in rows
+            }
+
+    def save_health(self, connection: Transaction, name: str, health: Health, clock: ClockBounds | None) -> None:
+        """Write how a system has been answering and its clock bounds."""
+        connection.execute(
+            self._save_health,
+            {
+                "name": name,
+                "failures": health.failures,
+                "failing_since_at": health.failing_since,
+                "last_ok_at": health.last_ok_at,
+                "latency_s": health.latency_s,
+                "reason": health.reason,
+                "message": health.message,
+                "clock_lower_s": clock.lower_s if clock else None,
+                "clock_upper_s": clock.upper_s if clock else None,
+                "clock_at": clock.measured_at if clock else None,
+                "clock_stepped_at": clock.stepped_at if clock else None,
+                "clock_trusted_from_at": clock.trusted_from_at if clock else None,
+            },
+        )
+
+    def save_backlog(self, connection: Transaction, rev: int, backlog: Mapping[str, Any]) -> None:
+        """Append one row to `backlogs`."""
+        connection.execute(sa.insert(t.backlogs), [{"rev": rev, **backlog}])
+
+    def save_letters(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        queue: str,
+        letters: Sequence[Letter],
+        at: datetime,
+        *,
+        complete: bool,
+    ) -> None:
+        """Write the dead letters seen now.
+
+        Args:
+            complete: every letter of the queue was seen, so those not among them are gone.
+        """
+        column = t.dead_letters.c
+        mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
+        waiting = connection.execute(sa.select(column.letter_id, column.id).where(mine))
+        there = {row.letter_id: row.id for row in waiting}
+        seen = {letter.letter_id for letter in letters}
+        new = [
+            {
+                "rev": rev,
+                "flow": flow,
+                "queue": queue,
+                "letter_id": letter.letter_id,
+                "key": None if letter.key is None else str(letter.key),
+                "reason": letter.reason,
+                "attempts": letter.attempts,
+                "first_failed_at": letter.first_failed_at,
+                "first_seen_at": at,
+                "last_seen_at": at,
+            }
+            for letter in letters
+            if letter.letter_id not in there
+        ]
+        if new:
+            connection.execute(sa.insert(t.dead_letters), new)
+        if complete:
+            gone = [identity for letter_id, identity in there.items() if letter_id not in seen]
+            for chunk in chunks(gone, IN_LIMIT):
+                connection.execute(sa.update(t.dead_letters).where(column.id.in_(chunk)).values(rev=rev, gone_at=at))
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)
