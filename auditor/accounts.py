@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 
@@ -9,6 +10,9 @@ from auditor.ledger import FlowState
 from checks.judgement import Outcome
 from checks.sampling import BASE, Cohort, Drawn
 from probes.contract import Key
+
+UNWEIGHTED = Drawn(policy=BASE, probability=0.0)
+"""How a record was taken that no estimate can count."""
 
 UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
 
@@ -64,10 +68,11 @@ class Accounts:
         for key in self._waiting.keys() & read:
             self._resolve(key, outcomes.get(key, Outcome.AGREED), cohorts, sweeps)
         number = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1
-        for key in drawn.keys() | taken:
-            outcome = outcomes.get(key, Outcome.AGREED)
-            how = drawn.get(key, Drawn(policy=BASE, probability=0.0))
+        simply = Counter(drawn.values())
+        for key in outcomes.keys() & (drawn.keys() | taken):
+            outcome, how = outcomes[key], drawn.get(key, UNWEIGHTED)
             differs, unsettled = outcome is Outcome.DIVERGENT, outcome in UNSETTLED
+            simply[how] -= 1
             if how.probability and outcome is not Outcome.CANNOT_VERIFY:
                 _add(cohorts, how.policy, Cohort().plus(how.probability, divergent=differs, undecided=unsettled))
             if unsettled and key not in self._waiting:
@@ -75,6 +80,9 @@ class Accounts:
             if key in taken:
                 sweeps[number].divergent += differs
                 sweeps[number].undecided += unsettled or outcome is Outcome.CANNOT_VERIFY
+        for how, records in simply.items():
+            if how.probability and records > 0:
+                _add(cohorts, how.policy, Cohort().plus(how.probability, records))
         now, before = sweeps[state.sweeps], sweeps[state.sweeps - 1]
         return cohorts, replace(
             state,

@@ -160,13 +160,13 @@ class Sampler:
                 raise
             if len(ranked) >= limit:
                 end = ranked[-1][1] + 1
-            grouped, nameless = gatherer.comparer.group(side, ranked)
-            gathered.nameless += nameless
-            for key, rows in grouped.items():
-                found.setdefault(key, rows[0][1])
-        self._ahead = sorted(
-            ((rank, key) for key, rank in found.items() if rank < end), key=lambda pair: (pair[0], str(pair[1]))
-        )
+            for raw, rank in ranked:
+                try:
+                    found[side.parse_key(raw)] = rank
+                except UNREADABLE:
+                    gathered.nameless += 1
+        ordered = sorted(zip(found.values(), found, strict=True))
+        self._ahead = [pair for pair in ordered if pair[0] < end]
         self._ahead_from, self._ahead_to = start, end
         self._population = round(len(self._ahead) * RANKS / (end - start))
 
@@ -258,7 +258,7 @@ class Sampler:
         self._pools = {
             PAST_ERROR: Pool(self._ranks(differed)),
             RECENT: Pool(self._ranks(changed)),
-            VALUE: Pool(self._valued),
+            VALUE: Pool(dict(self._valued)),
         }
         self._pools_at = now
         return self._pools

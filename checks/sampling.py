@@ -42,18 +42,19 @@ def probability_of(arcs: Iterable[Arc]) -> float:
 
 
 class Pool:
-    """Keys that a policy reads more often, by rank."""
+    """Keys that a policy reads more often, by rank.
+
+    Args:
+        ranks: is not changed any more.
+    """
 
     def __init__(self, ranks: Mapping[Key, int]) -> None:
         self._ordered = sorted(((rank, key) for key, rank in ranks.items()), key=lambda pair: (pair[0], str(pair[1])))
         self._ranks = [rank for rank, _ in self._ordered]
-        self._keys = set(ranks)
+        self.keys = ranks.keys()
 
     def __len__(self) -> int:
         return len(self._ranks)
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._keys
 
     def within(self, arc: Arc) -> list[Key]:
         """The keys whose rank lies in an arc."""
@@ -99,18 +100,19 @@ def draw(taken: Iterable[Key], base: Arc, pools: Mapping[str, Pool], arcs: Mappi
     Returns:
         Every key, the probability being that of lying in any arc that may take it.
     """
-    drawn = dict.fromkeys(taken, BASE)
+    plain = Drawn(policy=BASE, probability=probability_of([base]))
+    drawn = dict.fromkeys(taken, plain)
     for policy, arc in arcs.items():
         for key in pools[policy].within(arc):
-            drawn.setdefault(key, policy)
-    found = {}
+            drawn.setdefault(key, Drawn(policy=policy, probability=0.0))
     known: dict[tuple[str, ...], float] = {}
-    for key, policy in drawn.items():
-        member = tuple(name for name in arcs if key in pools[name])
-        if member not in known:
-            known[member] = probability_of([base, *(arcs[name] for name in member)])
-        found[key] = Drawn(policy=policy, probability=known[member])
-    return found
+    for pool in pools.values():
+        for key in drawn.keys() & pool.keys:
+            member = tuple(each for each in arcs if key in pools[each].keys)
+            if member not in known:
+                known[member] = probability_of([base, *(arcs[each] for each in member)])
+            drawn[key] = Drawn(policy=drawn[key].policy, probability=known[member])
+    return drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,19 +144,21 @@ class Cohort:
         names = Cohort.__dataclass_fields__
         return Cohort(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
-    def plus(self, probability: float, *, divergent: bool = False, undecided: bool = False) -> Cohort:
-        """This cohort with one more record."""
-        weight = 1 / probability
+    def plus(
+        self, probability: float, records: int = 1, *, divergent: bool = False, undecided: bool = False
+    ) -> Cohort:
+        """This cohort with more records that were taken with the same probability."""
+        weight, square = records / probability, records / probability**2
         return self + Cohort(
-            read=1,
-            divergent=int(divergent),
-            undecided=int(undecided),
+            read=records,
+            divergent=records * divergent,
+            undecided=records * undecided,
             weight=weight,
             weight_divergent=weight * divergent,
             weight_undecided=weight * undecided,
-            square=weight * weight,
-            square_divergent=weight * weight * divergent,
-            square_undecided=weight * weight * undecided,
+            square=square,
+            square_divergent=square * divergent,
+            square_undecided=square * undecided,
         )
 
 

@@ -167,7 +167,10 @@ class Following(Store):
             for row in connection.execute(self._divergences, asked):
                 key = text_of[row.key]
                 live[key] = _divergence(row, key)
-            for text, owner, target, ring, agreed_at_us in connection.execute(self._baselines, asked):
+            # As the driver gives them: there are as many as records read, and nothing to convert.
+            for text, owner, target, ring, agreed_at_us in connection.execute(
+                self._baselines, asked
+            ).cursor.fetchall():
                 key = text_of[text]
                 if owner == target and shared.get(key) == owner and key not in pending and key not in live:
                     settled.add(key)
