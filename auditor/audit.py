@@ -227,7 +227,6 @@ class Auditor:
         comparisons, histories = self._compare(gathered, counts)
         suspects = [each.key for each in comparisons if not each.agrees and not each.unverifiable]
         moving = self._gatherer.moving(gathered, suspects)
-        unjudged_before, self._unjudged = self._unjudged, set()
         self._busy = moving
         terms = self._terms(look, clock)
         verdicts = _Verdicts()
@@ -238,7 +237,7 @@ class Auditor:
                 self._note(verdicts, counts, key, Outcome.INCONCLUSIVE)
                 continue
             history = histories.get(key, NO_HISTORY)
-            sighting = self._sighting(comparison, gathered, look, clock, state, unjudged_before)
+            sighting = self._sighting(comparison, gathered, look, clock, state)
             change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
             if change is not None and sighting.clock is not None:
                 if confirmed is False:
@@ -266,6 +265,8 @@ class Auditor:
             verdicts.outcomes[key] = outcome
         if outcome in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}:
             self._unjudged.add(key)
+        else:
+            self._unjudged.discard(key)
 
     def _compare(
         self, gathered: Gathered, counts: dict[Outcome, int]
@@ -288,6 +289,7 @@ class Auditor:
         keys = [*agreed, *(each.key for each in comparisons)]
         histories, settled = self.ledger.histories(self.flow.name, keys, agreed=agreed)
         counts[Outcome.AGREED] += len(settled)
+        self._unjudged -= settled
         comparisons += [
             self._comparer.compare(key, gathered.owner_rows[key], gathered.target_rows[key])
             for key in agreed
@@ -302,12 +304,11 @@ class Auditor:
         look: Look,
         clock: ClockBounds | None,
         state: FlowState,
-        unjudged: set[Key],
     ) -> Sighting:
         key, owner = comparison.key, comparison.owner
         listed = key in gathered.listed
         not_seen_at = None
-        if self._audited and key not in unjudged:
+        if self._audited and key not in self._unjudged:
             if listed:
                 not_seen_at = gathered.polled_before_at
             elif key in self._sampler.panel_read:

@@ -62,6 +62,7 @@ class Sampler:
         self._next_starts: dict[str, int] = {}
         self._slice: set[Key] = set()
         self._drawn: dict[Key, Drawn] = {}
+        self._watched: frozenset[Key] = frozenset()
         self._accounts = Accounts()
         self.panel_read_at: datetime | None = None
         self.panel_read: frozenset[Key] = frozenset()
@@ -70,7 +71,7 @@ class Sampler:
 
     def choose(self, gathered: Gathered, state: FlowState, planned: Plan, now: datetime) -> FlowState:
         """Want the panel, the sweep's next slice and what the policies add; answers where the sweep stands."""
-        self._slice, self._drawn = set(), {}
+        self._slice, self._drawn, self._watched = set(), {}, frozenset()
         if not planned.sample or gathered.error:
             return state
         begun = state.sweep_begun_at is not None
@@ -98,8 +99,8 @@ class Sampler:
         # Without a random base an estimate would know nothing of all other records.
         self._drawn = drawn if by_rank else {key: replace(how, probability=0.0) for key, how in drawn.items()}
         gathered.wanted.update(dict.fromkeys(self._drawn))
-        if planned.panel:
-            gathered.wanted.update(dict.fromkeys(list(self._panel.ranks)[: planned.panel]))
+        self._watched = frozenset(list(self._panel.ranks)[: planned.panel])
+        gathered.wanted.update(dict.fromkeys(self._watched))
         moved = replace(moved, sweep_read=(moved.sweep_read or 0) + len(taken))
         return self._ended(moved, now)
 
@@ -302,8 +303,8 @@ class Sampler:
         """
         gone = [key for key in self._panel.ranks if key in gathered.wanted and _absent(gathered, key)]
         self._panel = self._panel.without(gone)
-        self.panel_read = frozenset(self._panel.ranks.keys() & gathered.wanted.keys())
-        self.panel_read_at = gathered.owner_sent_at
+        if self._watched:
+            self.panel_read, self.panel_read_at = self._watched, gathered.owner_sent_at
         return self._accounts.settle(self._drawn, self._slice, gathered.wanted.keys(), outcomes, state)
 
 

@@ -477,3 +477,31 @@ def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand:
     through = verified_through()
     assert through is not None
     assert through > changed_at
+
+
+def test_what_could_not_be_judged_before_is_not_taken_for_new(stand: Stand) -> None:
+    stand.agree(5)
+    stand.audit()
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, amount="twelve")
+    changed_at = datetime.now(UTC)
+    assert stand.audit().counts[Outcome.CANNOT_VERIFY] == 1
+    stand.auditor.recheck(datetime.now(UTC))  # reads nothing of it
+    time.sleep(0.3)
+    stand.audit()
+    time.sleep(0.3)
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: stand.rows("changes"), stand)
+    (change,) = stand.rows("changes")
+    assert float(str(change["committed_from_at"])) / 1e6 <= changed_at.timestamp()
+
+
+def test_a_probe_at_a_windows_end_does_not_forget_when_the_panel_was_read(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap(", changed_at: updated_at", "")
+    stand.audit()
+    stand.audit()
+    read_at = stand.auditor._sampler.panel_read_at
+    stand.auditor.recheck(datetime.now(UTC))
+    assert stand.auditor._sampler.panel_read_at == read_at
+    assert len(stand.auditor._sampler.panel_read) == 5
