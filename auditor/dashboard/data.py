@@ -208,7 +208,8 @@ DIVERGENCES = f"""
     ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
 
 RECORD_DIVERGENCES = """
-    SELECT flow, kind, cause, state, fields, differences, detail, readings, first_seen_at, opened_at, closed_at
+    SELECT flow, kind, cause, state, fields, differences, detail, versions_behind, first_missed_at, readings,
+           first_seen_at, opened_at, closed_at
     FROM divergences WHERE data_type = ? AND key = ? ORDER BY first_seen_at DESC LIMIT 100"""
 
 RECORD_CHANGES = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from auditor.archive import archive_settled
-from auditor.figures import coverage, heat, lags
+from auditor.figures import coverage, heat, lags, underlying_share
 from auditor.lens import Lens
 from checks.convergence import Change, Verdict, shows, still_differs
 from checks.lag import EDGES_S
@@ -157,3 +157,12 @@ def test_a_sweep_under_way_bounds_what_differs_and_a_whole_one_is_certain(stand:
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > widths[-1] == 0
     assert (differed, ratio) == ((0, 0), 1.0)
+
+
+def test_the_long_run_is_told_with_bounds_that_shrink_with_evidence() -> None:
+    few, many = underlying_share(10, 0, 0, 0.99), underlying_share(10_000, 0, 0, 0.99)
+    assert few[0] < many[0] < 1
+    assert few[1] == many[1] == 1
+    least, most = underlying_share(900, 80, 20, 0.99)
+    assert least < 0.9 < 0.92 < most
+    assert underlying_share(0, 0, 0, 0.99) == (0, 1)

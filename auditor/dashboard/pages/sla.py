@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
-from auditor.figures import FlowCoverage
+from auditor.figures import FlowCoverage, underlying_share
 from auditor.words import differing_text, ratio_text
 
 
@@ -44,7 +45,16 @@ def _draw(data: Data, since: Since) -> None:
     st.subheader("Objectives")
     coverage = data.coverage(since)
     objectives = _objectives(data, since, {each.flow: each for each in coverage})
-    st.dataframe(objectives, hide_index=True, alt="Objectives of each flow, kept or broken")
+    st.dataframe(
+        objectives,
+        hide_index=True,
+        alt="Objectives of each flow, kept or broken",
+        column_config={
+            "in the long run": st.column_config.TextColumn(
+                help="Where the share of changes within the window lies at 95 %, however often one looks"
+            )
+        },
+    )
     st.subheader("Coverage")
     st.caption(
         "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
@@ -88,6 +98,14 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
     }
 
 
+def _underlying(counted: Any, goal: float) -> str:
+    """The share that the flow keeps in the long run, watched all along."""
+    if counted is None or not counted.met + counted.breach + counted.undecided:
+        return "–"
+    least, most = underlying_share(int(counted.met), int(counted.breach), int(counted.undecided), goal)
+    return f"{least:.1%} … {most:.1%}"
+
+
 def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> pd.DataFrame:
     windows = {row.flow: row for row in data.windows(since).itertuples()}
     queues = data.queues()
@@ -110,6 +128,7 @@ def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> 
                 "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
                 if counted is not None
                 else "no traffic",
+                "in the long run": _underlying(counted, goal),
                 "goal": f"≥ {goal:.1%}",
                 "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? not decided"}.get(
                     state, "– " + state
