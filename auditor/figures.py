@@ -13,13 +13,12 @@ import numpy as np
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.lens import Lens
-from auditor.sampler import BY_RANK
 from checks.convergence import Verdict
 from checks.estimates import Estimate, estimate
 from checks.intervals import finite_bounds, sequence_bounds
-from checks.lag import EDGES_S, LagCurve, count_cells, fit
+from checks.lag import LagCurve, count_cells, fit
 from checks.lag_cells import NEVER, CellPair
-from checks.sampling import Cohort
+from checks.sampling import BY_RANK, Cohort
 from probes.ranking import RANKS
 
 EXACT_WITHIN = timedelta(hours=6)
@@ -27,9 +26,6 @@ EXACT_WITHIN = timedelta(hours=6)
 
 EXPECTED_RATE = 0.001
 """The share of differing records at which the bounds of a sweep are narrowest."""
-
-Bounded = tuple[float, float, float]
-"""Best estimate, lower and upper end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,11 +303,6 @@ def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, 
 
 def _by_flow(flows: Any, values: Any) -> dict[str, Any]:
     return {str(flow): values[flows == flow] for flow in np.unique(flows.astype(str))}
-
-
-def upper_edge_s(cell: int) -> float:
-    """The longest lag of a cell."""
-    return float(EDGES_S[cell + 1])
 
 
 LOSSES = ("cannot_verify", "inconclusive", "shed")

@@ -13,6 +13,8 @@ from auditor.plan import Plan
 from checks.judgement import Outcome
 from checks.records import UNREADABLE
 from checks.sampling import (
+    BY_KEY,
+    BY_RANK,
     PAST_ERROR,
     RECENT,
     VALUE,
@@ -32,7 +34,6 @@ AHEAD = 10_000
 
 POOL_LIMIT = 10_000
 POOLS_EVERY_S = 60.0
-BY_RANK, BY_KEY = "rank", "key"
 
 
 class Sampler:

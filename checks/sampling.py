@@ -19,6 +19,9 @@ from probes.ranking import RANKS
 BASE, RECENT, PAST_ERROR, VALUE = "base", "recent", "past_error", "value"
 """Policies: every record, those that changed lately, those that differed lately, those worth most."""
 
+BY_RANK, BY_KEY = "rank", "key"
+"""How a sweep goes: from rank to rank, or page by page through the keys of both sides."""
+
 
 class Arc(NamedTuple):
     """A share of all ranks from `start` on, around the end; `width` is at most `RANKS`."""
