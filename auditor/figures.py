@@ -324,10 +324,11 @@ HEAT = """
     GROUP BY ALL"""
 
 DUE = """
-    SELECT flow, sum(due)::BIGINT AS due, sum(verdicts)::BIGINT AS verdicts,
+    SELECT flow, sum(read)::BIGINT AS due,
+           sum(agreed + in_flight + suspected + divergent)::BIGINT AS verdicts,
            sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
            sum(shed)::BIGINT AS shed
-    FROM coverage WHERE hour >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
+    FROM probe_runs WHERE started_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
 
 UNDECIDED = """
     SELECT flow, sum(changes)::BIGINT AS changes, sum(undecided)::BIGINT AS undecided
