@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from auditor.integration_map import IntegrationMap
@@ -12,6 +13,9 @@ from auditor.record import spec_of
 from auditor.words import clock_text
 from probes import registry
 from probes.contract import ProbeError, ReadSpec
+
+ANY_SEED = "0" * 32
+"""Whether ranks are cheap does not hang on the seed where there is no index yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +50,12 @@ class Finding:
         }
 
 
-def examine(integration_map: IntegrationMap, seed: str) -> list[Finding]:
+def examine(integration_map: IntegrationMap, *, seed: str | None, steps: Mapping[str, datetime]) -> list[Finding]:
     """Connect to everything the map names; never raises for what a system does.
 
     Args:
-        seed: of the sample's ranks.
+        seed: of the sample's ranks, None where there is no installation yet.
+        steps: by system, when its clock was last found to have been set.
     """
     findings = []
     for name, settings in integration_map.systems.items():
@@ -62,13 +67,15 @@ def examine(integration_map: IntegrationMap, seed: str) -> list[Finding]:
             )
             continue
         try:
-            findings.append(_examine(integration_map, reader, seed))
+            findings.append(_examine(integration_map, reader, seed, steps.get(name)))
         finally:
             reader.close()
     return findings + _queues(integration_map)
 
 
-def _examine(integration_map: IntegrationMap, reader: SystemReader, seed: str) -> Finding:
+def _examine(
+    integration_map: IntegrationMap, reader: SystemReader, seed: str | None, stepped_at: datetime | None
+) -> Finding:
     problems: list[str] = []
     remarks: list[str] = []
     specs = [
@@ -95,6 +102,8 @@ def _examine(integration_map: IntegrationMap, reader: SystemReader, seed: str) -
         bounds = reader.aim_clock()
         if bounds is not None:
             clock = clock_text(bounds)
+            if stepped_at is not None:
+                remarks.append(f"its clock was found to have been set at {stepped_at:%Y-%m-%d %H:%M:%S} UTC")
         elif reader.clock_failure is not None:
             remarks.append(f"its clock cannot be read: {reader.clock_failure.message}")
     return Finding(
@@ -107,11 +116,11 @@ def _examine(integration_map: IntegrationMap, reader: SystemReader, seed: str) -
     )
 
 
-def _ranking(reader: SystemReader, spec: ReadSpec, seed: str) -> list[str]:
+def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str]:
     """What keeps the sample from being taken by rank."""
-    if reader.can_rank(spec, seed):
+    if reader.can_rank(spec, seed or ANY_SEED):
         return []
-    index = reader.call(lambda: reader.probe.rank_index(spec, seed))
+    index = reader.call(lambda: reader.probe.rank_index(spec, seed)) if seed else None
     remedy = f"; for random samples, and estimates while a sweep runs: {index}" if index else ""
     return [f"{spec.collection} is swept by key and not by rank{remedy}"]
 

@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from checks.clocks import ClockBounds, narrow
 from tests.stand import Stand
 
 HOME = Path(__file__).parents[2]
@@ -100,6 +102,24 @@ def test_doctor_proves_read_only_and_shows_clocks(stand: Stand) -> None:
     assert [row["system"] for row in rows] == ["crm", "billing", "queue to_billing/dead"]
     assert "write is refused" in rows[0]["read_only"]
     assert "±" in rows[0]["clock"]
+
+
+def test_doctor_tells_that_a_clock_was_set(stand: Stand, places: list[object]) -> None:
+    stand.agree(3)
+    stepped = narrow(
+        ClockBounds(lower_s=99, upper_s=100, measured_at=datetime.now(UTC)), stand.readers["crm"].probe.clock()
+    )
+    with stand.ledger.write() as connection:
+        stand.ledger.save_health(connection, "crm", stand.readers["crm"].health, stepped)
+    (stand.place / "var").mkdir()
+    told = auditor("doctor", *places, AUDITOR_LEDGER=stand.ledger_url).stdout
+    assert "crm: its clock was found to have been set at" in told
+    assert "billing: its clock" not in told
+
+
+def test_doctor_makes_no_installation(stand: Stand, places: list[object]) -> None:
+    assert auditor("doctor", *places).returncode == 0
+    assert not (stand.place / "var").exists()
 
 
 def test_doctor_names_what_is_wrong(stand: Stand) -> None:
