@@ -202,6 +202,32 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def review(
+    map_: MapOption = DEFAULT_MAP,
+    fail_on: Annotated[str, typer.Option("--fail-on", help="high, medium, low or never.")] = "high",
+    as_json: JsonOption = False,
+) -> None:
+    """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
+    from auditor.cli.show import print_json, print_rows
+    from auditor.map_file import did_you_mean
+    from auditor.review import Severity
+    from auditor.review import review as examine
+
+    known = [severity.value for severity in Severity]
+    if fail_on not in {*known, "never"}:
+        _fail(f"--fail-on: unknown severity {fail_on!r}{did_you_mean(fail_on, [*known, 'never'])}")
+    remarks = examine(_load(map_))
+    if as_json:
+        print_json([remark.as_row() for remark in remarks])
+    elif remarks:
+        print_rows("", [remark.as_row() for remark in remarks])
+    else:
+        _say("nothing to remark")
+    if fail_on != "never" and any(remark.severity.reaches(Severity(fail_on)) for remark in remarks):
+        raise typer.Exit(DRIFT)
+
+
+@app.command()
 def schema() -> None:
     """Print the map's JSON Schema, for completion in editors."""
     from auditor.cli.show import print_json
