@@ -202,11 +202,9 @@ class Auditor:
         cohorts: dict[str, Cohort] = {}
         if gathered.error is None and gathered.look is not None:
             verdicts = self._judge(gathered, gathered.look, clock, state, result.counts)
-        if gathered.error is not None:
-            result.counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted) - sum(
-                result.counts[outcome] for outcome in Outcome if outcome is not Outcome.CANNOT_VERIFY
-            )
-        else:
+        elif gathered.error is not None:
+            result.counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted)
+        if gathered.error is None:
             cohorts, state = self._sampler.account(gathered, state, verdicts.outcomes)
             self._audited = self._audited or state.polled_at is not None
         result.error = gathered.error
@@ -230,7 +228,7 @@ class Auditor:
         self._busy = moving
         terms = self._terms(look, clock)
         verdicts = _Verdicts()
-        confirmed: ClockBounds | bool | None = False
+        believed: bool | None = None
         for comparison in comparisons:
             key = comparison.key
             if key in moving:
@@ -240,9 +238,9 @@ class Auditor:
             sighting = self._sighting(comparison, gathered, look, clock, state)
             change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
             if change is not None and sighting.clock is not None:
-                if confirmed is False:
-                    confirmed = self._confirm_clock(look.received_at)
-                if confirmed is None:  # it was set while we read: its stamps mean nothing now
+                if believed is None:
+                    believed = self._clock_still_stands(look.received_at)
+                if not believed:  # it was set while we read: its stamps mean nothing now
                     sighting = replace(sighting, clock=None)
                     change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
                 elif key in gathered.listed:
@@ -325,10 +323,10 @@ class Auditor:
             not_seen_at=not_seen_at,
         )
 
-    def _confirm_clock(self, now: datetime) -> ClockBounds | None:
-        """Read the owner's clock once more, after its records: None where it was set meanwhile."""
+    def _clock_still_stands(self, now: datetime) -> bool:
+        """Read the owner's clock once more, after its records: whether it was not set meanwhile."""
         clock = self.source.read_clock(now, afresh=True)
-        return clock.trusted(now) if clock is not None else None
+        return clock is not None and clock.trusted(now) is not None
 
     def _quiet(self, comparison: Comparison, look: Look, clock: ClockBounds | None) -> bool:
         """Whether the owner's copy is known not to have changed for a whole window.

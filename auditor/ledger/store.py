@@ -139,7 +139,7 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     # The default checkpoint of every 1,000 pages falls on one commit in twenty; this one on one in a hundred.
     for pragma in (
         "wal_autocheckpoint=4000",
-        "cache_size=-32768",  # 32 MiB: a sample's baselines lie all over the table
+        "cache_size=-8192",  # 8 MiB a connection: a sample's baselines lie all over the table
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
