@@ -47,6 +47,7 @@ class AuditResult:
         error: the first failure, with the system it happened on.
         swept: a pass over both systems was completed by this audit.
         deadlines: changes whose window had run out and whose probe this audit made.
+        in_turn: a regular audit, and not a probe between two turns.
     """
 
     flow: str
@@ -59,6 +60,7 @@ class AuditResult:
     open_by_cause: Mapping[str, int] = field(default_factory=dict)
     swept: bool = False
     deadlines: int = 0
+    in_turn: bool = True
 
     @property
     def read(self) -> int:
@@ -186,7 +188,9 @@ class Auditor:
         self._gatherer.read(gathered)
         self._sampler.note_values(gathered)
         trusted = clock.trusted(now) if clock is not None else None
-        result = AuditResult(flow=flow.name, started_at=now, finished_at=now, deadlines=len(deadlines))
+        result = AuditResult(
+            flow=flow.name, started_at=now, finished_at=now, deadlines=len(deadlines), in_turn=discover
+        )
         result.shed = planned.shed + gathered.skipped
         result.swept = moved.swept_at == now
         return self._conclude(result, gathered, replace(moved, audited_at=now), trusted)
@@ -208,7 +212,8 @@ class Auditor:
             cohorts, state = self._sampler.account(gathered, state, verdicts.outcomes)
             self._audited = self._audited or state.polled_at is not None
         result.error = gathered.error
-        self._failed = self._failed + 1 if gathered.error else 0
+        if result.in_turn:
+            self._failed = self._failed + 1 if gathered.error else 0
         result.changes = sum(1 for each in verdicts.judgements for change in each.changes if not change.change_id)
         state = replace(state, commit_delay_s=max(state.commit_delay_s or 0.0, verdicts.commit_delay_s))
         self._record(result, verdicts.judgements, cohorts, state, gathered)
@@ -405,6 +410,7 @@ class Auditor:
                 failed=(*result.error, self._failed) if result.error else None,
                 senders=self.senders,
                 now=result.finished_at,
+                in_turn=result.in_turn,
             )
 
     def _verified(self, connection: Transaction, state: FlowState, *, moving: bool) -> FlowState:
@@ -429,6 +435,7 @@ class Auditor:
             **{outcome.value: result.counts[outcome] for outcome in Outcome},
             "shed": result.shed,
             "deadlines": result.deadlines,
+            "in_turn": result.in_turn,
             "changes": result.changes,
             "source_ms": _apart_ms(gathered.owner_sent_at, gathered.owner_received_at),
             "target_ms": _apart_ms(gathered.look.sent_at, gathered.look.received_at) if gathered.look else None,

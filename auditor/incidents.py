@@ -57,6 +57,7 @@ class Evidence:
         count: how many records, letters or failures there are now.
         threshold: from how many on it is a breach.
         known: false where the audit could not tell; nothing is concluded then.
+        in_turn: a flow's regular audit; only these count towards an end, a probe between two turns does not.
     """
 
     breach: str
@@ -65,6 +66,7 @@ class Evidence:
     threshold: int
     clean_needed: int
     known: bool = True
+    in_turn: bool = True
     flow: str | None = None
     system: str | None = None
 
@@ -114,7 +116,7 @@ def step(incident: Incident | None, evidence: Evidence) -> Step | None:
             clean=0,
             reopened=incident.reopened + 1,
         )
-    clean = 0 if evidence.count else incident.clean + 1
+    clean = 0 if evidence.count else incident.clean + evidence.in_turn
     resolved = clean >= evidence.clean_needed
     if not resolved and evidence.count == incident.count and clean == incident.clean:
         return None
@@ -138,6 +140,7 @@ def after_audit(
     failed: tuple[str, ProbeError, int] | None,
     senders: Sequence[str],
     now: datetime,
+    in_turn: bool = True,
 ) -> None:
     """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
 
@@ -145,6 +148,7 @@ def after_audit(
         open_by_cause: open divergences of the flow.
         failed: the system that could not be read, why, and how many audits of this flow in a row; None where
             the audit read everything it wanted. Only then does a count of 0 mean anything.
+        in_turn: see `Evidence`.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -158,6 +162,7 @@ def after_audit(
             threshold=rule.divergences,
             clean_needed=rule.clean_audits,
             known=failed is None,
+            in_turn=in_turn,
             flow=flow.name,
         )
         for breach, count in counts.items()
@@ -173,6 +178,7 @@ def after_audit(
             threshold=rule.failures,
             clean_needed=1,
             known=failed is None or (everybodys and name == broken),
+            in_turn=in_turn,
             system=name,
         )
         for name in (flow.source_name, flow.target_name)
@@ -185,6 +191,7 @@ def after_audit(
             threshold=rule.failures,
             clean_needed=1,
             known=not everybodys,
+            in_turn=in_turn,
             flow=flow.name,
         )
     )

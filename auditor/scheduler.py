@@ -134,20 +134,26 @@ class Daemon:
             result = auditor.audit(datetime.now(UTC))
             if result.error is not None:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
-            self._await_deadline(auditor)
+            self._await_deadline(auditor, result.started_at)
 
         return run
 
-    def _await_deadline(self, auditor: Auditor) -> None:
-        """Probe the next change whose window runs out just then, and not only in the flow's next turn."""
+    def _await_deadline(self, auditor: Auditor, since: datetime) -> None:
+        """Probe the next change whose window runs out just then, and not only in the flow's next turn.
+
+        Args:
+            since: what was due then has just been tried. Where it still is (it cannot be read, or moves again
+                and again) it waits for the next turn.
+        """
         at = auditor.next_deadline()
         now = datetime.now(UTC)
-        if at is None or (at - now).total_seconds() > auditor.flow.every_s:
+        if at is None or at <= since or (at - now).total_seconds() > auditor.flow.every_s:
             return
 
         def run() -> None:
-            auditor.recheck(datetime.now(UTC))
-            self._await_deadline(auditor)
+            result = auditor.recheck(datetime.now(UTC))
+            if result.error is None:
+                self._await_deadline(auditor, result.started_at)
 
         name = f"deadline {auditor.flow.name}"
         self._scheduler.add_job(

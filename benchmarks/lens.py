@@ -89,7 +89,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
         return pa.table(
             {
                 "id": ids, "rev": ids, "flow": flow, "started_at": at, "finished_at": at, "read": read, **held,
-                "source_ms": ms, "target_ms": ms, "verified_through_at": at, "system": text, "reason": text, "message": text,
+                "source_ms": ms, "target_ms": ms, "in_turn": pa.array(np.ones(rows, bool)), "verified_through_at": at, "system": text, "reason": text, "message": text,
             }
         )  # fmt: skip
     if source == "divergences":

@@ -193,7 +193,7 @@ HEARTBEATS = """
     WITH latest AS (
         SELECT flow, started_at, CASE WHEN read > 0 THEN divergent / read ELSE 0 END AS share,
                row_number() OVER (PARTITION BY flow ORDER BY started_at DESC) AS back
-        FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR))
+        FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR) AND coalesce(in_turn, true))
     SELECT flow, list(share ORDER BY started_at) AS shares FROM latest WHERE back <= 40 GROUP BY flow"""
 
 MATCHING = """

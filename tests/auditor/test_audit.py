@@ -505,3 +505,24 @@ def test_a_probe_at_a_windows_end_does_not_forget_when_the_panel_was_read(stand:
     stand.auditor.recheck(datetime.now(UTC))
     assert stand.auditor._sampler.panel_read_at == read_at
     assert len(stand.auditor._sampler.panel_read) == 5
+
+
+def test_probes_between_two_turns_neither_end_an_incident_nor_count_as_failures(stand: Stand) -> None:
+    stand.agree(5)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    wait_until(lambda: stand.rows("incidents"), stand)
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: not open_causes(stand), stand)
+    for _ in range(5):
+        stand.auditor.recheck(datetime.now(UTC))
+    assert stand.rows("incidents")[0]["state"] == "open"
+    stand.audit()
+    stand.audit()
+    assert stand.rows("incidents")[0]["state"] == "resolved"
+    stand.put("crm", 4, "Joan", ago_s=0)
+    stand.audit()
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    for _ in range(5):
+        stand.auditor.recheck(datetime.now(UTC) + timedelta(seconds=9))
+    assert [row["state"] for row in stand.rows("incidents")] == ["resolved"]
+    assert stand.rows("probe_runs")[-1]["in_turn"] == 0

@@ -93,6 +93,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("probe_runs", schema=None) as batch_op:
         batch_op.add_column(sa.Column("deadlines", sa.Integer(), nullable=True))
+        batch_op.add_column(sa.Column("in_turn", sa.Boolean(), nullable=True))
 
     with op.batch_alter_table("systems", schema=None) as batch_op:
         batch_op.add_column(sa.Column("clock_trusted_from_at", sa.BigInteger(), nullable=True))
