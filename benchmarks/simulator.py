@@ -202,7 +202,7 @@ def watch(world: World, chance: random.Random) -> Watch:
         was_unjudged, unjudged = unjudged, False
         if shown != version and world.owner_at(again_s) != version:
             busy = unjudged = True
-            due_s = received_s + 0.2 if due_s is not None else None
+            due_s = None  # it is read again in the next turn
             continue
         busy = False
         known_version = version
