@@ -166,9 +166,10 @@ class Auditor:
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
         clock = self.source.read_clock(now)
         self.target.read_clock(now)
+        owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
         planned = plan(
             watermark_at=state.watermark_at,
-            owner_now=now + timedelta(seconds=clock.lower_s) if clock else now,
+            owner_now=owner_now,
             overlap_s=flow.settings.overlap_s,
             deadlines=len(deadlines),
             rechecks=len(rechecks),
@@ -180,7 +181,6 @@ class Auditor:
         gathered = Gathered()
         moved = state
         if discover:
-            owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
             latest = now + timedelta(seconds=(clock.upper_s if clock else 0) + flow.source.clock_slack_s)
             moved = self._gatherer.discover(gathered, moved, planned, owner_now, latest)
         moved = self._sampler.choose(gathered, moved, planned, now)
@@ -255,7 +255,7 @@ class Auditor:
                     verdicts.commit_delay_s = max(verdicts.commit_delay_s, delay_s)
             if change is not None:
                 history = replace(history, changes=(*history.changes, change))
-            quiet = comparison.agrees or self._quiet(comparison, look, clock)
+            quiet = comparison.agrees or self._quiet(comparison, look, clock, state)
             judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
             self._note(verdicts, counts, key, judgement.outcome)
             if judgement.tells:
@@ -308,7 +308,7 @@ class Auditor:
         clock: ClockBounds | None,
         state: FlowState,
     ) -> Sighting:
-        key, owner = comparison.key, comparison.owner
+        key = comparison.key
         listed = key in gathered.listed
         not_seen_at = None
         if self._audited and key not in self._unjudged:
@@ -318,33 +318,41 @@ class Auditor:
                 not_seen_at = self._sampler.panel_read_at
         if not_seen_at is not None:
             not_seen_at -= timedelta(seconds=self.flow.source.delay_floor_s)
-        stamped = self.flow.source_spec.changed_at is not None and owner is not None
         return Sighting(
             listed=listed,
-            stamp_us=self._comparer.changed_at_us(self._comparer.owner, owner) if stamped and owner else None,
+            stamp_us=self._stamp_us(comparison),
             clock=clock,
-            slack_s=max(self.flow.source.clock_slack_s, state.commit_delay_s or 0.0),
+            slack_s=self._slack_s(state),
             seen_at=gathered.owner_received_at or look.sent_at,
             not_seen_at=not_seen_at,
         )
+
+    def _stamp_us(self, comparison: Comparison) -> int | None:
+        """The owner's own stamp of its copy; a growing version is none."""
+        if comparison.owner is None or self.flow.source_spec.changed_at is None:
+            return None
+        return self._comparer.changed_at_us(self._comparer.owner, comparison.owner)
+
+    def _slack_s(self, state: FlowState) -> float:
+        """How long after its stamp a change may be committed: as the map says, or as it has been seen."""
+        return max(self.flow.source.clock_slack_s, state.commit_delay_s or 0.0)
 
     def _clock_still_stands(self, now: datetime) -> bool:
         """Read the owner's clock once more, after its records: whether it was not set meanwhile."""
         clock = self.source.read_clock(now, afresh=True)
         return clock is not None and clock.trusted(now) is not None
 
-    def _quiet(self, comparison: Comparison, look: Look, clock: ClockBounds | None) -> bool:
+    def _quiet(self, comparison: Comparison, look: Look, clock: ClockBounds | None, state: FlowState) -> bool:
         """Whether the owner's copy is known not to have changed for a whole window.
 
         Otherwise it may have moved and come back between two readings, and the target rightly shows what it
         held in between.
         """
-        owner = comparison.owner
-        stamp_us = self._comparer.changed_at_us(self._comparer.owner, owner) if owner else None
+        stamp_us = self._stamp_us(comparison)
         if stamp_us is None or clock is None:
             return False
         try:
-            latest = clock.local(stamp_us)[1] + timedelta(seconds=self.flow.source.clock_slack_s)
+            latest = clock.local(stamp_us)[1] + timedelta(seconds=self._slack_s(state))
         except OverflowError:
             return False
         return (look.sent_at - latest).total_seconds() > self.flow.window_s

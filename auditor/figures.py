@@ -73,9 +73,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def lags(
-    integration_map: IntegrationMap, ledger: Ledger, lens: Lens, since: datetime, now: datetime
-) -> list[FlowLag]:
+def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[FlowLag]:
     """The lag of every flow of the map over a time range."""
     counts: dict[str, dict[CellPair, int]] = defaultdict(lambda: defaultdict(int))
     superseded: dict[str, int] = defaultdict(int)

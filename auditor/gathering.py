@@ -87,7 +87,7 @@ class Gatherer:
         if self.flow.source_spec.changed_at is not None:
             return self._discover_by_stamp(gathered, state, planned, owner_now, cap)
         if self.flow.source_spec.version is not None:
-            return self._discover_by_version(gathered, state, planned.changes, owner_now)
+            return self._discover_by_version(gathered, state, planned.changes)
         return state
 
     def _discover_by_stamp(
@@ -110,7 +110,7 @@ class Gatherer:
         watermark_at = min(watermark_at, cap) if watermark_at is not None else None
         return replace(state, watermark_at=watermark_at, polled_at=_polled_at(state, reading))
 
-    def _discover_by_version(self, gathered: Gathered, state: FlowState, limit: int, now: datetime) -> FlowState:
+    def _discover_by_version(self, gathered: Gathered, state: FlowState, limit: int) -> FlowState:
         """The watermark is the highest version as it was an overlap ago: numbers are drawn before the commit."""
         if state.version_high is None:
             try:
@@ -119,9 +119,7 @@ class Gatherer:
                 gathered.fail_with(self.source.name, error)
                 return state
             if highest is not None:
-                return replace(
-                    state, version_low=highest, version_middle=highest, version_high=highest, version_turned_at=now
-                )
+                return replace(state, version_low=highest, version_middle=highest, version_high=highest)
         known = state.version_low if state.version_low is not None else -1
         reading, whole, latest = self._poll(state.version_low, limit, self._version, known)
         if gathered.fail(reading):
@@ -133,9 +131,11 @@ class Gatherer:
         if reading.truncated:
             low = latest if latest is not None and latest > known else known + 1
             gathered.skipped = low == known + 1 and latest != low
-            return replace(state, version_low=low, version_middle=low, version_high=highest, version_turned_at=now)
+            return replace(
+                state, version_low=low, version_middle=low, version_high=highest, version_turned_at=reading.sent_at
+            )
         moved = replace(state, version_low=known, version_high=highest, polled_at=_polled_at(state, reading))
-        turned_s = (now - (state.version_turned_at or EPOCH)).total_seconds()
+        turned_s = (reading.sent_at - (state.version_turned_at or EPOCH)).total_seconds()
         if turned_s < self.flow.settings.overlap_s:
             return moved
         middle = state.version_middle
@@ -143,7 +143,7 @@ class Gatherer:
             moved,
             version_low=known if middle is None else middle,
             version_middle=highest,
-            version_turned_at=now,
+            version_turned_at=reading.sent_at,
         )
 
     def _poll(

@@ -35,6 +35,10 @@ Path_ = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
+NUMBERS = ("integer", "decimal", "float", "money")
+"""Types of fields that can say what a record is worth."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Problem:
     """One mistake in the map."""
@@ -434,6 +438,11 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
         yield (
             ("flows", name, "sampling"),
             f"unknown field {value.field!r}{did_you_mean(value.field, flow.field_names)}",
+        )
+    elif value is not None and (type_ := flow.data_type.fields[value.field].type) not in NUMBERS:
+        yield (
+            ("flows", name, "sampling"),
+            f"{value.field} is of type {type_} and has no worth; name a field of type {', '.join(NUMBERS)}",
         )
     floor_s = max(flow.source.delay_floor_s, flow.target.delay_floor_s)
     if flow.window_s < floor_s:

@@ -18,7 +18,7 @@ from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
 
 READ_BATCH = 500
-CLOCK_EVERY_S = 30.0
+CLOCK_KEEPS_S = 30.0
 AIMED_EXCHANGES = 8
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""
@@ -147,7 +147,7 @@ class SystemReader:
     def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
         """Bound the system's clock, asking it again when the last look has aged, or `afresh`."""
         known = self.clock
-        if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_EVERY_S:
+        if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_KEEPS_S:
             return known.at(now)
         try:
             sample = self.call(self.probe.clock)

@@ -114,7 +114,8 @@ def read_record(
             for name in names
         }
         link = integration_map.systems[system].link
-        stamp = found[0][1] if found else None
+        stamped = integration_map.bindings[data_type, system].changed_at is not None
+        stamp = found[0][1] if found and stamped else None
         copies.append(
             CopyView(
                 system=system,

@@ -130,12 +130,11 @@ class Sampler:
         start = state.rank_after or 0
         try:
             if not self._panel_filled:
-                self._look_ahead(gathered, 0, max(1, self._policies.panel))
-                self._panel = Panel(size=self._policies.panel, ranks={}).seen(
-                    {key: rank for rank, key in self._ahead}
-                )
+                # At the beginning of a sweep its first keys are the panel; after a restart they are asked for.
+                self._look_ahead(gathered, 0, max(size, AHEAD) if start == 0 else max(1, self._policies.panel))
+                lowest = {key: rank for rank, key in self._ahead}
+                self._panel = Panel(size=self._policies.panel, ranks={}).seen(lowest)
                 self._panel_filled = True
-                self._ahead = []
             if not self._ahead or self._ahead_from != start:
                 self._look_ahead(gathered, start, max(size, AHEAD))
         except ProbeError:
@@ -284,13 +283,14 @@ class Sampler:
         parse = self._gatherer.comparer.owner.parsers[at]
         for key, rows in gathered.owner_rows.items():
             try:
-                worth = float(str(parse(rows[0][2 + at])))
+                parsed = parse(rows[0][2 + at])
+                worth = float(parsed[0] if isinstance(parsed, tuple) else parsed)  # money is an amount and a currency
             except (*UNREADABLE, IndexError):
                 continue
-            if worth >= policy.above and len(self._valued) < POOL_LIMIT:
-                self._valued.setdefault(key, self._rank(key))
-            else:
+            if worth < policy.above:
                 self._valued.pop(key, None)
+            elif key not in self._valued and len(self._valued) < POOL_LIMIT:
+                self._valued[key] = self._rank(key)
 
     # -- accounts
 

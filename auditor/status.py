@@ -95,8 +95,8 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
                     "state": "never read" if name in in_flows else "queues only",
                     "latency_ms": None,
                     "clock": "unknown",
-                    "clock read": None,
-                    "clock set": None,
+                    "clock_read_at": None,
+                    "clock_set_at": None,
                     "message": "",
                 }
             )
@@ -114,8 +114,8 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
                 "state": f"{row['reason']} for {failing_s:.0f} s" if row["failures"] else "answers",
                 "latency_ms": None if row["latency_s"] is None else round(row["latency_s"] * 1000, 1),
                 "clock": clock,
-                "clock read": row["clock_at"],
-                "clock set": row["clock_stepped_at"],
+                "clock_read_at": row["clock_at"],
+                "clock_set_at": row["clock_stepped_at"],
                 "message": row["message"] or "",
             }
         )

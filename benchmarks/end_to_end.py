@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import pymysql
 from auditor.ledger import Ledger
 from auditor.workspace import Workspace
 from benchmarks import flights
-from benchmarks.report import arguments, emit, say
+from benchmarks.report import arguments, emit, say, wait_until
 from tests import servers
 
 WINDOW_S = 5.0
@@ -216,18 +215,18 @@ def main() -> int:
         daemon = subprocess.Popen([*command, "--data", str(Path(place) / "var")], env=environment)
         try:
             say(f"auditor run: the first sweep over {total} rows")
-            _wait(lambda: _sweeps(ledger) >= 1, 600)
+            wait_until(lambda: _sweeps(ledger) >= 1, 600)
             pipeline.prepare(faults // len(FAULTS) + 1)
             time.sleep(2)
-            _wait(lambda: not ledger.undecided("flights"), 60)
+            wait_until(lambda: not ledger.undecided("flights"), 60)
             say("auditing while the pipeline runs")
             pipeline.run(faults, normal, seconds)
             finished = time.monotonic()
             time.sleep(WINDOW_S)
             say("waiting for one more whole sweep, and for what is undecided")
             swept = _sweeps(ledger) + 2  # the one under way, and one that began after the last fault
-            _wait(lambda: _sweeps(ledger) >= swept, 600)
-            _wait(lambda: not ledger.undecided("flights"), 120)
+            wait_until(lambda: _sweeps(ledger) >= swept, 600)
+            wait_until(lambda: not ledger.undecided("flights"), 120)
             say(f"finished {time.monotonic() - finished:.0f} s after the last fault")
         finally:
             daemon.terminate()
@@ -239,15 +238,6 @@ def main() -> int:
 
 def _sweeps(ledger: Ledger) -> int:
     return ledger.flow_state("flights", int).sweeps
-
-
-def _wait(done: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            say("waited in vain")
-            return
-        time.sleep(0.2)
 
 
 def _score(ledger: Ledger, truth: Truth, total: int, *, quick: bool) -> bool:

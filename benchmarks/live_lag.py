@@ -14,7 +14,6 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ import psycopg
 
 from auditor.ledger import Ledger
 from auditor.workspace import Workspace
-from benchmarks.report import arguments, emit, percentile, say
+from benchmarks.report import arguments, emit, percentile, say, wait_until
 from tests import servers
 
 CHANGES, PER_S = 5_000, 60.0
@@ -90,10 +89,10 @@ def main() -> int:
             env={**os.environ, "PUBLISHER": publisher_url, "SUBSCRIBER": subscriber_url},
         )
         try:
-            _wait(lambda: ledger.flow_state("replication", int).sweeps >= 1, 120)
+            wait_until(lambda: ledger.flow_state("replication", int).sweeps >= 1, 120)
             say(f"{changes} changes, {PER_S:.0f} a second, with the subscription paused in between")
             _run(publisher_url, subscriber_url, truth, changes, asked.seed)
-            _wait(lambda: not ledger.undecided("replication"), 120)
+            wait_until(lambda: not ledger.undecided("replication"), 120)
         finally:
             daemon.terminate()
             daemon.wait(30)
@@ -118,7 +117,7 @@ def _replicate(publisher_url: str, subscriber_url: str, rows: int) -> None:
         target.execute("CREATE INDEX ON accounts (updated_at)")
         connection = f"host={at['host']} port={at['port']} user={at['user']} dbname={at['dbname']}"
         target.execute(f"CREATE SUBSCRIPTION copies CONNECTION '{connection}' PUBLICATION everything")
-        _wait(lambda: target.execute("SELECT count(*) FROM accounts").fetchone() == (rows,), 60)
+        wait_until(lambda: target.execute("SELECT count(*) FROM accounts").fetchone() == (rows,), 60)
 
 
 def _run(publisher_url: str, subscriber_url: str, truth: Truth, changes: int, seed: int) -> None:
@@ -138,7 +137,7 @@ def _run(publisher_url: str, subscriber_url: str, truth: Truth, changes: int, se
                 "UPDATE accounts SET balance = balance + 0.5, updated_at = clock_timestamp() WHERE id = %s", [key]
             )
             truth.committed[key] = (before, time.time())
-    _wait(lambda: len(truth.visible) >= changes, 60)
+    wait_until(lambda: len(truth.visible) >= changes, 60)
     over.set()
     poller.join()
     pauser.join()
@@ -168,15 +167,6 @@ def _pause(url: str, over: threading.Event) -> None:
             target.execute("ALTER SUBSCRIPTION copies DISABLE")
             over.wait(PAUSES_S[number % len(PAUSES_S)])
             target.execute("ALTER SUBSCRIPTION copies ENABLE")
-
-
-def _wait(done: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            say("waited in vain")
-            return
-        time.sleep(0.1)
 
 
 def _score(ledger: Ledger, truth: Truth, *, quick: bool) -> bool:

@@ -421,7 +421,7 @@ def lag(
     from auditor.cli.show import lag_row, print_json, print_rows
     from auditor.figures import lags
 
-    found, _ = _figures(map_, data, since, flow, lags)
+    found, _ = _figures(map_, data, since, flow, lambda loaded, _, lens, begins, now: lags(loaded, lens, begins, now))
     if as_json:
         print_json([each.as_row() for each in found])
     else:

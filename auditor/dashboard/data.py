@@ -139,7 +139,7 @@ class Data:
     def lags(self, since: Since) -> list[FlowLag]:
         """How long the changes of every flow take to arrive."""
         self._refresh()
-        return figures.lags(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
+        return figures.lags(self.map, self.lens, since.at, datetime.now(UTC))
 
     def heat(self, since: Since, flow: str) -> tuple[list[datetime], Any]:
         """The share of each hour's changes by lag cell: the hours, and an array of shape (cells, hours)."""

@@ -48,7 +48,7 @@ def save(stand: Stand, changes: list[Change]) -> Lens:
 @pytest.mark.parametrize("since", [NOW - timedelta(hours=3), DAY])
 def test_a_lag_is_told_the_same_from_changes_and_from_cells(stand: Stand, since: datetime) -> None:
     lens = save(stand, [followed(key, 1.0) for key in range(60)] + [followed(key, 20.0) for key in range(60, 80)])
-    (told,) = lags(stand.map, stand.ledger, lens, since, NOW)
+    (told,) = lags(stand.map, lens, since, NOW)
     lens.close()
     assert (told.changes, told.waiting, told.superseded, told.clamped) == (80, 0, 0, 0)
     row = told.as_row()
@@ -60,7 +60,7 @@ def test_a_lag_is_told_the_same_from_changes_and_from_cells(stand: Stand, since:
 
 def test_no_traffic_is_a_state_of_its_own(stand: Stand) -> None:  # C2.7
     lens = save(stand, [])
-    (told,) = lags(stand.map, stand.ledger, lens, DAY, NOW)
+    (told,) = lags(stand.map, lens, DAY, NOW)
     lens.close()
     row = told.as_row()
     assert (row["state"], row["changes"], row["p50_s"], row["beyond_window"]) == ("no traffic", 0, None, None)
@@ -68,7 +68,7 @@ def test_no_traffic_is_a_state_of_its_own(stand: Stand) -> None:  # C2.7
 
 def test_what_has_not_arrived_yet_is_in_the_curve(stand: Stand) -> None:
     lens = save(stand, [followed(key, 1.0) for key in range(50)] + [followed(key, None) for key in range(50, 100)])
-    (told,) = lags(stand.map, stand.ledger, lens, DAY, NOW)
+    (told,) = lags(stand.map, lens, DAY, NOW)
     lens.close()
     assert (told.waiting, told.changes) == (50, 100)
     row = told.as_row()
@@ -79,7 +79,7 @@ def test_what_has_not_arrived_yet_is_in_the_curve(stand: Stand) -> None:
 
 def test_superseded_versions_are_counted_apart(stand: Stand) -> None:
     lens = save(stand, [followed(1, 1.0), followed(2, 2.0, superseded=True)])
-    (told,) = lags(stand.map, stand.ledger, lens, DAY, NOW)
+    (told,) = lags(stand.map, lens, DAY, NOW)
     lens.close()
     assert (told.changes, told.superseded) == (1, 1)
 
@@ -87,7 +87,7 @@ def test_superseded_versions_are_counted_apart(stand: Stand) -> None:
 def test_a_lag_below_nothing_is_flagged(stand: Stand) -> None:  # C2.8
     begun = followed(1, None)
     lens = save(stand, [shows(begun, begun.committed_from_at - timedelta(seconds=2), by_later_version=False)])
-    (told,) = lags(stand.map, stand.ledger, lens, DAY, NOW)
+    (told,) = lags(stand.map, lens, DAY, NOW)
     lens.close()
     assert told.clamped == 1
     assert told.as_row()["p50_lower_s"] == 0
@@ -96,11 +96,11 @@ def test_a_lag_below_nothing_is_flagged(stand: Stand) -> None:  # C2.8
 def test_cells_in_the_archive_count_as_before(stand: Stand) -> None:
     changes = [followed(key, 1.0, hours_ago=5) for key in range(30)]
     lens = save(stand, changes)
-    before = lags(stand.map, stand.ledger, lens, DAY, NOW)[0].as_row()
+    before = lags(stand.map, lens, DAY, NOW)[0].as_row()
     archive = str(stand.place / "archive")
     archive_settled(stand.ledger, archive, NOW, keep_live_s=0)
     lens.refresh()
-    after = lags(stand.map, stand.ledger, lens, DAY, NOW)[0].as_row()
+    after = lags(stand.map, lens, DAY, NOW)[0].as_row()
     lens.close()
     assert after == before
     assert stand.rows("lag_cells") == []

@@ -54,6 +54,7 @@ MISTAKES = [
     ("window: 30s", "window: 8d", "map.yaml:22:5 flows.customer_to_billing.data_type: a window of 691200 s; windows are from 1 s to 7 days, or none"),
     ("changed_at: updated_at", "changed_at: updated_at, version: seq", "map.yaml:18:7 data_types.customer.in.crm: name changed_at or version, not both: changed_at also tells when, and is enough"),
     ("pattern: real-time", "pattern: real-time\n    sampling: {value: {field: plann, above: 1, share: 1}}", "map.yaml:26:5 flows.customer_to_billing.sampling: unknown field 'plann'; did you mean 'plan'?"),
+    ("pattern: real-time", "pattern: real-time\n    sampling: {value: {field: plan, above: 1, share: 1}}", "map.yaml:26:5 flows.customer_to_billing.sampling: plan is of type enum and has no worth; name a field of type integer, decimal, float, money"),
     ("pattern: real-time", "pattern: real-time\n    sampling: {recent: 2}", "map.yaml:26:16 flows.customer_to_billing.sampling.recent: Input should be less than or equal to 1"),
     ("    window: 30s\n", "", "map.yaml:11:3 data_types.customer.window: is required"),
     ("{type: string}", "{type: text}", "map.yaml:15:15 data_types.customer.fields.email.type: Input should be 'string', 'integer', 'decimal', 'float', 'boolean', 'timestamp', 'date', 'enum', 'money', 'uuid', 'json', 'set' or 'salesforce_id'"),

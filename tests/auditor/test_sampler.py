@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auditor.figures import coverage
+from auditor.ledger import FlowState
 from auditor.lens import Lens
 from checks.judgement import Outcome
 from probes.ranking import rank_of, seed_of
@@ -24,7 +25,7 @@ def walk_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("probes.records.sql.RANK_SCAN_LIMIT", 0)
 
 
-def state(stand: Stand):  # type: ignore[no-untyped-def]
+def state(stand: Stand) -> FlowState:
     return stand.ledger.flow_state("to_billing", stand.auditor._cursor_of)
 
 
@@ -140,3 +141,38 @@ def test_a_budget_sheds_the_sample_and_never_a_window_that_has_run_out(stand: St
     assert {change["verdict"] for change in stand.rows("changes")} == {"breach"}
     run = stand.rows("probe_runs")[-1]
     assert (run["deadlines"], run["shed"]) == (10, result.shed)
+
+
+def test_a_pool_that_is_full_keeps_what_it_knows(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("auditor.sampler.POOL_LIMIT", 2)
+    stand.remap(
+        "pattern: real-time",
+        "pattern: real-time\n    sampling: {value: {field: amount, above: 500, share: 1}}",
+    )
+    for key in (1, 2, 3):
+        stand.put("crm", key, amount="1000")
+        stand.put("billing", key, amount="1000")
+    stand.sweep()
+    known = set(stand.auditor._sampler._valued)
+    stand.sweep()
+    assert len(known) == 2
+    assert set(stand.auditor._sampler._valued) == known
+    stand.put("crm", 1 if 1 in known else 2, amount="1")
+    stand.sweep()
+    assert set(stand.auditor._sampler._valued) != known
+
+
+def test_money_is_worth_its_amount(stand: Stand) -> None:
+    stand.remap(
+        "amount: {type: decimal, evidence: clear, valid: {min: 0}}",
+        "amount: {type: money, currency: EUR, minor_units: [crm], evidence: clear}",
+    )
+    stand.remap(
+        "pattern: real-time",
+        "pattern: real-time\n    sampling: {value: {field: amount, above: 500, share: 1}}",
+    )
+    for key, cents in ((1, "49900"), (2, "50000")):
+        stand.put("crm", key, amount=cents)
+        stand.put("billing", key, amount=str(int(cents) // 100))
+    assert stand.sweep().counts[Outcome.AGREED] == 2
+    assert set(stand.auditor._sampler._valued) == {2}

@@ -86,14 +86,14 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
 def _clocks(data: Data, since: Since) -> None:
     st.subheader("Clocks")
     st.caption("How far each system's clock is ahead of ours. Stamps are corrected by it, and its error counts.")
-    systems = data.systems()[["system", "clock", "clock read", "clock set"]]
+    systems = data.systems()[["system", "clock", "clock_read_at", "clock_set_at"]]
     st.dataframe(
         systems,
         hide_index=True,
         alt="Clock bounds of every system",
         column_config={
-            "clock read": st.column_config.DatetimeColumn("read", format="HH:mm:ss"),
-            "clock set": st.column_config.DatetimeColumn("last found to have been set", format="MM-DD HH:mm:ss"),
+            "clock_read_at": st.column_config.DatetimeColumn("read", format="HH:mm:ss"),
+            "clock_set_at": st.column_config.DatetimeColumn("last found to have been set", format="MM-DD HH:mm:ss"),
         },
     )
     for step in data.clock_steps(since).itertuples():
