@@ -7,21 +7,28 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from auditor import incidents
+from auditor import conflict_desk, incidents
 from auditor.gathering import Gathered, Gatherer
 from auditor.integration_map import Flow
 from auditor.ledger import FlowState, Ledger, Transaction
+from auditor.merging import load_merge
 from auditor.plan import RECHECKS_LIMIT, plan
 from auditor.reading import SystemReader
 from auditor.sampler import Sampler
+from auditor.second_look import SecondLook
+from auditor.twins import Twins
 from checks.clocks import ClockBounds
+from checks.conflicts import UNKNOWN, Written, resolve
 from checks.convergence import commit_delay_s
 from checks.enrolment import Sighting, enrol
 from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, judge
-from checks.records import UNREADABLE, Comparison
+from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
 from checks.sampling import Cohort
-from probes.contract import Key, ProbeError, Row
+from probes.contract import Key, ProbeError, ReadSpec, Row
 from probes.ranking import seed_of
+
+Clocks = tuple[ClockBounds | None, ClockBounds | None]
+"""Of the owner and the target; None where a clock's stamps mean nothing at present."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,11 +38,13 @@ class _Verdicts:
     Attributes:
         outcomes: of every record that did not simply agree.
         commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
+        rereads: see `auditor.second_look.Doubts`.
     """
 
     judgements: list[Judgement] = field(default_factory=list)
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
     commit_delay_s: float = 0.0
+    rereads: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +86,7 @@ class Auditor:
         ledger: where everything is recorded.
         digest_key: secret of the fingerprints.
         senders: names of the alert senders that an incident's messages are queued for.
+        others: readers of further systems, for those that hold the data type, too.
     """
 
     def __init__(
@@ -88,6 +98,7 @@ class Auditor:
         ledger: Ledger,
         digest_key: bytes,
         senders: Sequence[str] = (),
+        others: Mapping[str, SystemReader] | None = None,
     ) -> None:
         self.flow = flow
         self.source = source
@@ -96,6 +107,9 @@ class Auditor:
         self.senders = tuple(senders)
         self._comparer = flow.comparer(digest_key)
         self._gatherer = Gatherer(flow, source, target, self._comparer)
+        self._second_look = SecondLook(flow, source, target, self._comparer, others or {})
+        self._twins = Twins(flow, source, target, self._comparer, ledger)
+        self._merge = load_merge(flow.settings.merge_function) if flow.settings.merge_function else None
         self._sampler = Sampler(self._gatherer, ledger, seed_of(digest_key))
         self._busy: set[Key] = set()
         self._unjudged: set[Key] = set()
@@ -165,7 +179,7 @@ class Auditor:
         state = self.ledger.flow_state(flow.name, self._cursor_of)
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
         clock = self.source.read_clock(now)
-        self.target.read_clock(now)
+        target_clock = self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
         planned = plan(
             watermark_at=state.watermark_at,
@@ -187,25 +201,23 @@ class Auditor:
         gathered.wanted.update(dict.fromkeys((*deadlines, *rechecks[: planned.rechecks], *self._busy)))
         self._gatherer.read(gathered)
         self._sampler.note_values(gathered)
-        trusted = clock.trusted(now) if clock is not None else None
+        trusted, target_trusted = (each.trusted(now) if each is not None else None for each in (clock, target_clock))
         result = AuditResult(
             flow=flow.name, started_at=now, finished_at=now, deadlines=len(deadlines), in_turn=discover
         )
         result.shed = planned.shed + gathered.skipped
         result.swept = moved.swept_at == now
-        return self._conclude(result, gathered, replace(moved, audited_at=now), trusted)
+        return self._conclude(result, gathered, replace(moved, audited_at=now), (trusted, target_trusted))
 
     # -- compare and judge
 
-    def _conclude(
-        self, result: AuditResult, gathered: Gathered, state: FlowState, clock: ClockBounds | None
-    ) -> AuditResult:
+    def _conclude(self, result: AuditResult, gathered: Gathered, state: FlowState, clocks: Clocks) -> AuditResult:
         result.counts = dict.fromkeys(Outcome, 0)
         result.counts[Outcome.CANNOT_VERIFY] = gathered.nameless
         verdicts = _Verdicts()
         cohorts: dict[str, Cohort] = {}
         if gathered.error is None and gathered.look is not None:
-            verdicts = self._judge(gathered, gathered.look, clock, state, result.counts)
+            verdicts = self._judge(gathered, gathered.look, clocks, state, result.counts)
         elif gathered.error is not None:
             result.counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted)
         if gathered.error is None:
@@ -216,29 +228,31 @@ class Auditor:
             self._failed = self._failed + 1 if gathered.error else 0
         result.changes = sum(1 for each in verdicts.judgements for change in each.changes if not change.change_id)
         state = replace(state, commit_delay_s=max(state.commit_delay_s or 0.0, verdicts.commit_delay_s))
-        self._record(result, verdicts.judgements, cohorts, state, gathered)
+        self._record(result, verdicts, cohorts, state, gathered)
         return result
 
     def _judge(
         self,
         gathered: Gathered,
         look: Look,
-        clock: ClockBounds | None,
+        clocks: Clocks,
         state: FlowState,
         counts: dict[Outcome, int],
     ) -> _Verdicts:
+        clock, target_clock = clocks
         comparisons, histories = self._compare(gathered, counts)
-        suspects = [each.key for each in comparisons if not each.agrees and not each.unverifiable]
-        moving = self._gatherer.moving(gathered, suspects)
-        self._busy = moving
+        comparisons = self._twins.find(gathered, comparisons)
+        doubts = self._second_look.take(gathered, comparisons, histories)
+        self._busy = doubts.moving
         terms = self._terms(look, clock)
-        verdicts = _Verdicts()
+        verdicts = _Verdicts(rereads=doubts.rereads)
         believed: bool | None = None
-        for comparison in comparisons:
-            key = comparison.key
-            if key in moving:
+        for compared in comparisons:
+            key = compared.key
+            if key in doubts.moving:
                 self._note(verdicts, counts, key, Outcome.INCONCLUSIVE)
                 continue
+            comparison = compared.without(doubts.noisy[key]) if key in doubts.noisy else compared
             history = histories.get(key, NO_HISTORY)
             sighting = self._sighting(comparison, gathered, look, clock, state)
             change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
@@ -257,10 +271,58 @@ class Auditor:
                 history = replace(history, changes=(*history.changes, change))
             quiet = comparison.agrees or self._quiet(comparison, look, clock, state)
             judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
+            if judgement.finding is not None and judgement.divergence is not None:
+                writes = self._written(comparison, clock, target_clock, state)
+                judgement = self._resolved(judgement, comparison, writes, doubts.witnesses.get(key, ""))
             self._note(verdicts, counts, key, judgement.outcome)
             if judgement.tells:
                 verdicts.judgements.append(judgement)
         return verdicts
+
+    def _resolved(
+        self, judgement: Judgement, comparison: Comparison, writes: tuple[Written, Written], witnesses: str
+    ) -> Judgement:
+        """Ask the flow's conflict policy what should be; what it says is evidence and is never carried out."""
+        divergence, finding = judgement.divergence, judgement.finding
+        assert divergence is not None
+        assert finding is not None
+        owner, target = writes
+        resolution = resolve(
+            self.flow.settings.conflict_policy,
+            comparison,
+            finding,
+            systems=(self.flow.source_name, self.flow.target_name),
+            owner=owner,
+            target=target,
+            rules=self._comparer.rules,
+            merge=self._merge,
+        )
+        told = replace(
+            divergence,
+            winner=resolution.winner.value,
+            resolution=resolution.why,
+            owner_written=_bounds(owner) or divergence.owner_written,
+            target_written=_bounds(target) or divergence.target_written,
+            witnesses=witnesses or divergence.witnesses,
+        )
+        return replace(judgement, divergence=told)
+
+    def _written(
+        self, comparison: Comparison, clock: ClockBounds | None, target_clock: ClockBounds | None, state: FlowState
+    ) -> tuple[Written, Written]:
+        """When, and as which version, the two copies say they were last written."""
+        slack_s = self._slack_s(state)
+        return (
+            written(self._comparer, self._comparer.owner, self.flow.source_spec, comparison.owner, clock, slack_s),
+            written(
+                self._comparer,
+                self._comparer.target,
+                self.flow.target_spec,
+                comparison.target,
+                target_clock,
+                self.flow.target.clock_slack_s,
+            ),
+        )
 
     def _note(self, verdicts: _Verdicts, counts: dict[Outcome, int], key: Key, outcome: Outcome) -> None:
         counts[outcome] += 1
@@ -364,7 +426,6 @@ class Auditor:
             every_s=self.flow.every_s,
             guard_s=max(0.0, trip_s) + (clock.half_width_s if clock is not None else 0.0) + TIMER_S,
             confirm_s=self.flow.confirm_s,
-            target_may_write=self.flow.target_may_write,
             every_version=self.flow.settings.require_every_version,
         )
 
@@ -373,26 +434,23 @@ class Auditor:
     def _record(
         self,
         result: AuditResult,
-        judgements: Sequence[Judgement],
+        verdicts: _Verdicts,
         cohorts: Mapping[str, Cohort],
         state: FlowState,
         gathered: Gathered,
     ) -> None:
         """Write everything in one transaction: observations, state, incidents and their messages."""
         flow = self.flow.name
+        judgements = verdicts.judgements
         result.finished_at = datetime.now(UTC)
         moved = [pair for each in judgements for pair in zip(each.changes, each.probe_at, strict=True)]
         with self.ledger.write() as connection:
             rev = self.ledger.next_revision(connection)
             self.ledger.save_changes(connection, rev, flow, moved)
             self.ledger.count_lags(connection, rev, flow, [change for change, _ in moved])
-            self.ledger.save_divergences(
-                connection,
-                rev,
-                flow,
-                self.flow.settings.data_type,
-                [each.divergence for each in judgements if each.divergence],
-            )
+            divergences = [each.divergence for each in judgements if each.divergence]
+            self.ledger.save_divergences(connection, rev, flow, self.flow.settings.data_type, divergences)
+            self.ledger.count_noise(connection, rev, flow, verdicts.rereads, result.finished_at)
             self.ledger.save_baselines(
                 connection,
                 flow,
@@ -409,12 +467,16 @@ class Auditor:
                 self.ledger.save_health(connection, reader.name, reader.health, reader.clock)
                 self.ledger.save_clock_steps(connection, rev, reader.take_clock_steps())
             result.open_by_cause = self.ledger.open_divergences(connection, flow)
+            waiting = conflict_desk.after_audit(
+                self.ledger, connection, rev, flow=self.flow, divergences=divergences, now=result.finished_at
+            )
             incidents.after_audit(
                 self.ledger,
                 connection,
                 rev,
                 flow=self.flow,
                 open_by_cause=result.open_by_cause,
+                waiting=waiting,
                 failed=(*result.error, self._failed) if result.error else None,
                 senders=self.senders,
                 now=result.finished_at,
@@ -452,6 +514,41 @@ class Auditor:
             "reason": error.reason.value if error else None,
             "message": (error.message + (f" ({error.hint})" if error.hint else "")) if error else None,
         }
+
+
+def written(
+    comparer: RecordComparer,
+    side: Side,
+    spec: ReadSpec,
+    copy: Copy | None,
+    clock: ClockBounds | None,
+    slack_s: float,
+) -> Written:
+    """What a copy says about its own last write.
+
+    Args:
+        clock: bounds of the system's clock, None where its stamps mean nothing at present.
+        slack_s: how long after its stamp a write may be committed.
+    """
+    if copy is None or spec.mark is None:
+        return UNKNOWN
+    if spec.changed_at is None:
+        try:
+            return Written(version=int(copy.raw_mark))
+        except UNREADABLE:
+            return UNKNOWN
+    stamp_us = comparer.changed_at_us(side, copy)
+    if stamp_us is None or clock is None:
+        return UNKNOWN
+    try:
+        from_at, to_at = clock.local(stamp_us)
+        return Written(from_at=from_at, to_at=to_at + timedelta(seconds=slack_s))
+    except OverflowError:
+        return UNKNOWN
+
+
+def _bounds(written: Written) -> tuple[datetime, datetime] | None:
+    return (written.from_at, written.to_at) if written.from_at and written.to_at else None
 
 
 def _apart_ms(earlier: datetime | None, later: datetime | None) -> float | None:

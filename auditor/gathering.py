@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -13,7 +13,7 @@ from auditor.plan import Plan
 from auditor.reading import SPOILING, SystemReader
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer
-from checks.values import EPOCH, MICROSECOND, UnreadableError
+from checks.values import EPOCH, MICROSECOND
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Row
 
 CHANGES_CEILING = 50_000
@@ -230,29 +230,6 @@ class Gatherer:
         if gathered.fail(target):
             return
         gathered.target_rows, _ = self.comparer.group(self.comparer.target, target.rows)
-
-    def moving(self, gathered: Gathered, suspects: Sequence[Key]) -> set[Key]:
-        """Read the owner again for what differs: the keys whose copy moved while the target was read."""
-        if not suspects:
-            return set()
-        again = self.source.fetch(self.flow.source_spec, suspects)
-        if gathered.fail(again):
-            return set(suspects)
-        rows, _ = self.comparer.group(self.comparer.owner, again.rows)
-        return {key for key in suspects if not self._same(gathered.owner_rows.get(key, []), rows.get(key, []))}
-
-    def _same(self, first: Sequence[Row], second: Sequence[Row]) -> bool:
-        """Whether the owner answered the same twice."""
-        if len(first) != len(second):
-            return False
-        try:
-            before, after = (
-                sorted(ascii(self.comparer.canonical(self.comparer.owner, row)) for row in rows)
-                for rows in (first, second)
-            )
-        except UnreadableError:
-            return False
-        return before == after
 
 
 def _polled_at(state: FlowState, reading: Reading) -> datetime | None:

@@ -22,6 +22,8 @@ BREACH_OF = {
     Cause.CONFLICT: "conflict",
     Cause.ORPHAN: "orphan",
     Cause.DUPLICATE: "duplicate",
+    Cause.LOST_UPDATE: "lost_update",
+    Cause.TRANSFORMATION: "transformation",
     Cause.REGRESSION: "regression",
     Cause.INVALID: "invalid",
     Cause.UNEXPLAINED: "unexplained",
@@ -39,7 +41,10 @@ WORDS = {
     "conflict": "records were changed on both sides",
     "orphan": "records exist that the owner does not know",
     "duplicate": "records exist more than once",
+    "lost_update": "an update of a system that may write was overwritten",
+    "transformation": "values are changed on the way",
     "regression": "an older version overwrote a newer one",
+    "undecided": "conflicts wait for a person's decision",
     "invalid": "records break their own validity rules",
     "unexplained": "records differ that never agreed",
     "dead_letters": "messages were given up on",
@@ -141,6 +146,7 @@ def after_audit(
     senders: Sequence[str],
     now: datetime,
     in_turn: bool = True,
+    waiting: int = 0,
 ) -> None:
     """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
 
@@ -149,6 +155,7 @@ def after_audit(
         failed: the system that could not be read, why, and how many audits of this flow in a row; None where
             the audit read everything it wanted. Only then does a count of 0 mean anything.
         in_turn: see `Evidence`.
+        waiting: conflicts of the flow that wait for a person.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -167,6 +174,17 @@ def after_audit(
         )
         for breach, count in counts.items()
     ]
+    evidence.append(
+        Evidence(
+            breach="undecided",
+            fingerprint=f"flow/{flow.name}/undecided",
+            count=waiting,
+            threshold=1,
+            clean_needed=1,
+            in_turn=in_turn,
+            flow=flow.name,
+        )
+    )
     broken, error, audits = failed if failed else ("", None, 0)
     # What keeps everybody out is an incident of the system; what only this flow meets is one of the flow.
     everybodys = error is not None and error.reason in WHOLE_SYSTEM

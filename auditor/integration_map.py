@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from pydantic import AnyHttpUrl, Field, SecretStr
 
+from checks.conflicts import Policy
 from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer, Side
-from probes.contract import Binding, PluginSettings, ReadSpec, SystemSettings
+from checks.validity import RuleSet
+from probes.contract import Binding, PluginSettings, ReadSpec, Row, SystemSettings
 from probes.durations import Duration
 
 SHORTEST_EVERY_S = 1.0
@@ -20,15 +22,6 @@ SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
 """Windows that are judged; below a second polling cannot tell, and no window at all is `none`."""
 
 Pattern = Literal["real-time", "near-real-time", "batch", "on-demand", "event-driven"]
-Policy = Literal[
-    "source-of-truth-wins",
-    "last-write-wins",
-    "version",
-    "field-merge",
-    "merge-function",
-    "avoidance",
-    "manual",
-]
 
 
 class Consumer(PluginSettings):
@@ -47,6 +40,8 @@ class DataType(PluginSettings):
         writers: every system that may update it; the owner alone where nothing is said.
         window_s: how long a copy may differ after a change; `none` for not at all.
         key_type: how keys are compared.
+        business_key: fields that together are the same for one record only, whatever its key.
+        rules: by name, what every record must keep to in each system, in CEL (`checks.validity.RuleSet`).
         in_: per system, where the data type stands there.
     """
 
@@ -56,6 +51,8 @@ class DataType(PluginSettings):
     window_s: Duration = Field(alias="window")
     key_type: Literal["integer", "string", "uuid", "salesforce_id"] = "string"
     fields: dict[str, FieldRule]
+    business_key: tuple[str, ...] = ()
+    rules: dict[str, str] = {}
     in_: dict[str, Any] = Field(alias="in")
     description: str = ""
 
@@ -128,6 +125,8 @@ class FlowSettings(PluginSettings):
         every_s: how often to probe; a third of the window where nothing is said.
         sample: records per side and audit that are read without being known to have changed.
         sampling: which of them are read more often.
+        merge_function: `module:function` that merges two copies, where that is the conflict policy.
+        idempotency_key: what makes a repeat harmless; where it is a field, that no two records share it is checked.
         require_every_version: the target must show every version, as an event stream does.
         overlap_s: how far back each audit looks again for changes that were committed late.
     """
@@ -144,7 +143,8 @@ class FlowSettings(PluginSettings):
     window_s: Duration | None = Field(default=None, alias="window")
     sla: Objective = Objective()
     alert: AlertRule = AlertRule()
-    conflict_policy: Policy = "source-of-truth-wins"
+    conflict_policy: Policy = Policy.SOURCE_OF_TRUTH
+    merge_function: str | None = None
     idempotency_key: str | None = None
     side_effects: tuple[str, ...] = ()
     retry: str = ""
@@ -208,7 +208,45 @@ class IntegrationMap:
             target=self.systems[settings.to],
             source_binding=self.bindings[settings.data_type, settings.from_],
             target_binding=self.bindings[settings.data_type, settings.to],
+            tells_validity=name == self._first_flow_from(settings),
+            held_by={
+                system: (self.systems[system], binding)
+                for (data_type, system), binding in self.bindings.items()
+                if data_type == settings.data_type
+            },
         )
+
+    def _first_flow_from(self, settings: FlowSettings) -> str:
+        """The flow that tells what is invalid at an owner; the others of the same would only repeat it."""
+        return next(
+            name
+            for name, each in self.flows.items()
+            if each.data_type == settings.data_type and each.from_ == settings.from_
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """A further system that holds a flow's data type.
+
+    Attributes:
+        spec: where to read those of the flow's fields that it carries.
+        side: how all of the flow's fields are parsed.
+        positions: of those it carries among the flow's.
+    """
+
+    spec: ReadSpec
+    side: Side
+    positions: tuple[int, ...]
+
+    def carries(self, position: int) -> bool:
+        """Whether it has the field at this position of the flow."""
+        return position in self.positions
+
+    def spread(self, row: Row) -> Row:
+        """Its row with all of the flow's fields, NULL where it carries none."""
+        held = dict(zip(self.positions, row[2:], strict=True))
+        return (*row[:2], *(held.get(position) for position in range(len(self.side.parsers))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,6 +260,8 @@ class Flow:
     target: SystemSettings
     source_binding: Binding
     target_binding: Binding
+    tells_validity: bool = True
+    held_by: dict[str, tuple[SystemSettings, Binding]] = field(default_factory=dict)
 
     @property
     def source_name(self) -> str:
@@ -256,7 +296,18 @@ class Flow:
         """Whether the target is a declared writer of the data type or of one of the flow's fields."""
         fields = self.data_type.fields
         return self.target_name in self.data_type.writers or any(
-            fields[name].owner == self.target_name for name in self.field_names
+            self.target_name in {fields[name].owner, *fields[name].writers} for name in self.field_names
+        )
+
+    @property
+    def two_writers(self) -> tuple[str, ...]:
+        """The fields that both systems may write."""
+        both = {self.source_name, self.target_name}
+        fields, everywhere = self.data_type.fields, {*self.data_type.writers}
+        return tuple(
+            name
+            for name in self.field_names
+            if both <= {fields[name].owner or self.source_name, *fields[name].writers, *everywhere}
         )
 
     @cached_property
@@ -278,11 +329,39 @@ class Flow:
 
     @cached_property
     def target_spec(self) -> ReadSpec:
-        """Where to read the target's copies; when they changed there is not asked for."""
+        """Where to read the target's copies; when they changed there is asked only where both sides may write."""
         spec = self.target_binding.spec(
             self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.key_type
         )
-        return replace(spec, changed_at=None, version=None)
+        return spec if self.target_may_write else replace(spec, changed_at=None, version=None)
+
+    @cached_property
+    def unique_keys(self) -> dict[str, tuple[str, ...]]:
+        """By what people call it, the fields that no two records of one system may share."""
+        found = {}
+        if self.data_type.business_key and set(self.data_type.business_key) <= {*self.field_names}:
+            found["business key"] = self.data_type.business_key
+        if self.settings.idempotency_key in self.field_names:
+            found["idempotency key"] = (str(self.settings.idempotency_key),)
+        return found
+
+    @cached_property
+    def witnesses(self) -> dict[str, Witness]:
+        """By name, the further systems that hold some of the flow's fields."""
+        found = {}
+        for name, (system, binding) in self.held_by.items():
+            positions = tuple(at for at, each in enumerate(self.field_names) if each not in binding.absent)
+            if name in {self.source_name, self.target_name} or not positions:
+                continue
+            carried = [self.field_names[at] for at in positions]
+            data_type, key_type = self.settings.data_type, self.data_type.key_type
+            spec = binding.spec(data_type, carried, zone=system.zone, key_type=key_type)
+            found[name] = Witness(
+                spec=replace(spec, changed_at=None, version=None),
+                side=self._side(name, system, binding),
+                positions=positions,
+            )
+        return found
 
     def comparer(self, digest_key: bytes) -> RecordComparer:
         """The comparer of this flow's records."""
@@ -292,6 +371,20 @@ class Flow:
             target=self._side(self.target_name, self.target, self.target_binding),
             digest_key=digest_key,
             key_type=self.data_type.key_type,
+            writers=self.data_type.writers,
+            validity=self.validity,
+            tells_validity=self.tells_validity,
+            unique_keys=self.unique_keys,
+        )
+
+    @cached_property
+    def validity(self) -> RuleSet:
+        """The data type's rules that speak only of fields this flow compares. Raises RuleError."""
+        types = {name: rule.type for name, rule in self.data_type.fields.items()}
+        whole = RuleSet(self.data_type.rules, types)
+        return RuleSet(
+            {name: whole.expressions[name] for name, named in whole.fields.items() if named <= {*self.field_names}},
+            {name: types[name] for name in self.field_names},
         )
 
     def _side(self, name: str, system: SystemSettings, binding: Binding) -> Side:

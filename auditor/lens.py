@@ -30,6 +30,9 @@ SOURCES = (
     "lag_cells",
     "samples",
     "clock_steps",
+    "conflicts",
+    "decisions",
+    "noise",
 )
 
 MEMORY_LIMIT = "512MB"
@@ -59,6 +62,9 @@ VIEWS = {
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
     "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",
     "clock_steps": "SELECT * EXCLUDE (rev) FROM {clock_steps}",
+    "conflicts": "SELECT * EXCLUDE (rev) FROM {conflicts}",
+    "decisions": "SELECT * EXCLUDE (rev) FROM {decisions}",
+    "noise": "SELECT * EXCLUDE (id, rev) FROM {noise}",
     "coverage": """
         SELECT flow, time_bucket(INTERVAL 1 HOUR, started_at) AS hour,
                count(*) AS audits,

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from auditor.integration_map import (
-    LONGEST_WINDOW_S,
-    SHORTEST_WINDOW_S,
-    AlertSettings,
-    DataType,
-    FlowSettings,
-    IntegrationMap,
-)
+from auditor.contradictions import contradictions
+from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
+from auditor.words import did_you_mean
 from probes import registry
 from probes.contract import Binding, PluginSettings, SystemSettings
 
@@ -33,10 +26,6 @@ _VARIABLE = re.compile(r"\$\$|\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_]\w*)
 
 Path_ = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-NUMBERS = ("integer", "decimal", "float", "money")
-"""Types of fields that can say what a record is worth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -196,15 +185,6 @@ class _Reader:
         return {name: each for name, each in parsed if each is not None}
 
 
-def did_you_mean(word: str, words: Any) -> str:
-    """Say the nearest known word, or list a few of them."""
-    known = [str(each) for each in words]
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(sorted(known)[:15])}" if known else ""
-
-
 def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The words a (nested) model knows, as they are written in the map."""
     reached: type[BaseModel] | None = model
@@ -276,7 +256,7 @@ def _compose(reader: _Reader) -> IntegrationMap:
         bindings=bindings,
         queues=queues,
     )
-    for path, message in _contradictions(integration_map, sections):
+    for path, message in contradictions(integration_map, sections):
         reader.say(path, message)
     return integration_map
 
@@ -338,133 +318,6 @@ def _queues(reader: _Reader, flows: Mapping[str, FlowSettings]) -> Iterator[tupl
             elif system is not None and known[system].get("kind") != "sql":
                 reader.say((*path, "system"), f"{system} is no SQL system, and a {kind} stands in one")
             yield (name, queue), parsed
-
-
-def _contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any]) -> Iterator[tuple[Path_, str]]:
-    systems = sections.get("systems", {})
-    for name, system in integration_map.systems.items():
-        if system.zone is not None and not _is_zone(system.zone):
-            yield ("systems", name, "zone"), f"unknown time zone {system.zone!r}; write for example UTC"
-    for name, data_type in integration_map.data_types.items():
-        yield from _data_type_contradictions(name, data_type, systems)
-    for name, flow in integration_map.flows.items():
-        yield from _flow_contradictions(name, flow, integration_map, sections)
-
-
-def _data_type_contradictions(
-    name: str, data_type: DataType, systems: Mapping[str, Any]
-) -> Iterator[tuple[Path_, str]]:
-    path: Path_ = ("data_types", name)
-    mentions: list[tuple[Path_, str]] = [((*path, "owner"), data_type.owner)]
-    mentions += [((*path, "writers", at), system) for at, system in enumerate(data_type.writers)]
-    mentions += [
-        ((*path, "consumers", at, "reads"), consumer.reads) for at, consumer in enumerate(data_type.consumers)
-    ]
-    mentions += [
-        ((*path, "fields", field_name, "owner"), rule.owner)
-        for field_name, rule in data_type.fields.items()
-        if rule.owner
-    ]
-    for where, system in mentions:
-        if system not in systems:
-            yield where, f"unknown system {system!r}" + did_you_mean(system, systems)
-        elif system not in data_type.in_:
-            yield where, f"{system} is not listed under in: of {name}"
-    if not data_type.fields:
-        yield (*path, "fields"), "a data type needs at least one field to compare"
-    for field_name, rule in data_type.fields.items():
-        for word in ("map", "unit", "zone"):
-            for system in getattr(rule, word):
-                if system not in systems:
-                    yield (
-                        (*path, "fields", field_name, word, system),
-                        "unknown system" + did_you_mean(system, systems),
-                    )
-        for system, zone in rule.zone.items():
-            if not _is_zone(zone):
-                yield (*path, "fields", field_name, "zone", system), f"unknown time zone {zone!r}"
-
-
-def _flow_contradictions(
-    name: str, flow: FlowSettings, integration_map: IntegrationMap, sections: Mapping[str, Any]
-) -> Iterator[tuple[Path_, str]]:
-    path: Path_ = ("flows", name)
-    systems, data_types = sections.get("systems", {}), sections.get("data_types", {})
-    if flow.data_type not in data_types:
-        yield (
-            (*path, "data_type"),
-            f"unknown data type {flow.data_type!r}" + did_you_mean(flow.data_type, data_types),
-        )
-    for word, system in (("from", flow.from_), ("to", flow.to)):
-        if system not in systems:
-            yield (*path, word), f"unknown system {system!r}" + did_you_mean(system, systems)
-    if flow.from_ == flow.to:
-        yield (*path, "to"), "a flow leads from one system to another"
-    data_type = integration_map.data_types.get(flow.data_type)
-    if data_type is None:
-        return
-    for word, system in (("from", flow.from_), ("to", flow.to)):
-        if system in systems and system not in data_type.in_:
-            yield (*path, word), f"{flow.data_type} does not say where it stands in {system} (in:)"
-    for at, field_name in enumerate(flow.fields):
-        if field_name not in data_type.fields:
-            yield (
-                (*path, "fields", at),
-                f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
-            )
-    owners = {data_type.fields[each].owner or data_type.owner for each in flow.fields if each in data_type.fields}
-    if flow.from_ in systems and flow.from_ not in (owners or {data_type.owner}):
-        yield (
-            (*path, "from"),
-            f"{flow.from_} does not own {flow.data_type}: its owner is "
-            f"{', '.join(sorted(owners or {data_type.owner}))}; a flow starts at the source of truth",
-        )
-    bound = (flow.data_type, flow.from_) in integration_map.bindings and (
-        (flow.data_type, flow.to) in integration_map.bindings
-    )
-    if bound and flow.from_ in integration_map.systems and flow.to in integration_map.systems:
-        yield from _floor_contradictions(name, integration_map)
-
-
-def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
-    flow = integration_map.flow(name)
-    where: Path_ = ("flows", name, "window" if flow.settings.window_s is not None else "data_type")
-    if not flow.field_names:
-        yield ("flows", name), "no field is left to compare in both systems"
-    if flow.window_s and not SHORTEST_WINDOW_S <= flow.window_s <= LONGEST_WINDOW_S:
-        yield where, f"a window of {flow.window_s:g} s; windows are from 1 s to 7 days, or none"
-    value = flow.settings.sampling.value
-    if value is not None and value.field not in flow.field_names:
-        yield (
-            ("flows", name, "sampling"),
-            f"unknown field {value.field!r}{did_you_mean(value.field, flow.field_names)}",
-        )
-    elif value is not None and (type_ := flow.data_type.fields[value.field].type) not in NUMBERS:
-        yield (
-            ("flows", name, "sampling"),
-            f"{value.field} is of type {type_} and has no worth; name a field of type {', '.join(NUMBERS)}",
-        )
-    floor_s = max(flow.source.delay_floor_s, flow.target.delay_floor_s)
-    if flow.window_s < floor_s:
-        yield (
-            where,
-            f"the window of {flow.window_s:g} s is below the {floor_s:g} s for which "
-            f"{flow.source_name} or {flow.target_name} may rightly answer an old value (delay_floor)",
-        )
-    if flow.window_s and flow.every_s > flow.window_s:
-        yield (
-            ("flows", name, "every") if flow.settings.every_s else where,
-            f"probing every {flow.every_s:g} s cannot judge a window of {flow.window_s:g} s; "
-            "probe at least once a window",
-        )
-
-
-def _is_zone(zone: str) -> bool:
-    try:
-        ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def json_schema() -> dict[str, Any]:

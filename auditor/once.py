@@ -77,6 +77,7 @@ def audit_once(
                 target=readers[integration_map.flows[name].to],
                 ledger=ledger,
                 digest_key=digest_key,
+                others=readers,
             )
             for name in flows
         ]

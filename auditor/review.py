@@ -78,14 +78,15 @@ def _of_flow(flow: Flow) -> Iterator[Remark]:
 
 def _ownership(flow: Flow) -> Iterator[Remark]:
     settings = flow.settings
-    if not flow.target_may_write:
+    if not flow.two_writers:
         return
+    fields = ", ".join(flow.two_writers)
     if settings.conflict_policy == "avoidance":
         yield Remark(
             severity=Severity.HIGH,
             rule="avoidance-broken",
             subject=flow.name,
-            reason=f"conflicts are to be avoided, but {flow.target_name} may write what it receives",
+            reason=f"conflicts are to be avoided, but {flow.target_name} may write what it receives: {fields}",
             advice="take the second writer away, or choose a policy that decides between the two",
         )
     elif "conflict_policy" not in settings.model_fields_set:
@@ -93,7 +94,8 @@ def _ownership(flow: Flow) -> Iterator[Remark]:
             severity=Severity.HIGH,
             rule="no-conflict-policy",
             subject=flow.name,
-            reason=f"{flow.source_name} and {flow.target_name} may both write, and nothing says which one wins",
+            reason=f"{flow.source_name} and {flow.target_name} may both write {fields}, "
+            "and nothing says which one wins",
             advice="say conflict_policy:, or leave one writer",
         )
 

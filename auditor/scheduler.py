@@ -61,6 +61,7 @@ class Daemon:
                 ledger=self.ledger,
                 digest_key=digest_key,
                 senders=list(self._senders),
+                others=self.readers,
             )
             for name, settings in integration_map.flows.items()
         }

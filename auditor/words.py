@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
+from typing import Any
 
 from checks.clocks import ClockBounds
 from probes.durations import format_duration
@@ -52,3 +54,12 @@ def agreement_text(agreement: tuple[float, float] | None) -> str:
         return "not known yet"
     least, most = (f"{share:.2%}" for share in agreement)
     return least if least == most else f"{least} … {most}"
+
+
+def did_you_mean(word: str, words: Any) -> str:
+    """Say the nearest known word, or list a few of them."""
+    known = [str(each) for each in words]
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(sorted(known)[:15])}" if known else ""

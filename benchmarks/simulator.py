@@ -19,7 +19,7 @@ from checks.convergence import Change, Verdict
 from checks.enrolment import Sighting, enrol
 from checks.fields import Difference, Shape
 from checks.judgement import TIMER_S, DivergenceState, History, Look, Terms, judge
-from checks.records import Comparison, Copy
+from checks.records import MARK_BYTES, Comparison, Copy, Place
 from checks.values import EPOCH, MICROSECOND
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -155,7 +155,16 @@ class Watch:
 def watch(world: World, chance: random.Random) -> Watch:
     """Let the product watch a world to its end."""
     seen = Watch()
-    history = History(baseline=Baseline(owner=_print(0), target=_print(0), agreed_at=at(-10)))
+    first = _copy(0)
+    history = History(
+        baseline=Baseline(
+            owner=first.fingerprint,
+            target=first.fingerprint,
+            owner_marks=first.marks,
+            target_marks=first.marks,
+            agreed_at=at(-10),
+        )
+    )
     terms_every_s = world.every_s
     polled_at: datetime | None = None
     busy = unjudged = False
@@ -207,8 +216,10 @@ def watch(world: World, chance: random.Random) -> Watch:
         busy = False
         known_version = version
         stamp_us = (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND if version else None
-        owner, target = Copy((version,), _print(version), None), Copy((shown,), _print(shown), None)
-        comparison = Comparison(key=1, owner=owner, target=target, differences=() if shown == version else DIFFERS)
+        owner, target = _copy(version), _copy(shown)
+        comparison = Comparison(key=1, owner=owner, target=target)
+        if shown != version:
+            comparison = replace(comparison, differences=DIFFERS, places=(Place(0),))
         sighting = Sighting(
             listed=listed,
             stamp_us=stamp_us,
@@ -247,6 +258,11 @@ def watch(world: World, chance: random.Random) -> Watch:
 
 def _print(version: int) -> bytes:
     return (version * 0x9E3779B97F4A7C15 % (1 << 64)).to_bytes(8, "big")
+
+
+def _copy(version: int) -> Copy:
+    digest = _print(version)
+    return Copy((version,), digest, None, digest[-MARK_BYTES:])
 
 
 def _hold_to_truth(world: World, seen: Watch, version: int, moved: Change, target_s: float, shown: int) -> None:

@@ -1,7 +1,8 @@
 """Why two copies differ: the three-way table of owner, target and the baseline on which they last agreed.
 
 Every cause is a timing conflict (the change is on its way, late or lost), an ownership conflict (somebody
-wrote who does not own the record), a matter of validity, or unexplained.
+wrote who does not own the record), a matter of validity, or unexplained. The table is gone through for each
+field, because fields may have owners of their own; the record's cause is the gravest of its fields'.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from checks.records import Comparison
+from checks.records import MARK_BYTES, Comparison, Copy, Place
 
 
 class Kind(StrEnum):
@@ -32,6 +33,8 @@ class Cause(StrEnum):
     LOST = "lost"
     FOREIGN_WRITE = "foreign_write"
     CONFLICT = "conflict"
+    LOST_UPDATE = "lost_update"
+    TRANSFORMATION = "transformation"
     ORPHAN = "orphan"
     DUPLICATE = "duplicate"
     REGRESSION = "regression"
@@ -45,35 +48,67 @@ FAMILY = {
     Cause.LOST: "timing",
     Cause.FOREIGN_WRITE: "ownership",
     Cause.CONFLICT: "ownership",
+    Cause.LOST_UPDATE: "ownership",
+    Cause.TRANSFORMATION: "ownership",
     Cause.ORPHAN: "ownership",
     Cause.DUPLICATE: "ownership",
     Cause.REGRESSION: "ownership",
     Cause.INVALID: "validity",
     Cause.UNEXPLAINED: "unexplained",
 }
+"""A transformation that changes what a value means is a matter of ownership: it wrote what no owner ever held."""
 
 RING_LENGTH = 8
+
+GRAVEST_FIRST = (
+    Cause.CONFLICT,
+    Cause.FOREIGN_WRITE,
+    Cause.UNEXPLAINED,
+    Cause.TRANSFORMATION,
+    Cause.LATE,
+)
+"""Which cause of a field a record is called by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
-    """The last confirmed agreement of two copies.
+    """The newest version that both copies have shown, as far as readings have confirmed it.
 
     Attributes:
-        owner, target: both fingerprints at that time (they differ where a tolerance was used).
+        owner, target: fingerprints of both at that time (they differ where a tolerance was used).
+        owner_marks, target_marks: the same field by field, see `Copy.marks`.
         ring: earlier owner fingerprints, oldest first, at most `RING_LENGTH`.
         agreed_at: local instant at which the owner was known to hold this version.
     """
 
     owner: bytes
     target: bytes
+    owner_marks: bytes = b""
+    target_marks: bytes = b""
     ring: tuple[bytes, ...] = ()
     agreed_at: datetime | None = None
 
-    def advance(self, owner: bytes, target: bytes) -> Baseline:
+    def advance(
+        self, owner: bytes, target: bytes, *, owner_marks: bytes = b"", target_marks: bytes = b""
+    ) -> Baseline:
         """The baseline after a newer agreement."""
         older = tuple(each for each in (*self.ring, self.owner) if each != owner)
-        return Baseline(owner=owner, target=target, ring=older[-RING_LENGTH:])
+        return Baseline(
+            owner=owner,
+            target=target,
+            owner_marks=owner_marks,
+            target_marks=target_marks,
+            ring=older[-RING_LENGTH:],
+        )
+
+    def holds(self, owner: Copy, target: Copy) -> bool:
+        """Whether it says just what these two copies show."""
+        return (
+            owner.fingerprint == self.owner
+            and target.fingerprint == self.target
+            and owner.marks == self.owner_marks
+            and target.marks == self.target_marks
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,27 +119,26 @@ class Finding:
         cause: what it is called once it counts.
         source_ahead: the owner's version is on its way, so the change's own window decides.
         at_once: no window is needed to call it; one confirming reading is.
+        permitted: the target changed a field that it may write, so its edit is not to be lost.
+        fields: the cause of each field that differs, in the order of the comparison's differences.
+        arrived: whether everything the owner changed is shown by the target; None where that cannot be told.
     """
 
     kind: Kind
     cause: Cause
     source_ahead: bool = False
     at_once: bool = False
+    permitted: bool = False
+    fields: tuple[Cause, ...] = ()
+    arrived: bool | None = False
 
 
-def classify(
-    comparison: Comparison,
-    baseline: Baseline | None,
-    *,
-    versions: Sequence[bytes] = (),
-    target_may_write: bool = False,
-) -> Finding:
+def classify(comparison: Comparison, baseline: Baseline | None, *, versions: Sequence[bytes] = ()) -> Finding:
     """Find the row of the three-way table.
 
     Args:
         comparison: a confirmed reading that neither agrees nor is unverifiable.
         versions: owner fingerprints seen since the baseline, oldest first.
-        target_may_write: whether the map lets the target's system update this data type.
 
     Returns:
         The finding. Source: the table in docs/concepts.md, which names every row.
@@ -112,33 +146,94 @@ def classify(
     if comparison.duplicates:
         return Finding(kind=Kind.DUPLICATE, cause=Cause.DUPLICATE, at_once=True)
     owner, target = comparison.owner, comparison.target
+    if target is not None and _stale(owner, target, baseline, versions):
+        kind = Kind.VALUE if owner is not None else Kind.ORPHAN
+        fields = (Cause.REGRESSION,) * len(comparison.places)
+        return Finding(kind=kind, cause=Cause.REGRESSION, at_once=True, fields=fields)
     if owner is None:
-        return _owner_gone(target.fingerprint if target else b"", baseline)
+        return _owner_gone(target, baseline, versions)
     if target is None:
-        if baseline is None:
-            return Finding(kind=Kind.MISSING, cause=Cause.LATE, source_ahead=True)
-        if owner.fingerprint == baseline.owner:
-            return Finding(kind=Kind.MISSING, cause=Cause.LOST, at_once=True)
-        return Finding(kind=Kind.MISSING, cause=Cause.CONFLICT)
-    if baseline is None:
-        if target.fingerprint in versions:
-            return Finding(kind=Kind.VALUE, cause=Cause.LATE, source_ahead=True)
-        return Finding(kind=Kind.VALUE, cause=Cause.UNEXPLAINED)
-    owner_moved = owner.fingerprint != baseline.owner
-    target_moved = target.fingerprint != baseline.target
-    if owner_moved and (not target_moved or target.fingerprint in versions):
-        return Finding(kind=Kind.VALUE, cause=Cause.LATE, source_ahead=True)
-    if target_moved and target.fingerprint in baseline.ring:
-        return Finding(kind=Kind.VALUE, cause=Cause.REGRESSION, at_once=True)
-    if not owner_moved:
-        return Finding(kind=Kind.VALUE, cause=Cause.FOREIGN_WRITE, at_once=not target_may_write)
-    return Finding(kind=Kind.VALUE, cause=Cause.CONFLICT)
+        return _target_gone(owner, baseline)
+    return _of_record(
+        [_of_field(place, owner, target, baseline, versions) for place in comparison.places], comparison.places
+    )
 
 
-def _owner_gone(target: bytes, baseline: Baseline | None) -> Finding:
-    if baseline is None:
-        return Finding(kind=Kind.ORPHAN, cause=Cause.ORPHAN)
-    if target == baseline.target:
+def _stale(owner: Copy | None, target: Copy, baseline: Baseline | None, versions: Sequence[bytes]) -> bool:
+    """Whether the target went back to a version that it had left behind."""
+    return (
+        baseline is not None
+        and target.fingerprint != baseline.target
+        and target.fingerprint in baseline.ring
+        and target.fingerprint not in versions
+        and (owner is None or owner.fingerprint != target.fingerprint)
+    )
+
+
+def _owner_gone(target: Copy | None, baseline: Baseline | None, versions: Sequence[bytes]) -> Finding:
+    shown = target.fingerprint if target is not None else b""
+    if shown in versions or (baseline is not None and shown == baseline.target):
         # The owner deleted it: a delete that has not arrived, which is timing and not ownership.
         return Finding(kind=Kind.ORPHAN, cause=Cause.LATE, source_ahead=True)
+    if baseline is None:
+        return Finding(kind=Kind.ORPHAN, cause=Cause.ORPHAN)
     return Finding(kind=Kind.ORPHAN, cause=Cause.CONFLICT)
+
+
+def _target_gone(owner: Copy, baseline: Baseline | None) -> Finding:
+    if baseline is None:
+        return Finding(kind=Kind.MISSING, cause=Cause.LATE, source_ahead=True)
+    if owner.fingerprint == baseline.owner:
+        return Finding(kind=Kind.MISSING, cause=Cause.LOST, at_once=True)
+    return Finding(kind=Kind.MISSING, cause=Cause.CONFLICT)
+
+
+def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None, versions: Sequence[bytes]) -> Cause:
+    """One field's row; where the target owns the field, the two sides change places."""
+    if not place.target_leads and target.fingerprint in versions:
+        return Cause.LATE
+    if baseline is None:
+        return Cause.TRANSFORMATION if place.derived else Cause.UNEXPLAINED
+    owner_moved = moved(owner.marks, baseline.owner_marks, place.position)
+    target_moved = moved(target.marks, baseline.target_marks, place.position)
+    leader_moved, follower_moved = (target_moved, owner_moved) if place.target_leads else (owner_moved, target_moved)
+    if leader_moved and follower_moved:
+        return Cause.TRANSFORMATION if place.derived else Cause.CONFLICT
+    if leader_moved:
+        return Cause.LATE
+    return Cause.FOREIGN_WRITE if follower_moved else Cause.UNEXPLAINED
+
+
+def _of_record(fields: Sequence[Cause], places: Sequence[Place]) -> Finding:
+    """The gravest of the fields' causes, and what it means for the owner's changes."""
+    present = set(fields)
+    cause = min(present, key=GRAVEST_FIRST.index, default=Cause.UNEXPLAINED)
+    called = [place for place, each in zip(places, fields, strict=True) if each is cause]
+    # What the owner changed in its own fields has arrived unless one of them still differs for that reason.
+    behind = {each for place, each in zip(places, fields, strict=True) if not place.target_leads} - {
+        Cause.FOREIGN_WRITE
+    }
+    arrived = bool(fields) if not behind else None if behind <= {Cause.TRANSFORMATION} else False
+    return Finding(
+        kind=Kind.VALUE,
+        cause=cause,
+        source_ahead=cause is Cause.LATE,
+        at_once=cause is Cause.FOREIGN_WRITE and not any(place.shared or place.target_leads for place in called),
+        permitted=cause in {Cause.FOREIGN_WRITE, Cause.CONFLICT} and all(place.shared for place in called),
+        fields=tuple(fields),
+        arrived=arrived,
+    )
+
+
+def moved(marks: bytes, known: bytes, position: int) -> bool:
+    """Whether a field's mark is another one than it was."""
+    begin = position * MARK_BYTES
+    return marks[begin : begin + MARK_BYTES] != known[begin : begin + MARK_BYTES]
+
+
+def merged_marks(marks: bytes, known: bytes, differing: frozenset[int]) -> bytes:
+    """The marks of the fields that agree now, and for the others the ones known before."""
+    return b"".join(
+        (known if at // MARK_BYTES in differing else marks)[at : at + MARK_BYTES]
+        for at in range(0, len(marks), MARK_BYTES)
+    )

@@ -44,6 +44,7 @@ class FieldRule(PluginSettings):
     Attributes:
         type: what the value means; see `checks.values`.
         owner: the system that is the source of truth for this field, where it is not the data type's.
+        writers: further systems that may update this field.
         compare: false for a field that is read but never compared (its own `updated_at`, for example).
         tolerance: largest absolute difference of numbers that still agree.
         relative_tolerance: the same, as a share of the larger value.
@@ -65,6 +66,7 @@ class FieldRule(PluginSettings):
 
     type: FieldType = "string"
     owner: str | None = None
+    writers: tuple[str, ...] = ()
     compare: bool = True
     tolerance: Decimal = Field(default=Decimal(0), ge=0)
     relative_tolerance: float = Field(default=0, ge=0, lt=1)
@@ -107,14 +109,37 @@ class Shape(StrEnum):
     CURRENCY = "currency"
 
 
+DERIVED = frozenset(
+    {
+        Shape.CASE,
+        Shape.WHITESPACE,
+        Shape.ACCENTS,
+        Shape.TRUNCATED,
+        Shape.ROUNDED,
+        Shape.ZONE_SHIFTED,
+        Shape.SIGN,
+        Shape.SCALED,
+    }
+)
+"""Shapes that a change of form on the way makes of a value."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One field that differs, told as far as its evidence policy allows."""
+    """One field that differs, told as far as its evidence policy allows.
+
+    Attributes:
+        pattern: what the difference has in common with others of its field, such as `+02:00` or `cut at 30`;
+            it tells nothing of the values themselves.
+        cause: why this field differs, where it is known.
+    """
 
     field: str
     shape: Shape
     owner_value: str
     target_value: str
+    pattern: str = ""
+    cause: str = ""
 
 
 def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
@@ -265,6 +290,59 @@ def _number_shape(owner: Any, target: Any) -> Shape:
     if coarser >= -15 and abs(left - right) < Decimal(1).scaleb(coarser):
         return Shape.ROUNDED
     return Shape.VALUE
+
+
+def pattern_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
+    """Say how the target's value follows from the owner's, as it does for every record of one wrong mapping."""
+    if shape is Shape.TRUNCATED:
+        return f"cut at {min(len(owner), len(target))}"
+    if rule.type == "money" and isinstance(owner, tuple) and isinstance(target, tuple):
+        owner, target = owner[0], target[0]
+    if not (isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal)):
+        return shape.value if shape in DERIVED else ""
+    if isinstance(owner, bool) or isinstance(target, bool):
+        return ""
+    if rule.type == "timestamp":
+        return _shift(int(target) - int(owner))
+    left, right = Decimal(str(owner)), Decimal(str(target))
+    if not (left.is_finite() and right.is_finite()) or shape is Shape.ROUNDED:
+        return shape.value if shape in DERIVED else ""
+    if shape is Shape.SCALED:
+        return f"times {(right / left).normalize():f}"
+    return "sign" if shape is Shape.SIGN else f"{values.parse_decimal(right - left):+f}"
+
+
+def _shift(apart_us: int) -> str:
+    """A difference of two instants as hours and minutes, with seconds only where there are any."""
+    sign, left = ("-" if apart_us < 0 else "+"), abs(apart_us)
+    minutes, rest = divmod(left, 60_000_000)
+    seconds = f":{rest / 1e6:09.6f}".rstrip("0").rstrip(".") if rest else ""
+    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}{seconds}"
+
+
+def plain(rule: FieldRule, value: Any) -> Any:
+    """A canonical value as ordinary Python: instants as aware datetimes, JSON as it was, NULL and missing as None."""
+    if value is None or value is MISSING:
+        return None
+    if rule.type == "timestamp" and isinstance(value, int):
+        try:
+            return values.EPOCH + value * values.MICROSECOND
+        except OverflowError:
+            raise values.UnreadableError("an instant beyond the calendar") from None
+    if rule.type == "json":
+        return _plain_json(value)
+    return list(value) if rule.type == "set" else value
+
+
+def _plain_json(value: Any) -> Any:
+    if not isinstance(value, tuple):
+        return value
+    kind, *items = value
+    if kind == "boolean":
+        return items[0]
+    if kind == "object":
+        return {key: _plain_json(each) for key, each in items}
+    return [_plain_json(each) for each in items]
 
 
 def show(rule: FieldRule, value: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from checks.causes import Baseline, Cause, Finding, Kind, classify
+from checks.causes import Baseline, Cause, Finding, Kind, classify, merged_marks
 from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
 from checks.fields import Difference
 from checks.records import Comparison
@@ -60,6 +60,12 @@ class Divergence:
             went away by itself is dismissed.
         readings: confirmed readings that saw it.
         version: fingerprint of the owner's copy at the last of them, empty where it was absent.
+        shown: the same of the target's copy.
+        permitted: the target's copy was changed by a system that may, so its edit is not to be lost.
+        winner: whose copy counts by the flow's conflict policy (`checks.conflicts.Winner`), "" where none was asked.
+        resolution: the same in words, or why the policy abstains.
+        owner_written, target_written: bounds of the instants at which the two copies were last written.
+        witnesses: what the other systems that hold the record say, "" where there are none or nobody was asked.
         versions_behind: how many versions of the owner the target has not shown yet.
         first_missed_at: when the first of those was committed, at the latest.
         next_check_at: when to read the record again.
@@ -76,6 +82,13 @@ class Divergence:
     closed_at: datetime | None = None
     readings: int = 1
     version: bytes = b""
+    shown: bytes = b""
+    permitted: bool = False
+    winner: str = ""
+    resolution: str = ""
+    owner_written: tuple[datetime, datetime] | None = None
+    target_written: tuple[datetime, datetime] | None = None
+    witnesses: str = ""
     versions_behind: int = 0
     first_missed_at: datetime | None = None
     differences: tuple[Difference, ...] = ()
@@ -108,7 +121,6 @@ class Terms:
         every_s: the flow's probe interval.
         guard_s: clock half-width plus round trip plus `TIMER_S`: how far from the window's end it is probed.
         confirm_s: the least time between a first reading and the one that confirms it.
-        target_may_write: whether the target's system is a declared writer.
         every_version: the target must show every version, a later one does not stand for it.
     """
 
@@ -116,7 +128,6 @@ class Terms:
     every_s: float
     guard_s: float
     confirm_s: float
-    target_may_write: bool = False
     every_version: bool = False
 
 
@@ -138,6 +149,7 @@ class Judgement:
         changes: changes whose state moved, settled ones included.
         probe_at: for each still pending change of `changes`, when to look again, in the same order.
         divergence: the divergence as it is now, where it moved.
+        finding: the row of the three-way table, where the copies differ.
     """
 
     key: Key
@@ -147,6 +159,7 @@ class Judgement:
     changes: tuple[Change, ...] = ()
     probe_at: tuple[datetime | None, ...] = ()
     divergence: Divergence | None = None
+    finding: Finding | None = None
 
     @property
     def tells(self) -> bool:
@@ -174,24 +187,52 @@ def judge(
             return agreed
         invalid = _diverged(comparison, INVALID, (), history.divergence, look, terms)
         return replace(agreed, outcome=_outcome(invalid), divergence=invalid)
-    baseline = history.baseline
-    finding = classify(
-        comparison,
-        baseline,
-        versions=[change.fingerprint for change in history.changes],
-        target_may_write=terms.target_may_write,
-    )
+    versions = [change.fingerprint for change in history.changes]
+    finding = classify(comparison, history.baseline, versions=versions)
     if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
         finding = replace(finding, at_once=False)
-    changes, probe_at = _follow(comparison, history, look, terms)
+    changes, probe_at = _follow(comparison, finding, history, look, terms)
     divergence = _diverged(comparison, finding, changes, history.divergence, look, terms)
     return Judgement(
         key=key,
         outcome=_outcome(divergence),
+        baseline=_shown_so_far(comparison, finding, history.baseline, versions),
         changes=changes,
         probe_at=probe_at,
         divergence=divergence,
+        finding=finding,
     )
+
+
+def _shown_so_far(
+    comparison: Comparison, finding: Finding, known: Baseline | None, versions: Sequence[bytes]
+) -> Baseline | None:
+    """Move the baseline on as far as the target has come, although the copies still differ.
+
+    Where the target shows an earlier version of the owner's, both have held that one. Where single fields
+    agree, they have arrived; what differs keeps the marks it had when it last agreed.
+    """
+    owner, target = comparison.owner, comparison.target
+    if known is None or owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
+        return None
+    if target.fingerprint in versions and target.fingerprint != known.owner:
+        led_by_target = frozenset(place.position for place in comparison.places if place.target_leads)
+        return known.advance(
+            target.fingerprint,
+            target.fingerprint,
+            owner_marks=merged_marks(target.marks, known.owner_marks, led_by_target),
+            target_marks=merged_marks(target.marks, known.target_marks, led_by_target),
+        )
+    differing = frozenset(place.position for place in comparison.places)
+    owner_marks = merged_marks(owner.marks, known.owner_marks, differing)
+    target_marks = merged_marks(target.marks, known.target_marks, differing)
+    if finding.arrived and owner.fingerprint != known.owner:
+        return known.advance(
+            owner.fingerprint, target.fingerprint, owner_marks=owner_marks, target_marks=target_marks
+        )
+    if (owner_marks, target_marks) == (known.owner_marks, known.target_marks):
+        return None
+    return replace(known, owner_marks=owner_marks, target_marks=target_marks)
 
 
 def _put_off(key: Key, history: History, look: Look, terms: Terms) -> Judgement:
@@ -221,11 +262,11 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
         for at, change in enumerate(history.changes)
     )
     baseline = None
-    if owner is not None and target is not None:
-        if known is None:
-            baseline = Baseline(owner=owner.fingerprint, target=target.fingerprint)
-        elif (owner.fingerprint, target.fingerprint) != (known.owner, known.target):
-            baseline = known.advance(owner.fingerprint, target.fingerprint)
+    if owner is not None and target is not None and (known is None or not known.holds(owner, target)):
+        fresh = known or Baseline(owner=owner.fingerprint, target=target.fingerprint)
+        baseline = fresh.advance(
+            owner.fingerprint, target.fingerprint, owner_marks=owner.marks, target_marks=target.marks
+        )
     return Judgement(
         key=comparison.key,
         outcome=Outcome.AGREED,
@@ -233,42 +274,71 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
         forget_baseline=owner is None and known is not None,
         changes=changes,
         probe_at=(None,) * len(changes),
-        divergence=_ended(history.divergence, look.received_at),
+        divergence=_ended(history.divergence, comparison, look.received_at),
     )
 
 
-def _ended(divergence: Divergence | None, at: datetime) -> Divergence | None:
+def _ended(divergence: Divergence | None, comparison: Comparison, at: datetime) -> Divergence | None:
+    """The copies agree again: the divergence is closed, or was a false suspicion, or cost somebody an update."""
     if divergence is None:
         return None
     was_open = divergence.state is DivergenceState.OPEN
-    return replace(
+    ended = replace(
         divergence,
         state=DivergenceState.CLOSED if was_open else DivergenceState.DISMISSED,
         closed_at=at,
         next_check_at=None,
     )
+    lost = _lost_update(divergence, comparison)
+    if not lost:
+        return ended
+    return replace(
+        ended,
+        cause=Cause.LOST_UPDATE,
+        state=DivergenceState.CLOSED,
+        opened_at=divergence.opened_at or at,
+        detail=lost,
+    )
+
+
+def _lost_update(divergence: Divergence, comparison: Comparison) -> str:
+    """Whose update was overwritten without the policy saying so, or "".
+
+    Both sides may write, and both were seen apart; now they agree on what one of them held then.
+    """
+    if not divergence.permitted or comparison.owner is None:
+        return ""
+    now = comparison.owner.fingerprint
+    if now == divergence.version and divergence.shown != now and divergence.winner != "owner":
+        return "the target's update is gone: both show what the owner held before"
+    both_wrote = divergence.cause is Cause.CONFLICT
+    if both_wrote and now == divergence.shown and divergence.winner not in {"target", "merged"}:
+        return "the owner's update is gone: both show what the target held"
+    return ""
 
 
 def _follow(
-    comparison: Comparison, history: History, look: Look, terms: Terms
+    comparison: Comparison, finding: Finding, history: History, look: Look, terms: Terms
 ) -> tuple[tuple[Change, ...], tuple[datetime | None, ...]]:
     """Account this reading to every pending change.
 
-    Versions up to the one shown have arrived. The owner's present version, confirmed by its second reading,
-    certainly has not. An earlier one has not where the target shows something known to be older, or just
-    what it showed when it certainly was behind; anything else may be a later version that came and went
-    between two readings.
+    Versions up to the one shown have arrived, and so have all where only fields differ that the owner did not
+    change. Otherwise the owner's present version, confirmed by its second reading, certainly has not. An earlier
+    one has not where the target shows something known to be older, or just what it showed when it certainly was
+    behind; anything else may be a later version that came and went between two readings.
     """
     baseline = history.baseline
     target = comparison.target.fingerprint if comparison.target else b""
     last = len(history.changes) - 1
     shown = max((at for at, change in enumerate(history.changes) if change.fingerprint == target), default=-1)
+    shown = last if finding.arrived else shown
+    certain = last if finding.arrived is False else -1
     older = shown >= 0 or (baseline is not None and comparison.target is not None and target == baseline.target)
     changes = tuple(
         shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
         if at <= shown
         else still_differs(change, look.sent_at, look.received_at, target)
-        if older or at == last or change.behind == target
+        if older or at == certain or change.behind == target
         else cannot_tell(change, look.received_at)
         for at, change in enumerate(history.changes)
     )
@@ -303,7 +373,8 @@ def _diverged(
         certain = finding.at_once or given_up or waited_s > terms.window_s
     is_open = known is not None and known.state is DivergenceState.OPEN
     opens = not is_open and certain and readings >= CONFIRMATIONS and waited_s >= terms.confirm_s
-    cause = known.cause if known is not None and (is_open or given_up) else finding.cause
+    judged_before = known is not None and (is_open or given_up) and Cause.INVALID not in {finding.cause, known.cause}
+    cause = known.cause if known is not None and judged_before else finding.cause
     if cause is Cause.LATE and any(change.settled_at for change in breached):
         cause = Cause.LOST
     elif finding.source_ahead and not certain and not is_open:
@@ -312,7 +383,7 @@ def _diverged(
     moved = Divergence(
         divergence_id=known.divergence_id if known else 0,
         key=comparison.key,
-        kind=known.kind if known is not None and is_open else finding.kind,
+        kind=known.kind if known is not None and is_open and judged_before else finding.kind,
         cause=cause,
         state=DivergenceState.OPEN if is_open or opens else DivergenceState.SUSPECTED,
         first_seen_at=first_seen_at,
@@ -320,13 +391,28 @@ def _diverged(
         opened_at=look.received_at if opens else known.opened_at if known else None,
         readings=readings,
         version=comparison.owner.fingerprint if comparison.owner else b"",
+        shown=comparison.target.fingerprint if comparison.target else b"",
+        permitted=finding.permitted,
+        winner=known.winner if known else "",
+        resolution=known.resolution if known else "",
+        owner_written=known.owner_written if known else None,
+        target_written=known.target_written if known else None,
+        witnesses=known.witnesses if known else "",
         versions_behind=len(missed),
         first_missed_at=missed[0].committed_to_at if missed else None,
-        differences=comparison.differences or comparison.invalid,
-        detail=f"several rows in {', '.join(comparison.duplicates)}" if comparison.duplicates else "",
+        differences=_told(comparison, finding),
+        detail="; ".join(comparison.duplicates),
     )
     at = _next_check_at(moved, finding, changes, look, terms, certain=certain)
     return replace(moved, next_check_at=at)
+
+
+def _told(comparison: Comparison, finding: Finding) -> tuple[Difference, ...]:
+    """The differences, each with its own cause."""
+    if len(finding.fields) != len(comparison.differences):
+        return comparison.differences or comparison.invalid
+    pairs = zip(comparison.differences, finding.fields, strict=True)
+    return tuple(replace(difference, cause=cause.value) for difference, cause in pairs) or comparison.invalid
 
 
 def _next_check_at(

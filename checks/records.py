@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from checks.fields import Difference, FieldRule, Shape, agree, shape_of, show, text_of
-from checks.validity import NO_VALIDITY, violation
+from checks.fields import DERIVED, Difference, FieldRule, Shape, agree, pattern_of, plain, shape_of, show, text_of
+from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
 from checks.values import Parser, UnreadableError
 from probes.contract import MISSING, Key, Row
 
 FINGERPRINT_BYTES = 16
+
+MARK_BYTES = 4
+"""Of one field's digest, kept beside the fingerprint: two values of one field share it once in 4 billion times."""
 
 UNREADABLE = (ValueError, ArithmeticError, RecursionError, TypeError)
 """Whatever an outlandish value makes a parser or a comparison raise: the record then cannot be verified."""
 
 
 class Copy(NamedTuple):
-    """One system's copy of a record in canonical form."""
+    """One system's copy of a record in canonical form.
+
+    Attributes:
+        fingerprint: keyed digest of the fields that the flow's source leads; of all where no other owner is named.
+        raw_mark: the system's own changed-at stamp or version, as it was read.
+        marks: a keyed digest of `MARK_BYTES` for each compared field, one after the other.
+    """
 
     values: tuple[Any, ...]
     fingerprint: bytes
-    raw_changed_at: Any
+    raw_mark: Any
+    marks: bytes = b""
+
+
+class Place(NamedTuple):
+    """Where a difference stands, and who may write there.
+
+    Attributes:
+        position: of the field among the compared ones.
+        target_leads: the flow's target is the field's owner.
+        shared: the side that does not lead may write it too.
+        derived: the one value looks like the other after a change of form (cut off, rounded, scaled, shifted).
+    """
+
+    position: int
+    target_leads: bool = False
+    shared: bool = False
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +59,9 @@ class Comparison:
     Attributes:
         owner, target: the copies; None where the record is absent (or unreadable, see `unverifiable`).
         differences: the fields that differ; empty when the copies agree or one is absent.
-        duplicates: systems that hold several rows for the key.
+        places: where each of them stands.
+        duplicates: what makes the record one of several, told for people: several rows for the key, another
+            record of the same business key.
         invalid: fields of the owner's copy that break their own validity rules.
         unverifiable: why nothing can be said, or "".
     """
@@ -42,9 +70,29 @@ class Comparison:
     owner: Copy | None
     target: Copy | None
     differences: tuple[Difference, ...] = ()
+    places: tuple[Place, ...] = ()
     duplicates: tuple[str, ...] = ()
     invalid: tuple[Difference, ...] = ()
     unverifiable: str = ""
+
+    def without(self, noisy: Mapping[int, str]) -> Comparison:
+        """The same without fields that differ from themselves in one system; nothing left cannot be verified.
+
+        Args:
+            noisy: by position of the field, the system.
+        """
+        pairs = zip(self.differences, self.places, strict=True)
+        left = [(each, place) for each, place in pairs if place.position not in noisy]
+        if len(left) == len(self.places):
+            return self
+        if left:
+            differences, places = zip(*left, strict=True)
+            return replace(self, differences=differences, places=places)
+        told = ", ".join(
+            f"{each.field} differs from itself in {noisy[place.position]}"
+            for each, place in zip(self.differences, self.places, strict=True)
+        )
+        return Comparison(key=self.key, owner=None, target=None, unverifiable=told)
 
     @property
     def agrees(self) -> bool:
@@ -75,6 +123,10 @@ class RecordComparer:
         owner, target: how each side is parsed.
         key_type: how keys are read; another one begins a new series.
         digest_key: secret that keys the fingerprints, so that a digest cannot be looked up.
+        writers: systems that may write every field, whoever owns it.
+        validity: the data type's own rules, for each system's own copy.
+        tells_validity: false where another flow already tells what is invalid at this owner.
+        unique_keys: by what people call them, fields that no two records of one system may share.
 
     Attributes:
         series: names the rules and the key; fingerprints of two series say nothing about each other.
@@ -88,18 +140,38 @@ class RecordComparer:
         target: Side,
         digest_key: bytes,
         key_type: str = "",
+        writers: Sequence[str] = (),
+        validity: RuleSet = NO_RULES,
+        tells_validity: bool = True,
+        unique_keys: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.rules = tuple(rules)
         self.owner = owner
         self.target = target
+        self._places = tuple(self._place(position, rule, writers) for position, (_, rule) in enumerate(self.rules))
+        self._led = [place.position for place in self._places if not place.target_leads]
+        self._all_led = len(self._led) == len(self.rules)
+        self._validity = validity
+        self._tells_validity = tells_validity
+        at = {name: position for position, (name, _) in enumerate(self.rules)}
+        self.unique_keys = {
+            called: tuple(at[name] for name in names) for called, names in (unique_keys or {}).items()
+        }
         self._validated = tuple(
             (position, name, rule) for position, (name, rule) in enumerate(self.rules) if rule.valid != NO_VALIDITY
         )
         # The rules are part of the digest: changed rules begin a new series instead of rewriting history.
-        series = repr([key_type] + [(name, rule.model_dump_json()) for name, rule in rules]).encode()
+        told = [(name, rule.model_dump_json()) for name, rule in rules]
+        series = repr([key_type, sorted(writers), validity.expressions, *told]).encode()
         self._digest = blake2b(key=digest_key[:64], digest_size=FINGERPRINT_BYTES)
         self._digest.update(blake2b(series, digest_size=16).digest())
         self.series = self._digest.copy().hexdigest()
+        self._mark = blake2b(key=digest_key[:64], digest_size=MARK_BYTES)
+
+    def _place(self, position: int, rule: FieldRule, writers: Sequence[str]) -> Place:
+        target_leads = rule.owner is not None and rule.owner == self.target.system
+        follower = self.owner.system if target_leads else self.target.system
+        return Place(position, target_leads, follower in writers or follower in rule.writers)
 
     def group(self, side: Side, rows: Sequence[Row]) -> tuple[dict[Key, list[Row]], int]:
         """Sort rows by canonical key.
@@ -154,9 +226,33 @@ class RecordComparer:
             raise UnreadableError(f"{self.rules[len(found)][0]} in {side.system}: {said}") from None
         return tuple(found)
 
-    def fingerprint(self, canonical: tuple[Any, ...]) -> bytes:
-        """The keyed digest of canonical values under this comparer's rules."""
+    def copy_of(self, canonical: tuple[Any, ...], raw_mark: Any) -> Copy:
+        """A copy with its digests."""
+        marks = []
+        for position, value in enumerate(canonical):
+            digest = self._mark.copy()
+            digest.update(ascii((position, value)).encode())
+            marks.append(digest.digest())
+        return Copy(canonical, self.fingerprint(canonical), raw_mark, b"".join(marks))
+
+    def identity(self, copy: Copy, called: str) -> bytes | None:
+        """The keyed digest of one of the unique keys; None where a part of it is NULL, missing or empty."""
+        parts = tuple([copy.values[position] for position in self.unique_keys[called]])
+        if any(part is None or part is MISSING or part == "" for part in parts):
+            return None
         digest = self._digest.copy()
+        digest.update(ascii((called, parts)).encode())
+        return digest.digest()
+
+    def mark(self, copy: Copy, position: int) -> bytes:
+        """One field's digest."""
+        return copy.marks[position * MARK_BYTES : (position + 1) * MARK_BYTES]
+
+    def fingerprint(self, canonical: tuple[Any, ...]) -> bytes:
+        """The keyed digest of the canonical values that the flow's source leads, under this comparer's rules."""
+        digest = self._digest.copy()
+        if not self._all_led:
+            canonical = tuple([canonical[position] for position in self._led])
         # ascii() of a tuple is typed, quoted and the same on every Python: no two tuples share it.
         digest.update(ascii(canonical).encode())
         return digest.digest()
@@ -165,8 +261,9 @@ class RecordComparer:
         """The fingerprint that both copies share, where there is one of each and nothing more to say.
 
         This is the quick way for the records that simply agree; `compare` says everything about all others.
+        Where the target leads a field the fingerprint does not tell all, and there is no quick way.
         """
-        if len(owner_rows) != 1 or len(target_rows) != 1 or self._validated:
+        if len(owner_rows) != 1 or len(target_rows) != 1 or not self._all_led:
             return None
         try:
             owner = self.canonical(self.owner, owner_rows[0])
@@ -179,36 +276,30 @@ class RecordComparer:
     def changed_at_us(self, side: Side, copy: Copy) -> int | None:
         """The copy's own changed-at stamp, microseconds since 1970 in the system's clock."""
         try:
-            stamp = side.parse_changed_at(copy.raw_changed_at) if copy.raw_changed_at is not None else None
+            stamp = side.parse_changed_at(copy.raw_mark) if copy.raw_mark is not None else None
         except UNREADABLE:
             return None
         return stamp if isinstance(stamp, int) else None
 
     def compare(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Comparison:
         """Compare what two systems answered for one key; an absent record is an empty sequence."""
-        duplicates: tuple[str, ...] = ()
-        if len(owner_rows) > 1 or len(target_rows) > 1:
-            sides = ((self.owner, owner_rows), (self.target, target_rows))
-            duplicates = tuple(side.system for side, rows in sides if len(rows) > 1)
+        sides = ((self.owner, owner_rows), (self.target, target_rows))
+        duplicates = tuple(f"several rows in {side.system}" for side, rows in sides if len(rows) > 1)
         owner = target = None
         try:
             if owner_rows:
-                row = owner_rows[0]
-                found = self.canonical(self.owner, row)
-                owner = Copy(found, self.fingerprint(found), row[1])
+                owner = self.copy_of(self.canonical(self.owner, owner_rows[0]), owner_rows[0][1])
             if target_rows:
-                row = target_rows[0]
-                found = self.canonical(self.target, row)
-                same = owner is not None and owner.values == found
-                target = Copy(
-                    found,
-                    owner.fingerprint if owner is not None and same else self.fingerprint(found),
-                    row[1],
-                )
+                found = self.canonical(self.target, target_rows[0])
+                if owner is not None and owner.values == found:
+                    target = Copy(found, owner.fingerprint, target_rows[0][1], owner.marks)
+                else:
+                    target = self.copy_of(found, target_rows[0][1])
             differences: tuple[Difference, ...] = ()
-            if owner is not None and target is not None and owner.fingerprint != target.fingerprint:
-                differences = self._differences(owner.values, target.values)
-            invalid = self._invalid(owner.values) if owner is not None and self._validated else ()
+            places: tuple[Place, ...] = ()
+            if owner is not None and target is not None and owner.marks != target.marks:
+                differences, places = self._differences(owner.values, target.values)
+            invalid = self._invalid(owner, target, agreeing=not differences)
         except UNREADABLE as error:
             return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
         return Comparison(
@@ -216,29 +307,64 @@ class RecordComparer:
             owner=owner,
             target=target,
             differences=differences,
+            places=places,
             duplicates=duplicates,
             invalid=invalid,
         )
 
-    def _invalid(self, owner: tuple[Any, ...]) -> tuple[Difference, ...]:
+    def _invalid(self, owner: Copy | None, target: Copy | None, *, agreeing: bool) -> tuple[Difference, ...]:
+        """What is wrong with each system's own copy; the same copy is not told twice.
+
+        Raises:
+            UnreadableError: a rule cannot be applied to copies that agree. Those that differ are told anyway.
+        """
+        if not self._validated and not self._validity:
+            return ()
+        same = owner is not None and target is not None and owner.values == target.values
+        broken: dict[str, tuple[str, str]] = {}
+        try:
+            if owner is not None and self._tells_validity:
+                broken = {name: (what, "") for name, what in self._violations(owner.values)}
+            if target is not None and not same:
+                for name, what in self._violations(target.values):
+                    broken[name] = broken.get(name, ("", ""))[0], what
+        except UnreadableError:
+            if agreeing:
+                raise
+        return tuple(
+            Difference(field=name, shape=Shape.VALUE, owner_value=left, target_value=right)
+            for name, (left, right) in broken.items()
+        )
+
+    def _violations(self, values: tuple[Any, ...]) -> list[tuple[str, str]]:
+        """The fields and rules that one copy breaks, each with what is wrong."""
         found = []
         for position, name, rule in self._validated:
-            value = owner[position]
-            broken = violation(rule.valid, value, text_of(rule, value))
-            if broken:
-                shape = Shape.NULL if value is None else Shape.VALUE
-                shown = f"{show(rule, value)}: {broken}"
-                found.append(Difference(field=name, shape=shape, owner_value=shown, target_value=""))
-        return tuple(found)
+            value = values[position]
+            wrong = violation(rule.valid, value, text_of(rule, value))
+            if wrong:
+                found.append((name, f"{show(rule, value)}: {wrong}"))
+        if self._validity:
+            held = {name: plain(rule, value) for (name, rule), value in zip(self.rules, values, strict=True)}
+            found += self._validity.broken(held)
+        return found
 
-    def _differences(self, owner: tuple[Any, ...], target: tuple[Any, ...]) -> tuple[Difference, ...]:
-        return tuple(
-            Difference(
-                field=name,
-                shape=shape_of(rule, left, right),
-                owner_value=show(rule, left),
-                target_value=show(rule, right),
+    def _differences(
+        self, owner: tuple[Any, ...], target: tuple[Any, ...]
+    ) -> tuple[tuple[Difference, ...], tuple[Place, ...]]:
+        differences, places = [], []
+        for (name, rule), place, left, right in zip(self.rules, self._places, owner, target, strict=True):
+            if agree(rule, left, right):
+                continue
+            shape = shape_of(rule, left, right)
+            differences.append(
+                Difference(
+                    field=name,
+                    shape=shape,
+                    owner_value=show(rule, left),
+                    target_value=show(rule, right),
+                    pattern=pattern_of(rule, shape, left, right),
+                )
             )
-            for (name, rule), left, right in zip(self.rules, owner, target, strict=True)
-            if not agree(rule, left, right)
-        )
+            places.append(place._replace(derived=shape in DERIVED))
+        return tuple(differences), tuple(places)

@@ -1,13 +1,21 @@
-"""Validity: whether a value is acceptable in itself, whatever the other systems say."""
+"""Validity: whether a value or a record is acceptable in itself, whatever the other systems say.
+
+A field has simple bounds of its own (`Validity`); a data type has rules over its fields (`RuleSet`), written in
+the Common Expression Language, which has no loops without bounds, no files, no clock and no side effects.
+Source: the CEL specification, github.com/google/cel-spec.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from cel_expr_python import cel
 from pydantic import field_validator
 
+from checks.values import UnreadableError
 from probes.contract import MISSING, PluginSettings
 
 
@@ -42,14 +50,14 @@ NO_VALIDITY = Validity()
 
 
 def violation(valid: Validity, value: Any, text: str) -> str:
-    """Say which rule a canonical value breaks.
+    """Say which bound a canonical value breaks.
 
     Args:
         value: canonical, see `checks.values`.
         text: the same as people read it.
 
     Returns:
-        The broken rule, or "" for a valid value. NULL and missing break only `required`.
+        The broken bound, or "" for a valid value. NULL and missing break only `required`.
     """
     if value is None or value is MISSING or value == "":
         return "required" if valid.required else ""
@@ -72,3 +80,118 @@ def _beyond(value: Any, text: str, bound: Decimal | str | None, *, low: bool) ->
         number = Decimal(str(value))
         return number.is_nan() or (number < bound if low else number > bound)
     return text < str(bound) if low else text > str(bound)
+
+
+class RuleError(ValueError):
+    """A rule that does not parse, names what is not there, or does not say yes or no."""
+
+
+_TYPES = {"timestamp": cel.Type.TIMESTAMP}
+_FAILED = re.compile(r"(INVALID_ARGUMENT|UNKNOWN|NOT_FOUND|OUT_OF_RANGE|INTERNAL): ")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_LITERAL = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
+
+
+class RuleSet:
+    """A data type's rules, compiled once.
+
+    Args:
+        rules: by name, an expression that is true for a valid record. Fields are variables: numbers and
+            amounts of money as numbers, the currency of `amount` as `amount_currency`, instants as timestamps,
+            sets as lists, all else as text.
+        fields: by name, the type of each field.
+
+    Raises:
+        RuleError: with the rule's name and what is wrong with it.
+    """
+
+    def __init__(self, rules: Mapping[str, str], fields: Mapping[str, str]) -> None:
+        self.expressions = dict(rules)
+        self._instants = frozenset(name for name, type_ in fields.items() if type_ == "timestamp")
+        variables = {name: _TYPES.get(type_, cel.Type.DYN) for name, type_ in fields.items()}
+        self._currencies = (
+            frozenset(f"{name}_currency" for name, type_ in fields.items() if type_ == "money") - fields.keys()
+        )
+        variables |= dict.fromkeys(self._currencies, cel.Type.DYN)
+        self._compiled: list[tuple[str, Any, frozenset[str], bool]] = []
+        environment = cel.NewEnv(variables=variables) if rules else None
+        for name, text in rules.items():
+            try:
+                program = environment.compile(text)  # type: ignore[union-attr]
+            except (RuntimeError, TypeError) as error:
+                raise RuleError(f"{name}: {_said(error)}") from None
+            if str(program.return_type()) not in {"BOOL", "DYN"}:
+                raise RuleError(f"{name}: it does not say true or false, but gives {program.return_type()}")
+            words = set(_WORD.findall(_LITERAL.sub("", text)))
+            self._compiled.append((name, program, frozenset(words & variables.keys()), "null" in words))
+
+    def __bool__(self) -> bool:
+        return bool(self._compiled)
+
+    @property
+    def fields(self) -> dict[str, frozenset[str]]:
+        """By rule, the fields it speaks of."""
+        return {
+            name: frozenset(each.removesuffix("_currency") if each in self._currencies else each for each in named)
+            for name, _, named, _ in self._compiled
+        }
+
+    def broken(self, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """The rules that a record breaks, each with its expression.
+
+        Args:
+            values: by field, as `checks.fields.plain` gives them. A rule is not asked of a record in which a
+                field it names is absent or NULL, unless it speaks of `null` itself (instants never are null).
+
+        Raises:
+            UnreadableError: a rule cannot be applied to these values.
+        """
+        given = {name: _for_cel(value) for name, value in values.items()}
+        for name in self._currencies:
+            amount = values.get(name.removesuffix("_currency"))
+            given[name] = amount[1] if isinstance(amount, tuple) else None
+        absent = {name for name, value in given.items() if value is None}
+        present = {name: value for name, value in given.items() if value is not None or name not in self._instants}
+        found = []
+        for name, program, named, of_null in self._compiled:
+            if not named <= present.keys() or (named & absent and not of_null):
+                continue
+            try:
+                verdict = program.eval(data=present).value()
+            except RuntimeError as error:
+                raise UnreadableError(f"rule {name}: {_said(error)}") from None
+            if verdict is False:
+                found.append((name, self.expressions[name]))
+            elif verdict is not True:
+                failed = isinstance(verdict, str) and _FAILED.match(verdict)
+                said = _shorten(str(verdict)) if failed else "it says neither true nor false"
+                raise UnreadableError(f"rule {name}: {said}")
+        return found
+
+
+NO_RULES = RuleSet({}, {})
+
+
+def _for_cel(value: Any) -> Any:
+    """A plain value as the language knows it; it has doubles and no decimals."""
+    if isinstance(value, tuple):
+        value = value[0]
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {str(key): _for_cel(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_for_cel(each) for each in value]
+    if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
+        return float(value)
+    return value
+
+
+def _said(error: Exception) -> str:
+    """The first line of a message, without its codes."""
+    text = str(error).split("\n", 1)[0].replace("INVALID_ARGUMENT: ", "").replace("ERROR: <input>:", "at ")
+    return _shorten(text)
+
+
+def _shorten(text: str) -> str:
+    return _FAILED.sub("", text, count=1).removesuffix(" [INVALID_ARGUMENT]")[:200]

@@ -73,6 +73,7 @@ class Stand:
             ledger=self.ledger,
             digest_key=b"k" * 32,
             senders=["slack"],
+            others=self.readers,
         )
 
     def remap(self, old: str, new: str) -> None:

@@ -121,7 +121,7 @@ def _open(folder: Path) -> tuple[Workspace, Any]:
 
 
 def _failing(fail_on: str) -> set[str]:
-    from auditor.map_file import did_you_mean
+    from auditor.words import did_you_mean
     from checks.causes import Cause
 
     known = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}
@@ -136,7 +136,7 @@ def _failing(fail_on: str) -> set[str]:
 
 
 def _flows(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
-    from auditor.map_file import did_you_mean
+    from auditor.words import did_you_mean
 
     for name in names or ():
         if name not in loaded.flows:
@@ -209,9 +209,9 @@ def review(
 ) -> None:
     """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
     from auditor.cli.show import print_json, print_rows
-    from auditor.map_file import did_you_mean
     from auditor.review import Severity
     from auditor.review import review as examine
+    from auditor.words import did_you_mean
 
     known = [severity.value for severity in Severity]
     if fail_on not in {*known, "never"}:
@@ -458,9 +458,9 @@ def record(
     from dataclasses import asdict
 
     from auditor.cli.show import print_json, print_record
-    from auditor.map_file import did_you_mean
     from auditor.record import read_record
     from auditor.scheduler import open_readers
+    from auditor.words import did_you_mean
     from checks.values import UnreadableError
 
     loaded = _load(map_)

@@ -1,5 +1,6 @@
 """The ledger: the system of record of every observation and every decision."""
 
+from auditor.ledger.conflicts import Conflicts, Decision
 from auditor.ledger.following import FlowState, Following
 from auditor.ledger.measuring import Measuring
 from auditor.ledger.outbox import Incident, Outbox, PendingAlert
@@ -10,6 +11,7 @@ __all__ = [
     "SETTLED",
     "ArchiveFile",
     "ColumnType",
+    "Decision",
     "FlowState",
     "Incident",
     "Ledger",
@@ -19,5 +21,5 @@ __all__ = [
 ]
 
 
-class Ledger(Following, Measuring, Outbox, Shelves):
+class Ledger(Conflicts, Following, Measuring, Outbox, Shelves):
     """Everything that can be asked of the ledger and told it; see the modules for each part."""

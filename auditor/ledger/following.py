@@ -77,11 +77,23 @@ class Following(Store):
         self._save_flow_state = self.upsert(t.flow_state)
         self._save_baselines = self.upsert(t.baselines)
         baseline, change, divergence = t.baselines.c, t.changes.c, t.divergences.c
-        columns = (baseline.key, baseline.owner, baseline.target, baseline.ring)
+        columns = (
+            baseline.key,
+            baseline.owner,
+            baseline.target,
+            baseline.owner_marks,
+            baseline.target_marks,
+            baseline.ring,
+        )
         agreed_at_us = sa.type_coerce(baseline.agreed_at, sa.BigInteger)
         self._baselines = self.among(sa.select(*columns, agreed_at_us), baseline)
         self._changes = self.among(sa.select(t.changes).order_by(change.committed_to_at, change.id), change).where(
             change.settled_at.is_(None)
+        )
+        identity = t.identities.c
+        self._save_identities = self.upsert(t.identities)
+        self._identities = self.among(sa.select(identity.key, identity.digest), identity).where(
+            identity.system == sa.bindparam("system"), identity.called == sa.bindparam("called")
         )
         self._divergences = self.among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
 
@@ -160,7 +172,7 @@ class Following(Store):
         pending: dict[Key, list[Change]] = {}
         live: dict[Key, Divergence] = {}
         with self.read() as connection:
-            asked = {"flow": flow, "keys": json.dumps(list(text_of)) if self.is_sqlite else list(text_of)}
+            asked = {"flow": flow, "keys": self._list(list(text_of))}
             for row in connection.execute(self._changes, asked):
                 key = text_of[row.key]
                 pending.setdefault(key, []).append(_change(row, key))
@@ -168,19 +180,59 @@ class Following(Store):
                 key = text_of[row.key]
                 live[key] = _divergence(row, key)
             # As the driver gives them: there are as many as records read, and nothing to convert.
-            for text, owner, target, ring, agreed_at_us in connection.execute(
-                self._baselines, asked
-            ).cursor.fetchall():
+            for text, owner, target, *rest in connection.execute(self._baselines, asked).cursor.fetchall():
                 key = text_of[text]
                 if owner == target and shared.get(key) == owner and key not in pending and key not in live:
                     settled.add(key)
                 else:
-                    known[key] = _baseline(owner, target, ring, agreed_at_us)
+                    known[key] = _baseline(owner, target, *rest)
         histories = {
             key: History(baseline=known.get(key), changes=tuple(pending.get(key, ())), divergence=live.get(key))
             for key in {*known, *pending, *live}
         }
         return histories, settled
+
+    def save_identities(
+        self, flow: str, system: str, called: str, identities: Mapping[Key, bytes], gone: Iterable[Key]
+    ) -> None:
+        """Remember which records of a system have which unique key, and forget those that have none any more."""
+        mine = {"flow": flow, "system": system, "called": called}
+        column = t.identities.c
+        here = (column.flow == flow) & (column.system == system) & (column.called == called)
+        with self.read() as connection:
+            asked = {**mine, "keys": self._list([str(key) for key in (*identities, *gone)])}
+            held: dict[str, bytes] = dict(connection.execute(self._identities, asked).all())
+        rows = [
+            {**mine, "key": str(key), "digest": digest}
+            for key, digest in identities.items()
+            if held.get(str(key)) != digest
+        ]
+        stale = [str(key) for key in gone if str(key) in held]
+        if not rows and not stale:
+            return
+        with self.write() as connection:
+            if rows:
+                connection.execute(self._save_identities, rows)
+            for chunk in chunks(stale, IN_LIMIT):
+                connection.execute(sa.delete(t.identities).where(here, column.key.in_(chunk)))
+
+    def holders(self, flow: str, system: str, called: str, digests: Iterable[bytes]) -> dict[bytes, list[str]]:
+        """By digest of a unique key, the records of a system that have it."""
+        column = t.identities.c
+        here = (column.flow == flow) & (column.system == system) & (column.called == called)
+        found: dict[bytes, list[str]] = {}
+        with self.read() as connection:
+            for chunk in chunks(list(digests), IN_LIMIT):
+                rows = connection.execute(
+                    sa.select(column.digest, column.key).where(here, column.digest.in_(chunk)).order_by(column.key)
+                )
+                for digest, key in rows:
+                    found.setdefault(digest, []).append(key)
+        return found
+
+    def _list(self, texts: Sequence[str]) -> Any:
+        """Many keys as the one parameter that `among` takes."""
+        return json.dumps(list(texts)) if self.is_sqlite else list(texts)
 
     def begin_series(self, flow: str, series: str, now: datetime) -> None:
         """Forget what was fingerprinted under other rules or another key; does nothing for the same series.
@@ -196,6 +248,7 @@ class Following(Store):
         with self.write() as connection:
             rev = self.next_revision(connection)
             connection.execute(sa.delete(t.baselines).where(t.baselines.c.flow == flow))
+            connection.execute(sa.delete(t.identities).where(t.identities.c.flow == flow))
             connection.execute(
                 sa.update(t.changes)
                 .where(change.flow == flow, change.settled_at.is_(None))
@@ -239,6 +292,8 @@ class Following(Store):
                 "key": str(key),
                 "owner": each.owner,
                 "target": each.target,
+                "owner_marks": each.owner_marks,
+                "target_marks": each.target_marks,
                 "ring": b"".join(each.ring),
                 "agreed_at": at,
             }
@@ -293,6 +348,15 @@ class Following(Store):
                     "closed_at": each.closed_at,
                     "readings": each.readings,
                     "version": each.version,
+                    "shown": each.shown,
+                    "permitted": each.permitted,
+                    "winner": each.winner,
+                    "resolution": each.resolution,
+                    "owner_from_at": each.owner_written[0] if each.owner_written else None,
+                    "owner_to_at": each.owner_written[1] if each.owner_written else None,
+                    "target_from_at": each.target_written[0] if each.target_written else None,
+                    "target_to_at": each.target_written[1] if each.target_written else None,
+                    "witnesses": each.witnesses,
                     "versions_behind": each.versions_behind,
                     "first_missed_at": each.first_missed_at,
                     "fields": ", ".join(difference.field for difference in each.differences),
@@ -401,11 +465,20 @@ def _insert_or_update(connection: Transaction, table: sa.Table, rows: Sequence[d
         connection.execute(sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(moved), old)
 
 
-def _baseline(owner: bytes, target: bytes, ring: bytes, agreed_at_us: int) -> Baseline:
+def _baseline(
+    owner: bytes,
+    target: bytes,
+    owner_marks: bytes | None,
+    target_marks: bytes | None,
+    ring: bytes,
+    agreed_at_us: int,
+) -> Baseline:
     starts = range(0, len(ring), FINGERPRINT_BYTES)
     return Baseline(
         owner=owner,
         target=target,
+        owner_marks=owner_marks or b"",
+        target_marks=target_marks or b"",
         ring=tuple(ring[at : at + FINGERPRINT_BYTES] for at in starts) if ring else (),
         agreed_at=EPOCH + timedelta(microseconds=agreed_at_us),
     )
@@ -433,6 +506,13 @@ def _divergence(row: Any, key: Key) -> Divergence:
         closed_at=row.closed_at,
         readings=row.readings,
         version=row.version,
+        shown=row.shown or b"",
+        permitted=bool(row.permitted),
+        winner=row.winner or "",
+        resolution=row.resolution or "",
+        owner_written=(row.owner_from_at, row.owner_to_at) if row.owner_from_at else None,
+        target_written=(row.target_from_at, row.target_to_at) if row.target_from_at else None,
+        witnesses=row.witnesses or "",
         versions_behind=row.versions_behind or 0,
         first_missed_at=row.first_missed_at,
         differences=tuple(

@@ -30,6 +30,7 @@ class Measuring(Store):
         super().__init__(url)
         self._save_health = self.upsert(t.systems, keep_if_null=("last_ok_at", "latency_s", *_CLOCK_COLUMNS))
         self._add_cells = self.accumulate(t.lag_cells, _CELL_KEYS)
+        self._add_noise = self.accumulate(t.noise, ("flow", "system", "field", "hour_at"))
         self._add_samples = self.accumulate(t.samples, ("flow", "hour_at", "policy"))
 
     def count_lags(self, connection: Transaction, rev: int, flow: str, changes: Iterable[Change]) -> None:
@@ -56,6 +57,30 @@ class Measuring(Store):
         ]
         if rows:
             connection.execute(self._add_samples, rows)
+
+    def count_noise(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        rereads: Mapping[tuple[str, str], tuple[int, int]],
+        at: datetime,
+    ) -> None:
+        """Add what was read twice, and how often it differed from itself, to the hour."""
+        rows = [
+            {
+                "rev": rev,
+                "flow": flow,
+                "system": system,
+                "field": name,
+                "hour_at": _hour(at),
+                "reread": read,
+                "differed": differed,
+            }
+            for (system, name), (read, differed) in rereads.items()
+        ]
+        if rows:
+            connection.execute(self._add_noise, rows)
 
     def save_clock_steps(self, connection: Transaction, rev: int, steps: Sequence[ClockStep]) -> None:
         """Append to `clock_steps`."""

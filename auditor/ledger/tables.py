@@ -112,10 +112,24 @@ baselines = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("owner", sa.LargeBinary, nullable=False),
     sa.Column("target", sa.LargeBinary, nullable=False),
+    sa.Column("owner_marks", sa.LargeBinary),
+    sa.Column("target_marks", sa.LargeBinary),
     sa.Column("ring", sa.LargeBinary, nullable=False),
     sa.Column("agreed_at", Instant, nullable=False),
     sqlite_with_rowid=False,
 )
+
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("flow", sa.Text, primary_key=True),
+    sa.Column("system", sa.Text, primary_key=True),
+    sa.Column("called", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("identities_holders", identities.c.flow, identities.c.system, identities.c.called, identities.c.digest)
 
 changes = sa.Table(
     "changes",
@@ -176,6 +190,15 @@ divergences = sa.Table(
     sa.Column("closed_at", Instant),
     sa.Column("readings", sa.Integer, nullable=False),
     sa.Column("version", sa.LargeBinary, nullable=False),
+    sa.Column("shown", sa.LargeBinary),
+    sa.Column("permitted", sa.Boolean),
+    sa.Column("winner", sa.Text),
+    sa.Column("resolution", sa.Text),
+    sa.Column("owner_from_at", Instant),
+    sa.Column("owner_to_at", Instant),
+    sa.Column("target_from_at", Instant),
+    sa.Column("target_to_at", Instant),
+    sa.Column("witnesses", sa.Text),
     sa.Column("versions_behind", sa.Integer),
     sa.Column("first_missed_at", Instant),
     sa.Column("fields", sa.Text, nullable=False),
@@ -335,6 +358,70 @@ samples = sa.Table(
     sa.Column("square_divergent", sa.Float, nullable=False),
     sa.Column("square_undecided", sa.Float, nullable=False),
     sa.UniqueConstraint("flow", "hour_at", "policy", name="samples_once"),
+    sqlite_autoincrement=True,
+)
+
+conflicts = sa.Table(
+    "conflicts",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("data_type", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("divergence_id", sa.BigInteger, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("assignee", sa.Text),
+    sa.Column("until_at", Instant),
+    sa.Column("choice", sa.Text),
+    sa.Column("expected", sa.LargeBinary),
+    sa.Column("due_at", Instant),
+    sa.Column("closed_at", Instant),
+    sa.Column("came_back_of", sa.BigInteger),
+    sqlite_autoincrement=True,
+)
+_undecided = conflicts.c.closed_at.is_(None)
+sa.Index(
+    "conflicts_live",
+    conflicts.c.flow,
+    conflicts.c.key,
+    unique=True,
+    sqlite_where=_undecided,
+    postgresql_where=_undecided,
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("conflict_id", Identity, sa.ForeignKey("conflicts.id"), nullable=False),
+    sa.Column("act", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("acted_at", Instant, nullable=False),
+    sa.Column("choice", sa.Text),
+    sa.Column("assignee", sa.Text),
+    sa.Column("until_at", Instant),
+    sa.Column("text", sa.Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+sa.Index("decisions_of", decisions.c.conflict_id)
+
+noise = sa.Table(
+    "noise",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("system", sa.Text, nullable=False),
+    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("hour_at", Instant, nullable=False),
+    sa.Column("reread", sa.BigInteger, nullable=False),
+    sa.Column("differed", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("flow", "system", "field", "hour_at", name="noise_once"),
     sqlite_autoincrement=True,
 )
 

@@ -214,7 +214,7 @@ def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(sta
         number = 0
         while not stop.is_set():
             number += 1
-            stand.run("crm", f"UPDATE customers SET name = 'v{number}' WHERE id = 2")
+            stand.put("crm", 2, f"v{number}", ago_s=0)
 
     writer = threading.Thread(target=rewrite)
     writer.start()

@@ -61,7 +61,7 @@ FLOW = "\n    from: crm\n    to: billing\n"
     ("old", "new", "rule", "severity"),
     [
         ("owner: crm\n", "owner: crm\n    writers: [crm, billing]\n", "no-conflict-policy", "high"),
-        ("name: {type: string}", "name: {type: string, owner: billing}", "no-conflict-policy", "high"),
+        ("name: {type: string}", "name: {type: string, writers: [billing]}", "no-conflict-policy", "high"),
         ("event-driven", "batch", "window-below-batch", "high"),
         ("pattern: event-driven", "pattern: batch\n    frequency: every 15m", "window-below-batch", "high"),
         ("plan: {type: string}", "plan: {type: money, currency: EUR}", "money-eventually", "medium"),
@@ -91,7 +91,7 @@ def test_a_policy_that_avoids_conflicts_allows_no_second_writer(tmp_path: Path) 
     text = SOUND.replace("owner: crm\n", "owner: crm\n    writers: [crm, billing]\n")
     text = text.replace("    team: billing\n", "    team: billing\n    conflict_policy: avoidance\n")
     assert [each.rule for each in reviewed(text, tmp_path)] == ["avoidance-broken"]
-    text = text.replace("conflict_policy: avoidance", "conflict_policy: last-write-wins")
+    text = text.replace("conflict_policy: avoidance", "conflict_policy: field-merge")
     assert reviewed(text, tmp_path) == []
 
 

@@ -7,17 +7,25 @@ from typing import Any
 import pytest
 
 from checks.causes import RING_LENGTH, Baseline, Cause, Kind, classify
-from checks.records import Comparison, Copy
+from checks.records import MARK_BYTES, Comparison, Copy, Place
 
-BASE = Baseline(owner=b"0", target=b"0", ring=(b"old",))
+
+def mark(version: str) -> bytes:
+    return version.encode().ljust(MARK_BYTES)[:MARK_BYTES]
+
+
+BASE = Baseline(owner=b"0", target=b"0", owner_marks=mark("0"), target_marks=mark("0"), ring=(b"old",))
 
 
 def held(version: str | None) -> Copy | None:
-    return None if version is None else Copy((version,), version.encode(), None)
+    return None if version is None else Copy((version,), version.encode(), None, mark(version))
 
 
-def compared(owner: str | None, target: str | None, duplicates: tuple[str, ...] = ()) -> Comparison:
-    return Comparison(key=1, owner=held(owner), target=held(target), duplicates=duplicates)
+def compared(
+    owner: str | None, target: str | None, duplicates: tuple[str, ...] = (), shared: bool = False
+) -> Comparison:
+    places = (Place(0, shared=shared),) if owner is not None and target is not None and owner != target else ()
+    return Comparison(key=1, owner=held(owner), target=held(target), places=places, duplicates=duplicates)
 
 
 # owner, target, baseline, target may write -> kind, cause, the owner's change is on its way, at once
@@ -48,7 +56,7 @@ def test_row(
     may_write: bool,
     expected: tuple[Any, ...],
 ) -> None:
-    found = classify(compared(owner, target), baseline, target_may_write=may_write)
+    found = classify(compared(owner, target, shared=may_write), baseline)
     assert (found.kind, found.cause, found.source_ahead, found.at_once) == expected, row
 
 

@@ -11,11 +11,22 @@ from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
 from checks.fields import Difference, Shape
 from checks.judgement import DivergenceState, History, Judgement, Look, Outcome, Terms, judge
-from checks.records import Comparison, Copy
+from checks.records import MARK_BYTES, Comparison, Copy, Place
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TERMS = Terms(window_s=10, every_s=1, guard_s=0.1, confirm_s=1)
-BASE = Baseline(owner=b"0", target=b"0", ring=(b"old",))
+
+
+def mark(version: str) -> bytes:
+    return version.encode().ljust(MARK_BYTES)[:MARK_BYTES]
+
+
+def based(version: str, ring: tuple[bytes, ...] = ()) -> Baseline:
+    digest = version.encode()
+    return Baseline(owner=digest, target=digest, owner_marks=mark(version), target_marks=mark(version), ring=ring)
+
+
+BASE = based("0", ring=(b"old",))
 
 
 def after(seconds: float) -> datetime:
@@ -27,7 +38,7 @@ def look(seconds: float) -> Look:
 
 
 def held(version: str | None) -> Copy | None:
-    return None if version is None else Copy((version,), version.encode(), None)
+    return None if version is None else Copy((version,), version.encode(), None, mark(version))
 
 
 def compared(owner: str | None, target: str | None, **more: object) -> Comparison:
@@ -38,6 +49,7 @@ def compared(owner: str | None, target: str | None, **more: object) -> Compariso
         owner=held(owner),
         target=held(target),
         differences=(difference,) if differs else (),
+        places=(Place(0),) if differs else (),
         **more,  # type: ignore[arg-type]
     )
 
@@ -67,7 +79,7 @@ def carried(history: History, found: Judgement) -> History:
 def test_an_agreement_sets_the_baseline_and_says_no_more() -> None:
     found = judge(compared("1", "1"), History(), look(0), TERMS)
     assert found.outcome is Outcome.AGREED
-    assert found.baseline == Baseline(owner=b"1", target=b"1")
+    assert found.baseline == based("1")
     assert not judge(compared("1", "1"), History(baseline=found.baseline), look(1), TERMS).tells
 
 
@@ -172,7 +184,7 @@ def test_a_target_only_change_waits_for_the_window_where_the_owner_may_have_move
 
 def test_an_invalid_record_is_a_divergence_of_its_own_owner() -> None:
     broken = Difference(field="amount", shape=Shape.VALUE, owner_value="decimal: below 0", target_value="")
-    history = History(baseline=Baseline(owner=b"1", target=b"1"))
+    history = History(baseline=based("1"))
     first = judge(compared("1", "1", invalid=(broken,)), history, look(0), TERMS)
     second = judge(compared("1", "1", invalid=(broken,)), carried(history, first), look(2), TERMS)
     assert second.divergence is not None

@@ -7,10 +7,9 @@ import streamlit as st
 
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
-from auditor.map_file import did_you_mean
 from auditor.record import CopyView, RecordView, read_record
 from auditor.scheduler import open_readers
-from auditor.words import interval
+from auditor.words import did_you_mean, interval
 from checks.values import UnreadableError
 
 SIGNS = {

@@ -1,0 +1,161 @@
+"""Escalation: conflicts that no rule decides, what people decide about them, and whether it was kept. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from checks.causes import Cause
+from checks.judgement import Divergence, DivergenceState
+
+LEAST_WITHIN_S = 15 * 60
+"""A decision is carried out by people: it is given at least this long, however short the flow's window."""
+
+SETTLED_BY = "auditor"
+"""Who is written down for what the auditor itself sees."""
+
+
+class State(StrEnum):
+    """Where a conflict stands."""
+
+    OPEN = "open"
+    DEFERRED = "deferred"
+    DECIDED = "decided"
+    OVERDUE = "overdue"
+    KEPT = "kept"
+    NOT_KEPT = "not_kept"
+    SETTLED = "settled"
+
+
+class Act(StrEnum):
+    """What was done about a conflict: by people, and by the auditor that watches it."""
+
+    DECIDE = "decide"
+    DEFER = "defer"
+    ASSIGN = "assign"
+    COMMENT = "comment"
+    OPENED = "opened"
+    CAME_BACK = "came_back"
+    OVERDUE = "overdue"
+    KEPT = "kept"
+    NOT_KEPT = "not_kept"
+    SETTLED = "settled"
+
+
+WAITING = frozenset({State.OPEN, State.DEFERRED})
+"""Nobody has decided yet."""
+
+OTHER = "other"
+"""A decision for a value that neither system holds."""
+
+
+class RefusedError(ValueError):
+    """An act that makes no sense now; the text says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conflict:
+    """One conflict as the ledger holds it.
+
+    Attributes:
+        why: why the rule abstained.
+        choice: the system whose copy was decided to count, or `other`.
+        expected: fingerprint on which the copies should agree; None where a person chose another value.
+        due_at: until when they should.
+        came_back_of: the decided conflict of the same record that this one repeats.
+    """
+
+    conflict_id: int
+    flow: str
+    data_type: str
+    key: str
+    divergence_id: int
+    cause: Cause
+    why: str
+    opened_at: datetime
+    state: State
+    assignee: str | None = None
+    until_at: datetime | None = None
+    choice: str | None = None
+    expected: bytes | None = None
+    due_at: datetime | None = None
+    closed_at: datetime | None = None
+    came_back_of: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What the auditor writes down about a conflict.
+
+    Attributes:
+        closes: nothing follows any more.
+    """
+
+    act: Act
+    state: State
+    text: str
+    closes: bool = False
+
+
+def escalates(divergence: Divergence) -> bool:
+    """Whether a person must decide: it is certain, and the flow's policy abstains or has not been kept."""
+    if divergence.cause is Cause.LOST_UPDATE:
+        return divergence.state is DivergenceState.CLOSED
+    return (
+        divergence.state is DivergenceState.OPEN
+        and divergence.winner == "nobody"
+        and divergence.cause is not Cause.INVALID
+    )
+
+
+def due_at(now: datetime, window_s: float, within_s: float | None) -> datetime:
+    """Until when the systems should have converged on a decision taken now."""
+    return now + timedelta(seconds=max(window_s, LEAST_WITHIN_S) if within_s is None else within_s)
+
+
+def check_act(conflict: Conflict, act: Act, *, choice: str | None, systems: Sequence[str]) -> None:
+    """Refuse an act that makes no sense.
+
+    Raises:
+        RefusedError: with the reason.
+    """
+    if act is Act.COMMENT:
+        return
+    if conflict.closed_at is not None:
+        raise RefusedError(f"conflict {conflict.conflict_id} is over ({conflict.state}); only comments are taken")
+    if act is Act.DECIDE and choice not in {*systems, OTHER}:
+        raise RefusedError(f"a decision is for {', '.join(systems)} or {OTHER}, not for {choice}")
+    if act is Act.DEFER and conflict.state not in WAITING:
+        raise RefusedError(f"conflict {conflict.conflict_id} is decided; there is nothing to defer")
+
+
+def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> Step | None:
+    """Hold a conflict against what is known of its record now.
+
+    Args:
+        agreed: fingerprint on which the copies agree (empty where both are gone); None while they differ.
+
+    Returns:
+        What to write down, or None where nothing follows.
+    """
+    late = conflict.due_at is not None and now > conflict.due_at
+    if conflict.state in WAITING:
+        if agreed is None or conflict.cause is Cause.LOST_UPDATE:
+            return None
+        text = "the systems agree again before anybody decided"
+        return Step(act=Act.SETTLED, state=State.SETTLED, text=text, closes=True)
+    if agreed is not None and agreed == conflict.expected:
+        text = f"the systems agree on what {conflict.choice} held" + (", later than decided" if late else "")
+        return Step(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
+    if agreed is None or (conflict.cause is Cause.LOST_UPDATE and not late):
+        if late and conflict.state is not State.OVERDUE:
+            text = f"decided for {conflict.choice}, and the systems still differ"
+            return Step(act=Act.OVERDUE, state=State.OVERDUE, text=text)
+        return None
+    if conflict.expected is None:
+        text = "the systems agree; whether on the value that was meant cannot be told"
+        return Step(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
+    text = f"the systems agree, but not on what {conflict.choice} held"
+    return Step(act=Act.NOT_KEPT, state=State.NOT_KEPT, text=text, closes=True)

@@ -1,0 +1,187 @@
+"""Conflicts that wait for people, and every act about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.escalation import Act, Conflict, State, Step
+from auditor.ledger import tables as t
+from auditor.ledger.store import Store, Transaction
+from checks.causes import Cause
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """One act, as it was written down."""
+
+    act: Act
+    who: str
+    acted_at: datetime
+    text: str
+    choice: str | None = None
+    assignee: str | None = None
+    until_at: datetime | None = None
+
+
+class Conflicts(Store):
+    """The queue of conflicts. Acts are only ever added; a conflict's own row says where it stands after them."""
+
+    def live_conflicts(self, connection: Transaction, flow: str) -> list[tuple[Conflict, bytes | None]]:
+        """The conflicts of a flow that are not over, each with the fingerprint its copies agree on.
+
+        The fingerprint is None while they differ, and empty where both are gone.
+        """
+        column, divergence, baseline = t.conflicts.c, t.divergences.c, t.baselines.c
+        differs = (
+            sa.exists()
+            .where(divergence.flow == column.flow, divergence.key == column.key, divergence.closed_at.is_(None))
+            .label("differs")
+        )
+        known = sa.and_(baseline.flow == column.flow, baseline.key == column.key)
+        rows = connection.execute(
+            sa.select(t.conflicts, differs, baseline.owner.label("agreed"))
+            .select_from(t.conflicts.outerjoin(t.baselines, known))
+            .where(column.flow == flow, column.closed_at.is_(None))
+        )
+        return [(_conflict(row), None if row.differs else row.agreed or b"") for row in rows]
+
+    def decided_before(self, connection: Transaction, flow: str, key: str) -> int | None:
+        """The latest conflict of a record that somebody decided and that is over."""
+        column = t.conflicts.c
+        found: int | None = connection.execute(
+            sa.select(sa.func.max(column.id)).where(
+                column.flow == flow, column.key == key, column.choice.is_not(None), column.closed_at.is_not(None)
+            )
+        ).scalar_one()
+        return found
+
+    def open_conflict(self, connection: Transaction, rev: int, values: Mapping[str, Any], text: str) -> int:
+        """Add a conflict to the queue; answers its number."""
+        inserted = connection.execute(sa.insert(t.conflicts).values(rev=rev, **values).returning(t.conflicts.c.id))
+        identity = int(inserted.scalar_one())
+        act = Act.CAME_BACK if values.get("came_back_of") else Act.OPENED
+        self._write_down(
+            connection, rev, identity, Decision(act=act, who="auditor", acted_at=values["opened_at"], text=text)
+        )
+        return identity
+
+    def step_conflict(self, connection: Transaction, rev: int, conflict: Conflict, step: Step, now: datetime) -> None:
+        """Write down what the auditor saw of a conflict."""
+        values: dict[str, Any] = {"rev": rev, "state": step.state.value}
+        if step.closes:
+            values["closed_at"] = now
+        connection.execute(sa.update(t.conflicts).where(t.conflicts.c.id == conflict.conflict_id).values(**values))
+        self._write_down(
+            connection,
+            rev,
+            conflict.conflict_id,
+            Decision(act=step.act, who="auditor", acted_at=now, text=step.text),
+        )
+
+    def act_on_conflict(self, conflict: Conflict, decision: Decision, moved: Mapping[str, Any]) -> bool:
+        """Write down what a person did, and how the conflict stands after it.
+
+        Returns:
+            False where the conflict moved meanwhile; nothing is written then.
+        """
+        column = t.conflicts.c
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            still = (column.id == conflict.conflict_id) & (column.state == conflict.state.value)
+            touched = connection.execute(sa.update(t.conflicts).where(still).values(rev=rev, **moved)).rowcount
+            if touched:
+                self._write_down(connection, rev, conflict.conflict_id, decision)
+            return bool(touched)
+
+    def _write_down(self, connection: Transaction, rev: int, conflict_id: int, decision: Decision) -> None:
+        connection.execute(
+            sa.insert(t.decisions).values(
+                rev=rev,
+                conflict_id=conflict_id,
+                act=decision.act.value,
+                who=decision.who,
+                acted_at=decision.acted_at,
+                choice=decision.choice,
+                assignee=decision.assignee,
+                until_at=decision.until_at,
+                text=decision.text,
+            )
+        )
+
+    def waiting_conflicts(self, connection: Transaction, flow: str) -> int:
+        """How many conflicts of a flow nobody has decided, put off, or seen carried out."""
+        column = t.conflicts.c
+        waiting = (State.OPEN.value, State.OVERDUE.value)
+        counted = sa.select(sa.func.count()).where(
+            column.flow == flow, column.closed_at.is_(None), column.state.in_(waiting)
+        )
+        return int(connection.execute(counted).scalar_one())
+
+    def wake_conflicts(self, connection: Transaction, rev: int, flow: str, now: datetime) -> None:
+        """Open again what was put off until now."""
+        column = t.conflicts.c
+        connection.execute(
+            sa.update(t.conflicts)
+            .where(column.flow == flow, column.state == State.DEFERRED.value, column.until_at <= now)
+            .values(rev=rev, state=State.OPEN.value, until_at=None)
+        )
+
+    def conflicts(self, *, live_only: bool = True) -> list[Conflict]:
+        """All conflicts, latest first."""
+        column = t.conflicts.c
+        wanted = sa.select(t.conflicts).order_by(column.id.desc())
+        with self.read() as connection:
+            rows = connection.execute(wanted.where(column.closed_at.is_(None)) if live_only else wanted)
+            return [_conflict(row) for row in rows]
+
+    def conflict(self, conflict_id: int) -> tuple[Conflict, list[Decision], dict[str, Any]] | None:
+        """One conflict with its acts, oldest first, and the divergence it is about (empty once archived)."""
+        with self.read() as connection:
+            row = connection.execute(sa.select(t.conflicts).where(t.conflicts.c.id == conflict_id)).first()
+            if row is None:
+                return None
+            acts = connection.execute(
+                sa.select(t.decisions).where(t.decisions.c.conflict_id == conflict_id).order_by(t.decisions.c.id)
+            )
+            decisions = [
+                Decision(
+                    act=Act(act.act),
+                    who=act.who,
+                    acted_at=act.acted_at,
+                    text=act.text,
+                    choice=act.choice,
+                    assignee=act.assignee,
+                    until_at=act.until_at,
+                )
+                for act in acts
+            ]
+            about = connection.execute(
+                sa.select(t.divergences).where(t.divergences.c.id == row.divergence_id)
+            ).first()
+            return _conflict(row), decisions, about._asdict() if about else {}
+
+
+def _conflict(row: Any) -> Conflict:
+    return Conflict(
+        conflict_id=row.id,
+        flow=row.flow,
+        data_type=row.data_type,
+        key=row.key,
+        divergence_id=row.divergence_id,
+        cause=Cause(row.cause),
+        why=row.why,
+        opened_at=row.opened_at,
+        state=State(row.state),
+        assignee=row.assignee,
+        until_at=row.until_at,
+        choice=row.choice,
+        expected=row.expected,
+        due_at=row.due_at,
+        closed_at=row.closed_at,
+        came_back_of=row.came_back_of,
+    )

@@ -1,0 +1,255 @@
+"""Conflict policies: which copy counts where both were written. Evaluated, never executed. Pure.
+
+A policy answers for each differing field whose value counts, or abstains and says why; a person then decides.
+Where only the system that may write has written there is nothing to decide, whatever the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from checks.causes import Cause, Finding, Kind
+from checks.fields import FieldRule, plain
+from checks.records import Comparison
+
+
+class Policy(StrEnum):
+    """What the map may say about a flow's conflicts."""
+
+    SOURCE_OF_TRUTH = "source-of-truth-wins"
+    LAST_WRITE = "last-write-wins"
+    VERSION = "version"
+    FIELD_MERGE = "field-merge"
+    MERGE_FUNCTION = "merge-function"
+    AVOIDANCE = "avoidance"
+    MANUAL = "manual"
+
+
+class Winner(StrEnum):
+    """Whose value counts."""
+
+    OWNER = "owner"
+    TARGET = "target"
+    MERGED = "merged"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What a copy says about its own last write.
+
+    Attributes:
+        from_at, to_at: bounds of its instant, local clock; None where the copy or the clock does not tell.
+        version: its growing number, or None.
+    """
+
+    from_at: datetime | None = None
+    to_at: datetime | None = None
+    version: int | None = None
+
+
+UNKNOWN = Written()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolution:
+    """What should be, and why.
+
+    Attributes:
+        winner: whose record counts; `merged` where it differs from field to field, `nobody` where it abstains.
+        why: the reason, for people.
+        fields: by differing field, whose value counts.
+        merged: by field, values that neither copy holds (canonical, as `checks.fields.plain` gives them).
+    """
+
+    winner: Winner
+    why: str
+    fields: Mapping[str, Winner] = field(default_factory=dict)
+    merged: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def abstains(self) -> bool:
+        """Whether a person must decide."""
+        return self.winner is Winner.NOBODY
+
+
+class MergeError(Exception):
+    """A merge function failed, was too slow or answered nonsense; the text says which."""
+
+
+Merge = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Sequence[str]]], Mapping[str, Any]]
+"""Called with the owner's values, the target's values, and who `changed` which fields; answers fields to values.
+Raises MergeError."""
+
+
+def contested(finding: Finding) -> bool:
+    """Whether two systems wrote that both may write, or neither can be told to be right."""
+    return finding.cause in {Cause.CONFLICT, Cause.LOST_UPDATE} or (
+        finding.cause is Cause.FOREIGN_WRITE and finding.permitted
+    )
+
+
+def resolve(
+    policy: Policy,
+    comparison: Comparison,
+    finding: Finding,
+    *,
+    systems: tuple[str, str],
+    owner: Written = UNKNOWN,
+    target: Written = UNKNOWN,
+    rules: Sequence[tuple[str, FieldRule]] = (),
+    merge: Merge | None = None,
+) -> Resolution:
+    """Say what a differing record should be.
+
+    Args:
+        systems: names of the flow's source and target.
+        owner, target: when and as which version the two copies were last written.
+        rules: the compared fields, for a merge function.
+    """
+    if finding.kind is Kind.DUPLICATE:
+        return _nobody("several records stand for one: which of them is to stay cannot be told from outside")
+    if finding.kind is Kind.INVALID:
+        return _nobody("the value is wrong in itself: only its owner can say what is right")
+    if not contested(finding):
+        if policy is Policy.MANUAL and finding.cause in {Cause.UNEXPLAINED, Cause.ORPHAN}:
+            return _nobody("never agreed before, and the map leaves the decision to a person")
+        return _by_leaders(comparison, systems)
+    if policy is Policy.SOURCE_OF_TRUTH:
+        return _by_leaders(comparison, systems)
+    if policy is Policy.AVOIDANCE:
+        return _nobody(f"{systems[1]} wrote although conflicts are to be avoided: a breach of the design")
+    if policy is Policy.MANUAL:
+        return _nobody("the map leaves the decision to a person")
+    if comparison.owner is None or comparison.target is None:
+        return _nobody(f"one side deleted what the other changed: {policy} cannot compare a deletion")
+    if policy is Policy.LAST_WRITE:
+        return _by_time(comparison, systems, owner, target)
+    if policy is Policy.VERSION:
+        return _by_version(comparison, systems, owner, target)
+    if policy is Policy.FIELD_MERGE:
+        return _by_field(comparison, finding)
+    return _by_function(comparison, finding, rules, merge)
+
+
+def _nobody(why: str) -> Resolution:
+    return Resolution(winner=Winner.NOBODY, why=why)
+
+
+def _all(comparison: Comparison, winner: Winner, why: str) -> Resolution:
+    return Resolution(winner=winner, why=why, fields={each.field: winner for each in comparison.differences})
+
+
+def _summed(fields: Mapping[str, Winner], why: str, merged: Mapping[str, Any] | None = None) -> Resolution:
+    winners = set(fields.values())
+    winner = winners.pop() if len(winners) == 1 and not merged else Winner.MERGED
+    return Resolution(winner=winner, why=why, fields=dict(fields), merged=merged or {})
+
+
+def _by_leaders(comparison: Comparison, systems: tuple[str, str]) -> Resolution:
+    """Each field's owner counts."""
+    fields = {
+        each.field: Winner.TARGET if place.target_leads else Winner.OWNER
+        for each, place in zip(comparison.differences, comparison.places, strict=True)
+    }
+    if not fields:
+        return Resolution(winner=Winner.OWNER, why=f"{systems[0]} is the source of truth")
+    owners = {systems[winner is Winner.TARGET] for winner in fields.values()}
+    return _summed(
+        fields, f"{' and '.join(sorted(owners))} {'is' if len(owners) == 1 else 'are'} the source of truth"
+    )
+
+
+def _by_time(comparison: Comparison, systems: tuple[str, str], owner: Written, target: Written) -> Resolution:
+    times = ((systems[0], owner), (systems[1], target))
+    silent = [name for name, written in times if written.from_at is None or written.to_at is None]
+    if silent:
+        return _nobody(f"last-write-wins: {' and '.join(silent)} cannot tell when the record was written")
+    assert owner.from_at and owner.to_at and target.from_at and target.to_at  # noqa: PT018
+    if owner.from_at > target.to_at:
+        apart_s = (owner.from_at - target.to_at).total_seconds()
+        return _all(comparison, Winner.OWNER, f"{systems[0]} wrote last, at least {apart_s:.3g} s later")
+    if target.from_at > owner.to_at:
+        apart_s = (target.from_at - owner.to_at).total_seconds()
+        return _all(comparison, Winner.TARGET, f"{systems[1]} wrote last, at least {apart_s:.3g} s later")
+    spread_s = (max(owner.to_at, target.to_at) - min(owner.from_at, target.from_at)).total_seconds()
+    return _nobody(
+        f"last-write-wins: both wrote within {spread_s:.3g} s, "
+        "and the clocks are not known well enough to say who was last"
+    )
+
+
+def _by_version(comparison: Comparison, systems: tuple[str, str], owner: Written, target: Written) -> Resolution:
+    if owner.version is None or target.version is None:
+        silent = [name for name, each in zip(systems, (owner, target), strict=True) if each.version is None]
+        return _nobody(f"version: {' and '.join(silent)} carries no version")
+    if owner.version == target.version:
+        return _nobody(f"version: both copies are version {owner.version} and differ all the same")
+    ahead = owner.version > target.version
+    numbers = f"version {max(owner.version, target.version)} is newer than {min(owner.version, target.version)}"
+    return _all(comparison, Winner.OWNER if ahead else Winner.TARGET, f"{systems[not ahead]}: {numbers}")
+
+
+def _by_field(comparison: Comparison, finding: Finding) -> Resolution:
+    """A field that one side changed takes that side's value; one that both changed cannot be merged."""
+    clashing = [
+        difference.field
+        for difference, cause in zip(comparison.differences, finding.fields, strict=True)
+        if cause in {Cause.CONFLICT, Cause.UNEXPLAINED}
+    ]
+    if clashing:
+        return _nobody(f"field-merge: both sides changed {', '.join(clashing)}")
+    return _summed(_changed_by(comparison, finding), "each changed field takes the value of the side that changed it")
+
+
+def _changed_by(comparison: Comparison, finding: Finding) -> dict[str, Winner]:
+    """By differing field, the side whose change it is; the leader's where both changed it."""
+    fields = {}
+    for difference, place, cause in zip(comparison.differences, comparison.places, finding.fields, strict=True):
+        leader, follower = (Winner.TARGET, Winner.OWNER) if place.target_leads else (Winner.OWNER, Winner.TARGET)
+        fields[difference.field] = follower if cause is Cause.FOREIGN_WRITE and place.shared else leader
+    return fields
+
+
+def _by_function(
+    comparison: Comparison, finding: Finding, rules: Sequence[tuple[str, FieldRule]], merge: Merge | None
+) -> Resolution:
+    if merge is None:
+        return _nobody("merge-function: the map names none")
+    assert comparison.owner and comparison.target  # noqa: PT018
+    both = [
+        {name: plain(rule, value) for (name, rule), value in zip(rules, copy.values, strict=True)}
+        for copy in (comparison.owner, comparison.target)
+    ]
+    sides: dict[str, list[str]] = {"owner": [], "target": []}
+    for name, winner in _changed_by(comparison, finding).items():
+        sides[winner.value].append(name)
+    for difference, cause in zip(comparison.differences, finding.fields, strict=True):
+        if cause is Cause.CONFLICT:
+            for names in sides.values():
+                if difference.field not in names:
+                    names.append(difference.field)
+    try:
+        answer = merge(both[0], both[1], sides)
+    except MergeError as error:
+        return _nobody(f"merge-function: {error}")
+    unknown = sorted(set(answer) - {name for name, _ in rules})
+    missing = [each.field for each in comparison.differences if each.field not in answer]
+    if unknown or missing:
+        told = f"it answers unknown fields {', '.join(unknown)}" if unknown else f"no answer for {', '.join(missing)}"
+        return _nobody(f"merge-function: {told}")
+    fields, merged = {}, {}
+    for difference in comparison.differences:
+        name = difference.field
+        value = answer[name]
+        if value == both[0][name]:
+            fields[name] = Winner.OWNER
+        elif value == both[1][name]:
+            fields[name] = Winner.TARGET
+        else:
+            fields[name], merged[name] = Winner.MERGED, value
+    return _summed(fields, "as the merge function says", merged)

@@ -1,0 +1,40 @@
+"""More than two copies: which systems hold the same value, and which are alone. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+Group = tuple[str, ...]
+
+
+def partition(marks: Mapping[str, bytes]) -> tuple[Group, ...]:
+    """Put systems that show the same mark together.
+
+    Args:
+        marks: by system, the digest of its value or record; empty for an absent one.
+
+    Returns:
+        The groups, largest first, each in the order given.
+    """
+    groups: dict[bytes, list[str]] = {}
+    for system, mark in marks.items():
+        groups.setdefault(mark, []).append(system)
+    return tuple(sorted((tuple(group) for group in groups.values()), key=len, reverse=True))
+
+
+def minority(groups: Sequence[Group]) -> Group:
+    """The systems outside the largest group; nobody where two groups are the largest.
+
+    A majority is no proof: copies of one wrong value are many, too. It says where to look first.
+    """
+    if len(groups) < 2 or len(groups[0]) == len(groups[1]):
+        return ()
+    return tuple(system for group in groups[1:] for system in group)
+
+
+def tell(field: str, groups: Sequence[Group]) -> str:
+    """One field's groups in words."""
+    few = minority(groups)
+    if few:
+        return f"{field}: {' and '.join(few)} against {' and '.join(groups[0])}"
+    return f"{field}: {' against '.join(' and '.join(group) for group in groups)}"
