@@ -11,24 +11,20 @@ from auditor import conflict_desk, incidents
 from auditor.gathering import Gathered, Gatherer
 from auditor.integration_map import Flow
 from auditor.ledger import FlowState, Ledger, Transaction
-from auditor.merging import load_merge
 from auditor.plan import RECHECKS_LIMIT, plan
 from auditor.reading import SystemReader
+from auditor.resolving import Clocks, Resolver
 from auditor.sampler import Sampler
 from auditor.second_look import SecondLook
 from auditor.twins import Twins
 from checks.clocks import ClockBounds
-from checks.conflicts import UNKNOWN, Written, resolve
 from checks.convergence import commit_delay_s
 from checks.enrolment import Sighting, enrol
 from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, judge
-from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
+from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
-from probes.contract import Key, ProbeError, ReadSpec, Row
+from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
-
-Clocks = tuple[ClockBounds | None, ClockBounds | None]
-"""Of the owner and the target; None where a clock's stamps mean nothing at present."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,7 +105,7 @@ class Auditor:
         self._gatherer = Gatherer(flow, source, target, self._comparer)
         self._second_look = SecondLook(flow, source, target, self._comparer, others or {})
         self._twins = Twins(flow, source, target, self._comparer, ledger)
-        self._merge = load_merge(flow.settings.merge_function) if flow.settings.merge_function else None
+        self._resolver = Resolver(flow, self._comparer)
         self._sampler = Sampler(self._gatherer, ledger, seed_of(digest_key))
         self._busy: set[Key] = set()
         self._unjudged: set[Key] = set()
@@ -239,7 +235,7 @@ class Auditor:
         state: FlowState,
         counts: dict[Outcome, int],
     ) -> _Verdicts:
-        clock, target_clock = clocks
+        clock, _ = clocks
         comparisons, histories = self._compare(gathered, counts)
         comparisons = self._twins.find(gathered, comparisons)
         doubts = self._second_look.take(gathered, comparisons, histories)
@@ -271,58 +267,30 @@ class Auditor:
                 history = replace(history, changes=(*history.changes, change))
             quiet = comparison.agrees or self._quiet(comparison, look, clock, state)
             judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
-            if judgement.finding is not None and judgement.divergence is not None:
-                writes = self._written(comparison, clock, target_clock, state)
-                judgement = self._resolved(judgement, comparison, writes, doubts.witnesses.get(key, ""))
+            witnesses = doubts.witnesses.get(key, "")
+            judgement = self._resolved(judgement, comparison, clocks, self._slack_s(state), witnesses)
             self._note(verdicts, counts, key, judgement.outcome)
             if judgement.tells:
                 verdicts.judgements.append(judgement)
         return verdicts
 
     def _resolved(
-        self, judgement: Judgement, comparison: Comparison, writes: tuple[Written, Written], witnesses: str
+        self, judgement: Judgement, comparison: Comparison, clocks: Clocks, slack_s: float, witnesses: str
     ) -> Judgement:
-        """Ask the flow's conflict policy what should be; what it says is evidence and is never carried out."""
-        divergence, finding = judgement.divergence, judgement.finding
-        assert divergence is not None
-        assert finding is not None
-        owner, target = writes
-        resolution = resolve(
-            self.flow.settings.conflict_policy,
-            comparison,
-            finding,
-            systems=(self.flow.source_name, self.flow.target_name),
-            owner=owner,
-            target=target,
-            rules=self._comparer.rules,
-            merge=self._merge,
-        )
+        """Add to a divergence what its flow's conflict policy says; it is evidence, and never carried out."""
+        divergence = judgement.divergence
+        if divergence is None or judgement.finding is None:
+            return judgement
+        answer = self._resolver.ask(comparison, judgement.finding, clocks, slack_s)
         told = replace(
             divergence,
-            winner=resolution.winner.value,
-            resolution=resolution.why,
-            owner_written=_bounds(owner) or divergence.owner_written,
-            target_written=_bounds(target) or divergence.target_written,
+            winner=answer.resolution.winner.value,
+            resolution=answer.resolution.why,
+            owner_written=answer.owner.bounds or divergence.owner_written,
+            target_written=answer.target.bounds or divergence.target_written,
             witnesses=witnesses or divergence.witnesses,
         )
         return replace(judgement, divergence=told)
-
-    def _written(
-        self, comparison: Comparison, clock: ClockBounds | None, target_clock: ClockBounds | None, state: FlowState
-    ) -> tuple[Written, Written]:
-        """When, and as which version, the two copies say they were last written."""
-        slack_s = self._slack_s(state)
-        return (
-            written(self._comparer, self._comparer.owner, self.flow.source_spec, comparison.owner, clock, slack_s),
-            written(
-                self._comparer,
-                self._comparer.target,
-                self.flow.target_spec,
-                comparison.target,
-                target_clock,
-                self.flow.target.clock_slack_s,
-            ),
-        )
 
     def _note(self, verdicts: _Verdicts, counts: dict[Outcome, int], key: Key, outcome: Outcome) -> None:
         counts[outcome] += 1
@@ -514,41 +482,6 @@ class Auditor:
             "reason": error.reason.value if error else None,
             "message": (error.message + (f" ({error.hint})" if error.hint else "")) if error else None,
         }
-
-
-def written(
-    comparer: RecordComparer,
-    side: Side,
-    spec: ReadSpec,
-    copy: Copy | None,
-    clock: ClockBounds | None,
-    slack_s: float,
-) -> Written:
-    """What a copy says about its own last write.
-
-    Args:
-        clock: bounds of the system's clock, None where its stamps mean nothing at present.
-        slack_s: how long after its stamp a write may be committed.
-    """
-    if copy is None or spec.mark is None:
-        return UNKNOWN
-    if spec.changed_at is None:
-        try:
-            return Written(version=int(copy.raw_mark))
-        except UNREADABLE:
-            return UNKNOWN
-    stamp_us = comparer.changed_at_us(side, copy)
-    if stamp_us is None or clock is None:
-        return UNKNOWN
-    try:
-        from_at, to_at = clock.local(stamp_us)
-        return Written(from_at=from_at, to_at=to_at + timedelta(seconds=slack_s))
-    except OverflowError:
-        return UNKNOWN
-
-
-def _bounds(written: Written) -> tuple[datetime, datetime] | None:
-    return (written.from_at, written.to_at) if written.from_at and written.to_at else None
 
 
 def _apart_ms(earlier: datetime | None, later: datetime | None) -> float | None:

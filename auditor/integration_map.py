@@ -310,6 +310,16 @@ class Flow:
             if both <= {fields[name].owner or self.source_name, *fields[name].writers, *everywhere}
         )
 
+    @property
+    def replay_warnings(self) -> tuple[str, ...]:
+        """What a repair, or a replay of the flow's messages, may set off beside what is meant."""
+        settings = self.settings
+        known = f", unless the receiver checks {settings.idempotency_key}" if settings.idempotency_key else ""
+        found = [f"replaying this flow's messages does it again: {each}{known}" for each in settings.side_effects]
+        if settings.pattern in {"event-driven", "real-time"} and not settings.idempotency_key:
+            found.append("no idempotency key: a replayed message is processed a second time")
+        return tuple(found)
+
     @cached_property
     def field_names(self) -> tuple[str, ...]:
         """The compared fields: those of the flow, else all that both systems carry."""

@@ -47,7 +47,7 @@ VIEWS = {
     "probe_runs": "SELECT * EXCLUDE (rev) FROM {probe_runs}",
     "changes": "SELECT * EXCLUDE (rev, next_probe_at) FROM {changes}",
     "divergences": """
-        SELECT * EXCLUDE (rev, next_check_at),
+        SELECT * EXCLUDE (rev, next_check_at, steady_at),
                {family} AS family
         FROM {divergences}""",
     "dead_letters": """

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from checks.causes import Cause, Finding, Kind
+from checks.clocks import ClockBounds
 from checks.fields import FieldRule, plain
 from checks.records import Comparison
 
@@ -51,8 +52,30 @@ class Written:
     to_at: datetime | None = None
     version: int | None = None
 
+    @property
+    def bounds(self) -> tuple[datetime, datetime] | None:
+        """Both bounds, where they are known."""
+        return (self.from_at, self.to_at) if self.from_at and self.to_at else None
+
 
 UNKNOWN = Written()
+
+
+def written_between(stamp_us: int | None, clock: ClockBounds | None, slack_s: float) -> Written:
+    """Bound the instant of a write by its own stamp.
+
+    Args:
+        stamp_us: in the system's clock, or None.
+        clock: bounds of that clock; None where its stamps mean nothing at present.
+        slack_s: how long after its stamp a write may be committed.
+    """
+    if stamp_us is None or clock is None:
+        return UNKNOWN
+    try:
+        from_at, to_at = clock.local(stamp_us)
+        return Written(from_at=from_at, to_at=to_at + timedelta(seconds=slack_s))
+    except OverflowError:  # a stamp beyond the calendar
+        return UNKNOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,8 @@ class Divergence:
         readings: confirmed readings that saw it.
         version: fingerprint of the owner's copy at the last of them, empty where it was absent.
         shown: the same of the target's copy.
+        steady_at: the first reading that saw the owner's copy as it is now; a record that is written again and
+            again may show versions that came and went between two readings, and is given its window each time.
         permitted: the target's copy was changed by a system that may, so its edit is not to be lost.
         winner: whose copy counts by the flow's conflict policy (`checks.conflicts.Winner`), "" where none was asked.
         resolution: the same in words, or why the policy abstains.
@@ -83,6 +85,7 @@ class Divergence:
     readings: int = 1
     version: bytes = b""
     shown: bytes = b""
+    steady_at: datetime | None = None
     permitted: bool = False
     winner: str = ""
     resolution: str = ""
@@ -367,10 +370,13 @@ def _diverged(
     first_seen_at = known.first_seen_at if known else look.sent_at
     readings = known.readings + 1 if known else 1
     waited_s = (look.sent_at - first_seen_at).total_seconds()
+    version = comparison.owner.fingerprint if comparison.owner else b""
+    steady_at = known.steady_at if known and known.steady_at and known.version == version else look.sent_at
+    steady_s = (look.sent_at - steady_at).total_seconds()
     if finding.source_ahead and changes:
         certain = bool(breached)
     else:
-        certain = finding.at_once or given_up or waited_s > terms.window_s
+        certain = finding.at_once or given_up or steady_s > terms.window_s
     is_open = known is not None and known.state is DivergenceState.OPEN
     opens = not is_open and certain and readings >= CONFIRMATIONS and waited_s >= terms.confirm_s
     judged_before = known is not None and (is_open or given_up) and Cause.INVALID not in {finding.cause, known.cause}
@@ -390,7 +396,8 @@ def _diverged(
         last_seen_at=look.received_at,
         opened_at=look.received_at if opens else known.opened_at if known else None,
         readings=readings,
-        version=comparison.owner.fingerprint if comparison.owner else b"",
+        version=version,
+        steady_at=steady_at,
         shown=comparison.target.fingerprint if comparison.target else b"",
         permitted=finding.permitted,
         winner=known.winner if known else "",
@@ -437,5 +444,5 @@ def _next_check_at(
         settles_at = min(waiting, default=now)
     else:
         wait_s = max(terms.window_s + terms.guard_s, terms.confirm_s)
-        settles_at = moved.first_seen_at + timedelta(seconds=wait_s)
+        settles_at = (moved.steady_at or moved.first_seen_at) + timedelta(seconds=wait_s)
     return max(settles_at, now + timedelta(seconds=0.01)) if settles_at > now else soon

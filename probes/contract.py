@@ -161,6 +161,30 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSchema:
+    """One field of a collection, as the system describes it.
+
+    Attributes:
+        type: the canonical type that fits it (`checks.fields.FieldType`).
+        described: the system's own name of its type.
+        unique: no two records share a value.
+    """
+
+    name: str
+    type: str
+    described: str
+    unique: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionSchema:
+    """One collection, as the system describes it."""
+
+    name: str
+    fields: tuple[FieldSchema, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Letter:
     """One message in a queue, as far as the queue lets it be seen.
 
@@ -251,6 +275,13 @@ class RecordProbe(Protocol):
 
         Returns:
             Raw keys with their ranks (`probes.ranking`); records without a key are left out.
+        """
+
+    def collections(self) -> list[CollectionSchema]:
+        """Describe what the system holds, as far as it tells; for a first map.
+
+        Raises:
+            ProbeError: `query` where a system of this kind does not tell.
         """
 
     def clock(self) -> ClockSample:

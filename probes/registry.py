@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +21,11 @@ RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
 # kind -> (module, settings, probe)
 QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
     "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
+}
+
+# kind -> (module, function that writes out one statement for people to run)
+STATEMENTS: dict[str, tuple[str, str]] = {
+    "sql": ("probes.records.statements", "statement"),
 }
 
 
@@ -59,3 +66,11 @@ def open_queue_probe(settings: Any, system: Any) -> QueueProbe:
     module, _, probe = QUEUE_KINDS[settings.kind]
     opened: QueueProbe = _load(module, probe)(settings, system)
     return opened
+
+
+def statement_writer(settings: Any) -> Callable[..., str] | None:
+    """What writes a change out in a system's own language (`probes.records.statements`); None where nothing does."""
+    if settings.kind not in STATEMENTS:
+        return None
+    writer: Callable[..., str] = partial(_load(*STATEMENTS[settings.kind]), settings)
+    return writer

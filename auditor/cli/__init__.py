@@ -1,5 +1,7 @@
 """The command line: data on standard output, everything else on standard error."""
 
-from auditor.cli.commands import app, main
+from auditor.cli import design, people
+from auditor.cli.commands import main
+from auditor.cli.shared import app
 
-__all__ = ["app", "main"]
+__all__ = ["app", "design", "main", "people"]

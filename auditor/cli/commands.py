@@ -1,4 +1,4 @@
-"""The commands. Each loads what it needs when it runs, so that `--help` is quick."""
+"""The commands that audit and show what was found. Each loads what it needs when it runs: `--help` is quick."""
 
 from __future__ import annotations
 
@@ -10,48 +10,33 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from dotenv import load_dotenv
 
 from auditor import __version__
-
-if TYPE_CHECKING:
-    from auditor.integration_map import IntegrationMap
-    from auditor.workspace import Workspace
-
-CONSISTENT, DRIFT, USAGE, UNVERIFIED = 0, 1, 2, 3
-
-app = typer.Typer(
-    name="auditor",
-    help="Plumbline audits connected business systems: what they disagree about, for how long, and why.",
-    epilog="Exit codes: 0 consistent, 1 drift, 2 usage or map error, 3 could not verify.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+from auditor.cli.shared import (
+    CONSISTENT,
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DEMO_DATA,
+    DRIFT,
+    UNVERIFIED,
+    DataOption,
+    FailOption,
+    FlowOption,
+    JsonOption,
+    MapOption,
+    SinceOption,
+    app,
+    fail,
+    flows_of,
+    load,
+    open_ledger,
+    say,
+    workspace,
 )
-
-MapOption = Annotated[
-    Path,
-    typer.Option("--map", "-m", envvar="AUDITOR_MAP", help="The integration map: a YAML file or folder."),
-]
-DataOption = Annotated[
-    Path, typer.Option("--data", envvar="AUDITOR_DATA", help="Where the ledger and the archive are kept.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
-FailOption = Annotated[
-    str,
-    typer.Option(
-        "--fail-on",
-        help="Causes that make the exit code 1, comma-separated, or `any` or `never`.",
-    ),
-]
-SinceOption = Annotated[str, typer.Option("--since", help="How far back, such as 2h or 7d.")]
-FlowOption = Annotated[list[str] | None, typer.Option("--flow", help="Only these flows.")]
-DEFAULT_MAP = Path("plumbline.yaml")
-DEFAULT_DATA = Path("var")
-DEMO_DATA = Path("var") / "demo"
 
 
 def main() -> NoReturn:
@@ -60,7 +45,7 @@ def main() -> NoReturn:
     try:
         app()
     except KeyboardInterrupt:
-        _say("stopped")
+        say("stopped")
         sys.exit(130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,56 +53,9 @@ def main() -> NoReturn:
     except Exception as error:
         # Drift has an exit code of its own, so nothing unexpected may end with it.
         logging.getLogger(__name__).debug("unexpected", exc_info=True)
-        _say(f"error: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        say(f"error: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
         sys.exit(UNVERIFIED)
     sys.exit(0)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")
-
-
-def _fail(text: str, code: int = USAGE) -> NoReturn:
-    _say(f"error: {text}")
-    raise typer.Exit(code)
-
-
-def _load(location: Path) -> IntegrationMap:
-    from auditor.map_file import MapError, load_map
-
-    if not location.exists():
-        _fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
-    try:
-        return load_map(location)
-    except MapError as error:
-        for problem in error.problems:
-            _say(str(problem))
-        _fail(f"{len(error.problems)} mistake{'s' * (len(error.problems) > 1)} in the map")
-
-
-def _workspace(folder: Path) -> Workspace:
-    from auditor.workspace import Workspace
-
-    try:
-        return Workspace.at(
-            folder,
-            ledger_url=os.environ.get("AUDITOR_LEDGER"),
-            archive=os.environ.get("AUDITOR_ARCHIVE"),
-        )
-    except OSError as error:
-        _fail(f"cannot use the folder {folder}: {error.strerror}")
-
-
-def _open(folder: Path) -> tuple[Workspace, Any]:
-    from auditor.ledger import LedgerError
-
-    workspace = _workspace(folder)
-    try:
-        return workspace, workspace.ledger()
-    except LedgerError as error:
-        _fail(str(error))
-    except Exception as error:
-        _fail(f"cannot open the ledger: {type(error).__name__}: {str(error).splitlines()[0]}")
 
 
 def _failing(fail_on: str) -> set[str]:
@@ -131,17 +69,8 @@ def _failing(fail_on: str) -> set[str]:
         return set()
     asked = {each.strip() for each in fail_on.split(",") if each.strip()}
     for each in sorted(asked - known):
-        _fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, known)}")
+        fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, known)}")
     return asked
-
-
-def _flows(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
-    from auditor.words import did_you_mean
-
-    for name in names or ():
-        if name not in loaded.flows:
-            _fail(f"unknown flow {name!r}{did_you_mean(name, loaded.flows)}")
-    return names or list(loaded.flows)
 
 
 @app.callback(invoke_without_command=True)
@@ -154,95 +83,12 @@ def _version(
 
 
 @app.command()
-def init(
-    file: Annotated[Path, typer.Argument(help="Where to write the map.")] = DEFAULT_MAP,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
-) -> None:
-    """Write a commented integration map to begin with."""
-    from auditor.cli.template import TEMPLATE
-
-    if file.exists() and not force:
-        _fail(f"{file} exists; --force overwrites it")
-    try:
-        file.write_text(TEMPLATE, encoding="utf-8")
-    except OSError as error:
-        _fail(f"cannot write {file}: {error.strerror}")
-    typer.echo(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}")
-
-
-@app.command()
-def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
-    """Validate the map: every mistake at once, as file:line:column path: message."""
-    from dataclasses import asdict
-
-    from auditor.cli.show import print_json
-    from auditor.map_file import MapError, load_map
-
-    if not map_.exists():
-        _fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
-    try:
-        loaded = load_map(map_)
-    except MapError as error:
-        if as_json:
-            print_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
-        else:
-            for problem in error.problems:
-                typer.echo(str(problem))
-        raise typer.Exit(USAGE) from None
-    counts = {
-        "systems": len(loaded.systems),
-        "data_types": len(loaded.data_types),
-        "flows": len(loaded.flows),
-        "queues": len(loaded.queues),
-    }
-    if as_json:
-        print_json({"valid": True, "problems": [], **counts})
-    else:
-        typer.echo("valid: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
-
-
-@app.command()
-def review(
-    map_: MapOption = DEFAULT_MAP,
-    fail_on: Annotated[str, typer.Option("--fail-on", help="high, medium, low or never.")] = "high",
-    as_json: JsonOption = False,
-) -> None:
-    """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
-    from auditor.cli.show import print_json, print_rows
-    from auditor.review import Severity
-    from auditor.review import review as examine
-    from auditor.words import did_you_mean
-
-    known = [severity.value for severity in Severity]
-    if fail_on not in {*known, "never"}:
-        _fail(f"--fail-on: unknown severity {fail_on!r}{did_you_mean(fail_on, [*known, 'never'])}")
-    remarks = examine(_load(map_))
-    if as_json:
-        print_json([remark.as_row() for remark in remarks])
-    elif remarks:
-        print_rows("", [remark.as_row() for remark in remarks])
-    else:
-        _say("nothing to remark")
-    if fail_on != "never" and any(remark.severity.reaches(Severity(fail_on)) for remark in remarks):
-        raise typer.Exit(DRIFT)
-
-
-@app.command()
-def schema() -> None:
-    """Print the map's JSON Schema, for completion in editors."""
-    from auditor.cli.show import print_json
-    from auditor.map_file import json_schema
-
-    print_json(json_schema())
-
-
-@app.command()
 def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
     from auditor.cli.show import err, out, print_json, print_rows
     from auditor.doctor import examine
 
-    loaded = _load(map_)
+    loaded = load(map_)
     with err.status("connecting, and listening to the clocks"):
         findings = examine(loaded, **_known(data))
     if as_json:
@@ -261,7 +107,7 @@ def _known(folder: Path) -> dict[str, Any]:
 
     if not folder.exists():
         return {"seed": None, "steps": {}}
-    workspace, ledger = _open(folder)
+    workspace, ledger = open_ledger(folder)
     steps = {row["name"]: row["clock_stepped_at"] for row in ledger.table("systems") if row["clock_stepped_at"]}
     ledger.close()
     return {"seed": seed_of(workspace.digest_key()), "steps": steps}
@@ -290,14 +136,14 @@ def run(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # A flow that is still being audited when its next turn comes is skipped: that is meant, and no warning.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
-    loaded = _load(map_)
+    loaded = load(map_)
     try:
-        daemon = Daemon(loaded, _workspace(data))
+        daemon = Daemon(loaded, workspace(data))
     except (LedgerError, ProbeError) as error:
-        _fail(str(error))
+        fail(str(error))
     daemon.start()
     stop.wait()
-    _say("stopping")
+    say("stopping")
     daemon.stop()
 
 
@@ -319,10 +165,10 @@ def once(
     try:
         wait_s = parse_duration(wait)
     except ValueError as error:
-        _fail(f"--wait: {error}")
-    loaded = _load(map_)
-    wanted = _flows(loaded, flow)
-    workspace, ledger = _open(data)
+        fail(f"--wait: {error}")
+    loaded = load(map_)
+    wanted = flows_of(loaded, flow)
+    workspace, ledger = open_ledger(data)
     with err.status("starting") as status:
         reports = audit_once(
             loaded,
@@ -340,7 +186,7 @@ def once(
         print_rows("", rows)
         for report in reports:
             if report.error:
-                _say(f"{report.flow}: {report.error}")
+                say(f"{report.flow}: {report.error}")
     raise typer.Exit(
         DRIFT
         if any(set(report.open_by_cause) & failing for report in reports)
@@ -362,8 +208,8 @@ def status(
     from auditor.status import flow_status, system_status
 
     failing = _failing(fail_on)
-    loaded = _load(map_)
-    _, ledger = _open(data)
+    loaded = load(map_)
+    _, ledger = open_ledger(data)
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
@@ -388,7 +234,7 @@ def _since(text: str, now: datetime) -> datetime:
     try:
         return now - timedelta(seconds=parse_duration(text))
     except (ValueError, OverflowError) as error:
-        _fail(f"--since: {error}")
+        fail(f"--since: {error}")
 
 
 def _figures(
@@ -397,9 +243,9 @@ def _figures(
     """Ask the history for the figures of some flows over a time range; answers them and the present instant."""
     from auditor.lens import Lens
 
-    loaded, now = _load(map_), datetime.now(UTC)
-    wanted, begins = _flows(loaded, flow), _since(since, now)
-    _, ledger = _open(data)
+    loaded, now = load(map_), datetime.now(UTC)
+    wanted, begins = flows_of(loaded, flow), _since(since, now)
+    _, ledger = open_ledger(data)
     lens = Lens(ledger)
     try:
         lens.refresh()
@@ -463,14 +309,14 @@ def record(
     from auditor.words import did_you_mean
     from checks.values import UnreadableError
 
-    loaded = _load(map_)
+    loaded = load(map_)
     if data_type not in loaded.data_types:
-        _fail(f"unknown data type {data_type!r}{did_you_mean(data_type, loaded.data_types)}")
+        fail(f"unknown data type {data_type!r}{did_you_mean(data_type, loaded.data_types)}")
     readers = open_readers(loaded)
     try:
         view = read_record(loaded, readers, data_type, key)
     except UnreadableError as error:
-        _fail(f"{key!r} is no key of {data_type}: {error}")
+        fail(f"{key!r} is no key of {data_type}: {error}")
     finally:
         for reader in readers.values():
             reader.close()
@@ -495,18 +341,18 @@ def query(
 
     try:
         timeout_s = parse_duration(timeout)
-        result = run_query(_workspace(data), sql, timeout_s=timeout_s)
+        result = run_query(workspace(data), sql, timeout_s=timeout_s)
     except (QueryError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     rows = result.table.to_pylist()
     if as_json:
         print_json({"rows": rows, "truncated": result.truncated})
     elif rows:
         print_rows("", rows)
     else:
-        _say("no rows")
+        say("no rows")
     if result.truncated:
-        _say(f"only the first {ROW_LIMIT} rows are shown")
+        say(f"only the first {ROW_LIMIT} rows are shown")
 
 
 @app.command()

@@ -113,6 +113,15 @@ class Shelves(Store):
         with self.read() as connection:
             return [row._asdict() for row in connection.execute(sa.select(t.metadata.tables[name]))]
 
+    def open_records(self) -> list[dict[str, Any]]:
+        """Every open divergence whole, oldest first; for repair proposals."""
+        column = t.divergences.c
+        wanted = sa.select(t.divergences).where(
+            column.closed_at.is_(None), column.state == DivergenceState.OPEN.value
+        )
+        with self.read() as connection:
+            return [row._asdict() for row in connection.execute(wanted.order_by(column.opened_at, column.id))]
+
     def live_counts(self) -> dict[str, dict[str, int]]:
         """Per flow, how many divergences are open by cause; for the status."""
         column = t.divergences.c

@@ -191,6 +191,7 @@ divergences = sa.Table(
     sa.Column("readings", sa.Integer, nullable=False),
     sa.Column("version", sa.LargeBinary, nullable=False),
     sa.Column("shown", sa.LargeBinary),
+    sa.Column("steady_at", Instant),
     sa.Column("permitted", sa.Boolean),
     sa.Column("winner", sa.Text),
     sa.Column("resolution", sa.Text),

@@ -26,6 +26,7 @@ from probes.contract import (
     MISSING,
     Binding,
     ClockSample,
+    CollectionSchema,
     Key,
     ProbeError,
     ReadSpec,
@@ -181,6 +182,13 @@ class RestProbe:
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         raise ProbeError(Reason.QUERY, "an HTTP API cannot list keys by rank")
+
+    def collections(self) -> list[CollectionSchema]:
+        raise ProbeError(
+            Reason.QUERY,
+            "an HTTP API does not tell what it holds",
+            hint="write its data types by hand; docs/map.md shows how",
+        )
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
         if not spec.options["changed"]:

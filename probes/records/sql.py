@@ -27,8 +27,19 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
-from probes.contract import Binding, ClockSample, Key, ProbeError, ReadSpec, Reason, Row, SystemSettings
+from probes.contract import (
+    Binding,
+    ClockSample,
+    CollectionSchema,
+    Key,
+    ProbeError,
+    ReadSpec,
+    Reason,
+    Row,
+    SystemSettings,
+)
 from probes.ranking import RANKS, SQLITE_FUNCTION, Dialect, rank_hex, rank_sql, sqlite_rank
+from probes.records.catalogue import describe
 
 LOCK_TIMEOUT_S = 1
 """How long a read may wait for a lock: the auditor gives way to the system's own work."""
@@ -301,6 +312,10 @@ class SqlProbe:
             for column in wanted
             if column and column not in led
         )
+
+    def collections(self) -> list[CollectionSchema]:
+        with self._session() as connection:
+            return describe(connection)
 
     def _collection(self, spec: ReadSpec) -> _Collection:
         cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)

@@ -10,7 +10,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auditor.reading import SystemReader
-from probes.contract import Budget, ClockSample, Key, ProbeError, ReadSpec, Reason, Row, SystemSettings
+from probes.contract import (
+    Budget,
+    ClockSample,
+    CollectionSchema,
+    Key,
+    ProbeError,
+    ReadSpec,
+    Reason,
+    Row,
+    SystemSettings,
+)
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("a",))
 
@@ -52,6 +62,9 @@ class Scripted:
         now = datetime.now(UTC)
         server_at = now + timedelta(seconds=self.ahead_s)
         return ClockSample(sent_at=now, received_at=now, server_at=server_at, resolution_s=0)
+
+    def collections(self) -> list[CollectionSchema]:
+        return []
 
     def highest_version(self, spec: ReadSpec) -> int | None:
         return None

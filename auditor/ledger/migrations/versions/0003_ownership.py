@@ -101,6 +101,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("divergences", schema=None) as batch_op:
         batch_op.add_column(sa.Column("shown", sa.LargeBinary(), nullable=True))
+        batch_op.add_column(sa.Column("steady_at", sa.BigInteger(), nullable=True))
         batch_op.add_column(sa.Column("permitted", sa.Boolean(), nullable=True))
         batch_op.add_column(sa.Column("winner", sa.Text(), nullable=True))
         batch_op.add_column(sa.Column("resolution", sa.Text(), nullable=True))

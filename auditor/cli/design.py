@@ -1,0 +1,180 @@
+"""The commands about the map itself: write it, check it, review it, draw it, compare it, propose one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from auditor.cli.shared import DEFAULT_MAP, DRIFT, UNVERIFIED, USAGE, JsonOption, MapOption, app, fail, load, say
+
+if TYPE_CHECKING:
+    from auditor.reading import SystemReader
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write the map.")] = DEFAULT_MAP,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented integration map to begin with."""
+    from auditor.cli.template import TEMPLATE
+
+    if file.exists() and not force:
+        fail(f"{file} exists; --force overwrites it")
+    try:
+        file.write_text(TEMPLATE, encoding="utf-8")
+    except OSError as error:
+        fail(f"cannot write {file}: {error.strerror}")
+    typer.echo(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}")
+
+
+@app.command()
+def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
+    """Validate the map: every mistake at once, as file:line:column path: message."""
+    from dataclasses import asdict
+
+    from auditor.cli.show import print_json
+    from auditor.map_file import MapError, load_map
+
+    if not map_.exists():
+        fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
+    try:
+        loaded = load_map(map_)
+    except MapError as error:
+        if as_json:
+            print_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
+        else:
+            for problem in error.problems:
+                typer.echo(str(problem))
+        raise typer.Exit(USAGE) from None
+    counts = {
+        "systems": len(loaded.systems),
+        "data_types": len(loaded.data_types),
+        "flows": len(loaded.flows),
+        "queues": len(loaded.queues),
+    }
+    if as_json:
+        print_json({"valid": True, "problems": [], **counts})
+    else:
+        typer.echo("valid: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+
+
+@app.command()
+def review(
+    map_: MapOption = DEFAULT_MAP,
+    fail_on: Annotated[str, typer.Option("--fail-on", help="high, medium, low or never.")] = "high",
+    as_json: JsonOption = False,
+) -> None:
+    """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
+    from auditor.cli.show import print_json, print_rows
+    from auditor.review import Severity
+    from auditor.review import review as examine
+    from auditor.words import did_you_mean
+
+    known = [severity.value for severity in Severity]
+    if fail_on not in {*known, "never"}:
+        fail(f"--fail-on: unknown severity {fail_on!r}{did_you_mean(fail_on, [*known, 'never'])}")
+    remarks = examine(load(map_))
+    if as_json:
+        print_json([remark.as_row() for remark in remarks])
+    elif remarks:
+        print_rows("", [remark.as_row() for remark in remarks])
+    else:
+        say("nothing to remark")
+    if fail_on != "never" and any(remark.severity.reaches(Severity(fail_on)) for remark in remarks):
+        raise typer.Exit(DRIFT)
+
+
+@app.command()
+def schema() -> None:
+    """Print the map's JSON Schema, for completion in editors."""
+    from auditor.cli.show import print_json
+    from auditor.map_file import json_schema
+
+    print_json(json_schema())
+
+
+@app.command(name="map")
+def map_document(
+    map_: MapOption = DEFAULT_MAP,
+    format_: Annotated[Literal["md", "mermaid", "svg"], typer.Option("--format", help="md, mermaid or svg.")] = "md",
+    diff: Annotated[Path | None, typer.Option("--diff", help="An earlier map: show what changed since.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the map as a document or a picture, or compare it with an earlier one."""
+    from auditor.cli.show import print_json, print_rows
+    from auditor.map_diff import compare
+    from auditor.map_document import markdown, mermaid, rows_of
+    from auditor.map_picture import svg
+
+    loaded = load(map_)
+    if diff is not None:
+        edits = [edit.as_row() for edit in compare(load(diff), loaded)]
+        if as_json:
+            print_json(edits)
+        elif edits:
+            print_rows("", edits)
+        else:
+            say("the two maps say the same")
+        raise typer.Exit(DRIFT if edits else 0)
+    if as_json:
+        print_json([{name: getattr(row, name) for name in row.__slots__} for row in rows_of(loaded)])
+        return
+    sys.stdout.write({"md": markdown, "mermaid": mermaid, "svg": svg}[format_](loaded))
+
+
+@app.command()
+def discover(
+    left: Annotated[str, typer.Argument(help="The source of truth: a system of the map, or a database URL.")],
+    right: Annotated[str, typer.Argument(help="The system that holds copies: the same.")],
+    map_: MapOption = DEFAULT_MAP,
+) -> None:
+    """Read what two systems hold, and propose a map with the evidence for each match."""
+    from auditor.cli.show import err
+    from auditor.discover import discover as compare
+    from auditor.proposed_map import as_yaml
+    from probes.contract import ProbeError
+
+    systems = [_system(each, map_, at) for at, each in enumerate((left, right))]
+    if systems[0][0] == systems[1][0]:
+        fail("the two are one system")
+    try:
+        with err.status("connecting") as status:
+            found = compare(*(reader for _, reader, _ in systems), tell=status.update)
+    except ProbeError as error:
+        fail(f"{error}", UNVERIFIED)
+    finally:
+        for _, reader, _ in systems:
+            reader.close()
+    urls = tuple(shown for _, _, shown in systems)
+    typer.echo(as_yaml(found, ("sql", "sql"), (urls[0], urls[1])), nl=False)
+
+
+def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
+    """A system by its name in the map or by its URL: a name, a reader, and the URL without its password."""
+    import re
+
+    from pydantic import ValidationError
+
+    from auditor.reading import SystemReader
+    from auditor.words import did_you_mean
+    from probes import registry
+
+    if "://" not in text:
+        loaded = load(map_)
+        if text not in loaded.systems:
+            fail(f"unknown system {text!r}{did_you_mean(text, loaded.systems)}; a database URL will do, too")
+        known = loaded.systems[text]
+        return text, SystemReader(text, known, registry.open_record_probe(known)), f"${{{text.upper()}_URL}}"
+    settings: Any
+    try:
+        settings = registry.record_settings("sql").model_validate({"kind": "sql", "url": text, "zone": "UTC"})
+    except ValidationError as error:
+        fail(error.errors()[0]["msg"].removeprefix("Value error, "))
+    name = re.sub(r"\W+", "_", text.rstrip("/").rpartition("/")[2].partition("?")[0].partition(".")[0]) or "system"
+    name = f"{name}_{at + 1}" if not name[0].isalpha() else name
+    reader = SystemReader(name, settings, registry.open_record_probe(settings))
+    return name, reader, f"${{{name.upper()}_URL}}"

@@ -1,0 +1,97 @@
+"""What changed between two versions of an integration map. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from auditor.integration_map import IntegrationMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One word that differs.
+
+    Attributes:
+        path: where it stands in the map.
+        change: added, removed or changed.
+        before, after: its value in the two maps; secrets are stars.
+        judges: verdicts depend on it, so that what follows is a new series or other windows.
+    """
+
+    path: str
+    change: str
+    before: str
+    after: str
+    judges: bool
+
+    def as_row(self) -> dict[str, Any]:
+        """The edit as one row of a table."""
+        return asdict(self)
+
+
+TALK = frozenset(
+    {"description", "frequency", "trigger", "transformation", "team", "slack_channel", "runbook", "retry", "link"}
+)
+"""Words for people, on which no verdict depends."""
+
+
+def compare(before: IntegrationMap, after: IntegrationMap) -> list[Edit]:
+    """Everything that differs, in the order of the map."""
+    return list(_compare((), _plain(before), _plain(after)))
+
+
+def _plain(integration_map: IntegrationMap) -> dict[str, Any]:
+    def dump(model: BaseModel) -> dict[str, Any]:
+        plain: dict[str, Any] = model.model_dump(mode="json", by_alias=True)
+        return plain
+
+    data_types = {}
+    for name, data_type in integration_map.data_types.items():
+        data_types[name] = dump(data_type)
+        data_types[name]["in"] = {
+            system: dump(binding) for (of, system), binding in integration_map.bindings.items() if of == name
+        }
+    flows = {}
+    for name, flow in integration_map.flows.items():
+        flows[name] = dump(flow)
+        flows[name]["queues"] = {
+            queue: dump(settings) for (of, queue), settings in integration_map.queues.items() if of == name
+        }
+    return {
+        "systems": {name: dump(system) for name, system in integration_map.systems.items()},
+        "data_types": data_types,
+        "flows": flows,
+        "alerts": dump(integration_map.alerts),
+    }
+
+
+def _compare(path: tuple[str, ...], before: Any, after: Any) -> Iterator[Edit]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for word in dict.fromkeys([*before, *after]):
+            yield from _compare((*path, word), before.get(word, _NOT_THERE), after.get(word, _NOT_THERE))
+        return
+    if before == after:
+        return
+    change = "added" if before is _NOT_THERE else "removed" if after is _NOT_THERE else "changed"
+    yield Edit(
+        path=".".join(path),
+        change=change,
+        before=_text(before),
+        after=_text(after),
+        judges=path[0] != "alerts" and not TALK & set(path),
+    )
+
+
+_NOT_THERE: Any = object()
+
+
+def _text(value: Any) -> str:
+    if value is _NOT_THERE or value is None or value in ("", [], {}):
+        return ""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{word}: {told}" for word, each in value.items() if (told := _text(each)))
+    return ", ".join(_text(each) for each in value) if isinstance(value, list) else str(value)

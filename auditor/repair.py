@@ -1,0 +1,232 @@
+"""Repair proposals: what would have to be written for differing records to be right. Nothing is ever executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from auditor.integration_map import Flow, IntegrationMap
+from auditor.ledger import Ledger
+from auditor.reading import SystemReader
+from auditor.resolving import Resolver
+from checks.causes import Cause, Finding, Kind
+from checks.conflicts import Resolution, Winner
+from checks.fields import text_of
+from checks.records import Comparison, RecordComparer
+from checks.values import THREE_DECIMAL, ZERO_DECIMAL, UnreadableError
+from probes.contract import MISSING, Binding, Key, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What should be written to one system for one record, or why nothing is proposed.
+
+    Attributes:
+        action: update, insert, delete, or none.
+        system: where.
+        changes: by the system's own field name, the present and the proposed value, raw.
+        guard: the present values that a statement checks, so that it changes nothing that moved meanwhile.
+        warnings: what carrying it out may set off.
+    """
+
+    flow: str
+    data_type: str
+    key: Key
+    cause: str
+    action: str
+    system: str
+    collection: str = ""
+    key_field: str = ""
+    changes: Mapping[str, Any]
+    guard: Mapping[str, Any]
+    why: str
+    warnings: tuple[str, ...] = ()
+
+    def as_row(self) -> dict[str, Any]:
+        """The proposal as one row of a table."""
+        return asdict(self)
+
+
+def propose(
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    readers: Mapping[str, SystemReader],
+    digest_key: bytes,
+    flows: Sequence[str],
+) -> list[Proposal]:
+    """Read every record with an open divergence again, and say what would make it right."""
+    found = []
+    open_now = ledger.open_records()
+    for name in flows:
+        flow = integration_map.flow(name)
+        mine = [each for each in open_now if each["flow"] == name]
+        if mine:
+            found += _of_flow(flow, mine, readers, digest_key)
+    return found
+
+
+def _of_flow(
+    flow: Flow, open_now: Sequence[Mapping[str, Any]], readers: Mapping[str, SystemReader], digest_key: bytes
+) -> list[Proposal]:
+    comparer = flow.comparer(digest_key)
+    known: dict[Key, Mapping[str, Any]] = {}
+    for each in open_now:
+        try:
+            known[comparer.owner.parse_key(each["key"])] = each
+        except UnreadableError:
+            continue
+    keys = list(known)
+    held: list[dict[Key, list[Row]]] = []
+    for side, system, spec in (
+        (comparer.owner, flow.source_name, flow.source_spec),
+        (comparer.target, flow.target_name, flow.target_spec),
+    ):
+        reading = readers[system].fetch(spec, keys)
+        if reading.error is not None:
+            return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in known.values()]
+        held.append(comparer.group(side, reading.rows)[0])
+    resolver = Resolver(flow, comparer)
+    clocks = readers[flow.source_name].clock, readers[flow.target_name].clock
+    found = []
+    for key, each in known.items():
+        rows = held[0].get(key, []), held[1].get(key, [])
+        comparison = comparer.compare(key, *rows)
+        if comparison.agrees:
+            continue
+        if comparison.unverifiable:
+            found.append(_none(flow, each, f"cannot verify: {comparison.unverifiable}"))
+            continue
+        finding = _finding(comparison, each)
+        resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
+        found += _of_record(flow, comparer, comparison, rows, each, resolution)
+    return found
+
+
+def _finding(comparison: Comparison, known: Mapping[str, Any]) -> Finding:
+    """The audits' finding, as the ledger tells it, for the fields that differ now."""
+    causes = {each["field"]: each.get("cause") for each in json.loads(known["differences"])}
+    cause = Cause(known["cause"])
+    fields = tuple(Cause(causes.get(each.field) or cause.value) for each in comparison.differences)
+    kind = Kind.DUPLICATE if comparison.duplicates else Kind(known["kind"])
+    return Finding(kind=kind, cause=cause, permitted=bool(known["permitted"]), fields=fields)
+
+
+def _none(flow: Flow, known: Mapping[str, Any], why: str) -> Proposal:
+    return Proposal(
+        flow=flow.name,
+        data_type=flow.settings.data_type,
+        key=known["key"],
+        cause=known["cause"],
+        action="none",
+        system="",
+        changes={},
+        guard={},
+        why=why,
+    )
+
+
+def _of_record(
+    flow: Flow,
+    comparer: RecordComparer,
+    comparison: Comparison,
+    rows: tuple[Sequence[Row], Sequence[Row]],
+    known: Mapping[str, Any],
+    resolution: Resolution,
+) -> list[Proposal]:
+    if resolution.abstains:
+        return [_none(flow, known, f"a person must decide: {resolution.why}")]
+    if not rows[0] and rows[1]:
+        present = _raw(flow.target_binding, flow, rows[1][0])
+        return [_whole(flow, known, resolution, "delete", flow.target_name, {}, present)]
+    if rows[0] and not rows[1]:
+        values = {
+            name: _as_held(flow, name, flow.source_name, flow.target_name, rows[0][0][at + 2], comparison.owner, at)
+            for at, name in enumerate(flow.field_names)
+        }
+        named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
+        return [_whole(flow, known, resolution, "insert", flow.target_name, named, {})]
+    found = []
+    for system, binding, mine, theirs, loses_to in (
+        (flow.target_name, flow.target_binding, 1, 0, Winner.OWNER),
+        (flow.source_name, flow.source_binding, 0, 1, Winner.TARGET),
+    ):
+        changes, guard = {}, {}
+        for difference, place in zip(comparison.differences, comparison.places, strict=True):
+            winner = resolution.fields.get(difference.field, resolution.winner)
+            column = binding.fields.get(difference.field, difference.field)
+            present = rows[mine][0][place.position + 2]
+            if winner is loses_to:
+                other = flow.source_name if theirs == 0 else flow.target_name
+                copy = comparison.owner if theirs == 0 else comparison.target
+                raw = rows[theirs][0][place.position + 2]
+                changes[column] = _as_held(flow, difference.field, other, system, raw, copy, place.position)
+            elif winner is Winner.MERGED:
+                changes[column] = resolution.merged[difference.field]
+            else:
+                continue
+            guard[column] = present
+        if changes:
+            found.append(_whole(flow, known, resolution, "update", system, changes, guard))
+    return found or [_none(flow, known, resolution.why)]
+
+
+def _raw(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
+    return {
+        binding.fields.get(name, name): value
+        for name, value in zip(flow.field_names, row[2:], strict=True)
+        if value is not MISSING
+    }
+
+
+def _whole(
+    flow: Flow,
+    known: Mapping[str, Any],
+    resolution: Resolution,
+    action: str,
+    system: str,
+    changes: Mapping[str, Any],
+    guard: Mapping[str, Any],
+) -> Proposal:
+    binding = flow.target_binding if system == flow.target_name else flow.source_binding
+    return Proposal(
+        flow=flow.name,
+        data_type=flow.settings.data_type,
+        key=known["key"],
+        cause=known["cause"],
+        action=action,
+        system=system,
+        collection=binding.collection,
+        key_field=binding.key,
+        changes=changes,
+        guard=guard,
+        why=resolution.why,
+        warnings=flow.replay_warnings,
+    )
+
+
+def _as_held(flow: Flow, name: str, from_: str, to: str, raw: Any, copy: Any, position: int) -> Any:
+    """One system's value as another one writes it: its labels, units and tokens.
+
+    A value that both write alike is taken as it is, because its canonical form may have lost case or spaces.
+    """
+    rule = flow.data_type.fields[name]
+    if raw is None or raw is MISSING:
+        return None
+    value = copy.values[position]
+    labels = rule.map.get(to)
+    if labels is not None and rule.type in {"enum", "boolean"}:
+        meaning = str(value).lower() if rule.type == "boolean" else value
+        back = {each: label for label, each in labels.items()}
+        return back.get(meaning, meaning)
+    if rule.type == "enum":
+        return value
+    if rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units):
+        amount, currency = value
+        digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+        return amount.scaleb(digits) if to in rule.minor_units else amount
+    if rule.type == "timestamp" and isinstance(value, int) and rule.unit.get(from_) != rule.unit.get(to):
+        unit = rule.unit.get(to)
+        return value // {"s": 1_000_000, "ms": 1_000, "us": 1}[unit] if unit else text_of(rule, value)
+    return raw
