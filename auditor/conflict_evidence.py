@@ -116,6 +116,6 @@ def evidence_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapp
 
 def _when(from_at: datetime | None, to_at: datetime | None) -> str:
     if from_at is None or to_at is None:
-        return "it does not tell when"
+        return "not known"
     spread = format_duration((to_at - from_at).total_seconds())
     return f"{from_at:%Y-%m-%d %H:%M:%S.%f} UTC, within {spread}"

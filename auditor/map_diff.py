@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -87,6 +88,7 @@ def _compare(path: tuple[str, ...], before: Any, after: Any) -> Iterator[Edit]:
 
 
 _NOT_THERE: Any = object()
+_LOGIN = re.compile(r"://[^@/\s]+@")
 
 
 def _text(value: Any) -> str:
@@ -94,4 +96,6 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, Mapping):
         return ", ".join(f"{word}: {told}" for word, each in value.items() if (told := _text(each)))
-    return ", ".join(_text(each) for each in value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(_text(each) for each in value)
+    return _LOGIN.sub("://***@", str(value))

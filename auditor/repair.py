@@ -74,7 +74,8 @@ def _of_flow(
     known: dict[Key, Mapping[str, Any]] = {}
     for each in open_now:
         try:
-            known[comparer.owner.parse_key(each["key"])] = each
+            key = comparer.owner.parse_key(each["key"])
+            known[key] = {**each, "key": key}
         except UnreadableError:
             continue
     keys = list(known)

@@ -52,6 +52,7 @@ class Resolver:
             comparison,
             finding,
             systems=(flow.source_name, flow.target_name),
+            target_may_write=flow.target_may_write,
             owner=owner,
             target=target,
             rules=comparer.rules,

@@ -109,11 +109,19 @@ Merge = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Sequence[st
 Raises MergeError."""
 
 
-def contested(finding: Finding) -> bool:
-    """Whether two systems wrote that both may write, or neither can be told to be right."""
-    return finding.cause in {Cause.CONFLICT, Cause.LOST_UPDATE} or (
-        finding.cause is Cause.FOREIGN_WRITE and finding.permitted
-    )
+WRITTEN = frozenset({Cause.CONFLICT, Cause.LOST_UPDATE, Cause.FOREIGN_WRITE})
+"""Causes in which the target's copy was written beside the owner's."""
+
+
+def contested(comparison: Comparison, finding: Finding, *, target_may_write: bool) -> bool:
+    """Whether the target wrote what it may write, so that a policy must say whose copy counts.
+
+    Args:
+        target_may_write: the map lets the target write some field; it decides where one side deleted the record.
+    """
+    if finding.cause not in WRITTEN:
+        return False
+    return any(place.shared for place in comparison.places) if comparison.places else target_may_write
 
 
 def resolve(
@@ -122,6 +130,7 @@ def resolve(
     finding: Finding,
     *,
     systems: tuple[str, str],
+    target_may_write: bool = False,
     owner: Written = UNKNOWN,
     target: Written = UNKNOWN,
     rules: Sequence[tuple[str, FieldRule]] = (),
@@ -131,6 +140,7 @@ def resolve(
 
     Args:
         systems: names of the flow's source and target.
+        target_may_write: whether the map lets the target write any field at all.
         owner, target: when and as which version the two copies were last written.
         rules: the compared fields, for a merge function.
     """
@@ -138,9 +148,9 @@ def resolve(
         return _nobody("several records stand for one: which of them is to stay cannot be told from outside")
     if finding.kind is Kind.INVALID:
         return _nobody("the value is wrong in itself: only its owner can say what is right")
-    if not contested(finding):
-        if policy is Policy.MANUAL and finding.cause in {Cause.UNEXPLAINED, Cause.ORPHAN}:
-            return _nobody("never agreed before, and the map leaves the decision to a person")
+    if not contested(comparison, finding, target_may_write=target_may_write):
+        if policy is Policy.MANUAL and finding.cause in {Cause.UNEXPLAINED, Cause.ORPHAN, Cause.CONFLICT}:
+            return _nobody("the map leaves the decision to a person")
         return _by_leaders(comparison, systems)
     if policy is Policy.SOURCE_OF_TRUTH:
         return _by_leaders(comparison, systems)
@@ -151,12 +161,24 @@ def resolve(
     if comparison.owner is None or comparison.target is None:
         return _nobody(f"one side deleted what the other changed: {policy} cannot compare a deletion")
     if policy is Policy.LAST_WRITE:
-        return _by_time(comparison, systems, owner, target)
-    if policy is Policy.VERSION:
-        return _by_version(comparison, systems, owner, target)
-    if policy is Policy.FIELD_MERGE:
-        return _by_field(comparison, finding)
-    return _by_function(comparison, finding, rules, merge)
+        found = _by_time(comparison, systems, owner, target)
+    elif policy is Policy.VERSION:
+        found = _by_version(comparison, systems, owner, target)
+    elif policy is Policy.FIELD_MERGE:
+        found = _by_field(comparison, finding)
+    else:
+        found = _by_function(comparison, finding, rules, merge)
+    return found if found.abstains else _within_authority(comparison, found)
+
+
+def _within_authority(comparison: Comparison, found: Resolution) -> Resolution:
+    """Nobody wins a field it may not write: there its leader counts, whatever the policy found."""
+    fields, merged = dict(found.fields), dict(found.merged)
+    for difference, place in zip(comparison.differences, comparison.places, strict=True):
+        if not place.shared:
+            fields[difference.field] = Winner.TARGET if place.target_leads else Winner.OWNER
+            merged.pop(difference.field, None)
+    return _summed(fields, found.why, merged)
 
 
 def _nobody(why: str) -> Resolution:
@@ -221,8 +243,8 @@ def _by_field(comparison: Comparison, finding: Finding) -> Resolution:
     """A field that one side changed takes that side's value; one that both changed cannot be merged."""
     clashing = [
         difference.field
-        for difference, cause in zip(comparison.differences, finding.fields, strict=True)
-        if cause in {Cause.CONFLICT, Cause.UNEXPLAINED}
+        for difference, place, cause in zip(comparison.differences, comparison.places, finding.fields, strict=True)
+        if place.shared and cause in {Cause.CONFLICT, Cause.UNEXPLAINED}
     ]
     if clashing:
         return _nobody(f"field-merge: both sides changed {', '.join(clashing)}")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from demo.billing import serve
 from demo.company import Company
-from demo.worker import Worker, live
+from demo.worker import Business, Worker, live
 
 SCENARIOS = {
     "stop-worker": "the sync worker stops: nothing arrives any more",
     "start-worker": "the sync worker goes on with what has piled up",
+    "argue": "sales and billing change the status of one customer at the same time",
     "repair": "bring most copies back to what their owners hold",
 }
 
@@ -54,6 +55,8 @@ def main() -> int:
 def _do(company: Company, chance: random.Random, scenario: str) -> int:
     if scenario == "repair":
         Worker(company, chance).repair()
+    elif scenario == "argue":
+        Business(company, chance).argue()
     else:
         state = "stopped" if scenario == "stop-worker" else "running"
         with company.open("sync") as sync:

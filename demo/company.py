@@ -94,7 +94,8 @@ class Company:
             (
                 f"inv_{number:05d}",
                 chance.choice(customers)[0],
-                chance.randrange(900, 90_000),
+                # A negative invoice that was synced perfectly: wrong in itself, and no drift.
+                -500 if number == 23 else chance.randrange(900, 90_000),
                 chance.choice(("EUR", "USD")),
                 chance.choice(("open", "paid")),
                 before,
@@ -112,13 +113,18 @@ class Company:
                 "INSERT INTO fact_invoice VALUES (?, ?, ?, ?, ?, ?)",
                 [(i, c, f"{cents / 100:.2f}", currency, s, at) for i, c, cents, currency, s, at in invoices],
             )
-            # Old sins: an orphan, a lost row, and a customer loaded twice.
+            # Old sins: an orphan, a lost row, a customer loaded twice, and one that billing knows twice.
             warehouse.execute(
                 "INSERT INTO dim_customer VALUES ('cus_test1', 'Test Test', 'test@example.com', 'free', 'active', ?)",
                 (before,),
             )
             warehouse.execute("DELETE FROM fact_invoice WHERE invoice_id = 'inv_00017'")
             warehouse.execute("INSERT INTO dim_customer SELECT * FROM dim_customer WHERE customer_id = 'cus_00042'")
+        with self.open("billing") as billing:
+            billing.execute(
+                "INSERT INTO customers SELECT 'cus_old7', name, email, 'free', 'cancelled', updated_at "
+                "FROM customers WHERE id = 'cus_00007'"
+            )
         connection = sqlite3.connect(self.path("sync"))
         connection.execute("PRAGMA journal_mode=WAL")
         connection.executescript(SCHEMAS["sync"])
@@ -128,5 +134,5 @@ class Company:
 def person(chance: random.Random) -> tuple[str, str, str, str]:
     """A customer's name, e-mail address, plan and status."""
     first, last = chance.choice(FIRST), chance.choice(LAST)
-    address = f"{first}.{last}{chance.randrange(1000)}@example.com".lower()
+    address = f"{first}.{last}{chance.randrange(1_000_000)}@example.com".lower()
     return f"{first} {last}", address, chance.choice(PLANS), chance.choice(STATUSES)

@@ -1,8 +1,9 @@
 """The sync worker: takes jobs from the queue and writes them to billing and the warehouse.
 
 Now and then it is late, drops a job, does it twice, writes an older version over a newer one, or gives up and
-leaves a dead letter. Somebody else edits billing by hand. A nightly repair, every few minutes here, mends most
-of it, so that what is seen comes and goes.
+leaves a dead letter, or loads cents where units are meant. Somebody else edits billing by hand, and now and then
+sales and billing change the status of one customer at the same time. A nightly repair, every few minutes here,
+mends most of it, so that what is seen comes and goes.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 
 from demo.company import PLANS, STATUSES, Company, person, stamp
 
-FAULTS = {"late": 0.05, "dropped": 0.025, "twice": 0.01, "stale": 0.012, "dead": 0.02}
+FAULTS = {"late": 0.05, "dropped": 0.025, "twice": 0.01, "stale": 0.012, "dead": 0.02, "cents": 0.02}
 LATE_S = (15.0, 60.0)
 REPAIR_EVERY_S = 240.0
 BATCH = 20
@@ -80,13 +81,27 @@ class Business:
         self.queue("warehouse", "invoice", row[0], row)
 
     def edit_by_hand(self) -> None:
-        """Somebody in billing changes a customer that the CRM owns."""
+        """Somebody in billing changes a customer: the status, which billing may, or the plan, which it may not."""
+        column, values = self._chance.choice((("status", STATUSES), ("plan", PLANS)))
         with self._company.open("billing") as billing:
             billing.execute(
-                "UPDATE customers SET status = ?, updated_at = ? "
+                f"UPDATE customers SET {column} = ?, updated_at = ? "
                 "WHERE id = (SELECT id FROM customers ORDER BY random() LIMIT 1)",
-                (self._chance.choice(STATUSES), stamp()),
+                (self._chance.choice(values), stamp()),
             )
+
+    def argue(self) -> None:
+        """Sales cancels a customer whom billing marks as late at the same time, and neither hears of the other."""
+        with self._company.open("crm") as crm:
+            (key,) = crm.execute(
+                "SELECT id FROM customers WHERE status = 'active' ORDER BY random() LIMIT 1"
+            ).fetchone()
+            crm.execute("UPDATE customers SET status = 'cancelled', updated_at = ? WHERE id = ?", (stamp(), key))
+        with self._company.open("billing") as billing:
+            billing.execute("UPDATE customers SET status = 'past_due', updated_at = ? WHERE id = ?", (stamp(), key))
+        with self._company.open("crm") as crm:
+            row = crm.execute("SELECT * FROM customers WHERE id = ?", (key,)).fetchone()
+        self.queue("warehouse", "customer", key, row)
 
     def queue(self, target: str, entity: str, key: str, row: tuple[Any, ...], delay_s: float = 0) -> None:
         """Put one job into the queue."""
@@ -136,6 +151,8 @@ class Worker:
                     (error, stamp(), number),
                 )
         elif fault != "dropped":
+            if fault == "cents" and entity == "invoice":
+                row = [*row[:2], row[2] * 100, *row[3:]]
             write(self._company, target, entity, row, twice=fault == "twice" and target == "warehouse")
             if fault == "stale" and entity == "customer":
                 older = [*row[:3], self._chance.choice(PLANS), row[4], row[5]]
@@ -204,6 +221,8 @@ def live(company: Company, chance: random.Random, stop: threading.Event, *, per_
         business.act()
         if beat % 40 == 10:
             business.edit_by_hand()
+        if beat % 90 == 30:
+            business.argue()
         if beat % repair_beats == 0:
             worker.repair()
         worker.work()

@@ -117,6 +117,11 @@ def record_link(data_type: str, key: str) -> str:
     return "/record?" + urlencode({"type": data_type, "key": key})
 
 
+def conflict_link(number: int) -> str:
+    """The address of one conflict."""
+    return "/conflicts?" + urlencode({"conflict": number})
+
+
 def drift_link(**filters: str) -> str:
     """The address of the drift page with filters."""
     return "/drift?" + urlencode(filters)

@@ -11,8 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from auditor import figures
+from auditor import attribution, conflict_desk, figures
+from auditor.attribution import Misled, Pattern
+from auditor.escalation import Act, Conflict
 from auditor.figures import FlowCoverage, FlowLag
+from auditor.impact import impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
 from auditor.status import FlowStatus, flow_status, system_status
@@ -150,6 +153,28 @@ class Data:
         """Clocks that were found to have been set: system, stepped_at, by_s."""
         return self._frame(CLOCK_STEPS, [since.at])
 
+    def misled(self) -> list[Misled]:
+        """Consumers that act on wrong values now, the gravest first."""
+        self._refresh()
+        return attribution.misled(self.map, self.lens)
+
+    def patterns(self) -> list[Pattern]:
+        """Single mistakes that explain many records."""
+        self._refresh()
+        return attribution.patterns(self.map, self.lens)
+
+    def impact_text(self, flow: str, cause: str, winner: str) -> str:
+        """Who acts on a wrong value where a record of this flow differs."""
+        return str(impact_of(self.map, flow, cause, winner)) if flow in self.map.flows else ""
+
+    def conflicts(self, *, live_only: bool) -> list[Conflict]:
+        """Conflicts that no rule decides, latest first."""
+        return [each for each in self.ledger.conflicts(live_only=live_only) if each.flow in self.map.flows]
+
+    def act(self, conflict_id: int, what: Act, **more: Any) -> None:
+        """Write down what a person does about a conflict. Raises RefusedError."""
+        conflict_desk.act(self.map, self.ledger, conflict_id, what, **more)
+
     def queues(self) -> pd.DataFrame:
         """The latest reading of every queue: flow, queue, role, read_at, depth, oldest_age_s, message, depths."""
         return self._frame(QUEUES)
@@ -203,13 +228,14 @@ MATCHING = """
 
 DIVERGENCES = f"""
     SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
+           coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
            first_seen_at, last_seen_at, opened_at, closed_at
     FROM divergences WHERE {MATCHING}
     ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
 
 RECORD_DIVERGENCES = """
-    SELECT flow, kind, cause, state, fields, differences, detail, versions_behind, first_missed_at, readings,
-           first_seen_at, opened_at, closed_at
+    SELECT flow, kind, cause, state, fields, differences, detail, resolution, witnesses, versions_behind,
+           first_missed_at, readings, first_seen_at, opened_at, closed_at
     FROM divergences WHERE data_type = ? AND key = ? ORDER BY first_seen_at DESC LIMIT 100"""
 
 RECORD_CHANGES = """

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from auditor.integration_map import IntegrationMap
+from auditor.map_document import consumers_of, owned_by
+from auditor.map_picture import STATE_COLOURS, columns_of
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration
@@ -31,6 +36,8 @@ CAUSE_WORDS = {
     "conflict": "changed on both sides",
     "orphan": "unknown to its owner",
     "duplicate": "there more than once",
+    "lost_update": "an update that was permitted is gone",
+    "transformation": "the value was changed on the way",
     "regression": "an older version came back",
     "invalid": "breaks its own validity rules",
     "unexplained": "never agreed: mapping or backfill",
@@ -75,6 +82,96 @@ def _plain(figure: go.Figure, height: int) -> go.Figure:
         hovermode="x unified",
     )
     return figure
+
+
+def map_chart(
+    integration_map: IntegrationMap, states: Mapping[str, str], differing: Mapping[str, int]
+) -> dict[str, Any]:
+    """The integration map as an ECharts graph: systems left to right, flows coloured by state, consumers last.
+
+    Args:
+        states: by flow, how it stands.
+        differing: by flow, records that differ now.
+
+    Returns:
+        The chart's options. Edges come in the order of the map's flows, then those to consumers.
+    """
+    owned, consumers = owned_by(integration_map), consumers_of(integration_map)
+    columns: list[list[str]] = columns_of(integration_map)
+    nodes: list[dict[str, Any]] = []
+    for across, column in enumerate(columns):
+        for down, name in enumerate(column):
+            owns = f"owns {', '.join(owned[name])}" if owned[name] else "holds copies"
+            nodes.append(_node(name, owns, across, down, len(column), "roundRect"))
+    for down, (_, consumer, role) in enumerate(consumers):
+        told = f"{consumer} "  # a consumer may be called like a system
+        nodes.append(_node(told, role.replace("-", " "), len(columns), down, len(consumers), "circle"))
+    beside: Counter[frozenset[str]] = Counter()
+    links: list[dict[str, Any]] = []
+    for name, flow in integration_map.flows.items():
+        pair = frozenset({flow.from_, flow.to})
+        state, count = states.get(name, "no data"), differing.get(name, 0)
+        links.append(
+            {
+                "source": flow.from_,
+                "target": flow.to,
+                "symbol": ["arrow" if flow.direction == "two-way" else "none", "arrow"],
+                "lineStyle": {
+                    "color": STATE_COLOURS[state],
+                    "width": 3,
+                    "opacity": 0.9,
+                    "curveness": 0.12 + 0.22 * beside[pair],
+                },
+                "label": {
+                    "show": True,
+                    "formatter": f"{flow.data_type} · {STATE_SIGNS[state]}" + (f" · {count}" if count else ""),
+                },
+            }
+        )
+        beside[pair] += 1
+    links += [
+        {"source": reads, "target": f"{consumer} ", "lineStyle": {"type": "dotted", "width": 1.5, "curveness": 0.1}}
+        for reads, consumer, _ in consumers
+    ]
+    return {
+        "tooltip": {"show": False},
+        "series": [
+            {
+                "type": "graph",
+                "layout": "none",
+                "coordinateSystem": None,
+                "selectedMode": "single",
+                "roam": False,
+                "left": 110,
+                "right": 110,
+                "top": 40,
+                "bottom": 40,
+                "edgeSymbolSize": 10,
+                "edgeLabel": {"fontSize": 11},
+                "data": nodes,
+                "links": links,
+            }
+        ],
+    }
+
+
+def _node(name: str, below: str, across: int, down: int, of: int, symbol: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "x": across * 300,
+        "y": (down - (of - 1) / 2) * 140 + (across % 2) * 90,
+        "symbol": symbol,
+        "symbolSize": 52 if symbol == "roundRect" else 30,
+        "itemStyle": {"color": MOST if symbol == "roundRect" else FAMILY_COLOURS["unexplained"]},
+        "label": {
+            "show": True,
+            "position": "bottom" if symbol == "roundRect" else "right",
+            "color": "inherit",
+            "formatter": f"{name.strip()}\n{below}",
+            "fontSize": 12,
+            "lineHeight": 17,
+        },
+    }
 
 
 def timeline_chart(timeline: pd.DataFrame) -> go.Figure:

@@ -49,6 +49,11 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         "coverage",
         "record",
         "query",
+        "map",
+        "discover",
+        "conflicts",
+        "repair",
+        "review",
         "demo",
         "Exit codes",
     ):
@@ -193,6 +198,113 @@ def test_query_answers_and_refuses(stand: Stand, places: list[object]) -> None:
     assert json.loads(good.stdout)["rows"] == [{"flow": "to_billing", "n": 0}]
     bad = auditor("query", "DROP TABLE live_changes", "--data", places[3])
     assert (bad.returncode, "only SELECT" in bad.stderr) == (2, True)
+
+
+@pytest.fixture
+def doubled(stand: Stand, places: list[object]) -> list[object]:
+    """An installation with a conflict that waits for a person."""
+    for key in (1, 2, 3):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    assert auditor("once", *places).returncode == 0
+    stand.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 2")
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    assert auditor("once", *places).returncode == 1
+    return places
+
+
+def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
+    data = doubled[2:4]
+    listed = auditor("conflicts", *data)
+    assert (listed.returncode, "several rows in billing" in listed.stdout) == (1, True), listed.stderr
+    (row,) = json.loads(auditor("conflicts", *data, "--json").stdout)
+    assert (row["key"], row["state"]) == ("2", "open")
+    number = str(row["conflict_id"])
+    shown = auditor("conflicts", "show", number, *doubled)
+    assert "why no rule decides" in shown.stdout
+    more = ["--who", "ada", "--within", "2h", "--text", "it is old"]
+    decided = auditor("conflicts", "decide", number, "crm", *doubled, *more)
+    assert decided.returncode == 0, decided.stderr
+    told = json.loads(auditor("conflicts", "show", number, *doubled, "--json").stdout)
+    assert told["conflict"]["state"] == "decided"
+    assert [(each["act"], each["who"]) for each in told["decisions"]] == [("opened", "auditor"), ("decide", "ada")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["show", "99"], "there is no conflict 99"),
+        (["decide", "1", "shop"], "not for shop"),
+        (["decide", "99", "crm"], "there is no conflict 99"),
+        (["defer", "1", "soon"], "not a duration"),
+        (["decide", "1", "crm", "--within", "x"], "not a duration"),
+        (["comment", "1", ""], "empty comment"),
+        (["show", "zero"], "valid integer"),
+    ],
+)
+def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, doubled: list[object]) -> None:
+    done = auditor("conflicts", *words, *doubled)
+    assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_conflict_is_said_and_consistent(stand: Stand, places: list[object]) -> None:
+    done = auditor("conflicts", *places[2:4])
+    assert (done.returncode, done.stdout, "no conflict waits" in done.stderr) == (0, "", True)
+
+
+def test_repair_proposes_and_executes_nothing(stand: Stand, doubled: list[object]) -> None:
+    done = auditor("repair", *doubled)
+    assert done.returncode == 0, done.stderr
+    assert "UPDATE customers SET name='Ada' WHERE id = 3 AND name = 'Eve';" in done.stdout
+    assert "a person must decide" in done.stdout
+    assert "1 proposals, 1 records for which nothing is proposed" in done.stderr
+    assert {row["action"] for row in json.loads(auditor("repair", *doubled, "--format", "json").stdout)} == {
+        "update",
+        "none",
+    }
+    assert auditor("repair", *doubled, "--format", "csv").stdout.startswith("flow,data_type,key")
+    with stand.open("billing") as database:
+        assert database.execute("SELECT name FROM customers WHERE id = 3").fetchone() == ("Eve",)
+
+
+def test_the_map_is_written_drawn_and_compared(stand: Stand) -> None:
+    place = ["--map", stand.map_file]
+    assert auditor("map", *place).stdout.startswith("# Integration map")
+    assert auditor("map", *place, "--format", "mermaid").stdout.startswith("flowchart LR")
+    assert auditor("map", *place, "--format", "svg").stdout.startswith("<svg")
+    (row,) = json.loads(auditor("map", *place, "--json").stdout)
+    assert (row["flow"], row["window"]) == ("to_billing", "4 s")
+    other = stand.place / "other.yaml"
+    other.write_text(stand.map_file.read_text().replace("window: 4s", "window: 8s"))
+    same = auditor("map", *place, "--diff", stand.map_file)
+    assert (same.returncode, "say the same" in same.stderr) == (0, True)
+    changed = auditor("map", *place, "--diff", other, "--json")
+    assert changed.returncode == 1
+    assert [edit["path"] for edit in json.loads(changed.stdout)] == ["data_types.customer.window"]
+    assert auditor("map", *place, "--format", "png").returncode == 2
+
+
+def test_discover_proposes_a_map_from_names_or_addresses(stand: Stand) -> None:
+    for key in range(1, 9):
+        stand.put("crm", key, f"Name {key}")
+        stand.put("billing", key, f"Name {key}")
+    by_name = auditor("discover", "crm", "billing", "--map", stand.map_file)
+    assert by_name.returncode == 0, by_name.stderr
+    assert "8 of 8 values equal" in by_name.stdout
+    urls = [f"sqlite:///{stand.place}/{name}.sqlite" for name in ("crm", "billing")]
+    by_url = auditor("discover", *urls)
+    assert "customer_to_billing" in by_url.stdout, by_url.stderr
+    assert str(stand.place) not in by_url.stdout
+    for words, said in (
+        (["crm", "biling"], "did you mean 'billing'"),
+        (["crm", "crm"], "are one system"),
+        (["oracle://x/y", "crm"], "no SQL probe for 'oracle'"),
+    ):
+        done = auditor("discover", *words, "--map", stand.map_file)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+    absent = auditor("discover", f"sqlite:///{stand.place}/no.sqlite", "billing", "--map", stand.map_file)
+    assert (absent.returncode, "Traceback" in absent.stderr) == (3, False)
 
 
 def test_a_ledger_that_cannot_be_opened_is_said(stand: Stand) -> None:

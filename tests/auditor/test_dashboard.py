@@ -14,7 +14,7 @@ from auditor.dashboard.components import _open
 from tests.stand import Stand
 
 HOME = Path(__file__).parents[2]
-PAGES = ["overview", "drift", "record", "lag", "dead_letters", "sla", "query"]
+PAGES = ["overview", "drift", "record", "conflicts", "lag", "dead_letters", "sla", "map", "query"]
 
 
 def run(page: str, **query: str) -> AppTest:
@@ -186,3 +186,74 @@ def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
     covered = run("sla").dataframe[2].value
     assert list(covered["differed, last sweep"]) == ["1 of 5"]
     assert list(run("overview").dataframe[0].value["records that agree"]) == ["80.00%"]
+
+
+@pytest.fixture
+def disputed(watched: Stand) -> Stand:
+    """One record twice in billing, which no rule decides, and consumers who read it."""
+    consumers = (
+        "consumers: [{name: dunning, role: automation, reads: billing}, {name: sales, role: team, reads: crm}]"
+    )
+    watched.remap("    key_type: integer\n", f"    key_type: integer\n    {consumers}\n")
+    watched.agree(5)
+    watched.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 3")
+    watched.sweep()
+    time.sleep(1.1)
+    watched.sweep()
+    return watched
+
+
+def test_the_overview_says_who_acts_on_wrong_values(disputed: Stand) -> None:
+    app = run("overview")
+    assert not app.exception
+    assert "Who acts on wrong values now" in text(app)
+    acting = app.dataframe[0].value
+    assert list(acting["who"]) == ["dunning", "sales"]
+    assert list(acting["not decided which is right"]) == [1, 1]
+    assert [metric.value for metric in app.metric if metric.label == "Conflicts to decide"] == ["1"]
+
+
+def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
+    app = run("conflicts")
+    assert "1 conflict" in text(app)
+    app = run("conflicts", conflict="1")
+    assert not app.exception
+    assert "Conflict 1: customer 3" in text(app)
+    app.text_input(key="who").set_value("")
+    app.button[1].click().run()
+    assert "say who you are" in text(app)
+    app.text_input(key="who").set_value("ada")
+    app.button[1].click().run()
+    assert not app.exception
+    (conflict,) = disputed.ledger.conflicts()
+    assert (conflict.state.value, conflict.choice) == ("decided", "crm")
+    assert "→ decided" in text(run("conflicts", conflict="1"))
+
+
+def test_a_conflict_that_is_not_there_is_said(disputed: Stand) -> None:
+    for number in ("99", "x"):
+        app = run("conflicts", conflict=number)
+        assert not app.exception
+        assert f"There is no conflict {number}" in text(app)
+
+
+def test_the_map_page_shows_every_flow_and_its_review(disputed: Stand) -> None:
+    app = run("map")
+    assert not app.exception
+    flows, remarks = app.dataframe[0].value, app.dataframe[1].value
+    assert list(flows["state"]) == ["✗ drift"]
+    assert "no-team" in set(remarks["rule"])
+
+
+def test_one_mistake_that_many_records_show_is_told_once(watched: Stand) -> None:
+    watched.agree(5)
+    for key in range(6, 10):
+        watched.put("crm", key, amount="1.50")
+        watched.put("billing", key, amount="150.00")
+    watched.sweep()
+    for _ in range(5):
+        time.sleep(1)
+        watched.audit()
+    app = run("drift")
+    assert not app.exception
+    assert "amount in billing is times 100 in 4 of 4 records" in text(app)

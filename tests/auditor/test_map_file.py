@@ -69,6 +69,16 @@ MISTAKES = [
     ("pattern: real-time", "pattern: real-time\n    fields: [emial]", "map.yaml:26:14 flows.customer_to_billing.fields.0: unknown field 'emial'; did you mean 'email'?"),
     ("pattern: real-time", "pattern: real-time\n    every: 60s", "map.yaml:26:5 flows.customer_to_billing.every: probing every 60 s cannot judge a window of 30 s; probe at least once a window"),
     ("pattern: real-time", "pattern: real-time\n    queues:\n      dead: {kind: kafka}", "map.yaml:27:7 flows.customer_to_billing.queues.dead: unknown kind 'kafka'; known: sql_queue"),
+    ("      plan: {type: enum}\n", "      plan: {type: enum, writers: [bilng]}\n", "map.yaml:16:36 data_types.customer.fields.plan.writers.0: unknown system 'bilng'; did you mean 'billing'?"),
+    ("window: 30s", "window: 30s\n    business_key: [emial]", "map.yaml:14:20 data_types.customer.business_key.0: unknown field 'emial'; did you mean 'email'?"),
+    ("window: 30s", "window: 30s\n    rules: {some plan: \"plann != ''\"}", "map.yaml:14:13 data_types.customer.rules.some plan: not a rule: at 1:1: undeclared reference to 'plann' (in container ''); did you mean 'plan'?"),
+    ("window: 30s", "window: 30s\n    rules: {some plan: \"size(plan)\"}", "map.yaml:14:13 data_types.customer.rules.some plan: not a rule: it does not say true or false, but gives INT"),
+    ("pattern: real-time", "pattern: real-time\n    conflict_policy: last-write-win", "map.yaml:26:5 flows.customer_to_billing.conflict_policy: Input should be 'source-of-truth-wins', 'last-write-wins', 'version', 'field-merge', 'merge-function', 'avoidance' or 'manual'"),
+    ("pattern: real-time", "pattern: real-time\n    conflict_policy: last-write-wins", "map.yaml:26:5 flows.customer_to_billing.conflict_policy: last-write-wins needs changed_at in both systems, and billing has none under in:"),
+    ("pattern: real-time", "pattern: real-time\n    conflict_policy: version", "map.yaml:26:5 flows.customer_to_billing.conflict_policy: version needs version in both systems, and crm and billing has none under in:"),
+    ("pattern: real-time", "pattern: real-time\n    conflict_policy: merge-function", "map.yaml:26:5 flows.customer_to_billing.conflict_policy: say merge_function: module:function"),
+    ("pattern: real-time", "pattern: real-time\n    merge_function: json:loads", "map.yaml:26:5 flows.customer_to_billing.merge_function: is not used: the conflict policy is source-of-truth-wins"),
+    ("pattern: real-time", "pattern: real-time\n    conflict_policy: merge-function\n    merge_function: no_such.module:merge", "map.yaml:27:5 flows.customer_to_billing.merge_function: cannot load no_such.module:merge: ModuleNotFoundError: No module named 'no_such'"),
     ("flows:\n", "flwos:\n", "map.yaml:20:1 flwos: unknown section; did you mean 'flows'?"),
     ("systems:\n  crm:", "systems:\n  crm: {kind: [}\n  x:", "map.yaml:2:16 map: expected the node content, but found '}' (quote values that contain ${...} or \": \")"),
 ]  # fmt: skip
@@ -189,3 +199,19 @@ def test_any_text_is_a_map_or_a_list_of_mistakes(text: str) -> None:
         with pytest.raises(MapError) as failed:
             load_map(file, {})
         assert failed.value.problems
+
+
+def test_an_owner_loop_is_told_with_the_circle(tmp_path: Path) -> None:
+    file = tmp_path / "map.yaml"
+    text = GOOD.replace(
+        "plan: {type: enum}", "plan: {type: enum, owner: shop}\n      tier: {type: enum, owner: billing}"
+    )
+    text = text.replace("data_types:", '  shop: {kind: sql, url: "sqlite:///shop.sqlite"}\ndata_types:')
+    text = text.replace("flows:", "      shop: {collection: customers, key: id}\nflows:")
+    text += "  back: {data_type: customer, from: billing, to: crm, pattern: batch, fields: [plan, tier]}\n"
+    file.write_text(text)
+    with pytest.raises(MapError) as caught:
+        load_map(file, {})
+    (told,) = [str(problem) for problem in caught.value.problems]
+    assert "plan goes round" in told
+    assert "its owner shop feeds none of them" in told

@@ -78,3 +78,62 @@ def test_the_ring_keeps_the_last_versions_and_never_the_present_one() -> None:
     assert known.ring == tuple(str(number).encode() for number in range(19 - RING_LENGTH, 19))
     back = known.advance(b"15", b"15")
     assert b"15" not in back.ring
+
+
+def record(first: str, second: str) -> Copy:
+    return Copy((first, second), f"{first}/{second}".encode(), None, mark(first) + mark(second))
+
+
+def both(owner: Copy, target: Copy, **of_second: bool) -> Comparison:
+    places = [
+        Place(at, **(of_second if at else {}))
+        for at, (left, right) in enumerate(zip(owner.values, target.values, strict=True))
+        if left != right
+    ]
+    return Comparison(key=1, owner=owner, target=target, places=tuple(places))
+
+
+AGREED = record("0", "0")
+BASE_OF_TWO = Baseline(
+    owner=AGREED.fingerprint,
+    target=AGREED.fingerprint,
+    owner_marks=AGREED.marks,
+    target_marks=AGREED.marks,
+)
+
+
+def test_each_field_is_judged_for_itself_and_the_record_called_by_the_gravest() -> None:
+    found = classify(both(record("1", "0"), record("0", "9")), BASE_OF_TWO)
+    assert found.fields == (Cause.LATE, Cause.FOREIGN_WRITE)
+    assert (found.cause, found.at_once, found.arrived) == (Cause.FOREIGN_WRITE, True, False)
+
+
+def test_a_change_that_arrived_beside_a_foreign_write_has_arrived() -> None:
+    found = classify(both(record("1", "0"), record("1", "9")), BASE_OF_TWO)
+    assert (found.fields, found.arrived) == ((Cause.FOREIGN_WRITE,), True)
+
+
+def test_a_field_that_the_target_owns_is_judged_the_other_way_round() -> None:
+    ahead = classify(both(record("0", "0"), record("0", "9"), target_leads=True), BASE_OF_TWO)
+    assert (ahead.cause, ahead.source_ahead, ahead.arrived) == (Cause.LATE, True, True)
+    foreign = classify(both(record("0", "9"), record("0", "0"), target_leads=True), BASE_OF_TWO)
+    assert (foreign.cause, foreign.at_once) == (Cause.FOREIGN_WRITE, False)
+    conflict = classify(both(record("0", "8"), record("0", "9"), target_leads=True), BASE_OF_TWO)
+    assert conflict.cause is Cause.CONFLICT
+
+
+def test_what_looks_made_of_the_owners_new_value_is_a_transformation() -> None:
+    mangled = classify(both(record("0", "1"), record("0", "9"), derived=True), BASE_OF_TWO)
+    assert (mangled.cause, mangled.arrived, mangled.at_once) == (Cause.TRANSFORMATION, None, False)
+    edited = classify(both(record("0", "0"), record("0", "9"), derived=True), BASE_OF_TWO)
+    assert edited.cause is Cause.FOREIGN_WRITE, "both agreed on this very version before"
+    behind = classify(both(record("0", "1"), record("0", "0"), derived=True), BASE_OF_TWO)
+    assert behind.cause is Cause.LATE
+    fresh = classify(both(record("0", "1"), record("0", "9"), derived=True), None)
+    assert fresh.cause is Cause.TRANSFORMATION
+
+
+def test_only_an_edit_of_who_may_write_is_permitted() -> None:
+    assert classify(both(record("0", "0"), record("0", "9"), shared=True), BASE_OF_TWO).permitted
+    assert not classify(both(record("0", "0"), record("0", "9")), BASE_OF_TWO).permitted
+    assert classify(both(record("0", "1"), record("0", "9"), shared=True), BASE_OF_TWO).permitted

@@ -262,3 +262,75 @@ def test_a_suspicion_waits_for_the_end_of_the_window_and_not_for_every_turn() ->
     found = judge(compared("1", "0"), history, look(100), terms).divergence
     assert found is not None
     assert found.next_check_at == pending.deadline_at(terms.guard_s)
+
+
+def test_a_version_in_between_moves_the_baseline_so_that_going_back_is_a_regression() -> None:
+    changes = (change("1", 0), change("2", 1))
+    between = judge(compared("2", "1"), History(baseline=BASE, changes=changes), look(3), TERMS)
+    assert between.baseline is not None
+    assert (between.baseline.owner, between.baseline.ring[-1]) == (b"1", b"0")
+    back = judge(compared("2", "0"), carried(History(baseline=BASE, changes=changes), between), look(5), TERMS)
+    assert back.divergence is not None
+    assert back.finding is not None
+    assert back.finding.cause is Cause.REGRESSION
+
+
+def test_a_record_written_again_and_again_is_given_its_window_each_time() -> None:
+    history = History(baseline=BASE)
+    for at in range(0, 40, 4):  # always a version that was not seen at the owner
+        found = judge(compared(f"o{at}", f"t{at}"), history, look(at), TERMS)
+        assert found.divergence is not None
+        assert found.divergence.state is DivergenceState.SUSPECTED
+        history = carried(history, found)
+    for at in (40, 45, 52):
+        found = judge(compared("o36", "t36"), history, look(at), TERMS)
+        history = carried(history, found)
+    assert found.divergence is not None
+    assert (found.divergence.state, found.divergence.cause) == (DivergenceState.OPEN, Cause.CONFLICT)
+
+
+def shared(owner: str, target: str) -> Comparison:
+    return replace(compared(owner, target), places=(Place(0, shared=True),))
+
+
+@pytest.mark.parametrize(
+    ("apart", "winner", "agreed", "cause"),
+    [
+        (("0", "9"), "target", "0", Cause.LOST_UPDATE),  # the permitted edit was written over
+        (("0", "9"), "owner", "0", Cause.FOREIGN_WRITE),  # the policy says so
+        (("0", "9"), "target", "9", Cause.FOREIGN_WRITE),  # it came through to the owner
+        (("1", "9"), "nobody", "1", Cause.LOST_UPDATE),
+        (("1", "9"), "nobody", "9", Cause.LOST_UPDATE),
+        (("1", "9"), "target", "9", Cause.CONFLICT),
+        (("1", "9"), "owner", "1", Cause.CONFLICT),
+        (("1", "9"), "nobody", "5", Cause.CONFLICT),  # a third value: nobody's update alone
+    ],
+)
+def test_an_update_that_may_be_made_must_not_vanish(
+    apart: tuple[str, str], winner: str, agreed: str, cause: Cause
+) -> None:
+    seen = judge(shared(*apart), History(baseline=BASE), look(0), TERMS)
+    assert seen.divergence is not None
+    assert seen.divergence.permitted
+    known = replace(seen.divergence, winner=winner, divergence_id=1)
+    over = judge(compared(agreed, agreed), History(baseline=BASE, divergence=known), look(5), TERMS)
+    assert over.divergence is not None
+    lost = cause is Cause.LOST_UPDATE
+    assert (over.divergence.cause is Cause.LOST_UPDATE) == lost
+    assert lost or (seen.finding is not None and seen.finding.cause is cause)
+    assert (over.divergence.state is DivergenceState.CLOSED) == (cause is Cause.LOST_UPDATE)
+
+
+def test_an_edit_that_was_not_permitted_is_no_update_to_be_lost() -> None:
+    seen = judge(compared("0", "9"), History(baseline=BASE), look(0), TERMS)
+    assert seen.divergence is not None
+    known = replace(seen.divergence, winner="owner", divergence_id=1)
+    over = judge(compared("0", "0"), History(baseline=BASE, divergence=known), look(5), TERMS)
+    assert over.divergence is not None
+    assert over.divergence.state is DivergenceState.DISMISSED
+
+
+def test_each_difference_tells_its_own_cause() -> None:
+    found = judge(compared("0", "9"), History(baseline=BASE), look(0), TERMS)
+    assert found.divergence is not None
+    assert [each.cause for each in found.divergence.differences] == ["foreign_write"]

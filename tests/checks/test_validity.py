@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from checks.validity import Validity, violation
+from checks.validity import RuleError, RuleSet, Validity, violation
+from checks.values import UnreadableError
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,77 @@ def test_violation(words: dict[str, Any], value: Any, text: str, broken: str) ->
 def test_refuses_a_pattern_that_does_not_parse() -> None:
     with pytest.raises(ValueError, match="not a regular expression"):
         Validity(matches="(")
+
+
+FIELDS = {
+    "amount": "money",
+    "state": "enum",
+    "paid_at": "timestamp",
+    "tags": "set",
+    "number": "integer",
+    "extra": "json",
+}
+HELD: dict[str, Any] = {
+    "amount": (Decimal("-5.10"), "EUR"),
+    "state": "open",
+    "paid_at": datetime(2026, 1, 1, tzinfo=UTC),
+    "tags": ["lead"],
+    "number": 2**70,
+    "extra": {"a": [Decimal(1)]},
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "keeps"),
+    [
+        ("amount >= 0", False),
+        ("amount >= 0 || state == 'credit'", False),
+        ("amount_currency in ['EUR', 'USD']", True),
+        ("paid_at > timestamp('2025-01-01T00:00:00Z')", True),
+        ("'lead' in tags", True),
+        ("number > 5", True),
+        ("extra.a[0] == 1", True),
+        ("state == 'amount'", False),
+    ],
+)
+def test_rules_speak_of_fields_in_their_own_types(rule: str, keeps: bool) -> None:
+    assert RuleSet({"r": rule}, FIELDS).broken(HELD) == ([] if keeps else [("r", rule)])
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ("amout >= 0", "undeclared reference to 'amout'"),
+        ("amount +", "Syntax error"),
+        ("size(state)", "does not say true or false"),
+        ("state.upper() == 'X'", "undeclared reference to 'upper'"),
+    ],
+)
+def test_a_rule_that_cannot_be_meant_is_refused_by_name(rule: str, said: str) -> None:
+    with pytest.raises(RuleError, match=re.escape(said)) as caught:
+        RuleSet({"no negatives": rule}, FIELDS)
+    assert str(caught.value).startswith("no negatives: ")
+
+
+@pytest.mark.parametrize("rule", ["extra.b == 1", "amount > 'x'", "amount", "1 / 0 == state"])
+def test_a_rule_that_cannot_be_applied_says_so_and_never_quotes_a_value(rule: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        RuleSet({"r": rule}, FIELDS).broken(HELD)
+    assert "rule r: " in str(caught.value)
+    assert "5.1" not in str(caught.value)
+
+
+def test_a_null_field_is_not_asked_about_unless_the_rule_speaks_of_null() -> None:
+    without = {**HELD, "amount": None, "paid_at": None}
+    assert RuleSet({"r": "amount >= 0"}, FIELDS).broken(without) == []
+    assert RuleSet({"r": "amount != null"}, FIELDS).broken(without) == [("r", "amount != null")]
+    assert RuleSet({"r": "paid_at > timestamp('2025-01-01T00:00:00Z')"}, FIELDS).broken(without) == []
+    del without["state"]
+    assert RuleSet({"r": "state == 'x'"}, FIELDS).broken(without) == []
+
+
+def test_a_rule_cannot_run_for_long() -> None:
+    ten = "[1,2,3,4,5,6,7,8,9,10]"
+    nested = f"{ten}.all(a, {ten}.all(b, {ten}.all(c, {ten}.all(d, {ten}.all(e, a + b + c + d + e > number)))))"
+    with pytest.raises(UnreadableError, match="rule r"):
+        RuleSet({"r": nested}, FIELDS).broken({**HELD, "number": 0})

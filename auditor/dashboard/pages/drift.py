@@ -46,6 +46,9 @@ def _draw(data: Data, since: Since) -> None:
     at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
     frame = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
     st.caption(f"{count} record{'s' * (count != 1)} match, latest first. A link leads to the record side by side.")
+    for pattern in data.patterns():
+        if not flows or pattern.flow in flows:
+            st.info(f"**One mistake, many records.** {pattern.flow}: {pattern}.", icon=":material/account_tree:")
     frame["record"] = [
         components.record_link(data_type, key)
         for data_type, key in zip(frame["data_type"], frame["key"], strict=True)
@@ -54,6 +57,10 @@ def _draw(data: Data, since: Since) -> None:
         view.differences_text(differences, detail)
         for differences, detail in zip(frame["differences"], frame["detail"], strict=True)
     ]
+    frame["who acts on it"] = [
+        data.impact_text(flow, cause, winner)
+        for flow, cause, winner in zip(frame["flow"], frame["cause"], frame["winner"], strict=True)
+    ]
     shown = [
         "record",
         "cause",
@@ -61,6 +68,8 @@ def _draw(data: Data, since: Since) -> None:
         "kind",
         "flow",
         "difference",
+        "who acts on it",
+        "resolution",
         "first_seen_at",
         "last_seen_at",
         "closed_at",
@@ -73,6 +82,7 @@ def _draw(data: Data, since: Since) -> None:
         column_config={
             "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
             "difference": st.column_config.TextColumn("owner → copy", width="large"),
+            "resolution": st.column_config.TextColumn("what should be", help="By the flow's conflict policy"),
             "first_seen_at": st.column_config.DatetimeColumn("first seen", format="MM-DD HH:mm:ss"),
             "last_seen_at": st.column_config.DatetimeColumn("last seen", format="MM-DD HH:mm:ss"),
             "closed_at": st.column_config.DatetimeColumn("closed", format="MM-DD HH:mm:ss"),

@@ -27,6 +27,7 @@ def _draw(data: Data, since: Since) -> None:
     open_now = data.open_by_cause()
     _tiles(flows, windows, open_now, data)
     _causes(open_now)
+    _misled(data)
     _flows(data, since, flows, windows, open_now)
     timeline = data.timeline(since)
     st.subheader("Records that began to differ")
@@ -46,7 +47,8 @@ def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFram
     letters = data.queues()
     dead = letters[letters["role"] == "dead"]["depth"].sum() if not letters.empty else 0
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
-    row = st.columns(4)
+    waiting = len([each for each in data.conflicts(live_only=True) if each.state in {"open", "overdue"}])
+    row = st.columns(5)
     row[0].metric(
         "Flows consistent",
         f"{consistent} of {len(flows)}",
@@ -68,6 +70,13 @@ def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFram
         height="stretch",
     )
     row[3].metric("Dead letters waiting", int(dead or 0), border=True, height="stretch")
+    row[4].metric(
+        "Conflicts to decide",
+        waiting,
+        help="Differences that no rule decides; the Conflicts page has them",
+        border=True,
+        height="stretch",
+    )
 
 
 def _causes(open_now: pd.DataFrame) -> None:
@@ -83,6 +92,35 @@ def _causes(open_now: pd.DataFrame) -> None:
             link = components.drift_link(cause=str(cause.cause))
             st.markdown(f"**[{cause.records} {str(cause.cause).replace('_', ' ')}]({link})**")
             st.caption(f"{cause.family}: {view.CAUSE_WORDS[str(cause.cause)]}")
+
+
+def _misled(data: Data) -> None:
+    """Who acts on wrong values now; nothing where nobody is named or nothing differs."""
+    found = data.misled()
+    if not found:
+        return
+    now = datetime.now(UTC)
+    st.subheader("Who acts on wrong values now")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "who": each.consumer,
+                    "role": each.role.replace("-", " "),
+                    "reads": each.reads,
+                    "records": each.records,
+                    "not decided which is right": each.uncertain,
+                    "causes": ", ".join(cause.replace("_", " ") for cause in each.causes),
+                    "since": view.ago(each.oldest_at, now).removesuffix(" ago"),
+                    "drift": components.drift_link(flow=each.flows[0]),
+                }
+                for each in found
+            ]
+        ),
+        hide_index=True,
+        alt="Consumers that act on wrong values, the gravest role first",
+        column_config={"drift": st.column_config.LinkColumn("where", display_text=r"flow=([^&]+)")},
+    )
 
 
 def _flows(

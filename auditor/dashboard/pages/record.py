@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, view
+from auditor.dashboard import components, side_by_side, view
 from auditor.dashboard.data import Data, Since
-from auditor.record import CopyView, RecordView, read_record
-from auditor.scheduler import open_readers
 from auditor.words import did_you_mean, interval
 from checks.values import UnreadableError
 
@@ -21,7 +18,6 @@ SIGNS = {
     "not found": (":gray-badge[not found]", "No system holds a record with this key."),
     "cannot verify": (":orange-badge[cannot verify]", "A copy cannot be read, or is there more than once."),
 }
-MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": "–"}
 
 
 def page() -> None:
@@ -41,7 +37,7 @@ def _draw(data: Data, _since: Since) -> None:
         return
     try:
         with st.spinner("Reading every system …"):
-            found = _read(data, str(data_type), key)
+            found = side_by_side.read_live(data, str(data_type), key)
     except UnreadableError as error:
         st.error(f"This is no key of {data_type}: {error}", icon=":material/error:")
         return
@@ -51,57 +47,8 @@ def _draw(data: Data, _since: Since) -> None:
     sign, words = SIGNS[found.verdict]
     st.subheader(f"{data_type} {key}: {sign}")
     st.caption(f"{words} The values were read live just now and are not stored.")
-    _side_by_side(found)
+    side_by_side.draw(found, data.map.data_types[str(data_type)].consumers)
     _history(data, str(data_type), key)
-
-
-def _read(data: Data, data_type: str, key: str) -> RecordView:
-    readers = open_readers(data.map)
-    try:
-        return read_record(data.map, readers, data_type, key)
-    finally:
-        for reader in readers.values():
-            reader.close()
-
-
-def _side_by_side(found: RecordView) -> None:
-    for column, copy in zip(st.columns(len(found.copies), border=True), found.copies, strict=True):
-        with column:
-            st.markdown(f"**{copy.system}** · {copy.role}")
-            if copy.error:
-                st.error(copy.error)
-            elif copy.found == 0:
-                st.warning("not there")
-            elif copy.found > 1:
-                st.warning(f"there {copy.found} times")
-            else:
-                st.caption(f"changed {copy.changed_at}" if copy.changed_at else "no changed-at")
-            if copy.link:
-                st.link_button("Open there", copy.link)
-    names = list(dict.fromkeys(name for copy in found.copies for name in copy.cells))
-    if not names:
-        return
-    names.sort(key=lambda name: name not in found.differing)
-    table = pd.DataFrame(
-        {copy.system: [_cell_text(copy, name) for name in names] for copy in found.copies},
-        index=pd.Index(names, name="field"),
-    )
-    marked = {
-        (name, copy.system)
-        for copy in found.copies
-        for name, cell in copy.cells.items()
-        if cell.state in {"differs", "unreadable"}
-    }
-    styles = pd.DataFrame("", index=table.index, columns=table.columns)
-    for name, system in marked:
-        styles.loc[name, system] = "background-color: rgba(208,69,59,0.25); font-weight: 600"
-    styled = table.style.apply(lambda _: styles, axis=None)
-    st.table(styled)
-
-
-def _cell_text(copy: CopyView, name: str) -> str:
-    cell = copy.cells.get(name)
-    return "–" if cell is None else f"{MARKS[cell.state]}{cell.text}"
 
 
 def _history(data: Data, data_type: str, key: str) -> None:

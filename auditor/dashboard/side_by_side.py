@@ -1,0 +1,85 @@
+"""One record in every system, side by side, as several pages show it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from auditor.dashboard.data import Data
+from auditor.impact import told
+from auditor.integration_map import Consumer
+from auditor.record import CopyView, RecordView, read_record
+from auditor.scheduler import open_readers
+from checks.partition import partition, tell
+
+MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": "–"}
+
+
+def read_live(data: Data, data_type: str, key: str) -> RecordView:
+    """Read a record from every system now.
+
+    Raises:
+        KeyError: no such data type.
+        UnreadableError: the text is no key of this data type.
+    """
+    readers = open_readers(data.map)
+    try:
+        return read_record(data.map, readers, data_type, key)
+    finally:
+        for reader in readers.values():
+            reader.close()
+
+
+def draw(found: RecordView, consumers: tuple[Consumer, ...]) -> None:
+    """Draw the copies, who reads each, and their fields, differing ones first."""
+    for column, copy in zip(st.columns(len(found.copies), border=True), found.copies, strict=True):
+        with column:
+            _head(copy, [told(each) for each in consumers if each.reads == copy.system])
+    names = list(dict.fromkeys(name for copy in found.copies for name in copy.cells))
+    if not names:
+        return
+    names.sort(key=lambda name: name not in found.differing)
+    table = pd.DataFrame(
+        {copy.system: [_cell_text(copy, name) for name in names] for copy in found.copies},
+        index=pd.Index(names, name="field"),
+    )
+    marked = {
+        (name, copy.system)
+        for copy in found.copies
+        for name, cell in copy.cells.items()
+        if cell.state in {"differs", "unreadable"}
+    }
+    styles = pd.DataFrame("", index=table.index, columns=table.columns)
+    for name, system in marked:
+        styles.loc[name, system] = "background-color: rgba(208,69,59,0.25); font-weight: 600"
+    styled = table.style.apply(lambda _: styles, axis=None)
+    st.table(styled)
+    sides = [_sides(found, name) for name in found.differing]
+    if len(found.copies) > 2 and sides:
+        st.caption("Who agrees with whom. " + "; ".join(sides))
+
+
+def _head(copy: CopyView, readers: list[str]) -> None:
+    st.markdown(f"**{copy.system}** · {copy.role}")
+    if copy.error:
+        st.error(copy.error)
+    elif copy.found == 0:
+        st.warning("not there")
+    elif copy.found > 1:
+        st.warning(f"there {copy.found} times")
+    else:
+        st.caption(f"changed {copy.changed_at}" if copy.changed_at else "no changed-at")
+    if readers:
+        st.caption(f"read by {', '.join(readers)}")
+    if copy.link:
+        st.link_button("Open there", copy.link)
+
+
+def _sides(found: RecordView, name: str) -> str:
+    held = {copy.system: copy.cells[name].text.encode() for copy in found.copies if name in copy.cells}
+    return tell(name, partition(held))
+
+
+def _cell_text(copy: CopyView, name: str) -> str:
+    cell = copy.cells.get(name)
+    return "–" if cell is None else f"{MARKS[cell.state]}{cell.text}"
