@@ -44,7 +44,10 @@ def test_every_command_is_in_the_readme() -> None:
     from auditor.cli import app
 
     text = (HOME / "README.md").read_text()
-    names = [(command.callback.__name__ if command.callback else "") for command in app.registered_commands]
+    names = [group.name or "" for group in app.registered_groups]
+    for command in app.registered_commands:
+        assert command.callback is not None
+        names.append(command.name or command.callback.__name__)
     assert [name for name in names if f"`{name}`" not in text and f"`auditor {name}" not in text] == []
 
 
