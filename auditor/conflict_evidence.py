@@ -61,7 +61,7 @@ class Evidence:
             ("who may write", self.writers),
             ("other systems", self.witnesses),
             ("who acts on it", self.impact),
-            ("what is wrong", self.detail),
+            ("what is wrong", "" if self.detail == self.why else self.detail),
             ("owner of the flow", self.team),
             *(("careful", warning) for warning in self.warnings),
         ]

@@ -35,6 +35,8 @@ WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reaso
 
 READING = frozenset({"unreachable", "unreadable"})
 
+QUEUE_BREACHES = frozenset({"dead_letters", "backlog", "stalled"})
+
 WORDS = {
     "not_arriving": "changes do not arrive within the window",
     "foreign_write": "records were changed in a system that does not own them",
@@ -49,6 +51,7 @@ WORDS = {
     "unexplained": "records differ that never agreed",
     "dead_letters": "messages were given up on",
     "backlog": "messages wait too long",
+    "stalled": "nobody takes messages from the queue",
     "unreachable": "the system cannot be read",
     "unreadable": "its records cannot be read",
 }
@@ -278,7 +281,7 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     words = WORDS[evidence.breach]
     if evidence.system is not None:
         return f"{evidence.system}: {words}"
-    what = "messages" if evidence.breach in {"dead_letters", "backlog"} else f"{flow.settings.data_type} records"
+    what = "messages" if evidence.breach in QUEUE_BREACHES else f"{flow.settings.data_type} records"
     if evidence.breach in READING:
         what = "audits in a row"
     return f"{flow.name}: {words} ({moved.count} {what})"

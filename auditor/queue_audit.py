@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,10 +13,16 @@ from auditor.integration_map import Flow
 from auditor.ledger import Ledger
 from checks.backlog import Allowance, age_s, over_allowance
 from checks.fields import FieldRule, parser_for
+from checks.queue_health import Flowing, QueueState, flowing
 from checks.values import UnreadableError
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
 
 PEEK = 500
+
+STALLED_READINGS = 10
+"""A queue from which nothing left for so many readings is stalled. Source: the window of LinkedIn's Burrow."""
+
+NOTHING_TOLD = QueueReading(depth=None, oldest_at=None)
 
 
 class QueueAuditor:
@@ -41,6 +48,7 @@ class QueueAuditor:
         self._probe = probe
         self._ledger = ledger
         self._senders = tuple(senders)
+        self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
         self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
@@ -50,9 +58,12 @@ class QueueAuditor:
         except ProbeError as error:
             reading = error
         failed = isinstance(reading, ProbeError)
-        depth = None if isinstance(reading, ProbeError) else reading.depth
-        oldest_at = None if isinstance(reading, ProbeError) else reading.oldest_at
+        told = NOTHING_TOLD if isinstance(reading, ProbeError) else reading
+        depth, oldest_at = told.depth, told.oldest_at
         age = age_s(oldest_at, now)
+        if not failed:
+            state = QueueState(read_at=now, depth=depth, arrived=told.arrived, taken=told.taken, oldest_at=oldest_at)
+            self._states.append(state)
         with self._ledger.write() as connection:
             rev = self._ledger.next_revision(connection)
             self._ledger.save_backlog(
@@ -66,6 +77,11 @@ class QueueAuditor:
                     "depth": depth,
                     "oldest_at": oldest_at,
                     "oldest_age_s": age,
+                    "age_of": told.age_of,
+                    "arrived": told.arrived,
+                    "taken": told.taken,
+                    "retention_s": told.retention_s,
+                    "notes": "; ".join(told.notes),
                     "reason": reading.reason.value if isinstance(reading, ProbeError) else None,
                     "message": reading.message if isinstance(reading, ProbeError) else None,
                 },
@@ -98,11 +114,21 @@ class QueueAuditor:
                 known=over is not None,
                 flow=self.flow.name,
             )
+            flowing_now = Flowing.UNKNOWN if failed or self._role == "dead" else flowing(list(self._states))
+            stalled = incidents.Evidence(
+                breach="stalled",
+                fingerprint=f"flow/{self.flow.name}/stalled/{self.queue}",
+                count=depth or 0 if flowing_now is Flowing.STALLED else 0,
+                threshold=1,
+                clean_needed=self.flow.settings.alert.clean_audits,
+                known=flowing_now is not Flowing.UNKNOWN and len(self._states) >= STALLED_READINGS,
+                flow=self.flow.name,
+            )
             incidents.move(
                 self._ledger,
                 connection,
                 rev,
-                [evidence],
+                [evidence, stalled],
                 flow=self.flow,
                 senders=self._senders,
                 now=now,

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from checks.clocks import ClockBounds
 from probes.durations import format_duration
+
+if TYPE_CHECKING:
+    from auditor.letters import Backlog
+    from checks.queue_health import Rate
 
 
 def interval(lower: float | None, upper: float | None) -> str:
@@ -54,6 +58,30 @@ def agreement_text(agreement: tuple[float, float] | None) -> str:
         return "not known yet"
     least, most = (f"{share:.2%}" for share in agreement)
     return least if least == most else f"{least} … {most}"
+
+
+def per_second(rate: Rate | None) -> str:
+    """A rate with its error; one that is not counted is unknown and never 0."""
+    if rate is None:
+        return "unknown"
+    return f"{rate.per_s:.3g}/s ({rate.lower:.2g} … {rate.upper:.2g})"
+
+
+def age_text(backlog: Backlog) -> str:
+    """The oldest age, and what it means."""
+    if backlog.oldest_age_s is None:
+        return "–" if backlog.depth == 0 else "unknown"
+    return format_duration(backlog.oldest_age_s) + (f" {backlog.age_of}" if backlog.age_of else "")
+
+
+def drain_text(backlog: Backlog) -> str:
+    """How long until the queue is empty."""
+    if backlog.drain is None:
+        return "unknown"
+    least, most = backlog.drain
+    if math.isinf(least):
+        return "never at these rates"
+    return interval(least, most) if backlog.depth else "empty"
 
 
 def did_you_mean(word: str, words: Any) -> str:

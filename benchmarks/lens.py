@@ -226,7 +226,10 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "lag.lags": lambda: data.lags(day),
         "lag.heat": lambda: data.heat(day, "flow_3"),
         "dead_letters.queues": data.queues,
-        "dead_letters.letters": lambda: data.letters(500),
+        "dead_letters.letters": lambda: data.letters(day),
+        "dead_letters.backlogs": lambda: data.backlogs(day),
+        "overview.misled": data.misled,
+        "drift.patterns": data.patterns,
         "sla.incidents": lambda: data.incidents(day),
         "sla.coverage": lambda: data.coverage(day),
     }

@@ -210,13 +210,22 @@ class QueueReading:
 
     Attributes:
         depth: messages waiting.
-        oldest_at: when the oldest of them entered this queue, UTC.
+        oldest_at: when the oldest of them entered this queue, UTC; see `age_of`.
         letters: a peek at the oldest messages, oldest first.
         truncated: there are more messages than were peeked.
+        age_of: what the broker means by the age, where it is not the time since the message came into this queue.
+        arrived, taken: messages that ever came in and went out, where the broker counts them; they may be reset.
+        retention_s: how long the queue keeps a message before it drops it; None where it keeps them for good.
+        notes: what the reading cannot tell or what it did to the queue, for people.
     """
 
     depth: int | None
     oldest_at: datetime | None
+    age_of: str = ""
+    arrived: int | None = None
+    taken: int | None = None
+    retention_s: float | None = None
+    notes: tuple[str, ...] = ()
     letters: Sequence[Letter] = ()
     truncated: bool = False
 

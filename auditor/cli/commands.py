@@ -294,6 +294,62 @@ def coverage(
 
 
 @app.command()
+def backlog(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "1h",
+    flow: FlowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every queue: depth, oldest age, rates, trend, time to drain, and whether anybody takes from it."""
+    from auditor.cli.show import backlog_row, print_json, print_rows
+    from auditor.letters import backlogs
+
+    found, now = _figures(map_, data, since, flow, lambda loaded, _, lens, begins, __: backlogs(loaded, lens, begins))
+    if as_json:
+        print_json([each.as_row() for each in found])
+    elif found:
+        print_rows("", [backlog_row(each, now) for each in found])
+    else:
+        say(f"no queue was read in the last {since}")
+    broken = [each for each in found if each.message]
+    raise typer.Exit(UNVERIFIED if broken or not found else CONSISTENT)
+
+
+@app.command()
+def letters(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "24h",
+    flow: FlowOption = None,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="One row a reason instead of a letter.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show dead letters that wait, why, which records they explain, and what sending them again would come to."""
+    from dataclasses import asdict
+
+    from auditor.cli.show import print_json, print_rows
+    from auditor.letters import letters as read_letters
+
+    found, _ = _figures(
+        map_,
+        data,
+        since,
+        flow,
+        lambda loaded, _, lens, begins, __: read_letters(loaded, lens, begins)[1 if by_reason else 0],
+    )
+    rows = [asdict(each) for each in found]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        hidden = {"first_seen_at", "signature"} if not by_reason else set()
+        print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
+    else:
+        say("no dead letter waits")
+    raise typer.Exit(DRIFT if rows else CONSISTENT)
+
+
+@app.command()
 def record(
     data_type: Annotated[str, typer.Argument(metavar="TYPE", help="The data type.")],
     key: Annotated[str, typer.Argument(help="The record's key.")],

@@ -15,11 +15,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from auditor.record import RecordView
-from auditor.words import differing_text, estimate_text, ratio_text
+from auditor.words import age_text, differing_text, drain_text, estimate_text, per_second, ratio_text
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
     from auditor.figures import FlowCoverage, FlowLag
+    from auditor.letters import Backlog
 
 # A file or a pipe has no width of its own; tables there are wide rather than folded.
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
@@ -81,6 +82,26 @@ def lag_row(lag: FlowLag) -> dict[str, object]:
         **{name: estimate_text(*(row[f"{name}{end}_s"] for end in ("", "_lower", "_upper"))) for name in QUANTILES},
         "beyond window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
         "clamped": lag.clamped,
+    }
+
+
+def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
+    """A queue as people read it."""
+    return {
+        "flow": backlog.flow,
+        "queue": backlog.queue,
+        "role": backlog.role,
+        "depth": "unknown" if backlog.depth is None else backlog.depth,
+        "oldest": age_text(backlog),
+        "arriving": per_second(backlog.arriving),
+        "leaving": per_second(backlog.leaving),
+        "drained in": drain_text(backlog),
+        "trend": backlog.trend.value,
+        "taken from": backlog.flowing.value,
+        "drops its oldest in": format_duration(max(0.0, (backlog.drops_at - now).total_seconds()))
+        if backlog.drops_at
+        else None,
+        "notes": backlog.message or backlog.notes,
     }
 
 

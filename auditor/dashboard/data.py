@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from auditor import attribution, conflict_desk, figures
+from auditor import attribution, conflict_desk, figures, letters
 from auditor.attribution import Misled, Pattern
 from auditor.escalation import Act, Conflict
 from auditor.figures import FlowCoverage, FlowLag
 from auditor.impact import impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
+from auditor.letters import Backlog, Explained, Group, LetterRow
 from auditor.status import FlowStatus, flow_status, system_status
 from auditor.workspace import Workspace
 
@@ -179,9 +180,20 @@ class Data:
         """The latest reading of every queue: flow, queue, role, read_at, depth, oldest_age_s, message, depths."""
         return self._frame(QUEUES)
 
-    def letters(self, limit: int) -> pd.DataFrame:
-        """Dead letters that wait, latest first, each with its open divergence."""
-        return self._frame(LETTERS, [limit])
+    def backlogs(self, since: Since) -> list[Backlog]:
+        """Every queue as its last readings tell."""
+        self._refresh()
+        return letters.backlogs(self.map, self.lens, since.at)
+
+    def letters(self, since: Since) -> tuple[list[LetterRow], list[Group]]:
+        """Dead letters that wait, latest first, and their groups by reason."""
+        self._refresh()
+        return letters.letters(self.map, self.lens, since.at)
+
+    def explained(self) -> list[Explained]:
+        """By flow, how many of its open divergences a dead letter explains."""
+        self._refresh()
+        return letters.explained(self.map, self.lens)
 
     def incidents(self, since: Since) -> pd.DataFrame:
         """Incidents that are open or were in this range, latest first."""
@@ -258,10 +270,6 @@ QUEUES = """
            arg_max_null(oldest_age_s, read_at) AS oldest_age_s, arg_max(coalesce(message, ''), read_at) AS message,
            list(coalesce(depth, 0) ORDER BY read_at)[-60:] AS depths
     FROM backlogs WHERE read_at >= now() - INTERVAL 1 HOUR GROUP BY flow, queue ORDER BY flow, queue"""
-
-LETTERS = """
-    SELECT flow, queue, letter_id, key, reason, attempts, first_failed_at, first_seen_at, divergence_id
-    FROM dead_letters WHERE gone_at IS NULL ORDER BY first_seen_at DESC LIMIT ?"""
 
 INCIDENTS = """
     SELECT id, state, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened, opened_at,

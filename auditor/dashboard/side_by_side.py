@@ -12,7 +12,7 @@ from auditor.record import CopyView, RecordView, read_record
 from auditor.scheduler import open_readers
 from checks.partition import partition, tell
 
-MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": "–"}
+MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": ""}
 
 
 def read_live(data: Data, data_type: str, key: str) -> RecordView:
@@ -82,4 +82,4 @@ def _sides(found: RecordView, name: str) -> str:
 
 def _cell_text(copy: CopyView, name: str) -> str:
     cell = copy.cells.get(name)
-    return "–" if cell is None else f"{MARKS[cell.state]}{cell.text}"
+    return "–" if cell is None else f"{MARKS[cell.state]}{cell.text}" or "–"

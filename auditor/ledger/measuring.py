@@ -16,6 +16,7 @@ from auditor.reading import ClockStep, Health
 from checks.clocks import ClockBounds
 from checks.convergence import Change
 from checks.lag_cells import cells_of
+from checks.letters import signature
 from checks.sampling import Cohort
 from probes.contract import Letter
 
@@ -155,8 +156,10 @@ class Measuring(Store):
                 "letter_id": letter.letter_id,
                 "key": None if letter.key is None else str(letter.key),
                 "reason": letter.reason,
+                "signature": signature(letter.reason),
                 "attempts": letter.attempts,
                 "first_failed_at": letter.first_failed_at,
+                "last_failed_at": letter.last_failed_at,
                 "first_seen_at": at,
                 "last_seen_at": at,
             }

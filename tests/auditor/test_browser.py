@@ -97,7 +97,7 @@ def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
 
 @pytest.mark.timeout(240)
 def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
-    for path in ("", "drift", "record", "lag", "dead-letters", "sla", "query"):
+    for path in ("", "drift", "record", "conflicts", "lag", "dead-letters", "sla", "map", "query"):
         page.goto(f"{demo}/{path}")
         page.locator("h1").first.wait_for(timeout=30_000)
         page.wait_for_timeout(800)

@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from auditor.queue_audit import QueueAuditor
+from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
+from probes.registry import open_queue_probe
 from tests.stand import Stand
 
 HOME = Path(__file__).parents[2]
@@ -246,6 +250,26 @@ def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, d
     done = auditor("conflicts", *words, *doubled)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_backlog_and_letters_tell_what_waits_and_why(stand: Stand, places: list[object]) -> None:
+    assert auditor("backlog", *places).returncode == 3
+    assert "no dead letter waits" in auditor("letters", *places).stderr
+    settings = stand.map.queues["to_billing", "dead"]
+    stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', '422: row 77 is wrong')")
+    probe = open_queue_probe(settings, stand.map.systems["billing"])
+    flow = stand.map.flow("to_billing")
+    with closing(Workspace.at(stand.place / "var").ledger()) as ledger:
+        watcher = QueueAuditor(flow=flow, queue="dead", settings=settings, probe=probe, ledger=ledger)
+        watcher.audit(datetime.now(UTC))
+    (row,) = json.loads(auditor("backlog", *places, "--json").stdout)
+    assert (row["queue"], row["depth"], row["arriving"]) == ("dead", 1, None)
+    shown = auditor("backlog", *places)
+    assert (shown.returncode, "unknown" in shown.stdout) == (0, True)
+    (letter,) = json.loads(auditor("letters", *places, "--json").stdout)
+    assert (letter["key"], letter["signature"], letter["prospect"]) == ("3", "422: row <n> is wrong", "unknown")
+    grouped = auditor("letters", *places, "--by-reason")
+    assert (grouped.returncode, "422: row <n> is wrong" in grouped.stdout) == (1, True)
 
 
 def test_no_conflict_is_said_and_consistent(stand: Stand, places: list[object]) -> None:

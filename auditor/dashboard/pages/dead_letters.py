@@ -1,15 +1,34 @@
-"""Dead letters: what was given up on, how old it is, and which records it explains."""
+"""Dead letters: queues, what was given up on and why, which records it explains, and what a redrive would fix."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import pandas as pd
 import streamlit as st
 
 from auditor.dashboard import components
 from auditor.dashboard.data import Data, Since
+from auditor.letters import Backlog, Group, LetterRow
+from auditor.words import age_text, drain_text, per_second
+from checks.letters import Prospect
+from checks.queue_health import Flowing
 from probes.durations import format_duration
 
 LIMIT = 500
+
+PROSPECTS = {
+    Prospect.POISON: "poison: it failed again and again for this reason",
+    Prospect.REPLAY_UNSAFE: "not safe to send again: side effects",
+    Prospect.REPLAYABLE: "others of this reason succeeded later",
+    Prospect.UNKNOWN: "nothing of this reason succeeded yet",
+}
+FLOWING = {
+    Flowing.OK: "✓ taken from",
+    Flowing.SLOW: "● slower than it fills",
+    Flowing.STALLED: "✗ stalled",
+    Flowing.UNKNOWN: "–",
+}
 
 
 def page() -> None:
@@ -17,59 +36,147 @@ def page() -> None:
     components.framed("Dead letters", _draw)
 
 
-def _draw(data: Data, _since: Since) -> None:
+def _draw(data: Data, since: Since) -> None:
     if not data.map.queues:
         components.nothing(
             "The map names no queue. Add `queues:` to a flow to see its backlog and dead letters here."
         )
         return
-    queues = data.queues()
-    if queues.empty:
-        components.nothing("The queues have not been read in the last hour. Start the auditor with `auditor run`.")
+    queues = data.backlogs(since)
+    if not queues:
+        components.nothing(
+            f"The queues have not been read in the last {since.label}. Start the auditor with `auditor run`."
+        )
         return
-    queues["oldest"] = [
-        "unknown" if pd.isna(age) and depth else format_duration(None if pd.isna(age) else age)
-        for age, depth in zip(queues["oldest_age_s"], queues["depth"], strict=True)
-    ]
-    st.dataframe(
-        queues[["flow", "queue", "role", "depth", "oldest", "depths", "message"]],
-        hide_index=True,
-        alt="Queues with depth, oldest age and depth over the last readings",
-        column_config={
-            "depths": st.column_config.LineChartColumn("depth over time", y_min=0),
-            "message": st.column_config.TextColumn("cannot read", width="medium"),
-        },
-    )
-    letters = data.letters(LIMIT)
+    _queues(queues)
+    letters, groups = data.letters(since)
     st.subheader("Letters waiting")
-    if letters.empty:
+    if not letters:
         components.nothing("No dead letter is waiting.")
         return
-    explained = int(letters["divergence_id"].notna().sum())
-    st.caption(f"{explained} of {len(letters)} letters explain a record that differs now.")
-    letters["record"] = [
-        components.record_link(data.map.flows[flow].data_type, key) if key and flow in data.map.flows else ""
-        for flow, key in zip(letters["flow"], letters["key"], strict=True)
-    ]
-    letters["explains"] = ["open divergence" if known else "–" for known in letters["divergence_id"].notna()]
+    _explained(data)
+    _reasons(data, groups)
+    _letters(data, letters)
+
+
+def _queues(queues: list[Backlog]) -> None:
+    now = datetime.now(UTC)
     st.dataframe(
-        letters[["record", "flow", "queue", "reason", "attempts", "first_failed_at", "explains"]],
+        pd.DataFrame(
+            [
+                {
+                    "flow": each.flow,
+                    "queue": each.queue,
+                    "role": each.role,
+                    "depth": each.depth,
+                    "oldest": age_text(each),
+                    "depth over time": [depth for depth in each.depths if depth is not None],
+                    "trend": each.trend.value,
+                    "taken from": FLOWING[each.flowing],
+                    "arriving": per_second(each.arriving),
+                    "leaving": per_second(each.leaving),
+                    "drained in": drain_text(each),
+                    "drops its oldest in": format_duration(max(0.0, (each.drops_at - now).total_seconds()))
+                    if each.drops_at
+                    else "",
+                    "notes": each.message or each.notes,
+                }
+                for each in queues
+            ]
+        ),
         hide_index=True,
-        alt="Dead letters with their record, reason and age",
+        alt="Queues with depth, oldest age, rates, trend and time to drain",
+        column_config={
+            "depth over time": st.column_config.LineChartColumn(y_min=0),
+            "oldest": st.column_config.TextColumn(help="Since it came into this queue, where nothing is said"),
+            "trend": st.column_config.TextColumn(help="Beyond chance, by a Mann-Kendall test at the 1 % level"),
+            "drained in": st.column_config.TextColumn(help="Depth over what leaves less what arrives, at 95 %"),
+            "notes": st.column_config.TextColumn(width="medium"),
+        },
+    )
+
+
+def _explained(data: Data) -> None:
+    differing = [each for each in data.explained() if each.open]
+    told = [f"**{each.flow}**: {each.explained} of {each.open} records that differ" for each in differing]
+    if told:
+        st.caption("What letters explain. " + "; ".join(told) + ".")
+
+
+def _reasons(data: Data, groups: list[Group]) -> None:
+    st.markdown("**By reason**")
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "reason": each.signature,
+                    "flow": each.flow,
+                    "letters": each.letters,
+                    "records": each.records,
+                    "explain": each.explains,
+                    "succeeded later": each.recovered,
+                    "first": each.first_at,
+                    "last": each.last_at,
+                    "sending them again": "; ".join(
+                        f"{count} {PROSPECTS[Prospect(name)]}" for name, count in each.prospects.items()
+                    ),
+                }
+                for each in groups
+            ]
+        ),
+        hide_index=True,
+        alt="Dead letters by reason, with how many records they explain and what sending them again would come to",
+        column_config={
+            "reason": st.column_config.TextColumn(width="large"),
+            "explain": st.column_config.NumberColumn(help="Records that differ now and that these letters explain"),
+            "first": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            "last": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
+            "sending them again": st.column_config.TextColumn(width="large"),
+        },
+    )
+    for name in sorted({each.flow for each in groups}):
+        for warning in data.map.flow(name).replay_warnings:
+            st.warning(f"**{name}**: {warning}.", icon=":material/warning:")
+
+
+def _letters(data: Data, letters: list[LetterRow]) -> None:
+    st.markdown("**One by one**")
+    fixable = [each for each in letters if each.prospect is Prospect.REPLAYABLE]
+    fixed = {each.divergence_id for each in fixable if each.divergence_id}
+    explained = {each.divergence_id for each in letters if each.divergence_id}
+    st.caption(
+        f"Sending all again would, as far as can be told, bring {len(fixable)} of {len(letters)} letters through, "
+        f"and with them {len(fixed)} of the {len(explained)} records that differ now."
+    )
+    st.dataframe(
+        pd.DataFrame(
+            [
+                {
+                    "record": components.record_link(data.map.flows[each.flow].data_type, each.key)
+                    if each.key
+                    else "",
+                    "flow": each.flow,
+                    "queue": each.queue,
+                    "reason": each.reason,
+                    "attempts": each.attempts,
+                    "failed": each.first_failed_at,
+                    "explains": "open divergence" if each.divergence_id else "–",
+                    "sending it again": each.prospect.value.replace("_", " "),
+                }
+                for each in letters[:LIMIT]
+            ]
+        ),
+        hide_index=True,
+        alt="Dead letters with their record, reason, age and prospect",
         column_config={
             "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
             "reason": st.column_config.TextColumn("reason", width="large"),
-            "first_failed_at": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
+            "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
         },
     )
-    if len(letters) == LIMIT:
-        st.caption(f"Only the latest {LIMIT} are shown.")
-    replay_unsafe = sorted(
-        name for name in letters["flow"].unique() if name in data.map.flows and data.map.flows[name].side_effects
-    )
-    for name in replay_unsafe:
-        effects = ", ".join(data.map.flows[name].side_effects)
-        st.warning(
-            f"Replaying letters of **{name}** is not safe: it has side effects ({effects}).",
-            icon=":material/warning:",
-        )
+    if len(letters) > LIMIT:
+        st.caption(f"Only the latest {LIMIT} of {len(letters)} are shown.")
+
+
+def _link(data: Data, letter: LetterRow) -> str:
+    return components.record_link(data.map.flows[letter.flow].data_type, letter.key) if letter.key else ""

@@ -1,0 +1,102 @@
+"""Dead letters: which failed for the same reason, and what sending them again would and would not do. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+SIGNATURE_LENGTH = 160
+
+POISON_TIMES = 3
+"""A record that failed this often for one reason will not succeed by trying again."""
+
+NO_REASON = "no reason given"
+
+_PARTS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?"), "<time>"),
+    (re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE), "<address>"),
+    (re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), "<e-mail>"),
+    (re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`"), "<text>"),
+    (re.compile(r"\b(?:0x[0-9a-f]+|(?=[0-9a-f]*\d)(?=[0-9a-f]*[a-f])[0-9a-f]{8,})\b", re.IGNORECASE), "<id>"),
+    (re.compile(r"\b[A-Za-z][A-Za-z]*[_-]?\d[\w-]*\b"), "<id>"),
+    # Three digits from 100 to 599 are an HTTP status, which says why; every other number is an instance.
+    (re.compile(r"(?<![\w.])(?![1-5]\d\d(?![\w.,]*\d))[-+]?\d[\d.,]*(?:ms|s|kb|mb|%)?(?!\w)", re.IGNORECASE), "<n>"),
+)
+
+
+class Prospect(StrEnum):
+    """What sending a letter again would come to."""
+
+    POISON = "poison"
+    REPLAY_UNSAFE = "replay_unsafe"
+    REPLAYABLE = "replayable"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LetterFate:
+    """A letter as far as its prospects depend on it.
+
+    Attributes:
+        signature: see `signature`.
+        attempts: deliveries tried, or None where unknown.
+        recovered: it is gone from the queue, and its record agrees.
+    """
+
+    flow: str
+    key: str | None
+    signature: str
+    attempts: int | None = None
+    recovered: bool = False
+
+
+def signature(reason: str | None) -> str:
+    """Reduce an error text to what is the same for all letters that failed for this reason.
+
+    Identities, instants, addresses, quoted values and numbers are taken out; the status of an HTTP answer stays.
+    """
+    text = " ".join((reason or "").split())[:2_000]
+    if not text:
+        return NO_REASON
+    for pattern, word in _PARTS:
+        text = pattern.sub(word, text)
+    return text[:SIGNATURE_LENGTH]
+
+
+def prospects(letters: Sequence[LetterFate], *, unsafe_flows: Iterable[str] = ()) -> list[Prospect]:
+    """Say of each letter what sending it again would come to.
+
+    Poison is a letter whose record failed `POISON_TIMES` or more times for one reason. A letter is replayable where
+    others of its flow and reason succeeded later, and nothing else happens when it is processed. Where its flow has
+    side effects sending it again is never assumed safe.
+
+    Args:
+        letters: those that wait and those that are gone.
+        unsafe_flows: flows that declare side effects.
+    """
+    unsafe = frozenset(unsafe_flows)
+    failed: Counter[tuple[str, str, str]] = Counter()
+    succeeded: dict[tuple[str, str], int] = defaultdict(int)
+    for each in letters:
+        if each.key is not None:
+            failed[each.flow, each.key, each.signature] += 1
+        succeeded[each.flow, each.signature] += each.recovered
+    return [_prospect(each, failed, succeeded, unsafe) for each in letters]
+
+
+def _prospect(
+    letter: LetterFate,
+    failed: Counter[tuple[str, str, str]],
+    succeeded: dict[tuple[str, str], int],
+    unsafe: frozenset[str],
+) -> Prospect:
+    times = failed[letter.flow, letter.key, letter.signature] if letter.key is not None else 0
+    if not letter.recovered and times >= POISON_TIMES:
+        return Prospect.POISON
+    if letter.flow in unsafe:
+        return Prospect.REPLAY_UNSAFE
+    return Prospect.REPLAYABLE if succeeded[letter.flow, letter.signature] else Prospect.UNKNOWN

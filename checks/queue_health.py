@@ -1,0 +1,180 @@
+"""Queues over time: rates with their error, trend by a test, time to drain, whether anybody takes from them. Pure.
+
+What a broker does not count is unknown; a rate that is not known is never 0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import combinations, pairwise
+from statistics import median
+
+from scipy import special
+
+CONFIDENCE = 0.95
+
+TREND_READINGS = 6
+"""Fewer readings show no trend that a test could tell from chance at the level asked for."""
+
+TREND_LEVEL = 0.01
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueState:
+    """One reading of a queue.
+
+    Attributes:
+        arrived, taken: messages that ever came in and ever went out, as far as the broker counts them; a counter
+            that goes back was reset.
+        oldest_at: when the oldest message came in, or None.
+    """
+
+    read_at: datetime
+    depth: int | None
+    arrived: int | None = None
+    taken: int | None = None
+    oldest_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """Messages per second, with the exact Poisson interval at 95 %.
+
+    Source: Garwood (1936), by the quantiles of the gamma distribution.
+    """
+
+    per_s: float
+    lower: float
+    upper: float
+
+
+class Flowing(StrEnum):
+    """Whether anybody takes from a queue; the rules are those of LinkedIn's Burrow for consumer lag."""
+
+    OK = "ok"
+    SLOW = "slow"
+    STALLED = "stalled"
+    UNKNOWN = "unknown"
+
+
+class Trend(StrEnum):
+    """Which way the depth goes, as a Mann-Kendall test at the 1 % level tells."""
+
+    RISING = "rising"
+    FALLING = "falling"
+    LEVEL = "level"
+    UNKNOWN = "unknown"
+
+
+def rate(states: Sequence[QueueState], counter: str) -> Rate | None:
+    """How fast a counter of the states grows; None where it is not counted or only read once.
+
+    Args:
+        counter: `arrived` or `taken`.
+    """
+    grown, seconds = 0, 0.0
+    for before, after in pairwise(states):
+        first, second = getattr(before, counter), getattr(after, counter)
+        if first is None or second is None or second < first:
+            continue
+        grown += second - first
+        seconds += (after.read_at - before.read_at).total_seconds()
+    if seconds <= 0:
+        return None
+    tail = (1 - CONFIDENCE) / 2
+    lower = float(special.gammaincinv(grown, tail)) if grown else 0.0
+    upper = float(special.gammaincinv(grown + 1, 1 - tail))
+    return Rate(per_s=grown / seconds, lower=lower / seconds, upper=upper / seconds)
+
+
+def drain_s(depth: int | None, arriving: Rate | None, leaving: Rate | None) -> tuple[float, float] | None:
+    """How long until the queue is empty if both rates stay: N / (mu - lambda), as an interval of seconds.
+
+    Returns:
+        The upper end is infinite where more may arrive than leave; None where a rate is not known.
+    """
+    if depth is None or arriving is None or leaving is None:
+        return None
+    if depth == 0:
+        return 0.0, 0.0
+    fastest, slowest = leaving.upper - arriving.lower, leaving.lower - arriving.upper
+    return (depth / fastest if fastest > 0 else math.inf), (depth / slowest if slowest > 0 else math.inf)
+
+
+def trend(states: Sequence[QueueState]) -> Trend:
+    """Which way the depth goes, beyond chance.
+
+    Source: Mann (1945), Kendall (1975): the sum of the signs of all later minus earlier values, against its normal
+    approximation with the correction for ties.
+    """
+    depths = [state.depth for state in states if state.depth is not None]
+    n = len(depths)
+    if n < TREND_READINGS:
+        return Trend.UNKNOWN
+    score = sum((later > earlier) - (later < earlier) for earlier, later in combinations(depths, 2))
+    ties = sum(t * (t - 1) * (2 * t + 5) for t in Counter(depths).values())
+    variance = (n * (n - 1) * (2 * n + 5) - ties) / 18
+    if variance <= 0 or abs(score) <= 1:
+        return Trend.LEVEL
+    z = (abs(score) - 1) / math.sqrt(variance)
+    if 2 * (1 - float(special.ndtr(z))) >= TREND_LEVEL:
+        return Trend.LEVEL
+    return Trend.RISING if score > 0 else Trend.FALLING
+
+
+def slope_per_s(states: Sequence[QueueState]) -> float | None:
+    """How fast the depth changes: the median of all pairwise slopes. Source: Theil (1950), Sen (1968)."""
+    known = [(state.read_at, state.depth) for state in states if state.depth is not None]
+    slopes = [
+        (later - earlier) / (after - before).total_seconds()
+        for (before, earlier), (after, later) in combinations(known, 2)
+        if after > before
+    ]
+    return median(slopes) if slopes else None
+
+
+def flowing(states: Sequence[QueueState]) -> Flowing:
+    """Whether anybody takes from the queue, over a window of readings.
+
+    A queue that was empty once is well. One from which nothing left although it never was empty is stalled; one from
+    which something leaves while it grows from each reading to the next is slow. Where the broker does not count what
+    leaves, a head that stays the same message says that nothing does.
+    """
+    depths = [state.depth for state in states]
+    if len(states) < 3 or any(depth is None for depth in depths):
+        return Flowing.UNKNOWN
+    counted = [depth for depth in depths if depth is not None]
+    if min(counted) == 0:
+        return Flowing.OK
+    gone = _gone(states)
+    if gone is None:
+        heads = {state.oldest_at for state in states}
+        if None in heads:
+            return Flowing.UNKNOWN
+        gone = len(heads) > 1
+    if not gone:
+        return Flowing.STALLED if counted[-1] >= counted[0] else Flowing.OK
+    growing = all(after > before for before, after in pairwise(counted))
+    return Flowing.SLOW if growing else Flowing.OK
+
+
+def _gone(states: Sequence[QueueState]) -> bool | None:
+    """Whether anything left between the readings; None where nothing counts it."""
+    taken = [state.taken for state in states]
+    if any(each is None for each in taken):
+        taken = [
+            state.arrived - state.depth if state.arrived is not None and state.depth is not None else None
+            for state in states
+        ]
+    known = [each for each in taken if each is not None]
+    return None if len(known) < len(states) else any(b != a for a, b in pairwise(known))
+
+
+def drops_at(oldest_at: datetime | None, retention_s: float | None) -> datetime | None:
+    """When the queue will drop its oldest message unread; None where it keeps messages or their age is unknown."""
+    return oldest_at + timedelta(seconds=retention_s) if oldest_at is not None and retention_s is not None else None
