@@ -130,7 +130,7 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
     for (flow, queue), settings in integration_map.queues.items():
         problems, read_only = [], ""
         try:
-            probe = registry.open_queue_probe(settings, integration_map.systems[settings.system])
+            probe = registry.open_queue_probe(settings, integration_map.system_of(settings))
             try:
                 depth = probe.read(1).depth
                 read_only = f"depth {depth}"

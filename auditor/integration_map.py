@@ -197,6 +197,11 @@ class IntegrationMap:
     bindings: dict[tuple[str, str], Binding] = field(default_factory=dict)
     queues: dict[tuple[str, str], Any] = field(default_factory=dict)
 
+    def system_of(self, queue: Any) -> SystemSettings | None:
+        """The system that a queue lives in; None for one that has an address of its own."""
+        name = getattr(queue, "system", None)
+        return self.systems[name] if name is not None else None
+
     def flow(self, name: str) -> Flow:
         """A flow with everything the map says about it in one place. Raises KeyError."""
         settings = self.flows[name]

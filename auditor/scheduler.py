@@ -70,7 +70,7 @@ class Daemon:
                 flow=integration_map.flow(flow),
                 queue=queue,
                 settings=settings,
-                probe=registry.open_queue_probe(settings, integration_map.systems[settings.system]),
+                probe=registry.open_queue_probe(settings, integration_map.system_of(settings)),
                 ledger=self.ledger,
                 senders=list(self._senders),
             )

@@ -21,6 +21,8 @@ RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
 # kind -> (module, settings, probe)
 QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
     "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
+    "rabbitmq": ("probes.queues.rabbitmq", "RabbitMqSettings", "RabbitMqProbe"),
+    "redis": ("probes.queues.redis", "RedisSettings", "RedisProbe"),
 }
 
 # kind -> (module, function that writes out one statement for people to run)
@@ -62,7 +64,7 @@ def open_record_probe(settings: Any) -> RecordProbe:
 
 
 def open_queue_probe(settings: Any, system: Any) -> QueueProbe:
-    """Open the probe for a queue that lives in `system` (that system's settings)."""
+    """Open the probe for a queue; `system` is the settings of the system it lives in, None where it names none."""
     module, _, probe = QUEUE_KINDS[settings.kind]
     opened: QueueProbe = _load(module, probe)(settings, system)
     return opened

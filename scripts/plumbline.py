@@ -20,6 +20,8 @@ PYTHON = VENV / "bin" / "python"
 SERVERS = {
     "initdb": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
     "mariadbd": ("/usr/sbin/mariadbd", "mariadb-server"),
+    "rabbitmq-server": ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
+    "redis-server": ("/usr/bin/redis-server", "redis-server"),
     "chromium": ("/usr/bin/chromium", "chromium"),
 }
 

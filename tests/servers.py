@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pymysql
 
@@ -160,6 +162,68 @@ def mariadb() -> Iterator[str]:
         finally:
             process.kill()
             process.wait()
+
+
+@contextlib.contextmanager
+def redis() -> Iterator[str]:
+    """A Redis server that asks for a password; yields its URL."""
+    if shutil.which("redis-server") is None:
+        raise RuntimeError("Redis is not installed: apt-get install redis-server")
+    with workplace() as place:
+        port = free_port()
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--requirepass", "secret-of-redis"]
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, "--save", "", "--appendonly", "no", "--dir", str(place)], stdout=log, stderr=log
+            )
+        try:
+            wait_for_port(port, process)
+            yield f"redis://:secret-of-redis@127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def rabbitmq() -> Iterator[str]:
+    """A RabbitMQ broker with its management API; yields the API's URL with a login."""
+    program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # not the wrapper, which changes the user
+    if not program.exists():
+        raise RuntimeError("RabbitMQ is not installed: apt-get install rabbitmq-server")
+    with workplace() as place:
+        ports = {name: free_port() for name in ("amqp", "api", "dist", "epmd")}
+        (place / "rabbitmq.conf").write_text(
+            f"listeners.tcp.default = 127.0.0.1:{ports['amqp']}\n"
+            f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {ports['api']}\n"
+            "collect_statistics_interval = 1000\nloopback_users.guest = true\n"
+        )
+        (place / "plugins").write_text("[rabbitmq_management].")
+        environment = {
+            **os.environ,
+            "HOME": str(place),
+            "RABBITMQ_CONFIG_FILE": str(place / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(place / "plugins"),
+            "RABBITMQ_NODENAME": f"plumbline{ports['dist']}@localhost",
+            "RABBITMQ_MNESIA_BASE": str(place / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(place / "logs"),
+            "RABBITMQ_DIST_PORT": str(ports["dist"]),
+            "ERL_EPMD_PORT": str(ports["epmd"]),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [str(program)], env=environment, stdout=log, stderr=log, cwd=place, start_new_session=True
+            )
+        url = f"http://guest:guest@127.0.0.1:{ports['api']}"
+        try:
+            wait_for_port(ports["api"], process, timeout_s=90)
+            _until(lambda: httpx.get(f"{url}/api/overview", timeout=5).raise_for_status())
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            subprocess.run(["epmd", "-port", str(ports["epmd"]), "-kill"], env=environment, capture_output=True)
 
 
 def _until(ready: object, timeout_s: float = 30) -> None:

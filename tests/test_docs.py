@@ -22,6 +22,7 @@ from auditor.integration_map import (
 from checks.fields import FieldRule
 from checks.validity import Validity
 from probes.contract import Budget
+from probes.queues.redis import RedisSettings
 from probes.queues.sql_queue import SqlQueueSettings
 from probes.records.rest import RestBinding, RestSettings
 from probes.records.sql import SqlBinding, SqlSettings
@@ -29,7 +30,16 @@ from probes.records.sql import SqlBinding, SqlSettings
 HOME = Path(__file__).parent.parent
 MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
-    *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, SqlQueueSettings, AlertSettings),
+    *(
+        FlowSettings,
+        SamplingPolicies,
+        ValuePolicy,
+        Objective,
+        AlertRule,
+        SqlQueueSettings,
+        RedisSettings,
+        AlertSettings,
+    ),
 ]
 
 

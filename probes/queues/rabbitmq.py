@@ -1,0 +1,178 @@
+"""Queues in RabbitMQ, read through its management API.
+
+Depth, counters and time-to-live are read without touching a message. RabbitMQ has no way to look at a message without
+taking it: it is handed out and put back, which marks it as redelivered and, in a quorum queue, counts towards its
+delivery limit. Letters are therefore only looked at where the map says `peek: requeue`, and never in a quorum queue.
+Source: rabbitmq.com/docs/management, /dlx, /quorum-queues. `x-death` is written by the broker when it gives a message
+up; from 3.13 on its count does not go on when a client publishes the message again, so attempts are a least number.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from hashlib import blake2b
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+from pydantic import Field, SecretStr, field_validator
+
+from probes.contract import Letter, PluginSettings, ProbeError, QueueReading, Reason
+from probes.durations import Duration
+from probes.queues.payload import PAYLOAD_LIMIT, TEXT_LIMIT, Message, checked
+
+PEEK_LIMIT = 200
+"""Messages handed out and put back at once."""
+
+GIVEN_UP = frozenset({"rejected", "delivery_limit"})
+"""Reasons in `x-death` that stand for a failed delivery; the others are `expired` and `maxlen`."""
+
+
+class RabbitMqSettings(PluginSettings):
+    """A queue in RabbitMQ.
+
+    Attributes:
+        url: of the management API, with the login: `https://USER:PASSWORD@HOST:15671`; a secret.
+        vhost, queue: which queue.
+        peek: `requeue` lets the auditor take messages and put them back, which marks them as redelivered.
+        key: where the record's key stands: `field:NAME` of a header or property, or a JSONPath into the payload.
+        reason: the same for the error; without it, why the broker gave the message up.
+        timeout_s: the deadline of one request.
+    """
+
+    kind: Literal["rabbitmq"]
+    url: SecretStr
+    role: Literal["main", "retry", "dead"] = "dead"
+    vhost: str = "/"
+    queue: str
+    peek: Literal["never", "requeue"] = "never"
+    key: str | None = None
+    reason: str | None = None
+    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
+
+    @field_validator("key", "reason")
+    @classmethod
+    def _is_place(cls, where: str | None) -> str | None:
+        return checked(where)
+
+
+class RabbitMqProbe:
+    """Reads one queue."""
+
+    def __init__(self, settings: RabbitMqSettings, _system: object = None) -> None:
+        self._settings = settings
+        url = httpx.URL(settings.url.get_secret_value())
+        self._path = f"/api/queues/{quote(settings.vhost, safe='')}/{quote(settings.queue, safe='')}"
+        self._client = httpx.Client(
+            base_url=url.copy_with(username=None, password=None),
+            auth=(url.username, url.password),
+            timeout=settings.timeout_s,
+        )
+
+    def read(self, peek: int) -> QueueReading:
+        told = self._ask("GET", self._path)
+        notes: list[str] = []
+        letters: tuple[Letter, ...] = ()
+        depth = told.get("messages")
+        if self._settings.role == "dead" and depth:
+            letters = self._letters(told, min(peek, PEEK_LIMIT), notes)
+        stats = told.get("message_stats") or {}
+        counted = [stats[name] for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
+        failed_at = letters[0].first_failed_at if letters else None
+        head = told.get("head_message_timestamp")
+        stamped_at = datetime.fromtimestamp(head, UTC) if isinstance(head, int) else None
+        return QueueReading(
+            depth=depth if isinstance(depth, int) else None,
+            oldest_at=failed_at or stamped_at,
+            age_of="" if failed_at or not stamped_at else "since its publisher stamped it",
+            # What the broker itself moves to a queue of dead letters it does not count as published there.
+            arrived=stats.get("publish") if self._settings.role != "dead" else None,
+            taken=sum(counted) if counted else None,
+            retention_s=_retention_s(told),
+            letters=letters,
+            truncated=depth is None or depth > len(letters),
+            notes=tuple(notes),
+        )
+
+    def _letters(self, told: Mapping[str, Any], count: int, notes: list[str]) -> tuple[Letter, ...]:
+        if self._settings.peek != "requeue":
+            notes.append(
+                "letters are not looked at: RabbitMQ would mark them as redelivered (peek: requeue allows it)"
+            )
+            return ()
+        if told.get("type", "classic") != "classic":
+            notes.append(f"letters are not looked at: in a {told.get('type')} queue each look counts as a delivery")
+            return ()
+        notes.append("looking marks letters as redelivered")
+        wanted = {"count": count, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": PAYLOAD_LIMIT}
+        return tuple(self._letter(each) for each in self._ask("POST", f"{self._path}/get", wanted))
+
+    def _letter(self, each: Mapping[str, Any]) -> Letter:
+        properties = each.get("properties") or {}
+        headers = properties.get("headers") or {}
+        payload = _payload(each)
+        message = Message({**properties, **headers}, payload)
+        deaths = [death for death in headers.get("x-death") or () if isinstance(death, Mapping)]
+        times = [datetime.fromtimestamp(death["time"], UTC) for death in deaths if isinstance(death.get("time"), int)]
+        tries = [death.get("count", 1) for death in deaths if death.get("reason") in GIVEN_UP]
+        first = deaths[0] if deaths else {}
+        by_broker = f"{first.get('reason')} in {first.get('queue')}" if first else None
+        identity = (
+            properties.get("message_id") or blake2b(payload + repr(deaths[:1]).encode(), digest_size=16).hexdigest()
+        )
+        return Letter(
+            letter_id=str(identity)[:TEXT_LIMIT],
+            key=message.find(self._settings.key),
+            reason=message.find(self._settings.reason) or by_broker,
+            attempts=max(tries, default=None),
+            first_failed_at=min(times, default=None),
+            last_failed_at=max(times, default=None),
+        )
+
+    def _ask(self, method: str, path: str, body: object = None) -> Any:
+        try:
+            response = self._client.request(method, path, json=body)
+        except httpx.TimeoutException:
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s") from None
+        except httpx.HTTPError as error:
+            raise ProbeError(Reason.UNREACHABLE, f"RabbitMQ cannot be reached: {type(error).__name__}") from None
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            raise ProbeError(Reason.AUTH, "RabbitMQ refuses the login, or it may not use the management API")
+        if response.status_code == httpx.codes.FORBIDDEN:
+            raise ProbeError(Reason.PERMISSION, f"the login may not read {self._settings.queue}")
+        if response.status_code == httpx.codes.NOT_FOUND:
+            raise ProbeError(
+                Reason.QUERY, f"there is no queue {self._settings.queue} in the virtual host {self._settings.vhost}"
+            )
+        if response.is_error:
+            raise ProbeError(Reason.QUERY, f"RabbitMQ answered {response.status_code}")
+        try:
+            return response.json()
+        except ValueError:
+            raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _payload(each: Mapping[str, Any]) -> bytes:
+    text = str(each.get("payload") or "")
+    if each.get("payload_encoding") != "base64":
+        return text.encode()
+    try:
+        return base64.b64decode(text)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _retention_s(told: Mapping[str, Any]) -> float | None:
+    """The shortest time-to-live that applies: the queue's own argument, or its policy's."""
+    limits = [
+        (told.get("arguments") or {}).get("x-message-ttl"),
+        (told.get("effective_policy_definition") or {}).get("message-ttl"),
+    ]
+    known = [limit for limit in limits if isinstance(limit, int)]
+    return min(known) / 1000 if known else None

@@ -1,0 +1,230 @@
+"""Queues in Redis: a stream with its consumer group, a stream or a list that keeps dead letters.
+
+Redis has no dead letters of its own. What a group was given again and again without acknowledging it is dead from
+`deliveries` on; whatever stands in a stream or list of dead letters is dead. Only XLEN, XRANGE, XINFO, XPENDING,
+LLEN, LRANGE and TYPE are sent: nothing is claimed, acknowledged or counted as delivered.
+Source: redis.io/docs/latest/commands, streams; the `lag` of a group is NULL where Redis cannot tell it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, field_validator
+
+from probes.contract import Letter, PluginSettings, ProbeError, QueueReading, Reason
+from probes.durations import Duration
+from probes.queues.payload import Message, checked
+
+PENDING_LIMIT = 100_000
+"""Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
+
+PENDING_PAGE = 5_000
+
+
+class RedisSettings(PluginSettings):
+    """A stream or list in Redis.
+
+    Attributes:
+        url: `redis://...` or `rediss://...`, a secret.
+        name: of the stream or list.
+        group: the consumer group whose backlog it is.
+        deliveries: from how many deliveries on an entry of the group is dead.
+        oldest: the end of a list at which its oldest message stands.
+        key, reason: where the record's key and the error stand: `field:NAME` or a JSONPath into `payload`.
+        payload: the field of a stream's entry that holds a JSON document.
+        timeout_s: the deadline of one command.
+    """
+
+    kind: Literal["redis"]
+    url: SecretStr
+    role: Literal["main", "retry", "dead"] = "dead"
+    name: str
+    group: str | None = None
+    deliveries: int = Field(default=5, ge=1)
+    oldest: Literal["head", "tail"] = "tail"
+    key: str | None = None
+    reason: str | None = None
+    payload: str = "payload"
+    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
+
+    @field_validator("key", "reason")
+    @classmethod
+    def _is_place(cls, where: str | None) -> str | None:
+        return checked(where)
+
+
+class RedisProbe:
+    """Reads one stream or list."""
+
+    def __init__(self, settings: RedisSettings, _system: object = None) -> None:
+        try:
+            import redis
+        except ModuleNotFoundError as error:
+            raise ProbeError(
+                Reason.QUERY, "the driver redis is not installed", hint="pip install 'plumbline[redis]'"
+            ) from error
+        self._settings = settings
+        self._redis = redis
+        timeout_s = settings.timeout_s
+        self._client: Any = redis.Redis.from_url(
+            settings.url.get_secret_value(), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+        )
+
+    def read(self, peek: int) -> QueueReading:
+        try:
+            kind = self._client.type(self._settings.name).decode()
+            if kind == "none":
+                return QueueReading(depth=0, oldest_at=None, notes=(f"{self._settings.name} does not exist (yet)",))
+            if kind == "list":
+                return self._list(peek)
+            if kind != "stream":
+                raise ProbeError(Reason.QUERY, f"{self._settings.name} is a {kind} and no stream or list")
+            return self._group(peek) if self._settings.group else self._stream(peek)
+        except self._redis.RedisError as error:
+            raise self._explain(error) from None
+
+    # -- what stands there
+
+    def _list(self, peek: int) -> QueueReading:
+        of = self._settings
+        depth = int(self._client.llen(of.name))
+        tail = of.oldest == "tail"
+        found = self._client.lrange(of.name, -peek, -1) if tail else self._client.lrange(of.name, 0, peek - 1)
+        payloads = list(reversed(found)) if tail else found
+        letters = tuple(self._letter(str(at), Message({}, payload)) for at, payload in enumerate(payloads))
+        return QueueReading(
+            depth=depth,
+            oldest_at=None,
+            letters=self._dead(letters),
+            truncated=depth > len(letters),
+            notes=("a list does not tell how old its messages are",),
+        )
+
+    def _stream(self, peek: int) -> QueueReading:
+        of = self._settings
+        told = self._client.xinfo_stream(of.name)
+        entries = self._client.xrange(of.name, count=peek)
+        letters = tuple(
+            self._letter(identity.decode(), self._message(fields), failed_at=_added_at(identity))
+            for identity, fields in entries
+        )
+        depth, arrived = int(told["length"]), told.get("entries-added")
+        return QueueReading(
+            depth=depth,
+            oldest_at=_added_at(entries[0][0]) if entries else None,
+            arrived=arrived,
+            taken=arrived - depth if arrived is not None else None,
+            letters=self._dead(letters),
+            truncated=depth > len(letters),
+        )
+
+    def _group(self, peek: int) -> QueueReading:
+        of = self._settings
+        groups = {each["name"].decode(): each for each in self._client.xinfo_groups(of.name)}
+        if of.group not in groups:
+            known = ", ".join(sorted(groups)) or "none"
+            raise ProbeError(Reason.QUERY, f"{of.name} has no group {of.group}", hint=f"known: {known}")
+        group = groups[of.group]
+        if of.role == "dead":
+            return self._given_up(peek)
+        pending, lag, read = int(group["pending"]), group.get("lag"), group.get("entries-read")
+        first = self._client.xpending_range(of.name, of.group, "-", "+", 1)
+        arrived = self._client.xinfo_stream(of.name).get("entries-added")
+        return QueueReading(
+            depth=None if lag is None else pending + lag,
+            oldest_at=_added_at(first[0]["message_id"]) if first else None,
+            age_of="of what was delivered and not acknowledged" if first else "",
+            arrived=arrived,
+            taken=None if read is None else read - pending,
+            notes=() if lag is not None else ("Redis cannot tell how far the group is behind",),
+        )
+
+    def _given_up(self, peek: int) -> QueueReading:
+        """Entries that the group was given `deliveries` times or more, and has not acknowledged."""
+        of = self._settings
+        dead: list[dict[str, Any]] = []
+        seen, begin = 0, "-"
+        while seen < PENDING_LIMIT:
+            page = self._client.xpending_range(of.name, of.group, begin, "+", PENDING_PAGE)
+            seen += len(page)
+            dead += [each for each in page if each["times_delivered"] >= of.deliveries]
+            if len(page) < PENDING_PAGE:
+                break
+            begin = f"({page[-1]['message_id'].decode()}"
+        whole = seen < PENDING_LIMIT
+        now = datetime.now(UTC)
+        letters = []
+        for each in dead[:peek]:
+            identity = each["message_id"]
+            entry = self._client.xrange(of.name, identity, identity)
+            letters.append(
+                self._letter(
+                    identity.decode(),
+                    self._message(entry[0][1] if entry else {}),
+                    attempts=int(each["times_delivered"]),
+                    last_failed_at=now - timedelta(milliseconds=each["time_since_delivered"]),
+                )
+            )
+        return QueueReading(
+            depth=len(dead) if whole else None,
+            oldest_at=_added_at(dead[0]["message_id"]) if dead else None,
+            age_of="since it was added to the stream" if dead else "",
+            letters=tuple(letters),
+            truncated=not whole or len(dead) > len(letters),
+            notes=() if whole else (f"only the first {PENDING_LIMIT} pending entries were looked through",),
+        )
+
+    # -- one message
+
+    def _message(self, fields: dict[bytes, bytes]) -> Message:
+        named = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
+        return Message(named, named.get(self._settings.payload))
+
+    def _letter(
+        self,
+        identity: str,
+        message: Message,
+        *,
+        attempts: int | None = None,
+        failed_at: datetime | None = None,
+        last_failed_at: datetime | None = None,
+    ) -> Letter:
+        return Letter(
+            letter_id=identity,
+            key=message.find(self._settings.key),
+            reason=message.find(self._settings.reason),
+            attempts=attempts,
+            first_failed_at=failed_at,
+            last_failed_at=last_failed_at or failed_at,
+        )
+
+    def _dead(self, letters: Iterable[Letter]) -> tuple[Letter, ...]:
+        return tuple(letters) if self._settings.role == "dead" else ()
+
+    def _explain(self, error: Exception) -> ProbeError:
+        redis = self._redis
+        kinds: tuple[tuple[type[Exception], Reason, str], ...] = (
+            (redis.AuthenticationError, Reason.AUTH, "Redis refuses the login"),
+            (redis.exceptions.NoPermissionError, Reason.PERMISSION, "the login may not read this"),
+            (redis.TimeoutError, Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s"),
+            (redis.ConnectionError, Reason.UNREACHABLE, "Redis cannot be reached"),
+        )
+        for kind, reason, said in kinds:
+            if isinstance(error, kind):
+                return ProbeError(reason, said)
+        return ProbeError(Reason.QUERY, " ".join(str(error).split())[:200])
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def _added_at(identity: bytes) -> datetime | None:
+    """When an entry was added: the first part of its identity, where Redis made it itself."""
+    milliseconds, _, _ = identity.partition(b"-")
+    try:
+        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

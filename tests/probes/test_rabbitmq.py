@@ -1,0 +1,150 @@
+"""Queues in a real RabbitMQ: what it tells without being touched, and what a look costs."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from probes.contract import ProbeError, QueueProbe, Reason
+from probes.queues.rabbitmq import RabbitMqProbe, RabbitMqSettings
+
+_numbers = itertools.count(1)
+
+
+class Broker:
+    """A main queue whose rejected messages are dead-lettered, managed over the API."""
+
+    def __init__(self, url: str, kind: str = "classic") -> None:
+        self.url = url
+        number = next(_numbers)
+        self.main, self.dead = f"orders.{number}", f"orders.{number}.dead"
+        self._http = httpx.Client(base_url=url, timeout=10)
+        self.declare(self.dead, {"x-message-ttl": 3_600_000} if kind == "classic" else {}, kind)
+        dead_letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": self.dead}
+        self.declare(self.main, dead_letters, "classic")
+
+    def declare(self, name: str, arguments: dict[str, Any], kind: str) -> None:
+        body = {"durable": True, "arguments": {**arguments, "x-queue-type": kind}}
+        self._http.put(f"/api/queues/%2F/{quote(name)}", json=body).raise_for_status()
+
+    def publish(self, payload: str, headers: dict[str, Any] | None = None, encoding: str = "string") -> None:
+        body = {
+            "routing_key": self.main,
+            "payload": payload,
+            "payload_encoding": encoding,
+            "properties": {"headers": headers or {}, "delivery_mode": 2},
+        }
+        self._http.post("/api/exchanges/%2F/amq.default/publish", json=body).raise_for_status()
+
+    def reject(self, count: int) -> None:
+        body = {"count": count, "ackmode": "reject_requeue_false", "encoding": "auto"}
+        self._http.post(f"/api/queues/%2F/{quote(self.main)}/get", json=body).raise_for_status()
+
+    def told(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._http.get(f"/api/queues/%2F/{quote(name)}").json()
+        return found
+
+    def probe(self, **words: Any) -> RabbitMqProbe:
+        return RabbitMqProbe(
+            RabbitMqSettings.model_validate({"kind": "rabbitmq", "url": self.url, "queue": self.dead, **words})
+        )
+
+    def close(self) -> None:
+        for name in (self.main, self.dead):
+            self._http.delete(f"/api/queues/%2F/{quote(name)}")
+        self._http.close()
+
+
+@pytest.fixture
+def broker(rabbitmq_url: str) -> Iterator[Broker]:
+    made = Broker(rabbitmq_url)
+    yield made
+    made.close()
+
+
+def until(done: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
+def test_keeps_to_the_contract(broker: Broker) -> None:
+    assert isinstance(broker.probe(), QueueProbe)
+
+
+def test_depth_and_time_to_live_are_told_without_touching_a_letter(broker: Broker) -> None:
+    for number in range(3):
+        broker.publish(json.dumps({"customer": {"id": f"cus_{number}"}}))
+    broker.reject(3)
+    until(lambda: broker.probe().read(5).depth == 3)
+    reading = broker.probe(key="$.customer.id").read(5)
+    assert (reading.depth, reading.letters, reading.oldest_at, reading.retention_s) == (3, (), None, 3600)
+    assert reading.truncated
+    assert "letters are not looked at" in reading.notes[0]
+    assert "redeliver" not in (broker.told(broker.dead).get("message_stats") or {})
+
+
+def test_where_the_map_allows_it_letters_are_looked_at_and_put_back(broker: Broker) -> None:
+    before = datetime.now(UTC)
+    broker.publish(json.dumps({"customer": {"id": "cus_1"}}), {"error": "422: no e-mail"})
+    broker.publish("/v8=", encoding="base64")  # not UTF-8
+    broker.publish("{broken")
+    broker.reject(3)
+    until(lambda: broker.probe().read(5).depth == 3)
+    asked = broker.probe(key="$.customer.id", reason="field:error", peek="requeue")
+    reading = asked.read(5)
+    assert [(letter.key, letter.reason) for letter in reading.letters] == [
+        ("cus_1", "422: no e-mail"),
+        (None, f"rejected in {broker.main}"),
+        (None, f"rejected in {broker.main}"),
+    ]
+    assert [letter.attempts for letter in reading.letters] == [1, 1, 1]
+    assert reading.oldest_at is not None
+    assert abs((reading.oldest_at - before).total_seconds()) < 10
+    assert not reading.truncated
+    assert "looking marks letters as redelivered" in reading.notes
+    again = asked.read(5)
+    assert {letter.letter_id for letter in again.letters} == {letter.letter_id for letter in reading.letters}
+    assert again.depth == 3
+
+
+def test_a_quorum_queue_is_never_looked_into(rabbitmq_url: str) -> None:  # D: x-delivery-count
+    broker = Broker(rabbitmq_url, kind="quorum")
+    broker.publish("{}")
+    broker.reject(1)
+    until(lambda: broker.probe().read(5).depth == 1)
+    reading = broker.probe(peek="requeue").read(5)
+    assert (reading.depth, reading.letters) == (1, ())
+    assert "in a quorum queue each look counts as a delivery" in reading.notes[0]
+    broker.close()
+
+
+def test_what_comes_and_goes_in_a_main_queue_is_counted(broker: Broker) -> None:
+    for number in range(4):
+        broker.publish(str(number))
+    asked = broker.probe(queue=broker.main, role="main")
+    until(lambda: (asked.read(0).arrived or 0) >= 4)
+    reading = asked.read(0)
+    assert (reading.depth, reading.arrived, reading.letters) == (4, 4, ())
+    assert broker.probe().read(0).arrived is None, "what is dead-lettered is not counted as published"
+
+
+def test_wrong_names_and_logins_are_named_errors_without_the_secret(broker: Broker) -> None:
+    with pytest.raises(ProbeError, match="there is no queue nowhere") as caught:
+        broker.probe(queue="nowhere").read(1)
+    assert caught.value.reason is Reason.QUERY
+    with pytest.raises(ProbeError) as caught:
+        broker.probe(url=broker.url.replace("guest:guest", "guest:hunter2")).read(1)
+    assert caught.value.reason is Reason.AUTH
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ProbeError) as caught:
+        broker.probe(url="http://127.0.0.1:1").read(1)
+    assert caught.value.reason is Reason.UNREACHABLE

@@ -1,0 +1,131 @@
+"""Queues in a real Redis: streams, their groups, lists; and nothing of it is touched."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.contract import ProbeError, QueueProbe, Reason
+from probes.queues.payload import PAYLOAD_LIMIT, Message, checked
+from probes.queues.redis import RedisProbe, RedisSettings
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[Any]:
+    connected = redis.Redis.from_url(redis_url)
+    connected.flushall()
+    yield connected
+    connected.close()
+
+
+def probe(url: str, **words: Any) -> RedisProbe:
+    return RedisProbe(RedisSettings.model_validate({"kind": "redis", "url": url, "name": "letters", **words}))
+
+
+def test_keeps_to_the_contract(redis_url: str) -> None:
+    assert isinstance(probe(redis_url), QueueProbe)
+
+
+def test_a_stream_of_dead_letters_is_told_oldest_first(redis_url: str, client: Any) -> None:
+    for number in range(5):
+        client.xadd("letters", {"payload": json.dumps({"customer": {"id": number}}), "error": f"no {number}"})
+    client.xdel("letters", client.xrange("letters")[0][0])
+    reading = probe(redis_url, key="$.customer.id", reason="field:error").read(2)
+    assert (reading.depth, reading.arrived, reading.taken, reading.truncated) == (4, 5, 1, True)
+    assert [(letter.key, letter.reason) for letter in reading.letters] == [("1", "no 1"), ("2", "no 2")]
+    assert reading.oldest_at is not None
+    assert abs((datetime.now(UTC) - reading.oldest_at).total_seconds()) < 5
+
+
+def test_what_a_group_was_given_too_often_is_dead(redis_url: str, client: Any) -> None:  # D: Redis Streams
+    client.xgroup_create("letters", "workers", id="0", mkstream=True)
+    for number in range(6):
+        client.xadd("letters", {"id": f"cus_{number}"})
+    client.xreadgroup("workers", "one", {"letters": ">"}, count=4)
+    stuck = [identity for identity, _ in client.xrange("letters")[:2]]
+    for _ in range(3):
+        client.xclaim("letters", "workers", "two", 0, stuck)
+    before = client.info("commandstats")["cmdstat_xclaim"]["calls"]
+    pending = client.xpending_range("letters", "workers", "-", "+", 10)
+    of = {"group": "workers", "key": "field:id", "deliveries": 4}
+    reading = probe(redis_url, **of).read(10)
+    assert (reading.depth, reading.truncated, reading.age_of) == (2, False, "since it was added to the stream")
+    assert [(letter.key, letter.attempts) for letter in reading.letters] == [("cus_0", 4), ("cus_1", 4)]
+    waiting = probe(redis_url, role="main", **of).read(10)
+    assert (waiting.depth, waiting.arrived, waiting.taken, waiting.letters) == (6, 6, 0, ())
+    after = client.xpending_range("letters", "workers", "-", "+", 10)
+    assert [each["times_delivered"] for each in after] == [each["times_delivered"] for each in pending]
+    assert client.info("commandstats")["cmdstat_xclaim"]["calls"] == before
+
+
+def test_a_list_is_read_from_its_oldest_end_and_does_not_tell_its_age(redis_url: str, client: Any) -> None:
+    for number in range(4):
+        client.lpush("letters", json.dumps({"id": number}))
+    reading = probe(redis_url, key="$.id").read(2)
+    assert (reading.depth, reading.oldest_at, reading.truncated) == (4, None, True)
+    assert [letter.key for letter in reading.letters] == ["0", "1"]
+    assert "does not tell how old" in reading.notes[0]
+    assert [letter.key for letter in probe(redis_url, key="$.id", oldest="head").read(1).letters] == ["3"]
+    assert client.llen("letters") == 4
+
+
+def test_what_is_not_there_yet_is_empty_and_said(redis_url: str, client: Any) -> None:
+    reading = probe(redis_url).read(5)
+    assert (reading.depth, reading.notes) == (0, ("letters does not exist (yet)",))
+
+
+def test_wrong_names_logins_and_types_are_named_errors(redis_url: str, client: Any) -> None:
+    client.set("text", "x")
+    client.xadd("letters", {"a": "b"})
+    for words, reason, said in (
+        ({"name": "text"}, Reason.QUERY, "is a string and no stream or list"),
+        ({"group": "nobody"}, Reason.QUERY, "no group nobody"),
+    ):
+        with pytest.raises(ProbeError, match=said) as caught:
+            probe(redis_url, **words).read(5)
+        assert caught.value.reason is reason
+    with pytest.raises(ProbeError) as caught:
+        probe(redis_url.replace("secret-of-redis", "wrong-secret")).read(5)
+    assert caught.value.reason is Reason.AUTH
+    assert "wrong-secret" not in str(caught.value)
+    with pytest.raises(ProbeError) as caught:
+        probe("redis://127.0.0.1:1").read(5)
+    assert caught.value.reason is Reason.UNREACHABLE
+
+
+def test_ten_thousand_letters_and_a_huge_one_stay_bounded(redis_url: str, client: Any) -> None:
+    pipe = client.pipeline()
+    pipe.xadd("letters", {"payload": json.dumps({"id": 1, "filler": "x" * 10_000_000})})
+    for number in range(10_000):
+        pipe.xadd("letters", {"payload": b'{"id": %d}' % number})
+    pipe.xadd("letters", {"payload": b"\xff\xfe not text", "error": b"\xff"})
+    pipe.execute()
+    begun = time.monotonic()
+    reading = probe(redis_url, key="$.id", reason="field:error").read(500)
+    assert (reading.depth, len(reading.letters), reading.letters[0].key) == (10_002, 500, None)
+    assert time.monotonic() - begun < 5
+
+
+@given(st.binary(max_size=300))
+def test_any_payload_is_read_or_unknown(payload: bytes) -> None:
+    found = Message({}, payload).find("$.id")
+    assert found is None or isinstance(found, str)
+
+
+def test_places_that_lead_nowhere_are_refused_or_unknown() -> None:
+    for wrong in ("id", "$.["):
+        with pytest.raises(ValueError, match="JSONPath"):
+            checked(wrong)
+    message = Message({"a": b"\xffx", "flag": True}, '{"id": {"deep": 1}, "n": null}')
+    assert (message.find("field:a"), message.find("field:flag"), message.find("field:b")) == ("\ufffdx", "true", None)
+    assert (message.find("$.id"), message.find("$.id.deep"), message.find("$.n")) == (None, "1", None)
+    assert Message({}, "[" * 100_000).find("$.id") is None
+    assert Message({}, "1" * (PAYLOAD_LIMIT + 1)).find("$") is None
