@@ -21,6 +21,7 @@ RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
 # kind -> (module, settings, probe)
 QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
     "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
+    "nats": ("probes.queues.nats", "NatsSettings", "NatsProbe"),
     "rabbitmq": ("probes.queues.rabbitmq", "RabbitMqSettings", "RabbitMqProbe"),
     "redis": ("probes.queues.redis", "RedisSettings", "RedisProbe"),
 }

@@ -35,6 +35,12 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def nats_url() -> Iterator[str]:
+    with servers.nats() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
 def rabbitmq_url() -> Iterator[str]:
     with servers.rabbitmq() as url:
         yield url

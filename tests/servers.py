@@ -185,6 +185,25 @@ def redis() -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def nats() -> Iterator[str]:
+    """A NATS server with JetStream and a login; yields its URL."""
+    program = shutil.which("nats-server") or "/usr/sbin/nats-server"
+    if not Path(program).exists():
+        raise RuntimeError("NATS is not installed: apt-get install nats-server")
+    with workplace() as place:
+        port = free_port()
+        command = [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(place)]
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen([*command, "--user", "t", "--pass", "secret-of-t"], stdout=log, stderr=log)
+        try:
+            wait_for_port(port, process)
+            yield f"nats://t:secret-of-t@127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
 def rabbitmq() -> Iterator[str]:
     """A RabbitMQ broker with its management API; yields the API's URL with a login."""
     program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # not the wrapper, which changes the user
