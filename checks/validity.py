@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from cel_expr_python import cel
 from pydantic import field_validator
 
 from checks.values import UnreadableError
@@ -86,7 +85,6 @@ class RuleError(ValueError):
     """A rule that does not parse, names what is not there, or does not say yes or no."""
 
 
-_TYPES = {"timestamp": cel.Type.TIMESTAMP}
 _FAILED = re.compile(r"(INVALID_ARGUMENT|UNKNOWN|NOT_FOUND|OUT_OF_RANGE|INTERNAL): ")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 _LITERAL = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
@@ -108,16 +106,20 @@ class RuleSet:
     def __init__(self, rules: Mapping[str, str], fields: Mapping[str, str]) -> None:
         self.expressions = dict(rules)
         self._instants = frozenset(name for name, type_ in fields.items() if type_ == "timestamp")
-        variables = {name: _TYPES.get(type_, cel.Type.DYN) for name, type_ in fields.items()}
-        self._currencies = (
-            frozenset(f"{name}_currency" for name, type_ in fields.items() if type_ == "money") - fields.keys()
-        )
-        variables |= dict.fromkeys(self._currencies, cel.Type.DYN)
+        money = [name for name, type_ in fields.items() if type_ == "money"]
+        self._currencies = frozenset(f"{name}_currency" for name in money) - fields.keys()
         self._compiled: list[tuple[str, Any, frozenset[str], bool]] = []
-        environment = cel.NewEnv(variables=variables) if rules else None
+        if not rules:
+            return
+        # 24 MB of memory that only a map with rules should cost.
+        from cel_expr_python import cel
+
+        variables = {name: cel.Type.TIMESTAMP if name in self._instants else cel.Type.DYN for name in fields}
+        variables |= dict.fromkeys(self._currencies, cel.Type.DYN)
+        environment = cel.NewEnv(variables=variables)
         for name, text in rules.items():
             try:
-                program = environment.compile(text)  # type: ignore[union-attr]
+                program = environment.compile(text)
             except (RuntimeError, TypeError) as error:
                 raise RuleError(f"{name}: {_said(error)}") from None
             if str(program.return_type()) not in {"BOOL", "DYN"}:

@@ -195,6 +195,10 @@ class Data:
         self._refresh()
         return letters.explained(self.map, self.lens)
 
+    def noise(self, since: Since) -> pd.DataFrame:
+        """Fields that differed from themselves: flow, system, field, differed, reread."""
+        return self._frame(NOISE, [since.at])
+
     def incidents(self, since: Since) -> pd.DataFrame:
         """Incidents that are open or were in this range, latest first."""
         return self._frame(INCIDENTS, [since.at])
@@ -270,6 +274,10 @@ QUEUES = """
            arg_max_null(oldest_age_s, read_at) AS oldest_age_s, arg_max(coalesce(message, ''), read_at) AS message,
            list(coalesce(depth, 0) ORDER BY read_at)[-60:] AS depths
     FROM backlogs WHERE read_at >= now() - INTERVAL 1 HOUR GROUP BY flow, queue ORDER BY flow, queue"""
+
+NOISE = """
+    SELECT flow, system, field, sum(differed)::BIGINT AS differed, sum(reread)::BIGINT AS reread
+    FROM noise WHERE hour_at >= date_trunc('hour', ?) GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
 
 INCIDENTS = """
     SELECT id, state, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened, opened_at,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -257,3 +258,16 @@ def test_one_mistake_that_many_records_show_is_told_once(watched: Stand) -> None
     app = run("drift")
     assert not app.exception
     assert "amount in billing is times 100 in 4 of 4 records" in text(app)
+
+
+def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: Stand) -> None:
+    watched.agree(3)
+    with watched.ledger.write() as connection:
+        rev = watched.ledger.next_revision(connection)
+        counted = {("billing", "amount"): (10, 4), ("billing", "name"): (10, 0)}
+        watched.ledger.count_noise(connection, rev, "to_billing", counted, datetime.now(UTC))
+    app = run("sla")
+    assert not app.exception
+    (shown,) = [frame.value for frame in app.dataframe if "reread" in frame.value.columns]
+    assert list(shown["field"]) == ["amount"]
+    assert str(shown["share"].iloc[0]).startswith("40")

@@ -12,6 +12,7 @@ from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
 from auditor.figures import FlowCoverage, underlying_share
 from auditor.words import differing_text, ratio_text
+from checks.intervals import clopper_pearson
 
 
 def page() -> None:
@@ -69,6 +70,7 @@ def _draw(data: Data, since: Since) -> None:
             "last sweep ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
         },
     )
+    _noise(data, since)
     alerts = data.alerts(since)
     st.subheader("Messages")
     if alerts.empty:
@@ -79,6 +81,20 @@ def _draw(data: Data, since: Since) -> None:
         )
     else:
         st.dataframe(alerts, hide_index=True, alt="Messages sent and waiting")
+
+
+def _noise(data: Data, since: Since) -> None:
+    """Fields that a system never answers the same; nothing where there are none."""
+    noise = data.noise(since)
+    if noise.empty:
+        return
+    st.markdown("**Noise**")
+    st.caption("Fields that differed from themselves when a system was read twice; no flow is blamed for them.")
+    noise["share"] = [
+        ratio_text(differed / reread, *clopper_pearson(differed, reread))
+        for differed, reread in zip(noise["differed"], noise["reread"], strict=True)
+    ]
+    st.dataframe(noise, hide_index=True, alt="Fields that differed from themselves, by flow and system")
 
 
 def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
