@@ -48,7 +48,7 @@ def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFram
     dead = letters[letters["role"] == "dead"]["depth"].sum() if not letters.empty else 0
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
     waiting = len([each for each in data.conflicts(live_only=True) if each.state in {"open", "overdue"}])
-    row = st.columns(5)
+    row = st.columns([4, 4, 6, 4, 4])
     row[0].metric(
         "Flows consistent",
         f"{consistent} of {len(flows)}",
