@@ -102,7 +102,7 @@ def _partitions(systems: int) -> dict[tuple[str, ...], bool]:
 
 def injected(*, quick: bool, seed: int) -> bool:
     """Faults on real systems, while the daemon watches."""
-    faults, normal, seconds, rows = (260, 300, 8.0, 1_500) if quick else (5_000, 15_000, 240.0, 16_000)
+    faults, normal, seconds, rows = (260, 300, 6.0, 1_500) if quick else (5_000, 15_000, 240.0, 16_000)
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder, company.systems() as held:
         place = Path(folder)

@@ -218,7 +218,7 @@ class Systems:
     def write_map(self, folder: Path, *, quick: bool) -> Path:
         """Write the integration map."""
         file = folder / "map.yaml"
-        file.write_text(MAP.replace("SAMPLE", "400" if quick else "1500"))
+        file.write_text(MAP.replace("SAMPLE", "800" if quick else "1500"))
         return file
 
 
