@@ -101,7 +101,9 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
                 "key": pa.array(chance.integers(0, 10**7, rows).astype(str)), "kind": pa.array(["value"] * rows),
                 "cause": pa.array(causes[chance.integers(0, len(causes), rows)]), "state": pa.array(["closed"] * rows),
                 "first_seen_at": at, "last_seen_at": at, "opened_at": at, "closed_at": at, "readings": zero,
-                "versions_behind": zero, "first_missed_at": at,
+                "versions_behind": zero, "first_missed_at": at, "permitted": pa.array(np.zeros(rows, bool)),
+                "steady_at": at, "winner": pa.array(["owner"] * rows), "resolution": empty, "witnesses": empty,
+                "owner_from_at": at, "owner_to_at": at, "target_from_at": at, "target_to_at": at,
                 "fields": pa.array(["name"] * rows), "differences": pa.array(["[]"] * rows), "detail": empty,
                 "next_check_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
             }
@@ -111,6 +113,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
             "id": ids, "rev": ids, "flow": flow, "queue": pa.array(["dead"] * rows), "role": pa.array(["dead"] * rows),
             "read_at": at, "depth": pa.array(chance.integers(0, 50, rows)), "oldest_at": at,
             "oldest_age_s": pa.array(chance.uniform(0, 600, rows)), "reason": text, "message": text,
+            "age_of": text, "notes": text, "arrived": zero, "taken": zero, "retention_s": pa.nulls(rows, pa.float64()),
         }
     )  # fmt: skip
 
