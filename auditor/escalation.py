@@ -13,7 +13,7 @@ from checks.judgement import Divergence, DivergenceState
 LEAST_WITHIN_S = 15 * 60
 """A decision is carried out by people: it is given at least this long, however short the flow's window."""
 
-SETTLED_BY = "auditor"
+BY_RULE = "auditor"
 """Who is written down for what the auditor itself sees."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from auditor.integration_map import Flow, IntegrationMap
@@ -13,9 +14,9 @@ from auditor.reading import SystemReader
 from auditor.resolving import Resolver
 from checks.causes import Cause, Finding, Kind
 from checks.conflicts import Resolution, Winner
-from checks.fields import text_of
-from checks.records import Comparison, RecordComparer
-from checks.values import THREE_DECIMAL, ZERO_DECIMAL, UnreadableError
+from checks.fields import FieldRule, plain, text_of
+from checks.records import Comparison
+from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits
 from probes.contract import MISSING, Binding, Key, Row
 
 
@@ -101,7 +102,7 @@ def _of_flow(
             continue
         finding = _finding(comparison, each)
         resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
-        found += _of_record(flow, comparer, comparison, rows, each, resolution)
+        found += _of_record(flow, comparison, rows, each, resolution)
     return found
 
 
@@ -130,7 +131,6 @@ def _none(flow: Flow, known: Mapping[str, Any], why: str) -> Proposal:
 
 def _of_record(
     flow: Flow,
-    comparer: RecordComparer,
     comparison: Comparison,
     rows: tuple[Sequence[Row], Sequence[Row]],
     known: Mapping[str, Any],
@@ -164,7 +164,8 @@ def _of_record(
                 raw = rows[theirs][0][place.position + 2]
                 changes[column] = _as_held(flow, difference.field, other, system, raw, copy, place.position)
             elif winner is Winner.MERGED:
-                changes[column] = resolution.merged[difference.field]
+                rule = flow.data_type.fields[difference.field]
+                changes[column] = written(rule, system, resolution.merged[difference.field])
             else:
                 continue
             guard[column] = present
@@ -215,19 +216,22 @@ def _as_held(flow: Flow, name: str, from_: str, to: str, raw: Any, copy: Any, po
     rule = flow.data_type.fields[name]
     if raw is None or raw is MISSING:
         return None
-    value = copy.values[position]
-    labels = rule.map.get(to)
-    if labels is not None and rule.type in {"enum", "boolean"}:
+    labelled = rule.type == "enum" or (rule.type == "boolean" and to in rule.map)
+    counted = rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units)
+    timed = rule.type == "timestamp" and rule.unit.get(from_) != rule.unit.get(to)
+    return written(rule, to, plain(rule, copy.values[position])) if labelled or counted or timed else raw
+
+
+def written(rule: FieldRule, to: str, value: Any) -> Any:
+    """A value in ordinary Python (`checks.fields.plain`) as a system writes it: its labels, its units."""
+    if rule.type in {"enum", "boolean"} and to in rule.map:
         meaning = str(value).lower() if rule.type == "boolean" else value
-        back = {each: label for label, each in labels.items()}
-        return back.get(meaning, meaning)
-    if rule.type == "enum":
-        return value
-    if rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units):
+        return next((label for label, each in rule.map[to].items() if each == meaning), meaning)
+    if rule.type == "money" and isinstance(value, tuple):
         amount, currency = value
-        digits = 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
-        return amount.scaleb(digits) if to in rule.minor_units else amount
-    if rule.type == "timestamp" and isinstance(value, int) and rule.unit.get(from_) != rule.unit.get(to):
+        return amount.scaleb(minor_digits(currency)) if to in rule.minor_units else amount
+    if rule.type == "timestamp" and isinstance(value, datetime):
         unit = rule.unit.get(to)
-        return value // {"s": 1_000_000, "ms": 1_000, "us": 1}[unit] if unit else text_of(rule, value)
-    return raw
+        held_us = (value - EPOCH) // MICROSECOND
+        return held_us // UNITS_US[unit] if unit else text_of(rule, held_us)
+    return value

@@ -173,7 +173,8 @@ class SecondLook:
                     held[key][name] = self.comparer.copy_of(values, None)
         for key, copies in held.items():
             comparison = differing[key]
-            assert comparison.owner and comparison.target  # noqa: PT018
+            assert comparison.owner is not None
+            assert comparison.target is not None
             shown = {self.flow.source_name: comparison.owner, self.flow.target_name: comparison.target, **copies}
             told = []
             for difference, place in zip(comparison.differences, comparison.places, strict=True):

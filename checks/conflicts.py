@@ -265,7 +265,8 @@ def _by_function(
 ) -> Resolution:
     if merge is None:
         return _nobody("merge-function: the map names none")
-    assert comparison.owner and comparison.target  # noqa: PT018
+    assert comparison.owner is not None
+    assert comparison.target is not None
     both = [
         {name: plain(rule, value) for (name, rule), value in zip(rules, copy.values, strict=True)}
         for copy in (comparison.owner, comparison.target)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.causes import Baseline, Cause, Finding, Kind, classify, merged_marks
+from checks.conflicts import Winner
 from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
 from checks.fields import Difference
 from checks.records import Comparison
@@ -312,10 +313,10 @@ def _lost_update(divergence: Divergence, comparison: Comparison) -> str:
     if not divergence.permitted or comparison.owner is None:
         return ""
     now = comparison.owner.fingerprint
-    if now == divergence.version and divergence.shown != now and divergence.winner != "owner":
+    if now == divergence.version and divergence.shown != now and divergence.winner != Winner.OWNER:
         return "the target's update is gone: both show what the owner held before"
     both_wrote = divergence.cause is Cause.CONFLICT
-    if both_wrote and now == divergence.shown and divergence.winner not in {"target", "merged"}:
+    if both_wrote and now == divergence.shown and divergence.winner not in {Winner.TARGET, Winner.MERGED}:
         return "the owner's update is gone: both show what the target held"
     return ""
 

@@ -55,6 +55,12 @@ ZERO_DECIMAL = frozenset(
 )
 THREE_DECIMAL = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
 
+
+def minor_digits(currency: str) -> int:
+    """How many decimals a currency's minor unit has; two where ISO 4217 says nothing else."""
+    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
+
+
 TRUE_TOKENS = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE_TOKENS = frozenset({"false", "f", "no", "n", "off", "0"})
 
@@ -315,8 +321,7 @@ def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
         code = str(code).upper()
         number = parse_decimal(amount)
         if minor_units:
-            digits = 0 if code in ZERO_DECIMAL else 3 if code in THREE_DECIMAL else 2
-            number = parse_decimal(number.scaleb(-digits))
+            number = parse_decimal(number.scaleb(-minor_digits(code)))
         return number, code
 
     return parse

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from auditor.escalation import Act, Conflict, State, Step
+from auditor.escalation import BY_RULE, Act, Conflict, State, Step
 from auditor.ledger import tables as t
 from auditor.ledger.store import Store, Transaction
 from checks.causes import Cause
@@ -66,7 +66,7 @@ class Conflicts(Store):
         identity = int(inserted.scalar_one())
         act = Act.CAME_BACK if values.get("came_back_of") else Act.OPENED
         self._write_down(
-            connection, rev, identity, Decision(act=act, who="auditor", acted_at=values["opened_at"], text=text)
+            connection, rev, identity, Decision(act=act, who=BY_RULE, acted_at=values["opened_at"], text=text)
         )
         return identity
 
@@ -80,7 +80,7 @@ class Conflicts(Store):
             connection,
             rev,
             conflict.conflict_id,
-            Decision(act=step.act, who="auditor", acted_at=now, text=step.text),
+            Decision(act=step.act, who=BY_RULE, acted_at=now, text=step.text),
         )
 
     def act_on_conflict(self, conflict: Conflict, decision: Decision, moved: Mapping[str, Any]) -> bool:

@@ -6,12 +6,16 @@ import csv
 import io
 import json
 import sqlite3
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from auditor.repair import Proposal, propose
+from auditor.repair import Proposal, propose, written
 from auditor.repair_formats import write_csv, write_json, write_sql
+from checks.fields import FieldRule
 from probes.records.sql import SqlSettings
 from probes.records.statements import statement
 from tests.auditor.test_audit import open_causes, wait_until
@@ -147,3 +151,19 @@ def test_any_text_is_written_out_so_that_a_database_reads_it_back(text: str, tmp
         changed = statement(settings, "update", "odd names", ("id", text), {"the value": text}, {"the value": None})
         database.execute(changed)
         assert database.execute('SELECT * FROM "odd names"').fetchall() == [(text, text)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "held"),
+    [
+        ({"type": "money", "currency": "EUR", "minor_units": ["billing"]}, (Decimal("10.5"), "EUR"), Decimal("1050")),
+        ({"type": "money", "currency": "JPY", "minor_units": ["billing"]}, (Decimal("10"), "JPY"), Decimal("10")),
+        ({"type": "money", "currency": "EUR"}, (Decimal("10.5"), "EUR"), Decimal("10.5")),
+        ({"type": "enum", "map": {"billing": {"A": "active"}}}, "active", "A"),
+        ({"type": "boolean", "map": {"billing": {"Y": "true", "N": "false"}}}, False, "N"),
+        ({"type": "timestamp", "unit": {"billing": "ms"}}, datetime(1970, 1, 1, 0, 1, tzinfo=UTC), 60_000),
+        ({"type": "string"}, "as it is", "as it is"),
+    ],
+)
+def test_a_merged_value_is_proposed_in_the_systems_own_labels_and_units(rule: Any, value: Any, held: Any) -> None:
+    assert written(FieldRule.model_validate(rule), "billing", value) == held
