@@ -132,8 +132,8 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
         try:
             probe = registry.open_queue_probe(settings, integration_map.system_of(settings))
             try:
-                depth = probe.read(1).depth
-                read_only = f"depth {depth}"
+                depth = probe.read(0).depth
+                read_only = f"depth {'unknown' if depth is None else depth}; {probe.prove_read_only()}"
             finally:
                 probe.close()
         except ProbeError as error:

@@ -35,7 +35,7 @@ WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reaso
 
 READING = frozenset({"unreachable", "unreadable"})
 
-QUEUE_BREACHES = frozenset({"dead_letters", "backlog", "stalled"})
+QUEUE_BREACHES = frozenset({"dead_letters", "expiring", "backlog", "stalled"})
 
 WORDS = {
     "not_arriving": "changes do not arrive within the window",
@@ -50,6 +50,7 @@ WORDS = {
     "invalid": "records break their own validity rules",
     "unexplained": "records differ that never agreed",
     "dead_letters": "messages were given up on",
+    "expiring": "the queue is about to drop its oldest dead letters unread",
     "backlog": "messages wait too long",
     "stalled": "nobody takes messages from the queue",
     "unreachable": "the system cannot be read",

@@ -65,12 +65,18 @@ class Objective(PluginSettings):
         dead_letters: most dead letters that may wait.
         oldest_letter_s: oldest age a dead letter may reach.
         backlog_age_s: oldest age a waiting message may reach.
+        backlog_floor: up to so many waiting messages nothing is a breach; above it growth beyond chance is one.
+        backlog_ceiling: more waiting messages are a breach whatever their age.
+        drop_notice_s: how long before a queue drops a dead letter unread that is a breach.
     """
 
     within_window: float = Field(default=0.99, ge=0, le=1)
     dead_letters: int = Field(default=0, ge=0)
     oldest_letter_s: Duration | None = Field(default=None, alias="oldest_letter")
     backlog_age_s: Duration | None = Field(default=None, alias="backlog_age")
+    backlog_floor: int = Field(default=0, ge=0)
+    backlog_ceiling: int | None = Field(default=None, ge=0)
+    drop_notice_s: Duration = Field(default=86_400, alias="drop_notice")
 
 
 class AlertRule(PluginSettings):

@@ -11,7 +11,7 @@ from typing import Any
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
 from checks.letters import LetterFate, Prospect, prospects, signature
-from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, drops_at, flowing, rate, trend
+from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, flowing, rate, trend
 
 HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""
@@ -26,7 +26,8 @@ class Backlog:
         age_of: what the age means, "" for the time since the message came into this queue.
         arriving, leaving: messages per second; None where the broker does not count them.
         drain: seconds until it is empty, as an interval; None where that cannot be told.
-        drops_at: when it will drop its oldest message, None where it does not.
+        drops_at: when it will drop its oldest message, None where it does not or that cannot be told.
+        looked_at: letters known one by one, of those that wait; None for a queue that holds none.
         message: why it cannot be read, or "".
     """
 
@@ -43,6 +44,7 @@ class Backlog:
     trend: Trend
     flowing: Flowing
     drops_at: datetime | None
+    looked_at: int | None
     notes: str
     message: str
     depths: tuple[int | None, ...]
@@ -93,7 +95,8 @@ def _backlog(rows: Sequence[dict[str, Any]]) -> Backlog:
         drain=drain_s(last["depth"], arriving, leaving),
         trend=trend(states),
         flowing=flowing(states) if last["role"] != "dead" else Flowing.UNKNOWN,
-        drops_at=drops_at(last["oldest_at"], last["retention_s"]),
+        drops_at=last["drops_at"],
+        looked_at=last["looked_at"],
         notes=last["notes"] or "",
         message=last["message"] or "",
         depths=tuple(row["depth"] for row in rows),

@@ -49,6 +49,8 @@ def _row(flow: Flow) -> Row:
     for word, limit_s in (("oldest letter", settings.sla.oldest_letter_s), ("backlog", settings.sla.backlog_age_s)):
         if limit_s is not None:
             kept.append(f"{word} under {format_duration(limit_s)}")
+    if settings.sla.backlog_ceiling is not None:
+        kept.append(f"at most {settings.sla.backlog_ceiling} messages waiting")
     roles = [f"{name} ({queue.get('role', 'dead')})" for name, queue in settings.queues.items()]
     return Row(
         flow=flow.name,

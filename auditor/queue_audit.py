@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,14 +11,16 @@ from typing import Any
 
 from auditor import incidents
 from auditor.integration_map import Flow
-from auditor.ledger import Ledger
-from checks.backlog import Allowance, age_s, over_allowance
-from checks.fields import FieldRule, parser_for
-from checks.queue_health import Flowing, QueueState, flowing
+from auditor.lap import Lap
+from auditor.ledger import Ledger, Transaction
+from checks.backlog import Allowance, about_to_drop, age_s, over_allowance
+from checks.fields import FieldRule, masked, parser_for
+from checks.queue_health import Flowing, QueueState, flowing, trend
 from checks.values import UnreadableError
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
 
-PEEK = 500
+LOOK_S = 2.0
+"""Seconds of one audit that are spent on letters; the next goes on from there."""
 
 STALLED_READINGS = 10
 """A queue from which nothing left for so many readings is stalled. Source: the window of LinkedIn's Burrow."""
@@ -44,104 +47,141 @@ class QueueAuditor:
     ) -> None:
         self.flow = flow
         self.queue = queue
-        self._role = settings.role
+        self._settings = settings
         self._probe = probe
         self._ledger = ledger
         self._senders = tuple(senders)
         self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
+        self._lap = Lap(probe.page_limit)
         self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
         """Read the queue and record what was seen, also a failure."""
         try:
-            reading: QueueReading | ProbeError = self._probe.read(PEEK)
+            reading = self._look(now) if self._settings.role == "dead" else self._probe.read(0)
         except ProbeError as error:
-            reading = error
-        failed = isinstance(reading, ProbeError)
-        told = NOTHING_TOLD if isinstance(reading, ProbeError) else reading
-        depth, oldest_at = told.depth, told.oldest_at
-        age = age_s(oldest_at, now)
-        if not failed:
-            state = QueueState(read_at=now, depth=depth, arrived=told.arrived, taken=told.taken, oldest_at=oldest_at)
-            self._states.append(state)
+            with self._ledger.write() as connection:
+                rev = self._ledger.next_revision(connection)
+                self._record(connection, rev, NOTHING_TOLD, now, error)
+            return error
+        self._states.append(
+            QueueState(
+                read_at=now,
+                depth=reading.depth,
+                arrived=reading.arrived,
+                taken=reading.taken,
+                oldest_at=reading.oldest_at,
+            )
+        )
         with self._ledger.write() as connection:
             rev = self._ledger.next_revision(connection)
-            self._ledger.save_backlog(
-                connection,
-                rev,
-                {
-                    "flow": self.flow.name,
-                    "queue": self.queue,
-                    "role": self._role,
-                    "read_at": now,
-                    "depth": depth,
-                    "oldest_at": oldest_at,
-                    "oldest_age_s": age,
-                    "age_of": told.age_of,
-                    "arrived": told.arrived,
-                    "taken": told.taken,
-                    "retention_s": told.retention_s,
-                    "notes": "; ".join(told.notes),
-                    "reason": reading.reason.value if isinstance(reading, ProbeError) else None,
-                    "message": reading.message if isinstance(reading, ProbeError) else None,
-                },
-            )
-            if isinstance(reading, QueueReading) and self._role == "dead":
-                letters = [self._with_canonical_key(letter) for letter in reading.letters]
-                self._ledger.save_letters(
-                    connection,
-                    rev,
-                    self.flow.name,
-                    self.queue,
-                    letters,
-                    now,
-                    complete=not reading.truncated,
-                )
-            sla = self.flow.settings.sla
-            allowed = Allowance(
-                dead_letters=sla.dead_letters,
-                oldest_letter_s=sla.oldest_letter_s,
-                backlog_age_s=sla.backlog_age_s,
-            )
-            over = None if failed else over_allowance(self._role, depth, age, allowed)
-            breach = "dead_letters" if self._role == "dead" else "backlog"
-            evidence = incidents.Evidence(
-                breach=breach,
-                fingerprint=f"flow/{self.flow.name}/{breach}/{self.queue}",
-                count=over or 0,
-                threshold=1,
-                clean_needed=self.flow.settings.alert.clean_audits,
-                known=over is not None,
-                flow=self.flow.name,
-            )
-            flowing_now = Flowing.UNKNOWN if failed or self._role == "dead" else flowing(list(self._states))
-            stalled = incidents.Evidence(
-                breach="stalled",
-                fingerprint=f"flow/{self.flow.name}/stalled/{self.queue}",
-                count=depth or 0 if flowing_now is Flowing.STALLED else 0,
-                threshold=1,
-                clean_needed=self.flow.settings.alert.clean_audits,
-                known=flowing_now is not Flowing.UNKNOWN and len(self._states) >= STALLED_READINGS,
-                flow=self.flow.name,
-            )
-            incidents.move(
-                self._ledger,
-                connection,
-                rev,
-                [evidence, stalled],
-                flow=self.flow,
-                senders=self._senders,
-                now=now,
-            )
+            self._record(connection, rev, reading, now, None)
+            if self._settings.role == "dead" and self._lap.whole:
+                self._ledger.end_letters(connection, rev, self.flow.name, self.queue, self._lap.seen, now)
+            evidence = self._evidence(reading, now)
+            incidents.move(self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now)
         return reading
 
-    def _with_canonical_key(self, letter: Letter) -> Letter:
-        if letter.key is None:
-            return letter
-        try:
-            return replace(letter, key=self._parse_key(letter.key))
-        except UnreadableError:
-            return replace(letter, key=None)
+    def _look(self, now: datetime) -> QueueReading:
+        """Read the figures, and as many pages of letters as are new and there is time for."""
+        if self._lap.resting:
+            figures = self._probe.read(0)
+            if not self._lap.moved(figures, now):
+                return figures
+        else:
+            self._lap.begin()
+        first = page = self._probe.read(self._probe.page_limit, self._lap.after)
+        until = time.monotonic() + LOOK_S
+        self._keep(page, now)
+        while self._lap.take(page, now) and time.monotonic() < until:
+            try:
+                page = self._probe.read(self._probe.page_limit, self._lap.after)
+            except ProbeError as error:
+                return replace(
+                    first, notes=(*first.notes, f"letters behind the first {len(self._lap.seen)}: {error}")
+                )
+            self._keep(page, now)
+        return first
+
+    def _keep(self, page: QueueReading, now: datetime) -> None:
+        """Write down a page of letters; in a transaction of its own, so that nobody waits for all of them."""
+        if not page.letters:
+            return
+        letters = [self._as_kept(letter) for letter in page.letters]
+        with self._ledger.write() as connection:
+            rev = self._ledger.next_revision(connection)
+            self._ledger.save_letters(connection, rev, self.flow.name, self.queue, letters, now)
+
+    def _as_kept(self, letter: Letter) -> Letter:
+        """A letter with its record's canonical key, told as far as its queue's evidence policy allows."""
+        key = letter.key
+        if key is not None:
+            try:
+                key = self._parse_key(key)
+            except UnreadableError:
+                key = None
+        policy = self._settings.evidence
+        if policy == "private":
+            return replace(letter, key=key, headers={}, payload=None)
+        if policy == "clear":
+            return replace(letter, key=key)
+        headers = {name: masked(value) for name, value in letter.headers.items()}
+        return replace(letter, key=key, headers=headers, payload=letter.payload and masked(letter.payload))
+
+    def _record(
+        self, connection: Transaction, rev: int, reading: QueueReading, now: datetime, error: ProbeError | None
+    ) -> None:
+        dead = self._settings.role == "dead" and error is None
+        values = {
+            "flow": self.flow.name,
+            "queue": self.queue,
+            "role": self._settings.role,
+            "read_at": now,
+            "depth": reading.depth,
+            "oldest_at": reading.oldest_at,
+            "oldest_age_s": age_s(reading.oldest_at, now),
+            "age_of": reading.age_of,
+            "arrived": reading.arrived,
+            "taken": reading.taken,
+            "retention_s": reading.retention_s,
+            "drops_at": reading.drops_at,
+            "looked_at": len(self._lap.seen) if dead else None,
+            "notes": "; ".join(reading.notes),
+            "reason": error.reason.value if error else None,
+            "message": error.message if error else None,
+        }
+        self._ledger.save_backlog(connection, rev, values)
+
+    def _evidence(self, reading: QueueReading, now: datetime) -> list[incidents.Evidence]:
+        """What this reading says about each breach that a queue of this role can have."""
+        role, depth, sla = self._settings.role, reading.depth, self.flow.settings.sla
+        allowed = Allowance(
+            dead_letters=sla.dead_letters,
+            oldest_letter_s=sla.oldest_letter_s,
+            backlog_age_s=sla.backlog_age_s,
+            floor=sla.backlog_floor,
+            ceiling=sla.backlog_ceiling,
+        )
+        states = list(self._states)
+        over = over_allowance(role, depth, age_s(reading.oldest_at, now), allowed, trend(states))
+        if role == "dead":
+            dropping = about_to_drop(depth, reading.drops_at, reading.retention_s, sla.drop_notice_s, now)
+            return [self._breach("dead_letters", over), self._breach("expiring", dropping)]
+        flows = flowing(states) if len(states) == STALLED_READINGS else Flowing.UNKNOWN
+        stalled = None if flows is Flowing.UNKNOWN else depth if flows is Flowing.STALLED else 0
+        return [self._breach("backlog", over), self._breach("stalled", stalled)]
+
+    def _breach(self, breach: str, count: int | None) -> incidents.Evidence:
+        """Evidence of so many messages; None where it cannot be told."""
+        return incidents.Evidence(
+            breach=breach,
+            fingerprint=f"flow/{self.flow.name}/{breach}/{self.queue}",
+            count=count or 0,
+            threshold=1,
+            clean_needed=self.flow.settings.alert.clean_audits,
+            known=count is not None,
+            flow=self.flow.name,
+        )
 
     def close(self) -> None:
         """Close the queue's probe."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+
+from checks.queue_health import Trend
+from probes.contract import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,11 +16,15 @@ class Allowance:
     Attributes:
         dead_letters: most dead letters that may wait.
         oldest_letter_s, backlog_age_s: oldest age of a dead letter and of a waiting message, None for any.
+        floor: up to so many waiting messages nothing is a breach.
+        ceiling: more are one whatever their age, None for any number.
     """
 
     dead_letters: int
     oldest_letter_s: float | None
     backlog_age_s: float | None
+    floor: int = 0
+    ceiling: int | None = None
 
 
 def age_s(oldest_at: datetime | None, now: datetime) -> float | None:
@@ -27,9 +33,12 @@ def age_s(oldest_at: datetime | None, now: datetime) -> float | None:
 
 
 def over_allowance(
-    role: Literal["main", "retry", "dead"], depth: int | None, age: float | None, allowed: Allowance
+    role: Role, depth: int | None, age: float | None, allowed: Allowance, direction: Trend = Trend.UNKNOWN
 ) -> int | None:
     """How many messages are too many or too old.
+
+    Between floor and ceiling a backlog is judged by its age and, where the map names a floor, by its trend: without
+    a floor every passing burst would be one that grows.
 
     Returns:
         The depth where it breaks the allowance, 0 where it keeps it, None where that cannot be told.
@@ -41,9 +50,35 @@ def over_allowance(
             return depth
         limit_s = allowed.oldest_letter_s
     else:
+        if depth <= allowed.floor:
+            return 0
+        if allowed.ceiling is not None and depth > allowed.ceiling:
+            return depth
+        if allowed.floor and direction is Trend.RISING:
+            return depth
         limit_s = allowed.backlog_age_s
     if not depth or limit_s is None:
         return 0
     if age is None:
         return None
     return depth if age > limit_s else 0
+
+
+def about_to_drop(
+    depth: int | None, drops_at: datetime | None, retention_s: float | None, notice_s: float, now: datetime
+) -> int | None:
+    """How many letters wait in a queue that is about to drop the oldest of them unread.
+
+    A queue that keeps letters for less than four times the notice is given a quarter of its retention instead:
+    otherwise every letter in it would be about to be dropped from its first moment on.
+
+    Returns:
+        The depth, 0 where nothing is dropped soon, None where that cannot be told.
+    """
+    if depth is None:
+        return None
+    if not depth or retention_s is None:
+        return 0
+    if drops_at is None:
+        return None
+    return depth if (drops_at - now).total_seconds() <= min(notice_s, retention_s / 4) else 0

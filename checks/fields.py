@@ -15,7 +15,7 @@ from pydantic import Field
 from checks import values
 from checks.validity import NO_VALIDITY, Validity
 from checks.values import Parser
-from probes.contract import MISSING, PluginSettings
+from probes.contract import MISSING, Evidence, PluginSettings
 
 FieldType = Literal[
     "string",
@@ -32,7 +32,6 @@ FieldType = Literal[
     "set",
     "salesforce_id",
 ]
-Evidence = Literal["private", "masked", "clear"]
 
 PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 QUARTER_HOUR_US = 15 * 60 * 1_000_000
@@ -352,8 +351,11 @@ def show(rule: FieldRule, value: Any) -> str:
     if rule.evidence == "private":
         return values.describe(value)
     text = text_of(rule, value)
-    if rule.evidence == "clear":
-        return text[:200]
+    return text[:200] if rule.evidence == "clear" else masked(text)
+
+
+def masked(text: str) -> str:
+    """The ends of a text and its length."""
     return f"{text[:1]}***{text[-1:]} ({len(text)})" if len(text) > 4 else f"*** ({len(text)})"
 
 

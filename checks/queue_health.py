@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from itertools import combinations, pairwise
 from statistics import median
@@ -173,8 +173,3 @@ def _gone(states: Sequence[QueueState]) -> bool | None:
         ]
     known = [each for each in taken if each is not None]
     return None if len(known) < len(states) else any(b != a for a, b in pairwise(known))
-
-
-def drops_at(oldest_at: datetime | None, retention_s: float | None) -> datetime | None:
-    """When the queue will drop its oldest message unread; None where it keeps messages or their age is unknown."""
-    return oldest_at + timedelta(seconds=retention_s) if oldest_at is not None and retention_s is not None else None

@@ -194,6 +194,8 @@ class Letter:
         reason: why it was given up on, or None where the queue does not tell.
         attempts: deliveries tried, or None where unknown.
         first_failed_at, last_failed_at: UTC, or None where unknown.
+        headers: what travels beside the payload, as text.
+        payload: as text, as far as it is one; None where it was not looked at.
     """
 
     letter_id: str
@@ -202,6 +204,8 @@ class Letter:
     attempts: int | None = None
     first_failed_at: datetime | None = None
     last_failed_at: datetime | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    payload: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,11 +215,14 @@ class QueueReading:
     Attributes:
         depth: messages waiting.
         oldest_at: when the oldest of them entered this queue, UTC; see `age_of`.
-        letters: a peek at the oldest messages, oldest first.
-        truncated: there are more messages than were peeked.
+        letters: a peek at messages, oldest first where the queue has an order.
+        truncated: there are more messages behind those peeked.
+        next: where to go on looking, behind the last message peeked; None where no further look is possible.
+        left_mark: stays the same as long as no message leaves the queue; None where that cannot be told.
         age_of: what the broker means by the age, where it is not the time since the message came into this queue.
         arrived, taken: messages that ever came in and went out, where the broker counts them; they may be reset.
         retention_s: how long the queue keeps a message before it drops it; None where it keeps them for good.
+        drops_at: when the queue will drop its oldest message unread; None where it does not, or that cannot be told.
         notes: what the reading cannot tell or what it did to the queue, for people.
     """
 
@@ -225,9 +232,12 @@ class QueueReading:
     arrived: int | None = None
     taken: int | None = None
     retention_s: float | None = None
+    drops_at: datetime | None = None
     notes: tuple[str, ...] = ()
     letters: Sequence[Letter] = ()
     truncated: bool = False
+    next: str | None = None
+    left_mark: str | None = None
 
 
 @runtime_checkable
@@ -311,8 +321,23 @@ class RecordProbe(Protocol):
 class QueueProbe(Protocol):
     """Reads a queue without consuming from it."""
 
-    def read(self, peek: int) -> QueueReading:
-        """Read depth, age and up to `peek` messages."""
+    page_limit: int
+    """The most messages one `read` looks at."""
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        """Read depth, age and up to `peek` messages of a dead letter queue.
+
+        Args:
+            peek: 0 for the figures alone.
+            after: the `next` of an earlier reading, to go on behind it; None to begin with the oldest.
+        """
+
+    def prove_read_only(self) -> str:
+        """Say how it is known that reading this queue takes nothing from it, or what it does to it.
+
+        Raises:
+            ProbeError: `permission` where the login could take messages and need not.
+        """
 
     def close(self) -> None:
         """Release everything."""
@@ -322,6 +347,25 @@ class PluginSettings(BaseModel):
     """What every settings model of a plug-in keeps to: unknown words are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+Role = Literal["main", "retry", "dead"]
+"""What the messages in a queue are: waiting for their first delivery, for another one, or given up on."""
+
+Evidence = Literal["private", "masked", "clear"]
+"""What may be stored of a value: that there is one, its ends, or itself."""
+
+
+class QueueSettings(PluginSettings):
+    """What every kind of queue has.
+
+    Attributes:
+        role: what the messages in it are.
+        evidence: what may be stored of a dead letter's headers and payload.
+    """
+
+    role: Role = "dead"
+    evidence: Evidence = "private"
 
 
 class Budget(PluginSettings):

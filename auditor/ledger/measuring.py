@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -128,26 +129,15 @@ class Measuring(Store):
         connection.execute(sa.insert(t.backlogs), [{"rev": rev, **backlog}])
 
     def save_letters(
-        self,
-        connection: Transaction,
-        rev: int,
-        flow: str,
-        queue: str,
-        letters: Sequence[Letter],
-        at: datetime,
-        *,
-        complete: bool,
+        self, connection: Transaction, rev: int, flow: str, queue: str, letters: Sequence[Letter], at: datetime
     ) -> None:
-        """Write the dead letters seen now.
-
-        Args:
-            complete: every letter of the queue was seen, so those not among them are gone.
-        """
+        """Write the dead letters seen now; those known already stay as they are."""
         column = t.dead_letters.c
-        mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
-        waiting = connection.execute(sa.select(column.letter_id, column.id).where(mine))
-        there = {row.letter_id: row.id for row in waiting}
-        seen = {letter.letter_id for letter in letters}
+        known: set[str] = set()
+        for chunk in chunks([letter.letter_id for letter in letters], IN_LIMIT):
+            mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
+            found = connection.execute(sa.select(column.letter_id).where(mine & column.letter_id.in_(chunk)))
+            known.update(found.scalars())
         new = [
             {
                 "rev": rev,
@@ -160,18 +150,27 @@ class Measuring(Store):
                 "attempts": letter.attempts,
                 "first_failed_at": letter.first_failed_at,
                 "last_failed_at": letter.last_failed_at,
+                "headers": json.dumps(dict(letter.headers)) if letter.headers else None,
+                "payload": letter.payload,
                 "first_seen_at": at,
                 "last_seen_at": at,
             }
             for letter in letters
-            if letter.letter_id not in there
+            if letter.letter_id not in known
         ]
         if new:
             connection.execute(sa.insert(t.dead_letters), new)
-        if complete:
-            gone = [identity for letter_id, identity in there.items() if letter_id not in seen]
-            for chunk in chunks(gone, IN_LIMIT):
-                connection.execute(sa.update(t.dead_letters).where(column.id.in_(chunk)).values(rev=rev, gone_at=at))
+
+    def end_letters(
+        self, connection: Transaction, rev: int, flow: str, queue: str, there: Container[str], at: datetime
+    ) -> None:
+        """Write that all letters of a queue but these are gone."""
+        column = t.dead_letters.c
+        mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
+        waiting = connection.execute(sa.select(column.letter_id, column.id).where(mine))
+        gone = [row.id for row in waiting if row.letter_id not in there]
+        for chunk in chunks(gone, IN_LIMIT):
+            connection.execute(sa.update(t.dead_letters).where(column.id.in_(chunk)).values(rev=rev, gone_at=at))
 
 
 def _hour(at: datetime) -> datetime:

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr
 
-from probes.contract import Letter, PluginSettings, ProbeError, QueueReading, Reason
-from probes.durations import Duration
-from probes.queues.payload import TEXT_LIMIT, Message, checked
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings, dropped_at
 
-PEEK_LIMIT = 200
-"""Letters fetched in one reading: each takes up to two requests."""
+AT_ONCE = 64
+"""Requests under way at once."""
 
 ADVISORY = "io.nats.jetstream.advisory.v1.max_deliver"
 SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
@@ -30,7 +29,7 @@ SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 ResultT = TypeVar("ResultT")
 
 
-class NatsSettings(PluginSettings):
+class NatsSettings(MessageSettings):
     """A stream in NATS JetStream.
 
     Attributes:
@@ -39,29 +38,21 @@ class NatsSettings(PluginSettings):
             advisories, or one to which dead letters are published.
         consumer: whose backlog it is; for role `dead` only its advisories count.
         of: for role `dead` with a consumer, the stream that the consumer reads.
-        key: where the record's key stands: `field:NAME` of a header, `field:subject`, or a JSONPath into the payload.
-        reason: the same for the error.
+        key: `field:subject` is the message's subject.
         timeout_s: the deadline of one reading.
     """
 
     kind: Literal["nats"]
     url: SecretStr
-    role: Literal["main", "retry", "dead"] = "dead"
     stream: str
     consumer: str | None = None
     of: str | None = None
-    key: str | None = None
-    reason: str | None = None
-    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
-
-    @field_validator("key", "reason")
-    @classmethod
-    def _is_place(cls, where: str | None) -> str | None:
-        return checked(where)
 
 
 class NatsProbe:
     """Reads one stream; each reading has a connection of its own."""
+
+    page_limit = 1_000
 
     def __init__(self, settings: NatsSettings, _system: object = None) -> None:
         try:
@@ -76,10 +67,9 @@ class NatsProbe:
         self._nats: Any = nats
         self._subject = f"{SUBJECT}.{settings.of or '*'}.{settings.consumer}" if settings.consumer else None
 
-    def read(self, peek: int) -> QueueReading:
-        of = self._settings
-        if of.role == "dead":
-            return asyncio.run(self._connected(lambda js: self._dead(js, min(peek, PEEK_LIMIT))))
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        if self._settings.role == "dead":
+            return asyncio.run(self._connected(lambda js: self._dead(js, min(peek, self.page_limit), after)))
         return asyncio.run(self._connected(self._waiting))
 
     async def _connected(self, read: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
@@ -130,6 +120,7 @@ class NatsProbe:
             arrived=stream.state.last_seq,
             taken=done,
             retention_s=stream.config.max_age or None,
+            drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
         )
 
     async def _whole(self, js: Any, stream: Any) -> QueueReading:
@@ -141,32 +132,49 @@ class NatsProbe:
             arrived=state.last_seq,
             taken=state.last_seq - state.messages,
             retention_s=stream.config.max_age or None,
+            drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
         )
 
     # -- what was given up on
 
-    async def _dead(self, js: Any, peek: int) -> QueueReading:
+    async def _dead(self, js: Any, peek: int, after: str | None) -> QueueReading:
         of = self._settings
         stream = await js.stream_info(of.stream, subjects_filter=self._subject)
         state = stream.state
         depth = sum((state.subjects or {}).values()) if self._subject else state.messages
-        letters: list[Letter] = []
-        at = state.first_seq
-        while len(letters) < peek and at <= state.last_seq and len(letters) < depth:
-            found = await self._message_at(js, of.stream, at, self._subject)
-            if found is None:
+        first = await self._message_at(js, of.stream, state.first_seq, self._subject) if depth else None
+        begin = max(state.first_seq, int(after) + 1 if after else 0)
+        found: list[Any] = []
+        while len(found) < peek and begin <= state.last_seq:
+            # Sequences of other subjects and of deleted messages are skipped by the server, one request each.
+            wave = range(begin, min(begin + min(AT_ONCE, peek - len(found)), state.last_seq + 1))
+            met = await asyncio.gather(*(self._message_at(js, of.stream, at, self._subject) for at in wave))
+            fresh = {each.seq: each for each in met if each is not None}
+            if not fresh:
+                begin = state.last_seq + 1
                 break
-            letters.append(await self._letter(js, found))
-            at = found.seq + 1
+            found += [fresh[at] for at in sorted(fresh)]
+            begin = max(wave[-1], *fresh) + 1
+        letters = await self._letters(js, found)
         return QueueReading(
             depth=depth,
-            oldest_at=letters[0].first_failed_at if letters else None,
+            oldest_at=_instant(first.time) if first else None,
             arrived=None if self._subject else state.last_seq,
             taken=None if self._subject else state.last_seq - state.messages,
             retention_s=stream.config.max_age or None,
-            letters=tuple(letters),
-            truncated=depth > len(letters),
+            drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
+            letters=letters,
+            truncated=begin <= state.last_seq,
+            next=str(begin - 1),
+            left_mark=f"{state.first_seq}/{state.num_deleted or 0}",
         )
+
+    async def _letters(self, js: Any, found: Sequence[Any]) -> tuple[Letter, ...]:
+        """The messages that advisories are about are fetched `AT_ONCE` at a time."""
+        letters: list[Letter] = []
+        for at in range(0, len(found), AT_ONCE):
+            letters += await asyncio.gather(*(self._letter(js, each) for each in found[at : at + AT_ONCE]))
+        return tuple(letters)
 
     async def _message_at(self, js: Any, stream: str, sequence: int, subject: str | None = None) -> Any:
         """The first message at or after a sequence; None where there is none any more."""
@@ -179,33 +187,28 @@ class NatsProbe:
         advisory = _advisory(found.data)
         if advisory is None:
             message = self._read_into(found)
-            return Letter(
-                letter_id=str(found.seq),
-                key=message.find(self._settings.key),
-                reason=message.find(self._settings.reason),
-                first_failed_at=_instant(found.time),
-                last_failed_at=_instant(found.time),
-            )
+            return message.letter(self._settings, str(found.seq), first_failed_at=_instant(found.time))
         stream, sequence = str(advisory["stream"]), int(advisory["stream_seq"])
         try:
             original = await js.get_msg(stream, seq=sequence)
         except self._nats.js.errors.NotFoundError:
             original = None
-        told = self._read_into(original) if original is not None else None
-        deliveries = int(advisory["deliveries"])
-        reason = told.find(self._settings.reason) if told else f"its message is gone from {stream}"
-        given_up_at = _instant(found.time)
-        return Letter(
-            letter_id=f"{stream}/{advisory['consumer']}/{sequence}"[:TEXT_LIMIT],
-            key=told.find(self._settings.key) if told else None,
-            reason=reason or f"delivered {deliveries} times to {advisory['consumer']}",
+        deliveries, gone = int(advisory["deliveries"]), original is None
+        told = Message({}, None) if gone else self._read_into(original)
+        return told.letter(
+            self._settings,
+            f"{stream}/{advisory['consumer']}/{sequence}",
+            reason=f"its message is gone from {stream}" if gone else f"delivered in vain to {advisory['consumer']}",
             attempts=deliveries,
-            first_failed_at=given_up_at,
-            last_failed_at=given_up_at,
+            first_failed_at=_instant(found.time),
         )
 
     def _read_into(self, found: Any) -> Message:
         return Message({"subject": found.subject, **(found.headers or {})}, found.data)
+
+    def prove_read_only(self) -> str:
+        asyncio.run(self._connected(lambda js: js.stream_info(self._settings.stream)))
+        return "reads by sequence: no consumer is made, nothing is delivered or acknowledged"
 
     def close(self) -> None:
         """Nothing is kept open between two readings."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -18,49 +19,42 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
-from pydantic import Field, SecretStr, field_validator
+from pydantic import SecretStr
 
-from probes.contract import Letter, PluginSettings, ProbeError, QueueReading, Reason
-from probes.durations import Duration
-from probes.queues.payload import PAYLOAD_LIMIT, TEXT_LIMIT, Message, checked
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import PAYLOAD_LIMIT, Message, MessageSettings, distinct, dropped_at
 
-PEEK_LIMIT = 200
-"""Messages handed out and put back at once."""
+LOOK_BYTES = 64 * 1024 * 1024
+"""The most that one look at letters may answer; payloads are cut so that it does not come to more."""
+
+FEWER = 100
+"""Letters asked for where all of them came to more than `LOOK_BYTES`: headers are never cut."""
 
 GIVEN_UP = frozenset({"rejected", "delivery_limit"})
 """Reasons in `x-death` that stand for a failed delivery; the others are `expired` and `maxlen`."""
 
 
-class RabbitMqSettings(PluginSettings):
+class RabbitMqSettings(MessageSettings):
     """A queue in RabbitMQ.
 
     Attributes:
         url: of the management API, with the login: `https://USER:PASSWORD@HOST:15671`; a secret.
         vhost, queue: which queue.
         peek: `requeue` lets the auditor take messages and put them back, which marks them as redelivered.
-        key: where the record's key stands: `field:NAME` of a header or property, or a JSONPath into the payload.
-        reason: the same for the error; without it, why the broker gave the message up.
-        timeout_s: the deadline of one request.
+        reason: without it, why the broker gave the message up.
     """
 
     kind: Literal["rabbitmq"]
     url: SecretStr
-    role: Literal["main", "retry", "dead"] = "dead"
     vhost: str = "/"
     queue: str
     peek: Literal["never", "requeue"] = "never"
-    key: str | None = None
-    reason: str | None = None
-    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
-
-    @field_validator("key", "reason")
-    @classmethod
-    def _is_place(cls, where: str | None) -> str | None:
-        return checked(where)
 
 
 class RabbitMqProbe:
-    """Reads one queue."""
+    """Reads one queue. A look always begins with its oldest message: RabbitMQ can go on from nowhere else."""
+
+    page_limit = 10_000
 
     def __init__(self, settings: RabbitMqSettings, _system: object = None) -> None:
         self._settings = settings
@@ -72,13 +66,14 @@ class RabbitMqProbe:
             timeout=settings.timeout_s,
         )
 
-    def read(self, peek: int) -> QueueReading:
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
         told = self._ask("GET", self._path)
         notes: list[str] = []
         letters: tuple[Letter, ...] = ()
         depth = told.get("messages")
         if self._settings.role == "dead" and depth:
-            letters = self._letters(told, min(peek, PEEK_LIMIT), notes)
+            # Without one letter the age is not known.
+            letters = self._letters(told, min(max(peek, 1), depth, self.page_limit), notes)[: peek or 1]
         stats = told.get("message_stats") or {}
         counted = [stats[name] for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
         failed_at = letters[0].first_failed_at if letters else None
@@ -92,6 +87,7 @@ class RabbitMqProbe:
             arrived=stats.get("publish") if self._settings.role != "dead" else None,
             taken=sum(counted) if counted else None,
             retention_s=_retention_s(told),
+            drops_at=dropped_at(failed_at, _retention_s(told)),
             letters=letters,
             truncated=depth is None or depth > len(letters),
             notes=tuple(notes),
@@ -107,8 +103,16 @@ class RabbitMqProbe:
             notes.append(f"letters are not looked at: in a {told.get('type')} queue each look counts as a delivery")
             return ()
         notes.append("looking marks letters as redelivered")
-        wanted = {"count": count, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": PAYLOAD_LIMIT}
-        return tuple(self._letter(each) for each in self._ask("POST", f"{self._path}/get", wanted))
+        for least in dict.fromkeys((count, min(count, FEWER), 1)):
+            cut = min(PAYLOAD_LIMIT, LOOK_BYTES // 2 // least)
+            wanted = {"count": least, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": cut}
+            try:
+                return distinct(self._letter(each) for each in self._ask("POST", f"{self._path}/get", wanted))
+            except ProbeError as error:
+                if error.reason is not Reason.TOO_LARGE:
+                    raise
+                notes.append(f"{least} letters come to more than {LOOK_BYTES >> 20} MiB")
+        return ()
 
     def _letter(self, each: Mapping[str, Any]) -> Letter:
         properties = each.get("properties") or {}
@@ -123,10 +127,10 @@ class RabbitMqProbe:
         identity = (
             properties.get("message_id") or blake2b(payload + repr(deaths[:1]).encode(), digest_size=16).hexdigest()
         )
-        return Letter(
-            letter_id=str(identity)[:TEXT_LIMIT],
-            key=message.find(self._settings.key),
-            reason=message.find(self._settings.reason) or by_broker,
+        return message.letter(
+            self._settings,
+            str(identity),
+            reason=by_broker,
             attempts=max(tries, default=None),
             first_failed_at=min(times, default=None),
             last_failed_at=max(times, default=None),
@@ -134,7 +138,8 @@ class RabbitMqProbe:
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         try:
-            response = self._client.request(method, path, json=body)
+            with self._client.stream(method, path, json=body) as response:
+                answer = _bounded(response)
         except httpx.TimeoutException:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
@@ -150,12 +155,30 @@ class RabbitMqProbe:
         if response.is_error:
             raise ProbeError(Reason.QUERY, f"RabbitMQ answered {response.status_code}")
         try:
-            return response.json()
-        except ValueError:
+            return json.loads(answer)
+        except (ValueError, RecursionError):
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
+
+    def prove_read_only(self) -> str:
+        login = self._ask("GET", "/api/whoami")
+        tags = login.get("tags")
+        who = f"as {login.get('name')} ({', '.join(tags) if isinstance(tags, list) else tags})"
+        if self._settings.peek == "requeue":
+            return f"takes letters and puts them back, {who}"
+        return f"sends GET requests alone, {who}"
 
     def close(self) -> None:
         self._client.close()
+
+
+def _bounded(response: httpx.Response) -> bytes:
+    """The answer's body. Raises `too_large` beyond `LOOK_BYTES`."""
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if len(body) > LOOK_BYTES:
+            raise ProbeError(Reason.TOO_LARGE, f"RabbitMQ's answer is longer than {LOOK_BYTES >> 20} MiB")
+    return bytes(body)
 
 
 def _payload(each: Mapping[str, Any]) -> bytes:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr
 
-from probes.contract import Letter, PluginSettings, ProbeError, QueueReading, Reason
-from probes.durations import Duration
-from probes.queues.payload import Message, checked
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings, distinct
 
 PENDING_LIMIT = 100_000
 """Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
@@ -24,7 +24,7 @@ PENDING_LIMIT = 100_000
 PENDING_PAGE = 5_000
 
 
-class RedisSettings(PluginSettings):
+class RedisSettings(MessageSettings):
     """A stream or list in Redis.
 
     Attributes:
@@ -33,31 +33,22 @@ class RedisSettings(PluginSettings):
         group: the consumer group whose backlog it is.
         deliveries: from how many deliveries on an entry of the group is dead.
         oldest: the end of a list at which its oldest message stands.
-        key, reason: where the record's key and the error stand: `field:NAME` or a JSONPath into `payload`.
         payload: the field of a stream's entry that holds a JSON document.
-        timeout_s: the deadline of one command.
     """
 
     kind: Literal["redis"]
     url: SecretStr
-    role: Literal["main", "retry", "dead"] = "dead"
     name: str
     group: str | None = None
     deliveries: int = Field(default=5, ge=1)
     oldest: Literal["head", "tail"] = "tail"
-    key: str | None = None
-    reason: str | None = None
     payload: str = "payload"
-    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
-
-    @field_validator("key", "reason")
-    @classmethod
-    def _is_place(cls, where: str | None) -> str | None:
-        return checked(where)
 
 
 class RedisProbe:
     """Reads one stream or list."""
+
+    page_limit = 1_000
 
     def __init__(self, settings: RedisSettings, _system: object = None) -> None:
         try:
@@ -73,55 +64,62 @@ class RedisProbe:
             settings.url.get_secret_value(), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
         )
 
-    def read(self, peek: int) -> QueueReading:
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
         try:
             kind = self._client.type(self._settings.name).decode()
             if kind == "none":
                 return QueueReading(depth=0, oldest_at=None, notes=(f"{self._settings.name} does not exist (yet)",))
             if kind == "list":
-                return self._list(peek)
+                return self._list(peek, int(after or 0))
             if kind != "stream":
                 raise ProbeError(Reason.QUERY, f"{self._settings.name} is a {kind} and no stream or list")
-            return self._group(peek) if self._settings.group else self._stream(peek)
+            return self._group(peek, after) if self._settings.group else self._stream(peek, after)
         except self._redis.RedisError as error:
             raise self._explain(error) from None
 
     # -- what stands there
 
-    def _list(self, peek: int) -> QueueReading:
+    def _list(self, peek: int, begin: int) -> QueueReading:
         of = self._settings
         depth = int(self._client.llen(of.name))
-        tail = of.oldest == "tail"
-        found = self._client.lrange(of.name, -peek, -1) if tail else self._client.lrange(of.name, 0, peek - 1)
-        payloads = list(reversed(found)) if tail else found
-        letters = tuple(self._letter(str(at), Message({}, payload)) for at, payload in enumerate(payloads))
+        tail, end = of.oldest == "tail", begin + peek
+        first, last = (-end, -begin - 1) if tail else (begin, end - 1)
+        found = self._client.lrange(of.name, first, last) if peek else []
+        payloads = reversed(found) if tail else found
+        # A position is no identity: what is taken from the list moves all others.
+        letters = distinct(Message({}, payload).letter(of, _digest(payload)) for payload in payloads)
         return QueueReading(
             depth=depth,
             oldest_at=None,
             letters=self._dead(letters),
-            truncated=depth > len(letters),
+            truncated=depth > begin + len(letters),
+            next=str(begin + len(letters)),
             notes=("a list does not tell how old its messages are",),
         )
 
-    def _stream(self, peek: int) -> QueueReading:
+    def _stream(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
         told = self._client.xinfo_stream(of.name)
-        entries = self._client.xrange(of.name, count=peek)
+        first = told.get("first-entry")
+        entries = self._client.xrange(of.name, min=f"({after}" if after else "-", count=peek) if peek else []
         letters = tuple(
-            self._letter(identity.decode(), self._message(fields), failed_at=_added_at(identity))
+            self._message(fields).letter(of, identity.decode(), first_failed_at=_added_at(identity))
             for identity, fields in entries
         )
         depth, arrived = int(told["length"]), told.get("entries-added")
+        last = entries[-1][0] if entries else (after or "0-0").encode()
         return QueueReading(
             depth=depth,
-            oldest_at=_added_at(entries[0][0]) if entries else None,
+            oldest_at=_added_at(first[0]) if first else None,
             arrived=arrived,
             taken=arrived - depth if arrived is not None else None,
             letters=self._dead(letters),
-            truncated=depth > len(letters),
+            truncated=_place(last) < _place(told["last-generated-id"]) if depth else False,
+            next=last.decode(),
+            left_mark=str(arrived - depth) if arrived is not None else None,
         )
 
-    def _group(self, peek: int) -> QueueReading:
+    def _group(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
         groups = {each["name"].decode(): each for each in self._client.xinfo_groups(of.name)}
         if of.group not in groups:
@@ -129,7 +127,7 @@ class RedisProbe:
             raise ProbeError(Reason.QUERY, f"{of.name} has no group {of.group}", hint=f"known: {known}")
         group = groups[of.group]
         if of.role == "dead":
-            return self._given_up(peek)
+            return self._given_up(peek, after)
         pending, lag, read = int(group["pending"]), group.get("lag"), group.get("entries-read")
         first = self._client.xpending_range(of.name, of.group, "-", "+", 1)
         arrived = self._client.xinfo_stream(of.name).get("entries-added")
@@ -142,7 +140,7 @@ class RedisProbe:
             notes=() if lag is not None else ("Redis cannot tell how far the group is behind",),
         )
 
-    def _given_up(self, peek: int) -> QueueReading:
+    def _given_up(self, peek: int, after: str | None) -> QueueReading:
         """Entries that the group was given `deliveries` times or more, and has not acknowledged."""
         of = self._settings
         dead: list[dict[str, Any]] = []
@@ -156,24 +154,28 @@ class RedisProbe:
             begin = f"({page[-1]['message_id'].decode()}"
         whole = seen < PENDING_LIMIT
         now = datetime.now(UTC)
-        letters = []
-        for each in dead[:peek]:
-            identity = each["message_id"]
-            entry = self._client.xrange(of.name, identity, identity)
-            letters.append(
-                self._letter(
-                    identity.decode(),
-                    self._message(entry[0][1] if entry else {}),
-                    attempts=int(each["times_delivered"]),
-                    last_failed_at=now - timedelta(milliseconds=each["time_since_delivered"]),
-                )
+        wanted = [each for each in dead if not after or _place(each["message_id"]) > _place(after.encode())][:peek]
+        asked = self._client.pipeline(transaction=False)
+        for each in wanted:
+            asked.xrange(of.name, each["message_id"], each["message_id"])
+        letters = tuple(
+            self._message(entry[0][1] if entry else {}).letter(
+                of,
+                each["message_id"].decode(),
+                reason=None if entry else f"its entry is gone from {of.name}",
+                attempts=int(each["times_delivered"]),
+                last_failed_at=now - timedelta(milliseconds=each["time_since_delivered"]),
             )
+            for each, entry in zip(wanted, asked.execute(), strict=True)
+        )
+        last = wanted[-1]["message_id"].decode() if wanted else after
         return QueueReading(
             depth=len(dead) if whole else None,
             oldest_at=_added_at(dead[0]["message_id"]) if dead else None,
             age_of="since it was added to the stream" if dead else "",
-            letters=tuple(letters),
-            truncated=not whole or len(dead) > len(letters),
+            letters=letters,
+            truncated=not whole or (bool(dead) and dead[-1]["message_id"].decode() != last),
+            next=last,
             notes=() if whole else (f"only the first {PENDING_LIMIT} pending entries were looked through",),
         )
 
@@ -182,24 +184,6 @@ class RedisProbe:
     def _message(self, fields: dict[bytes, bytes]) -> Message:
         named = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
         return Message(named, named.get(self._settings.payload))
-
-    def _letter(
-        self,
-        identity: str,
-        message: Message,
-        *,
-        attempts: int | None = None,
-        failed_at: datetime | None = None,
-        last_failed_at: datetime | None = None,
-    ) -> Letter:
-        return Letter(
-            letter_id=identity,
-            key=message.find(self._settings.key),
-            reason=message.find(self._settings.reason),
-            attempts=attempts,
-            first_failed_at=failed_at,
-            last_failed_at=last_failed_at or failed_at,
-        )
 
     def _dead(self, letters: Iterable[Letter]) -> tuple[Letter, ...]:
         return tuple(letters) if self._settings.role == "dead" else ()
@@ -217,8 +201,30 @@ class RedisProbe:
                 return ProbeError(reason, said)
         return ProbeError(Reason.QUERY, " ".join(str(error).split())[:200])
 
+    def prove_read_only(self) -> str:
+        """Redis itself says what the login may do, where the login may ask (`ACL DRYRUN`, from Redis 7 on)."""
+        sends = "sends commands that read alone"
+        try:
+            user = self._client.execute_command("ACL", "WHOAMI").decode()
+            told = self._client.execute_command("ACL", "DRYRUN", user, "DEL", self._settings.name).decode()
+        except self._redis.exceptions.ResponseError:
+            return f"{sends}; what else the login may do it may not ask"
+        except self._redis.RedisError as error:
+            raise self._explain(error) from None
+        return f"{sends}; {user} may write" if told == "OK" else f"{sends}; {user} may not write"
+
     def close(self) -> None:
         self._client.close()
+
+
+def _digest(payload: bytes) -> str:
+    return blake2b(payload, digest_size=16).hexdigest()
+
+
+def _place(identity: bytes) -> tuple[int, int]:
+    """Where an entry stands in its stream."""
+    milliseconds, _, sequence = identity.partition(b"-")
+    return int(milliseconds), int(sequence or 0)
 
 
 def _added_at(identity: bytes) -> datetime | None:

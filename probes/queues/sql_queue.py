@@ -1,30 +1,36 @@
 """A queue kept in a SQL table: an outbox, a job table, or the table of dead letters beside them.
 
 A letter keeps the identity, key and reason that the table gives it. The age is that of the oldest row that
-matches, by the column the map names; where it names none the age is unknown, never 0.
+matches, by the column the map names; where it names none the age is unknown, never 0. Job tables are read the same
+way, with `where: {status: failed}`: nothing in them is ever unpickled.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from probes.contract import Letter, PluginSettings, ProbeError, QueueReading, Reason
+from pydantic import model_validator
+
+from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
+from probes.queues.message import TEXT_LIMIT, Message, checked
 from probes.records.sql import SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
-class SqlQueueSettings(PluginSettings):
+class SqlQueueSettings(QueueSettings):
     """A table that holds messages.
 
     Attributes:
         system: the SQL system of the map that the table stands in.
-        role: what the messages in it are.
         table: its name, with the schema where needed.
         letter_id: the column that identifies a message.
-        key: the column with the key of the record the message is about.
+        key: the column with the key of the record the message is about, or a JSONPath into `payload`.
+        payload: the column that holds a JSON document.
         since: the column with the instant the message came into this queue.
         since_unit: s, ms or us where that column is a number.
         reason, attempts: the columns that say why it failed and how often it was tried.
@@ -33,19 +39,29 @@ class SqlQueueSettings(PluginSettings):
 
     kind: Literal["sql_queue"]
     system: str
-    role: Literal["main", "retry", "dead"] = "dead"
     table: str
     letter_id: str = "id"
     key: str | None = None
+    payload: str | None = None
     since: str | None = None
     since_unit: Literal["s", "ms", "us"] | None = None
     reason: str | None = None
     attempts: str | None = None
     where: dict[str, str | int | bool] = {}
 
+    @model_validator(mode="after")
+    def _key_in_payload(self) -> Self:
+        if self.key and self.key.startswith("$"):
+            checked(self.key)
+            if self.payload is None:
+                raise ValueError("key is a JSONPath: say payload: COLUMN to say into what")
+        return self
+
 
 class SqlQueueProbe:
     """Reads one queue table through a read-only session of its own."""
+
+    page_limit = 1_000
 
     def __init__(self, settings: SqlQueueSettings, system: SqlSettings) -> None:
         if not isinstance(system, SqlSettings):
@@ -54,28 +70,38 @@ class SqlQueueProbe:
         self._zone = ZoneInfo(system.zone) if system.zone else None
         self._probe = SqlProbe(system)
 
-    def read(self, peek: int) -> QueueReading:
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
-        columns = [of.letter_id, of.key, of.reason, of.attempts, of.since]
+        in_payload = of.key is not None and of.key.startswith("$")
+        columns = [of.letter_id, None if in_payload else of.key, of.reason, of.attempts, of.since, of.payload]
         wanted = tuple(dict.fromkeys(each for each in columns if each))
-        depth, rows = self._probe.queue(of.table, wanted, dict(of.where), of.since or of.letter_id, peek)
-        at = {name: position for position, name in enumerate(wanted)}
-
-        def told(row: Any, name: str | None) -> Any:
-            return None if name is None else row[at[name]]
-
-        letters = tuple(
-            Letter(
-                letter_id=str(told(row, of.letter_id)),
-                key=told(row, of.key),
-                reason=None if told(row, of.reason) is None else str(told(row, of.reason))[:500],
-                attempts=told(row, of.attempts),
-                first_failed_at=self._instant(told(row, of.since)) if of.role == "dead" else None,
-            )
-            for row in rows
+        depth, oldest, rows = self._probe.queue(of.table, wanted, dict(of.where), of.since, _behind(after), peek)
+        last = rows[-1][0] if rows else None
+        return QueueReading(
+            depth=depth,
+            oldest_at=self._instant(oldest),
+            letters=tuple(self._letter(dict(zip(wanted, row, strict=True)), in_payload) for row in rows),
+            truncated=depth > len(rows) if after is None else len(rows) == peek,
+            next=_token(last) if rows else after,
         )
-        oldest_at = self._instant(told(rows[0], of.since)) if rows else None
-        return QueueReading(depth=depth, oldest_at=oldest_at, letters=letters, truncated=depth > len(letters))
+
+    def _letter(self, row: dict[str, Any], in_payload: bool) -> Letter:
+        of = self._settings
+
+        def told(name: str | None) -> Any:
+            return None if name is None else row[name]
+
+        payload = told(of.payload)
+        message = Message({}, json.dumps(payload) if isinstance(payload, dict | list) else payload)
+        reason, attempts = told(of.reason), told(of.attempts)
+        return Letter(
+            letter_id=str(row[of.letter_id]),
+            key=message.find(of.key) if in_payload else told(of.key),
+            reason=None if reason is None else str(reason)[:TEXT_LIMIT],
+            attempts=attempts if isinstance(attempts, int) else None,
+            first_failed_at=self._instant(told(of.since)) if of.role == "dead" else None,
+            payload=message.text(),
+        )
 
     def _instant(self, raw: Any) -> datetime | None:
         if raw is None:
@@ -103,5 +129,23 @@ class SqlQueueProbe:
             at = at.replace(tzinfo=self._zone)
         return at.astimezone(UTC)
 
+    def prove_read_only(self) -> str:
+        return self._probe.prove_read_only(None)
+
     def close(self) -> None:
         self._probe.close()
+
+
+def _token(identity: Any) -> str | None:
+    """A row's identity with its type, to go on behind it; None where its type has no text of its own."""
+    for kind, name in ((int, "int"), (str, "str"), (UUID, "uuid")):
+        if isinstance(identity, kind):
+            return f"{name}:{identity}"
+    return None
+
+
+def _behind(token: str | None) -> int | str | UUID | None:
+    if token is None:
+        return None
+    name, _, text = token.partition(":")
+    return int(text) if name == "int" else UUID(text) if name == "uuid" else text

@@ -503,30 +503,37 @@ class SqlProbe:
         return nameless + rows
 
     def queue(
-        self, table: str, columns: tuple[str, ...], where: dict[str, Any], order: str, limit: int
-    ) -> tuple[int, list[Row]]:
-        """Count the rows that match and read the first of them, for the queue probes.
+        self, table: str, columns: tuple[str, ...], where: dict[str, Any], since: str | None, after: Any, limit: int
+    ) -> tuple[int, Any, list[Row]]:
+        """Count the rows that match and read some of them, for the queue probes.
+
+        Args:
+            columns: the first of them identifies a row.
+            since: the column whose lowest value is wanted too.
+            after: read rows with identities behind this one; None for the first.
 
         Returns:
-            How many rows match, and up to `limit` of them, lowest `order` first, columns in order.
+            How many rows match, their lowest `since`, and up to `limit` of them, lowest identity first.
         """
         spec = ReadSpec(
             data_type=table,
             collection=table,
             key=columns[0],
             changed_at=None,
-            fields=tuple(dict.fromkeys((*columns, *where, order))),
+            fields=tuple(dict.fromkeys((*columns, *where, *([since] if since else [])))),
         )
         source = self._collection(spec).table
         chosen = [source.c[name] == value for name, value in where.items()]
+        figures = sa.select(sa.func.count(), sa.func.min(source.c[since]) if since else sa.null())
         with self._session() as connection:
-            depth = connection.execute(sa.select(sa.func.count()).select_from(source).where(*chosen)).scalar_one()
-        rows = (
-            sa.select(*(source.c[name] for name in columns))
-            .where(*chosen)
-            .order_by(source.c[order].is_(None), source.c[order])
-        )
-        return int(depth), self._rows(rows.limit(limit), {})
+            depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
+        if not limit:
+            return int(depth), oldest, []
+        identity = source.c[columns[0]]
+        if after is not None:
+            chosen.append(identity > after)
+        rows = sa.select(*(source.c[name] for name in columns)).where(*chosen).order_by(identity).limit(limit)
+        return int(depth), oldest, self._rows(rows, {})
 
     def _rows(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> list[Row]:
         with self._session() as connection:

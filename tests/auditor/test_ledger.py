@@ -211,7 +211,9 @@ def test_dead_letters_are_followed_until_they_are_gone(ledger: Ledger) -> None:
     def seen(some: list[Letter], complete: bool) -> list[object]:
         with ledger.write() as connection:
             rev = ledger.next_revision(connection)
-            ledger.save_letters(connection, rev, "f", "q", some, NOW, complete=complete)
+            ledger.save_letters(connection, rev, "f", "q", some, NOW)
+            if complete:
+                ledger.end_letters(connection, rev, "f", "q", {letter.letter_id for letter in some}, NOW)
         rows, _ = ledger.snapshot({"dead_letters": 0}, files_since=0)
         at = [name for name, _ in ledger.columns("dead_letters")].index("gone_at")
         return [row[at] is not None for row in rows["dead_letters"]]

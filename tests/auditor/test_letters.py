@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
+from auditor import lap
 from auditor.lens import Lens
 from auditor.letters import backlogs, explained, letters
 from auditor.queue_audit import STALLED_READINGS, QueueAuditor
 from auditor.words import age_text, drain_text, per_second
 from checks.letters import Prospect
 from checks.queue_health import Flowing, Trend
-from probes.contract import Letter, QueueReading
+from probes.contract import Letter, ProbeError, QueueReading, Reason
 from tests.auditor.test_audit import open_causes, wait_until
 from tests.stand import Stand
 
@@ -25,11 +26,16 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 class Scripted:
     """A queue that answers what the test says."""
 
+    page_limit = 100
+
     def __init__(self) -> None:
         self.reading = QueueReading(depth=0, oldest_at=None)
 
-    def read(self, peek: int) -> QueueReading:
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
         return self.reading
+
+    def prove_read_only(self) -> str:
+        return "it is only played"
 
     def close(self) -> None:
         """Nothing to release."""
@@ -102,6 +108,7 @@ def test_a_queue_is_told_with_rates_trend_and_time_to_drain(queue: Any) -> None:
             arrived=1000 + 100 * number,
             taken=900 + 105 * number,
             retention_s=3600,
+            drops_at=NOW + timedelta(hours=1),
         )
         auditor.audit(at)
     lens.refresh()
@@ -153,3 +160,137 @@ def test_a_queue_that_nobody_takes_from_is_one_incident(stand: Stand) -> None:
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "stalled"]
     assert incident["state"] == "resolved"
     assert len([each for each in stand.rows("alerts") if each["incident_id"] == incident["id"]]) == 2
+
+
+class Paged(Scripted):
+    """A queue of many letters that is read page by page, and counts what it is asked."""
+
+    def __init__(self, count: int, *, marks: bool = True) -> None:
+        super().__init__()
+        self.letters = [letter(number, number, "no") for number in range(count)]
+        self.left = 0
+        self.marks = marks
+        self.fails_behind: int | None = None
+        self.asked: list[int] = []
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        begin = int(after) if after else 0
+        if peek and self.fails_behind is not None and begin >= self.fails_behind:
+            raise ProbeError(Reason.TIMEOUT, "no answer")
+        found = [each for each in self.letters if int(each.letter_id) >= begin][:peek]
+        last = int(found[-1].letter_id) + 1 if found else begin
+        self.asked.append(len(found))
+        return QueueReading(
+            depth=len(self.letters),
+            oldest_at=NOW,
+            letters=tuple(found),
+            truncated=any(int(each.letter_id) >= last for each in self.letters),
+            next=str(last),
+            left_mark=str(self.left) if self.marks else None,
+        )
+
+
+def watching(stand: Stand, probe: Scripted, **changed: Any) -> QueueAuditor:
+    settings = stand.map.queues["to_billing", "dead"].model_copy(update=changed)
+    return QueueAuditor(
+        flow=stand.map.flow("to_billing"), queue="dead", settings=settings, probe=probe, ledger=stand.ledger
+    )
+
+
+def waiting(stand: Stand) -> int:
+    return sum(each["gone_at"] is None for each in stand.rows("dead_letters"))
+
+
+def test_all_letters_of_a_large_queue_become_known_and_are_not_read_again(stand: Stand) -> None:
+    probe = Paged(1_050)
+    auditor = watching(stand, probe)
+    auditor.audit(NOW)
+    assert (waiting(stand), sum(probe.asked)) == (1_050, 1_050)
+    probe.asked.clear()
+    auditor.audit(NOW + timedelta(seconds=5))
+    assert sum(probe.asked) == 0, "nothing came and nothing left"
+    probe.letters += [letter(number, number, "no") for number in range(1_050, 1_053)]
+    auditor.audit(NOW + timedelta(seconds=10))
+    assert (waiting(stand), sum(probe.asked)) == (1_053, 3)
+    del probe.letters[10:20]
+    probe.left += 10
+    auditor.audit(NOW + timedelta(seconds=15))
+    assert waiting(stand) == 1_043
+    assert [each["looked_at"] for each in stand.rows("backlogs")] == [1_050, 1_050, 1_053, 1_043]
+
+
+def test_a_large_queue_that_does_not_tell_what_left_is_looked_through_when_its_depth_changes(stand: Stand) -> None:
+    probe = Paged(300, marks=False)
+    auditor = watching(stand, probe)
+    auditor.audit(NOW)
+    probe.asked.clear()
+    auditor.audit(NOW + timedelta(seconds=5))
+    assert sum(probe.asked) == 0
+    del probe.letters[:2]
+    auditor.audit(NOW + timedelta(seconds=10))
+    assert (sum(probe.asked), waiting(stand)) == (298, 298)
+    probe.letters[5] = letter(900, 900, "no")
+    probe.letters.sort(key=lambda each: int(each.letter_id))
+    auditor.audit(NOW + timedelta(minutes=10))
+    assert {each["letter_id"] for each in stand.rows("dead_letters") if each["gone_at"] is None} == {
+        each.letter_id for each in probe.letters
+    }
+
+
+def test_a_look_that_breaks_off_goes_on_from_there_and_loses_nothing(stand: Stand) -> None:
+    probe = Paged(500)
+    probe.fails_behind = 200
+    auditor = watching(stand, probe)
+    reading = auditor.audit(NOW)
+    assert isinstance(reading, QueueReading)
+    assert (reading.depth, waiting(stand)) == (500, 200)
+    assert "letters behind the first 200: timeout" in reading.notes[-1]
+    probe.fails_behind = None
+    auditor.audit(NOW + timedelta(seconds=5))
+    assert waiting(stand) == 500
+
+
+def test_of_an_endless_queue_the_first_letters_are_followed_and_that_is_told(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:  # C2.13
+    monkeypatch.setattr(lap, "LETTERS_FOLLOWED", 300)
+    probe = Paged(1_000)
+    auditor = watching(stand, probe)
+    auditor.audit(NOW)
+    auditor.audit(NOW + timedelta(seconds=5))
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
+    lens.close()
+    assert (told.depth, told.looked_at, waiting(stand)) == (1_000, 300, 300)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "headers", "payload"),
+    [
+        ("private", None, None),
+        ("masked", '{"error": "n***l (7)"}', "{***} (16)"),
+        ("clear", '{"error": "no mail"}', '{"id": "cus_21"}'),
+    ],
+)
+def test_headers_and_payload_are_kept_as_the_evidence_policy_says(
+    stand: Stand, evidence: str, headers: str | None, payload: str | None
+) -> None:
+    probe = Scripted()
+    told = Letter(letter_id="1", key=7, headers={"error": "no mail"}, payload='{"id": "cus_21"}')
+    probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=(told,))
+    watching(stand, probe, evidence=evidence).audit(NOW)
+    (row,) = stand.rows("dead_letters")
+    assert (row["headers"], row["payload"], row["key"]) == (headers, payload, "7")
+
+
+def test_letters_about_to_be_dropped_are_one_incident(stand: Stand) -> None:
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    for left in (30, 20, 10):
+        drops_at = NOW + timedelta(hours=left)
+        probe.reading = QueueReading(depth=3, oldest_at=NOW, retention_s=14 * 86_400, drops_at=drops_at)
+        auditor.audit(NOW)
+    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "expiring"]
+    assert "about to drop its oldest dead letters unread" in str(incident["summary"])
+    assert incident["state"] == "open"

@@ -14,7 +14,6 @@ from checks.queue_health import (
     Rate,
     Trend,
     drain_s,
-    drops_at,
     flowing,
     rate,
     slope_per_s,
@@ -109,9 +108,3 @@ def test_what_leaves_follows_from_what_arrived_or_from_the_head() -> None:
     assert flowing(states(3, 3, 3)) is Flowing.UNKNOWN
     assert flowing(states(3, None, 3, taken=[1, 1, 1])) is Flowing.UNKNOWN
     assert flowing(states(3, 3, taken=[1, 1])) is Flowing.UNKNOWN
-
-
-def test_when_a_queue_drops_its_oldest_message() -> None:
-    assert drops_at(NOW, 3600) == NOW + timedelta(hours=1)
-    assert drops_at(None, 3600) is None
-    assert drops_at(NOW, None) is None

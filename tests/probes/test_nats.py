@@ -106,7 +106,7 @@ def test_what_was_given_too_often_is_joined_to_its_own_message(bus: Bus) -> None
     assert (reading.depth, reading.truncated, reading.retention_s) == (3, False, 3600)
     assert [(letter.key, letter.attempts) for letter in reading.letters] == [("cus_1", 2), (None, 2), (None, 2)]
     assert reading.letters[0].reason == "422"
-    assert reading.letters[1].reason == f"delivered 2 times to {bus.consumer}"
+    assert reading.letters[1].reason == f"delivered in vain to {bus.consumer}"
     assert reading.oldest_at is not None
     assert abs((datetime.now(UTC) - reading.oldest_at).total_seconds()) < 30
     assert bus.probe().read(5).depth == 3
@@ -162,3 +162,31 @@ def test_wrong_names_and_logins_are_named_errors_without_the_secret(bus: Bus) ->
     with pytest.raises(ProbeError) as caught:
         bus.probe(url="nats://127.0.0.1:1").read(1)
     assert caught.value.reason is Reason.UNREACHABLE
+
+
+def test_letters_are_read_page_by_page_past_what_was_deleted(bus: Bus) -> None:
+    async def publish(js: Any) -> None:
+        await js.add_stream(name=f"{bus.orders}-dead", subjects=[f"dead.{bus.orders}"])
+        for number in range(150):
+            await js.publish(f"dead.{bus.orders}", json.dumps({"id": number}).encode())
+        for sequence in range(10, 120):
+            await js.delete_msg(f"{bus.orders}-dead", sequence)
+
+    bus.run(publish)
+    asked = NatsProbe(
+        NatsSettings.model_validate({"kind": "nats", "url": bus.url, "stream": f"{bus.orders}-dead", "key": "$.id"})
+    )
+    keys, after, pages = [], None, 0
+    while True:
+        reading = asked.read(15, after)
+        keys += [letter.key for letter in reading.letters]
+        after, pages = reading.next, pages + 1
+        if not reading.truncated:
+            break
+    assert keys == [str(number) for number in range(150) if not 9 <= number < 119]
+    assert (reading.depth, pages) == (40, 3)
+    mark = reading.left_mark
+    bus.run(lambda js: js.publish(f"dead.{bus.orders}", b"{}"))
+    assert (asked.read(5, after).letters[0].letter_id, asked.read(0).left_mark) == ("151", mark)
+    bus.run(lambda js: js.delete_msg(f"{bus.orders}-dead", 1))
+    assert asked.read(0).left_mark != mark

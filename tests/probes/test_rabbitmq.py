@@ -148,3 +148,21 @@ def test_wrong_names_and_logins_are_named_errors_without_the_secret(broker: Brok
     with pytest.raises(ProbeError) as caught:
         broker.probe(url="http://127.0.0.1:1").read(1)
     assert caught.value.reason is Reason.UNREACHABLE
+
+
+def test_thousands_of_letters_are_seen_in_one_look_and_large_ones_are_cut(broker: Broker) -> None:
+    broker.publish(json.dumps({"id": "first", "filler": "x" * 3_000_000}), {"error": "too large"})
+    for number in range(300):
+        broker.publish(json.dumps({"id": number}))
+    broker.reject(301)
+    until(lambda: broker.probe().read(0).depth == 301)
+    reading = broker.probe(peek="requeue", key="$.id", reason="field:error").read(1_000)
+    assert (len(reading.letters), reading.truncated) == (301, False)
+    assert len({letter.letter_id for letter in reading.letters}) == 301
+    assert [letter.key for letter in reading.letters[:3]] == [None, "0", "1"], "a cut payload is not read into"
+    assert (reading.letters[0].reason, reading.letters[0].headers["error"]) == ("too large", "too large")
+
+
+def test_what_the_login_may_do_is_told(broker: Broker) -> None:
+    assert broker.probe().prove_read_only() == "sends GET requests alone, as guest (administrator)"
+    assert "puts them back" in broker.probe(peek="requeue").prove_read_only()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.contract import ProbeError, QueueProbe, Reason
-from probes.queues.payload import PAYLOAD_LIMIT, Message, checked
+from probes.queues.message import HEADER_LIMIT, PAYLOAD_LIMIT, PAYLOAD_SHOWN, TEXT_LIMIT, Message, checked
 from probes.queues.redis import RedisProbe, RedisSettings
 
 
@@ -129,3 +129,54 @@ def test_places_that_lead_nowhere_are_refused_or_unknown() -> None:
     assert (message.find("$.id"), message.find("$.id.deep"), message.find("$.n")) == (None, "1", None)
     assert Message({}, "[" * 100_000).find("$.id") is None
     assert Message({}, "1" * (PAYLOAD_LIMIT + 1)).find("$") is None
+
+
+def test_letters_are_read_page_by_page(redis_url: str, client: Any) -> None:
+    for number in range(25):
+        client.xadd("letters", {"id": number})
+        client.rpush("list", json.dumps({"id": number}))
+    client.xgroup_create("letters", "workers", id="0")
+    client.xreadgroup("workers", "one", {"letters": ">"})
+    for words in ({}, {"group": "workers", "deliveries": 1}, {"name": "list", "oldest": "head", "key": "$.id"}):
+        asked = probe(redis_url, **{"key": "field:id", **words})
+        keys: list[Any] = []
+        after, more = None, True
+        while more:
+            reading = asked.read(10, after)
+            keys += [letter.key for letter in reading.letters]
+            after, more = reading.next, reading.truncated
+        assert keys == [str(number) for number in range(25)], words
+        assert asked.read(0).letters == ()
+    mark = probe(redis_url).read(0).left_mark
+    client.xadd("letters", {"id": 99})
+    assert probe(redis_url).read(0).left_mark == mark
+    client.xdel("letters", client.xrange("letters")[0][0])
+    assert probe(redis_url).read(0).left_mark != mark
+
+
+def test_the_same_message_twice_in_a_list_is_two_letters(redis_url: str, client: Any) -> None:
+    client.rpush("letters", "{}", "{}", "[]")
+    identities = [letter.letter_id for letter in probe(redis_url).read(5).letters]
+    assert len(set(identities)) == 3
+    client.lpop("letters")
+    assert {letter.letter_id for letter in probe(redis_url).read(5).letters} < set(identities)
+
+
+def test_what_the_login_may_do_is_told(redis_url: str, client: Any) -> None:
+    assert probe(redis_url).prove_read_only() == "sends commands that read alone; default may write"
+    client.execute_command("ACL", "SETUSER", "looker", "on", ">pw", "~*", "+@read", "+acl|whoami", "+acl|dryrun")
+    looker = redis_url.replace(":secret-of-redis", "looker:pw")
+    assert probe(looker).prove_read_only() == "sends commands that read alone; looker may not write"
+    client.execute_command("ACL", "SETUSER", "looker", "-acl")
+    assert "it may not ask" in probe(looker).prove_read_only()
+
+
+def test_headers_and_payload_are_bounded(redis_url: str, client: Any) -> None:  # a header bomb
+    client.xadd("letters", {"payload": "ü" * 100_000, **{f"h{number}": "x" * 5_000 for number in range(500)}})
+    (letter,) = probe(redis_url).read(5).letters
+    assert len(letter.headers) == HEADER_LIMIT
+    assert max(len(value) for value in letter.headers.values()) == TEXT_LIMIT
+    assert letter.payload is not None
+    assert 0 < len(letter.payload) <= PAYLOAD_SHOWN
+    assert Message({}, b"\xff" * 10).text() == "10 bytes that are no text"
+    assert Message({}, None).text() is None

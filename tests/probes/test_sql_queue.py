@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 import sqlalchemy as sa
 
-from probes.contract import ProbeError, Reason
+from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.rest import RestSettings
 from probes.records.sql import SqlSettings
@@ -56,15 +56,29 @@ def probe_of(url: str, **changed: object) -> SqlQueueProbe:
     return SqlQueueProbe(SqlQueueSettings.model_validate({**SETTINGS, **changed}), system)
 
 
-def test_tells_depth_age_and_the_oldest_letters_first(url: str) -> None:
-    reading = probe_of(url).read(2)
+def test_tells_depth_and_age_and_its_letters_page_by_page(url: str) -> None:
+    asked = probe_of(url)
+    assert isinstance(asked, QueueProbe)
+    reading = asked.read(2)
     assert reading.depth == 4
     assert reading.oldest_at == datetime(2026, 3, 1, 0, 0, 6, tzinfo=UTC)
     assert [(letter.key, letter.reason, letter.attempts) for letter in reading.letters] == [
-        ("cus_3", "no", 3),
-        ("cus_2", "no", 3),
+        ("cus_0", "no", 3),
+        ("cus_1", "no", 3),
     ]
     assert reading.truncated
+    rest = asked.read(5, reading.next)
+    assert ([letter.key for letter in rest.letters], rest.truncated) == (["cus_2", "cus_3"], False)
+    assert asked.read(5, rest.next).letters == ()
+    assert asked.read(0).depth == 4
+    assert "read-only" in asked.prove_read_only()
+
+
+def test_a_key_may_stand_in_a_json_payload(url: str) -> None:
+    reading = probe_of(url, key="$.id", payload="record").read(2)
+    assert [letter.key for letter in reading.letters] == [None, None], "cus_0 is no JSON"
+    with pytest.raises(ValueError, match="say payload: COLUMN"):
+        probe_of(url, key="$.id")
 
 
 def test_an_empty_queue_has_depth_0_and_no_age(url: str) -> None:
