@@ -13,18 +13,23 @@ LETTERS_FOLLOWED = 50_000
 AGAIN_AFTER = timedelta(minutes=5)
 """A queue that does not tell whether letters left is looked through again so often while its depth stays."""
 
+CHANGED_AFTER = timedelta(seconds=10)
+"""The same where its depth changed."""
+
 
 class Lap:
     """Where the look through a queue stands.
 
     A queue that fits one page is looked at whole in every reading. A larger one is gone through once; from then on
     only what came behind is looked at, until letters have left (`QueueReading.left_mark`) or, where the queue does
-    not tell that, its depth changed or some minutes have passed.
+    not tell that, its depth changed or some minutes have passed. A queue that can only be looked at from its
+    beginning (no `next`) is spared the same way however small it is: there a look does something to the letters.
     """
 
     def __init__(self, page_limit: int) -> None:
         self._page_limit = page_limit
         self._begin()
+        self._spared = False
         self._left_mark: str | None = None
         self._depth: int | None = None
         self._ended_at: datetime | None = None
@@ -48,7 +53,7 @@ class Lap:
     @property
     def resting(self) -> bool:
         """The figures alone say whether there is anything to look at."""
-        return self._ended_at is not None and len(self._seen) > self._page_limit
+        return self._ended_at is not None and (self._spared or len(self._seen) > self._page_limit)
 
     @property
     def after(self) -> str | None:
@@ -62,7 +67,8 @@ class Lap:
                 self._restart()
                 return True
             return figures.depth != self._depth and not self.capped
-        if figures.depth == self._depth and self._ended_at is not None and now - self._ended_at < AGAIN_AFTER:
+        wait = AGAIN_AFTER if figures.depth == self._depth else CHANGED_AFTER
+        if self._ended_at is not None and now - self._ended_at < wait:
             return False
         self._restart()
         return True
@@ -87,6 +93,7 @@ class Lap:
         self._seen.update(letter.letter_id for letter in reading.letters)
         more = reading.truncated and reading.next is not None and bool(reading.letters) and not self.capped
         self._after = reading.next
+        self._spared = reading.next is None and reading.depth != 0
         if not more:
             # Where letters left meanwhile, the next figures differ from those of the beginning and all begins anew.
             self._left_mark = self._left_mark_at_begin

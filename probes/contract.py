@@ -217,7 +217,7 @@ class QueueReading:
         oldest_at: when the oldest of them entered this queue, UTC; see `age_of`.
         letters: a peek at messages, oldest first where the queue has an order.
         truncated: there are more messages behind those peeked.
-        next: where to go on looking, behind the last message peeked; None where no further look is possible.
+        next: where to go on looking, behind the last message peeked; None where every look begins anew.
         left_mark: stays the same as long as no message leaves the queue; None where that cannot be told.
         age_of: what the broker means by the age, where it is not the time since the message came into this queue.
         arrived, taken: messages that ever came in and went out, where the broker counts them; they may be reset.

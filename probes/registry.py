@@ -21,9 +21,13 @@ RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
 # kind -> (module, settings, probe)
 QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
     "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
+    "kafka": ("probes.queues.kafka", "KafkaSettings", "KafkaProbe"),
     "nats": ("probes.queues.nats", "NatsSettings", "NatsProbe"),
+    "pubsub": ("probes.queues.pubsub", "PubSubSettings", "PubSubProbe"),
     "rabbitmq": ("probes.queues.rabbitmq", "RabbitMqSettings", "RabbitMqProbe"),
     "redis": ("probes.queues.redis", "RedisSettings", "RedisProbe"),
+    "service_bus": ("probes.queues.service_bus", "ServiceBusSettings", "ServiceBusProbe"),
+    "sqs": ("probes.queues.sqs", "SqsSettings", "SqsProbe"),
 }
 
 # kind -> (module, function that writes out one statement for people to run)

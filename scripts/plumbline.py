@@ -20,6 +20,7 @@ PYTHON = VENV / "bin" / "python"
 SERVERS = {
     "initdb": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
     "mariadbd": ("/usr/sbin/mariadbd", "mariadb-server"),
+    "proton": ("/usr/lib/python3/dist-packages/proton", "python3-qpid-proton"),
     "nats-server": ("/usr/sbin/nats-server", "nats-server"),
     "rabbitmq-server": ("/usr/lib/rabbitmq/bin/rabbitmq-server", "rabbitmq-server"),
     "redis-server": ("/usr/bin/redis-server", "redis-server"),

@@ -11,9 +11,14 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from tests import servers
+from tests import engines, servers
 
 _numbers = itertools.count(1)
+
+
+def pytest_report_header() -> list[str]:
+    """Say which engines the tests run against."""
+    return engines.told()
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +49,36 @@ def nats_url() -> Iterator[str]:
 def rabbitmq_url() -> Iterator[str]:
     with servers.rabbitmq() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[servers.Kafka]:
+    with servers.kafka() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def connect_url(kafka_server: servers.Kafka) -> Iterator[str]:
+    if kafka_server.login is None:
+        pytest.skip("Kafka itself cannot be had here, and nothing stands in for Connect")
+    with servers.connect(kafka_server.servers) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def elasticmq_url() -> Iterator[str]:
+    with servers.elasticmq() as url:
+        if url is None:
+            pytest.skip("ElasticMQ cannot be had here")
+        yield url
+
+
+@pytest.fixture(scope="session")
+def pubsub_address() -> Iterator[str]:
+    with servers.pubsub() as address:
+        if address is None:
+            pytest.skip("Google's fake of Pub/Sub cannot be had here")
+        yield address
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shutil
@@ -10,12 +11,18 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
+import confluent_kafka
+import confluent_kafka.admin
 import httpx
 import psycopg
 import pymysql
+
+from tests import engines
 
 
 def free_port() -> int:
@@ -243,6 +250,166 @@ def rabbitmq() -> Iterator[str]:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             subprocess.run(["epmd", "-port", str(ports["epmd"]), "-kill"], env=environment, capture_output=True)
+
+
+JAVA = ("java", "-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+SERVER_PROPERTIES = """process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{open},SASL_PLAINTEXT://127.0.0.1:{login},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{open},SASL_PLAINTEXT://127.0.0.1:{login}
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \\
+  required user_looker="secret-of-looker";
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+log.dirs={place}/data
+offsets.topic.num.partitions=1
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+num.network.threads=1
+num.io.threads=2
+background.threads=1
+log.cleaner.dedupe.buffer.size=4194304
+log.cleaner.io.buffer.size=65536
+"""
+
+WORKER_PROPERTIES = """bootstrap.servers={servers}
+listeners=http://127.0.0.1:{port}
+plugin.discovery=service_load
+offset.storage.file.filename={place}/offsets
+offset.flush.interval.ms=1000
+key.converter=org.apache.kafka.connect.storage.StringConverter
+value.converter=org.apache.kafka.connect.json.JsonConverter
+value.converter.schemas.enable=false
+consumer.auto.offset.reset=earliest
+consumer.metadata.max.age.ms=1000
+"""
+
+LOG4J = """log4j.rootLogger=WARN, stderr
+log4j.appender.stderr=org.apache.log4j.ConsoleAppender
+log4j.appender.stderr.Target=System.err
+log4j.appender.stderr.layout=org.apache.log4j.SimpleLayout
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Kafka:
+    """A running broker: where it listens without and with a login (`looker`); `login` is None for the stand-in."""
+
+    servers: str
+    login: str | None
+
+
+@contextlib.contextmanager
+def kafka() -> Iterator[Kafka]:
+    """One Kafka broker; librdkafka's mock cluster where the engine cannot be had."""
+    engine = engines.KAFKA.found()
+    if engine is None:
+        # The mock lives as long as the producer that made it.
+        maker = confluent_kafka.Producer({"test.mock.num.brokers": 1})
+        (broker,) = maker.list_topics(timeout=10).brokers.values()
+        yield Kafka(f"{broker.host}:{broker.port}", None)
+        return
+    with workplace() as place:
+        ports = {name: free_port() for name in ("open", "login", "controller")}
+        (place / "server.properties").write_text(SERVER_PROPERTIES.format(**ports, place=place))
+        java = _java(engine, place)
+        identity = base64.urlsafe_b64encode(b"k" + uuid4().bytes[1:]).decode().rstrip("=")
+        settings = str(place / "server.properties")
+        formatted = [*java, "kafka.tools.StorageTool", "format", "-t", identity, "-c", settings]
+        subprocess.run(formatted, cwd=place, check=True, capture_output=True)
+        with _served([*java, "kafka.Kafka", settings], place) as process:
+            wait_for_port(ports["open"], process)
+            admin = confluent_kafka.admin.AdminClient({"bootstrap.servers": f"127.0.0.1:{ports['open']}"})
+            _until(lambda: admin.list_topics(timeout=2))
+            yield Kafka(f"127.0.0.1:{ports['open']}", f"127.0.0.1:{ports['login']}")
+
+
+@contextlib.contextmanager
+def connect(servers: str) -> Iterator[str]:
+    """A Kafka Connect worker; yields the URL of its API. Wants the engine."""
+    engine = engines.KAFKA.found()
+    assert engine is not None
+    with workplace() as place:
+        port = free_port()
+        properties = WORKER_PROPERTIES.format(servers=servers, port=port, place=place)
+        (place / "worker.properties").write_text(properties)
+        command = [*_java(engine, place), "org.apache.kafka.connect.cli.ConnectStandalone"]
+        with _served([*command, str(place / "worker.properties")], place) as process:
+            wait_for_port(port, process)
+            url = f"http://127.0.0.1:{port}"
+            _until(lambda: httpx.get(f"{url}/connectors", timeout=5).raise_for_status())
+            yield url
+
+
+ELASTICMQ_CONF = """include classpath("application.conf")
+node-address {{ protocol = http, host = 127.0.0.1, port = {port}, context-path = "" }}
+rest-sqs {{ enabled = true, bind-hostname = "127.0.0.1", bind-port = {port}, sqs-limits = strict }}
+rest-stats {{ enabled = false }}
+generate-node-address = false
+queues-storage.enabled = false
+messages-storage.enabled = false
+"""
+
+
+@contextlib.contextmanager
+def elasticmq() -> Iterator[str | None]:
+    """ElasticMQ, which speaks the protocol of SQS; yields its URL, None where it cannot be had."""
+    engine = engines.ELASTICMQ.found()
+    if engine is None:
+        yield None
+        return
+    with workplace() as place:
+        port = free_port()
+        (place / "elasticmq.conf").write_text(ELASTICMQ_CONF.format(port=port))
+        java = _java(engine, place)
+        command = [*java[:-2], f"-Dconfig.file={place}/elasticmq.conf", *java[-2:], "org.elasticmq.server.Main"]
+        with _served(command, place) as process:
+            wait_for_port(port, process)
+            yield f"http://127.0.0.1:{port}"
+
+
+@contextlib.contextmanager
+def pubsub() -> Iterator[str | None]:
+    """Google's own fake of Pub/Sub; yields its address, None where it cannot be had."""
+    engine = engines.PUBSUB.found()
+    if engine is None:
+        yield None
+        return
+    with subprocess.Popen([str(engine / "pstest")], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().decode().strip()
+        finally:
+            process.kill()
+
+
+def _java(engine: Path, place: Path) -> list[str]:
+    (place / "log4j.properties").write_text(LOG4J)
+    logs = f"-Dlog4j.configuration=file:{place}/log4j.properties"
+    return [*JAVA, f"-Djava.io.tmpdir={place}", logs, "-cp", f"{engine}/lib/*"]
+
+
+@contextlib.contextmanager
+def _served(command: Sequence[str], place: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A server that is ended with all it started."""
+    with (place / "log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=place, stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _until(ready: object, timeout_s: float = 30) -> None:

@@ -19,7 +19,7 @@ from jsonpath import JSONPathError
 from jsonpath import compile as compile_path
 from pydantic import Field, field_validator
 
-from probes.contract import Letter, QueueSettings
+from probes.contract import Letter, ProbeError, QueueSettings, Reason
 from probes.durations import Duration
 
 PAYLOAD_LIMIT = 256 * 1024
@@ -59,6 +59,11 @@ def dropped_at(kept_since: datetime | None, retention_s: float | None) -> dateti
     if kept_since is None or retention_s is None:
         return None
     return kept_since + timedelta(seconds=retention_s)
+
+
+def missing_driver(driver: str, extra: str) -> ProbeError:
+    """What a probe raises whose driver is not installed."""
+    return ProbeError(Reason.QUERY, f"the driver {driver} is not installed", hint=f"pip install 'plumbline[{extra}]'")
 
 
 def distinct(letters: Iterable[Letter]) -> tuple[Letter, ...]:

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import SecretStr
 
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, dropped_at
+from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
 
 AT_ONCE = 64
 """Requests under way at once."""
@@ -60,9 +60,7 @@ class NatsProbe:
             import nats.errors
             import nats.js.errors
         except ModuleNotFoundError as error:
-            raise ProbeError(
-                Reason.QUERY, "the driver nats-py is not installed", hint="pip install 'plumbline[nats]'"
-            ) from error
+            raise missing_driver("nats-py", "nats") from error
         self._settings = settings
         self._nats: Any = nats
         self._subject = f"{SUBJECT}.{settings.of or '*'}.{settings.consumer}" if settings.consumer else None

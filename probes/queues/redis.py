@@ -16,7 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, distinct
+from probes.queues.message import Message, MessageSettings, distinct, missing_driver
 
 PENDING_LIMIT = 100_000
 """Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
@@ -54,9 +54,7 @@ class RedisProbe:
         try:
             import redis
         except ModuleNotFoundError as error:
-            raise ProbeError(
-                Reason.QUERY, "the driver redis is not installed", hint="pip install 'plumbline[redis]'"
-            ) from error
+            raise missing_driver("redis", "redis") from error
         self._settings = settings
         self._redis = redis
         timeout_s = settings.timeout_s

@@ -64,7 +64,7 @@ def test_letters_are_grouped_by_reason_and_told_what_sending_again_would_do(queu
     probe.reading = QueueReading(depth=7, oldest_at=NOW, letters=(*first, *stuck))
     auditor.audit(NOW)
     probe.reading = QueueReading(depth=6, oldest_at=NOW, letters=(*first[1:], *stuck))
-    auditor.audit(NOW + timedelta(seconds=5))
+    auditor.audit(NOW + timedelta(seconds=15))
     lens.refresh()
     waiting, groups = letters(stand.map, lens, NOW - timedelta(hours=1))
     assert [(each.signature, each.letters, each.recovered) for each in groups] == [

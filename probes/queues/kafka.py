@@ -1,0 +1,384 @@
+"""Queues in Kafka: what a consumer group has not committed yet, and topics that keep dead letters.
+
+A topic never shrinks when it is read, so what waits in it is its end less what a group has committed: for dead
+letters the group that replays them. Records are fetched from given offsets without joining a group, and nothing is
+committed; offsets of transactions and compaction count as messages, because Kafka does not tell them apart without
+reading them. Kafka Connect writes why it gave a record up only where `errors.deadletterqueue.context.headers.enable`
+is set, keeps the original record's timestamp, and dead-letters for sinks alone; Spring stamps the record anew.
+Source: kafka.apache.org/documentation (Connect error reporting), apache/kafka DeadLetterQueueReporter,
+spring-projects/spring-kafka DeadLetterPublishingRecoverer.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+
+LOOKER = "plumbline-looks"
+"""A group of this name is named to the broker and never joined: it does not come to be."""
+
+CONNECT = "__connect.errors."
+SPRING = "kafka_dlt-"
+BINARY = {
+    f"{SPRING}original-partition": ">i",
+    f"{SPRING}original-offset": ">q",
+    f"{SPRING}original-timestamp": ">q",
+    "kafka_deliveryAttempt": ">i",
+}
+"""Headers that Spring writes as big-endian numbers."""
+
+FETCH = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "auto.offset.reset": "earliest",
+    "allow.auto.create.topics": False,
+    # Small buffers: a look keeps a page of letters, not what librdkafka would like to have ready.
+    "message.max.bytes": 1_000_000,
+    "fetch.max.bytes": 1_048_576,
+    "max.partition.fetch.bytes": 262_144,
+    "queued.max.messages.kbytes": 2_048,
+    "fetch.wait.max.ms": 100,
+}
+
+Offsets = dict[int, int]
+"""Partition to offset."""
+
+
+class KafkaSettings(MessageSettings):
+    """A topic in Kafka.
+
+    Attributes:
+        servers: `HOST:PORT`, several with commas.
+        security: how to connect; `sasl_...` wants user and password.
+        ca: file with the certificates to trust, where the system's own do not do.
+        group: whose backlog it is; for role `dead` the group that replays letters.
+        key: `field:key` is the record's own key.
+    """
+
+    kind: Literal["kafka"]
+    servers: str
+    security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    user: str | None = None
+    password: SecretStr | None = None
+    ca: str | None = None
+    topic: str
+    group: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="after")
+    def _login(self) -> Self:
+        if self.security.startswith("sasl") and (self.user is None or self.password is None):
+            raise ValueError(f"security: {self.security} wants user: and password:")
+        if self.role != "dead" and self.group is None:
+            raise ValueError(f"role: {self.role} wants group: what waits is what the group has not committed")
+        return self
+
+    def client(self) -> dict[str, Any]:
+        """What every client of librdkafka is given."""
+        words: dict[str, Any] = {
+            "bootstrap.servers": self.servers,
+            "security.protocol": self.security,
+            "socket.timeout.ms": max(1_000, int(self.timeout_s * 1000)),
+            "client.id": "plumbline",
+            "reconnect.backoff.ms": 500,
+        }
+        if self.user is not None and self.password is not None:
+            login = {"sasl.username": self.user, "sasl.password": self.password.get_secret_value()}
+            words |= {"sasl.mechanism": self.mechanism, **login}
+        if self.ca is not None:
+            words["ssl.ca.location"] = self.ca
+        return words
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """What stands in a topic and waits: by partition, the first offset kept, the next to come, the next to replay."""
+
+    low: Offsets
+    high: Offsets
+    begin: Offsets
+
+    @property
+    def depth(self) -> int:
+        return sum(self.high[partition] - self.begin[partition] for partition in self.high)
+
+
+class KafkaProbe:
+    """Reads one topic, through one client for figures and one for records."""
+
+    page_limit = 1_000
+
+    def __init__(self, settings: KafkaSettings, _system: object = None) -> None:
+        try:
+            import confluent_kafka
+            import confluent_kafka.admin
+        except ModuleNotFoundError as error:
+            raise missing_driver("confluent-kafka", "kafka") from error
+        self._settings = settings
+        self._kafka: Any = confluent_kafka
+        self._errors: list[Any] = []
+        self._lock = threading.Lock()
+        self._admin: Any = None
+        self._consumer: Any = None
+        self._oldest: tuple[Offsets, tuple[datetime | None, str]] | None = None
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        of = self._settings
+        until = time.monotonic() + of.timeout_s
+        with self._lock:
+            try:
+                self._open()
+                notes: list[str] = []
+                span = self._span(until)
+                retention_s = self._retention_s(until, notes)
+                oldest_at, age_of = self._oldest_of(span, until)
+                records: list[Any] = []
+                behind = span.begin
+                if peek and of.role == "dead":
+                    told = {int(partition): offset for partition, offset in json.loads(after or "{}").items()}
+                    begin = {each: max(span.begin[each], told.get(each, 0)) for each in span.high}
+                    records, behind = self._fetch(begin, span.high, peek, until)
+            except self._kafka.KafkaException as error:
+                failed = self._explain(error.args[0])
+                if failed.reason not in {Reason.QUERY, Reason.PERMISSION}:
+                    # librdkafka would go on trying in the background, also a login that is refused.
+                    self._shut()
+                raise failed from None
+        if of.group is None:
+            notes.append("no group replays these letters: the topic never shrinks, and its depth only grows")
+        return QueueReading(
+            depth=span.depth,
+            oldest_at=oldest_at,
+            age_of=age_of,
+            arrived=sum(span.high.values()),
+            taken=sum(span.begin.values()),
+            retention_s=retention_s,
+            drops_at=dropped_at(oldest_at, retention_s),
+            notes=tuple(notes),
+            letters=tuple(self._letter(record) for record in records),
+            truncated=any(behind[each] < span.high[each] for each in span.high),
+            next=json.dumps({str(partition): offset for partition, offset in behind.items()}),
+            left_mark=json.dumps([span.low, span.begin]),
+        )
+
+    # -- figures
+
+    def _open(self) -> None:
+        if self._admin is not None:
+            return
+        quiet = logging.getLogger("plumbline.librdkafka")
+        quiet.propagate = False
+        quiet.addHandler(logging.NullHandler())
+        words = {**self._settings.client(), "error_cb": self._errors.append}
+        self._admin = self._kafka.admin.AdminClient(words, logger=quiet)
+        self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=quiet)
+
+    def _span(self, until: float) -> _Span:
+        of, kafka = self._settings, self._kafka
+        topic = self._described(until)
+        if topic.error is not None:
+            raise kafka.KafkaException(topic.error)
+        places = [kafka.TopicPartition(of.topic, partition) for partition in topic.partitions]
+        low, high = (
+            self._offsets(places, spec, until)
+            for spec in (kafka.admin.OffsetSpec.earliest(), kafka.admin.OffsetSpec.latest())
+        )
+        committed: Offsets = {}
+        if of.group is not None:
+            asked = [kafka.ConsumerGroupTopicPartitions(of.group, places)]
+            answer = self._admin.list_consumer_group_offsets(asked, request_timeout=_left(until))
+            found = next(iter(answer.values())).result()
+            committed = {each.partition: each.offset for each in found.topic_partitions if each.offset >= 0}
+        begin = {each: min(max(low[each], committed.get(each, low[each])), high[each]) for each in high}
+        return _Span(low, high, begin)
+
+    def _described(self, until: float) -> Any:
+        """The topic's metadata. Why a client cannot connect it tells only when polled, so that is done in between."""
+        kafka, of, topic = self._kafka, self._kafka.KafkaError, self._settings.topic
+        self._errors.clear()
+        while True:
+            try:
+                return self._admin.list_topics(topic, timeout=min(0.5, _left(until))).topics[topic]
+            except kafka.KafkaException:
+                self._admin.poll(0)
+                known = {error.code() for error in self._errors}
+                if known & {of._AUTHENTICATION, of._RESOLVE, of._ALL_BROKERS_DOWN} or until - time.monotonic() < 0.5:
+                    raise
+
+    def _offsets(self, places: Sequence[Any], spec: Any, until: float) -> Offsets:
+        answer = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=_left(until))
+        return {place.partition: future.result().offset for place, future in answer.items()}
+
+    def _retention_s(self, until: float, notes: list[str]) -> float | None:
+        admin = self._kafka.admin
+        resource = admin.ConfigResource(admin.ResourceType.TOPIC, self._settings.topic)
+        try:
+            (asked,) = self._admin.describe_configs([resource], request_timeout=_left(until)).values()
+            kept_ms = int(asked.result()["retention.ms"].value)
+        except (self._kafka.KafkaException, KeyError, ValueError):
+            notes.append("how long the topic keeps its records is not known: the login may not read its settings")
+            return None
+        return kept_ms / 1000 if kept_ms >= 0 else None
+
+    def _oldest_of(self, span: _Span, until: float) -> tuple[datetime | None, str]:
+        """When the oldest record that waits was stamped, and what the stamp means; read anew when it changes."""
+        if not span.depth:
+            return None, ""
+        if self._oldest is None or self._oldest[0] != span.begin:
+            first = []
+            for partition, begin in span.begin.items():
+                if begin < span.high[partition]:
+                    first += self._fetch({partition: begin}, span.high, 1, until)[0]
+            stamps = [(at, _meaning(record)) for record in first if (at := _stamped_at(record)) is not None]
+            self._oldest = span.begin, min(stamps, default=(None, ""), key=lambda stamp: stamp[0])
+        return self._oldest[1]
+
+    # -- records
+
+    def _fetch(self, begin: Offsets, high: Offsets, count: int, until: float) -> tuple[list[Any], Offsets]:
+        """Read up to `count` records from these offsets on.
+
+        Returns:
+            The records, and by partition where to go on.
+        """
+        kafka, behind = self._kafka, dict(begin)
+        waiting = {partition for partition, offset in begin.items() if offset < high[partition]}
+        if not waiting:
+            return [], behind
+        self._consumer.assign([kafka.TopicPartition(self._settings.topic, each, begin[each]) for each in waiting])
+        found: list[Any] = []
+        try:
+            while waiting and len(found) < count:
+                record = self._consumer.poll(min(0.2, _left(until)))
+                if record is None:
+                    continue
+                error = record.error()
+                if error is None:
+                    behind[record.partition()] = record.offset() + 1
+                    found.append(record)
+                elif error.code() == kafka.KafkaError._PARTITION_EOF:
+                    behind[record.partition()] = record.offset()
+                    waiting.discard(record.partition())
+                elif error.code() != kafka.KafkaError.GROUP_AUTHORIZATION_FAILED:  # no group is used
+                    raise kafka.KafkaException(error)
+        finally:
+            self._consumer.unassign()
+        return found, behind
+
+    def _letter(self, record: Any) -> Letter:
+        headers = _headers(record)
+        message = Message({**({"key": record.key()} if record.key() is not None else {}), **headers}, record.value())
+        attempts = headers.get("kafka_deliveryAttempt")
+        return message.letter(
+            self._settings,
+            f"{record.partition()}/{record.offset()}",
+            reason=_reason(headers),
+            attempts=attempts if isinstance(attempts, int) else None,
+            # Connect keeps the original's stamp: when it gave the record up is written nowhere.
+            first_failed_at=None if _by_connect(headers) else _stamped_at(record),
+        )
+
+    # -- what goes wrong
+
+    def _explain(self, error: Any) -> ProbeError:
+        kafka, topic = self._kafka.KafkaError, self._settings.topic
+        self._admin.poll(0)
+        codes = {error.code(), *(each.code() for each in self._errors)}
+        if kafka._AUTHENTICATION in codes or kafka.SASL_AUTHENTICATION_FAILED in codes:
+            return ProbeError(Reason.AUTH, "Kafka refuses the login")
+        if codes & {kafka.TOPIC_AUTHORIZATION_FAILED, kafka.GROUP_AUTHORIZATION_FAILED}:
+            whose = f"of group {self._settings.group}" if kafka.GROUP_AUTHORIZATION_FAILED in codes else f"of {topic}"
+            return ProbeError(
+                Reason.PERMISSION, f"the login may not read the offsets {whose}", hint="DESCRIBE and READ are needed"
+            )
+        if codes & {kafka.UNKNOWN_TOPIC_OR_PART, kafka._UNKNOWN_TOPIC, kafka._NOENT, kafka._UNKNOWN_PARTITION}:
+            return ProbeError(Reason.QUERY, f"there is no topic {topic}")
+        if codes & {kafka._TRANSPORT, kafka._ALL_BROKERS_DOWN, kafka._RESOLVE, kafka._SSL}:
+            return ProbeError(Reason.UNREACHABLE, "Kafka cannot be reached")
+        if codes & {kafka._TIMED_OUT, kafka.REQUEST_TIMED_OUT}:
+            return ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
+        return ProbeError(Reason.QUERY, " ".join(error.str().split())[:200])
+
+    def prove_read_only(self) -> str:
+        return "fetches from given offsets: no group is joined, nothing is committed"
+
+    def close(self) -> None:
+        with self._lock:
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+        self._admin = self._consumer = None
+
+
+def _left(until: float) -> float:
+    """Seconds until the deadline. Raises `timeout` behind it."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise ProbeError(Reason.TIMEOUT, "no whole answer within the deadline", hint="raise timeout: of the queue")
+    return left
+
+
+def _headers(record: Any) -> dict[str, Any]:
+    """The record's headers, the first of a name; numbers where Spring writes them as such."""
+    found: dict[str, Any] = {}
+    for name, value in record.headers() or ():
+        form = BINARY.get(name)
+        if form is not None and value is not None and len(value) == struct.calcsize(form):
+            found.setdefault(name, struct.unpack(form, value)[0])
+        found.setdefault(name, value)
+    return found
+
+
+def _by_connect(headers: Mapping[str, Any]) -> bool:
+    return any(name.startswith(CONNECT) for name in headers)
+
+
+def _reason(headers: Mapping[str, Any]) -> str | None:
+    """Why it was given up on, as Connect or Spring tell it."""
+
+    def told(name: str) -> str:
+        value = headers.get(name)
+        return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else ""
+
+    if _by_connect(headers):
+        kind, said = told(f"{CONNECT}exception.class.name").rpartition(".")[2], told(f"{CONNECT}exception.message")
+        _, caused, cause = told(f"{CONNECT}exception.stacktrace").rpartition("\nCaused by: ")
+        if said.endswith(":") and caused:
+            # A converter says the same of every fault; the innermost cause says what was wrong.
+            kind, _, said = cause.splitlines()[0].partition(": ")
+        return ": ".join(part for part in (told(f"{CONNECT}stage"), kind.rpartition(".")[2], said) if part) or None
+    kind = told(f"{SPRING}exception-cause-fqcn") or told(f"{SPRING}exception-fqcn")
+    said = told(f"{SPRING}exception-message") or told("x-exception-message")
+    return ": ".join(part for part in (kind.rpartition(".")[2], said) if part) or None
+
+
+def _stamped_at(record: Any) -> datetime | None:
+    kind, stamp_ms = record.timestamp()
+    try:
+        return datetime.fromtimestamp(stamp_ms / 1000, UTC) if kind and stamp_ms >= 0 else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _meaning(record: Any) -> str:
+    """What a record's age means: brokers stamp with the time of arrival only where the topic says so."""
+    headers = _headers(record)
+    if _by_connect(headers):
+        return "since the original record was made"
+    by_broker = record.timestamp()[0] == 2
+    return "" if by_broker or any(name.startswith(SPRING) for name in headers) else "since its producer stamped it"

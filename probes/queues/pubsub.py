@@ -1,0 +1,281 @@
+"""Subscriptions of Google Cloud Pub/Sub.
+
+Pub/Sub has no peek: a message pulled is hidden until its acknowledgement deadline, and where the subscription has a
+dead letter policy each pull counts as a delivery attempt. Letters are looked at only where the map says `peek: pull`,
+never in a subscription with such a policy, and are released at once; best through a subscription of the auditor's own
+on the topic of dead letters, which disturbs nobody. How many messages wait only Cloud Monitoring tells, sampled every
+60 s and up to 120 s late. A message that is dead-lettered is published anew: its age counts from then.
+Source: cloud.google.com/pubsub/docs (handling failures, subscription properties), the list of its metrics.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import httpx
+
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+
+BATCH = 1_000
+"""Messages one pull may answer, by Pub/Sub."""
+
+LOOK_S = 20
+"""How long a look may take; less where messages come back earlier."""
+
+EMPTY_PULLS = 2
+"""A pull may answer nothing although something waits: only so many in a row mean that nothing more is there."""
+
+MONITORED_S = 10 * 60
+"""Monitoring is asked for the latest point of so long."""
+
+MONITORING = "https://monitoring.googleapis.com"
+SCOPES = ("https://www.googleapis.com/auth/pubsub", "https://www.googleapis.com/auth/monitoring.read")
+DEAD = "CloudPubSubDeadLetterSource"
+
+
+class PubSubSettings(MessageSettings):
+    """A subscription of Google Cloud Pub/Sub.
+
+    Attributes:
+        project, subscription: which; for role `dead` one on the topic of dead letters.
+        credentials: file of a service account; without it what the environment gives.
+        endpoint: `HOST:PORT` of an emulator, which asks for no login.
+        monitoring: where Cloud Monitoring is; with an emulator it is only asked where this names it.
+        peek: `pull` lets the auditor pull letters and release them.
+        key: `field:NAME` of an attribute.
+    """
+
+    kind: Literal["pubsub"]
+    project: str
+    subscription: str
+    credentials: str | None = None
+    endpoint: str | None = None
+    monitoring: str | None = None
+    peek: Literal["never", "pull"] = "never"
+
+    @property
+    def path(self) -> str:
+        """The subscription's full name."""
+        return f"projects/{self.project}/subscriptions/{self.subscription}"
+
+
+class PubSubProbe:
+    """Reads one subscription. A look always begins anew: Pub/Sub has no place to go on from."""
+
+    page_limit = 10_000
+
+    def __init__(self, settings: PubSubSettings, _system: object = None) -> None:
+        try:
+            import google.api_core.exceptions
+            import google.auth.exceptions
+            import grpc
+            from google import pubsub_v1
+        except ModuleNotFoundError as error:
+            raise missing_driver("google-cloud-pubsub", "pubsub") from error
+        self._settings = settings
+        self._api: Any = pubsub_v1
+        self._grpc: Any = grpc
+        self._errors: Any = google.api_core.exceptions
+        self._auth_errors: Any = google.auth.exceptions
+        self._login: Any = None
+        self._client: Any = None
+        self._http = httpx.Client(timeout=settings.timeout_s)
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        of = self._settings
+        notes: list[str] = []
+        try:
+            self._open()
+            told = self._client.get_subscription(subscription=of.path, retry=None, timeout=of.timeout_s)
+            letters: tuple[Letter, ...] = ()
+            if of.role == "dead" and peek:
+                letters = self._look(told, min(peek, self.page_limit), notes)
+        except (self._errors.GoogleAPIError, self._auth_errors.GoogleAuthError) as error:
+            raise self._explain(error) from None
+        depth, oldest_at = self._monitored(notes)
+        retention_s = told.message_retention_duration.total_seconds() or None
+        truncated = depth is None or depth > len(letters)
+        published = [letter.first_failed_at for letter in letters if letter.first_failed_at is not None]
+        if published and not truncated:
+            oldest_at = min(published)
+        return QueueReading(
+            depth=depth,
+            oldest_at=oldest_at,
+            retention_s=retention_s,
+            drops_at=dropped_at(oldest_at, retention_s),
+            notes=tuple(notes),
+            letters=letters,
+            truncated=truncated,
+        )
+
+    def _open(self) -> None:
+        """Log in and make the client, on first use."""
+        if self._client is not None:
+            return
+        of = self._settings
+        if of.endpoint is not None:
+            from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+            channel = self._grpc.insecure_channel(of.endpoint)
+            self._client = self._api.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+            return
+        import google.auth
+        from google.oauth2 import service_account
+
+        from_file: Any = service_account.Credentials.from_service_account_file
+
+        if of.credentials is not None:
+            try:
+                self._login = from_file(of.credentials, scopes=SCOPES)
+            except (OSError, ValueError):
+                raise ProbeError(Reason.AUTH, "credentials: names no readable file of a service account") from None
+        else:
+            self._login, _ = google.auth.default(scopes=SCOPES)
+        self._client = self._api.SubscriberClient(credentials=self._login)
+
+    # -- figures
+
+    def _monitored(self, notes: list[str]) -> tuple[int | None, datetime | None]:
+        """How many messages wait and since when the oldest does, as Cloud Monitoring tells it."""
+        if self._settings.endpoint is not None and self._settings.monitoring is None:
+            notes.append("how many wait is not known: only Cloud Monitoring tells it")
+            return None, None
+        try:
+            depth = self._latest("num_undelivered_messages")
+            age = self._latest("oldest_unacked_message_age")
+        except ProbeError as error:
+            notes.append(f"how many wait is not known: {error.message}")
+            return None, None
+        if depth is None:
+            notes.append("how many wait is not known: Cloud Monitoring has no point of the last ten minutes")
+            return None, None
+        notes.append(f"as of {depth[1]:%H:%M:%S} UTC, when Cloud Monitoring sampled it")
+        return depth[0], age[1] - timedelta(seconds=age[0]) if age is not None and depth[0] else None
+
+    def _latest(self, metric: str) -> tuple[int, datetime] | None:
+        """The latest point of a metric; None where there is none."""
+        of, now = self._settings, datetime.now(UTC)
+        wanted = (
+            f'metric.type="pubsub.googleapis.com/subscription/{metric}" AND resource.type="pubsub_subscription" '
+            f'AND resource.labels.subscription_id="{of.subscription}"'
+        )
+        interval = {"startTime": (now - timedelta(seconds=MONITORED_S)).isoformat(), "endTime": now.isoformat()}
+        try:
+            response = self._http.get(
+                f"{of.monitoring or MONITORING}/v3/projects/{of.project}/timeSeries",
+                params={"filter": wanted, **{f"interval.{name}": at for name, at in interval.items()}},
+                headers=self._token(),
+            )
+            response.raise_for_status()
+            points = [point for series in response.json().get("timeSeries", ()) for point in series["points"]]
+            told = [(_instant(point["interval"]["endTime"]), int(point["value"]["int64Value"])) for point in points]
+        except httpx.HTTPStatusError as error:
+            status = error.response.status_code
+            raise ProbeError(Reason.PERMISSION, f"Cloud Monitoring answered {status}") from None
+        except httpx.HTTPError as error:
+            raise ProbeError(Reason.UNREACHABLE, f"Cloud Monitoring: {type(error).__name__}") from None
+        except (ValueError, KeyError, TypeError):
+            raise ProbeError(Reason.DECODE, "Cloud Monitoring gave no sensible answer") from None
+        if not told:
+            return None
+        sampled_at, value = max(told)
+        return value, sampled_at
+
+    def _token(self) -> Mapping[str, str]:
+        if self._login is None:
+            return {}
+        from google.auth.transport.requests import Request
+
+        try:
+            if not self._login.valid:
+                self._login.refresh(Request())
+        except self._auth_errors.GoogleAuthError as error:
+            raise self._explain(error) from None
+        return {"Authorization": f"Bearer {self._login.token}"}
+
+    # -- letters
+
+    def _look(self, told: Any, count: int, notes: list[str]) -> tuple[Letter, ...]:
+        of = self._settings
+        if of.peek != "pull":
+            notes.append("letters are not looked at: Pub/Sub would hide them meanwhile (peek: pull allows it)")
+            return ()
+        if told.dead_letter_policy.dead_letter_topic:
+            notes.append("letters are not looked at: in a subscription with a dead letter policy each look counts")
+            return ()
+        notes.append("looking hides the letters for a moment")
+        until = time.monotonic() + min(LOOK_S, max(1, told.ack_deadline_seconds - 2))
+        met: dict[str, Any] = {}
+        handles: list[str] = []
+        empty = 0
+        try:
+            while len(met) < count and empty < EMPTY_PULLS and time.monotonic() < until:
+                answer = self._client.pull(
+                    subscription=of.path,
+                    max_messages=min(BATCH, count - len(met)),
+                    retry=None,
+                    timeout=of.timeout_s,
+                )
+                empty = 0 if answer.received_messages else empty + 1
+                met.update((each.message.message_id, each.message) for each in answer.received_messages)
+                handles += [each.ack_id for each in answer.received_messages]
+        except self._errors.DeadlineExceeded:
+            pass  # nothing more within the time
+        finally:
+            for begin in range(0, len(handles), BATCH):
+                chunk = handles[begin : begin + BATCH]
+                self._client.modify_ack_deadline(
+                    subscription=of.path, ack_ids=chunk, ack_deadline_seconds=0, retry=None, timeout=of.timeout_s
+                )
+        return tuple(self._letter(each) for each in sorted(met.values(), key=lambda each: each.publish_time))
+
+    def _letter(self, found: Any) -> Letter:
+        attributes = dict(found.attributes)
+        count, source = attributes.get(f"{DEAD}DeliveryCount", ""), attributes.get(f"{DEAD}Subscription")
+        return Message(attributes, found.data).letter(
+            self._settings,
+            found.message_id,
+            reason=f"delivered in vain to {source}" if source else None,
+            attempts=int(count) if count.isdigit() else None,
+            # It was published anew when it was given up on.
+            first_failed_at=_utc(found.publish_time),
+        )
+
+    def _explain(self, error: Any) -> ProbeError:
+        errors, name = self._errors, self._settings.subscription
+        for kind, reason, said in (
+            (errors.NotFound, Reason.QUERY, f"there is no subscription {name} in {self._settings.project}"),
+            (errors.PermissionDenied, Reason.PERMISSION, f"the login may not read {name}"),
+            (errors.Unauthenticated, Reason.AUTH, "Pub/Sub refuses the login"),
+            (self._auth_errors.DefaultCredentialsError, Reason.AUTH, "there are no Google credentials"),
+            (self._auth_errors.GoogleAuthError, Reason.AUTH, "Google refuses the login"),
+            (errors.ResourceExhausted, Reason.OVER_BUDGET, "Pub/Sub asks for fewer requests"),
+            (errors.DeadlineExceeded, Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s"),
+            ((errors.ServiceUnavailable, errors.RetryError), Reason.UNREACHABLE, "Pub/Sub cannot be reached"),
+        ):
+            if isinstance(error, kind):
+                return ProbeError(reason, said)
+        return ProbeError(Reason.QUERY, f"Pub/Sub answered {type(error).__name__}")
+
+    def prove_read_only(self) -> str:
+        if self._settings.peek == "never":
+            return "asks for the subscription alone, pulls nothing"
+        return "pulls letters and releases them, acknowledges nothing"
+
+    def close(self) -> None:
+        self._http.close()
+        if self._client is not None:
+            self._client.transport.close()
+
+
+def _utc(at: datetime) -> datetime:
+    # A subclass of datetime with nanoseconds, which nothing else knows how to store.
+    return datetime.fromtimestamp(at.timestamp(), UTC)
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

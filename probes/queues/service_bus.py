@@ -1,0 +1,248 @@
+"""Queues and subscriptions of Azure Service Bus.
+
+How many messages wait the management API tells; letters are peeked over AMQP, which takes no lock and raises no
+delivery count. A dead letter never expires and is never moved on by itself. The time of its enqueueing is that of its
+first acceptance: when it was dead-lettered is written nowhere.
+Source: learn.microsoft.com/azure/service-bus-messaging (message browsing, dead-letter queues), the management API's
+`QueueDescription` and `SubscriptionDescription`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import threading
+import time
+from datetime import UTC
+from typing import Any, Literal, Self
+from urllib.parse import quote, quote_plus, urlsplit
+
+import httpx
+from pydantic import SecretStr, model_validator
+
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings, missing_driver
+
+API_VERSION = "2021-05"
+
+BATCH = 250
+"""Messages asked for at once; fewer may come."""
+
+SIGNED_S = 300
+"""How long a signature for the management API holds."""
+
+
+class ServiceBusSettings(MessageSettings):
+    """A queue, or a subscription of a topic, in Azure Service Bus; role `dead` is its dead-letter queue.
+
+    Attributes:
+        connection: the connection string of a policy with Listen and Manage, a secret.
+        queue: which queue, or
+        topic, subscription: which subscription.
+        management: URL of the management API, where it is not that of the namespace.
+        key: `field:NAME` of an application property, `field:subject`, `field:session_id` or `field:correlation_id`.
+    """
+
+    kind: Literal["service_bus"]
+    connection: SecretStr
+    queue: str | None = None
+    topic: str | None = None
+    subscription: str | None = None
+    management: str | None = None
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.queue is None) == (self.topic is None) or (self.topic is None) != (self.subscription is None):
+            raise ValueError("name queue:, or topic: and subscription:")
+        if not {"Endpoint", "SharedAccessKeyName", "SharedAccessKey"} <= set(self.words()):
+            raise ValueError("connection: wants Endpoint=...;SharedAccessKeyName=...;SharedAccessKey=...")
+        return self
+
+    def words(self) -> dict[str, str]:
+        """The parts of the connection string."""
+        parts = (part.partition("=") for part in self.connection.get_secret_value().split(";") if part)
+        return {name.strip(): value for name, _, value in parts}
+
+    @property
+    def place(self) -> str:
+        """The path of the queue or subscription."""
+        return self.queue or f"{self.topic}/subscriptions/{self.subscription}"
+
+
+class ServiceBusProbe:
+    """Reads one queue or subscription; each look has a connection of its own."""
+
+    page_limit = 1_000
+
+    def __init__(self, settings: ServiceBusSettings, _system: object = None) -> None:
+        try:
+            import azure.servicebus
+            import azure.servicebus.exceptions
+        except ModuleNotFoundError as error:
+            raise missing_driver("azure-servicebus", "servicebus") from error
+        self._settings = settings
+        self._azure: Any = azure.servicebus
+        self._words = settings.words()
+        host = urlsplit(self._words["Endpoint"]).netloc
+        self._http = httpx.Client(base_url=settings.management or f"https://{host}", timeout=settings.timeout_s)
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        of = self._settings
+        told = self._described()
+        counted = "DeadLetterMessageCount" if of.role == "dead" else "ActiveMessageCount"
+        depth = _count(told, counted)
+        first: list[Any] = []
+        found: list[Any] = []
+        if of.role == "dead" and depth:
+            begin = int(after) + 1 if after else 1
+            wanted = min(peek, self.page_limit)
+            # Without one letter the age is not known.
+            first, found = self._within_time(lambda receiver: _peeked(receiver, begin, wanted))
+        oldest = min((each.enqueued_time_utc for each in first if each.enqueued_time_utc), default=None)
+        last = found[-1].sequence_number if found else int(after or 0)
+        return QueueReading(
+            depth=depth,
+            oldest_at=oldest.astimezone(UTC) if oldest else None,
+            age_of="since it was first accepted" if oldest else "",
+            letters=tuple(self._letter(each) for each in found),
+            truncated=bool(depth) and (not peek or len(found) >= min(peek, self.page_limit)),
+            next=str(last),
+        )
+
+    # -- figures
+
+    def _described(self) -> str:
+        """The entity's description, as the management API gives it."""
+        of = self._settings
+        path = f"/{quote(of.place)}"
+        try:
+            response = self._http.get(
+                path, params={"api-version": API_VERSION}, headers={"Authorization": self._signed(path)}
+            )
+        except httpx.TimeoutException:
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
+        except httpx.HTTPError as error:
+            raise ProbeError(Reason.UNREACHABLE, f"Service Bus cannot be reached: {type(error).__name__}") from None
+        for status, reason, said in (
+            (httpx.codes.UNAUTHORIZED, Reason.AUTH, "Service Bus refuses the key"),
+            (httpx.codes.FORBIDDEN, Reason.PERMISSION, "the key may not manage; counts want Manage"),
+            (httpx.codes.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Service Bus asks for fewer requests"),
+            (httpx.codes.NOT_FOUND, Reason.QUERY, f"there is no {of.place}"),
+        ):
+            if response.status_code == status:
+                raise ProbeError(reason, said)
+        if response.is_error:
+            worth_a_try = response.status_code >= 500
+            reason = Reason.UNREACHABLE if worth_a_try else Reason.QUERY
+            raise ProbeError(reason, f"Service Bus answered {response.status_code}")
+        if "Description" not in response.text:
+            # For a name it does not know it answers with an empty list.
+            raise ProbeError(Reason.QUERY, f"there is no {of.place}")
+        return response.text
+
+    def _signed(self, path: str) -> str:
+        """A shared access signature. Source: learn.microsoft.com/rest/api/eventhub/generate-sas-token."""
+        target = quote_plus(f"{str(self._http.base_url).rstrip('/')}{path}")
+        expires = str(int(time.time()) + SIGNED_S)
+        key = self._words["SharedAccessKey"].encode()
+        signature = base64.b64encode(hmac.new(key, f"{target}\n{expires}".encode(), hashlib.sha256).digest())
+        name = quote_plus(self._words["SharedAccessKeyName"])
+        return f"SharedAccessSignature sr={target}&sig={quote_plus(signature)}&se={expires}&skn={name}"
+
+    # -- letters
+
+    def _within_time(self, look: Any) -> tuple[list[Any], list[Any]]:
+        """Look through a receiver; the driver has waits that no setting of its own ends."""
+        answered: list[tuple[list[Any], list[Any]]] = []
+        failed: list[Exception] = []
+
+        def work() -> None:
+            try:
+                answered.append(self._look(look))
+            except Exception as error:
+                failed.append(error)
+
+        worker = threading.Thread(target=work, name="service-bus-look", daemon=True)
+        worker.start()
+        worker.join(self._settings.timeout_s)
+        if failed:
+            raise self._explain(failed[0])
+        if not answered:
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
+        return answered[0]
+
+    def _look(self, look: Any) -> tuple[list[Any], list[Any]]:
+        of = self._settings
+        words = {"sub_queue": self._azure.ServiceBusSubQueue.DEAD_LETTER}
+        with self._azure.ServiceBusClient.from_connection_string(
+            of.connection.get_secret_value(), retry_total=0
+        ) as client:
+            receiver = (
+                client.get_queue_receiver(of.queue, **words)
+                if of.queue
+                else client.get_subscription_receiver(of.topic, of.subscription, **words)
+            )
+            with receiver:
+                found: tuple[list[Any], list[Any]] = look(receiver)
+                return found
+
+    def _letter(self, each: Any) -> Letter:
+        properties = {_text(name): value for name, value in (each.application_properties or {}).items()}
+        known = {name: getattr(each, name) for name in ("message_id", "subject", "session_id", "correlation_id")}
+        fields = {**{name: value for name, value in known.items() if value is not None}, **properties}
+        told = (each.dead_letter_reason, each.dead_letter_error_description)
+        try:
+            payload = b"".join(each.body)
+        except TypeError:
+            payload = None  # a body that is no bytes: an AMQP value
+        return Message(fields, payload).letter(
+            self._settings,
+            str(each.sequence_number),
+            reason=": ".join(_text(part) for part in told if part) or None,
+            attempts=each.delivery_count,
+        )
+
+    def _explain(self, error: Exception) -> ProbeError:
+        errors, place = self._azure.exceptions, self._settings.place
+        for kind, reason, said in (
+            (errors.ServiceBusAuthenticationError, Reason.AUTH, "Service Bus refuses the key"),
+            (errors.ServiceBusAuthorizationError, Reason.PERMISSION, f"the key may not listen to {place}"),
+            (errors.MessagingEntityNotFoundError, Reason.QUERY, f"there is no {place}"),
+            (errors.ServiceBusServerBusyError, Reason.OVER_BUDGET, "Service Bus asks for fewer requests"),
+            (errors.OperationTimeoutError, Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s"),
+            (errors.ServiceBusError, Reason.UNREACHABLE, "Service Bus cannot be reached over AMQP"),
+        ):
+            if isinstance(error, kind):
+                return ProbeError(reason, said)
+        return ProbeError(Reason.DECODE, f"Service Bus gave no sensible answer: {type(error).__name__}")
+
+    def prove_read_only(self) -> str:
+        self._described()
+        return "asks for counts and peeks: no lock is taken, no delivery counted"
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _peeked(receiver: Any, begin: int, count: int) -> tuple[list[Any], list[Any]]:
+    """The oldest message there is, and up to `count` from a sequence number on."""
+    first = receiver.peek_messages(max_message_count=1, sequence_number=1)
+    found: list[Any] = []
+    while len(found) < count:
+        more = receiver.peek_messages(max_message_count=min(BATCH, count - len(found)), sequence_number=begin)
+        if not more:
+            break
+        found += more
+        begin = more[-1].sequence_number + 1
+    return first, found
+
+
+def _count(described: str, name: str) -> int | None:
+    found = re.search(rf"<(?:\w+:)?{name}[^>]*>(\d+)<", described)
+    return int(found.group(1)) if found else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,281 @@
+"""Queues in Amazon SQS.
+
+SQS has no peek. Receiving hides a message and raises its receive count, which in a queue with a redrive policy of its
+own can move it on: letters are looked at only where the map says `peek: receive`, only in a queue of dead letters
+that has no such policy, and are made visible again at once afterwards. A standard queue of dead letters keeps the
+time of a message's first sending, from which its retention counts; the age CloudWatch tells counts from the move.
+Automatic moves are not in `NumberOfMessagesSent`, so nothing is told of what arrives.
+Source: docs.aws.amazon.com/AWSSimpleQueueService (dead-letter queues, retention, CloudWatch metrics).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr
+
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+
+BATCH = 10
+"""Messages one request receives or releases, by SQS."""
+
+HIDDEN_S = 30
+"""How long a message stays hidden where a look is broken off before it is made visible again."""
+
+LOOK_S = 20
+"""How long a look may take: what was received first must still be hidden when the last is."""
+
+EMPTY_RECEIVES = 3
+"""A short poll asks some of the servers: only so many empty answers in a row mean that nothing more is there."""
+
+METRIC_AGE_S = 15 * 60
+"""CloudWatch is asked for the latest point of so long: after a pause the first points come that late."""
+
+ABSENT = frozenset({"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
+REFUSED = frozenset({"InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException", "ExpiredToken"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError"})
+THROTTLED = frozenset({"ThrottlingException", "RequestThrottled", "Throttling", "KmsThrottled", "OverLimit"})
+
+
+class SqsSettings(MessageSettings):
+    """A queue in Amazon SQS.
+
+    Attributes:
+        queue_url: as SQS tells it.
+        region: of the queue.
+        access_key, secret_key: of the login; without them what the environment or the machine's role gives.
+        endpoint: of another server that speaks SQS.
+        peek: `receive` lets the auditor receive letters and release them, which raises their receive counts.
+        cloudwatch: ask CloudWatch for the age of the oldest message.
+        key: `field:NAME` of a message attribute.
+    """
+
+    kind: Literal["sqs"]
+    queue_url: str
+    region: str
+    access_key: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    endpoint: str | None = None
+    peek: Literal["never", "receive"] = "never"
+    cloudwatch: bool = True
+    cloudwatch_endpoint: str | None = Field(default=None, description="of another server that speaks CloudWatch")
+
+    def client(self) -> dict[str, Any]:
+        """What every client of boto3 is given."""
+        from botocore.config import Config
+
+        words: dict[str, Any] = {
+            "region_name": self.region,
+            "config": Config(
+                connect_timeout=self.timeout_s, read_timeout=self.timeout_s, retries={"total_max_attempts": 1}
+            ),
+        }
+        if self.access_key is not None and self.secret_key is not None:
+            words["aws_access_key_id"] = self.access_key.get_secret_value()
+            words["aws_secret_access_key"] = self.secret_key.get_secret_value()
+        return words
+
+
+class SqsProbe:
+    """Reads one queue. A look always begins anew: SQS has no order to go on in."""
+
+    page_limit = 10_000
+
+    def __init__(self, settings: SqsSettings, _system: object = None) -> None:
+        try:
+            import boto3
+            import botocore.exceptions
+        except ModuleNotFoundError as error:
+            raise missing_driver("boto3", "sqs") from error
+        self._settings = settings
+        self._errors: Any = botocore.exceptions
+        session = boto3.session.Session()
+        words = settings.client()
+        self._sqs: Any = session.client("sqs", endpoint_url=settings.endpoint, **words)
+        self._cloudwatch: Any = (
+            session.client("cloudwatch", endpoint_url=settings.cloudwatch_endpoint or settings.endpoint, **words)
+            if settings.cloudwatch
+            else None
+        )
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        of = self._settings
+        notes: list[str] = []
+        told = self._attributes()
+        waiting = [_number(told, f"ApproximateNumberOfMessages{kind}") for kind in ("", "NotVisible", "Delayed")]
+        depth = None if waiting[0] is None else sum(each or 0 for each in waiting)
+        retention_s = _number(told, "MessageRetentionPeriod")
+        letters: tuple[Letter, ...] = ()
+        sent_at: datetime | None = None
+        if of.role == "dead" and peek and depth:
+            letters, sent_at = self._look(told, min(peek, self.page_limit), notes)
+        truncated = depth is None or depth > len(letters)
+        oldest_at = self._moved_at(notes) if depth else None
+        fifo = of.queue_url.endswith(".fifo")
+        if of.role == "dead" and not fifo and retention_s is not None and depth and (truncated or sent_at is None):
+            notes.append("when its oldest letter is dropped is not known: that counts from when it was first sent")
+        return QueueReading(
+            depth=depth,
+            oldest_at=oldest_at,
+            age_of="since it was moved here" if oldest_at and of.role == "dead" else "",
+            retention_s=retention_s,
+            drops_at=dropped_at(oldest_at if fifo else None if truncated else sent_at, retention_s),
+            notes=tuple(notes),
+            letters=letters,
+            truncated=truncated,
+        )
+
+    def _attributes(self) -> Mapping[str, str]:
+        try:
+            answer = self._sqs.get_queue_attributes(QueueUrl=self._settings.queue_url, AttributeNames=["All"])
+        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+            raise self._explain(error) from None
+        attributes: Mapping[str, str] = answer.get("Attributes") or {}
+        return attributes
+
+    def _moved_at(self, notes: list[str]) -> datetime | None:
+        """When the oldest message came into this queue, as CloudWatch tells it."""
+        if self._cloudwatch is None:
+            notes.append("its age is not known: SQS tells it through CloudWatch alone")
+            return None
+        now = datetime.now(UTC)
+        try:
+            points = self._cloudwatch.get_metric_statistics(
+                Namespace="AWS/SQS",
+                MetricName="ApproximateAgeOfOldestMessage",
+                Dimensions=[{"Name": "QueueName", "Value": self._settings.queue_url.rpartition("/")[2]}],
+                StartTime=now - timedelta(seconds=METRIC_AGE_S),
+                EndTime=now,
+                Period=60,
+                Statistics=["Maximum"],
+            )["Datapoints"]
+        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+            notes.append(f"its age is not known: {self._explain(error).message}")
+            return None
+        if not points:
+            notes.append("its age is not known: CloudWatch has no point of the last quarter of an hour")
+            return None
+        last = max(points, key=lambda point: point["Timestamp"])
+        taken_at: datetime = last["Timestamp"].astimezone(UTC)
+        return taken_at - timedelta(seconds=last["Maximum"])
+
+    # -- letters
+
+    def _look(
+        self, told: Mapping[str, str], count: int, notes: list[str]
+    ) -> tuple[tuple[Letter, ...], datetime | None]:
+        """Receive letters and release them; answers them and when the first of them was sent."""
+        if self._settings.peek != "receive":
+            notes.append("letters are not looked at: each look would count as a receive (peek: receive allows it)")
+            return (), None
+        if "RedrivePolicy" in told:
+            notes.append("letters are not looked at: the queue moves on what is received too often")
+            return (), None
+        notes.append("looking raises the letters' receive counts and hides them for a moment")
+        met: dict[str, Mapping[str, Any]] = {}
+        empty = 0
+        try:
+            until = time.monotonic() + LOOK_S
+            while len(met) < count and empty < EMPTY_RECEIVES and time.monotonic() < until:
+                answer = self._sqs.receive_message(
+                    QueueUrl=self._settings.queue_url,
+                    MaxNumberOfMessages=min(BATCH, count - len(met)),
+                    VisibilityTimeout=HIDDEN_S,
+                    MessageSystemAttributeNames=["All"],
+                    MessageAttributeNames=["All"],
+                )
+                found = answer.get("Messages") or []
+                empty = 0 if found else empty + 1
+                met.update((each["MessageId"], each) for each in found)
+        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+            notes.append(f"not all letters were looked at: {self._explain(error).message}")
+        finally:
+            self._release(list(met.values()), notes)
+        sent = [_instant(each.get("Attributes", {}).get("SentTimestamp")) for each in met.values()]
+        letters = [self._letter(each) for each in met.values()]
+        letters.sort(key=lambda letter: letter.first_failed_at or datetime.max.replace(tzinfo=UTC))
+        return tuple(letters), min((at for at in sent if at is not None), default=None)
+
+    def _release(self, met: list[Mapping[str, Any]], notes: list[str]) -> None:
+        for begin in range(0, len(met), BATCH):
+            entries = [
+                {"Id": str(at), "ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0}
+                for at, each in enumerate(met[begin : begin + BATCH])
+            ]
+            try:
+                self._sqs.change_message_visibility_batch(QueueUrl=self._settings.queue_url, Entries=entries)
+            except (self._errors.BotoCoreError, self._errors.ClientError):
+                notes.append(f"letters stay hidden for up to {HIDDEN_S} s: they could not be released")
+                return
+
+    def _letter(self, each: Mapping[str, Any]) -> Letter:
+        system = each.get("Attributes") or {}
+        attributes = {
+            name: value.get("StringValue", value.get("BinaryValue"))
+            for name, value in (each.get("MessageAttributes") or {}).items()
+        }
+        received = _number(system, "ApproximateReceiveCount")
+        source = system.get("DeadLetterQueueSourceArn", "").rpartition(":")[2]
+        first_at = _instant(system.get("ApproximateFirstReceiveTimestamp"))
+        return Message({**system, **attributes}, each.get("Body")).letter(
+            self._settings,
+            each["MessageId"],
+            reason=f"received in vain from {source}" if source else None,
+            # The look itself is one of the receives, and so is every look before it: at most so many were deliveries.
+            attempts=received - 1 if received else None,
+            first_failed_at=first_at if source else None,
+        )
+
+    def _explain(self, error: Any) -> ProbeError:
+        errors = self._errors
+        if isinstance(error, errors.ClientError):
+            code = error.response["Error"]["Code"]
+            status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+            name = self._settings.queue_url.rpartition("/")[2]
+            for codes, reason, said in (
+                (ABSENT, Reason.QUERY, f"there is no queue {name}"),
+                (REFUSED, Reason.AUTH, "SQS refuses the login"),
+                (DENIED, Reason.PERMISSION, f"the login may not read {name}"),
+                (THROTTLED, Reason.OVER_BUDGET, "SQS asks for fewer requests"),
+            ):
+                if code.rpartition("#")[2] in codes:
+                    return ProbeError(reason, said)
+            return ProbeError(Reason.UNREACHABLE if status >= 500 else Reason.QUERY, f"SQS answered {code[:100]}")
+        if isinstance(error, errors.NoCredentialsError | errors.PartialCredentialsError):
+            return ProbeError(Reason.AUTH, "there are no AWS credentials", hint="say access_key: and secret_key:")
+        if isinstance(error, errors.ReadTimeoutError | errors.ConnectTimeoutError):
+            return ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
+        if isinstance(error, errors.HTTPClientError | errors.ConnectionError):
+            return ProbeError(Reason.UNREACHABLE, "SQS cannot be reached")
+        return ProbeError(Reason.DECODE, f"SQS gave no sensible answer: {type(error).__name__}")
+
+    def prove_read_only(self) -> str:
+        told = self._attributes()
+        if self._settings.peek == "never":
+            return "asks for attributes alone, receives nothing"
+        if "RedrivePolicy" in told:
+            return "asks for attributes alone: the queue moves on what is received too often"
+        return "receives letters and releases them, which raises their receive counts"
+
+    def close(self) -> None:
+        self._sqs.close()
+        if self._cloudwatch is not None:
+            self._cloudwatch.close()
+
+
+def _number(told: Mapping[str, str], name: str) -> int | None:
+    try:
+        return int(told[name])
+    except (KeyError, ValueError):
+        return None
+
+
+def _instant(stamp_ms: str | None) -> datetime | None:
+    try:
+        return None if stamp_ms is None else datetime.fromtimestamp(float(stamp_ms) / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None

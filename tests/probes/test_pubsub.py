@@ -1,0 +1,197 @@
+"""Pub/Sub: Google's own fake (pstest), and a stand-in for Cloud Monitoring made from its documentation."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import grpc
+import pytest
+from google import pubsub_v1
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+from probes.contract import ProbeError, QueueProbe, Reason
+from probes.queues.pubsub import PubSubProbe, PubSubSettings
+from tests.proxy import Proxy
+
+_numbers = itertools.count(1)
+
+
+class Topic:
+    """A topic of dead letters with a subscription of the auditor's own."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        number = next(_numbers)
+        channel = grpc.insecure_channel(address)
+        self._publisher: Any = pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        self.subscriber: Any = pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        self.topic, self.name = f"projects/p/topics/dead-{number}", f"looker-{number}"
+        self._publisher.create_topic(name=self.topic)
+        self.subscribe(self.name)
+
+    def subscribe(self, name: str, **words: Any) -> None:
+        self.subscriber.create_subscription(
+            request={
+                "name": f"projects/p/subscriptions/{name}",
+                "topic": self.topic,
+                "ack_deadline_seconds": 10,
+                **words,
+            }
+        )
+
+    def publish(self, *payloads: bytes, **attributes: str) -> None:
+        messages = [{"data": payload, "attributes": attributes} for payload in payloads]
+        self._publisher.publish(topic=self.topic, messages=messages)
+
+    def probe(self, **words: Any) -> PubSubProbe:
+        settings = {
+            "kind": "pubsub",
+            "project": "p",
+            "subscription": self.name,
+            "endpoint": self.address,
+            "peek": "pull",
+            **words,
+        }
+        return PubSubProbe(PubSubSettings.model_validate(settings))
+
+
+@pytest.fixture
+def topic(pubsub_address: str) -> Topic:
+    return Topic(pubsub_address)
+
+
+class Monitoring:
+    """Answers as `projects.timeSeries.list` is documented to: newest point first, int64 as text, nothing for none."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, int] = {}
+        self.status = 200
+        self.sampled_at = datetime.now(UTC) - timedelta(seconds=90)
+        monitoring = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked = parse_qs(urlsplit(self.path).query)["filter"][0]
+                found = [value for name, value in monitoring.values.items() if f"subscription/{name}" in asked]
+                points = [
+                    {
+                        "interval": {"endTime": (monitoring.sampled_at - timedelta(minutes=back)).isoformat()},
+                        "value": {"int64Value": str(value + back)},
+                    }
+                    for value in found
+                    for back in (0, 1)
+                ]
+                body = json.dumps({"timeSeries": [{"points": points}]} if found else {}).encode()
+                self.send_response(monitoring.status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+
+@pytest.fixture
+def monitoring() -> Iterator[Monitoring]:
+    made = Monitoring()
+    yield made
+    made.close()
+
+
+def test_letters_are_pulled_and_released_and_tell_where_they_failed(topic: Topic) -> None:
+    assert isinstance(topic.probe(), QueueProbe)
+    source = {
+        "CloudPubSubDeadLetterSourceSubscription": "billing",
+        "CloudPubSubDeadLetterSourceDeliveryCount": "5",
+        "CloudPubSubDeadLetterSourceTopicPublishTime": "2026-01-01T00:00:00Z",
+    }
+    before = datetime.now(UTC)
+    topic.publish(*(json.dumps({"id": number}).encode() for number in range(20)), **source)
+    topic.publish(b"\xff\xfe")
+    asked = topic.probe(key="$.id")
+    reading = asked.read(100)
+    assert {letter.key for letter in reading.letters} == {*map(str, range(20)), None}
+    assert {(each.reason, each.attempts) for each in reading.letters if each.key} == {
+        ("delivered in vain to billing", 5)
+    }
+    assert all(
+        each.first_failed_at is not None and abs((each.first_failed_at - before).total_seconds()) < 20
+        for each in reading.letters
+    ), "since it was dead-lettered, not since it was first published"
+    assert len(asked.read(100).letters) == 21, "they were released at once"
+    assert "hides the letters for a moment" in reading.notes[0]
+    assert asked.prove_read_only() == "pulls letters and releases them, acknowledges nothing"
+
+
+def test_how_many_wait_is_unknown_without_monitoring_and_never_0(topic: Topic) -> None:
+    topic.publish(b"{}")
+    reading = topic.probe(peek="never").read(10)
+    assert (reading.depth, reading.oldest_at, reading.letters, reading.truncated) == (None, None, (), True)
+    assert "only Cloud Monitoring tells it" in reading.notes[-1]
+    assert reading.retention_s == 7 * 86_400
+
+
+def test_depth_and_age_are_those_monitoring_sampled_last(topic: Topic, monitoring: Monitoring) -> None:
+    monitoring.values = {"num_undelivered_messages": 7, "oldest_unacked_message_age": 600}
+    reading = topic.probe(monitoring=monitoring.url).read(10)
+    assert (reading.depth, reading.truncated) == (7, True)
+    assert reading.oldest_at is not None
+    assert reading.oldest_at == monitoring.sampled_at - timedelta(seconds=600)
+    assert reading.drops_at == reading.oldest_at + timedelta(days=7)
+    assert "when Cloud Monitoring sampled it" in reading.notes[-1]
+    monitoring.values = {}
+    reading = topic.probe(monitoring=monitoring.url).read(10)
+    assert (reading.depth, "has no point of the last ten minutes" in reading.notes[-1]) == (None, True)
+    monitoring.status = 403
+    assert "Cloud Monitoring answered 403" in topic.probe(monitoring=monitoring.url).read(10).notes[-1]
+
+
+def test_a_subscription_in_which_a_look_counts_is_never_looked_into(topic: Topic) -> None:
+    policy = {"dead_letter_topic": topic.topic, "max_delivery_attempts": 5}
+    topic.subscribe("counting", dead_letter_policy=policy)
+    topic.publish(b"{}")
+    reading = topic.probe(subscription="counting").read(10)
+    assert (reading.letters, "each look counts" in reading.notes[0]) == ((), True)
+
+
+def test_wrong_names_and_servers_are_named_errors(topic: Topic) -> None:
+    with pytest.raises(ProbeError, match="there is no subscription nowhere in p") as caught:
+        topic.probe(subscription="nowhere").read(1)
+    assert caught.value.reason is Reason.QUERY
+    with pytest.raises(ProbeError) as caught:
+        topic.probe(endpoint="127.0.0.1:1").read(1)
+    assert caught.value.reason is Reason.UNREACHABLE
+    proxy = Proxy(int(topic.address.rpartition(":")[2]))
+    proxy.mode = "swallow"
+    begun = time.monotonic()
+    with pytest.raises(ProbeError) as caught:
+        topic.probe(endpoint=f"127.0.0.1:{proxy.port}", timeout="1s").read(1)
+    assert caught.value.reason is Reason.TIMEOUT
+    assert time.monotonic() - begun < 3
+
+
+def test_without_credentials_that_is_said(topic: Topic, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / "key.json").write_text("{}")
+    with pytest.raises(ProbeError, match="no readable file") as caught:
+        topic.probe(endpoint=None, credentials=str(tmp_path / "key.json")).read(1)
+    assert caught.value.reason is Reason.AUTH
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "none.json"))
+    with pytest.raises(ProbeError, match="there are no Google credentials") as caught:
+        topic.probe(endpoint=None).read(1)
+    assert caught.value.reason is Reason.AUTH
