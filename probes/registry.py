@@ -21,6 +21,7 @@ RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
 # kind -> (module, settings, probe)
 QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
     "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
+    "anypoint_mq": ("probes.queues.anypoint_mq", "AnypointMqSettings", "AnypointMqProbe"),
     "kafka": ("probes.queues.kafka", "KafkaSettings", "KafkaProbe"),
     "nats": ("probes.queues.nats", "NatsSettings", "NatsProbe"),
     "pubsub": ("probes.queues.pubsub", "PubSubSettings", "PubSubProbe"),

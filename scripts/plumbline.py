@@ -43,6 +43,7 @@ def main() -> int:
     _install("requirements-test.txt")
     if verb == "test":
         _servers()
+        _run([PYTHON, "-m", "tests.engines"])
     # Most tests wait for windows to pass: four at once take less than half the time of one after the other.
     return _check() or (_run([PYTHON, "-m", "pytest", "-n", "4"]) if verb == "test" else 0)
 

@@ -21,11 +21,8 @@ from auditor.integration_map import (
 )
 from checks.fields import FieldRule
 from checks.validity import Validity
+from probes import registry
 from probes.contract import Budget
-from probes.queues.nats import NatsSettings
-from probes.queues.rabbitmq import RabbitMqSettings
-from probes.queues.redis import RedisSettings
-from probes.queues.sql_queue import SqlQueueSettings
 from probes.records.rest import RestBinding, RestSettings
 from probes.records.sql import SqlBinding, SqlSettings
 
@@ -33,7 +30,7 @@ HOME = Path(__file__).parent.parent
 MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
     *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, AlertSettings),
-    *(SqlQueueSettings, NatsSettings, RabbitMqSettings, RedisSettings),
+    *(registry.queue_settings(kind) for kind in registry.QUEUE_KINDS),
 ]
 
 

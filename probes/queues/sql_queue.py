@@ -97,7 +97,7 @@ class SqlQueueProbe:
         return Letter(
             letter_id=str(row[of.letter_id]),
             key=message.find(of.key) if in_payload else told(of.key),
-            reason=None if reason is None else str(reason)[:TEXT_LIMIT],
+            reason=None if reason is None else _said(str(reason)),
             attempts=attempts if isinstance(attempts, int) else None,
             first_failed_at=self._instant(told(of.since)) if of.role == "dead" else None,
             payload=message.text(),
@@ -134,6 +134,13 @@ class SqlQueueProbe:
 
     def close(self) -> None:
         self._probe.close()
+
+
+def _said(reason: str) -> str:
+    """Of a traceback its last line, which is the error."""
+    if reason.lstrip().startswith("Traceback (most recent call last)"):
+        reason = reason.rstrip().rpartition("\n")[2]
+    return reason[:TEXT_LIMIT]
 
 
 def _token(identity: Any) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -106,3 +107,59 @@ def test_refuses_a_system_that_is_no_database() -> None:
     api = RestSettings.model_validate({"kind": "rest", "url": "http://127.0.0.1:1"})
     with pytest.raises(ProbeError, match="name a system of kind: sql"):
         SqlQueueProbe(SqlQueueSettings.model_validate(SETTINGS), api)  # type: ignore[arg-type]
+
+
+def test_failed_jobs_of_procrastinate_are_letters_with_the_key_in_their_arguments(postgresql_url: str) -> None:
+    """The columns are those of procrastinate_jobs, which keeps no reason and no time of the failure."""
+    engine = sa.create_engine(postgresql_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE procrastinate_jobs (id bigserial PRIMARY KEY, queue_name text, task_name text,"
+                " args jsonb, status text, scheduled_at timestamptz, attempts int)"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO procrastinate_jobs (queue_name, task_name, args, status, attempts) VALUES "
+                """('billing', 'sync', '{"customer": {"id": "cus_1"}}', 'failed', 5),"""
+                """('billing', 'sync', '{"customer": {"id": "cus_2"}}', 'succeeded', 1)"""
+            )
+        )
+    engine.dispose()
+    words = {"table": "procrastinate_jobs", "payload": "args", "key": "$.customer.id", "where": {"status": "failed"}}
+    reading = probe_of(postgresql_url, since=None, reason=None, attempts="attempts", **words).read(10)
+    assert (reading.depth, reading.oldest_at) == (1, None)
+    assert [(each.key, each.attempts, each.reason) for each in reading.letters] == [("cus_1", 5, None)]
+    waiting = {**words, "where": {"status": "todo"}}
+    assert probe_of(postgresql_url, since=None, reason=None, attempts=None, role="main", **waiting).read(0).depth == 0
+
+
+def test_failed_tasks_of_celery_tell_the_error_and_nothing_is_unpickled(mariadb_url: str) -> None:
+    """The columns are those of celery_taskmeta; `result` holds a pickle and is never read."""
+    engine = sa.create_engine(mariadb_url.replace("mariadb://", "mariadb+pymysql://"))
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(
+                "CREATE TABLE celery_taskmeta (id integer, task_id varchar(155), status varchar(50), result blob,"
+                " date_done datetime, traceback text)"
+            )
+        )
+        for number, status in enumerate(("FAILURE", "SUCCESS", "FAILURE")):
+            connection.execute(
+                sa.text("INSERT INTO celery_taskmeta VALUES (:n, :t, :s, :r, '2026-03-01 00:00:00', :b)"),
+                {
+                    "n": number,
+                    "t": f"task-{number}",
+                    "s": status,
+                    "r": b"cos\nsystem\n(S'exit 1'\ntR.",
+                    "b": 'Traceback (most recent call last):\n  File "a.py", line 3\nValueError: no e-mail\n',
+                },
+            )
+    engine.dispose()
+    words: dict[str, Any] = {"table": "celery_taskmeta", "letter_id": "task_id", "reason": "traceback"}
+    where = {"status": "FAILURE"}
+    reading = probe_of(mariadb_url, since="date_done", key=None, attempts=None, where=where, **words).read(1)
+    assert (reading.depth, reading.truncated) == (2, True)
+    assert [(each.letter_id, each.reason) for each in reading.letters] == [("task-0", "ValueError: no e-mail")]
+    assert reading.oldest_at == datetime(2026, 3, 1, tzinfo=UTC)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,7 +14,6 @@ from moto.server import ThreadedMotoServer
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.sqs import SqsProbe, SqsSettings
-from tests.proxy import Proxy
 
 _numbers = itertools.count(1)
 LOGIN = {"region_name": "us-east-1", "aws_access_key_id": "looker", "aws_secret_access_key": "secret-of-looker"}
@@ -179,15 +177,6 @@ def test_wrong_names_and_servers_are_named_errors(queues: Queues, moto_url: str)
     with pytest.raises(ProbeError) as caught:
         queues.probe(endpoint="http://127.0.0.1:1").read(1)
     assert caught.value.reason is Reason.UNREACHABLE
-    proxy = Proxy(int(queues.endpoint.rpartition(":")[2]))
-    for mode, reason in (("swallow", Reason.TIMEOUT), ("reset", Reason.UNREACHABLE), ("garbage", Reason.UNREACHABLE)):
-        proxy.mode = mode  # type: ignore[assignment]
-        begun = time.monotonic()
-        with pytest.raises(ProbeError) as caught:
-            queues.probe(endpoint=f"http://127.0.0.1:{proxy.port}", timeout="1s").read(1)
-        assert caught.value.reason is reason, mode
-        assert time.monotonic() - begun < 3
-        assert "secret-of-looker" not in str(caught.value)
 
 
 def test_without_credentials_that_is_said(queues: Queues, monkeypatch: pytest.MonkeyPatch) -> None:

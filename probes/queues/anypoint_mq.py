@@ -1,0 +1,233 @@
+"""Queues in MuleSoft Anypoint MQ.
+
+How many messages wait the Stats API tells, how long they are kept the Admin API. There is no peek: reading locks a
+message, and giving it back counts as an unsuccessful delivery. Letters are looked at only where the map says
+`peek: lock`, never in a queue with dead letters of its own, and are given back at once. No API tells how old the
+oldest message is, nor whether a message keeps its time of creation when it is given up on: when letters are dropped
+is unknown.
+Source: docs.mulesoft.com/mq (mq-apis, mq-queues), the portals of the Broker, Admin and Stats APIs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+from urllib.parse import quote
+
+import httpx
+from pydantic import SecretStr
+
+from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.message import Message, MessageSettings
+
+BATCH = 10
+"""Messages one request reads or gives back, by Anypoint MQ."""
+
+LOCKED_S = 60
+"""How long a message stays locked where a look is broken off before it is given back."""
+
+LOOK_S = 20
+"""How long a look may take."""
+
+TOKEN_S = 30 * 60
+"""A token holds for an hour; it is asked for anew well before."""
+
+DESCRIBED_S = 5 * 60
+"""How long a queue's settings are taken as they are: the Admin API answers fifty requests a minute."""
+
+
+class AnypointMqSettings(MessageSettings):
+    """A queue in Anypoint MQ.
+
+    Attributes:
+        organization, environment, region, queue: which queue.
+        client_id, client_secret: of a connected app that may read MQ's statistics and, for a look, subscribe.
+        peek: `lock` lets the auditor read letters and give them back, which counts as a delivery.
+        url: of the control plane.
+        broker_url: of the broker, where it is not the region's own.
+        key: `field:NAME` of a user property or header.
+    """
+
+    kind: Literal["anypoint_mq"]
+    organization: str
+    environment: str
+    region: str
+    queue: str
+    client_id: str
+    client_secret: SecretStr
+    peek: Literal["never", "lock"] = "never"
+    url: str = "https://anypoint.mulesoft.com"
+    broker_url: str | None = None
+
+
+class AnypointMqProbe:
+    """Reads one queue. A look always begins anew: there is no place to go on from."""
+
+    page_limit = 1_000
+
+    def __init__(self, settings: AnypointMqSettings, _system: object = None) -> None:
+        self._settings = settings
+        self._http = httpx.Client(timeout=settings.timeout_s)
+        place = f"organizations/{quote(settings.organization)}/environments/{quote(settings.environment)}"
+        region, queue = f"{place}/regions/{quote(settings.region)}", quote(settings.queue, safe="")
+        broker = settings.broker_url or f"https://mq-{settings.region}.anypoint.mulesoft.com"
+        self._stats = f"{settings.url}/mq/stats/api/v1/{region}/queues"
+        self._admin = f"{settings.url}/mq/admin/api/v1/{region}/destinations/queues/{queue}"
+        self._messages = f"{broker}/api/v1/{place}/destinations/{queue}/messages"
+        self._token = ""
+        self._token_until = 0.0
+        self._described: Mapping[str, Any] = {}
+        self._described_until = 0.0
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        of = self._settings
+        notes: list[str] = []
+        told = self._settings_of_queue()
+        (figures,) = self._ask("GET", self._stats, params={"destinationIds": of.queue}) or [{}]
+        depth = _whole(figures.get("messages"))
+        in_flight = _whole(figures.get("inflightMessages"))
+        if in_flight:
+            notes.append(f"{in_flight} messages are being processed")
+        letters: tuple[Letter, ...] = ()
+        if of.role == "dead" and peek and depth:
+            letters = self._look(told, min(peek, self.page_limit), notes)
+        truncated = depth is None or depth > len(letters)
+        stamps = (_instant(letter.headers.get("created")) for letter in letters)
+        created = [at for at in stamps if at is not None]
+        oldest_at = min(created) if created and not truncated else None
+        ttl_ms = _whole(told.get("defaultTtl"))
+        if ttl_ms and of.role == "dead" and depth:
+            notes.append("when it drops its oldest letter is not known")
+        return QueueReading(
+            depth=depth,
+            oldest_at=oldest_at,
+            age_of="since the message was created, by its own word" if oldest_at else "",
+            retention_s=ttl_ms / 1000 if ttl_ms else None,
+            notes=tuple(notes),
+            letters=letters,
+            truncated=truncated,
+        )
+
+    def _settings_of_queue(self) -> Mapping[str, Any]:
+        if time.monotonic() > self._described_until:
+            self._described = self._ask("GET", self._admin) or {}
+            self._described_until = time.monotonic() + DESCRIBED_S
+        return self._described
+
+    # -- letters
+
+    def _look(self, told: Mapping[str, Any], count: int, notes: list[str]) -> tuple[Letter, ...]:
+        if self._settings.peek != "lock":
+            notes.append("letters are not looked at: each look would count as a delivery (peek: lock allows it)")
+            return ()
+        if told.get("deadLetterQueueId"):
+            notes.append("letters are not looked at: the queue moves on what is delivered in vain too often")
+            return ()
+        notes.append("looking locks the letters for a moment and counts as a delivery in vain")
+        met: dict[str, Mapping[str, Any]] = {}
+        until = time.monotonic() + LOOK_S
+        asked = {"batchSize": BATCH, "pollingTime": 0, "lockTtl": LOCKED_S * 1000}
+        try:
+            while len(met) < count and time.monotonic() < until:
+                found = self._ask("GET", self._messages, params=asked) or []
+                if not found:
+                    break
+                met.update((each["headers"]["messageId"], each) for each in found)
+        except (KeyError, TypeError):
+            raise ProbeError(Reason.DECODE, "a message without messageId") from None
+        finally:
+            self._give_back([each["headers"] for each in met.values()], notes)
+        return tuple(self._letter(each) for each in met.values())
+
+    def _give_back(self, met: list[Mapping[str, Any]], notes: list[str]) -> None:
+        """Give messages back. Only ever at `/locks`: the same request one level up would delete them."""
+        for begin in range(0, len(met), BATCH):
+            chunk = [{name: each[name] for name in ("messageId", "lockId")} for each in met[begin : begin + BATCH]]
+            try:
+                self._ask("DELETE", f"{self._messages}/locks", json=chunk)
+            except ProbeError:
+                notes.append(f"letters stay locked for up to {LOCKED_S} s: they could not be given back")
+                return
+
+    def _letter(self, each: Mapping[str, Any]) -> Letter:
+        headers = {name: value for name, value in each["headers"].items() if name != "lockId"}
+        count = str(headers.get("deliveryCount", ""))
+        return Message({**headers, **(each.get("properties") or {})}, each.get("body")).letter(
+            self._settings,
+            str(headers["messageId"]),
+            attempts=int(count) if count.isdigit() else None,
+        )
+
+    # -- requests
+
+    def _ask(self, method: str, url: str, **words: Any) -> Any:
+        if time.monotonic() > self._token_until:
+            self._log_in()
+        response = self._send(method, url, headers={"Authorization": f"Bearer {self._token}"}, **words)
+        if response.status_code == httpx.codes.NO_CONTENT or not response.content:
+            return None
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is not JSON") from None
+
+    def _log_in(self) -> None:
+        of = self._settings
+        login = {
+            "grant_type": "client_credentials",
+            "client_id": of.client_id,
+            "client_secret": of.client_secret.get_secret_value(),
+        }
+        answer = self._send("POST", f"{of.url}/accounts/api/v2/oauth2/token", data=login)
+        try:
+            self._token = str(answer.json()["access_token"])
+        except (ValueError, KeyError, TypeError):
+            raise ProbeError(Reason.DECODE, "Anypoint's answer to the login holds no token") from None
+        self._token_until = time.monotonic() + TOKEN_S
+
+    def _send(self, method: str, url: str, **words: Any) -> httpx.Response:
+        of = self._settings
+        try:
+            response = self._http.request(method, url, **words)
+        except httpx.TimeoutException:
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
+        except httpx.HTTPError as error:
+            raise ProbeError(Reason.UNREACHABLE, f"Anypoint MQ cannot be reached: {type(error).__name__}") from None
+        if response.status_code == httpx.codes.UNAUTHORIZED:
+            self._token_until = 0.0
+            raise ProbeError(Reason.AUTH, "Anypoint refuses the login")
+        for status, reason, said in (
+            (httpx.codes.FORBIDDEN, Reason.PERMISSION, f"the app may not read {of.queue}"),
+            (httpx.codes.NOT_FOUND, Reason.QUERY, f"there is no queue {of.queue} in {of.region}"),
+            (httpx.codes.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Anypoint MQ asks for fewer requests"),
+        ):
+            if response.status_code == status:
+                raise ProbeError(reason, said)
+        if "Destination not found" in response.text[:1000]:
+            raise ProbeError(Reason.QUERY, f"there is no queue {of.queue} in {of.region}")
+        if response.is_error:
+            reason = Reason.UNREACHABLE if response.status_code >= 500 else Reason.QUERY
+            raise ProbeError(reason, f"Anypoint MQ answered {response.status_code}")
+        return response
+
+    def prove_read_only(self) -> str:
+        if self._settings.peek == "never":
+            return "asks for counts alone, reads no message"
+        return "reads letters and gives them back, which counts as a delivery in vain"
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _instant(text: Any) -> datetime | None:
+    try:
+        return parsedate_to_datetime(str(text)).astimezone(UTC) if text else None
+    except ValueError:
+        return None
