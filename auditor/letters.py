@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
+from checks.funnel import Stage, Traffic, funnel
 from checks.letters import LetterFate, Prospect, prospects, signature
 from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, flowing, rate, trend
 
@@ -107,6 +108,7 @@ def _backlog(rows: Sequence[dict[str, Any]]) -> Backlog:
 class LetterRow:
     """One dead letter, what it explains, and what sending it again would come to."""
 
+    id: int
     flow: str
     queue: str
     letter_id: str
@@ -170,16 +172,15 @@ def letters(integration_map: IntegrationMap, lens: Lens, since: datetime) -> tup
     ]
     unsafe = [name for name, flow in integration_map.flows.items() if flow.side_effects]
     told = prospects(fates, unsafe_flows=unsafe)
+    columns = [each.name for each in fields(LetterRow) if each.name not in {"signature", "prospect"}]
     waiting = []
     groups: dict[tuple[str, str], list[tuple[dict[str, Any], LetterFate, Prospect]]] = defaultdict(list)
     for row, fate, prospect in zip(rows, fates, told, strict=True):
         groups[fate.flow, fate.signature].append((row, fate, prospect))
         if row["gone_at"] is None:
-            columns = ("flow", "queue", "letter_id", "key", "reason", "attempts", "first_failed_at", "first_seen_at")
             waiting.append(
                 LetterRow(
                     **{name: row[name] for name in columns},
-                    divergence_id=row["divergence_id"],
                     signature=fate.signature,
                     prospect=prospect,
                 )
@@ -207,6 +208,48 @@ def _group(members: Sequence[tuple[dict[str, Any], LetterFate, Prospect]]) -> Gr
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funnel:
+    """What became of one flow's failed messages over a time."""
+
+    flow: str
+    hours: float
+    stages: Sequence[Stage]
+
+    def as_row(self) -> dict[str, Any]:
+        """The funnel as one row of a table, each stage as its interval."""
+        return {"flow": self.flow, **{stage.name: [stage.least, stage.most] for stage in self.stages}}
+
+
+def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[Funnel]:
+    """The recovery funnel of every flow that names a queue."""
+    found = {row["flow"]: row for row in lens.query(FUNNEL, [since]).to_pylist()}
+    changes = {row["flow"]: row["changes"] for row in lens.query(EMITTED, [since]).to_pylist()}
+    by_flow: dict[str, list[Backlog]] = defaultdict(list)
+    for each in backlogs(integration_map, lens, since):
+        by_flow[each.flow].append(each)
+    arrived = {row["flow"]: row["arrived"] for row in lens.query(RETRIED, [since]).to_pylist()}
+    hours = (now - since).total_seconds() / 3600
+    told = []
+    for flow in dict.fromkeys(flow for flow, _ in integration_map.queues):
+        dead = [each for each in by_flow[flow] if each.role == "dead" and not each.message]
+        row = found.get(flow, {})
+        depths = [each.depth for each in dead]
+        unlooked = sum(max(0, (each.depth or 0) - (each.looked_at or 0)) for each in dead)
+        traffic = Traffic(
+            changes=changes.get(flow) or 0,
+            reads_dead=bool(dead),
+            letters=row.get("letters", 0),
+            unlooked=None if None in depths else unlooked,
+            retries=arrived.get(flow),
+            gone_right=row.get("gone_right", 0),
+            gone_wrong=row.get("gone_wrong", 0),
+            gone_unknown=row.get("gone_unknown", 0),
+        )
+        told.append(Funnel(flow=flow, hours=hours, stages=funnel(traffic)))
+    return told
+
+
 def explained(integration_map: IntegrationMap, lens: Lens) -> list[Explained]:
     """By flow that has queues, the share of its open divergences that a waiting letter explains."""
     queued = {flow for flow, _ in integration_map.queues}
@@ -225,6 +268,21 @@ READINGS = """
 
 LETTERS = """
     SELECT * FROM dead_letters WHERE gone_at IS NULL OR gone_at >= ? ORDER BY first_seen_at DESC, id DESC"""
+
+FUNNEL = """
+    SELECT flow, count(*) AS letters,
+           count(*) FILTER (gone_at IS NOT NULL AND key IS NOT NULL AND divergence_id IS NULL) AS gone_right,
+           count(*) FILTER (gone_at IS NOT NULL AND divergence_id IS NOT NULL) AS gone_wrong,
+           count(*) FILTER (gone_at IS NOT NULL AND key IS NULL) AS gone_unknown
+    FROM dead_letters WHERE first_seen_at >= ? GROUP BY flow"""
+
+EMITTED = "SELECT flow, sum(changes)::BIGINT AS changes FROM probe_runs WHERE started_at >= ? GROUP BY flow"
+
+RETRIED = """
+    SELECT flow, sum(grown)::BIGINT AS arrived FROM (
+        SELECT flow, greatest(0, arrived - lag(arrived) OVER (PARTITION BY flow, queue ORDER BY read_at)) AS grown
+        FROM backlogs WHERE role = 'retry' AND read_at >= ?)
+    GROUP BY flow HAVING sum(grown) IS NOT NULL"""
 
 EXPLAINED = """
     SELECT d.flow, count(DISTINCT d.id) AS open,

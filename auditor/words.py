@@ -10,7 +10,10 @@ from checks.clocks import ClockBounds
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from auditor.letters import Backlog
+    from checks.funnel import Stage
     from checks.queue_health import Rate
 
 
@@ -72,6 +75,31 @@ def age_text(backlog: Backlog) -> str:
     if backlog.oldest_age_s is None:
         return "–" if backlog.depth == 0 else "unknown"
     return format_duration(backlog.oldest_age_s) + (f" {backlog.age_of}" if backlog.age_of else "")
+
+
+def waiting_letters(queues: Sequence[Backlog]) -> str:
+    """How many dead letters wait in these queues; what one of them does not tell is not taken for 0."""
+    depths = [each.depth for each in queues]
+    if not depths:
+        return "no queue"
+    known = sum(depth for depth in depths if depth is not None)
+    return str(known) if None not in depths else f"≥ {known}" if known else "unknown"
+
+
+def looked_text(backlog: Backlog) -> str:
+    """How many of a queue's letters are known one by one."""
+    if backlog.looked_at is None or backlog.depth is None or backlog.looked_at >= backlog.depth:
+        return "" if backlog.looked_at is None else "all" if backlog.depth is not None else f"{backlog.looked_at}"
+    return f"{backlog.looked_at} of {backlog.depth}"
+
+
+def stage_text(stage: Stage) -> str:
+    """How many came as far as a stage of the recovery funnel."""
+    if stage.least is None:
+        return "not seen"
+    if stage.most is None:
+        return f"≥ {stage.least}"
+    return str(stage.least) if stage.least == stage.most else f"{stage.least} … {stage.most}"
 
 
 def drain_text(backlog: Backlog) -> str:

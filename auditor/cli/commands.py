@@ -299,12 +299,24 @@ def backlog(
     data: DataOption = DEFAULT_DATA,
     since: SinceOption = "1h",
     flow: FlowOption = None,
+    recovery: Annotated[bool, typer.Option("--funnel", help="What became of the messages that failed.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether anybody takes from it."""
-    from auditor.cli.show import backlog_row, print_json, print_rows
-    from auditor.letters import backlogs
+    from auditor.cli.show import backlog_row, funnel_row, print_json, print_rows
+    from auditor.letters import backlogs, funnels
 
+    if recovery:
+        told, _ = _figures(
+            map_, data, since, flow, lambda loaded, _, lens, begins, now: funnels(loaded, lens, begins, now)
+        )
+        if as_json:
+            print_json([each.as_row() for each in told])
+        else:
+            print_rows("", [funnel_row(each) for each in told])
+            for stage in told[0].stages if told else ():
+                say(f"{stage.name}: {stage.why}")
+        raise typer.Exit(CONSISTENT)
     found, now = _figures(map_, data, since, flow, lambda loaded, _, lens, begins, __: backlogs(loaded, lens, begins))
     if as_json:
         print_json([each.as_row() for each in found])

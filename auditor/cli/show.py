@@ -15,12 +15,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from auditor.record import RecordView
-from auditor.words import age_text, differing_text, drain_text, estimate_text, per_second, ratio_text
+from auditor.words import (
+    age_text,
+    differing_text,
+    drain_text,
+    estimate_text,
+    looked_text,
+    per_second,
+    ratio_text,
+    stage_text,
+)
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
     from auditor.figures import FlowCoverage, FlowLag
-    from auditor.letters import Backlog
+    from auditor.letters import Backlog, Funnel
 
 # A file or a pipe has no width of its own; tables there are wide rather than folded.
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
@@ -92,6 +101,7 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
         "queue": backlog.queue,
         "role": backlog.role,
         "depth": "unknown" if backlog.depth is None else backlog.depth,
+        "looked at": looked_text(backlog),
         "oldest": age_text(backlog),
         "arriving": per_second(backlog.arriving),
         "leaving": per_second(backlog.leaving),
@@ -103,6 +113,11 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
         else None,
         "notes": backlog.message or backlog.notes,
     }
+
+
+def funnel_row(funnel: Funnel) -> dict[str, object]:
+    """A recovery funnel as people read it."""
+    return {"flow": funnel.flow, **{stage.name: stage_text(stage) for stage in funnel.stages}}
 
 
 def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from auditor.figures import FlowCoverage, FlowLag
 from auditor.impact import impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
-from auditor.letters import Backlog, Explained, Group, LetterRow
+from auditor.letters import Backlog, Explained, Funnel, Group, LetterRow
 from auditor.status import FlowStatus, flow_status, system_status
 from auditor.workspace import Workspace
 
@@ -176,14 +177,21 @@ class Data:
         """Write down what a person does about a conflict. Raises RefusedError."""
         conflict_desk.act(self.map, self.ledger, conflict_id, what, **more)
 
-    def queues(self) -> pd.DataFrame:
-        """The latest reading of every queue: flow, queue, role, read_at, depth, oldest_age_s, message, depths."""
-        return self._frame(QUEUES)
-
-    def backlogs(self, since: Since) -> list[Backlog]:
-        """Every queue as its last readings tell."""
+    def backlogs(self) -> list[Backlog]:
+        """Every queue read in the last hour, as its last readings tell."""
         self._refresh()
-        return letters.backlogs(self.map, self.lens, since.at)
+        return letters.backlogs(self.map, self.lens, datetime.now(UTC) - timedelta(hours=1))
+
+    def funnels(self, since: Since) -> list[Funnel]:
+        """What became of failed messages, by flow."""
+        self._refresh()
+        return letters.funnels(self.map, self.lens, since.at, datetime.now(UTC))
+
+    def evidence(self, letter: int) -> tuple[dict[str, str], str | None]:
+        """A dead letter's headers and payload, as far as its queue's policy lets them be kept."""
+        self._refresh()
+        (row,) = self.lens.query(EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
+        return json.loads(row["headers"] or "{}"), row["payload"]
 
     def letters(self, since: Since) -> tuple[list[LetterRow], list[Group]]:
         """Dead letters that wait, latest first, and their groups by reason."""
@@ -245,6 +253,8 @@ MATCHING = """
 DIVERGENCES = f"""
     SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
            coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
+           (SELECT min(signature) FROM dead_letters
+            WHERE divergence_id = divergences.id AND gone_at IS NULL) AS letter,
            first_seen_at, last_seen_at, opened_at, closed_at
     FROM divergences WHERE {MATCHING}
     ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
@@ -259,6 +269,8 @@ RECORD_CHANGES = """
     FROM changes WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
     ORDER BY committed_to_at DESC LIMIT 100"""
 
+EVIDENCE = "SELECT headers, payload FROM dead_letters WHERE id = ?"
+
 RECORD_LETTERS = """
     SELECT flow, queue, reason, attempts, first_failed_at, gone_at
     FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
@@ -268,12 +280,6 @@ CLOCK_STEPS = """
     SELECT system, stepped_at,
            (after_lower_s + after_upper_s - before_lower_s - before_upper_s) / 2 AS by_s
     FROM clock_steps WHERE stepped_at >= ? ORDER BY stepped_at DESC LIMIT 50"""
-
-QUEUES = """
-    SELECT flow, queue, any_value(role) AS role, max(read_at) AS read_at, arg_max_null(depth, read_at) AS depth,
-           arg_max_null(oldest_age_s, read_at) AS oldest_age_s, arg_max(coalesce(message, ''), read_at) AS message,
-           list(coalesce(depth, 0) ORDER BY read_at)[-60:] AS depths
-    FROM backlogs WHERE read_at >= now() - INTERVAL 1 HOUR GROUP BY flow, queue ORDER BY flow, queue"""
 
 NOISE = """
     SELECT flow, system, field, sum(differed)::BIGINT AS differed, sum(reread)::BIGINT AS reread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +14,8 @@ import plotly.graph_objects as go
 from auditor.integration_map import IntegrationMap
 from auditor.map_document import consumers_of, owned_by
 from auditor.map_picture import STATE_COLOURS, columns_of
+from auditor.words import stage_text
+from checks.funnel import Stage
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration
@@ -25,6 +27,8 @@ FAMILY_COLOURS = {
     "unexplained": "#7C8798",
 }
 LEAST, MOST = "#2E8B74", "#4C7DD9"
+
+WHY = "%{y}: %{customdata}<extra></extra>"
 
 STATE_SIGNS = {"consistent": "✓ consistent", "drift": "✗ drift", "no data": "? no data"}
 
@@ -183,6 +187,33 @@ def timeline_chart(timeline: pd.DataFrame) -> go.Figure:
             figure.add_bar(x=part["bucket_at"], y=part["opened"], name=family, marker_color=colour)
     figure.update_layout(barmode="stack", yaxis_title="records")
     return _plain(figure, 240)
+
+
+def funnel_chart(stages: Sequence[Stage]) -> go.Figure:
+    """The recovery funnel: a bar a stage, dark as far as is certain, light as far as is possible."""
+    names = [stage.name for stage in stages]
+    least = [stage.least or 0 for stage in stages]
+    spread = [(stage.most - stage.least) if stage.most and stage.least is not None else 0 for stage in stages]
+    figure = go.Figure()
+    told = [stage_text(stage) for stage in stages]
+    why = [stage.why for stage in stages]
+    figure.add_bar(y=names, x=least, orientation="h", marker_color=MOST, customdata=why, hovertemplate=WHY)
+    figure.add_bar(
+        y=names,
+        x=spread,
+        orientation="h",
+        marker_color=MOST,
+        marker_opacity=0.35,
+        customdata=why,
+        hovertemplate=WHY,
+    )
+    ends = [low + more for low, more in zip(least, spread, strict=True)]
+    for name, end, text in zip(names, ends, told, strict=True):
+        figure.add_annotation(y=name, x=end, text=text, showarrow=False, xanchor="left", xshift=6)
+    figure.update_layout(barmode="stack", showlegend=False)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(range=[0, 1.25 * max([*ends, 1])], visible=False)
+    return _plain(figure, 230).update_layout(hovermode="closest")
 
 
 def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:

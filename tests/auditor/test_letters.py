@@ -11,9 +11,9 @@ import pytest
 
 from auditor import lap
 from auditor.lens import Lens
-from auditor.letters import backlogs, explained, letters
+from auditor.letters import backlogs, explained, funnels, letters
 from auditor.queue_audit import STALLED_READINGS, QueueAuditor
-from auditor.words import age_text, drain_text, per_second
+from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, waiting_letters
 from checks.letters import Prospect
 from checks.queue_health import Flowing, Trend
 from probes.contract import Letter, ProbeError, QueueReading, Reason
@@ -294,3 +294,43 @@ def test_letters_about_to_be_dropped_are_one_incident(stand: Stand) -> None:
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "expiring"]
     assert "about to drop its oldest dead letters unread" in str(incident["summary"])
     assert incident["state"] == "open"
+
+
+def test_the_funnel_says_what_was_seen_and_what_was_not(queue: Any) -> None:
+    stand, probe, auditor, lens = queue
+    probe.reading = QueueReading(depth=4, oldest_at=NOW, letters=tuple(letter(n, 100 + n, "no") for n in range(4)))
+    auditor.audit(NOW)
+    without_key = Letter(letter_id="5", reason="no")
+    remaining = (letter(3, 103, "no"), without_key)
+    probe.reading = QueueReading(depth=2, oldest_at=NOW, letters=remaining)
+    auditor.audit(NOW + timedelta(seconds=15))
+    probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=remaining[:1])
+    auditor.audit(NOW + timedelta(seconds=30))
+    lens.refresh()
+    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    assert told.as_row() == {
+        "flow": "to_billing",
+        "emitted": [0, 0],
+        "failed": [5, None],
+        "queued": [5, 5],
+        "retried": [3, 4],
+        "delivered": [3, 4],
+        "updated": [3, 4],
+    }
+    assert [stage_text(stage) for stage in told.stages] == ["0", "≥ 5", "5", "3 … 4", "3 … 4", "3 … 4"]
+    probe.reading = QueueReading(depth=900, oldest_at=NOW, truncated=True)
+    auditor.audit(NOW + timedelta(minutes=6))
+    lens.refresh()
+    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    (backlog,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
+    assert told.as_row()["queued"][1] > 5
+    assert (looked_text(backlog), waiting_letters([backlog])) == ("0 of 900", "900")
+
+
+def test_a_flow_whose_queue_cannot_be_read_has_no_funnel(stand: Stand) -> None:
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    lens.close()
+    assert [stage_text(stage) for stage in told.stages[1:]] == ["not seen"] * 5
+    assert waiting_letters([]) == "no queue"

@@ -46,17 +46,13 @@ def broker(request: pytest.FixtureRequest) -> tuple[int, Make]:
         servers = cast(Kafka, of("kafka_server")).servers
         return _port(servers), lambda port: {"kind": kind, "servers": _through(servers, port), "topic": "t"}
     if kind == "sqs":
-        words: dict[str, Any] = {
-            "region": "r",
-            "access_key": "looker",
-            "secret_key": "secret-of-looker",
-            "cloudwatch": False,
-        }
+        login = {"region": "r", "access_key": "looker", "secret_key": "secret-of-looker"}
         return _port(of("elasticmq_url")), lambda port: {
             "kind": kind,
             "endpoint": f"http://127.0.0.1:{port}",
             "queue_url": f"http://127.0.0.1:{port}/1/q",
-            **words,
+            "cloudwatch": False,
+            **login,
         }
     if kind == "pubsub":
         place = {"project": "p", "subscription": "s"}

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components
+from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
-from auditor.letters import Backlog, Group, LetterRow
-from auditor.words import age_text, drain_text, per_second
+from auditor.letters import Backlog, Funnel, Group, LetterRow
+from auditor.words import age_text, drain_text, looked_text, per_second, stage_text
 from checks.letters import Prospect
 from checks.queue_health import Flowing
 from probes.durations import format_duration
@@ -42,13 +42,12 @@ def _draw(data: Data, since: Since) -> None:
             "The map names no queue. Add `queues:` to a flow to see its backlog and dead letters here."
         )
         return
-    queues = data.backlogs(since)
+    queues = data.backlogs()
     if not queues:
-        components.nothing(
-            f"The queues have not been read in the last {since.label}. Start the auditor with `auditor run`."
-        )
+        components.nothing("The queues have not been read in the last hour. Start the auditor with `auditor run`.")
         return
     _queues(queues)
+    _funnels(data.funnels(since))
     letters, groups = data.letters(since)
     st.subheader("Letters waiting")
     if not letters:
@@ -69,6 +68,7 @@ def _queues(queues: list[Backlog]) -> None:
                     "queue": each.queue,
                     "role": each.role,
                     "depth": each.depth,
+                    "looked at": looked_text(each),
                     "oldest": age_text(each),
                     "depth over time": [depth for depth in each.depths if depth is not None],
                     "trend": each.trend.value,
@@ -94,6 +94,19 @@ def _queues(queues: list[Backlog]) -> None:
             "notes": st.column_config.TextColumn(width="medium"),
         },
     )
+
+
+def _funnels(funnels: list[Funnel]) -> None:
+    st.subheader("What becomes of messages that fail")
+    shown = st.columns(min(2, len(funnels)) or 1)
+    for at, each in enumerate(funnels):
+        with shown[at % len(shown)]:
+            st.markdown(f"**{each.flow}**")
+            told = ", ".join(f"{stage.name} {stage_text(stage)}" for stage in each.stages)
+            st.plotly_chart(
+                view.funnel_chart(each.stages), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=told
+            )
+    st.caption("Dark: at least so many. Light: at most. A stage that cannot be seen from outside says so.")
 
 
 def _explained(data: Data) -> None:
@@ -148,7 +161,8 @@ def _letters(data: Data, letters: list[LetterRow]) -> None:
         f"Sending all again would, as far as can be told, bring {len(fixable)} of {len(letters)} letters through, "
         f"and with them {len(fixed)} of the {len(explained)} records that differ now."
     )
-    st.dataframe(
+    shown = letters[:LIMIT]
+    chosen = st.dataframe(
         pd.DataFrame(
             [
                 {
@@ -163,10 +177,13 @@ def _letters(data: Data, letters: list[LetterRow]) -> None:
                     "explains": "open divergence" if each.divergence_id else "–",
                     "sending it again": each.prospect.value.replace("_", " "),
                 }
-                for each in letters[:LIMIT]
+                for each in shown
             ]
         ),
         hide_index=True,
+        on_select="rerun",
+        selection_mode="single-row",
+        key="letter",
         alt="Dead letters with their record, reason, age and prospect",
         column_config={
             "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
@@ -176,7 +193,22 @@ def _letters(data: Data, letters: list[LetterRow]) -> None:
     )
     if len(letters) > LIMIT:
         st.caption(f"Only the latest {LIMIT} of {len(letters)} are shown.")
+    for row in chosen.selection.rows:
+        if row < len(shown):
+            _evidence(data, shown[row])
 
 
-def _link(data: Data, letter: LetterRow) -> str:
-    return components.record_link(data.map.flows[letter.flow].data_type, letter.key) if letter.key else ""
+def _evidence(data: Data, letter: LetterRow) -> None:
+    headers, payload = data.evidence(letter.id)
+    st.markdown(f"**Letter {letter.letter_id}**")
+    if not headers and payload is None:
+        st.info(
+            "Its headers and payload are not kept. `evidence: masked` or `clear` of the queue in the map keeps them.",
+            icon=":material/lock:",
+        )
+        return
+    st.dataframe(
+        pd.DataFrame({"header": list(headers), "value": list(headers.values())}), hide_index=True, alt="Its headers"
+    )
+    if payload is not None:
+        st.code(payload, language=None, wrap_lines=True)

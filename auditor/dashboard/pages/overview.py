@@ -10,7 +10,7 @@ import streamlit as st
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
 from auditor.status import FlowStatus
-from auditor.words import agreement_text
+from auditor.words import agreement_text, waiting_letters
 from probes.durations import format_duration
 
 CARDS_IN_A_ROW = 5
@@ -44,8 +44,7 @@ def _draw(data: Data, since: Since) -> None:
 def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:
     consistent = sum(flow.state == "consistent" for flow in flows)
     silent = sum(flow.stale for flow in flows)
-    letters = data.queues()
-    dead = letters[letters["role"] == "dead"]["depth"].sum() if not letters.empty else 0
+    dead = waiting_letters([each for each in data.backlogs() if each.role == "dead"])
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
     waiting = len([each for each in data.conflicts(live_only=True) if each.state in {"open", "overdue"}])
     row = st.columns([4, 4, 6, 4, 4])
@@ -69,7 +68,7 @@ def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFram
         border=True,
         height="stretch",
     )
-    row[3].metric("Dead letters waiting", int(dead or 0), border=True, height="stretch")
+    row[3].metric("Dead letters waiting", dead, border=True, height="stretch")
     row[4].metric(
         "Conflicts to decide",
         waiting,

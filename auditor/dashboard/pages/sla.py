@@ -11,7 +11,7 @@ import streamlit as st
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
 from auditor.figures import FlowCoverage, underlying_share
-from auditor.words import differing_text, ratio_text
+from auditor.words import differing_text, ratio_text, waiting_letters
 from checks.intervals import clopper_pearson
 
 
@@ -124,7 +124,7 @@ def _underlying(counted: Any, goal: float) -> str:
 
 def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> pd.DataFrame:
     windows = {row.flow: row for row in data.windows(since).itertuples()}
-    queues = data.queues()
+    queues = data.backlogs()
     rows = []
     for name, flow in data.map.flows.items():
         counted = windows.get(name)
@@ -135,8 +135,7 @@ def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> 
             least = counted.met / total if total else 0.0
             most = (counted.met + counted.undecided) / total if total else 0.0
             state = "no traffic" if not total else "kept" if least >= goal else "broken" if most < goal else "open"
-        dead = queues[(queues["flow"] == name) & (queues["role"] == "dead")]["depth"]
-        waiting = int(dead.sum()) if len(dead) and dead.notna().all() else None
+        dead = [each for each in queues if each.flow == name and each.role == "dead"]
         covered = coverage.get(name)
         rows.append(
             {
@@ -149,7 +148,7 @@ def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> 
                 "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? not decided"}.get(
                     state, "– " + state
                 ),
-                "dead letters": "no queue" if not len(dead) else "unknown" if waiting is None else f"{waiting}",
+                "dead letters": waiting_letters(dead),
                 "allowed": f"≤ {flow.sla.dead_letters}",
                 "probes with a verdict": "–"
                 if covered is None or covered.verdict_ratio is None

@@ -1,0 +1,104 @@
+"""The recovery funnel: what becomes of messages that fail, stage by stage, each as an interval or not seen. Pure.
+
+Nobody sees all of it from outside. A letter that is gone from its queue was sent again, deleted or dropped; that it
+was delivered shows only in the record. Each stage says what is known and why not more is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """What the probes saw of a flow over a time.
+
+    Attributes:
+        changes: of the owner.
+        reads_dead: the flow names a queue of dead letters, and it could be read.
+        letters: came into it; more may have where `unlooked`, letters that wait and were not looked at, is not 0.
+        unlooked: None where the queue does not tell how many wait.
+        retries: messages that came into the retry queues; None where none is named or none is counted.
+        gone_right, gone_wrong, gone_unknown: letters no longer there whose record agrees, differs, or is not known.
+    """
+
+    changes: int
+    reads_dead: bool
+    letters: int
+    unlooked: int | None
+    retries: int | None
+    gone_right: int
+    gone_wrong: int
+    gone_unknown: int
+
+    @property
+    def gone(self) -> int:
+        return self.gone_right + self.gone_wrong + self.gone_unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """One stage of the funnel.
+
+    Attributes:
+        least, most: how many came so far; `least` is None where the stage cannot be seen, `most` where nothing
+            bounds it.
+        why: what the figure rests on, or why it cannot be seen.
+    """
+
+    name: str
+    least: int | None
+    most: int | None
+    why: str
+
+    @property
+    def seen(self) -> bool:
+        """Whether anything is known of it."""
+        return self.least is not None
+
+
+def funnel(traffic: Traffic) -> Sequence[Stage]:
+    """The stages in order: emitted, failed, queued, retried, delivered, updated."""
+    emitted = Stage(
+        name="emitted", least=traffic.changes, most=traffic.changes, why="changes the auditor found at the owner"
+    )
+    if not traffic.reads_dead:
+        why = "the flow names no queue of dead letters that can be read"
+        unseen = [Stage(name=name, least=None, most=None, why=why) for name in STAGES[1:]]
+        if traffic.retries is not None:
+            unseen[0] = Stage(name="failed", least=traffic.retries, most=None, why="came into the retry queue")
+        return [emitted, *unseen]
+    most_queued = None if traffic.unlooked is None else traffic.letters + traffic.unlooked
+    looked = "every letter was looked at" if traffic.unlooked == 0 else "not every letter was looked at"
+    return [
+        emitted,
+        Stage(
+            name="failed",
+            least=max(traffic.letters, traffic.retries or 0),
+            most=None,
+            why="came into a retry or dead letter queue; a consumer's own retries leave no trace",
+        ),
+        Stage(name="queued", least=traffic.letters, most=most_queued, why=f"came into its dead letters; {looked}"),
+        Stage(
+            name="retried",
+            least=traffic.gone_right,
+            most=traffic.gone,
+            why="gone from the dead letter queue; whether sent again, deleted or dropped is told only by the record",
+        ),
+        Stage(
+            name="delivered",
+            least=traffic.gone_right,
+            most=traffic.gone,
+            why="a delivery is seen only by what it did to the record",
+        ),
+        Stage(
+            name="updated",
+            least=traffic.gone_right,
+            most=traffic.gone_right + traffic.gone_unknown,
+            why="gone, and the record agrees; of a letter without a key that is not known",
+        ),
+    ]
+
+
+STAGES = ("emitted", "failed", "queued", "retried", "delivered", "updated")
