@@ -79,7 +79,6 @@ def _queues(queues: list[Backlog]) -> None:
                     "drops its oldest in": format_duration(max(0.0, (each.drops_at - now).total_seconds()))
                     if each.drops_at
                     else "",
-                    "notes": each.message or each.notes,
                 }
                 for each in queues
             ]
@@ -91,9 +90,13 @@ def _queues(queues: list[Backlog]) -> None:
             "oldest": st.column_config.TextColumn(help="Since it came into this queue, where nothing is said"),
             "trend": st.column_config.TextColumn(help="Beyond chance, by a Mann-Kendall test at the 1 % level"),
             "drained in": st.column_config.TextColumn(help="Depth over what leaves less what arrives, at 95 %"),
-            "notes": st.column_config.TextColumn(width="medium"),
         },
     )
+    for each in queues:
+        if each.message:
+            st.error(f"**{each.flow}/{each.queue}** cannot be read: {each.message}", icon=":material/cloud_off:")
+        elif each.notes:
+            st.caption(f"**{each.flow}/{each.queue}**: {each.notes}")
 
 
 def _funnels(funnels: list[Funnel]) -> None:
@@ -140,7 +143,7 @@ def _reasons(data: Data, groups: list[Group]) -> None:
         hide_index=True,
         alt="Dead letters by reason, with how many records they explain and what sending them again would come to",
         column_config={
-            "reason": st.column_config.TextColumn(width="large"),
+            "reason": st.column_config.TextColumn(width="medium"),
             "explain": st.column_config.NumberColumn(help="Records that differ now and that these letters explain"),
             "first": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
             "last": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
@@ -187,7 +190,7 @@ def _letters(data: Data, letters: list[LetterRow]) -> None:
         alt="Dead letters with their record, reason, age and prospect",
         column_config={
             "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
-            "reason": st.column_config.TextColumn("reason", width="large"),
+            "reason": st.column_config.TextColumn("reason", width="medium"),
             "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
         },
     )
