@@ -18,12 +18,16 @@ from checks.fields import FieldRule, masked, parser_for
 from checks.queue_health import Flowing, QueueState, flowing, trend
 from checks.values import UnreadableError
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
+from probes.durations import format_duration
 
 LOOK_S = 2.0
 """Seconds of one audit that are spent on letters; the next goes on from there."""
 
 STALLED_READINGS = 10
 """A queue from which nothing left for so many readings is stalled. Source: the window of LinkedIn's Burrow."""
+
+CLOCKS_AGREE_S = 1.0
+"""Clocks that differ by no more are not worth a word here."""
 
 NOTHING_TOLD = QueueReading(depth=None, oldest_at=None)
 
@@ -146,7 +150,7 @@ class QueueAuditor:
             "retention_s": reading.retention_s,
             "drops_at": reading.drops_at,
             "looked_at": len(self._lap.seen) if dead else None,
-            "notes": "; ".join(reading.notes),
+            "notes": "; ".join((*reading.notes, *_ahead(reading, now))),
             "reason": error.reason.value if error else None,
             "message": error.message if error else None,
         }
@@ -186,3 +190,10 @@ class QueueAuditor:
     def close(self) -> None:
         """Close the queue's probe."""
         self._probe.close()
+
+
+def _ahead(reading: QueueReading, now: datetime) -> list[str]:
+    """A message from the future is told: its age is called 0, and one of the two clocks is wrong."""
+    if reading.oldest_at is None or (ahead_s := (reading.oldest_at - now).total_seconds()) <= CLOCKS_AGREE_S:
+        return []
+    return [f"its oldest message is stamped {format_duration(ahead_s)} in the future: a clock is wrong"]

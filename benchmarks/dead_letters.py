@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import json
 import random
+import resource
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.client
 import confluent_kafka
 import confluent_kafka.admin
 import httpx
@@ -33,6 +35,7 @@ import nats.aio.client
 import redis as redis_client
 import sqlalchemy as sa
 
+from auditor.lap import LETTERS_FOLLOWED
 from auditor.ledger import Ledger
 from auditor.ledger import tables as t
 from auditor.lens import Lens
@@ -301,6 +304,7 @@ class Kafka(Broker):
             {"bootstrap.servers": self._servers, "group.id": "replay", "enable.auto.commit": False}
         )
         self._sent: dict[str, int] = {}
+        self.probe: Any = None
         client = KafkaSettings.client
 
         def counted(settings: KafkaSettings) -> dict[str, Any]:
@@ -340,6 +344,9 @@ class Kafka(Broker):
         return groups, ends, [each.offset for each in self._consumer.committed(places, timeout=10)]
 
     def requests(self) -> int:
+        # A client tells its statistics only when it is polled.
+        for client in (self.probe._admin, self.probe._consumer):
+            client.poll(0)
         return sum(self._sent.values())
 
 
@@ -400,7 +407,15 @@ class Sqs(Broker):
         login = {"region_name": "r", "aws_access_key_id": "x", "aws_secret_access_key": "x"}
         self._sqs: Any = boto3.client("sqs", endpoint_url=url, **login)
         self._queue = self._sqs.create_queue(QueueName=f"dead-{peek}")["QueueUrl"]
-        self._count = 0
+        self._calls: Counter[str] = Counter()
+        call = botocore.client.BaseClient._make_api_call
+
+        def counted(client: Any, operation: str, words: Any) -> Any:
+            if client is not self._sqs:
+                self._calls[operation] += 1
+            return call(client, operation, words)
+
+        botocore.client.BaseClient._make_api_call = counted
 
     def settings(self) -> dict[str, Any]:
         words = {"kind": "sqs", "queue_url": self._queue, "region": "r", "endpoint": self._url, "peek": self._peek}
@@ -422,17 +437,13 @@ class Sqs(Broker):
         return numbers
 
     def counters(self) -> Any:
+        # A message's receive count rises by being received and by nothing else.
         attributes = self._sqs.get_queue_attributes(QueueUrl=self._queue, AttributeNames=["All"])["Attributes"]
-        found = self._sqs.receive_message(
-            QueueUrl=self._queue, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageSystemAttributeNames=["All"]
-        )["Messages"]
-        # Each of these looks is a receive of its own, which `difference` takes out again.
-        self._count += 1
-        received = [int(each["Attributes"]["ApproximateReceiveCount"]) for each in found]
-        return attributes["ApproximateNumberOfMessages"], max(received) - self._count
+        waiting = {name: value for name, value in attributes.items() if name.startswith("ApproximateNumber")}
+        return waiting, self._calls["ReceiveMessage"]
 
     def requests(self) -> int:
-        return 0
+        return sum(self._calls.values())
 
 
 def failures_of(count: int, chance: random.Random) -> list[Failure]:
@@ -468,6 +479,8 @@ class Measurement:
         self.ledger.migrate()
         settings = self.map.queues["to_billing", "dead"]
         self.probe = registry.open_queue_probe(settings, self.map.system_of(settings))
+        if isinstance(broker, Kafka):
+            broker.probe = self.probe
         self.auditor = QueueAuditor(
             flow=self.map.flow("to_billing"), queue="dead", settings=settings, probe=self.probe, ledger=self.ledger
         )
@@ -611,6 +624,41 @@ class Measurement:
         self.broker.close()
 
 
+def million(place: Path) -> bool:
+    """A queue of a million letters: what a daemon that follows the first of them needs."""
+    with servers.redis() as url:
+        broker = Redis(url)
+        client = redis_client.Redis.from_url(url)
+        count = 1_000_000
+        for begin in range(0, count, 10_000):
+            pipe = client.pipeline(transaction=False)
+            for number in range(begin, begin + 10_000):
+                key = f"cus_{number}"
+                text = REASONS[number % 20].format(key=key, n=number % 60)
+                pipe.xadd("letters", {"payload": Failure(number, key, 0, text, 0.0).body})
+            pipe.execute()
+        measurement = Measurement(broker, 30, place, 1)
+        before = _peak_mb()
+        begun = time.monotonic()
+        depth = None
+        while measurement._known() < LETTERS_FOLLOWED and time.monotonic() - begun < 300:
+            reading = measurement.auditor.audit(datetime.now(UTC))
+            assert not isinstance(reading, Exception), reading
+            depth = reading.depth
+        took_s, grown = time.monotonic() - begun, _peak_mb() - before
+        known = measurement._known()
+        measurement.close()
+    more: dict[str, Any] = {"broker": "redis", "letters": count}
+    emit("dead_letters", "million_followed", known, "letters", **more)
+    emit("dead_letters", "million_known_after", took_s, "s", **more)
+    good = emit("dead_letters", "million_depth_error", abs((depth or 0) - count), "letters", goal="<= 0", **more)
+    return good & emit("dead_letters", "million_memory_grown", grown, "MiB", goal="<= 300", **more)
+
+
+def _peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 @contextlib.contextmanager
 def brokers(only: Sequence[str]) -> Iterator[Iterator[Broker]]:
     """The brokers, each started when it is its turn."""
@@ -675,6 +723,9 @@ def main() -> int:
                     emitted("known_after", -1.0 if settled_s is None else settled_s, "s")
                 good &= measurement.report(emitted)
                 measurement.close()
+    if "redis" in wanted and not asked.quick:
+        with tempfile.TemporaryDirectory() as place:
+            good &= million(Path(place))
     return 0 if good else 1
 
 

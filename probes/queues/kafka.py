@@ -208,6 +208,7 @@ class KafkaProbe:
     def _described(self, until: float) -> Any:
         """The topic's metadata. Why a client cannot connect it tells only when polled, so that is done in between."""
         kafka, of, topic = self._kafka, self._kafka.KafkaError, self._settings.topic
+        self._admin.poll(0)
         self._errors.clear()
         while True:
             try:

@@ -334,3 +334,34 @@ def test_a_flow_whose_queue_cannot_be_read_has_no_funnel(stand: Stand) -> None:
     lens.close()
     assert [stage_text(stage) for stage in told.stages[1:]] == ["not seen"] * 5
     assert waiting_letters([]) == "no queue"
+
+
+def test_a_letter_from_the_future_has_age_0_and_a_clock_is_said_to_be_wrong(queue: Any) -> None:  # C2.8
+    stand, probe, auditor, lens = queue
+    probe.reading = QueueReading(depth=1, oldest_at=NOW + timedelta(minutes=5))
+    auditor.audit(NOW)
+    lens.refresh()
+    (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
+    assert told.oldest_age_s == 0
+    assert "stamped 5 min in the future: a clock is wrong" in told.notes
+
+
+def test_every_queue_of_dead_letters_is_watched_without_being_asked_for(stand: Stand) -> None:  # D: any
+    """Of eleven queues only two were alarmed: here a letter is a breach wherever the map does not allow it."""
+    stand.remap("    sla: {dead_letters: 1}\n", "")
+    probe = Scripted()
+    watched = watching(stand, probe)
+    probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=(letter(1, 1, "no"),))
+    watched.audit(NOW)
+    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "dead_letters"]
+    assert incident["state"] == "open"
+
+
+def test_an_attempt_count_and_a_look_that_is_not_whole_are_told(queue: Any) -> None:  # D: RocketMQ dash
+    stand, probe, auditor, lens = queue
+    probe.reading = QueueReading(depth=700, oldest_at=NOW, letters=(letter(1, 1, "no"),), truncated=True)
+    auditor.audit(NOW)
+    lens.refresh()
+    ((told,), _) = letters(stand.map, lens, NOW - timedelta(hours=1))
+    (backlog,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
+    assert (told.attempts, told.reason, looked_text(backlog)) == (5, "no", "1 of 700")

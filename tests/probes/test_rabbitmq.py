@@ -42,6 +42,9 @@ class Broker:
             "payload_encoding": encoding,
             "properties": {"headers": headers or {}, "delivery_mode": 2},
         }
+        self.post(body)
+
+    def post(self, body: dict[str, Any]) -> None:
         self._http.post("/api/exchanges/%2F/amq.default/publish", json=body).raise_for_status()
 
     def reject(self, count: int) -> None:
@@ -166,3 +169,31 @@ def test_thousands_of_letters_are_seen_in_one_look_and_large_ones_are_cut(broker
 def test_what_the_login_may_do_is_told(broker: Broker) -> None:
     assert broker.probe().prove_read_only() == "sends GET requests alone, as guest (administrator)"
     assert "puts them back" in broker.probe(peek="requeue").prove_read_only()
+
+
+def test_why_a_message_died_is_told_by_x_death_and_by_no_other_header(broker: Broker) -> None:  # D: x-death
+    """From 3.13 on a republished message keeps its old count, and 4.1 wrote a wrong first death."""
+    deaths = [
+        {"reason": "rejected", "queue": "orders", "count": 3, "time": 1_767_225_700},
+        {"reason": "expired", "queue": "orders.retry", "count": 9, "time": 1_767_225_600},
+    ]
+    lying = {"x-death": deaths, "x-first-death-reason": "maxlen", "x-delivery-count": 0}
+    for headers in (
+        lying,
+        {"x-death": [{"reason": "maxlen", "queue": "orders"}]},
+        {"x-death": "not a list of deaths"},
+    ):
+        body = {
+            "routing_key": broker.dead,
+            "payload": "{}",
+            "payload_encoding": "string",
+            "properties": {"headers": headers},
+        }
+        broker.post(body)
+    until(lambda: broker.probe().read(0).depth == 3)
+    first, second, third = broker.probe(peek="requeue").read(5).letters
+    assert (first.reason, first.attempts) == ("rejected in orders", 3)
+    assert first.first_failed_at == datetime.fromtimestamp(1_767_225_600, UTC)
+    assert first.last_failed_at == datetime.fromtimestamp(1_767_225_700, UTC)
+    assert (second.reason, second.attempts, second.first_failed_at) == ("maxlen in orders", None, None)
+    assert (third.reason, third.attempts) == (None, None)
