@@ -33,7 +33,7 @@ BREACH_OF = {
 WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
 """Failures that every reader of a system meets."""
 
-READING = frozenset({"unreachable", "unreadable"})
+READING = frozenset({"unreachable", "unreadable", "unread_queue"})
 
 QUEUE_BREACHES = frozenset({"dead_letters", "expiring", "backlog", "stalled"})
 
@@ -53,6 +53,7 @@ WORDS = {
     "expiring": "the queue is about to drop its oldest dead letters unread",
     "backlog": "messages wait too long",
     "stalled": "nobody takes messages from the queue",
+    "unread_queue": "a queue cannot be read",
     "unreachable": "the system cannot be read",
     "unreadable": "its records cannot be read",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,7 @@ class QueueAuditor:
         self._senders = tuple(senders)
         self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
         self._lap = Lap(probe.page_limit)
+        self._failures = 0
         self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
@@ -64,10 +65,13 @@ class QueueAuditor:
         try:
             reading = self._look(now) if self._settings.role == "dead" else self._probe.read(0)
         except ProbeError as error:
+            self._failures += 1
             with self._ledger.write() as connection:
                 rev = self._ledger.next_revision(connection)
                 self._record(connection, rev, NOTHING_TOLD, now, error)
+                self._move(connection, rev, [self._unread()], now, {self.flow.name: f"{self.queue}: {error}"})
             return error
+        self._failures = 0
         self._states.append(
             QueueState(
                 read_at=now,
@@ -82,8 +86,7 @@ class QueueAuditor:
             self._record(connection, rev, reading, now, None)
             if self._settings.role == "dead" and self._lap.whole:
                 self._ledger.end_letters(connection, rev, self.flow.name, self.queue, self._lap.seen, now)
-            evidence = self._evidence(reading, now)
-            incidents.move(self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now)
+            self._move(connection, rev, [*self._evidence(reading, now), self._unread()], now)
         return reading
 
     def _look(self, now: datetime) -> QueueReading:
@@ -174,6 +177,24 @@ class QueueAuditor:
         flows = flowing(states) if len(states) == STALLED_READINGS else Flowing.UNKNOWN
         stalled = None if flows is Flowing.UNKNOWN else depth if flows is Flowing.STALLED else 0
         return [self._breach("backlog", over), self._breach("stalled", stalled)]
+
+    def _unread(self) -> incidents.Evidence:
+        """Evidence of audits in a row that could not read the queue: what is not watched may be anything."""
+        rule = self.flow.settings.alert
+        unread = self._breach("unread_queue", self._failures)
+        return replace(unread, threshold=rule.failures, clean_needed=1)
+
+    def _move(
+        self,
+        connection: Transaction,
+        rev: int,
+        evidence: Sequence[incidents.Evidence],
+        now: datetime,
+        details: Mapping[str, str] | None = None,
+    ) -> None:
+        incidents.move(
+            self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now, details=details
+        )
 
     def _breach(self, breach: str, count: int | None) -> incidents.Evidence:
         """Evidence of so many messages; None where it cannot be told."""

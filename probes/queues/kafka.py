@@ -29,6 +29,9 @@ from probes.queues.message import Message, MessageSettings, dropped_at, missing_
 LOOKER = "plumbline-looks"
 """A group of this name is named to the broker and never joined: it does not come to be."""
 
+DESCRIBED_S = 5 * 60
+"""How long a topic's settings are taken to stay as they are."""
+
 CONNECT = "__connect.errors."
 SPRING = "kafka_dlt-"
 BINARY = {
@@ -133,6 +136,9 @@ class KafkaProbe:
         self._lock = threading.Lock()
         self._admin: Any = None
         self._consumer: Any = None
+        self._kept_s: float | None = None
+        self._kept_note: list[str] = []
+        self._kept_until = 0.0
         self._oldest: tuple[Offsets, tuple[datetime | None, str]] | None = None
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
@@ -224,15 +230,22 @@ class KafkaProbe:
         return {place.partition: future.result().offset for place, future in answer.items()}
 
     def _retention_s(self, until: float, notes: list[str]) -> float | None:
+        """How long the topic keeps its records; asked for anew every `DESCRIBED_S`."""
+        if time.monotonic() > self._kept_until:
+            self._kept_s, self._kept_note = self._described_retention(until)
+            self._kept_until = time.monotonic() + DESCRIBED_S
+        notes += self._kept_note
+        return self._kept_s
+
+    def _described_retention(self, until: float) -> tuple[float | None, list[str]]:
         admin = self._kafka.admin
         resource = admin.ConfigResource(admin.ResourceType.TOPIC, self._settings.topic)
         try:
             (asked,) = self._admin.describe_configs([resource], request_timeout=_left(until)).values()
             kept_ms = int(asked.result()["retention.ms"].value)
         except (self._kafka.KafkaException, KeyError, ValueError):
-            notes.append("how long the topic keeps its records is not known: the login may not read its settings")
-            return None
-        return kept_ms / 1000 if kept_ms >= 0 else None
+            return None, ["how long the topic keeps its records is not known: the login may not read its settings"]
+        return kept_ms / 1000 if kept_ms >= 0 else None, []
 
     def _oldest_of(self, span: _Span, until: float) -> tuple[datetime | None, str]:
         """When the oldest record that waits was stamped, and what the stamp means; read anew when it changes."""

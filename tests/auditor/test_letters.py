@@ -365,3 +365,25 @@ def test_an_attempt_count_and_a_look_that_is_not_whole_are_told(queue: Any) -> N
     ((told,), _) = letters(stand.map, lens, NOW - timedelta(hours=1))
     (backlog,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
     assert (told.attempts, told.reason, looked_text(backlog)) == (5, "no", "1 of 700")
+
+
+def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(queue: Any) -> None:  # C3.9
+    stand, probe, auditor, lens = queue
+    probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=(letter(1, 1, "no"),))
+    auditor.audit(NOW)
+    fails = Paged(1)
+    fails.fails_behind = 0
+    broken = watching(stand, fails)
+    for number in range(1, 5):
+        assert isinstance(broken.audit(NOW + timedelta(seconds=number)), ProbeError)
+    lens.refresh()
+    (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
+    assert (told.depth, told.message, waiting_letters([told])) == (None, "no answer", "unknown")
+    assert waiting(stand) == 1, "a letter that cannot be seen is not gone"
+    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
+    assert (incident["state"], incident["count"]) == ("open", 4)
+    assert "a queue cannot be read (" in str(incident["summary"])
+    fails.fails_behind = None
+    broken.audit(NOW + timedelta(seconds=9))
+    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
+    assert incident["state"] == "resolved"
