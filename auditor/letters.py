@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from auditor.lens import Lens
 from checks.funnel import Stage, Traffic, funnel
 from checks.letters import LetterFate, Prospect, prospects, signature
 from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, flowing, rate, trend
+from checks.values import EPOCH, MICROSECOND
 
 HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""
@@ -153,59 +154,111 @@ class Explained:
     open: int
 
 
-def letters(integration_map: IntegrationMap, lens: Lens, since: datetime) -> tuple[list[LetterRow], list[Group]]:
-    """Dead letters that wait, latest first, and their groups by reason, largest first.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """The dead letters that wait.
+
+    Attributes:
+        rows: the latest of them, as many as were asked for.
+        letters: how many there are; `replayable` of them.
+        explains: records that differ now and that they explain; `fixes` of them by replayable letters.
+        groups: by reason, largest first.
+    """
+
+    rows: Sequence[LetterRow]
+    letters: int
+    replayable: int
+    explains: int
+    fixes: int
+    groups: Sequence[Group]
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is needed of every letter; what people read is asked for by its id."""
+
+    id: int
+    fate: LetterFate
+    prospect: Prospect
+    gone: bool
+    divergence_id: int | None
+    at_us: int
+
+
+def letters(integration_map: IntegrationMap, lens: Lens, since: datetime, limit: int | None = None) -> Waiting:
+    """Dead letters that wait, latest first, and their groups by reason.
 
     Args:
         since: letters that went away before count no more when it is said what later succeeded.
+        limit: how many of them are wanted one by one, all where None.
     """
-    rows = [row for row in lens.query(LETTERS, [since]).to_pylist() if row["flow"] in integration_map.flows]
+    found = lens.query(FATES, [since, list(integration_map.flows)]).to_pydict()
     fates = [
         LetterFate(
-            flow=row["flow"],
-            key=row["key"],
-            signature=row["signature"] or signature(row["reason"]),
-            attempts=row["attempts"],
-            recovered=row["gone_at"] is not None and row["key"] is not None and row["divergence_id"] is None,
+            flow=flow,
+            key=key,
+            signature=known or signature(reason),
+            recovered=gone and key is not None and divergence_id is None,
         )
-        for row in rows
+        for flow, key, known, reason, gone, divergence_id in zip(
+            *(found[name] for name in ("flow", "key", "signature", "reason", "gone", "divergence_id")), strict=True
+        )
     ]
     unsafe = [name for name, flow in integration_map.flows.items() if flow.side_effects]
-    told = prospects(fates, unsafe_flows=unsafe)
-    columns = [each.name for each in fields(LetterRow) if each.name not in {"signature", "prospect"}]
-    waiting = []
-    groups: dict[tuple[str, str], list[tuple[dict[str, Any], LetterFate, Prospect]]] = defaultdict(list)
-    for row, fate, prospect in zip(rows, fates, told, strict=True):
-        groups[fate.flow, fate.signature].append((row, fate, prospect))
-        if row["gone_at"] is None:
-            waiting.append(
-                LetterRow(
-                    **{name: row[name] for name in columns},
-                    signature=fate.signature,
-                    prospect=prospect,
-                )
-            )
-    found = [_group(members) for members in groups.values() if any(row["gone_at"] is None for row, _, _ in members)]
-    return waiting, sorted(found, key=lambda each: (-each.letters, each.flow, each.signature))
-
-
-def _group(members: Sequence[tuple[dict[str, Any], LetterFate, Prospect]]) -> Group:
-    here = [(row, prospect) for row, _, prospect in members if row["gone_at"] is None]
-    counted: dict[str, int] = defaultdict(int)
-    for _, prospect in here:
-        counted[prospect.value] += 1
-    seen = [row["first_failed_at"] or row["first_seen_at"] for row, _ in here]
-    return Group(
-        flow=members[0][1].flow,
-        signature=members[0][1].signature,
-        letters=len(here),
-        records=len({row["key"] for row, _ in here if row["key"] is not None}),
-        explains=len({row["divergence_id"] for row, _ in here if row["divergence_id"] is not None}),
-        recovered=sum(fate.recovered for _, fate, _ in members),
-        first_at=min(seen),
-        last_at=max(seen),
-        prospects=dict(counted),
+    told = [
+        _Told(*each)
+        for each in zip(
+            found["id"],
+            fates,
+            prospects(fates, unsafe_flows=unsafe),
+            *(found[name] for name in ("gone", "divergence_id", "at_us")),
+            strict=True,
+        )
+    ]
+    by_reason: dict[tuple[str, str], list[_Told]] = defaultdict(list)
+    for each in told:
+        by_reason[each.fate.flow, each.fate.signature].append(each)
+    groups = [_group(members) for members in by_reason.values() if not all(each.gone for each in members)]
+    waiting = [each for each in told if not each.gone]
+    replayable = [each for each in waiting if each.prospect is Prospect.REPLAYABLE]
+    return Waiting(
+        rows=_rows(lens, waiting[:limit]),
+        letters=len(waiting),
+        replayable=len(replayable),
+        explains=_explained(waiting),
+        fixes=_explained(replayable),
+        groups=sorted(groups, key=lambda each: (-each.letters, each.flow, each.signature)),
     )
+
+
+def _rows(lens: Lens, wanted: Sequence[_Told]) -> list[LetterRow]:
+    columns = [each.name for each in fields(LetterRow) if each.name not in {"signature", "prospect"}]
+    asked = f"SELECT {', '.join(columns)} FROM dead_letters WHERE id IN (SELECT unnest(?::BIGINT[]))"  # noqa: S608
+    by_id = {row["id"]: row for row in lens.query(asked, [[each.id for each in wanted]]).to_pylist()}
+    return [LetterRow(**by_id[each.id], signature=each.fate.signature, prospect=each.prospect) for each in wanted]
+
+
+def _explained(letters: Iterable[_Told]) -> int:
+    return len({each.divergence_id for each in letters if each.divergence_id is not None})
+
+
+def _group(members: Sequence[_Told]) -> Group:
+    here = [each for each in members if not each.gone]
+    return Group(
+        flow=members[0].fate.flow,
+        signature=members[0].fate.signature,
+        letters=len(here),
+        records=len({each.fate.key for each in here if each.fate.key is not None}),
+        explains=_explained(here),
+        recovered=sum(each.fate.recovered for each in members),
+        first_at=_instant(min(each.at_us for each in here)),
+        last_at=_instant(max(each.at_us for each in here)),
+        prospects=dict(Counter(each.prospect.value for each in here)),
+    )
+
+
+def _instant(at_us: int) -> datetime:
+    return EPOCH + at_us * MICROSECOND
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,8 +319,11 @@ READINGS = """
         FROM backlogs WHERE read_at >= ?)
     WHERE back <= ? ORDER BY flow, queue, read_at"""
 
-LETTERS = """
-    SELECT * FROM dead_letters WHERE gone_at IS NULL OR gone_at >= ? ORDER BY first_seen_at DESC, id DESC"""
+FATES = """
+    SELECT id, flow, key, signature, CASE WHEN signature IS NULL THEN reason END AS reason,
+           gone_at IS NOT NULL AS gone, divergence_id, epoch_us(coalesce(first_failed_at, first_seen_at)) AS at_us
+    FROM dead_letters WHERE (gone_at IS NULL OR gone_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
+    ORDER BY first_seen_at DESC, id DESC"""
 
 FUNNEL = """
     SELECT flow, count(*) AS letters,

@@ -586,7 +586,8 @@ class Measurement:
         lens = Lens(self.ledger)
         try:
             lens.refresh()
-            rows, groups = letters_of(self.map, lens, datetime.now(UTC) - timedelta(hours=1))
+            told_of = letters_of(self.map, lens, datetime.now(UTC) - timedelta(hours=1))
+            rows, groups = told_of.rows, told_of.groups
             asked = lens.query("SELECT id, key FROM divergences WHERE closed_at IS NULL").to_pylist()
         finally:
             lens.close()
@@ -637,7 +638,7 @@ def million(place: Path) -> bool:
                 text = REASONS[number % 20].format(key=key, n=number % 60)
                 pipe.xadd("letters", {"payload": Failure(number, key, 0, text, 0.0).body})
             pipe.execute()
-        measurement = Measurement(broker, 30, place, 1)
+        measurement = Measurement(broker, 100, place, 1)
         before = _peak_mb()
         begun = time.monotonic()
         depth = None

@@ -23,8 +23,12 @@ from benchmarks.report import arguments, emit, percentile, say
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change
 from checks.judgement import Divergence, DivergenceState
+from probes.contract import Letter
 
 FLOWS = 20
+
+LETTERS = 10_000
+"""Dead letters that wait."""
 DAYS = 30
 LIVE_ROWS = 20_000
 SHARES = {"changes": 0.6, "probe_runs": 0.25, "divergences": 0.1, "backlogs": 0.05, "lag_cells": 0, "samples": 0}
@@ -114,6 +118,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
             "read_at": at, "depth": pa.array(chance.integers(0, 50, rows)), "oldest_at": at,
             "oldest_age_s": pa.array(chance.uniform(0, 600, rows)), "reason": text, "message": text,
             "age_of": text, "notes": text, "arrived": zero, "taken": zero, "retention_s": pa.nulls(rows, pa.float64()),
+            "drops_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")), "looked_at": zero,
         }
     )  # fmt: skip
 
@@ -159,6 +164,29 @@ def fill(ledger: Ledger, archive: str, rows: int) -> None:
             label = f"{day:%Y-%m-%d}"
             path = write_file(archive, source, label, table)
             ledger.hand_over(source, [], path=path, day=label, now=now)
+
+
+def dead_letters(ledger: Ledger, now: datetime) -> None:
+    """Letters that wait, of twenty reasons, half of them about records that differ."""
+    letters = [
+        Letter(letter_id=str(number), key=number, reason=f"{400 + number % 20} no", first_failed_at=now)
+        for number in range(LETTERS)
+    ]
+    differing = [
+        Divergence(
+            key=number,
+            kind=Kind.VALUE,
+            cause=Cause.LOST,
+            state=DivergenceState.OPEN,
+            first_seen_at=now,
+            last_seen_at=now,
+        )
+        for number in range(0, LETTERS, 2)
+    ]
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        ledger.save_letters(connection, rev, "flow_4", "dead", letters, now)
+        ledger.save_divergences(connection, rev, "flow_4", "thing", differing)
 
 
 def observations(
@@ -228,7 +256,7 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "record.history": lambda: data.record_history("thing", "4711"),
         "lag.lags": lambda: data.lags(day),
         "lag.heat": lambda: data.heat(day, "flow_3"),
-        "dead_letters.letters": lambda: data.letters(day),
+        "dead_letters.letters": lambda: data.letters(day, 500),
         "dead_letters.backlogs": data.backlogs,
         "dead_letters.funnels": lambda: data.funnels(day),
         "overview.misled": data.misled,
@@ -245,8 +273,9 @@ def main() -> int:
     for rows in (1_000_000,) if asked.quick else (1_000_000, 10_000_000):
         with tempfile.TemporaryDirectory() as place:
             file = Path(place) / "map.yaml"
-            flow = "  flow_{}: {{data_type: thing, from: a, to: b, pattern: batch}}\n"
-            file.write_text(MAP + "".join(flow.format(number) for number in range(FLOWS)))
+            flow = "  flow_{}: {{data_type: thing, from: a, to: b, pattern: batch, {}}}\n"
+            queue = "queues: {dead: {kind: sql_queue, system: b, table: dead}}"
+            file.write_text(MAP + "".join(flow.format(number, queue) for number in range(FLOWS)))
             workspace = Workspace.at(Path(place) / "var")
             ledger = workspace.ledger()
             say(f"writing {rows} rows of history")
@@ -256,6 +285,7 @@ def main() -> int:
                 with ledger.write() as connection:
                     rev = ledger.next_revision(connection)
                     ledger.save_changes(connection, rev, "flow_2", [(each, None) for each in changes])
+            dead_letters(ledger, datetime.now(UTC))
             data = Data(load_map(file, {}), workspace)
             begun = time.perf_counter()
             data.windows(Since(label="15 min"))

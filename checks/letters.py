@@ -43,14 +43,12 @@ class LetterFate:
 
     Attributes:
         signature: see `signature`.
-        attempts: deliveries tried, or None where unknown.
         recovered: it is gone from the queue, and its record agrees.
     """
 
     flow: str
     key: str | None
     signature: str
-    attempts: int | None = None
     recovered: bool = False
 
 

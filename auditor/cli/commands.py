@@ -343,18 +343,16 @@ def letters(
     from auditor.cli.show import print_json, print_rows
     from auditor.letters import letters as read_letters
 
-    found, _ = _figures(
-        map_,
-        data,
-        since,
-        flow,
-        lambda loaded, _, lens, begins, __: read_letters(loaded, lens, begins)[1 if by_reason else 0],
-    )
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, __: Any) -> list[Any]:
+        waiting = read_letters(loaded, lens, begins, 0 if by_reason else None)
+        return list(waiting.groups if by_reason else waiting.rows)
+
+    found, _ = _figures(map_, data, since, flow, ask)
     rows = [asdict(each) for each in found]
     if as_json:
         print_json(rows)
     elif rows:
-        hidden = {"first_seen_at", "signature"} if not by_reason else set()
+        hidden = {"id", "first_seen_at", "signature"} if not by_reason else set()
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     else:
         say("no dead letter waits")

@@ -19,7 +19,7 @@ from auditor.figures import FlowCoverage, FlowLag
 from auditor.impact import impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
-from auditor.letters import Backlog, Explained, Funnel, Group, LetterRow
+from auditor.letters import Backlog, Explained, Funnel, Waiting
 from auditor.status import FlowStatus, flow_status, system_status
 from auditor.workspace import Workspace
 
@@ -193,10 +193,10 @@ class Data:
         (row,) = self.lens.query(EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
         return json.loads(row["headers"] or "{}"), row["payload"]
 
-    def letters(self, since: Since) -> tuple[list[LetterRow], list[Group]]:
-        """Dead letters that wait, latest first, and their groups by reason."""
+    def letters(self, since: Since, limit: int) -> Waiting:
+        """Dead letters that wait, the latest of them one by one, and their groups by reason."""
         self._refresh()
-        return letters.letters(self.map, self.lens, since.at)
+        return letters.letters(self.map, self.lens, since.at, limit)
 
     def explained(self) -> list[Explained]:
         """By flow, how many of its open divergences a dead letter explains."""

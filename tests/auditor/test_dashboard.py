@@ -12,6 +12,8 @@ from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import view
 from auditor.dashboard.components import _open
+from auditor.queue_audit import QueueAuditor
+from probes.registry import open_queue_probe
 from tests.stand import Stand
 
 HOME = Path(__file__).parents[2]
@@ -271,3 +273,43 @@ def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: 
     (shown,) = [frame.value for frame in app.dataframe if "reread" in frame.value.columns]
     assert list(shown["field"]) == ["amount"]
     assert str(shown["share"].iloc[0]).startswith("40")
+
+
+def look(stand: Stand) -> None:
+    """Audit the queue of dead letters once, as the daemon does."""
+    settings = stand.map.queues["to_billing", "dead"]
+    queue = QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue="dead",
+        settings=settings,
+        probe=open_queue_probe(settings, stand.map.systems["billing"]),
+        ledger=stand.ledger,
+    )
+    queue.audit(datetime.now(UTC))
+    queue.close()
+
+
+def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched: Stand) -> None:
+    drift(watched)
+    watched.run("billing", "UPDATE letters SET error = '422: no e-mail of cus_3'")
+    look(watched)
+    app = run("dead_letters")
+    queues, reasons, one_by_one = (each.value for each in app.dataframe[:3])
+    assert list(queues[["depth", "looked at"]].iloc[0]) == [1, "all"]
+    assert list(reasons["reason"]) == ["422: no e-mail of <id>"]
+    assert list(one_by_one["record"]) == ["/record?type=customer&key=3"]
+    assert list(one_by_one["explains"]) == ["open divergence"]
+    assert "What becomes of messages that fail" in text(app)
+    assert "1 of 1 records that differ" in text(app)
+    assert list(run("drift").dataframe[0].value["letter"]) == ["422: no e-mail of <id>"]
+    assert "Dead letters" in text(run("record", type="customer", key="3"))
+
+
+def test_a_queue_that_cannot_be_read_leaves_the_page_up_and_is_unknown(watched: Stand) -> None:
+    drift(watched)
+    watched.run("billing", "ALTER TABLE letters RENAME TO gone")
+    look(watched)
+    app = run("dead_letters")
+    assert not app.exception
+    assert "**to_billing/dead** cannot be read: " in text(app)
+    assert {each.label: each.value for each in run("overview").metric}["Dead letters waiting"] == "unknown"

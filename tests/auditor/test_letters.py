@@ -66,18 +66,19 @@ def test_letters_are_grouped_by_reason_and_told_what_sending_again_would_do(queu
     probe.reading = QueueReading(depth=6, oldest_at=NOW, letters=(*first[1:], *stuck))
     auditor.audit(NOW + timedelta(seconds=15))
     lens.refresh()
-    waiting, groups = letters(stand.map, lens, NOW - timedelta(hours=1))
-    assert [(each.signature, each.letters, each.recovered) for each in groups] == [
+    told = letters(stand.map, lens, NOW - timedelta(hours=1))
+    assert (told.letters, told.replayable, told.explains, told.fixes) == (6, 3, 0, 0)
+    assert [(each.signature, each.letters, each.recovered) for each in told.groups] == [
         ("409: <id> is locked", 3, 1),
         ("422: no e-mail", 3, 0),
     ]
-    assert {each.key: each.prospect for each in waiting} == {
+    assert {each.key: each.prospect for each in told.rows} == {
         "101": Prospect.REPLAYABLE,
         "102": Prospect.REPLAYABLE,
         "103": Prospect.REPLAYABLE,
         "7": Prospect.POISON,
     }
-    assert groups[1].prospects == {"poison": 3}
+    assert told.groups[1].prospects == {"poison": 3}
 
 
 def test_letters_are_joined_to_the_records_they_explain(queue: Any) -> None:
@@ -90,9 +91,11 @@ def test_letters_are_joined_to_the_records_they_explain(queue: Any) -> None:
     probe.reading = QueueReading(depth=2, oldest_at=NOW, letters=(letter(1, 3, "no"), letter(2, 99, "no")))
     auditor.audit(NOW)
     lens.refresh()
-    waiting, (group,) = letters(stand.map, lens, NOW)
-    assert {each.key: each.divergence_id is not None for each in waiting} == {"3": True, "99": False}
-    assert (group.letters, group.explains) == (2, 1)
+    told = letters(stand.map, lens, NOW)
+    (group,) = told.groups
+    assert {each.key: each.divergence_id is not None for each in told.rows} == {"3": True, "99": False}
+    assert (group.letters, group.explains, told.explains) == (2, 1, 1)
+    assert len(letters(stand.map, lens, NOW, limit=1).rows) == 1
     (share,) = explained(stand.map, lens)
     assert (share.explained, share.open) == (1, 2)
 
@@ -362,7 +365,7 @@ def test_an_attempt_count_and_a_look_that_is_not_whole_are_told(queue: Any) -> N
     probe.reading = QueueReading(depth=700, oldest_at=NOW, letters=(letter(1, 1, "no"),), truncated=True)
     auditor.audit(NOW)
     lens.refresh()
-    ((told,), _) = letters(stand.map, lens, NOW - timedelta(hours=1))
+    (told,) = letters(stand.map, lens, NOW - timedelta(hours=1)).rows
     (backlog,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
     assert (told.attempts, told.reason, looked_text(backlog)) == (5, "no", "1 of 700")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pandas as pd
@@ -9,7 +10,7 @@ import streamlit as st
 
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
-from auditor.letters import Backlog, Funnel, Group, LetterRow
+from auditor.letters import Backlog, Funnel, Group, LetterRow, Waiting
 from auditor.words import age_text, drain_text, looked_text, per_second, stage_text
 from checks.letters import Prospect
 from checks.queue_health import Flowing
@@ -48,14 +49,14 @@ def _draw(data: Data, since: Since) -> None:
         return
     _queues(queues)
     _funnels(data.funnels(since))
-    letters, groups = data.letters(since)
+    waiting = data.letters(since, LIMIT)
     st.subheader("Letters waiting")
-    if not letters:
+    if not waiting.letters:
         components.nothing("No dead letter is waiting.")
         return
     _explained(data)
-    _reasons(data, groups)
-    _letters(data, letters)
+    _reasons(data, waiting.groups)
+    _letters(data, waiting)
 
 
 def _queues(queues: list[Backlog]) -> None:
@@ -119,7 +120,7 @@ def _explained(data: Data) -> None:
         st.caption("What letters explain. " + "; ".join(told) + ".")
 
 
-def _reasons(data: Data, groups: list[Group]) -> None:
+def _reasons(data: Data, groups: Sequence[Group]) -> None:
     st.markdown("**By reason**")
     st.dataframe(
         pd.DataFrame(
@@ -155,16 +156,13 @@ def _reasons(data: Data, groups: list[Group]) -> None:
             st.warning(f"**{name}**: {warning}.", icon=":material/warning:")
 
 
-def _letters(data: Data, letters: list[LetterRow]) -> None:
+def _letters(data: Data, waiting: Waiting) -> None:
     st.markdown("**One by one**")
-    fixable = [each for each in letters if each.prospect is Prospect.REPLAYABLE]
-    fixed = {each.divergence_id for each in fixable if each.divergence_id}
-    explained = {each.divergence_id for each in letters if each.divergence_id}
     st.caption(
-        f"Sending all again would, as far as can be told, bring {len(fixable)} of {len(letters)} letters through, "
-        f"and with them {len(fixed)} of the {len(explained)} records that differ now."
+        f"Sending all again would, as far as can be told, bring {waiting.replayable} of {waiting.letters} letters "
+        f"through, and with them {waiting.fixes} of the {waiting.explains} records that differ now."
     )
-    shown = letters[:LIMIT]
+    shown = waiting.rows
     chosen = st.dataframe(
         pd.DataFrame(
             [
@@ -194,8 +192,8 @@ def _letters(data: Data, letters: list[LetterRow]) -> None:
             "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
         },
     )
-    if len(letters) > LIMIT:
-        st.caption(f"Only the latest {LIMIT} of {len(letters)} are shown.")
+    if waiting.letters > LIMIT:
+        st.caption(f"Only the latest {LIMIT} of {waiting.letters} are shown.")
     for row in chosen.selection.rows:
         if row < len(shown):
             _evidence(data, shown[row])
