@@ -1,4 +1,4 @@
-"""One look through all the letters of a queue, page by page, over as many readings as it takes. Pure."""
+"""One look through all the letters of a queue, page by page, over as many readings as it takes."""
 
 from __future__ import annotations
 
@@ -38,12 +38,17 @@ class Lap:
         self._seen: set[str] = set()
         self._after: str | None = None
         self._left_mark_at_begin: str | None = None
-        self.whole = False
+        self._all: set[str] | None = None
 
     @property
-    def seen(self) -> Collection[str]:
-        """The letters met; all there are where `whole`."""
-        return self._seen
+    def seen(self) -> int:
+        """How many letters were met."""
+        return len(self._seen)
+
+    def ended(self) -> Collection[str] | None:
+        """All letters there are, once after each look that met them all."""
+        met, self._all = self._all, None
+        return met
 
     @property
     def capped(self) -> bool:
@@ -98,5 +103,5 @@ class Lap:
             # Where letters left meanwhile, the next figures differ from those of the beginning and all begins anew.
             self._left_mark = self._left_mark_at_begin
             self._depth, self._ended_at = reading.depth, now
-            self.whole = not reading.truncated and not self.capped
+            self._all = None if reading.truncated or self.capped else self._seen
         return more

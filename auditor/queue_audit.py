@@ -84,8 +84,9 @@ class QueueAuditor:
         with self._ledger.write() as connection:
             rev = self._ledger.next_revision(connection)
             self._record(connection, rev, reading, now, None)
-            if self._settings.role == "dead" and self._lap.whole:
-                self._ledger.end_letters(connection, rev, self.flow.name, self.queue, self._lap.seen, now)
+            there = self._lap.ended()
+            if there is not None:
+                self._ledger.end_letters(connection, rev, self.flow.name, self.queue, there, now)
             self._move(connection, rev, [*self._evidence(reading, now), self._unread()], now)
         return reading
 
@@ -104,9 +105,7 @@ class QueueAuditor:
             try:
                 page = self._probe.read(self._probe.page_limit, self._lap.after)
             except ProbeError as error:
-                return replace(
-                    first, notes=(*first.notes, f"letters behind the first {len(self._lap.seen)}: {error}")
-                )
+                return replace(first, notes=(*first.notes, f"letters behind the first {self._lap.seen}: {error}"))
             self._keep(page, now)
         return first
 
@@ -152,7 +151,7 @@ class QueueAuditor:
             "taken": reading.taken,
             "retention_s": reading.retention_s,
             "drops_at": reading.drops_at,
-            "looked_at": len(self._lap.seen) if dead else None,
+            "looked_at": self._lap.seen if dead else None,
             "notes": "; ".join((*reading.notes, *_ahead(reading, now))),
             "reason": error.reason.value if error else None,
             "message": error.message if error else None,

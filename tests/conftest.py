@@ -11,14 +11,9 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
-from tests import engines, servers
+from tests import servers
 
 _numbers = itertools.count(1)
-
-
-def pytest_report_header() -> list[str]:
-    """Say which engines the tests run against."""
-    return engines.told()
 
 
 @pytest.fixture(scope="session")

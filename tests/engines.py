@@ -157,7 +157,8 @@ def main() -> int:
             print(f"fetching {engine.name} ...", flush=True)
         why = engine.make()
         if why:
-            print(f"{engine.name} cannot be had ({why}): {engine.instead}", flush=True)
+            print(f"{engine.name} cannot be had: {why}", flush=True)
+    print("\n".join(told()), flush=True)
     return 0
 
 

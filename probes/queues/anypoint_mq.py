@@ -127,7 +127,8 @@ class AnypointMqProbe:
             notes.append("letters are not looked at: the queue moves on what is delivered in vain too often")
             return ()
         notes.append("looking locks the letters for a moment and counts as a delivery in vain")
-        met: dict[str, Mapping[str, Any]] = {}
+        met: dict[str, Letter] = {}
+        locks: list[dict[str, str]] = []
         until = time.monotonic() + LOOK_S
         asked = {"batchSize": BATCH, "pollingTime": 0, "lockTtl": LOCKED_S * 1000}
         try:
@@ -135,19 +136,20 @@ class AnypointMqProbe:
                 found = self._ask("GET", self._messages, params=asked) or []
                 if not found:
                     break
-                met.update((each["headers"]["messageId"], each) for each in found)
+                for each in found:
+                    locks.append({name: each["headers"][name] for name in ("messageId", "lockId")})
+                    met[locks[-1]["messageId"]] = self._letter(each)
         except (KeyError, TypeError):
-            raise ProbeError(Reason.DECODE, "a message without messageId") from None
+            raise ProbeError(Reason.DECODE, "a message without messageId and lockId") from None
         finally:
-            self._give_back([each["headers"] for each in met.values()], notes)
-        return tuple(self._letter(each) for each in met.values())
+            self._give_back(locks, notes)
+        return tuple(met.values())
 
-    def _give_back(self, met: list[Mapping[str, Any]], notes: list[str]) -> None:
+    def _give_back(self, locks: list[dict[str, str]], notes: list[str]) -> None:
         """Give messages back. Only ever at `/locks`: the same request one level up would delete them."""
-        for begin in range(0, len(met), BATCH):
-            chunk = [{name: each[name] for name in ("messageId", "lockId")} for each in met[begin : begin + BATCH]]
+        for begin in range(0, len(locks), BATCH):
             try:
-                self._ask("DELETE", f"{self._messages}/locks", json=chunk)
+                self._ask("DELETE", f"{self._messages}/locks", json=locks[begin : begin + BATCH])
             except ProbeError:
                 notes.append(f"letters stay locked for up to {LOCKED_S} s: they could not be given back")
                 return

@@ -16,10 +16,10 @@ import logging
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -31,6 +31,11 @@ LOOKER = "plumbline-looks"
 
 DESCRIBED_S = 5 * 60
 """How long a topic's settings are taken to stay as they are."""
+
+QUIET = logging.getLogger("plumbline.librdkafka")
+"""What librdkafka says of its own accord; what it means is told by the call that meets it."""
+QUIET.propagate = False
+QUIET.addHandler(logging.NullHandler())
 
 CONNECT = "__connect.errors."
 SPRING = "kafka_dlt-"
@@ -55,6 +60,8 @@ FETCH = {
     "queued.max.messages.kbytes": 2_048,
     "fetch.wait.max.ms": 100,
 }
+
+T = TypeVar("T")
 
 Offsets = dict[int, int]
 """Partition to offset."""
@@ -151,12 +158,12 @@ class KafkaProbe:
                 span = self._span(until)
                 retention_s = self._retention_s(until, notes)
                 oldest_at, age_of = self._oldest_of(span, until)
-                records: list[Any] = []
+                letters: list[Letter] = []
                 behind = span.begin
                 if peek and of.role == "dead":
                     told = {int(partition): offset for partition, offset in json.loads(after or "{}").items()}
                     begin = {each: max(span.begin[each], told.get(each, 0)) for each in span.high}
-                    records, behind = self._fetch(begin, span.high, peek, until)
+                    letters, behind = self._fetch(begin, span.high, peek, until, self._letter)
             except self._kafka.KafkaException as error:
                 failed = self._explain(error.args[0])
                 if failed.reason not in {Reason.QUERY, Reason.PERMISSION}:
@@ -174,7 +181,7 @@ class KafkaProbe:
             retention_s=retention_s,
             drops_at=dropped_at(oldest_at, retention_s),
             notes=tuple(notes),
-            letters=tuple(self._letter(record) for record in records),
+            letters=tuple(letters),
             truncated=any(behind[each] < span.high[each] for each in span.high),
             next=json.dumps({str(partition): offset for partition, offset in behind.items()}),
             left_mark=json.dumps([span.low, span.begin]),
@@ -185,12 +192,9 @@ class KafkaProbe:
     def _open(self) -> None:
         if self._admin is not None:
             return
-        quiet = logging.getLogger("plumbline.librdkafka")
-        quiet.propagate = False
-        quiet.addHandler(logging.NullHandler())
         words = {**self._settings.client(), "error_cb": self._errors.append}
-        self._admin = self._kafka.admin.AdminClient(words, logger=quiet)
-        self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=quiet)
+        self._admin = self._kafka.admin.AdminClient(words, logger=QUIET)
+        self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=QUIET)
 
     def _span(self, until: float) -> _Span:
         of, kafka = self._settings, self._kafka
@@ -252,28 +256,33 @@ class KafkaProbe:
         if not span.depth:
             return None, ""
         if self._oldest is None or self._oldest[0] != span.begin:
-            first = []
+            first: list[tuple[datetime | None, str]] = []
             for partition, begin in span.begin.items():
                 if begin < span.high[partition]:
-                    first += self._fetch({partition: begin}, span.high, 1, until)[0]
-            stamps = [(at, _meaning(record)) for record in first if (at := _stamped_at(record)) is not None]
-            self._oldest = span.begin, min(stamps, default=(None, ""), key=lambda stamp: stamp[0])
+                    first += self._fetch({partition: begin}, span.high, 1, until, _stamp)[0]
+            stamps = [(at, meaning) for at, meaning in first if at is not None]
+            self._oldest = span.begin, min(stamps, default=(None, ""))
         return self._oldest[1]
 
     # -- records
 
-    def _fetch(self, begin: Offsets, high: Offsets, count: int, until: float) -> tuple[list[Any], Offsets]:
+    def _fetch(
+        self, begin: Offsets, high: Offsets, count: int, until: float, take: Callable[[Any], T]
+    ) -> tuple[list[T], Offsets]:
         """Read up to `count` records from these offsets on.
 
+        Args:
+            take: what is kept of a record; the record itself may be large, and a thousand of them too large.
+
         Returns:
-            The records, and by partition where to go on.
+            What was taken, and by partition where to go on.
         """
         kafka, behind = self._kafka, dict(begin)
         waiting = {partition for partition, offset in begin.items() if offset < high[partition]}
         if not waiting:
             return [], behind
         self._consumer.assign([kafka.TopicPartition(self._settings.topic, each, begin[each]) for each in waiting])
-        found: list[Any] = []
+        found: list[T] = []
         try:
             while waiting and len(found) < count:
                 record = self._consumer.poll(min(0.2, _left(until)))
@@ -282,7 +291,7 @@ class KafkaProbe:
                 error = record.error()
                 if error is None:
                     behind[record.partition()] = record.offset() + 1
-                    found.append(record)
+                    found.append(take(record))
                 elif error.code() == kafka.KafkaError._PARTITION_EOF:
                     behind[record.partition()] = record.offset()
                     waiting.discard(record.partition())
@@ -389,10 +398,10 @@ def _stamped_at(record: Any) -> datetime | None:
         return None
 
 
-def _meaning(record: Any) -> str:
-    """What a record's age means: brokers stamp with the time of arrival only where the topic says so."""
-    headers = _headers(record)
+def _stamp(record: Any) -> tuple[datetime | None, str]:
+    """A record's stamp, and what its age means: brokers stamp the time of arrival only where the topic says so."""
+    headers, at = _headers(record), _stamped_at(record)
     if _by_connect(headers):
-        return "since the original record was made"
-    by_broker = record.timestamp()[0] == 2
-    return "" if by_broker or any(name.startswith(SPRING) for name in headers) else "since its producer stamped it"
+        return at, "since the original record was made"
+    anew = record.timestamp()[0] == 2 or any(name.startswith(SPRING) for name in headers)
+    return at, "" if anew else "since its producer stamped it"

@@ -117,22 +117,22 @@ class Message:
         )
         if found is None or isinstance(found, Mapping | list):
             return None
-        return _text(found)[:TEXT_LIMIT]
+        return kept(found, TEXT_LIMIT)
 
     def headers(self) -> dict[str, str]:
         """The fields as text, the first `HEADER_LIMIT` of them."""
         first = islice(self._fields.items(), HEADER_LIMIT)
-        return {name[:TEXT_LIMIT]: _text(value)[:TEXT_LIMIT] for name, value in first}
+        return {kept(name, TEXT_LIMIT): kept(value, TEXT_LIMIT) for name, value in first}
 
     def text(self) -> str | None:
         """The payload as text, its first `PAYLOAD_SHOWN` characters; how long it is where it is no text."""
         payload = self._payload
         if payload is None or isinstance(payload, str):
-            return payload and payload[:PAYLOAD_SHOWN]
+            return payload if payload is None else kept(payload, PAYLOAD_SHOWN)
         try:
             # A character cut in two where we cut is no fault of the payload.
             decoder = codecs.getincrementaldecoder("utf-8")()
-            return decoder.decode(payload[:PAYLOAD_SHOWN], final=len(payload) <= PAYLOAD_SHOWN)
+            return kept(decoder.decode(payload[:PAYLOAD_SHOWN], final=len(payload) <= PAYLOAD_SHOWN), PAYLOAD_SHOWN)
         except UnicodeDecodeError:
             return f"{len(payload)} bytes that are no text"
 
@@ -153,9 +153,9 @@ class Message:
             last_failed_at: the first failure where nothing else is known.
         """
         return Letter(
-            letter_id=letter_id[:TEXT_LIMIT],
+            letter_id=kept(letter_id, TEXT_LIMIT),
             key=self.find(settings.key),
-            reason=self.find(settings.reason) or (reason and reason[:TEXT_LIMIT]),
+            reason=self.find(settings.reason) or (kept(reason, TEXT_LIMIT) if reason else None),
             attempts=attempts,
             first_failed_at=first_failed_at,
             last_failed_at=last_failed_at or first_failed_at,
@@ -182,7 +182,11 @@ def _decode(payload: bytes | str | None) -> Any:
         return None
 
 
-def _text(value: Any) -> str:
+def kept(value: Any, limit: int) -> str:
+    """A value as text that every database can keep: without NUL and without halves of surrogate pairs."""
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+        value = value[: 4 * limit].decode("utf-8", "replace")
+    elif isinstance(value, bool):
+        value = "true" if value else "false"
+    text = str(value)[:limit]
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

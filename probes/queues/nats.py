@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -142,18 +142,17 @@ class NatsProbe:
         depth = sum((state.subjects or {}).values()) if self._subject else state.messages
         first = await self._message_at(js, of.stream, state.first_seq, self._subject) if depth else None
         begin = max(state.first_seq, int(after) + 1 if after else 0)
-        found: list[Any] = []
-        while len(found) < peek and begin <= state.last_seq:
+        letters: list[Letter] = []
+        while len(letters) < peek and begin <= state.last_seq:
             # Sequences of other subjects and of deleted messages are skipped by the server, one request each.
-            wave = range(begin, min(begin + min(AT_ONCE, peek - len(found)), state.last_seq + 1))
+            wave = range(begin, min(begin + min(AT_ONCE, peek - len(letters)), state.last_seq + 1))
             met = await asyncio.gather(*(self._message_at(js, of.stream, at, self._subject) for at in wave))
             fresh = {each.seq: each for each in met if each is not None}
             if not fresh:
                 begin = state.last_seq + 1
                 break
-            found += [fresh[at] for at in sorted(fresh)]
+            letters += await asyncio.gather(*(self._letter(js, fresh[at]) for at in sorted(fresh)))
             begin = max(wave[-1], *fresh) + 1
-        letters = await self._letters(js, found)
         return QueueReading(
             depth=depth,
             oldest_at=_instant(first.time) if first else None,
@@ -161,18 +160,11 @@ class NatsProbe:
             taken=None if self._subject else state.last_seq - state.messages,
             retention_s=stream.config.max_age or None,
             drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
-            letters=letters,
+            letters=tuple(letters),
             truncated=begin <= state.last_seq,
             next=str(begin - 1),
             left_mark=f"{state.first_seq}/{state.num_deleted or 0}",
         )
-
-    async def _letters(self, js: Any, found: Sequence[Any]) -> tuple[Letter, ...]:
-        """The messages that advisories are about are fetched `AT_ONCE` at a time."""
-        letters: list[Letter] = []
-        for at in range(0, len(found), AT_ONCE):
-            letters += await asyncio.gather(*(self._letter(js, each) for each in found[at : at + AT_ONCE]))
-        return tuple(letters)
 
     async def _message_at(self, js: Any, stream: str, sequence: int, subject: str | None = None) -> Any:
         """The first message at or after a sequence; None where there is none any more."""

@@ -20,8 +20,8 @@ import httpx
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
 
-BATCH = 1_000
-"""Messages one pull may answer, by Pub/Sub."""
+BATCH = 100
+"""Messages one pull may answer: each may hold 10 MB."""
 
 LOOK_S = 20
 """How long a look may take; less where messages come back earlier."""
@@ -209,7 +209,7 @@ class PubSubProbe:
             return ()
         notes.append("looking hides the letters for a moment")
         until = time.monotonic() + min(LOOK_S, max(1, told.ack_deadline_seconds - 2))
-        met: dict[str, Any] = {}
+        met: dict[str, Letter] = {}
         handles: list[str] = []
         empty = 0
         try:
@@ -221,7 +221,7 @@ class PubSubProbe:
                     timeout=of.timeout_s,
                 )
                 empty = 0 if answer.received_messages else empty + 1
-                met.update((each.message.message_id, each.message) for each in answer.received_messages)
+                met.update((each.message.message_id, self._letter(each.message)) for each in answer.received_messages)
                 handles += [each.ack_id for each in answer.received_messages]
         except self._errors.DeadlineExceeded:
             pass  # nothing more within the time
@@ -231,7 +231,9 @@ class PubSubProbe:
                 self._client.modify_ack_deadline(
                     subscription=of.path, ack_ids=chunk, ack_deadline_seconds=0, retry=None, timeout=of.timeout_s
                 )
-        return tuple(self._letter(each) for each in sorted(met.values(), key=lambda each: each.publish_time))
+        return tuple(
+            sorted(met.values(), key=lambda letter: letter.first_failed_at or datetime.max.replace(tzinfo=UTC))
+        )
 
     def _letter(self, found: Any) -> Letter:
         attributes = dict(found.attributes)

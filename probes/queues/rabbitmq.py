@@ -69,14 +69,14 @@ class RabbitMqProbe:
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         told = self._ask("GET", self._path)
         notes: list[str] = []
-        letters: tuple[Letter, ...] = ()
+        looked: tuple[Letter, ...] = ()
         depth = told.get("messages")
         if self._settings.role == "dead" and depth:
             # Without one letter the age is not known.
-            letters = self._letters(told, min(max(peek, 1), depth, self.page_limit), notes)[: peek or 1]
+            looked = self._letters(told, min(max(peek, 1), depth, self.page_limit), notes)
         stats = told.get("message_stats") or {}
         counted = [stats[name] for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
-        failed_at = letters[0].first_failed_at if letters else None
+        failed_at = looked[0].first_failed_at if looked else None
         head = told.get("head_message_timestamp")
         stamped_at = datetime.fromtimestamp(head, UTC) if isinstance(head, int) else None
         return QueueReading(
@@ -88,8 +88,8 @@ class RabbitMqProbe:
             taken=sum(counted) if counted else None,
             retention_s=_retention_s(told),
             drops_at=dropped_at(failed_at, _retention_s(told)),
-            letters=letters,
-            truncated=depth is None or depth > len(letters),
+            letters=looked[:peek],
+            truncated=depth is None or depth > len(looked[:peek]),
             notes=tuple(notes),
         )
 

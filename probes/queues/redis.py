@@ -23,6 +23,13 @@ PENDING_LIMIT = 100_000
 
 PENDING_PAGE = 5_000
 
+FIRST_ENTRIES = 4
+ENOUGH_BYTES = 2_000_000
+"""Entries are asked for four at a time, and four times as many each time as long as they are small together."""
+
+LIST_LIMIT = 10_000
+"""Entries of a list that are looked at."""
+
 
 class RedisSettings(MessageSettings):
     """A stream or list in Redis.
@@ -68,7 +75,7 @@ class RedisProbe:
             if kind == "none":
                 return QueueReading(depth=0, oldest_at=None, notes=(f"{self._settings.name} does not exist (yet)",))
             if kind == "list":
-                return self._list(peek, int(after or 0))
+                return self._list(peek)
             if kind != "stream":
                 raise ProbeError(Reason.QUERY, f"{self._settings.name} is a {kind} and no stream or list")
             return self._group(peek, after) if self._settings.group else self._stream(peek, after)
@@ -77,11 +84,12 @@ class RedisProbe:
 
     # -- what stands there
 
-    def _list(self, peek: int, begin: int) -> QueueReading:
+    def _list(self, peek: int) -> QueueReading:
+        """A list is read in one go: what is taken from it meanwhile would move all others past a second page."""
         of = self._settings
         depth = int(self._client.llen(of.name))
-        tail, end = of.oldest == "tail", begin + peek
-        first, last = (-end, -begin - 1) if tail else (begin, end - 1)
+        tail = of.oldest == "tail"
+        first, last = (-LIST_LIMIT, -1) if tail else (0, LIST_LIMIT - 1)
         found = self._client.lrange(of.name, first, last) if peek else []
         payloads = reversed(found) if tail else found
         # A position is no identity: what is taken from the list moves all others.
@@ -90,8 +98,7 @@ class RedisProbe:
             depth=depth,
             oldest_at=None,
             letters=self._dead(letters),
-            truncated=depth > begin + len(letters),
-            next=str(begin + len(letters)),
+            truncated=depth > len(letters),
             notes=("a list does not tell how old its messages are",),
         )
 
@@ -99,23 +106,36 @@ class RedisProbe:
         of = self._settings
         told = self._client.xinfo_stream(of.name)
         first = told.get("first-entry")
-        entries = self._client.xrange(of.name, min=f"({after}" if after else "-", count=peek) if peek else []
-        letters = tuple(
-            self._message(fields).letter(of, identity.decode(), first_failed_at=_added_at(identity))
-            for identity, fields in entries
-        )
         depth, arrived = int(told["length"]), told.get("entries-added")
-        last = entries[-1][0] if entries else (after or "0-0").encode()
+        letters, last = self._entries(peek, after)
         return QueueReading(
             depth=depth,
             oldest_at=_added_at(first[0]) if first else None,
             arrived=arrived,
             taken=arrived - depth if arrived is not None else None,
             letters=self._dead(letters),
-            truncated=_place(last) < _place(told["last-generated-id"]) if depth else False,
-            next=last.decode(),
+            truncated=_place(last.encode()) < _place(told["last-generated-id"]) if depth else False,
+            next=last,
             left_mark=str(arrived - depth) if arrived is not None else None,
         )
+
+    def _entries(self, peek: int, after: str | None) -> tuple[list[Letter], str]:
+        """Read up to `peek` entries, few at first and at once more where they are small; answers where to go on."""
+        letters: list[Letter] = []
+        last, count = after or "0-0", FIRST_ENTRIES
+        while len(letters) < peek:
+            asked = min(count, peek - len(letters))
+            entries = self._client.xrange(self._settings.name, min=f"({last}", count=asked)
+            size = 0
+            for identity, fields in entries:
+                size += sum(len(value) for value in fields.values())
+                message = self._message(fields)
+                letters.append(message.letter(self._settings, identity.decode(), first_failed_at=_added_at(identity)))
+                last = identity.decode()
+            if len(entries) < asked:
+                break
+            count = min(4 * count, peek) if size < ENOUGH_BYTES else FIRST_ENTRIES
+        return letters, last
 
     def _group(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings

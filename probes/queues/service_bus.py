@@ -15,7 +15,8 @@ import hmac
 import re
 import threading
 import time
-from datetime import UTC
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit
 
@@ -32,6 +33,9 @@ BATCH = 250
 
 SIGNED_S = 300
 """How long a signature for the management API holds."""
+
+Look = Callable[[Any], tuple[datetime | None, list[Letter]]]
+"""What is done with a receiver: the oldest enqueueing, and letters."""
 
 
 class ServiceBusSettings(MessageSettings):
@@ -93,22 +97,21 @@ class ServiceBusProbe:
         told = self._described()
         counted = "DeadLetterMessageCount" if of.role == "dead" else "ActiveMessageCount"
         depth = _count(told, counted)
-        first: list[Any] = []
-        found: list[Any] = []
+        oldest: datetime | None = None
+        found: list[Letter] = []
         if of.role == "dead" and depth:
             begin = int(after) + 1 if after else 1
             wanted = min(peek, self.page_limit)
             # Without one letter the age is not known.
-            first, found = self._within_time(lambda receiver: _peeked(receiver, begin, wanted))
-        oldest = min((each.enqueued_time_utc for each in first if each.enqueued_time_utc), default=None)
-        last = found[-1].sequence_number if found else int(after or 0)
+            oldest, found = self._within_time(lambda receiver: self._peeked(receiver, begin, wanted))
+        last = found[-1].letter_id if found else after or "0"
         return QueueReading(
             depth=depth,
             oldest_at=oldest.astimezone(UTC) if oldest else None,
             age_of="since it was first accepted" if oldest else "",
-            letters=tuple(self._letter(each) for each in found),
+            letters=tuple(found),
             truncated=bool(depth) and (not peek or len(found) >= min(peek, self.page_limit)),
-            next=str(last),
+            next=last,
         )
 
     # -- figures
@@ -153,9 +156,9 @@ class ServiceBusProbe:
 
     # -- letters
 
-    def _within_time(self, look: Any) -> tuple[list[Any], list[Any]]:
+    def _within_time(self, look: Look) -> tuple[datetime | None, list[Letter]]:
         """Look through a receiver; the driver has waits that no setting of its own ends."""
-        answered: list[tuple[list[Any], list[Any]]] = []
+        answered: list[tuple[datetime | None, list[Letter]]] = []
         failed: list[Exception] = []
 
         def work() -> None:
@@ -173,7 +176,7 @@ class ServiceBusProbe:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
         return answered[0]
 
-    def _look(self, look: Any) -> tuple[list[Any], list[Any]]:
+    def _look(self, look: Look) -> tuple[datetime | None, list[Letter]]:
         of = self._settings
         words = {"sub_queue": self._azure.ServiceBusSubQueue.DEAD_LETTER}
         with self._azure.ServiceBusClient.from_connection_string(
@@ -185,8 +188,19 @@ class ServiceBusProbe:
                 else client.get_subscription_receiver(of.topic, of.subscription, **words)
             )
             with receiver:
-                found: tuple[list[Any], list[Any]] = look(receiver)
-                return found
+                return look(receiver)
+
+    def _peeked(self, receiver: Any, begin: int, count: int) -> tuple[datetime | None, list[Letter]]:
+        """When the oldest message was enqueued, and up to `count` letters from a sequence number on."""
+        first = receiver.peek_messages(max_message_count=1, sequence_number=1)
+        found: list[Letter] = []
+        while len(found) < count:
+            more = receiver.peek_messages(max_message_count=min(BATCH, count - len(found)), sequence_number=begin)
+            if not more:
+                break
+            found += [self._letter(each) for each in more]
+            begin = more[-1].sequence_number + 1
+        return first[0].enqueued_time_utc if first else None, found
 
     def _letter(self, each: Any) -> Letter:
         properties = {_text(name): value for name, value in (each.application_properties or {}).items()}
@@ -224,19 +238,6 @@ class ServiceBusProbe:
 
     def close(self) -> None:
         self._http.close()
-
-
-def _peeked(receiver: Any, begin: int, count: int) -> tuple[list[Any], list[Any]]:
-    """The oldest message there is, and up to `count` from a sequence number on."""
-    first = receiver.peek_messages(max_message_count=1, sequence_number=1)
-    found: list[Any] = []
-    while len(found) < count:
-        more = receiver.peek_messages(max_message_count=min(BATCH, count - len(found)), sequence_number=begin)
-        if not more:
-            break
-        found += more
-        begin = more[-1].sequence_number + 1
-    return first, found
 
 
 def _count(described: str, name: str) -> int | None:

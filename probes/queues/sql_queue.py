@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from pydantic import model_validator
 
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
-from probes.queues.message import TEXT_LIMIT, Message, checked
+from probes.queues.message import TEXT_LIMIT, Message, checked, kept
 from probes.records.sql import SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -95,7 +95,7 @@ class SqlQueueProbe:
         message = Message({}, json.dumps(payload) if isinstance(payload, dict | list) else payload)
         reason, attempts = told(of.reason), told(of.attempts)
         return Letter(
-            letter_id=str(row[of.letter_id]),
+            letter_id=kept(row[of.letter_id], TEXT_LIMIT),
             key=message.find(of.key) if in_payload else told(of.key),
             reason=None if reason is None else _said(str(reason)),
             attempts=attempts if isinstance(attempts, int) else None,
@@ -140,7 +140,7 @@ def _said(reason: str) -> str:
     """Of a traceback its last line, which is the error."""
     if reason.lstrip().startswith("Traceback (most recent call last)"):
         reason = reason.rstrip().rpartition("\n")[2]
-    return reason[:TEXT_LIMIT]
+    return kept(reason, TEXT_LIMIT)
 
 
 def _token(identity: Any) -> str | None:

@@ -176,7 +176,9 @@ class SqsProbe:
             notes.append("letters are not looked at: the queue moves on what is received too often")
             return (), None
         notes.append("looking raises the letters' receive counts and hides them for a moment")
-        met: dict[str, Mapping[str, Any]] = {}
+        met: dict[str, Letter] = {}
+        handles: list[str] = []
+        sent: list[datetime] = []
         empty = 0
         try:
             until = time.monotonic() + LOOK_S
@@ -190,21 +192,23 @@ class SqsProbe:
                 )
                 found = answer.get("Messages") or []
                 empty = 0 if found else empty + 1
-                met.update((each["MessageId"], each) for each in found)
+                for each in found:
+                    met[each["MessageId"]] = self._letter(each)
+                    handles.append(each["ReceiptHandle"])
+                    sent_at = _instant(each.get("Attributes", {}).get("SentTimestamp"))
+                    sent += [sent_at] if sent_at is not None else []
         except (self._errors.BotoCoreError, self._errors.ClientError) as error:
             notes.append(f"not all letters were looked at: {self._explain(error).message}")
         finally:
-            self._release(list(met.values()), notes)
-        sent = [_instant(each.get("Attributes", {}).get("SentTimestamp")) for each in met.values()]
-        letters = [self._letter(each) for each in met.values()]
-        letters.sort(key=lambda letter: letter.first_failed_at or datetime.max.replace(tzinfo=UTC))
-        return tuple(letters), min((at for at in sent if at is not None), default=None)
+            self._release(handles, notes)
+        letters = sorted(met.values(), key=lambda letter: letter.first_failed_at or datetime.max.replace(tzinfo=UTC))
+        return tuple(letters), min(sent, default=None)
 
-    def _release(self, met: list[Mapping[str, Any]], notes: list[str]) -> None:
-        for begin in range(0, len(met), BATCH):
+    def _release(self, handles: list[str], notes: list[str]) -> None:
+        for begin in range(0, len(handles), BATCH):
             entries = [
-                {"Id": str(at), "ReceiptHandle": each["ReceiptHandle"], "VisibilityTimeout": 0}
-                for at, each in enumerate(met[begin : begin + BATCH])
+                {"Id": str(at), "ReceiptHandle": handle, "VisibilityTimeout": 0}
+                for at, handle in enumerate(handles[begin : begin + BATCH])
             ]
             try:
                 self._sqs.change_message_visibility_batch(QueueUrl=self._settings.queue_url, Entries=entries)
