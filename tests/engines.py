@@ -132,7 +132,7 @@ ELASTICMQ = Engine(
     command=MAVEN,
     environment={},
     needs=("java", "mvn"),
-    instead="moto stands in; what it cannot do is skipped",
+    instead="moto stands in for a part of it; the rest is skipped",
 )
 PUBSUB = Engine(
     name="pstest 2.7.0 (Google's own Pub/Sub fake)",

@@ -245,10 +245,10 @@ class KafkaProbe:
         admin = self._kafka.admin
         resource = admin.ConfigResource(admin.ResourceType.TOPIC, self._settings.topic)
         try:
-            (asked,) = self._admin.describe_configs([resource], request_timeout=_left(until)).values()
+            (asked,) = self._admin.describe_configs([resource], request_timeout=min(1.0, _left(until) / 2)).values()
             kept_ms = int(asked.result()["retention.ms"].value)
         except (self._kafka.KafkaException, KeyError, ValueError):
-            return None, ["how long the topic keeps its records is not known: the login may not read its settings"]
+            return None, ["how long the topic keeps its records is not known: its settings cannot be read"]
         return kept_ms / 1000 if kept_ms >= 0 else None, []
 
     def _oldest_of(self, span: _Span, until: float) -> tuple[datetime | None, str]:

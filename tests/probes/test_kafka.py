@@ -297,7 +297,7 @@ def test_a_login_sees_what_it_may_and_a_wrong_one_is_named_without_the_secret(re
     until(lambda: _may(topic, login))
     reading = reading_of(topic.probe(**login, password="secret-of-looker", group="replay"))
     assert (reading.depth, len(reading.letters), reading.retention_s) == (1, 1, None)
-    assert "the login may not read its settings" in reading.notes[0]
+    assert "its settings cannot be read" in reading.notes[0]
 
 
 def _may(topic: Topic, login: dict[str, Any]) -> bool:
