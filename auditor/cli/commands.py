@@ -352,6 +352,9 @@ def letters(
     if as_json:
         print_json(rows)
     elif rows:
+        for row in rows if by_reason else ():
+            told = (f"{count} {name.replace('_', ' ')}" for name, count in row["prospects"].items())
+            row["prospects"] = ", ".join(told)
         hidden = {"id", "first_seen_at", "signature"} if not by_reason else set()
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     else:
