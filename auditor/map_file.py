@@ -247,7 +247,7 @@ def _compose(reader: _Reader) -> IntegrationMap:
     flows = reader.parse_all(FlowSettings, "flows")
     alerts = reader.parse(AlertSettings, ("alerts",), sections.get("alerts") or {})
     bindings = dict(_bindings(reader, systems, data_types))
-    queues = dict(_queues(reader, flows))
+    queues = dict(_queues(reader))
     integration_map = IntegrationMap(
         systems=systems,
         data_types=data_types,
@@ -300,10 +300,12 @@ def _bindings(
             yield (name, system), parsed
 
 
-def _queues(reader: _Reader, flows: Mapping[str, FlowSettings]) -> Iterator[tuple[tuple[str, str], PluginSettings]]:
+def _queues(reader: _Reader) -> Iterator[tuple[tuple[str, str], PluginSettings]]:
+    """The queues of every flow, also of one that has mistakes elsewhere."""
     known = reader.sections.get("systems", {})
-    for name, flow in flows.items():
-        for queue, entry in flow.queues.items():
+    for name, flow in reader.sections.get("flows", {}).items():
+        queues = flow.get("queues") if isinstance(flow, Mapping) else None
+        for queue, entry in queues.items() if isinstance(queues, Mapping) else ():
             path = ("flows", name, "queues", queue)
             kind = entry.get("kind") if isinstance(entry, Mapping) else None
             if not isinstance(kind, str) or kind not in registry.QUEUE_KINDS:

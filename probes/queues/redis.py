@@ -28,7 +28,8 @@ ENOUGH_BYTES = 2_000_000
 """Entries are asked for four at a time, and four times as many each time as long as they are small together."""
 
 LIST_LIMIT = 10_000
-"""Entries of a list that are looked at."""
+LIST_BYTES = 64 * 1024 * 1024
+"""Entries of a list that are looked at, and what they may come to together."""
 
 
 class RedisSettings(MessageSettings):
@@ -89,8 +90,9 @@ class RedisProbe:
         of = self._settings
         depth = int(self._client.llen(of.name))
         tail = of.oldest == "tail"
-        first, last = (-LIST_LIMIT, -1) if tail else (0, LIST_LIMIT - 1)
-        found = self._client.lrange(of.name, first, last) if peek else []
+        count = self._bearable(depth) if peek and depth else 0
+        first, last = (-count, -1) if tail else (0, count - 1)
+        found = self._client.lrange(of.name, first, last) if count else []
         payloads = reversed(found) if tail else found
         # A position is no identity: what is taken from the list moves all others.
         letters = distinct(Message({}, payload).letter(of, _digest(payload)) for payload in payloads)
@@ -102,25 +104,37 @@ class RedisProbe:
             notes=("a list does not tell how old its messages are",),
         )
 
+    def _bearable(self, depth: int) -> int:
+        """How many entries of a list can be asked for at once."""
+        try:
+            held = self._client.memory_usage(self._settings.name, samples=5) or 0
+        except self._redis.ResponseError:
+            return self.page_limit
+        return min(LIST_LIMIT, max(1, LIST_BYTES * depth // max(1, held)))
+
     def _stream(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
         told = self._client.xinfo_stream(of.name)
         first = told.get("first-entry")
         depth, arrived = int(told["length"]), told.get("entries-added")
-        letters, last = self._entries(peek, after)
+        letters, last, more = self._entries(peek, after)
         return QueueReading(
             depth=depth,
             oldest_at=_added_at(first[0]) if first else None,
             arrived=arrived,
             taken=arrived - depth if arrived is not None else None,
             letters=self._dead(letters),
-            truncated=_place(last.encode()) < _place(told["last-generated-id"]) if depth else False,
+            truncated=more if peek else depth > 0,
             next=last,
             left_mark=str(arrived - depth) if arrived is not None else None,
         )
 
-    def _entries(self, peek: int, after: str | None) -> tuple[list[Letter], str]:
-        """Read up to `peek` entries, few at first and at once more where they are small; answers where to go on."""
+    def _entries(self, peek: int, after: str | None) -> tuple[list[Letter], str, bool]:
+        """Read up to `peek` entries, few at first and then more where they are small.
+
+        Returns:
+            The letters, where to go on, and whether there may be more.
+        """
         letters: list[Letter] = []
         last, count = after or "0-0", FIRST_ENTRIES
         while len(letters) < peek:
@@ -133,9 +147,9 @@ class RedisProbe:
                 letters.append(message.letter(self._settings, identity.decode(), first_failed_at=_added_at(identity)))
                 last = identity.decode()
             if len(entries) < asked:
-                break
+                return letters, last, False
             count = min(4 * count, peek) if size < ENOUGH_BYTES else FIRST_ENTRIES
-        return letters, last
+        return letters, last, True
 
     def _group(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings

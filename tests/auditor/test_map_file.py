@@ -215,3 +215,15 @@ def test_an_owner_loop_is_told_with_the_circle(tmp_path: Path) -> None:
     (told,) = [str(problem) for problem in caught.value.problems]
     assert "plan goes round" in told
     assert "its owner shop feeds none of them" in told
+
+
+def test_a_mistake_in_a_flow_does_not_hide_those_in_its_queues(tmp_path: Path) -> None:
+    wrong = GOOD.replace(
+        "pattern: real-time", "pattern: real-time\n    windw: 5s\n    queues:\n      dead: {kind: kafka}", 1
+    )
+    (tmp_path / "map.yaml").write_text(wrong)
+    with pytest.raises(MapError) as caught:
+        load_map(tmp_path / "map.yaml", {})
+    told = str(caught.value)
+    assert "did you mean 'window'" in told
+    assert "queues.dead.topic: is required" in told

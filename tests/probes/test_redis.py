@@ -216,3 +216,19 @@ def test_what_is_kept_of_any_message_every_database_can_keep(text: str, raw: byt
     ):
         assert "\0" not in str(kept)
         assert str(kept).encode().decode() == kept
+
+
+def test_a_stream_whose_latest_letter_was_sent_again_is_seen_whole(redis_url: str, client: Any) -> None:
+    for number in range(3):
+        client.xadd("letters", {"id": number})
+    client.xdel("letters", client.xrevrange("letters", count=1)[0][0])
+    reading = probe(redis_url, key="field:id").read(10)
+    assert ([letter.key for letter in reading.letters], reading.truncated) == (["0", "1"], False)
+
+
+def test_a_list_of_huge_letters_is_read_in_bounded_memory(redis_url: str, client: Any) -> None:
+    for _ in range(60):
+        client.rpush("letters", "x" * 4_000_000)
+    reading = probe(redis_url).read(100)
+    assert (reading.depth, reading.truncated) == (60, True)
+    assert 10 < len(reading.letters) < 20
