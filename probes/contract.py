@@ -327,6 +327,8 @@ class QueueProbe(Protocol):
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         """Read depth, age and up to `peek` messages of a dead letter queue.
 
+        A look that has to take messages and give them back may go on for twenty seconds beyond the deadline.
+
         Args:
             peek: 0 for the figures alone.
             after: the `next` of an earlier reading, to go on behind it; None to begin with the oldest.

@@ -28,7 +28,7 @@ LOOK_BYTES = 64 * 1024 * 1024
 """The most that one look at letters may answer; payloads are cut so that it does not come to more."""
 
 FEWER = 100
-"""Letters asked for where all of them came to more than `LOOK_BYTES`: headers are never cut."""
+"""Letters asked for where all came to more than `LOOK_BYTES`, headers being never cut, or did not come in time."""
 
 GIVEN_UP = frozenset({"rejected", "delivery_limit"})
 """Reasons in `x-death` that stand for a failed delivery; the others are `expired` and `maxlen`."""
@@ -109,9 +109,9 @@ class RabbitMqProbe:
             try:
                 return distinct(self._letter(each) for each in self._ask("POST", f"{self._path}/get", wanted))
             except ProbeError as error:
-                if error.reason is not Reason.TOO_LARGE:
+                if error.reason not in {Reason.TOO_LARGE, Reason.TIMEOUT}:
                     raise
-                notes.append(f"{least} letters come to more than {LOOK_BYTES >> 20} MiB")
+                notes.append(f"{least} letters could not be looked at together: {error.message}")
         return ()
 
     def _letter(self, each: Mapping[str, Any]) -> Letter:
