@@ -58,6 +58,7 @@ class QueueAuditor:
         self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
         self._lap = Lap(probe.page_limit)
         self._failures = 0
+        self._looked: QueueReading | None = None
         self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
@@ -95,7 +96,7 @@ class QueueAuditor:
         if self._lap.resting:
             figures = self._probe.read(0)
             if not self._lap.moved(figures, now):
-                return figures
+                return self._as_looked(figures)
         else:
             self._lap.begin()
         first = page = self._probe.read(self._probe.page_limit, self._lap.after)
@@ -107,7 +108,15 @@ class QueueAuditor:
             except ProbeError as error:
                 return replace(first, notes=(*first.notes, f"letters behind the first {self._lap.seen}: {error}"))
             self._keep(page, now)
+        self._looked = first
         return first
+
+    def _as_looked(self, figures: QueueReading) -> QueueReading:
+        """Figures with what only the last look could tell, as long as the same number of messages waits."""
+        looked = self._looked
+        if looked is None or figures.depth != looked.depth or figures.oldest_at is not None:
+            return figures
+        return replace(figures, oldest_at=looked.oldest_at, age_of=looked.age_of, drops_at=looked.drops_at)
 
     def _keep(self, page: QueueReading, now: datetime) -> None:
         """Write down a page of letters; in a transaction of its own, so that nobody waits for all of them."""

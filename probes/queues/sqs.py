@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.durations import format_duration
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
 
 BATCH = 10
@@ -31,6 +32,12 @@ LOOK_S = 20
 
 EMPTY_RECEIVES = 3
 """A short poll asks some of the servers: only so many empty answers in a row mean that nothing more is there."""
+
+SOURCES = 20
+"""Queues whose dead letters come here that are asked for."""
+
+DESCRIBED_S = 5 * 60
+"""How long what they are told to do is taken to stay."""
 
 METRIC_AGE_S = 15 * 60
 """CloudWatch is asked for the latest point of so long: after a pause the first points come that late."""
@@ -101,6 +108,8 @@ class SqsProbe:
             if settings.cloudwatch
             else None
         )
+        self._sources: list[str] = []
+        self._sources_until = 0.0
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
@@ -115,6 +124,8 @@ class SqsProbe:
             letters, sent_at = self._look(told, min(peek, self.page_limit), notes)
         truncated = depth is None or depth > len(letters)
         oldest_at = self._moved_at(notes) if depth else None
+        if of.role == "dead":
+            notes += self._source_notes(retention_s)
         fifo = of.queue_url.endswith(".fifo")
         if of.role == "dead" and not fifo and retention_s is not None and depth and (truncated or sent_at is None):
             notes.append("when its oldest letter is dropped is not known: that counts from when it was first sent")
@@ -137,6 +148,29 @@ class SqsProbe:
         attributes: Mapping[str, str] = answer.get("Attributes") or {}
         return attributes
 
+    def _source_notes(self, retention_s: int | None) -> list[str]:
+        """Whose dead letters these are, and whether they may be dropped on arrival; asked for anew now and then."""
+        if time.monotonic() < self._sources_until:
+            return self._sources
+        notes = []
+        try:
+            answer = self._sqs.list_dead_letter_source_queues(QueueUrl=self._settings.queue_url, MaxResults=SOURCES)
+            urls = answer.get("queueUrls") or []
+            if urls:
+                notes.append(f"dead letters of {', '.join(sorted(_name(url) for url in urls))}")
+            for url in urls if retention_s is not None and not self._settings.queue_url.endswith(".fifo") else ():
+                asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
+                kept_s = _number(asked.get("Attributes") or {}, "MessageRetentionPeriod")
+                if kept_s is not None and retention_s is not None and retention_s <= kept_s:
+                    notes.append(
+                        f"{_name(url)} keeps messages for {format_duration(kept_s)} and this queue for no longer, "
+                        "counted from the first sending: a letter may be dropped as soon as it comes"
+                    )
+        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+            notes.append(f"whose dead letters these are is not known: {self._explain(error).message}")
+        self._sources, self._sources_until = notes, time.monotonic() + DESCRIBED_S
+        return notes
+
     def _moved_at(self, notes: list[str]) -> datetime | None:
         """When the oldest message came into this queue, as CloudWatch tells it."""
         if self._cloudwatch is None:
@@ -147,7 +181,7 @@ class SqsProbe:
             points = self._cloudwatch.get_metric_statistics(
                 Namespace="AWS/SQS",
                 MetricName="ApproximateAgeOfOldestMessage",
-                Dimensions=[{"Name": "QueueName", "Value": self._settings.queue_url.rpartition("/")[2]}],
+                Dimensions=[{"Name": "QueueName", "Value": _name(self._settings.queue_url)}],
                 StartTime=now - timedelta(seconds=METRIC_AGE_S),
                 EndTime=now,
                 Period=60,
@@ -239,7 +273,7 @@ class SqsProbe:
         if isinstance(error, errors.ClientError):
             code = error.response["Error"]["Code"]
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
-            name = self._settings.queue_url.rpartition("/")[2]
+            name = _name(self._settings.queue_url)
             for codes, reason, said in (
                 (ABSENT, Reason.QUERY, f"there is no queue {name}"),
                 (REFUSED, Reason.AUTH, "SQS refuses the login"),
@@ -269,6 +303,10 @@ class SqsProbe:
         self._sqs.close()
         if self._cloudwatch is not None:
             self._cloudwatch.close()
+
+
+def _name(queue_url: str) -> str:
+    return queue_url.rpartition("/")[2]
 
 
 def _number(told: Mapping[str, str], name: str) -> int | None:

@@ -390,3 +390,37 @@ def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(q
     broken.audit(NOW + timedelta(seconds=9))
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
     assert incident["state"] == "resolved"
+
+
+class Spared(Scripted):
+    """A queue whose age only a look tells, and where every look does something to the letters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+        self.depth = 2
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        self.looks += bool(peek)
+        if not peek:
+            return QueueReading(depth=self.depth, oldest_at=None, retention_s=86_400, truncated=True)
+        found = tuple(letter(number, number, "no") for number in range(self.depth))
+        drops_at = NOW + timedelta(days=1)
+        return QueueReading(depth=self.depth, oldest_at=NOW, retention_s=86_400, drops_at=drops_at, letters=found)
+
+
+def test_a_queue_in_which_a_look_does_something_is_looked_into_seldom(stand: Stand) -> None:
+    probe = Spared()
+    auditor = watching(stand, probe)
+    for seconds in (0, 2, 4, 8):
+        auditor.audit(NOW + timedelta(seconds=seconds))
+    assert probe.looks == 1
+    assert {row["oldest_at"] is not None for row in stand.rows("backlogs")} == {True}, "the last look still holds"
+    assert {row["drops_at"] is not None for row in stand.rows("backlogs")} == {True}
+    probe.depth = 3
+    auditor.audit(NOW + timedelta(seconds=9))
+    assert (probe.looks, stand.rows("backlogs")[-1]["oldest_at"]) == (1, None), "with another depth it holds no more"
+    auditor.audit(NOW + timedelta(seconds=12))
+    assert probe.looks == 2
+    auditor.audit(NOW + timedelta(minutes=6))
+    assert probe.looks == 3

@@ -87,7 +87,7 @@ def test_depth_is_told_without_receiving_anything(queues: Queues) -> None:  # D:
     reading = queues.probe().read(10)
     assert (reading.depth, reading.letters, reading.truncated, reading.next) == (2, (), True, None)
     assert (reading.arrived, reading.taken) == (None, None), "automatic moves are not counted as sent"  # D: SQS
-    assert "each look would count as a receive" in reading.notes[0]
+    assert "each look would count as a receive" in "; ".join(reading.notes)
     assert queues.received() == [2, 2], "one in the main queue, one by this test"
     assert queues.probe().prove_read_only() == "asks for attributes alone, receives nothing"
 
@@ -106,7 +106,7 @@ def test_where_the_map_allows_it_letters_are_received_and_released(queues: Queue
     again = asked.read(100)
     assert {each.letter_id for each in again.letters} == {each.letter_id for each in reading.letters}
     assert again.depth == 25
-    assert "raises the letters' receive counts" in reading.notes[0]
+    assert "raises the letters' receive counts" in "; ".join(reading.notes)
     assert "raises their receive counts" in asked.prove_read_only()
 
 
@@ -145,7 +145,7 @@ def test_age_counts_from_the_move_and_retention_from_the_first_sending(moto_url:
     assert abs((looked.drops_at - now).total_seconds() - 86_400) < 10, "from the sending, not from the age above"
     silent = Queues(moto_url)
     silent.sqs.send_message(QueueUrl=silent.dead, MessageBody="{}")
-    assert "CloudWatch has no point" in silent.probe(cloudwatch=True).read(0).notes[0]
+    assert "CloudWatch has no point" in "; ".join(silent.probe(cloudwatch=True).read(0).notes)
 
 
 def test_in_a_fifo_queue_retention_counts_from_the_move(moto_url: str) -> None:  # D: FIFO resets it
@@ -187,3 +187,13 @@ def test_without_credentials_that_is_said(queues: Queues, monkeypatch: pytest.Mo
     with pytest.raises(ProbeError, match="there are no AWS credentials") as caught:
         queues.probe(access_key=None, secret_key=None).read(1)
     assert caught.value.reason is Reason.AUTH
+
+
+def test_a_queue_that_keeps_letters_no_longer_than_its_source_is_told(moto_url: str) -> None:  # D: they vanish
+    queues = Queues(moto_url)
+    (whose, short) = queues.probe().read(0).notes[:2]
+    name = queues.main.rpartition("/")[2]
+    assert whose == f"dead letters of {name}"
+    assert short.startswith(f"{name} keeps messages for 4 d and this queue for no longer")
+    queues.sqs.set_queue_attributes(QueueUrl=queues.dead, Attributes={"MessageRetentionPeriod": "1209600"})
+    assert queues.probe().read(0).notes == (whose,)
