@@ -50,10 +50,10 @@ WORDS = {
     "invalid": "records break their own validity rules",
     "unexplained": "records differ that never agreed",
     "dead_letters": "messages were given up on",
-    "expiring": "the queue is about to drop its oldest dead letters unread",
+    "expiring": "its oldest dead letters are about to be dropped unread",
     "backlog": "messages wait too long",
-    "stalled": "nobody takes messages from the queue",
-    "unread_queue": "a queue cannot be read",
+    "stalled": "nobody takes messages from it",
+    "unread_queue": "cannot be read",
     "unreachable": "the system cannot be read",
     "unreadable": "its records cannot be read",
 }
@@ -79,6 +79,7 @@ class Evidence:
     in_turn: bool = True
     flow: str | None = None
     system: str | None = None
+    queue: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,7 +287,8 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     what = "messages" if evidence.breach in QUEUE_BREACHES else f"{flow.settings.data_type} records"
     if evidence.breach in READING:
         what = "audits in a row"
-    return f"{flow.name}: {words} ({moved.count} {what})"
+    where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
+    return f"{where}: {words} ({moved.count} {what})"
 
 
 def _notice(

@@ -214,6 +214,7 @@ class QueueAuditor:
             clean_needed=self.flow.settings.alert.clean_audits,
             known=count is not None,
             flow=self.flow.name,
+            queue=self.queue,
         )
 
     def close(self) -> None:

@@ -295,7 +295,7 @@ def test_letters_about_to_be_dropped_are_one_incident(stand: Stand) -> None:
         probe.reading = QueueReading(depth=3, oldest_at=NOW, retention_s=14 * 86_400, drops_at=drops_at)
         auditor.audit(NOW)
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "expiring"]
-    assert "about to drop its oldest dead letters unread" in str(incident["summary"])
+    assert "queue dead: its oldest dead letters are about to be dropped unread" in str(incident["summary"])
     assert incident["state"] == "open"
 
 
@@ -385,7 +385,7 @@ def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(q
     assert waiting(stand) == 1, "a letter that cannot be seen is not gone"
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
     assert (incident["state"], incident["count"]) == ("open", 4)
-    assert "a queue cannot be read (" in str(incident["summary"])
+    assert "to_billing, queue dead: cannot be read (" in str(incident["summary"])
     fails.fails_behind = None
     broken.audit(NOW + timedelta(seconds=9))
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
