@@ -68,6 +68,7 @@ class Evidence:
         threshold: from how many on it is a breach.
         known: false where the audit could not tell; nothing is concluded then.
         in_turn: a flow's regular audit; only these count towards an end, a probe between two turns does not.
+        detail: what people are told beside the summary.
     """
 
     breach: str
@@ -80,6 +81,7 @@ class Evidence:
     flow: str | None = None
     system: str | None = None
     queue: str | None = None
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +206,7 @@ def after_audit(
             known=failed is None or (everybodys and name == broken),
             in_turn=in_turn,
             system=name,
+            detail=str(error) if error and name == broken else "",
         )
         for name in (flow.source_name, flow.target_name)
     ]
@@ -217,10 +220,10 @@ def after_audit(
             known=not everybodys,
             in_turn=in_turn,
             flow=flow.name,
+            detail=f"{broken}: {error}" if error else "",
         )
     )
-    details = {flow.name: f"{broken}: {error}", broken: str(error)} if error else {}
-    move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now, details=details)
+    move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now)
 
 
 def move(
@@ -232,7 +235,6 @@ def move(
     flow: Flow,
     senders: Sequence[str],
     now: datetime,
-    details: Mapping[str, str] | None = None,
 ) -> None:
     """Write what `step` decides for each piece of evidence, and queue a message per transition."""
     known = ledger.recent_incidents(
@@ -267,7 +269,6 @@ def move(
             continue
         times = f" {moved.reopened}" if moved.reopened else ""
         notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
-        notice["detail"] = (details or {}).get(each.system or each.flow or "", "") if each.breach in READING else ""
         for sender in senders:
             ledger.queue_alert(
                 connection,
@@ -305,6 +306,7 @@ def _notice(
         "transition": moved.transition,
         "breach": evidence.breach,
         "summary": summary,
+        "detail": evidence.detail,
         "flow": evidence.flow,
         "system": evidence.system,
         "data_type": flow.settings.data_type,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -70,7 +70,7 @@ class QueueAuditor:
             with self._ledger.write() as connection:
                 rev = self._ledger.next_revision(connection)
                 self._record(connection, rev, NOTHING_TOLD, now, error)
-                self._move(connection, rev, [self._unread()], now, {self.flow.name: f"{self.queue}: {error}"})
+                self._move(connection, rev, [self._unread(str(error))], now)
             return error
         self._failures = 0
         self._states.append(
@@ -88,7 +88,10 @@ class QueueAuditor:
             there = self._lap.ended()
             if there is not None:
                 self._ledger.end_letters(connection, rev, self.flow.name, self.queue, there, now)
-            self._move(connection, rev, [*self._evidence(reading, now), self._unread()], now)
+            reason = (
+                self._ledger.main_reason(connection, self.flow.name, self.queue) if self._lettered(reading) else ""
+            )
+            self._move(connection, rev, [*self._evidence(reading, now, reason), self._unread()], now)
         return reading
 
     def _look(self, now: datetime) -> QueueReading:
@@ -167,7 +170,7 @@ class QueueAuditor:
         }
         self._ledger.save_backlog(connection, rev, values)
 
-    def _evidence(self, reading: QueueReading, now: datetime) -> list[incidents.Evidence]:
+    def _evidence(self, reading: QueueReading, now: datetime, reason: str) -> list[incidents.Evidence]:
         """What this reading says about each breach that a queue of this role can have."""
         role, depth, sla = self._settings.role, reading.depth, self.flow.settings.sla
         allowed = Allowance(
@@ -181,28 +184,25 @@ class QueueAuditor:
         over = over_allowance(role, depth, age_s(reading.oldest_at, now), allowed, trend(states))
         if role == "dead":
             dropping = about_to_drop(depth, reading.drops_at, reading.retention_s, sla.drop_notice_s, now)
-            return [self._breach("dead_letters", over), self._breach("expiring", dropping)]
+            letters = replace(self._breach("dead_letters", over), detail=reason)
+            return [letters, self._breach("expiring", dropping)]
         flows = flowing(states) if len(states) == STALLED_READINGS else Flowing.UNKNOWN
         stalled = None if flows is Flowing.UNKNOWN else depth if flows is Flowing.STALLED else 0
         return [self._breach("backlog", over), self._breach("stalled", stalled)]
 
-    def _unread(self) -> incidents.Evidence:
+    def _lettered(self, reading: QueueReading) -> bool:
+        """Whether dead letters wait, and not as many as in the reading before."""
+        changed = len(self._states) < 2 or self._states[-2].depth != reading.depth
+        return self._settings.role == "dead" and bool(reading.depth) and changed
+
+    def _unread(self, error: str = "") -> incidents.Evidence:
         """Evidence of audits in a row that could not read the queue: what is not watched may be anything."""
         rule = self.flow.settings.alert
         unread = self._breach("unread_queue", self._failures)
-        return replace(unread, threshold=rule.failures, clean_needed=1)
+        return replace(unread, threshold=rule.failures, clean_needed=1, detail=error)
 
-    def _move(
-        self,
-        connection: Transaction,
-        rev: int,
-        evidence: Sequence[incidents.Evidence],
-        now: datetime,
-        details: Mapping[str, str] | None = None,
-    ) -> None:
-        incidents.move(
-            self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now, details=details
-        )
+    def _move(self, connection: Transaction, rev: int, evidence: Sequence[incidents.Evidence], now: datetime) -> None:
+        incidents.move(self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now)
 
     def _breach(self, breach: str, count: int | None) -> incidents.Evidence:
         """Evidence of so many messages; None where it cannot be told."""

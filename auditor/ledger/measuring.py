@@ -161,6 +161,16 @@ class Measuring(Store):
         if new:
             connection.execute(sa.insert(t.dead_letters), new)
 
+    def main_reason(self, connection: Transaction, flow: str, queue: str) -> str:
+        """Why most of a queue's letters were given up on, for people; "" where none is known."""
+        column, count = t.dead_letters.c, sa.func.count()
+        mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
+        asked = sa.select(column.signature, count).where(mine).group_by(column.signature).order_by(count.desc())
+        rows = connection.execute(asked).all()
+        if not rows or rows[0][0] is None:
+            return ""
+        return f"{rows[0][1]} of {sum(row[1] for row in rows)}: {rows[0][0]}"
+
     def end_letters(
         self, connection: Transaction, rev: int, flow: str, queue: str, there: Container[str], at: datetime
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -424,3 +425,22 @@ def test_a_queue_in_which_a_look_does_something_is_looked_into_seldom(stand: Sta
     assert probe.looks == 2
     auditor.audit(NOW + timedelta(minutes=6))
     assert probe.looks == 3
+
+
+def test_the_message_about_dead_letters_names_the_queue_and_the_main_reason(stand: Stand) -> None:
+    probe = Scripted()
+    told = [letter(1, 1, "422: no e-mail of cus_1"), letter(2, 2, "422: no e-mail of cus_2"), letter(3, 3, "timeout")]
+    probe.reading = QueueReading(depth=3, oldest_at=NOW, letters=tuple(told))
+    auditor = QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue="dead",
+        settings=stand.map.queues["to_billing", "dead"],
+        probe=probe,
+        ledger=stand.ledger,
+        senders=["slack"],
+    )
+    auditor.audit(NOW)
+    (alert,) = stand.rows("alerts")
+    notice = json.loads(str(alert["notice"]))
+    assert notice["summary"] == "to_billing, queue dead: messages were given up on (3 messages)"
+    assert notice["detail"] == "2 of 3: 422: no e-mail of <id>"
