@@ -335,10 +335,10 @@ FUNNEL = """
 EMITTED = "SELECT flow, sum(changes)::BIGINT AS changes FROM probe_runs WHERE started_at >= ? GROUP BY flow"
 
 RETRIED = """
-    SELECT flow, sum(grown)::BIGINT AS arrived FROM (
-        SELECT flow, greatest(0, arrived - lag(arrived) OVER (PARTITION BY flow, queue ORDER BY read_at)) AS grown
+    SELECT flow, sum(arrived - before) FILTER (arrived >= before)::BIGINT AS arrived FROM (
+        SELECT flow, arrived, lag(arrived) OVER (PARTITION BY flow, queue ORDER BY read_at) AS before
         FROM backlogs WHERE role = 'retry' AND read_at >= ?)
-    GROUP BY flow HAVING sum(grown) IS NOT NULL"""
+    GROUP BY flow"""
 
 EXPLAINED = """
     SELECT d.flow, count(DISTINCT d.id) AS open,

@@ -444,3 +444,20 @@ def test_the_message_about_dead_letters_names_the_queue_and_the_main_reason(stan
     notice = json.loads(str(alert["notice"]))
     assert notice["summary"] == "to_billing, queue dead: messages were given up on (3 messages)"
     assert notice["detail"] == "2 of 3: 422: no e-mail of <id>"
+
+
+@pytest.mark.parametrize(("counted", "failed"), [([100, 140, 5, 25], "≥ 60"), ([None, None], "not seen")])
+def test_what_came_into_a_retry_queue_failed(stand: Stand, counted: list[int | None], failed: str) -> None:
+    stand.remap("reason: error}", "reason: error, role: retry}")
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    for number, arrived in enumerate(counted):
+        probe.reading = QueueReading(depth=3, oldest_at=NOW, arrived=arrived)
+        auditor.audit(NOW + timedelta(seconds=number))
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
+    lens.close()
+    assert [stage_text(stage) for stage in told.stages[1:3]] == [failed, "not seen"], (
+        "a counter that goes back was reset"
+    )
