@@ -344,4 +344,4 @@ EXPLAINED = """
     SELECT d.flow, count(DISTINCT d.id) AS open,
            count(DISTINCT d.id) FILTER (l.divergence_id IS NOT NULL) AS explained
     FROM divergences d LEFT JOIN dead_letters l ON l.divergence_id = d.id AND l.gone_at IS NULL
-    WHERE d.state = 'open' GROUP BY d.flow ORDER BY d.flow"""
+    WHERE d.closed_at IS NULL GROUP BY d.flow ORDER BY d.flow"""

@@ -208,8 +208,8 @@ def _evidence(data: Data, letter: LetterRow) -> None:
             icon=":material/lock:",
         )
         return
-    st.dataframe(
-        pd.DataFrame({"header": list(headers), "value": list(headers.values())}), hide_index=True, alt="Its headers"
-    )
+    if headers:
+        told = pd.DataFrame({"header": list(headers), "value": list(headers.values())})
+        st.dataframe(told, hide_index=True, alt="Its headers")
     if payload is not None:
         st.code(payload, language=None, wrap_lines=True)
