@@ -29,11 +29,15 @@ import boto3
 import botocore.client
 import confluent_kafka
 import confluent_kafka.admin
+import grpc
 import httpx
 import nats as nats_client
 import nats.aio.client
 import redis as redis_client
 import sqlalchemy as sa
+from google import pubsub_v1
+from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
+from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from auditor.lap import LETTERS_FOLLOWED
 from auditor.ledger import Ledger
@@ -446,6 +450,50 @@ class Sqs(Broker):
         return sum(self._calls.values())
 
 
+class PubSub(Broker):
+    """Google's fake has no counts, so nothing can be said of depth and age; what is looked at is joined."""
+
+    allows_age = allows_depth = False
+
+    def __init__(self, address: str) -> None:
+        self._address, self.name = address, "pubsub (pstest), peek pull"
+        channel = grpc.insecure_channel(address)
+        self._publisher: Any = pubsub_v1.PublisherClient(transport=PublisherGrpcTransport(channel=channel))
+        subscriber: Any = pubsub_v1.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+        self._publisher.create_topic(name="projects/p/topics/dead")
+        wanted = {"name": "projects/p/subscriptions/looker", "topic": "projects/p/topics/dead"}
+        subscriber.create_subscription(request={**wanted, "ack_deadline_seconds": 60})
+        self._subscriber = subscriber
+        self._count = 0
+        client: Any = pubsub_v1.SubscriberClient
+        for name in ("pull", "modify_ack_deadline", "get_subscription"):
+            setattr(client, name, self._counted(getattr(client, name)))
+
+    def _counted(self, call: Any) -> Any:
+        def counted(client: Any, *words: Any, **named: Any) -> Any:
+            self._count += client is not self._subscriber
+            return call(client, *words, **named)
+
+        return counted
+
+    def settings(self) -> dict[str, Any]:
+        place = {"kind": "pubsub", "project": "p", "subscription": "looker", "endpoint": self._address}
+        return {**place, "peek": "pull", "key": "$.customer.id", "reason": "$.error"}
+
+    def give_up_on(self, failures: Sequence[Failure]) -> None:
+        messages = [{"data": each.body.encode()} for each in failures]
+        self._publisher.publish(topic="projects/p/topics/dead", messages=messages)
+
+    def recover(self, count: int) -> list[int]:
+        return []  # what is taken out while a look hides it would be taken at random
+
+    def counters(self) -> Any:
+        return self._subscriber.get_subscription(subscription="projects/p/subscriptions/looker")
+
+    def requests(self) -> int:
+        return self._count
+
+
 def failures_of(count: int, chance: random.Random) -> list[Failure]:
     """Letters in the order they are written: one record in fifty fails again and again for one reason."""
     poison = [
@@ -683,10 +731,15 @@ def brokers(only: Sequence[str]) -> Iterator[Iterator[Broker]]:
                 for peek in ("never", "receive") if endpoint else ():
                     yield Sqs(endpoint or "", peek)
 
+            if "pubsub" in only:
+                address = running.enter_context(servers.pubsub())
+                if address:
+                    yield PubSub(address)
+
         yield each()
 
 
-ALL = ("redis", "nats", "postgresql", "kafka", "rabbitmq", "sqs")
+ALL = ("redis", "nats", "postgresql", "kafka", "rabbitmq", "sqs", "pubsub")
 
 
 def main() -> int:
