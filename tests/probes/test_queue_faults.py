@@ -16,6 +16,8 @@ from tests.proxy import Mode, Proxy
 from tests.servers import Kafka
 
 TIMEOUT_S = 1.5
+SLACK_S = 4
+"""A busy machine may wake a thread late; a probe without a deadline would hang for a minute."""
 WIRE = {Reason.TIMEOUT, Reason.UNREACHABLE, Reason.DECODE, Reason.QUERY}
 """What a broken line may be called; never a refused login, never an empty queue."""
 
@@ -87,7 +89,7 @@ def test_a_broken_line_is_a_named_error_in_time(broker: tuple[int, Make], mode: 
     probe = _probe(settings)
     error, took_s = _failure(probe)
     assert error.reason in WIRE, error
-    assert took_s < TIMEOUT_S + 1.5
+    assert took_s < TIMEOUT_S + SLACK_S
     secrets = [
         value.get_secret_value() for value in vars(_settings(settings)).values() if isinstance(value, SecretStr)
     ]
@@ -99,7 +101,7 @@ def test_a_broker_that_is_gone_is_unreachable(broker: tuple[int, Make]) -> None:
     _, make = broker
     error, took_s = _failure(_probe(make(1)))
     assert error.reason is Reason.UNREACHABLE, error
-    assert took_s < TIMEOUT_S + 1.5
+    assert took_s < TIMEOUT_S + SLACK_S
 
 
 def _settings(settings: dict[str, Any]) -> Any:
