@@ -1,108 +1,19 @@
-"""Figures of queues and dead letters, for `auditor backlog`, `auditor letters` and the Dead letters page."""
+"""Dead letters: which wait and why, what they explain, and what became of those that failed."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from auditor.backlogs import Backlog, backlogs
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
 from checks.funnel import Stage, Traffic, funnel
 from checks.letters import LetterFate, Prospect, prospects, signature
-from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, flowing, rate, trend
 from checks.values import EPOCH, MICROSECOND
-
-HEALTH_READINGS = 60
-"""Readings over which trend and rates are taken."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """How one queue stands.
-
-    Attributes:
-        depth, oldest_age_s: None where they are not known.
-        age_of: what the age means, "" for the time since the message came into this queue.
-        arriving, leaving: messages per second; None where the broker does not count them.
-        drain: seconds until it is empty, as an interval; None where that cannot be told.
-        drops_at: when it will drop its oldest message, None where it does not or that cannot be told.
-        looked_at: letters known one by one, of those that wait; None for a queue that holds none.
-        message: why it cannot be read, or "".
-    """
-
-    flow: str
-    queue: str
-    role: str
-    read_at: datetime
-    depth: int | None
-    oldest_age_s: float | None
-    age_of: str
-    arriving: Rate | None
-    leaving: Rate | None
-    drain: tuple[float, float] | None
-    trend: Trend
-    flowing: Flowing
-    drops_at: datetime | None
-    looked_at: int | None
-    notes: str
-    message: str
-    depths: tuple[int | None, ...]
-
-    def as_row(self) -> dict[str, Any]:
-        """The backlog as one row of a table; rates a second, an endless drain as None."""
-        row = asdict(self)
-        del row["depths"]
-        row["arriving"] = self.arriving.per_s if self.arriving else None
-        row["leaving"] = self.leaving.per_s if self.leaving else None
-        row["drain"] = [None if end == float("inf") else end for end in self.drain] if self.drain else None
-        return row
-
-
-def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> list[Backlog]:
-    """Every queue of the map that was read in this range, as its last readings tell."""
-    by_queue: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in lens.query(READINGS, [since, HEALTH_READINGS]).to_pylist():
-        if (row["flow"], row["queue"]) in integration_map.queues:
-            by_queue[row["flow"], row["queue"]].append(row)
-    return [_backlog(rows) for _, rows in sorted(by_queue.items())]
-
-
-def _backlog(rows: Sequence[dict[str, Any]]) -> Backlog:
-    last = rows[-1]
-    read = [row for row in rows if row["message"] is None]
-    states = [
-        QueueState(
-            read_at=row["read_at"],
-            depth=row["depth"],
-            arrived=row["arrived"],
-            taken=row["taken"],
-            oldest_at=row["oldest_at"],
-        )
-        for row in read
-    ]
-    arriving, leaving = rate(states, "arrived"), rate(states, "taken")
-    return Backlog(
-        flow=last["flow"],
-        queue=last["queue"],
-        role=last["role"],
-        read_at=last["read_at"],
-        depth=last["depth"],
-        oldest_age_s=last["oldest_age_s"],
-        age_of=last["age_of"] or "",
-        arriving=arriving,
-        leaving=leaving,
-        drain=drain_s(last["depth"], arriving, leaving),
-        trend=trend(states),
-        flowing=flowing(states) if last["role"] != "dead" else Flowing.UNKNOWN,
-        drops_at=last["drops_at"],
-        looked_at=last["looked_at"],
-        notes=last["notes"] or "",
-        message=last["message"] or "",
-        depths=tuple(row["depth"] for row in rows),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +29,7 @@ class LetterRow:
     signature: str
     attempts: int | None
     first_failed_at: datetime | None
+    last_failed_at: datetime | None
     first_seen_at: datetime
     divergence_id: int | None
     prospect: Prospect
@@ -129,7 +41,7 @@ class Group:
 
     Attributes:
         letters: that wait; `records` of them, as far as they tell which.
-        explains: open divergences that these letters explain.
+        explains: divergences, suspected or open, that these letters explain.
         recovered: letters of this reason that are gone and whose record agrees.
         prospects: how many letters have which.
     """
@@ -147,7 +59,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explained:
-    """How many of a flow's open divergences a dead letter explains."""
+    """How many of a flow's divergences, suspected or open, a dead letter explains."""
 
     flow: str
     explained: int
@@ -263,7 +175,7 @@ def _instant(at_us: int) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """What became of one flow's failed messages over a time."""
+    """What became of one flow's failed messages over so many hours."""
 
     flow: str
     hours: float
@@ -271,7 +183,8 @@ class Funnel:
 
     def as_row(self) -> dict[str, Any]:
         """The funnel as one row of a table, each stage as its interval."""
-        return {"flow": self.flow, **{stage.name: [stage.least, stage.most] for stage in self.stages}}
+        counts = {stage.name: [stage.least, stage.most] for stage in self.stages}
+        return {"flow": self.flow, "hours": self.hours, **counts}
 
 
 def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[Funnel]:
@@ -304,7 +217,7 @@ def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, now: d
 
 
 def explained(integration_map: IntegrationMap, lens: Lens) -> list[Explained]:
-    """By flow that has queues, the share of its open divergences that a waiting letter explains."""
+    """By flow that has queues, the share of its divergences that a waiting letter explains."""
     queued = {flow for flow, _ in integration_map.queues}
     return [
         Explained(flow=row["flow"], explained=row["explained"], open=row["open"])
@@ -312,12 +225,6 @@ def explained(integration_map: IntegrationMap, lens: Lens) -> list[Explained]:
         if row["flow"] in queued
     ]
 
-
-READINGS = """
-    SELECT * FROM (
-        SELECT *, row_number() OVER (PARTITION BY flow, queue ORDER BY read_at DESC) AS back
-        FROM backlogs WHERE read_at >= ?)
-    WHERE back <= ? ORDER BY flow, queue, read_at"""
 
 FATES = """
     SELECT id, flow, key, signature, CASE WHEN signature IS NULL THEN reason END AS reason,

@@ -7,12 +7,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from checks.clocks import ClockBounds
+from checks.queue_health import Trend
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from auditor.letters import Backlog
+    from auditor.backlogs import Backlog
     from checks.funnel import Stage
     from checks.queue_health import Rate
 
@@ -88,18 +89,31 @@ def waiting_letters(queues: Sequence[Backlog]) -> str:
 
 def looked_text(backlog: Backlog) -> str:
     """How many of a queue's letters are known one by one."""
-    if backlog.looked_at is None or backlog.depth is None or backlog.looked_at >= backlog.depth:
-        return "" if backlog.looked_at is None else "all" if backlog.depth is not None else f"{backlog.looked_at}"
-    return f"{backlog.looked_at} of {backlog.depth}"
+    looked_at, depth = backlog.looked_at, backlog.depth
+    if looked_at is None:
+        return ""
+    if depth is None:
+        return str(looked_at)
+    return "all" if looked_at >= depth else f"{looked_at} of {depth}"
 
 
-def stage_text(stage: Stage) -> str:
-    """How many came as far as a stage of the recovery funnel."""
+def trend_text(backlog: Backlog) -> str:
+    """Which way the depth goes and, where that is beyond chance, how fast."""
+    if backlog.slope_per_s is None or backlog.trend not in {Trend.RISING, Trend.FALLING}:
+        return backlog.trend.value
+    return f"{backlog.trend.value}, {3600 * backlog.slope_per_s:+.3g}/h"
+
+
+def stage_text(stage: Stage, hours: float) -> str:
+    """How many came as far as a stage of the recovery funnel over so many hours, and how many an hour."""
     if stage.least is None:
         return "not seen"
+    least, most = (None if end is None else f"{end / hours:.3g}" for end in (stage.least, stage.most))
     if stage.most is None:
-        return f"≥ {stage.least}"
-    return str(stage.least) if stage.least == stage.most else f"{stage.least} … {stage.most}"
+        return f"≥ {stage.least} (≥ {least}/h)"
+    if stage.least == stage.most:
+        return f"{stage.least} ({least}/h)"
+    return f"{stage.least} … {stage.most} ({least} … {most}/h)"
 
 
 def drain_text(backlog: Backlog) -> str:

@@ -34,6 +34,7 @@ class Traffic:
 
     @property
     def gone(self) -> int:
+        """Letters no longer there."""
         return self.gone_right + self.gone_wrong + self.gone_unknown
 
 

@@ -179,16 +179,9 @@ def redis() -> Iterator[str]:
     with workplace() as place:
         port = free_port()
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--requirepass", "secret-of-redis"]
-        with (place / "log").open("wb") as log:
-            process = subprocess.Popen(
-                [*command, "--save", "", "--appendonly", "no", "--dir", str(place)], stdout=log, stderr=log
-            )
-        try:
+        with _served([*command, "--save", "", "--appendonly", "no", "--dir", str(place)], place) as process:
             wait_for_port(port, process)
             yield f"redis://:secret-of-redis@127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait()
 
 
 @contextlib.contextmanager
@@ -200,14 +193,9 @@ def nats() -> Iterator[str]:
     with workplace() as place:
         port = free_port()
         command = [program, "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", str(place)]
-        with (place / "log").open("wb") as log:
-            process = subprocess.Popen([*command, "--user", "t", "--pass", "secret-of-t"], stdout=log, stderr=log)
-        try:
+        with _served([*command, "--user", "t", "--pass", "secret-of-t"], place) as process:
             wait_for_port(port, process)
             yield f"nats://t:secret-of-t@127.0.0.1:{port}"
-        finally:
-            process.kill()
-            process.wait()
 
 
 @contextlib.contextmanager

@@ -303,8 +303,9 @@ def backlog(
     as_json: JsonOption = False,
 ) -> None:
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether anybody takes from it."""
+    from auditor.backlogs import backlogs
     from auditor.cli.show import backlog_row, funnel_row, print_json, print_rows
-    from auditor.letters import backlogs, funnels
+    from auditor.letters import funnels
 
     if recovery:
         told, _ = _figures(

@@ -24,12 +24,14 @@ from auditor.words import (
     per_second,
     ratio_text,
     stage_text,
+    trend_text,
 )
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
+    from auditor.backlogs import Backlog
     from auditor.figures import FlowCoverage, FlowLag
-    from auditor.letters import Backlog, Funnel
+    from auditor.letters import Funnel
 
 # A file or a pipe has no width of its own; tables there are wide rather than folded.
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
@@ -106,7 +108,7 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
         "arriving": per_second(backlog.arriving),
         "leaving": per_second(backlog.leaving),
         "drained in": drain_text(backlog),
-        "trend": backlog.trend.value,
+        "trend": trend_text(backlog),
         "taken from": backlog.flowing.value,
         "drops its oldest in": format_duration(max(0.0, (backlog.drops_at - now).total_seconds()))
         if backlog.drops_at
@@ -117,7 +119,7 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
 
 def funnel_row(funnel: Funnel) -> dict[str, object]:
     """A recovery funnel as people read it."""
-    return {"flow": funnel.flow, **{stage.name: stage_text(stage) for stage in funnel.stages}}
+    return {"flow": funnel.flow, **{stage.name: stage_text(stage, funnel.hours) for stage in funnel.stages}}
 
 
 def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:

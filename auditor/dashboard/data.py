@@ -12,14 +12,15 @@ from typing import Any
 
 import pandas as pd
 
-from auditor import attribution, conflict_desk, figures, letters
+from auditor import attribution, backlogs, conflict_desk, figures, letters
 from auditor.attribution import Misled, Pattern
+from auditor.backlogs import Backlog
 from auditor.escalation import Act, Conflict
 from auditor.figures import FlowCoverage, FlowLag
 from auditor.impact import impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
-from auditor.letters import Backlog, Explained, Funnel, Waiting
+from auditor.letters import Explained, Funnel, Waiting
 from auditor.status import FlowStatus, flow_status, system_status
 from auditor.workspace import Workspace
 
@@ -180,7 +181,7 @@ class Data:
     def backlogs(self) -> list[Backlog]:
         """Every queue read in the last hour, as its last readings tell."""
         self._refresh()
-        return letters.backlogs(self.map, self.lens, datetime.now(UTC) - timedelta(hours=1))
+        return backlogs.backlogs(self.map, self.lens, datetime.now(UTC) - timedelta(hours=1))
 
     def funnels(self, since: Since) -> list[Funnel]:
         """What became of failed messages, by flow."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,10 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from auditor.integration_map import IntegrationMap
+from auditor.letters import Funnel
 from auditor.map_document import consumers_of, owned_by
 from auditor.map_picture import STATE_COLOURS, columns_of
 from auditor.words import stage_text
-from checks.funnel import Stage
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration
@@ -189,13 +189,14 @@ def timeline_chart(timeline: pd.DataFrame) -> go.Figure:
     return _plain(figure, 240)
 
 
-def funnel_chart(stages: Sequence[Stage]) -> go.Figure:
+def funnel_chart(funnel: Funnel) -> go.Figure:
     """The recovery funnel: a bar a stage, dark as far as is certain, light as far as is possible."""
+    stages = funnel.stages
     names = [stage.name for stage in stages]
     least = [stage.least or 0 for stage in stages]
     spread = [(stage.most - stage.least) if stage.most and stage.least is not None else 0 for stage in stages]
     figure = go.Figure()
-    told = [stage_text(stage) for stage in stages]
+    told = [stage_text(stage, funnel.hours) for stage in stages]
     why = [stage.why for stage in stages]
     figure.add_bar(y=names, x=least, orientation="h", marker_color=MOST, customdata=why, hovertemplate=WHY)
     figure.add_bar(
@@ -212,7 +213,7 @@ def funnel_chart(stages: Sequence[Stage]) -> go.Figure:
         figure.add_annotation(y=name, x=end, text=text, showarrow=False, xanchor="left", xshift=6)
     figure.update_layout(barmode="stack", showlegend=False)
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(range=[0, 1.25 * max([*ends, 1])], visible=False)
+    figure.update_xaxes(range=[0, 1.6 * max([*ends, 1])], visible=False)
     return _plain(figure, 230).update_layout(hovermode="closest")
 
 

@@ -92,7 +92,7 @@ class AnypointMqProbe:
         if in_flight:
             notes.append(f"{in_flight} messages are being processed")
         letters: tuple[Letter, ...] = ()
-        if of.role == "dead" and peek and depth:
+        if of.role == "dead" and depth:
             letters = self._look(told, min(peek, self.page_limit), notes)
         truncated = depth is None or depth > len(letters)
         stamps = (_instant(letter.headers.get("created")) for letter in letters)
@@ -140,7 +140,9 @@ class AnypointMqProbe:
                     locks.append({name: each["headers"][name] for name in ("messageId", "lockId")})
                     met[locks[-1]["messageId"]] = self._letter(each)
         except (KeyError, TypeError):
-            raise ProbeError(Reason.DECODE, "a message without messageId and lockId") from None
+            notes.append("not all letters were looked at: one came without messageId and lockId")
+        except ProbeError as error:
+            notes.append(f"not all letters were looked at: {error.message}")
         finally:
             self._give_back(locks, notes)
         return tuple(met.values())

@@ -92,7 +92,7 @@ class PubSubProbe:
             self._open()
             told = self._client.get_subscription(subscription=of.path, retry=None, timeout=of.timeout_s)
             letters: tuple[Letter, ...] = ()
-            if of.role == "dead" and peek:
+            if of.role == "dead":
                 letters = self._look(told, min(peek, self.page_limit), notes)
         except (self._errors.GoogleAPIError, self._auth_errors.GoogleAuthError) as error:
             raise self._explain(error) from None
@@ -225,15 +225,23 @@ class PubSubProbe:
                 handles += [each.ack_id for each in answer.received_messages]
         except self._errors.DeadlineExceeded:
             pass  # nothing more within the time
+        except self._errors.GoogleAPIError as error:
+            notes.append(f"not all letters were looked at: {self._explain(error).message}")
         finally:
-            for begin in range(0, len(handles), BATCH):
-                chunk = handles[begin : begin + BATCH]
-                self._client.modify_ack_deadline(
-                    subscription=of.path, ack_ids=chunk, ack_deadline_seconds=0, retry=None, timeout=of.timeout_s
-                )
+            self._release(handles, notes)
         return tuple(
             sorted(met.values(), key=lambda letter: letter.first_failed_at or datetime.max.replace(tzinfo=UTC))
         )
+
+    def _release(self, handles: list[str], notes: list[str]) -> None:
+        for begin in range(0, len(handles), BATCH):
+            chunk = handles[begin : begin + BATCH]
+            words = {"subscription": self._settings.path, "ack_ids": chunk, "ack_deadline_seconds": 0}
+            try:
+                self._client.modify_ack_deadline(**words, retry=None, timeout=self._settings.timeout_s)
+            except self._errors.GoogleAPIError:
+                notes.append("letters stay hidden until their deadline: they could not be released")
+                return
 
     def _letter(self, found: Any) -> Letter:
         attributes = dict(found.attributes)

@@ -69,14 +69,14 @@ class RabbitMqProbe:
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         told = self._ask("GET", self._path)
         notes: list[str] = []
-        looked: tuple[Letter, ...] = ()
+        letters: tuple[Letter, ...] = ()
         depth = told.get("messages")
         if self._settings.role == "dead" and depth:
-            # Without one letter the age is not known.
-            looked = self._letters(told, min(max(peek, 1), depth, self.page_limit), notes)
+            letters = self._letters(told, min(peek, depth, self.page_limit), notes)
         stats = told.get("message_stats") or {}
         counted = [stats[name] for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
-        failed_at = looked[0].first_failed_at if looked else None
+        failed_at = letters[0].first_failed_at if letters else None
+        retention_s = _retention_s(told)
         head = told.get("head_message_timestamp")
         stamped_at = datetime.fromtimestamp(head, UTC) if isinstance(head, int) else None
         return QueueReading(
@@ -86,10 +86,10 @@ class RabbitMqProbe:
             # What the broker itself moves to a queue of dead letters it does not count as published there.
             arrived=stats.get("publish") if self._settings.role != "dead" else None,
             taken=sum(counted) if counted else None,
-            retention_s=_retention_s(told),
-            drops_at=dropped_at(failed_at, _retention_s(told)),
-            letters=looked[:peek],
-            truncated=depth is None or depth > len(looked[:peek]),
+            retention_s=retention_s,
+            drops_at=dropped_at(failed_at, retention_s),
+            letters=letters,
+            truncated=depth is None or depth > len(letters),
             notes=tuple(notes),
         )
 
@@ -103,7 +103,7 @@ class RabbitMqProbe:
             notes.append(f"letters are not looked at: in a {told.get('type')} queue each look counts as a delivery")
             return ()
         notes.append("looking marks letters as redelivered")
-        for least in dict.fromkeys((count, min(count, FEWER), 1)):
+        for least in dict.fromkeys((count, min(count, FEWER), 1)) if count else ():
             cut = min(PAYLOAD_LIMIT, LOOK_BYTES // 2 // least)
             wanted = {"count": least, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": cut}
             try:

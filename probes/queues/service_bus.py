@@ -15,7 +15,6 @@ import hmac
 import re
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit
@@ -33,9 +32,6 @@ BATCH = 250
 
 SIGNED_S = 300
 """How long a signature for the management API holds."""
-
-Look = Callable[[Any], tuple[datetime | None, list[Letter]]]
-"""What is done with a receiver: the oldest enqueueing, and letters."""
 
 
 class ServiceBusSettings(MessageSettings):
@@ -100,10 +96,7 @@ class ServiceBusProbe:
         oldest: datetime | None = None
         found: list[Letter] = []
         if of.role == "dead" and depth:
-            begin = int(after) + 1 if after else 1
-            wanted = min(peek, self.page_limit)
-            # Without one letter the age is not known.
-            oldest, found = self._within_time(lambda receiver: self._peeked(receiver, begin, wanted))
+            oldest, found = self._within_time(int(after) + 1 if after else 1, min(peek, self.page_limit))
         last = found[-1].letter_id if found else after or "0"
         return QueueReading(
             depth=depth,
@@ -156,14 +149,14 @@ class ServiceBusProbe:
 
     # -- letters
 
-    def _within_time(self, look: Look) -> tuple[datetime | None, list[Letter]]:
-        """Look through a receiver; the driver has waits that no setting of its own ends."""
+    def _within_time(self, begin: int, count: int) -> tuple[datetime | None, list[Letter]]:
+        """Peek in a thread of its own: the driver has waits that no setting of its own ends."""
         answered: list[tuple[datetime | None, list[Letter]]] = []
         failed: list[Exception] = []
 
         def work() -> None:
             try:
-                answered.append(self._look(look))
+                answered.append(self._peeked(begin, count))
             except Exception as error:
                 failed.append(error)
 
@@ -176,7 +169,8 @@ class ServiceBusProbe:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
         return answered[0]
 
-    def _look(self, look: Look) -> tuple[datetime | None, list[Letter]]:
+    def _peeked(self, begin: int, count: int) -> tuple[datetime | None, list[Letter]]:
+        """When the oldest message was enqueued, and up to `count` letters from a sequence number on."""
         of = self._settings
         words = {"sub_queue": self._azure.ServiceBusSubQueue.DEAD_LETTER}
         with self._azure.ServiceBusClient.from_connection_string(
@@ -188,19 +182,16 @@ class ServiceBusProbe:
                 else client.get_subscription_receiver(of.topic, of.subscription, **words)
             )
             with receiver:
-                return look(receiver)
-
-    def _peeked(self, receiver: Any, begin: int, count: int) -> tuple[datetime | None, list[Letter]]:
-        """When the oldest message was enqueued, and up to `count` letters from a sequence number on."""
-        first = receiver.peek_messages(max_message_count=1, sequence_number=1)
-        found: list[Letter] = []
-        while len(found) < count:
-            more = receiver.peek_messages(max_message_count=min(BATCH, count - len(found)), sequence_number=begin)
-            if not more:
-                break
-            found += [self._letter(each) for each in more]
-            begin = more[-1].sequence_number + 1
-        return first[0].enqueued_time_utc if first else None, found
+                first = receiver.peek_messages(max_message_count=1, sequence_number=1)
+                found: list[Letter] = []
+                while len(found) < count:
+                    wanted = min(BATCH, count - len(found))
+                    more = receiver.peek_messages(max_message_count=wanted, sequence_number=begin)
+                    if not more:
+                        break
+                    found += [self._letter(each) for each in more]
+                    begin = more[-1].sequence_number + 1
+                return first[0].enqueued_time_utc if first else None, found
 
     def _letter(self, each: Any) -> Letter:
         properties = {_text(name): value for name, value in (each.application_properties or {}).items()}

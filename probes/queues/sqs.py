@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import SecretStr
 
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.durations import format_duration
@@ -58,6 +58,7 @@ class SqsSettings(MessageSettings):
         endpoint: of another server that speaks SQS.
         peek: `receive` lets the auditor receive letters and release them, which raises their receive counts.
         cloudwatch: ask CloudWatch for the age of the oldest message.
+        cloudwatch_endpoint: of another server that speaks CloudWatch.
         key: `field:NAME` of a message attribute.
     """
 
@@ -69,7 +70,7 @@ class SqsSettings(MessageSettings):
     endpoint: str | None = None
     peek: Literal["never", "receive"] = "never"
     cloudwatch: bool = True
-    cloudwatch_endpoint: str | None = Field(default=None, description="of another server that speaks CloudWatch")
+    cloudwatch_endpoint: str | None = None
 
     def client(self) -> dict[str, Any]:
         """What every client of boto3 is given."""
@@ -118,17 +119,20 @@ class SqsProbe:
         waiting = [_number(told, f"ApproximateNumberOfMessages{kind}") for kind in ("", "NotVisible", "Delayed")]
         depth = None if waiting[0] is None else sum(each or 0 for each in waiting)
         retention_s = _number(told, "MessageRetentionPeriod")
+        fifo = of.queue_url.endswith(".fifo")
         letters: tuple[Letter, ...] = ()
         sent_at: datetime | None = None
-        if of.role == "dead" and peek and depth:
-            letters, sent_at = self._look(told, min(peek, self.page_limit), notes)
-        truncated = depth is None or depth > len(letters)
-        oldest_at = self._moved_at(notes) if depth else None
+        refusal = self._refusal(told)
         if of.role == "dead":
             notes += self._source_notes(retention_s)
-        fifo = of.queue_url.endswith(".fifo")
-        if of.role == "dead" and not fifo and retention_s is not None and depth and (truncated or sent_at is None):
+        if of.role == "dead" and depth:
+            notes.append(refusal or "looking raises the letters' receive counts and hides them for a moment")
+            if peek and not refusal:
+                letters, sent_at = self._look(min(peek, self.page_limit), notes)
+        truncated = depth is None or depth > len(letters)
+        if of.role == "dead" and depth and not fifo and (refusal or (peek and truncated)):
             notes.append("when its oldest letter is dropped is not known: that counts from when it was first sent")
+        oldest_at = self._moved_at(notes) if depth else None
         return QueueReading(
             depth=depth,
             oldest_at=oldest_at,
@@ -199,17 +203,16 @@ class SqsProbe:
 
     # -- letters
 
-    def _look(
-        self, told: Mapping[str, str], count: int, notes: list[str]
-    ) -> tuple[tuple[Letter, ...], datetime | None]:
-        """Receive letters and release them; answers them and when the first of them was sent."""
+    def _refusal(self, told: Mapping[str, str]) -> str:
+        """Why letters are not looked at; "" where they are."""
         if self._settings.peek != "receive":
-            notes.append("letters are not looked at: each look would count as a receive (peek: receive allows it)")
-            return (), None
+            return "letters are not looked at: each look would count as a receive (peek: receive allows it)"
         if "RedrivePolicy" in told:
-            notes.append("letters are not looked at: the queue moves on what is received too often")
-            return (), None
-        notes.append("looking raises the letters' receive counts and hides them for a moment")
+            return "letters are not looked at: the queue moves on what is received too often"
+        return ""
+
+    def _look(self, count: int, notes: list[str]) -> tuple[tuple[Letter, ...], datetime | None]:
+        """Receive letters and release them; answers them and when the first of them was sent."""
         met: dict[str, Letter] = {}
         handles: list[str] = []
         sent: list[datetime] = []

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from auditor import lap
+from auditor.backlogs import backlogs
 from auditor.lens import Lens
-from auditor.letters import backlogs, explained, funnels, letters
+from auditor.letters import explained, funnels, letters
 from auditor.queue_audit import STALLED_READINGS, QueueAuditor
-from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, waiting_letters
+from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text, waiting_letters
 from checks.letters import Prospect
 from checks.queue_health import Flowing, Trend
 from probes.contract import Letter, ProbeError, QueueReading, Reason
@@ -42,13 +43,21 @@ class Scripted:
         """Nothing to release."""
 
 
+def watching(stand: Stand, probe: Scripted, *, senders: Sequence[str] = (), **changed: Any) -> QueueAuditor:
+    return QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue="dead",
+        settings=stand.map.queues["to_billing", "dead"].model_copy(update=changed),
+        probe=probe,
+        ledger=stand.ledger,
+        senders=senders,
+    )
+
+
 @pytest.fixture
 def queue(stand: Stand) -> Iterator[tuple[Stand, Scripted, QueueAuditor, Lens]]:
     probe = Scripted()
-    settings = stand.map.queues["to_billing", "dead"]
-    auditor = QueueAuditor(
-        flow=stand.map.flow("to_billing"), queue="dead", settings=settings, probe=probe, ledger=stand.ledger
-    )
+    auditor = watching(stand, probe)
     lens = Lens(stand.ledger)
     yield stand, probe, auditor, lens
     lens.close()
@@ -117,7 +126,7 @@ def test_a_queue_is_told_with_rates_trend_and_time_to_drain(queue: Any) -> None:
         auditor.audit(at)
     lens.refresh()
     (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
-    assert (told.depth, told.trend) == (55, Trend.FALLING)
+    assert (told.depth, told.trend, trend_text(told)) == (55, Trend.FALLING, "falling, -1.8e+03/h")
     assert told.arriving is not None
     assert told.arriving.per_s == pytest.approx(10)
     assert told.leaving is not None
@@ -144,14 +153,7 @@ def test_what_a_queue_does_not_tell_is_unknown_and_never_0(queue: Any) -> None:
 def test_a_queue_that_nobody_takes_from_is_one_incident(stand: Stand) -> None:
     stand.remap("reason: error}", "reason: error, role: main}")
     probe = Scripted()
-    auditor = QueueAuditor(
-        flow=stand.map.flow("to_billing"),
-        queue="dead",
-        settings=stand.map.queues["to_billing", "dead"],
-        probe=probe,
-        ledger=stand.ledger,
-        senders=["slack"],
-    )
+    auditor = watching(stand, probe, senders=["slack"])
     for number in range(STALLED_READINGS + 3):
         probe.reading = QueueReading(depth=5 + number, oldest_at=None, arrived=5 + number, taken=0)
         auditor.audit(NOW + timedelta(seconds=number))
@@ -192,13 +194,6 @@ class Paged(Scripted):
             next=str(last),
             left_mark=str(self.left) if self.marks else None,
         )
-
-
-def watching(stand: Stand, probe: Scripted, **changed: Any) -> QueueAuditor:
-    settings = stand.map.queues["to_billing", "dead"].model_copy(update=changed)
-    return QueueAuditor(
-        flow=stand.map.flow("to_billing"), queue="dead", settings=settings, probe=probe, ledger=stand.ledger
-    )
 
 
 def waiting(stand: Stand) -> int:
@@ -314,6 +309,7 @@ def test_the_funnel_says_what_was_seen_and_what_was_not(queue: Any) -> None:
     (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
     assert told.as_row() == {
         "flow": "to_billing",
+        "hours": 1,
         "emitted": [0, 0],
         "failed": [5, None],
         "queued": [5, 5],
@@ -321,7 +317,12 @@ def test_the_funnel_says_what_was_seen_and_what_was_not(queue: Any) -> None:
         "delivered": [3, 4],
         "updated": [3, 4],
     }
-    assert [stage_text(stage) for stage in told.stages] == ["0", "≥ 5", "5", "3 … 4", "3 … 4", "3 … 4"]
+    assert [stage_text(stage, 2) for stage in told.stages] == [
+        "0 (0/h)",
+        "≥ 5 (≥ 2.5/h)",
+        "5 (2.5/h)",
+        *["3 … 4 (1.5 … 2/h)"] * 3,
+    ]
     probe.reading = QueueReading(depth=900, oldest_at=NOW, truncated=True)
     auditor.audit(NOW + timedelta(minutes=6))
     lens.refresh()
@@ -336,7 +337,7 @@ def test_a_flow_whose_queue_cannot_be_read_has_no_funnel(stand: Stand) -> None:
     lens.refresh()
     (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
     lens.close()
-    assert [stage_text(stage) for stage in told.stages[1:]] == ["not seen"] * 5
+    assert [stage_text(stage, told.hours) for stage in told.stages[1:]] == ["not seen"] * 5
     assert waiting_letters([]) == "no queue"
 
 
@@ -431,14 +432,7 @@ def test_the_message_about_dead_letters_names_the_queue_and_the_main_reason(stan
     probe = Scripted()
     told = [letter(1, 1, "422: no e-mail of cus_1"), letter(2, 2, "422: no e-mail of cus_2"), letter(3, 3, "timeout")]
     probe.reading = QueueReading(depth=3, oldest_at=NOW, letters=tuple(told))
-    auditor = QueueAuditor(
-        flow=stand.map.flow("to_billing"),
-        queue="dead",
-        settings=stand.map.queues["to_billing", "dead"],
-        probe=probe,
-        ledger=stand.ledger,
-        senders=["slack"],
-    )
+    auditor = watching(stand, probe, senders=["slack"])
     auditor.audit(NOW)
     (alert,) = stand.rows("alerts")
     notice = json.loads(str(alert["notice"]))
@@ -446,7 +440,7 @@ def test_the_message_about_dead_letters_names_the_queue_and_the_main_reason(stan
     assert notice["detail"] == "2 of 3: 422: no e-mail of <id>"
 
 
-@pytest.mark.parametrize(("counted", "failed"), [([100, 140, 5, 25], "≥ 60"), ([None, None], "not seen")])
+@pytest.mark.parametrize(("counted", "failed"), [([100, 140, 5, 25], "≥ 60 (≥ 60/h)"), ([None, None], "not seen")])
 def test_what_came_into_a_retry_queue_failed(stand: Stand, counted: list[int | None], failed: str) -> None:
     stand.remap("reason: error}", "reason: error, role: retry}")
     probe = Scripted()
@@ -458,6 +452,6 @@ def test_what_came_into_a_retry_queue_failed(stand: Stand, counted: list[int | N
     lens.refresh()
     (told,) = funnels(stand.map, lens, NOW - timedelta(hours=1), NOW)
     lens.close()
-    assert [stage_text(stage) for stage in told.stages[1:3]] == [failed, "not seen"], (
+    assert [stage_text(stage, told.hours) for stage in told.stages[1:3]] == [failed, "not seen"], (
         "a counter that goes back was reset"
     )

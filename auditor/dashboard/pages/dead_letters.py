@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from auditor.backlogs import Backlog
 from auditor.dashboard import components, view
 from auditor.dashboard.data import Data, Since
-from auditor.letters import Backlog, Funnel, Group, LetterRow, Waiting
-from auditor.words import age_text, drain_text, looked_text, per_second, stage_text
+from auditor.letters import Funnel, Group, LetterRow, Waiting
+from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text
 from checks.letters import Prospect
 from checks.queue_health import Flowing
 from probes.durations import format_duration
@@ -72,7 +73,7 @@ def _queues(queues: list[Backlog]) -> None:
                     "looked at": looked_text(each),
                     "oldest": age_text(each),
                     "depth over time": [depth for depth in each.depths if depth is not None],
-                    "trend": each.trend.value,
+                    "trend": trend_text(each),
                     "taken from": FLOWING[each.flowing],
                     "arriving": per_second(each.arriving),
                     "leaving": per_second(each.leaving),
@@ -106,11 +107,14 @@ def _funnels(funnels: list[Funnel]) -> None:
     for at, each in enumerate(funnels):
         with shown[at % len(shown)]:
             st.markdown(f"**{each.flow}**")
-            told = ", ".join(f"{stage.name} {stage_text(stage)}" for stage in each.stages)
+            told = ", ".join(f"{stage.name} {stage_text(stage, each.hours)}" for stage in each.stages)
             st.plotly_chart(
-                view.funnel_chart(each.stages), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=told
+                view.funnel_chart(each), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=told
             )
-    st.caption("Dark: at least so many. Light: at most. A stage that cannot be seen from outside says so.")
+    st.caption(
+        "Dark: at least so many. Light: at most. A stage that cannot be seen from outside says so. "
+        "Rates are over the time range."
+    )
 
 
 def _explained(data: Data) -> None:
@@ -175,6 +179,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
                     "reason": each.reason,
                     "attempts": each.attempts,
                     "failed": each.first_failed_at,
+                    "failed last": each.last_failed_at,
                     "explains": "open divergence" if each.divergence_id else "–",
                     "sending it again": each.prospect.value.replace("_", " "),
                 }
@@ -190,6 +195,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
             "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
             "reason": st.column_config.TextColumn("reason", width="medium"),
             "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
+            "failed last": st.column_config.DatetimeColumn("failed last", format="MM-DD HH:mm:ss"),
         },
     )
     if waiting.letters > LIMIT:
