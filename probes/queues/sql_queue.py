@@ -94,12 +94,14 @@ class SqlQueueProbe:
         payload = told(of.payload)
         message = Message({}, json.dumps(payload) if isinstance(payload, dict | list) else payload)
         reason, attempts = told(of.reason), told(of.attempts)
+        failed_at = self._instant(told(of.since)) if of.role == "dead" else None
         return Letter(
             letter_id=kept(row[of.letter_id], TEXT_LIMIT),
             key=message.find(of.key) if in_payload else told(of.key),
             reason=None if reason is None else _said(str(reason)),
             attempts=attempts if isinstance(attempts, int) else None,
-            first_failed_at=self._instant(told(of.since)) if of.role == "dead" else None,
+            first_failed_at=failed_at,
+            last_failed_at=failed_at,
             payload=message.text(),
         )
 
