@@ -133,13 +133,9 @@ class Auditor:
                 continue
         return found
 
-    def _cursor_of(self, text: str) -> Key:
-        """A cursor as the system itself wrote it: its order is the system's, not that of canonical keys."""
-        return int(text) if self.flow.data_type.key_type == "integer" and text.lstrip("-").isdigit() else text
-
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
-        state = self.ledger.flow_state(self.flow.name, self._cursor_of)
+        state = self.ledger.flow_state(self.flow.name)
         fresh = replace(state, owner_after=None, target_after=None, rank_after=None, sweep_begun_at=None)
         with self.ledger.write() as connection:
             self.ledger.save_flow_state(connection, self.flow.name, fresh)
@@ -172,7 +168,7 @@ class Auditor:
     def _audit(self, now: datetime, sample: int, *, discover: bool) -> AuditResult:
         self._begin(now)
         flow = self.flow
-        state = self.ledger.flow_state(flow.name, self._cursor_of)
+        state = self.ledger.flow_state(flow.name)
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
         clock = self.source.read_clock(now)
         target_clock = self.target.read_clock(now)

@@ -15,11 +15,14 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
-from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
+from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
 
 READ_BATCH = 500
 CLOCK_KEEPS_S = 30.0
 AIMED_EXCHANGES = 8
+REQUESTS_PER_LISTING = 200
+"""Requests that one listing may take to fill up with records, where the system answers few at a time, or none."""
+
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""
 
@@ -87,7 +90,7 @@ class SystemReader:
         rows: list[Row] = []
         unreadable: dict[Key, str] = {}
         error: ProbeError | None = None
-        size = min(READ_BATCH, self.probe.batch_limit)
+        size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
         todo = [list(keys[at : at + size]) for at in range(0, len(keys), size)]
         todo.reverse()
         while todo and error is None:
@@ -113,18 +116,25 @@ class SystemReader:
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
         """Read what changed at or after `since`, oldest first; `truncated` when there is more."""
-        return self._listing(lambda: self.probe.changed(spec, since, limit), limit)
+        return self._listing(lambda after, left: self.probe.changed(spec, since, left, after), None, limit)
 
-    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> Reading:
-        """Read the next page in the system's key order; `truncated` when another follows."""
-        return self._listing(lambda: self.probe.page(spec, after, limit), limit)
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
+        """Read on in a listing of the whole collection; `next` says where another page follows."""
+        return self._listing(lambda after, left: self.probe.page(spec, after, left), after, limit)
 
-    def _listing(self, read: Callable[[], list[Row]], limit: int) -> Reading:
+    def _listing(self, read: Callable[[str | None, int], Page], after: str | None, limit: int) -> Reading:
+        """Read page after page, each within its own deadline, until there are `limit` records or no more."""
         sent_at = datetime.now(UTC)
         rows: list[Row] = []
+        page = Page(next=after, more=True)
         error: ProbeError | None = None
         try:
-            rows = self.call(read)
+            for _ in range(REQUESTS_PER_LISTING):
+                left = limit - len(rows)
+                page = self.call(lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
+                rows += page.rows
+                if page.next is None or len(rows) >= limit:
+                    break
         except ProbeError as failure:
             error = failure
         return Reading(
@@ -132,7 +142,8 @@ class SystemReader:
             sent_at=sent_at,
             received_at=datetime.now(UTC),
             rows=rows,
-            truncated=len(rows) >= limit,
+            truncated=page.more or page.next is not None,
+            next=page.next,
             error=error,
         )
 

@@ -26,14 +26,25 @@ from checks.sampling import (
     affordable_shares,
     draw,
 )
-from probes.contract import Key, ProbeError, Reading
+from probes.contract import Key, ProbeError, Reading, Reason
 from probes.ranking import RANKS, rank_of
 
 AHEAD = 10_000
 """Keys asked for by rank at once: where no index answers, each such question scans the table."""
 
+TORN_LIMIT = 3
+"""Times that one sweep begins anew without a word because a system lost its cursor."""
+
 POOL_LIMIT = 10_000
 POOLS_EVERY_S = 60.0
+
+
+class _TornError(Exception):
+    """A system does not know any more where a walk stood."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.system = reading.system
+        self.error = reading.error
 
 
 class Sampler:
@@ -61,6 +72,8 @@ class Sampler:
         self._pools: dict[str, Pool] = {}
         self._pools_at: datetime | None = None
         self._next_starts: dict[str, int] = {}
+        self._torn = 0
+        self._begin_anew = False
         self._slice: set[Key] = set()
         self._drawn: dict[Key, Drawn] = {}
         self._watched: frozenset[Key] = frozenset()
@@ -75,18 +88,17 @@ class Sampler:
         self._slice, self._drawn, self._watched = set(), {}, frozenset()
         if not planned.sample or gathered.error:
             return state
-        begun = state.sweep_begun_at is not None
-        moved = state
-        if not begun:
-            walk = self._walk(gathered)
-            moved = replace(
-                state, walk=walk, sweep_begun_at=now, sweep_read=0, sweep_divergent=0, sweep_undecided=0, rank_after=0
-            )
+        begun = state.sweep_begun_at is not None and not self._begin_anew
+        moved = state if begun else _fresh(state, self._walk(gathered), now)
+        self._begin_anew = False
+        start = 0
         if moved.walk == BY_RANK:
             moved, start, taken = self._next_slice(gathered, moved, planned.sample)
         else:
-            moved, taken = self._next_pages(gathered, moved, planned.sample, begun=begun)
-            start = 0
+            try:
+                moved, taken = self._next_pages(gathered, moved, planned.sample, begun=begun)
+            except _TornError as torn:
+                moved, taken = self._begin_torn(gathered, moved, planned.sample, torn, now)
         if gathered.error:
             return state
         self._slice = set(taken)
@@ -171,6 +183,21 @@ class Sampler:
         self._ahead_from, self._ahead_to = start, end
         self._population = round(len(self._ahead) * RANKS / (end - start))
 
+    def _begin_torn(
+        self, gathered: Gathered, state: FlowState, size: int, torn: _TornError, now: datetime
+    ) -> tuple[FlowState, dict[Key, int]]:
+        """Begin a sweep anew whose cursor was lost; one that is lost again and again fails the audit, to be seen."""
+        self._torn += 1
+        if self._torn <= TORN_LIMIT:
+            try:
+                return self._next_pages(gathered, _fresh(state, BY_KEY, now), size, begun=False)
+            except _TornError as again:
+                torn = again
+        self._begin_anew = True
+        if torn.error is not None:
+            gathered.fail_with(torn.system, torn.error)
+        return state, {}
+
     def _next_pages(
         self, gathered: Gathered, state: FlowState, size: int, *, begun: bool
     ) -> tuple[FlowState, dict[Key, int]]:
@@ -180,11 +207,11 @@ class Sampler:
         if not begun or state.owner_after is not None:
             source = self._gatherer.source
             page, whole = self._gatherer.list_owner(lambda spec: source.page(spec, state.owner_after, size))
-            if gathered.fail(page):
+            if _failed(gathered, page):
                 return state, {}
             keys = self._gatherer.take(gathered, page, whole=whole)
             taken += keys
-            moved = replace(moved, owner_after=_cursor(page, keys))
+            moved = replace(moved, owner_after=page.next)
         if not begun or state.target_after is not None:
             cursor, unknown = self._look_for_orphans(gathered, state.target_after, size)
             if gathered.error:
@@ -193,11 +220,11 @@ class Sampler:
             moved = replace(moved, target_after=cursor)
         return moved, {key: self._rank(key) for key in taken}
 
-    def _look_for_orphans(self, gathered: Gathered, after: Key | None, size: int) -> tuple[Key | None, list[Key]]:
+    def _look_for_orphans(self, gathered: Gathered, after: str | None, size: int) -> tuple[str | None, list[Key]]:
         """Want the target's keys that the owner lacks, or the target has twice; answers the cursor and these."""
         flow, gatherer = self._flow, self._gatherer
         page = gatherer.target.page(flow.target_spec.keys_only(), after, size)
-        if gathered.fail(page):
+        if _failed(gathered, page):
             return None, []
         grouped, nameless = gatherer.comparer.group(gatherer.comparer.target, page.rows)
         gathered.nameless += nameless
@@ -209,7 +236,7 @@ class Sampler:
         unknown = [key for key in grouped if key not in known and key not in gathered.owner_rows]
         gathered.wanted.update(dict.fromkeys(unknown))
         gathered.wanted.update(dict.fromkeys(key for key, rows in grouped.items() if len(rows) > 1))
-        return _cursor(page, list(grouped)), unknown
+        return page.next, unknown
 
     def _ended(self, state: FlowState, now: datetime) -> FlowState:
         """Where the sweep stands, a new one to begin where it is complete."""
@@ -217,6 +244,7 @@ class Sampler:
         if left is not None:
             return state
         self._panel_filled = False
+        self._torn = 0
         return replace(
             state,
             sweep_begun_at=None,
@@ -309,15 +337,27 @@ class Sampler:
         return self._accounts.settle(self._drawn, self._slice, gathered.wanted.keys(), outcomes, state)
 
 
+def _fresh(state: FlowState, walk: str, now: datetime) -> FlowState:
+    """A sweep at its beginning."""
+    return replace(
+        state,
+        walk=walk,
+        sweep_begun_at=now,
+        sweep_read=0,
+        sweep_divergent=0,
+        sweep_undecided=0,
+        rank_after=0,
+        owner_after=None,
+        target_after=None,
+    )
+
+
+def _failed(gathered: Gathered, page: Reading) -> bool:
+    """Note a failed page; raises _TornError where only its cursor is lost."""
+    if page.error is not None and page.error.reason is Reason.CURSOR_LOST:
+        raise _TornError(page)
+    return gathered.fail(page)
+
+
 def _absent(gathered: Gathered, key: Key) -> bool:
     return not gathered.owner_rows.get(key) and not gathered.target_rows.get(key) and key not in gathered.unreadable
-
-
-def _cursor(page: Reading, keys: list[Key]) -> Key | None:
-    """The key behind which the next page begins, None behind the last page."""
-    if not page.truncated or not page.rows:
-        return None
-    raw = page.rows[-1][0]
-    if isinstance(raw, str | int):
-        return raw
-    return keys[-1] if keys else None

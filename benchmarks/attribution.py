@@ -135,7 +135,7 @@ def injected(*, quick: bool, seed: int) -> bool:
 
 
 def _sweeps(ledger: Ledger) -> dict[str, int]:
-    return {flow: ledger.flow_state(flow, int).sweeps for flow in company.FLOWS}
+    return {flow: ledger.flow_state(flow).sweeps for flow in company.FLOWS}
 
 
 def _suspected(ledger: Ledger) -> int:

@@ -237,7 +237,7 @@ def main() -> int:
 
 
 def _sweeps(ledger: Ledger) -> int:
-    return ledger.flow_state("flights", int).sweeps
+    return ledger.flow_state("flights").sweeps
 
 
 def _score(ledger: Ledger, truth: Truth, total: int, *, quick: bool) -> bool:

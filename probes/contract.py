@@ -55,6 +55,7 @@ class Reason(StrEnum):
     DECODE = "decode"
     TOO_LARGE = "too_large"
     OVER_BUDGET = "over_budget"
+    CURSOR_LOST = "cursor_lost"
 
 
 RETRYABLE = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.OVER_BUDGET})
@@ -67,10 +68,12 @@ class ProbeError(Exception):
         reason: which of the known ways it failed.
         message: what happened, without secrets.
         hint: what the reader of the message can do about it.
+        retry_after_s: how long the system asks to be left alone, None where it does not say.
     """
 
-    def __init__(self, reason: Reason, message: str, *, hint: str = "") -> None:
+    def __init__(self, reason: Reason, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
         super().__init__(f"{reason}: {message}" + (f" ({hint})" if hint else ""))
+        self.retry_after_s = retry_after_s
         self.reason = reason
         self.message = message
         self.hint = hint
@@ -95,6 +98,8 @@ class ReadSpec:
         key_type: how keys are compared; it is part of their ranks.
         changed_at_unit: s, ms or us where the instant is a number since 1970.
         zone: the time zone of instants that carry none.
+        lists: whether the system can list the collection's records.
+        tells_changes: whether it can be asked for what changed since an instant or a version.
         options: what only this kind of probe understands (request templates, for example).
     """
 
@@ -107,7 +112,14 @@ class ReadSpec:
     key_type: str = "string"
     changed_at_unit: Literal["s", "ms", "us"] | None = None
     zone: str | None = None
+    lists: bool = True
+    tells_changes: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def finds_changes(self) -> bool:
+        """Whether changes are found by asking for them, and not only by reading record after record."""
+        return self.tells_changes and self.mark is not None
 
     @property
     def mark(self) -> str | None:
@@ -138,6 +150,20 @@ class ClockSample:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One answer to a question for more records than one answer may hold.
+
+    Attributes:
+        next: where to go on, in the probe's own words; None where there is nothing to go on to.
+        more: there are more records, whether or not `next` leads to them.
+    """
+
+    rows: Sequence[Row] = ()
+    next: str | None = None
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """What one read of one system saw.
 
@@ -147,6 +173,7 @@ class Reading:
         received_at: local instant after the last answer.
         rows: the records found, in the probe's order.
         truncated: the limit was reached, so there may be more.
+        next: where a listing goes on, in the probe's own words; None behind its last page.
         error: why nothing (more) could be read; rows read before it stand.
         unreadable: keys asked for that this system could not give, each with the reason.
     """
@@ -156,6 +183,7 @@ class Reading:
     received_at: datetime
     rows: Sequence[Row] = ()
     truncated: bool = False
+    next: str | None = None
     error: ProbeError | None = None
     unreadable: Mapping[Key, str] = field(default_factory=dict)
 
@@ -247,8 +275,8 @@ class RecordProbe(Protocol):
     delay_floor_s: float
     """The shortest time after a change in which this system may still rightly answer the old value."""
 
-    batch_limit: int
-    """The largest number of keys `fetch` takes at once."""
+    def batch_limit(self, spec: ReadSpec) -> int:
+        """The largest number of keys `fetch` takes at once: as many as one deadline is enough for."""
 
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         """Check that the collection and every field exist and may be read.
@@ -266,18 +294,26 @@ class RecordProbe(Protocol):
         All rows of a key are answered where the system holds several.
         """
 
-    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         """Read up to `limit` records changed at or after `since`, oldest change first.
 
         Args:
             since: an instant, or a number where the spec names a `version`.
+            after: the `next` of the answer before, which was given for the same `since`.
         """
 
-    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
-        """Read `limit` records with keys behind `after` in the system's own key order.
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        """Read the next records of the whole collection, about `limit` of them, in the system's own order.
 
-        Fewer rows than `limit` mean that this was the last page. Rows of one key are never split over two
-        pages, so a page may be longer. Records without a key come with the first page.
+        A page may be shorter than asked, or empty, and another may still follow: only `next` tells. Where the
+        system lists by key, rows of one key are never split over two pages, so a page may be longer, and records
+        without a key come with the first page.
+
+        Args:
+            after: the `next` of an earlier page, which may be days old; None to begin.
+
+        Raises:
+            ProbeError: `cursor_lost` where the system does not know any more what `after` means: begin anew.
         """
 
     def highest_version(self, spec: ReadSpec) -> int | None:
@@ -424,6 +460,16 @@ class Binding(PluginSettings):
     fields: dict[str, str] = {}
     absent: tuple[str, ...] = ()
 
+    @property
+    def lists(self) -> bool:
+        """Whether the system can list the collection's records."""
+        return True
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether it can be asked for what changed since an instant or a version."""
+        return True
+
     @model_validator(mode="after")
     def _one_mark(self) -> Self:
         if self.changed_at is not None and self.version is not None:
@@ -446,5 +492,7 @@ class Binding(PluginSettings):
             changed_at_unit=self.changed_at_unit,
             zone=zone,
             fields=tuple(self.fields.get(name, name) for name in names),
+            lists=self.lists,
+            tells_changes=self.tells_changes,
             options=self.options(),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ class FlowState:
         commit_delay_s: the longest time after its stamp that a change was seen to be committed.
         verified_through_at: every change of the owner up to then has its verdict.
         walk: how the sweep goes, by `rank` or by `key`.
-        owner_after, target_after: the keys behind which the next page begins, where it goes by key.
+        owner_after, target_after: where the next page begins, in the probes' own words, where it goes by key.
         rank_after: the rank at which the next slice begins, where it goes by rank.
         sweep_read, sweep_divergent, sweep_undecided: records of the sweep under way.
         sweeps: completed passes over both systems.
@@ -52,8 +52,8 @@ class FlowState:
     commit_delay_s: float | None = None
     verified_through_at: datetime | None = None
     walk: str | None = None
-    owner_after: Key | None = None
-    target_after: Key | None = None
+    owner_after: str | None = None
+    target_after: str | None = None
     rank_after: int | None = None
     sweep_begun_at: datetime | None = None
     sweep_read: int | None = None
@@ -97,7 +97,7 @@ class Following(Store):
         )
         self._divergences = self.among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
 
-    def flow_state(self, flow: str, to_key: Callable[[str], Key]) -> FlowState:
+    def flow_state(self, flow: str) -> FlowState:
         """Where a flow's audits stand; the initial state for a flow never audited."""
         with self.read() as connection:
             row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
@@ -105,8 +105,6 @@ class Following(Store):
             return FlowState()
         known = row._asdict()
         known.pop("flow")
-        for cursor in ("owner_after", "target_after"):
-            known[cursor] = None if known[cursor] is None else to_key(known[cursor])
         return FlowState(**known)
 
     def due(self, flow: str, now: datetime, limit: int) -> tuple[list[str], list[str]]:
@@ -268,10 +266,7 @@ class Following(Store):
 
     def save_flow_state(self, connection: Transaction, flow: str, state: FlowState) -> None:
         """Write where a flow's audits stand."""
-        values = asdict(state)
-        for cursor in ("owner_after", "target_after"):
-            values[cursor] = None if values[cursor] is None else str(values[cursor])
-        connection.execute(self._save_flow_state, {"flow": flow, **values})
+        connection.execute(self._save_flow_state, {"flow": flow, **asdict(state)})
 
     def save_run(self, connection: Transaction, rev: int, run: Mapping[str, Any]) -> None:
         """Append one row to `probe_runs`."""

@@ -28,6 +28,7 @@ from probes.contract import (
     ClockSample,
     CollectionSchema,
     Key,
+    Page,
     ProbeError,
     ReadSpec,
     Reason,
@@ -117,8 +118,6 @@ class RestBinding(Binding):
 class RestProbe:
     """Reads one HTTP API."""
 
-    batch_limit = 5000
-
     def __init__(self, settings: RestSettings) -> None:
         self.delay_floor_s = settings.delay_floor_s
         self._timeout_s = settings.budget.timeout_s
@@ -146,6 +145,9 @@ class RestProbe:
                 if name is not None and self._value(record, name) is MISSING:
                     remarks.append(f"{name} is missing in the first record of {spec.collection}")
         return tuple(remarks)
+
+    def batch_limit(self, spec: ReadSpec) -> int:
+        return 5000
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         deadline = time.monotonic() + self._timeout_s
@@ -190,7 +192,7 @@ class RestProbe:
             hint="write its data types by hand; docs/map.md shows how",
         )
 
-    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         if not spec.options["changed"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed: template in the map")
         if isinstance(since, datetime):
@@ -208,9 +210,15 @@ class RestProbe:
             if not isinstance(last, str | int) or str(last) == since_text:
                 break
             since_text = str(last)
-        return rows
+        return Page(rows=rows, more=len(rows) >= limit)
 
-    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        rows = self._page(spec, None if after is None else json.loads(after), limit)
+        last = rows[-1][0] if rows else None
+        more = len(rows) >= limit and isinstance(last, str | int)
+        return Page(rows=rows, next=json.dumps(last) if more else None, more=more)
+
+    def _page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
         if not spec.options["list"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no list: template in the map")
         rows: list[Row] = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal, cast
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -32,6 +34,7 @@ from probes.contract import (
     ClockSample,
     CollectionSchema,
     Key,
+    Page,
     ProbeError,
     ReadSpec,
     Reason,
@@ -139,8 +142,6 @@ class _Collection:
 
 class SqlProbe:
     """Reads one SQL database through a small pool of read-only, autocommitting connections."""
-
-    batch_limit = 5000
 
     def __init__(self, settings: SqlSettings) -> None:
         self.delay_floor_s = settings.delay_floor_s
@@ -393,6 +394,9 @@ class SqlProbe:
 
     # -- reading
 
+    def batch_limit(self, spec: ReadSpec) -> int:
+        return 5000
+
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         if not keys:
             return []
@@ -420,7 +424,11 @@ class SqlProbe:
             return [spelled for key in keys for spelled in _spellings(str(key))]
         return list(keys)
 
-    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
+        rows = self._changed(spec, since, limit)
+        return Page(rows=rows, more=len(rows) >= limit)
+
+    def _changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
         collection = self._collection(spec)
         if collection.mark is None:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at and no version field in the map")
@@ -481,7 +489,13 @@ class SqlProbe:
             binary=isinstance(key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
         )
 
-    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        behind = None if after is None else _behind(after)
+        rows, more = self._page(spec, behind, limit)
+        return Page(rows=rows, next=_cursor(rows[-1][0]) if more else None, more=more)
+
+    def _page(self, spec: ReadSpec, after: object | None, limit: int) -> tuple[list[Row], bool]:
+        """The rows behind a key, and whether there are more behind them."""
         collection = self._collection(spec)
         wanted = sa.select(*collection.columns).order_by(collection.key).limit(limit + 1)
         if after is None:
@@ -491,16 +505,17 @@ class SqlProbe:
             nameless = []
             rows = self._rows(
                 wanted.where(collection.key > sa.bindparam("after", type_=collection.key.type)),
-                {"after": self._bind(collection, [after])[0]},
+                {"after": after},
             )
-        if len(rows) > limit:
+        more = len(rows) > limit
+        if more:
             beyond = _folded(rows.pop()[0])
             if _folded(rows[-1][0]) == beyond:
                 # The last key has more rows than fit: read it whole, the page may be longer than asked.
                 last = [row[0] for row in rows if _folded(row[0]) == beyond]
                 rows = [row for row in rows if _folded(row[0]) != beyond]
                 rows += self.fetch(spec, list(dict.fromkeys(last)))
-        return nameless + rows
+        return nameless + rows, more
 
     def queue(
         self, table: str, columns: tuple[str, ...], where: dict[str, Any], since: str | None, after: Any, limit: int
@@ -617,6 +632,33 @@ def _binary(key: Key) -> bytes:
         return uuid.UUID(str(key)).bytes
     except ValueError:
         return str(key).encode()
+
+
+def _cursor(key: object) -> str:
+    """The key behind which a page begins, with its type, as the driver gave it."""
+    for kind, name in ((int, "int"), (str, "str"), (uuid.UUID, "uuid"), (Decimal, "decimal")):
+        if isinstance(key, kind):
+            return json.dumps({"after": str(key), "as": name})
+    if isinstance(key, bytes | bytearray | memoryview):
+        return json.dumps({"after": bytes(key).hex(), "as": "hex"})
+    return json.dumps({"after": str(key), "as": "str"})
+
+
+_CURSOR_TYPES: dict[str, Callable[[str], object]] = {
+    "int": int,
+    "str": str,
+    "uuid": uuid.UUID,
+    "decimal": Decimal,
+    "hex": bytes.fromhex,
+}
+
+
+def _behind(cursor: str) -> object:
+    try:
+        told = json.loads(cursor)
+        return _CURSOR_TYPES[told["as"]](told["after"])
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release") from None
 
 
 def _folded(key: object) -> object:

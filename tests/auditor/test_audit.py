@@ -182,7 +182,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     stand: Stand, system: str, harm: str, reason: Reason, message: str
 ) -> None:
     stand.agree()
-    before = stand.ledger.flow_state("to_billing", stand.auditor.to_key)
+    before = stand.ledger.flow_state("to_billing")
     stand.run(system, harm)
     result = stand.audit()
     assert result.error is not None
@@ -190,7 +190,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     assert result.counts[Outcome.AGREED] == 0
     row = stand.rows("probe_runs")[-1]
     assert (row["system"], row["reason"]) == (system, reason.value)
-    after = stand.ledger.flow_state("to_billing", stand.auditor.to_key)
+    after = stand.ledger.flow_state("to_billing")
     assert after.watermark_at == before.watermark_at  # no change is skipped
 
 
@@ -431,7 +431,7 @@ def test_the_delay_of_commits_is_learned_from_the_first_that_was_caught(stand: S
     stand.audit()
     stand.put("crm", 3, "late commit", ago_s=3)
     stand.audit()
-    state = stand.ledger.flow_state("to_billing", stand.auditor.to_key)
+    state = stand.ledger.flow_state("to_billing")
     assert state.commit_delay_s is not None
     assert 2 < state.commit_delay_s < 5
 
@@ -458,7 +458,7 @@ def test_the_end_of_a_window_is_awaited_and_probed_alone(stand: Stand) -> None:
 
 def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand: Stand) -> None:
     def verified_through() -> datetime | None:
-        return stand.ledger.flow_state("to_billing", stand.auditor.to_key).verified_through_at
+        return stand.ledger.flow_state("to_billing").verified_through_at
 
     stand.agree(5)
     stand.audit()

@@ -9,12 +9,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from auditor.reading import SystemReader
+from auditor.reading import REQUESTS_PER_LISTING, SystemReader
 from probes.contract import (
     Budget,
     ClockSample,
     CollectionSchema,
     Key,
+    Page,
     ProbeError,
     ReadSpec,
     Reason,
@@ -29,7 +30,6 @@ class Scripted:
     """A probe of our own protocol that does what the test says."""
 
     delay_floor_s = 0.0
-    batch_limit = 100
 
     def __init__(self) -> None:
         self.poison: set[Key] = set()
@@ -39,6 +39,9 @@ class Scripted:
         self.calls: list[int] = []
         self.raises: Exception | None = None
         self.ahead_s = 0.0
+
+    def batch_limit(self, spec: ReadSpec) -> int:
+        return 100
 
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         return ()
@@ -52,11 +55,14 @@ class Scripted:
             raise ProbeError(self.spoils, "a value cannot be read")
         return [(key, None, "x") for key in keys]
 
-    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
-        return self.fetch(spec, list(range(limit)))
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
+        return Page(rows=self.fetch(spec, list(range(limit))), more=True)
 
-    def page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
-        return self.fetch(spec, list(range(limit)))
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        """Pages of three records at most, and an empty one in between."""
+        at = int(after or 0)
+        rows = [] if at == 3 else self.fetch(spec, range(at, at + min(limit, 3)))
+        return Page(rows=rows, next=str(at + 3), more=True)
 
     def clock(self) -> ClockSample:
         now = datetime.now(UTC)
@@ -136,9 +142,24 @@ def test_anything_a_probe_raises_becomes_a_named_error(reader: SystemReader, pro
     assert "ZeroDivisionError" in error[1]
 
 
-def test_a_full_page_may_have_a_successor(reader: SystemReader) -> None:
-    assert reader.page(SPEC, None, 10).truncated
+def test_a_listing_goes_on_through_short_and_empty_pages_until_it_is_full(reader: SystemReader) -> None:
+    page = reader.page(SPEC, None, 7)
+    assert [row[0] for row in page.rows] == [0, 1, 2, 6, 7, 8, 9]
+    assert (page.truncated, page.next) == (True, "12")
     assert reader.changed(SPEC, None, 10).truncated
+
+
+def test_a_listing_in_which_pages_follow_without_records_ends(reader: SystemReader, probe: Scripted) -> None:
+    asked: list[str | None] = []
+
+    def empty(spec: ReadSpec, after: str | None, limit: int) -> Page:
+        asked.append(after)
+        return Page(next=str(len(asked)), more=True)
+
+    probe.page = empty  # type: ignore[method-assign]
+    reading = reader.page(SPEC, None, 7)
+    assert (reading.error, reading.rows, reading.next) == (None, [], str(REQUESTS_PER_LISTING))
+    assert len(asked) == REQUESTS_PER_LISTING
 
 
 def test_the_clock_is_kept_and_asked_again_when_it_has_aged(reader: SystemReader, probe: Scripted) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,7 +13,9 @@ from auditor.figures import coverage
 from auditor.ledger import FlowState
 from auditor.lens import Lens
 from checks.judgement import Outcome
+from probes.contract import Page, ProbeError, ReadSpec, Reason
 from probes.ranking import rank_of, seed_of
+from probes.records.sql import SqlProbe
 from tests.stand import Stand
 
 SEED = seed_of(b"k" * 32)
@@ -26,7 +30,7 @@ def walk_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def state(stand: Stand) -> FlowState:
-    return stand.ledger.flow_state("to_billing", stand.auditor._cursor_of)
+    return stand.ledger.flow_state("to_billing")
 
 
 def test_a_small_collection_is_walked_by_rank_and_another_by_key(
@@ -176,3 +180,44 @@ def test_money_is_worth_its_amount(stand: Stand) -> None:
         stand.put("billing", key, amount=str(int(cents) // 100))
     assert stand.sweep().counts[Outcome.AGREED] == 2
     assert set(stand.auditor._sampler._valued) == {2}
+
+
+def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk_by_key(monkeypatch)
+    stand.agree(9)
+    stand.auditor.begin_sweep()
+    stand.auditor.audit(datetime.now(UTC), sample=4)
+    torn = replace(state(stand), owner_after="4", target_after="4")
+    with stand.ledger.write() as connection:
+        stand.ledger.save_flow_state(connection, "to_billing", torn)
+    stand.auditor = stand.new_auditor()
+    seen: Counter[Outcome] = Counter()
+    for _ in range(4):
+        result = stand.auditor.audit(datetime.now(UTC), sample=4)
+        assert result.error is None
+        seen.update(result.counts)
+    assert set(+seen) == {Outcome.AGREED}
+    assert (state(stand).sweeps, state(stand).swept_read) == (torn.sweeps + 1, 9)
+
+
+def test_a_sweep_whose_cursor_is_lost_every_time_fails_its_audit_and_goes_on_with_the_next(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk_by_key(monkeypatch)
+    stand.agree(9)
+    probe = stand.readers["crm"].probe
+    page = type(probe).page
+
+    def forgetful(self: SqlProbe, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        if after is not None:
+            raise ProbeError(Reason.CURSOR_LOST, "who are you?")
+        return page(self, spec, after, limit)
+
+    monkeypatch.setattr(type(probe), "page", forgetful)
+    stand.auditor.begin_sweep()
+    failed = [stand.auditor.audit(datetime.now(UTC), sample=4).error for _ in range(12)]
+    reasons = [None if error is None else error[1].reason for error in failed]
+    assert set(reasons) == {None, Reason.CURSOR_LOST}
+    assert state(stand).sweeps == 1

@@ -87,9 +87,9 @@ def test_answers_nothing_for_no_keys(system: Harness, probe: RecordProbe) -> Non
 
 def test_answers_changes_since_an_instant_oldest_first(system: Harness, probe: RecordProbe) -> None:
     since = datetime(2026, 3, 1, 0, 0, 3, tzinfo=UTC)
-    assert [row[0] for row in probe.changed(system.spec, since, 10)] == [3, 4, 5]
-    assert [row[0] for row in probe.changed(system.spec, since, 2)] == [3, 4]
-    assert [row[0] for row in probe.changed(system.spec, since - timedelta(days=1), 10)] == [1, 2, 3, 4, 5]
+    assert [row[0] for row in probe.changed(system.spec, since, 10).rows] == [3, 4, 5]
+    assert [row[0] for row in probe.changed(system.spec, since, 2).rows] == [3, 4]
+    assert [row[0] for row in probe.changed(system.spec, since - timedelta(days=1), 10).rows] == [1, 2, 3, 4, 5]
 
 
 def test_pages_through_everything_once(system: Harness, probe: RecordProbe) -> None:
@@ -97,15 +97,15 @@ def test_pages_through_everything_once(system: Harness, probe: RecordProbe) -> N
     after = None
     while True:
         page = probe.page(system.spec, after, 2)
-        seen += [row[0] for row in page]
-        if len(page) < 2:
+        seen += [row[0] for row in page.rows]
+        after = page.next
+        if after is None:
             break
-        after = page[-1][0]
     assert seen == [1, 2, 3, 4, 5]
 
 
 def test_reads_keys_alone(system: Harness, probe: RecordProbe) -> None:
-    assert [len(row) for row in probe.page(system.spec.keys_only(), None, 3)] == [2, 2, 2]
+    assert [len(row) for row in probe.page(system.spec.keys_only(), None, 3).rows] == [2, 2, 2]
 
 
 def test_tells_the_clock_between_sending_and_receiving(system: Harness, probe: RecordProbe) -> None:
@@ -148,16 +148,26 @@ def test_never_splits_a_duplicate_key_over_two_pages(database: Harness) -> None:
     probe = database.probe()
     database.fill([*RECORDS, *[(2, f"two {n}", f"{DAY}6+00:00") for n in range(4)]])
     first = probe.page(database.spec, None, 3)
-    assert [row[0] for row in first] == [1, 2, 2, 2, 2, 2]
-    assert [row[0] for row in probe.page(database.spec, first[-1][0], 3)] == [3, 4, 5]
+    assert [row[0] for row in first.rows] == [1, 2, 2, 2, 2, 2]
+    last = probe.page(database.spec, first.next, 3)
+    assert [row[0] for row in last.rows] == [3, 4, 5]
+    assert (last.next, last.more) == (None, False)
     probe.close()
 
 
 def test_answers_records_without_a_key_with_the_first_page(database: Harness) -> None:
     probe = database.probe()
     database.fill([*RECORDS, (None, "nameless", f"{DAY}6+00:00")])
-    assert None in [row[0] for row in probe.page(database.spec, None, 10)]
-    assert None not in [row[0] for row in probe.page(database.spec, 1, 10)]
+    first = probe.page(database.spec, None, 2)
+    assert None in [row[0] for row in first.rows]
+    assert None not in [row[0] for row in probe.page(database.spec, first.next, 10).rows]
+
+
+def test_refuses_a_cursor_that_it_did_not_write(database: Harness) -> None:
+    probe = database.probe()
+    with pytest.raises(ProbeError) as failed:
+        probe.page(database.spec, "17", 3)
+    assert failed.value.reason is Reason.CURSOR_LOST
     probe.close()
 
 

@@ -101,7 +101,7 @@ def test_reads_text_timestamps_with_a_t_between(tmp_path: Path) -> None:
         connection.execute(sa.text("CREATE TABLE things (id integer, name text, changed_at text)"))
         connection.execute(sa.text("INSERT INTO things VALUES (1, 'old', '2026-03-01T10:00:00Z')"))
         connection.execute(sa.text("INSERT INTO things VALUES (2, 'new', '2026-03-01T12:00:00Z')"))
-    rows = probe_of(url).changed(SPEC, datetime(2026, 3, 1, 11, tzinfo=UTC), 10)
+    rows = probe_of(url).changed(SPEC, datetime(2026, 3, 1, 11, tzinfo=UTC), 10).rows
     assert [row[0] for row in rows] == [2]
     engine.dispose()
 
@@ -116,7 +116,7 @@ def test_reads_numeric_timestamps_in_their_unit(tmp_path: Path) -> None:
     spec = ReadSpec(
         data_type="t", collection="things", key="id", changed_at="changed_at", fields=("name",), changed_at_unit="ms"
     )
-    rows = probe_of(url).changed(spec, datetime(2026, 3, 1, 11, tzinfo=UTC), 10)
+    rows = probe_of(url).changed(spec, datetime(2026, 3, 1, 11, tzinfo=UTC), 10).rows
     assert [row[0] for row in rows] == [1]
     engine.dispose()
 
