@@ -17,6 +17,7 @@ from auditor.resolving import Clocks, Resolver
 from auditor.sampler import Sampler
 from auditor.second_look import SecondLook
 from auditor.twins import Twins
+from checks.causes import Baseline
 from checks.clocks import ClockBounds
 from checks.convergence import commit_delay_s
 from checks.enrolment import Sighting, enrol
@@ -246,7 +247,8 @@ class Auditor:
                 continue
             comparison = compared.without(doubts.noisy[key]) if key in doubts.noisy else compared
             history = histories.get(key, NO_HISTORY)
-            sighting = self._sighting(comparison, gathered, look, clock, state)
+            seen = gathered.look_at(key, look)
+            sighting = self._sighting(comparison, gathered, seen, clock, state)
             change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
             if change is not None and sighting.clock is not None:
                 if believed is None:
@@ -261,8 +263,8 @@ class Auditor:
                     verdicts.commit_delay_s = max(verdicts.commit_delay_s, delay_s)
             if change is not None:
                 history = replace(history, changes=(*history.changes, change))
-            quiet = comparison.agrees or self._quiet(comparison, look, clock, state)
-            judgement = judge(comparison, history, look, terms, owner_quiet=quiet)
+            quiet = comparison.agrees or self._quiet(comparison, seen, clock, state)
+            judgement = judge(comparison, history, seen, terms, owner_quiet=quiet)
             witnesses = doubts.witnesses.get(key, "")
             judgement = self._resolved(judgement, comparison, clocks, self._slack_s(state), witnesses)
             self._note(verdicts, counts, key, judgement.outcome)
@@ -349,7 +351,7 @@ class Auditor:
             stamp_us=self._stamp_us(comparison),
             clock=clock,
             slack_s=self._slack_s(state),
-            seen_at=gathered.owner_received_at or look.sent_at,
+            seen_at=gathered.owner_seen[key][1] if key in gathered.owner_seen else look.sent_at,
             not_seen_at=not_seen_at,
         )
 
@@ -418,7 +420,7 @@ class Auditor:
             self.ledger.save_baselines(
                 connection,
                 flow,
-                {each.key: each.baseline for each in judgements if each.baseline},
+                {each.key: self._held(each.key, each.baseline, gathered) for each in judgements if each.baseline},
                 [each.key for each in judgements if each.forget_baseline],
                 gathered.owner_sent_at or result.started_at,
             )
@@ -446,6 +448,11 @@ class Auditor:
                 now=result.finished_at,
                 in_turn=result.in_turn,
             )
+
+    def _held(self, key: Key, baseline: Baseline, gathered: Gathered) -> Baseline:
+        """A new baseline with the instant at which the owner certainly held nothing newer."""
+        seen = gathered.owner_seen.get(key)
+        return replace(baseline, agreed_at=seen[0] if seen else gathered.owner_sent_at)
 
     def _verified(self, connection: Transaction, state: FlowState, *, moving: bool) -> FlowState:
         """Move on the instant up to which every change of the owner has its verdict; it never goes back."""

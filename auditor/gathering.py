@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -32,6 +32,9 @@ class Gathered:
             not list then was committed in between.
         skipped: changes had to be stepped over.
         owner_sent_at, owner_received_at: around all reads of the owner before the target's.
+        owner_seen: around the read that gave each record of the owner.
+        look: around all reads of the target.
+        target_seen: around the read that gave each record of the target.
     """
 
     wanted: dict[Key, None] = field(default_factory=dict)
@@ -45,7 +48,9 @@ class Gathered:
     error: tuple[str, ProbeError] | None = None
     owner_sent_at: datetime | None = None
     owner_received_at: datetime | None = None
+    owner_seen: dict[Key, tuple[datetime, datetime]] = field(default_factory=dict)
     look: Look | None = None
+    target_seen: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)
 
     def fail(self, reading: Reading) -> bool:
         """Note a failed reading; answers whether it failed."""
@@ -57,10 +62,20 @@ class Gathered:
         """Note the first failure."""
         self.error = self.error or (system, error)
 
-    def owner_read(self, reading: Reading) -> None:
-        """Note when the owner was read."""
+    def owner_read(self, reading: Reading, keys: Iterable[Key]) -> None:
+        """Note when the owner was read for these records."""
         self.owner_sent_at = min(self.owner_sent_at or reading.sent_at, reading.sent_at)
         self.owner_received_at = reading.received_at
+        self.owner_seen.update({key: reading.when(key) for key in keys})
+
+    def look_at(self, key: Key, whole: Look) -> Look:
+        """When the target was read for this record.
+
+        Args:
+            whole: around all reads of the target, for what was not read by its key.
+        """
+        seen = self.target_seen.get(key)
+        return whole if seen is None else Look(sent_at=seen[0], received_at=seen[1])
 
 
 class Gatherer:
@@ -208,7 +223,7 @@ class Gatherer:
         gathered.wanted.update(dict.fromkeys(grouped))
         if whole:
             gathered.owner_rows.update(grouped)
-            gathered.owner_read(reading)
+            gathered.owner_read(reading, grouped)
         return list(grouped)
 
     def read(self, gathered: Gathered) -> None:
@@ -223,9 +238,10 @@ class Gatherer:
                 return
             rows, _ = self.comparer.group(self.comparer.owner, owner.rows)
             gathered.owner_rows.update(rows)
-            gathered.owner_read(owner)
+            gathered.owner_read(owner, unread)
         target = self.target.fetch(self.flow.target_spec, list(gathered.wanted))
         gathered.look = Look(sent_at=target.sent_at, received_at=target.received_at)
+        gathered.target_seen = target.instants
         gathered.unreadable.update(target.unreadable)
         if gathered.fail(target):
             return

@@ -84,10 +84,12 @@ class SystemReader:
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
 
-        A batch that cannot be decoded is halved until the record that spoils it stands alone.
+        A batch that cannot be decoded is halved until the record that spoils it stands alone. Every key carries the
+        instants of its own batch: a reading of many batches is many readings.
         """
         sent_at = datetime.now(UTC)
         rows: list[Row] = []
+        instants: dict[Key, tuple[datetime, datetime]] = {}
         unreadable: dict[Key, str] = {}
         error: ProbeError | None = None
         size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
@@ -95,8 +97,10 @@ class SystemReader:
         todo.reverse()
         while todo and error is None:
             batch = todo.pop()
+            asked_at = datetime.now(UTC)
             try:
                 rows += self.call(lambda batch=batch: self.probe.fetch(spec, batch))  # type: ignore[misc]
+                instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
             except ProbeError as failure:
                 if failure.reason not in SPOILING:
                     error = failure
@@ -112,6 +116,7 @@ class SystemReader:
             rows=rows,
             error=error,
             unreadable=unreadable,
+            instants=instants,
         )
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:

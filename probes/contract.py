@@ -176,6 +176,7 @@ class Reading:
         next: where a listing goes on, in the probe's own words; None behind its last page.
         error: why nothing (more) could be read; rows read before it stand.
         unreadable: keys asked for that this system could not give, each with the reason.
+        instants: around the request that asked for each key, where they were asked for in batches.
     """
 
     system: str
@@ -186,6 +187,11 @@ class Reading:
     next: str | None = None
     error: ProbeError | None = None
     unreadable: Mapping[Key, str] = field(default_factory=dict)
+    instants: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    def when(self, key: Key) -> tuple[datetime, datetime]:
+        """When this key was asked for and answered; of a listing, when the whole of it was."""
+        return self.instants.get(key, (self.sent_at, self.received_at))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

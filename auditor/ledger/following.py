@@ -280,7 +280,11 @@ class Following(Store):
         forgotten: Iterable[Key],
         at: datetime,
     ) -> None:
-        """Advance and forget baselines."""
+        """Advance and forget baselines.
+
+        Args:
+            at: when the owner was read, for those that do not tell.
+        """
         rows = [
             {
                 "flow": flow,
@@ -290,7 +294,7 @@ class Following(Store):
                 "owner_marks": each.owner_marks,
                 "target_marks": each.target_marks,
                 "ring": b"".join(each.ring),
-                "agreed_at": at,
+                "agreed_at": each.agreed_at or at,
             }
             for key, each in baselines.items()
         ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +21,7 @@ from auditor.ledger import Ledger
 from auditor.map_file import load_map
 from auditor.scheduler import open_readers
 from checks.judgement import Outcome
-from probes.contract import ClockSample, Reason
+from probes.contract import ClockSample, Key, ReadSpec, Reason, Row
 from tests.stand import Stand
 
 
@@ -526,3 +528,26 @@ def test_probes_between_two_turns_neither_end_an_incident_nor_count_as_failures(
         stand.auditor.recheck(datetime.now(UTC) + timedelta(seconds=9))
     assert [row["state"] for row in stand.rows("incidents")] == ["resolved"]
     assert stand.rows("probe_runs")[-1]["in_turn"] == 0
+
+
+def test_a_lag_is_as_wide_as_its_own_batch_and_not_as_the_whole_audit(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.agree(6)
+    stand.audit()
+    monkeypatch.setattr("auditor.reading.READ_BATCH", 1)
+    billing = stand.readers["billing"].probe
+    fetch = billing.fetch
+
+    def slowly(spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        time.sleep(0.25)
+        return fetch(spec, keys)
+
+    monkeypatch.setattr(billing, "fetch", slowly)
+    for key in range(1, 7):
+        stand.put("crm", key, "Grace", ago_s=0)
+        stand.put("billing", key, "Grace")
+    stand.audit()
+    shown = sorted(int(str(each["shown_at"])) for each in stand.rows("changes"))
+    assert len(shown) == 6
+    assert all(later - earlier >= 200_000 for earlier, later in itertools.pairwise(shown))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -180,3 +181,15 @@ def test_a_closed_reader_says_so(reader: SystemReader) -> None:
     error = reader.fetch(SPEC, [1]).error
     assert error is not None
     assert "closed" in str(error)
+
+
+def test_every_key_carries_the_instants_of_its_own_batch(reader: SystemReader, probe: Scripted) -> None:
+    probe.poison = {7}
+    reading = reader.fetch(SPEC, list(range(250)))
+    assert set(reading.instants) == set(range(250)) - {7}
+    assert reading.when(150) == reading.when(199) != reading.when(200)
+    whole = reading.sent_at, reading.received_at
+    spans = [reading.when(key) for key in (0, 6, 8, 150, 249)]
+    assert all(whole[0] <= sent_at <= received_at <= whole[1] for sent_at, received_at in spans)
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans) if before != after)
+    assert reading.when(7) == whole
