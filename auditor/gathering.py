@@ -11,6 +11,7 @@ from auditor.integration_map import Flow
 from auditor.ledger import FlowState
 from auditor.plan import Plan
 from auditor.reading import SPOILING, SystemReader
+from checks.instants import earliest
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer
 from checks.values import EPOCH, MICROSECOND
@@ -186,7 +187,8 @@ class Gatherer:
     def _stamp(self, row: Row) -> datetime | None:
         try:
             parsed = self.comparer.owner.parse_changed_at(row[1]) if row[1] is not None else None
-            return EPOCH + timedelta(microseconds=parsed) if isinstance(parsed, int) else None
+            first_us = None if parsed is None else earliest(parsed)
+            return None if first_us is None else EPOCH + first_us * MICROSECOND
         except UNREADABLE:
             return None
 

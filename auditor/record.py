@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from auditor.integration_map import IntegrationMap
 from auditor.reading import SystemReader
 from checks.fields import FieldRule, agree, parser_for, text_of
+from checks.records import read_field, read_key
 from checks.values import UnreadableError
 from probes.contract import MISSING, Binding, Key, ReadSpec, Row
 
@@ -101,7 +102,7 @@ def read_record(
         read_at[system] = datetime.now(UTC)
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
         parse = parser_for(key_rule, system, None)
-        rows[system] = [row for row in reading.rows if _is(parse, row[0], key)]
+        rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
     values = {
         system: _values(integration_map, data_type, system, names, found[0] if found else None)
         for system, found in rows.items()
@@ -131,13 +132,6 @@ def read_record(
     return RecordView(data_type=data_type, key=key, copies=tuple(copies))
 
 
-def _is(parse: object, raw: object, key: Key) -> bool:
-    try:
-        return bool(parse(raw) == key)  # type: ignore[operator]
-    except UnreadableError:
-        return False
-
-
 def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:
     """Where every compared field of a data type stands in one system."""
     binding: Binding = integration_map.bindings[data_type, system]
@@ -159,11 +153,8 @@ def _values(
     carried = [name for name in names if name not in binding.absent]
     for name, raw in zip(carried, row[2:], strict=True):
         rule = described.fields[name]
-        if raw is None or raw is MISSING:
-            found[name] = None if raw is None or "missing" in rule.null_is else MISSING
-            continue
         try:
-            found[name] = parser_for(rule, system, integration_map.systems[system].zone)(raw)
+            found[name] = read_field(parser_for(rule, system, integration_map.systems[system].zone), rule, raw)
         except UnreadableError as error:
             found[name] = error
     return found

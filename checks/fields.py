@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -12,7 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from checks import values
+from checks import instants, numbers, values
+from checks.instants import Instant
 from checks.validity import NO_VALIDITY, Validity
 from checks.values import Parser
 from probes.contract import MISSING, Evidence, PluginSettings
@@ -34,6 +36,7 @@ FieldType = Literal[
 ]
 
 PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
+LONGEST_PATTERN = 40
 QUARTER_HOUR_US = 15 * 60 * 1_000_000
 
 
@@ -182,11 +185,9 @@ def _tokens(mapping: Mapping[str, str] | None) -> tuple[frozenset[str], frozense
 
 
 def _scaled(scale: int) -> Parser:
-    step = Decimal(1).scaleb(-scale)
-
     def parse(raw: Any) -> Decimal:
         number = values.parse_decimal(raw)
-        return values.parse_decimal(number.quantize(step)) if number.is_finite() else number
+        return values.parse_decimal(numbers.rounded(number, scale)) if number.is_finite() else number
 
     return parse
 
@@ -200,21 +201,45 @@ def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
     if rule.type == "timestamp":
         return _same_instant(owner, target, PRECISION_US[rule.precision])
     if rule.type == "money":
-        return bool(owner[1] == target[1] and abs(owner[0] - target[0]) <= rule.tolerance)
+        return bool(owner[1] == target[1] and _near(rule, owner[0], target[0]))
     if rule.type == "float":
         return _same_float(rule, owner, target)
     if rule.type in {"decimal", "integer"}:
-        if isinstance(owner, Decimal) and (owner.is_nan() or target.is_nan()):
-            return rule.nan_equal and owner.is_nan() and target.is_nan()
-        allowed = max(rule.tolerance, Decimal(rule.relative_tolerance) * max(abs(owner), abs(target)))
-        return bool(abs(owner - target) <= allowed)
+        return _near(rule, owner, target)
     return False
 
 
-def _same_instant(owner: int | str, target: int | str, precision_us: int) -> bool:
-    """Equal at the coarser precision, whether the coarser system truncated or rounded."""
-    if isinstance(owner, str) or isinstance(target, str) or precision_us == 1:
+def _near(rule: FieldRule, owner: Decimal | int, target: Decimal | int) -> bool:
+    """Whether two unequal numbers are no further apart than their rule tolerates, exactly reckoned."""
+    left, right = Decimal(owner), Decimal(target)
+    if left.is_nan() and right.is_nan():
+        return rule.nan_equal
+    if not (left.is_finite() and right.is_finite()):
         return False
+    allowed = rule.tolerance
+    if rule.relative_tolerance:
+        larger = max(left.copy_abs(), right.copy_abs())
+        allowed = max(allowed, numbers.EXACT.multiply(Decimal(str(rule.relative_tolerance)), larger))
+    return bool(numbers.EXACT.subtract(left, right).copy_abs() <= allowed)
+
+
+def _same_instant(owner: Instant, target: Instant, precision_us: int) -> bool:
+    """Whether either reading of the one is either reading of the other, at the coarser precision."""
+    if isinstance(owner, str) or isinstance(target, str):
+        return False
+    return any(
+        left == right or (precision_us > 1 and _near_instants(left, right, precision_us))
+        for left in _readings(owner)
+        for right in _readings(target)
+    )
+
+
+def _readings(instant: int | tuple[int, int]) -> tuple[int, ...]:
+    return instant if isinstance(instant, tuple) else (instant,)
+
+
+def _near_instants(owner: int, target: int, precision_us: int) -> bool:
+    """Equal at the coarser precision, whether the coarser system truncated or rounded."""
     forms = [{at // precision_us, (at + precision_us // 2) // precision_us} for at in (owner, target)]
     exact = [at // precision_us if at % precision_us == 0 else None for at in (owner, target)]
     if exact[0] is None and exact[1] is None:
@@ -246,8 +271,8 @@ def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
         return Shape.EMPTY if "" in either or () in either else Shape.NULL
     if isinstance(owner, str) and isinstance(target, str) and rule.type in {"string", "enum"}:
         return _text_shape(owner, target)
-    if rule.type == "timestamp" and isinstance(owner, int) and isinstance(target, int):
-        apart = abs(owner - target)
+    if rule.type == "timestamp" and not (isinstance(owner, str) or isinstance(target, str)):
+        apart = abs(_apart_us(owner, target))
         if apart % QUARTER_HOUR_US == 0 and apart <= 14 * 4 * QUARTER_HOUR_US:
             return Shape.ZONE_SHIFTED
         return Shape.ROUNDED if apart <= 1_000_000 else Shape.VALUE
@@ -258,6 +283,11 @@ def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
     if isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal):
         return _number_shape(owner, target)
     return Shape.VALUE
+
+
+def _apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
+    """From the owner's instant to the target's; where one stands for two, between the nearest."""
+    return min((right - left for left in _readings(owner) for right in _readings(target)), key=abs)
 
 
 def _text_shape(owner: str, target: str) -> Shape:
@@ -295,39 +325,42 @@ def pattern_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
     """Say how the target's value follows from the owner's, as it does for every record of one wrong mapping."""
     if shape is Shape.TRUNCATED:
         return f"cut at {min(len(owner), len(target))}"
+    if rule.type == "timestamp" and all(isinstance(each, int | tuple) for each in (owner, target)):
+        return _shift(_apart_us(owner, target))
     if rule.type == "money" and isinstance(owner, tuple) and isinstance(target, tuple):
         owner, target = owner[0], target[0]
     if not (isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal)):
         return shape.value if shape in DERIVED else ""
     if isinstance(owner, bool) or isinstance(target, bool):
         return ""
-    if rule.type == "timestamp":
-        return _shift(int(target) - int(owner))
     left, right = Decimal(str(owner)), Decimal(str(target))
     if not (left.is_finite() and right.is_finite()) or shape is Shape.ROUNDED:
         return shape.value if shape in DERIVED else ""
     if shape is Shape.SCALED:
         return f"times {(right / left).normalize():f}"
-    return "sign" if shape is Shape.SIGN else f"{values.parse_decimal(right - left):+f}"
+    if shape is Shape.SIGN:
+        return "sign"
+    told = f"{numbers.EXACT.normalize(numbers.EXACT.subtract(right, left)):+f}"
+    return told if len(told) <= LONGEST_PATTERN else ""
 
 
 def _shift(apart_us: int) -> str:
     """A difference of two instants as hours and minutes, with seconds only where there are any."""
     sign, left = ("-" if apart_us < 0 else "+"), abs(apart_us)
     minutes, rest = divmod(left, 60_000_000)
-    seconds = f":{rest / 1e6:09.6f}".rstrip("0").rstrip(".") if rest else ""
+    seconds = f":{rest // 1_000_000:02d}.{rest % 1_000_000:06d}".rstrip("0").rstrip(".") if rest else ""
     return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}{seconds}"
 
 
 def plain(rule: FieldRule, value: Any) -> Any:
-    """A canonical value as ordinary Python: instants as aware datetimes, JSON as it was, NULL and missing as None."""
+    """A canonical value as ordinary Python: instants as aware datetimes, JSON as it was, NULL and missing as None.
+
+    An instant that Python does not have (an infinity, one beyond the years 1 to 9999, one of two) is its text.
+    """
     if value is None or value is MISSING:
         return None
-    if rule.type == "timestamp" and isinstance(value, int):
-        try:
-            return values.EPOCH + value * values.MICROSECOND
-        except OverflowError:
-            raise values.UnreadableError("an instant beyond the calendar") from None
+    if rule.type == "timestamp":
+        return instants.aware(value) or instants.instant_text(value)
     if rule.type == "json":
         return _plain_json(value)
     return list(value) if rule.type == "set" else value
@@ -342,6 +375,20 @@ def _plain_json(value: Any) -> Any:
     if kind == "object":
         return {key: _plain_json(each) for key, each in items}
     return [_plain_json(each) for each in items]
+
+
+def _json_text(value: Any) -> str:
+    """Canonical JSON as JSON, keys in order, numbers with all of their digits."""
+    if not isinstance(value, tuple):
+        return f"{value:f}" if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
+    kind, *items = value
+    if kind == "boolean":
+        return json.dumps(items[0])
+    if kind == "object":
+        return (
+            "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_json_text(each)}" for key, each in items) + "}"
+        )
+    return "[" + ", ".join(map(_json_text, items)) + "]"
 
 
 def show(rule: FieldRule, value: Any) -> str:
@@ -363,10 +410,12 @@ def text_of(rule: FieldRule, value: Any) -> str:
     """Write a canonical value as people read it."""
     if value is None or value is MISSING:
         return values.describe(value)
-    if rule.type == "timestamp" and isinstance(value, int):
-        return (values.EPOCH + value * values.MICROSECOND).isoformat(sep=" ")
+    if rule.type == "timestamp":
+        return instants.instant_text(value)
     if rule.type == "money":
         return f"{value[0]:f} {value[1]}"
+    if rule.type == "json":
+        return _json_text(value)
     if rule.type == "decimal" and isinstance(value, Decimal):
         return f"{value:f}"
     if rule.type == "set":

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from checks.fields import DERIVED, Difference, FieldRule, Shape, agree, pattern_of, plain, shape_of, show, text_of
+from checks.instants import DAY_US, day_number
 from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
 from checks.values import Parser, UnreadableError
 from probes.contract import MISSING, Key, Row
@@ -19,6 +20,10 @@ MARK_BYTES = 4
 
 UNREADABLE = (ValueError, ArithmeticError, RecursionError, TypeError)
 """Whatever an outlandish value makes a parser or a comparison raise: the record then cannot be verified."""
+
+
+FIRST_STAMP_US, LAST_STAMP_US = (day_number(year, 1, 1) * DAY_US for year in (2, 9999))
+"""Stamps between which clocks and slacks can be added without leaving the calendar."""
 
 
 class Copy(NamedTuple):
@@ -115,6 +120,35 @@ class Side:
     parsers: tuple[Parser, ...]
 
 
+def read_key(parse: Parser, raw: Any) -> Key | None:
+    """A row's key in its canonical form; None where the row has none, or none that can be read."""
+    if raw is None or raw is MISSING or raw == "":
+        return None
+    try:
+        key: Key = parse(raw)
+    except UNREADABLE:
+        return None
+    return key
+
+
+def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
+    """One field's raw value in its canonical form, NULL and missing included.
+
+    Raises:
+        UnreadableError: it is not what its field declares.
+    """
+    if raw is None:
+        return None
+    if raw is MISSING:
+        return None if "missing" in rule.null_is else MISSING
+    try:
+        return parse(raw)
+    except UnreadableError:
+        raise
+    except UNREADABLE as error:
+        raise UnreadableError(f"cannot be read ({type(error).__name__})") from None
+
+
 class RecordComparer:
     """Compares the rows of an owner and a target for one data type.
 
@@ -183,11 +217,7 @@ class RecordComparer:
         nameless = 0
         parse_key = side.parse_key
         for row in rows:
-            raw = row[0]
-            try:
-                key = parse_key(raw) if raw is not None and raw is not MISSING and raw != "" else None
-            except UNREADABLE:
-                key = None
+            key = read_key(parse_key, row[0])
             if key is None:
                 nameless += 1
             elif (there := grouped.get(key)) is None:
@@ -212,18 +242,11 @@ class RecordComparer:
     def _canonical_by_field(self, side: Side, row: Row) -> tuple[Any, ...]:
         """The same, one field after the other: for missing fields, and to name the one that cannot be read."""
         found: list[Any] = []
-        try:
-            for parse, raw in zip(side.parsers, row[2:], strict=True):
-                if raw is None:
-                    found.append(None)
-                elif raw is MISSING:
-                    rule = self.rules[len(found)][1]
-                    found.append(None if "missing" in rule.null_is else MISSING)
-                else:
-                    found.append(parse(raw))
-        except UNREADABLE as error:
-            said = str(error) if isinstance(error, UnreadableError) else f"cannot be read ({type(error).__name__})"
-            raise UnreadableError(f"{self.rules[len(found)][0]} in {side.system}: {said}") from None
+        for (name, rule), parse, raw in zip(self.rules, side.parsers, row[2:], strict=True):
+            try:
+                found.append(read_field(parse, rule, raw))
+            except UnreadableError as error:
+                raise UnreadableError(f"{name} in {side.system}: {error}") from None
         return tuple(found)
 
     def copy_of(self, canonical: tuple[Any, ...], raw_mark: Any) -> Copy:
@@ -274,12 +297,16 @@ class RecordComparer:
         return self.fingerprint(owner)
 
     def changed_at_us(self, side: Side, copy: Copy) -> int | None:
-        """The copy's own changed-at stamp, microseconds since 1970 in the system's clock."""
+        """The copy's own changed-at stamp, microseconds since 1970 in the system's clock.
+
+        None where there is none that can be reckoned with: it is unreadable, one of two (in an hour that its zone
+        repeats), an infinity, or within a year of the ends of the calendar.
+        """
         try:
             stamp = side.parse_changed_at(copy.raw_mark) if copy.raw_mark is not None else None
         except UNREADABLE:
             return None
-        return stamp if isinstance(stamp, int) else None
+        return stamp if isinstance(stamp, int) and FIRST_STAMP_US < stamp < LAST_STAMP_US else None
 
     def compare(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Comparison:
         """Compare what two systems answered for one key; an absent record is an empty sequence."""
@@ -297,7 +324,7 @@ class RecordComparer:
                     target = self.copy_of(found, target_rows[0][1])
             differences: tuple[Difference, ...] = ()
             places: tuple[Place, ...] = ()
-            if owner is not None and target is not None and owner.marks != target.marks:
+            if owner is not None and target is not None and owner.values != target.values:
                 differences, places = self._differences(owner.values, target.values)
             invalid = self._invalid(owner, target, agreeing=not differences)
         except UNREADABLE as error:

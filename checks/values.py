@@ -5,31 +5,38 @@ of one type are equal exactly when the values mean the same; a value that cannot
 raises `UnreadableError`, and its record then cannot be verified.
 
 Canonical forms: string and enum `str`; integer `int`; decimal `Decimal` without trailing zeros; float `float`;
-boolean `bool`; timestamp `int` microseconds since 1970 UTC (or `"infinity"`, `"-infinity"`); date ISO `str`;
-money `(Decimal, currency)`; uuid lower-case `str`; json nested tuples; set sorted `tuple`; salesforce_id
-18-character `str`.
+boolean `bool`; timestamp as in `checks.instants`; date ISO `str`; money `(Decimal, currency)`; uuid lower-case
+`str`; json nested tuples; set sorted `tuple`; salesforce_id 18-character `str`.
+
+Every parser is total: whatever it is given, it answers or raises `UnreadableError`, and a number is refused before
+it is expanded (`checks.numbers`).
 """
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from probes.contract import MISSING
+from checks import instants, numbers
+from checks.instants import EPOCH, MICROSECOND, Instant
+from checks.numbers import ZERO
+from checks.unreadable import UnreadableError, describe
+from probes.exact_json import MAX_DIGITS, TOO_LONG, Undecodable, decode
+
+__all__ = ["EPOCH", "MICROSECOND", "ZERO", "UnreadableError", "describe"]
 
 Parser = Callable[[Any], Any]
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
-ZERO = Decimal(0)
 UNITS_US = {"s": 1_000_000, "ms": 1_000, "us": 1}
+
+JSON_DEPTH = 200
+"""How deeply JSON may be nested; beyond it Python itself could not compare or show it."""
 
 # ISO 4217, table A.1: currencies whose minor unit is not a hundredth.
 ZERO_DECIMAL = frozenset(
@@ -65,74 +72,89 @@ TRUE_TOKENS = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE_TOKENS = frozenset({"false", "f", "no", "n", "off", "0"})
 
 _INTEGER = re.compile(r"[+-]?\d+")
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?")
 _MONEY = re.compile(r"([+-]?[\d.]+)\s*([A-Za-z]{3})")
 _SALESFORCE_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 
 
-class UnreadableError(ValueError):
-    """A raw value that is not what its field declares; the text never quotes the value itself."""
+def refuse(raw: Any, what: str) -> UnreadableError:
+    """The error for a raw value that is not what it should be."""
+    return UnreadableError(raw.reason if isinstance(raw, Undecodable) else f"not {what}: {describe(raw)}")
 
 
 def parse_integer(raw: Any) -> int:
     """Read an exact whole number; a float counts only where it is exact (below 2**53)."""
-    if type(raw) is int:
-        return raw
     if isinstance(raw, bool):
         raise UnreadableError("a boolean where an integer is declared")
-    if isinstance(raw, str) and _INTEGER.fullmatch(raw.strip()):
-        return int(raw)
-    if isinstance(raw, Decimal) and raw.is_finite() and raw == raw.to_integral_value():
-        return int(raw)
-    if isinstance(raw, float) and raw.is_integer() and abs(raw) < 2**53:
-        return int(raw)
     if isinstance(raw, int):
+        if raw.bit_length() > numbers.MAX_BITS:
+            raise UnreadableError(TOO_LONG)
         return int(raw)
-    raise UnreadableError(f"not an integer: {describe(raw)}")
+    if isinstance(raw, str):
+        text = raw.strip()
+        if _INTEGER.fullmatch(text):
+            if len(text) > MAX_DIGITS:
+                raise UnreadableError(TOO_LONG)
+            return int(text)
+    elif isinstance(raw, Decimal):
+        number = _finite(raw)
+        if number is not None and number == number.to_integral_value(context=numbers.EXACT):
+            return int(number)
+    elif isinstance(raw, float) and raw.is_integer() and abs(raw) < 2**53:
+        return int(raw)
+    raise refuse(raw, "an integer")
 
 
 def parse_decimal(raw: Any) -> Decimal:
     """Read an exact decimal; the scale and the sign of zero do not matter."""
-    if type(raw) is Decimal and raw.is_finite():
-        return _trimmed(raw)
+    number = raw if type(raw) is Decimal else _decimal(raw)
+    if number.is_finite():
+        short = numbers.trimmed(number)
+        if short is None:
+            raise UnreadableError(TOO_LONG)
+        return short
+    return Decimal("NaN") if number.is_nan() else number
+
+
+def _decimal(raw: Any) -> Decimal:
     if isinstance(raw, bool):
         raise UnreadableError("a boolean where a decimal is declared")
     if isinstance(raw, float):
-        raw = repr(raw)
-    if isinstance(raw, Decimal | int | str):
-        try:
-            number = Decimal(raw.strip() if isinstance(raw, str) else raw)
-        except InvalidOperation:
-            raise UnreadableError(f"not a decimal: {describe(raw)}") from None
-        if number.is_nan():
-            return Decimal("NaN")
-        return _trimmed(number) if number.is_finite() else number
-    raise UnreadableError(f"not a decimal: {describe(raw)}")
+        return Decimal(repr(raw))
+    if isinstance(raw, int):
+        if raw.bit_length() > numbers.MAX_BITS:
+            raise UnreadableError(TOO_LONG)
+        return Decimal(raw)
+    if isinstance(raw, Decimal):
+        return raw
+    if isinstance(raw, str):
+        if len(raw) > 3 * MAX_DIGITS:
+            raise UnreadableError(f"{TOO_LONG}, or no number at all")
+        if "_" not in raw:  # which Python alone takes for a part of a number
+            try:
+                return Decimal(raw.strip())
+            except InvalidOperation:
+                pass
+    raise refuse(raw, "a decimal")
 
 
-def _trimmed(number: Decimal) -> Decimal:
-    """Drop trailing zeros and the sign of zero exactly, also beyond the context's precision."""
-    if not number:
-        return ZERO
-    short = number.normalize()
-    if short == number:
-        return short
-    sign, digits, exponent = number.as_tuple()
-    kept = len(digits)
-    while kept > 1 and digits[kept - 1] == 0:
-        kept -= 1
-    return Decimal((sign, digits[:kept], int(exponent) + len(digits) - kept))
+def _finite(raw: Decimal) -> Decimal | None:
+    """A finite number below the ceiling; None for NaN and the infinities. Raises UnreadableError."""
+    number = parse_decimal(raw)
+    return number if number.is_finite() else None
 
 
 def parse_float(raw: Any) -> float:
-    """Read a floating-point number, also NaN and the infinities."""
-    if isinstance(raw, bool):
-        raise UnreadableError("a boolean where a float is declared")
+    """Read a floating-point number, also NaN and the infinities; the sign of zero does not matter."""
     if isinstance(raw, float):
-        return raw
-    try:
-        return float(raw)
-    except (TypeError, ValueError, OverflowError):
-        raise UnreadableError(f"not a float: {describe(raw)}") from None
+        return raw + 0.0
+    number = parse_decimal(raw) if not isinstance(raw, bool) else None
+    if number is None:
+        raise UnreadableError("a boolean where a float is declared")
+    found = float(number)
+    if number.is_finite() and found in {float("inf"), float("-inf")}:
+        raise UnreadableError("a number beyond the range of a float")
+    return found + 0.0
 
 
 def boolean_parser(true: frozenset[str], false: frozenset[str]) -> Parser:
@@ -143,13 +165,13 @@ def boolean_parser(true: frozenset[str], false: frozenset[str]) -> Parser:
             return raw
         if isinstance(raw, bytes) and raw in {b"\x00", b"\x01"}:
             return raw == b"\x01"
-        if isinstance(raw, int | str):
+        if (isinstance(raw, int) and raw.bit_length() < 64) or isinstance(raw, str):
             token = str(raw).strip().casefold()
             if token in true:
                 return True
             if token in false:
                 return False
-        raise UnreadableError(f"not a boolean: {describe(raw)}")
+        raise refuse(raw, "a boolean")
 
     return parse
 
@@ -166,33 +188,25 @@ def timestamp_parser(zone: str | None, unit: str | None) -> Parser:
         local = UTC  # the same zone, but quicker to reckon with
     per_unit = UNITS_US[unit] if unit else None
 
-    def parse(raw: Any) -> int | str:
+    def parse(raw: Any) -> Instant:
         if isinstance(raw, datetime):
-            at = raw
-        elif isinstance(raw, int | float | Decimal) and not isinstance(raw, bool):
-            if per_unit is None:
-                raise UnreadableError("a number where a timestamp is declared; say its unit: s, ms or us")
-            return round(Decimal(str(raw)) * per_unit)
-        elif isinstance(raw, str):
+            return instants.instant_of(raw, local)
+        if isinstance(raw, str):
             text = raw.strip()
-            folded = text.casefold()
-            if folded in {"infinity", "-infinity"}:
-                return folded
-            if folded.startswith("0000-00-00"):
-                raise UnreadableError("a zero date, which is no instant")
-            if per_unit is not None and _INTEGER.fullmatch(text):
-                return int(text) * per_unit
-            try:
-                at = datetime.fromisoformat(text)
-            except ValueError:
-                raise UnreadableError(f"not a timestamp: {describe(raw)}") from None
-        else:
-            raise UnreadableError(f"not a timestamp: {describe(raw)}")
-        if at.tzinfo is None:
-            if local is None:
-                raise UnreadableError("an instant without a time zone; say the system's zone")
-            at = at.replace(tzinfo=local)
-        return (at - EPOCH) // MICROSECOND
+            if per_unit is None or not _NUMBER.fullmatch(text):
+                return instants.instant_written(text, local)
+            raw = text
+        elif not isinstance(raw, int | float | Decimal) or isinstance(raw, bool):
+            raise refuse(raw, "a timestamp")
+        if per_unit is None:
+            raise UnreadableError("a number where a timestamp is declared; say its unit: s, ms or us")
+        number = parse_decimal(raw)
+        if not number.is_finite() or number.adjusted() > 30:
+            raise UnreadableError("a number beyond every calendar")
+        found = int(numbers.EXACT.multiply(number, Decimal(per_unit)).to_integral_value(context=numbers.EXACT))
+        if abs(found) > instants.LIMIT_US:
+            raise UnreadableError("a number beyond every calendar")
+        return found
 
     return parse
 
@@ -200,21 +214,12 @@ def timestamp_parser(zone: str | None, unit: str | None) -> Parser:
 def parse_date(raw: Any) -> str:
     """Read a calendar day; an instant counts only at midnight, so that no zone is ever guessed."""
     if isinstance(raw, datetime):
-        if (raw.hour, raw.minute, raw.second, raw.microsecond) != (0, 0, 0, 0):
-            raise UnreadableError("an instant with a time of day where a date is declared")
-        return raw.date().isoformat()
+        return instants.day_of(raw)
     if isinstance(raw, date):
         return raw.isoformat()
     if isinstance(raw, str):
-        text = raw.strip()
-        try:
-            if len(text) > 10:
-                return parse_date(datetime.fromisoformat(text))
-            return date.fromisoformat(text).isoformat()
-        except ValueError as error:
-            if isinstance(error, UnreadableError):
-                raise
-    raise UnreadableError(f"not a date: {describe(raw)}")
+        return instants.day_written(raw.strip())
+    raise refuse(raw, "a date")
 
 
 def parse_uuid(raw: Any) -> str:
@@ -224,11 +229,11 @@ def parse_uuid(raw: Any) -> str:
             return str(raw)
         if isinstance(raw, bytes) and len(raw) == 16:
             return str(uuid.UUID(bytes=raw))
-        if isinstance(raw, str):
+        if isinstance(raw, str) and len(raw) < 100 and "_" not in raw:
             return str(uuid.UUID(raw.strip()))
     except ValueError:
         pass
-    raise UnreadableError(f"not a UUID: {describe(raw)}")
+    raise refuse(raw, "a UUID")
 
 
 def parse_salesforce_id(raw: Any) -> str:
@@ -238,7 +243,7 @@ def parse_salesforce_id(raw: Any) -> str:
     five letters are capitals.
     """
     if not (isinstance(raw, str) and _SALESFORCE_ID.fullmatch(raw)):
-        raise UnreadableError(f"not a Salesforce id: {describe(raw)}")
+        raise refuse(raw, "a Salesforce id")
     letters = raw[:15]
     digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZ012345"
     suffix = "".join(
@@ -283,9 +288,11 @@ def _text(raw: Any) -> str:
             return raw.decode()
         except UnicodeDecodeError:
             raise UnreadableError(f"not UTF-8 text: {describe(raw)}") from None
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw.bit_length() > numbers.MAX_BITS:
+        raise UnreadableError(TOO_LONG)
     if isinstance(raw, int | Decimal | uuid.UUID) and not isinstance(raw, bool):
         return str(raw)
-    raise UnreadableError(f"not text: {describe(raw)}")
+    raise refuse(raw, "text")
 
 
 def enum_parser(mapping: Mapping[str, str] | None) -> Parser:
@@ -321,7 +328,7 @@ def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
         code = str(code).upper()
         number = parse_decimal(amount)
         if minor_units:
-            number = parse_decimal(number.scaleb(-minor_digits(code)))
+            number = parse_decimal(numbers.shifted(number, -minor_digits(code)) if number.is_finite() else number)
         return number, code
 
     return parse
@@ -330,12 +337,7 @@ def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
 def json_parser(*, unordered: bool) -> Parser:
     """Make a parser of JSON, from text or already decoded; keys in any order, numbers by value."""
 
-    def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({key for key, _ in items}) < len(items):
-            raise UnreadableError("JSON with a key twice in one object")
-        return dict(items)
-
-    def canonical(value: Any) -> Any:
+    def canonical(value: Any, depth: int = 0) -> Any:
         if value is None:
             return None
         if isinstance(value, bool):
@@ -343,28 +345,30 @@ def json_parser(*, unordered: bool) -> Parser:
         if isinstance(value, str):
             return unicodedata.normalize("NFC", value)
         if isinstance(value, int | float | Decimal):
-            return parse_decimal(value)
+            number = parse_decimal(value)
+            if not number.is_finite():
+                raise UnreadableError("NaN or an infinity, which JSON does not have")
+            return number
+        if depth == JSON_DEPTH:
+            raise UnreadableError(f"JSON nested more than {JSON_DEPTH} deep")
+        if isinstance(value, Undecodable):
+            raise UnreadableError(value.reason)
         if isinstance(value, Mapping):
-            return ("object", *sorted((str(key), canonical(each)) for key, each in value.items()))
+            if not all(isinstance(key, str) for key in value):
+                raise UnreadableError("JSON whose keys are not text")
+            return ("object", *sorted((key, canonical(each, depth + 1)) for key, each in value.items()))
         if isinstance(value, list | tuple):
-            items = [canonical(each) for each in value]
+            items = [canonical(each, depth + 1) for each in value]
             return ("array", *(sorted(items, key=repr) if unordered else items))
-        raise UnreadableError(f"not JSON: {describe(value)}")
+        raise refuse(value, "JSON")
 
     def parse(raw: Any) -> Any:
         if isinstance(raw, bytes | str):
             try:
-                raw = json.loads(raw, parse_float=Decimal, parse_int=Decimal, object_pairs_hook=pairs)
-            except UnreadableError:
-                raise
-            except (ValueError, RecursionError):
-                raise UnreadableError(f"not JSON: {describe(raw)}") from None
-        try:
-            return canonical(raw)
-        except RecursionError:
-            raise UnreadableError("JSON nested too deeply") from None
-        except TypeError:
-            raise UnreadableError("JSON with keys that cannot be ordered") from None
+                raw = decode(raw)
+            except ValueError:
+                raise refuse(raw, "JSON") from None
+        return canonical(raw)
 
     return parse
 
@@ -377,14 +381,14 @@ def set_parser(separator: str) -> Parser:
             text = raw.strip()
             if text.startswith("["):
                 try:
-                    raw = json.loads(text)
+                    raw = decode(text)
                 except ValueError:
-                    raise UnreadableError(f"not a list: {describe(raw)}") from None
+                    raise refuse(raw, "a list") from None
             else:
                 raw = [part for part in text.split(separator) if part.strip()]
         if isinstance(raw, list | tuple | set | frozenset):
             return tuple(sorted({unicodedata.normalize("NFC", _text(part)).strip() for part in raw}))
-        raise UnreadableError(f"not a set: {describe(raw)}")
+        raise refuse(raw, "a set")
 
     return parse
 
@@ -397,18 +401,3 @@ def empty_is_null(parse: Parser) -> Parser:
         return None if empty else parse(raw)
 
     return parse_or_null
-
-
-def describe(raw: Any) -> str:
-    """Say what a value looks like without saying what it is: its type and length."""
-    if raw is None:
-        return "NULL"
-    if raw is MISSING:
-        return "missing"
-    if isinstance(raw, str):
-        return f"text of {len(raw)} characters" if raw else "empty text"
-    if isinstance(raw, bytes):
-        return f"{len(raw)} bytes"
-    if isinstance(raw, list | tuple | set | frozenset | Mapping):
-        return f"{type(raw).__name__} of {len(raw)} items"
-    return type(raw).__name__

@@ -6,11 +6,11 @@ Every length is bounded here, so that no message, however large, makes a letter 
 from __future__ import annotations
 
 import codecs
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -21,6 +21,7 @@ from pydantic import Field, field_validator
 
 from probes.contract import Letter, ProbeError, QueueSettings, Reason
 from probes.durations import Duration
+from probes.exact_json import MAX_DIGITS, decode
 
 PAYLOAD_LIMIT = 256 * 1024
 """Payloads beyond this are not read into: whatever they say stays unknown."""
@@ -115,7 +116,7 @@ class Message:
         found = (
             self._fields.get(where.removeprefix("field:")) if where.startswith("field:") else self._in_payload(where)
         )
-        if found is None or isinstance(found, Mapping | list):
+        if found is None or isinstance(found, Mapping | list):  # `Undecodable` among them
             return None
         return kept(found, TEXT_LIMIT)
 
@@ -177,8 +178,8 @@ def _decode(payload: bytes | str | None) -> Any:
     if payload is None or len(payload) > PAYLOAD_LIMIT:
         return None
     try:
-        return json.loads(payload)
-    except (ValueError, RecursionError):
+        return decode(payload)
+    except ValueError:
         return None
 
 
@@ -188,5 +189,8 @@ def kept(value: Any, limit: int) -> str:
         value = value[: 4 * limit].decode("utf-8", "replace")
     elif isinstance(value, bool):
         value = "true" if value else "false"
+    elif isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= MAX_DIGITS:
+        value = f"{value:f}"
+        value = value.rstrip("0").rstrip(".") if "." in value else value  # 17.0 is the key 17
     text = str(value)[:limit]
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -1,0 +1,102 @@
+"""JSON read exactly: numbers are decimals and never floats, and what has no one meaning is not given one.
+
+A key twice in an object, NaN and Infinity (which are not JSON) and numbers beyond `MAX_DIGITS` do not spoil the
+document around them: an `Undecodable` stands in their place, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+MAX_DIGITS = 4_000
+"""The most digits a number may have, before or behind its point: so many are compared exactly, and a number such as
+1e10000000 is never expanded."""
+
+TOO_LONG = f"a number of more than {MAX_DIGITS:,} digits"
+
+
+class Undecodable(Mapping[str, Any]):
+    """Stands where a JSON document says nothing certain.
+
+    Whatever is looked for inside it is undecodable for the same reason, so that no path leads to a value, or to
+    the certainty that there is none.
+    """
+
+    __slots__ = ("_inner", "reason")
+
+    def __init__(self, reason: str, *, _inner: bool = False) -> None:
+        self.reason = reason
+        self._inner = _inner
+
+    def __getitem__(self, name: str) -> Undecodable:
+        return self
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(()) if self._inner else iter(("",))
+
+    def __len__(self) -> int:
+        return 0 if self._inner else 1
+
+    def values(self) -> Any:
+        return [value for _, value in self.items()]
+
+    def items(self) -> Any:
+        """One nameless thing inside, and nothing inside that, so that a walk through the document ends."""
+        return [] if self._inner else [("", Undecodable(self.reason, _inner=True))]
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"Undecodable({self.reason!r})"
+
+
+def decode(text: bytes | bytearray | str) -> Any:
+    """Read a JSON document: whole numbers are `int`, others `Decimal`, objects `dict`, arrays `list`.
+
+    Raises:
+        ValueError: it is not JSON, not UTF-8, or nested too deeply; the text of the error quotes nothing of it.
+    """
+    try:
+        return json.loads(
+            text, parse_int=_whole, parse_float=_number, parse_constant=_no_json, object_pairs_hook=_object
+        )
+    except (ValueError, RecursionError):
+        raise ValueError("not JSON") from None
+
+
+def _whole(text: str) -> int | Undecodable:
+    return int(text) if len(text) <= MAX_DIGITS else Undecodable(TOO_LONG)
+
+
+def _number(text: str) -> Decimal | Undecodable:
+    if len(text) > 3 * MAX_DIGITS:
+        return Undecodable(TOO_LONG)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:  # an exponent that is too large for `Decimal` itself
+        return Undecodable(TOO_LONG)
+    if not number:
+        return Decimal(0)
+    return number if abs(number.adjusted()) <= MAX_DIGITS else Undecodable(TOO_LONG)
+
+
+def _no_json(token: str) -> Undecodable:
+    return Undecodable(f"{token.lstrip('-')} where JSON has no such number")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        met: set[str] = set()
+        for name, _ in pairs:
+            if name in met:
+                found[name] = Undecodable("JSON with a key twice in one object")
+            met.add(name)
+    return found

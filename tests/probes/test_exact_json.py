@@ -1,0 +1,82 @@
+"""JSON read exactly, and what stands where it says nothing certain."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import jsonpath
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from probes.exact_json import MAX_DIGITS, Undecodable, decode
+from probes.queues.message import Message
+
+LONG = "90071992547409931.25"
+
+
+def test_numbers_keep_all_of_their_digits() -> None:
+    found = decode(f'{{"total": {LONG}, "count": 9007199254740993, "small": 1e-30}}')
+    assert found == {"total": Decimal(LONG), "count": 9007199254740993, "small": Decimal("1e-30")}
+    assert isinstance(found["count"], int)
+
+
+@pytest.mark.parametrize(
+    "number", ["1e10000000", "-1E-10000000", "9" * 5000, f"0.{'1' * 20_000}", "1e99999999999999999999"]
+)
+def test_a_number_is_never_expanded_and_spoils_only_itself(number: str) -> None:
+    found = decode(f'{{"id": 5, "total": {number}}}')
+    assert found["id"] == 5
+    assert isinstance(found["total"], Undecodable)
+    assert f"{MAX_DIGITS:,} digits" in found["total"].reason
+
+
+@pytest.mark.parametrize("token", ["NaN", "Infinity", "-Infinity"])
+def test_what_json_does_not_have_is_not_read(token: str) -> None:
+    found = decode(f"[1, {token}]")
+    assert found[0] == 1
+    assert isinstance(found[1], Undecodable)
+
+
+@pytest.mark.parametrize("path", ["$.a", "$.a.x", "$.a[0]", "$.a[*].x", "$.a.x.y.z", "$..x"])
+def test_no_path_leads_through_a_key_that_is_there_twice(path: str) -> None:
+    found = decode('{"id": 1, "a": {"x": 1}, "b": [{"a": 2}], "a": {"x": 2}}')
+    assert found["id"] == 1
+    assert all(isinstance(each, Undecodable) for each in jsonpath.findall(path, found))
+    assert jsonpath.findall(path, found)
+
+
+@pytest.mark.parametrize("text", ["", "{", b"\xff", "[" * 100_000, "tru", '{"a": 1}}'])
+def test_what_is_not_json_raises_one_error(text: str | bytes) -> None:
+    with pytest.raises(ValueError, match="not JSON"):
+        decode(text)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+@settings(deadline=None)
+def test_what_has_one_meaning_is_read_as_everywhere(document: object) -> None:
+    assert decode(json.dumps(document)) == document
+
+
+@pytest.mark.parametrize(
+    ("payload", "key"),
+    [
+        (f'{{"id": {LONG}}}', LONG),
+        ('{"id": 17.0}', "17"),
+        ('{"id": 1e3}', "1000"),
+        ('{"id": 90071992547409931234567}', "90071992547409931234567"),
+        ('{"id": 1, "id": 2}', None),
+        ('{"id": 1e10000000}', None),
+        ('{"id": NaN}', None),
+    ],
+)
+def test_a_letter_names_its_record_exactly_or_not_at_all(payload: str, key: str | None) -> None:
+    assert Message({}, payload).find("$.id") == key
