@@ -1,4 +1,4 @@
-"""What several pages share: the open installation, the frame around a page, links and empty states."""
+"""What several pages share: the open installation, the frame around a page, and empty states."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlencode
 
 import streamlit as st
 
-from auditor.dashboard import view
-from auditor.dashboard.data import RANGES, Data, Since
+from auditor import escaping
+from auditor.dashboard import navigation, view
+from auditor.dashboard.data import Data, Since
 from auditor.ledger import LedgerError
 from auditor.map_file import MapError, load_map
 from auditor.workspace import Workspace
-
-REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
 
 
 @st.cache_resource(show_spinner="Opening the history …", on_release=Data.close)
@@ -35,7 +33,7 @@ def open_data() -> Data:
     folder = os.environ.get("AUDITOR_DATA", "var")
     if not Path(map_file).exists():
         st.info(
-            f"There is no integration map at `{map_file}` yet.\n\n"
+            f"There is no integration map at {escaping.markdown(map_file)} yet.\n\n"
             "Write one with `auditor init`, or start the demo company with `auditor demo`.",
             icon=":material/map:",
         )
@@ -47,7 +45,7 @@ def open_data() -> Data:
         st.code("\n".join(str(problem) for problem in error.problems), language=None)
         st.stop()
     except LedgerError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escaping.markdown(error), icon=":material/error:")
         st.stop()
 
 
@@ -58,27 +56,25 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
         draw: the body; with `live` it is drawn again and again by itself.
     """
     data = open_data()
-    with st.sidebar:
-        label = st.selectbox("Time range", list(RANGES), index=1, key="range", bind="query-params")
-        every = st.segmented_control(
-            "Refresh", list(REFRESH), default="10 s", key="refresh", required=True, bind="query-params"
-        )
+    since = Since(label=navigation.time_range())
+    every_s = navigation.refresh_every_s()
 
     def body() -> None:
+        navigation.follow()
         st.title(title)
         _freshness(data)
         try:
-            draw(data, Since(label=label))
+            draw(data, since)
         except Exception as error:
             st.error(
-                f"This page could not be drawn: {type(error).__name__}: {error}. "
-                "The audits go on; the log of the dashboard has the details.",
+                f"This page could not be drawn: {type(error).__name__}: {escaping.markdown(error)}. "
+                "Audits continue; see the dashboard's log for details.",
                 icon=":material/error:",
             )
             raise
 
-    if live and REFRESH[every] is not None:
-        st.fragment(body, run_every=REFRESH[every], key=f"page-{title}")()
+    if live and every_s is not None:
+        st.fragment(body, run_every=every_s, key=f"page-{title}")()
     else:
         body()
 
@@ -97,7 +93,8 @@ def _freshness(data: Data) -> None:
     told = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
     if silent:
         st.warning(
-            f"**Stale.** {told}. Not audited for two intervals: {', '.join(silent)}. "
+            f"**Stale.** {told}. Not audited for two intervals: "
+            f"{escaping.markdown(', '.join(silent))}. "
             "Is the auditor running? Start it with `auditor run`.",
             icon=":material/warning:",
         )
@@ -106,25 +103,11 @@ def _freshness(data: Data) -> None:
     systems = data.systems()
     for failing in systems[~systems["state"].isin(["answers", "never read", "queues only"])].itertuples():
         st.error(
-            f"**{failing.system}** cannot be read: {failing.state}. {failing.message} "
+            f"**{escaping.markdown(failing.system)}** cannot be read: {escaping.markdown(failing.state)}. "
+            f"{escaping.markdown(failing.message)} "
             "Its records cannot be verified meanwhile; they are not counted as agreeing.",
             icon=":material/power_off:",
         )
-
-
-def record_link(data_type: str, key: str) -> str:
-    """The address of a record's page."""
-    return "/record?" + urlencode({"type": data_type, "key": key})
-
-
-def conflict_link(number: int) -> str:
-    """The address of one conflict."""
-    return "/conflicts?" + urlencode({"conflict": number})
-
-
-def drift_link(**filters: str) -> str:
-    """The address of the drift page with filters."""
-    return "/drift?" + urlencode(filters)
 
 
 def nothing(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from auditor import escaping
 from auditor.dashboard.data import Data
 from auditor.impact import told
 from auditor.integration_map import Consumer
@@ -40,11 +41,14 @@ def draw(found: RecordView, consumers: tuple[Consumer, ...]) -> None:
         return
     names.sort(key=lambda name: name not in found.differing)
     table = pd.DataFrame(
-        {copy.system: [_cell_text(copy, name) for name in names] for copy in found.copies},
-        index=pd.Index(names, name="field"),
+        {
+            escaping.markdown(copy.system): [escaping.markdown(_cell_text(copy, name)) for name in names]
+            for copy in found.copies
+        },
+        index=pd.Index([escaping.markdown(name) for name in names], name="field"),
     )
     marked = {
-        (name, copy.system)
+        (escaping.markdown(name), escaping.markdown(copy.system))
         for copy in found.copies
         for name, cell in copy.cells.items()
         if cell.state in {"differs", "unreadable"}
@@ -56,22 +60,22 @@ def draw(found: RecordView, consumers: tuple[Consumer, ...]) -> None:
     st.table(styled)
     sides = [_sides(found, name) for name in found.differing]
     if len(found.copies) > 2 and sides:
-        st.caption("Who agrees with whom. " + "; ".join(sides))
+        st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(sides)))
 
 
 def _head(copy: CopyView, readers: list[str]) -> None:
-    st.markdown(f"**{copy.system}** · {copy.role}")
+    st.markdown(f"**{escaping.markdown(copy.system)}** · {copy.role}")
     if copy.error:
-        st.error(copy.error)
+        st.error(escaping.markdown(copy.error))
     elif copy.found == 0:
-        st.warning("not there")
+        st.warning("missing")
     elif copy.found > 1:
-        st.warning(f"there {copy.found} times")
+        st.warning(f"{copy.found} rows")
     else:
-        st.caption(f"changed {copy.changed_at}" if copy.changed_at else "no changed-at")
+        st.caption(f"changed {escaping.markdown(copy.changed_at)}" if copy.changed_at else "no changed-at")
     if readers:
-        st.caption(f"read by {', '.join(readers)}")
-    if copy.link:
+        st.caption(f"read by {escaping.markdown(', '.join(readers))}")
+    if copy.link and copy.link.startswith(("https://", "http://")):
         st.link_button("Open there", copy.link)
 
 

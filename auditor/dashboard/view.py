@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from auditor import escaping
 from auditor.integration_map import IntegrationMap
 from auditor.letters import Funnel
 from auditor.map_document import consumers_of, owned_by
@@ -35,16 +36,16 @@ STATE_SIGNS = {"consistent": "✓ consistent", "drift": "✗ drift", "no data": 
 CAUSE_WORDS = {
     "in_flight": "on its way, within its window",
     "late": "did not arrive within its window",
-    "lost": "did not arrive at all",
+    "lost": "never arrived",
     "foreign_write": "changed by a system that does not own it",
     "conflict": "changed on both sides",
-    "orphan": "unknown to its owner",
-    "duplicate": "there more than once",
+    "orphan": "exists only in the copy",
+    "duplicate": "exists more than once",
     "lost_update": "an update that was permitted is gone",
     "transformation": "the value was changed on the way",
     "regression": "an older version came back",
     "invalid": "breaks its own validity rules",
-    "unexplained": "never agreed: mapping or backfill",
+    "unexplained": "has never matched: check the mapping or the backfill",
 }
 
 
@@ -128,7 +129,8 @@ def map_chart(
                 },
                 "label": {
                     "show": True,
-                    "formatter": f"{flow.data_type} · {STATE_SIGNS[state]}" + (f" · {count}" if count else ""),
+                    "formatter": f"{escaping.echarts(flow.data_type)} · {STATE_SIGNS[state]}"
+                    + (f" · {count}" if count else ""),
                 },
             }
         )
@@ -171,7 +173,7 @@ def _node(name: str, below: str, across: int, down: int, of: int, symbol: str) -
             "show": True,
             "position": "bottom" if symbol == "roundRect" else "right",
             "color": "inherit",
-            "formatter": f"{name.strip()}\n{below}",
+            "formatter": f"{escaping.echarts(name.strip())}\n{escaping.echarts(below)}",
             "fontSize": 12,
             "lineHeight": 17,
         },
@@ -196,8 +198,8 @@ def funnel_chart(funnel: Funnel) -> go.Figure:
     least = [stage.least or 0 for stage in stages]
     spread = [(stage.most - stage.least) if stage.most and stage.least is not None else 0 for stage in stages]
     figure = go.Figure()
-    told = [stage_text(stage, funnel.hours) for stage in stages]
-    why = [stage.why for stage in stages]
+    told = [escaping.plotly(stage_text(stage, funnel.hours)) for stage in stages]
+    why = [escaping.plotly(stage.why) for stage in stages]
     figure.add_bar(y=names, x=least, orientation="h", marker_color=MOST, customdata=why, hovertemplate=WHY)
     figure.add_bar(
         y=names,
@@ -273,7 +275,7 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
             colorscale=[[0, "rgba(76,125,217,0)"], [0.02, "rgba(76,125,217,0.15)"], [1, MOST]],
             zmin=0,
             zmax=1,
-            colorbar={"tickformat": ".0%", "title": "of the hour"},
+            colorbar={"tickformat": ".0%", "title": "share of the<br>hour's changes"},
             hovertemplate="%{x|%d %b %H:%M}<br>%{y}: %{z:.1%}<extra></extra>",
         )
     )

@@ -11,12 +11,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
-HOME = Path(__file__).parents[2]
+from tests.auditor.screens import HOME, chromium, click_cell
+
 FIRST_DRIFT_WITHIN_S = 60
 
 
@@ -50,13 +50,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        made = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
+    with chromium() as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(params=["light", "dark"])
@@ -79,16 +74,19 @@ def _inside(url: str) -> bool:
 
 @pytest.mark.timeout(240)
 def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
-    page.goto(demo)
+    page.goto(f"{demo}/?range=24+h")
     page.get_by_role("heading", name="Overview").wait_for(timeout=30_000)
     cause = page.get_by_role("link", name=re.compile(r"^\d+ (late|duplicate|orphan|lost|foreign write)")).first
     expect(cause).to_be_visible(timeout=FIRST_DRIFT_WITHIN_S * 1000)
-    with page.context.expect_page() as opened:
-        cause.click()
-    page = opened.value
+    cause.click()
     page.get_by_role("heading", name="Drift").wait_for(timeout=30_000)
-    assert "cause=" in page.url
     expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=30_000)
+    expect(page).to_have_url(re.compile("cause="))
+    expect(page).to_have_url(re.compile(r"range=24(\+|%20)h"))
+    click_cell(page, "Records that differ", row=0, until=page.get_by_role("heading", name="Record", exact=True))
+    expect(page).to_have_url(re.compile(r"range=24(\+|%20)h"))
+    expect(page).to_have_url(re.compile(r"key=\w+"))
+    assert len(page.context.pages) == 1
     page.goto(f"{demo}/record?type=customer&key=cus_00042")
     page.get_by_role("heading", name="Record").wait_for(timeout=30_000)
     expect(page.get_by_text("crm", exact=True).first).to_be_visible(timeout=30_000)

@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from auditor.dashboard import view
+from auditor.dashboard import navigation, view
 from auditor.dashboard.components import _open
 from auditor.queue_audit import QueueAuditor
 from probes.registry import open_queue_probe
 from tests.stand import Stand
 
 HOME = Path(__file__).parents[2]
-PAGES = ["overview", "drift", "record", "conflicts", "lag", "dead_letters", "sla", "map", "query"]
+PAGES = list(navigation.PAGES)
 
 
 def run(page: str, **query: str) -> AppTest:
     _open.clear()
-    code = f"from auditor.dashboard.pages import {page}\n{page}.page()\n"
+    code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
     app = AppTest.from_string(code, default_timeout=30)
     for name, value in query.items():
         app.query_params[name] = value
@@ -31,7 +31,7 @@ def run(page: str, **query: str) -> AppTest:
 
 def text(app: AppTest) -> str:
     parts = [*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.error, *app.markdown, *app.code]
-    return "\n".join(str(each.value) for each in parts)
+    return "\n".join(str(each.value) for each in [*parts, *app.page_link])
 
 
 @pytest.fixture(autouse=True)
@@ -107,13 +107,13 @@ def test_overview_counts_what_differs_and_links_to_it(watched: Stand) -> None:
     values = {each.label: each.value for each in app.metric}
     assert values["Records that differ"] == "1"
     assert values["Flows consistent"] == "0 of 1"
-    assert "/drift?cause=foreign_write" in text(app)
+    assert "**1 foreign write**" in text(app)
 
 
 def test_drift_filters_from_the_address(watched: Stand) -> None:
     drift(watched)
     shown = run("drift", cause="foreign_write").dataframe[0].value
-    assert list(shown["record"]) == ["/record?type=customer&key=3"]
+    assert list(shown["record"]) == ["3"]
     assert list(shown["difference"]) == ["name: Ada → Eve"]
     assert "No record matches these filters" in text(run("drift", cause="orphan"))
 
@@ -128,7 +128,7 @@ def test_record_shows_the_copies_and_their_history(watched: Stand) -> None:
 
 
 def test_record_refuses_what_is_no_key(watched: Stand) -> None:
-    assert "no key of customer" in text(run("record", type="customer", key="abc"))
+    assert "not a valid key of customer" in text(run("record", type="customer", key="abc"))
 
 
 def test_query_answers_and_refuses(watched: Stand) -> None:
@@ -151,7 +151,7 @@ def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPat
 
 def test_only_the_page_list_stands_in_app() -> None:
     source = (HOME / "app.py").read_text()
-    assert "auditor.dashboard.pages import" in source
+    assert "navigation.run()" in source
     assert "sqlalchemy" not in source + (HOME / "auditor/dashboard/components.py").read_text()
 
 
@@ -209,10 +209,10 @@ def disputed(watched: Stand) -> Stand:
 def test_the_overview_says_who_acts_on_wrong_values(disputed: Stand) -> None:
     app = run("overview")
     assert not app.exception
-    assert "Who acts on wrong values now" in text(app)
+    assert "Who is affected right now" in text(app)
     acting = app.dataframe[0].value
     assert list(acting["who"]) == ["dunning", "sales"]
-    assert list(acting["not decided which is right"]) == [1, 1]
+    assert list(acting["unresolved"]) == [1, 1]
     assert [metric.value for metric in app.metric if metric.label == "Conflicts to decide"] == ["1"]
 
 
@@ -224,7 +224,7 @@ def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     assert "Conflict 1: customer 3" in text(app)
     app.text_input(key="who").set_value("")
     app.button[1].click().run()
-    assert "say who you are" in text(app)
+    assert "enter your name" in text(app)
     app.text_input(key="who").set_value("ada")
     app.button[1].click().run()
     assert not app.exception
@@ -293,13 +293,13 @@ def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched:
     drift(watched)
     watched.run("billing", "UPDATE letters SET error = '422: no e-mail of cus_3'")
     look(watched)
-    app = run("dead_letters")
+    app = run("dead-letters")
     queues, reasons, one_by_one = (each.value for each in app.dataframe[:3])
-    assert list(queues[["depth", "looked at"]].iloc[0]) == [1, "all"]
+    assert list(queues[["depth", "inspected"]].iloc[0]) == [1, "all"]
     assert list(reasons["reason"]) == ["422: no e-mail of <id>"]
-    assert list(one_by_one["record"]) == ["/record?type=customer&key=3"]
+    assert list(one_by_one["record"]) == ["3"]
     assert list(one_by_one["explains"]) == ["open divergence"]
-    assert "What becomes of messages that fail" in text(app)
+    assert "What happens to failed messages" in text(app)
     assert "1 of 1 records that differ" in text(app)
     assert list(run("drift").dataframe[0].value["letter"]) == ["422: no e-mail of <id>"]
     assert "Dead letters" in text(run("record", type="customer", key="3"))
@@ -309,7 +309,7 @@ def test_a_queue_that_cannot_be_read_leaves_the_page_up_and_is_unknown(watched: 
     drift(watched)
     watched.run("billing", "ALTER TABLE letters RENAME TO gone")
     look(watched)
-    app = run("dead_letters")
+    app = run("dead-letters")
     assert not app.exception
     assert "**to_billing/dead** cannot be read: " in text(app)
     assert {each.label: each.value for each in run("overview").metric}["Dead letters waiting"] == "unknown"

@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from auditor import escaping
 from auditor.conflict_evidence import Evidence, evidence_of
-from auditor.dashboard import components, side_by_side, view
+from auditor.dashboard import components, navigation, side_by_side, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
@@ -18,7 +19,7 @@ from probes.durations import format_duration, parse_duration
 
 STATE_SIGNS = {
     "open": "● open",
-    "deferred": "◌ put off",
+    "deferred": "◌ deferred",
     "decided": "→ decided",
     "overdue": "✗ decided, not carried out",
     "kept": "✓ kept",
@@ -34,7 +35,7 @@ def page() -> None:
 
 def _draw(data: Data, _since: Since) -> None:
     row = st.columns([3, 1, 1])
-    everything = row[0].toggle("Those that are over, too", key="all", bind="query-params")
+    everything = row[0].toggle("Include closed conflicts", key="all", bind="query-params")
     number = row[1].text_input("Number", key="conflict", bind="query-params", placeholder="all").strip()
     row[2].space("small")
     row[2].button("Refresh", width="stretch")
@@ -50,17 +51,19 @@ def _draw(data: Data, _since: Since) -> None:
         )
         return
     st.caption(
-        f"{len(found)} conflict{'s' * (len(found) != 1)}. A number leads to the evidence; "
-        "a decision is written down and checked against later readings, and never carried out by the auditor."
+        f"{len(found)} conflict{'s' * (len(found) != 1)}. Open one by its number. A decision is recorded and checked "
+        "against later readings; Plumbline never writes to your systems."
     )
-    st.dataframe(
+    tables.table(
         pd.DataFrame([_row(data, each) for each in found]),
-        hide_index=True,
+        key="conflicts",
+        links={
+            "number": [navigation.conflict(each.conflict_id) for each in found],
+            "record": [navigation.record(each.data_type, each.key) for each in found],
+        },
         alt="Conflicts that no rule decides, with why, who is to decide and since when",
         column_config={
-            "number": st.column_config.LinkColumn("number", display_text=r"conflict=(\d+)"),
-            "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
-            "why": st.column_config.TextColumn("why no rule decides", width="large"),
+            "why": st.column_config.TextColumn("why it needs a person", width="large"),
             "since": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
         },
     )
@@ -68,38 +71,38 @@ def _draw(data: Data, _since: Since) -> None:
 
 def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
     return {
-        "number": components.conflict_link(conflict.conflict_id),
+        "number": str(conflict.conflict_id),
         "state": STATE_SIGNS[conflict.state],
-        "record": components.record_link(conflict.data_type, conflict.key),
+        "record": conflict.key,
         "cause": conflict.cause.value.replace("_", " "),
         "why": conflict.why,
         "who acts on it": data.impact_text(conflict.flow, conflict.cause.value, "nobody"),
-        "decided for": conflict.choice or "",
+        "decision": conflict.choice or "",
         "assigned to": conflict.assignee or "",
-        "came back": f"of {conflict.came_back_of}" if conflict.came_back_of else "",
+        "reopened from": str(conflict.came_back_of) if conflict.came_back_of else "",
         "since": conflict.opened_at,
         "flow": conflict.flow,
     }
 
 
 def _one(data: Data, number: str) -> None:
-    found = data.ledger.conflict(int(number)) if number.isdigit() else None
+    found = data.ledger.conflict(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else None
     if found is None:
-        st.error(f"There is no conflict {number}. Empty the field to see all.", icon=":material/error:")
+        st.error(
+            f"There is no conflict {escaping.markdown(number)}. Empty the field to see all.", icon=":material/error:"
+        )
         return
     conflict, decisions, about = found
     sign = STATE_SIGNS[conflict.state]
-    st.subheader(f"Conflict {conflict.conflict_id}: {conflict.data_type} {conflict.key}, {sign}")
+    about_what = escaping.markdown(f"{conflict.data_type} {conflict.key}")
+    st.subheader(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
     if conflict.came_back_of:
-        st.warning(
-            f"This was decided before, see [conflict {conflict.came_back_of}]"
-            f"({components.conflict_link(conflict.came_back_of)}), and came back.",
-            icon=":material/replay:",
-        )
+        st.warning("This was decided before and came back.", icon=":material/replay:")
+        navigation.link(f"See conflict {conflict.came_back_of}", navigation.conflict(conflict.came_back_of))
     try:
         evidence = evidence_of(data.map, conflict, about)
     except RefusedError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escaping.markdown(error), icon=":material/error:")
         return
     left, right = st.columns([3, 2])
     with left:
@@ -107,21 +110,21 @@ def _one(data: Data, number: str) -> None:
     with right:
         _acts(data, conflict, evidence)
     _live(data, conflict)
-    st.subheader("What was done")
-    st.dataframe(
+    st.subheader("History")
+    tables.table(
         pd.DataFrame(
             [
                 {
                     "when": each.acted_at,
                     "who": each.who,
-                    "act": each.act.value.replace("_", " "),
+                    "action": each.act.value.replace("_", " "),
                     "for": each.choice or each.assignee or _until(each.until_at),
-                    "said": each.text,
+                    "note": each.text,
                 }
                 for each in decisions
             ]
         ),
-        hide_index=True,
+        key="decisions",
         alt="Everything that was done about this conflict, oldest first",
         column_config={"when": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss")},
     )
@@ -132,10 +135,11 @@ def _until(at: datetime | None) -> str:
 
 
 def _evidence(evidence: Evidence) -> None:
-    lines = pd.DataFrame(evidence.lines(), columns=["", "what is known"])
+    told = [[escaping.markdown(cell) for cell in line] for line in evidence.lines()]
+    lines = pd.DataFrame(told, columns=["", "what is known"])
     st.table(lines.set_index(""), border="horizontal")
     if evidence.fields:
-        st.dataframe(
+        tables.table(
             pd.DataFrame(
                 [
                     {
@@ -147,30 +151,31 @@ def _evidence(evidence: Evidence) -> None:
                     for each in evidence.fields
                 ]
             ),
-            hide_index=True,
+            key="fields",
             alt="The differing fields as they were stored, as far as their evidence policy allows",
         )
 
 
 def _acts(data: Data, conflict: Conflict, evidence: Evidence) -> None:
     now = datetime.now(UTC)
-    who = st.text_input("You are", value=os.environ.get("AUDITOR_USER", ""), key="who", placeholder="your name")
-    decide, defer, assign, say = st.tabs(["Decide", "Put off", "Assign", "Comment"])
+    who = st.text_input("Your name", value=os.environ.get("AUDITOR_USER", ""), key="who", placeholder="your name")
+    decide, defer, assign, say = st.tabs(["Decide", "Defer", "Assign", "Comment"])
     over = conflict.closed_at is not None
     with decide, st.form("decide", border=False):
         choice = st.radio(
-            "Whose value counts?",
+            "Which value is right?",
             [evidence.source, evidence.target, OTHER],
-            captions=["as the owner holds it", "as the copy holds it", "a value that neither holds"],
+            format_func=escaping.markdown,
+            captions=["as the owner holds it", "as the copy holds it", "neither"],
             disabled=over,
         )
-        within = st.text_input("The systems should agree on it within", value="1h", disabled=over)
+        within = st.text_input("Systems must agree within", value="1h", disabled=over)
         text = st.text_area("Why", key="why", disabled=over, height=80)
         if st.form_submit_button("Decide", type="primary", disabled=over):
             _do(data, conflict, Act.DECIDE, who, now, choice=choice, within=within, text=text)
     with defer, st.form("defer", border=False):
         length = st.text_input("For how long", value="1d", disabled=over)
-        if st.form_submit_button("Put off", disabled=over):
+        if st.form_submit_button("Defer", disabled=over):
             _do(data, conflict, Act.DEFER, who, now, length=length)
     with assign, st.form("assign", border=False):
         to = st.text_input("To whom", value=conflict.assignee or "", disabled=over)
@@ -178,10 +183,11 @@ def _acts(data: Data, conflict: Conflict, evidence: Evidence) -> None:
             _do(data, conflict, Act.ASSIGN, who, now, assignee=to)
     with say, st.form("comment", border=False):
         text = st.text_area("Comment", key="said", height=80)
-        if st.form_submit_button("Write down"):
+        if st.form_submit_button("Add comment"):
             _do(data, conflict, Act.COMMENT, who, now, text=text)
     if conflict.due_at is not None and not over:
-        st.caption(f"Decided for {conflict.choice}; the systems should agree by {conflict.due_at:%m-%d %H:%M} UTC.")
+        choice = escaping.markdown(conflict.choice or "")
+        st.caption(f"Decided for {choice}; the systems must agree by {conflict.due_at:%m-%d %H:%M} UTC.")
 
 
 def _do(
@@ -197,14 +203,14 @@ def _do(
 ) -> None:
     try:
         if not who.strip():
-            raise RefusedError("say who you are: it is written down with what you do")
+            raise RefusedError("enter your name; it is recorded with your decision")
         if within:
             more["within_s"] = parse_duration(within)
         if length:
             more["until_at"] = now + timedelta(seconds=parse_duration(length))
         data.act(conflict.conflict_id, what, who=who.strip(), now=now, **more)
     except (RefusedError, ValueError) as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escaping.markdown(error), icon=":material/error:")
         return
     st.rerun()
 
@@ -212,17 +218,17 @@ def _do(
 def _live(data: Data, conflict: Conflict) -> None:
     st.subheader("As it is now")
     if conflict.data_type not in data.map.data_types:
-        st.info("The map does not have this data type any more.")
+        st.info("This data type is no longer in the map.")
         return
     try:
         with st.spinner("Reading every system …"):
             found = side_by_side.read_live(data, conflict.data_type, conflict.key)
     except UnreadableError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(escaping.markdown(error), icon=":material/error:")
         return
-    st.caption(f"Read live just now and not stored. {view.ago(conflict.opened_at, datetime.now(UTC))} it came up.")
+    st.caption(f"Read live just now, not stored. Opened {view.ago(conflict.opened_at, datetime.now(UTC))}.")
     side_by_side.draw(found, data.map.data_types[conflict.data_type].consumers)
     if conflict.due_at is not None and conflict.closed_at is None:
         left_s = (conflict.due_at - datetime.now(UTC)).total_seconds()
         if left_s > 0:
-            st.caption(f"{format_duration(round(left_s))} are left for the systems to agree.")
+            st.caption(f"{format_duration(round(left_s))} left for the systems to agree.")

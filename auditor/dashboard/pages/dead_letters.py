@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from auditor import escaping
 from auditor.backlogs import Backlog
-from auditor.dashboard import components, view
+from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.letters import Funnel, Group, LetterRow, Waiting
 from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text
@@ -18,15 +19,17 @@ from checks.queue_health import Flowing
 from probes.durations import format_duration
 
 LIMIT = 500
+OPENED = "opened_letter"
+"""In the session: the number of the letter whose evidence is shown."""
 
 PROSPECTS = {
-    Prospect.POISON: "poison: it failed again and again for this reason",
-    Prospect.REPLAY_UNSAFE: "not safe to send again: side effects",
-    Prospect.REPLAYABLE: "others of this reason succeeded later",
-    Prospect.UNKNOWN: "nothing of this reason succeeded yet",
+    Prospect.POISON: "poison: failed again and again for this reason",
+    Prospect.REPLAY_UNSAFE: "unsafe to replay (side effects)",
+    Prospect.REPLAYABLE: "others with this reason succeeded later",
+    Prospect.UNKNOWN: "none with this reason has succeeded yet",
 }
 FLOWING = {
-    Flowing.OK: "✓ taken from",
+    Flowing.OK: "✓ ok",
     Flowing.SLOW: "● slower than it fills",
     Flowing.STALLED: "✗ stalled",
     Flowing.UNKNOWN: "–",
@@ -62,7 +65,7 @@ def _draw(data: Data, since: Since) -> None:
 
 def _queues(queues: list[Backlog]) -> None:
     now = datetime.now(UTC)
-    st.dataframe(
+    tables.table(
         pd.DataFrame(
             [
                 {
@@ -70,63 +73,72 @@ def _queues(queues: list[Backlog]) -> None:
                     "queue": each.queue,
                     "role": each.role,
                     "depth": each.depth,
-                    "looked at": looked_text(each),
+                    "inspected": looked_text(each),
                     "oldest": age_text(each),
                     "depth over time": [depth for depth in each.depths if depth is not None],
                     "trend": trend_text(each),
-                    "taken from": FLOWING[each.flowing],
+                    "consumer": FLOWING[each.flowing],
                     "arriving": per_second(each.arriving),
                     "leaving": per_second(each.leaving),
-                    "drained in": drain_text(each),
-                    "drops its oldest in": format_duration(max(0.0, (each.drops_at - now).total_seconds()))
+                    "empty in": drain_text(each),
+                    "oldest expires in": format_duration(max(0.0, (each.drops_at - now).total_seconds()))
                     if each.drops_at
                     else "",
                 }
                 for each in queues
             ]
         ),
-        hide_index=True,
+        key="queues",
         alt="Queues with depth, oldest age, rates, trend and time to drain",
         column_config={
             "depth over time": st.column_config.LineChartColumn(y_min=0),
             "oldest": st.column_config.TextColumn(help="Since it came into this queue, where nothing is said"),
             "trend": st.column_config.TextColumn(help="Beyond chance, by a Mann-Kendall test at the 1 % level"),
-            "drained in": st.column_config.TextColumn(help="Depth over what leaves less what arrives, at 95 %"),
+            "empty in": st.column_config.TextColumn(help="Depth over what leaves less what arrives, at 95 %"),
         },
     )
     for each in queues:
         if each.message:
-            st.error(f"**{each.flow}/{each.queue}** cannot be read: {each.message}", icon=":material/cloud_off:")
+            st.error(
+                f"**{_named(each)}** cannot be read: {escaping.markdown(each.message)}", icon=":material/cloud_off:"
+            )
         elif each.notes:
-            st.caption(f"**{each.flow}/{each.queue}**: {each.notes}")
+            st.caption(f"**{_named(each)}**: {escaping.markdown(each.notes)}")
+
+
+def _named(queue: Backlog) -> str:
+    return escaping.markdown(f"{queue.flow}/{queue.queue}")
 
 
 def _funnels(funnels: list[Funnel]) -> None:
-    st.subheader("What becomes of messages that fail")
+    st.subheader("What happens to failed messages")
     shown = st.columns(min(2, len(funnels)) or 1)
     for at, each in enumerate(funnels):
         with shown[at % len(shown)]:
-            st.markdown(f"**{each.flow}**")
+            st.markdown(f"**{escaping.markdown(each.flow)}**")
             told = ", ".join(f"{stage.name} {stage_text(stage, each.hours)}" for stage in each.stages)
             st.plotly_chart(
                 view.funnel_chart(each), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=told
             )
     st.caption(
-        "Dark: at least so many. Light: at most. A stage that cannot be seen from outside says so. "
+        "Dark: at least. Light: at most. Stages that cannot be observed from outside are marked. "
         "Rates are over the time range."
     )
 
 
 def _explained(data: Data) -> None:
     differing = [each for each in data.explained() if each.open]
-    told = [f"**{each.flow}**: {each.explained} of {each.open} records that differ" for each in differing]
+    told = [
+        f"**{escaping.markdown(each.flow)}**: {each.explained} of {each.open} records that differ"
+        for each in differing
+    ]
     if told:
-        st.caption("What letters explain. " + "; ".join(told) + ".")
+        st.caption("Drift explained by dead letters. " + "; ".join(told) + ".")
 
 
 def _reasons(data: Data, groups: Sequence[Group]) -> None:
     st.markdown("**By reason**")
-    st.dataframe(
+    tables.table(
         pd.DataFrame(
             [
                 {
@@ -138,42 +150,42 @@ def _reasons(data: Data, groups: Sequence[Group]) -> None:
                     "succeeded later": each.recovered,
                     "first": each.first_at,
                     "last": each.last_at,
-                    "sending them again": "; ".join(
+                    "if replayed": "; ".join(
                         f"{count} {PROSPECTS[Prospect(name)]}" for name, count in each.prospects.items()
                     ),
                 }
                 for each in groups
             ]
         ),
-        hide_index=True,
-        alt="Dead letters by reason, with how many records they explain and what sending them again would come to",
+        key="reasons",
+        alt="Dead letters by reason, with how many records they explain and what replaying them would do",
         column_config={
             "reason": st.column_config.TextColumn(width="medium"),
             "explain": st.column_config.NumberColumn(help="Records that differ now and that these letters explain"),
             "first": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
             "last": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
-            "sending them again": st.column_config.TextColumn(width="large"),
+            "if replayed": st.column_config.TextColumn(width="large"),
         },
     )
     for name in sorted({each.flow for each in groups}):
         for warning in data.map.flow(name).replay_warnings:
-            st.warning(f"**{name}**: {warning}.", icon=":material/warning:")
+            st.warning(f"**{escaping.markdown(name)}**: {escaping.markdown(warning)}.", icon=":material/warning:")
 
 
 def _letters(data: Data, waiting: Waiting) -> None:
     st.markdown("**One by one**")
     st.caption(
-        f"Sending all again would, as far as can be told, bring {waiting.replayable} of {waiting.letters} letters "
-        f"through, and with them {waiting.fixes} of the {waiting.explains} records that differ now."
+        f"Estimated result of replaying all: {waiting.replayable} of {waiting.letters} messages would succeed and "
+        f"fix {waiting.fixes} of the {waiting.explains} records that differ."
     )
     shown = waiting.rows
-    chosen = st.dataframe(
+    opened = st.session_state.get(OPENED)
+    tables.table(
         pd.DataFrame(
             [
                 {
-                    "record": components.record_link(data.map.flows[each.flow].data_type, each.key)
-                    if each.key
-                    else "",
+                    "letter": f"▸ {each.id}" if each.id == opened else str(each.id),
+                    "record": each.key or "",
                     "flow": each.flow,
                     "queue": each.queue,
                     "reason": each.reason,
@@ -181,18 +193,21 @@ def _letters(data: Data, waiting: Waiting) -> None:
                     "failed": each.first_failed_at,
                     "failed last": each.last_failed_at,
                     "explains": "open divergence" if each.divergence_id else "–",
-                    "sending it again": each.prospect.value.replace("_", " "),
+                    "if replayed": each.prospect.value.replace("_", " "),
                 }
                 for each in shown
             ]
         ),
-        hide_index=True,
-        on_select="rerun",
-        selection_mode="single-row",
-        key="letter",
+        key="letters",
+        acts={"letter": ([each.id for each in shown], _open)},
+        links={
+            "record": [
+                navigation.record(data.map.flows[each.flow].data_type, each.key) if each.key else None
+                for each in shown
+            ]
+        },
         alt="Dead letters with their record, reason, age and prospect",
         column_config={
-            "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
             "reason": st.column_config.TextColumn("reason", width="medium"),
             "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
             "failed last": st.column_config.DatetimeColumn("failed last", format="MM-DD HH:mm:ss"),
@@ -200,14 +215,20 @@ def _letters(data: Data, waiting: Waiting) -> None:
     )
     if waiting.letters > LIMIT:
         st.caption(f"Only the latest {LIMIT} of {waiting.letters} are shown.")
-    for row in chosen.selection.rows:
-        if row < len(shown):
-            _evidence(data, shown[row])
+    if opened is not None:
+        _evidence(data, opened, next((each for each in shown if each.id == opened), None))
 
 
-def _evidence(data: Data, letter: LetterRow) -> None:
-    headers, payload = data.evidence(letter.id)
-    st.markdown(f"**Letter {letter.letter_id}**")
+def _open(letter: int) -> None:
+    """Show a letter's evidence below the table, wherever the letter stands in it later."""
+    st.session_state[OPENED] = letter
+
+
+def _evidence(data: Data, letter: int, row: LetterRow | None) -> None:
+    headers, payload = data.evidence(letter)
+    named = f"Letter {letter}" + (f", message id {escaping.markdown(row.letter_id)}" if row else "")
+    st.markdown(f"**{named}**" + ("" if row else " is not among those shown any more."))
+    st.button("Close", on_click=lambda: st.session_state.pop(OPENED, None))
     if not headers and payload is None:
         st.info(
             "Its headers and payload are not kept. `evidence: masked` or `clear` of the queue in the map keeps them.",
@@ -216,6 +237,6 @@ def _evidence(data: Data, letter: LetterRow) -> None:
         return
     if headers:
         told = pd.DataFrame({"header": list(headers), "value": list(headers.values())})
-        st.dataframe(told, hide_index=True, alt="Its headers")
+        tables.table(told, key="headers", alt="Its headers")
     if payload is not None:
-        st.code(payload, language=None, wrap_lines=True)
+        st.code(escaping.block(payload), language=None, wrap_lines=True)

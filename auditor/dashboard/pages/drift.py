@@ -6,7 +6,8 @@ from typing import Any
 
 import streamlit as st
 
-from auditor.dashboard import components, view
+from auditor import escaping
+from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from checks.causes import Cause
 from checks.judgement import DivergenceState
@@ -19,10 +20,16 @@ def page() -> None:
     components.framed("Drift", _draw, live=False)
 
 
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
 def _draw(data: Data, since: Since) -> None:
     filters = st.columns([2, 2, 2, 2, 1])
     flows = filters[0].multiselect("Flow", list(data.map.flows), key="flow", bind="query-params")
-    causes = filters[1].multiselect("Cause", [cause.value for cause in Cause], key="cause", bind="query-params")
+    causes = filters[1].multiselect(
+        "Cause", [cause.value for cause in Cause], key="cause", format_func=_words, bind="query-params"
+    )
     states = filters[2].multiselect(
         "State",
         [state.value for state in DivergenceState],
@@ -45,14 +52,12 @@ def _draw(data: Data, since: Since) -> None:
     pages = -(-count // PER_PAGE)
     at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
     frame = data.divergences(since, **chosen, limit=PER_PAGE, offset=(min(int(at), pages) - 1) * PER_PAGE)
-    st.caption(f"{count} record{'s' * (count != 1)} match, latest first. A link leads to the record side by side.")
+    st.caption(f"{count} record{'s' * (count != 1)} match, latest first. Open a record to compare it side by side.")
     for pattern in data.patterns():
         if not flows or pattern.flow in flows:
-            st.info(f"**One mistake, many records.** {pattern.flow}: {pattern}.", icon=":material/account_tree:")
-    frame["record"] = [
-        components.record_link(data_type, key)
-        for data_type, key in zip(frame["data_type"], frame["key"], strict=True)
-    ]
+            told = escaping.markdown(f"{pattern.flow}: {pattern}")
+            st.info(f"**Common pattern.** {told}.", icon=":material/account_tree:")
+    frame["record"] = frame["key"]
     frame["difference"] = [
         view.differences_text(differences, detail)
         for differences, detail in zip(frame["differences"], frame["detail"], strict=True)
@@ -75,13 +80,19 @@ def _draw(data: Data, since: Since) -> None:
         "last_seen_at",
         "closed_at",
     ]
-    st.dataframe(
-        frame[shown],
-        hide_index=True,
+    told = frame[shown].assign(cause=frame["cause"].str.replace("_", " "))
+    tables.table(
+        told,
+        key="divergences",
+        links={
+            "record": [
+                navigation.record(data_type, key)
+                for data_type, key in zip(frame["data_type"], frame["key"], strict=True)
+            ]
+        },
         height=min(38 + 35 * len(frame), 700),
         alt="Records that differ, with cause, state, flow and differing fields",
         column_config={
-            "record": st.column_config.LinkColumn("record", display_text=r"key=([^&]+)"),
             "difference": st.column_config.TextColumn("owner → copy", width="medium"),
             "resolution": st.column_config.TextColumn("what should be", help="By the flow's conflict policy"),
             "letter": st.column_config.TextColumn("dead letter", help="Why its message was given up on"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, view
+from auditor import escaping
+from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.figures import FlowLag
 from auditor.words import estimate_text, ratio_text
@@ -27,10 +28,10 @@ def _draw(data: Data, since: Since) -> None:
         )
     else:
         st.caption(
-            "A lag is known as an interval: longer than the last probe that did not see the change, at most the "
-            "first that did. In brackets: where the figure lies at 95 %."
+            "Each lag is an interval: longer than the time to the last reading that did not show the change, at most "
+            "the time to the first that did. Brackets: 95 % confidence."
         )
-        st.dataframe(pd.DataFrame(map(_row, lags)), hide_index=True, alt="Lag quantiles by flow as intervals")
+        tables.table(pd.DataFrame(map(_row, lags)), key="lags", alt="Lag quantiles by flow as intervals")
         _clamped(lags)
         flow = st.selectbox("Flow", list(measured), key="lagflow", bind="query-params")
         _charts(data, since, measured[flow])
@@ -46,7 +47,7 @@ def _row(lag: FlowLag) -> dict[str, object]:
     return {
         "flow": lag.flow,
         "changes": f"{lag.changes}" if lag.curve else "no traffic",
-        "on their way": lag.waiting,
+        "in flight": lag.waiting,
         "window": format_duration(lag.window_s) if lag.window_s else "none",
         **quantiles,
         "beyond the window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
@@ -58,8 +59,8 @@ def _clamped(lags: list[FlowLag]) -> None:
     told = [f"{lag.clamped} of {lag.flow}" for lag in lags if lag.clamped]
     if told:
         st.warning(
-            f"Changes seemed to arrive before they were made: {', '.join(told)}. Their lag counts as 0. "
-            "A stamp or a clock is wrong; compare the clocks below with `auditor doctor`.",
+            f"Changes seemed to arrive before they were made: {escaping.markdown(', '.join(told))}. "
+            "Their lag counts as 0. A stamp or a clock is wrong; compare the clocks below with `auditor doctor`.",
             icon=":material/schedule:",
         )
 
@@ -85,21 +86,24 @@ def _charts(data: Data, since: Since, lag: FlowLag) -> None:
 
 def _clocks(data: Data, since: Since) -> None:
     st.subheader("Clocks")
-    st.caption("How far each system's clock is ahead of ours. Stamps are corrected by it, and its error counts.")
+    st.caption(
+        "How far each system's clock is ahead of this machine's. Timestamps are corrected by it; its uncertainty is "
+        "part of every lag."
+    )
     systems = data.systems()[["system", "clock", "clock_read_at", "clock_set_at"]]
-    st.dataframe(
+    tables.table(
         systems,
-        hide_index=True,
+        key="clocks",
         alt="Clock bounds of every system",
         column_config={
             "clock_read_at": st.column_config.DatetimeColumn("read", format="HH:mm:ss"),
-            "clock_set_at": st.column_config.DatetimeColumn("last found to have been set", format="MM-DD HH:mm:ss"),
+            "clock_set_at": st.column_config.DatetimeColumn("last clock step", format="MM-DD HH:mm:ss"),
         },
     )
     for step in data.clock_steps(since).itertuples():
         st.warning(
-            f"The clock of **{step.system}** was set by about {format_duration(abs(step.by_s))} "
+            f"The clock of **{escaping.markdown(step.system)}** was set by about {format_duration(abs(step.by_s))} "
             f"{'forward' if step.by_s > 0 else 'back'}, noticed at {step.stepped_at:%d %b %H:%M:%S} UTC. "
-            "For a while after that its stamps were not believed; windows that hung on them are undecided.",
+            "Its timestamps were ignored for a while afterwards; windows that depended on them are undecided.",
             icon=":material/more_time:",
         )

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, view
+from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
-from auditor.dashboard.pages import drift
 from auditor.map_document import markdown, mermaid, rows_of
 from auditor.map_picture import columns_of, svg
 from auditor.review import review
@@ -23,7 +22,9 @@ def page() -> None:
 def _draw(data: Data, _since: Since) -> None:
     states = {flow.flow: flow.state for flow in data.flows()}
     differing = data.open_by_cause().groupby("flow")["records"].sum().to_dict()
-    st.caption("From owners to readers. A click on a flow leads to its drift, one on a system to that of its flows.")
+    st.caption(
+        "From owners to readers. Click a flow to see its drift, or a system to see the drift of all its flows."
+    )
     told = st.echarts_chart(
         view.map_chart(data.map, states, {str(flow): int(count) for flow, count in differing.items()}),
         height=460,
@@ -36,7 +37,7 @@ def _draw(data: Data, _since: Since) -> None:
     table = pd.DataFrame(
         [
             {
-                "flow": components.drift_link(flow=row.flow),
+                "flow": row.flow,
                 "state": view.STATE_SIGNS[states[row.flow]],
                 **{name.replace("_", " "): getattr(row, name) for name in row.__slots__ if name != "flow"},
             }
@@ -44,11 +45,11 @@ def _draw(data: Data, _since: Since) -> None:
         ]
     )
     said = [name for name in table.columns if table[name].astype(bool).any()]
-    st.dataframe(
+    tables.table(
         table[said],
-        hide_index=True,
+        key="flows",
+        links={"flow": [navigation.drift(flow=row.flow) for row in rows_of(data.map)]},
         alt="Every flow with what the map says about it",
-        column_config={"flow": st.column_config.LinkColumn("flow", display_text=r"flow=([^&]+)")},
     )
     _review(data)
     _downloads(data, states)
@@ -68,18 +69,18 @@ def _follow(data: Data, told: Any) -> None:
 
 
 def _to_drift(flows: list[str]) -> None:
-    st.switch_page(st.Page(drift.page, title="Drift", url_path="drift"), query_params={"flow": flows})
+    navigation.go("drift", {"flow": flows})
 
 
 def _review(data: Data) -> None:
-    st.subheader("Review of the design")
+    st.subheader("Design review")
     remarks = review(data.map)
     if not remarks:
-        components.nothing("No remark: owners, windows, failure handling and readers are all said.")
+        components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.")
         return
-    st.dataframe(
+    tables.table(
         pd.DataFrame([remark.as_row() for remark in remarks]),
-        hide_index=True,
+        key="review",
         alt="What the map's design will cost",
         column_config={
             "reason": st.column_config.TextColumn(width="large"),

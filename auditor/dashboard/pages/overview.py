@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, view
+from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.status import FlowStatus
 from auditor.words import agreement_text, waiting_letters
@@ -30,7 +30,7 @@ def _draw(data: Data, since: Since) -> None:
     _misled(data)
     _flows(data, since, flows, windows, open_now)
     timeline = data.timeline(since)
-    st.subheader("Records that began to differ")
+    st.subheader("New drift over time")
     if timeline.empty:
         components.nothing(f"No record began to differ in the last {since.label}.")
     else:
@@ -38,7 +38,11 @@ def _draw(data: Data, since: Since) -> None:
         st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displaylogo": False}, alt=alt)
     st.subheader("Systems")
     systems = data.systems()[["system", "state", "latency_ms", "clock", "message"]]
-    st.dataframe(systems, hide_index=True, alt="Systems with their state, latency and clock bounds")
+    tables.table(
+        systems.rename(columns={"latency_ms": "latency (ms)"}),
+        key="systems",
+        alt="Systems with their state, latency and clock bounds",
+    )
 
 
 def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:
@@ -88,8 +92,8 @@ def _causes(open_now: pd.DataFrame) -> None:
     for at, cause in enumerate(told):
         card = rows[at // CARDS_IN_A_ROW][at % CARDS_IN_A_ROW]
         with card, st.container(border=True, height="stretch"):
-            link = components.drift_link(cause=str(cause.cause))
-            st.markdown(f"**[{cause.records} {str(cause.cause).replace('_', ' ')}]({link})**")
+            named = str(cause.cause)
+            navigation.link(f"**{cause.records} {named.replace('_', ' ')}**", navigation.drift(cause=named))
             st.caption(f"{cause.family}: {view.CAUSE_WORDS[str(cause.cause)]}")
 
 
@@ -99,8 +103,8 @@ def _misled(data: Data) -> None:
     if not found:
         return
     now = datetime.now(UTC)
-    st.subheader("Who acts on wrong values now")
-    st.dataframe(
+    st.subheader("Who is affected right now")
+    tables.table(
         pd.DataFrame(
             [
                 {
@@ -108,17 +112,17 @@ def _misled(data: Data) -> None:
                     "role": each.role.replace("-", " "),
                     "reads": each.reads,
                     "records": each.records,
-                    "not decided which is right": each.uncertain,
+                    "unresolved": each.uncertain,
                     "causes": ", ".join(cause.replace("_", " ") for cause in each.causes),
                     "since": view.ago(each.oldest_at, now).removesuffix(" ago"),
-                    "drift": components.drift_link(flow=each.flows[0]),
+                    "where": each.flows[0],
                 }
                 for each in found
             ]
         ),
-        hide_index=True,
+        key="affected",
+        links={"where": [navigation.drift(flow=each.flows[0]) for each in found]},
         alt="Consumers that act on wrong values, the gravest role first",
-        column_config={"drift": st.column_config.LinkColumn("where", display_text=r"flow=([^&]+)")},
     )
 
 
@@ -140,7 +144,7 @@ def _flows(
         counted = by_flow.get(flow.flow)
         rows.append(
             {
-                "flow": components.drift_link(flow=flow.flow),
+                "flow": flow.flow,
                 "state": view.STATE_SIGNS[flow.state],
                 "last audits": beats.get(flow.flow, []),
                 "differ": int(mine["records"].sum()),
@@ -158,12 +162,12 @@ def _flows(
             }
         )
     st.subheader("Flows")
-    st.dataframe(
+    tables.table(
         pd.DataFrame(rows),
-        hide_index=True,
+        key="flows",
+        links={"flow": [navigation.drift(flow=flow.flow) for flow in flows]},
         alt="Flows with their state, open divergences, windows and last audits",
         column_config={
-            "flow": st.column_config.LinkColumn("flow", display_text=r"flow=([^&]+)"),
             "verified through": st.column_config.TextColumn(
                 help="Every change of the owner up to then has its verdict"
             ),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components
+from auditor import escaping
+from auditor.dashboard import components, tables
 from auditor.dashboard.data import Data, Since
 from auditor.lens import VIEWS
 from auditor.query import ROW_LIMIT, QueryError, run_query
@@ -29,9 +30,9 @@ def page() -> None:
 
 
 def _draw(data: Data, _since: Since) -> None:
-    chosen = st.selectbox("Begin with", list(EXAMPLES), key="example")
+    chosen = st.selectbox("Start from an example", list(EXAMPLES), key="example")
     sql = st.text_area(
-        "One SELECT over the views",
+        "SQL (one SELECT over the views below)",
         value=EXAMPLES[chosen],
         height=140,
         key=f"sql-{chosen}",
@@ -44,15 +45,16 @@ def _draw(data: Data, _since: Since) -> None:
         with st.spinner("Running …"):
             result = run_query(data.workspace, sql)
     except QueryError as error:
-        st.error(f"```\n{error}\n```", icon=":material/error:")
+        st.error("The query was refused:", icon=":material/error:")
+        st.code(escaping.block(error), language=None, wrap_lines=True)
         return
     frame: pd.DataFrame = result.table.to_pandas()
     if frame.empty:
-        components.nothing("The query answered no rows.")
+        components.nothing("No rows.")
         return
     told = f"{len(frame)} row{'s' * (len(frame) != 1)}"
     st.caption(f"{told}; there are more, only the first {ROW_LIMIT} are shown." if result.truncated else told)
-    st.dataframe(frame, hide_index=True, alt="The query's answer")
+    tables.table(frame, key="answer", alt="The query's answer")
     st.download_button(
         "Export CSV", lambda: frame.to_csv(index=False).encode(), "query.csv", "text/csv", on_click="ignore"
     )

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import streamlit as st
 
-from auditor.dashboard import components, side_by_side, view
+from auditor import escaping
+from auditor.dashboard import components, side_by_side, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.words import did_you_mean, interval
 from checks.values import UnreadableError
+from probes.durations import format_duration
 
 SIGNS = {
-    "agrees": (":green-badge[agrees]", "The copies mean the same in this reading."),
+    "agrees": (":green-badge[agrees]", "The copies agree in this reading."),
     "differs": (
         ":red-badge[differs]",
-        "The copies differ in this one reading; whether that counts, the audits say.",
+        "The copies differ in this reading. The audits decide whether that counts as drift.",
     ),
     "not found": (":gray-badge[not found]", "No system holds a record with this key."),
     "cannot verify": (":orange-badge[cannot verify]", "A copy cannot be read, or is there more than once."),
+}
+
+
+HEADINGS = {
+    "committed_to_at": "changed",
+    "shown_at": "arrived",
+    "versions_behind": "versions behind",
+    "first_missed_at": "late since",
+    "first_seen_at": "first seen",
+    "opened_at": "opened",
+    "closed_at": "closed",
+    "first_failed_at": "failed",
+    "gone_at": "gone",
 }
 
 
@@ -39,13 +54,18 @@ def _draw(data: Data, _since: Since) -> None:
         with st.spinner("Reading every system …"):
             found = side_by_side.read_live(data, str(data_type), key)
     except UnreadableError as error:
-        st.error(f"This is no key of {data_type}: {error}", icon=":material/error:")
+        st.error(
+            f"{escaping.markdown(key)} is not a valid key of {escaping.markdown(data_type)}: "
+            f"{escaping.markdown(error)}",
+            icon=":material/error:",
+        )
         return
     except KeyError:
-        st.error(f"Unknown data type {data_type}{did_you_mean(str(data_type), types)}", icon=":material/error:")
+        hint = did_you_mean(str(data_type), types)
+        st.error(escaping.markdown(f"Unknown data type {data_type}{hint}"), icon=":material/error:")
         return
     sign, words = SIGNS[found.verdict]
-    st.subheader(f"{data_type} {key}: {sign}")
+    st.subheader(f"{escaping.markdown(f'{data_type} {key}')}: {sign}", anchor=False)
     st.caption(f"{words} The values were read live just now and are not stored.")
     side_by_side.draw(found, data.map.data_types[str(data_type)].consumers)
     _history(data, str(data_type), key)
@@ -53,7 +73,7 @@ def _draw(data: Data, _since: Since) -> None:
 
 def _history(data: Data, data_type: str, key: str) -> None:
     divergences, changes, letters = data.record_history(data_type, key)
-    st.subheader("What has been seen of it")
+    st.subheader("History")
     if divergences.empty and changes.empty and letters.empty:
         components.nothing("No divergence, change or dead letter of this record is on file.")
         return
@@ -67,9 +87,9 @@ def _history(data: Data, data_type: str, key: str) -> None:
             ],
         )
         st.markdown("**Divergences**")
-        st.dataframe(
-            divergences.drop(columns=["differences", "detail", "fields"]),
-            hide_index=True,
+        tables.table(
+            divergences.drop(columns=["differences", "detail", "fields"]).rename(columns=HEADINGS),
+            key="divergences",
             alt="Divergences of this record",
         )
     if not changes.empty:
@@ -77,9 +97,12 @@ def _history(data: Data, data_type: str, key: str) -> None:
             interval(lower, upper)
             for lower, upper in zip(changes["lag_lower_s"], changes["lag_upper_s"], strict=True)
         ]
-        st.markdown("**Changes followed**")
-        shown = ["flow", "verdict", "committed_to_at", "shown_at", "lag", "window_s", "probes"]
-        st.dataframe(changes[shown], hide_index=True, alt="Changes of this record and their lag")
+        st.markdown("**Tracked changes**")
+        changes["window"] = [format_duration(window_s) for window_s in changes["window_s"]]
+        shown = ["flow", "verdict", "committed_to_at", "shown_at", "lag", "window", "probes"]
+        tables.table(
+            changes[shown].rename(columns=HEADINGS), key="changes", alt="Changes of this record and their lag"
+        )
     if not letters.empty:
         st.markdown("**Dead letters**")
-        st.dataframe(letters, hide_index=True, alt="Dead letters about this record")
+        tables.table(letters.rename(columns=HEADINGS), key="letters", alt="Dead letters about this record")

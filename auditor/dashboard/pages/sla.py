@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, view
+from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.figures import FlowCoverage, underlying_share
 from auditor.words import differing_text, ratio_text, waiting_letters
@@ -25,16 +25,16 @@ def _draw(data: Data, since: Since) -> None:
     incidents = data.incidents(since)
     st.subheader("Incidents")
     if incidents.empty:
-        components.nothing(f"No incident is open, and none was in the last {since.label}.")
+        components.nothing(f"No incidents in the last {since.label}.")
     else:
         incidents["state"] = ["✗ open" if state == "open" else "✓ resolved" for state in incidents["state"]]
         incidents["lasted"] = [
             view.ago(opened_at, now if pd.isna(resolved_at) else resolved_at).removesuffix(" ago")
             for opened_at, resolved_at in zip(incidents["opened_at"], incidents["resolved_at"], strict=True)
         ]
-        st.dataframe(
+        tables.table(
             incidents[["id", "state", "summary", "count", "peak", "lasted", "opened_at", "resolved_at", "reopened"]],
-            hide_index=True,
+            key="incidents",
             alt="Incidents with state, summary, records affected and duration",
             column_config={
                 "summary": st.column_config.TextColumn("what", width="large"),
@@ -46,12 +46,12 @@ def _draw(data: Data, since: Since) -> None:
     st.subheader("Objectives")
     coverage = data.coverage(since)
     objectives = _objectives(data, since, {each.flow: each for each in coverage})
-    st.dataframe(
+    tables.table(
         objectives,
-        hide_index=True,
+        key="objectives",
         alt="Objectives of each flow, kept or broken",
         column_config={
-            "in the long run": st.column_config.TextColumn(
+            "long-run estimate": st.column_config.TextColumn(
                 help="Where the share of changes within the window lies at 95 %, however often one looks"
             )
         },
@@ -61,9 +61,9 @@ def _draw(data: Data, since: Since) -> None:
         "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
         "every record of both sides once; when it is complete, how many differ is certain."
     )
-    st.dataframe(
+    tables.table(
         pd.DataFrame([_covered(each, now) for each in coverage]),
-        hide_index=True,
+        key="coverage",
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
         column_config={
             "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
@@ -77,10 +77,10 @@ def _draw(data: Data, since: Since) -> None:
         components.nothing(
             "No message was sent in this range."
             if data.map.alerts.slack or data.map.alerts.webhook
-            else "The map names nobody to tell. Add `alerts: slack: webhook:` to hear of a breach."
+            else "No alert channel is configured. Add `alerts: slack: webhook:` to the map to be notified."
         )
     else:
-        st.dataframe(alerts, hide_index=True, alt="Messages sent and waiting")
+        tables.table(alerts, key="alerts", alt="Messages sent and waiting")
 
 
 def _noise(data: Data, since: Since) -> None:
@@ -94,7 +94,7 @@ def _noise(data: Data, since: Since) -> None:
         ratio_text(differed / reread, *clopper_pearson(differed, reread))
         for differed, reread in zip(noise["differed"], noise["reread"], strict=True)
     ]
-    st.dataframe(noise, hide_index=True, alt="Fields that differed from themselves, by flow and system")
+    tables.table(noise, key="noise", alt="Fields that differed from themselves, by flow and system")
 
 
 def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
@@ -104,10 +104,10 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         "verified through": view.ago(each.verified_through_at, now),
         "windows undecided": ratio_text(each.undecided_ratio),
         "cannot verify": each.cannot_verify,
-        "shed": each.shed,
+        "skipped (budget)": each.shed,
         "sweep": each.sweep_ratio,
-        "walks by": each.walk,
-        "differ, so far": differing_text(each.differing, each.population),
+        "sweep order": each.walk,
+        "differing so far": differing_text(each.differing, each.population),
         "differed, last sweep": differing_text(each.differed, each.population),
         "last sweep ended": each.swept_at,
         "share that differs, sampled": ratio_text(differ.share, differ.lower, differ.upper),
@@ -143,14 +143,14 @@ def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> 
                 "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
                 if counted is not None
                 else "no traffic",
-                "in the long run": _underlying(counted, goal),
+                "long-run estimate": _underlying(counted, goal),
                 "goal": f"≥ {goal:.1%}",
                 "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? not decided"}.get(
                     state, "– " + state
                 ),
                 "dead letters": waiting_letters(dead),
                 "allowed": f"≤ {flow.sla.dead_letters}",
-                "probes with a verdict": "–"
+                "conclusive readings": "–"
                 if covered is None or covered.verdict_ratio is None
                 else f"{covered.verdict_ratio:.2%} of {covered.due}",
                 "team": flow.team,

@@ -1,0 +1,105 @@
+"""The pages by name, the sidebar they share, and links between them: in the same tab, with the same time range."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from auditor.dashboard.data import RANGES
+
+PAGES = {
+    "overview": "Overview",
+    "drift": "Drift",
+    "record": "Record",
+    "conflicts": "Conflicts",
+    "lag": "Lag",
+    "dead-letters": "Dead letters",
+    "sla": "SLA breaches",
+    "map": "Map",
+    "query": "Query",
+}
+"""Title by address; the module of a page is called like its address."""
+
+REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
+
+_SHARED = {"range": "1 h", "refresh": "10 s"}
+_NEXT = "_next_page"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where a link leads: a page, and what it shows."""
+
+    page: str
+    shows: Mapping[str, str]
+
+
+def record(data_type: str, key: str) -> Target:
+    """A record in every system."""
+    return Target(page="record", shows={"type": data_type, "key": key})
+
+
+def conflict(number: int) -> Target:
+    """One conflict."""
+    return Target(page="conflicts", shows={"conflict": str(number)})
+
+
+def drift(**filters: str) -> Target:
+    """The records that differ, filtered."""
+    return Target(page="drift", shows=filters)
+
+
+def run(first: str = "overview") -> None:
+    """Draw the sidebar and the page that was asked for.
+
+    The time range and the pace stand here and not on the pages: only then Streamlit keeps them when a link leads
+    from one page to another. They are set anew in every run, so that the address always tells them.
+    """
+    chosen = st.navigation([_page(name, default=name == first) for name in PAGES])
+    for name, default in _SHARED.items():
+        st.session_state[name] = st.session_state.get(name, default)
+    with st.sidebar:
+        st.selectbox("Time range", list(RANGES), key="range", bind="query-params")
+        st.segmented_control("Refresh", list(REFRESH), key="refresh", required=True, bind="query-params")
+    chosen.run()
+
+
+def time_range() -> str:
+    """The label of the chosen time range."""
+    return str(st.session_state["range"])
+
+
+def refresh_every_s() -> float | None:
+    """How often a live page draws itself again; None for never."""
+    return REFRESH[str(st.session_state["refresh"])]
+
+
+def _page(name: str, *, default: bool = False) -> Any:
+    module = importlib.import_module(f"auditor.dashboard.pages.{name.replace('-', '_')}")
+    return st.Page(module.page, title=PAGES[name], url_path=name, default=default)
+
+
+def link(label: str, target: Target) -> None:
+    """Draw a link; the label is Markdown."""
+    st.page_link(_page(target.page), label=label, query_params=dict(target.shows))
+
+
+def go(page: str, shows: Mapping[str, Any]) -> None:
+    """Leave for another page at once."""
+    st.switch_page(_page(page), query_params=shows)
+
+
+def follow() -> None:
+    """Go where a click in a table leads; the first thing that a page does."""
+    target = st.session_state.pop(_NEXT, None)
+    if target is not None:
+        go(target.page, dict(target.shows))
+
+
+def leave(target: Target) -> None:
+    """Go there when the page is drawn next; for callbacks, which cannot leave a page themselves."""
+    st.session_state[_NEXT] = target

@@ -1,0 +1,70 @@
+"""Tables: what came from outside as plain text, and cells that lead on or act on the row they name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from auditor import escaping
+from auditor.dashboard import navigation
+from auditor.dashboard.navigation import Target
+
+
+def table(
+    frame: pd.DataFrame,
+    *,
+    alt: str,
+    key: str,
+    links: Mapping[str, Sequence[Target | None]] | None = None,
+    acts: Mapping[str, tuple[Sequence[Any], Callable[[Any], None]]] | None = None,
+    column_config: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> None:
+    """Draw a table.
+
+    Args:
+        key: of the table on its page.
+        links: by column, where a click on each row's cell leads; None where it leads nowhere.
+        acts: by column, what each row's cell stands for, and what a click does with it.
+    """
+    frame = frame.map(lambda cell: escaping.visible(cell) if isinstance(cell, str) else cell)
+    config = dict(column_config or {})
+    clickable = {column: (targets, navigation.leave) for column, targets in (links or {}).items()}
+    for column, (meant, act) in {**clickable, **(acts or {})}.items():
+        labels = [
+            escaping.button(label) if each is not None and isinstance(label, str) else None
+            for label, each in zip(frame[column], meant, strict=True)
+        ]
+        frame[column] = pd.Series(labels, dtype=object, index=frame.index)
+        config[column] = _buttons(column, labels, meant, act, key=f"{key}-{column}")
+    st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, **more)
+
+
+def _buttons(
+    column: str, labels: Sequence[str | None], meant: Sequence[Any], act: Callable[[Any], None], *, key: str
+) -> Any:
+    """A column of buttons.
+
+    A click tells the row by its position, and the rows may have moved since they were drawn. What it means is
+    therefore what its label means; where several rows of that label mean different things, the position must fit.
+    """
+
+    def clicked() -> None:
+        found = meant_by(st.session_state[key].row, st.session_state[key].label, labels, meant)
+        if found is None:
+            st.toast("The list has changed meanwhile; click again.")
+        else:
+            act(found)
+
+    return st.column_config.ButtonColumn(column, type="tertiary", alignment="left", on_click=clicked, key=key)
+
+
+def meant_by(row: int, label: str, labels: Sequence[str | None], meant: Sequence[Any]) -> Any:
+    """What a click on a row's label means; None where nobody can tell any more."""
+    same = [each for known, each in zip(labels, meant, strict=True) if known == label]
+    if same and all(each == same[0] for each in same):
+        return same[0]
+    return meant[row] if row < len(labels) and labels[row] == label else None

@@ -1,0 +1,73 @@
+"""Text from outside (values, keys, names, error messages, addresses) shown as text on every medium. Pure.
+
+One function a medium. Each answers what the medium shows as exactly the text that came in, with what nobody
+could see made visible: a control character as its picture, a character that turns the writing direction as its
+number, a blank at either end or beside another as `␣`.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from html import escape as _html
+
+_SEEN = {0x200C, 0x200D}
+"""Characters of no width that writing and emoji need: the joiners."""
+
+_SPLIT = ":color[]"
+"""An empty span of Streamlit's Markdown. It parts a text in two for whatever looks at texts after the parsing."""
+
+_SPECIAL = re.compile(r"([\\`*{}\[\]<>#!|~$&])|(?<![^\W_])(_)|(_)(?![^\W_])")
+_LEADING = re.compile(r"^(\d*)([-+.)=])")
+_ALIVE = re.compile(r"(:)(?=\S)|(?<=[Ww])(?=\.)|(@)|(?<=[<>~=-])(?=(?:\\?)[<>~=-])")
+"""Emoji, addresses and typographic arrows, which Streamlit and GitHub's Markdown find in what was escaped."""
+
+
+def visible(text: object) -> str:
+    """The text with every character that cannot be seen replaced by a sign for it."""
+    told = "".join(_sign(character) for character in str(text))
+    return re.sub(r"^ +| +$| {2,}", lambda blanks: "␣" * len(blanks[0]), told)
+
+
+def block(text: object) -> str:
+    """The text for a preformatted block, where lines and tabs show as what they are."""
+    return "".join(each if each in "\n\t" else _sign(each) for each in str(text))
+
+
+def _sign(character: str) -> str:
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\u2421"
+    if code in _SEEN or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
+        return character
+    return f"⟨U+{code:04X}⟩"
+
+
+def markdown(text: object) -> str:
+    """The text for Streamlit's Markdown: body, label, table cell or tooltip."""
+    told = _SPECIAL.sub(lambda found: "\\" + found[0], visible(text))
+    told = _LEADING.sub(r"\1\\\2", told)
+
+    def part(found: re.Match[str]) -> str:
+        character = found[0]
+        return f"\\{character}{_SPLIT}" if character else _SPLIT
+
+    return _ALIVE.sub(part, told)
+
+
+def plotly(text: object) -> str:
+    """The text for a Plotly label, annotation or hover text, which know some HTML."""
+    return _html(visible(text), quote=False)
+
+
+def button(text: object) -> str:
+    """The text for a button in a table's cell, where `:material/x:` is an icon and `[...]` a menu."""
+    told = visible(text)
+    return f"\u2060{told}" if told.startswith((":", "[")) else told
+
+
+def echarts(text: object) -> str:
+    """The text for an ECharts formatter, where `{b}` stands for a name: a word joiner keeps the brace alone."""
+    return visible(text).replace("{", "{\u2060")

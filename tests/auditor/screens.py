@@ -1,0 +1,67 @@
+"""The dashboard in a real browser: serving a script, and clicking what is drawn on a canvas."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
+
+from tests.servers import free_port, wait_for_port
+
+HOME = Path(__file__).parents[2]
+
+
+@contextmanager
+def served(script: list[str], settings: Mapping[str, str]) -> Iterator[str]:
+    """The address of a script that Streamlit serves."""
+    port = free_port()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
+    command = [sys.executable, "-m", "streamlit", "run", "--server.port", str(port), *script]
+    process = subprocess.Popen(command, cwd=HOME, env={**clean, **settings}, stdout=subprocess.DEVNULL)
+    try:
+        wait_for_port(port, process, 120)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(
+            executable_path="/usr/bin/chromium",
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+        )
+        yield made
+        made.close()
+
+
+def click_cell(page: Page, table: str, *, row: int, until: Locator) -> None:
+    """Click what stands in the first column of a table, which is a canvas, until something shows.
+
+    A canvas takes a click only once it has drawn what is under the mouse, and nothing tells when that is.
+
+    Args:
+        table: how its description begins.
+    """
+    frame = page.locator(f"[data-testid=stDataFrame]:has([aria-label^='{table}'])").first
+    for _ in range(20):
+        frame.scroll_into_view_if_needed()
+        box = frame.bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + 22, box["y"] + 36 + 35 * row + 18)
+        page.mouse.move(box["x"] + 20, box["y"] + 36 + 35 * row + 17)
+        try:
+            page.mouse.click(box["x"] + 20, box["y"] + 36 + 35 * row + 17)
+            until.wait_for(timeout=3_000)
+        except TimeoutError:
+            continue
+        return
+    until.wait_for(timeout=3_000)

@@ -1,0 +1,280 @@
+"""Text from outside shows as that text on every medium: on every page in a real browser, and elsewhere."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.sync_api import Page, expect
+
+from auditor import escaping
+from auditor.dashboard.tables import meant_by
+from auditor.escaping import visible
+from tests.auditor.screens import HOME, chromium, click_cell, served
+from tests.auditor.test_dashboard import look
+from tests.stand import Stand
+
+HOSTILE = (
+    "![i](http://evil.example/i.png) [l](http://evil.example/l) http://evil.example/b www.evil.example "
+    "m@evil.example :red[x] $a^2$ $$b$$ :material/delete: :material_add: :streamlit: :tada: "
+    "<img src=http://evil.example/h.png> *s* **t** _u_ ~~v~~ `c` a -> b <- -- >= &amp; &#42; [^1] \\* ::x:: "
+    ":color[y]{foreground=red} | 12:30:05"
+)
+ALONE = [
+    *("# h", "- i", "- [ ] i", "+ i", "1. i", "1) i", "> q", "---", "===", "```", "```\nx\n```", "    code", "| a |"),
+    *("| a | b |\n|--|--|\n| c | d |", "[x]: http://evil.example", "![i](http://evil.example/i.png)", "<b>b</b>"),
+    *("https://evil.example/a?b=c", "www.evil.example", "WWW.EVIL.EXAMPLE", "ftp://evil.example", "a@b.example"),
+    *("mailto:a@b.example", "xmpp:a@b.c/d", "a.b+c@evil.example", "<http://evil.example>", ":red[x]", ":help[x]"),
+    *(":material/delete:", ":material_delete:", ":streamlit:", ":tada:", ":+1:", "::x::", "12:30:05", "$x$", "$$x$$"),
+    *("$5 and $6$", "->", "--", "<->", "a:-> <- <-> -- >= <= ~=", "a -> b", "x=>y", "*i* **b** _i_ __b__ ~~d~~ ~d~"),
+    *(
+        "`c` ``d``",
+        "\\*",
+        "\\",
+        "&amp;&lt;&#42;",
+        "[^1]",
+        "!",
+        " ",
+        "  two  ",
+        "a_b _c_",
+        "\u202egnp.exe",
+        "\x00\x1b[31m",
+    ),
+    *("\ud800", "\u2028x", "one\n\n# two\n- three\n\n    four"),
+]
+"""What means something to a Markdown that Streamlit knows, most of it only at the beginning of a text."""
+
+MULTILINE = "one\n\n# two\n- three\n\n    four"
+
+ALIVE = """main => [...main.querySelectorAll(
+        'a:not([href^="#"]):not([data-testid=stPageLink-NavLink]), img, .katex, em, del, blockquote, ol, ul, hr, '
+        + '[data-testid=stMarkdownContainer] code, [role=img][translate=no]')]
+    .filter(each => each.closest('[data-testid=stMarkdownContainer], [data-testid=stTable]'))
+    .filter(each => each.tagName !== 'CODE' || ['c', 'd', 'x'].includes(each.textContent))
+    .map(each => each.outerHTML.slice(0, 200))"""
+
+ELEMENTS = """
+import json, sys
+import pandas as pd
+import streamlit as st
+from auditor.escaping import markdown
+
+for at, text in enumerate(json.loads(open(sys.argv[1]).read())):
+    told = markdown(text)
+    with st.container(key=f"text-{at}"):
+        for draw in (st.markdown, st.caption, st.error, st.warning, st.info, st.subheader):
+            draw(told)
+        st.metric(told, told, told)
+        st.button(told, key=f"button-{at}")
+        st.radio(told, [told, "other"], key=f"radio-{at}", captions=[told, ""])
+        st.table(pd.DataFrame({told: [told]}, index=[told]))
+        st.markdown(f"**{told}**")
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, and nothing else", "plain, and nothing else"),
+        ("a\tb\r\n\x00\x7f", "a␉b␍␊␀␡"),
+        ("\u202eabc\u2066", "⟨U+202E⟩abc⟨U+2066⟩"),
+        ("\ud800", "⟨U+D800⟩"),
+        (" Ada  L ", "␣Ada␣␣L␣"),
+        ("👩\u200d👧 e\u0301", "👩\u200d👧 e\u0301"),
+    ],
+)
+def test_what_nobody_could_see_is_made_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+@given(st.text(st.characters()))
+def test_what_is_shown_can_be_sent_and_stays_one_line(text: str) -> None:
+    for shown in (visible(text), escaping.markdown(text), escaping.plotly(text), escaping.button(text)):
+        assert len(shown.encode().splitlines()) <= 1
+
+
+def test_plotly_gets_no_html_and_echarts_no_template() -> None:
+    assert escaping.plotly('<a href="http://e">&</a>') == '&lt;a href="http://e"&gt;&amp;&lt;/a&gt;'
+    assert "{b}" not in escaping.echarts("{b}")
+    assert escaping.echarts("{b}").replace("\u2060", "") == "{b}"
+
+
+@pytest.mark.parametrize("label", [":material/delete: x", '["a", "b"]', "[x]"])
+def test_a_button_in_a_table_is_neither_an_icon_nor_a_menu(label: str) -> None:
+    made = escaping.button(label)
+    assert made.strip()[0] not in ":["
+    assert made.replace("\u2060", "") == label
+
+
+@pytest.mark.parametrize(
+    ("row", "label", "labels", "meant", "found"),
+    [
+        (1, "b", ["a", "b", "c"], [1, 2, 3], 2),
+        (1, "b", ["x", "a", "b"], [9, 1, 2], 2),  # a row came in above
+        (1, "b", ["b", "b"], [2, 2], 2),
+        (1, "b", ["b", "b"], [1, 2], 2),
+        (0, "b", ["a", "b", "b"], [0, 1, 2], None),  # moved, and which one it was nobody can tell
+        (7, "b", ["a"], [1], None),
+    ],
+)
+def test_a_click_means_the_row_that_it_names(
+    row: int, label: str, labels: list[str], meant: list[int], found: int | None
+) -> None:
+    assert meant_by(row, label, labels, meant) == found
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a dashboard over systems, a map and people all of whose words are hostile."""
+    place = tmp_path_factory.mktemp("hostile")
+    stand = Stand(place)
+    for system in ("crm", "billing"):
+        with stand.open(system) as database:
+            database.executescript(
+                "DROP TABLE customers; CREATE TABLE customers (id text, name text, amount text, updated_at text);"
+                "CREATE INDEX i ON customers (id); CREATE INDEX u ON customers (updated_at);"
+                "DROP TABLE letters; CREATE TABLE letters (id integer, record text, failed_at text, error text);"
+            )
+    name = "'" + HOSTILE.replace("'", "''") + "'"
+    quoted = name.replace("$", "$$")
+    consumers = (
+        f"consumers: [{{name: {quoted}, role: automation, reads: billing}}, {{name: s, role: team, reads: crm}}]"
+    )
+    stand.remap("    key_type: integer\n", f"    key_type: string\n    {consumers}\n")
+    stand.remap("      name: {type: string, evidence: clear}", f"      {name}: {{type: string, evidence: clear}}")
+    for system in ("crm", "billing"):
+        stand.remap(
+            f"{system}: {{collection: customers, key: id",
+            f"{system}: {{collection: customers, key: id, fields: {{{name}: name}}",
+        )
+    stand.remap("    every: 1s\n", f"    every: 1s\n    team: {quoted}\n    side_effects: [{quoted}]\n")
+    keys = [HOSTILE, *ALONE[:4], "plain"]
+    for key in keys:
+        for system in ("crm", "billing"):
+            with stand.open(system) as database:
+                database.execute("INSERT INTO customers VALUES (?, 'Ada', '1.00', '2026-01-01 00:00:00')", (key,))
+    stand.sweep()
+    for key, value in [(key, HOSTILE) for key in keys[:-1]] + [("plain", MULTILINE)]:
+        with stand.open("billing") as database:
+            database.execute("UPDATE customers SET name = ? WHERE id = ?", (value, key))
+    with stand.open("billing") as database:
+        database.execute("INSERT INTO customers VALUES (?, 'Ada', '1.00', '2026-01-01 00:00:00')", (HOSTILE,))
+        database.execute("INSERT INTO letters VALUES (1, ?, '2026-03-01 00:00:00', ?)", (HOSTILE, HOSTILE))
+    stand.sweep()
+    stand.sweep()
+    time.sleep(1.1)
+    stand.sweep()
+    look(stand)
+    settings = {
+        "AUDITOR_MAP": str(stand.map_file),
+        "AUDITOR_DATA": str(place / "var"),
+        "AUDITOR_LEDGER": stand.ledger_url,
+        "AUDITOR_USER": HOSTILE,
+    }
+    with served([str(HOME / "app.py")], settings) as address:
+        yield address
+    stand.close()
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with chromium() as browser:
+        made = browser.new_page(viewport={"width": 3000, "height": 3000})
+        outside: list[str] = []
+        made.on(
+            "request", lambda request: outside.append(request.url) if "evil" in request.url.split("?")[0] else None
+        )
+        yield made
+        assert outside == []
+
+
+def opened(page: Page, address: str, heading: str, expected: str, times: int = 1) -> None:
+    """Open a page and wait until it shows the text that often; nothing in it may be alive."""
+    page.goto(address)
+    page.get_by_role("heading", name=heading, exact=True).wait_for(timeout=60_000)
+    page.wait_for_function(
+        "([text, times]) => document.querySelector('[data-testid=stMain]').textContent.split(text).length > times",
+        arg=[expected, times],
+        timeout=30_000,
+    )
+    main = page.locator("[data-testid=stMain]")
+    expect(main.get_by_text("could not be drawn")).to_have_count(0)
+    assert main.evaluate(ALIVE) == []
+
+
+@pytest.mark.timeout(300)
+def test_markdown_shows_any_text_as_it_is_in_every_element(page: Page, tmp_path: Path) -> None:
+    script, texts = tmp_path / "elements.py", tmp_path / "texts.json"
+    script.write_text(ELEMENTS)
+    texts.write_text(json.dumps([HOSTILE, *ALONE]))
+    with served([str(script), str(texts)], {"PYTHONPATH": str(HOME)}) as address:
+        page.goto(address)
+        last = page.locator(f".st-key-text-{len(ALONE)} [data-testid=stTable]")
+        last.wait_for(timeout=120_000)
+        expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=60_000)
+        for at, text in enumerate([HOSTILE, *ALONE]):
+            box = page.locator(f".st-key-text-{at}")
+            held = "[data-testid=stMarkdownContainer], [data-testid=stCaptionContainer], h3, th, td"
+            shown = box.evaluate(f"box => [...box.querySelectorAll('{held}')].map(each => each.textContent)")
+            assert {each for each in shown if each.strip("\xa0")} - {"other"} == {visible(text)}, text
+            assert len([each for each in shown if each == visible(text)]) >= 16, text
+            assert box.evaluate(ALIVE) == [], text
+
+
+@pytest.mark.timeout(300)
+def test_the_record_page_shows_values_keys_and_fields_as_they_are(hostile: str, page: Page) -> None:
+    for key in [HOSTILE, ALONE[0]]:
+        shown = f"customer {visible(key.strip())}"
+        opened(page, f"{hostile}/record?type=customer&key={quote(key)}", "Record", shown)
+    plain = f"{hostile}/record?type=customer&key=plain"
+    opened(page, plain, "Record", visible(MULTILINE))
+    opened(page, plain, "Record", visible(HOSTILE), 2)  # the field's name, and who reads it
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("path", "heading", "times"),
+    [
+        ("", "Overview", 1),
+        ("drift", "Drift", 3),
+        ("conflicts", "Conflicts", 1),
+        ("conflicts?conflict=1", "Conflicts", 3),
+        ("conflicts?conflict=" + quote(HOSTILE), "Conflicts", 1),
+        ("dead-letters", "Dead letters", 2),
+        ("sla", "SLA breaches", 1),
+        ("map", "Map", 2),
+        ("lag", "Lag", 0),
+        ("query", "Query", 0),
+    ],
+)
+def test_every_page_shows_hostile_text_as_text(hostile: str, page: Page, path: str, heading: str, times: int) -> None:
+    opened(page, f"{hostile}/{path}", heading, visible(HOSTILE), times)
+
+
+@pytest.mark.timeout(300)
+def test_the_opened_letter_stays_the_same_when_others_come_in(stand: Stand, page: Page) -> None:
+    stand.agree(3)
+    stand.run("billing", "INSERT INTO letters VALUES (1, 1, '2026-03-01 00:00:00', 'first')")
+    look(stand)
+    settings = {
+        "AUDITOR_MAP": str(stand.map_file),
+        "AUDITOR_DATA": str(stand.place / "var"),
+        "AUDITOR_LEDGER": stand.ledger_url,
+    }
+    with served([str(HOME / "app.py")], settings) as address:
+        page.goto(f"{address}/dead-letters?refresh=2+s")
+        named = page.get_by_text("Letter 1, message id")
+        click_cell(page, "Dead letters with their record", row=0, until=named)
+        stand.run("billing", "INSERT INTO letters VALUES (2, 2, '2026-03-02 00:00:00', 'second')")
+        look(stand)
+        expect(page.get_by_text("of 2 messages")).to_be_visible(timeout=60_000)
+        expect(named).to_be_visible()
+        second = page.get_by_text("Letter 2, message id")
+        click_cell(page, "Dead letters with their record", row=0, until=second)  # the latest stands first
+        expect(named).to_have_count(0)
