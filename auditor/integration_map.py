@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
 from checks.conflicts import Policy
 from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer, Side
 from checks.validity import RuleSet
+from probes.addresses import check_address
 from probes.contract import Binding, PluginSettings, ReadSpec, Row, SystemSettings
 from probes.durations import Duration
 
@@ -171,11 +172,23 @@ class SlackSettings(PluginSettings):
 
     webhook: SecretStr
 
+    @field_validator("webhook")
+    @classmethod
+    def _certain(cls, webhook: SecretStr) -> SecretStr:
+        check_address(webhook.get_secret_value(), login=False)
+        return webhook
+
 
 class WebhookSettings(PluginSettings):
     """Another program that hears of incidents as JSON."""
 
     url: SecretStr
+
+    @field_validator("url")
+    @classmethod
+    def _certain(cls, url: SecretStr) -> SecretStr:
+        check_address(url.get_secret_value(), login=False)
+        return url
 
 
 class AlertSettings(PluginSettings):

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
+from probes.secrets import Scrubber
 
 READ_BATCH = 500
 CLOCK_KEEPS_S = 30.0
@@ -78,6 +79,7 @@ class SystemReader:
         self.clock_failure: ProbeError | None = None
         self._clock_steps: list[ClockStep] = []
         self._timeout_s = settings.budget.timeout_s
+        self._scrub = Scrubber.of(settings)
         self._pool = ThreadPoolExecutor(settings.budget.connections, thread_name_prefix=f"read-{name}")
         self._lock = threading.Lock()
 
@@ -231,10 +233,8 @@ class SystemReader:
                 f"no answer within {self._timeout_s:g} s",
                 hint="is the server hanging? raise budget.timeout if it is only slow",
             ) from None
-        except ProbeError:
-            raise
         except Exception as error:
-            raise ProbeError(Reason.DECODE, f"the probe failed: {type(error).__name__}: {error}") from error
+            raise self._scrub.error(error) from None
 
     def _note(self, failure: ProbeError | None, begun: float) -> None:
         now = datetime.now(UTC)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from probes.contract import Binding, PluginSettings
+from probes.secrets import Scrubber
 
 if TYPE_CHECKING:
-    from probes.contract import QueueProbe, RecordProbe
+    from probes.contract import QueueProbe, QueueReading, RecordProbe
 
 # kind -> (module, settings, binding, probe)
 RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
@@ -65,15 +67,47 @@ def queue_settings(kind: str) -> type[PluginSettings]:
 def open_record_probe(settings: Any) -> RecordProbe:
     """Open the probe for a system's settings; nothing is connected before the first call."""
     module, _, _, probe = RECORD_KINDS[settings.kind]
-    opened: RecordProbe = _load(module, probe)(settings)
+    try:
+        opened: RecordProbe = _load(module, probe)(settings)
+    except Exception as error:
+        raise Scrubber.of(settings).error(error) from None
     return opened
 
 
 def open_queue_probe(settings: Any, system: Any) -> QueueProbe:
     """Open the probe for a queue; `system` is the settings of the system it lives in, None where it names none."""
     module, _, probe = QUEUE_KINDS[settings.kind]
-    opened: QueueProbe = _load(module, probe)(settings, system)
-    return opened
+    scrub = Scrubber.of(settings, system)
+    try:
+        opened: QueueProbe = _load(module, probe)(settings, system)
+    except Exception as error:
+        raise scrub.error(error) from None
+    return _Discreet(opened, scrub)
+
+
+class _Discreet:
+    """A queue probe whose failures are `ProbeError`s without secrets, whatever its driver raises."""
+
+    def __init__(self, probe: QueueProbe, scrub: Scrubber) -> None:
+        self.page_limit = probe.page_limit
+        self._probe = probe
+        self._scrub = scrub
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        try:
+            reading = self._probe.read(peek, after)
+        except Exception as error:
+            raise self._scrub.error(error) from None
+        return replace(reading, notes=tuple(map(self._scrub, reading.notes)))
+
+    def prove_read_only(self) -> str:
+        try:
+            return self._probe.prove_read_only()
+        except Exception as error:
+            raise self._scrub.error(error) from None
+
+    def close(self) -> None:
+        self._probe.close()
 
 
 def statement_writer(settings: Any) -> Callable[..., str] | None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import httpx
 
+from probes.addresses import login_of
+from probes.secrets import Scrubber
+
 TIMEOUT_S = 10.0
+
+SECRET_PART = 8
+"""Parts of a webhook's path from this length on are taken for secrets, unless they are written like a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +48,11 @@ def post_json(client: httpx.Client, url: str, payload: Mapping[str, Any]) -> Rec
         response = client.post(url, json=payload, timeout=TIMEOUT_S)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
-    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
         return Receipt(outcome="rejected", error="the address is not a URL")
     except httpx.HTTPError as error:
         return Receipt(outcome="ambiguous", error=f"no answer ({type(error).__name__})")
-    told = f"HTTP {response.status_code}: {' '.join(response.text.split())[:100]}".replace(url, "***")
+    told = f"HTTP {response.status_code}: {scrubber_of(url)(' '.join(response.text.split()))[:100]}"
     if response.is_success:
         return Receipt(outcome="sent")
     if response.status_code == 429:
@@ -53,6 +60,15 @@ def post_json(client: httpx.Client, url: str, payload: Mapping[str, Any]) -> Rec
     if response.status_code >= 500:
         return Receipt(outcome="ambiguous", error=told)
     return Receipt(outcome="rejected", error=told)
+
+
+def scrubber_of(url: str) -> Scrubber:
+    """What takes a sender's address out of a text: the whole of it, its login, and its path, which is the secret of a
+    webhook."""
+    login = login_of(url)
+    path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
+    parts = [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]
+    return Scrubber([url, login.raw, login.password, *login.parameters, *parts], [login.user])
 
 
 def _seconds(text: str | None) -> float | None:

@@ -88,6 +88,8 @@ def workspace(folder: Path) -> Workspace:
 def open_ledger(folder: Path) -> tuple[Workspace, Any]:
     """The folder of an installation and its ledger."""
     from auditor.ledger import LedgerError
+    from probes.addresses import login_of
+    from probes.secrets import Scrubber
 
     opened = workspace(folder)
     try:
@@ -95,7 +97,9 @@ def open_ledger(folder: Path) -> tuple[Workspace, Any]:
     except LedgerError as error:
         fail(str(error))
     except Exception as error:
-        fail(f"cannot open the ledger: {type(error).__name__}: {str(error).splitlines()[0]}")
+        login = login_of(opened.ledger_url)
+        scrub = Scrubber([login.raw, login.password, *login.parameters], [login.user])
+        fail(f"cannot open the ledger: {type(error).__name__}: {scrub(' '.join(str(error).split()))[:300]}")
 
 
 def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:

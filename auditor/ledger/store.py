@@ -15,6 +15,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 from auditor.ledger import tables as t
+from probes.addresses import check_address
 
 IN_LIMIT = 500
 """Keys in one `IN` list; SQLite before 3.32 takes 999 variables."""
@@ -36,6 +37,12 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        if not url.startswith("sqlite:"):
+            try:
+                check_address(url)
+            except ValueError as error:
+                raise LedgerError(f"the ledger's URL: {error}") from None
+            url = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
         parsed = sa.make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:

@@ -18,8 +18,9 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
+from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings
 
@@ -61,6 +62,11 @@ class AnypointMqSettings(MessageSettings):
     peek: Literal["never", "lock"] = "never"
     url: str = "https://anypoint.mulesoft.com"
     broker_url: str | None = None
+
+    @field_validator("url", "broker_url")
+    @classmethod
+    def _certain(cls, url: str | None) -> str | None:
+        return url if url is None or "://" not in url else check_address(url, login=False)
 
 
 class AnypointMqProbe:

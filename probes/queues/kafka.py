@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
@@ -87,6 +87,13 @@ class KafkaSettings(MessageSettings):
     ca: str | None = None
     topic: str
     group: str | None = Field(default=None, min_length=1)
+
+    @field_validator("servers")
+    @classmethod
+    def _without_login(cls, servers: str) -> str:
+        if "@" in servers:
+            raise ValueError("servers: is HOST:PORT alone; the login goes into user: and password:")
+        return servers
 
     @model_validator(mode="after")
     def _login(self) -> Self:

@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
+from probes.addresses import check_address, login_of
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
 
@@ -48,6 +49,19 @@ class NatsSettings(MessageSettings):
     consumer: str | None = None
     of: str | None = None
 
+    @field_validator("url")
+    @classmethod
+    def _certain(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        return SecretStr(check_address(text if "://" in text else f"nats://{text}"))
+
+    def login(self) -> dict[str, str]:
+        """Who asks, decoded: the driver itself takes user and password from the URL as they are written."""
+        login = login_of(self.url.get_secret_value())
+        if not login.password:
+            return {"token": login.user} if login.user else {}
+        return {"user": login.user, "password": login.password}
+
 
 class NatsProbe:
     """Reads one stream; each reading has a connection of its own."""
@@ -76,6 +90,7 @@ class NatsProbe:
             async with asyncio.timeout(of.timeout_s):
                 connection = await self._nats.connect(
                     of.url.get_secret_value(),
+                    **of.login(),
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0.1,

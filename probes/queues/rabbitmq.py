@@ -19,8 +19,9 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 import httpx
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
+from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import PAYLOAD_LIMIT, Message, MessageSettings, distinct, dropped_at
 
@@ -49,6 +50,12 @@ class RabbitMqSettings(MessageSettings):
     vhost: str = "/"
     queue: str
     peek: Literal["never", "requeue"] = "never"
+
+    @field_validator("url")
+    @classmethod
+    def _certain(cls, url: SecretStr) -> SecretStr:
+        check_address(url.get_secret_value())
+        return url
 
 
 class RabbitMqProbe:

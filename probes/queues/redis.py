@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, distinct, missing_driver
 
@@ -51,6 +52,12 @@ class RedisSettings(MessageSettings):
     deliveries: int = Field(default=5, ge=1)
     oldest: Literal["head", "tail"] = "tail"
     payload: str = "payload"
+
+    @field_validator("url")
+    @classmethod
+    def _certain(cls, url: SecretStr) -> SecretStr:
+        check_address(url.get_secret_value())
+        return url
 
 
 class RedisProbe:

@@ -20,8 +20,9 @@ from typing import Any, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit
 
 import httpx
-from pydantic import SecretStr, model_validator
+from pydantic import SecretStr, field_validator, model_validator
 
+from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, missing_driver
 
@@ -51,6 +52,11 @@ class ServiceBusSettings(MessageSettings):
     topic: str | None = None
     subscription: str | None = None
     management: str | None = None
+
+    @field_validator("management")
+    @classmethod
+    def _certain(cls, url: str | None) -> str | None:
+        return url if url is None or "://" not in url else check_address(url, login=False)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:

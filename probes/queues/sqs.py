@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
+from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.durations import format_duration
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
@@ -71,6 +72,11 @@ class SqsSettings(MessageSettings):
     peek: Literal["never", "receive"] = "never"
     cloudwatch: bool = True
     cloudwatch_endpoint: str | None = None
+
+    @field_validator("queue_url", "endpoint", "cloudwatch_endpoint")
+    @classmethod
+    def _certain(cls, url: str | None) -> str | None:
+        return url if url is None or "://" not in url else check_address(url, login=False)
 
     def client(self) -> dict[str, Any]:
         """What every client of boto3 is given."""

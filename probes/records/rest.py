@@ -22,6 +22,7 @@ import jsonpath
 from jsonpath.exceptions import JSONPathError
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
+from probes.addresses import check_address
 from probes.contract import (
     MISSING,
     Binding,
@@ -36,6 +37,7 @@ from probes.contract import (
     SystemSettings,
 )
 from probes.records.deadline import DeadlineTransport
+from probes.secrets import Scrubber
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest answer read: a server that never stops sending must not fill the memory."""
@@ -63,6 +65,11 @@ class RestSettings(SystemSettings):
     url: AnyHttpUrl
     headers: dict[str, SecretStr] = {}
     verify: bool = True
+
+    @field_validator("url", mode="before")
+    @classmethod
+    def _certain(cls, url: object) -> object:
+        return check_address(url, login=False) if isinstance(url, str) and "://" in url else url
 
 
 class RestBinding(Binding):
@@ -122,8 +129,7 @@ class RestProbe:
         self.delay_floor_s = settings.delay_floor_s
         self._timeout_s = settings.budget.timeout_s
         self._connections = settings.budget.connections
-        held = [each.get_secret_value() for each in settings.headers.values()]
-        self._secrets = held + [part for each in held for part in each.split() if len(part) >= 8]
+        self._clean = Scrubber.of(settings)
         headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
         self._transport = DeadlineTransport(verify=settings.verify, connections=settings.budget.connections * 2)
         self._client = httpx.Client(
@@ -319,12 +325,6 @@ class RestProbe:
             self._clean(f"HTTP {status} from {response.url.path}: {told}"),
             hint=f"the server asks to wait {wait} s" if wait else "",
         )
-
-    def _clean(self, text: str) -> str:
-        for secret in self._secrets:
-            if secret:
-                text = text.replace(secret, "***")
-        return text
 
     def clock(self) -> ClockSample:
         """Read the `Date` header, which counts whole seconds; a cached answer (`Age`) tells no time."""

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
+from probes.addresses import check_address
 from probes.contract import (
     Binding,
     ClockSample,
@@ -43,6 +44,7 @@ from probes.contract import (
 )
 from probes.ranking import RANKS, SQLITE_FUNCTION, Dialect, rank_hex, rank_sql, sqlite_rank
 from probes.records.catalogue import describe
+from probes.secrets import Scrubber
 
 LOCK_TIMEOUT_S = 1
 """How long a read may wait for a lock: the auditor gives way to the system's own work."""
@@ -111,15 +113,20 @@ class SqlSettings(SystemSettings):
     @field_validator("url")
     @classmethod
     def _known_dialect(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text.startswith("postgres://"):
+            text = text.replace("postgres", "postgresql", 1)
+        if not text.startswith("sqlite:"):
+            check_address(text)
         try:
-            dialect = sa.make_url(url.get_secret_value()).get_backend_name()
+            dialect = sa.make_url(text).get_backend_name()
         except (SQLAlchemyError, ValueError):
             raise ValueError(
                 "not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE"
             ) from None
         if dialect not in DRIVERS:
             raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DRIVERS)}")
-        return url
+        return SecretStr(text)
 
 
 class SqlBinding(Binding):
@@ -149,7 +156,7 @@ class SqlProbe:
         self._timeout_s = settings.budget.timeout_s
         url = sa.make_url(settings.url.get_secret_value())
         self._dialect = cast(Dialect, url.get_backend_name())
-        self._secret = str(url.password) if url.password else None
+        self._scrub = Scrubber.of(settings)
         driver, module, extra = DRIVERS[self._dialect]
         sqlite = {"creator": lambda: _open_sqlite(url.database or "")} if self._dialect == "sqlite" else {}
         try:
@@ -247,9 +254,7 @@ class SqlProbe:
 
     def _explain(self, error: Exception, *, timed_out: bool) -> ProbeError:
         original = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        text = " ".join(str(original).split())[:300]
-        if self._secret:
-            text = text.replace(self._secret, "***")
+        text = " ".join(self._scrub(str(original)).split())[:300]
         if timed_out:
             return ProbeError(
                 Reason.TIMEOUT,

@@ -1,0 +1,103 @@
+"""Addresses with a login in them, as people paste them: `scheme://USER:PASSWORD@HOST/PATH?QUERY`.
+
+A password with a reserved character in it is read differently by every driver, and its halves then pass for a host or
+a database, which no driver keeps secret. So an address that is not certainly meant one way is refused, in words that
+repeat nothing of it.
+Source: RFC 3986, sections 2.1 (percent-encoding) and 3.2 (authority).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, unquote
+
+QUOTED = {"@": "%40", "/": "%2F", "?": "%3F", "#": "%23", "[": "%5B", "]": "%5D", " ": "%20", "\\": "%5C"}
+"""Characters that end a login, or make drivers disagree about where it ends."""
+
+NAMES = {" ": "a space"}
+
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_AUTHORITY_END = re.compile(r"[/?#]")
+_PORT = re.compile(r"(?:[^:\[\]]*|\[[^\]]*\])(?::\d*)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What an address holds that is nobody's business, decoded; empty where it holds none.
+
+    Attributes:
+        raw: the user-info as it is written.
+        parameters: secrets in the query.
+        host, database: what stands there in plain sight.
+    """
+
+    user: str = ""
+    password: str = ""
+    raw: str = ""
+    parameters: tuple[str, ...] = field(default=())
+    host: str = ""
+    database: str = ""
+
+
+SECRET_PARAMETER = re.compile(r"pass(word|wd)?$|secret|token|api_?key|^key$|^sig(nature)?$|auth", re.IGNORECASE)
+
+
+def check_address(text: str, *, login: bool = True) -> str:
+    """An address that every driver reads the same way.
+
+    Args:
+        login: an address of a database or broker, in which an `@` stands before the host and nowhere else; false
+            for one of the web, whose path may hold another.
+
+    Raises:
+        ValueError: it is not; says how to write it, and quotes nothing of it.
+    """
+    scheme, found, rest = text.partition("://")
+    if not found or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+        raise ValueError("not a URL; it begins with SCHEME://")
+    if any(not sign.isprintable() for sign in text):
+        raise ValueError("the URL contains a line break or another control character")
+    end = _AUTHORITY_END.search(rest)
+    authority, behind = (rest, "") if end is None else (rest[: end.start()], rest[end.start() :])
+    info, at, host = authority.rpartition("@")
+    odd = {sign for sign in QUOTED if sign in info}
+    if "@" in behind and (login or ":" in authority or at):
+        odd |= {sign for sign in QUOTED if sign in rest.rpartition("@")[0]} | ({"@"} if at or not login else set())
+    if odd:
+        told = ", ".join(f"{NAMES.get(sign, sign)} as {code}" for sign, code in QUOTED.items() if sign in odd)
+        raise ValueError(f"reserved characters in a URL's user or password must be percent-encoded: write {told}")
+    if _BAD_PERCENT.search(info):
+        raise ValueError("a % in a URL's user or password must be percent-encoded: write % as %25")
+    if not _PORT.fullmatch(host) and "," not in host:
+        raise ValueError(
+            "cannot read the URL's host and port; in a user or password write : as %3A, / as %2F, ? as %3F, # as %23"
+        )
+    return text
+
+
+def login_of(text: str) -> Login:
+    """The secrets of an address, however it is written; of a malformed one everything before its last `@`."""
+    _, found, rest = text.partition("://")
+    if not found:
+        return Login()
+    end = _AUTHORITY_END.search(rest)
+    authority, behind = (rest, "") if end is None else (rest[: end.start()], rest[end.start() :])
+    query = behind.partition("?")[2].partition("#")[0]
+    parameters = tuple(value for name, value in parse_qsl(query) if SECRET_PARAMETER.search(name))
+    try:
+        check_address(text, login=False)
+        info, _, host = authority.rpartition("@")
+        database = unquote(behind.partition("?")[0].strip("/"))
+    except ValueError:
+        info, _, host = rest.rpartition("@")
+        database = ""
+    user, _, password = info.partition(":")
+    return Login(
+        user=unquote(user),
+        password=unquote(password),
+        raw=info,
+        parameters=parameters,
+        host=host.partition(":")[0],
+        database=database,
+    )

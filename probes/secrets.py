@@ -1,0 +1,139 @@
+"""Keeping secrets out of texts: whatever a driver, a server or a library puts into its message.
+
+Everything that a plug-in's settings hold as a secret, and the login of every address among them, is taken out in each
+form in which it may have been sent or shown: as it is, percent-encoded and decoded, escaped, in base64, in another
+case (drivers fold the halves of a password that they take for a host), and cut off at the end of a text.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
+
+from pydantic import BaseModel, SecretStr
+
+from probes.addresses import Login, login_of
+from probes.contract import ProbeError, Reason
+
+HIDDEN = "***"
+
+SHORT = 4
+"""Secrets below this length are only taken out where they stand as a word: they are part of too many others."""
+
+_RESERVED = re.compile(r"[@/:#?%&=\[\]\\\s;,+]+")
+_ASSIGNED = re.compile(r"(?i)(?:key|secret|password|pwd|signature|token)\w*\s*=\s*([^;]+)")
+
+
+class Scrubber:
+    """Takes known secrets out of texts.
+
+    Args:
+        secrets: as they are.
+        users: names of logins; they are taken out where a text quotes them as such.
+    """
+
+    def __init__(self, secrets: Iterable[str], users: Iterable[str] = ()) -> None:
+        whole = {form for secret in secrets if secret for form in _forms(secret)}
+        self._ends = sorted((form.lower() for form in whole if len(form) > SHORT), key=len, reverse=True)
+        parts = {part for form in whole for part in _RESERVED.split(form) if len(part) >= SHORT} - whole
+        patterns = [
+            re.escape(form) if len(form) >= SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
+            for form in sorted(whole, key=len, reverse=True)
+        ]
+        patterns += [rf"(?<![^\W_]){re.escape(part)}(?![^\W_])" for part in sorted(parts, key=len, reverse=True)]
+        for form in sorted({form for user in users if user for form in _forms(user)}, key=len, reverse=True):
+            name = re.escape(form)
+            patterns += [rf"(?<=['\"`“]){name}(?=['\"`”@])", rf"(?<![\w.-]){name}(?=@)", rf"(?<=//){name}(?=:)"]
+        self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+
+    @classmethod
+    def of(cls, *settings: BaseModel | None) -> Scrubber:
+        """One that knows every secret of these settings, and the login of every address in them."""
+        secrets: list[str] = []
+        users: list[str] = []
+        for each in settings:
+            for value, declared in _texts(each):
+                login = login_of(value)
+                secrets += [*_of_login(login), *login.parameters]
+                if login.user and login.user not in {login.host, login.database}:
+                    users.append(login.user)
+                if declared:
+                    secrets += _of_secret(value, login)
+                    names = [getattr(each, name, None) for name in ("user", "client_id")]
+                    secrets += [_pair(name, value) for name in names if isinstance(name, str)]
+        return cls(secrets, users)
+
+    def __call__(self, text: str) -> str:
+        """The text without any of them."""
+        if self._pattern is None or not text:
+            return text
+        clean = self._pattern.sub(HIDDEN, text)
+        folded = clean.lower()
+        for form in self._ends:
+            for length in range(min(len(form) - 1, len(folded)), SHORT - 1, -1):
+                if folded.endswith(form[:length]):
+                    return clean[:-length] + HIDDEN
+        return clean
+
+    def error(self, failure: BaseException) -> ProbeError:
+        """A failure without secrets; what is no `ProbeError` becomes one."""
+        if not isinstance(failure, ProbeError):
+            told = " ".join(self(f"{type(failure).__name__}: {failure}").split())[:300]
+            return ProbeError(Reason.DECODE, f"the probe failed: {told}")
+        message, hint = self(failure.message), self(failure.hint)
+        if (message, hint) == (failure.message, failure.hint):
+            return failure
+        return type(failure)(failure.reason, message, hint=hint)
+
+
+def _texts(value: Any, *, declared: bool = False) -> Iterator[tuple[str, bool]]:
+    """Every text in settings, and whether it was declared a secret."""
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value(), True
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _texts(getattr(value, name))
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _texts(each)
+    elif value is not None and not isinstance(value, bool | int | float):
+        yield str(value), False
+
+
+def _of_login(login: Login) -> list[str]:
+    """What of a login is secret: without a password the name is one (a token)."""
+    if not login.raw:
+        return []
+    if not login.password:
+        return [login.user]
+    return [login.password, _pair(login.user, login.password)]
+
+
+def _pair(user: str, password: str) -> str:
+    """A login as HTTP and SASL send it."""
+    return base64.b64encode(f"{user}:{password}".encode()).decode()
+
+
+def _of_secret(value: str, login: Login) -> list[str]:
+    if "://" not in value or ";" in value:  # a connection string has its secrets behind their names
+        assigned = [match.strip() for match in _ASSIGNED.findall(value)]
+        return [value, *assigned, *(part for part in value.split() if len(part) >= 2 * SHORT)]
+    return [value, *([login.raw] if login.raw and login.password else [])]
+
+
+def _forms(secret: str) -> set[str]:
+    """A secret as it may be written."""
+    forms = {secret, " ".join(secret.split()), unquote(secret), unquote_plus(secret), html.escape(secret)}
+    for each in tuple(forms):
+        forms |= {quote(each, safe=""), quote(each), quote_plus(each), json.dumps(each)[1:-1], repr(each)[1:-1]}
+    if len(secret) >= SHORT:
+        forms.add(base64.b64encode(secret.encode()).decode().rstrip("="))
+    return {form for form in forms if form.strip()}
