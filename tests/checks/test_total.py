@@ -151,6 +151,11 @@ def test_agreement_has_no_side_and_nothing_raises_of_what_differs(
                 pattern_of(rule, shape_of(rule, one, other), one, other)
 
 
+def equals_itself(value: Any) -> bool:
+    """False where there is a NaN in it; a tuple compares its parts by identity first."""
+    return all(map(equals_itself, value)) if isinstance(value, tuple) else bool(value == value)
+
+
 @unhurried
 @given(type_=st.sampled_from(TYPES), raws=st.lists(st.tuples(RAW, ZONES), min_size=2, max_size=6))
 def test_equal_values_have_equal_fingerprints_and_others_do_not(
@@ -161,7 +166,7 @@ def test_equal_values_have_equal_fingerprints_and_others_do_not(
         rules=[("it", rule)], owner=side("a", rule, None), target=side("b", rule, None), digest_key=b"k" * 32
     )
     found = [value for raw, zone in raws if (value := read(rule, raw, zone)) is not MISSING]
-    comparable = [value for value in found if value == value]
+    comparable = [value for value in found if equals_itself(value)]
     for one in comparable:
         for other in comparable:
             assert (made.fingerprint((one,)) == made.fingerprint((other,))) == (one == other)
