@@ -13,9 +13,37 @@ from auditor.integration_map import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataTyp
 from auditor.merging import load_merge
 from auditor.words import did_you_mean
 from checks.conflicts import MergeError, Policy
+from checks.currencies import minor_digits
+from checks.fields import ACTS_ON, FieldRule
+from checks.per_system import named
 from checks.validity import RuleError, RuleSet
 
 Path_ = tuple[str | int, ...]
+
+SYSTEM_WORDS = (
+    "strip",
+    "casefold",
+    "strip_accents",
+    "newlines",
+    "normalize",
+    "null_is",
+    "map",
+    "minor_units",
+    "factor",
+    "unit",
+    "zone",
+)
+"""Words of a field that name systems."""
+
+INSTEAD = {
+    ("decimal", "minor_units"): 'write type: money with a currency, or factor: {billing: "0.01"} for a plain number',
+    ("integer", "minor_units"): 'write type: money with a currency, or type: decimal with factor: {billing: "0.01"}',
+    ("decimal", "currency"): "write type: money",
+    ("integer", "factor"): "write type: decimal",
+    ("money", "factor"): "write minor_units: [billing] for a system that counts cents",
+    ("integer", "unit"): "write type: timestamp for an instant",
+}
+"""What is meant by a word that does nothing for a type."""
 
 NUMBERS = ("integer", "decimal", "float", "money")
 """Types of fields that can say what a record is worth."""
@@ -82,16 +110,48 @@ def _field_contradictions(
     if not data_type.fields:
         yield (*path, "fields"), "a data type needs at least one field to compare"
     for field_name, rule in data_type.fields.items():
-        for word in ("map", "unit", "zone"):
-            for system in getattr(rule, word):
+        where: Path_ = (*path, "fields", field_name)
+        for word in SYSTEM_WORDS:
+            for system in named(getattr(rule, word)):
                 if system not in systems:
+                    listed = isinstance(getattr(rule, word), tuple)
                     yield (
-                        (*path, "fields", field_name, word, system),
-                        "unknown system" + did_you_mean(system, systems),
+                        (*where, word) if listed else (*where, word, system),
+                        f"unknown system {system!r}" + did_you_mean(system, systems),
                     )
         for system, zone in rule.zone.items():
             if not _is_zone(zone):
-                yield (*path, "fields", field_name, "zone", system), f"unknown time zone {zone!r}"
+                yield (*where, "zone", system), f"unknown time zone {zone!r}"
+        yield from _word_contradictions(where, field_name, rule, data_type)
+
+
+def _word_contradictions(
+    where: Path_, field_name: str, rule: FieldRule, data_type: DataType
+) -> Iterator[tuple[Path_, str]]:
+    """Words that the field's type does not obey, and currencies that cannot be found."""
+    for word, types in ACTS_ON.items():
+        if word in rule.model_fields_set and rule.type not in types and getattr(rule, word) != _default(word):
+            instead = INSTEAD.get((rule.type, word), f"it acts on {' and '.join(sorted(types))}")
+            yield (*where, word), f"does nothing for type {rule.type}; {instead}"
+    if rule.type != "money":
+        return
+    source = rule.currency_field
+    if source is not None and source not in data_type.fields:
+        yield (
+            (*where, "currency", "from"),
+            f"unknown field {source!r}" + did_you_mean(source, data_type.fields),
+        )
+    elif source is not None and (type_ := data_type.fields[source].type) not in {"string", "enum"}:
+        yield (*where, "currency", "from"), f"{source} is of type {type_}; a currency code is of type string or enum"
+    elif isinstance(rule.currency, str) and rule.minor_units and minor_digits(rule.currency.upper()) is None:
+        yield (
+            (*where, "currency"),
+            f"{rule.currency!r} is no currency of ISO 4217 with a minor unit, so its minor units cannot be counted",
+        )
+
+
+def _default(word: str) -> Any:
+    return FieldRule.model_fields[word].get_default(call_default_factory=True)
 
 
 def _rule_contradictions(path: Path_, data_type: DataType) -> Iterator[tuple[Path_, str]]:
@@ -205,6 +265,14 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
         yield ("flows", name), "no field is left to compare in both systems"
     if flow.window_s and not SHORTEST_WINDOW_S <= flow.window_s <= LONGEST_WINDOW_S:
         yield where, f"a window of {flow.window_s:g} s; windows are from 1 s to 7 days, or none"
+    for each in flow.field_names:
+        source = flow.data_type.fields[each].currency_field
+        if source in flow.data_type.fields and source not in flow.field_names:
+            yield (
+                ("flows", name, "fields") if flow.settings.fields else ("flows", name),
+                f"{each} takes its currency from {source}, which this flow does not compare: "
+                "both systems must carry it, with compare: true, and fields: must name it",
+            )
     value = flow.settings.sampling.value
     if value is not None and value.field not in flow.field_names:
         yield (

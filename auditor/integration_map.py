@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -249,6 +250,16 @@ class IntegrationMap:
         )
 
 
+def currencies_of(rules: Sequence[tuple[str, FieldRule]]) -> dict[int, int]:
+    """By position of an amount of money among these fields, the position of the one that holds its currency."""
+    at = {name: position for position, (name, _) in enumerate(rules)}
+    return {
+        at[name]: at[rule.currency_field]
+        for name, rule in rules
+        if rule.currency_field is not None and rule.currency_field in at
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class Witness:
     """A further system that holds a flow's data type.
@@ -384,7 +395,7 @@ class Flow:
         """By name, the further systems that hold some of the flow's fields."""
         found = {}
         for name, (system, binding) in self.held_by.items():
-            positions = tuple(at for at, each in enumerate(self.field_names) if each not in binding.absent)
+            positions = self._witnessed(name, binding)
             if name in {self.source_name, self.target_name} or not positions:
                 continue
             carried = [self.field_names[at] for at in positions]
@@ -397,10 +408,31 @@ class Flow:
             )
         return found
 
+    @cached_property
+    def rules(self) -> tuple[tuple[str, FieldRule], ...]:
+        """The compared fields, each with its rule as it holds between the flow's two systems."""
+        return tuple(
+            (name, self.data_type.fields[name].between(self.source_name, self.target_name))
+            for name in self.field_names
+        )
+
+    def _witnessed(self, name: str, binding: Binding) -> tuple[int, ...]:
+        """Where the fields stand that a further system carries and can be asked about.
+
+        Not one that it keeps in less than the flow compares (without case, say), and no amount without its currency.
+        """
+        found = []
+        for at, (each, rule) in enumerate(self.rules):
+            declared = self.data_type.fields[each]
+            alike = declared.between(self.source_name, self.target_name, name) == rule
+            if each not in binding.absent and alike and rule.currency_field not in binding.absent:
+                found.append(at)
+        return tuple(found)
+
     def comparer(self, digest_key: bytes) -> RecordComparer:
         """The comparer of this flow's records."""
         return RecordComparer(
-            rules=[(name, self.data_type.fields[name]) for name in self.field_names],
+            rules=self.rules,
             owner=self._side(self.source_name, self.source, self.source_binding),
             target=self._side(self.target_name, self.target, self.target_binding),
             digest_key=digest_key,
@@ -429,5 +461,6 @@ class Flow:
             system=name,
             parse_key=parser_for(key_rule, name, None),
             parse_changed_at=parser_for(stamp_rule, name, system.zone),
-            parsers=tuple(parser_for(self.data_type.fields[each], name, system.zone) for each in self.field_names),
+            parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
+            currencies=currencies_of(self.rules),
         )

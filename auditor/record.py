@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
-from auditor.integration_map import IntegrationMap
+from auditor.integration_map import IntegrationMap, currencies_of
 from auditor.reading import SystemReader
 from checks.fields import FieldRule, agree, parser_for, text_of
-from checks.records import read_field, read_key
+from checks.records import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
 from probes.contract import MISSING, Binding, Key, ReadSpec, Row
 
@@ -103,17 +104,11 @@ def read_record(
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
         parse = parser_for(key_rule, system, None)
         rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
-    values = {
-        system: _values(integration_map, data_type, system, names, found[0] if found else None)
-        for system, found in rows.items()
-    }
     copies = []
     for system in order:
         found = rows[system]
-        cells = {
-            name: _cell(described.fields[name], described.fields[name].owner or described.owner, system, name, values)
-            for name in names
-        }
+        first = {name: _first(rows, name) for name in order}
+        cells = {name: _cell(integration_map, data_type, name, system, first) for name in names}
         link = integration_map.systems[system].link
         stamped = integration_map.bindings[data_type, system].changed_at is not None
         stamp = found[0][1] if found and stamped else None
@@ -141,36 +136,54 @@ def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> Rea
     return binding.spec(data_type, carried, zone=zone, key_type=held.key_type)
 
 
-def _values(
-    integration_map: IntegrationMap, data_type: str, system: str, names: list[str], row: Row | None
-) -> dict[str, object]:
-    """Canonical values by field; an `UnreadableError` stands for a value that is not what it should be."""
-    if row is None:
-        return {}
+def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
+    return rows[system][0] if rows[system] else None
+
+
+def _value(integration_map: IntegrationMap, data_type: str, name: str, system: str, row: Row, other: str) -> Any:
+    """One field of a system's copy in its canonical form, as it is compared with another system.
+
+    Raises:
+        UnreadableError: it is not what it should be.
+    """
     described = integration_map.data_types[data_type]
-    binding = integration_map.bindings[data_type, system]
-    found: dict[str, object] = {}
-    carried = [name for name in names if name not in binding.absent]
-    for name, raw in zip(carried, row[2:], strict=True):
-        rule = described.fields[name]
-        try:
-            found[name] = read_field(parser_for(rule, system, integration_map.systems[system].zone), rule, raw)
-        except UnreadableError as error:
-            found[name] = error
-    return found
+    absent = integration_map.bindings[data_type, system].absent
+    zone = integration_map.systems[system].zone
+    rules = [
+        (each, rule.between(system, other))
+        for each, rule in described.fields.items()
+        if rule.compare and each not in absent
+    ]
+    at = [each for each, _ in rules].index(name)
+    parsers = [parser_for(rule, system, zone) for _, rule in rules]
+    held = beside_currencies(row[2:], parsers, currencies_of(rules))
+    return read_field(parsers[at], rules[at][1], held[at])
 
 
-def _cell(rule: FieldRule, owner: str, system: str, name: str, values: Mapping[str, Mapping[str, object]]) -> Cell:
-    mine = values[system]
-    if name not in mine:
+def _cell(
+    integration_map: IntegrationMap, data_type: str, name: str, system: str, rows: Mapping[str, Row | None]
+) -> Cell:
+    """One field of one system's copy, beside the copy of the field's owner."""
+    described = integration_map.data_types[data_type]
+    rule = described.fields[name]
+    owner = rule.owner or described.owner
+    carries = {
+        each: row is not None and name not in integration_map.bindings[data_type, each].absent
+        for each, row in rows.items()
+    }
+    if not carries[system]:
         return Cell(text="", state="absent")
-    value = mine[name]
-    if isinstance(value, UnreadableError):
-        return Cell(text=str(value), state="unreadable")
-    text = text_of(rule, value)
+    try:
+        mine = _value(integration_map, data_type, name, system, rows[system] or (), owner)
+    except UnreadableError as error:
+        return Cell(text=str(error), state="unreadable")
+    text = text_of(rule, mine)
     if system == owner:
         return Cell(text=text, state="owner")
-    counts = values.get(owner, {})
-    if name not in counts or isinstance(counts[name], UnreadableError):
-        return Cell(text=text, state="unreadable" if name in counts else "absent")
-    return Cell(text=text, state="agrees" if agree(rule, counts[name], value) else "differs")
+    if not carries.get(owner):
+        return Cell(text=text, state="absent")
+    try:
+        counts = _value(integration_map, data_type, name, owner, rows[owner] or (), system)
+    except UnreadableError:
+        return Cell(text=text, state="unreadable")
+    return Cell(text=text, state="agrees" if agree(rule.between(owner, system), counts, mine) else "differs")

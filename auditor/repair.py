@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from auditor.integration_map import Flow, IntegrationMap
@@ -15,8 +16,9 @@ from auditor.resolving import Resolver
 from checks.causes import Cause, Finding, Kind
 from checks.conflicts import Resolution, Winner
 from checks.fields import FieldRule, plain, text_of
+from checks.numbers import EXACT, divided, shifted
 from checks.records import Comparison
-from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits
+from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
 from probes.contract import MISSING, Binding, Key, Row
 
 
@@ -102,7 +104,10 @@ def _of_flow(
             continue
         finding = _finding(comparison, each)
         resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
-        found += _of_record(flow, comparison, rows, each, resolution)
+        try:
+            found += _of_record(flow, comparison, rows, each, resolution)
+        except UnreadableError as error:
+            found.append(_none(flow, each, str(error)))
     return found
 
 
@@ -212,26 +217,53 @@ def _as_held(flow: Flow, name: str, from_: str, to: str, raw: Any, copy: Any, po
     """One system's value as another one writes it: its labels, units and tokens.
 
     A value that both write alike is taken as it is, because its canonical form may have lost case or spaces.
+
+    Raises:
+        UnreadableError: it cannot be written there exactly.
     """
     rule = flow.data_type.fields[name]
     if raw is None or raw is MISSING:
         return None
     labelled = rule.type == "enum" or (rule.type == "boolean" and to in rule.map)
     counted = rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units)
+    scaled = rule.factor.get(from_) != rule.factor.get(to)
     timed = rule.type == "timestamp" and rule.unit.get(from_) != rule.unit.get(to)
-    return written(rule, to, plain(rule, copy.values[position])) if labelled or counted or timed else raw
+    if not (labelled or counted or scaled or timed):
+        return raw
+    try:
+        return written(rule, to, plain(rule, copy.values[position]))
+    except UnreadableError as error:
+        raise UnreadableError(f"{name}: {error}") from None
 
 
 def written(rule: FieldRule, to: str, value: Any) -> Any:
-    """A value in ordinary Python (`checks.fields.plain`) as a system writes it: its labels, its units."""
+    """A value in ordinary Python (`checks.fields.plain`) as a system writes it: its labels, its units.
+
+    Raises:
+        UnreadableError: it cannot be written there exactly.
+    """
     if rule.type in {"enum", "boolean"} and to in rule.map:
         meaning = str(value).lower() if rule.type == "boolean" else value
         return next((label for label, each in rule.map[to].items() if each == meaning), meaning)
     if rule.type == "money" and isinstance(value, tuple):
         amount, currency = value
-        return amount.scaleb(minor_digits(currency)) if to in rule.minor_units else amount
+        return _counted(parse_decimal(amount), currency, to) if to in rule.minor_units else amount
+    if rule.type == "decimal" and to in rule.factor and value is not None:
+        held = divided(parse_decimal(value), rule.factor[to])
+        if held is None:
+            raise UnreadableError(f"the value has no exact form in {to}, whose factor is {rule.factor[to]}")
+        return held
     if rule.type == "timestamp" and isinstance(value, datetime):
         unit = rule.unit.get(to)
         held_us = (value - EPOCH) // MICROSECOND
         return held_us // UNITS_US[unit] if unit else text_of(rule, held_us)
     return value
+
+
+def _counted(amount: Decimal, currency: str, to: str) -> Decimal:
+    """An amount in the minor units of its currency."""
+    digits = minor_digits(currency)
+    count = shifted(amount, digits) if digits is not None and amount.is_finite() else None
+    if count is None or count != count.to_integral_value(context=EXACT):
+        raise UnreadableError(f"the amount is no whole number of the minor units that {to} counts")
+    return count

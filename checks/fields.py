@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from checks import instants, numbers, values
 from checks.instants import Instant
+from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
 from checks.validity import NO_VALIDITY, Validity
 from checks.values import Parser
 from probes.contract import MISSING, Evidence, PluginSettings
@@ -40,6 +42,26 @@ LONGEST_PATTERN = 40
 QUARTER_HOUR_US = 15 * 60 * 1_000_000
 
 
+class CurrencyOf(PluginSettings):
+    """Where the currency of an amount stands."""
+
+    from_: str = Field(alias="from")
+
+
+Currency = Annotated[
+    str | CurrencyOf | None, told("write a code such as EUR, or the field that holds it: {from: NAME}")
+]
+
+
+def _is_factor(factor: Decimal) -> Decimal:
+    if not factor.is_finite() or not factor or len(factor.as_tuple().digits) > 30 or abs(factor.adjusted()) > 30:
+        raise ValueError("write a number other than 0, with at most 30 digits")
+    return factor
+
+
+Factor = Annotated[Decimal, AfterValidator(_is_factor)]
+
+
 class FieldRule(PluginSettings):
     """How one field of a data type is read and compared.
 
@@ -54,10 +76,14 @@ class FieldRule(PluginSettings):
         nan_equal: whether NaN agrees with NaN.
         scale: decimals are compared after rounding to this many digits.
         precision: timestamps agree when they agree at this precision, truncated or rounded.
-        strip, casefold, strip_accents, newlines: what does not matter in text; nothing by default.
+        strip, casefold, strip_accents, newlines: what does not matter in text; nothing by default. For every system,
+            or for some (`checks.per_system`).
+        normalize: whether text is compared in Unicode NFC or as it is stored.
         null_is: which of `missing` and `empty` mean NULL.
         map: per system, its labels and what they mean.
-        currency, minor_units: for money; the systems listed count minor units.
+        currency: for money, the ISO 4217 code of amounts that carry none, or the field that holds it.
+        minor_units: for money, the systems that count minor units.
+        factor: for decimals, per system, what its numbers are multiplied by to be what is meant.
         unit: for timestamps held as numbers, per system: s, ms or us.
         zone: per system, the zone of instants that carry none; the system's own zone otherwise.
         unordered: the order of JSON arrays does not matter.
@@ -76,14 +102,16 @@ class FieldRule(PluginSettings):
     nan_equal: bool = False
     scale: int | None = Field(default=None, ge=0, le=30)
     precision: Literal["us", "ms", "s", "m"] = "us"
-    strip: Literal["none", "trailing", "both"] = "none"
-    casefold: bool = False
-    strip_accents: bool = False
-    newlines: bool = False
-    null_is: frozenset[Literal["missing", "empty"]] = frozenset()
+    strip: Strip = "none"
+    casefold: Systems = False
+    strip_accents: Systems = False
+    newlines: Systems = False
+    normalize: Normalize = "nfc"
+    null_is: NullIs = frozenset()
     map: dict[str, dict[str, str]] = {}
-    currency: str | None = None
+    currency: Currency = None
     minor_units: tuple[str, ...] = ()
+    factor: dict[str, Factor] = {}
     unit: dict[str, Literal["s", "ms", "us"]] = {}
     zone: dict[str, str] = {}
     unordered: bool = False
@@ -92,11 +120,50 @@ class FieldRule(PluginSettings):
     valid: Validity = NO_VALIDITY
     description: str = ""
 
+    def between(self, *systems: str) -> FieldRule:
+        """The same rule with what its words come to where these systems are compared."""
+        changed = {
+            word: resolve(getattr(self, word), systems)
+            for word, resolve in RESOLVED.items()
+            if named(getattr(self, word))
+        }
+        return self.model_copy(update=changed) if changed else self
+
+    @property
+    def currency_field(self) -> str | None:
+        """The field of the record that holds the currency of this one."""
+        return self.currency.from_ if isinstance(self.currency, CurrencyOf) else None
+
+
+ACTS_ON: dict[str, frozenset[str]] = {
+    "tolerance": frozenset({"integer", "decimal", "float", "money"}),
+    "relative_tolerance": frozenset({"integer", "decimal", "float"}),
+    "ulps": frozenset({"float"}),
+    "nan_equal": frozenset({"decimal", "float"}),
+    "scale": frozenset({"decimal"}),
+    "precision": frozenset({"timestamp"}),
+    "strip": frozenset({"string"}),
+    "casefold": frozenset({"string"}),
+    "strip_accents": frozenset({"string"}),
+    "newlines": frozenset({"string"}),
+    "normalize": frozenset({"string", "enum", "set", "json"}),
+    "map": frozenset({"enum", "boolean"}),
+    "currency": frozenset({"money"}),
+    "minor_units": frozenset({"money"}),
+    "factor": frozenset({"decimal"}),
+    "unit": frozenset({"timestamp"}),
+    "zone": frozenset({"timestamp"}),
+    "unordered": frozenset({"json"}),
+    "separator": frozenset({"set"}),
+}
+"""The types that each word of a rule acts on; the words that are not here act on all of them."""
+
 
 class Shape(StrEnum):
     """What a difference looks like, as a hint at where it comes from."""
 
     VALUE = "value"
+    NORMALIZATION = "normalization"
     NULL = "null"
     MISSING = "missing"
     EMPTY = "empty"
@@ -113,6 +180,7 @@ class Shape(StrEnum):
 
 DERIVED = frozenset(
     {
+        Shape.NORMALIZATION,
         Shape.CASE,
         Shape.WHITESPACE,
         Shape.ACCENTS,
@@ -150,24 +218,29 @@ def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
     Args:
         zone: the system's zone, for instants that carry none.
     """
+    rule = rule.between(system)
+    normalize = str(rule.normalize)
     parsers: dict[str, Callable[[], Parser]] = {
         "string": lambda: values.string_parser(
-            strip=rule.strip,
-            casefold=rule.casefold,
-            strip_accents=rule.strip_accents,
-            newlines=rule.newlines,
+            strip=str(rule.strip),
+            casefold=bool(rule.casefold),
+            strip_accents=bool(rule.strip_accents),
+            newlines=bool(rule.newlines),
+            normalize=normalize,
         ),
         "integer": lambda: values.parse_integer,
-        "decimal": lambda: _scaled(rule.scale) if rule.scale is not None else values.parse_decimal,
+        "decimal": lambda: _decimal_parser(rule, system),
         "float": lambda: values.parse_float,
         "boolean": lambda: values.boolean_parser(*_tokens(rule.map.get(system))),
         "timestamp": lambda: values.timestamp_parser(rule.zone.get(system, zone), rule.unit.get(system)),
         "date": lambda: values.parse_date,
-        "enum": lambda: values.enum_parser(rule.map.get(system)),
-        "money": lambda: values.money_parser(rule.currency, minor_units=system in rule.minor_units),
+        "enum": lambda: values.enum_parser(rule.map.get(system), normalize=normalize),
+        "money": lambda: values.money_parser(
+            rule.currency if isinstance(rule.currency, str) else None, minor_units=system in rule.minor_units
+        ),
         "uuid": lambda: values.parse_uuid,
-        "json": lambda: values.json_parser(unordered=rule.unordered),
-        "set": lambda: values.set_parser(rule.separator),
+        "json": lambda: values.json_parser(unordered=rule.unordered, normalize=normalize),
+        "set": lambda: values.set_parser(rule.separator, normalize=normalize),
         "salesforce_id": lambda: values.parse_salesforce_id,
     }
     parse = parsers[rule.type]()
@@ -182,6 +255,11 @@ def _tokens(mapping: Mapping[str, str] | None) -> tuple[frozenset[str], frozense
         frozenset(token for token, meaning in folded.items() if meaning == "true"),
         frozenset(token for token, meaning in folded.items() if meaning == "false"),
     )
+
+
+def _decimal_parser(rule: FieldRule, system: str) -> Parser:
+    parse = _scaled(rule.scale) if rule.scale is not None else values.parse_decimal
+    return values.factor_parser(rule.factor[system], parse) if system in rule.factor else parse
 
 
 def _scaled(scale: int) -> Parser:
@@ -265,6 +343,8 @@ def _same_float(rule: FieldRule, owner: float, target: float) -> bool:
 def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
     """Say what the difference between two canonical values looks like."""
     either = (owner, target)
+    if rule.normalize == "none" and _composed(owner) == _composed(target):
+        return Shape.NORMALIZATION
     if MISSING in either:
         return Shape.MISSING
     if None in either:
@@ -283,6 +363,26 @@ def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
     if isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal):
         return _number_shape(owner, target)
     return Shape.VALUE
+
+
+def _composed(value: Any) -> Any:
+    """A canonical value with all of its text in Unicode NFC."""
+    if isinstance(value, str):
+        return values.composed(value)
+    return tuple(map(_composed, value)) if isinstance(value, tuple) else value
+
+
+def _text_in(value: Any) -> str:
+    """All text in a canonical value, one piece a line."""
+    if isinstance(value, tuple):
+        return "\n".join(map(_text_in, value))
+    return value if isinstance(value, str) else ""
+
+
+def _form(value: Any) -> str:
+    """The Unicode normal form that a canonical value's text is in."""
+    text = _text_in(value)
+    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), "neither NFC nor NFD")
 
 
 def _apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
@@ -323,6 +423,8 @@ def _number_shape(owner: Any, target: Any) -> Shape:
 
 def pattern_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
     """Say how the target's value follows from the owner's, as it does for every record of one wrong mapping."""
+    if shape is Shape.NORMALIZATION:
+        return f"{_form(owner)} to {_form(target)}"
     if shape is Shape.TRUNCATED:
         return f"cut at {min(len(owner), len(target))}"
     if rule.type == "timestamp" and all(isinstance(each, int | tuple) for each in (owner, target)):

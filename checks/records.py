@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from checks.fields import DERIVED, Difference, FieldRule, Shape, agree, pattern_of, plain, shape_of, show, text_of
 from checks.instants import DAY_US, day_number
 from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
-from checks.values import Parser, UnreadableError
+from checks.values import Amount, Parser, UnreadableError
 from probes.contract import MISSING, Key, Row
+from probes.exact_json import Undecodable
 
 FINGERPRINT_BYTES = 16
 
@@ -112,12 +114,18 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
-    """How one system's rows of a data type become keys and copies."""
+    """How one system's rows of a data type become keys and copies.
+
+    Attributes:
+        currencies: by position of an amount of money among the fields, the position of the one that holds its
+            currency.
+    """
 
     system: str
     parse_key: Parser
     parse_changed_at: Parser
     parsers: tuple[Parser, ...]
+    currencies: Mapping[int, int] = field(default_factory=dict)
 
 
 def read_key(parse: Parser, raw: Any) -> Key | None:
@@ -129,6 +137,27 @@ def read_key(parse: Parser, raw: Any) -> Key | None:
     except UNREADABLE:
         return None
     return key
+
+
+def _told(rule: FieldRule) -> str:
+    """The words of a rule, the same on every start of every program; those that say nothing new are left out."""
+    words = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"description"})
+    return json.dumps({**words, "null_is": sorted(words.get("null_is", ()))}, sort_keys=True)
+
+
+def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currencies: Mapping[int, int]) -> list[Any]:
+    """Raw values of a row, each amount of money beside the currency that another field of its record names."""
+    found = list(values)
+    for at, currency_at in currencies.items():
+        if values[at] is None or values[at] is MISSING:
+            continue
+        code = values[currency_at]
+        try:
+            code = None if code is None or code is MISSING else parsers[currency_at](code)
+        except UNREADABLE:
+            code = Undecodable("an amount of money whose currency cannot be read")
+        found[at] = Amount(values[at], code)
+    return found
 
 
 def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
@@ -179,7 +208,7 @@ class RecordComparer:
         tells_validity: bool = True,
         unique_keys: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.rules = tuple(rules)
+        self.rules = tuple((name, rule.between(owner.system, target.system)) for name, rule in rules)
         self.owner = owner
         self.target = target
         self._places = tuple(self._place(position, rule, writers) for position, (_, rule) in enumerate(self.rules))
@@ -195,7 +224,7 @@ class RecordComparer:
             (position, name, rule) for position, (name, rule) in enumerate(self.rules) if rule.valid != NO_VALIDITY
         )
         # The rules are part of the digest: changed rules begin a new series instead of rewriting history.
-        told = [(name, rule.model_dump_json()) for name, rule in rules]
+        told = [(name, _told(rule)) for name, rule in self.rules]
         series = repr([key_type, sorted(writers), validity.expressions, *told]).encode()
         self._digest = blake2b(key=digest_key[:64], digest_size=FINGERPRINT_BYTES)
         self._digest.update(blake2b(series, digest_size=16).digest())
@@ -232,17 +261,18 @@ class RecordComparer:
         Raises:
             UnreadableError: with the field's name, when a value is not what its field declares.
         """
+        held = row[2:]
+        if side.currencies:
+            held = beside_currencies(held, side.parsers, side.currencies)
         try:
-            return tuple(
-                [None if raw is None else parse(raw) for parse, raw in zip(side.parsers, row[2:], strict=True)]
-            )
+            return tuple([None if raw is None else parse(raw) for parse, raw in zip(side.parsers, held, strict=True)])
         except UNREADABLE:
-            return self._canonical_by_field(side, row)
+            return self._canonical_by_field(side, held)
 
-    def _canonical_by_field(self, side: Side, row: Row) -> tuple[Any, ...]:
+    def _canonical_by_field(self, side: Side, held: Sequence[Any]) -> tuple[Any, ...]:
         """The same, one field after the other: for missing fields, and to name the one that cannot be read."""
         found: list[Any] = []
-        for (name, rule), parse, raw in zip(self.rules, side.parsers, row[2:], strict=True):
+        for (name, rule), parse, raw in zip(self.rules, side.parsers, held, strict=True):
             try:
                 found.append(read_field(parse, rule, raw))
             except UnreadableError as error:

@@ -20,16 +20,17 @@ import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from checks import instants, numbers
+from checks.currencies import minor_digits
 from checks.instants import EPOCH, MICROSECOND, Instant
 from checks.numbers import ZERO
 from checks.unreadable import UnreadableError, describe
 from probes.exact_json import MAX_DIGITS, TOO_LONG, Undecodable, decode
 
-__all__ = ["EPOCH", "MICROSECOND", "ZERO", "UnreadableError", "describe"]
+__all__ = ["EPOCH", "MICROSECOND", "ZERO", "UnreadableError", "describe", "minor_digits"]
 
 Parser = Callable[[Any], Any]
 
@@ -37,36 +38,6 @@ UNITS_US = {"s": 1_000_000, "ms": 1_000, "us": 1}
 
 JSON_DEPTH = 200
 """How deeply JSON may be nested; beyond it Python itself could not compare or show it."""
-
-# ISO 4217, table A.1: currencies whose minor unit is not a hundredth.
-ZERO_DECIMAL = frozenset(
-    [
-        "BIF",
-        "CLP",
-        "DJF",
-        "GNF",
-        "ISK",
-        "JPY",
-        "KMF",
-        "KRW",
-        "PYG",
-        "RWF",
-        "UGX",
-        "UYI",
-        "VND",
-        "VUV",
-        "XAF",
-        "XOF",
-        "XPF",
-    ]
-)
-THREE_DECIMAL = frozenset(["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"])
-
-
-def minor_digits(currency: str) -> int:
-    """How many decimals a currency's minor unit has; two where ISO 4217 says nothing else."""
-    return 0 if currency in ZERO_DECIMAL else 3 if currency in THREE_DECIMAL else 2
-
 
 TRUE_TOKENS = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE_TOKENS = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -254,12 +225,20 @@ def parse_salesforce_id(raw: Any) -> str:
     return letters + suffix
 
 
-def string_parser(*, strip: str, casefold: bool, strip_accents: bool, newlines: bool) -> Parser:
-    """Make a parser of text: Unicode NFC always, everything else only where declared."""
+def composed(text: str) -> str:
+    """Text in Unicode NFC."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def string_parser(
+    *, strip: str, casefold: bool, strip_accents: bool, newlines: bool, normalize: str = "nfc"
+) -> Parser:
+    """Make a parser of text: Unicode NFC unless it is declared otherwise, everything else only where declared."""
+    compose = normalize == "nfc"
 
     def parse_plain(raw: Any) -> str:
         text = raw if type(raw) is str else _text(raw)
-        return text if text.isascii() else unicodedata.normalize("NFC", text)
+        return composed(text) if compose else text
 
     if strip == "none" and not (casefold or strip_accents or newlines):
         return parse_plain
@@ -295,18 +274,27 @@ def _text(raw: Any) -> str:
     raise refuse(raw, "text")
 
 
-def enum_parser(mapping: Mapping[str, str] | None) -> Parser:
+def enum_parser(mapping: Mapping[str, str] | None, *, normalize: str = "nfc") -> Parser:
     """Make a parser of labels; with a mapping, a label that is not in it is unreadable."""
+    form = composed if normalize == "nfc" else str
+    labels = None if mapping is None else {form(label): meaning for label, meaning in mapping.items()}
 
     def parse(raw: Any) -> str:
-        text = _text(raw).strip()
-        if mapping is None:
+        text = form(_text(raw).strip())
+        if labels is None:
             return text
-        if text in mapping:
-            return mapping[text]
+        if text in labels:
+            return labels[text]
         raise UnreadableError(f"a label that the map does not list: {describe(raw)}")
 
     return parse
+
+
+class Amount(NamedTuple):
+    """A raw amount of money beside the currency that another field of its record names."""
+
+    amount: Any
+    currency: Any
 
 
 def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
@@ -318,23 +306,41 @@ def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
     """
 
     def parse(raw: Any) -> tuple[Decimal, str]:
-        amount, code = raw, currency
-        if isinstance(raw, Mapping):
-            amount, code = raw.get("amount", raw.get("value")), raw.get("currency", currency)
-        elif isinstance(raw, str) and (match := _MONEY.fullmatch(raw.strip())):
+        code: Any = currency
+        if isinstance(raw, Amount):
+            raw, code = raw
+        amount = raw
+        if isinstance(raw, Mapping) and not isinstance(raw, Undecodable):
+            amount, code = raw.get("amount", raw.get("value")), raw.get("currency", code)
+        elif isinstance(raw, str) and len(raw) <= 3 * MAX_DIGITS and (match := _MONEY.fullmatch(raw.strip())):
             amount, code = match.group(1), match.group(2)
-        if not code:
+        if isinstance(code, Undecodable):
+            raise UnreadableError(code.reason)
+        if not isinstance(code, str) or not code.strip():
             raise UnreadableError("an amount of money without a currency")
-        code = str(code).upper()
+        code = code.strip().upper()
         number = parse_decimal(amount)
-        if minor_units:
-            number = parse_decimal(numbers.shifted(number, -minor_digits(code)) if number.is_finite() else number)
+        if minor_units and number.is_finite():
+            digits = minor_digits(code)
+            if digits is None:
+                raise UnreadableError("an amount in the minor units of a currency that ISO 4217 does not list")
+            number = parse_decimal(numbers.shifted(number, -digits))
         return number, code
 
     return parse
 
 
-def json_parser(*, unordered: bool) -> Parser:
+def factor_parser(factor: Decimal, parse: Parser) -> Parser:
+    """Make a parser of decimals that a system holds in another unit: what it holds times `factor` is meant."""
+
+    def parse_times(raw: Any) -> Any:
+        number = parse_decimal(raw)
+        return parse(numbers.EXACT.multiply(number, factor) if number.is_finite() else number)
+
+    return parse_times
+
+
+def json_parser(*, unordered: bool, normalize: str = "nfc") -> Parser:
     """Make a parser of JSON, from text or already decoded; keys in any order, numbers by value."""
 
     def canonical(value: Any, depth: int = 0) -> Any:
@@ -343,7 +349,7 @@ def json_parser(*, unordered: bool) -> Parser:
         if isinstance(value, bool):
             return ("boolean", value)  # True equals 1 in Python, and not in JSON
         if isinstance(value, str):
-            return unicodedata.normalize("NFC", value)
+            return composed(value) if normalize == "nfc" else value
         if isinstance(value, int | float | Decimal):
             number = parse_decimal(value)
             if not number.is_finite():
@@ -373,7 +379,7 @@ def json_parser(*, unordered: bool) -> Parser:
     return parse
 
 
-def set_parser(separator: str) -> Parser:
+def set_parser(separator: str, *, normalize: str = "nfc") -> Parser:
     """Make a parser of sets of labels, from a list or from text joined by `separator`."""
 
     def parse(raw: Any) -> tuple[str, ...]:
@@ -387,7 +393,8 @@ def set_parser(separator: str) -> Parser:
             else:
                 raw = [part for part in text.split(separator) if part.strip()]
         if isinstance(raw, list | tuple | set | frozenset):
-            return tuple(sorted({unicodedata.normalize("NFC", _text(part)).strip() for part in raw}))
+            labels = (_text(part) for part in raw)
+            return tuple(sorted({(composed(each) if normalize == "nfc" else each).strip() for each in labels}))
         raise refuse(raw, "a set")
 
     return parse
