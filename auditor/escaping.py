@@ -71,3 +71,30 @@ def button(text: object) -> str:
 def echarts(text: object) -> str:
     """The text for an ECharts formatter, where `{b}` stands for a name: a word joiner keeps the brace alone."""
     return visible(text).replace("{", "{\u2060")
+
+
+_SLACK_LOOKALIKES = str.maketrans({"*": "\u2217", "~": "\u223c", "`": "\u02cb"})
+_SLACK_MARKS = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_SLACK_ALIVE = re.compile(r"[:@#](?=\S)|(?<=\w)\.(?=[^\W\d_])|^>")
+"""Emoji, mentions, channels, addresses (which Slack finds without a scheme, too), and a quotation."""
+
+
+def mrkdwn(text: object, limit: int) -> str:
+    """The text for Slack's mrkdwn, on one line and not longer than the limit, which counts escaped characters.
+
+    Slack knows no escape for its formatting: `*`, `~`, a backtick and an underscore at a word's edge become
+    characters that look like them. A word joiner keeps apart what it would make an emoji, a mention or a link of.
+
+    Source: "Formatting message text", https://docs.slack.dev/messaging/formatting-message-text
+    """
+    told = _SLACK_MARKS.sub("\u02cd", visible(text)).translate(_SLACK_LOOKALIKES)
+    told = _SLACK_ALIVE.sub(lambda found: f"\u2060{found[0]}" if found[0] == ">" else f"{found[0]}\u2060", told)
+    parts = [{"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(character, character) for character in told]
+    if sum(map(len, parts)) > limit:
+        length = 1
+        for count, part in enumerate(parts):
+            length += len(part)
+            if length > limit:
+                parts = [*parts[:count], "…"]
+                break
+    return "".join(parts) or "–"

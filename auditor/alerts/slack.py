@@ -1,7 +1,8 @@
 """Slack: a notice as one Block Kit message on an incoming webhook.
 
 Limits: https://docs.slack.dev/reference/block-kit/blocks (section text 3000, field 2000, ten fields, button
-text 75 and URL 3000 characters); escaping: https://docs.slack.dev/messaging/formatting-message-text.
+text 75 and URL 3000 characters); `verbatim`, so that Slack makes no links of its own:
+https://docs.slack.dev/reference/block-kit/composition-objects/text-object.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
 from auditor.alerts.contract import Receipt, post_json
+from auditor.escaping import mrkdwn
 from probes.durations import format_duration
 
-TEXT_LIMIT = 3000
-FIELD_LIMIT = 2000
+TITLE_LIMIT = 2500
+FIELD_LIMIT = 500
+DETAIL_LIMIT = 1000
 FALLBACK_LIMIT = 4000
+URL_LIMIT = 3000
 
 _COLOURS = {"opened": "#D92D20", "reopened": "#D92D20", "resolved": "#36A64F"}
 _SIGNS = {
@@ -27,26 +32,13 @@ _SIGNS = {
 }
 
 
-def escape(text: object, limit: int = TEXT_LIMIT) -> str:
-    """Make text from anywhere harmless in mrkdwn: no mentions, links or formatting, and not too long."""
-    plain = str(text).replace("`", "'").replace("*", "∗").replace("_", "\u200b_")
-    escaped = plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    if len(escaped) <= limit:
-        return escaped or "–"
-    cut = escaped[: limit - 1]
-    partial = cut.rfind("&")
-    if partial > len(cut) - 5:  # do not cut an entity in two
-        cut = cut[:partial]
-    return cut + "…"
-
-
 def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat: bool) -> dict[str, Any]:
     """Build the message of a notice. Pure."""
     transition = str(notice["transition"])
     sign = _SIGNS.get(transition, ":information_source:")
-    repeat = " (possible repeat: the last try may have arrived)" if possible_repeat else ""
+    repeat = " (possible duplicate: the previous attempt may have been delivered)" if possible_repeat else ""
     fallback = f"[{transition.upper()}] {notice['summary']} (incident {notice['incident']}){repeat}"
-    fields = [("Now", notice["count"]), ("At most", notice["peak"])]
+    fields = [("Now", notice["count"]), ("Peak", notice["peak"])]
     if notice.get("flow"):
         route = f"{notice['source']} → {notice['target']}"
         fields += [("Flow", f"{notice['flow']} ({route})"), ("Window", format_duration(notice["window_s"]))]
@@ -57,45 +49,47 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
     if transition == "resolved":
         lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
         times += f"  |  resolved after {format_duration(lasted_s)}"
-    title = f"{sign}  *{escape(notice['summary'], 2500)}*{repeat}"
+    title = f"{sign}  *{mrkdwn(notice['summary'], TITLE_LIMIT)}*{repeat}"
     blocks: list[dict[str, Any]] = [
-        {"type": "section", "text": {"type": "mrkdwn", "text": title}},
+        {"type": "section", "text": _text(title)},
         {
             "type": "section",
-            "fields": [
-                {"type": "mrkdwn", "text": f"*{name}*\n{escape(value, FIELD_LIMIT - 50)}"} for name, value in fields
-            ],
+            "fields": [_text(f"*{name}*\n{mrkdwn(value, FIELD_LIMIT)}") for name, value in fields],
         },
     ]
     if notice.get("detail"):
-        blocks.append({"type": "section", "text": {"type": "mrkdwn", "text": escape(notice["detail"], 1000)}})
+        blocks.append({"type": "section", "text": _text(mrkdwn(notice["detail"], DETAIL_LIMIT))})
     context = f"{times}  |  incident {notice['incident']}"
-    blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": context}]})
+    blocks.append({"type": "context", "elements": [_text(context)]})
     buttons = [("Open", _link(dashboard, notice)), ("Runbook", str(notice.get("runbook") or ""))]
     elements = [
         {
             "type": "button",
             "text": {"type": "plain_text", "text": name},
-            "url": url[:3000],
+            "url": url,
             "action_id": name.lower(),
         }
         for name, url in buttons
-        if url.startswith(("http://", "https://"))
+        if url.startswith(("http://", "https://")) and len(url) <= URL_LIMIT
     ]
     if elements:
         blocks.append({"type": "actions", "elements": elements})
     return {
-        "text": escape(fallback, FALLBACK_LIMIT),
+        "text": mrkdwn(fallback, FALLBACK_LIMIT),
         "attachments": [{"color": _COLOURS.get(transition, "#888888"), "blocks": blocks}],
         "unfurl_links": False,
         "unfurl_media": False,
     }
 
 
+def _text(told: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": told, "verbatim": True}
+
+
 def _link(dashboard: str | None, notice: Mapping[str, Any]) -> str:
     if not dashboard:
         return ""
-    page = f"drift?flow={notice['flow']}" if notice.get("flow") else "sla"
+    page = "drift?" + urlencode({"flow": notice["flow"]}) if notice.get("flow") else "sla"
     return f"{dashboard.rstrip('/')}/{page}"
 
 

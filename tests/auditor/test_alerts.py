@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from auditor.alerts.contract import Receipt
 from auditor.alerts.outbox import MOST_TRIES, after_try, deliver_next, open_senders
-from auditor.alerts.slack import SlackSender, escape, message
+from auditor.alerts.slack import SlackSender, message
 from auditor.alerts.webhook import WebhookSender
+from auditor.escaping import mrkdwn
 from auditor.integration_map import AlertSettings
 from tests.servers import free_port
 from tests.stand import Stand
@@ -127,13 +128,48 @@ def test_any_text_from_a_system_stays_within_limits_and_harmless(summary: str, t
     check_limits(payload)
     shown = payload["text"] + json.dumps(payload["attachments"], ensure_ascii=False)
     assert re.findall(r"<(?!!date\^\d+\^)[^>]", shown) == []
+    assert all(block["text"]["verbatim"] for block in payload["attachments"][0]["blocks"] if "text" in block)
 
 
 @given(st.text(max_size=100), st.integers(10, 40))
 def test_escaping_never_cuts_an_entity_in_two(text: str, limit: int) -> None:
-    cut = escape(text + "&" * 20, limit)
+    cut = mrkdwn(text + "&" * 20, limit)
     assert len(cut) <= limit
+    assert cut.endswith("…") or len(cut) == limit
     assert re.sub(r"&(amp|lt|gt);", "", cut).count("&") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a & b < c > d", "a &amp; b &lt; c &gt; d"),
+        ("<!channel> <!here> <@U012> <#C012> <!subteam^S1>", None),
+        ("@here @channel #general", "@\u2060here @\u2060channel #\u2060general"),
+        ("*bold* _it_ ~gone~ `code` ```block```", "∗bold∗ ˍitˍ ∼gone∼ ˋcodeˋ ˋˋˋblockˋˋˋ"),
+        ("to_billing past_due", "to_billing past_due"),
+        ("https://evil.example/x", "https:\u2060//evil.\u2060example/x"),
+        ("www.evil.example evil.example a@b.example", None),
+        (":tada: :+1:", ":\u2060tada: :\u2060+1:"),
+        ("> quoted", "\u2060&gt; quoted"),
+        ("two\nlines\u202e", "two␊lines⟨U+202E⟩"),
+        ("1.25 at 12:30", "1.25 at 12:\u206030"),
+        ("", "–"),
+    ],
+)
+def test_slack_shows_any_text_as_text(text: str, shown: str | None) -> None:
+    told = mrkdwn(text, 500)
+    assert shown is None or told == shown
+    for alive in (r"<", r"(?<!\w)[*_~`]", r"[*_~`](?!\w)", r":[\w+-]+:", r"@\w", r"#\w", r"://", r"\w\.[a-z]"):
+        assert re.search(alive, re.sub("&(amp|lt|gt);", "", told)) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(["summary", "team", "detail", "source", "target", "flow", "runbook"]), st.text())
+)
+def test_every_word_of_a_notice_stays_within_limits(words: dict[str, str]) -> None:
+    long = {name: (text or "<&>") * (6000 // max(1, len(text))) for name, text in words.items()}
+    for notice in ({**NOTICE, **words}, {**NOTICE, **long}):
+        check_limits(message(notice, dashboard="http://127.0.0.1:8501", possible_repeat=True))
 
 
 def deliver(stand: Stand, slack: FakeSlack, now: datetime = NOW) -> bool:
@@ -190,7 +226,7 @@ def test_a_lost_answer_is_repeated_and_says_so(stand: Stand, slack: FakeSlack) -
     slack.answers = [(-1, "", {})]
     deliver(stand, slack)
     deliver(stand, slack, NOW + timedelta(minutes=1))
-    assert ["possible repeat" in got["text"] for got in slack.got] == [False, True]
+    assert ["possible duplicate" in got["text"] for got in slack.got] == [False, True]
 
 
 def test_a_rejection_is_final_and_visible(stand: Stand, slack: FakeSlack) -> None:
@@ -206,7 +242,7 @@ def test_a_sender_that_died_while_sending_repeats_and_says_so(stand: Stand, slac
     assert stand.ledger.claim_alert(NOW) is not None  # and then: kill -9
     assert stand.ledger.recover_alerts(NOW) == 1
     deliver(stand, slack)
-    assert "possible repeat" in slack.got[0]["text"]
+    assert "possible duplicate" in slack.got[0]["text"]
     assert states(stand) == [("sent", True)]
 
 
