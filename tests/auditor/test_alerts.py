@@ -105,7 +105,7 @@ def check_limits(payload: dict[str, Any]) -> None:
         elif block["type"] == "actions":
             assert 0 < len(block["elements"]) <= 25
             assert all(len(each["url"]) <= 3000 and len(each["text"]["text"]) <= 75 for each in block["elements"])
-    assert sum(len(json.dumps(block)) for block in blocks) < 13_000
+    assert sum(len(json.dumps(block, ensure_ascii=False)) for block in blocks) < 13_000
 
 
 def test_a_message_says_what_where_and_how_many() -> None:
