@@ -44,6 +44,18 @@ MISSING = Missing()
 """A field that is not there, as opposed to one that is NULL or empty."""
 
 
+class Bits(str):
+    """A string of bits, most significant first: no number and no text, although it is written with digits."""
+
+    __slots__ = ()
+
+
+class Labels(str):
+    """Labels of a SET column, joined by commas, which none of them holds."""
+
+    __slots__ = ()
+
+
 class Reason(StrEnum):
     """Why a probe could not answer."""
 

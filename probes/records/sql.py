@@ -16,7 +16,7 @@ import sqlite3
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, cast
@@ -25,7 +25,6 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from pydantic import SecretStr, field_validator
-from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
@@ -44,6 +43,18 @@ from probes.contract import (
 )
 from probes.ranking import RANKS, SQLITE_FUNCTION, Dialect, rank_hex, rank_sql, sqlite_rank
 from probes.records.catalogue import describe
+from probes.records.column_types import (
+    POSTGRESQL_OUTPUT,
+    UNKNOWN,
+    Asked,
+    KeyColumn,
+    Native,
+    asked,
+    asked_plainly,
+    key_column,
+    native_types,
+    text_or_bytes,
+)
 from probes.secrets import Scrubber
 
 LOCK_TIMEOUT_S = 1
@@ -136,15 +147,41 @@ class SqlBinding(Binding):
     """
 
 
-@dataclass(frozen=True, slots=True)
+Build = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
+"""Makes a statement of the columns it is to answer."""
+
+
+@dataclass(slots=True)
 class _Collection:
-    """A table as the catalogue has it, cut down to the columns of one spec."""
+    """A table as the catalogue has it, cut down to the columns of one spec.
+
+    Attributes:
+        lookup: how its keys are compared.
+        plain: whether it held a value that the driver cannot convert, so that it is read plainly.
+    """
 
     table: sa.TableClause
     key: sa.ColumnClause[Any]
     mark: sa.ColumnClause[Any] | None
-    columns: tuple[sa.ColumnElement[Any], ...]
+    natives: dict[str, Native]
+    names: tuple[str | None, ...]
+    lookup: KeyColumn
     since: Callable[[datetime], Any]
+    plain: bool = False
+    known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
+
+    def asked(self, dialect: str, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
+        """How these columns are read, a NULL for None."""
+        found = self.known.get((names, plainly))
+        if found is None:
+            how = asked_plainly if plainly else asked
+            found = self.known[names, plainly] = [
+                Asked(sa.null())
+                if name is None
+                else how(dialect, self.table.c[name], self.natives.get(name, UNKNOWN), key=name == self.key.name)
+                for name in names
+            ]
+        return found
 
 
 class SqlProbe:
@@ -190,6 +227,7 @@ class SqlProbe:
                 f"-c lock_timeout={LOCK_TIMEOUT_S * 1000} -c timezone=UTC "
                 "-c application_name=plumbline-auditor"
             )
+            options += "".join(f" -c {name}={value}" for name, value in POSTGRESQL_OUTPUT.items())
             return {"connect_timeout": max(2, int(self._timeout_s)), "options": options}
         if self._dialect == "sqlite":
             return {}
@@ -347,15 +385,14 @@ class SqlProbe:
             table = sa.table(name, *columns.values(), schema=schema)
             mark = table.c[spec.mark] if spec.mark else None
             since = self._since(connection, spec, table, mark if spec.changed_at else None)
+            natives = native_types(connection, schema, name)
         return _Collection(
             table=table,
             key=table.c[spec.key],
             mark=mark,
-            columns=(
-                table.c[spec.key],
-                mark if mark is not None else sa.null(),
-                *(table.c[each] for each in spec.fields),
-            ),
+            natives=natives,
+            names=(spec.key, spec.mark, *spec.fields),
+            lookup=key_column(self._dialect, table.c[spec.key], natives.get(spec.key, UNKNOWN)),
             since=since,
         )
 
@@ -403,31 +440,12 @@ class SqlProbe:
         return 5000
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
-        if not keys:
-            return []
         collection = self._collection(spec)
-        wanted = sa.select(*collection.columns).select_from(collection.table)
-        return self._rows(wanted.where(self._among(collection.key)), {"keys": self._bind(collection, keys)})
-
-    def _among(self, key: sa.ColumnClause[Any]) -> sa.ColumnElement[bool]:
-        if self._dialect == "postgresql":
-            type_ = sa.BigInteger() if isinstance(key.type, sa.Integer) else key.type
-            array = postgresql.ARRAY(type_)
-            return key == sa.any_(sa.cast(sa.bindparam("keys", type_=array), array))
-        # Whole numbers stand in the text itself: a driver that writes parameters into it takes longer.
-        whole = isinstance(key.type, sa.Integer)
-        return key.in_(sa.bindparam("keys", expanding=True, literal_execute=whole, type_=key.type if whole else None))
-
-    def _bind(self, collection: _Collection, keys: Sequence[Key]) -> list[Any]:
-        if isinstance(collection.key.type, sa.Uuid):
-            return [uuid.UUID(str(key)) for key in keys]
-        if isinstance(collection.key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
-            return [_binary(key) for key in keys]
-        if isinstance(collection.key.type, sa.Integer):
-            return [int(key) for key in keys if isinstance(key, int) or key.lstrip("-").isdecimal()]
-        if isinstance(collection.key.type, sa.String):
-            return [spelled for key in keys for spelled in _spellings(str(key))]
-        return list(keys)
+        parameters = collection.lookup.parameters(keys)
+        if not any(parameters.values()):
+            return []
+        among = collection.lookup.among()
+        return self._rows(collection, lambda columns: sa.select(*columns).where(among), parameters)
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         rows = self._changed(spec, since, limit)
@@ -437,18 +455,22 @@ class SqlProbe:
         collection = self._collection(spec)
         if collection.mark is None:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at and no version field in the map")
-        mark = sa.type_coerce(collection.mark, sa.types.NullType())
-        wanted = sa.select(*collection.columns).order_by(collection.mark, collection.key).limit(limit)
-        if since is None:
-            return self._rows(wanted.where(collection.mark.is_not(None)), {})
+        column = collection.mark
+        mark = sa.type_coerce(column, sa.types.NullType())
         after = collection.since(since) if isinstance(since, datetime) else since
-        return self._rows(wanted.where(mark >= sa.bindparam("since")), {"since": after})
+        wanted = column.is_not(None) if since is None else mark >= sa.bindparam("since")
+        return self._rows(
+            collection,
+            lambda columns: sa.select(*columns).where(wanted).order_by(column, collection.key).limit(limit),
+            {} if since is None else {"since": after},
+        )
 
     def highest_version(self, spec: ReadSpec) -> int | None:
         mark = self._collection(spec).mark
         if mark is None or spec.version is None:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no version field in the map")
-        ((highest,),) = self._rows(sa.select(sa.func.max(mark)), {})
+        with self._session() as connection:
+            highest = connection.execute(sa.select(sa.func.max(mark))).scalar()
         return None if highest is None else int(highest)
 
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
@@ -460,10 +482,11 @@ class SqlProbe:
                 return True
             if self._dialect != "postgresql":
                 return False
-            asked = self._ranked(spec, seed, 0, RANKS, 1000).compile(
+            key = self._collection(spec.keys_only()).key
+            priced = self._ranked(spec, seed, 0, RANKS, 1000, key).compile(
                 self._engine, compile_kwargs={"literal_binds": True}
             )
-            planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {asked}").scalar_one()
+            planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {priced}").scalar_one()
         return float(planned[0]["Plan"]["Total Cost"]) < RANK_COST_LIMIT
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
@@ -473,13 +496,20 @@ class SqlProbe:
         return f"CREATE INDEX CONCURRENTLY ON {table} ({self._rank(spec, seed)})"
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
-        rows = self._rows(self._ranked(spec, seed, lower, upper, limit), {})
+        rows = self._rows(
+            self._collection(spec.keys_only()),
+            lambda columns: self._ranked(spec, seed, lower, upper, limit, columns[0]),
+            {},
+            names=(spec.key,),
+        )
         return [(key, int(rank, 16)) for key, rank in rows]
 
-    def _ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> sa.Select[Any]:
+    def _ranked(
+        self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int, key: sa.ColumnElement[Any]
+    ) -> sa.Select[Any]:
         collection = self._collection(spec.keys_only())
         rank = sa.literal_column(self._rank(spec, seed), sa.String)
-        wanted = sa.select(collection.key, rank).where(collection.key.is_not(None)).order_by(rank).limit(limit)
+        wanted = sa.select(key, rank).where(collection.key.is_not(None)).order_by(rank).limit(limit)
         if lower > 0:
             wanted = wanted.where(rank >= rank_hex(lower))
         return wanted.where(rank < rank_hex(upper)) if upper < RANKS else wanted
@@ -502,16 +532,19 @@ class SqlProbe:
     def _page(self, spec: ReadSpec, after: object | None, limit: int) -> tuple[list[Row], bool]:
         """The rows behind a key, and whether there are more behind them."""
         collection = self._collection(spec)
-        wanted = sa.select(*collection.columns).order_by(collection.key).limit(limit + 1)
+        key, lookup = collection.key, collection.lookup
+        nameless: list[Row] = []
+        behind: sa.ColumnElement[bool] = key.is_not(None)
+        parameters: dict[str, Any] = {}
         if after is None:
-            nameless = self._rows(sa.select(*collection.columns).where(collection.key.is_(None)).limit(10), {})
-            rows = self._rows(wanted.where(collection.key.is_not(None)), {})
+            nameless = self._rows(collection, lambda columns: sa.select(*columns).where(key.is_(None)).limit(10), {})
         else:
-            nameless = []
-            rows = self._rows(
-                wanted.where(collection.key > sa.bindparam("after", type_=collection.key.type)),
-                {"after": after},
-            )
+            behind, parameters = lookup.behind(), {"after": after}
+        rows = self._rows(
+            collection,
+            lambda columns: sa.select(*columns).where(behind).order_by(lookup.column).limit(limit + 1),
+            parameters,
+        )
         more = len(rows) > limit
         if more:
             beyond = _folded(rows.pop()[0])
@@ -542,7 +575,8 @@ class SqlProbe:
             changed_at=None,
             fields=tuple(dict.fromkeys((*columns, *where, *([since] if since else [])))),
         )
-        source = self._collection(spec).table
+        collection = self._collection(spec)
+        source = collection.table
         chosen = [source.c[name] == value for name, value in where.items()]
         figures = sa.select(sa.func.count(), sa.func.min(source.c[since]) if since else sa.null())
         with self._session() as connection:
@@ -552,13 +586,51 @@ class SqlProbe:
         identity = source.c[columns[0]]
         if after is not None:
             chosen.append(identity > after)
-        rows = sa.select(*(source.c[name] for name in columns)).where(*chosen).order_by(identity).limit(limit)
-        return int(depth), oldest, self._rows(rows, {})
+        rows = self._rows(
+            collection,
+            lambda read: sa.select(*read).where(*chosen).order_by(identity).limit(limit),
+            {},
+            names=columns,
+        )
+        return int(depth), oldest, rows
 
-    def _rows(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> list[Row]:
+    def _rows(
+        self,
+        collection: _Collection,
+        build: Build,
+        parameters: dict[str, Any],
+        *,
+        names: tuple[str | None, ...] | None = None,
+    ) -> list[Row]:
+        """Run a statement over a collection, plainly where it holds a value that the driver cannot convert.
+
+        Args:
+            names: the columns wanted, those of the spec by default.
+        """
+        wanted = collection.names if names is None else names
+        if not collection.plain:
+            try:
+                return self._read(build, collection.asked(self._dialect, wanted, plainly=False), parameters)
+            except ProbeError as failure:
+                if failure.reason is not Reason.DECODE:
+                    raise
+            collection.plain = True
+        return self._read(build, collection.asked(self._dialect, wanted, plainly=True), parameters, plainly=True)
+
+    def _read(
+        self, build: Build, columns: Sequence[Asked], parameters: dict[str, Any], *, plainly: bool = False
+    ) -> list[Row]:
         with self._session() as connection:
-            cursor = connection.execute(statement, parameters).cursor
-            return list(cursor.fetchall())
+            if plainly and self._dialect == "sqlite":
+                connection.connection.dbapi_connection.text_factory = text_or_bytes  # type: ignore[union-attr]
+            try:
+                cursor = connection.execute(build([each.column for each in columns]), parameters).cursor
+                rows: list[Row] = list(cursor.fetchall())
+            except UnicodeDecodeError:
+                connection.invalidate()  # the rest of the answer still waits in it
+                raise
+        converted = [(at, each.convert) for at, each in enumerate(columns) if each.convert is not None]
+        return [_converted(row, converted) for row in rows] if converted else rows
 
     def clock(self) -> ClockSample:
         statements = {
@@ -623,20 +695,12 @@ def _split(collection: str) -> tuple[str | None, str]:
     return schema or None, name
 
 
-def _spellings(key: str) -> list[str]:
-    """How a text column may spell a key: a UUID also in capitals and without dashes."""
-    if len(key) == 36 and key.count("-") == 4:
-        plain = key.replace("-", "")
-        return [key, key.upper(), plain, plain.upper()]
-    return [key]
-
-
-def _binary(key: Key) -> bytes:
-    """A key as a binary column holds it: the 16 bytes of a UUID, or text in UTF-8."""
-    try:
-        return uuid.UUID(str(key)).bytes
-    except ValueError:
-        return str(key).encode()
+def _converted(row: Row, columns: Sequence[tuple[int, Callable[[Any], Any]]]) -> Row:
+    values = list(row)
+    for at, convert in columns:
+        if values[at] is not None:
+            values[at] = convert(values[at])
+    return values
 
 
 def _cursor(key: object) -> str:
