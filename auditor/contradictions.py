@@ -32,6 +32,7 @@ SYSTEM_WORDS = (
     "factor",
     "unit",
     "zone",
+    "encoding",
 )
 """Words of a field that name systems."""
 
@@ -130,7 +131,8 @@ def _word_contradictions(
 ) -> Iterator[tuple[Path_, str]]:
     """Words that the field's type does not obey, and currencies that cannot be found."""
     for word, types in ACTS_ON.items():
-        if word in rule.model_fields_set and rule.type not in types and getattr(rule, word) != _default(word):
+        obeyed = rule.type in types or rule.items in types
+        if word in rule.model_fields_set and not obeyed and getattr(rule, word) != _default(word):
             instead = INSTEAD.get((rule.type, word), f"it acts on {' and '.join(sorted(types))}")
             yield (*where, word), f"does nothing for type {rule.type}; {instead}"
     if rule.type != "money":

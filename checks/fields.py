@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from checks import instants, numbers, values
+from checks import further_types, instants, numbers, values
+from checks.further_types import Encoding
 from checks.instants import Instant
 from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
 from checks.validity import NO_VALIDITY, Validity
@@ -35,7 +36,18 @@ FieldType = Literal[
     "json",
     "set",
     "salesforce_id",
+    "time",
+    "duration",
+    "bytes",
+    "bits",
+    "network",
+    "mac",
+    "array",
+    "range",
 ]
+
+FURTHER = frozenset({"time", "duration", "bytes", "bits", "network", "mac", "array", "range"})
+"""Types whose canonical forms stand in `checks.further_types`."""
 
 PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 LONGEST_PATTERN = 40
@@ -66,7 +78,7 @@ class FieldRule(PluginSettings):
     """How one field of a data type is read and compared.
 
     Attributes:
-        type: what the value means; see `checks.values`.
+        type: what the value means; see `checks.values` and `checks.further_types`.
         owner: the system that is the source of truth for this field, where it is not the data type's.
         writers: further systems that may update this field.
         compare: false for a field that is read but never compared (its own `updated_at`, for example).
@@ -84,10 +96,12 @@ class FieldRule(PluginSettings):
         currency: for money, the ISO 4217 code of amounts that carry none, or the field that holds it.
         minor_units: for money, the systems that count minor units.
         factor: for decimals, per system, what its numbers are multiplied by to be what is meant.
-        unit: for timestamps held as numbers, per system: s, ms or us.
+        unit: for timestamps and durations held as numbers, per system: s, ms or us.
         zone: per system, the zone of instants that carry none; the system's own zone otherwise.
-        unordered: the order of JSON arrays does not matter.
+        unordered: the order of arrays does not matter, within JSON or by themselves.
         separator: between the labels of a set.
+        items: the type of an array's items or a range's bounds; without it they are compared as JSON has them.
+        encoding: per system, how it writes bytes that it holds as text.
         evidence: what may be stored of a differing value.
         valid: what the value must be in itself.
     """
@@ -116,6 +130,8 @@ class FieldRule(PluginSettings):
     zone: dict[str, str] = {}
     unordered: bool = False
     separator: str = ";"
+    items: FieldType | None = None
+    encoding: dict[str, Encoding] = {}
     evidence: Evidence = "private"
     valid: Validity = NO_VALIDITY
     description: str = ""
@@ -134,6 +150,14 @@ class FieldRule(PluginSettings):
         """The field of the record that holds the currency of this one."""
         return self.currency.from_ if isinstance(self.currency, CurrencyOf) else None
 
+    @model_validator(mode="after")
+    def _scalar_items(self) -> Self:
+        if self.items in {"array", "range", "money"}:
+            raise ValueError(
+                f"items cannot be {self.items}; arrays within arrays need no word, say what the innermost hold"
+            )
+        return self
+
 
 ACTS_ON: dict[str, frozenset[str]] = {
     "tolerance": frozenset({"integer", "decimal", "float", "money"}),
@@ -141,20 +165,22 @@ ACTS_ON: dict[str, frozenset[str]] = {
     "ulps": frozenset({"float"}),
     "nan_equal": frozenset({"decimal", "float"}),
     "scale": frozenset({"decimal"}),
-    "precision": frozenset({"timestamp"}),
+    "precision": frozenset({"timestamp", "time", "duration"}),
     "strip": frozenset({"string"}),
     "casefold": frozenset({"string"}),
     "strip_accents": frozenset({"string"}),
     "newlines": frozenset({"string"}),
-    "normalize": frozenset({"string", "enum", "set", "json"}),
+    "normalize": frozenset({"string", "enum", "set", "json", "array", "range"}),
     "map": frozenset({"enum", "boolean"}),
     "currency": frozenset({"money"}),
     "minor_units": frozenset({"money"}),
     "factor": frozenset({"decimal"}),
-    "unit": frozenset({"timestamp"}),
+    "unit": frozenset({"timestamp", "duration"}),
     "zone": frozenset({"timestamp"}),
-    "unordered": frozenset({"json"}),
+    "unordered": frozenset({"json", "array"}),
     "separator": frozenset({"set"}),
+    "items": frozenset({"array", "range"}),
+    "encoding": frozenset({"bytes"}),
 }
 """The types that each word of a rule acts on; the words that are not here act on all of them."""
 
@@ -242,9 +268,27 @@ def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
         "json": lambda: values.json_parser(unordered=rule.unordered, normalize=normalize),
         "set": lambda: values.set_parser(rule.separator, normalize=normalize),
         "salesforce_id": lambda: values.parse_salesforce_id,
+        "time": lambda: further_types.parse_time,
+        "duration": lambda: further_types.duration_parser(rule.unit.get(system)),
+        "bytes": lambda: further_types.bytes_parser(rule.encoding.get(system)),
+        "bits": lambda: further_types.parse_bits,
+        "network": lambda: further_types.parse_network,
+        "mac": lambda: further_types.parse_mac,
+        "array": lambda: further_types.array_parser(_of_items(rule, system, zone), unordered=rule.unordered),
+        "range": lambda: further_types.range_parser(_of_items(rule, system, zone)),
     }
     parse = parsers[rule.type]()
     return values.empty_is_null(parse) if "empty" in rule.null_is else parse
+
+
+def _of_items(rule: FieldRule, system: str, zone: str | None) -> Parser:
+    """The parser of what an array or a range holds: as `items` says; without it items are JSON and bounds text."""
+    if rule.items is not None:
+        return parser_for(rule.model_copy(update={"type": rule.items, "items": None}), system, zone)
+    if rule.type == "range":
+        return parser_for(rule.model_copy(update={"type": "string"}), system, zone)
+    parse = values.json_parser(unordered=rule.unordered, normalize=str(rule.normalize))
+    return lambda item: parse([item])[1]  # an item that is text is no JSON text
 
 
 def _tokens(mapping: Mapping[str, str] | None) -> tuple[frozenset[str], frozenset[str]]:
@@ -278,6 +322,8 @@ def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
         return False
     if rule.type == "timestamp":
         return _same_instant(owner, target, PRECISION_US[rule.precision])
+    if rule.type in {"time", "duration"}:
+        return _same_span(owner, target, PRECISION_US[rule.precision], at=int(rule.type == "duration"))
     if rule.type == "money":
         return bool(owner[1] == target[1] and _near(rule, owner[0], target[0]))
     if rule.type == "float":
@@ -325,6 +371,19 @@ def _near_instants(owner: int, target: int, precision_us: int) -> bool:
     return (exact[0] in forms[1] if exact[0] is not None else False) or (
         exact[1] in forms[0] if exact[1] is not None else False
     )
+
+
+def _same_span(owner: Any, target: Any, precision_us: int, *, at: int) -> bool:
+    """The same for times of day, whose offsets must be equal, and durations, whose months must.
+
+    Args:
+        at: where in a pair the microseconds stand.
+    """
+    if precision_us == 1 or isinstance(owner, int) is not isinstance(target, int):
+        return False
+    if isinstance(owner, int):
+        return _near_instants(owner, target, precision_us)
+    return bool(owner[1 - at] == target[1 - at]) and _near_instants(owner[at], target[at], precision_us)
 
 
 def _same_float(rule: FieldRule, owner: float, target: float) -> bool:
@@ -465,7 +524,18 @@ def plain(rule: FieldRule, value: Any) -> Any:
         return instants.aware(value) or instants.instant_text(value)
     if rule.type == "json":
         return _plain_json(value)
+    if rule.type == "array":
+        return _plain_json(value) if rule.items is None else _each(rule, value, plain)
+    if rule.type in FURTHER:
+        return text_of(rule, value)
     return list(value) if rule.type == "set" else value
+
+
+def _each(rule: FieldRule, value: Any, tell: Callable[[FieldRule, Any], Any]) -> Any:
+    """A canonical array as nested lists, each item told as its type is."""
+    if isinstance(value, tuple) and value and value[0] == "array":
+        return [_each(rule, each, tell) for each in value[1:]]
+    return None if value is None else tell(rule.model_copy(update={"type": rule.items, "items": None}), value)
 
 
 def _plain_json(value: Any) -> Any:
@@ -516,10 +586,12 @@ def text_of(rule: FieldRule, value: Any) -> str:
         return instants.instant_text(value)
     if rule.type == "money":
         return f"{value[0]:f} {value[1]}"
-    if rule.type == "json":
+    if rule.type == "json" or (rule.type == "array" and rule.items is None):
         return _json_text(value)
+    if rule.type == "array":
+        return json.dumps(_each(rule, value, text_of), ensure_ascii=False)
     if rule.type == "decimal" and isinstance(value, Decimal):
         return f"{value:f}"
     if rule.type == "set":
         return ", ".join(value)
-    return str(value)
+    return further_types.text_of_further(rule.type, value) if rule.type in FURTHER else str(value)

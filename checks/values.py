@@ -28,6 +28,7 @@ from checks.currencies import minor_digits
 from checks.instants import EPOCH, MICROSECOND, Instant
 from checks.numbers import ZERO
 from checks.unreadable import UnreadableError, describe
+from probes.contract import Bits, Labels
 from probes.exact_json import MAX_DIGITS, TOO_LONG, Undecodable, decode
 
 __all__ = ["EPOCH", "MICROSECOND", "ZERO", "UnreadableError", "describe", "minor_digits"]
@@ -63,6 +64,8 @@ def parse_integer(raw: Any) -> int:
         return int(raw)
     if isinstance(raw, str):
         text = raw.strip()
+        if isinstance(raw, Bits) and len(text) <= numbers.MAX_BITS:
+            return int(raw.number)
         if _INTEGER.fullmatch(text):
             if len(text) > MAX_DIGITS:
                 raise UnreadableError(TOO_LONG)
@@ -88,6 +91,8 @@ def parse_decimal(raw: Any) -> Decimal:
 
 
 def _decimal(raw: Any) -> Decimal:
+    if isinstance(raw, Bits):
+        raw = parse_integer(raw)
     if isinstance(raw, bool):
         raise UnreadableError("a boolean where a decimal is declared")
     if isinstance(raw, float):
@@ -142,6 +147,8 @@ def boolean_parser(true: frozenset[str], false: frozenset[str]) -> Parser:
                 return True
             if token in false:
                 return False
+            if isinstance(raw, Bits) and len(raw) == 1:
+                return bool(raw.number)
         raise refuse(raw, "a boolean")
 
     return parse
@@ -391,7 +398,8 @@ def set_parser(separator: str, *, normalize: str = "nfc") -> Parser:
                 except ValueError:
                     raise refuse(raw, "a list") from None
             else:
-                raw = [part for part in text.split(separator) if part.strip()]
+                parted = text.split("," if isinstance(raw, Labels) else separator)
+                raw = [part for part in parted if part.strip()]
         if isinstance(raw, list | tuple | set | frozenset):
             labels = (_text(part) for part in raw)
             return tuple(sorted({(composed(each) if normalize == "nfc" else each).strip() for each in labels}))

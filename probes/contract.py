@@ -45,9 +45,14 @@ MISSING = Missing()
 
 
 class Bits(str):
-    """A string of bits, most significant first: no number and no text, although it is written with digits."""
+    """A string of bits, most significant first; as a number it is binary, although it looks like a decimal one."""
 
     __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        """What the bits count."""
+        return int(self or "0", 2)
 
 
 class Labels(str):

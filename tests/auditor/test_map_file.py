@@ -57,7 +57,7 @@ MISTAKES = [
     ("pattern: real-time", "pattern: real-time\n    sampling: {value: {field: plan, above: 1, share: 1}}", "map.yaml:26:5 flows.customer_to_billing.sampling: plan is of type enum and has no worth; name a field of type integer, decimal, float, money"),
     ("pattern: real-time", "pattern: real-time\n    sampling: {recent: 2}", "map.yaml:26:16 flows.customer_to_billing.sampling.recent: Input should be less than or equal to 1"),
     ("    window: 30s\n", "", "map.yaml:11:3 data_types.customer.window: is required"),
-    ("{type: string}", "{type: text}", "map.yaml:15:15 data_types.customer.fields.email.type: Input should be 'string', 'integer', 'decimal', 'float', 'boolean', 'timestamp', 'date', 'enum', 'money', 'uuid', 'json', 'set' or 'salesforce_id'"),
+    ("{type: string}", "{type: text}", "map.yaml:15:15 data_types.customer.fields.email.type: Input should be 'string', 'integer', 'decimal', 'float', 'boolean', 'timestamp', 'date', 'enum', 'money', 'uuid', 'json', 'set', 'salesforce_id', 'time', 'duration', 'bytes', 'bits', 'network', 'mac', 'array' or 'range'"),
     ("{type: enum}", "{type: enum, casefld: true}", "map.yaml:16:26 data_types.customer.fields.plan.casefld: unknown word; did you mean 'casefold'?"),
     ("one: \"/customers/{key}\"", "one: /customers", "map.yaml:19:7 data_types.customer.in.billing: one needs {key}, got '/customers'"),
     (", one: \"/customers/{key}\"", "", "map.yaml:19:7 data_types.customer.in.billing: say how records are read: one: /path/{key} or many: /path?ids={keys}"),

@@ -258,6 +258,9 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
         {"it": {"type": "money", "currency": "EURO", "minor_units": ["copy"]}},
         "it.currency: 'EURO' is no currency of ISO 4217",
     ),
+    ({"it": {"type": "set", "items": "integer"}}, "it.items: does nothing for type set; it acts on array and range"),
+    ({"it": {"type": "array", "items": "integer", "zone": {"copy": "UTC"}}}, "it.zone: does nothing for type array"),
+    ({"it": {"type": "bytes", "encoding": {"coppy": "hex"}}}, "it.encoding.coppy: unknown system 'coppy'"),
     ({"it": {"type": "money", "currency": {"form": "code"}}}, "it.currency: write a code such as EUR"),
 ]
 
