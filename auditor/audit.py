@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from auditor import conflict_desk, incidents
 from auditor.gathering import Gathered, Gatherer
 from auditor.integration_map import Flow
-from auditor.ledger import FlowState, Ledger, Transaction
+from auditor.ledger import ROWS, FlowState, Ledger, Transaction
 from auditor.plan import RECHECKS_LIMIT, plan
 from auditor.reading import SystemReader
 from auditor.resolving import Clocks, Resolver
@@ -27,6 +27,8 @@ from checks.sampling import Cohort
 from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
 
+NAMELESS = "rows without a key, or with one that is none of this data type"
+
 
 @dataclass(slots=True, kw_only=True)
 class _Verdicts:
@@ -34,12 +36,14 @@ class _Verdicts:
 
     Attributes:
         outcomes: of every record that did not simply agree.
+        unverified: of those that cannot be verified, why.
         commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
         rereads: see `auditor.second_look.Doubts`.
     """
 
     judgements: list[Judgement] = field(default_factory=list)
     outcomes: dict[Key, Outcome] = field(default_factory=dict)
+    unverified: dict[Key, str] = field(default_factory=dict)
     commit_delay_s: float = 0.0
     rereads: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
@@ -110,6 +114,9 @@ class Auditor:
         self._sampler = Sampler(self._gatherer, ledger, seed_of(digest_key))
         self._busy: set[Key] = set()
         self._unjudged: set[Key] = set()
+        self._no_keys: set[str] = set()
+        self._nameless = 0
+        self._whole_sweep = False
         self._audited = False
         self._begun = False
         self._failed = 0
@@ -123,6 +130,13 @@ class Auditor:
         """
         key: Key = self._comparer.owner.parse_key(text)
         return key
+
+    def _doubted(self, now: datetime) -> list[Key]:
+        """Records that could not be verified and are due to be read again."""
+        texts = self.ledger.unverified_due(self.flow.name, now, RECHECKS_LIMIT)
+        keys = self._to_keys(texts)
+        self._no_keys = {*texts} - {str(key) for key in keys}
+        return keys
 
     def _to_keys(self, texts: Sequence[str]) -> list[Key]:
         """Keys from their text; one that is no key any more (the map has changed) is left out."""
@@ -171,6 +185,7 @@ class Auditor:
         flow = self.flow
         state = self.ledger.flow_state(flow.name)
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
+        rechecks = list(dict.fromkeys((*rechecks, *self._doubted(now))))[:RECHECKS_LIMIT]
         clock = self.source.read_clock(now)
         target_clock = self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
@@ -187,6 +202,9 @@ class Auditor:
         )
         gathered = Gathered()
         moved = state
+        self._whole_sweep = self._whole_sweep or (sample > 0 and state.sweep_begun_at is None)
+        if sample and state.sweep_begun_at is None:
+            self._nameless = 0
         if discover:
             latest = now + timedelta(seconds=(clock.upper_s if clock else 0) + flow.source.clock_slack_s)
             moved = self._gatherer.discover(gathered, moved, planned, owner_now, latest)
@@ -200,11 +218,21 @@ class Auditor:
         )
         result.shed = planned.shed + gathered.skipped
         result.swept = moved.swept_at == now
-        return self._conclude(result, gathered, replace(moved, audited_at=now), (trusted, target_trusted))
+        self._nameless = max(self._nameless, gathered.nameless)
+        return self._conclude(
+            result, gathered, replace(moved, audited_at=now), (trusted, target_trusted), self._settled_at(state)
+        )
 
     # -- compare and judge
 
-    def _conclude(self, result: AuditResult, gathered: Gathered, state: FlowState, clocks: Clocks) -> AuditResult:
+    def _conclude(
+        self,
+        result: AuditResult,
+        gathered: Gathered,
+        state: FlowState,
+        clocks: Clocks,
+        settled_at: datetime | None,
+    ) -> AuditResult:
         result.counts = dict.fromkeys(Outcome, 0)
         result.counts[Outcome.CANNOT_VERIFY] = gathered.nameless
         verdicts = _Verdicts()
@@ -221,7 +249,7 @@ class Auditor:
             self._failed = self._failed + 1 if gathered.error else 0
         result.changes = sum(1 for each in verdicts.judgements for change in each.changes if not change.change_id)
         state = replace(state, commit_delay_s=max(state.commit_delay_s or 0.0, verdicts.commit_delay_s))
-        self._record(result, verdicts, cohorts, state, gathered)
+        self._record(result, verdicts, cohorts, state, gathered, settled_at)
         return result
 
     def _judge(
@@ -268,6 +296,8 @@ class Auditor:
             witnesses = doubts.witnesses.get(key, "")
             judgement = self._resolved(judgement, comparison, clocks, self._slack_s(state), witnesses)
             self._note(verdicts, counts, key, judgement.outcome)
+            if judgement.outcome is Outcome.CANNOT_VERIFY:
+                verdicts.unverified[key] = comparison.unverifiable
             if judgement.tells:
                 verdicts.judgements.append(judgement)
         return verdicts
@@ -404,6 +434,7 @@ class Auditor:
         cohorts: Mapping[str, Cohort],
         state: FlowState,
         gathered: Gathered,
+        settled_at: datetime | None,
     ) -> None:
         """Write everything in one transaction: observations, state, incidents and their messages."""
         flow = self.flow.name
@@ -425,7 +456,8 @@ class Auditor:
                 gathered.owner_sent_at or result.started_at,
             )
             if result.error is None:
-                state = self._verified(connection, state, moving=bool(self._busy))
+                state = self._list_unverified(connection, rev, result, verdicts, state, gathered, settled_at)
+                state = self._verified(connection, result, state, moving=bool(self._busy))
                 self.ledger.save_flow_state(connection, flow, state)
                 self.ledger.save_samples(connection, rev, flow, cohorts, result.finished_at)
             self.ledger.save_run(connection, rev, self._run_row(result, state, gathered))
@@ -433,6 +465,7 @@ class Auditor:
                 self.ledger.save_health(connection, reader.name, reader.health, reader.clock)
                 self.ledger.save_clock_steps(connection, rev, reader.take_clock_steps())
             result.open_by_cause = self.ledger.open_divergences(connection, flow)
+            doubt = self.ledger.doubt(connection, flow, now=result.finished_at, window_s=self.flow.window_s)
             waiting = conflict_desk.after_audit(
                 self.ledger, connection, rev, flow=self.flow, divergences=divergences, now=result.finished_at
             )
@@ -443,6 +476,7 @@ class Auditor:
                 flow=self.flow,
                 open_by_cause=result.open_by_cause,
                 waiting=waiting,
+                doubt=doubt,
                 failed=(*result.error, self._failed) if result.error else None,
                 senders=self.senders,
                 now=result.finished_at,
@@ -454,16 +488,63 @@ class Auditor:
         seen = gathered.owner_seen.get(key)
         return replace(baseline, agreed_at=seen[0] if seen else gathered.owner_sent_at)
 
-    def _verified(self, connection: Transaction, state: FlowState, *, moving: bool) -> FlowState:
+    def _list_unverified(
+        self,
+        connection: Transaction,
+        rev: int,
+        result: AuditResult,
+        verdicts: _Verdicts,
+        state: FlowState,
+        gathered: Gathered,
+        settled_at: datetime | None,
+    ) -> FlowState:
+        """Write down which records could not be verified, and take those off the list that were."""
+        flow, at = self.flow.name, result.finished_at
+        found = {str(key): why for key, why in verdicts.unverified.items()}
+        unknown = {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}
+
+        def verified() -> set[str]:
+            told = (str(key) for key in gathered.wanted if verdicts.outcomes.get(key) not in unknown)
+            return {*told, *self._no_keys}
+
+        unlisted = self.ledger.note_unverified(
+            connection,
+            rev,
+            flow,
+            found=found,
+            verified=verified,
+            at=at,
+            verified_to_at=settled_at or result.started_at,
+        )
+        # Rows without a key are met anew in each sweep; only a whole one without any says that there are none.
+        if self._nameless or (result.swept and self._whole_sweep):
+            self.ledger.note_unknown(
+                connection,
+                rev,
+                flow,
+                ROWS,
+                "",
+                reason=NAMELESS if self._nameless else "",
+                at=at,
+                records=self._nameless,
+                verified_to_at=settled_at or result.started_at,
+            )
+        return self._sampler.count_unlisted(state, unlisted)
+
+    def _settled_at(self, state: FlowState) -> datetime | None:
+        """When the owner had last told all its changes: without a mark, only a whole sweep has seen them."""
+        return state.polled_at if self.flow.source_spec.mark is not None else state.swept_from_at
+
+    def _verified(self, connection: Transaction, result: AuditResult, state: FlowState, *, moving: bool) -> FlowState:
         """Move on the instant up to which every change of the owner has its verdict; it never goes back."""
-        known_at = state.verified_through_at
-        spec = self.flow.source_spec
-        # Without a field to ask for changes by, only a whole sweep has seen them all.
-        told_at = state.polled_at if spec.mark is not None else state.swept_from_at
+        known_at, told_at = state.verified_through_at, self._settled_at(state)
         open_since = self.ledger.undecided_since(connection, self.flow.name)
+        doubt = self.ledger.doubt(connection, self.flow.name, now=result.finished_at, window_s=0)
         if told_at is None or moving:
             return state
-        through_at = told_at if open_since is None else min(told_at, open_since)
+        if known_at is None and doubt.records and result.read == result.counts[Outcome.CANNOT_VERIFY]:
+            return state
+        through_at = min(at for at in (told_at, open_since, doubt.verified_to_at) if at is not None)
         return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
 
     def _run_row(self, result: AuditResult, state: FlowState, gathered: Gathered) -> dict[str, object]:

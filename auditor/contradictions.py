@@ -68,6 +68,12 @@ def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any])
     yield from _owner_loops(integration_map)
 
 
+def _alert_contradictions(path: Path_, flow: FlowSettings) -> Iterator[tuple[Path_, str]]:
+    rule = flow.alert
+    if rule.clean_audits is not None and rule.clear_after_s is not None:
+        yield (*path, "alert", "clean_audits"), "clear_after says the same as a time; take clean_audits away"
+
+
 def _data_type_contradictions(
     name: str, data_type: DataType, systems: Mapping[str, Any]
 ) -> Iterator[tuple[Path_, str]]:
@@ -231,6 +237,7 @@ def _flow_contradictions(
     for word, system in (("from", flow.from_), ("to", flow.to)):
         if system not in systems:
             yield (*path, word), f"unknown system {system!r}" + did_you_mean(system, systems)
+    yield from _alert_contradictions(path, flow)
     if flow.from_ == flow.to:
         yield (*path, "to"), "a flow leads from one system to another"
     data_type = integration_map.data_types.get(flow.data_type)

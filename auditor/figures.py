@@ -13,6 +13,7 @@ import numpy as np
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.lens import Lens
+from auditor.status import Standing, flow_status
 from checks.convergence import Verdict
 from checks.estimates import Estimate, estimate
 from checks.intervals import finite_bounds, sequence_bounds
@@ -143,6 +144,8 @@ class FlowCoverage:
     """How much of what should be known of a flow is known.
 
     Attributes:
+        state: how the flow stands now.
+        unverified: records and queues of which nothing can be said now.
         verified_through_at: every change of the owner up to then has its verdict.
         due, verdicts, cannot_verify, inconclusive, shed: records of the time range.
         changes, undecided: changes of the time range, and those without a verdict on their window.
@@ -155,6 +158,8 @@ class FlowCoverage:
     """
 
     flow: str
+    state: Standing
+    unverified: int
     verified_through_at: datetime | None
     due: int
     verdicts: int
@@ -194,6 +199,8 @@ class FlowCoverage:
         """The coverage as one row of a table."""
         return {
             "flow": self.flow,
+            "state": self.state,
+            "unverified": self.unverified,
             "verified_through": self.verified_through_at,
             "due": self.due,
             "verdict_ratio": self.verdict_ratio,
@@ -222,6 +229,7 @@ def coverage(
 ) -> list[FlowCoverage]:
     """The coverage of every flow of the map over a time range."""
     states = {row["flow"]: row for row in ledger.table("flow_state")}
+    standing = {each.flow: each for each in flow_status(integration_map, ledger, now)}
     due = {row["flow"]: row for row in lens.query(DUE, [since]).to_pylist()}
     changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since]).to_pylist()}
     cohorts = {
@@ -235,6 +243,8 @@ def coverage(
         found.append(
             FlowCoverage(
                 flow=name,
+                state=standing[name].state,
+                unverified=standing[name].unverified,
                 verified_through_at=state.get("verified_through_at"),
                 **{word: int(mine.get(word) or 0) for word in ("due", "verdicts", *LOSSES)},
                 changes=int(changed.get("changes", 0)),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.integration_map import Flow
-from auditor.ledger import Incident, Ledger, Transaction
+from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
 from checks.causes import Cause
 from probes.contract import ProbeError, Reason
 
@@ -33,7 +33,14 @@ BREACH_OF = {
 WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
 """Failures that every reader of a system meets."""
 
-READING = frozenset({"unreachable", "unreadable", "unread_queue"})
+READING = frozenset({"unreachable", "unreadable", "unread_queue", "unmeasured_queue"})
+"""Breaches that count audits in a row; that there are more of them is no news."""
+
+GROWTH = (100, 10, 2)
+"""From so many times the count that people were told they are told again."""
+
+GROWN_AT_LEAST = 10
+"""Fewer records or messages are no growth worth a message."""
 
 QUEUE_BREACHES = frozenset({"dead_letters", "expiring", "backlog", "stalled"})
 
@@ -49,11 +56,13 @@ WORDS = {
     "undecided": "conflicts wait for a person's decision",
     "invalid": "records break their own validity rules",
     "unexplained": "records differ that never agreed",
+    "unverified": "records cannot be verified",
     "dead_letters": "messages were given up on",
     "expiring": "its oldest dead letters are about to be dropped unread",
     "backlog": "messages wait too long",
     "stalled": "nobody takes messages from it",
     "unread_queue": "cannot be read",
+    "unmeasured_queue": "its depth or age cannot be told",
     "unreachable": "the system cannot be read",
     "unreadable": "its records cannot be read",
 }
@@ -66,8 +75,8 @@ class Evidence:
     Attributes:
         count: how many records, letters or failures there are now.
         threshold: from how many on it is a breach.
+        clear_after_s: how long nothing must be left before it is over.
         known: false where the audit could not tell; nothing is concluded then.
-        in_turn: a flow's regular audit; only these count towards an end, a probe between two turns does not.
         detail: what people are told beside the summary.
     """
 
@@ -75,9 +84,8 @@ class Evidence:
     fingerprint: str
     count: int
     threshold: int
-    clean_needed: int
+    clear_after_s: float
     known: bool = True
-    in_turn: bool = True
     flow: str | None = None
     system: str | None = None
     queue: str | None = None
@@ -89,58 +97,72 @@ class Step:
     """The next state of an incident.
 
     Attributes:
-        transition: what to tell people, or "" for nothing: opened, resolved, reopened.
+        transition: what to tell people, or "" for nothing: opened, grown, resolved, reopened.
+        told, growth, clear_since_at: see `auditor.ledger.Incident`.
     """
 
     state: str
     transition: str
     count: int
     peak: int
-    clean: int
+    told: int
+    growth: int
+    clear_since_at: datetime | None
     reopened: int
 
 
-def step(incident: Incident | None, evidence: Evidence) -> Step | None:
+def step(incident: Incident | None, evidence: Evidence, now: datetime) -> Step | None:
     """Decide how an incident moves on. Pure.
 
     Args:
         incident: the live or lately resolved incident of the same fingerprint, or None.
 
     Returns:
-        None where nothing moves. An incident opens at the threshold, and resolves after `clean_needed`
-        audits in a row without a single record left, so that it does not flap around the threshold.
+        None where nothing moves. An incident opens at the threshold, and resolves when not a single record has
+        been left for `clear_after_s`, so that it does not flap around the threshold, however often it is audited.
+        It is told again when it has grown to 2, 10 and 100 times the count that was told.
     """
     broken = evidence.known and evidence.count >= evidence.threshold
-    if incident is None:
-        if not broken:
-            return None
-        return Step(state="open", transition="opened", count=evidence.count, peak=evidence.count, clean=0, reopened=0)
-    if not evidence.known:
-        return None
-    peak = max(incident.peak, evidence.count)
-    if incident.state == "resolved":
+    count = evidence.count
+    if incident is None or incident.state == "resolved":
         if not broken:
             return None
         return Step(
             state="open",
-            transition="reopened",
-            count=evidence.count,
-            peak=peak,
-            clean=0,
-            reopened=incident.reopened + 1,
+            transition="reopened" if incident else "opened",
+            count=count,
+            peak=max(incident.peak, count) if incident else count,
+            told=count,
+            growth=0,
+            clear_since_at=None,
+            reopened=incident.reopened + 1 if incident else 0,
         )
-    clean = 0 if evidence.count else incident.clean + evidence.in_turn
-    resolved = clean >= evidence.clean_needed
-    if not resolved and evidence.count == incident.count and clean == incident.clean:
+    if not evidence.known:
+        return None
+    clear_since_at = None if count else incident.clear_since_at or now
+    resolved = clear_since_at is not None and (now - clear_since_at).total_seconds() >= evidence.clear_after_s
+    growth = 0 if resolved else _growth(incident, evidence)
+    if not resolved and not growth and (count, clear_since_at) == (incident.count, incident.clear_since_at):
         return None
     return Step(
         state="resolved" if resolved else incident.state,
-        transition="resolved" if resolved else "",
-        count=evidence.count,
-        peak=peak,
-        clean=clean,
+        transition="resolved" if resolved else "grown" if growth else "",
+        count=count,
+        peak=max(incident.peak, count),
+        told=incident.told or incident.count,
+        growth=growth or incident.growth or 0,
+        clear_since_at=None if resolved else clear_since_at,
         reopened=incident.reopened,
     )
+
+
+def _growth(incident: Incident, evidence: Evidence) -> int:
+    """How many times the count that was told it has grown to (2, 10, 100), 0 where that is no news."""
+    if evidence.breach in READING or evidence.count < GROWN_AT_LEAST:
+        return 0
+    times = evidence.count / max(1, incident.told or incident.count)
+    reached = next((each for each in GROWTH if times >= each), 0)
+    return reached if reached > (incident.growth or 0) else 0
 
 
 def after_audit(
@@ -155,6 +177,7 @@ def after_audit(
     now: datetime,
     in_turn: bool = True,
     waiting: int = 0,
+    doubt: Doubt = NO_DOUBT,
 ) -> None:
     """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
 
@@ -162,8 +185,9 @@ def after_audit(
         open_by_cause: open divergences of the flow.
         failed: the system that could not be read, why, and how many audits of this flow in a row; None where
             the audit read everything it wanted. Only then does a count of 0 mean anything.
-        in_turn: see `Evidence`.
+        in_turn: a regular audit; a probe between two turns reads too little to say that anything is over.
         waiting: conflicts of the flow that wait for a person.
+        doubt: what of the flow cannot be verified.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -175,21 +199,32 @@ def after_audit(
             fingerprint=f"flow/{flow.name}/{breach}",
             count=count,
             threshold=rule.divergences,
-            clean_needed=rule.clean_audits,
+            clear_after_s=flow.clear_after_s,
             known=failed is None,
-            in_turn=in_turn,
             flow=flow.name,
         )
         for breach, count in counts.items()
     ]
     evidence.append(
         Evidence(
+            breach="unverified",
+            fingerprint=f"flow/{flow.name}/unverified",
+            # One that has just been met opens nothing; one of an open incident keeps it open.
+            count=doubt.records if doubt.lasting else 0,
+            threshold=rule.divergences,
+            clear_after_s=flow.clear_after_s,
+            known=failed is None and (doubt.lasting > 0 or not doubt.records),
+            flow=flow.name,
+            detail=doubt.reason,
+        )
+    )
+    evidence.append(
+        Evidence(
             breach="undecided",
             fingerprint=f"flow/{flow.name}/undecided",
             count=waiting,
             threshold=1,
-            clean_needed=1,
-            in_turn=in_turn,
+            clear_after_s=0,
             flow=flow.name,
         )
     )
@@ -202,9 +237,8 @@ def after_audit(
             fingerprint=f"system/{name}/unreachable",
             count=audits if everybodys and name == broken else 0,
             threshold=rule.failures,
-            clean_needed=1,
+            clear_after_s=flow.clear_after_s,
             known=failed is None or (everybodys and name == broken),
-            in_turn=in_turn,
             system=name,
             detail=str(error) if error and name == broken else "",
         )
@@ -216,13 +250,14 @@ def after_audit(
             fingerprint=f"flow/{flow.name}/unreadable",
             count=0 if everybodys else audits,
             threshold=rule.failures,
-            clean_needed=1,
+            clear_after_s=flow.clear_after_s,
             known=not everybodys,
-            in_turn=in_turn,
             flow=flow.name,
             detail=f"{broken}: {error}" if error else "",
         )
     )
+    if not in_turn:
+        evidence = [replace(each, known=each.known and each.count > 0) for each in evidence]
     move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now)
 
 
@@ -242,7 +277,7 @@ def move(
     )
     for each in evidence:
         incident = known.get(each.fingerprint)
-        moved = step(incident, each)
+        moved = step(incident, each, now)
         if moved is None:
             continue
         summary = _summary(each, moved, flow)
@@ -251,7 +286,9 @@ def move(
             "state": moved.state,
             "count": moved.count,
             "peak": moved.peak,
-            "clean": moved.clean,
+            "told": moved.told,
+            "growth": moved.growth,
+            "clear_since_at": moved.clear_since_at,
             "reopened": moved.reopened,
             "resolved_at": now if moved.state == "resolved" else None,
             "summary": incident.summary if incident and moved.state == "resolved" else summary,
@@ -267,7 +304,8 @@ def move(
         identity = ledger.save_incident(connection, rev, incident.incident_id if incident else 0, values)
         if not moved.transition:
             continue
-        times = f" {moved.reopened}" if moved.reopened else ""
+        grown = f" {moved.growth}x" if moved.transition == "grown" else ""
+        times = grown + (f" {moved.reopened}" if moved.reopened else "")
         notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
         for sender in senders:
             ledger.queue_alert(
@@ -289,7 +327,8 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     if evidence.breach in READING:
         what = "audits in a row"
     where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
-    return f"{where}: {words} ({moved.count} {what})"
+    since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
+    return f"{where}: {words} ({moved.count} {what}{since})"
 
 
 def _notice(
@@ -313,6 +352,7 @@ def _notice(
         "source": flow.source_name,
         "target": flow.target_name,
         "count": moved.count,
+        "told": moved.told,
         "peak": moved.peak,
         "window_s": flow.window_s,
         "team": flow.settings.team,

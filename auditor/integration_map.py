@@ -18,6 +18,7 @@ from probes.contract import Binding, PluginSettings, ReadSpec, Row, SystemSettin
 from probes.durations import Duration
 
 SHORTEST_EVERY_S = 1.0
+SHORTEST_CLEAR_S = 60.0
 LONGEST_EVERY_S = 300.0
 LONGEST_CONFIRM_S = 5.0
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
@@ -86,12 +87,15 @@ class AlertRule(PluginSettings):
 
     Attributes:
         divergences: open divergences of one cause that open an incident.
-        clean_audits: audits in a row without any before it closes.
+        clear_after_s: how long nothing of it must be left before it closes; two intervals, at least a minute, where
+            nothing is said.
+        clean_audits: the same in audits, as maps said it before.
         failures: audits in a row that cannot read a system before that is an incident.
     """
 
     divergences: int = Field(default=1, ge=1)
-    clean_audits: int = Field(default=2, ge=1)
+    clear_after_s: Duration | None = Field(default=None, alias="clear_after", ge=0)
+    clean_audits: int | None = Field(default=None, ge=1)
     failures: int = Field(default=3, ge=1)
 
 
@@ -325,6 +329,16 @@ class Flow:
     def confirm_s(self) -> float:
         """The least time before a second reading may confirm a first."""
         return min(max(self.every_s, SHORTEST_EVERY_S), LONGEST_CONFIRM_S)
+
+    @property
+    def clear_after_s(self) -> float:
+        """How long nothing of an incident must be left before it is over."""
+        rule = self.settings.alert
+        if rule.clear_after_s is not None:
+            return rule.clear_after_s
+        if rule.clean_audits is not None:
+            return rule.clean_audits * self.every_s
+        return max(2 * self.every_s, SHORTEST_CLEAR_S)
 
     @property
     def target_may_write(self) -> bool:

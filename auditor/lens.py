@@ -23,6 +23,7 @@ SOURCES = (
     "probe_runs",
     "changes",
     "divergences",
+    "unverified",
     "backlogs",
     "dead_letters",
     "incidents",
@@ -50,6 +51,7 @@ VIEWS = {
         SELECT * EXCLUDE (rev, next_check_at, steady_at),
                {family} AS family
         FROM {divergences}""",
+    "unverified": "SELECT * EXCLUDE (rev, next_check_at) FROM {unverified}",
     "dead_letters": """
         SELECT letter.* EXCLUDE (rev),
                (SELECT min(divergence.id) FROM {divergences} divergence
@@ -57,7 +59,7 @@ VIEWS = {
                   AND divergence.closed_at IS NULL) AS divergence_id
         FROM {dead_letters} letter""",
     "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
-    "incidents": "SELECT * EXCLUDE (rev, clean) FROM {incidents}",
+    "incidents": "SELECT * EXCLUDE (rev, told, growth) FROM {incidents}",
     "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts}",
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
     "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",

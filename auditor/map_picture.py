@@ -14,7 +14,14 @@ BOX_WIDTH, BOX_HEIGHT = 170, 64
 COLUMN_GAP, ROW_GAP = 230, 46
 MARGIN = 24
 
-STATE_COLOURS = {"consistent": "#2E8B74", "drift": "#D0453B", "no data": "#7C8798", "": "#4C7DD9"}
+STATE_COLOURS = {
+    "consistent": "#2E8B74",
+    "drift": "#D0453B",
+    "undecided": "#C9A227",
+    "unverified": "#B7791F",
+    "no data": "#7C8798",
+    "": "#4C7DD9",
+}
 """Of a flow in the picture; "" where nothing live is shown."""
 
 

@@ -199,7 +199,7 @@ class QueueAuditor:
         """Evidence of audits in a row that could not read the queue: what is not watched may be anything."""
         rule = self.flow.settings.alert
         unread = self._breach("unread_queue", self._failures)
-        return replace(unread, threshold=rule.failures, clean_needed=1, detail=error)
+        return replace(unread, threshold=rule.failures, detail=error)
 
     def _move(self, connection: Transaction, rev: int, evidence: Sequence[incidents.Evidence], now: datetime) -> None:
         incidents.move(self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now)
@@ -211,7 +211,7 @@ class QueueAuditor:
             fingerprint=f"flow/{self.flow.name}/{breach}/{self.queue}",
             count=count or 0,
             threshold=1,
-            clean_needed=self.flow.settings.alert.clean_audits,
+            clear_after_s=self.flow.clear_after_s,
             known=count is not None,
             flow=self.flow.name,
             queue=self.queue,

@@ -74,6 +74,7 @@ def _of_flow(flow: Flow) -> Iterator[Remark]:
     yield from _windows(flow)
     yield from _failure(flow)
     yield from _purpose(flow)
+    yield from _older_words(flow)
 
 
 def _ownership(flow: Flow) -> Iterator[Remark]:
@@ -192,6 +193,20 @@ def _purpose(flow: Flow) -> Iterator[Remark]:
             subject=flow.name,
             reason=f"only reports read the copy, and it is kept within {format_duration(flow.window_s)}",
             advice="a batch, or reconciling in the warehouse, costs less and breaks less",
+        )
+
+
+def _older_words(flow: Flow) -> Iterator[Remark]:
+    """Words that still act and have a better form."""
+    audits = flow.settings.alert.clean_audits
+    if audits is not None:
+        lasts = format_duration(flow.clear_after_s)
+        yield Remark(
+            severity=Severity.LOW,
+            rule="clean-audits",
+            subject=flow.name,
+            reason=f"alert.clean_audits: {audits} closes an incident after {lasts}, which moves with the interval",
+            advice=f"write alert.clear_after: {lasts} instead",
         )
 
 

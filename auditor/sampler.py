@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -254,6 +254,7 @@ class Sampler:
             swept_read=state.sweep_read,
             swept_divergent=state.sweep_divergent,
             swept_undecided=state.sweep_undecided,
+            swept_unlisted=state.sweep_unlisted,
         )
 
     # -- policies
@@ -336,6 +337,15 @@ class Sampler:
             self.panel_read, self.panel_read_at = self._watched, gathered.owner_sent_at
         return self._accounts.settle(self._drawn, self._slice, gathered.wanted.keys(), outcomes, state)
 
+    def count_unlisted(self, state: FlowState, unlisted: Set[str]) -> FlowState:
+        """Add records of the sweep's slice that could not be verified and are on no list, by their keys' text."""
+        if not unlisted:
+            return state
+        count = sum(str(key) in unlisted for key in self._slice)
+        if state.sweep_begun_at is None:  # the slice completed its sweep
+            return replace(state, swept_unlisted=(state.swept_unlisted or 0) + count)
+        return replace(state, sweep_unlisted=(state.sweep_unlisted or 0) + count)
+
 
 def _fresh(state: FlowState, walk: str, now: datetime) -> FlowState:
     """A sweep at its beginning."""
@@ -346,6 +356,7 @@ def _fresh(state: FlowState, walk: str, now: datetime) -> FlowState:
         sweep_read=0,
         sweep_divergent=0,
         sweep_undecided=0,
+        sweep_unlisted=0,
         rank_after=0,
         owner_after=None,
         target_after=None,

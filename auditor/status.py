@@ -5,17 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from auditor.integration_map import IntegrationMap
-from auditor.ledger import Ledger
+from auditor.ledger import NO_DOUBT, Doubt, Ledger
 from auditor.words import clock_text
 from checks.clocks import ClockBounds
+from checks.sampling import BY_RANK
+from probes.ranking import RANKS
 
 STALE_INTERVALS = 2
 """No audit for this many intervals is a state of its own: silence is never good news."""
 
 STALE_FLOOR_S = 10.0
+
+
+class Standing(StrEnum):
+    """How a flow stands, in one word; only the first is good news.
+
+    A change on its way within its window is not due yet, and no reason to call a flow anything but consistent.
+    """
+
+    CONSISTENT = "consistent"
+    DRIFT = "drift"
+    UNDECIDED = "undecided"
+    UNVERIFIED = "unverified"
+    NO_DATA = "no data"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +40,12 @@ class FlowStatus:
 
     Attributes:
         stale: no audit for two intervals, or none ever.
+        undecided: records that differ for now, or have a change whose window still runs.
+        overdue: of them, those that a change on its way does not explain, or whose window has run out.
+        doubt: what cannot be verified.
+        unlisted: records besides that the last sweeps could not verify and that are on no list.
+        begun: every record was read once, or where none is read by chance, some change has its verdict.
+        sweep_ratio: how far the sweep under way has come, None where none is or it goes by key for the first time.
     """
 
     flow: str
@@ -32,15 +54,51 @@ class FlowStatus:
     stale: bool
     open_by_cause: Mapping[str, int]
     undecided: int
+    overdue: int
+    doubt: Doubt
+    unlisted: int
+    begun: bool
     sweeps: int
+    sweep_ratio: float | None
     verified_through_at: datetime | None
 
     @property
-    def state(self) -> str:
-        """One word: no data, drift or consistent."""
+    def state(self) -> Standing:
+        """How it stands, in one word."""
         if self.stale:
-            return "no data"
-        return "drift" if self.open_by_cause else "consistent"
+            return Standing.NO_DATA
+        if self.open_by_cause:
+            return Standing.DRIFT
+        return self.unknown or Standing.CONSISTENT
+
+    @property
+    def unknown(self) -> Standing | None:
+        """What keeps it from being known whole, whether it drifts besides or not; None where nothing does."""
+        if self.stale:
+            return Standing.NO_DATA
+        if self.doubt.lasting or self.unlisted or not self.begun:
+            return Standing.UNVERIFIED
+        return Standing.UNDECIDED if self.doubt.records or self.overdue else None
+
+    @property
+    def unverified(self) -> int:
+        """Records and queues of which nothing can be said now."""
+        return self.doubt.records + self.unlisted
+
+    @property
+    def why(self) -> str:
+        """What keeps it from being known whole, in words."""
+        if self.stale:
+            return "never audited" if self.audited_at is None else "not audited for two intervals"
+        told = []
+        if self.unverified:
+            told.append(f"{self.unverified} cannot be verified: {self.doubt.reason or 'see the last sweep'}")
+        if not self.begun:
+            done = "" if self.sweep_ratio is None else f" ({self.sweep_ratio:.0%} so far)"
+            told.append(f"the first sweep is not complete{done}")
+        if self.overdue:
+            told.append(f"{self.overdue} undecided")
+        return "; ".join(told)
 
     def as_row(self) -> dict[str, Any]:
         """The status as one row of a table."""
@@ -50,6 +108,8 @@ class FlowStatus:
             "state": self.state,
             "open": drift,
             "undecided": self.undecided,
+            "unverified": self.unverified,
+            "why": self.why,
             "audited_at": self.audited_at,
             "verified_through": self.verified_through_at,
             "sweeps": self.sweeps,
@@ -60,12 +120,16 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     """The status of every flow of the map."""
     states = {row["flow"]: row for row in ledger.table("flow_state")}
     counts = ledger.live_counts()
+    flows = {name: integration_map.flow(name) for name in integration_map.flows}
+    doubts = ledger.doubts({name: flow.window_s for name, flow in flows.items()}, now)
     found = []
     for name in integration_map.flows:
         state = states.get(name, {})
         audited_at = state.get("audited_at")
         age_s = (now - audited_at).total_seconds() if audited_at else None
-        limit_s = max(STALE_INTERVALS * integration_map.flow(name).every_s, STALE_FLOOR_S)
+        flow = flows[name]
+        limit_s = max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
+        sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
         found.append(
             FlowStatus(
                 flow=name,
@@ -74,11 +138,26 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 stale=age_s is None or age_s > limit_s,
                 open_by_cause=counts.get(name, {}),
                 undecided=ledger.undecided(name),
-                sweeps=state.get("sweeps", 0),
-                verified_through_at=state.get("verified_through_at"),
+                overdue=ledger.overdue(name, now),
+                doubt=doubts.get(name, NO_DOUBT),
+                unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),
+                begun=bool(sweeps) if flow.settings.sample else through_at is not None,
+                sweeps=sweeps,
+                sweep_ratio=_sweep_ratio(state),
+                verified_through_at=through_at,
             )
         )
     return found
+
+
+def _sweep_ratio(state: Mapping[str, Any]) -> float | None:
+    """How far the sweep under way has come; by key that is only known after the first one."""
+    read, before = state.get("sweep_read"), state.get("swept_read")
+    if state.get("sweep_begun_at") is None or not read:
+        return None
+    if state.get("walk") == BY_RANK:
+        return float(state.get("rank_after") or RANKS) / RANKS
+    return read / max(before, read) if before else None
 
 
 def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ flows:
     to: billing
     pattern: real-time
     every: 1s
+    alert: {clear_after: 1s}
     sla: {dead_letters: 1}
     queues:
       dead: {kind: sql_queue, system: billing, table: letters, key: record, since: failed_at, reason: error}

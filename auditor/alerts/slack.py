@@ -24,9 +24,10 @@ DETAIL_LIMIT = 1000
 FALLBACK_LIMIT = 4000
 URL_LIMIT = 3000
 
-_COLOURS = {"opened": "#D92D20", "reopened": "#D92D20", "resolved": "#36A64F"}
+_COLOURS = {"opened": "#D92D20", "grown": "#D92D20", "reopened": "#D92D20", "resolved": "#36A64F"}
 _SIGNS = {
     "opened": ":red_circle: OPEN",
+    "grown": ":red_circle: GROWN",
     "reopened": ":red_circle: REOPENED",
     "resolved": ":white_check_mark: RESOLVED",
 }

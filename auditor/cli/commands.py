@@ -204,7 +204,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show what the last audits found, without reading any system."""
-    from auditor.cli.show import print_json, print_rows
+    from auditor.cli.show import print_json, print_rows, status_row
     from auditor.status import flow_status, system_status
 
     failing = _failing(fail_on)
@@ -217,13 +217,13 @@ def status(
     if as_json:
         print_json({"flows": [each.as_row() for each in flows], "systems": systems})
     else:
-        print_rows("Flows", [each.as_row() for each in flows])
+        print_rows("Flows", [status_row(each) for each in flows])
         print_rows("Systems", systems)
     raise typer.Exit(
         DRIFT
         if any(set(each.open_by_cause) & failing for each in flows)
         else UNVERIFIED
-        if any(each.stale for each in flows)
+        if any(each.unknown for each in flows)
         else CONSISTENT
     )
 

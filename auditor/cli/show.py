@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from auditor.backlogs import Backlog
     from auditor.figures import FlowCoverage, FlowLag
     from auditor.letters import Funnel
+    from auditor.status import FlowStatus
 
 # A file or a pipe has no width of its own; tables there are wide rather than folded.
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
 err = Console(stderr=True)
+
+NOTHING_VERIFIED = "nothing verified yet"
 
 QUANTILES = ("p50", "p95", "p99")
 
@@ -122,12 +125,20 @@ def funnel_row(funnel: Funnel) -> dict[str, object]:
     return {"flow": funnel.flow, **{stage.name: stage_text(stage, funnel.hours) for stage in funnel.stages}}
 
 
+def status_row(status: FlowStatus) -> dict[str, object]:
+    """A flow's status as people read it."""
+    row = status.as_row()
+    return {**row, "verified_through": row["verified_through"] or NOTHING_VERIFIED}
+
+
 def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
     """A flow's coverage as people read it."""
     through_at, differ = covered.verified_through_at, covered.disagreement
     return {
         "flow": covered.flow,
-        "verified through": through_at,
+        "state": covered.state.value,
+        "unverified": covered.unverified,
+        "verified through": through_at or NOTHING_VERIFIED,
         "behind": format_duration(max(0.0, (now - through_at).total_seconds())) if through_at else None,
         "with a verdict": ratio_text(covered.verdict_ratio),
         "of due": covered.due,

@@ -103,7 +103,10 @@ class Data:
         return self._frame(TIMELINE.format(bucket=since.bucket), [since.at])
 
     def heartbeats(self, since: Since) -> pd.DataFrame:
-        """The last forty audits of each flow: flow, shares (of records that differ, oldest first)."""
+        """The last forty audits of each flow: flow, shares, unknown (of the records read, oldest first).
+
+        `shares` of them differ or could not be verified, `unknown` could not; of an audit that failed it is all.
+        """
         return self._frame(HEARTBEATS, [since.at])
 
     def count_divergences(
@@ -141,6 +144,10 @@ class Data:
             self._frame(RECORD_CHANGES, [flows, key]),
             self._frame(RECORD_LETTERS, [flows, key]),
         )
+
+    def unverified(self, flows: Sequence[str]) -> pd.DataFrame:
+        """What cannot be verified now, longest first: flow, subject, name, reason, records, first_seen_at."""
+        return self._frame(UNVERIFIED, [list(flows or self.map.flows)])
 
     def lags(self, since: Since) -> list[FlowLag]:
         """How long the changes of every flow take to arrive."""
@@ -241,10 +248,15 @@ TIMELINE = """
 
 HEARTBEATS = """
     WITH latest AS (
-        SELECT flow, started_at, CASE WHEN read > 0 THEN divergent / read ELSE 0 END AS share,
+        SELECT flow, started_at,
+               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN (divergent + cannot_verify) / read ELSE 0 END
+                   AS share,
+               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN cannot_verify / read ELSE 0 END AS unknown,
                row_number() OVER (PARTITION BY flow ORDER BY started_at DESC) AS back
         FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR) AND coalesce(in_turn, true))
-    SELECT flow, list(share ORDER BY started_at) AS shares FROM latest WHERE back <= 40 GROUP BY flow"""
+    SELECT flow, list(share ORDER BY started_at) AS shares,
+           list(unknown ORDER BY started_at) AS unknown
+    FROM latest WHERE back <= 40 GROUP BY flow"""
 
 MATCHING = """
     (closed_at IS NULL OR last_seen_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
@@ -259,6 +271,11 @@ DIVERGENCES = f"""
            first_seen_at, last_seen_at, opened_at, closed_at
     FROM divergences WHERE {MATCHING}
     ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
+
+UNVERIFIED = """
+    SELECT flow, subject, name, reason, records, first_seen_at, last_seen_at, readings
+    FROM unverified WHERE cleared_at IS NULL AND flow IN (SELECT unnest(?::VARCHAR[]))
+    ORDER BY first_seen_at, id"""
 
 RECORD_DIVERGENCES = """
     SELECT flow, kind, cause, state, fields, differences, detail, resolution, witnesses, versions_behind,

@@ -31,7 +31,13 @@ LEAST, MOST = "#2E8B74", "#4C7DD9"
 
 WHY = "%{y}: %{customdata}<extra></extra>"
 
-STATE_SIGNS = {"consistent": "✓ consistent", "drift": "✗ drift", "no data": "? no data"}
+STATE_SIGNS = {
+    "consistent": "✓ consistent",
+    "drift": "✗ drift",
+    "undecided": "… undecided",
+    "unverified": "? unverified",
+    "no data": "? no data",
+}
 
 CAUSE_WORDS = {
     "in_flight": "on its way, within its window",

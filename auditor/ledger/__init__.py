@@ -6,12 +6,18 @@ from auditor.ledger.measuring import Measuring
 from auditor.ledger.outbox import Incident, Outbox, PendingAlert
 from auditor.ledger.shelves import SETTLED, ArchiveFile, ColumnType, Shelves
 from auditor.ledger.store import LedgerError, Transaction
+from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
 
 __all__ = [
+    "LISTED",
+    "NO_DOUBT",
+    "QUEUE",
+    "ROWS",
     "SETTLED",
     "ArchiveFile",
     "ColumnType",
     "Decision",
+    "Doubt",
     "FlowState",
     "Incident",
     "Ledger",
@@ -21,5 +27,5 @@ __all__ = [
 ]
 
 
-class Ledger(Conflicts, Following, Measuring, Outbox, Shelves):
+class Ledger(Conflicts, Following, Measuring, Outbox, Shelves, Unverified):
     """Everything that can be asked of the ledger and told it; see the modules for each part."""

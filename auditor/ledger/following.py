@@ -40,6 +40,8 @@ class FlowState:
         sweeps: completed passes over both systems.
         swept_from_at, swept_at: begin and end of the last one.
         swept_read, swept_divergent, swept_undecided: its records.
+        sweep_unlisted, swept_unlisted: records of either that could not be verified and that the list of these
+            (`Unverified`) had no room for.
         series: the rules and the digest key under which its fingerprints were made.
     """
 
@@ -65,6 +67,8 @@ class FlowState:
     swept_read: int | None = None
     swept_divergent: int | None = None
     swept_undecided: int | None = None
+    sweep_unlisted: int | None = None
+    swept_unlisted: int | None = None
     audited_at: datetime | None = None
     series: str | None = None
 
@@ -263,6 +267,11 @@ class Following(Store):
             fresh = {**known, "flow": flow, "series": series, "sweeps": known["sweeps"] or 0}
             fresh |= dict.fromkeys(_SWEEP_COLUMNS)
             connection.execute(self._save_flow_state, fresh)
+            connection.execute(
+                sa.update(t.unverified)
+                .where(t.unverified.c.flow == flow, t.unverified.c.next_check_at.is_not(None))
+                .values(next_check_at=now)
+            )
 
     def save_flow_state(self, connection: Transaction, flow: str, state: FlowState) -> None:
         """Write where a flow's audits stand."""
@@ -381,6 +390,7 @@ _SWEEP_COLUMNS = (
     "sweep_read",
     "sweep_divergent",
     "sweep_undecided",
+    "sweep_unlisted",
 )
 _FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))
 _OPEN_BY_CAUSE = (

@@ -16,7 +16,13 @@ from auditor.ledger.store import Store, Transaction
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """A breach's life, as the ledger holds it."""
+    """A breach's life, as the ledger holds it.
+
+    Attributes:
+        told: the count that people were told when it opened or came back.
+        growth: how many times that count they have been told since (0, 2, 10, 100).
+        clear_since_at: since when nothing of it is left, None while something is.
+    """
 
     incident_id: int
     fingerprint: str
@@ -28,7 +34,9 @@ class Incident:
     resolved_at: datetime | None
     count: int
     peak: int
-    clean: int
+    told: int | None
+    growth: int | None
+    clear_since_at: datetime | None
     reopened: int
     summary: str
 

@@ -13,6 +13,7 @@ from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, chunks
 from checks.convergence import Verdict
 from checks.judgement import DivergenceState
+from checks.values import EPOCH, MICROSECOND
 
 ColumnType = Literal["instant", "boolean", "float", "integer", "text"]
 
@@ -30,12 +31,19 @@ SETTLED = {
     "probe_runs": "finished_at",
     "changes": "settled_at",
     "divergences": "closed_at",
+    "unverified": "cleared_at",
     "backlogs": "read_at",
     "dead_letters": "gone_at",
     "lag_cells": "hour_at",
     "samples": "hour_at",
 }
 """By table, the instant from which on a row never changes again; what is not listed is never archived."""
+
+
+PROBED_WITHIN_US = 2_000_000
+"""A change whose window has just run out is being probed; it is not overdue for so long."""
+
+_CHANGE = t.changes.c
 
 
 class Shelves(Store):
@@ -138,15 +146,23 @@ class Shelves(Store):
 
     def undecided(self, flow: str) -> int:
         """How many records of a flow are suspected of differing, or have a change whose window still runs."""
-        divergence, change = t.divergences.c, t.changes.c
+        return self._count_undecided(flow, _CHANGE.verdict == Verdict.PENDING.value)
+
+    def overdue(self, flow: str, now: datetime) -> int:
+        """How many of the undecided should be decided by now: suspected ones, and those whose window has run out."""
+        window_us = sa.cast(_CHANGE.window_s * 1_000_000, sa.BigInteger)
+        ends_us = sa.type_coerce(_CHANGE.committed_to_at, sa.BigInteger) + window_us + PROBED_WITHIN_US
+        past = ends_us < (now - EPOCH) // MICROSECOND
+        return self._count_undecided(flow, (_CHANGE.verdict == Verdict.PENDING.value) & past)
+
+    def _count_undecided(self, flow: str, pending: sa.ColumnElement[bool]) -> int:
+        divergence = t.divergences.c
         suspected = sa.select(divergence.key).where(
             divergence.flow == flow,
             divergence.closed_at.is_(None),
             divergence.state == DivergenceState.SUSPECTED.value,
         )
-        on_the_way = sa.select(change.key).where(
-            change.flow == flow, change.settled_at.is_(None), change.verdict == Verdict.PENDING.value
-        )
+        on_the_way = sa.select(_CHANGE.key).where(_CHANGE.flow == flow, _CHANGE.settled_at.is_(None), pending)
         with self.read() as connection:
             both = sa.union(suspected, on_the_way).subquery()
             return int(connection.execute(sa.select(sa.func.count()).select_from(both)).scalar_one())

@@ -73,6 +73,8 @@ flow_state = sa.Table(
     sa.Column("swept_read", sa.BigInteger),
     sa.Column("swept_divergent", sa.BigInteger),
     sa.Column("swept_undecided", sa.BigInteger),
+    sa.Column("sweep_unlisted", sa.BigInteger),
+    sa.Column("swept_unlisted", sa.BigInteger),
     sa.Column("audited_at", Instant),
     sa.Column("series", sa.Text),
 )
@@ -219,6 +221,36 @@ sa.Index(
 )
 sa.Index("divergences_closed", divergences.c.closed_at)
 
+unverified = sa.Table(
+    "unverified",
+    metadata,
+    _identity(),
+    _rev(),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("records", sa.BigInteger, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Instant, nullable=False),
+    sa.Column("last_seen_at", Instant, nullable=False),
+    sa.Column("readings", sa.Integer, nullable=False),
+    sa.Column("verified_to_at", Instant),
+    sa.Column("cleared_at", Instant),
+    sa.Column("next_check_at", Instant),
+    sqlite_autoincrement=True,
+)
+_unknown = unverified.c.cleared_at.is_(None)
+sa.Index(
+    "unverified_live",
+    unverified.c.flow,
+    unverified.c.subject,
+    unverified.c.name,
+    unique=True,
+    sqlite_where=_unknown,
+    postgresql_where=_unknown,
+)
+sa.Index("unverified_cleared", unverified.c.cleared_at)
+
 backlogs = sa.Table(
     "backlogs",
     metadata,
@@ -280,7 +312,9 @@ incidents = sa.Table(
     sa.Column("resolved_at", Instant),
     sa.Column("count", sa.Integer, nullable=False),
     sa.Column("peak", sa.Integer, nullable=False),
-    sa.Column("clean", sa.Integer, nullable=False),
+    sa.Column("told", sa.Integer),
+    sa.Column("growth", sa.Integer),
+    sa.Column("clear_since_at", Instant),
     sa.Column("reopened", sa.Integer, nullable=False),
     sa.Column("summary", sa.Text, nullable=False),
     sqlite_autoincrement=True,

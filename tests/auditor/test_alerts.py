@@ -188,7 +188,8 @@ def queue(stand: Stand, transition: str = "opened") -> None:
             "opened_at": NOW,
             "count": 1,
             "peak": 1,
-            "clean": 0,
+            "told": 1,
+            "growth": 0,
             "reopened": 0,
             "summary": "s",
         }

@@ -42,6 +42,7 @@ def _draw(data: Data, since: Since) -> None:
     filters[4].button("Refresh", width="stretch")
     wanted = states or [state.value for state in DivergenceState]
     chosen: dict[str, Any] = {"flows": flows, "causes": causes, "states": wanted, "search": search}
+    _unverified(data, flows)
     count = data.count_divergences(since, **chosen)
     if not count:
         if flows or causes or search or states != [DivergenceState.OPEN.value]:
@@ -104,3 +105,29 @@ def _draw(data: Data, since: Since) -> None:
     st.download_button(
         "Export CSV", lambda: frame.to_csv(index=False).encode(), "drift.csv", "text/csv", on_click="ignore"
     )
+
+
+def _unverified(data: Data, flows: list[str]) -> None:
+    """What cannot be verified now, and why; nothing where there is none."""
+    frame = data.unverified(flows)
+    if frame.empty:
+        return
+    beyond = sum(flow.unlisted for flow in data.flows() if not flows or flow.flow in flows)
+    st.warning(
+        f"**{int(frame['records'].sum()) + beyond} cannot be verified.** They are neither in agreement nor in drift; "
+        "once the reason is removed they are read again within minutes.",
+        icon=":material/help:",
+    )
+    st.dataframe(
+        frame,
+        hide_index=True,
+        height=min(38 + 35 * len(frame), 300),
+        alt="What cannot be verified: record or queue, with the reason and since when",
+        column_config={
+            "name": st.column_config.TextColumn("key or queue"),
+            "first_seen_at": st.column_config.DatetimeColumn("since", format="MM-DD HH:mm:ss"),
+            "last_seen_at": st.column_config.DatetimeColumn("last read", format="MM-DD HH:mm:ss"),
+        },
+    )
+    if beyond:
+        st.caption(f"{beyond} more are counted, but not listed.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -89,7 +90,7 @@ def _review(data: Data) -> None:
     )
 
 
-def _downloads(data: Data, states: dict[str, str]) -> None:
+def _downloads(data: Data, states: Mapping[str, str]) -> None:
     row = st.columns(3)
     for column, name, kind, write in (
         (row[0], "map.md", "text/markdown", lambda: markdown(data.map)),

@@ -9,7 +9,7 @@ import streamlit as st
 
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
-from auditor.status import FlowStatus
+from auditor.status import FlowStatus, Standing
 from auditor.words import agreement_text, waiting_letters
 from probes.durations import format_duration
 
@@ -47,7 +47,7 @@ def _draw(data: Data, since: Since) -> None:
 
 def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:
     consistent = sum(flow.state == "consistent" for flow in flows)
-    silent = sum(flow.stale for flow in flows)
+    unknown = sum(flow.unknown in {Standing.UNVERIFIED, Standing.NO_DATA} for flow in flows)
     dead = waiting_letters([each for each in data.backlogs() if each.role == "dead"])
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
     waiting = len([each for each in data.conflicts(live_only=True) if each.state in {"open", "overdue"}])
@@ -55,7 +55,7 @@ def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFram
     row[0].metric(
         "Flows consistent",
         f"{consistent} of {len(flows)}",
-        f"{silent} without data" if silent else None,
+        f"{unknown} unverified" if unknown else None,
         delta_color="inverse",
         border=True,
         height="stretch",
@@ -153,7 +153,8 @@ def _flows(
                 "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
                 if counted
                 else "no traffic",
-                "verified through": view.ago(flow.verified_through_at, now),
+                "verified through": view.ago(flow.verified_through_at, now).replace("never", "nothing verified yet"),
+                "unverified": flow.unverified,
                 "undecided": flow.undecided,
                 "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),
                 "audited": view.ago(flow.audited_at, now),
@@ -175,7 +176,9 @@ def _flows(
                 help="Of all records, as of the last whole sweep; while the first one runs, bounds at 95 %"
             ),
             "last audits": st.column_config.BarChartColumn(
-                "last audits", help="Share of the records read that differ, oldest first", y_min=0
+                "last audits",
+                help="Share of the records read that differ or could not be verified, oldest first",
+                y_min=0,
             ),
         },
     )

@@ -101,7 +101,9 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
     differ = each.disagreement
     return {
         "flow": each.flow,
-        "verified through": view.ago(each.verified_through_at, now),
+        "state": view.STATE_SIGNS[each.state],
+        "verified through": view.ago(each.verified_through_at, now).replace("never", "nothing verified yet"),
+        "unverified": each.unverified,
         "windows undecided": ratio_text(each.undecided_ratio),
         "cannot verify": each.cannot_verify,
         "skipped (budget)": each.shed,

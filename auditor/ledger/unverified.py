@@ -1,0 +1,257 @@
+"""What could not be verified, one by one: records, rows without a key, queues."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
+
+LISTED = 1_000
+"""Records of one flow that are listed one by one; those beyond are counted."""
+
+REASON_LIMIT = 300
+
+RECORD, ROWS, QUEUE = "record", "rows", "queue"
+"""What a row is about: one record, the rows of a system that have no readable key, or a queue."""
+
+SOONEST_AGAIN_S = 30.0
+LATEST_AGAIN_S = 900.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubt:
+    """What of a flow cannot be verified now.
+
+    Attributes:
+        listed: rows of the list.
+        records: records they stand for; a queue stands for one.
+        lasting: of `records`, those that have not been verified for the flow's window.
+        since_at: since when the first of them could not be verified.
+        verified_to_at: up to where the changes of all of them are settled.
+        reason: of most of them.
+    """
+
+    listed: int = 0
+    records: int = 0
+    lasting: int = 0
+    since_at: datetime | None = None
+    verified_to_at: datetime | None = None
+    reason: str = ""
+
+
+NO_DOUBT = Doubt()
+
+
+class Unverified(Store):
+    """The list of what could not be verified, kept until it can be."""
+
+    def unverified_due(self, flow: str, now: datetime, limit: int) -> list[str]:
+        """Keys of listed records that are due to be read again, longest due first."""
+        column = t.unverified.c
+        due = sa.select(column.name).where(_live(flow), column.subject == RECORD, column.next_check_at <= now)
+        with self.read() as connection:
+            return list(connection.execute(due.order_by(column.next_check_at).limit(limit)).scalars())
+
+    def note_unverified(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        *,
+        found: Mapping[str, str],
+        verified: Callable[[], Collection[str]],
+        at: datetime,
+        verified_to_at: datetime | None,
+    ) -> set[str]:
+        """Write down which records could not be verified, and strike those that were.
+
+        Args:
+            found: by key, why.
+            verified: answers the keys of records of which something could be said; only asked where any is listed.
+            at: when they were read.
+            verified_to_at: for a record that is new here, up to where its changes are settled.
+
+        Returns:
+            Those of `found` that the list had no room for.
+        """
+        column = t.unverified.c
+        live = {
+            row.name: row
+            for row in connection.execute(sa.select(t.unverified).where(_live(flow), column.subject == RECORD))
+        }
+        struck = live.keys() & verified() if live else set()
+        again = [
+            {
+                "b_id": live[key].id,
+                "rev": rev,
+                "reason": reason[:REASON_LIMIT],
+                "last_seen_at": at,
+                "readings": live[key].readings + 1,
+                "next_check_at": _next_check_at(live[key].first_seen_at, at),
+            }
+            for key, reason in found.items()
+            if key in live
+        ]
+        if again:
+            moved: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name != "b_id"}
+            connection.execute(sa.update(t.unverified).where(column.id == sa.bindparam("b_id")).values(moved), again)
+        self._strike(connection, rev, [live[key].id for key in struck], at)
+        new = [key for key in found if key not in live]
+        room = max(0, LISTED - len(live) + len(struck))
+        if new[:room]:
+            connection.execute(
+                sa.insert(t.unverified),
+                [
+                    {
+                        **_row(rev, flow, RECORD, key, found[key], 1, at, verified_to_at),
+                        "next_check_at": _next_check_at(at, at),
+                    }
+                    for key in new[:room]
+                ],
+            )
+        return set(new[room:])
+
+    def note_unknown(
+        self,
+        connection: Transaction,
+        rev: int,
+        flow: str,
+        subject: str,
+        name: str,
+        *,
+        reason: str,
+        at: datetime,
+        records: int = 1,
+        verified_to_at: datetime | None = None,
+    ) -> datetime | None:
+        """Write down that a queue, or rows without a key, cannot be verified; without a reason, that they can.
+
+        Returns:
+            Since when they could not be, None where they can.
+        """
+        column = t.unverified.c
+        row = connection.execute(
+            sa.select(t.unverified).where(_live(flow), column.subject == subject, column.name == name)
+        ).first()
+        if not reason:
+            self._strike(connection, rev, [row.id] if row else [], at)
+            return None
+        if row is None:
+            values = _row(rev, flow, subject, name, reason, records, at, verified_to_at)
+            connection.execute(sa.insert(t.unverified), [{**values, "next_check_at": None}])
+            return at
+        connection.execute(
+            sa.update(t.unverified)
+            .where(column.id == row.id)
+            .values(
+                rev=rev,
+                reason=reason[:REASON_LIMIT],
+                records=records,
+                last_seen_at=at,
+                readings=row.readings + 1,
+            )
+        )
+        since_at: datetime = row.first_seen_at
+        return since_at
+
+    def _strike(self, connection: Transaction, rev: int, ids: Iterable[int], at: datetime) -> None:
+        for chunk in chunks(list(ids), IN_LIMIT):
+            connection.execute(
+                sa.update(t.unverified)
+                .where(t.unverified.c.id.in_(chunk))
+                .values(rev=rev, cleared_at=at, next_check_at=None)
+            )
+
+    def doubt(self, connection: Transaction, flow: str, *, now: datetime, window_s: float) -> Doubt:
+        """What of a flow cannot be verified now.
+
+        Args:
+            window_s: after so long it counts as lasting.
+        """
+        return _doubt(connection.execute(_LIVE, {"flow": flow}).all(), now, window_s)
+
+    def doubts(self, windows: Mapping[str, float], now: datetime) -> dict[str, Doubt]:
+        """The same for several flows, each with its window."""
+        with self.read() as connection:
+            return {flow: self.doubt(connection, flow, now=now, window_s=windows[flow]) for flow in windows}
+
+    def unverified_rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
+        """What of a flow cannot be verified now, longest first: subject, name, reason, since_at, records."""
+        column = t.unverified.c
+        wanted = sa.select(
+            column.subject, column.name, column.reason, column.records, column.first_seen_at.label("since_at")
+        ).where(_live(flow))
+        with self.read() as connection:
+            rows = connection.execute(wanted.order_by(column.first_seen_at, column.id).limit(limit))
+            return [row._asdict() for row in rows]
+
+
+def _live(flow: str) -> sa.ColumnElement[bool]:
+    column = t.unverified.c
+    return sa.and_(column.flow == flow, column.cleared_at.is_(None))
+
+
+_LIVE = sa.select(
+    t.unverified.c.reason,
+    t.unverified.c.records,
+    t.unverified.c.first_seen_at,
+    t.unverified.c.verified_to_at,
+    t.unverified.c.subject,
+).where(t.unverified.c.flow == sa.bindparam("flow"), t.unverified.c.cleared_at.is_(None))
+
+
+def _doubt(rows: Iterable[Any], now: datetime, window_s: float) -> Doubt:
+    listed = list(rows)
+    if not listed:
+        return NO_DOUBT
+    before_at = now - timedelta(seconds=window_s)
+    by_reason: dict[str, int] = {}
+    for row in listed:
+        by_reason[row.reason] = by_reason.get(row.reason, 0) + row.records
+    # Nothing is read of a flow's changes in its queues: they hold its watermark back as little as they move it on.
+    settled = [row.verified_to_at for row in listed if row.subject != QUEUE and row.verified_to_at is not None]
+    return Doubt(
+        listed=len(listed),
+        records=sum(row.records for row in listed),
+        lasting=sum(row.records for row in listed if row.first_seen_at <= before_at),
+        since_at=min(row.first_seen_at for row in listed),
+        verified_to_at=min(settled, default=None),
+        reason=max(by_reason, key=lambda reason: by_reason[reason]),
+    )
+
+
+def _row(
+    rev: int,
+    flow: str,
+    subject: str,
+    name: str,
+    reason: str,
+    records: int,
+    at: datetime,
+    verified_to_at: datetime | None,
+) -> dict[str, Any]:
+    return {
+        "rev": rev,
+        "flow": flow,
+        "subject": subject,
+        "name": name,
+        "records": records,
+        "reason": reason[:REASON_LIMIT],
+        "first_seen_at": at,
+        "last_seen_at": at,
+        "readings": 1,
+        "verified_to_at": verified_to_at,
+        "cleared_at": None,
+    }
+
+
+def _next_check_at(first_seen_at: datetime, at: datetime) -> datetime:
+    """After half its age again, so that what cannot be read does not crowd out the rest."""
+    age_s = (at - first_seen_at).total_seconds()
+    return at + timedelta(seconds=min(max(SOONEST_AGAIN_S, age_s / 2), LATEST_AGAIN_S))
