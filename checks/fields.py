@@ -18,7 +18,7 @@ from checks import further_types, instants, numbers, values
 from checks.further_types import Encoding
 from checks.instants import Instant
 from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
-from checks.validity import NO_VALIDITY, Validity
+from checks.validity import NO_VALIDITY, Span, Validity
 from checks.values import Parser
 from probes.contract import MISSING, Evidence, PluginSettings
 
@@ -511,6 +511,24 @@ def _shift(apart_us: int) -> str:
     minutes, rest = divmod(left, 60_000_000)
     seconds = f":{rest // 1_000_000:02d}.{rest % 1_000_000:06d}".rstrip("0").rstrip(".") if rest else ""
     return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}{seconds}"
+
+
+def span_of(rule: FieldRule) -> Span | None:
+    """The order of a field's values where it is neither that of numbers nor that of text: of instants and days."""
+    if rule.type not in {"timestamp", "date"}:
+        return None
+    parse_bound = values.timestamp_parser("UTC", None) if rule.type == "timestamp" else values.parse_date
+
+    def span(value: Any) -> tuple[float, float] | None:
+        try:
+            at = parse_bound(value) if isinstance(value, str) else value
+            if rule.type == "timestamp":
+                return instants.span(at)
+            return instants.day_order(at), instants.day_order(at)
+        except values.UnreadableError:
+            return None
+
+    return span
 
 
 def plain(rule: FieldRule, value: Any) -> Any:

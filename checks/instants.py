@@ -186,6 +186,13 @@ def civil(days: int) -> tuple[int, int, int]:
     return year + cycle * _CYCLE + (month <= 2), month, of_year - (153 * at + 2) // 5 + 1
 
 
+def span(instant: Instant) -> tuple[float, float]:
+    """Where an instant stands among all others: from and to, which are the same but for one of two."""
+    if isinstance(instant, str):
+        return float(instant), float(instant)
+    return instant if isinstance(instant, tuple) else (instant, instant)
+
+
 def day_order(day: str) -> float:
     """Where a canonical day stands among all days. Raises UnreadableError."""
     if day in INFINITIES:
@@ -193,7 +200,7 @@ def day_order(day: str) -> float:
     found = _WRITTEN.fullmatch(day)
     if found is None:
         raise UnreadableError(f"not a date: {describe(day)}")
-    return float(day_number(_year(found), int(found["month"]), int(found["day"])))
+    return day_number(_year(found), int(found["month"]), int(found["day"]))
 
 
 def earliest(instant: Instant) -> int | None:

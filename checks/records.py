@@ -8,7 +8,19 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from checks.fields import DERIVED, Difference, FieldRule, Shape, agree, pattern_of, plain, shape_of, show, text_of
+from checks.fields import (
+    DERIVED,
+    Difference,
+    FieldRule,
+    Shape,
+    agree,
+    pattern_of,
+    plain,
+    shape_of,
+    show,
+    span_of,
+    text_of,
+)
 from checks.instants import DAY_US, day_number
 from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
 from checks.values import Amount, Parser, UnreadableError
@@ -221,7 +233,9 @@ class RecordComparer:
             called: tuple(at[name] for name in names) for called, names in (unique_keys or {}).items()
         }
         self._validated = tuple(
-            (position, name, rule) for position, (name, rule) in enumerate(self.rules) if rule.valid != NO_VALIDITY
+            (position, name, rule, span_of(rule))
+            for position, (name, rule) in enumerate(self.rules)
+            if rule.valid != NO_VALIDITY
         )
         # The rules are part of the digest: changed rules begin a new series instead of rewriting history.
         told = [(name, _told(rule)) for name, rule in self.rules]
@@ -396,9 +410,9 @@ class RecordComparer:
     def _violations(self, values: tuple[Any, ...]) -> list[tuple[str, str]]:
         """The fields and rules that one copy breaks, each with what is wrong."""
         found = []
-        for position, name, rule in self._validated:
+        for position, name, rule, span in self._validated:
             value = values[position]
-            wrong = violation(rule.valid, value, text_of(rule, value))
+            wrong = violation(rule.valid, value, text_of(rule, value), span)
             if wrong:
                 found.append((name, f"{show(rule, value)}: {wrong}"))
         if self._validity:

@@ -8,7 +8,7 @@ Source: the CEL specification, github.com/google/cel-spec.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +23,8 @@ class Validity(PluginSettings):
 
     Attributes:
         required: NULL, missing and empty are invalid.
-        min, max: inclusive bounds of numbers and amounts of money; of the text form of anything else.
+        min, max: inclusive bounds of numbers, amounts of money, instants (UTC where they carry no zone) and days; of
+            the text form of anything else.
         one_of: the only values allowed, as text.
         matches: a regular expression that the whole text must match.
     """
@@ -48,12 +49,17 @@ class Validity(PluginSettings):
 NO_VALIDITY = Validity()
 
 
-def violation(valid: Validity, value: Any, text: str) -> str:
+Span = Callable[[Any], tuple[float, float] | None]
+"""Where a value or a bound stands among all of its kind, from and to; None where that cannot be told."""
+
+
+def violation(valid: Validity, value: Any, text: str, span: Span | None = None) -> str:
     """Say which bound a canonical value breaks.
 
     Args:
         value: canonical, see `checks.values`.
         text: the same as people read it.
+        span: the order of instants and days; other values are numbers, or compared as text.
 
     Returns:
         The broken bound, or "" for a valid value. NULL and missing break only `required`.
@@ -61,9 +67,9 @@ def violation(valid: Validity, value: Any, text: str) -> str:
     if value is None or value is MISSING or value == "":
         return "required" if valid.required else ""
     number = value[0] if isinstance(value, tuple) and value and isinstance(value[0], Decimal) else value
-    if _beyond(number, text, valid.min, low=True):
+    if _beyond(number, text, valid.min, span, low=True):
         return f"below {valid.min}"
-    if _beyond(number, text, valid.max, low=False):
+    if _beyond(number, text, valid.max, span, low=False):
         return f"above {valid.max}"
     if valid.one_of and text not in valid.one_of:
         return "not one of the allowed values"
@@ -72,9 +78,11 @@ def violation(valid: Validity, value: Any, text: str) -> str:
     return ""
 
 
-def _beyond(value: Any, text: str, bound: Decimal | str | None, *, low: bool) -> bool:
+def _beyond(value: Any, text: str, bound: Decimal | str | None, span: Span | None, *, low: bool) -> bool:
     if bound is None:
         return False
+    if span is not None and (here := span(value)) is not None and (there := span(str(bound))) is not None:
+        return here[1] < there[0] if low else here[0] > there[1]
     if isinstance(bound, Decimal) and isinstance(value, int | float | Decimal):
         number = Decimal(str(value))
         return number.is_nan() or (number < bound if low else number > bound)
