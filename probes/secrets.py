@@ -38,9 +38,12 @@ class Scrubber:
     """
 
     def __init__(self, secrets: Iterable[str], users: Iterable[str] = ()) -> None:
+        secrets = list(secrets)
         whole = {form for secret in secrets if secret for form in _forms(secret)}
         self._ends = sorted((form.lower() for form in whole if len(form) > SHORT), key=len, reverse=True)
-        parts = {part for form in whole for part in _RESERVED.split(form) if len(part) >= SHORT} - whole
+        # An address is a secret as a whole; its host is none, and whoever reads a message needs it.
+        torn = {form for secret in secrets if secret and "://" not in secret for form in _forms(secret)}
+        parts = {part for form in torn for part in _RESERVED.split(form) if len(part) >= SHORT} - whole
         patterns = [
             re.escape(form) if len(form) >= SHORT else rf"(?<!\w){re.escape(form)}(?!\w)"
             for form in sorted(whole, key=len, reverse=True)
@@ -88,7 +91,7 @@ class Scrubber:
         message, hint = self(failure.message), self(failure.hint)
         if (message, hint) == (failure.message, failure.hint):
             return failure
-        return type(failure)(failure.reason, message, hint=hint)
+        return type(failure)(failure.reason, message, hint=hint, retry_after_s=failure.retry_after_s)
 
 
 def _texts(value: Any, *, declared: bool = False) -> Iterator[tuple[str, bool]]:

@@ -1,26 +1,26 @@
 """Records behind an HTTP API that answers JSON.
 
-The map says with URL templates how to ask: `one` (`/customers/{key}`), `many` (`/customers?ids={keys}`),
+The map says with templates how to ask: `one` (`/customers/{key}`), `many` (`/customers?ids={keys}`),
 `list` (`/customers?after={after}&limit={limit}`) and `changed` (`/customers?since={since}&limit={limit}`);
-`records` is the JSONPath of the records in an answer. Only GET is ever sent.
+`records` is the JSONPath of the records in an answer, `next` and `more` say how a list goes on. GET and HEAD are
+sent, and POST only where the map calls it read-only.
 """
 
 from __future__ import annotations
 
-import json
-import time
+import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, Literal
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
-import httpx
 import jsonpath
 from jsonpath.exceptions import JSONPathError
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
 from probes.contract import (
@@ -36,40 +36,46 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
-from probes.records.deadline import DeadlineTransport
+from probes.records import answers, walk
+from probes.records.request_template import ReadOnlyPost, Template, checked, filled, places, takes_exactly
+from probes.records.rest_client import Answer, RestClient
+from probes.records.walk import Place
 from probes.secrets import Scrubber
 
-ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
-"""The largest answer read: a server that never stops sending must not fill the memory."""
-
-_STATUS = {
-    401: Reason.AUTH,
-    403: Reason.PERMISSION,
-    407: Reason.AUTH,
-    413: Reason.TOO_LARGE,
-    414: Reason.TOO_LARGE,
-    429: Reason.OVER_BUDGET,
-}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
+_FOLD = tuple(timedelta(minutes=15 * quarter) for quarter in range(13))
+"""How far ahead a clock that is set back is looked for: no zone sets its clock back by more than three hours."""
 
 
 class RestSettings(SystemSettings):
     """An HTTP API.
 
     Attributes:
-        url: the address that the templates are appended to.
+        url: the address that the templates are appended to; parameters in it are sent with every request. A secret.
         headers: sent with every request, for example `Authorization`; values are secrets.
         verify: false to accept any TLS certificate (a test system's own).
     """
 
     kind: Literal["rest"]
-    url: AnyHttpUrl
+    url: SecretStr
     headers: dict[str, SecretStr] = {}
     verify: bool = True
 
-    @field_validator("url", mode="before")
+    @field_validator("url")
     @classmethod
-    def _certain(cls, url: object) -> object:
-        return check_address(url, login=False) if isinstance(url, str) and "://" in url else url
+    def _is_address(cls, url: SecretStr) -> SecretStr:
+        text = check_address(url.get_secret_value().strip(), login=False)
+        try:
+            found = urlsplit(text)
+            whole = found.scheme in {"http", "https"} and bool(found.hostname) and (found.port or 1) > 0
+        except ValueError:
+            whole = False
+        if not whole or any(sign.isspace() for sign in text):
+            raise ValueError("not an HTTP address; write for example https://api.example.com/v1")
+        if "#" in text:
+            raise ValueError("whatever stands behind # is never sent; write %23 for the character itself")
+        return SecretStr(text)
 
 
 class RestBinding(Binding):
@@ -78,35 +84,84 @@ class RestBinding(Binding):
     Attributes:
         records: JSONPath of the records in the answer to `many`, `list` and `changed`.
         record: JSONPath of the record in the answer to `one`.
-        one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`,
-            `{limit}` and `{since}` (ISO, UTC, or a version); at least one of `one` and `many` is needed.
+        one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`, `{offset}`,
+            `{page}`, `{limit}` and `{since}`; at least one of `one` and `many` is needed.
+        next: where an answer says how its list goes on: a JSONPath of a cursor or an address, or `link` for the
+            Link header.
+        more: JSONPath of whether more follows, true or false.
+        limit: the most records that `list` and `changed` may ask for at once.
+        first_page: the number of the first page, where pages are numbered.
+        since: how an instant is written in a request: `iso`, `s`, `ms` or `us` since 1970, or `local` for a text
+            without an offset in the zone of the system; by default as `changed_at_unit` says, otherwise `iso`.
         batch: keys asked for in one `many` request.
     """
 
     records: str = "$[*]"
     record: str = "$"
-    one: str | None = None
-    many: str | None = None
-    list_: str | None = Field(default=None, alias="list")
-    changed: str | None = None
+    one: Template | None = None
+    many: Template | None = None
+    list_: Template | None = Field(default=None, alias="list")
+    changed: Template | None = None
+    next: str | None = None
+    more: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+    first_page: int = Field(default=1, ge=0)
+    since: Literal["iso", "s", "ms", "us", "local"] | None = None
     batch: int = Field(default=100, ge=1, le=5000)
 
-    @field_validator("records", "record")
+    @property
+    def lists(self) -> bool:
+        """Whether a template says how."""
+        return self.list_ is not None
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether a template says how."""
+        return self.changed is not None
+
+    @field_validator("records", "record", "next", "more")
     @classmethod
-    def _is_path(cls, path: str) -> str:
+    def _is_path(cls, path: str | None) -> str | None:
+        if path is None or path == "link":
+            return path
         try:
             jsonpath.compile(path)
         except JSONPathError as error:
             raise ValueError(f"not a JSONPath: {error}") from None
+        if not path.startswith("$"):
+            raise ValueError(f"not a JSONPath: it begins with $, got {path!r}")
         return path
 
     @model_validator(mode="after")
     def _can_fetch(self) -> RestBinding:
         if self.one is None and self.many is None:
             raise ValueError("say how records are read: one: /path/{key} or many: /path?ids={keys}")
-        for word, template, needed in (("one", self.one, "{key}"), ("many", self.many, "{keys}")):
-            if template is not None and needed not in template:
-                raise ValueError(f"{word} needs {needed}, got {template!r}")
+        walked, listed = ("after", "offset", "page", "limit"), ("keys", "key")
+        for word, template, known, needed in (
+            ("one", self.one, ("key",), ("key",)),
+            ("many", self.many, ("keys", "key") if isinstance(self.many, ReadOnlyPost) else ("keys",), listed),
+            ("list", self.list_, walked, ()),
+            ("changed", self.changed, ("since", *walked), ("since",)),
+        ):
+            if template is None:
+                continue
+            checked(word, template, known)
+            if needed and not places(template) & set(needed):
+                raise ValueError(f"{word} needs {{{needed[0]}}}, got {template!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _can_walk(self) -> RestBinding:
+        for word, template in (("list", self.list_), ("changed", self.changed)):
+            named = sorted(places(template) & {"after", "offset", "page"}) if template is not None else []
+            if len(named) > 1:
+                raise ValueError(f"{word} goes on by {{{named[0]}}} or by {{{named[1]}}}, not by both")
+            if word == "changed" and named == ["after"] and self.next is None:
+                raise ValueError("changed is not in the order of keys: say next: to tell where {after} comes from")
+        if "page" in (places(self.list_) if self.list_ is not None else ()) and self.limit is None:
+            raise ValueError("list goes by {page}: say limit:, how many records a page holds, which must not change")
+        if self.next is not None and self.list_ is None and self.changed is None:
+            raise ValueError("next says how a list goes on, and there is no list: or changed: template")
         return self
 
     def options(self) -> dict[str, Any]:
@@ -118,6 +173,11 @@ class RestBinding(Binding):
             "many": self.many,
             "list": self.list_,
             "changed": self.changed,
+            "next": self.next,
+            "more": self.more,
+            "limit": self.limit,
+            "first_page": self.first_page,
+            "since": self.since or self.changed_at_unit or "iso",
             "batch": self.batch,
         }
 
@@ -127,55 +187,49 @@ class RestProbe:
 
     def __init__(self, settings: RestSettings) -> None:
         self.delay_floor_s = settings.delay_floor_s
-        self._timeout_s = settings.budget.timeout_s
         self._connections = settings.budget.connections
-        self._clean = Scrubber.of(settings)
-        headers = {name: value.get_secret_value() for name, value in settings.headers.items()}
-        self._transport = DeadlineTransport(verify=settings.verify, connections=settings.budget.connections * 2)
-        self._client = httpx.Client(
-            base_url=str(settings.url),
-            headers={"Accept": "application/json", "User-Agent": "plumbline-auditor", **headers},
-            timeout=self._timeout_s,
-            transport=self._transport,
+        self._client = RestClient(
+            settings.url.get_secret_value(),
+            Scrubber.of(settings),
+            {name: value.get_secret_value() for name, value in settings.headers.items()},
+            verify=settings.verify,
+            timeout_s=settings.budget.timeout_s,
+            connections=settings.budget.connections,
         )
-        self._last_path = ""
-        self._paths: dict[str, Any] = {}
+
+    # -- what it can do
+
+    def batch_limit(self, spec: ReadSpec) -> int:
+        """One request of `many`, or as many of `one` as go at the same time: both fit the deadline of a request."""
+        return int(spec.options["batch"]) if spec.options["many"] else self._connections
 
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        if spec.options["list"]:
+            return self._inspect_list(spec)
+        if spec.options["changed"] and spec.mark is not None:
+            now = datetime.now(UTC) if spec.changed_at is not None else None
+            self._listed(spec, "changed", None, 1, since=now)
+        return ()
+
+    def _inspect_list(self, spec: ReadSpec) -> tuple[str, ...]:
+        """Read the first record, see whether it is found by its key, and whether the list goes on behind it."""
+        found, place, _ = self._listed(spec, "list", None, 1)
         remarks = []
-        if not spec.options["list"]:
-            remarks.append(f"{spec.collection} has no list: template: orphans there stay invisible")
-            return tuple(remarks)
-        for record in self._listed(spec, "list", after="", limit=1)[:1]:
+        for record in found[:1]:
             for name in (spec.key, spec.mark, *spec.fields):
                 if name is not None and self._value(record, name) is MISSING:
                     remarks.append(f"{name} is missing in the first record of {spec.collection}")
+            key = self._value(record, spec.key)
+            if isinstance(key, str | int) and not isinstance(key, bool) and not self.fetch(spec.keys_only(), [key]):
+                word = "many" if spec.options["many"] else "one"
+                raise ProbeError(
+                    Reason.QUERY,
+                    f"the first record that list: of {spec.collection} answers is not found by {word}:",
+                    hint=f"is {word}: in the map right, and is {spec.key} the key that it asks for?",
+                )
+        if place is not None:
+            self._listed(spec, "list", place, 1)
         return tuple(remarks)
-
-    def batch_limit(self, spec: ReadSpec) -> int:
-        return 5000
-
-    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
-        deadline = time.monotonic() + self._timeout_s
-        if spec.options["many"]:
-            rows: list[Row] = []
-            size = spec.options["batch"]
-            for at in range(0, len(keys), size):
-                joined = ",".join(quote(str(key), safe="") for key in keys[at : at + size])
-                answer = self._get(self._fill(spec, "many", keys=joined), deadline)
-                rows += [self._row(spec, record) for record in self._find(spec.options["records"], answer)]
-            return rows
-        if len(keys) == 1:
-            return self._one(spec, keys[0], deadline)
-        with ThreadPoolExecutor(max_workers=self._connections) as pool:
-            found = list(pool.map(lambda key: self._one(spec, key, deadline), keys))
-        return [row for rows in found for row in rows]
-
-    def _one(self, spec: ReadSpec, key: Key, deadline: float) -> list[Row]:
-        answer = self._get(self._fill(spec, "one", key=quote(str(key), safe="")), deadline, absent_is_none=True)
-        if answer is None:
-            return []
-        return [self._row(spec, record) for record in self._find(spec.options["record"], answer)]
 
     def highest_version(self, spec: ReadSpec) -> int | None:
         """Not known to an API before its records are read."""
@@ -198,56 +252,273 @@ class RestProbe:
             hint="write its data types by hand; docs/map.md shows how",
         )
 
+    # -- records by key
+
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        many, one = spec.options["many"], spec.options["one"]
+        together = [key for key in keys if many and (not one or takes_exactly(many, key))]
+        alone = [key for key in keys if not many or (one and not takes_exactly(many, key))]
+        rows: list[Row] = []
+        size = spec.options["batch"]
+        for at in range(0, len(together), size):
+            rows += self._many(spec, together[at : at + size])
+        if len(alone) == 1:
+            return rows + self._one(spec, alone[0])
+        if alone:
+            with ThreadPoolExecutor(max_workers=self._connections) as pool:
+                rows += [row for found in pool.map(lambda key: self._one(spec, key), alone) for row in found]
+        return rows
+
+    def _many(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        answer = self._client.ask(filled(spec.options["many"], spec.collection, {"keys": keys}))
+        found = answers.records(spec.options["records"], answer.document, f"many: of {spec.collection}")
+        rows = self._asked_for(spec, found, keys)
+        if len(rows) < len(keys) and self._is_part(spec, answer.document):
+            raise ProbeError(
+                Reason.TOO_LARGE,
+                f"many: of {spec.collection} answered only the first {len(found)} records of {len(keys)} asked for",
+                hint="lower batch: to what the API answers at once",
+            )
+        return rows
+
+    def _is_part(self, spec: ReadSpec, document: Any) -> bool:
+        """Whether an answer says that there is more behind it."""
+        for path in (spec.options["more"], spec.options["next"]):
+            if path not in {None, "link"} and any(answers.find(path, document)):
+                return True
+        return False
+
+    def _one(self, spec: ReadSpec, key: Key) -> list[Row]:
+        template = spec.options["one"]
+        answer = self._client.ask(filled(template, spec.collection, {"key": key}), absent_is_none=True)
+        if answer.status in {404, 410}:
+            in_path = isinstance(template, str) and "{key}" in template.partition("?")[0]
+            if in_path and {"/", "\\"} & set(str(key)):
+                raise ProbeError(
+                    Reason.DECODE,
+                    f"HTTP {answer.status} for a key with a slash: is it missing, or is %2F refused in a path",
+                    hint="ask by a parameter behind ?, or by many:",
+                )
+            return []
+        found = answers.records(spec.options["record"], answer.document, f"one: of {spec.collection}")
+        return self._asked_for(spec, found, [key])
+
+    def _asked_for(self, spec: ReadSpec, found: Sequence[Any], keys: Sequence[Key]) -> list[Row]:
+        """The rows of the records that were asked for.
+
+        Raises:
+            ProbeError: `decode` where an answer holds something else instead: then what is not in it is not missing.
+        """
+        wanted = {_alike(spec, key) for key in keys}
+        rows, met, others = [], set(), False
+        for record in found:
+            row = self._row(spec, record)
+            if not isinstance(row[0], str | int | Decimal) or isinstance(row[0], bool) or row[0] == "":
+                raise ProbeError(
+                    Reason.DECODE,
+                    f"{spec.collection} answered something without {spec.key}, the key in the map",
+                    hint="an error told with status 200? otherwise correct records:, record: or key: in the map",
+                )
+            if (alike := _alike(spec, row[0])) in wanted:
+                rows.append(row)
+                met.add(alike)
+            else:
+                others = True
+        if others and len(met) < len(wanted):
+            raise ProbeError(
+                Reason.DECODE,
+                f"{spec.collection} answered records that were not asked for, and not those that were",
+                hint="does the API know the parameter that one: or many: asks with?",
+            )
+        return rows
+
+    # -- lists
+
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         if not spec.options["changed"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed: template in the map")
-        if isinstance(since, datetime):
-            since_text = since.astimezone(UTC).isoformat().replace("+00:00", "Z")
-        else:
-            since_text = "" if since is None else str(since)
-        rows: list[Row] = []
-        seen: set[tuple[str, str]] = set()
-        while len(rows) < limit:  # a server may cap its answers below what was asked for
-            found = self._listed(spec, "changed", since=quote(since_text, safe=""), limit=limit - len(rows))
-            fresh = [row for row in (self._row(spec, record) for record in found) if _told(row) not in seen]
-            seen.update(map(_told, fresh))
-            rows += fresh
-            last = rows[-1][1] if fresh else None
-            if not isinstance(last, str | int) or str(last) == since_text:
-                break
-            since_text = str(last)
-        return Page(rows=rows, more=len(rows) >= limit)
+        place = None if after is None else walk.place_of(after)
+        if place is not None and place.how != "since":
+            found, following, _ = self._listed(spec, "changed", place, limit, since=since)
+            return self._page(spec, found, following)
+        return self._changed(spec, since, limit, place)
+
+    def _changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, place: Place | None) -> Page:
+        """Ask for changes, and then from the last stamp on, because servers cap their answers without a word."""
+        asked = limit if spec.options["limit"] is None else min(limit, spec.options["limit"])
+        found, following, more = self._listed(spec, "changed", place, limit, since=since)
+        if following is not None or {"after", "offset", "page"} & places(spec.options["changed"]):
+            return self._page(spec, found, following)
+        rows = [self._row(spec, record) for record in found]
+        seen = set(place.seen) if place is not None else set()
+        fresh = [row for row in rows if _told(row) not in seen]
+        full = bool(more) or (more is None and len(rows) >= asked)
+        last = self._latest(spec, fresh, full=full)
+        if last is None or (place is not None and str(last) == str(place.at)):
+            return Page(rows=fresh, more=full and bool(rows))
+        told = tuple(dict.fromkeys((*(place.seen if place else ()), *map(_told, fresh))))
+        return Page(rows=fresh, next=Place(how="since", at=last, seen=told).text(), more=full)
+
+    def _latest(self, spec: ReadSpec, rows: Sequence[Row], *, full: bool) -> str | int | None:
+        """The mark from which on to ask again.
+
+        Raises:
+            ProbeError: `query` where an answer that may be cut is not in the order of the marks.
+        """
+        marks = [row[1] for row in rows if isinstance(row[1], str | int | Decimal) and not isinstance(row[1], bool)]
+        if not marks:
+            return None
+        placed = [(at, mark) for mark in marks if (at := self._order(spec, mark)) is not None]
+        latest = max(placed, key=lambda pair: pair[0])[1] if placed else marks[-1]
+        if full and len(placed) > 1 and placed[-1][0] < placed[0][0]:
+            raise ProbeError(
+                Reason.QUERY,
+                f"changed: of {spec.collection} answers the newest first, and may leave out older changes",
+                hint="add what makes the API sort by the time of change, oldest first",
+            )
+        return str(latest) if isinstance(latest, Decimal) else latest
+
+    def _order(self, spec: ReadSpec, mark: Any) -> Any:
+        """What marks are ordered by; None for one that cannot be read."""
+        if spec.changed_at is None:
+            try:
+                return int(mark)
+            except (ValueError, ArithmeticError):
+                return None
+        return _instant(mark, spec.changed_at_unit, spec.zone)
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
-        rows = self._page(spec, None if after is None else json.loads(after), limit)
-        last = rows[-1][0] if rows else None
-        more = len(rows) >= limit and isinstance(last, str | int)
-        return Page(rows=rows, next=json.dumps(last) if more else None, more=more)
-
-    def _page(self, spec: ReadSpec, after: Key | None, limit: int) -> list[Row]:
         if not spec.options["list"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no list: template in the map")
-        rows: list[Row] = []
-        while len(rows) < limit:  # a server may cap its pages below what was asked for
-            after_text = "" if after is None else quote(str(after), safe="")
-            found = self._listed(spec, "list", after=after_text, limit=limit - len(rows))
-            rows += [self._row(spec, record) for record in found]
-            last = rows[-1][0] if found else None
-            if last is None or last is MISSING or last == after:
-                break
-            after = last
-        return rows
+        found, following, _ = self._listed(spec, "list", None if after is None else walk.place_of(after), limit)
+        return self._page(spec, found, following)
 
-    def _listed(self, spec: ReadSpec, template: str, **values: object) -> list[Any]:
-        deadline = time.monotonic() + self._timeout_s
-        answer = self._get(self._fill(spec, template, **values), deadline)
-        return self._find(spec.options["records"], answer)
+    def _page(self, spec: ReadSpec, found: Sequence[Any], following: Place | None) -> Page:
+        rows = [self._row(spec, record) for record in found]
+        return Page(rows=rows, next=None if following is None else following.text(), more=following is not None)
 
-    def _fill(self, spec: ReadSpec, template: str, **values: object) -> str:
-        text = str(spec.options[template])
-        for name, value in {"collection": spec.collection, **values}.items():
-            text = text.replace("{" + name + "}", str(value))
-        return text
+    def _listed(
+        self, spec: ReadSpec, word: str, place: Place | None, limit: int, *, since: datetime | int | None = None
+    ) -> tuple[list[Any], Place | None, bool | None]:
+        """One page of a list, where the next one is, and whether the answer says that more follows."""
+        template, ceiling = spec.options[word], spec.options["limit"]
+        limit = limit if ceiling is None else min(limit, ceiling)
+        named = places(template) & {"after", "offset", "page"}
+        if "page" in named:
+            limit = ceiling or (place.size if place is not None and place.size else limit)
+        what = f"{word}: of {spec.collection}"
+        if place is not None and place.how == "url":
+            answer = self._client.ask_next(str(place.at))
+        else:
+            values: dict[str, Any] = {
+                "limit": limit,
+                "after": place.at if place is not None and place.how in {"key", "cursor"} else None,
+                "offset": place.at if place is not None and place.how == "offset" else 0,
+                "page": place.at if place is not None and place.how == "page" else spec.options["first_page"],
+                "since": self._since(spec, since, place),
+            }
+            answer = self._client.ask(filled(template, spec.collection, values), walking=place is not None)
+        found = answers.records(spec.options["records"], answer.document, what)
+        more = self._more(spec, answer.document)
+        after = None if more is False else self._following(spec, answer, place, found, named, limit, more=bool(more))
+        if after is None:
+            if more and word == "list":
+                raise ProbeError(
+                    Reason.QUERY,
+                    f"{what} says that more follows, and neither its answer nor the map says how to ask for it",
+                    hint="put {after}, {offset} or {page} into list:, or say next:",
+                )
+            return found, None, more
+        return found, walk.went_on(place, after, [self._value(record, spec.key) for record in found]), more
+
+    def _following(
+        self,
+        spec: ReadSpec,
+        answer: Answer,
+        place: Place | None,
+        found: Sequence[Any],
+        named: frozenset[str],
+        limit: int,
+        *,
+        more: bool,
+    ) -> Place | None:
+        """Where the answer says that the list goes on, or where it must; None where that is not known."""
+        if spec.options["next"] is not None:
+            told = self._told_next(spec, answer)
+            if isinstance(told, str) and ("after" not in named or told.startswith(("http://", "https://"))):
+                return Place(how="url", at=self._client.next_address(answer, told))
+            return None if told is None else Place(how="cursor", at=told)
+        if not found and not more:
+            return None
+        if "offset" in named:
+            met = int(place.at) if place is not None and place.how == "offset" else 0
+            return Place(how="offset", at=met + len(found))
+        if "page" in named:
+            number = int(place.at) if place is not None and place.how == "page" else spec.options["first_page"]
+            return Place(how="page", at=number + 1, size=limit)
+        return self._behind_last(spec, place, found) if "after" in named else None
+
+    def _behind_last(self, spec: ReadSpec, place: Place | None, found: Sequence[Any]) -> Place | None:
+        last = self._value(found[-1], spec.key) if found else None
+        if not isinstance(last, str | int) or isinstance(last, bool) or last == "":
+            raise ProbeError(
+                Reason.DECODE,
+                f"the last record of a page of {spec.collection} has no key, so it is unknown where the list goes on",
+                hint="correct key: or records: in the map, or say next:",
+            )
+        if len(found) == 1 and place is not None and place.at == last:
+            return None  # an API that begins at the key, and not behind it
+        return Place(how="key", at=last)
+
+    def _more(self, spec: ReadSpec, document: Any) -> bool | None:
+        """Whether the answer says that more follows; None where the map names no such word."""
+        path = spec.options["more"]
+        if path is None:
+            return None
+        found = answers.find(path, document)
+        if len(found) != 1 or not isinstance(found[0], bool):
+            raise ProbeError(
+                Reason.DECODE,
+                f"{spec.collection} does not say true or false at {path}, the map's more:",
+                hint="correct more: in the map",
+            )
+        return found[0]
+
+    def _told_next(self, spec: ReadSpec, answer: Answer) -> str | int | None:
+        path = spec.options["next"]
+        found = [walk.next_link(answer.link)] if path == "link" else answers.find(path, answer.document)
+        told = found[0] if found else None
+        if told is None or told is False or told == "":
+            return None
+        if isinstance(told, str | int) and not isinstance(told, bool) and len(found) == 1:
+            return told
+        raise ProbeError(
+            Reason.DECODE,
+            f"{spec.collection} has no cursor at {path}, but something else",
+            hint="correct next: in the map",
+        )
+
+    def _since(self, spec: ReadSpec, since: datetime | int | None, place: Place | None) -> str | int | None:
+        """An instant or a version as the API wants to read it."""
+        how = spec.options["since"]
+        if place is not None and place.how == "since":
+            as_told = how == "iso" if spec.changed_at_unit is None else how == spec.changed_at_unit
+            if spec.changed_at is None or as_told:
+                return place.at
+            since = _instant(place.at, spec.changed_at_unit, spec.zone) or since
+        if not isinstance(since, datetime):
+            return since
+        if how == "local":
+            if spec.zone is None:
+                raise ProbeError(Reason.QUERY, "since: local needs the zone: of the system")
+            # Where the clock is set back meanwhile, what was changed then is written with an earlier time.
+            local = min(_wall(since + ahead, spec.zone) for ahead in _FOLD)
+            return local.isoformat()
+        if how in _UNITS:
+            return (since - _EPOCH) // _UNITS[how]
+        return since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+    # -- records
 
     def _row(self, spec: ReadSpec, record: Any) -> Row:
         mark = self._value(record, spec.mark) if spec.mark else None
@@ -260,95 +531,31 @@ class RestProbe:
     def _value(self, record: Any, name: str) -> Any:
         if not name.startswith("$"):
             return record.get(name, MISSING) if isinstance(record, dict) else MISSING
-        found = self._find(name, record)
+        found = answers.find(name, record)
         return found[0] if found else MISSING
 
-    def _find(self, path: str, document: Any) -> list[Any]:
-        compiled = self._paths.get(path)
-        if compiled is None:
-            compiled = self._paths[path] = jsonpath.compile(path)
-        return list(compiled.findall(document))
-
-    def _get(self, path: str, deadline: float, *, absent_is_none: bool = False) -> Any:
-        self._last_path = path
-        try:
-            with self._transport.until(deadline), self._client.stream("GET", path) as response:
-                if absent_is_none and response.status_code in {404, 410}:
-                    return None
-                body = self._body(response)
-                self._refuse(response, body)
-        except httpx.TimeoutException:
-            raise self._timed_out() from None
-        except httpx.HTTPError as error:
-            raise ProbeError(
-                Reason.UNREACHABLE,
-                self._clean(f"{type(error).__name__}: {error}"),
-                hint="check the system's url and whether the server runs",
-            ) from None
-        try:
-            return json.loads(body, parse_float=Decimal)
-        except (ValueError, RecursionError):
-            kind = response.headers.get("content-type", "no content type")
-            raise ProbeError(
-                Reason.DECODE, f"{urlsplit(path).path} answered {len(body)} bytes that are not JSON ({kind})"
-            ) from None
-
-    def _body(self, response: httpx.Response) -> bytes:
-        parts, size = [], 0
-        for part in response.iter_bytes():
-            size += len(part)
-            if size > ANSWER_LIMIT_BYTES:
-                raise ProbeError(
-                    Reason.TOO_LARGE,
-                    f"an answer of more than {ANSWER_LIMIT_BYTES} bytes",
-                    hint="lower batch: of the collection",
-                )
-            parts.append(part)
-        return b"".join(parts)
-
-    def _timed_out(self) -> ProbeError:
-        return ProbeError(
-            Reason.TIMEOUT,
-            f"no whole answer within {self._timeout_s:g} s",
-            hint="raise budget.timeout if the API is only slow",
-        )
-
-    def _refuse(self, response: httpx.Response, body: bytes) -> None:
-        if response.is_success:
-            return
-        status = response.status_code
-        reason = _STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
-        wait = response.headers.get("retry-after")
-        told = " ".join(self._clean(body[:2000].decode(errors="replace")).split())[:200]
-        raise ProbeError(
-            reason,
-            self._clean(f"HTTP {status} from {response.url.path}: {told}"),
-            hint=f"the server asks to wait {wait} s" if wait else "",
-        )
+    # -- the system
 
     def clock(self) -> ClockSample:
         """Read the `Date` header, which counts whole seconds; a cached answer (`Age`) tells no time."""
         sent_at = datetime.now(UTC)
-        try:
-            with self._transport.until(time.monotonic() + self._timeout_s):
-                response = self._client.head(self._last_path or "/")
-        except httpx.TimeoutException:
-            raise self._timed_out() from None
-        except httpx.HTTPError as error:
-            raise ProbeError(Reason.UNREACHABLE, self._clean(f"{type(error).__name__}: {error}")) from None
+        headers = self._client.head()
         received_at = datetime.now(UTC)
-        told = response.headers.get("date")
-        if told is None or "age" in response.headers:
+        told = headers.get("date")
+        if told is None or "age" in headers:
             raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
-        try:
-            server_at = parsedate_to_datetime(told).astimezone(UTC)
-        except ValueError:
-            raise ProbeError(Reason.DECODE, "the answer's Date is not one") from None
+        server_at = answers.instant(told)
+        if server_at is None:
+            raise ProbeError(Reason.DECODE, "the answer's Date is not one")
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
-        """HTTP has no read-only session; the probe itself has no way to send anything but GET and HEAD."""
-        return "only GET and HEAD are ever sent"
+        """HTTP has no read-only session; the probe has no way to send anything but GET, HEAD and such a POST."""
+        posts = [each for each in (spec.options.values() if spec else ()) if isinstance(each, ReadOnlyPost)]
+        if not posts:
+            return "only GET and HEAD are ever sent"
+        told = ", ".join(dict.fromkeys(each.read_only_post for each in posts))
+        return f"only GET and HEAD are sent, and POST to what the map calls read-only: {told}"
 
     def close(self) -> None:
         self._client.close()
@@ -357,3 +564,41 @@ class RestProbe:
 def _told(row: Row) -> tuple[str, str]:
     """What tells one version of a record from another."""
     return str(row[0]), str(row[1])
+
+
+def _alike(spec: ReadSpec, key: Any) -> str:
+    """A key in a form in which what an API answers is recognised as what was asked for."""
+    text = unicodedata.normalize("NFC", str(key)).strip().casefold()
+    if spec.key_type == "salesforce_id":
+        return str(key).strip()[:15]
+    if spec.key_type == "uuid":
+        return text.replace("-", "").strip("{}")
+    if spec.key_type == "integer":
+        try:
+            return str(int(text))
+        except ValueError:
+            return text
+    return text
+
+
+def _instant(mark: Any, unit: str | None, zone: str | None) -> datetime | None:
+    """The instant of a stamp as an API writes it; None for one that cannot be read."""
+    try:
+        if unit is not None:
+            return _EPOCH + timedelta(microseconds=int(Decimal(str(mark)) * (_UNITS[unit] // _UNITS["us"])))
+        found = datetime.fromisoformat(str(mark))
+        if found.tzinfo is None:
+            return None if zone is None else found.replace(tzinfo=_zone(zone)).astimezone(UTC)
+        return found.astimezone(UTC)
+    except (ValueError, ArithmeticError):
+        return None
+
+
+@lru_cache(maxsize=64)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def _wall(at: datetime, zone: str) -> datetime:
+    """What the clock on the wall shows there."""
+    return at.astimezone(_zone(zone)).replace(tzinfo=None)

@@ -1,0 +1,160 @@
+"""What an HTTP API answers: its bytes within a limit, the records in it, and how long it asks to be left alone."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from typing import Any
+
+import jsonpath
+
+from probes.contract import ProbeError, Reason
+
+STEP_BYTES = 64 * 1024
+"""So much is unpacked at once: a few bytes can stand for gigabytes."""
+
+LONGEST_WAIT_S = 365 * 86_400.0
+"""What a system asks for beyond this is told as this: nobody means ten thousand years."""
+
+
+def unpacked(parts: Iterable[bytes], encoding: str, limit: int) -> Iterator[bytes]:
+    """Unpack an answer as it comes, never more than a little beyond `limit` bytes.
+
+    Raises:
+        ProbeError: `too_large` beyond the limit, `decode` for an encoding that nobody asked for or a broken one.
+    """
+    encoding = encoding.strip().lower()
+    size = 0
+    for part in parts if encoding in {"", "identity"} else _inflated(parts, encoding):
+        size += len(part)
+        if size > limit:
+            raise ProbeError(
+                Reason.TOO_LARGE,
+                f"an answer of more than {limit} bytes, unpacked",
+                hint="lower batch: of the collection",
+            )
+        yield part
+
+
+def _inflated(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding not in {"gzip", "x-gzip"}:
+        raise ProbeError(
+            Reason.DECODE,
+            f"the answer is packed as {encoding[:40]!r}, and only gzip was asked for",
+        )
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        for part in parts:
+            packed = part
+            while packed:
+                if unpack.eof:  # several members, one after the other
+                    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                yield unpack.decompress(packed, STEP_BYTES)
+                packed = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+    except zlib.error:
+        raise ProbeError(Reason.DECODE, "the answer is not the gzip it says it is") from None
+    if not unpack.eof:
+        raise ProbeError(Reason.DECODE, "the answer breaks off: its gzip is cut")
+
+
+@lru_cache(maxsize=1024)
+def compiled(path: str) -> Any:
+    """A JSONPath, ready to find."""
+    return jsonpath.compile(path)
+
+
+def find(path: str, document: Any) -> list[Any]:
+    """All that a JSONPath finds."""
+    return list(compiled(path).findall(document))
+
+
+def records(path: str, document: Any, what: str) -> list[Any]:
+    """The records that an answer holds, which are none only where it holds an empty container.
+
+    Args:
+        path: to the records: `$.data[*]` for the items of an array, `$.data.*` for the values of an object.
+        what: was asked, for messages.
+
+    Raises:
+        ProbeError: `decode` where the container is not there: an error that came with status 200 is no empty list.
+    """
+    container, _, rest = path.rpartition("[*]")
+    if container and not rest:
+        return [each for one in _containers(container, document, what) for each in _items(one, container, what)]
+    if path.endswith(".*") and not path.endswith("..*"):
+        holders = _containers(path[:-2], document, what)
+        for one in holders:
+            if not isinstance(one, dict | list):
+                raise _not_there(path[:-2], "an object", what)
+        return find(path, document)
+    fixed = _fixed(path)
+    if fixed == path:
+        return _containers(path, document, what)
+    _containers(fixed, document, what)
+    return find(path, document)
+
+
+def _containers(path: str, document: Any, what: str) -> list[Any]:
+    """What stands at a path: one thing, or one in each item of the arrays on the way there."""
+    outer, star, inner = path.rpartition("[*]")
+    holders = records(outer + star, document, what) if star else [document]
+    found = []
+    for holder in holders:
+        here = find(("$" + inner) if star else path, holder)
+        if not here:
+            raise _not_there(path, "anything", what)
+        found += here
+    return found
+
+
+def _items(found: Any, path: str, what: str) -> list[Any]:
+    if not isinstance(found, list):
+        raise _not_there(path, "an array", what)
+    return found
+
+
+def _fixed(path: str) -> str:
+    """The part of a path that names one place, before its first filter, wildcard or descent."""
+    at = min((path.find(each) for each in ("[?", "[*", "..", ".*", "[:") if each in path), default=len(path))
+    return path[:at] or "$"
+
+
+def _not_there(path: str, wanted: str, what: str) -> ProbeError:
+    return ProbeError(
+        Reason.DECODE,
+        f"{what} answered without {wanted} at {path}",
+        hint="an error told with status 200? otherwise correct records: or record: in the map",
+    )
+
+
+def retry_after_s(told: str | None, date: str | None) -> float | None:
+    """How long a `Retry-After` asks to wait, in seconds or as a date; None where it says nothing that can be read.
+
+    Args:
+        date: the answer's own `Date`, by whose clock a date is meant.
+
+    Source: RFC 9110, HTTP Semantics, section 10.2.3.
+    """
+    if told is None:
+        return None
+    try:
+        wait_s = float(told)
+    except ValueError:
+        until, now = instant(told), instant(date) or datetime.now(UTC)
+        if until is None:
+            return None
+        wait_s = (until - now).total_seconds()
+    return None if math.isnan(wait_s) else min(max(0.0, wait_s), LONGEST_WAIT_S)
+
+
+def instant(told: str | None) -> datetime | None:
+    """The instant of an HTTP date, None where it is none."""
+    try:
+        found = parsedate_to_datetime(told or "")
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,182 @@
+"""What the map says about a request: a GET by its path, or a POST that only reads.
+
+Values are put in so that they arrive exactly: percent-encoded in a path and a query, as JSON in a body. What cannot
+be asked for exactly is refused, never folded into something else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import field_validator
+
+from probes.contract import Key, PluginSettings, ProbeError, Reason
+
+_PLACE = re.compile(r"\{(\w+)\}")
+_LITERAL = "%/:@!$&'()*+,;=~-._"
+"""What a template's own text may hold as it is; everything else is percent-encoded."""
+
+
+class ReadOnlyPost(PluginSettings):
+    """A POST that only reads, as search endpoints have it; the map's author answers for that.
+
+    Attributes:
+        read_only_post: the path.
+        body: what is sent as JSON. A text that is a value alone (`{keys}`, `{key}`, `{after}`, `{limit}`, `{offset}`,
+            `{page}`, `{since}`) becomes that value; a list whose one item holds `{key}` gets one for each key.
+    """
+
+    read_only_post: str
+    body: dict[str, Any] = {}
+
+    @field_validator("read_only_post")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        if _PLACE.sub("", path) != path and set(_PLACE.findall(path)) - {"collection"}:
+            raise ValueError("values belong into body:, where they are JSON; the path takes only {collection}")
+        return path
+
+
+Template = str | ReadOnlyPost
+"""A path for GET, or a POST that only reads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One request, ready to be sent; `path` and `query` are percent-encoded."""
+
+    path: str
+    query: str
+    body: bytes | None = None
+
+    @property
+    def method(self) -> str:
+        """GET, or POST where there is a body."""
+        return "GET" if self.body is None else "POST"
+
+
+def places(template: Template) -> frozenset[str]:
+    """The names of the values that a template takes."""
+    text = template if isinstance(template, str) else template.read_only_post + json.dumps(template.body)
+    return frozenset(_PLACE.findall(text))
+
+
+def checked(word: str, template: Template, known: Sequence[str]) -> None:
+    """Refuse a template with a value that nobody gives, or a text that cannot be sent. Raises ValueError."""
+    for name in sorted(places(template) - {"collection", *known}):
+        told = ", ".join(f"{{{each}}}" for each in ("collection", *known))
+        raise ValueError(f"{word} has no value {{{name}}}; it takes {told}")
+    path = template if isinstance(template, str) else template.read_only_post
+    if "#" in path:
+        raise ValueError(f"{word}: whatever stands behind # is never sent; write %23 for the character itself")
+    if "://" in path.partition("?")[0]:
+        raise ValueError(f"{word} is the path behind the system's url:, not an address of its own")
+
+
+def filled(template: Template, collection: str, values: Mapping[str, Any]) -> Asked:
+    """Put values into a template.
+
+    Args:
+        values: a list of keys for `keys`; None leaves out the parameter that the value stands in.
+
+    Raises:
+        ProbeError: `decode` for a value that cannot be asked for exactly.
+    """
+    if isinstance(template, ReadOnlyPost):
+        path = _path(template.read_only_post, {"collection": collection})
+        body = json.dumps(_in_json(template.body, {"collection": collection, **values}), default=str)
+        return Asked(path=path, query="", body=body.encode())
+    text, _, query = template.partition("?")
+    taken = {"collection": collection, **values}
+    parts = [_query_part(part, taken) for part in query.split("&") if part]
+    return Asked(path=_path(text, taken), query="&".join(part for part in parts if part is not None))
+
+
+def _path(template: str, values: Mapping[str, Any]) -> str:
+    if not template.startswith("/"):
+        template = "/" + template
+    segments = []
+    for segment in template.split("/"):
+        names = _PLACE.findall(segment)
+        whole = _put_in(segment, values)
+        if set(names) - {"collection"} and whole in {"", ".", ".."}:
+            raise ProbeError(
+                Reason.DECODE,
+                f"a key that is {'empty' if not whole else 'made of dots'} cannot be asked for in a path",
+                hint="ask with many:, or by a parameter behind ?",
+            )
+        segments.append(whole)
+    return "/".join(segments)
+
+
+def _query_part(part: str, values: Mapping[str, Any]) -> str | None:
+    if any(values.get(name) is None for name in _PLACE.findall(part)):
+        return None
+    return _put_in(part, values)
+
+
+def _put_in(template: str, values: Mapping[str, Any]) -> str:
+    text, at = "", 0
+    for found in _PLACE.finditer(template):
+        text += quote(template[at : found.start()], safe=_LITERAL) + _encoded(found[1], values[found[1]])
+        at = found.end()
+    return text + quote(template[at:], safe=_LITERAL)
+
+
+def _encoded(name: str, value: Any) -> str:
+    if name == "collection":
+        return quote(str(value), safe=_LITERAL)
+    try:
+        if name == "keys":
+            return ",".join(_listed(str(key)) for key in value)
+        return quote(str(value), safe="")
+    except UnicodeEncodeError:
+        raise ProbeError(Reason.DECODE, "a key with half a character cannot be asked for") from None
+
+
+def _listed(key: str) -> str:
+    if not key or "," in key:
+        raise ProbeError(
+            Reason.DECODE,
+            "a key that is empty or holds a comma cannot be asked for among others in a parameter",
+            hint="say one: as well, or ask by read_only_post:",
+        )
+    return quote(key, safe="")
+
+
+def takes_exactly(template: Template, key: Key) -> bool:
+    """Whether a `many` can ask for this key."""
+    text = str(key)
+    return isinstance(template, ReadOnlyPost) or bool(text and "," not in text)
+
+
+class _Left:
+    """What is left out of a body."""
+
+
+_LEFT = _Left()
+
+
+def _in_json(value: Any, values: Mapping[str, Any]) -> Any:
+    if isinstance(value, str):
+        alone = _PLACE.fullmatch(value)
+        if alone:
+            given = values[alone[1]]
+            return _LEFT if given is None else list(given) if alone[1] == "keys" else given
+        names = _PLACE.findall(value)
+        if any(values.get(name) is None for name in names):
+            return _LEFT
+        return _PLACE.sub(lambda found: str(values[found[1]]), value)
+    if isinstance(value, Mapping):
+        filled_in = {name: _in_json(each, values) for name, each in value.items()}
+        return {name: each for name, each in filled_in.items() if each is not _LEFT}
+    if isinstance(value, list):
+        if len(value) == 1 and "keys" in values and "{key}" in json.dumps(value[0]):
+            return [_in_json(value[0], {**values, "key": key}) for key in values["keys"]]
+        return [each for each in (_in_json(each, values) for each in value) if each is not _LEFT]
+    return value

@@ -1,0 +1,298 @@
+"""Sending requests to one HTTP API and reading its JSON: a deadline for each, limits in bytes, no secret in a text.
+
+Redirects are never followed and no request goes to another host than the one in the system's address: a request
+carries the system's secrets.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
+
+import httpx
+
+from probes.contract import ProbeError, Reason
+from probes.exact_json import decode
+from probes.records import answers, walk
+from probes.records.deadline import DeadlineTransport
+from probes.records.request_template import Asked
+from probes.secrets import HIDDEN, Scrubber
+
+ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
+"""The largest answer read, unpacked: a server that never stops sending must not fill the memory."""
+
+ERROR_LIMIT_BYTES = 2_000
+"""As much is read of an answer that is an error."""
+
+_STATUS = {
+    401: Reason.AUTH,
+    403: Reason.PERMISSION,
+    407: Reason.AUTH,
+    413: Reason.TOO_LARGE,
+    414: Reason.TOO_LARGE,
+    429: Reason.OVER_BUDGET,
+}
+
+_CURSOR_REFUSED = frozenset({400, 404, 410, 422})
+"""What an API answers to a cursor that it does not know any more."""
+
+_SAFE = "%/:@!$&'()*+,;=~-._"
+_HIDDEN = re.compile("\0(\\d+)\0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        document: the JSON; None where the record asked for is not there.
+        path: what was asked, path and query as they were sent, without the parameters of the system's address.
+        link: the Link header.
+    """
+
+    document: Any
+    status: int
+    path: str
+    link: str | None
+
+
+class RestClient:
+    """Sends requests to one HTTP API.
+
+    Args:
+        url: the system's address; its path goes before every template's, its parameters go with every request.
+        scrub: takes the system's secrets out of a text.
+        headers: sent with every request.
+        timeout_s: the deadline of one request.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        scrub: Scrubber,
+        headers: Mapping[str, str],
+        *,
+        verify: bool,
+        timeout_s: float,
+        connections: int,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._scrub = scrub
+        self._origin = urlsplit(url)
+        self._base_path = quote(self._origin.path.rstrip("/"), safe=_SAFE)
+        self._fixed = tuple(part for part in self._origin.query.split("&") if part)
+        sent = dict(headers)
+        if self._origin.username is not None:
+            pair = f"{unquote(self._origin.username)}:{unquote(self._origin.password or '')}"
+            login = f"Basic {base64.b64encode(pair.encode()).decode()}"
+            if "authorization" not in {name.lower() for name in sent}:
+                sent["Authorization"] = login
+        self._secrets = self._held(sent)
+        self._transport = DeadlineTransport(verify=verify, connections=connections * 2)
+        self._client = httpx.Client(
+            headers={
+                "Accept": "application/json",
+                "User-Agent": "plumbline-auditor",
+                **sent,
+                "Accept-Encoding": "gzip",
+            },
+            timeout=timeout_s,
+            transport=self._transport,
+            follow_redirects=False,
+        )
+        host = self._origin.hostname or ""
+        port = f":{self._origin.port}" if self._origin.port else ""
+        self._address = httpx.URL(f"{self._origin.scheme}://{f'[{host}]' if ':' in host else host}{port}/")
+        self._last = self._target(self._base_path, "")
+
+    def _held(self, headers: Mapping[str, str]) -> list[str]:
+        """Everything that must never be told, in every form in which it may come back, longest first."""
+        held = [*headers.values(), self._origin.password or ""]
+        held += [part for each in headers.values() for part in each.split() if len(part) >= 8]
+        asked = [value for _, value in parse_qsl(self._origin.query)]
+        held += [each for each in (*asked, *(part.partition("=")[2] for part in self._fixed)) if len(each) >= 4]
+        forms = {form for each in held for form in (each, quote(each, safe=""), quote(each), unquote(each))}
+        return sorted(forms - {""}, key=len, reverse=True)
+
+    # -- asking
+
+    def ask(self, asked: Asked, *, absent_is_none: bool = False, walking: bool = False) -> Answer:
+        """Send one request and read its JSON.
+
+        Args:
+            absent_is_none: 404 and 410 are an answer.
+            walking: the request goes on in a list, so that an API may not know any more where it stood.
+
+        Raises:
+            ProbeError: whatever keeps it from an answer.
+        """
+        return self._ask(self._base_path + asked.path, asked, absent_is_none=absent_is_none, walking=walking)
+
+    def ask_next(self, kept: str) -> Answer:
+        """Ask for the next page by its address, as `next_address` gave it."""
+        path, _, query = self._shown(kept).partition("?")
+        return self._ask(path, Asked(path=path, query=query), absent_is_none=False, walking=True)
+
+    def next_address(self, answer: Answer, told: str) -> str:
+        """The address of a next page as it may be kept: path and query, without any secret.
+
+        Raises:
+            ProbeError: `query` where it is on another host.
+        """
+        path, _, query = walk.within(self._origin, answer.path, told).partition("?")
+        fixed = {unquote(part.partition("=")[0]) for part in self._fixed}
+        left = "&".join(part for part in query.split("&") if part and unquote(part.partition("=")[0]) not in fixed)
+        return self._hidden(quote(path, safe=_SAFE) + (f"?{quote(left, safe=_SAFE + '?')}" if left else ""))
+
+    def _ask(self, path: str, asked: Asked, *, absent_is_none: bool, walking: bool) -> Answer:
+        target = self._target(path, asked.query)
+        if asked.body is None:
+            self._last = target
+        sent = path + (f"?{asked.query}" if asked.query else "")
+        try:
+            with (
+                self._transport.until(time.monotonic() + self._timeout_s),
+                self._client.stream(
+                    asked.method,
+                    self._address,
+                    content=asked.body,
+                    headers={} if asked.body is None else {"Content-Type": "application/json"},
+                    # Not as part of the URL, which httpx would fold: `..` and what is encoded must arrive as it is.
+                    extensions={"target": target.encode("ascii")},
+                ) as response,
+            ):
+                link = response.headers.get("link")
+                if absent_is_none and response.status_code in {404, 410}:
+                    return Answer(document=None, status=response.status_code, path=sent, link=link)
+                if not response.is_success:
+                    raise self._refusal(response, path, walking=walking)
+                encoding = response.headers.get("content-encoding", "")
+                body = b"".join(answers.unpacked(response.iter_raw(), encoding, ANSWER_LIMIT_BYTES))
+        except httpx.TimeoutException:
+            raise self._timed_out() from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise self._unreachable(error) from None
+        try:
+            document = decode(body)
+        except ValueError:
+            kind = " ".join(response.headers.get("content-type", "no content type").split())[:80]
+            raise ProbeError(
+                Reason.DECODE, self._clean(f"{path} answered {len(body)} bytes that are not JSON ({kind})")
+            ) from None
+        return Answer(document=document, status=response.status_code, path=sent, link=link)
+
+    def head(self) -> httpx.Headers:
+        """The headers of what was asked last. Raises ProbeError."""
+        try:
+            with self._transport.until(time.monotonic() + self._timeout_s):
+                return self._client.head(self._address, extensions={"target": self._last.encode("ascii")}).headers
+        except httpx.TimeoutException:
+            raise self._timed_out() from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self._unreachable(error) from None
+
+    def _target(self, path: str, query: str) -> str:
+        """Path and query of a request, with what the system's address sends every time."""
+        given = {unquote(part.partition("=")[0]) for part in query.split("&")}
+        parts = [
+            quote(part, safe=_SAFE + "?") for part in self._fixed if unquote(part.partition("=")[0]) not in given
+        ]
+        whole = "&".join([*parts, *([query] if query else [])])
+        return (path or "/") + (f"?{whole}" if whole else "")
+
+    # -- failing
+
+    def _timed_out(self) -> ProbeError:
+        return ProbeError(
+            Reason.TIMEOUT,
+            f"no whole answer within {self._timeout_s:g} s",
+            hint="raise budget.timeout if the API is only slow",
+        )
+
+    def _unreachable(self, error: Exception) -> ProbeError:
+        return ProbeError(
+            Reason.UNREACHABLE,
+            self._clean(f"{type(error).__name__}: {error}"),
+            hint="check the system's url and whether the server runs",
+        )
+
+    def _refusal(self, response: httpx.Response, path: str, *, walking: bool) -> ProbeError:
+        """What an answer that is no success means."""
+        status, headers = response.status_code, response.headers
+        path = self._clean(path)
+        if 300 <= status < 400:
+            return self._redirected(status, path, headers.get("location"))
+        reason = _STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
+        if status == 403 and headers.get("x-ratelimit-remaining") == "0":  # GitHub's word for a spent budget
+            reason = Reason.OVER_BUDGET
+        if walking and status in _CURSOR_REFUSED:
+            reason = Reason.CURSOR_LOST
+        told = headers.get("retry-after")
+        wait_s = answers.retry_after_s(told, headers.get("date"))
+        return ProbeError(
+            reason,
+            self._clean(f"HTTP {status} from {path}: {self._said(response)}"),
+            hint="" if wait_s is None else f"the server asks to wait {_span(wait_s, told or '')}",
+            retry_after_s=wait_s,
+        )
+
+    def _said(self, response: httpx.Response) -> str:
+        """The beginning of an error's text, without secrets."""
+        found = b""
+        try:
+            encoding = response.headers.get("content-encoding", "")
+            for part in answers.unpacked(response.iter_raw(), encoding, ANSWER_LIMIT_BYTES):
+                found += part
+                if len(found) >= ERROR_LIMIT_BYTES:
+                    break
+        except (ProbeError, httpx.HTTPError):
+            pass  # the status says enough
+        return " ".join(self._clean(found[:ERROR_LIMIT_BYTES].decode(errors="replace")).split())[:200]
+
+    def _redirected(self, status: int, path: str, location: str | None) -> ProbeError:
+        if location is None:
+            return ProbeError(Reason.QUERY, f"HTTP {status} from {path}, without saying where to")
+        try:
+            origin = f"{self._origin.scheme}://{self._origin.netloc.rpartition('@')[2]}"
+            to = " ".join(self._clean(walk.address(urlsplit(urljoin(origin + path, location)))).split())[:200]
+        except ValueError:
+            to = "something that is no address"
+        return ProbeError(
+            Reason.QUERY,
+            f"HTTP {status} from {path}: redirected to {to}",
+            hint="redirects are not followed, so that no secret goes elsewhere; correct url: or the template",
+        )
+
+    def _clean(self, text: str) -> str:
+        text = self._scrub(text)
+        for secret in self._secrets:
+            text = text.replace(secret, HIDDEN)
+        return text
+
+    def _hidden(self, text: str) -> str:
+        """A text with its secrets exchanged for their numbers."""
+        for number, secret in enumerate(self._secrets):
+            if len(secret) >= 4:
+                text = text.replace(secret, f"\0{number}\0")
+        return text
+
+    def _shown(self, text: str) -> str:
+        try:
+            return _HIDDEN.sub(lambda found: self._secrets[int(found[1])], text)
+        except IndexError:
+            raise ProbeError(Reason.CURSOR_LOST, "a cursor of another map") from None
+
+    def close(self) -> None:
+        """End requests under way."""
+        self._client.close()
+
+
+def _span(wait_s: float, told: str) -> str:
+    """How long to wait, in the server's own words where it asks for more than anybody waits."""
+    said = " ".join(told.split())[:40]
+    return f"more than a year ({said})" if wait_s >= answers.LONGEST_WAIT_S else f"{wait_s:g} s"

@@ -1,0 +1,157 @@
+"""Walking a list that an HTTP API answers page by page: where the next one is, and whether the walk has an end."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from probes.contract import ProbeError, Reason
+
+EMPTY_LIMIT = 1_000
+"""Pages without a record, one after the other, behind which a list is taken for one without an end."""
+
+How = Literal["key", "cursor", "url", "offset", "page", "since"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a walk stands; its text is what a probe answers as `next`.
+
+    Attributes:
+        how: what `at` is: the last key, the API's own cursor, the path and query of the next page, how many
+            records were met, the number of the page, or the last stamp.
+        size: how many records a page was asked to hold, where the pages' numbers hang on it.
+        pages: how many pages were read.
+        mark: a digest of the records of one of them, to know a page that comes again.
+        empty: how many of the last ones held no record.
+        seen: what a walk by stamps has met.
+    """
+
+    how: How
+    at: str | int
+    size: int | None = None
+    pages: int = 0
+    mark: str = ""
+    empty: int = 0
+    seen: tuple[tuple[str, str], ...] = ()
+
+    def text(self) -> str:
+        """The place as text."""
+        return json.dumps(asdict(self))
+
+
+def place_of(text: str) -> Place:
+    """A place from its text.
+
+    Raises:
+        ProbeError: `cursor_lost` for a text that this release did not write.
+    """
+    try:
+        known = json.loads(text)
+        known["seen"] = tuple((key, mark) for key, mark in known["seen"])
+        return Place(**known)
+    except (ValueError, TypeError, KeyError):
+        raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release or of another map") from None
+
+
+def went_on(before: Place | None, after: Place, keys: Sequence[Any]) -> Place:
+    """The next place of a walk, with what is known of the way.
+
+    Args:
+        keys: of the page that led there.
+
+    Raises:
+        ProbeError: `query` where the walk stands still, goes in a circle, or meets nothing any more.
+    """
+    pages = (before.pages if before else 0) + 1
+    if before is not None and (before.how, before.at) == (after.how, after.at):
+        raise _no_end(f"page {pages} leads to itself")
+    empty = 0 if keys else (before.empty if before else 0) + 1
+    if empty > EMPTY_LIMIT:
+        raise _no_end(f"{EMPTY_LIMIT} pages in a row held no record")
+    mark = before.mark if before else ""
+    if keys:
+        digest = hashlib.sha256(repr(list(keys)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
+        if digest == mark:
+            raise _no_end(f"page {pages} holds the records of an earlier one")
+        # Brent's way to find a circle of any length: keep the page of each power of two.
+        if pages & (pages - 1) == 0 or not mark:
+            mark = digest
+    return replace(after, pages=pages, mark=mark, empty=empty)
+
+
+def _no_end(what: str) -> ProbeError:
+    return ProbeError(
+        Reason.QUERY,
+        f"the list has no end: {what}",
+        hint="does the API know the parameters that list: uses for paging? see next:, more: and limit: in the map",
+    )
+
+
+_NAME = r"[\w!#$%&'*+.^`|~-]+"
+_VALUE = r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))'
+_PARAMETER = re.compile(rf"\s*;\s*({_NAME})(?:{_VALUE})?")
+_LINK = re.compile(rf"\s*<([^>]*)>((?:{_PARAMETER.pattern})*)\s*(?:,|$)")
+
+
+def next_link(header: str | None) -> str | None:
+    """The target of `rel=next` in a Link header, None where it has none.
+
+    Source: RFC 8288, Web Linking, sections 3 and 3.3: a link's first `rel` counts, and may name several relations.
+    """
+    at = 0
+    while header is not None and (found := _LINK.match(header, at)) and found.end() > at:
+        at = found.end()
+        for name, quoted, token in _PARAMETER.findall(found[2]):
+            if name.lower() == "rel":
+                if "next" in (quoted or token).lower().split():
+                    return found[1]
+                break
+    return None
+
+
+def within(origin: SplitResult, current: str, target: str) -> str:
+    """The path and query of a page's address, which must be one of the system's own.
+
+    Args:
+        origin: the system's own address.
+        current: path and query of the page that names it.
+
+    Raises:
+        ProbeError: `query` for an address on another host; a request carries the system's secrets.
+    """
+    try:
+        found = urlsplit(urljoin(f"{origin.scheme}://{origin.netloc}{current}", target))
+        elsewhere = found.hostname != origin.hostname or _port(found) not in {_port(origin), _usual(found.scheme)}
+    except ValueError:
+        raise ProbeError(Reason.DECODE, "the address of the next page is not one") from None
+    if elsewhere or found.scheme not in {"http", "https"}:
+        raise ProbeError(
+            Reason.QUERY,
+            f"the next page is said to be at {address(found)}, on another host than {origin.hostname}",
+            hint="it is not asked, because the request would carry this system's secrets",
+        )
+    return (found.path or "/") + (f"?{found.query}" if found.query else "")
+
+
+def address(found: SplitResult) -> str:
+    """An address without what may be secret: the login and the query."""
+    host = found.hostname or ""
+    try:
+        port = f":{found.port}" if found.port else ""
+    except ValueError:
+        port = ""
+    return f"{found.scheme}://{host}{port}{found.path}"
+
+
+def _port(found: SplitResult) -> int | None:
+    return found.port or _usual(found.scheme)
+
+
+def _usual(scheme: str) -> int | None:
+    return {"http": 80, "https": 443}.get(scheme)
