@@ -30,6 +30,12 @@ GRACE_S = 1.0
 SPOILING = frozenset({Reason.DECODE, Reason.TOO_LARGE})
 """Failures that one record may cause to all that are read with it."""
 
+TRIED_ALONE = 3
+"""Records of a spoiled batch that are read alone first: where not one of them can be, nothing can."""
+
+SPOILED_READS = 64
+"""Reads of one fetch that may fail on a record; whoever stands in a further one is not looked for alone."""
+
 ResultT = TypeVar("ResultT")
 
 
@@ -86,31 +92,62 @@ class SystemReader:
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
 
-        A batch that cannot be decoded is halved until the record that spoils it stands alone. Every key carries the
-        instants of its own batch: a reading of many batches is many readings.
+        Of a batch that cannot be decoded a few records are read alone. Where none of them can be read, the system
+        cannot be, and the reading ends with its error; else the rest is halved until the record that spoils it
+        stands alone. Every key carries the instants of its own batch: a reading of many batches is many readings.
         """
         sent_at = datetime.now(UTC)
         rows: list[Row] = []
         instants: dict[Key, tuple[datetime, datetime]] = {}
         unreadable: dict[Key, str] = {}
         error: ProbeError | None = None
-        size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
-        todo = [list(keys[at : at + size]) for at in range(0, len(keys), size)]
-        todo.reverse()
-        while todo and error is None:
-            batch = todo.pop()
+        spoiled = 0
+
+        def read(batch: list[Key]) -> ProbeError | None:
+            """Read these keys; answers why they spoil their batch. Raises ProbeError for any other failure."""
+            nonlocal spoiled
             asked_at = datetime.now(UTC)
             try:
-                rows += self.call(lambda batch=batch: self.probe.fetch(spec, batch))  # type: ignore[misc]
-                instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
+                rows.extend(self.call(lambda: self.probe.fetch(spec, batch)))
             except ProbeError as failure:
                 if failure.reason not in SPOILING:
-                    error = failure
-                elif len(batch) == 1:
-                    unreadable[batch[0]] = str(failure)
+                    raise
+                spoiled += 1
+                return failure
+            instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
+            return None
+
+        try:
+            size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
+            for at in range(0, len(keys), size):
+                batch = list(keys[at : at + size])
+                failure = read(batch)
+                if failure is None:
+                    continue
+                todo = [batch]
+                if len(batch) > TRIED_ALONE:
+                    alone = [batch[0], batch[len(batch) // 2], batch[-1]]
+                    failed = {key: str(why) for key in alone if (why := read([key])) is not None}
+                    if len(failed) == len(alone):
+                        raise failure
+                    unreadable |= failed
+                    left = [key for key in batch if key not in alone]
+                    todo = [left[len(left) // 2 :], left[: len(left) // 2]]
+                elif len(batch) > 1:
+                    todo = [[key] for key in reversed(batch)]
                 else:
-                    half = len(batch) // 2
-                    todo += [batch[half:], batch[:half]]
+                    unreadable[batch[0]], todo = str(failure), []
+                while todo:
+                    part = todo.pop()
+                    failure = read(part) if part else None
+                    if failure is None:
+                        continue
+                    if len(part) == 1 or spoiled > SPOILED_READS:
+                        unreadable |= dict.fromkeys(part, str(failure))
+                    else:
+                        todo += [part[len(part) // 2 :], part[: len(part) // 2]]
+        except ProbeError as failure:
+            error = failure
         return Reading(
             system=self.name,
             sent_at=sent_at,

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
@@ -23,6 +24,7 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
+from tests.probes.harness import RestHarness
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("a",))
 
@@ -92,6 +94,21 @@ class Scripted:
         self.hang.set()
 
 
+class HtmlHarness(RestHarness):
+    """An API whose proxy answers every request with a page for people, status 200."""
+
+    requests = 0
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        self.requests += 1
+        body = b"<html>Please log in</html>"
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html")
+        request.send_header("Content-Length", str(len(body)))
+        request.end_headers()
+        request.wfile.write(body)
+
+
 @pytest.fixture
 def probe() -> Scripted:
     return Scripted()
@@ -120,6 +137,40 @@ def test_a_record_that_spoils_its_batch_is_found_and_the_rest_is_read(  # C1.25:
     assert reading.error is None
     assert set(reading.unreadable) == {17, 60}
     assert {row[0] for row in reading.rows} == set(range(100)) - {17, 60}
+
+
+def test_a_system_of_which_nothing_can_be_read_is_not_asked_for_every_record(
+    reader: SystemReader, probe: Scripted
+) -> None:
+    probe.poison = set(range(10_000))
+    reading = reader.fetch(SPEC, list(range(10_000)))
+    assert reading.error is not None
+    assert reading.error.reason is Reason.DECODE
+    assert not reading.rows
+    assert len(probe.calls) == 4
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_pages_of_html_from_an_api_end_a_reading_after_a_few_requests(batch: bool) -> None:
+    harness = HtmlHarness(batch=batch)
+    probe = harness.probe()
+    reader = SystemReader("billing", SystemSettings(), probe)
+    reading = reader.fetch(harness.spec, list(range(10_000)))
+    reader.close()
+    harness.close()
+    assert reading.error is not None
+    assert reading.error.reason is Reason.DECODE
+    assert reader.health.failures == harness.requests
+    assert harness.requests <= 4
+
+
+def test_records_that_spoil_their_batches_are_looked_for_within_bounds(reader: SystemReader, probe: Scripted) -> None:
+    probe.poison = set(range(1, 10_000, 2))
+    reading = reader.fetch(SPEC, list(range(10_000)))
+    assert reading.error is None
+    assert {row[0] for row in reading.rows} | set(reading.unreadable) == set(range(10_000))
+    assert {row[0] for row in reading.rows} & set(reading.unreadable) == set()
+    assert len(probe.calls) < 1_000
 
 
 def test_a_hung_probe_is_given_up_on_and_its_pool_is_bounded(reader: SystemReader, probe: Scripted) -> None:
