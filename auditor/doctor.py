@@ -12,7 +12,7 @@ from auditor.reading import SystemReader
 from auditor.record import spec_of
 from auditor.words import clock_text
 from probes import registry
-from probes.contract import ProbeError, ReadSpec
+from probes.contract import ProbeError, ReadSpec, UnprovedError
 
 ANY_SEED = "0" * 32
 """Whether ranks are cheap does not hang on the seed where there is no index yet."""
@@ -95,6 +95,9 @@ def _examine(
         try:
             first = specs[0] if specs else None
             read_only = reader.call(lambda: reader.probe.prove_read_only(first))
+        except UnprovedError as error:
+            read_only = "not proved"
+            remarks.append(f"warning: {error.message} ({error.hint})")
         except ProbeError as error:
             problems.append(str(error))
     clock = "unknown"

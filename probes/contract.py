@@ -101,6 +101,10 @@ class ProbeError(Exception):
         return self.reason in RETRYABLE
 
 
+class UnprovedError(ProbeError):
+    """Nothing proves that a system cannot be written to; nothing says that it can."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSpec:
     """Where a data type stands in one system.
@@ -370,6 +374,7 @@ class RecordProbe(Protocol):
 
         Raises:
             ProbeError: `permission` when a write would be accepted.
+            UnprovedError: it could neither be proved nor disproved.
         """
 
     def close(self) -> None:

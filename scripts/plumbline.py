@@ -19,6 +19,7 @@ PYTHON = VENV / "bin" / "python"
 # What the tests start for themselves: program -> where Debian has it, and the package that brings it.
 SERVERS = {
     "initdb": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
+    "pgbouncer": ("/usr/sbin/pgbouncer", "pgbouncer"),
     "mariadbd": ("/usr/sbin/mariadbd", "mariadb-server"),
     "proton": ("/usr/lib/python3/dist-packages/proton", "python3-qpid-proton"),
     "nats-server": ("/usr/sbin/nats-server", "nats-server"),

@@ -115,6 +115,57 @@ def postgresql() -> Iterator[str]:
             process.wait()
 
 
+PGBOUNCER_INI = """[databases]
+* = host=127.0.0.1 port={server}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = trust
+auth_file = {place}/users
+pool_mode = {mode}
+ignore_startup_parameters = {ignored}
+default_pool_size = {size}
+query_wait_timeout = 2
+"""
+
+
+@contextlib.contextmanager
+def pgbouncer(server: str, mode: str, *, ignored: str = "", size: int = 4) -> Iterator[str]:
+    """A pooler before a PostgreSQL cluster; yields the URL of its superuser, without a database's name.
+
+    Args:
+        mode: session, transaction or statement.
+        ignored: startup parameters that it takes and drops.
+        size: connections to the server for each database.
+    """
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not Path(program).exists():
+        raise RuntimeError("PgBouncer is not installed: apt-get install pgbouncer")
+    with workplace() as place:
+        port = free_port()
+        behind = server.rpartition(":")[2]
+        (place / "users").write_text('"postgres" ""\n"looker" ""\n')
+        text = PGBOUNCER_INI.format(place=place, port=port, server=behind, mode=mode, ignored=ignored, size=size)
+        (place / "pgbouncer.ini").write_text(text)
+        for file in ("users", "pgbouncer.ini"):
+            (place / file).chmod(0o644)
+        with (place / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [program, str(place / "pgbouncer.ini")],
+                cwd=place,
+                stdout=log,
+                stderr=log,
+                **_as_user("nobody"),  # type: ignore[call-overload]
+            )
+        try:
+            wait_for_port(port, process)
+            yield f"postgresql://postgres@127.0.0.1:{port}"
+        finally:
+            process.kill()
+            process.wait()
+
+
 @contextlib.contextmanager
 def mariadb() -> Iterator[str]:
     """A MariaDB server; yields the URL of a login with all rights, without a database's name."""

@@ -7,28 +7,20 @@ without SQLAlchemy's result processors, so that one odd value cannot fail a whol
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import json
-import os
-import socket
-import sqlite3
-import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, cast
-from urllib.parse import quote
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from pydantic import SecretStr, field_validator
-from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.exc import NoSuchTableError
 
-from probes.addresses import check_address
 from probes.contract import (
     Binding,
     ClockSample,
@@ -41,10 +33,9 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
-from probes.ranking import RANKS, SQLITE_FUNCTION, Dialect, rank_hex, rank_sql, sqlite_rank
+from probes.ranking import RANKS, rank_hex, rank_sql
 from probes.records.catalogue import describe
 from probes.records.column_types import (
-    POSTGRESQL_OUTPUT,
     UNKNOWN,
     Asked,
     KeyColumn,
@@ -55,10 +46,9 @@ from probes.records.column_types import (
     native_types,
     text_or_bytes,
 )
-from probes.secrets import Scrubber
-
-LOCK_TIMEOUT_S = 1
-"""How long a read may wait for a lock: the auditor gives way to the system's own work."""
+from probes.records.database_url import canonical, read_url
+from probes.records.read_only import prove_read_only
+from probes.records.sessions import Sessions
 
 RANK_SCAN_LIMIT = 200_000
 """Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
@@ -66,53 +56,8 @@ RANK_SCAN_LIMIT = 200_000
 RANK_COST_LIMIT = 12_000
 """The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
 
-DRIVERS = {
-    "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
-    "mariadb": ("mariadb+pymysql", "pymysql", "mariadb"),
-    "mysql": ("mysql+pymysql", "pymysql", "mysql"),
-    "sqlite": ("sqlite", "sqlite3", "sqlite"),
-}
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
-
-# SQLSTATE classes: https://www.postgresql.org/docs/15/errcodes-appendix.html
-_SQLSTATES = {
-    "42501": Reason.PERMISSION,
-    "57014": Reason.TIMEOUT,
-    "55P03": Reason.TIMEOUT,
-    "28": Reason.AUTH,
-    "08": Reason.UNREACHABLE,
-    "57P": Reason.UNREACHABLE,
-    "53": Reason.UNREACHABLE,
-    "22": Reason.DECODE,
-    "54": Reason.TOO_LARGE,
-}
-# https://mariadb.com/kb/en/mariadb-error-code-reference/
-_MYSQL_ERRORS = {
-    1040: Reason.UNREACHABLE,
-    1044: Reason.PERMISSION,
-    1045: Reason.AUTH,
-    1142: Reason.PERMISSION,
-    1143: Reason.PERMISSION,
-    1153: Reason.TOO_LARGE,
-    1205: Reason.TIMEOUT,
-    1698: Reason.AUTH,
-    1969: Reason.TIMEOUT,
-    2003: Reason.UNREACHABLE,
-    2006: Reason.UNREACHABLE,
-    2013: Reason.UNREACHABLE,
-    2055: Reason.UNREACHABLE,
-    3024: Reason.TIMEOUT,
-}
-_SQLITE_TEXTS = {
-    "interrupted": Reason.TIMEOUT,
-    "locked": Reason.TIMEOUT,
-    "unable to open": Reason.UNREACHABLE,
-    "decode to utf-8": Reason.DECODE,
-    "not a database": Reason.DECODE,
-    "malformed": Reason.DECODE,
-}
 
 
 class SqlSettings(SystemSettings):
@@ -124,19 +69,8 @@ class SqlSettings(SystemSettings):
     @field_validator("url")
     @classmethod
     def _known_dialect(cls, url: SecretStr) -> SecretStr:
-        text = url.get_secret_value()
-        if text.startswith("postgres://"):
-            text = text.replace("postgres", "postgresql", 1)
-        if not text.startswith("sqlite:"):
-            check_address(text)
-        try:
-            dialect = sa.make_url(text).get_backend_name()
-        except (SQLAlchemyError, ValueError):
-            raise ValueError(
-                "not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE"
-            ) from None
-        if dialect not in DRIVERS:
-            raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DRIVERS)}")
+        text = canonical(url.get_secret_value())
+        read_url(text)
         return SecretStr(text)
 
 
@@ -189,154 +123,12 @@ class SqlProbe:
 
     def __init__(self, settings: SqlSettings) -> None:
         self.delay_floor_s = settings.delay_floor_s
-        self._settings = settings
-        self._timeout_s = settings.budget.timeout_s
-        url = sa.make_url(settings.url.get_secret_value())
-        self._dialect = cast(Dialect, url.get_backend_name())
-        self._scrub = Scrubber.of(settings)
-        driver, module, extra = DRIVERS[self._dialect]
-        sqlite = {"creator": lambda: _open_sqlite(url.database or "")} if self._dialect == "sqlite" else {}
-        try:
-            self._engine = sa.create_engine(
-                url.set(drivername=driver),
-                connect_args=self._connect_args(),
-                isolation_level="AUTOCOMMIT",
-                poolclass=QueuePool,
-                pool_size=settings.budget.connections,
-                max_overflow=0,
-                pool_timeout=self._timeout_s,
-                pool_reset_on_return=None,
-                hide_parameters=True,
-                **sqlite,
-            )
-        except ModuleNotFoundError as error:
-            raise ProbeError(
-                Reason.QUERY,
-                f"the driver {module} is not installed",
-                hint=f"pip install 'plumbline[{extra}]'",
-            ) from error
-        sa.event.listen(self._engine, "connect", self._prepare_session)
+        address = read_url(settings.url.get_secret_value())
+        self._dialect = address.dialect
+        self._sessions = Sessions(settings, address)
+        self._session = self._sessions.session
+        self._engine = self._sessions.engine
         self._collections: dict[tuple[Any, ...], _Collection] = {}
-
-    # -- sessions
-
-    def _connect_args(self) -> dict[str, Any]:
-        if self._dialect == "postgresql":
-            options = (
-                f"-c default_transaction_read_only=on -c statement_timeout={int(self._timeout_s * 1000)} "
-                f"-c lock_timeout={LOCK_TIMEOUT_S * 1000} -c timezone=UTC "
-                "-c application_name=plumbline-auditor"
-            )
-            options += "".join(f" -c {name}={value}" for name, value in POSTGRESQL_OUTPUT.items())
-            return {"connect_timeout": max(2, int(self._timeout_s)), "options": options}
-        if self._dialect == "sqlite":
-            return {}
-        import pymysql.converters
-        from pymysql.constants import FIELD_TYPE
-
-        # PyMySQL's own conversion of instants is a regular expression and a third of the time of a read.
-        quick = dict.fromkeys((FIELD_TYPE.DATETIME, FIELD_TYPE.TIMESTAMP), _mysql_instant)
-        return {
-            **dict.fromkeys(("connect_timeout", "read_timeout", "write_timeout"), self._timeout_s),
-            "conv": {**pymysql.converters.conversions, **quick},
-        }
-
-    def _prepare_session(self, connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        if self._dialect == "sqlite":
-            cursor.execute("PRAGMA query_only=on")
-        elif self._dialect in {"mariadb", "mysql"}:
-            # MariaDB and MySQL name the same two limits differently.
-            common = f"SET SESSION time_zone='+00:00', innodb_lock_wait_timeout={LOCK_TIMEOUT_S}, "
-            limit = f"lock_wait_timeout={LOCK_TIMEOUT_S}, "
-            try:
-                cursor.execute(f"{common}{limit}tx_read_only=1, max_statement_time={self._timeout_s:.3f}")
-            except Exception as error:
-                if not (error.args and error.args[0] == 1193):  # unknown system variable
-                    raise
-                timeout_ms = int(self._timeout_s * 1000)
-                cursor.execute(f"{common}{limit}transaction_read_only=1, max_execution_time={timeout_ms}")
-        cursor.close()
-
-    @contextlib.contextmanager
-    def _session(self) -> Iterator[sa.Connection]:
-        """A connection whose calls end at the deadline even when the server never answers."""
-        expired = threading.Event()
-        try:
-            with self._engine.connect() as connection:
-                watchdog = threading.Timer(self._timeout_s + 0.2, self._abort, (connection.connection, expired))
-                watchdog.daemon = True
-                watchdog.start()
-                try:
-                    yield connection
-                finally:
-                    watchdog.cancel()
-        except ProbeError:
-            raise
-        except (UnicodeDecodeError, OverflowError) as error:
-            raise ProbeError(Reason.DECODE, f"a value cannot be decoded: {error}") from None
-        except Exception as error:
-            raise self._explain(error, timed_out=expired.is_set()) from None
-
-    def _abort(self, connection: PoolProxiedConnection, expired: threading.Event) -> None:
-        expired.set()
-        raw = connection.dbapi_connection
-        with contextlib.suppress(Exception):  # whatever state it is in, it is being thrown away
-            if self._dialect == "sqlite":
-                raw.interrupt()  # type: ignore[union-attr]
-            elif self._dialect == "postgresql":
-                with socket.socket(fileno=os.dup(raw.fileno())) as wire:  # type: ignore[union-attr]
-                    wire.shutdown(socket.SHUT_RDWR)
-            else:
-                raw._sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
-
-    def _explain(self, error: Exception, *, timed_out: bool) -> ProbeError:
-        original = error.orig if isinstance(error, DBAPIError) and error.orig else error
-        text = " ".join(self._scrub(str(original)).split())[:300]
-        if timed_out:
-            return ProbeError(
-                Reason.TIMEOUT,
-                f"no answer within {self._timeout_s:g} s",
-                hint="is the server hanging? raise budget.timeout if it is only slow",
-            )
-        if isinstance(error, sa.exc.TimeoutError):
-            return ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
-        reason = self._reason(original, text)
-        if reason is Reason.DECODE:  # drivers quote the value, which is nobody's business
-            text = f"a value cannot be decoded ({type(original).__name__})"
-        hints = {
-            Reason.AUTH: "check user and password of the system's url",
-            Reason.PERMISSION: "grant SELECT to the auditor's login",
-            Reason.TIMEOUT: f"limit {self._timeout_s:g} s (budget.timeout), locks {LOCK_TIMEOUT_S} s",
-            Reason.UNREACHABLE: "check host, port and whether the server runs",
-        }
-        return ProbeError(reason, text, hint=hints.get(reason, ""))
-
-    def _reason(self, original: BaseException, text: str) -> Reason:
-        folded = text.lower()
-        if self._dialect == "postgresql":
-            state = getattr(original, "sqlstate", None)
-            if state:
-                return next(
-                    (reason for prefix, reason in _SQLSTATES.items() if state.startswith(prefix)), Reason.QUERY
-                )
-            if "DataError" in type(original).__name__:
-                return Reason.DECODE
-            if "authentication failed" in folded or "no password supplied" in folded:
-                return Reason.AUTH
-            if "does not exist" in folded:
-                return Reason.QUERY
-            if "timeout" in folded:
-                return Reason.TIMEOUT
-            return Reason.UNREACHABLE if "OperationalError" in type(original).__name__ else Reason.QUERY
-        if self._dialect == "sqlite":
-            return next((reason for part, reason in _SQLITE_TEXTS.items() if part in folded), Reason.QUERY)
-        code = original.args[0] if original.args else None
-        if code in {2003, 2013} and "timed out" in folded:
-            return Reason.TIMEOUT
-        if isinstance(code, int) and code in _MYSQL_ERRORS:
-            return _MYSQL_ERRORS[code]
-        return Reason.QUERY if code else Reason.UNREACHABLE
 
     # -- the catalogue
 
@@ -652,42 +444,15 @@ class SqlProbe:
         )
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
-        """Try a write that would change no row even if it were let through."""
-        if spec is None:
-            return "session opened read-only"
-        collection = self._collection(spec)
-        attempt = sa.update(collection.table).where(sa.false()).values({spec.key: collection.key})
-        try:
-            with self._session() as connection:
-                connection.execute(attempt)
-        except ProbeError as refused:
-            if refused.reason in {Reason.QUERY, Reason.PERMISSION}:
-                return f"a write is refused: {refused.message}"
-            raise
-        raise ProbeError(
-            Reason.PERMISSION,
-            "a write would have been accepted",
-            hint="give the auditor a login with SELECT only",
-        )
+        """Ask the server, and try a write that would change no row even if it were let through."""
+        attempt = None
+        if spec is not None:
+            collection = self._collection(spec)
+            attempt = sa.update(collection.table).where(sa.false()).values({spec.key: collection.key})
+        return prove_read_only(self._sessions, self._dialect, attempt)
 
     def close(self) -> None:
-        self._engine.dispose()
-
-
-def _open_sqlite(path: str) -> sqlite3.Connection:
-    uri = path if path.startswith("file:") else f"file:{quote(path)}"
-    uri += "&mode=ro" if "?" in uri else "?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=LOCK_TIMEOUT_S, check_same_thread=False)
-    connection.create_function(SQLITE_FUNCTION, 2, sqlite_rank, deterministic=True)
-    return connection
-
-
-def _mysql_instant(text: str) -> datetime | str:
-    """An instant, or the text as it stands where it is none (a zero date)."""
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        return text
+        self._sessions.close()
 
 
 def _split(collection: str) -> tuple[str | None, str]:

@@ -1,0 +1,207 @@
+"""A database's URL: which dialect it names, and what its parameters ask of the driver and the session.
+
+Every parameter is honoured or refused by name; none is overridden in silence. What makes the session read-only and
+limits its time is the auditor's own, and nothing in a URL changes it.
+Source: postgresql.org/docs/15/libpq-connect.html (parameter key words), PyMySQL's `Connection`,
+sqlite.org/uri.html.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from probes.addresses import check_address
+from probes.ranking import Dialect
+
+DRIVERS = {
+    "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
+    "mariadb": ("mariadb+pymysql", "pymysql", "mariadb"),
+    "mysql": ("mysql+pymysql", "pymysql", "mysql"),
+    "sqlite": ("sqlite", "sqlite3", "sqlite"),
+}
+
+_BUDGET = "the deadline is budget.timeout of the system"
+_VALUES = "the auditor reads values in one form"
+
+HONOURED: dict[str, str] = {
+    "postgresql": """host hostaddr port user password dbname passfile service application_name
+        fallback_application_name sslmode sslcert sslkey sslpassword sslrootcert sslcrl sslcrldir sslsni
+        sslcompression requiressl requirepeer ssl_min_protocol_version ssl_max_protocol_version channel_binding
+        gssencmode krbsrvname gsslib gssdelegation require_auth target_session_attrs load_balance_hosts keepalives
+        keepalives_idle keepalives_interval keepalives_count tcp_user_timeout options""",
+    **dict.fromkeys(
+        ("mariadb", "mysql"),
+        """unix_socket bind_address program_name max_allowed_packet read_default_file read_default_group charset
+        ssl_disabled ssl_ca ssl_capath ssl_cert ssl_key ssl_key_password ssl_cipher ssl_verify_cert
+        ssl_verify_identity ssl_check_hostname""",
+    ),
+    "sqlite": "mode cache immutable nolock psow vfs uri",
+}
+"""By dialect, the parameters of a URL that are passed on."""
+
+_TLS = {
+    "ssl_ca": "ca",
+    "ssl_capath": "capath",
+    "ssl_cert": "cert",
+    "ssl_key": "key",
+    "ssl_key_password": "password",
+    "ssl_cipher": "cipher",
+    "ssl_verify_cert": "verify_mode",
+    "ssl_verify_identity": "check_hostname",
+    "ssl_check_hostname": "check_hostname",
+}
+"""PyMySQL reads these words from a mapping; given one by one they would replace each other."""
+_FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_REFUSED = {
+    "connect_timeout": _BUDGET,
+    "read_timeout": _BUDGET,
+    "write_timeout": _BUDGET,
+    "timeout": _BUDGET,
+    "init_command": "the session is read-only from its first statement on",
+    "sql_mode": _VALUES,
+    "client_encoding": _VALUES,
+    "use_unicode": _VALUES,
+    "local_infile": "the session only reads",
+    "autocommit": "every statement stands alone",
+}
+
+OWN_SETTINGS: dict[str, tuple[frozenset[str], str]] = {
+    "default_transaction_read_only": (frozenset({"on", "true", "yes", "1"}), "the session is always read-only"),
+    "transaction_read_only": (frozenset({"on", "true", "yes", "1"}), "the session is always read-only"),
+    "statement_timeout": (frozenset(), _BUDGET),
+    "lock_timeout": (frozenset(), "the auditor gives way to locks by itself"),
+    "timezone": (frozenset({"utc", "etc/utc"}), "the session speaks UTC; a system's own zone is zone:"),
+    "client_encoding": (frozenset({"utf8", "utf-8", "unicode"}), _VALUES),
+    **dict.fromkeys(
+        ("datestyle", "intervalstyle", "bytea_output", "extra_float_digits", "standard_conforming_strings"),
+        (frozenset[str](), _VALUES),
+    ),
+}
+"""Settings of a PostgreSQL session that are the auditor's own: the values that change nothing, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseUrl:
+    """What a database's URL says.
+
+    Attributes:
+        url: for SQLAlchemy, with the driver, and without parameters but for hosts.
+        parameters: for the driver.
+        settings: of a PostgreSQL session, out of `options`, in their order.
+    """
+
+    dialect: Dialect
+    url: sa.URL
+    parameters: Mapping[str, Any]
+    settings: Mapping[str, str]
+
+
+def read_url(text: str) -> DatabaseUrl:
+    """Read a database's URL.
+
+    Raises:
+        ValueError: it cannot be read one certain way, or asks for what is not honoured; quotes no value.
+    """
+    text = canonical(text)
+    try:
+        url = sa.make_url(text)
+        dialect = url.get_backend_name()
+    except (SQLAlchemyError, ValueError):
+        raise ValueError("not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE") from None
+    if dialect not in DRIVERS:
+        raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DRIVERS)}")
+    for name in url.query:
+        _check_parameter(dialect, name)
+    parameters: dict[str, Any] = {
+        name: value if isinstance(value, str) else " ".join(value) for name, value in url.query.items()
+    }
+    places: dict[str, Any] = {}
+    settings: dict[str, str] = {}
+    if dialect == "postgresql":
+        settings = _settings(parameters.pop("options", ""))
+        # SQLAlchemy itself takes several hosts apart.
+        places = {name: url.query[name] for name in ("host", "port") if parameters.pop(name, None) is not None}
+    elif dialect == "sqlite":
+        if parameters.get("mode", "ro") != "ro":
+            raise ValueError("the URL's parameter mode is not honoured: a SQLite file is only opened with mode=ro")
+    else:
+        parameters = _for_pymysql(parameters)
+    return DatabaseUrl(
+        dialect=cast(Dialect, dialect),
+        url=url.set(drivername=DRIVERS[dialect][0], query=places),
+        parameters=parameters,
+        settings=settings,
+    )
+
+
+def canonical(text: str) -> str:
+    """A URL as SQLAlchemy knows it: `postgres://` is PostgreSQL's, too. Raises ValueError as `check_address` does."""
+    scheme, found, rest = text.partition("://")
+    if found and scheme.partition("+")[0] == "postgres":
+        text = f"postgresql{scheme.removeprefix('postgres')}://{rest}"
+    return text if text.startswith("sqlite:") else check_address(text)
+
+
+def _check_parameter(dialect: str, name: str) -> None:
+    known = HONOURED[dialect].split()
+    if name in known:
+        return
+    if name in _REFUSED:
+        raise ValueError(f"the URL's parameter {name} is not honoured: {_REFUSED[name]}")
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    raise ValueError(f"unknown parameter {name!r} in the URL of a {dialect} system; {hint}")
+
+
+def _for_pymysql(asked: Mapping[str, str]) -> dict[str, Any]:
+    """Parameters in the types that PyMySQL wants."""
+    if asked.get("charset", "utf8mb4") != "utf8mb4":
+        raise ValueError(
+            "the URL's parameter charset is not honoured: the session speaks utf8mb4, which holds all text"
+        )
+    found: dict[str, Any] = {"charset": "utf8mb4"}
+    tls: dict[str, Any] = {}
+    for name, value in asked.items():
+        if name in {"ssl_disabled", "ssl_verify_identity", "ssl_check_hostname"}:
+            if value.lower() not in _FLAGS:
+                raise ValueError(f"the URL's parameter {name} is true or false")
+            found[name] = _FLAGS[value.lower()]
+        elif name == "max_allowed_packet":
+            if not value.isdecimal():
+                raise ValueError(f"the URL's parameter {name} is a number of bytes")
+            found[name] = int(value)
+        else:
+            found[name] = value
+    for name, word in _TLS.items():
+        if name in found:
+            tls[word] = found.pop(name)
+    if tls and not found.get("ssl_disabled"):
+        found["ssl"] = tls
+    return found
+
+
+def _settings(options: str) -> dict[str, str]:
+    """Settings out of libpq's `options`, which are switches of the server's command line: `-c NAME=VALUE`."""
+    words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\\\s])+", options)]
+    found: dict[str, str] = {}
+    while words:
+        word = words.pop(0)
+        if word == "-c" and words:
+            word = f"-c{words.pop(0)}"
+        match = re.fullmatch(r"(?:-c|--)([A-Za-z_][\w.-]*)=(.*)", word, re.DOTALL)
+        if match is None:
+            raise ValueError("options in the URL: only -c NAME=VALUE (or --NAME=VALUE) is honoured")
+        name, value = match[1].replace("-", "_").lower(), match[2]
+        harmless, why = OWN_SETTINGS.get(name, (None, ""))
+        if harmless is not None and value.lower() not in harmless:
+            raise ValueError(f"options in the URL: {name} is not honoured: {why}")
+        if harmless is None:
+            found[name] = value
+    return found
