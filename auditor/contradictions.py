@@ -46,6 +46,9 @@ INSTEAD = {
 }
 """What is meant by a word that does nothing for a type."""
 
+OF_ITEMS = ("strip", "casefold", "strip_accents", "newlines", "map", "factor", "scale", "unit", "zone", "encoding")
+"""Words by which the items of an array and the bounds of a range are read, too."""
+
 NUMBERS = ("integer", "decimal", "float", "money")
 """Types of fields that can say what a record is worth."""
 

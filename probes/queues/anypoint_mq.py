@@ -22,6 +22,7 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.exact_json import decode
 from probes.queues.message import Message, MessageSettings
 
 BATCH = 10
@@ -180,8 +181,8 @@ class AnypointMqProbe:
         if response.status_code == httpx.codes.NO_CONTENT or not response.content:
             return None
         try:
-            return response.json()
-        except (ValueError, RecursionError):
+            return decode(response.content)
+        except ValueError:
             raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is not JSON") from None
 
     def _log_in(self) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -23,6 +22,7 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.exact_json import decode
 from probes.queues.message import PAYLOAD_LIMIT, Message, MessageSettings, distinct, dropped_at
 
 LOOK_BYTES = 64 * 1024 * 1024
@@ -162,8 +162,8 @@ class RabbitMqProbe:
         if response.is_error:
             raise ProbeError(Reason.QUERY, f"RabbitMQ answered {response.status_code}")
         try:
-            return json.loads(answer)
-        except (ValueError, RecursionError):
+            return decode(answer)
+        except ValueError:
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
 
     def prove_read_only(self) -> str:

@@ -7,7 +7,6 @@ way, with `where: {status: failed}`: nothing in them is ever unpickled.
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from uuid import UUID
@@ -92,7 +91,7 @@ class SqlQueueProbe:
             return None if name is None else row[name]
 
         payload = told(of.payload)
-        message = Message({}, json.dumps(payload) if isinstance(payload, dict | list) else payload)
+        message = Message({}, payload if payload is None or isinstance(payload, str | bytes) else str(payload))
         reason, attempts = told(of.reason), told(of.attempts)
         failed_at = self._instant(told(of.since)) if of.role == "dead" else None
         return Letter(

@@ -9,6 +9,7 @@ same rows are read once more *plainly*: as text that every value has.
 from __future__ import annotations
 
 import struct
+import unicodedata
 import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -333,13 +334,14 @@ def _either(key: Key, declared: Any) -> list[Any]:
 
 
 def _spellings(key: str, dialect: str) -> list[str]:
-    """How a text column may spell a key: a UUID also in capitals and without dashes; what is no text, not at all."""
+    """How a text column may spell a key: a UUID also in capitals and without dashes, letters with accents also in two
+    characters (keys are compared in Unicode NFC); what is no text, not at all."""
     if (dialect == "postgresql" and "\0" in key) or not (key.isascii() or _is_unicode(key)):
         return []
     if len(key) == 36 and key.count("-") == 4:
         plain = key.replace("-", "")
         return [key, key.upper(), plain, plain.upper()]
-    return [key]
+    return [key] if key.isascii() else list({key, unicodedata.normalize("NFD", key)})
 
 
 def _is_unicode(text: str) -> bool:

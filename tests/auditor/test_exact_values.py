@@ -367,3 +367,15 @@ def test_a_key_that_the_copys_column_cannot_hold_is_certainly_missing_there(
     assert found.owner is not None
     assert found.target is None
     assert [each.found for each in live.copies] == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("postgresql", "text"), ("mariadb", "varchar(100)"), ("sqlite", "text")]
+)
+def test_a_key_is_found_however_its_letters_are_composed(make: Make, tmp_path: Path, kind: str, column: str) -> None:
+    owner, copy = owner_at(tmp_path), make(kind, "text")
+    for here, there in (("Chlo\u00e9", "Chloe\u0301"), ("Chloe\u0301", "Chlo\u00e9")):
+        owner.hold("'x'", text(here), "")
+        copy.hold("'x'", text(there), column)
+        found, _, _ = look(owner, copy, tmp_path, {}, key_type="string")
+        assert found.agrees
