@@ -13,6 +13,7 @@ from auditor import incidents
 from auditor.integration_map import Flow
 from auditor.lap import Lap
 from auditor.ledger import Ledger, Transaction
+from auditor.reading import ReaderClosedError
 from checks.backlog import Allowance, about_to_drop, age_s, over_allowance
 from checks.fields import FieldRule, masked, parser_for
 from checks.queue_health import Flowing, QueueState, flowing, trend
@@ -58,13 +59,18 @@ class QueueAuditor:
         self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
         self._lap = Lap(probe.page_limit)
         self._failures = 0
+        self._closed = False
         self._looked: QueueReading | None = None
         self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
-        """Read the queue and record what was seen, also a failure."""
+        """Read the queue and record what was seen, also a failure.
+
+        Raises:
+            ReaderClosedError: it was closed meanwhile; nothing is recorded then.
+        """
         try:
-            reading = self._look(now) if self._settings.role == "dead" else self._probe.read(0)
+            reading = self._look(now) if self._settings.role == "dead" else self._read(0)
         except ProbeError as error:
             self._failures += 1
             with self._ledger.write() as connection:
@@ -94,20 +100,29 @@ class QueueAuditor:
             self._move(connection, rev, [*self._evidence(reading, now, reason), self._unread()], now)
         return reading
 
+    def _read(self, peek: int, after: str | None = None) -> QueueReading:
+        """Read one page, or find that a stop has cut it off, which says nothing about the queue."""
+        try:
+            return self._probe.read(peek, after)
+        except Exception:
+            if self._closed:
+                raise ReaderClosedError(self.queue) from None
+            raise
+
     def _look(self, now: datetime) -> QueueReading:
         """Read the figures, and as many pages of letters as are new and there is time for."""
         if self._lap.resting:
-            figures = self._probe.read(0)
+            figures = self._read(0)
             if not self._lap.moved(figures, now):
                 return self._as_looked(figures)
         else:
             self._lap.begin()
-        first = page = self._probe.read(self._probe.page_limit, self._lap.after)
+        first = page = self._read(self._probe.page_limit, self._lap.after)
         until = time.monotonic() + LOOK_S
         self._keep(page, now)
         while self._lap.take(page, now) and time.monotonic() < until:
             try:
-                page = self._probe.read(self._probe.page_limit, self._lap.after)
+                page = self._read(self._probe.page_limit, self._lap.after)
             except ProbeError as error:
                 return replace(first, notes=(*first.notes, f"letters behind the first {self._lap.seen}: {error}"))
             self._keep(page, now)
@@ -218,7 +233,8 @@ class QueueAuditor:
         )
 
     def close(self) -> None:
-        """Close the queue's probe."""
+        """Close the queue's probe, cutting off a read under way."""
+        self._closed = True
         self._probe.close()
 
 

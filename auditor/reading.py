@@ -8,14 +8,24 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
-from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row, SystemSettings
+from probes.contract import (
+    ClockSample,
+    Key,
+    Page,
+    ProbeError,
+    Reading,
+    ReadSpec,
+    Reason,
+    RecordProbe,
+    Row,
+    SystemSettings,
+)
 from probes.secrets import Scrubber
 
 READ_BATCH = 500
@@ -27,6 +37,15 @@ REQUESTS_PER_LISTING = 200
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""
 
+SILENT_S = 5.0
+"""A system that gave no answer even about its clock is asked again after this time, by one of those who need it.
+The others are told at once, so that one hung system does not hold up all threads."""
+
+SLOW_S = 1.0
+"""Failures that took less keep nobody waiting."""
+
+NO_ANSWER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
+
 SPOILING = frozenset({Reason.DECODE, Reason.TOO_LARGE})
 """Failures that one record may cause to all that are read with it."""
 
@@ -37,6 +56,28 @@ SPOILED_READS = 64
 """Reads of one fetch that may fail on a record; whoever stands in a further one is not looked for alone."""
 
 ResultT = TypeVar("ResultT")
+
+
+class ReaderClosedError(Exception):
+    """The auditor is stopping: a read was cut off, and nothing follows from it, about the system least of all."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Silence:
+    """That a system gives no answer.
+
+    Attributes:
+        failure: of the last one who asked.
+        asked_at, again_at: when that was, and from when on somebody asks again, in monotonic seconds.
+        certain: the clock was asked in vain, too, and not only something that may be slow by itself.
+        asking: the clock is being asked just now.
+    """
+
+    failure: ProbeError
+    asked_at: float
+    again_at: float
+    certain: bool
+    asking: Future[ClockSample] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +128,8 @@ class SystemReader:
         self._timeout_s = settings.budget.timeout_s
         self._scrub = Scrubber.of(settings)
         self._pool = ThreadPoolExecutor(settings.budget.connections, thread_name_prefix=f"read-{name}")
+        self._closing: Future[None] = Future()
+        self._silence: _Silence | None = None
         self._lock = threading.Lock()
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
@@ -205,7 +248,8 @@ class SystemReader:
         if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_KEEPS_S:
             return known.at(now)
         try:
-            sample = self.call(self.probe.clock)
+            self._break_silence()
+            sample = self._measured(self.probe.clock, clock=True)
         except ProbeError as failure:
             self.clock_failure = failure
             return known.at(now) if known is not None else None
@@ -247,31 +291,93 @@ class SystemReader:
             taken, self._clock_steps = self._clock_steps, []
         return taken
 
+    @property
+    def answers(self) -> bool:
+        """Whether it has answered, and has not fallen silent since."""
+        return self.health.last_ok_at is not None and self._silence is None
+
     def call(self, read: Callable[[], ResultT]) -> ResultT:
-        """Run one probe call within the deadline; anything it raises comes out as a ProbeError."""
+        """Run one probe call within the deadline; anything it raises comes out as a ProbeError.
+
+        While the system gives no answer at all, only one call in `SILENT_S` waits for it.
+
+        Raises:
+            ProbeError: the probe could not answer.
+            ReaderClosedError: the reader was closed before it could.
+        """
+        self._break_silence()
+        return self._measured(read, clock=False)
+
+    def _measured(self, read: Callable[[], ResultT], *, clock: bool) -> ResultT:
         begun = time.monotonic()
         try:
-            answer = self._wait(self._pool.submit(read))
+            answer = self._wait(self._submit(read))
         except ProbeError as failure:
             self._note(failure, begun)
+            if failure.reason in NO_ANSWER and time.monotonic() - begun >= min(SLOW_S, self._timeout_s):
+                self._fall_silent(failure, certain=clock)
             raise
-        except RuntimeError:
-            raise ProbeError(Reason.UNREACHABLE, f"the reader of {self.name} is closed") from None
         self._note(None, begun)
         return answer
 
-    def _wait(self, future: Future[ResultT]) -> ResultT:
+    def _submit(self, read: Callable[[], ResultT]) -> Future[ResultT]:
         try:
-            return future.result(timeout=self._timeout_s + GRACE_S)
-        except FutureTimeoutError:
+            return self._pool.submit(read)
+        except RuntimeError:
+            raise ReaderClosedError(self.name) from None
+
+    def _wait(self, future: Future[ResultT]) -> ResultT:
+        either: tuple[Future[Any], ...] = (future, self._closing)
+        wait(either, self._timeout_s + GRACE_S, FIRST_COMPLETED)
+        if self._closing.done():
+            future.cancel()
+            raise ReaderClosedError(self.name)
+        if not future.done():
             future.cancel()
             raise ProbeError(
                 Reason.TIMEOUT,
                 f"no answer within {self._timeout_s:g} s",
                 hint="is the server hanging? raise budget.timeout if it is only slow",
-            ) from None
+            )
+        try:
+            return future.result()
         except Exception as error:
             raise self._scrub.error(error) from None
+
+    def _fall_silent(self, failure: ProbeError, *, certain: bool) -> None:
+        now = time.monotonic()
+        again_at = now + min(SILENT_S, self._timeout_s) if certain else now
+        with self._lock:
+            if self._silence is None or certain:
+                self._silence = _Silence(failure=failure, asked_at=now, again_at=again_at, certain=certain)
+
+    def _break_silence(self) -> None:
+        """Find out whether a system answers again that gave no answer; by its clock, which is never slow by itself.
+
+        Raises:
+            ProbeError: it does not.
+        """
+        with self._lock:
+            silence, now = self._silence, time.monotonic()
+            if silence is None:
+                return
+            if silence.certain and (silence.asking is not None or now < silence.again_at):
+                failure = silence.failure
+                tried = f"{failure.message}, last tried {now - silence.asked_at:.0f} s ago"
+                raise ProbeError(failure.reason, tried, hint=failure.hint)
+            if silence.asking is None:
+                silence.asking = self._submit(self.probe.clock)
+        begun = time.monotonic()
+        try:
+            self._wait(silence.asking)
+        except ProbeError as failure:
+            if failure.reason in NO_ANSWER:
+                self._note(failure, begun)
+                self._fall_silent(failure, certain=True)
+                raise
+        with self._lock:
+            if self._silence is silence:
+                self._silence = None
 
     def _note(self, failure: ProbeError | None, begun: float) -> None:
         now = datetime.now(UTC)
@@ -289,6 +395,9 @@ class SystemReader:
                 )
 
     def close(self) -> None:
-        """Close the probe, ending calls under way."""
+        """Close the probe, cutting off calls under way."""
+        with self._lock:
+            if not self._closing.done():
+                self._closing.set_result(None)
         self.probe.close()
         self._pool.shutdown(wait=False, cancel_futures=True)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import threading
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
+from pydantic import SecretStr
 
 from auditor.alerts.outbox import deliver_next, open_senders
 from auditor.archive import archive_settled
@@ -18,6 +16,7 @@ from auditor.audit import Auditor
 from auditor.integration_map import IntegrationMap
 from auditor.queue_audit import QueueAuditor
 from auditor.reading import SystemReader
+from auditor.timetable import Job, Lane, Timetable
 from auditor.workspace import Workspace
 from probes import registry
 
@@ -29,7 +28,19 @@ SEND_EVERY_S = 1.0
 """Slack takes about one message a second and channel."""
 
 ARCHIVE_EVERY_S = 900.0
-STOP_WITHIN_S = 10.0
+
+THREADS = 32
+"""Audits under way at once, however many flows there are; more would only wait for each other."""
+
+ALIKE = 4
+"""So many of them may need the same two systems (or be of another kind than audits), and all but so many the same
+system: whoever hangs holds a share of the threads only, and of those that read its owner."""
+
+END_BY_THEMSELVES_S = 2.0
+"""How long a stop lets audits under way go on."""
+
+CUT_OFF_S = 5.0
+"""How long a stop waits for what it has cut off."""
 
 log = logging.getLogger(__name__)
 
@@ -76,70 +87,57 @@ class Daemon:
             )
             for (flow, queue), settings in integration_map.queues.items()
         ]
-        self._stopping = threading.Event()
-        # A thread for each flow and queue: one that waits for a hung system keeps nobody else waiting.
-        threads = 2 * len(self.auditors) + len(self.queues) + len(self.readers) + 2
-        self._scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(threads)},
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-            timezone=UTC,
-        )
+        self._lanes = {
+            name: Lane(name, THREADS - ALIKE, doubted=lambda reader=reader: not reader.answers)  # type: ignore[misc]
+            for name, reader in self.readers.items()
+        }
+        self.timetable = Timetable(THREADS)
 
     def start(self) -> None:
         """Begin; returns at once."""
         repeats = self.ledger.recover_alerts(datetime.now(UTC))
         if repeats:
             log.warning("%d alerts were being sent when the last daemon ended; they may be repeated", repeats)
-        begins = datetime.now(UTC)
-        for at, (name, auditor) in enumerate(self.auditors.items()):
-            spread_s = at * auditor.flow.every_s / max(1, len(self.auditors))
-            self._every(f"flow {name}", auditor.flow.every_s, self._audit(auditor), begins, spread_s)
+        for at, auditor in enumerate(self.auditors.values()):
+            self._add_flow(auditor, at * auditor.flow.every_s / max(1, len(self.auditors)))
         for queue in self.queues:
             name = f"queue {queue.flow.name}/{queue.queue}"
-            self._every(name, max(queue.flow.every_s, 2.0), self._audit_queue(queue), begins, 0)
+            broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
+            self._add(name, max(queue.flow.every_s, 2.0), self._audit_queue(queue), ["queues", broker])
         for name, reader in self.readers.items():
-            self._every(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), begins, 0)
+            self._add(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), ["clocks", name])
         if self._senders:
-            self._every("alerts", SEND_EVERY_S, self._send, begins, 0)
-        self._every("archive", ARCHIVE_EVERY_S, self._archive, begins, ARCHIVE_EVERY_S)
+            self._add("alerts", SEND_EVERY_S, self._send)
+        self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
-        self._scheduler.start()
+        self.timetable.start()
         log.info("auditing %d flows and %d queues", len(self.auditors), len(self.queues))
 
-    def _every(self, name: str, seconds: float, work: Callable[[], None], begins: datetime, spread_s: float) -> None:
-        self._scheduler.add_job(
-            self._guarded(name, work),
-            "interval",
-            seconds=seconds,
-            next_run_time=begins + timedelta(seconds=spread_s),
-            id=name,
-            name=name,
-        )
+    def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
+        """A lane for everything that a job needs, and one for all of it together."""
+        together = " + ".join(sorted(set(needs)))
+        return tuple(self._lanes.setdefault(name, Lane(name, ALIKE)) for name in dict.fromkeys((*needs, together)))
 
-    def _guarded(self, name: str, work: Callable[[], None]) -> Callable[[], None]:
-        """A job that fails is logged and tried again in its next turn; the others go on."""
+    def _add(
+        self, name: str, every_s: float, work: Callable[[], None], needs: Sequence[str] = (), *, after_s: float = 0.0
+    ) -> None:
+        job = Job(name=name, run=lambda _: work(), every_s=every_s, lanes=self._lanes_of(needs or [name]))
+        self.timetable.add(job, after_s=after_s)
 
-        def run() -> None:
-            if self._stopping.is_set():
-                return
-            try:
-                work()
-            except Exception:
-                if not self._stopping.is_set():
-                    log.exception("%s failed; it is tried again in its next turn", name)
-
-        return run
-
-    def _audit(self, auditor: Auditor) -> Callable[[], None]:
-        def run() -> None:
-            result = auditor.audit(datetime.now(UTC))
-            if result.error is not None:
+    def _add_flow(self, auditor: Auditor, after_s: float) -> None:
+        def run(in_turn: bool) -> None:
+            result = auditor.audit(datetime.now(UTC)) if in_turn else auditor.recheck(datetime.now(UTC))
+            if in_turn and result.error is not None:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
-            self._await_deadline(auditor, result.started_at)
+            if in_turn or result.error is None:
+                self._await_deadline(job, auditor, result.started_at)
 
-        return run
+        flow = auditor.flow
+        lanes = self._lanes_of([flow.source_name, flow.target_name])
+        job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
+        self.timetable.add(job, after_s=after_s)
 
-    def _await_deadline(self, auditor: Auditor, since: datetime) -> None:
+    def _await_deadline(self, job: Job, auditor: Auditor, since: datetime) -> None:
         """Probe the next change whose window runs out just then, and not only in the flow's next turn.
 
         Args:
@@ -147,28 +145,15 @@ class Daemon:
                 and again) it waits for the next turn.
         """
         at = auditor.next_deadline()
-        now = datetime.now(UTC)
-        if at is None or at <= since or (at - now).total_seconds() > auditor.flow.every_s:
+        if at is None or at <= since:
             return
-
-        def run() -> None:
-            result = auditor.recheck(datetime.now(UTC))
-            if result.error is None:
-                self._await_deadline(auditor, result.started_at)
-
-        name = f"deadline {auditor.flow.name}"
-        self._scheduler.add_job(
-            self._guarded(name, run),
-            "date",
-            run_date=max(at, now + timedelta(seconds=DEADLINES_AT_MOST_EVERY_S)),
-            id=name,
-            name=name,
-            replace_existing=True,
-        )
+        after_s = (at - datetime.now(UTC)).total_seconds()
+        if after_s <= auditor.flow.every_s:
+            self.timetable.also(job, max(after_s, DEADLINES_AT_MOST_EVERY_S))
 
     def _read_clock(self, reader: SystemReader) -> Callable[[], None]:
         def run() -> None:
-            reader.aim_clock(self._stopping.wait)
+            reader.aim_clock(self.timetable.stopping.wait)
 
         return run
 
@@ -181,27 +166,35 @@ class Daemon:
         return run
 
     def _send(self) -> None:
-        while not self._stopping.is_set() and deliver_next(self.ledger, self._senders, datetime.now(UTC)):
-            time.sleep(SEND_EVERY_S)
+        while not self.timetable.stopping.is_set() and deliver_next(self.ledger, self._senders, datetime.now(UTC)):
+            self.timetable.stopping.wait(SEND_EVERY_S)
 
     def _archive(self) -> None:
         archive_settled(self.ledger, self._workspace.archive, datetime.now(UTC))
 
     def stop(self) -> None:
         """End within a few seconds: audits under way finish their transaction or leave no trace."""
-        if self._stopping.is_set():
+        if self.timetable.stopping.is_set():
             return
-        self._stopping.set()
-        stopped = threading.Thread(target=self._scheduler.shutdown, daemon=True)
-        stopped.start()
-        stopped.join(STOP_WITHIN_S / 2)
+        ended = self.timetable.stop(END_BY_THEMSELVES_S)
         for reader in self.readers.values():
             reader.close()
         for queue in self.queues:
             queue.close()
-        stopped.join(STOP_WITHIN_S / 2)
+        if not ended and not self.timetable.stop(CUT_OFF_S):
+            log.warning("left behind what hangs in a driver; nothing of it is recorded")
         self.ledger.close()
         self._lock.close()
+
+
+def broker_of(settings: Any) -> str:
+    """Where a queue lives, as far as its settings tell: queues of one place hang together."""
+    at: Any = (
+        getattr(settings, "system", None) or getattr(settings, "url", None) or getattr(settings, "servers", None)
+    )
+    if isinstance(at, SecretStr):
+        at = at.get_secret_value()
+    return f"{settings.kind} {at}" if at and settings.kind != "sql_queue" else str(at or settings.kind)
 
 
 def settle_memory() -> None:

@@ -113,6 +113,20 @@ def _known(folder: Path) -> dict[str, Any]:
     return {"seed": seed_of(workspace.digest_key()), "steps": steps}
 
 
+def _stop_signals() -> Callable[[], object]:
+    """Catch Ctrl-C and SIGTERM from now on; answers what waits for the first of them.
+
+    They come through a pipe. A signal may be delivered to any thread; one that goes to another than the main thread
+    does not wake it from waiting for a lock.
+    """
+    caught, tell = os.pipe()
+    os.set_blocking(tell, False)
+    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: None)
+    return lambda: os.read(caught, 1)
+
+
 @app.command()
 def run(
     map_: MapOption = DEFAULT_MAP,
@@ -120,9 +134,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Audit without end: probe every flow in its rhythm, record, alert. Ctrl-C stops it."""
-    stop = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stop.set())
+    wait_for_stop = _stop_signals()
     from auditor.ledger import LedgerError
     from auditor.scheduler import Daemon
     from probes.contract import ProbeError
@@ -134,17 +146,19 @@ def run(
     )
     for noisy in ("httpx", "httpcore", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # A flow that is still being audited when its next turn comes is skipped: that is meant, and no warning.
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     loaded = load(map_)
     try:
         daemon = Daemon(loaded, workspace(data))
     except (LedgerError, ProbeError) as error:
         fail(str(error))
     daemon.start()
-    stop.wait()
+    wait_for_stop()
     say("stopping")
     daemon.stop()
+    if any(not thread.daemon and thread is not threading.current_thread() for thread in threading.enumerate()):
+        # A driver that hangs in a call must not keep the process: all that counts has been committed.
+        logging.shutdown()
+        os._exit(CONSISTENT)
 
 
 @app.command()
