@@ -66,6 +66,9 @@ def words_of(pattern: str) -> str:
     """A pattern in the middle of a sentence."""
     if pattern.startswith(("+", "-")):
         return f"off by {pattern}"
+    if pattern.endswith((" to NFC", " to NFD", "neither NFC nor NFD")):
+        stored, _, found = pattern.partition(" to ")
+        return f"in Unicode {found} instead of {stored}"
     plain = {"rounded": "rounded", "sign": "negated", "case": "in another case", "accents": "without accents"}
     return plain.get(pattern, pattern)
 

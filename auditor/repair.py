@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from auditor.integration_map import Flow, IntegrationMap
 from auditor.ledger import Ledger
@@ -16,6 +17,7 @@ from auditor.resolving import Resolver
 from checks.causes import Cause, Finding, Kind
 from checks.conflicts import Resolution, Winner
 from checks.fields import FieldRule, plain, text_of
+from checks.instants import aware
 from checks.numbers import EXACT, divided, shifted
 from checks.records import Comparison
 from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
@@ -148,7 +150,9 @@ def _of_record(
         return [_whole(flow, known, resolution, "delete", flow.target_name, {}, present)]
     if rows[0] and not rows[1]:
         values = {
-            name: _as_held(flow, name, flow.source_name, flow.target_name, rows[0][0][at + 2], comparison.owner, at)
+            name: _as_held(
+                flow, name, (flow.source_name, flow.target_name), rows[0][0][at + 2], None, comparison.owner, at
+            )
             for at, name in enumerate(flow.field_names)
         }
         named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
@@ -167,7 +171,9 @@ def _of_record(
                 other = flow.source_name if theirs == 0 else flow.target_name
                 copy = comparison.owner if theirs == 0 else comparison.target
                 raw = rows[theirs][0][place.position + 2]
-                changes[column] = _as_held(flow, difference.field, other, system, raw, copy, place.position)
+                changes[column] = _as_held(
+                    flow, difference.field, (other, system), raw, present, copy, place.position
+                )
             elif winner is Winner.MERGED:
                 rule = flow.data_type.fields[difference.field]
                 changes[column] = written(rule, system, resolution.merged[difference.field])
@@ -213,27 +219,56 @@ def _whole(
     )
 
 
-def _as_held(flow: Flow, name: str, from_: str, to: str, raw: Any, copy: Any, position: int) -> Any:
-    """One system's value as another one writes it: its labels, units and tokens.
+def _as_held(
+    flow: Flow, name: str, systems: tuple[str, str], raw: Any, present: Any, copy: Any, position: int
+) -> Any:
+    """One system's value as another one writes it: its labels, units, tokens and local time.
 
     A value that both write alike is taken as it is, because its canonical form may have lost case or spaces.
+
+    Args:
+        systems: the one and the other.
+        present: what the other holds at present, None where that is nothing.
 
     Raises:
         UnreadableError: it cannot be written there exactly.
     """
     rule = flow.data_type.fields[name]
+    from_, to = systems
     if raw is None or raw is MISSING:
         return None
     labelled = rule.type == "enum" or (rule.type == "boolean" and to in rule.map)
     counted = rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units)
     scaled = rule.factor.get(from_) != rule.factor.get(to)
     timed = rule.type == "timestamp" and rule.unit.get(from_) != rule.unit.get(to)
-    if not (labelled or counted or scaled or timed):
-        return raw
+    value = copy.values[position]
     try:
-        return written(rule, to, plain(rule, copy.values[position]))
+        if rule.type == "timestamp" and not timed and _is_local(raw) and not rule.unit.get(to):
+            zones = [rule.zone.get(each, flow.held_by[each][0].zone) for each in systems]
+            return raw if zones[0] == zones[1] else _local(value, zones[1], raw, present)
+        return written(rule, to, plain(rule, value)) if labelled or counted or scaled or timed else raw
     except UnreadableError as error:
         raise UnreadableError(f"{name}: {error}") from None
+
+
+def _is_local(raw: Any) -> bool:
+    """Whether it is a date and time without a zone."""
+    try:
+        at = raw if isinstance(raw, datetime) else datetime.fromisoformat(raw.strip())
+    except (ValueError, AttributeError):
+        return False
+    return at.tzinfo is None
+
+
+def _local(instant: Any, zone: str | None, raw: Any, present: Any) -> Any:
+    """An instant as a system writes it whose own carry no zone, unless the one it holds at present carries one."""
+    at = aware(instant)
+    if at is None:
+        raise UnreadableError("an instant that is one of two, or beyond the calendar, has no local time elsewhere")
+    if zone is None or (present is not None and not _is_local(present)):
+        return at.isoformat(sep=" ")
+    local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+    return local if isinstance(raw, datetime) else local.isoformat(sep=" ")
 
 
 def written(rule: FieldRule, to: str, value: Any) -> Any:
@@ -253,6 +288,8 @@ def written(rule: FieldRule, to: str, value: Any) -> Any:
         if held is None:
             raise UnreadableError(f"the value has no exact form in {to}, whose factor is {rule.factor[to]}")
         return held
+    if rule.type == "timestamp" and to in rule.unit and not isinstance(value, datetime):
+        raise UnreadableError(f"an instant that is one of two, or beyond the calendar, has no number in {to}")
     if rule.type == "timestamp" and isinstance(value, datetime):
         unit = rule.unit.get(to)
         held_us = (value - EPOCH) // MICROSECOND

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -14,11 +13,12 @@ from auditor.repair import Proposal
 from checks.values import describe
 from probes import registry
 from probes.contract import MISSING
+from probes.exact_json import encode
 
 
 def write_json(proposals: Iterable[Proposal]) -> str:
     """The proposals as one JSON document."""
-    return json.dumps([each.as_row() for each in proposals], default=_plain, indent=2, ensure_ascii=False)
+    return encode([each.as_row() for each in proposals], default=_plain, indent=2)
 
 
 def write_csv(proposals: Iterable[Proposal]) -> str:
@@ -52,7 +52,7 @@ def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) ->
             continue
         write = registry.statement_writer(integration_map.systems[each.system])
         if write is None:
-            wanted = json.dumps(dict(each.changes), default=_plain, ensure_ascii=False)
+            wanted = encode(dict(each.changes), default=_plain)
             lines.append(f"-- {each.system} takes no SQL: {each.action} {each.collection} {_comment(wanted)}")
         else:
             changes, guard = (
@@ -85,5 +85,5 @@ def _plain(value: Any) -> Any:
         except UnicodeDecodeError:
             return describe(value)
     if isinstance(value, Mapping | list | tuple):
-        return json.dumps(value, default=str, ensure_ascii=False)
+        return encode(value)
     return value if isinstance(value, str) else str(value)

@@ -21,6 +21,7 @@ from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named
 from checks.validity import NO_VALIDITY, Span, Validity
 from checks.values import Parser
 from probes.contract import MISSING, Evidence, PluginSettings
+from probes.exact_json import encode
 
 FieldType = Literal[
     "string",
@@ -567,20 +568,6 @@ def _plain_json(value: Any) -> Any:
     return [_plain_json(each) for each in items]
 
 
-def _json_text(value: Any) -> str:
-    """Canonical JSON as JSON, keys in order, numbers with all of their digits."""
-    if not isinstance(value, tuple):
-        return f"{value:f}" if isinstance(value, Decimal) else json.dumps(value, ensure_ascii=False)
-    kind, *items = value
-    if kind == "boolean":
-        return json.dumps(items[0])
-    if kind == "object":
-        return (
-            "{" + ", ".join(f"{json.dumps(key, ensure_ascii=False)}: {_json_text(each)}" for key, each in items) + "}"
-        )
-    return "[" + ", ".join(map(_json_text, items)) + "]"
-
-
 def show(rule: FieldRule, value: Any) -> str:
     """Tell a canonical value as far as the field's evidence policy allows."""
     if value is None or value is MISSING:
@@ -605,7 +592,7 @@ def text_of(rule: FieldRule, value: Any) -> str:
     if rule.type == "money":
         return f"{value[0]:f} {value[1]}"
     if rule.type == "json" or (rule.type == "array" and rule.items is None):
-        return _json_text(value)
+        return encode(_plain_json(value))
     if rule.type == "array":
         return json.dumps(_each(rule, value, text_of), ensure_ascii=False)
     if rule.type == "decimal" and isinstance(value, Decimal):

@@ -7,7 +7,7 @@ document around them: an `Undecodable` stands in their place, with the reason.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -69,6 +69,33 @@ def decode(text: bytes | bytearray | str) -> Any:
         )
     except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
+
+
+def encode(value: Any, *, default: Callable[[Any], Any] = str, indent: int = 0, _level: int = 0) -> str:
+    """Write a document as JSON, numbers with all of their digits.
+
+    Args:
+        default: makes something that JSON has of everything that it does not have.
+        indent: spaces by which each level is set in; 0 for one line.
+    """
+    if isinstance(value, bool | str | int | float | None):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= MAX_DIGITS:
+        return f"{value:f}"
+    further: dict[str, Any] = {"default": default, "indent": indent, "_level": _level + 1}
+    if isinstance(value, Mapping):
+        inner = [
+            f"{json.dumps(str(name), ensure_ascii=False)}: {encode(each, **further)}" for name, each in value.items()
+        ]
+    elif isinstance(value, list | tuple):
+        inner = [encode(each, **further) for each in value]
+    else:
+        return encode(default(value), indent=indent, _level=_level)
+    left, right = "{}" if isinstance(value, Mapping) else "[]"
+    if not indent or not inner:
+        return left + ", ".join(inner) + right
+    begin = "\n" + " " * indent * (_level + 1)
+    return left + begin + f",{begin}".join(inner) + "\n" + " " * indent * _level + right
 
 
 def _whole(text: str) -> int | Undecodable:

@@ -167,3 +167,37 @@ def test_any_text_is_written_out_so_that_a_database_reads_it_back(text: str, tmp
 )
 def test_a_merged_value_is_proposed_in_the_systems_own_labels_and_units(rule: Any, value: Any, held: Any) -> None:
     assert written(FieldRule.model_validate(rule), "billing", value) == held
+
+
+def test_a_local_time_is_proposed_in_the_zone_of_its_system(stand: Stand) -> None:
+    stand.remap("      name: {type: string, evidence: clear}\n", "      updated_at: {type: timestamp}\n")
+    stand.remap('billing.sqlite", zone: UTC', 'billing.sqlite", zone: Europe/Berlin')
+    for key, at, there in (
+        (1, "2026-03-01 12:00:00", "2026-03-01 13:00:00"),
+        (2, "2026-07-01 12:00:00", "2026-07-01 12:00:00"),
+    ):
+        stand.run("crm", f"INSERT INTO customers VALUES ({key}, 'x', '1', '{at}')")
+        stand.run("billing", f"INSERT INTO customers VALUES ({key}, 'x', '1', '{there}')")
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    (told,) = proposals(stand)
+    assert (told.key, dict(told.changes)) == (2, {"updated_at": "2026-07-01 14:00:00"})
+
+
+def test_numbers_inside_json_are_proposed_with_all_of_their_digits() -> None:
+    held = {"total": Decimal("90071992547409931.25"), "lines": [Decimal("1.50"), 2], "note": "\u00e9"}
+    proposal = Proposal(
+        flow="f",
+        data_type="t",
+        key=1,
+        cause="late",
+        action="update",
+        system="s",
+        changes={"doc": held},
+        guard={},
+        why="",
+    )
+    (read,) = json.loads(write_json([proposal]), parse_float=Decimal)
+    assert read["changes"]["doc"] == held
+    (_, row) = csv.reader(io.StringIO(write_csv([proposal])))
+    assert '{"total": 90071992547409931.25, "lines": [1.50, 2], "note": "\u00e9"}' in row

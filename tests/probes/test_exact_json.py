@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.exact_json import MAX_DIGITS, Undecodable, decode
+from probes.exact_json import MAX_DIGITS, Undecodable, decode, encode
 from probes.queues.message import Message
 
 LONG = "90071992547409931.25"
@@ -64,6 +64,19 @@ JSON = st.recursive(
 @settings(deadline=None)
 def test_what_has_one_meaning_is_read_as_everywhere(document: object) -> None:
     assert decode(json.dumps(document)) == document
+
+
+@given(
+    st.recursive(
+        JSON | st.decimals(allow_nan=False, allow_infinity=False, places=20),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=20,
+    ),
+    st.sampled_from([0, 2]),
+)
+@settings(deadline=None)
+def test_what_is_written_is_read_again_digit_for_digit(document: object, indent: int) -> None:
+    assert decode(encode(document, indent=indent)) == document
 
 
 @pytest.mark.parametrize(
