@@ -115,6 +115,7 @@ class Auditor:
         self._busy: set[Key] = set()
         self._unjudged: set[Key] = set()
         self._no_keys: set[str] = set()
+        self._first_at = datetime.now(UTC)
         self._nameless = 0
         self._whole_sweep = False
         self._audited = False
@@ -182,6 +183,7 @@ class Auditor:
 
     def _audit(self, now: datetime, sample: int, *, discover: bool) -> AuditResult:
         self._begin(now)
+        self._first_at = min(self._first_at, now)
         flow = self.flow
         state = self.ledger.flow_state(flow.name)
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
@@ -545,6 +547,8 @@ class Auditor:
         if known_at is None and doubt.records and result.read == result.counts[Outcome.CANNOT_VERIFY]:
             return state
         through_at = min(at for at in (told_at, open_since, doubt.verified_to_at) if at is not None)
+        if known_at is None and through_at < self._first_at:
+            return state  # what changed before anybody looked was never verified
         return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
 
     def _run_row(self, result: AuditResult, state: FlowState, gathered: Gathered) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
-from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, flowing, rate, slope_per_s, trend
+from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, rate, slope_per_s, stalls, trend
 
 HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""
@@ -66,10 +66,11 @@ def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> li
     for row in lens.query(READINGS, [since, HEALTH_READINGS]).to_pylist():
         if (row["flow"], row["queue"]) in integration_map.queues:
             by_queue[row["flow"], row["queue"]].append(row)
-    return [_backlog(rows) for _, rows in sorted(by_queue.items())]
+    arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [since]).to_pylist()}
+    return [_backlog(rows, arrived.get(flow)) for (flow, _), rows in sorted(by_queue.items())]
 
 
-def _backlog(rows: Sequence[dict[str, Any]]) -> Backlog:
+def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:
     last = rows[-1]
     read = [row for row in rows if row["message"] is None]
     states = [
@@ -96,7 +97,7 @@ def _backlog(rows: Sequence[dict[str, Any]]) -> Backlog:
         drain=drain_s(last["depth"], arriving, leaving),
         trend=trend(states),
         slope_per_s=slope_per_s(states),
-        flowing=flowing(states) if last["role"] != "dead" else Flowing.UNKNOWN,
+        flowing=stalls(states, arrived_at) if last["role"] != "dead" else Flowing.UNKNOWN,
         drops_at=last["drops_at"],
         looked_at=last["looked_at"],
         notes=last["notes"] or "",
@@ -104,6 +105,8 @@ def _backlog(rows: Sequence[dict[str, Any]]) -> Backlog:
         depths=tuple(row["depth"] for row in rows),
     )
 
+
+ARRIVED = "SELECT flow, max(shown_at) AS arrived_at FROM changes WHERE settled_at >= ? GROUP BY flow"
 
 READINGS = """
     SELECT * FROM (

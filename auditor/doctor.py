@@ -131,11 +131,14 @@ def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str
 def _queues(integration_map: IntegrationMap) -> list[Finding]:
     findings = []
     for (flow, queue), settings in integration_map.queues.items():
-        problems, read_only = [], ""
+        problems, remarks, read_only = [], [], ""
         try:
             probe = registry.open_queue_probe(settings, integration_map.system_of(settings))
             try:
-                depth = probe.read(0).depth
+                reading = probe.read(0)
+                depth = reading.depth
+                if depth is None:
+                    remarks.append("; ".join(("how many messages wait is not known", *reading.notes)))
                 read_only = f"depth {'unknown' if depth is None else depth}; {probe.prove_read_only()}"
             finally:
                 probe.close()
@@ -148,7 +151,7 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
                 clock="",
                 read_only=read_only,
                 problems=problems,
-                remarks=[],
+                remarks=remarks,
             )
         )
     return findings

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 
+from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer, Side
@@ -80,6 +81,17 @@ class Objective(PluginSettings):
     backlog_floor: int = Field(default=0, ge=0)
     backlog_ceiling: int | None = Field(default=None, ge=0)
     drop_notice_s: Duration = Field(default=86_400, alias="drop_notice")
+
+    @property
+    def allowance(self) -> Allowance:
+        """What a queue may hold."""
+        return Allowance(
+            dead_letters=self.dead_letters,
+            oldest_letter_s=self.oldest_letter_s,
+            backlog_age_s=self.backlog_age_s,
+            floor=self.backlog_floor,
+            ceiling=self.backlog_ceiling,
+        )
 
 
 class AlertRule(PluginSettings):

@@ -12,11 +12,11 @@ from typing import Any
 from auditor import incidents
 from auditor.integration_map import Flow
 from auditor.lap import Lap
-from auditor.ledger import Ledger, Transaction
+from auditor.ledger import QUEUE, Ledger, Transaction
 from auditor.reading import ReaderClosedError
-from checks.backlog import Allowance, about_to_drop, age_s, over_allowance
+from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import FieldRule, masked, parser_for
-from checks.queue_health import Flowing, QueueState, flowing, trend
+from checks.queue_health import STALLED_AFTER_S, Flowing, QueueState, flowing, stalls, trend
 from checks.values import UnreadableError
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
 from probes.durations import format_duration
@@ -60,6 +60,8 @@ class QueueAuditor:
         self._lap = Lap(probe.page_limit)
         self._failures = 0
         self._closed = False
+        self._untold = 0
+        self._still_since: datetime | None = None
         self._looked: QueueReading | None = None
         self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
 
@@ -76,7 +78,8 @@ class QueueAuditor:
             with self._ledger.write() as connection:
                 rev = self._ledger.next_revision(connection)
                 self._record(connection, rev, NOTHING_TOLD, now, error)
-                self._move(connection, rev, [self._unread(str(error))], now)
+                unmeasured = self._measured(connection, rev, NOTHING_TOLD, now, error)
+                self._move(connection, rev, [self._unread(str(error)), unmeasured], now)
             return error
         self._failures = 0
         self._states.append(
@@ -97,7 +100,8 @@ class QueueAuditor:
             reason = (
                 self._ledger.main_reason(connection, self.flow.name, self.queue) if self._lettered(reading) else ""
             )
-            self._move(connection, rev, [*self._evidence(reading, now, reason), self._unread()], now)
+            unmeasured = self._measured(connection, rev, reading, now)
+            self._move(connection, rev, [*self._evidence(reading, now, reason), self._unread(), unmeasured], now)
         return reading
 
     def _read(self, peek: int, after: str | None = None) -> QueueReading:
@@ -188,22 +192,41 @@ class QueueAuditor:
     def _evidence(self, reading: QueueReading, now: datetime, reason: str) -> list[incidents.Evidence]:
         """What this reading says about each breach that a queue of this role can have."""
         role, depth, sla = self._settings.role, reading.depth, self.flow.settings.sla
-        allowed = Allowance(
-            dead_letters=sla.dead_letters,
-            oldest_letter_s=sla.oldest_letter_s,
-            backlog_age_s=sla.backlog_age_s,
-            floor=sla.backlog_floor,
-            ceiling=sla.backlog_ceiling,
-        )
         states = list(self._states)
-        over = over_allowance(role, depth, age_s(reading.oldest_at, now), allowed, trend(states))
+        over = over_allowance(role, depth, age_s(reading.oldest_at, now), sla.allowance, trend(states))
         if role == "dead":
             dropping = about_to_drop(depth, reading.drops_at, reading.retention_s, sla.drop_notice_s, now)
             letters = replace(self._breach("dead_letters", over), detail=reason)
             return [letters, self._breach("expiring", dropping)]
+        return [self._breach("backlog", over), self._breach("stalled", self._stalled(states, now))]
+
+    def _stalled(self, states: list[QueueState], now: datetime) -> int | None:
+        """How many messages nobody takes, None where that cannot be told (yet)."""
         flows = flowing(states) if len(states) == STALLED_READINGS else Flowing.UNKNOWN
-        stalled = None if flows is Flowing.UNKNOWN else depth if flows is Flowing.STALLED else 0
-        return [self._breach("backlog", over), self._breach("stalled", stalled)]
+        since_at = states[0].read_at
+        if flows is Flowing.STALLED:
+            flows = stalls(states, self._ledger.arrived_at(self.flow.name, since_at), least_s=0)
+        if flows is not Flowing.STALLED:
+            self._still_since = None
+            return None if flows is Flowing.UNKNOWN else 0
+        self._still_since = self._still_since or since_at
+        lasts_s = (now - self._still_since).total_seconds()
+        return states[-1].depth if lasts_s >= max(STALLED_AFTER_S, self.flow.window_s) else None
+
+    def _measured(
+        self, connection: Transaction, rev: int, reading: QueueReading, now: datetime, error: ProbeError | None = None
+    ) -> incidents.Evidence:
+        """Note what the reading cannot tell; evidence of a queue not measured for longer than the window."""
+        role, sla = self._settings.role, self.flow.settings.sla
+        why = untold(role, reading.depth, age_s(reading.oldest_at, now), sla.allowance)
+        reason = f"cannot be read: {error}" if error else "; ".join((why, *reading.notes)) if why else ""
+        since_at = self._ledger.note_unknown(
+            connection, rev, self.flow.name, QUEUE, self.queue, reason=reason, at=now
+        )
+        self._untold = self._untold + 1 if why and not error else 0
+        lasts = since_at is not None and (now - since_at).total_seconds() > self.flow.window_s
+        evidence = self._breach("unmeasured_queue", self._untold if lasts else 0 if not why else None)
+        return replace(evidence, known=evidence.known and error is None, detail=reason)
 
     def _lettered(self, reading: QueueReading) -> bool:
         """Whether dead letters wait, and not as many as in the reading before."""

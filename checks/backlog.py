@@ -64,6 +64,16 @@ def over_allowance(
     return depth if age > limit_s else 0
 
 
+def untold(role: Role, depth: int | None, age: float | None, allowed: Allowance) -> str:
+    """What a reading leaves open that must be known to judge the queue, in words; "" where nothing."""
+    if depth is None:
+        return "how many messages wait is not known"
+    if depth and age is None and over_allowance(role, depth, age, allowed) is None:
+        word = "oldest_letter" if role == "dead" else "backlog_age"
+        return f"the age of its oldest message is not known, so sla.{word} cannot be judged"
+    return ""
+
+
 def about_to_drop(
     depth: int | None, drops_at: datetime | None, retention_s: float | None, notice_s: float, now: datetime
 ) -> int | None:

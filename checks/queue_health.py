@@ -23,6 +23,9 @@ TREND_READINGS = 6
 
 TREND_LEVEL = 0.01
 
+STALLED_AFTER_S = 60.0
+"""A stall lasts at least this long: a head that stays the same for less is a consumer busy with one message."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
@@ -136,6 +139,22 @@ def slope_per_s(states: Sequence[QueueState]) -> float | None:
         if after > before
     ]
     return median(slopes) if slopes else None
+
+
+def stalls(states: Sequence[QueueState], arrived_at: datetime | None, least_s: float = STALLED_AFTER_S) -> Flowing:
+    """The same as `flowing`, but nothing is called stalled while changes arrive, or before it has lasted a while.
+
+    Args:
+        arrived_at: when a change last came through the queue's flow, None where none did.
+        least_s: how long nothing must have left; until then it is not known.
+    """
+    found = flowing(states)
+    if found is not Flowing.STALLED:
+        return found
+    if arrived_at is not None and arrived_at >= states[0].read_at:
+        return Flowing.OK
+    lasts_s = (states[-1].read_at - states[0].read_at).total_seconds()
+    return Flowing.STALLED if lasts_s >= least_s else Flowing.UNKNOWN
 
 
 def flowing(states: Sequence[QueueState]) -> Flowing:

@@ -250,8 +250,12 @@ def nats() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def rabbitmq() -> Iterator[str]:
-    """A RabbitMQ broker with its management API; yields the API's URL with a login."""
+def rabbitmq(more: str = "") -> Iterator[str]:
+    """A RabbitMQ broker with its management API; yields the API's URL with a login.
+
+    Args:
+        more: further lines of its configuration.
+    """
     program = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")  # not the wrapper, which changes the user
     if not program.exists():
         raise RuntimeError("RabbitMQ is not installed: apt-get install rabbitmq-server")
@@ -260,7 +264,7 @@ def rabbitmq() -> Iterator[str]:
         (place / "rabbitmq.conf").write_text(
             f"listeners.tcp.default = 127.0.0.1:{ports['amqp']}\n"
             f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {ports['api']}\n"
-            "collect_statistics_interval = 1000\nloopback_users.guest = true\n"
+            f"collect_statistics_interval = 1000\nloopback_users.guest = true\n{more}"
         )
         (place / "plugins").write_text("[rabbitmq_management].")
         environment = {

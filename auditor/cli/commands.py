@@ -339,7 +339,7 @@ def backlog(
         print_rows("", [backlog_row(each, now) for each in found])
     else:
         say(f"no queue was read in the last {since}")
-    broken = [each for each in found if each.message]
+    broken = [each for each in found if each.message or each.depth is None]
     raise typer.Exit(UNVERIFIED if broken or not found else CONSISTENT)
 
 

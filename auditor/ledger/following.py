@@ -138,6 +138,14 @@ class Following(Store):
         found: datetime | None = connection.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
         return found
 
+    def arrived_at(self, flow: str, since: datetime) -> datetime | None:
+        """When a change of a flow last arrived at its target, None where none did since then."""
+        column = t.changes.c
+        latest = sa.select(sa.func.max(column.shown_at)).where(column.flow == flow, column.settled_at >= since)
+        with self.read() as connection:
+            found: datetime | None = connection.execute(latest).scalar_one()
+        return found
+
     def suspects(self, flow: str, *, since: datetime, limit: int) -> tuple[list[str], list[str]]:
         """Keys that differed, and keys that changed since then, latest first; for the sampling policies."""
         divergence, change = t.divergences.c, t.changes.c

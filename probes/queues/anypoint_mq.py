@@ -95,6 +95,8 @@ class AnypointMqProbe:
         told = self._settings_of_queue()
         (figures,) = self._ask("GET", self._stats, params={"destinationIds": of.queue}) or [{}]
         depth = _whole(figures.get("messages"))
+        if depth is None:
+            notes.append("Anypoint MQ answers without figures of this queue")
         in_flight = _whole(figures.get("inflightMessages"))
         if in_flight:
             notes.append(f"{in_flight} messages are being processed")

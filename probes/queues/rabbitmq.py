@@ -35,6 +35,12 @@ GIVEN_UP = frozenset({"rejected", "delivery_limit"})
 """Reasons in `x-death` that stand for a failed delivery; the others are `expired` and `maxlen`."""
 
 
+NO_FIGURES = (
+    "RabbitMQ answers without figures of this queue: its statistics are switched off "
+    "(management_agent.disable_metrics_collector or management.disable_stats), or it has just started"
+)
+
+
 class RabbitMqSettings(MessageSettings):
     """A queue in RabbitMQ.
 
@@ -78,6 +84,9 @@ class RabbitMqProbe:
         notes: list[str] = []
         letters: tuple[Letter, ...] = ()
         depth = told.get("messages")
+        if not isinstance(depth, int):
+            depth = None
+            notes.append(NO_FIGURES)
         if self._settings.role == "dead" and depth:
             letters = self._letters(told, min(peek, depth, self.page_limit), notes)
         stats = told.get("message_stats") or {}
@@ -87,7 +96,7 @@ class RabbitMqProbe:
         head = told.get("head_message_timestamp")
         stamped_at = datetime.fromtimestamp(head, UTC) if isinstance(head, int) else None
         return QueueReading(
-            depth=depth if isinstance(depth, int) else None,
+            depth=depth,
             oldest_at=failed_at or stamped_at,
             age_of="" if failed_at or not stamped_at else "since its publisher stamped it",
             # What the broker itself moves to a queue of dead letters it does not count as published there.

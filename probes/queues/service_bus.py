@@ -111,6 +111,7 @@ class ServiceBusProbe:
             letters=tuple(found),
             truncated=bool(depth) and (not peek or len(found) >= min(peek, self.page_limit)),
             next=last,
+            notes=() if depth is not None else (f"Service Bus describes this entity without {counted}",),
         )
 
     # -- figures

@@ -124,6 +124,8 @@ class SqsProbe:
         told = self._attributes()
         waiting = [_number(told, f"ApproximateNumberOfMessages{kind}") for kind in ("", "NotVisible", "Delayed")]
         depth = None if waiting[0] is None else sum(each or 0 for each in waiting)
+        if depth is None:
+            notes.append("SQS answers without ApproximateNumberOfMessages")
         retention_s = _number(told, "MessageRetentionPeriod")
         fifo = of.queue_url.endswith(".fifo")
         letters: tuple[Letter, ...] = ()

@@ -15,6 +15,7 @@ from auditor.backlogs import backlogs
 from auditor.lens import Lens
 from auditor.letters import explained, funnels, letters
 from auditor.queue_audit import STALLED_READINGS, QueueAuditor
+from auditor.status import Standing, flow_status
 from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text, waiting_letters
 from checks.letters import Prospect
 from checks.queue_health import Flowing, Trend
@@ -156,16 +157,107 @@ def test_a_queue_that_nobody_takes_from_is_one_incident(stand: Stand) -> None:
     auditor = watching(stand, probe, senders=["slack"])
     for number in range(STALLED_READINGS + 3):
         probe.reading = QueueReading(depth=5 + number, oldest_at=None, arrived=5 + number, taken=0)
-        auditor.audit(NOW + timedelta(seconds=number))
+        auditor.audit(NOW + timedelta(seconds=10 * number))
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "stalled"]
     assert incident["state"] == "open"
     assert "nobody takes messages" in str(incident["summary"])
     for number in range(20, 24):
         probe.reading = QueueReading(depth=0, oldest_at=None, arrived=18, taken=18)
-        auditor.audit(NOW + timedelta(seconds=number))
+        auditor.audit(NOW + timedelta(seconds=10 * number))
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "stalled"]
     assert incident["state"] == "resolved"
     assert len([each for each in stand.rows("alerts") if each["incident_id"] == incident["id"]]) == 2
+
+
+def breaches(stand: Stand, breach: str) -> list[object]:
+    return [each["state"] for each in stand.rows("incidents") if each["breach"] == breach]
+
+
+def test_a_head_that_stays_the_same_is_no_stall_within_a_minute_or_while_changes_arrive(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap("reason: error}", "reason: error, role: main}")
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    probe.reading = QueueReading(depth=3, oldest_at=NOW - timedelta(minutes=1))
+    for number in range(29):
+        auditor.audit(NOW + timedelta(seconds=2 * number))
+    assert breaches(stand, "stalled") == []
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit()
+    stand.put("billing", 3, "Grace")
+    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    begun_at = datetime.now(UTC) - timedelta(seconds=1)
+    for number in range(STALLED_READINGS):
+        auditor.audit(begun_at + timedelta(seconds=20 * number))
+    assert breaches(stand, "stalled") == ["open"]  # nothing has arrived for more than a minute
+
+
+def test_a_worker_that_works_off_a_queue_with_an_old_head_opens_nothing(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap("reason: error}", "reason: error, role: main}")
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    probe.reading = QueueReading(depth=3, oldest_at=NOW - timedelta(minutes=1))
+    at = datetime.now(UTC)
+    for key in (1, 2, 3, 4):
+        stand.put("crm", key, f"Grace {key}", ago_s=0)
+        stand.audit()
+        stand.put("billing", key, f"Grace {key}")
+        wait_until(lambda key=key: all(row["settled_at"] for row in stand.rows("changes")), stand)
+    for number in range(2 * STALLED_READINGS):  # ends before the last change arrived
+        auditor.audit(at - timedelta(seconds=8 * (2 * STALLED_READINGS - number)))
+    assert breaches(stand, "stalled") == []
+
+
+def test_a_depth_that_stays_unknown_is_unverified_and_an_incident_with_the_reason(stand: Stand) -> None:
+    stand.agree(5)
+    probe = Scripted()
+    auditor = watching(stand, probe, senders=["slack"])
+    probe.reading = QueueReading(depth=None, oldest_at=None, notes=("statistics are switched off",))
+    now = datetime.now(UTC)
+    auditor.audit(now)
+    assert breaches(stand, "unmeasured_queue") == []
+    (found,) = flow_status(stand.map, stand.ledger, now)
+    assert found.state is Standing.UNDECIDED
+    for number in range(1, 4):
+        auditor.audit(now + timedelta(seconds=2 * number))
+    (found,) = flow_status(stand.map, stand.ledger, now + timedelta(seconds=6))
+    assert found.state is Standing.UNVERIFIED
+    assert "how many messages wait is not known; statistics are switched off" in found.why
+    assert breaches(stand, "unmeasured_queue") == ["open"]
+    (row,) = stand.rows("unverified")
+    assert (row["subject"], row["name"], row["cleared_at"]) == ("queue", "dead", None)
+    probe.reading = QueueReading(depth=0, oldest_at=None)
+    for number in range(4, 8):
+        auditor.audit(now + timedelta(seconds=2 * number))
+    assert breaches(stand, "unmeasured_queue") == ["resolved"]
+    (found,) = flow_status(stand.map, stand.ledger, datetime.now(UTC))
+    assert found.state is Standing.CONSISTENT
+
+
+def test_an_age_that_is_promised_and_stays_unknown_is_unverified(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 9, oldest_letter: 1h}")
+    auditor = watching(stand, probe := Scripted())
+    probe.reading = QueueReading(depth=2, oldest_at=None)
+    auditor.audit(datetime.now(UTC))
+    (row,) = stand.rows("unverified")
+    assert "sla.oldest_letter cannot be judged" in str(row["reason"])
+    probe.reading = QueueReading(depth=2, oldest_at=NOW)
+    auditor.audit(datetime.now(UTC))
+    (row,) = stand.rows("unverified")
+    assert row["cleared_at"] is not None
+
+
+def test_a_queue_that_cannot_be_read_makes_its_flow_unverified(stand: Stand) -> None:
+    stand.agree(5)
+    probe = Paged(1)
+    probe.fails_behind = 0
+    auditor = watching(stand, probe)
+    auditor.audit(datetime.now(UTC))
+    (found,) = flow_status(stand.map, stand.ledger, datetime.now(UTC) + timedelta(seconds=5))
+    assert (found.state, found.unverified) == (Standing.UNVERIFIED, 1)
+    assert "cannot be read: timeout: no answer" in found.why
 
 
 class Paged(Scripted):
@@ -389,7 +481,8 @@ def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(q
     assert (incident["state"], incident["count"]) == ("open", 4)
     assert "to_billing, queue dead: cannot be read (" in str(incident["summary"])
     fails.fails_behind = None
-    broken.audit(NOW + timedelta(seconds=9))
+    for number in (9, 11):
+        broken.audit(NOW + timedelta(seconds=number))
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
     assert incident["state"] == "resolved"
 

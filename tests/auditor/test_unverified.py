@@ -62,6 +62,15 @@ def test_nothing_is_verified_through_until_anything_is(labels: Stand) -> None:
     assert labels.rows("probe_runs")[-1]["verified_through_at"] is None
 
 
+def test_what_changed_before_anybody_looked_was_never_verified(stand: Stand) -> None:
+    begun_at = datetime.now(UTC) - timedelta(seconds=1)
+    stand.put("crm", 1, ago_s=86_400 * 365 * 56)
+    stand.put("crm", 2, ago_s=7_200)
+    stand.audit()
+    through = status(stand).verified_through_at
+    assert through is None or through >= begun_at
+
+
 def test_it_becomes_an_incident_when_it_persists_and_ends_when_it_can_be_read(labels: Stand) -> None:
     labels.sweep()
     assert labels.rows("incidents") == []

@@ -6,15 +6,21 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 import pytest
 
+from auditor.doctor import examine
+from auditor.queue_audit import QueueAuditor
+from auditor.status import flow_status
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.rabbitmq import RabbitMqProbe, RabbitMqSettings
+from tests import servers
+from tests.stand import Stand
 
 _numbers = itertools.count(1)
 
@@ -197,3 +203,58 @@ def test_why_a_message_died_is_told_by_x_death_and_by_no_other_header(broker: Br
     assert first.last_failed_at == datetime.fromtimestamp(1_767_225_700, UTC)
     assert (second.reason, second.attempts, second.first_failed_at) == ("maxlen in orders", None, None)
     assert (third.reason, third.attempts) == (None, None)
+
+
+@pytest.fixture(
+    scope="module",
+    params=["management_agent.disable_metrics_collector = true\n", "management.disable_stats = true\n"],
+)
+def uncounted(request: pytest.FixtureRequest) -> Iterator[Broker]:
+    """Seven letters in a broker that collects no statistics."""
+    with servers.rabbitmq(request.param) as url:
+        made = Broker(url)
+        for number in range(7):
+            made.post(
+                {"routing_key": made.dead, "payload": str(number), "payload_encoding": "string", "properties": {}}
+            )
+        yield made
+        made.close()
+
+
+def test_without_statistics_the_depth_is_unknown_and_the_reason_is_told(uncounted: Broker) -> None:
+    reading = uncounted.probe().read(0)
+    assert (reading.depth, reading.arrived, reading.taken) == (None, None, None)
+    assert "statistics are switched off (management_agent.disable_metrics_collector" in "; ".join(reading.notes)
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Iterator[Stand]:
+    made = Stand(tmp_path)
+    yield made
+    made.close()
+
+
+def test_without_statistics_the_flow_is_unverified_and_the_doctor_says_why(uncounted: Broker, stand: Stand) -> None:
+    stand.remap(
+        "dead: {kind: sql_queue, system: billing, table: letters, key: record, since: failed_at, reason: error}",
+        f'dead: {{kind: rabbitmq, url: "{uncounted.url}", queue: {uncounted.dead}}}',
+    )
+    stand.agree(5)
+    watcher = QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue="dead",
+        settings=stand.map.queues["to_billing", "dead"],
+        probe=uncounted.probe(),
+        ledger=stand.ledger,
+    )
+    begun_at = datetime.now(UTC)
+    for second in (0, 2, 6):
+        assert not isinstance(watcher.audit(begun_at + timedelta(seconds=second)), ProbeError)
+    (found,) = flow_status(stand.map, stand.ledger, begun_at + timedelta(seconds=6))
+    assert found.state == "unverified"
+    assert "statistics are switched off" in found.why
+    assert [each["breach"] for each in stand.rows("incidents")] == ["unmeasured_queue"]
+    (queue,) = [each for each in examine(stand.map, seed=None, steps={}) if each.system == "queue to_billing/dead"]
+    assert queue.ok
+    assert "how many messages wait is not known" in queue.remarks[0]
+    assert "statistics are switched off" in queue.remarks[0]
