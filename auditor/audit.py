@@ -15,19 +15,21 @@ from auditor.plan import RECHECKS_LIMIT, plan
 from auditor.reading import SystemReader
 from auditor.resolving import Clocks, Resolver
 from auditor.sampler import Sampler
-from auditor.second_look import SecondLook
+from auditor.second_look import Later, SecondLook
 from auditor.twins import Twins
-from checks.causes import Baseline
 from checks.clocks import ClockBounds
 from checks.convergence import commit_delay_s
-from checks.enrolment import Sighting, enrol
-from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, judge
+from checks.enrolment import Sighting, followed
+from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, glimpse, judge
 from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
 from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
 
 NAMELESS = "rows without a key, or with one that is none of this data type"
+BLIND_TURNS = 3
+BLIND_S = 5.0
+"""Where nobody could look for so many turns, and at least so long, versions may have come and gone unseen."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -113,11 +115,13 @@ class Auditor:
         self._resolver = Resolver(flow, self._comparer)
         self._sampler = Sampler(self._gatherer, ledger, seed_of(digest_key))
         self._busy: set[Key] = set()
-        self._unjudged: set[Key] = set()
         self._no_keys: set[str] = set()
         self._first_at = datetime.now(UTC)
         self._nameless = 0
         self._whole_sweep = False
+        self._unjudged: dict[Key, datetime] = {}
+        self._unfollowed = False
+        self._looked_at: datetime | None = None
         self._audited = False
         self._begun = False
         self._failed = 0
@@ -186,6 +190,8 @@ class Auditor:
         self._first_at = min(self._first_at, now)
         flow = self.flow
         state = self.ledger.flow_state(flow.name)
+        # What the owner lists is all that changed since; without that only what was read tells.
+        self._looked_at = state.polled_at if flow.source_spec.mark is not None else state.audited_at
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
         rechecks = list(dict.fromkeys((*rechecks, *self._doubted(now))))[:RECHECKS_LIMIT]
         clock = self.source.read_clock(now)
@@ -267,42 +273,81 @@ class Auditor:
         comparisons = self._twins.find(gathered, comparisons)
         doubts = self._second_look.take(gathered, comparisons, histories)
         self._busy = doubts.moving
+        self._unfollowed = bool(doubts.moving - doubts.later.keys())
         terms = self._terms(look, clock)
         verdicts = _Verdicts(rereads=doubts.rereads)
         believed: bool | None = None
         for compared in comparisons:
             key = compared.key
-            if key in doubts.moving:
-                self._note(verdicts, counts, key, Outcome.INCONCLUSIVE)
+            later = doubts.later.get(key)
+            if key in doubts.moving and later is None:
+                self._note(verdicts, counts, key, Outcome.INCONCLUSIVE, look.sent_at)
                 continue
             comparison = compared.without(doubts.noisy[key]) if key in doubts.noisy else compared
-            history = histories.get(key, NO_HISTORY)
+            known = histories.get(key, NO_HISTORY)
             seen = gathered.look_at(key, look)
-            sighting = self._sighting(comparison, gathered, seen, clock, state)
-            change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
-            if change is not None and sighting.clock is not None:
+            sighting = self._sighting(comparison, known, gathered, seen, clock, state)
+            again = self._later(comparison, sighting, later)
+            history = followed(comparison, known, sighting, window_s=self.flow.window_s, later=again)
+            if history is not known and sighting.clock is not None:
                 if believed is None:
                     believed = self._clock_still_stands(look.received_at)
                 if not believed:  # it was set while we read: its stamps mean nothing now
                     sighting = replace(sighting, clock=None)
-                    change = enrol(comparison, history, sighting, window_s=self.flow.window_s)
-                elif key in gathered.listed:
+                    again = self._later(comparison, sighting, later)
+                    history = followed(comparison, known, sighting, window_s=self.flow.window_s, later=again)
+                elif key in gathered.listed and len(history.changes) > len(known.changes):
                     delay_s = commit_delay_s(
                         stamp_us=sighting.stamp_us, clock=sighting.clock, not_seen_at=sighting.not_seen_at
                     )
                     verdicts.commit_delay_s = max(verdicts.commit_delay_s, delay_s)
-            if change is not None:
-                history = replace(history, changes=(*history.changes, change))
-            quiet = comparison.agrees or self._quiet(comparison, seen, clock, state)
-            judgement = judge(comparison, history, seen, terms, owner_quiet=quiet)
-            witnesses = doubts.witnesses.get(key, "")
-            judgement = self._resolved(judgement, comparison, clocks, self._slack_s(state), witnesses)
-            self._note(verdicts, counts, key, judgement.outcome)
+            if key in doubts.moving:
+                judgement = glimpse(comparison, history, seen, terms)
+            else:
+                quiet = comparison.agrees or self._quiet(comparison, history, sighting, seen, clock, state)
+                judgement = judge(comparison, history, seen, terms, owner_quiet=quiet)
+            judgement = self._resolved(
+                judgement, comparison, clocks, self._slack_s(state), doubts.witnesses.get(key, "")
+            )
+            self._note(verdicts, counts, key, judgement.outcome, seen.sent_at, followed=later is not None)
             if judgement.outcome is Outcome.CANNOT_VERIFY:
                 verdicts.unverified[key] = comparison.unverifiable
             if judgement.tells:
-                verdicts.judgements.append(judgement)
+                verdicts.judgements.append(self._dated(judgement, comparison, sighting, gathered))
         return verdicts
+
+    def _later(
+        self, comparison: Comparison, sighting: Sighting, later: Later | None
+    ) -> tuple[Comparison, Sighting] | None:
+        """What the second look saw, where the owner held another version by then."""
+        first = comparison.owner.fingerprint if comparison.owner else b""
+        if later is None or first == (later.copy.fingerprint if later.copy else b""):
+            return None
+        moved = replace(comparison, owner=later.copy)
+        return moved, replace(
+            sighting,
+            stamp_us=self._stamp_us(moved),
+            version=self._version(moved),
+            seen_at=later.received_at,
+            earlier=(first, sighting.asked_at),
+        )
+
+    def _dated(
+        self, judgement: Judgement, comparison: Comparison, sighting: Sighting, gathered: Gathered
+    ) -> Judgement:
+        """Add to what is recorded the instants that the owner itself and the reading give."""
+        if judgement.divergence is not None and comparison.owner is not None:
+            dated = replace(judgement.divergence, stamped_at=sighting.stamped_at)
+            judgement = replace(judgement, divergence=dated)
+        if judgement.baseline is not None:
+            # Of what agreed the owner's mark tells later whether it was written since.
+            baseline = replace(
+                judgement.baseline,
+                agreed_at=sighting.asked_at or gathered.owner_sent_at,
+                mark=sighting.mark if comparison.agrees else None,
+            )
+            judgement = replace(judgement, baseline=baseline)
+        return judgement
 
     def _resolved(
         self, judgement: Judgement, comparison: Comparison, clocks: Clocks, slack_s: float, witnesses: str
@@ -322,14 +367,28 @@ class Auditor:
         )
         return replace(judgement, divergence=told)
 
-    def _note(self, verdicts: _Verdicts, counts: dict[Outcome, int], key: Key, outcome: Outcome) -> None:
+    def _note(
+        self,
+        verdicts: _Verdicts,
+        counts: dict[Outcome, int],
+        key: Key,
+        outcome: Outcome,
+        at: datetime,
+        *,
+        followed: bool = False,
+    ) -> None:
+        """Count a record's outcome.
+
+        Args:
+            followed: although nothing was concluded, it is known what the owner held.
+        """
         counts[outcome] += 1
         if outcome is not Outcome.AGREED:
             verdicts.outcomes[key] = outcome
-        if outcome in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}:
-            self._unjudged.add(key)
+        if outcome in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY} and not followed:
+            self._unjudged.setdefault(key, at)
         else:
-            self._unjudged.discard(key)
+            self._unjudged.pop(key, None)
 
     def _compare(
         self, gathered: Gathered, counts: dict[Outcome, int]
@@ -352,7 +411,8 @@ class Auditor:
         keys = [*agreed, *(each.key for each in comparisons)]
         histories, settled = self.ledger.histories(self.flow.name, keys, agreed=agreed)
         counts[Outcome.AGREED] += len(settled)
-        self._unjudged -= settled
+        for key in self._unjudged.keys() & settled:
+            del self._unjudged[key]
         comparisons += [
             self._comparer.compare(key, gathered.owner_rows[key], gathered.target_rows[key])
             for key in agreed
@@ -363,6 +423,7 @@ class Auditor:
     def _sighting(
         self,
         comparison: Comparison,
+        history: History,
         gathered: Gathered,
         look: Look,
         clock: ClockBounds | None,
@@ -370,21 +431,35 @@ class Auditor:
     ) -> Sighting:
         key = comparison.key
         listed = key in gathered.listed
+        unjudged_at = self._unjudged.get(key)
         not_seen_at = None
-        if self._audited and key not in self._unjudged:
+        if self._audited and unjudged_at is None:
             if listed:
                 not_seen_at = gathered.polled_before_at
             elif key in self._sampler.panel_read:
                 not_seen_at = self._sampler.panel_read_at
+        # A whole sweep since has come across every record that the owner held then.
+        fresh = history is NO_HISTORY and state.known_from_at is not None and unjudged_at is None
+        fresh = fresh and (listed or comparison.target is None)
+        if fresh:
+            not_seen_at = not_seen_at or state.known_from_at
+        stale_s = self.flow.source.delay_floor_s
         if not_seen_at is not None:
-            not_seen_at -= timedelta(seconds=self.flow.source.delay_floor_s)
+            not_seen_at -= timedelta(seconds=stale_s)
+        looked_at = min((at for at in (self._looked_at, unjudged_at) if at is not None), default=look.sent_at)
+        asked_at, seen_at = gathered.owner_seen.get(key, (look.sent_at, look.sent_at))
         return Sighting(
             listed=listed,
+            fresh=fresh,
             stamp_us=self._stamp_us(comparison),
+            version=self._version(comparison),
             clock=clock,
             slack_s=self._slack_s(state),
-            seen_at=gathered.owner_seen[key][1] if key in gathered.owner_seen else look.sent_at,
+            asked_at=asked_at,
+            seen_at=seen_at,
             not_seen_at=not_seen_at,
+            stale_s=stale_s,
+            blind=(asked_at - looked_at).total_seconds() > max(BLIND_TURNS * self.flow.every_s, BLIND_S),
         )
 
     def _stamp_us(self, comparison: Comparison) -> int | None:
@@ -392,6 +467,15 @@ class Auditor:
         if comparison.owner is None or self.flow.source_spec.changed_at is None:
             return None
         return self._comparer.changed_at_us(self._comparer.owner, comparison.owner)
+
+    def _version(self, comparison: Comparison) -> int | None:
+        """The owner's own version number of its copy, where the map says that there is one."""
+        if comparison.owner is None or self.flow.source_spec.version is None:
+            return None
+        try:
+            return None if comparison.owner.raw_mark is None else int(comparison.owner.raw_mark)
+        except UNREADABLE:
+            return None
 
     def _slack_s(self, state: FlowState) -> float:
         """How long after its stamp a change may be committed: as the map says, or as it has been seen."""
@@ -402,12 +486,26 @@ class Auditor:
         clock = self.source.read_clock(now, afresh=True)
         return clock is not None and clock.trusted(now) is not None
 
-    def _quiet(self, comparison: Comparison, look: Look, clock: ClockBounds | None, state: FlowState) -> bool:
-        """Whether the owner's copy is known not to have changed for a whole window.
+    def _quiet(
+        self,
+        comparison: Comparison,
+        history: History,
+        sighting: Sighting,
+        look: Look,
+        clock: ClockBounds | None,
+        state: FlowState,
+    ) -> bool:
+        """Whether the owner's copy is known not to have changed for a whole window, or since both last agreed.
 
         Otherwise it may have moved and come back between two readings, and the target rightly shows what it
         held in between.
         """
+        if (
+            history.baseline is not None
+            and history.baseline.mark is not None
+            and sighting.mark == history.baseline.mark
+        ):
+            return True
         stamp_us = self._stamp_us(comparison)
         if stamp_us is None or clock is None:
             return False
@@ -453,13 +551,13 @@ class Auditor:
             self.ledger.save_baselines(
                 connection,
                 flow,
-                {each.key: self._held(each.key, each.baseline, gathered) for each in judgements if each.baseline},
+                {each.key: each.baseline for each in judgements if each.baseline},
                 [each.key for each in judgements if each.forget_baseline],
                 gathered.owner_sent_at or result.started_at,
             )
             if result.error is None:
                 state = self._list_unverified(connection, rev, result, verdicts, state, gathered, settled_at)
-                state = self._verified(connection, result, state, moving=bool(self._busy))
+                state = self._verified(connection, result, state, moving=self._unfollowed)
                 self.ledger.save_flow_state(connection, flow, state)
                 self.ledger.save_samples(connection, rev, flow, cohorts, result.finished_at)
             self.ledger.save_run(connection, rev, self._run_row(result, state, gathered))
@@ -484,11 +582,6 @@ class Auditor:
                 now=result.finished_at,
                 in_turn=result.in_turn,
             )
-
-    def _held(self, key: Key, baseline: Baseline, gathered: Gathered) -> Baseline:
-        """A new baseline with the instant at which the owner certainly held nothing newer."""
-        seen = gathered.owner_seen.get(key)
-        return replace(baseline, agreed_at=seen[0] if seen else gathered.owner_sent_at)
 
     def _list_unverified(
         self,

@@ -16,6 +16,7 @@ import fsspec
 import pyarrow as pa
 
 from auditor.archive import arrow_table
+from auditor.incidents import BREACH_OF
 from auditor.ledger import Ledger
 from checks.causes import FAMILY
 
@@ -44,13 +45,42 @@ READER_THREADS = max(1, (os.cpu_count() or 2) - 1)
 _WHEN = " ".join(f"WHEN '{cause}' THEN '{family}'" for cause, family in FAMILY.items())
 _FAMILY = f"CASE cause {_WHEN} END"
 
+_BREACHES = " ".join(f"WHEN '{cause}' THEN '{breach}'" for cause, breach in BREACH_OF.items())
+
+
+def _incident(breach: str, begun_at: str, ended_at: str) -> str:
+    """The incident of the row's flow that was live at some time between these two instants, or NULL.
+
+    All incidents are gone through as one list, which costs nothing where the column is not asked for; a join would be
+    made all the same.
+    """
+    return f"""
+        list_filter(
+            (SELECT list(struct_pack(id := id, flow := flow, breach := breach, opened_at := opened_at,
+                                     resolved_at := resolved_at) ORDER BY id)
+             FROM {{incidents}} WHERE flow IS NOT NULL),
+            lambda each: each.flow = subject.flow AND each.breach = {breach}
+                AND each.opened_at <= coalesce({ended_at}, TIMESTAMPTZ 'infinity')
+                AND coalesce(each.resolved_at, TIMESTAMPTZ 'infinity') >= {begun_at}
+        )[1].id"""  # noqa: S608
+
+
+_OF_CHANGE = _incident("'not_arriving'", "subject.committed_to_at", "subject.settled_at")
+_OF_DIVERGENCE = _incident(f"CASE subject.cause {_BREACHES} END", "subject.opened_at", "subject.closed_at")
+
 VIEWS = {
     "probe_runs": "SELECT * EXCLUDE (rev) FROM {probe_runs}",
-    "changes": "SELECT * EXCLUDE (rev, next_probe_at) FROM {changes}",
-    "divergences": """
-        SELECT * EXCLUDE (rev, next_check_at, steady_at),
-               {family} AS family
-        FROM {divergences}""",
+    "changes": f"""
+        SELECT subject.* EXCLUDE (rev, next_probe_at, mark, unseen_before, lost_sight),
+               CASE WHEN verdict IN ('breach', 'breach_then_converged') THEN {_OF_CHANGE}
+               END AS incident_id
+        FROM {{changes}} subject""",  # noqa: S608
+    "divergences": f"""
+        SELECT subject.* EXCLUDE (rev, next_check_at, steady_at),
+               {{family}} AS family,
+               CASE WHEN opened_at IS NOT NULL THEN {_OF_DIVERGENCE}
+               END AS incident_id
+        FROM {{divergences}} subject""",  # noqa: S608
     "unverified": "SELECT * EXCLUDE (rev, next_check_at) FROM {unverified}",
     "dead_letters": """
         SELECT letter.* EXCLUDE (rev),

@@ -251,6 +251,7 @@ class Sampler:
             sweeps=state.sweeps + 1,
             swept_at=now,
             swept_from_at=state.sweep_begun_at,
+            known_from_at=state.sweep_begun_at,
             swept_read=state.sweep_read,
             swept_divergent=state.sweep_divergent,
             swept_undecided=state.sweep_undecided,

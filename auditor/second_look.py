@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from auditor.gathering import Gathered
 from auditor.integration_map import Flow
@@ -14,10 +15,19 @@ from checks.judgement import NO_HISTORY, DivergenceState, History
 from checks.partition import partition, tell
 from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
 from checks.values import UnreadableError
-from probes.contract import Key, Row
+from probes.contract import Key, Reading, Row
 
 TOLD_FIELDS = 3
 """Fields of one record whose groups of systems are told; the Record page shows them all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """What the owner held at the second look, None where the record was gone, and around which instants."""
+
+    copy: Copy | None
+    sent_at: datetime
+    received_at: datetime
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,13 +35,15 @@ class Doubts:
     """What the second look found.
 
     Attributes:
-        moving: records that are being written just now: nothing is concluded about them.
+        moving: records that are being written just now: that they differ concludes nothing.
+        later: of those, what the owner held at the second look, where that can be told.
         noisy: by record, the fields (by position) that differ from themselves in one system, and in which.
         rereads: by system and field, how often it was read twice, and how often it then differed from itself.
         witnesses: by record, what the other systems that hold it say.
     """
 
     moving: set[Key] = field(default_factory=set)
+    later: dict[Key, Later] = field(default_factory=dict)
     noisy: dict[Key, dict[int, str]] = field(default_factory=dict)
     rereads: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     witnesses: dict[Key, str] = field(default_factory=dict)
@@ -70,7 +82,7 @@ class SecondLook:
         differing = {each.key: each for each in comparisons if not each.agrees and not each.unverifiable}
         if not differing:
             return doubts
-        self._owner(gathered, differing, doubts)
+        owner_again = self._owner(gathered, differing, doubts)
         live = {key: histories.get(key, NO_HISTORY).divergence for key in differing if key not in doubts.moving}
         seen_before = [key for key, divergence in live.items() if divergence is not None]
         if seen_before:
@@ -82,18 +94,37 @@ class SecondLook:
         ]
         if suspected:
             self._witnesses({key: differing[key] for key in suspected}, doubts)
+        if owner_again is not None:
+            self._glimpse(owner_again, doubts)
         return doubts
 
-    def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubts: Doubts) -> None:
+    def _glimpse(self, again: Reading, doubts: Doubts) -> None:
+        """Note what the owner held at the second look of the records that moved."""
+        rows, _ = self.comparer.group(self.comparer.owner, again.rows)
+        for key in doubts.moving - again.unreadable.keys():
+            found = rows.get(key, [])
+            sent_at, received_at = again.when(key)
+            try:
+                copies = [
+                    self.comparer.copy_of(self.comparer.canonical(self.comparer.owner, row), row[1]) for row in found
+                ]
+            except UNREADABLE:
+                continue
+            if len(copies) <= 1:
+                copy = copies[0] if copies else None
+                doubts.later[key] = Later(copy=copy, sent_at=sent_at, received_at=received_at)
+
+    def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubts: Doubts) -> Reading | None:
         again = self.source.fetch(self.flow.source_spec, list(differing))
         if gathered.fail(again):
             doubts.moving.update(differing)
-            return
+            return None
         rows, _ = self.comparer.group(self.comparer.owner, again.rows)
         marked = self.flow.source_spec.mark is not None
         for key, comparison in differing.items():
             first = gathered.owner_rows.get(key, [])
             self._compare(doubts, comparison, self.comparer.owner, first, rows.get(key, []), marked=marked)
+        return again
 
     def _target(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubts: Doubts) -> None:
         again = self.target.fetch(self.flow.target_spec, list(differing))

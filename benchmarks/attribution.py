@@ -48,7 +48,7 @@ def found_for(pair: Pair) -> Row:
         key=1,
         owner=owner,
         target=target,
-        places=(Place(0, shared=pair.shared),) if differ else (),
+        places=(Place(0, shared=pair.shared, derived=pair.derived),) if differ else (),
         duplicates=(f"several rows in {pair.duplicates}",) if pair.duplicates else (),
     )
     if pair.owner == pair.target and not pair.duplicates:
@@ -68,7 +68,10 @@ def enumerated(*, quick: bool) -> bool:
         by_owner = {
             (owner, double): [
                 each
-                for each in pairs(shared=(False, True) if systems == 2 else (False,))
+                for each in pairs(
+                    shared=(False, True) if systems == 2 else (False,),
+                    derived=(False, True) if systems < 4 else (False,),
+                )
                 if each.owner == owner and (each.duplicates == "owner") == double
             ]
             for owner in OWNER_STATES

@@ -25,6 +25,7 @@ class Pair:
         pending: `mid` was seen at the owner and is on its way.
         duplicates: which side holds several records for the key: "", owner or target.
         shared: the map lets the target write.
+        derived: the target's value looks made of the owner's: cut off, scaled, shifted.
     """
 
     owner: str
@@ -33,6 +34,7 @@ class Pair:
     pending: bool
     duplicates: str
     shared: bool
+    derived: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,16 @@ class Row:
 AGREED = Row("", "agreed")
 
 
-def pairs(*, shared: tuple[bool, ...] = (False, True)) -> Iterator[Pair]:
-    """Every pair of states there is."""
-    for owner, target, history, pending, duplicates, both in itertools.product(
-        OWNER_STATES, TARGET_STATES, HISTORIES, (False, True), ("", "owner", "target"), shared
+def pairs(*, shared: tuple[bool, ...] = (False, True), derived: tuple[bool, ...] = (False, True)) -> Iterator[Pair]:
+    """Every pair of states there is; only what is there on both sides can be made of the other."""
+    for owner, target, history, pending, duplicates, both, made in itertools.product(
+        OWNER_STATES, TARGET_STATES, HISTORIES, (False, True), ("", "owner", "target"), shared, derived
     ):
+        if made and (ABSENT in {owner, target} or owner == target):
+            continue
         if (duplicates == "owner" and owner == ABSENT) or (duplicates == "target" and target == ABSENT):
             continue
-        yield Pair(owner, target, history, pending, duplicates, both)
+        yield Pair(owner, target, history, pending, duplicates, both, made)
 
 
 def row_of(pair: Pair) -> Row:
@@ -81,16 +85,18 @@ def row_of(pair: Pair) -> Row:
             return Row("orphan", "orphan")
         if b == ABSENT:
             return Row("missing", "late", on_its_way=True)
-        return Row("value", "unexplained")
+        return Row("value", "transformation" if pair.derived else "unexplained")
     a_changed, b_changed = a != "v0", b != "v0"
     if a == ABSENT:
         return Row("orphan", "conflict") if b_changed else Row("orphan", "late", on_its_way=True)
     if b == ABSENT:
         return Row("missing", "conflict") if a_changed else Row("missing", "lost", at_once=True)
     if a_changed and b_changed:
-        return Row("value", "conflict")
+        return Row("value", "transformation" if pair.derived else "conflict")
     if a_changed:
         return Row("value", "late", on_its_way=True)
+    if pair.derived and not pair.shared:
+        return Row("value", "transformation", at_once=True)
     return Row("value", "foreign_write", at_once=not pair.shared)
 
 

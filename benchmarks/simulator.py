@@ -2,7 +2,9 @@
 
 The truth is known: when each version was committed, and what the target held at every instant. Clocks are
 wrong within their declared bounds, readings take time and show some instant within it, deliveries are delayed,
-retried, doubled, dropped and overtaken, and the owner rewrites the record faster than it is read.
+retried, doubled, dropped and overtaken, and the owner rewrites the record faster than it is read. In restless worlds
+the record is first seen in full traffic, the target cannot be read at times, versions come and go meanwhile and come
+back later, and writes change nothing that is compared.
 """
 
 from __future__ import annotations
@@ -10,15 +12,16 @@ from __future__ import annotations
 import random
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from checks.causes import Baseline
 from checks.clocks import ClockBounds
 from checks.convergence import Change, Verdict
-from checks.enrolment import Sighting, enrol
+from checks.enrolment import Sighting, followed
 from checks.fields import Difference, Shape
-from checks.judgement import TIMER_S, DivergenceState, History, Look, Terms, judge
+from checks.judgement import NO_HISTORY, TIMER_S, DivergenceState, History, Look, Terms, glimpse, judge
 from checks.records import MARK_BYTES, Comparison, Copy, Place
 from checks.values import EPOCH, MICROSECOND
 
@@ -42,6 +45,9 @@ class World:
         applied: what the target holds from when on: seconds and version, in order.
         offset_s: the owner's clock minus the true one.
         clock: what is declared of it.
+        contents: what each version holds: another version may hold the same.
+        dark_s: spells during which the target cannot be read.
+        first_sight: the record is first read in the middle of its traffic, without a baseline.
     """
 
     window_s: float
@@ -53,6 +59,18 @@ class World:
     clock: ClockBounds
     slack_s: float
     read_s: float
+    contents: tuple[int, ...]
+    dark_s: tuple[tuple[float, float], ...] = ()
+    first_sight: bool = False
+
+    def dark_until(self, seconds: float) -> float | None:
+        """When the target can be read again, None where it can be."""
+        return next((end for begin, end in self.dark_s if begin <= seconds <= end), None)
+
+    def reflects(self, shown: int, version: int, seconds: float) -> bool:
+        """Whether the target's version stands for this one: it is this or a later one, or holds what one holds."""
+        held = self.contents[version : self.owner_at(seconds) + 1]
+        return shown >= version or self.contents[shown] in held
 
     def owner_at(self, seconds: float) -> int:
         """The owner's version."""
@@ -63,8 +81,13 @@ class World:
         return self.applied[bisect_right(self.applied, (seconds, 1 << 60)) - 1][1]
 
     def arrived_s(self, version: int) -> float | None:
-        """When the target first showed this version or a later one."""
-        return next((when for when, shown in self.applied if shown >= version), None)
+        """When the target first showed this version or a later one, or what one of them holds."""
+        committed_s = self.committed_s[version]
+        moments = sorted({committed_s, *(when for when, _ in self.applied), *self.committed_s})
+        return next(
+            (when for when in moments if when >= committed_s and self.reflects(self.target_at(when), version, when)),
+            None,
+        )
 
 
 def make_world(chance: random.Random, *, orderly: bool = False) -> World:
@@ -96,7 +119,65 @@ def make_world(chance: random.Random, *, orderly: bool = False) -> World:
         clock=clock,
         slack_s=slack_s,
         read_s=chance.choice([0.002, 0.05, 0.4]),
+        contents=tuple(range(len(committed))),
     )
+
+
+def make_restless_world(chance: random.Random) -> World:
+    """Draw a world whose record never rests, with spells in which the target cannot be read."""
+    window_s = chance.choice([1.0, 5.0, 30.0, 300.0])
+    every_s = min(max(window_s / 3, 1.0), 60.0)
+    half_s = chance.choice([0.0005, 0.02, 0.3])
+    offset_s = chance.uniform(-300, 300)
+    within = chance.uniform(-half_s, half_s)
+    clock = ClockBounds(lower_s=offset_s + within - half_s, upper_s=offset_s + within + half_s, measured_at=BEGIN)
+    first_sight = chance.random() < 0.5
+    begin_s = -4 * window_s if first_sight else chance.uniform(0, every_s)
+    dark: list[tuple[float, float]] = []
+    at_s = chance.uniform(0, 4 * window_s)
+    for _ in range(chance.choice([0, 1, 1, 2])):
+        # Longer than what the product takes for its own rhythm: within that a value that comes back is not told.
+        long_s = chance.uniform(3.5 * every_s + 6, 20 * every_s + 6)
+        dark.append((at_s, at_s + long_s))
+        at_s += long_s + chance.uniform(2, 8) * window_s
+    pace_s = chance.choice([0.1, 0.4, 1.0, 3.0]) * window_s
+    slack_s = 0.1
+    committed, stamped, contents = [-1e6], [-1e6], [0]
+    end_s = max(at_s, 6 * window_s)
+    now = begin_s
+    while now < end_s and len(committed) < 60:
+        now += chance.expovariate(1 / pace_s)
+        committed.append(now)
+        stamped.append(now - chance.uniform(0, slack_s))
+        drawn = chance.random()
+        hidden = any(begin + every_s < now < end for begin, end in dark)
+        if drawn < 0.25:
+            contents.append(contents[-1])  # something that is not compared was written
+        elif drawn < 0.7 and hidden:
+            contents.append(chance.choice(contents))
+        else:
+            contents.append(len(committed))
+    deliveries = _deliveries(chance, committed, window_s, orderly=True)
+    if dark and chance.random() < 0.5:  # the pipeline stood still as well
+        deliveries = sorted((_after(dark, when), version) for when, version in deliveries)
+    return World(
+        window_s=window_s,
+        every_s=every_s,
+        committed_s=tuple(committed),
+        stamped_s=tuple(stamped),
+        applied=tuple(deliveries),
+        offset_s=offset_s,
+        clock=clock,
+        slack_s=slack_s,
+        read_s=chance.choice([0.002, 0.05, 0.4]),
+        contents=tuple(contents),
+        dark_s=tuple(dark),
+        first_sight=first_sight,
+    )
+
+
+def _after(dark: Sequence[tuple[float, float]], when: float) -> float:
+    return next((end for begin, end in dark if begin <= when <= end), when)
 
 
 def _deliveries(
@@ -147,6 +228,8 @@ class Watch:
     """What became of a world's versions."""
 
     told: dict[int, Told] = field(default_factory=dict)
+    opened: bool = False
+    enrolled: int = 0
     probes: int = 0
     widened: int = 0
     negative: int = 0
@@ -156,20 +239,18 @@ def watch(world: World, chance: random.Random) -> Watch:
     """Let the product watch a world to its end."""
     seen = Watch()
     first = _copy(0)
-    history = History(
-        baseline=Baseline(
-            owner=first.fingerprint,
-            target=first.fingerprint,
-            owner_marks=first.marks,
-            target_marks=first.marks,
-            agreed_at=at(-10),
-        )
+    agreed = Baseline(
+        owner=first.fingerprint,
+        target=first.fingerprint,
+        owner_marks=first.marks,
+        target_marks=first.marks,
+        agreed_at=at(-10),
     )
-    terms_every_s = world.every_s
+    history = NO_HISTORY if world.first_sight else History(baseline=agreed)
     polled_at: datetime | None = None
     busy = unjudged = False
-    versions: dict[bytes, int] = {_print(version): version for version in range(len(world.committed_s))}
-    known_version = 0
+    enrolled: dict[int, int] = {}
+    known_version = -1 if world.first_sight else 0
     tick_s = chance.uniform(0, world.every_s) - world.every_s
     due_s: float | None = None
     over_s = -1e9  # when the audit before was over: a flow is audited once at a time
@@ -187,6 +268,10 @@ def watch(world: World, chance: random.Random) -> Watch:
                 skipped = int((moves[0] - now_s) // world.every_s)
                 if skipped > 0:
                     now_s += skipped * world.every_s
+                    last_s = now_s - world.every_s
+                    while world.dark_until(last_s) is not None:
+                        last_s -= world.every_s
+                    polled_at = max(polled_at or at(last_s), at(last_s))
             tick_s = next_tick_s if now_s == over_s else now_s
         if now_s > end_s:
             break
@@ -196,57 +281,82 @@ def watch(world: World, chance: random.Random) -> Watch:
         owner_received_s = owner_s + chance.uniform(0, world.read_s)
         version = world.owner_at(owner_s)
         listed = polls and version > 0 and version != known_version
-        polled_before_at = polled_at
-        if polls:
-            polled_at = at(owner_sent_s)
-        if not listed and not busy and (due_s is None or due_s > now_s):
-            continue
         target_sent_s = owner_received_s
         target_s = target_sent_s + chance.uniform(0, world.read_s)
         received_s = target_s + chance.uniform(0, world.read_s)
         again_s = received_s + chance.uniform(0, world.read_s)
+        reads = listed or busy or known_version < 0 or (due_s is not None and due_s <= now_s)
+        if reads and world.dark_until(target_s) is not None:  # the audit fails, and nothing of it counts
+            over_s = now_s + world.every_s
+            continue
+        polled_before_at = polled_at
+        if polls:
+            polled_at = at(owner_sent_s)
+        if not reads:
+            continue
         over_s = again_s + chance.uniform(0, world.read_s)
         shown = world.target_at(target_s)
         seen.probes += 1
         was_unjudged, unjudged = unjudged, False
-        if shown != version and world.owner_at(again_s) != version:
-            busy = unjudged = True
-            due_s = None  # it is read again in the next turn
-            continue
-        busy = False
-        known_version = version
-        stamp_us = (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND if version else None
-        owner, target = _copy(version), _copy(shown)
+        owner, target = _copy(world.contents[version]), _copy(world.contents[shown])
         comparison = Comparison(key=1, owner=owner, target=target)
-        if shown != version:
+        if owner != target:
             comparison = replace(comparison, differences=DIFFERS, places=(Place(0),))
         sighting = Sighting(
             listed=listed,
-            stamp_us=stamp_us,
+            stamp_us=_stamp_us(world, version),
             clock=world.clock.at(at(now_s)) if now_s < 1000 else world.clock,
             slack_s=world.slack_s,
+            asked_at=at(owner_sent_s),
             seen_at=at(owner_received_s),
             not_seen_at=polled_before_at if listed and not was_unjudged else None,
+            blind=polled_before_at is not None
+            and (at(owner_sent_s) - polled_before_at).total_seconds() > max(3 * world.every_s, 5.0),
         )
-        change = enrol(comparison, history, sighting, window_s=world.window_s)
-        if change is not None:
-            history = replace(history, changes=(*history.changes, change))
+        now_version = world.owner_at(again_s)
+        moving = owner != target and now_version != version
+        later = None
+        if moving and world.contents[now_version] != world.contents[version]:
+            later = (
+                replace(comparison, owner=_copy(world.contents[now_version])),
+                replace(
+                    sighting,
+                    stamp_us=_stamp_us(world, now_version),
+                    seen_at=at(over_s),
+                    earlier=(owner.fingerprint, at(owner_sent_s)),
+                ),
+            )
+        busy = moving
+        known_version = now_version if moving else version
+        before = len(enrolled)
+        history = followed(comparison, history, sighting, window_s=world.window_s, later=later)
+        changes = []
+        for change in history.changes:
+            if change.change_id:
+                changes.append(change)
+                continue
+            enrolled[len(enrolled) + 1] = version if change.fingerprint == owner.fingerprint else now_version
+            changes.append(replace(change, change_id=len(enrolled)))
+        seen.enrolled += len(enrolled) - before
+        history = replace(history, changes=tuple(changes))
         look = Look(sent_at=at(target_sent_s), received_at=at(received_s))
         terms = Terms(
             window_s=world.window_s,
-            every_s=terms_every_s,
+            every_s=world.every_s,
             guard_s=received_s - target_sent_s + world.clock.half_width_s + TIMER_S,
-            confirm_s=min(max(terms_every_s, 1.0), 5.0),
+            confirm_s=min(max(world.every_s, 1.0), 5.0),
         )
-        judgement = judge(comparison, history, look, terms)
+        judgement = (glimpse if moving else judge)(comparison, history, look, terms)
         for moved in judgement.changes:
-            _hold_to_truth(world, seen, versions[moved.fingerprint], moved, target_s, shown)
+            _hold_to_truth(world, seen, enrolled[moved.change_id], moved, target_s, shown)
         pending = tuple(each for each in judgement.changes if each.settled_at is None)
         probe_at = [each for each in judgement.probe_at if each is not None]
         divergence = judgement.divergence if judgement.divergence is not None else history.divergence
-        if divergence is not None and divergence.state in {DivergenceState.CLOSED, DivergenceState.DISMISSED}:
-            divergence = None
-        if divergence is not None and divergence.next_check_at is not None and pending:
+        if divergence is not None:
+            seen.opened |= divergence.state is DivergenceState.OPEN
+            if divergence.state in {DivergenceState.CLOSED, DivergenceState.DISMISSED}:
+                divergence = None
+        if divergence is not None and divergence.next_check_at is not None and (pending or world.first_sight):
             probe_at.append(divergence.next_check_at)
         baseline = history.baseline
         if judgement.baseline is not None:
@@ -254,6 +364,10 @@ def watch(world: World, chance: random.Random) -> Watch:
         history = History(baseline=baseline, changes=pending, divergence=divergence)
         due_s = max((min(probe_at) - BEGIN).total_seconds(), received_s + 0.001) if probe_at else None
     return seen
+
+
+def _stamp_us(world: World, version: int) -> int | None:
+    return (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND if version else None
 
 
 def _print(version: int) -> bytes:
@@ -273,10 +387,12 @@ def _hold_to_truth(world: World, seen: Watch, version: int, moved: Change, targe
     if before is not None:
         if was in CERTAIN and moved.verdict is not was:
             told.flipped |= not (was is Verdict.BREACH and moved.verdict is Verdict.BREACH_THEN_CONVERGED)
-        seen.widened += moved.lag_lower_s < before.change.lag_lower_s
+        written_again = moved.committed_to_at > before.change.committed_to_at
+        seen.widened += not written_again and moved.lag_lower_s < before.change.lag_lower_s
     seen.negative += moved.lag_lower_s < 0 or (moved.lag_upper_s or 0) < 0
     if moved.verdict is Verdict.BREACH and (before is None or was is not Verdict.BREACH):
-        told.breach_false = shown >= version or target_s <= committed_s + world.window_s
+        too_soon = target_s <= committed_s + world.window_s
+        told.breach_false = too_soon or world.reflects(shown, version, target_s)
     if moved.verdict is Verdict.MET:
         arrived_s = world.arrived_s(version)
         told.met_false = arrived_s is None or arrived_s > committed_s + world.window_s + 2e-6
@@ -298,20 +414,39 @@ def owes_a_breach(world: World, told: Told, seen: Watch) -> tuple[bool, bool]:
 
 
 def contains_truth(world: World, told: Told) -> bool | None:
-    """Whether the interval of a settled change holds its true lag; None where there is no upper end."""
-    upper_s, arrived_s = told.change.lag_upper_s, world.arrived_s(told.version)
-    if upper_s is None or arrived_s is None:
+    """Whether the interval of a settled change holds its true lag; None where there is no upper end.
+
+    Where versions hold the same there are several truths: when the version itself was delivered, and whenever the
+    target began to show what it holds.
+    """
+    upper_s, version = told.change.lag_upper_s, told.version
+    committed_s = world.committed_s[version]
+    same = version
+    while same > 1 and world.contents[same - 1] == world.contents[same]:
+        same -= 1  # what was written there is not compared
+    delivered_s = next((when for when, shown in world.applied if shown >= same), None)
+    begins = [] if delivered_s is None else [delivered_s]
+    reflected = False
+    for when in sorted({committed_s, *(when for when, _ in world.applied), *world.committed_s}):
+        if when >= committed_s:
+            was, reflected = reflected, world.reflects(world.target_at(when), version, when)
+            begins += [when] if reflected and not was else []
+    if upper_s is None or not begins:
         return None
-    lag_s = max(0.0, arrived_s - world.committed_s[told.version])
-    return told.change.lag_lower_s - 2e-6 <= lag_s <= upper_s + 2e-6
+    lags_s = [max(0.0, when - committed_s) for when in begins]
+    return any(told.change.lag_lower_s - 2e-6 <= lag_s <= upper_s + 2e-6 for lag_s in lags_s)
 
 
-def tally(worlds: int, seed: int, *, orderly: bool = False) -> Counter[str]:
-    """Watch many worlds and count what was said against what was true."""
+def tally(worlds: int, seed: int, *, orderly: bool = False, restless: bool = False) -> Counter[str]:
+    """Watch many worlds and count what was said against what was true.
+
+    Args:
+        orderly, restless: which kind of world; a restless one is orderly, too.
+    """
     chance = random.Random(seed)
     counted: Counter[str] = Counter()
     for _ in range(worlds):
-        world = make_world(chance, orderly=orderly)
+        world = make_restless_world(chance) if restless else make_world(chance, orderly=orderly)
         seen = watch(world, chance)
         counted["probes"] += seen.probes
         counted["widened"] += seen.widened
@@ -322,7 +457,11 @@ def tally(worlds: int, seed: int, *, orderly: bool = False) -> Counter[str]:
             counted["false_breach"] += told.breach_false
             counted["false_met"] += told.met_false
             counted["flipped"] += told.flipped
-            if orderly:
+            if restless:
+                held = contains_truth(world, told)
+                counted["intervals"] += held is not None
+                counted["intervals_true"] += held is True
+            elif orderly:
                 called = told.change.verdict in {Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED}
                 owed, tellable = owes_a_breach(world, told, seen)
                 if owed:

@@ -1,4 +1,4 @@
-"""Verdicts and lags against a simulated truth: wrong clocks, slow readings, retries, reordering, rewrites."""
+"""Verdicts and lags against a simulated truth: wrong clocks, slow reads, retries, reordering, rewrites, outages."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from checks.lag import LagCurve, count_cells, fit
 
 WORLDS = 580_000
 """About a million changes."""
+
+RESTLESS = 100_000
+"""Worlds whose record never rests; about 700,000 changes."""
 
 PIECE = 2_500
 CAMPAIGNS, CHANGES = 100, 2_000
@@ -43,6 +46,7 @@ def main() -> int:
     """Run the benchmark."""
     asked = arguments(__doc__)
     good = _verdicts(PIECE * 4 if asked.quick else WORLDS, asked.seed, quick=asked.quick)
+    good &= _restless(PIECE if asked.quick else RESTLESS, asked.seed, quick=asked.quick)
     campaigns = 10 if asked.quick else CAMPAIGNS
     for name, draw in (("lognormal", lognormal), ("bimodal", bimodal)):
         good &= _accuracy(name, draw, campaigns, asked.seed, quick=asked.quick)
@@ -93,6 +97,35 @@ def _verdicts(worlds: int, seed: int, *, quick: bool) -> bool:
         and orderly["intervals_true"] == orderly["intervals"]
         and orderly["tellable_called"] >= 0.99 * orderly["tellable"]
     )
+
+
+def _restless(worlds: int, seed: int, *, quick: bool) -> bool:
+    """First sight in full traffic, a target that cannot be read at times, versions that come, go and come back."""
+    say(f"watching {worlds} records that never rest")
+    counted: Counter[str] = Counter()
+    pieces = [(PIECE // 10, seed * 2_000_003 + number) for number in range(10 * worlds // PIECE)]
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for found in pool.map(_restless_piece, pieces):
+            counted += found
+    good = True
+    for metric in ("false_breach", "false_met", "flipped"):
+        good &= emit(
+            "timing_truth", f"restless_{metric}", counted[metric], "changes", goal="<= 0", n=counted["changes"],
+            quick=quick,
+        )  # fmt: skip
+    return good & emit(
+        "timing_truth",
+        "restless_lag_interval_contains_truth",
+        counted["intervals_true"] / counted["intervals"],
+        "ratio",
+        goal=">= 1.0",
+        n=counted["intervals"],
+        quick=quick,
+    )
+
+
+def _restless_piece(asked: tuple[int, int]) -> Counter[str]:
+    return tally(*asked, restless=True)
 
 
 def _piece(asked: tuple[int, int, bool]) -> Counter[str]:

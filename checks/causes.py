@@ -69,6 +69,9 @@ GRAVEST_FIRST = (
 )
 """Which cause of a field a record is called by."""
 
+TARGET_ONLY = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION})
+"""What a field is called that only the side changed that does not own it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Baseline:
@@ -79,6 +82,8 @@ class Baseline:
         owner_marks, target_marks: the same field by field, see `Copy.marks`.
         ring: earlier owner fingerprints, oldest first, at most `RING_LENGTH`.
         agreed_at: local instant at which the owner was known to hold this version.
+        mark: the owner's own mark of its copy when both were seen to agree, see `checks.convergence.Change`; None
+            where they were not, or where there is none.
     """
 
     owner: bytes
@@ -87,6 +92,7 @@ class Baseline:
     target_marks: bytes = b""
     ring: tuple[bytes, ...] = ()
     agreed_at: datetime | None = None
+    mark: int | None = None
 
     def advance(
         self, owner: bytes, target: bytes, *, owner_marks: bytes = b"", target_marks: bytes = b""
@@ -155,7 +161,9 @@ def classify(comparison: Comparison, baseline: Baseline | None, *, versions: Seq
     if target is None:
         return _target_gone(owner, baseline)
     return _of_record(
-        [_of_field(place, owner, target, baseline, versions) for place in comparison.places], comparison.places
+        [_of_field(place, owner, target, baseline, versions) for place in comparison.places],
+        comparison.places,
+        {place.position for place in comparison.places if _target_only(place, owner, target, baseline)},
     )
 
 
@@ -194,31 +202,53 @@ def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None
         return Cause.LATE
     if baseline is None:
         return Cause.TRANSFORMATION if place.derived else Cause.UNEXPLAINED
-    owner_moved = moved(owner.marks, baseline.owner_marks, place.position)
-    target_moved = moved(target.marks, baseline.target_marks, place.position)
-    leader_moved, follower_moved = (target_moved, owner_moved) if place.target_leads else (owner_moved, target_moved)
+    leader_moved, follower_moved = _sides_moved(place, owner, target, baseline)
     if leader_moved and follower_moved:
         return Cause.TRANSFORMATION if place.derived else Cause.CONFLICT
     if leader_moved:
         return Cause.LATE
-    return Cause.FOREIGN_WRITE if follower_moved else Cause.UNEXPLAINED
+    if not follower_moved:
+        return Cause.UNEXPLAINED
+    # Who may write the field may also give a value another form.
+    return Cause.TRANSFORMATION if place.derived and not place.shared else Cause.FOREIGN_WRITE
 
 
-def _of_record(fields: Sequence[Cause], places: Sequence[Place]) -> Finding:
-    """The gravest of the fields' causes, and what it means for the owner's changes."""
+def _sides_moved(place: Place, owner: Copy, target: Copy, baseline: Baseline) -> tuple[bool, bool]:
+    """Whether the side that owns the field has moved since both agreed, and whether the other one has."""
+    sides = (
+        moved(owner.marks, baseline.owner_marks, place.position),
+        moved(target.marks, baseline.target_marks, place.position),
+    )
+    return (sides[1], sides[0]) if place.target_leads else sides
+
+
+def _target_only(place: Place, owner: Copy, target: Copy, baseline: Baseline | None) -> bool:
+    """Whether the field was changed where it is not owned, and only there."""
+    return baseline is not None and _sides_moved(place, owner, target, baseline) == (False, True)
+
+
+def _of_record(fields: Sequence[Cause], places: Sequence[Place], target_only: set[int]) -> Finding:
+    """The gravest of the fields' causes, and what it means for the owner's changes.
+
+    Args:
+        target_only: positions of the fields that the owner of the field has not changed since both agreed.
+    """
     present = set(fields)
     cause = min(present, key=GRAVEST_FIRST.index, default=Cause.UNEXPLAINED)
     called = [place for place, each in zip(places, fields, strict=True) if each is cause]
     # What the owner changed in its own fields has arrived unless one of them still differs for that reason.
-    behind = {each for place, each in zip(places, fields, strict=True) if not place.target_leads} - {
-        Cause.FOREIGN_WRITE
+    behind = {
+        each
+        for place, each in zip(places, fields, strict=True)
+        if not place.target_leads and not (place.position in target_only and each in TARGET_ONLY)
     }
     arrived = bool(fields) if not behind else None if behind <= {Cause.TRANSFORMATION} else False
     return Finding(
         kind=Kind.VALUE,
         cause=cause,
         source_ahead=cause is Cause.LATE,
-        at_once=cause is Cause.FOREIGN_WRITE and not any(place.shared or place.target_leads for place in called),
+        at_once=cause in TARGET_ONLY
+        and not any(place.shared or place.target_leads or place.position not in target_only for place in called),
         permitted=cause in {Cause.FOREIGN_WRITE, Cause.CONFLICT} and all(place.shared for place in called),
         fields=tuple(fields),
         arrived=arrived,

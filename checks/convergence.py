@@ -38,6 +38,14 @@ class Verdict(StrEnum):
     SUPERSEDED = "superseded"
 
 
+class Operation(StrEnum):
+    """What the owner did."""
+
+    INSERT = "insert"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One source version on its way.
@@ -47,11 +55,19 @@ class Change:
         fingerprint: of the owner's copy; empty for a deletion.
         committed_from_at, committed_to_at: bounds of the commit, local clock.
         window_s: how long the target may still differ.
-        differed_at: when the latest probe was sent that did not yet see this version.
+        mark: the owner's own mark of the copy, its stamp in microseconds or its version number; the same mark
+            proves that nobody has written the record since. None where there is none.
+        stamped_at: the owner's own stamp of it, in the owner's clock.
+        missed_at: when the first probe was sent that did not yet see this version.
+        differed_at: the same of the latest one.
         shown_at: when the first answer came that saw this version or a later one.
         behind: what the target showed at that probe: where it shows the same again, it is still behind,
             whatever the owner holds by then.
         superseded: the owner moved on before the target ever showed this very version.
+        unseen_before: when it was enrolled nobody had looked for a while: versions before it may have gone
+            unseen, and what the owner holds as before may have come back.
+        lost_sight: the owner may have moved on and come back while nobody could look. What the target shows may
+            then be a version that came and went, so that only an arrival is certain any more.
     """
 
     key: int | str
@@ -61,11 +77,17 @@ class Change:
     window_s: float
     enrolled_at: datetime
     change_id: int = 0
+    operation: Operation = Operation.UPDATE
+    mark: int | None = None
+    stamped_at: datetime | None = None
     probes: int = 0
+    missed_at: datetime | None = None
     differed_at: datetime | None = None
     behind: bytes | None = None
     shown_at: datetime | None = None
     superseded: bool = False
+    unseen_before: bool = False
+    lost_sight: bool = False
     verdict: Verdict = Verdict.PENDING
     settled_at: datetime | None = None
 
@@ -92,7 +114,7 @@ class Change:
     def gives_up_at(self) -> datetime:
         """When to stop waiting for it."""
         follow_s = max(GIVE_UP_WINDOWS * self.window_s, SHORTEST_FOLLOW_S)
-        return self.committed_to_at + timedelta(seconds=follow_s)
+        return min(self.committed_to_at, self.enrolled_at) + timedelta(seconds=follow_s)
 
     def last_call_at(self, guard_s: float) -> datetime | None:
         """When a probe that shows the change still proves that the window was kept, its answer included."""
@@ -164,7 +186,13 @@ def still_differs(change: Change, sent_at: datetime, now: datetime, behind: byte
         behind: fingerprint of what the target showed instead.
     """
     differed_at = max(change.differed_at, sent_at) if change.differed_at else sent_at
-    seen = replace(change, differed_at=differed_at, probes=change.probes + 1, behind=behind)
+    seen = replace(
+        change,
+        missed_at=change.missed_at or sent_at,
+        differed_at=differed_at,
+        probes=change.probes + 1,
+        behind=behind,
+    )
     if seen.lag_lower_s > seen.window_s or (seen.window_s == 0 and seen.lag_lower_s > 0):
         seen = replace(seen, verdict=Verdict.BREACH)
     return _given_up(seen, now)

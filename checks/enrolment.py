@@ -1,14 +1,22 @@
-"""Enrolment: whether the owner's present version is a change to follow, and when it was committed. Pure."""
+"""Enrolment: whether the owner's present version is a change to follow, and when it was committed. Pure.
+
+Only what was seen to change has a lag: the owner held something else before, or nothing at all.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
+from checks.causes import Kind
 from checks.clocks import ClockBounds
-from checks.convergence import Change, commit_bounds
+from checks.convergence import Change, Operation, Verdict, commit_bounds
 from checks.judgement import History
 from checks.records import Comparison
+from checks.values import EPOCH, MICROSECOND
+
+MARKS = range(-(2**63), 2**63)
+"""What the ledger can keep of an owner's version number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,11 +25,18 @@ class Sighting:
 
     Attributes:
         listed: the owner itself says that the record has changed lately.
+        fresh: the owner certainly did not hold the record some time ago (`not_seen_at`): it was created since.
         stamp_us: the record's own changed-at in the owner's clock, or None.
+        version: its own version number, or None.
         clock: the owner's clock bounds, None where its stamps mean nothing at present.
         slack_s: how long after its stamp a change may be committed.
+        asked_at: local instant at which the owner was asked; None where nobody needs it.
         seen_at: local instant by which the owner certainly showed this version.
         not_seen_at: local instant at which it certainly did not show it yet, or None.
+        stale_s: how long the owner may go on answering an older copy.
+        blind: before this reading the record could not be read for longer than the flow's rhythm: versions may
+            have come and gone unseen.
+        earlier: another version that the owner was seen to hold, and when; None where what is known tells it.
     """
 
     listed: bool
@@ -30,50 +45,164 @@ class Sighting:
     slack_s: float
     seen_at: datetime
     not_seen_at: datetime | None = None
+    asked_at: datetime | None = None
+    fresh: bool = False
+    version: int | None = None
+    stale_s: float = 0.0
+    blind: bool = False
+    earlier: tuple[bytes, datetime | None] | None = None
+
+    @property
+    def mark(self) -> int | None:
+        """The owner's own mark of its copy: the same one proves that nobody has written it since."""
+        mark = self.version if self.stamp_us is None else self.stamp_us
+        return mark if mark is not None and mark in MARKS else None
+
+    @property
+    def stamped_at(self) -> datetime | None:
+        """The record's own changed-at, in the owner's clock."""
+        try:
+            return None if self.stamp_us is None else EPOCH + self.stamp_us * MICROSECOND
+        except OverflowError:
+            return None
+
+    def commit_bounds(self, known_before: datetime | None) -> tuple[datetime, datetime]:
+        """Bound the commit of what is seen; see `checks.convergence.commit_bounds`."""
+        return commit_bounds(
+            stamp_us=self.stamp_us,
+            clock=self.clock,
+            slack_s=self.slack_s,
+            seen_at=self.seen_at,
+            not_seen_at=known_before,
+        )
+
+
+def followed(
+    comparison: Comparison,
+    history: History,
+    sighting: Sighting,
+    *,
+    window_s: float,
+    later: tuple[Comparison, Sighting] | None = None,
+) -> History:
+    """What is followed of a record from this reading on: what is pending, and the versions that are seen to be new.
+
+    Args:
+        later: what the owner held when it was read once more, where that was another version.
+
+    Returns:
+        `history` itself where nothing is new.
+    """
+    found, came_back = remembered(comparison, history, sighting)
+    if came_back is not None:
+        return replace(found, changes=(*found.changes, came_back))
+    for compared, seen in ((comparison, sighting), later) if later is not None else ((comparison, sighting),):
+        change = enrol(compared, found, seen, window_s=window_s)
+        if change is not None:
+            found = replace(found, changes=(*found.changes, change))
+    return found
 
 
 def enrol(comparison: Comparison, history: History, sighting: Sighting, *, window_s: float) -> Change | None:
     """Make the owner's present version a change to follow.
 
-    The same version is never enrolled twice: it is compared with the baseline and with what is pending.
+    The same version is never enrolled twice: it is compared with the last one that the owner was seen to hold. At
+    first sight nothing is, but a record that was created since: whether it changed is not known then, and to follow
+    what has not arrived, or what has, would make the lags look longer or shorter than they are.
 
     Returns:
-        None where it is known, given up on, or no change at all.
+        None where it is known, given up on, or not seen to be a change.
     """
-    owner, baseline = comparison.owner, history.baseline
+    owner, divergence = comparison.owner, history.divergence
     if comparison.unverifiable or comparison.duplicates:
         return None
     version = owner.fingerprint if owner else b""
-    followed = history.divergence is not None and history.divergence.version == version
-    if followed and not history.changes:
-        return None  # it was followed to the end and given up
-    if history.changes:
-        if history.changes[-1].fingerprint == version:
+    if divergence is not None and divergence.version == version and not history.changes:
+        return None  # it was followed to the end and given up, or differed already when it was seen first
+    known_before = [] if sighting.not_seen_at is None else [sighting.not_seen_at]
+    held, held_at = _last_held(history, sighting)
+    if held is None:
+        if owner is None or not sighting.fresh:
             return None
-    elif baseline is not None:
-        if baseline.owner == version or (owner is None and comparison.target is None):
-            return None
-    elif owner is None or (comparison.target is not None and not sighting.listed):
-        return None  # at first sight only what just changed, or has not arrived at all, is on its way
-    elif comparison.target is not None and not comparison.agrees:
-        return None  # never agreed: the owner's copy need not be the newer one
-    known_before = [history.changes[-1].committed_from_at] if history.changes else []
-    if baseline is not None and baseline.agreed_at is not None:
-        known_before.append(baseline.agreed_at)
-    if sighting.not_seen_at is not None:
-        known_before.append(sighting.not_seen_at)
-    committed_from_at, committed_to_at = commit_bounds(
-        stamp_us=sighting.stamp_us,
-        clock=sighting.clock,
-        slack_s=sighting.slack_s,
-        seen_at=sighting.seen_at,
-        not_seen_at=max(known_before, default=None),
-    )
+        operation = Operation.INSERT
+    elif held == version or (owner is None and comparison.target is None and not history.changes):
+        return None
+    else:
+        operation = Operation.UPDATE if held else Operation.INSERT
+    stale = timedelta(seconds=sighting.stale_s)
+    baseline = history.baseline
+    known_before += [at - stale for at in (held_at, baseline.agreed_at if baseline else None) if at is not None]
+    known_before += [each.committed_from_at for each in history.changes[-1:]]
+    committed_from_at, committed_to_at = sighting.commit_bounds(max(known_before, default=None))
     return Change(
         key=comparison.key,
         fingerprint=version,
+        operation=operation if owner else Operation.DELETE,
+        mark=sighting.mark if owner else None,
+        stamped_at=sighting.stamped_at if owner else None,
         committed_from_at=committed_from_at,
         committed_to_at=committed_to_at,
         window_s=window_s,
         enrolled_at=sighting.seen_at,
+        unseen_before=sighting.blind,
     )
+
+
+def _last_held(history: History, sighting: Sighting) -> tuple[bytes | None, datetime | None]:
+    """The last version that the owner was seen to hold, and when, where that is known."""
+    if sighting.earlier is not None:
+        return sighting.earlier
+    if history.changes:
+        return history.changes[-1].fingerprint, None
+    if history.baseline is not None:
+        return history.baseline.owner, None
+    divergence = history.divergence
+    # Of several rows for one key nobody knows which one is read next.
+    if divergence is None or divergence.steady_at is None or divergence.kind is Kind.DUPLICATE:
+        return None, None
+    return divergence.version, divergence.last_seen_at
+
+
+def remembered(comparison: Comparison, history: History, sighting: Sighting) -> tuple[History, Change | None]:
+    """What can still be told of the pending changes, before the owner's present version joins them.
+
+    A version that comes back looks as if it had never been away. A record that was written again although it holds
+    the same may therefore have been committed as late as then. And what came and went while nobody looked may be what
+    the target shows: after a blind spell in which the owner wrote, an older version is not called missing any more.
+
+    Returns:
+        The history, `history` itself where nothing of it moves; and the owner's present version as a change of its
+        own, where it is the one pending but may have come back during a blind spell.
+    """
+    if not history.changes or comparison.unverifiable or comparison.duplicates:
+        return history, None
+    version = comparison.owner.fingerprint if comparison.owner else b""
+    last = history.changes[-1]
+    same = last.fingerprint == version
+    if same and last.mark is not None and sighting.mark is not None:
+        written = last.mark != sighting.mark
+    else:
+        written = sighting.blind
+    if not written:
+        return history, None
+    latest = max(last.committed_to_at, sighting.commit_bounds(last.committed_from_at)[1])
+    if sighting.blind:
+        out_of_sight = tuple(replace(each, lost_sight=True) for each in history.changes)
+        came_back = Change(
+            key=last.key,
+            fingerprint=version,
+            operation=last.operation,
+            mark=sighting.mark,
+            stamped_at=sighting.stamped_at,
+            committed_from_at=last.committed_from_at,
+            committed_to_at=latest,
+            window_s=last.window_s,
+            enrolled_at=sighting.seen_at,
+            unseen_before=True,
+        )
+        return replace(history, changes=out_of_sight), came_back if same else None
+    if last.verdict is Verdict.PENDING:
+        last = replace(last, committed_to_at=latest, mark=sighting.mark)
+    else:
+        last = replace(last, lost_sight=True, mark=sighting.mark)
+    return replace(history, changes=(*history.changes[:-1], last)), None

@@ -25,7 +25,7 @@ TIMER_S = 0.05
 PUT_OFF_S = 30.0
 """How long a record that cannot be verified is left alone."""
 
-SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.REGRESSION, Cause.LOST})
+SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION, Cause.REGRESSION, Cause.LOST})
 """Causes that a change of the owner between two readings would look like."""
 
 INVALID = Finding(kind=Kind.INVALID, cause=Cause.INVALID, at_once=True)
@@ -59,6 +59,9 @@ class Divergence:
         divergence_id: the ledger's identity, 0 before it is recorded.
         state: suspected until it is certain, then open until both copies agree again; a suspicion that
             went away by itself is dismissed.
+        first_seen_at: the first reading that saw it; where a change was not shown in time, the first probe that
+            did not see that change yet.
+        suspected_at: the first reading that suspected it: another one has to confirm it.
         readings: confirmed readings that saw it.
         version: fingerprint of the owner's copy at the last of them, empty where it was absent.
         shown: the same of the target's copy.
@@ -71,6 +74,8 @@ class Divergence:
         witnesses: what the other systems that hold the record say, "" where there are none or nobody was asked.
         versions_behind: how many versions of the owner the target has not shown yet.
         first_missed_at: when the first of those was committed, at the latest.
+        operation: what the owner did there, "" where no change of the owner is missed.
+        stamped_at: the owner's own stamp of its copy, in the owner's clock.
         next_check_at: when to read the record again.
     """
 
@@ -81,6 +86,7 @@ class Divergence:
     first_seen_at: datetime
     last_seen_at: datetime
     divergence_id: int = 0
+    suspected_at: datetime | None = None
     opened_at: datetime | None = None
     closed_at: datetime | None = None
     readings: int = 1
@@ -95,6 +101,8 @@ class Divergence:
     witnesses: str = ""
     versions_behind: int = 0
     first_missed_at: datetime | None = None
+    operation: str = ""
+    stamped_at: datetime | None = None
     differences: tuple[Difference, ...] = ()
     detail: str = ""
     next_check_at: datetime | None = None
@@ -179,8 +187,8 @@ def judge(
     Args:
         comparison: not inconclusive; it may be unverifiable, which concludes nothing.
         history: `changes` must already hold the owner's present version where it is a change.
-        owner_quiet: the owner's copy has not changed for a window; only then is a target-only change certain
-            at once.
+        owner_quiet: the owner's copy has not changed for a window, or not since both last agreed; only then is a
+            target-only change certain at once.
     """
     key = comparison.key
     if comparison.unverifiable:
@@ -189,14 +197,17 @@ def judge(
         agreed = _agreed(comparison, history, look, terms)
         if not comparison.invalid:
             return agreed
-        invalid = _diverged(comparison, INVALID, (), history.divergence, look, terms)
+        invalid = _diverged(comparison, INVALID, (), history, look, terms)
         return replace(agreed, outcome=_outcome(invalid), divergence=invalid)
-    versions = [change.fingerprint for change in history.changes]
+    versions = _versions(history)
     finding = classify(comparison, history.baseline, versions=versions)
     if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
         finding = replace(finding, at_once=False)
+    if finding.arrived and any(change.unseen_before for change in history.changes):
+        # That it differs only where the owner stands still proves an arrival where every version was seen.
+        finding = replace(finding, arrived=None)
     changes, probe_at = _follow(comparison, finding, history, look, terms)
-    divergence = _diverged(comparison, finding, changes, history.divergence, look, terms)
+    divergence = _diverged(comparison, finding, changes, history, look, terms)
     return Judgement(
         key=key,
         outcome=_outcome(divergence),
@@ -208,17 +219,57 @@ def judge(
     )
 
 
+def glimpse(comparison: Comparison, history: History, look: Look, terms: Terms) -> Judgement:
+    """Account a reading during which the record moved: what it shows is certain, that it differs is not.
+
+    Args:
+        comparison: of the copies as they were read first.
+        history: `changes` must already hold every version that the owner was seen to hold meanwhile.
+    """
+    versions = _versions(history)
+    finding = classify(comparison, history.baseline, versions=versions)
+    changes, probe_at = _follow(comparison, replace(finding, arrived=None), history, look, terms)
+    shows_one = comparison.target is not None and comparison.target.fingerprint in versions
+    divergence = None
+    if finding.source_ahead and any(change.verdict is Verdict.BREACH for change in changes):
+        divergence = _diverged(comparison, finding, changes, history, look, terms)
+    return Judgement(
+        key=comparison.key,
+        outcome=Outcome.INCONCLUSIVE,
+        baseline=_shown_so_far(comparison, finding, history.baseline, versions) if shows_one else None,
+        changes=changes,
+        probe_at=probe_at,
+        divergence=divergence,
+        finding=finding if divergence else None,
+    )
+
+
+def _versions(history: History) -> list[bytes]:
+    """The versions that the owner was seen to hold since both last agreed, or since it was seen first."""
+    versions = [change.fingerprint for change in history.changes]
+    known = history.divergence
+    if versions and history.baseline is None and known is not None and known.steady_at and known.version:
+        return [known.version, *versions]
+    return versions
+
+
 def _shown_so_far(
     comparison: Comparison, finding: Finding, known: Baseline | None, versions: Sequence[bytes]
 ) -> Baseline | None:
     """Move the baseline on as far as the target has come, although the copies still differ.
 
-    Where the target shows an earlier version of the owner's, both have held that one. Where single fields
+    Where the target shows an earlier version of the owner's, both have held that one; so does a record that never
+    rests come to its first baseline. Where single fields
     agree, they have arrived; what differs keeps the marks it had when it last agreed.
     """
     owner, target = comparison.owner, comparison.target
-    if known is None or owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
+    if owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
         return None
+    if known is None:
+        if target.fingerprint not in versions or any(place.target_leads for place in comparison.places):
+            return None
+        fresh = Baseline(owner=target.fingerprint, target=target.fingerprint)
+        return replace(fresh, owner_marks=target.marks, target_marks=target.marks)
     if target.fingerprint in versions and target.fingerprint != known.owner:
         led_by_target = frozenset(place.position for place in comparison.places if place.target_leads)
         return known.advance(
@@ -331,21 +382,25 @@ def _follow(
     one has not where the target shows something known to be older, or just what it showed when it certainly was
     behind; anything else may be a later version that came and went between two readings.
     """
-    baseline = history.baseline
     target = comparison.target.fingerprint if comparison.target else b""
+    version = comparison.owner.fingerprint if comparison.owner else b""
     last = len(history.changes) - 1
     shown = max((at for at, change in enumerate(history.changes) if change.fingerprint == target), default=-1)
     shown = last if finding.arrived else shown
-    certain = last if finding.arrived is False else -1
-    older = shown >= 0 or (baseline is not None and comparison.target is not None and target == baseline.target)
-    changes = tuple(
-        shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
-        if at <= shown
-        else still_differs(change, look.sent_at, look.received_at, target)
-        if older or at == certain or change.behind == target
-        else cannot_tell(change, look.received_at)
-        for at, change in enumerate(history.changes)
-    )
+    certain = last if finding.arrived is False and last >= 0 and history.changes[last].fingerprint == version else -1
+    older = shown >= 0 or (comparison.target is not None and target in _known_older(history))
+    # Of several rows for one key any may be the one that shows it.
+    single = not comparison.duplicates
+
+    def accounted(at: int, change: Change) -> Change:
+        if at <= shown:
+            return shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
+        behind = older or at == certain or change.behind == target
+        if behind and single and not change.lost_sight and change.committed_from_at <= look.sent_at:
+            return still_differs(change, look.sent_at, look.received_at, target)
+        return cannot_tell(change, look.received_at)
+
+    changes = tuple(accounted(at, change) for at, change in enumerate(history.changes))
     probe_at = tuple(
         None
         if change.settled_at
@@ -355,38 +410,52 @@ def _follow(
     return changes, probe_at
 
 
+def _known_older(history: History) -> set[bytes]:
+    """What the target shows while it is behind every pending change."""
+    older = set() if history.baseline is None else {history.baseline.target}
+    pending = {change.fingerprint for change in history.changes}
+    return older | (set(_versions(history)) - pending)
+
+
 def _diverged(
     comparison: Comparison,
     finding: Finding,
     changes: Sequence[Change],
-    known: Divergence | None,
+    history: History,
     look: Look,
     terms: Terms,
 ) -> Divergence | None:
     """Move the divergence on, or begin one; None while nothing but a change on its way is seen."""
+    known = history.divergence
     breached = [change for change in changes if change.verdict is Verdict.BREACH]
     given_up = known is not None and known.cause is Cause.LOST and finding.source_ahead
-    if finding.source_ahead and changes and not breached and known is None:
-        return None
-    first_seen_at = known.first_seen_at if known else look.sent_at
-    readings = known.readings + 1 if known else 1
-    waited_s = (look.sent_at - first_seen_at).total_seconds()
     version = comparison.owner.fingerprint if comparison.owner else b""
+    overdue = _overdue(changes, version, look, terms)
+    if finding.source_ahead and changes and not breached and not overdue and known is None:
+        return None
+    missed = [change for change in changes if change.shown_at is None]
+    suspected_at = (known.suspected_at or known.first_seen_at) if known else look.sent_at
+    waited_s = (look.sent_at - suspected_at).total_seconds()
     steady_at = known.steady_at if known and known.steady_at and known.version == version else look.sent_at
     steady_s = (look.sent_at - steady_at).total_seconds()
     if finding.source_ahead and changes:
-        certain = bool(breached)
+        certain = bool(breached) or overdue
     else:
-        certain = finding.at_once or given_up or steady_s > terms.window_s
+        # Where the copies never agreed nothing but the owner's own changes can tell that the target is behind.
+        never_agreed = history.baseline is None and finding.cause is Cause.UNEXPLAINED
+        certain = finding.at_once or given_up or steady_s > terms.window_s or (never_agreed and bool(breached))
+    first_seen_at, readings = (known.first_seen_at, known.readings + 1) if known else (look.sent_at, 1)
+    if known is None and breached and missed and missed[0].missed_at is not None:
+        first_seen_at, readings = min(first_seen_at, missed[0].missed_at), max(readings, missed[0].probes)
     is_open = known is not None and known.state is DivergenceState.OPEN
-    opens = not is_open and certain and readings >= CONFIRMATIONS and waited_s >= terms.confirm_s
+    opens = not is_open and certain and known is not None and waited_s >= terms.confirm_s
     judged_before = known is not None and (is_open or given_up) and Cause.INVALID not in {finding.cause, known.cause}
     cause = known.cause if known is not None and judged_before else finding.cause
     if cause is Cause.LATE and any(change.settled_at for change in breached):
         cause = Cause.LOST
     elif finding.source_ahead and not certain and not is_open:
         cause = Cause.IN_FLIGHT
-    missed = [change for change in changes if change.shown_at is None]
+    told = _told(comparison, finding)
     moved = Divergence(
         divergence_id=known.divergence_id if known else 0,
         key=comparison.key,
@@ -395,6 +464,7 @@ def _diverged(
         state=DivergenceState.OPEN if is_open or opens else DivergenceState.SUSPECTED,
         first_seen_at=first_seen_at,
         last_seen_at=look.received_at,
+        suspected_at=suspected_at,
         opened_at=look.received_at if opens else known.opened_at if known else None,
         readings=readings,
         version=version,
@@ -408,11 +478,34 @@ def _diverged(
         witnesses=known.witnesses if known else "",
         versions_behind=len(missed),
         first_missed_at=missed[0].committed_to_at if missed else None,
-        differences=_told(comparison, finding),
-        detail="; ".join(comparison.duplicates),
+        operation=missed[0].operation.value if missed else known.operation if known else "",
+        stamped_at=known.stamped_at if known else None,
+        differences=told,
+        detail="; ".join((*comparison.duplicates, *_patterns(told))),
     )
     at = _next_check_at(moved, finding, changes, look, terms, certain=certain)
     return replace(moved, next_check_at=at)
+
+
+def _overdue(changes: Sequence[Change], version: bytes, look: Look, terms: Terms) -> bool:
+    """Whether the owner has held its present version for longer than the window, as far as readings tell.
+
+    A record that is written again and again without a change of what is compared never proves a breach by its
+    stamps; it still differs.
+    """
+    if not changes or changes[-1].fingerprint != version or changes[-1].settled_at is not None:
+        return False
+    last = changes[-1]
+    return (
+        last.differed_at is not None
+        and (look.sent_at - last.enrolled_at).total_seconds() > terms.window_s + terms.guard_s
+    )
+
+
+def _patterns(told: Sequence[Difference]) -> list[str]:
+    """How the target's values follow from the owner's, where something on the way made them so."""
+    mangled = Cause.TRANSFORMATION.value
+    return [f"{each.field}: {each.pattern}" for each in told if each.cause == mangled and each.pattern]
 
 
 def _told(comparison: Comparison, finding: Finding) -> tuple[Difference, ...]:
@@ -439,7 +532,7 @@ def _next_check_at(
         return now + timedelta(seconds=min(max(terms.every_s, age_s / 2), RECHECK_CEILING_S))
     soon = now + timedelta(seconds=min(terms.every_s, terms.confirm_s))
     if certain:
-        settles_at = moved.first_seen_at + timedelta(seconds=terms.confirm_s)
+        settles_at = (moved.suspected_at or moved.first_seen_at) + timedelta(seconds=terms.confirm_s)
     elif finding.source_ahead and changes:
         waiting = [change.deadline_at(terms.guard_s) for change in changes if change.settled_at is None]
         settles_at = min(waiting, default=now)

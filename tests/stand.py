@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,6 +119,14 @@ class Stand:
     def audit(self, after_s: float = 0) -> AuditResult:
         """Audit as of now plus some seconds (what is due by then is due)."""
         return self.auditor.audit(datetime.now(UTC) + timedelta(seconds=after_s))
+
+    def audit_until(self, done: Callable[[], object], seconds: float = 60) -> None:
+        """Audit again and again until something has become true."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < deadline, "waited in vain"
+            self.audit()
+            time.sleep(0.05)
 
     def sweep(self) -> AuditResult:
         """Audit every record once."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
 from checks.causes import Baseline, Cause, Kind
-from checks.convergence import Change, Verdict
+from checks.convergence import Change, Operation, Verdict
 from checks.fields import Difference, Shape
 from checks.judgement import Divergence, DivergenceState, History
 from checks.records import FINGERPRINT_BYTES
@@ -32,6 +32,7 @@ class FlowState:
         polled_at: when the owner was last asked for changes and answered all of them (local), the
             request's start.
         commit_delay_s: the longest time after its stamp that a change was seen to be committed.
+        known_from_at: every record that the owner held then has been read since, under the present series.
         verified_through_at: every change of the owner up to then has its verdict.
         walk: how the sweep goes, by `rank` or by `key`.
         owner_after, target_after: where the next page begins, in the probes' own words, where it goes by key.
@@ -52,6 +53,7 @@ class FlowState:
     version_turned_at: datetime | None = None
     polled_at: datetime | None = None
     commit_delay_s: float | None = None
+    known_from_at: datetime | None = None
     verified_through_at: datetime | None = None
     walk: str | None = None
     owner_after: str | None = None
@@ -88,6 +90,7 @@ class Following(Store):
             baseline.owner_marks,
             baseline.target_marks,
             baseline.ring,
+            baseline.mark,
         )
         agreed_at_us = sa.type_coerce(baseline.agreed_at, sa.BigInteger)
         self._baselines = self.among(sa.select(*columns, agreed_at_us), baseline)
@@ -280,6 +283,12 @@ class Following(Store):
                 .where(t.unverified.c.flow == flow, t.unverified.c.next_check_at.is_not(None))
                 .values(next_check_at=now)
             )
+            # Their versions are of the old series, too, and say nothing about whether the owner moves.
+            connection.execute(
+                sa.update(t.divergences)
+                .where(t.divergences.c.flow == flow, t.divergences.c.closed_at.is_(None))
+                .values(rev=rev, steady_at=None)
+            )
 
     def save_flow_state(self, connection: Transaction, flow: str, state: FlowState) -> None:
         """Write where a flow's audits stand."""
@@ -312,6 +321,7 @@ class Following(Store):
                 "target_marks": each.target_marks,
                 "ring": b"".join(each.ring),
                 "agreed_at": each.agreed_at or at,
+                "mark": each.mark,
             }
             for key, each in baselines.items()
         ]
@@ -332,6 +342,7 @@ class Following(Store):
         for change, probe_at in changes:
             values = {name: getattr(change, name) for name in _CHANGE_COLUMNS}
             values |= {"key": str(change.key), "verdict": change.verdict.value, "next_probe_at": probe_at}
+            values |= {"operation": change.operation.value}
             values |= {"lag_lower_s": change.lag_lower_s, "lag_upper_s": change.lag_upper_s}
             rows.append({"rev": rev, "flow": flow, "id": change.change_id, **values})
         _insert_or_update(connection, t.changes, rows)
@@ -360,6 +371,7 @@ class Following(Store):
                     "state": each.state.value,
                     "first_seen_at": each.first_seen_at,
                     "last_seen_at": each.last_seen_at,
+                    "suspected_at": each.suspected_at,
                     "opened_at": each.opened_at,
                     "closed_at": each.closed_at,
                     "readings": each.readings,
@@ -376,6 +388,8 @@ class Following(Store):
                     "witnesses": each.witnesses,
                     "versions_behind": each.versions_behind,
                     "first_missed_at": each.first_missed_at,
+                    "operation": each.operation,
+                    "stamped_at": each.stamped_at,
                     "fields": ", ".join(difference.field for difference in each.differences),
                     "differences": json.dumps(told),
                     "detail": each.detail,
@@ -399,6 +413,7 @@ _SWEEP_COLUMNS = (
     "sweep_divergent",
     "sweep_undecided",
     "sweep_unlisted",
+    "known_from_at",
 )
 _FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))
 _OPEN_BY_CAUSE = (
@@ -455,19 +470,24 @@ _DEADLINES, _NEXT_DEADLINE, _UNDECIDED_SINCE = _run_out()
 
 _CHANGE_COLUMNS = (
     "fingerprint",
+    "mark",
+    "stamped_at",
     "committed_from_at",
     "committed_to_at",
     "window_s",
     "enrolled_at",
     "probes",
+    "missed_at",
     "differed_at",
     "behind",
     "shown_at",
     "superseded",
+    "unseen_before",
+    "lost_sight",
     "clamped",
     "settled_at",
 )
-_COMPUTED = frozenset({"clamped"})
+_COMPUTED = frozenset({"clamped", "unseen_before", "lost_sight"})
 
 
 def _insert_or_update(connection: Transaction, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
@@ -489,6 +509,7 @@ def _baseline(
     owner_marks: bytes | None,
     target_marks: bytes | None,
     ring: bytes,
+    mark: int | None,
     agreed_at_us: int,
 ) -> Baseline:
     starts = range(0, len(ring), FINGERPRINT_BYTES)
@@ -499,6 +520,7 @@ def _baseline(
         target_marks=target_marks or b"",
         ring=tuple(ring[at : at + FINGERPRINT_BYTES] for at in starts) if ring else (),
         agreed_at=EPOCH + timedelta(microseconds=agreed_at_us),
+        mark=mark,
     )
 
 
@@ -507,6 +529,9 @@ def _change(row: Any, key: Key) -> Change:
         change_id=row.id,
         key=key,
         verdict=Verdict(row.verdict),
+        operation=Operation(row.operation or Operation.UPDATE),
+        unseen_before=bool(row.unseen_before),
+        lost_sight=bool(row.lost_sight),
         **{name: getattr(row, name) for name in _CHANGE_COLUMNS if name not in _COMPUTED},
     )
 
@@ -520,6 +545,7 @@ def _divergence(row: Any, key: Key) -> Divergence:
         state=DivergenceState(row.state),
         first_seen_at=row.first_seen_at,
         last_seen_at=row.last_seen_at,
+        suspected_at=row.suspected_at,
         opened_at=row.opened_at,
         closed_at=row.closed_at,
         readings=row.readings,
@@ -534,6 +560,8 @@ def _divergence(row: Any, key: Key) -> Divergence:
         witnesses=row.witnesses or "",
         versions_behind=row.versions_behind or 0,
         first_missed_at=row.first_missed_at,
+        operation=row.operation or "",
+        stamped_at=row.stamped_at,
         differences=tuple(
             Difference(**{**each, "shape": Shape(each["shape"])}) for each in json.loads(row.differences)
         ),

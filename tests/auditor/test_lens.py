@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from auditor.archive import archive_settled
+from auditor.archive import archive_settled, arrow_table, write_file
 from auditor.ledger import Ledger
 from auditor.lens import VIEWS, Lens
 from auditor.query import QueryError, run_query
@@ -194,4 +194,43 @@ def test_every_view_and_column_is_documented(stand: Stand) -> None:
         described = re.findall(r"^\| `(\w+)` \|", section[1], re.MULTILINE)
         there = lens.query(f"SELECT * FROM {view} LIMIT 0").column_names
         assert described == there, view
+    lens.close()
+
+
+def test_changes_and_divergences_name_their_operation_stamp_and_incident(stand: Stand) -> None:
+    stand.agree()
+    stand.put("crm", 21, "Grace", ago_s=0)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.run("crm", "DELETE FROM customers WHERE id = 4")
+    stand.audit_until(lambda: stand.ledger.live_counts().get("to_billing", {}).get("late") == 3)
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    asked = "SELECT key, operation, stamped_at IS NOT NULL AS stamped, incident_id FROM {} ORDER BY key::INTEGER"
+    incidents = lens.query("SELECT id, breach FROM incidents").to_pylist()
+    assert [each["breach"] for each in incidents] == ["not_arriving"]
+    for view in ("changes", "divergences"):
+        assert [tuple(row.values()) for row in lens.query(asked.format(view)).to_pylist()] == [
+            ("3", "update", True, incidents[0]["id"]),
+            ("4", "delete", False, incidents[0]["id"]),
+            ("21", "insert", True, incidents[0]["id"]),
+        ]
+    lens.close()
+
+
+def test_an_archive_without_the_newer_columns_stays_readable(stand: Stand, workspace: Workspace) -> None:
+    stand.agree()
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, "Grace")
+    stand.audit_until(lambda: stand.rows("changes") and stand.rows("changes")[0]["settled_at"])
+    newer = {"operation", "stamped_at", "mark", "missed_at", "unseen_before", "lost_sight"}
+    columns = [column for column in stand.ledger.columns("changes") if column[0] not in newer]
+    (row,) = stand.rows("changes")
+    old = arrow_table(columns, [[row[name] for name, _ in columns]])
+    path = write_file(workspace.archive, "changes", "2026-01-01", old)
+    now = datetime.now(UTC)
+    stand.ledger.hand_over("changes", [int(str(row["id"]))], path=path, day="2026-01-01", now=now)
+    lens = Lens(stand.ledger)
+    lens.refresh()
+    (seen,) = lens.query("SELECT key, verdict, operation, stamped_at, incident_id FROM changes").to_pylist()
+    assert seen == {"key": "3", "verdict": "met", "operation": None, "stamped_at": None, "incident_id": None}
     lens.close()

@@ -125,8 +125,14 @@ def test_a_field_that_the_target_owns_is_judged_the_other_way_round() -> None:
 def test_what_looks_made_of_the_owners_new_value_is_a_transformation() -> None:
     mangled = classify(both(record("0", "1"), record("0", "9"), derived=True), BASE_OF_TWO)
     assert (mangled.cause, mangled.arrived, mangled.at_once) == (Cause.TRANSFORMATION, None, False)
-    edited = classify(both(record("0", "0"), record("0", "9"), derived=True), BASE_OF_TWO)
-    assert edited.cause is Cause.FOREIGN_WRITE, "both agreed on this very version before"
+    cut = classify(both(record("0", "0"), record("0", "9"), derived=True), BASE_OF_TWO)
+    assert (cut.cause, cut.arrived, cut.at_once) == (Cause.TRANSFORMATION, True, True), "the owner stood still"
+    edited = classify(both(record("0", "0"), record("0", "9"), derived=True, shared=True), BASE_OF_TWO)
+    assert (edited.cause, edited.permitted) == (Cause.FOREIGN_WRITE, True), (
+        "who may write it may give it another form"
+    )
+    led = classify(both(record("0", "9"), record("0", "0"), derived=True, target_leads=True), BASE_OF_TWO)
+    assert (led.cause, led.at_once) == (Cause.TRANSFORMATION, False)
     behind = classify(both(record("0", "1"), record("0", "0"), derived=True), BASE_OF_TWO)
     assert behind.cause is Cause.LATE
     fresh = classify(both(record("0", "1"), record("0", "9"), derived=True), None)

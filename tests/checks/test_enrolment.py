@@ -9,7 +9,8 @@ import pytest
 
 from checks.causes import Baseline, Cause, Kind
 from checks.clocks import ClockBounds
-from checks.enrolment import Sighting, enrol
+from checks.convergence import Change, Operation, Verdict
+from checks.enrolment import Sighting, enrol, followed
 from checks.judgement import Divergence, DivergenceState, History
 from checks.records import Comparison, Copy
 from checks.values import EPOCH
@@ -47,8 +48,9 @@ AGREED = History(baseline=Baseline(owner=b"a", target=b"a", agreed_at=after(-60)
         (comparison("a", "x"), AGREED, True, False),
         (comparison(None, "a"), AGREED, False, True),
         (comparison(None, None), AGREED, False, False),
-        (comparison("b", None), History(), False, True),
-        (comparison("b", "b"), History(), True, True),
+        (comparison("b", None), History(), False, False),
+        (comparison("b", None), History(), True, False),
+        (comparison("b", "b"), History(), True, False),
         (comparison("b", "b"), History(), False, False),
         (comparison("b", "a"), History(), True, False),
         (comparison(None, "a"), History(), True, False),
@@ -108,3 +110,123 @@ def test_given_up_is_not_followed_again() -> None:
     history = replace(AGREED, divergence=followed)
     assert enrol(comparison("b", "a"), history, sighting(), window_s=5) is None
     assert enrol(comparison("c", "a"), history, sighting(), window_s=5) is not None
+
+
+@pytest.mark.parametrize("target", [None, "b", "a"])
+def test_what_was_created_since_is_followed_whether_it_has_arrived_or_not(target: str | None) -> None:
+    created = enrol(comparison("b", target), History(), sighting(fresh=True, not_seen_at=after(-2)), window_s=5)
+    assert created is not None
+    assert (created.operation, created.committed_from_at) == (Operation.INSERT, after(-2))
+
+
+def never_agreed(version: str | None, **more: object) -> History:
+    """A record that differed when it was seen first."""
+    digest = version.encode() if version else b""
+    usual: dict[str, object] = {"steady_at": after(-3), "last_seen_at": after(-1), "version": digest}
+    seen = Divergence(
+        key=1,
+        kind=Kind.VALUE,
+        cause=Cause.UNEXPLAINED,
+        state=DivergenceState.SUSPECTED,
+        first_seen_at=after(-3),
+        **{**usual, **more},  # type: ignore[arg-type]
+    )
+    return History(divergence=seen)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "operation"), [("a", "b", "update"), ("a", None, "delete"), (None, "b", "insert")]
+)
+def test_a_record_that_never_agreed_is_followed_once_its_owner_is_seen_to_move(
+    before: str | None, now: str | None, operation: str
+) -> None:
+    for target in ("x", "b"):
+        if now is None and target is None:
+            continue
+        moved = enrol(comparison(now, target), never_agreed(before), sighting(listed=False), window_s=5)
+        assert moved is not None
+        assert (moved.operation.value, moved.committed_from_at, moved.committed_to_at) == (operation, after(-1), NOW)
+    assert enrol(comparison(before, "x"), never_agreed(before), sighting(), window_s=5) is None
+
+
+@pytest.mark.parametrize("unknown", [{"steady_at": None}, {"kind": Kind.DUPLICATE}])
+def test_a_version_of_which_nobody_knows_whose_it_was_proves_no_move(unknown: dict[str, object]) -> None:
+    kind = unknown.pop("kind", None)
+    history = never_agreed("a", **unknown)
+    if kind is not None and history.divergence is not None:
+        history = replace(history, divergence=replace(history.divergence, kind=Kind.DUPLICATE))
+    assert enrol(comparison("b", "x"), history, sighting(), window_s=5) is None
+
+
+def test_what_the_owner_was_seen_to_hold_a_moment_before_is_known_to_have_changed() -> None:
+    seen = enrol(comparison("c", "x"), History(), sighting(earlier=(b"b", after(-0.2))), window_s=5)
+    assert seen is not None
+    assert (seen.operation, seen.committed_from_at) == (Operation.UPDATE, after(-0.2))
+
+
+def test_an_answer_that_may_be_old_says_as_much_less_about_when_the_owner_held_something_else() -> None:
+    seen = enrol(comparison("b", "a"), AGREED, sighting(stale_s=20), window_s=5)
+    assert seen is not None
+    assert seen.committed_from_at == after(-80)
+
+
+def pending(version: str, at: float, mark: int | None, **more: object) -> Change:
+    known: dict[str, object] = {"committed_from_at": after(at), "committed_to_at": after(at), "window_s": 5}
+    return Change(
+        key=1,
+        fingerprint=version.encode(),
+        enrolled_at=after(at),
+        mark=mark,
+        **{**known, **more},  # type: ignore[arg-type]
+    )
+
+
+def test_an_unchanged_mark_proves_that_nobody_wrote_however_long_nobody_looked() -> None:
+    history = replace(AGREED, changes=(pending("b", -92, 7),))
+    assert followed(comparison("b", "a"), history, sighting(version=7, blind=True), window_s=5) is history
+
+
+def test_a_record_that_was_written_again_may_have_come_back_as_late_as_then() -> None:
+    history = replace(AGREED, changes=(pending("z", -93, 6), pending("b", -92, 7)))
+    first, last = followed(comparison("b", "a"), history, sighting(version=9), window_s=5).changes
+    assert first == history.changes[0]
+    assert (last.committed_from_at, last.committed_to_at, last.mark) == (after(-92), NOW, 9)
+    assert (last.lost_sight, last.gives_up_at) == (False, after(-32))
+
+
+def test_after_a_blind_spell_a_version_that_may_have_come_back_is_followed_anew() -> None:
+    history = replace(AGREED, changes=(pending("z", -93, 6), pending("b", -92, 7)))
+    again = sighting(version=9, blind=True)
+    first, second, third = followed(comparison("b", "a"), history, again, window_s=5).changes
+    assert [first.lost_sight, second.lost_sight, third.lost_sight] == [True, True, False]
+    assert (third.fingerprint, third.change_id, third.mark) == (b"b", 0, 9)
+    assert (third.committed_from_at, third.committed_to_at) == (after(-92), NOW)
+    known = replace(AGREED, changes=(first, second, third))
+    assert followed(comparison("b", "a"), known, sighting(version=9), window_s=5) is known
+
+
+def test_a_breach_that_is_certain_stays_one_but_nothing_is_added_to_it_once_the_owner_wrote_again() -> None:
+    breached = replace(AGREED, changes=(pending("b", -92, 7, verdict=Verdict.BREACH),))
+    (kept,) = followed(comparison("b", "a"), breached, sighting(version=9), window_s=5).changes
+    assert (kept.verdict, kept.committed_to_at, kept.lost_sight) == (Verdict.BREACH, after(-92), True)
+
+
+@pytest.mark.parametrize("blind", [False, True])
+def test_what_was_pending_before_a_blind_spell_in_which_the_owner_moved_can_only_arrive(blind: bool) -> None:
+    history = replace(AGREED, changes=(pending("b", -92, 7),))
+    before, now = followed(comparison("c", "a"), history, sighting(version=9, blind=blind), window_s=5).changes
+    assert (before.lost_sight, now.lost_sight) == (blind, False)
+
+
+def test_a_deletion_has_no_mark_and_may_have_been_undone_while_nobody_looked() -> None:
+    history = replace(AGREED, changes=(pending("", -92, None, operation=Operation.DELETE),))
+    assert followed(comparison(None, "a"), history, sighting(), window_s=5) is history
+    before, now = followed(comparison(None, "a"), history, sighting(blind=True), window_s=5).changes
+    assert (before.lost_sight, now.operation, now.committed_to_at) == (True, Operation.DELETE, NOW)
+
+
+def test_two_versions_of_one_reading_are_both_followed() -> None:
+    later = comparison("c", "a"), sighting(earlier=(b"b", after(-0.2)), version=2, seen_at=after(0.1))
+    found = followed(comparison("b", "a"), AGREED, sighting(version=1), window_s=5, later=later)
+    assert [(each.fingerprint, each.mark) for each in found.changes] == [(b"b", 1), (b"c", 2)]
+    assert found.changes[1].committed_from_at == after(-0.2)

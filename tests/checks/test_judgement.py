@@ -10,7 +10,7 @@ import pytest
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
 from checks.fields import Difference, Shape
-from checks.judgement import DivergenceState, History, Judgement, Look, Outcome, Terms, judge
+from checks.judgement import Divergence, DivergenceState, History, Judgement, Look, Outcome, Terms, glimpse, judge
 from checks.records import MARK_BYTES, Comparison, Copy, Place
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -334,3 +334,122 @@ def test_each_difference_tells_its_own_cause() -> None:
     found = judge(compared("0", "9"), History(baseline=BASE), look(0), TERMS)
     assert found.divergence is not None
     assert [each.cause for each in found.divergence.differences] == ["foreign_write"]
+
+
+def test_a_divergence_that_a_breach_finds_began_with_the_first_probe_that_missed_the_change() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    for at in (1, 4, 9.7):
+        found = judge(compared("1", "0"), history, look(at), TERMS)
+        assert found.divergence is None
+        history = carried(history, found)
+    found = judge(compared("1", "0"), history, look(10.2), TERMS)
+    assert found.changes[0].verdict is Verdict.BREACH
+    assert found.divergence is not None
+    assert (found.divergence.first_seen_at, found.divergence.readings) == (after(1), 4)
+    assert (found.divergence.state, found.divergence.suspected_at) == (DivergenceState.SUSPECTED, after(10.2))
+    confirmed = judge(compared("1", "0"), carried(history, found), look(11.3), TERMS)
+    assert confirmed.divergence is not None
+    assert (confirmed.divergence.state, confirmed.divergence.operation) == (DivergenceState.OPEN, "update")
+
+
+def test_a_certain_breach_stays_one_although_it_healed_before_the_second_reading() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    late = judge(compared("1", "0"), history, look(10.2), TERMS)
+    healed = judge(compared("1", "1"), carried(history, late), look(11.2), TERMS)
+    assert healed.changes[0].verdict is Verdict.BREACH_THEN_CONVERGED
+    assert (healed.changes[0].lag_lower_s, healed.changes[0].lag_upper_s) == (10.2, 11.25)
+    assert healed.divergence is not None
+    assert healed.divergence.state is DivergenceState.DISMISSED
+
+
+def test_a_change_of_which_sight_was_lost_is_called_neither_missing_nor_on_time() -> None:
+    lost = replace(change("1"), lost_sight=True, behind=b"0")
+    history = History(baseline=BASE, changes=(lost, change("3", 90)))
+    found = judge(compared("3", "0"), history, look(92), TERMS)
+    assert [each.verdict for each in found.changes] == [Verdict.UNDECIDED, Verdict.PENDING]
+    assert found.changes[0].lag_lower_s == 0
+    assert found.changes[1].lag_lower_s == 2
+
+
+def test_several_rows_in_the_target_prove_no_change_missing() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    found = judge(compared("1", "0", duplicates=("several rows in b",)), history, look(11), TERMS)
+    assert found.changes[0].verdict is Verdict.PENDING
+
+
+def first_sight(version: str, shown: str, at: float = 0) -> History:
+    found = judge(compared(version, shown), History(), look(at), TERMS)
+    assert found.divergence is not None
+    return carried(History(), found)
+
+
+def test_a_record_that_never_rests_is_found_although_it_never_agreed() -> None:
+    history = first_sight("v0", "x")
+    opened = None
+    for number in range(1, 30):  # written twice a second, on a window of ten: it is never still
+        at = number * 0.5
+        history = replace(history, changes=(*history.changes, change(f"v{number}", at - 0.1)))
+        found = judge(compared(f"v{number}", "x"), history, look(at), TERMS)
+        history = carried(history, found)
+        assert found.divergence is not None
+        opened = opened or (found.divergence.state is DivergenceState.OPEN and at)
+        assert (found.changes[0].verdict is Verdict.BREACH) == (at > 10.4)
+    assert opened
+    assert opened < 13
+
+
+def test_a_record_that_never_rests_has_its_first_baseline_where_the_target_shows_a_version_it_held() -> None:
+    history = replace(first_sight("v0", "x"), changes=(change("v1", 1), change("v2", 2)))
+    found = judge(compared("v2", "v1"), history, look(3), TERMS)
+    assert found.baseline is not None
+    assert found.baseline.owner == b"v1"
+    assert found.finding is not None
+    assert found.finding.cause is Cause.LATE
+    assert [each.verdict for each in found.changes] == [Verdict.MET, Verdict.PENDING]
+
+
+def test_the_version_of_the_first_sight_is_older_than_every_change_since() -> None:
+    history = replace(first_sight("v0", "x"), changes=(change("v1", 1),))
+    found = judge(compared("v1", "v0"), history, look(12), TERMS)
+    assert found.changes[0].verdict is Verdict.BREACH
+    assert found.finding is not None
+    assert found.finding.cause is Cause.LATE
+
+
+def test_a_record_that_is_written_but_never_changed_is_found_late_by_readings_alone() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    opened = None
+    for at in range(1, 20):  # something else of it is written each second, so that no stamp proves a breach
+        written = tuple(replace(each, committed_to_at=after(at - 0.5)) for each in history.changes)
+        found = judge(compared("1", "0"), replace(history, changes=written), look(at), TERMS)
+        history = carried(history, found)
+        assert found.changes[0].verdict is Verdict.PENDING
+        if found.divergence and found.divergence.state is DivergenceState.OPEN:
+            opened = opened or at
+    assert opened == 12
+    assert found.divergence is not None
+    assert found.divergence.cause is Cause.LATE
+
+
+def test_a_glimpse_settles_what_is_shown_and_concludes_nothing_of_what_is_not() -> None:
+    history = History(baseline=BASE, changes=(change("1"), change("2", 1), change("3", 20)))
+    seen = glimpse(compared("2", "1"), history, look(12), TERMS)
+    assert [each.verdict for each in seen.changes] == [Verdict.UNDECIDED, Verdict.BREACH, Verdict.PENDING]
+    assert seen.outcome is Outcome.INCONCLUSIVE
+    assert seen.baseline is not None
+    assert seen.baseline.owner == b"1", "both have held this version"
+    assert seen.changes[2].probes == 1
+    unknown = glimpse(compared("2", "u"), history, look(12), TERMS)
+    assert [each.verdict for each in unknown.changes] == [Verdict.PENDING] * 3
+    assert unknown.divergence is None
+
+
+def test_the_pattern_of_a_transformation_is_told() -> None:
+    scaled = replace(compared("0", "9"), places=(Place(0, derived=True),))
+    scaled = replace(scaled, differences=(replace(scaled.differences[0], pattern="times 100"),))
+    found = judge(scaled, History(baseline=BASE), look(0), TERMS)
+    assert isinstance(found.divergence, Divergence)
+    assert (found.divergence.cause, found.divergence.detail) == (Cause.TRANSFORMATION, "name: times 100")
+    second = judge(scaled, carried(History(baseline=BASE), found), look(2), TERMS)
+    assert second.divergence is not None
+    assert second.divergence.state is DivergenceState.OPEN, "only the target was written: no window is needed"

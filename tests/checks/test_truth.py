@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.simulator import contains_truth, make_world, owes_a_breach, tally, watch
+from benchmarks.simulator import contains_truth, make_restless_world, make_world, owes_a_breach, tally, watch
 from checks.convergence import Verdict
 
 
@@ -26,6 +26,36 @@ def test_no_certain_verdict_is_ever_wrong(seed: int, orderly: bool) -> None:  # 
         assert not told.flipped
         if orderly:
             assert contains_truth(world, told) is not False
+
+
+@given(st.integers(0, 2**32))
+@settings(max_examples=200, deadline=None)
+def test_no_certain_verdict_on_a_restless_record_is_ever_wrong(seed: int) -> None:  # E1.6, E1.7
+    chance = random.Random(seed)
+    world = make_restless_world(chance)
+    seen = watch(world, chance)
+    assert seen.widened == seen.negative == 0
+    for told in seen.told.values():
+        assert not told.breach_false
+        assert not told.met_false
+        assert not told.flipped
+        assert contains_truth(world, told) is not False
+
+
+def test_a_record_that_is_first_seen_in_full_traffic_is_followed_and_its_long_outage_found() -> None:
+    chance = random.Random(4)
+    stuck = 0
+    while stuck < 40:
+        world = make_restless_world(chance)
+        moves = [when for when in world.committed_s if when > world.every_s]
+        if not world.first_sight or world.dark_s or len(moves) < 12 or moves[-1] < 4 * world.window_s:
+            continue
+        stuck += 1
+        behind = replace(world, applied=((-1e6, 0),), contents=tuple(range(len(world.committed_s))))
+        seen = watch(behind, chance)
+        assert seen.enrolled
+        assert seen.opened
+        assert any(told.change.verdict is Verdict.BREACH for told in seen.told.values())
 
 
 def test_nearly_every_breach_that_can_be_told_is_called() -> None:
