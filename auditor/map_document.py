@@ -34,6 +34,7 @@ class Row:
     queues: str
     team: str
     consumers: str
+    description: str
 
 
 def rows_of(integration_map: IntegrationMap) -> list[Row]:
@@ -72,6 +73,7 @@ def _row(flow: Flow) -> Row:
         queues=", ".join(roles),
         team=settings.team,
         consumers=", ".join(readers),
+        description=settings.description,
     )
 
 
@@ -103,7 +105,7 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
         yield ""
         systems = list(data_type.in_)
         yield from _table(
-            ["field", "type", "owner", "also written by", *systems],
+            ["field", "type", "owner", "also written by", *systems, "description"],
             [
                 [
                     field,
@@ -111,6 +113,7 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
                     rule.owner or data_type.owner,
                     ", ".join(rule.writers),
                     *(_held(integration_map, name, system, field) for system in systems),
+                    rule.description,
                 ]
                 for field, rule in data_type.fields.items()
             ],

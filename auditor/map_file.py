@@ -15,6 +15,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from auditor.contradictions import contradictions
+from auditor.idle_words import idle_words
 from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
 from auditor.words import did_you_mean
 from probes import registry
@@ -62,13 +63,17 @@ class _Reader:
         self.files: list[str] = []
 
     def say(self, path: Path_, message: str) -> None:
-        """Note a mistake at a path; the nearest known place stands for one that has none."""
+        """Note a mistake at a path."""
+        self.problems.append(self.at(path, message))
+
+    def at(self, path: Path_, message: str) -> Problem:
+        """A remark at a path; the nearest known place stands for one that has none."""
         known = path
         while known and known not in self.places:
             known = known[:-1]
         file, line, column = self.places.get(known, (self.files[0] if self.files else "map", 1, 1))
         dotted = ".".join(str(part) for part in path) or "map"
-        self.problems.append(Problem(file=file, line=line, column=column, path=dotted, message=message))
+        return Problem(file=file, line=line, column=column, path=dotted, message=message)
 
     def read(self, file: Path) -> None:
         self.files.append(str(file))
@@ -221,6 +226,15 @@ def load_map(location: Path, environment: Mapping[str, str] | None = None) -> In
     Raises:
         MapError: with every mistake found.
     """
+    return check_map(location, environment)[0]
+
+
+def check_map(location: Path, environment: Mapping[str, str] | None = None) -> tuple[IntegrationMap, list[Problem]]:
+    """Load and validate an integration map, and find the words in it that nothing obeys as they stand.
+
+    Raises:
+        MapError: with every mistake found.
+    """
     reader = _Reader(os.environ if environment is None else environment)
     files = files_of(location)
     if not files:
@@ -231,7 +245,7 @@ def load_map(location: Path, environment: Mapping[str, str] | None = None) -> In
     integration_map = _compose(reader)
     if reader.problems:
         raise MapError(reader.problems)
-    return integration_map
+    return integration_map, sorted(reader.at(path, message) for path, message in idle_words(integration_map))
 
 
 def _compose(reader: _Reader) -> IntegrationMap:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
+from auditor.crontab import longest_gap_s
 from auditor.integration_map import Flow, IntegrationMap
 from probes.durations import format_duration, parse_duration
 
@@ -103,7 +104,7 @@ def _ownership(flow: Flow) -> Iterator[Remark]:
 
 def _windows(flow: Flow) -> Iterator[Remark]:
     settings = flow.settings
-    every_s = _rhythm_s(settings.frequency)
+    every_s = rhythm_s(settings.frequency)
     if settings.pattern == "batch" and flow.window_s < (every_s or BATCH_WINDOW_S):
         runs = f"it runs {settings.frequency}" if every_s else "its rhythm is not said"
         yield Remark(
@@ -125,12 +126,16 @@ def _windows(flow: Flow) -> Iterator[Remark]:
         )
 
 
-def _rhythm_s(frequency: str) -> float | None:
-    """The time between two runs, where the map says it in a way that can be read: `every 15m`, `1h`."""
+def rhythm_s(frequency: str) -> float | None:
+    """The longest time between two runs, where the map says it in a way that can be read.
+
+    Args:
+        frequency: `every 15m`, `1h`, or the five fields of cron.
+    """
     try:
         return parse_duration(frequency.removeprefix("every").strip()) or None
     except ValueError:
-        return None
+        return longest_gap_s(frequency)
 
 
 def _failure(flow: Flow) -> Iterator[Remark]:

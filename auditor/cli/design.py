@@ -33,16 +33,16 @@ def init(
 
 @app.command()
 def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
-    """Validate the map: every mistake at once, as file:line:column path: message."""
+    """Validate the map: every mistake, and every word that changes nothing, as file:line:column path: message."""
     from dataclasses import asdict
 
     from auditor.cli.show import print_json
-    from auditor.map_file import MapError, load_map
+    from auditor.map_file import MapError, check_map
 
     if not map_.exists():
         fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
     try:
-        loaded = load_map(map_)
+        loaded, idle = check_map(map_)
     except MapError as error:
         if as_json:
             print_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
@@ -57,8 +57,10 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
         "queues": len(loaded.queues),
     }
     if as_json:
-        print_json({"valid": True, "problems": [], **counts})
+        print_json({"valid": True, "problems": [], "remarks": [asdict(each) for each in idle], **counts})
     else:
+        for each in idle:
+            typer.echo(f"{each.file}:{each.line}:{each.column} {each.path}: note: {each.message}")
         typer.echo("valid: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
 
 
