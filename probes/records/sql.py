@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from pydantic import SecretStr, field_validator
@@ -49,15 +49,21 @@ from probes.records.column_types import (
 from probes.records.database_url import canonical, read_url
 from probes.records.read_only import prove_read_only
 from probes.records.sessions import Sessions
+from probes.records.stamps import (
+    SCAN_CEILING,
+    STRAYS_CEILING,
+    Form,
+    Ordered,
+    Written,
+    form_of,
+    stamps_of,
+)
 
 RANK_SCAN_LIMIT = 200_000
 """Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
 
 RANK_COST_LIMIT = 12_000
 """The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 
 class SqlSettings(SystemSettings):
@@ -100,7 +106,7 @@ class _Collection:
     natives: dict[str, Native]
     names: tuple[str | None, ...]
     lookup: KeyColumn
-    since: Callable[[datetime], Any]
+    stamps: Ordered | Written | None
     plain: bool = False
     known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
 
@@ -176,7 +182,7 @@ class SqlProbe:
             columns = {each: sa.column(each, type_) for each, type_ in types.items()}
             table = sa.table(name, *columns.values(), schema=schema)
             mark = table.c[spec.mark] if spec.mark else None
-            since = self._since(connection, spec, table, mark if spec.changed_at else None)
+            stamps = stamps_of(connection, self._dialect, spec, mark if spec.changed_at else None)
             natives = native_types(connection, schema, name)
         return _Collection(
             table=table,
@@ -185,46 +191,8 @@ class SqlProbe:
             natives=natives,
             names=(spec.key, spec.mark, *spec.fields),
             lookup=key_column(self._dialect, table.c[spec.key], natives.get(spec.key, UNKNOWN)),
-            since=since,
+            stamps=stamps,
         )
-
-    def _since(
-        self,
-        connection: sa.Connection,
-        spec: ReadSpec,
-        table: sa.TableClause,
-        changed_at: sa.ColumnClause[Any] | None,
-    ) -> Callable[[datetime], Any]:
-        """How an instant is written so that this column can be compared with it, never too late."""
-        if changed_at is None:
-            return lambda at: at
-        if spec.changed_at_unit:
-            per_s = _PER_S[spec.changed_at_unit]
-            return lambda at: int((at - _EPOCH) / timedelta(seconds=1) * per_s)
-        if isinstance(changed_at.type, sa.types.DateTime) and self._dialect != "sqlite":
-            if getattr(changed_at.type, "timezone", False):
-                return lambda at: at
-            # MySQL's TIMESTAMP is told in the session's zone, which is UTC here; DATETIME in its own.
-            stored_utc = isinstance(changed_at.type, sa.TIMESTAMP) and self._dialect != "postgresql"
-            zone = UTC if stored_utc or spec.zone is None else ZoneInfo(spec.zone)
-            return lambda at: at.astimezone(zone).replace(tzinfo=None)
-        # Text, as SQLite keeps it: whole seconds are a prefix of every finer form and so never too late.
-        example = connection.execute(
-            sa.select(sa.type_coerce(changed_at, sa.String)).where(changed_at.is_not(None)).limit(1)
-        ).scalar()
-        if isinstance(example, int | float):
-            raise ProbeError(
-                Reason.QUERY,
-                f"{spec.collection}.{spec.changed_at} holds numbers",
-                hint="say changed_at_unit: s, ms or us",
-            )
-        spaced = connection.execute(
-            sa.select(sa.literal(1)).where(sa.func.substr(changed_at, 11, 1) == " ").limit(1)
-        ).scalar()
-        # A space sorts before a T: where both are found it is never too late.
-        between = " " if spaced or example is None else "T"
-        zone_text = ZoneInfo(spec.zone) if spec.zone else UTC
-        return lambda at: at.astimezone(zone_text).strftime(f"%Y-%m-%d{between}%H:%M:%S")
 
     # -- reading
 
@@ -240,22 +208,74 @@ class SqlProbe:
         return self._rows(collection, lambda columns: sa.select(*columns).where(among), parameters)
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
-        rows = self._changed(spec, since, limit)
+        collection = self._collection(spec)
+        mark, stamps = collection.mark, collection.stamps
+        if mark is None:
+            raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at and no version field in the map")
+        if isinstance(stamps, Written) and isinstance(since, datetime):
+            return self._changed_in_text(collection, stamps, since, limit)
+        if stamps is None or since is None or isinstance(stamps, Written):
+            stamps = Ordered(mark, lambda at: at)
+        wanted = mark.is_not(None) if since is None else stamps.since()
+        order = [*stamps.order(), collection.key]
+        rows = self._rows(
+            collection,
+            lambda columns: sa.select(*columns).where(wanted).order_by(*order).limit(limit),
+            {} if since is None else {"since": stamps.bound(since) if isinstance(since, datetime) else since},
+        )
         return Page(rows=rows, more=len(rows) >= limit)
 
-    def _changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> list[Row]:
-        collection = self._collection(spec)
-        if collection.mark is None:
-            raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at and no version field in the map")
-        column = collection.mark
-        mark = sa.type_coerce(column, sa.types.NullType())
-        after = collection.since(since) if isinstance(since, datetime) else since
-        wanted = column.is_not(None) if since is None else mark >= sa.bindparam("since")
-        return self._rows(
+    def _changed_in_text(self, collection: _Collection, stamps: Written, since: datetime, limit: int) -> Page:
+        """What changed since, of a column of text: by the text where all is written alike, else by its instants."""
+
+        def read(wanted: sa.ColumnElement[bool], form: Form | None, most: int) -> list[Row]:
+            order = (stamps.column, collection.key)
+            return self._rows(
+                collection,
+                lambda columns: sa.select(*columns).where(wanted).order_by(*order).limit(most),
+                stamps.parameters(since, form),
+            )
+
+        strays = self._strays(collection, stamps, since)
+        form = self._form(stamps, since)
+        if form is not None and not strays:
+            rows = read(stamps.alike(), form, limit)
+            if all(form_of(row[1]) == form for row in rows) and (
+                len(rows) < limit or not read(stamps.near() & stamps.unlike(), form, 1)
+            ):
+                return Page(rows=rows, more=len(rows) >= limit)
+            stamps.form = None
+        found = read(stamps.near(), None, SCAN_CEILING + 1)
+        if len(found) > SCAN_CEILING:
+            raise stamps.too_many("of the last days, not all written alike", SCAN_CEILING)
+        told = [(stamps.instant(row[1]), row) for row in found]
+        later = sorted(((at, row) for at, row in told if at is not None and at >= since), key=lambda each: each[0])
+        rows = [row for _, row in later[:limit]] + [row for at, row in told if at is None] + strays
+        return Page(rows=rows, more=len(later) > limit)
+
+    def _form(self, stamps: Written, since: datetime) -> Form | None:
+        """The form in which stamps seem to be written; what is not written in it is found by every read."""
+        if stamps.form is None:
+            newest = sa.select(stamps.column).where(stamps.near()).order_by(stamps.column.desc()).limit(1)
+            with self._session() as connection:
+                stamps.form = form_of(connection.execute(newest, stamps.parameters(since)).scalar())
+        return stamps.form
+
+    def _strays(self, collection: _Collection, stamps: Written, since: datetime) -> list[Row]:
+        """Records whose stamps are no ISO text, sort before all that is asked for, and may have changed since."""
+        if not stamps.scan_is_due():
+            return []
+        began = time.monotonic()
+        stray = stamps.stray()
+        found = self._rows(
             collection,
-            lambda columns: sa.select(*columns).where(wanted).order_by(column, collection.key).limit(limit),
-            {} if since is None else {"since": after},
+            lambda columns: sa.select(*columns).where(stray).limit(STRAYS_CEILING + 1),
+            stamps.parameters(since),
         )
+        if len(found) > STRAYS_CEILING:
+            raise stamps.too_many("that are no instants in ISO form", STRAYS_CEILING)
+        stamps.scanned(began, found=bool(found))
+        return [row for row in found if (at := stamps.instant(row[1])) is None or at >= since]
 
     def highest_version(self, spec: ReadSpec) -> int | None:
         mark = self._collection(spec).mark

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import psycopg
@@ -551,3 +551,23 @@ def test_a_lag_is_as_wide_as_its_own_batch_and_not_as_the_whole_audit(
     shown = sorted(int(str(each["shown_at"])) for each in stand.rows("changes"))
     assert len(shown) == 6
     assert all(later - earlier >= 200_000 for earlier, later in itertools.pairwise(shown))
+
+
+@pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S-05:00", "%Y-%m-%d %H:%M:%S+09:00", "%Y-%m-%dT%H:%M:%SZ"])
+def test_a_change_with_a_text_stamp_of_any_offset_is_found_at_once(stand: Stand, form: str) -> None:
+    """And the watermark, with what it verifies, does not pass it."""
+    offset = timezone(timedelta(hours=int(form[-6:-3])) if form[-1] != "Z" else timedelta(0))
+
+    def stamp(ago_s: float) -> str:
+        return (datetime.now(UTC) - timedelta(seconds=ago_s)).astimezone(offset).strftime(form)
+
+    stand.agree(3)
+    for system in ("crm", "billing"):
+        stand.run(system, f"UPDATE customers SET updated_at = '{stamp(3600)}'")
+    stand.sweep()
+    stand.audit()
+    stand.run("crm", f"UPDATE customers SET name = 'Eve', updated_at = '{stamp(0)}' WHERE id = 2")
+    result = stand.auditor.audit(datetime.now(UTC), sample=0)
+    assert result.error is None
+    assert result.changes == 1
+    assert [each["key"] for each in stand.rows("changes")] == ["2"]

@@ -1,0 +1,277 @@
+"""Change stamps: how a column is asked for what changed since an instant, so that nothing is ever passed over.
+
+A column of instants is compared by the database. A local time without a zone goes back by an hour once a year: what
+is asked for then begins at the first local time that is still to come. Text is only compared as text where it is all
+written alike; otherwise a wide range of it is read and compared here, instant by instant, and what is no instant is
+always among the answers.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from probes.contract import ProbeError, ReadSpec, Reason
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
+
+LONGEST_SHIFT = timedelta(hours=3)
+"""No zone's clock has been set back by more in one go within the last century, but for the date line."""
+
+WIDEST_OFFSET = timedelta(hours=24)
+"""By how much a written local time may be behind UTC, and more."""
+
+SCAN_CEILING = 50_000
+"""Stamps that are compared here in one poll, where the database cannot compare them."""
+
+STRAYS_CEILING = 1_000
+"""Stamps that are no ISO text, which are looked at in every poll."""
+
+STRAYS_SHARE = 20
+"""The scan for strays rests for so many times as long as it took."""
+
+INSTANT = r"^[0-9]{4}-[0-9][0-9]-[0-9][0-9]"
+NUMBER = r"^ *[+-]?[0-9]+([.][0-9]+)? *$"
+
+_WRITTEN = re.compile(r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(?:\.\d+)?(Z|[+-]\d\d:\d\d)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """Stamps that the database itself can put in order.
+
+    Attributes:
+        expression: what is compared and ordered by.
+        bound: an instant as the column holds it, never too late.
+        unordered: tells rows whose stamp cannot be compared; they are always among the answers.
+    """
+
+    expression: sa.ColumnElement[Any]
+    bound: Callable[[datetime], Any]
+    unordered: sa.ColumnElement[bool] | None = None
+
+    def since(self) -> sa.ColumnElement[bool]:
+        """What changed at or after the parameter `since`."""
+        later = sa.type_coerce(self.expression, sa.types.NullType()) >= sa.bindparam("since")
+        return later if self.unordered is None else later | self.unordered
+
+    def order(self) -> list[sa.ColumnElement[Any]]:
+        """Oldest first, and last what cannot be compared."""
+        return [self.expression] if self.unordered is None else [self.expression.is_(None), self.expression]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a text writes an instant: what stands between day and time, and behind it."""
+
+    between: str
+    suffix: str
+
+    def bound(self, at: datetime, zone: tzinfo) -> str:
+        """The instant in this form; whole seconds are a prefix of every finer text and so never too late."""
+        local = earliest_local(at, self._zone(zone)) if not self.suffix else at.astimezone(self._zone(zone))
+        return local.strftime(f"%Y-%m-%d{self.between}%H:%M:%S")
+
+    def pattern(self) -> str:
+        """A regular expression for every dialect."""
+        time_of_day = "[0-9][0-9]:[0-9][0-9]:[0-9][0-9]([.][0-9]+)?"
+        return f"{INSTANT}{self.between}{time_of_day}{re.sub('([+])', '[+]', self.suffix)}$"
+
+    def _zone(self, zone: tzinfo) -> tzinfo:
+        if not self.suffix:
+            return zone
+        if self.suffix == "Z":
+            return UTC
+        hours, minutes = int(self.suffix[1:3]), int(self.suffix[4:])
+        offset = timedelta(hours=hours, minutes=minutes)
+        return timezone(-offset if self.suffix[0] == "-" else offset)
+
+
+def form_of(text: Any) -> Form | None:
+    """How a text writes an instant, None for everything that does not sort by itself."""
+    found = _WRITTEN.fullmatch(text) if isinstance(text, str) else None
+    return None if found is None else Form(found[1], found[2] or "")
+
+
+@dataclass(slots=True)
+class Written:
+    """Stamps kept as text.
+
+    Attributes:
+        name: of the column, for messages.
+        zone: of local times that carry none.
+        form: the form in which the newest was found to be written, None where that is not known.
+    """
+
+    name: str
+    column: sa.ColumnClause[Any]
+    zone: tzinfo
+    form: Form | None = None
+    _scan_after: float = 0.0
+
+    def instant(self, text: Any) -> datetime | None:
+        """The earliest instant that a stamp may stand for; None where it stands for none."""
+        if isinstance(text, bytes):
+            text = text.decode("utf-8", "replace")
+        if not isinstance(text, str):
+            return None
+        try:
+            at = datetime.fromisoformat(text.strip())
+            if at.tzinfo is not None:
+                return at.astimezone(UTC)
+            return min(at.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+        except (ValueError, OverflowError):
+            return None
+
+    def day(self, since: datetime) -> str:
+        """A day before which no text stands for an instant at or after `since`."""
+        return (since.astimezone(UTC) - WIDEST_OFFSET).strftime("%Y-%m-%d")
+
+    def _text(self) -> sa.ColumnElement[str]:
+        return sa.cast(self.column, sa.Text)
+
+    def alike(self) -> sa.ColumnElement[bool]:
+        """What changed at or after `since`, and what near it is not written in the form that is asked for."""
+        mark = sa.type_coerce(self.column, sa.types.NullType())
+        return self.near() & ((mark >= sa.bindparam("since")) | self.unlike())
+
+    def unlike(self) -> sa.ColumnElement[bool]:
+        """What is not written in the form that is asked for."""
+        return sa.not_(self._text().regexp_match(sa.bindparam("pattern")))
+
+    def near(self) -> sa.ColumnElement[bool]:
+        """What may have changed at or after `since`, however it is written."""
+        return sa.type_coerce(self.column, sa.types.NullType()) >= sa.bindparam("day")
+
+    def stray(self) -> sa.ColumnElement[bool]:
+        """What sorts before all that, and is no ISO text."""
+        mark = sa.type_coerce(self.column, sa.types.NullType())
+        return (mark < sa.bindparam("day")) & sa.not_(self._text().regexp_match(INSTANT))
+
+    def parameters(self, since: datetime, form: Form | None = None) -> dict[str, str]:
+        """What the conditions are bound to."""
+        bound = {"day": self.day(since)}
+        return bound if form is None else {**bound, "since": form.bound(since, self.zone), "pattern": form.pattern()}
+
+    def scan_is_due(self) -> bool:
+        """Whether to look for strays again."""
+        return time.monotonic() >= self._scan_after
+
+    def scanned(self, began: float, *, found: bool) -> None:
+        """Rest after a scan for strays that found none; where there are some, each read looks at them."""
+        ended = time.monotonic()
+        self._scan_after = ended + STRAYS_SHARE * (ended - began) if not found else 0.0
+
+    def too_many(self, what: str, ceiling: int) -> ProbeError:
+        """What is raised where more stamps would have to be compared here than is bearable."""
+        return ProbeError(
+            Reason.QUERY,
+            f"{self.name}: more than {ceiling:,} stamps {what}, so changes cannot be found by it",
+            hint="write all of them in one form such as 2026-03-01T12:00:00Z, or give the column a timestamp type",
+        )
+
+
+def stamps_of(
+    connection: sa.Connection, dialect: str, spec: ReadSpec, column: sa.ColumnClause[Any] | None
+) -> Ordered | Written | None:
+    """How this column of change stamps is asked; None where the map names none.
+
+    Raises:
+        ProbeError: it holds no instants.
+    """
+    if column is None:
+        return None
+    type_ = column.type.data_type if isinstance(column.type, postgresql.DOMAIN) else column.type
+    zone = ZoneInfo(spec.zone) if spec.zone else UTC
+    if spec.changed_at_unit:
+        return _numbers(column, type_, spec.changed_at_unit)
+    if isinstance(type_, sa.types.DateTime) and dialect != "sqlite":
+        if getattr(type_, "timezone", False):
+            return Ordered(column, lambda at: at)
+        # MySQL's TIMESTAMP is told in the session's zone, which is UTC here; DATETIME in its own.
+        if isinstance(type_, sa.TIMESTAMP) and dialect != "postgresql":
+            return Ordered(column, lambda at: at.astimezone(UTC).replace(tzinfo=None))
+        return Ordered(column, lambda at: earliest_local(at, zone))
+    if dialect != "sqlite":
+        _refuse_type(spec, type_)
+    example = connection.execute(
+        sa.select(sa.type_coerce(column, sa.types.NullType()))
+        .where(column.is_not(None))
+        .order_by(column.desc())  # a number sorts before today
+        .limit(1)
+    ).scalar()
+    _refuse_example(spec, example)
+    return Written(f"{spec.collection}.{spec.changed_at}", column, zone)
+
+
+def _numbers(column: sa.ColumnClause[Any], type_: Any, unit: str) -> Ordered:
+    per_s = PER_S[unit]
+
+    def bound(at: datetime) -> int:
+        return int((at - EPOCH) / timedelta(seconds=1) * per_s)
+
+    if not isinstance(type_, sa.String):
+        return Ordered(column, bound)
+    number = sa.case((column.regexp_match(NUMBER), sa.cast(column, sa.Numeric(38, 6))))
+    return Ordered(number, bound, column.is_not(None) & number.is_(None))
+
+
+def _refuse_type(spec: ReadSpec, type_: Any) -> None:
+    if isinstance(type_, sa.types.Integer | sa.types.Numeric):
+        _refuse_example(spec, 0)
+    if isinstance(type_, sa.types.Date):
+        _refuse_days(spec)
+    if not isinstance(type_, sa.types.String | sa.types.NullType):
+        raise ProbeError(
+            Reason.QUERY,
+            f"{spec.collection}.{spec.changed_at} is of type {str(type_).lower()} and holds no instants",
+            hint="changed_at: names a column with date and time",
+        )
+
+
+def _refuse_example(spec: ReadSpec, example: Any) -> None:
+    numeric = isinstance(example, int | float) or (isinstance(example, str) and re.fullmatch(NUMBER, example))
+    if numeric:
+        raise ProbeError(
+            Reason.QUERY,
+            f"{spec.collection}.{spec.changed_at} holds numbers",
+            hint="say changed_at_unit: s, ms or us",
+        )
+    if isinstance(example, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", example.strip()):
+        _refuse_days(spec)
+
+
+def _refuse_days(spec: ReadSpec) -> None:
+    raise ProbeError(
+        Reason.QUERY,
+        f"{spec.collection}.{spec.changed_at} holds days without a time: when in a day a record changed is unknown",
+        hint="name a column with date and time, or a growing version:; with neither, leave changed_at out, "
+        "and only the sweep finds changes",
+    )
+
+
+def earliest_local(at: datetime, zone: tzinfo) -> datetime:
+    """The earliest local time, without its zone, that a change at or after an instant can have."""
+    local = at.astimezone(zone).replace(tzinfo=None)
+    before, ahead = _offset(at, zone), _offset(at + LONGEST_SHIFT, zone)
+    if ahead >= before:
+        return local
+    low, high = at, at + LONGEST_SHIFT
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) / 2
+        low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
+    # Up to a second before the clock was set back: never too late.
+    return min(local, (low + _offset(high, zone)).replace(tzinfo=None))
+
+
+def _offset(at: datetime, zone: tzinfo) -> timedelta:
+    return at.astimezone(zone).utcoffset() or timedelta(0)
