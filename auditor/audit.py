@@ -627,8 +627,11 @@ class Auditor:
         return self._sampler.count_unlisted(state, unlisted)
 
     def _settled_at(self, state: FlowState) -> datetime | None:
-        """When the owner had last told all its changes: without a mark, only a whole sweep has seen them."""
-        return state.polled_at if self.flow.source_spec.mark is not None else state.swept_from_at
+        """When the owner had last told all its changes: where it cannot, only a whole sweep has seen them."""
+        spec = self.flow.source_spec
+        if spec.finds_changes:
+            return state.polled_at
+        return state.swept_from_at if spec.lists else None
 
     def _verified(self, connection: Transaction, result: AuditResult, state: FlowState, *, moving: bool) -> FlowState:
         """Move on the instant up to which every change of the owner has its verdict; it never goes back."""

@@ -9,6 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from auditor.blind_spots import finds_nothing
 from auditor.integration_map import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, FlowSettings, IntegrationMap
 from auditor.merging import load_merge
 from auditor.words import did_you_mean
@@ -268,6 +269,13 @@ def _flow_contradictions(
     if bound and flow.from_ in integration_map.systems and flow.to in integration_map.systems:
         yield from _floor_contradictions(name, integration_map)
         yield from _policy_contradictions(name, integration_map)
+        if finds_nothing(integration_map.flow(name)):
+            yield (
+                path,
+                f"no record would ever be found: neither {flow.from_} nor {flow.to} lists {flow.data_type} records, "
+                f"and {flow.from_} does not report changes; add list: to one of them, or changed: with changed_at "
+                f"to {flow.from_}",
+            )
 
 
 def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from auditor.blind_spots import blind_spots
 from auditor.integration_map import IntegrationMap
 from auditor.reading import SystemReader
 from auditor.record import spec_of
@@ -90,6 +91,8 @@ def _examine(
         except ProbeError as error:
             problems.append(str(error))
             break
+    for name in integration_map.flows:
+        remarks += [note for system, note in blind_spots(integration_map.flow(name)).items() if system == reader.name]
     read_only = ""
     if not problems:
         try:

@@ -100,6 +100,8 @@ class Gatherer:
             cap: the same at the latest; the watermark never goes beyond it.
         """
         gathered.polled_before_at = state.polled_at
+        if not self.flow.source_spec.finds_changes:
+            return state
         if self.flow.source_spec.changed_at is not None:
             return self._discover_by_stamp(gathered, state, planned, owner_now, cap)
         if self.flow.source_spec.version is not None:

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from auditor.blind_spots import blind_spots
 from auditor.contradictions import contradictions
 from auditor.idle_words import idle_words
 from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
@@ -230,7 +231,7 @@ def load_map(location: Path, environment: Mapping[str, str] | None = None) -> In
 
 
 def check_map(location: Path, environment: Mapping[str, str] | None = None) -> tuple[IntegrationMap, list[Problem]]:
-    """Load and validate an integration map, and find the words in it that nothing obeys as they stand.
+    """Load and validate an integration map, and find what it says in vain, and what it leaves unseen.
 
     Raises:
         MapError: with every mistake found.
@@ -245,7 +246,14 @@ def check_map(location: Path, environment: Mapping[str, str] | None = None) -> t
     integration_map = _compose(reader)
     if reader.problems:
         raise MapError(reader.problems)
-    return integration_map, sorted(reader.at(path, message) for path, message in idle_words(integration_map))
+    remarks = (*idle_words(integration_map), *_unseen(integration_map))
+    return integration_map, sorted(reader.at(path, message) for path, message in remarks)
+
+
+def _unseen(integration_map: IntegrationMap) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    for name, settings in integration_map.flows.items():
+        for system, message in blind_spots(integration_map.flow(name)).items():
+            yield ("data_types", settings.data_type, "in", system), message
 
 
 def _compose(reader: _Reader) -> IntegrationMap:

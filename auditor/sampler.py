@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -201,10 +202,22 @@ class Sampler:
     def _next_pages(
         self, gathered: Gathered, state: FlowState, size: int, *, begun: bool
     ) -> tuple[FlowState, dict[Key, int]]:
-        """The next page of the owner's records and of the target's keys."""
+        """The next page of the owner's records and of the target's keys.
+
+        A side that does not list its records is stood in for by the keys on which both agreed once: a record that
+        went missing there is then found, one that never agreed is not.
+        """
         moved = state
         taken: list[Key] = []
-        if not begun or state.owner_after is not None:
+        owner_lists, target_lists = self._flow.source_spec.lists, self._flow.target_spec.lists
+        on_owner_side = not begun or state.owner_after is not None
+        if on_owner_side and not owner_lists:
+            cursor, known = self._known_keys(gathered, state.owner_after, size, at_owner=False, beyond=target_lists)
+            if gathered.error:
+                return state, {}
+            taken += known
+            moved = replace(moved, owner_after=cursor)
+        elif on_owner_side:
             source = self._gatherer.source
             page, whole = self._gatherer.list_owner(lambda spec: source.page(spec, state.owner_after, size))
             if _failed(gathered, page):
@@ -212,8 +225,11 @@ class Sampler:
             keys = self._gatherer.take(gathered, page, whole=whole)
             taken += keys
             moved = replace(moved, owner_after=page.next)
-        if not begun or state.target_after is not None:
-            cursor, unknown = self._look_for_orphans(gathered, state.target_after, size)
+        if (owner_lists or target_lists) and (not begun or state.target_after is not None):
+            if target_lists:
+                cursor, unknown = self._look_for_orphans(gathered, state.target_after, size)
+            else:
+                cursor, unknown = self._known_keys(gathered, state.target_after, size, at_owner=True, beyond=True)
             if gathered.error:
                 return state, {}
             taken += unknown
@@ -221,22 +237,61 @@ class Sampler:
         return moved, {key: self._rank(key) for key in taken}
 
     def _look_for_orphans(self, gathered: Gathered, after: str | None, size: int) -> tuple[str | None, list[Key]]:
-        """Want the target's keys that the owner lacks, or the target has twice; answers the cursor and these."""
+        """Want the target's keys that the owner lacks, or the target has twice; answers the cursor and these.
+
+        Where the owner does not list its records, all keys of the target are wanted: they are the list.
+        """
         flow, gatherer = self._flow, self._gatherer
         page = gatherer.target.page(flow.target_spec.keys_only(), after, size)
         if _failed(gathered, page):
             return None, []
         grouped, nameless = gatherer.comparer.group(gatherer.comparer.target, page.rows)
         gathered.nameless += nameless
-        unread = [key for key in grouped if key not in gathered.owner_rows]
-        there = gatherer.source.fetch(flow.source_spec.keys_only(), unread)
-        if gathered.fail(there):
+        if flow.source_spec.lists:
+            unread = [key for key in grouped if key not in gathered.owner_rows]
+            unknown = self._lacking(gathered, unread, at_owner=True)
+        else:
+            unknown = list(grouped)
+        if gathered.error:
             return None, []
-        known, _ = gatherer.comparer.group(gatherer.comparer.owner, there.rows)
-        unknown = [key for key in grouped if key not in known and key not in gathered.owner_rows]
         gathered.wanted.update(dict.fromkeys(unknown))
         gathered.wanted.update(dict.fromkeys(key for key, rows in grouped.items() if len(rows) > 1))
         return page.next, unknown
+
+    def _known_keys(
+        self, gathered: Gathered, after: str | None, size: int, *, at_owner: bool, beyond: bool
+    ) -> tuple[str | None, list[Key]]:
+        """Want the next keys on which both sides agreed once; answers the cursor and these.
+
+        Args:
+            beyond: only those that a side lacks, because it lists the others itself: the owner, or the target.
+        """
+        texts = self._ledger.known_keys(self._flow.name, _place(after), size)
+        cursor = json.dumps({"known": texts[-1]}) if len(texts) >= size else None
+        keys: list[Key] = []
+        for text in texts:
+            try:
+                keys.append(self._gatherer.comparer.owner.parse_key(text))
+            except UNREADABLE:
+                continue  # no key any more: the map has changed
+        if beyond:
+            keys = self._lacking(gathered, [key for key in keys if key not in gathered.owner_rows], at_owner=at_owner)
+        gathered.wanted.update(dict.fromkeys(keys))
+        return cursor, keys
+
+    def _lacking(self, gathered: Gathered, keys: list[Key], *, at_owner: bool) -> list[Key]:
+        """Those of the keys that a side does not have, or cannot be asked for."""
+        flow, gatherer = self._flow, self._gatherer
+        reader, spec, side = (
+            (gatherer.source, flow.source_spec, gatherer.comparer.owner)
+            if at_owner
+            else (gatherer.target, flow.target_spec, gatherer.comparer.target)
+        )
+        there = reader.fetch(spec.keys_only(), keys)
+        if gathered.fail(there):
+            return []
+        known, _ = gatherer.comparer.group(side, there.rows)
+        return [key for key in keys if key not in known]
 
     def _ended(self, state: FlowState, now: datetime) -> FlowState:
         """Where the sweep stands, a new one to begin where it is complete."""
@@ -362,6 +417,14 @@ def _fresh(state: FlowState, walk: str, now: datetime) -> FlowState:
         owner_after=None,
         target_after=None,
     )
+
+
+def _place(after: str | None) -> str:
+    """The key behind which known keys go on; from the first where the place is another's."""
+    try:
+        return str(json.loads(after)["known"]) if after is not None else ""
+    except (ValueError, TypeError, KeyError):
+        return ""
 
 
 def _failed(gathered: Gathered, page: Reading) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from auditor.integration_map import IntegrationMap
+from auditor.integration_map import Flow, IntegrationMap
 from auditor.ledger import NO_DOUBT, Doubt, Ledger
 from auditor.words import clock_text
 from checks.clocks import ClockBounds
@@ -141,13 +141,21 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 overdue=ledger.overdue(name, now),
                 doubt=doubts.get(name, NO_DOUBT),
                 unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),
-                begun=bool(sweeps) if flow.settings.sample else through_at is not None,
+                begun=_begun(flow, state),
                 sweeps=sweeps,
                 sweep_ratio=_sweep_ratio(state),
                 verified_through_at=through_at,
             )
         )
     return found
+
+
+def _begun(flow: Flow, state: Mapping[str, Any]) -> bool:
+    if not flow.settings.sample:
+        return state.get("verified_through_at") is not None
+    # Where nobody lists the records, a sweep only goes through those that are known.
+    listed = flow.source_binding.lists or flow.target_binding.lists
+    return bool(state.get("sweeps")) and (listed or bool(state.get("swept_read")))
 
 
 def _sweep_ratio(state: Mapping[str, Any]) -> float | None:

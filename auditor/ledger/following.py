@@ -166,6 +166,13 @@ class Following(Store):
                 list(dict.fromkeys(connection.execute(changed.limit(limit)).scalars())),
             )
 
+    def known_keys(self, flow: str, after: str, limit: int) -> list[str]:
+        """Keys on which both sides of a flow agreed once, the next `limit` behind one of them."""
+        baseline = t.baselines.c
+        known = sa.select(baseline.key).where(baseline.flow == flow, baseline.key > after)
+        with self.read() as connection:
+            return list(connection.execute(known.order_by(baseline.key).limit(limit)).scalars())
+
     def histories(
         self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None
     ) -> tuple[dict[Key, History], set[Key]]:
