@@ -14,7 +14,7 @@ from auditor.reading import SPOILING, SystemReader
 from checks.instants import earliest
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer
-from checks.values import EPOCH, MICROSECOND
+from checks.values import EPOCH, MICROSECOND, parse_integer
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Row
 
 CHANGES_CEILING = 50_000
@@ -196,7 +196,7 @@ class Gatherer:
 
     def _version(self, row: Row) -> int | None:
         try:
-            return int(row[1]) if row[1] is not None else None
+            return parse_integer(row[1]) if row[1] is not None else None
         except UNREADABLE:
             return None
 

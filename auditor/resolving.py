@@ -10,6 +10,7 @@ from checks.causes import Finding
 from checks.clocks import ClockBounds
 from checks.conflicts import UNKNOWN, Resolution, Written, resolve, written_between
 from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
+from checks.values import parse_integer
 from probes.contract import ReadSpec
 
 Clocks = tuple[ClockBounds | None, ClockBounds | None]
@@ -69,6 +70,6 @@ class Resolver:
         if spec.changed_at is not None:
             return written_between(self._comparer.changed_at_us(side, copy), clock, slack_s)
         try:
-            return Written(version=int(copy.raw_mark))
+            return Written(version=parse_integer(copy.raw_mark))
         except UNREADABLE:
             return UNKNOWN

@@ -48,6 +48,10 @@ _FOLD = tuple(timedelta(minutes=15 * quarter) for quarter in range(13))
 """How far ahead a clock that is set back is looked for: no zone sets its clock back by more than three hours."""
 
 
+LONGEST_STAMP_DIGITS = 30
+"""A number of more digits is no instant in any unit."""
+
+
 class RestSettings(SystemSettings):
     """An HTTP API.
 
@@ -585,7 +589,10 @@ def _instant(mark: Any, unit: str | None, zone: str | None) -> datetime | None:
     """The instant of a stamp as an API writes it; None for one that cannot be read."""
     try:
         if unit is not None:
-            return _EPOCH + timedelta(microseconds=int(Decimal(str(mark)) * (_UNITS[unit] // _UNITS["us"])))
+            number = Decimal(str(mark))
+            if not number.is_finite() or number.adjusted() > LONGEST_STAMP_DIGITS:  # before it is expanded
+                return None
+            return _EPOCH + timedelta(microseconds=int(number * (_UNITS[unit] // _UNITS["us"])))
         found = datetime.fromisoformat(str(mark))
         if found.tzinfo is None:
             return None if zone is None else found.replace(tzinfo=_zone(zone)).astimezone(UTC)

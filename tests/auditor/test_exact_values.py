@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from auditor.integration_map import IntegrationMap
 from auditor.map_file import load_map
 from auditor.record import RecordView, read_record
 from auditor.scheduler import open_readers
+from checks.judgement import Outcome
 from checks.records import Comparison
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
+from probes.records.rest import RestBinding, RestProbe, RestSettings
 from probes.records.sql import SqlSettings
 from tests.auditor.test_value_words import api
+from tests.stand import Stand
 
 DRIVERS = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "sqlite": "sqlite"}
 
@@ -337,6 +341,44 @@ def test_a_local_time_that_comes_twice_agrees_with_either_instant(
         assert not found.unverifiable
 
 
+FAR = [("Pacific/Kiritimati", "0001-01-01 00:00:00"), ("America/New_York", "9999-12-31 23:59:59")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "column"), [("postgresql", "timestamp"), ("mariadb", "datetime"), ("sqlite", "text"), ("rest", "")]
+)
+def test_a_zone_that_pushes_an_instant_over_the_end_of_the_calendar(
+    make: Make, tmp_path: Path, kind: str, column: str
+) -> None:
+    owner, copy = owner_at(tmp_path), make(kind, column)
+    for zone, value in FAR:
+        owner.hold(text(value))
+        copy.hold(f'"{value}"' if kind == "rest" else text(value))
+        verdicts = set()
+        for evidence in ("private", "masked", "clear"):
+            found, live, _ = look(owner, copy, tmp_path, {"type": "timestamp", "evidence": evidence}, zone=zone)
+            verdicts.add((live.verdict, *(each.pattern for each in found.differences)))
+        assert len(verdicts) == 1
+        assert verdicts.pop()[0] == "differs"
+        same, _, _ = look(owner, copy, tmp_path, {"type": "timestamp", "zone": {"owner": zone}}, zone=zone)
+        assert same.agrees
+
+
+def test_a_local_time_that_comes_twice_is_never_called_a_transformation(stand: Stand) -> None:
+    stand.remap(
+        "      name: {type: string, evidence: clear}\n", "      updated_at: {type: timestamp, evidence: clear}\n"
+    )
+    stand.remap('billing.sqlite", zone: UTC', 'billing.sqlite", zone: Europe/Berlin')
+    for key, utc in ((1, "00:30:00"), (2, "01:30:00")):
+        stand.run("crm", f"INSERT INTO customers VALUES ({key}, 'x', '1', '2025-10-26 {utc}')")
+        stand.run("billing", f"INSERT INTO customers VALUES ({key}, 'x', '1', '2025-10-26 02:30:00')")
+    for _ in range(3):
+        swept = stand.sweep()
+        assert not swept.error
+        assert swept.counts[Outcome.AGREED] == 2
+    assert stand.rows("divergences") == []
+
+
 # -- keys
 
 KEYS = [
@@ -379,3 +421,20 @@ def test_a_key_is_found_however_its_letters_are_composed(make: Make, tmp_path: P
         copy.hold("'x'", text(there), column)
         found, _, _ = look(owner, copy, tmp_path, {}, key_type="string")
         assert found.agrees
+
+
+@pytest.mark.parametrize("stamp", ['"1e900000"', '"-1e900000"', "1e10000000", "9" * 5_000, '"NaN"', "NaN"])
+def test_a_stamp_is_never_expanded(stamp: str) -> None:
+    with api(lambda: f'[{{"id": 1, "at": {stamp}}}, {{"id": 2, "at": 1772366400}}]') as url:
+        probe = RestProbe(RestSettings.model_validate({"kind": "rest", "url": url}))
+        binding = RestBinding.model_validate(
+            {
+                **{"collection": "things", "key": "id", "changed_at": "at", "changed_at_unit": "s"},
+                **{"many": "/things?ids={keys}", "changed": "/things?since={since}"},
+            }
+        )
+        try:
+            rows = probe.changed(binding.spec("thing", [], zone=None), datetime(2026, 1, 1, tzinfo=UTC), 10).rows
+        finally:
+            probe.close()
+    assert [row[0] for row in rows] == [1, 2]
