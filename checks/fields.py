@@ -325,6 +325,8 @@ def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
         return _same_instant(owner, target, PRECISION_US[rule.precision])
     if rule.type in {"time", "duration"}:
         return _same_span(owner, target, PRECISION_US[rule.precision], at=int(rule.type == "duration"))
+    if rule.type in {"array", "range"} and rule.items is not None:
+        return _same_items(rule.model_copy(update={"type": rule.items, "items": None}), owner, target)
     if rule.type == "money":
         return bool(owner[1] == target[1] and _near(rule, owner[0], target[0]))
     if rule.type == "float":
@@ -332,6 +334,27 @@ def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
     if rule.type in {"decimal", "integer"}:
         return _near(rule, owner, target)
     return False
+
+
+def _same_items(of: FieldRule, owner: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
+    """Whether two arrays or sets of ranges agree item by item; a local time among them may stand for two instants."""
+    if len(owner) != len(target) or owner[:1] != target[:1]:
+        return False
+    if owner[0] == "range":
+        return all(
+            left[1::2] == right[1::2] and all(agree(of, *ends) for ends in zip(left[::2], right[::2], strict=True))
+            for left, right in zip(owner[1:], target[1:], strict=True)
+        )
+    return all(
+        _is_array(left) and _is_array(right) and _same_items(of, left, right)
+        if _is_array(left) or _is_array(right)
+        else agree(of, left, right)
+        for left, right in zip(owner[1:], target[1:], strict=True)
+    )
+
+
+def _is_array(value: Any) -> bool:
+    return isinstance(value, tuple) and value[:1] == ("array",)
 
 
 def _near(rule: FieldRule, owner: Decimal | int, target: Decimal | int) -> bool:

@@ -7,6 +7,7 @@ Source: the CEL specification, github.com/google/cel-spec.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
@@ -116,6 +117,7 @@ class RuleSet:
         self._instants = frozenset(name for name, type_ in fields.items() if type_ == "timestamp")
         money = [name for name, type_ in fields.items() if type_ == "money"]
         self._currencies = frozenset(f"{name}_currency" for name in money) - fields.keys()
+        self._spoken_of: frozenset[str] = frozenset()
         self._compiled: list[tuple[str, Any, frozenset[str], bool]] = []
         if not rules:
             return
@@ -134,6 +136,8 @@ class RuleSet:
                 raise RuleError(f"{name}: it does not say true or false, but gives {program.return_type()}")
             words = set(_WORD.findall(_LITERAL.sub("", text)))
             self._compiled.append((name, program, frozenset(words & variables.keys()), "null" in words))
+
+        self._spoken_of = frozenset().union(*self.fields.values())
 
     def __bool__(self) -> bool:
         return bool(self._compiled)
@@ -156,7 +160,7 @@ class RuleSet:
         Raises:
             UnreadableError: a rule cannot be applied to these values.
         """
-        given = {name: _for_cel(value) for name, value in values.items()}
+        given = {name: _for_cel(value) for name, value in values.items() if name in self._spoken_of}
         for name in self._currencies:
             amount = values.get(name.removesuffix("_currency"))
             given[name] = amount[1] if isinstance(amount, tuple) else None
@@ -187,13 +191,16 @@ def _for_cel(value: Any) -> Any:
     if isinstance(value, tuple):
         value = value[0]
     if isinstance(value, Decimal):
-        return float(value)
+        found = float(value)
+        if math.isinf(found) and value.is_finite():
+            raise UnreadableError("a number beyond what a rule can reckon with")
+        return found
     if isinstance(value, Mapping):
         return {str(key): _for_cel(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_for_cel(each) for each in value]
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-        return float(value)
+        return _for_cel(Decimal(value))
     return value
 
 

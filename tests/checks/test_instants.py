@@ -158,6 +158,27 @@ def test_a_local_time_that_is_skipped_agrees_with_either_instant(utc: str, agree
     assert found.agrees is agrees
 
 
+@pytest.mark.parametrize(
+    ("type_", "local", "utc", "agrees"),
+    [
+        ("array", [[FOLD], [None]], [["2026-10-25 01:30:00Z"], [None]], True),
+        ("array", [[FOLD], [None]], [["2026-10-25 02:30:00Z"], [None]], False),
+        ("array", [FOLD], [FOLD + "Z", FOLD + "Z"], False),
+        ("array", [FOLD], [["2026-10-25 01:30:00Z"]], False),
+        ("range", f'["{FOLD}",)', '["2026-10-25 00:30:00Z",)', True),
+        ("range", f'["{FOLD}",)', '("2026-10-25 00:30:00Z",)', False),
+        ("range", f'["{FOLD}",)', '["2026-10-25 03:30:00Z",)', False),
+    ],
+)
+def test_the_items_of_an_array_and_the_ends_of_a_range_agree_as_they_would_alone(
+    type_: str, local: Any, utc: Any, agrees: bool
+) -> None:
+    made = comparer(rule(type=type_, items="timestamp"))
+    found = made.compare(1, [(1, None, local)], [(1, None, utc)])
+    assert not found.unverifiable
+    assert found.agrees is agrees
+
+
 def test_the_same_local_time_in_both_systems_agrees_and_shares_its_fingerprint() -> None:
     found = comparer(rule(), (BERLIN, BERLIN)).compare(1, [(1, None, FOLD)], [(1, None, FOLD)])
     assert found.agrees

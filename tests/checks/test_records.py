@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from checks.fields import FieldRule, parser_for, show
 from checks.records import RecordComparer, Side
+from checks.validity import RuleSet
 from probes.contract import MISSING
 
 RULES = [
@@ -106,6 +107,21 @@ def test_an_invalid_value_is_told_even_where_the_copies_agree() -> None:
     found = comparer(rules).compare(1, [row("-5")], [row("-5")])
     assert found.agrees
     assert [each.field for each in found.invalid] == ["amount"]
+
+
+def test_a_number_that_no_rule_can_reckon_with_hides_no_difference() -> None:
+    rules = [("count", FieldRule(type="integer")), ("name", FieldRule())]
+    made = RecordComparer(
+        rules=rules,
+        owner=side("a", rules),
+        target=side("b", rules),
+        digest_key=b"k" * 32,
+        validity=RuleSet({"some": "count > 0"}, {"count": "integer", "name": "string"}),
+    )
+    huge = 10**400
+    assert "beyond what a rule" in made.compare(1, [row(huge, "x")], [row(huge, "x")]).unverifiable
+    assert [each.field for each in made.compare(1, [row(huge, "x")], [row(huge + 1, "x")]).differences] == ["count"]
+    assert made.compare(1, [row(1, "x" * 10_000)], [row(1, "x" * 10_000)]).agrees
 
 
 @given(st.lists(st.text(), min_size=2, max_size=2), st.lists(st.text(), min_size=2, max_size=2))
