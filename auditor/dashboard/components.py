@@ -11,7 +11,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import navigation, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import DAY, Data, Since
 from auditor.ledger import LedgerError
 from auditor.map_file import MapError, load_map
 from auditor.workspace import Workspace
@@ -100,6 +100,14 @@ def _freshness(data: Data) -> None:
         )
     else:
         st.caption(told)
+    for silent_one in data.undelivered(DAY).itertuples():
+        tried = "is being tried again" if silent_one.state == "pending" else "was given up"
+        st.error(
+            f"**{silent_one.messages} message{'s' * (silent_one.messages != 1)} did not reach "
+            f"{escaping.markdown(silent_one.sender)}** since {silent_one.since_at:%d %b %H:%M} UTC, and the last "
+            f"{tried}: {escaping.markdown(silent_one.error or 'no reason given')}. Check `alerts:` in the map.",
+            icon=":material/notifications_off:",
+        )
     systems = data.systems()
     for failing in systems[~systems["state"].isin(["answers", "never read", "queues only"])].itertuples():
         st.error(

@@ -48,6 +48,10 @@ class Since:
         return f"INTERVAL {minutes} MINUTE"
 
 
+DAY = Since(label="24 h")
+"""What objectives are measured over, whatever range a page shows."""
+
+
 class Data:
     """The dashboard's view of one installation; shared by all sessions."""
 
@@ -223,6 +227,10 @@ class Data:
         """Messages of the outbox, latest first."""
         return self._frame(ALERTS, [since.at])
 
+    def undelivered(self, since: Since) -> pd.DataFrame:
+        """Receivers that the latest messages did not reach: sender, state, error, messages, since_at."""
+        return self._frame(UNDELIVERED, [since.at])
+
     def coverage(self, since: Since) -> list[FlowCoverage]:
         """How much of what should be known of every flow is known."""
         self._refresh()
@@ -308,6 +316,14 @@ INCIDENTS = """
            resolved_at
     FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
     LIMIT 500"""
+
+UNDELIVERED = """
+    WITH tried AS (SELECT * FROM alerts WHERE created_at >= ? AND (state IN ('sent', 'failed') OR error IS NOT NULL)),
+    latest AS (SELECT sender, max(id) FILTER (state = 'sent') AS reached FROM tried GROUP BY sender)
+    SELECT sender, arg_max(tried.state, id) AS state, arg_max(error, id) AS error, count(*) AS messages,
+           min(created_at) AS since_at
+    FROM tried JOIN latest USING (sender)
+    WHERE id > coalesce(reached, 0) GROUP BY sender ORDER BY sender"""
 
 ALERTS = """
     SELECT incident_id, transition, sender, state, created_at, sent_at, tries, possible_repeat, error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -313,3 +313,84 @@ def test_a_queue_that_cannot_be_read_leaves_the_page_up_and_is_unknown(watched: 
     assert not app.exception
     assert "**to_billing/dead** cannot be read: " in text(app)
     assert {each.label: each.value for each in run("overview").metric}["Dead letters waiting"] == "unknown"
+
+
+def test_what_cannot_be_verified_is_listed_with_its_reason(watched: Stand) -> None:
+    watched.agree(3)
+    assert "No record is unverified" in text(run("drift"))
+    watched.run("billing", "UPDATE customers SET amount = 'two' WHERE id = 2")
+    watched.sweep()
+    app = run("drift")
+    assert "1 cannot be verified" in text(app)
+    listed = app.dataframe[0].value
+    assert list(listed["record"]) == ["2"]
+    assert "amount in billing" in listed["reason"].iloc[0]
+    flows = next(frame.value for frame in run("overview").dataframe if "route" in frame.value.columns)
+    assert list(flows["unverified"]) == [1]
+    assert list(flows["state"]) != ["✓ consistent"]
+
+
+def test_before_the_first_sweep_nothing_is_verified(watched: Stand) -> None:
+    watched.put("crm", 1)
+    watched.put("billing", 1)
+    watched.audit()
+    app = run("overview")
+    flows = next(frame.value for frame in app.dataframe if "route" in frame.value.columns)
+    told = set(flows["state"]) | set(flows["verified through"])
+    assert not any("1970" in each for each in told)
+    assert "Data as of" in text(app)
+
+
+def test_objectives_are_over_the_day_whatever_range_is_shown(watched: Stand) -> None:
+    watched.agree(5)
+    watched.put("crm", 3, "Grace", ago_s=0)
+    watched.audit()
+    watched.put("billing", 3, "Grace")
+    watched.audit()
+    moved = timedelta(hours=5)
+    with watched.ledger.write() as connection:
+        for name in ("enrolled_at", "settled_at"):
+            connection.exec_driver_sql(f"UPDATE changes SET {name} = {name} - {int(moved.total_seconds() * 1e6)}")
+    for shown in ("15 min", "7 d"):
+        app = run("sla", range=shown)
+        objectives = next(frame.value for frame in app.dataframe if "goal" in frame.value.columns)
+        assert list(objectives["within window"]) == ["100.0%"]
+    assert "last 24 hours" in text(app)
+
+
+def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None:
+    watched.agree(3)
+    values = {
+        "fingerprint": "x",
+        "breach": "orphan",
+        "state": "open",
+        "opened_at": datetime.now(UTC),
+        "count": 1,
+        "peak": 1,
+        "told": 1,
+        "growth": 0,
+        "reopened": 0,
+        "summary": "s",
+    }
+    with watched.ledger.write() as connection:
+        rev = watched.ledger.next_revision(connection)
+        incident = watched.ledger.save_incident(connection, rev, 0, values)
+        watched.ledger.queue_alert(
+            connection,
+            rev,
+            incident_id=incident,
+            transition="opened",
+            sender="slack",
+            notice={},
+            at=datetime.now(UTC),
+        )
+    alert = watched.ledger.claim_alert(datetime.now(UTC))
+    assert alert is not None
+    watched.ledger.settle_alert(alert.alert_id, state="failed", error="HTTP 404: no_service", next_try_at=None)
+    for page in ("overview", "sla"):
+        app = run(page)
+        assert not app.exception
+        assert "**1 message did not reach slack**" in text(app)
+        assert "HTTP 404: no\\_service" in text(app) or "HTTP 404: no_service" in text(app)
+    messages = run("sla").dataframe[-1].value
+    assert list(messages["state"]) == ["✗ not delivered"]

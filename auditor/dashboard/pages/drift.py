@@ -108,23 +108,36 @@ def _draw(data: Data, since: Since) -> None:
 
 
 def _unverified(data: Data, flows: list[str]) -> None:
-    """What cannot be verified now, and why; nothing where there is none."""
+    """What cannot be verified now, and why."""
     frame = data.unverified(flows)
-    if frame.empty:
+    standing = [flow for flow in data.flows() if not flows or flow.flow in flows]
+    beyond = sum(flow.unlisted for flow in standing)
+    count = int(frame["records"].sum()) + beyond
+    if not count:
+        if all(flow.begun for flow in standing):
+            st.caption("No record is unverified: all that was read last could be compared.")
         return
-    beyond = sum(flow.unlisted for flow in data.flows() if not flows or flow.flow in flows)
     st.warning(
-        f"**{int(frame['records'].sum()) + beyond} cannot be verified.** They are neither in agreement nor in drift; "
-        "once the reason is removed they are read again within minutes.",
+        f"**{count} cannot be verified.** They are neither in agreement nor in drift; once the reason is removed "
+        "they are read again within minutes.",
         icon=":material/help:",
     )
-    st.dataframe(
-        frame,
-        hide_index=True,
+    record = frame["subject"] == "record"
+    frame["record"] = frame["name"].where(record, None)
+    frame["rows or queue"] = frame["name"].where(~record, "")
+    tables.table(
+        frame[["record", "rows or queue", "reason", "flow", "records", "first_seen_at", "last_seen_at", "readings"]],
+        key="unverified",
+        links={
+            "record": [
+                navigation.record(data.map.flows[flow].data_type, name) if linked else None
+                for flow, name, linked in zip(frame["flow"], frame["name"], record, strict=True)
+            ]
+        },
         height=min(38 + 35 * len(frame), 300),
         alt="What cannot be verified: record or queue, with the reason and since when",
         column_config={
-            "name": st.column_config.TextColumn("key or queue"),
+            "reason": st.column_config.TextColumn(width="large"),
             "first_seen_at": st.column_config.DatetimeColumn("since", format="MM-DD HH:mm:ss"),
             "last_seen_at": st.column_config.DatetimeColumn("last read", format="MM-DD HH:mm:ss"),
         },

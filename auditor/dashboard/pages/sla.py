@@ -9,10 +9,17 @@ import pandas as pd
 import streamlit as st
 
 from auditor.dashboard import components, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import DAY, Data, Since
 from auditor.figures import FlowCoverage, underlying_share
 from auditor.words import differing_text, ratio_text, waiting_letters
 from checks.intervals import clopper_pearson
+
+MESSAGE_SIGNS = {
+    "pending": "… waiting",
+    "sending": "… being sent",
+    "sent": "✓ sent",
+    "failed": "✗ not delivered",
+}
 
 
 def page() -> None:
@@ -44,10 +51,9 @@ def _draw(data: Data, since: Since) -> None:
             },
         )
     st.subheader("Objectives")
-    coverage = data.coverage(since)
-    objectives = _objectives(data, since, {each.flow: each for each in coverage})
+    st.caption("Changes of the last 24 hours, whatever time range is chosen; dead letters as they wait now.")
     tables.table(
-        objectives,
+        _objectives(data),
         key="objectives",
         alt="Objectives of each flow, kept or broken",
         column_config={
@@ -62,7 +68,7 @@ def _draw(data: Data, since: Since) -> None:
         "every record of both sides once; when it is complete, how many differ is certain."
     )
     tables.table(
-        pd.DataFrame([_covered(each, now) for each in coverage]),
+        pd.DataFrame([_covered(each, now) for each in data.coverage(since)]),
         key="coverage",
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
         column_config={
@@ -71,6 +77,10 @@ def _draw(data: Data, since: Since) -> None:
         },
     )
     _noise(data, since)
+    _messages(data, since)
+
+
+def _messages(data: Data, since: Since) -> None:
     alerts = data.alerts(since)
     st.subheader("Messages")
     if alerts.empty:
@@ -80,7 +90,17 @@ def _draw(data: Data, since: Since) -> None:
             else "No alert channel is configured. Add `alerts: slack: webhook:` to the map to be notified."
         )
     else:
-        tables.table(alerts, key="alerts", alt="Messages sent and waiting")
+        alerts["state"] = [MESSAGE_SIGNS.get(state, state) for state in alerts["state"]]
+        alerts["possible_repeat"] = ["possible duplicate" if each else "" for each in alerts["possible_repeat"]]
+        tables.table(
+            alerts.rename(columns={"incident_id": "incident", "possible_repeat": "note"}),
+            key="alerts",
+            alt="Messages sent, waiting and not delivered",
+            column_config={
+                "created_at": st.column_config.DatetimeColumn("created", format="MM-DD HH:mm:ss"),
+                "sent_at": st.column_config.DatetimeColumn("sent", format="MM-DD HH:mm:ss"),
+            },
+        )
 
 
 def _noise(data: Data, since: Since) -> None:
@@ -106,6 +126,7 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         "unverified": each.unverified,
         "windows undecided": ratio_text(each.undecided_ratio),
         "cannot verify": each.cannot_verify,
+        "conclusive readings": "–" if each.verdict_ratio is None else f"{each.verdict_ratio:.2%} of {each.due}",
         "skipped (budget)": each.shed,
         "sweep": each.sweep_ratio,
         "sweep order": each.walk,
@@ -124,8 +145,8 @@ def _underlying(counted: Any, goal: float) -> str:
     return f"{least:.1%} … {most:.1%}"
 
 
-def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> pd.DataFrame:
-    windows = {row.flow: row for row in data.windows(since).itertuples()}
+def _objectives(data: Data) -> pd.DataFrame:
+    windows = {row.flow: row for row in data.windows(DAY).itertuples()}
     queues = data.backlogs()
     rows = []
     for name, flow in data.map.flows.items():
@@ -138,7 +159,6 @@ def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> 
             most = (counted.met + counted.undecided) / total if total else 0.0
             state = "no traffic" if not total else "kept" if least >= goal else "broken" if most < goal else "open"
         dead = [each for each in queues if each.flow == name and each.role == "dead"]
-        covered = coverage.get(name)
         rows.append(
             {
                 "flow": name,
@@ -147,14 +167,9 @@ def _objectives(data: Data, since: Since, coverage: dict[str, FlowCoverage]) -> 
                 else "no traffic",
                 "long-run estimate": _underlying(counted, goal),
                 "goal": f"≥ {goal:.1%}",
-                "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? not decided"}.get(
-                    state, "– " + state
-                ),
+                "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? undecided"}.get(state, "– " + state),
                 "dead letters": waiting_letters(dead),
                 "allowed": f"≤ {flow.sla.dead_letters}",
-                "conclusive readings": "–"
-                if covered is None or covered.verdict_ratio is None
-                else f"{covered.verdict_ratio:.2%} of {covered.due}",
                 "team": flow.team,
             }
         )
