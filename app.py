@@ -1,16 +1,5 @@
-"""The dashboard. Run it with `streamlit run app.py`, or everything at once with `auditor demo`."""
+"""The dashboard: `streamlit run app.py`, or `auditor dashboard`, or everything at once with `auditor demo`."""
 
-from __future__ import annotations
+from auditor.dashboard.site import show
 
-from pathlib import Path
-
-import streamlit as st
-from dotenv import load_dotenv
-
-from auditor.dashboard import navigation
-
-load_dotenv(Path.cwd() / ".env")
-st.set_page_config(
-    page_title="Plumbline", page_icon=str(Path(__file__).parent / "docs" / "plumbline.png"), layout="wide"
-)
-navigation.run()
+show()

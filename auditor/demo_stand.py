@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HOME = Path(__file__).parent.parent
+from auditor.serving import command, free_port
+
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
 
@@ -27,33 +30,36 @@ def run_demo(folder: Path, port: int) -> int:
         The exit code.
     """
     folder = folder.resolve()
-    billing_port, port = _free(0), _free(port)
+    billing_port, port = free_port(0), free_port(port)
     company = folder / "company"
     # Whatever the shell says of another installation is not the demo's.
     own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
-    environment = {
-        **own,
-        "DEMO_FOLDER": str(company),
-        "DEMO_BILLING": f"http://127.0.0.1:{billing_port}",
+    named = {
         "AUDITOR_MAP": str(Path(__file__).with_name("demo_map.yaml")),
         "AUDITOR_DATA": str(folder),
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(HOME), os.environ.get("PYTHONPATH")))),
+        "DEMO_FOLDER": str(company),
+        "DEMO_BILLING": f"http://127.0.0.1:{billing_port}",
     }
+    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable()}
     logs = folder / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     running: list[tuple[str, subprocess.Popen[bytes]]] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _stop)
     try:
-        running.append(("company", _start([*_demo(company), "--port", str(billing_port)], environment, logs)))
+        demo = [sys.executable, "-m", "demo", str(company), "--port", str(billing_port)]
+        running.append(("company", _start("company", demo, environment, folder)))
         if not _wait(billing_port, running):
             return _gave_up(running, logs)
-        running.append(("auditor", _start(["-m", "auditor", "run"], environment, logs)))
-        running.append(("dashboard", _start(_streamlit(port), environment, logs)))
+        auditor = [sys.executable, "-m", "auditor", "run"]
+        running.append(("auditor", _start("auditor", auditor, environment, folder)))
+        running.append(("dashboard", _start("dashboard", command(port), environment, folder)))
         if not _wait(port, running):
             return _gave_up(running, logs)
         sys.stdout.write(f"\nPlumbline is watching the demo company: http://127.0.0.1:{port}\n")
         sys.stdout.write("The first drift shows within a minute. Ctrl-C stops everything.\n\n")
+        sys.stdout.write("To use the command line on the demo while it runs, in another shell:\n")
+        sys.stdout.write(f"  {export_line(named)}\n\n")
         sys.stdout.flush()
         while all(process.poll() is None for _, process in running):
             time.sleep(0.3)
@@ -65,23 +71,26 @@ def run_demo(folder: Path, port: int) -> int:
         _stop_all(running)
 
 
-def _demo(company: Path) -> list[str]:
-    return ["-m", "demo", str(company)]
+def export_line(named: Mapping[str, str]) -> str:
+    """The line that points a shell's `auditor` commands at the demo's map and data."""
+    return "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in named.items())
 
 
-def _streamlit(port: int) -> list[str]:
-    return [
-        *("-m", "streamlit", "run", str(HOME / "app.py")),
-        *("--server.port", str(port), "--server.address", "127.0.0.1"),
-    ]
+def _importable() -> dict[str, str]:
+    """Where our own modules are found, if they are not installed."""
+    home = Path(__file__).parent.parent
+    if str(home) in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))}
 
 
-def _start(arguments: Sequence[str], environment: Mapping[str, str], logs: Path) -> subprocess.Popen[bytes]:
-    name = arguments[1].rpartition(".")[2]
-    with (logs / f"{name}.log").open("ab") as log:
+def _start(
+    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    with (folder / "logs" / f"{name}.log").open("ab") as log:
         return subprocess.Popen(  # noqa: S603  our own modules
-            [sys.executable, *arguments],
-            cwd=HOME,
+            command,
+            cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -128,17 +137,3 @@ def _gave_up(running: Sequence[tuple[str, subprocess.Popen[bytes]]], logs: Path)
         if process.poll() is not None:
             sys.stderr.write(f"the {name} ended with {process.returncode}; see the files in {logs}\n")
     return 1
-
-
-def _free(port: int) -> int:
-    """The port if it can be had, else any free one."""
-    for wanted in (port, 0):
-        with socket.socket() as held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                held.bind(("127.0.0.1", wanted))
-            except OSError:
-                continue
-            found: int = held.getsockname()[1]
-            return found
-    raise OSError("no free port on 127.0.0.1")

@@ -192,7 +192,8 @@ class SlackSettings(PluginSettings):
     @field_validator("webhook")
     @classmethod
     def _certain(cls, webhook: SecretStr) -> SecretStr:
-        check_address(webhook.get_secret_value(), login=False)
+        if webhook.get_secret_value():
+            check_address(webhook.get_secret_value(), login=False)
         return webhook
 
 
@@ -204,16 +205,30 @@ class WebhookSettings(PluginSettings):
     @field_validator("url")
     @classmethod
     def _certain(cls, url: SecretStr) -> SecretStr:
-        check_address(url.get_secret_value(), login=False)
+        if url.get_secret_value():
+            check_address(url.get_secret_value(), login=False)
         return url
 
 
 class AlertSettings(PluginSettings):
-    """Who hears of incidents, and the address of the dashboard for the links in a message."""
+    """Who hears of incidents, and the address of the dashboard for the links in a message.
+
+    An empty address is none, so that one that comes from the environment need not be set.
+    """
 
     slack: SlackSettings | None = None
     webhook: WebhookSettings | None = None
     dashboard: AnyHttpUrl | None = None
+
+    @field_validator("slack")
+    @classmethod
+    def _slack_somewhere(cls, slack: SlackSettings | None) -> SlackSettings | None:
+        return slack if slack is not None and slack.webhook.get_secret_value() else None
+
+    @field_validator("webhook")
+    @classmethod
+    def _webhook_somewhere(cls, webhook: WebhookSettings | None) -> WebhookSettings | None:
+        return webhook if webhook is not None and webhook.url.get_secret_value() else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,13 @@ import psycopg
 import pymysql
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from tests import servers
+
+# A busy machine may take any time for an example: what takes long is no failure.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 _numbers = itertools.count(1)
 

@@ -440,6 +440,22 @@ def query(
 
 
 @app.command()
+def dashboard(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any free one.")] = 8501,
+) -> None:
+    """Serve the dashboard on 127.0.0.1. Press Ctrl-C to stop."""
+    from auditor.serving import command, free_port
+
+    if not map_.exists():
+        fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
+    places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
+    words = command(port or free_port(0))
+    os.execve(words[0], words, {**os.environ, **places})  # noqa: S606  our own command
+
+
+@app.command()
 def demo(
     data: Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")] = DEMO_DATA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,

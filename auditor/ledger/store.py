@@ -58,7 +58,7 @@ class Store:
                 self.engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=10)
             except ModuleNotFoundError as error:
                 raise LedgerError(
-                    "the driver psycopg is not installed; pip install 'plumbline[postgresql]'"
+                    "the driver psycopg is not installed; pip install 'plumbline-auditor[postgresql]'"
                 ) from error
         else:
             raise LedgerError("the ledger is a sqlite:/// or a postgresql:// URL")

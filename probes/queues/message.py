@@ -64,7 +64,9 @@ def dropped_at(kept_since: datetime | None, retention_s: float | None) -> dateti
 
 def missing_driver(driver: str, extra: str) -> ProbeError:
     """What a probe raises whose driver is not installed."""
-    return ProbeError(Reason.QUERY, f"the driver {driver} is not installed", hint=f"pip install 'plumbline[{extra}]'")
+    return ProbeError(
+        Reason.QUERY, f"the driver {driver} is not installed", hint=f"pip install 'plumbline-auditor[{extra}]'"
+    )
 
 
 def distinct(letters: Iterable[Letter]) -> tuple[Letter, ...]:

@@ -127,7 +127,7 @@ class Sessions:
             raise ProbeError(
                 Reason.QUERY,
                 f"the driver {module} is not installed",
-                hint=f"pip install 'plumbline[{extra}]'",
+                hint=f"pip install 'plumbline-auditor[{extra}]'",
             ) from error
         sa.event.listen(self.engine, "connect", self._prepare_session)
         if self._dialect == "postgresql":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import threading
 import urllib.request
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from auditor import demo_stand
+from auditor.alerts.outbox import open_senders
+from auditor.map_file import load_map
 from demo.billing import serve
 from demo.company import CUSTOMERS, Company
 from demo.worker import FAULTS, Business, Worker
@@ -89,3 +93,20 @@ def test_billing_answers_by_ids_by_page_and_by_change(address: str) -> None:
     assert [record["id"] for record in page] == ["cus_00101", "cus_00102", "cus_00103"]
     assert asked(f"{address}/customers?changed_since=2099-01-01T00:00:00Z&limit=3") == []
     assert len(asked(f"{address}/invoices?changed_since=2000-01-01T00:00:00Z&limit=7")) == 7
+
+
+@pytest.mark.parametrize(
+    ("environment", "senders"),
+    [({}, []), ({"SLACK_WEBHOOK_URL": ""}, []), ({"SLACK_WEBHOOK_URL": "https://hooks.example/T0/B0/x"}, ["slack"])],
+)
+def test_its_map_tells_slack_once_a_webhook_is_set(environment: dict[str, str], senders: list[str]) -> None:
+    places = {"DEMO_FOLDER": "/nowhere", "DEMO_BILLING": "http://127.0.0.1:1"}
+    loaded = load_map(Path(demo_stand.__file__).with_name("demo_map.yaml"), {**places, **environment})
+    assert list(open_senders(loaded.alerts)) == senders
+
+
+def test_the_line_for_the_shell_survives_spaces(tmp_path: Path) -> None:
+    folder = str(tmp_path / "a b")
+    line = demo_stand.export_line({"AUDITOR_DATA": folder})
+    told = subprocess.run(["sh", "-c", f'{line}; printf %s "$AUDITOR_DATA"'], capture_output=True, text=True)
+    assert told.stdout == folder

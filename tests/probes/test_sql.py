@@ -41,7 +41,7 @@ def test_says_permission_where_select_is_not_granted(postgresql_url: str) -> Non
 
 def test_says_which_driver_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pymysql", None)
-    with pytest.raises(ProbeError, match=r"pip install 'plumbline\[mariadb\]'"):
+    with pytest.raises(ProbeError, match=r"pip install 'plumbline-auditor\[mariadb\]'"):
         probe_of("mariadb://u@127.0.0.1/x")
 
 

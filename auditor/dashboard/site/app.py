@@ -1,0 +1,5 @@
+"""The dashboard as `auditor dashboard` serves it."""
+
+from auditor.dashboard.site import show
+
+show()
