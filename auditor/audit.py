@@ -309,7 +309,10 @@ class Auditor:
             judgement = self._resolved(
                 judgement, comparison, clocks, self._slack_s(state), doubts.witnesses.get(key, "")
             )
-            self._note(verdicts, counts, key, judgement.outcome, seen.sent_at, followed=later is not None)
+            held = later is not None and not comparison.owner_unread
+            self._note(
+                verdicts, counts, key, judgement.outcome, seen.sent_at, followed=held, unread=comparison.owner_unread
+            )
             if judgement.outcome is Outcome.CANNOT_VERIFY:
                 verdicts.unverified[key] = comparison.unverifiable
             if judgement.tells:
@@ -376,16 +379,18 @@ class Auditor:
         at: datetime,
         *,
         followed: bool = False,
+        unread: bool = False,
     ) -> None:
         """Count a record's outcome.
 
         Args:
             followed: although nothing was concluded, it is known what the owner held.
+            unread: although something was concluded, it is not known what the owner held as a whole.
         """
         counts[outcome] += 1
         if outcome is not Outcome.AGREED:
             verdicts.outcomes[key] = outcome
-        if outcome in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY} and not followed:
+        if unread or (outcome in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY} and not followed):
             self._unjudged.setdefault(key, at)
         else:
             self._unjudged.pop(key, None)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from auditor.batches import SPOILING
 from auditor.integration_map import Flow
 from auditor.ledger import FlowState
 from auditor.plan import Plan
-from auditor.reading import SPOILING, SystemReader
+from auditor.reading import SystemReader
 from checks.instants import earliest
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from auditor.batches import Batches
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes.contract import (
     ClockSample,
@@ -45,15 +46,6 @@ SLOW_S = 1.0
 """Failures that took less keep nobody waiting."""
 
 NO_ANSWER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
-
-SPOILING = frozenset({Reason.DECODE, Reason.TOO_LARGE})
-"""Failures that one record may cause to all that are read with it."""
-
-TRIED_ALONE = 3
-"""Records of a spoiled batch that are read alone first: where not one of them can be, nothing can."""
-
-SPOILED_READS = 64
-"""Reads of one fetch that may fail on a record; whoever stands in a further one is not looked for alone."""
 
 ResultT = TypeVar("ResultT")
 
@@ -135,70 +127,26 @@ class SystemReader:
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
 
-        Of a batch that cannot be decoded a few records are read alone. Where none of them can be read, the system
-        cannot be, and the reading ends with its error; else the rest is halved until the record that spoils it
-        stands alone. Every key carries the instants of its own batch: a reading of many batches is many readings.
+        A record that spoils the batch it is in is looked for; where nothing can be read, the reading ends with its
+        error. Every key carries the instants of its own batch: a reading of many batches is many readings.
         """
         sent_at = datetime.now(UTC)
-        rows: list[Row] = []
-        instants: dict[Key, tuple[datetime, datetime]] = {}
-        unreadable: dict[Key, str] = {}
+        batches = Batches(lambda batch: self.call(lambda: self.probe.fetch(spec, batch)))
+        size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
         error: ProbeError | None = None
-        spoiled = 0
-
-        def read(batch: list[Key]) -> ProbeError | None:
-            """Read these keys; answers why they spoil their batch. Raises ProbeError for any other failure."""
-            nonlocal spoiled
-            asked_at = datetime.now(UTC)
-            try:
-                rows.extend(self.call(lambda: self.probe.fetch(spec, batch)))
-            except ProbeError as failure:
-                if failure.reason not in SPOILING:
-                    raise
-                spoiled += 1
-                return failure
-            instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
-            return None
-
         try:
-            size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
             for at in range(0, len(keys), size):
-                batch = list(keys[at : at + size])
-                failure = read(batch)
-                if failure is None:
-                    continue
-                todo = [batch]
-                if len(batch) > TRIED_ALONE:
-                    alone = [batch[0], batch[len(batch) // 2], batch[-1]]
-                    failed = {key: str(why) for key in alone if (why := read([key])) is not None}
-                    if len(failed) == len(alone):
-                        raise failure
-                    unreadable |= failed
-                    left = [key for key in batch if key not in alone]
-                    todo = [left[len(left) // 2 :], left[: len(left) // 2]]
-                elif len(batch) > 1:
-                    todo = [[key] for key in reversed(batch)]
-                else:
-                    unreadable[batch[0]], todo = str(failure), []
-                while todo:
-                    part = todo.pop()
-                    failure = read(part) if part else None
-                    if failure is None:
-                        continue
-                    if len(part) == 1 or spoiled > SPOILED_READS:
-                        unreadable |= dict.fromkeys(part, str(failure))
-                    else:
-                        todo += [part[len(part) // 2 :], part[: len(part) // 2]]
+                batches.read(list(keys[at : at + size]))
         except ProbeError as failure:
             error = failure
         return Reading(
             system=self.name,
             sent_at=sent_at,
             received_at=datetime.now(UTC),
-            rows=rows,
+            rows=batches.rows,
             error=error,
-            unreadable=unreadable,
-            instants=instants,
+            unreadable=batches.unreadable,
+            instants=batches.instants,
         )
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:

@@ -70,14 +70,15 @@ class RecordView:
     @property
     def verdict(self) -> str:
         """`agrees`, `differs`, `not found` or `cannot verify`; one reading only, so never a judgement."""
-        if any(copy.error or copy.found > 1 for copy in self.copies) or any(
-            cell.state == "unreadable" for copy in self.copies for cell in copy.cells.values()
-        ):
+        if any(copy.error or copy.found > 1 for copy in self.copies):
             return "cannot verify"
         present = {bool(copy.found) for copy in self.copies}
         if present == {False}:
             return "not found"
-        return "differs" if self.differing or len(present) > 1 else "agrees"
+        if self.differing or len(present) > 1:
+            return "differs"
+        unread = any(cell.state == "unreadable" for copy in self.copies for cell in copy.cells.values())
+        return "cannot verify" if unread else "agrees"
 
 
 def read_record(

@@ -104,6 +104,10 @@ def _of_flow(
         if comparison.unverifiable:
             found.append(_none(flow, each, f"cannot verify: {comparison.unverifiable}"))
             continue
+        if comparison.unread:
+            unread = ", ".join(field.field for field in comparison.unread)
+            found.append(_none(flow, each, f"cannot verify: {unread} cannot be read"))
+            continue
         finding = _finding(comparison, each)
         resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
         try:

@@ -160,13 +160,9 @@ class SecondLook:
             if self._as_a_set(side, first) != self._as_a_set(side, second):
                 doubts.moving.add(key)
             return
-        try:
-            before, after = (
-                self.comparer.copy_of(self.comparer.canonical(side, row[0]), row[0][1]) for row in (first, second)
-            )
-        except UnreadableError:
-            doubts.moving.add(key)
-            return
+        before, after = (
+            self.comparer.copy_of(self.comparer.readable(side, row[0])[0], row[0][1]) for row in (first, second)
+        )
         unlike = [at for at in range(len(self.comparer.rules)) if moved(after.marks, before.marks, at)]
         if unlike and (not marked or before.raw_mark != after.raw_mark):
             doubts.moving.add(key)

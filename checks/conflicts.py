@@ -263,8 +263,9 @@ def _changed_by(comparison: Comparison, finding: Finding) -> dict[str, Winner]:
 def _by_function(
     comparison: Comparison, finding: Finding, rules: Sequence[tuple[str, FieldRule]], merge: Merge | None
 ) -> Resolution:
-    if merge is None:
-        return _nobody("merge-function: the map names none")
+    if merge is None or comparison.unread:
+        unread = ", ".join(each.field for each in comparison.unread)
+        return _nobody(f"merge-function: {'the map names none' if merge is None else f'{unread} cannot be read'}")
     assert comparison.owner is not None
     assert comparison.target is not None
     both = [

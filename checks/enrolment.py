@@ -114,7 +114,7 @@ def enrol(comparison: Comparison, history: History, sighting: Sighting, *, windo
         None where it is known, given up on, or not seen to be a change.
     """
     owner, divergence = comparison.owner, history.divergence
-    if comparison.unverifiable or comparison.duplicates:
+    if comparison.unverifiable or comparison.duplicates or comparison.owner_unread:
         return None
     version = owner.fingerprint if owner else b""
     if divergence is not None and divergence.version == version and not history.changes:

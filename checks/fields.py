@@ -203,6 +203,7 @@ class Shape(StrEnum):
     SIGN = "sign"
     SCALED = "scaled"
     CURRENCY = "currency"
+    UNREADABLE = "unreadable"
 
 
 DERIVED = frozenset(

@@ -201,6 +201,8 @@ def judge(
         return replace(agreed, outcome=_outcome(invalid), divergence=invalid)
     versions = _versions(history)
     finding = classify(comparison, history.baseline, versions=versions)
+    if comparison.unread and finding.arrived:
+        finding = replace(finding, arrived=None)  # what cannot be read may be what the owner changed
     if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
         finding = replace(finding, at_once=False)
     if finding.arrived and any(change.unseen_before for change in history.changes):
@@ -263,7 +265,7 @@ def _shown_so_far(
     agree, they have arrived; what differs keeps the marks it had when it last agreed.
     """
     owner, target = comparison.owner, comparison.target
-    if owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
+    if comparison.unread or owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
         return None
     if known is None:
         if target.fingerprint not in versions or any(place.target_leads for place in comparison.places):
@@ -509,11 +511,12 @@ def _patterns(told: Sequence[Difference]) -> list[str]:
 
 
 def _told(comparison: Comparison, finding: Finding) -> tuple[Difference, ...]:
-    """The differences, each with its own cause."""
-    if len(finding.fields) != len(comparison.differences):
-        return comparison.differences or comparison.invalid
-    pairs = zip(comparison.differences, finding.fields, strict=True)
-    return tuple(replace(difference, cause=cause.value) for difference, cause in pairs) or comparison.invalid
+    """The differences, each with its own cause, and the fields that cannot be read."""
+    differences = comparison.differences
+    if len(finding.fields) == len(differences):
+        pairs = zip(differences, finding.fields, strict=True)
+        differences = tuple(replace(difference, cause=cause.value) for difference, cause in pairs)
+    return (*differences, *comparison.unread) or comparison.invalid
 
 
 def _next_check_at(

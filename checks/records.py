@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -55,6 +55,13 @@ class Copy(NamedTuple):
     marks: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Stands in a copy for a value that cannot be read, equal to itself as long as it stays as it is."""
+
+    raw: str
+
+
 class Place(NamedTuple):
     """Where a difference stands, and who may write there.
 
@@ -83,6 +90,8 @@ class Comparison:
             record of the same business key.
         invalid: fields of the owner's copy that break their own validity rules.
         unverifiable: why nothing can be said, or "".
+        unread: fields that cannot be read on one side at least, in a record that differs in others (or is absent
+            on one side): whether these differ is not known.
     """
 
     key: Key
@@ -93,6 +102,7 @@ class Comparison:
     duplicates: tuple[str, ...] = ()
     invalid: tuple[Difference, ...] = ()
     unverifiable: str = ""
+    unread: tuple[Difference, ...] = ()
 
     def without(self, noisy: Mapping[int, str]) -> Comparison:
         """The same without fields that differ from themselves in one system; nothing left cannot be verified.
@@ -112,6 +122,11 @@ class Comparison:
             for each, place in zip(self.differences, self.places, strict=True)
         )
         return Comparison(key=self.key, owner=None, target=None, unverifiable=told)
+
+    @property
+    def owner_unread(self) -> bool:
+        """Whether a field of the owner's copy cannot be read: its fingerprint names no version then."""
+        return bool(self.unread) and self.owner is not None and any(isinstance(v, Unread) for v in self.owner.values)
 
     @property
     def agrees(self) -> bool:
@@ -293,6 +308,22 @@ class RecordComparer:
                 raise UnreadableError(f"{name} in {side.system}: {error}") from None
         return tuple(found)
 
+    def readable(self, side: Side, row: Row) -> tuple[tuple[Any, ...], dict[int, str]]:
+        """One row's values as far as they can be read.
+
+        Returns:
+            The canonical values, an `Unread` where one cannot be read, and by position why.
+        """
+        found: list[Any] = []
+        unread: dict[int, str] = {}
+        for (_, rule), parse, raw in zip(self.rules, side.parsers, row[2:], strict=True):
+            try:
+                found.append(read_field(parse, rule, raw))
+            except UnreadableError as error:
+                unread[len(found)] = str(error)
+                found.append(Unread(ascii(raw)))
+        return tuple(found), unread
+
     def copy_of(self, canonical: tuple[Any, ...], raw_mark: Any) -> Copy:
         """A copy with its digests."""
         marks = []
@@ -305,7 +336,7 @@ class RecordComparer:
     def identity(self, copy: Copy, called: str) -> bytes | None:
         """The keyed digest of one of the unique keys; None where a part of it is NULL, missing or empty."""
         parts = tuple([copy.values[position] for position in self.unique_keys[called]])
-        if any(part is None or part is MISSING or part == "" for part in parts):
+        if any(part is None or part is MISSING or part == "" or isinstance(part, Unread) for part in parts):
             return None
         digest = self._digest.copy()
         digest.update(ascii((called, parts)).encode())
@@ -372,6 +403,9 @@ class RecordComparer:
                 differences, places = self._differences(owner.values, target.values)
             invalid = self._invalid(owner, target, agreeing=not differences)
         except UNREADABLE as error:
+            found_so_far = self._compare_readable(key, owner_rows, target_rows, duplicates)
+            if found_so_far is not None:
+                return found_so_far
             return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
         return Comparison(
             key=key,
@@ -381,6 +415,49 @@ class RecordComparer:
             places=places,
             duplicates=duplicates,
             invalid=invalid,
+        )
+
+    def _compare_readable(
+        self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row], duplicates: tuple[str, ...]
+    ) -> Comparison | None:
+        """Compare what can be read of copies that cannot be read whole; None where nothing is known to differ."""
+        copies: list[Copy | None] = []
+        unread: dict[int, dict[int, str]] = {}
+        for side, rows in ((self.owner, owner_rows), (self.target, target_rows)):
+            values, why = self.readable(side, rows[0]) if rows else ((), {})
+            for position, said in why.items():
+                unread.setdefault(position, {})[len(copies)] = said
+            copies.append(self.copy_of(values, rows[0][1]) if rows else None)
+        owner, target = copies
+        differences: tuple[Difference, ...] = ()
+        places: tuple[Place, ...] = ()
+        if owner is not None and target is not None:
+            try:
+                differences, places = self._differences(owner.values, target.values, leaving_out=unread)
+            except UNREADABLE:
+                return None
+            if not differences and not duplicates:
+                return None
+        if not unread:
+            return None  # every value can be read, but a rule cannot be applied to them
+        told = []
+        for position, why in sorted(unread.items()):
+            name, rule = self.rules[position]
+            shown = [
+                "" if copy is None
+                else f"cannot be read: {why[at]}" if at in why
+                else show(rule, copy.values[position])
+                for at, copy in enumerate(copies)
+            ]  # fmt: skip
+            told.append(Difference(field=name, shape=Shape.UNREADABLE, owner_value=shown[0], target_value=shown[1]))
+        return Comparison(
+            key=key,
+            owner=owner,
+            target=target,
+            differences=differences,
+            places=places,
+            duplicates=duplicates,
+            unread=tuple(told),
         )
 
     def _invalid(self, owner: Copy | None, target: Copy | None, *, agreeing: bool) -> tuple[Difference, ...]:
@@ -421,11 +498,11 @@ class RecordComparer:
         return found
 
     def _differences(
-        self, owner: tuple[Any, ...], target: tuple[Any, ...]
+        self, owner: tuple[Any, ...], target: tuple[Any, ...], *, leaving_out: Container[int] = ()
     ) -> tuple[tuple[Difference, ...], tuple[Place, ...]]:
         differences, places = [], []
         for (name, rule), place, left, right in zip(self.rules, self._places, owner, target, strict=True):
-            if agree(rule, left, right):
+            if place.position in leaving_out or agree(rule, left, right):
                 continue
             shape = shape_of(rule, left, right)
             differences.append(

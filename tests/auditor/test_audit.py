@@ -481,13 +481,16 @@ def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand:
     assert through > changed_at
 
 
-def test_what_could_not_be_judged_before_is_not_taken_for_new(stand: Stand) -> None:
+@pytest.mark.parametrize(
+    ("shown", "outcome"), [("Grace", Outcome.CANNOT_VERIFY), ("Ada", Outcome.IN_FLIGHT)], ids=["agrees", "differs"]
+)
+def test_what_could_not_be_judged_before_is_not_taken_for_new(stand: Stand, shown: str, outcome: Outcome) -> None:
     stand.agree(5)
     stand.audit()
     stand.put("crm", 3, "Grace", ago_s=0)
-    stand.put("billing", 3, amount="twelve")
+    stand.put("billing", 3, shown, amount="twelve")
     changed_at = datetime.now(UTC)
-    assert stand.audit().counts[Outcome.CANNOT_VERIFY] == 1
+    assert stand.audit().counts[outcome] == 1
     stand.auditor.recheck(datetime.now(UTC))  # reads nothing of it
     time.sleep(0.3)
     stand.audit()
