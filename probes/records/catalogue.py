@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from probes.contract import CollectionSchema, FieldSchema
+from probes.records.names import join_name
 
 OWN_SCHEMAS = frozenset({"information_schema", "pg_catalog", "pg_toast"})
 """Of PostgreSQL itself."""
@@ -16,13 +20,19 @@ def describe(connection: sa.Connection) -> list[CollectionSchema]:
     """Every table and view that can be seen; those of other schemas than the default carry its name."""
     inspector = sa.inspect(connection)
     default = inspector.default_schema_name
+    if connection.dialect.name == "postgresql":  # a session's search_path may be another than at first
+        default = connection.exec_driver_sql("SELECT current_schema()").scalar() or default
     schemas = [default]
     if connection.dialect.name == "postgresql":
         schemas += [each for each in inspector.get_schema_names() if each not in OWN_SCHEMAS and each != default]
-    return [found for schema in schemas for found in _of_schema(inspector, None if schema == default else schema)]
+    return [
+        found
+        for schema in schemas
+        for found in _of_schema(connection, inspector, None if schema == default else schema)
+    ]
 
 
-def _of_schema(inspector: sa.Inspector, schema: str | None) -> list[CollectionSchema]:
+def _of_schema(connection: sa.Connection, inspector: sa.Inspector, schema: str | None) -> list[CollectionSchema]:
     views = inspector.get_view_names(schema=schema)
     found = []
     for name in sorted({*inspector.get_table_names(schema=schema), *views}):
@@ -34,14 +44,101 @@ def _of_schema(inspector: sa.Inspector, schema: str | None) -> list[CollectionSc
                 described=str(column["type"]).lower(),
                 unique=column["name"] in unique,
             )
-            for column in inspector.get_columns(name, schema=schema)
+            for column in columns_of(connection, name, schema)
         )
-        found.append(CollectionSchema(name=f"{schema}.{name}" if schema else name, fields=fields))
+        found.append(CollectionSchema(name=join_name(schema, name), fields=fields))
     return found
+
+
+def denied(error: DBAPIError) -> bool:
+    """Whether MariaDB or MySQL refuses to show how a table is made; reading it may be allowed all the same."""
+    return error.orig is not None and error.orig.args[:1] in {(1142,), (1143,), (1370,)}
+
+
+def columns_of(connection: sa.Connection, name: str, schema: str | None) -> Sequence[Any]:
+    """The columns of a table or view as SQLAlchemy tells them, as far as the login may know of them.
+
+    Raises:
+        NoSuchTableError: there is none of this name.
+    """
+    try:
+        return sa.inspect(connection).get_columns(name, schema=schema)
+    except DBAPIError as error:
+        if not denied(error):
+            raise
+    told = connection.execute(_COLUMNS, {"schema": schema, "name": name}).mappings().all()
+    if not told:
+        raise NoSuchTableError(name)
+    return [{"name": str(each["name"]), "type": _type_of(connection, each)} for each in told]
+
+
+# SHOW CREATE TABLE, which SQLAlchemy asks, wants rights that a login with SELECT on a view or on some columns lacks.
+_COLUMNS = sa.text(
+    "SELECT column_name AS name, data_type AS type, column_type AS whole, character_maximum_length AS length, "
+    "numeric_precision AS digits, numeric_scale AS scale, datetime_precision AS fsp FROM information_schema.columns "
+    "WHERE table_schema = coalesce(:schema, database()) AND table_name = :name ORDER BY ordinal_position"
+)
+
+
+def _type_of(connection: sa.Connection, told: Any) -> Any:
+    """The type of a column of MariaDB or MySQL by what `information_schema` tells of it."""
+    name = str(told["type"]).lower()
+    known: Any = getattr(connection.dialect, "ischema_names", {}).get(name)
+    if known is None or name in {"enum", "set"}:
+        return sa.String() if known is not None else sa.types.NullType()
+    whole = str(told["whole"]).lower()
+    if name in {"char", "varchar", "binary", "varbinary"}:
+        return known(length=told["length"])
+    if name in {"decimal", "numeric"}:
+        return known(precision=told["digits"], scale=told["scale"])
+    if name in {"datetime", "timestamp", "time"}:
+        return known(fsp=told["fsp"])
+    if name.endswith("int"):
+        width = re.search(r"\((\d+)\)", whole)
+        return known(display_width=int(width[1]) if width else None, unsigned="unsigned" in whole)
+    return known()
+
+
+def leading_columns(connection: sa.Connection, name: str, schema: str | None) -> list[str] | None:
+    """The columns that lead an index of a table; None where the login may not know."""
+    inspector = sa.inspect(connection)
+    try:
+        led = [index["column_names"][0] for index in inspector.get_indexes(name, schema=schema)]
+        led += inspector.get_pk_constraint(name, schema=schema)["constrained_columns"][:1]
+        led += [unique["column_names"][0] for unique in inspector.get_unique_constraints(name, schema)]
+    except DBAPIError as error:
+        if not denied(error):
+            raise
+        return None
+    return [each for each in led if each is not None]
+
+
+def unreadable_columns(connection: sa.Connection, name: str, schema: str | None, wanted: Sequence[str]) -> list[str]:
+    """Which of these columns the login may not read, by PostgreSQL's word; other databases name them themselves."""
+    if connection.dialect.name != "postgresql":
+        return []
+    quoted = connection.dialect.identifier_preparer.format_table(sa.table(name, schema=schema))
+    refused = set(connection.execute(_UNREADABLE, {"quoted": quoted, "wanted": list(wanted)}).scalars())
+    return [each for each in wanted if each in refused]
+
+
+_UNREADABLE = sa.text(
+    "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:quoted) AND attname = ANY(:wanted) "
+    "AND NOT has_column_privilege(attrelid, attnum, 'SELECT')"
+)
 
 
 def _unique(inspector: sa.Inspector, table: str, schema: str | None) -> set[str]:
     """Columns that are unique each for itself."""
+    try:
+        return _unique_alone(inspector, table, schema)
+    except DBAPIError as error:
+        if not denied(error):
+            raise
+        return set()
+
+
+def _unique_alone(inspector: sa.Inspector, table: str, schema: str | None) -> set[str]:
     sets: list[list[str]] = [inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]]
     sets += [each["column_names"] for each in inspector.get_unique_constraints(table, schema=schema)]
     for index in inspector.get_indexes(table, schema=schema):

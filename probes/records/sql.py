@@ -34,7 +34,7 @@ from probes.contract import (
     SystemSettings,
 )
 from probes.ranking import RANKS, rank_hex, rank_sql
-from probes.records.catalogue import describe
+from probes.records.catalogue import columns_of, describe, leading_columns, unreadable_columns
 from probes.records.column_types import (
     UNKNOWN,
     Asked,
@@ -47,6 +47,7 @@ from probes.records.column_types import (
     text_or_bytes,
 )
 from probes.records.database_url import canonical, read_url
+from probes.records.names import join_name, split_name
 from probes.records.read_only import prove_read_only
 from probes.records.sessions import Sessions
 from probes.records.stamps import (
@@ -140,20 +141,35 @@ class SqlProbe:
 
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         collection = self._collection(spec)
-        schema, name = _split(spec.collection)
+        schema, name = split_name(spec.collection)
         with self._session() as connection:
             inspector = sa.inspect(connection)
+            self._check_rights(connection, spec, schema, name)
             if name in inspector.get_view_names(schema=schema):
                 return ()
-            led = [index["column_names"][0] for index in inspector.get_indexes(name, schema=schema)]
-            led += inspector.get_pk_constraint(name, schema=schema)["constrained_columns"][:1]
-            led += [unique["column_names"][0] for unique in inspector.get_unique_constraints(name, schema)]
+            led = leading_columns(connection, name, schema)
+        if led is None:
+            return (f"{spec.collection}: the login may not see whether its columns have an index",)
         wanted = [spec.key] + ([spec.mark] if collection.mark is not None else [])
         return tuple(
             f"{spec.collection}.{column} has no index: every read scans the table"
             for column in wanted
             if column and column not in led
         )
+
+    def _check_rights(self, connection: sa.Connection, spec: ReadSpec, schema: str | None, name: str) -> None:
+        """Whether every column that is wanted may be read; the database is asked, and nothing is read."""
+        wanted = list(dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None))
+        refused = unreadable_columns(connection, name, schema, wanted)
+        if refused:
+            what = ", ".join(refused) if len(refused) < len(wanted) else "any column that the map names"
+            raise ProbeError(
+                Reason.PERMISSION,
+                f"the login may not read {what} of {spec.collection}",
+                hint="grant SELECT to the auditor's login",
+            )
+        table = self._collection(spec).table
+        connection.execute(sa.select(*(table.c[each] for each in wanted)).where(sa.false())).close()
 
     def collections(self) -> list[CollectionSchema]:
         with self._session() as connection:
@@ -167,18 +183,20 @@ class SqlProbe:
         return known
 
     def _reflect(self, spec: ReadSpec) -> _Collection:
-        schema, name = _split(spec.collection)
+        schema, name = split_name(spec.collection)
         with self._session() as connection:
             inspector = sa.inspect(connection)
             try:
-                described = inspector.get_columns(name, schema=schema)
+                described = columns_of(connection, name, schema)
             except NoSuchTableError:
                 there = inspector.get_table_names(schema=schema) + inspector.get_view_names(schema=schema)
-                raise _unknown("table", spec.collection, there) from None
+                raise _unknown("table", spec.collection, [join_name(schema, each) for each in there]) from None
             types = {column["name"]: column["type"] for column in described}
             for wanted in (spec.key, spec.mark, *spec.fields):
                 if wanted is not None and wanted not in types:
-                    raise _unknown(f"column in {spec.collection}", wanted, list(types))
+                    # MariaDB shows a login only the columns on which it has some right.
+                    note = "; or the login may not read it" if self._dialect in {"mariadb", "mysql"} else ""
+                    raise _unknown(f"column in {spec.collection}", wanted, list(types), note)
             columns = {each: sa.column(each, type_) for each, type_ in types.items()}
             table = sa.table(name, *columns.values(), schema=schema)
             mark = table.c[spec.mark] if spec.mark else None
@@ -475,11 +493,6 @@ class SqlProbe:
         self._sessions.close()
 
 
-def _split(collection: str) -> tuple[str | None, str]:
-    schema, _, name = collection.rpartition(".")
-    return schema or None, name
-
-
 def _converted(row: Row, columns: Sequence[tuple[int, Callable[[Any], Any]]]) -> Row:
     values = list(row)
     for at, convert in columns:
@@ -519,7 +532,7 @@ def _folded(key: object) -> object:
     return key.casefold() if isinstance(key, str) else key
 
 
-def _unknown(what: str, name: str, there: Sequence[str]) -> ProbeError:
+def _unknown(what: str, name: str, there: Sequence[str], note: str = "") -> ProbeError:
     close = difflib.get_close_matches(name, there, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(sorted(there)[:12]) or 'none'}"
-    return ProbeError(Reason.QUERY, f"no {what} named {name!r}", hint=hint)
+    return ProbeError(Reason.QUERY, f"no {what} named {name!r}", hint=hint + note)

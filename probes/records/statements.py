@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from probes.records.names import split_name
 from probes.records.sql import SqlSettings
 
 Action = Literal["update", "insert", "delete"]
@@ -32,7 +33,7 @@ def statement(
     dialect_class: Any = sa.make_url(settings.url.get_secret_value()).get_dialect()
     # Another paramstyle would double every percent sign in a text.
     dialect: sa.Dialect = dialect_class(paramstyle="named")
-    schema, _, name = collection.rpartition(".")
+    schema, name = split_name(collection)
     columns: list[sa.ColumnClause[Any]] = [sa.column(each) for each in {**changes, key[0]: None}]
     table = sa.table(name, *columns, schema=schema or None)
     here = [sa.column(key[0]) == _literal(key[1])]
