@@ -159,6 +159,7 @@ class Auditor:
         fresh = replace(state, owner_after=None, target_after=None, rank_after=None, sweep_begun_at=None)
         with self.ledger.write() as connection:
             self.ledger.save_flow_state(connection, self.flow.name, fresh)
+            self.ledger.recheck_unverified(connection, self.flow.name, datetime.now(UTC))
 
     def _begin(self, now: datetime) -> None:
         """Begin a new series where the rules or the digest key have changed since the last audit."""

@@ -36,6 +36,9 @@ WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reaso
 READING = frozenset({"unreachable", "unreadable", "unread_queue", "unmeasured_queue"})
 """Breaches that count audits in a row; that there are more of them is no news."""
 
+UNKNOWN = READING | {"unverified"}
+"""Breaches that say that something is not known, and not that it is wrong."""
+
 GROWTH = (100, 10, 2)
 """From so many times the count that people were told they are told again."""
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auditor.audit import Auditor
+from auditor.findings import Findings, findings
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.scheduler import open_readers
@@ -24,7 +25,8 @@ class Report:
     Attributes:
         records: records compared in the sweep.
         undecided: records still within their window when the waiting ended.
-        cannot_verify: records or keys that could not be read.
+        cannot_verify: records and keys of which nothing could be said when the waiting ended.
+        findings: which records differ, are undecided or cannot be verified.
     """
 
     flow: str
@@ -33,6 +35,7 @@ class Report:
     undecided: int
     cannot_verify: int
     error: str
+    findings: Findings
 
     @property
     def unverified(self) -> bool:
@@ -42,7 +45,8 @@ class Report:
     def as_row(self) -> dict[str, Any]:
         """The report as one row of a table."""
         drift = ", ".join(f"{count} {cause}" for cause, count in sorted(self.open_by_cause.items()))
-        verdict = drift or ("could not verify" if self.unverified else "consistent")
+        unknown = "unverified" if self.error or self.cannot_verify else "undecided" if self.undecided else ""
+        verdict = drift or unknown or "consistent"
         return {
             "flow": self.flow,
             "verdict": verdict,
@@ -50,6 +54,17 @@ class Report:
             "undecided": self.undecided,
             "cannot_verify": self.cannot_verify,
             "error": self.error,
+        }
+
+    def as_document(self) -> dict[str, Any]:
+        """The row with the records, for programs: each list has at most `auditor.ledger.LISTED` of them."""
+        found = self.findings
+        return {
+            **self.as_row(),
+            "counts": found.counts,
+            "divergent_records": found.divergent,
+            "undecided_records": found.undecided,
+            "unverified_records": found.unverified,
         }
 
 
@@ -93,8 +108,9 @@ def audit_once(
             records=records,
             open_by_cause=open_now.get(name, {}),
             undecided=ledger.undecided(name),
-            cannot_verify=unreadable,
+            cannot_verify=max(unreadable if error else 0, ledger.unverified_count(name, queues=False)),
             error=error,
+            findings=findings(ledger, name),
         )
         for name, (records, unreadable, error) in swept.items()
     ]

@@ -1,7 +1,7 @@
 """The command line: data on standard output, everything else on standard error."""
 
-from auditor.cli import design, people
+from auditor.cli import design, findings, people
 from auditor.cli.commands import main
 from auditor.cli.shared import app
 
-__all__ = ["app", "design", "main", "people"]
+__all__ = ["app", "design", "findings", "main", "people"]

@@ -38,6 +38,9 @@ from auditor.cli.shared import (
     workspace,
 )
 
+RECORDS_SHOWN = 20
+"""Records under the table of `auditor once`."""
+
 
 def main() -> NoReturn:
     """Run the command line; everything expected ends with a sentence and an exit code."""
@@ -106,11 +109,12 @@ def _known(folder: Path) -> dict[str, Any]:
     from probes.ranking import seed_of
 
     if not folder.exists():
-        return {"seed": None, "steps": {}}
+        return {"seed": None, "steps": {}, "lost": []}
     workspace, ledger = open_ledger(folder)
     steps = {row["name"]: row["clock_stepped_at"] for row in ledger.table("systems") if row["clock_stepped_at"]}
+    lost = ledger.undelivered()
     ledger.close()
-    return {"seed": seed_of(workspace.digest_key()), "steps": steps}
+    return {"seed": seed_of(workspace.digest_key()), "steps": steps, "lost": lost}
 
 
 def _stop_signals() -> Callable[[], object]:
@@ -195,9 +199,13 @@ def once(
     ledger.close()
     rows = [report.as_row() for report in reports]
     if as_json:
-        print_json(rows)
+        print_json([report.as_document() for report in reports])
     else:
         print_rows("", rows)
+        listed = [row for report in reports for row in report.findings.as_rows()]
+        print_rows("Records", listed[:RECORDS_SHOWN])
+        if len(listed) > RECORDS_SHOWN:
+            say(f"{len(listed) - RECORDS_SHOWN} more records: `auditor drift --json` lists them")
         for report in reports:
             if report.error:
                 say(f"{report.flow}: {report.error}")
@@ -218,6 +226,8 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show what the last audits found, without reading any system."""
+    from dataclasses import asdict
+
     from auditor.cli.show import print_json, print_rows, status_row
     from auditor.status import flow_status, system_status
 
@@ -227,12 +237,14 @@ def status(
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
+    lost = [{**asdict(each), "advice": each.advice} for each in ledger.undelivered()]
     ledger.close()
     if as_json:
-        print_json({"flows": [each.as_row() for each in flows], "systems": systems})
+        print_json({"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost})
     else:
         print_rows("Flows", [status_row(each) for each in flows])
         print_rows("Systems", systems)
+        print_rows("Messages not delivered", lost)
     raise typer.Exit(
         DRIFT
         if any(set(each.open_by_cause) & failing for each in flows)

@@ -54,6 +54,35 @@ class PendingAlert:
     notice: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Undelivered:
+    """Messages that one sender could not deliver.
+
+    Attributes:
+        since_at: when the first of them was queued.
+        error: why the last of them was not delivered, without the address.
+        given_up: of them, those that are not tried again.
+    """
+
+    sender: str
+    messages: int
+    since_at: datetime
+    error: str
+    given_up: int
+
+    @property
+    def advice(self) -> str:
+        """What to do about it."""
+        if self.given_up:
+            return f"check the address under alerts.{self.sender} of the map; what was given up is not sent again"
+        return "they are tried again by themselves"
+
+    def __str__(self) -> str:
+        several = "s" * (self.messages != 1)
+        since = f"{self.since_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.messages} message{several} not delivered since {since} ({self.error}): {self.advice}"
+
+
 class Outbox(Store):
     """The lives of incidents and of their messages."""
 
@@ -137,6 +166,33 @@ class Outbox(Store):
         with self.write() as connection:
             rev = self.next_revision(connection)
             connection.execute(sa.update(t.alerts).where(t.alerts.c.id == alert_id).values(rev=rev, **values))
+
+    def undelivered(self) -> list[Undelivered]:
+        """By sender, the messages that could not be delivered since one was; nothing where all arrived."""
+        column = t.alerts.c
+        found = []
+        with self.read() as connection:
+            for (sender,) in connection.execute(sa.select(column.sender).distinct().order_by(column.sender)).all():
+                last = sa.select(sa.func.coalesce(sa.func.max(column.id), 0)).where(
+                    column.sender == sender, column.state == "sent"
+                )
+                lost = connection.execute(
+                    sa.select(t.alerts)
+                    .where(column.sender == sender, column.error.is_not(None), column.state != "sent")
+                    .where(column.id > last.scalar_subquery())
+                    .order_by(column.id)
+                ).all()
+                if lost:
+                    found.append(
+                        Undelivered(
+                            sender=sender,
+                            messages=len(lost),
+                            since_at=lost[0].created_at,
+                            error=lost[-1].error,
+                            given_up=sum(row.state == "failed" for row in lost),
+                        )
+                    )
+        return found
 
     def recover_alerts(self, now: datetime) -> int:
         """Messages that were being sent when the sender died: they may have arrived, so they are marked.

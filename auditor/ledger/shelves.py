@@ -45,6 +45,20 @@ PROBED_WITHIN_US = 2_000_000
 
 _CHANGE = t.changes.c
 
+_INCIDENT_COLUMNS = (
+    "id",
+    "state",
+    "breach",
+    "flow",
+    "system",
+    "count",
+    "peak",
+    "reopened",
+    "opened_at",
+    "resolved_at",
+    "summary",
+)
+
 
 class Shelves(Store):
     """The ledger's rows as readers take them, and the archive's list of files."""
@@ -143,6 +157,67 @@ class Shelves(Store):
             for flow, cause, count in connection.execute(counted):
                 found.setdefault(flow, {})[cause] = count
         return found
+
+    def divergent_rows(self, flow: str, causes: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """Open divergences of a flow, longest first: key, kind, cause, fields, detail, since_at."""
+        column = t.divergences.c
+        wanted = sa.select(
+            column.key,
+            column.kind,
+            column.cause,
+            column.fields,
+            column.detail,
+            sa.func.coalesce(column.first_seen_at, column.opened_at).label("since_at"),
+        ).where(
+            column.flow == flow,
+            column.closed_at.is_(None),
+            column.state == DivergenceState.OPEN.value,
+            column.cause.in_(causes) if causes else sa.true(),
+        )
+        with self.read() as connection:
+            rows = connection.execute(wanted.order_by(column.first_seen_at, column.id).limit(limit))
+            return [row._asdict() for row in rows]
+
+    def undecided_rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
+        """Records of a flow that are undecided, longest first: key, why, since_at; each once."""
+        divergence = t.divergences.c
+        suspected = sa.select(
+            divergence.key, (sa.literal("suspected: ") + divergence.cause).label("why"), divergence.first_seen_at
+        ).where(
+            divergence.flow == flow,
+            divergence.closed_at.is_(None),
+            divergence.state == DivergenceState.SUSPECTED.value,
+        )
+        on_the_way = sa.select(
+            _CHANGE.key, sa.literal("a change on its way"), _CHANGE.committed_to_at.label("first_seen_at")
+        ).where(_CHANGE.flow == flow, _CHANGE.settled_at.is_(None), _CHANGE.verdict == Verdict.PENDING.value)
+        both = sa.union_all(suspected, on_the_way).subquery()
+        wanted = (
+            sa.select(both.c.key, sa.func.max(both.c.why).label("why"), sa.func.min(both.c.first_seen_at))
+            .group_by(both.c.key)
+            .order_by(sa.func.min(both.c.first_seen_at))
+            .limit(limit)
+        )
+        with self.read() as connection:
+            return [{"key": row[0], "why": row[1], "since_at": row[2]} for row in connection.execute(wanted)]
+
+    def incident_rows(self, *, live_only: bool, limit: int) -> list[dict[str, Any]]:
+        """Incidents, those that are open first, latest first; each with the state of its last message."""
+        incident, alert = t.incidents.c, t.alerts.c
+        last = sa.select(sa.func.max(alert.id)).group_by(alert.incident_id)
+        wanted = (
+            sa.select(
+                *(incident[name] for name in _INCIDENT_COLUMNS),
+                alert.transition.label("told"),
+                alert.state.label("message"),
+            )
+            .select_from(t.incidents.outerjoin(t.alerts, (alert.incident_id == incident.id) & alert.id.in_(last)))
+            .where(incident.state != "resolved" if live_only else sa.true())
+            .order_by(incident.state == "resolved", incident.id.desc())
+            .limit(limit)
+        )
+        with self.read() as connection:
+            return [row._asdict() for row in connection.execute(wanted)]
 
     def undecided(self, flow: str) -> int:
         """How many records of a flow are suspected of differing, or have a change whose window still runs."""

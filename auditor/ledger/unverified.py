@@ -181,6 +181,26 @@ class Unverified(Store):
         with self.read() as connection:
             return {flow: self.doubt(connection, flow, now=now, window_s=windows[flow]) for flow in windows}
 
+    def recheck_unverified(self, connection: Transaction, flow: str, at: datetime) -> None:
+        """Have every listed record of a flow read again at once."""
+        column = t.unverified.c
+        connection.execute(
+            sa.update(t.unverified).where(_live(flow), column.subject == RECORD).values(next_check_at=at)
+        )
+
+    def unverified_count(self, flow: str, *, queues: bool = True) -> int:
+        """How many records and queues of a flow cannot be verified, those beyond the list included."""
+        state = t.flow_state.c
+        beyond = sa.select(state.sweep_unlisted, state.swept_unlisted).where(state.flow == flow)
+        with self.read() as connection:
+            column = t.unverified.c
+            rows = sa.select(sa.func.coalesce(sa.func.sum(column.records), 0)).where(_live(flow))
+            if not queues:
+                rows = rows.where(column.subject != QUEUE)
+            listed = int(connection.execute(rows).scalar_one())
+            row = connection.execute(beyond).first()
+        return listed + (max(row.sweep_unlisted or 0, row.swept_unlisted or 0) if row else 0)
+
     def unverified_rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
         """What of a flow cannot be verified now, longest first: subject, name, reason, since_at, records."""
         column = t.unverified.c

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from auditor.alerts.contract import Receipt
+from auditor.alerts.outbox import after_try
+from auditor.audit import Auditor
+from auditor.ledger import Ledger
 from auditor.queue_audit import QueueAuditor
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
@@ -49,6 +53,8 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         "run",
         "once",
         "status",
+        "drift",
+        "incidents",
         "lag",
         "coverage",
         "record",
@@ -157,6 +163,90 @@ def test_once_tells_consistent_drift_and_could_not_verify_apart(stand: Stand, pl
     broken = auditor("once", *places)
     assert broken.returncode == 3
     assert "customers" in broken.stderr
+
+
+def test_records_that_cannot_be_read_are_told_one_by_one_with_the_reason(stand: Stand, places: list[object]) -> None:
+    for key in (1, 2, 3):
+        stand.put("crm", key)
+        stand.put("billing", key, "Eve" if key == 1 else "Ada", "twelve" if key == 3 else "1.00")
+    done = auditor("once", *places, "--json")
+    assert done.returncode == 1, done.stderr
+    (told,) = json.loads(done.stdout)
+    assert told["counts"] == {"divergent": 1, "undecided": 0, "unverified": 1}
+    assert [(each["key"], each["cause"], each["fields"]) for each in told["divergent_records"]] == [
+        ("1", "unexplained", "name")
+    ]
+    (unread,) = told["unverified_records"]
+    assert (unread["subject"], unread["name"]) == ("record", "3")
+    assert unread["reason"].startswith("amount in billing: not a decimal")
+    assert "twelve" not in done.stdout
+    table = auditor("once", *places)
+    assert "amount in billing: not a decimal" in table.stdout
+    listed = json.loads(auditor("drift", *places, "--json").stdout)
+    assert listed[0]["unverified_records"] == told["unverified_records"]
+    stand.put("billing", 1)
+    only = auditor("once", *places, "--json")
+    assert (only.returncode, json.loads(only.stdout)[0]["verdict"]) == (3, "unverified")
+
+
+def test_drift_lists_what_differs_by_flow_and_cause(stand: Stand, places: list[object]) -> None:
+    for key in (1, 2, 3):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    assert auditor("once", *places).returncode == 0
+    clean = auditor("drift", *places)
+    assert (clean.returncode, "no record is known to differ" in clean.stderr) == (0, True)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
+    stand.run("billing", "DELETE FROM customers WHERE id = 3")
+    assert auditor("once", *places).returncode == 1
+    done = auditor("drift", "to_billing", *places)
+    assert done.returncode == 1
+    assert "divergent: foreign_write" in done.stdout
+    assert "divergent: lost" in done.stdout
+    (only,) = json.loads(auditor("drift", *places, "--cause", "lost", "--json").stdout)
+    assert [(each["key"], each["kind"]) for each in only["divergent_records"]] == [("3", "missing")]
+    assert only["counts"]["divergent"] == 1
+    wrong = auditor("drift", *places, "--cause", "lots")
+    assert (wrong.returncode, "did you mean 'lost'" in wrong.stderr) == (2, True)
+
+
+def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_doctor(
+    stand: Stand, places: list[object]
+) -> None:
+    data = places[2:4]
+    none = auditor("incidents", *data)
+    assert (none.returncode, "no open incidents" in none.stderr) == (0, True)
+    stand.map_file.write_text(stand.map_file.read_text() + "alerts: {webhook: {url: 'http://127.0.0.1:9/secret'}}\n")
+    ledger = Ledger(f"sqlite:///{stand.place}/var/ledger.sqlite")
+    auditing = Auditor(
+        flow=stand.map.flow("to_billing"),
+        source=stand.readers["crm"],
+        target=stand.readers["billing"],
+        ledger=ledger,
+        digest_key=b"k" * 32,
+        senders=["webhook"],
+    )
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    for _ in range(3):
+        auditing.audit(datetime.now(UTC))
+    rejected = Receipt(outcome="rejected", error="HTTP 404: no_service")
+    alert = ledger.claim_alert(datetime.now(UTC))
+    assert alert is not None
+    ledger.settle_alert(alert.alert_id, **after_try(rejected, 1, datetime.now(UTC), False))
+    ledger.close()
+    (row,) = json.loads(auditor("incidents", *data, "--json").stdout)
+    assert (row["breach"], row["state"], row["message"]) == ("unreadable", "open", "failed")
+    assert auditor("incidents", *data).returncode == 3  # not known, and not wrong
+    (lost,) = json.loads(auditor("status", *places, "--json").stdout)["undelivered"]
+    assert (lost["sender"], lost["messages"], lost["error"]) == ("webhook", 1, "HTTP 404: no_service")
+    assert lost["advice"].startswith("check the address under alerts.webhook of the map")
+    assert "Messages not delivered" in auditor("status", *places).stdout
+    stand.run("billing", "ALTER TABLE clients RENAME TO customers")
+    doctor = auditor("doctor", *places, "--json")
+    assert doctor.returncode == 3
+    (told,) = [each for each in json.loads(doctor.stdout) if each["system"] == "alerts webhook"]
+    assert told["state"].startswith("1 message not delivered since ")
+    assert "secret" not in doctor.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,119 @@
+"""The commands that list: which records differ, which incidents there are. They read the ledger alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from auditor.cli.shared import (
+    CONSISTENT,
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DRIFT,
+    UNVERIFIED,
+    DataOption,
+    FlowOption,
+    JsonOption,
+    MapOption,
+    app,
+    fail,
+    flows_of,
+    load,
+    open_ledger,
+    say,
+)
+
+SHOWN = 100
+"""Rows of one flow and kind in a table; `--json` has all that are listed."""
+
+INCIDENTS_SHOWN = 500
+
+
+@app.command()
+def drift(
+    flows: Annotated[list[str] | None, typer.Argument(metavar="[FLOW]...", help="Only these flows.")] = None,
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    flow: FlowOption = None,
+    cause: Annotated[list[str] | None, typer.Option("--cause", help="Only divergences of these causes.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the records that differ, are undecided or cannot be verified, without reading any system."""
+    from auditor.cli.show import print_json, print_rows
+    from auditor.findings import findings
+    from auditor.ledger import LISTED
+    from auditor.status import flow_status
+    from auditor.words import did_you_mean
+    from checks.causes import Cause
+
+    known = [each.value for each in Cause]
+    for name in cause or ():
+        if name not in known:
+            fail(f"--cause: unknown cause {name!r}{did_you_mean(name, known)}")
+    loaded = load(map_)
+    wanted = flows_of(loaded, [*(flows or ()), *(flow or ())] or None)
+    _, ledger = open_ledger(data)
+    found = [findings(ledger, name, causes=cause or (), limit=LISTED if as_json else SHOWN) for name in wanted]
+    standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
+    ledger.close()
+    if as_json:
+        states = {each.flow: each for each in standing}
+        print_json(
+            [
+                {
+                    "flow": each.flow,
+                    "state": states[each.flow].state,
+                    "why": states[each.flow].why,
+                    "counts": each.counts,
+                    "divergent_records": each.divergent,
+                    "undecided_records": each.undecided,
+                    "unverified_records": each.unverified,
+                }
+                for each in found
+            ]
+        )
+    else:
+        print_rows("", [row for each in found for row in each.as_rows()])
+        beyond = sum(each.beyond for each in found)
+        if beyond:
+            say(f"{beyond} more; --json lists up to {LISTED} of each kind, `auditor query` all that differ")
+        for stands in standing:
+            if stands.unknown:
+                say(f"{stands.flow}: {stands.unknown}: {stands.why}")
+        if not any(sum(each.counts.values()) for each in found):
+            say("no record is known to differ")
+    raise typer.Exit(
+        DRIFT
+        if any(each.divergent for each in found)
+        else UNVERIFIED
+        if any(each.unknown for each in standing)
+        else CONSISTENT
+    )
+
+
+@app.command()
+def incidents(
+    data: DataOption = DEFAULT_DATA,
+    everything: Annotated[bool, typer.Option("--all", help="Include resolved incidents.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the open incidents: what is broken, since when, how much, and whether its message was delivered."""
+    from auditor.cli.show import print_json, print_rows
+    from auditor.incidents import UNKNOWN
+
+    _, ledger = open_ledger(data)
+    rows = ledger.incident_rows(live_only=not everything, limit=INCIDENTS_SHOWN)
+    ledger.close()
+    live = [row for row in rows if row["state"] != "resolved"]
+    if as_json:
+        print_json(rows)
+    elif rows:
+        hidden = {"breach", "flow", "system", "reopened"} | (set() if everything else {"resolved_at", "state"})
+        print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
+    else:
+        say("no incidents so far" if everything else "no open incidents")
+    raise typer.Exit(
+        DRIFT if any(row["breach"] not in UNKNOWN for row in live) else UNVERIFIED if live else CONSISTENT
+    )

@@ -1,0 +1,74 @@
+"""Which records differ, are undecided or cannot be verified now, one by one; and which incidents there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.ledger import LISTED, Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What is known of single records of a flow.
+
+    Attributes:
+        divergent: rows of key, kind, cause, fields, detail, since_at; longest first.
+        undecided: rows of key, why, since_at.
+        unverified: rows of subject (record, rows, queue), name, reason, records, since_at.
+        counts: of each of the three, how many there are; a list has at most `LISTED` of them.
+    """
+
+    flow: str
+    divergent: list[dict[str, Any]]
+    undecided: list[dict[str, Any]]
+    unverified: list[dict[str, Any]]
+    counts: dict[str, int]
+
+    def as_rows(self) -> list[dict[str, Any]]:
+        """All of them as rows of one table: flow, key, state, why, since."""
+        rows = []
+        for each in self.divergent:
+            why = " ".join(part for part in (each["fields"], each["detail"]) if part)
+            rows.append(self._row(each["key"], f"divergent: {each['cause']}", why, each["since_at"]))
+        for each in self.undecided:
+            rows.append(self._row(each["key"], "undecided", each["why"], each["since_at"]))
+        for each in self.unverified:
+            name = f"queue {each['name']}" if each["subject"] == "queue" else each["name"]
+            rows.append(self._row(name, "unverified", each["reason"], each["since_at"]))
+        return rows
+
+    def _row(self, key: str, state: str, why: str, since_at: datetime) -> dict[str, Any]:
+        return {"flow": self.flow, "key": key, "state": state, "why": why, "since": since_at}
+
+    @property
+    def beyond(self) -> int:
+        """How many are counted, but not listed."""
+        unverified = sum(int(each["records"]) for each in self.unverified)
+        return max(0, sum(self.counts.values()) - len(self.divergent) - len(self.undecided) - unverified)
+
+
+def findings(ledger: Ledger, flow: str, *, causes: Collection[str] = (), limit: int = LISTED) -> Findings:
+    """What is known of single records of a flow now.
+
+    Args:
+        causes: only divergences of these, and nothing but divergences; all of everything where none is named.
+        limit: most rows of each kind.
+    """
+    by_cause = ledger.live_counts().get(flow, {})
+    divergent = ledger.divergent_rows(flow, list(causes), limit)
+    counts = {"divergent": sum(count for cause, count in by_cause.items() if not causes or cause in causes)}
+    if causes:
+        counts |= {"undecided": 0, "unverified": 0}
+        return Findings(flow=flow, divergent=divergent, undecided=[], unverified=[], counts=counts)
+    counts["undecided"] = ledger.undecided(flow)
+    counts["unverified"] = ledger.unverified_count(flow)
+    return Findings(
+        flow=flow,
+        divergent=divergent,
+        undecided=ledger.undecided_rows(flow, limit),
+        unverified=ledger.unverified_rows(flow, limit),
+        counts=counts,
+    )
