@@ -42,6 +42,9 @@ SILENT_S = 5.0
 """A system that gave no answer even about its clock is asked again after this time, by one of those who need it.
 The others are told at once, so that one hung system does not hold up all threads."""
 
+ASIDE_RESTS_S = 30.0
+"""A system that gave no answer is asked nothing aside for this time: there is no verdict that waits for it."""
+
 SLOW_S = 1.0
 """Failures that took less keep nobody waiting."""
 
@@ -122,6 +125,7 @@ class SystemReader:
         self._pool = ThreadPoolExecutor(settings.budget.connections, thread_name_prefix=f"read-{name}")
         self._closing: Future[None] = Future()
         self._silence: _Silence | None = None
+        self._aside: Future[Reading] | None = None
         self._lock = threading.Lock()
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
@@ -148,6 +152,36 @@ class SystemReader:
             unreadable=batches.unreadable,
             instants=batches.instants,
         )
+
+    def fetch_aside(self, spec: ReadSpec, keys: Sequence[Key], within_s: float) -> Reading | None:
+        """Read records that nobody may wait for; None where they cannot be had in time.
+
+        What was asked ends by itself, at its own deadline. Until then, and while the system gives no answer, nothing
+        more is asked aside.
+
+        Raises:
+            ReaderClosedError: the reader was closed meanwhile.
+        """
+        with self._lock:
+            silence, under_way = self._silence, self._aside
+            if under_way is not None and not under_way.done():
+                return None
+            if silence is not None and time.monotonic() < silence.asked_at + ASIDE_RESTS_S:
+                return None
+            asked = self._aside = Future()
+
+        def read() -> None:
+            try:
+                asked.set_result(self.fetch(spec, keys))
+            except Exception as error:  # the thread has nobody to tell but the one who may be waiting
+                asked.set_exception(error)
+
+        threading.Thread(target=read, name=f"aside-{self.name}", daemon=True).start()
+        either: tuple[Future[Any], ...] = (asked, self._closing)
+        wait(either, max(0.0, within_s), FIRST_COMPLETED)
+        if self._closing.done():
+            raise ReaderClosedError(self.name)
+        return asked.result() if asked.done() else None
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
         """Read what changed at or after `since`, oldest first; `truncated` when there is more."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from auditor.gathering import Gathered
 from auditor.integration_map import Flow
@@ -16,6 +18,12 @@ from checks.partition import partition, tell
 from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
 from checks.values import UnreadableError
 from probes.contract import Key, Reading, Row
+
+WITNESS_S = 1.0
+"""How long one audit waits for all witnesses together: what they say is told beside a verdict and decides none."""
+
+WITNESSED = 500
+"""Records of one audit that witnesses are asked about."""
 
 TOLD_FIELDS = 3
 """Fields of one record whose groups of systems are told; the Record page shows them all."""
@@ -183,12 +191,14 @@ class SecondLook:
             return None
 
     def _witnesses(self, differing: Mapping[Key, Comparison], doubts: Doubts) -> None:
-        """Ask the other systems that hold the data type which side they are on; who cannot be read is left out."""
+        """Ask the other systems that hold the data type which side they are on; who does not answer is left out."""
         held: dict[Key, dict[str, Copy]] = defaultdict(dict)
+        asked = list(islice(differing, WITNESSED))
+        until = time.monotonic() + WITNESS_S
         for name, reader in self.others.items():
             witness = self.flow.witnesses[name]
-            reading = reader.fetch(witness.spec, list(differing))
-            if reading.error is not None:
+            reading = reader.fetch_aside(witness.spec, asked, until - time.monotonic())
+            if reading is None or reading.error is not None:
                 continue
             for row in reading.rows:
                 try:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
+from probes.contract import Key, ProbeError, ReadSpec, Reason, RecordProbe, Row
 from tests.auditor.test_audit import open_causes, wait_until
 from tests.stand import Stand
 
@@ -75,6 +79,50 @@ def test_the_other_systems_are_asked_which_side_they_are_on(stand: Stand) -> Non
     wait_until(lambda: open_causes(stand), stand)
     (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
     assert told["witnesses"] == "name: billing against crm and shop"
+
+
+class Mute:
+    """A probe that never answers a fetch until it is let go."""
+
+    def __init__(self, probe: RecordProbe) -> None:
+        self.asked = 0
+        self.let_go = threading.Event()
+        self._probe = probe
+
+    def fetch(self, _: ReadSpec, __: Sequence[Key]) -> list[Row]:
+        self.asked += 1
+        self.let_go.wait(100)
+        raise ProbeError(Reason.TIMEOUT, "it was let go")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._probe, name)
+
+
+def test_a_witness_that_hangs_delays_nobody_and_is_asked_once(stand: Stand) -> None:
+    """Its deadline is a minute: an audit that waited for it would not end before it is let go."""
+    with sqlite3.connect(stand.place / "shop.sqlite") as shop:
+        shop.execute("CREATE TABLE customers (id integer, name text)")
+    address = f'"sqlite:///{stand.place}/shop.sqlite", budget: {{timeout: 60s}}'
+    stand.remap("data_types:", f"  shop: {{kind: sql, url: {address}}}\ndata_types:")
+    stand.remap(
+        "      billing: {collection: customers, key: id}",
+        "      billing: {collection: customers, key: id}\n"
+        "      shop: {collection: customers, key: id, absent: [amount]}",
+    )
+    stand.agree(5)
+    mute = Mute(stand.readers["shop"].probe)
+    stand.readers["shop"].probe = mute
+    for key in (2, 3, 4):
+        stand.run("billing", f"UPDATE customers SET name = 'Eve' WHERE id = {key}")
+        stand.sweep()
+        stand.sweep()
+    wait_until(lambda: open_causes(stand) == {"foreign_write": 3}, stand)
+    assert open_causes(stand) == {"foreign_write": 3}
+    assert not mute.let_go.is_set()
+    assert mute.asked == 1
+    told = [each["witnesses"] for each in stand.rows("divergences") if each["state"] == "open"]
+    assert told == [None] * 3 or told == [""] * 3
+    mute.let_go.set()
 
 
 UNIQUE = "    key_type: integer\n    business_key: [name]\n"
