@@ -25,6 +25,18 @@ ALIKE = 0.55
 HELD = 0.5
 """From this share of equal values on, two fields are matched whatever they are called."""
 
+COMMON = {
+    frozenset({"time", "duration"}): "duration",
+    frozenset({"bits", "integer"}): "integer",
+    frozenset({"bits", "boolean"}): "boolean",
+    frozenset({"integer", "boolean"}): "boolean",
+    frozenset({"array", "json"}): "array",
+    frozenset({"array", "set"}): "set",
+    frozenset({"bytes", "uuid"}): "uuid",
+    frozenset({"enum", "string"}): "enum",
+}
+"""As what two types are compared of which each can hold the other's values."""
+
 _KEY = re.compile(r"(^|_)(id|key|no|number|code)$", re.IGNORECASE)
 _PREFIX = re.compile(r"^(dim|fact|stg|tbl|t|v|vw|raw)_")
 
@@ -279,6 +291,9 @@ def common_type(left: FieldSchema, right: FieldSchema) -> str:
     numbers = ("integer", "decimal", "float")
     if left.type == right.type:
         return left.type
+    alike_types = COMMON.get(frozenset({left.type, right.type}))
+    if alike_types is not None:
+        return alike_types
     if left.type in numbers and right.type in numbers:
         return max(left.type, right.type, key=numbers.index)
     # A database without types of its own holds instants and numbers as text.

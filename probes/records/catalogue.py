@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from probes.contract import CollectionSchema, FieldSchema
+from probes.records.column_types import UNKNOWN, Native, native_types
+from probes.records.known_types import field_type
 from probes.records.names import join_name
 
 OWN_SCHEMAS = frozenset({"information_schema", "pg_catalog", "pg_toast"})
@@ -35,13 +37,15 @@ def describe(connection: sa.Connection) -> list[CollectionSchema]:
 def _of_schema(connection: sa.Connection, inspector: sa.Inspector, schema: str | None) -> list[CollectionSchema]:
     views = inspector.get_view_names(schema=schema)
     found = []
+    dialect = inspector.dialect.name
     for name in sorted({*inspector.get_table_names(schema=schema), *views}):
         unique = _unique(inspector, name, schema) if name not in views else set()
+        natives = native_types(connection, schema, name)
         fields = tuple(
             FieldSchema(
                 name=column["name"],
-                type=_canonical(column["type"]),
-                described=str(column["type"]).lower(),
+                type=_canonical(dialect, column["type"], natives.get(column["name"], UNKNOWN)),
+                described=_described(column["type"], natives.get(column["name"], UNKNOWN)),
                 unique=column["name"] in unique,
             )
             for column in columns_of(connection, name, schema)
@@ -159,8 +163,15 @@ _CANONICAL: tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...] = (
 )
 
 
-def _canonical(type_: Any) -> str:
+def _described(type_: Any, native: Native) -> str:
+    """A column's type as people know it; SQLAlchemy calls what it does not know null."""
+    return native.name if isinstance(type_, sa.types.NullType) and native.name else str(type_).lower()
+
+
+def _canonical(dialect: str, type_: Any, native: Native) -> str:
     """The canonical type that a column's own type suggests; a guess that people look over."""
     if type(type_).__name__ == "TINYINT" and getattr(type_, "display_width", None) == 1:
         return "boolean"
+    if native is not UNKNOWN and (known := field_type(dialect, native)) is not None:
+        return known
     return next((name for kind, name in _CANONICAL if isinstance(type_, kind)), "string")
