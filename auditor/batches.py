@@ -1,8 +1,8 @@
-"""Reading records batch by batch, and looking for the ones that spoil the batch they are in, within bounds."""
+"""Reading many keys in batches: which record spoils its batch, and when a system cannot be read at all."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from probes.contract import Key, ProbeError, Reason, Row
@@ -13,85 +13,86 @@ SPOILING = frozenset({Reason.DECODE, Reason.TOO_LARGE})
 TRIED_ALONE = 3
 """Records of a spoiled batch that are read alone first: where not one of them can be, nothing can."""
 
-IN_VAIN = 10
-"""Records found to spoil before anything was read at all: so many mean that nothing can be read."""
-
 SPOILED_READS = 64
 """Reads of one fetch that may fail on a record; whoever stands in a further one is not looked for alone."""
 
 
 class Batches:
-    """What the batches of one fetch have brought.
+    """One fetch, as far as it has come.
 
     Of a batch that cannot be decoded a few records are read alone. Where none of them can be read, the system cannot
-    be; else the rest is halved until the record that spoils it stands alone.
+    be, and the fetch ends with its error; else the rest is halved until the record that spoils it stands alone.
 
     Args:
-        fetch: reads the records with these keys. Raises ProbeError.
-
-    Attributes:
-        instants: of each key that was read, the instants around its batch's request.
-        unreadable: keys that spoil their batch, each with the reason.
+        fetch: reads a batch of keys; raises ProbeError.
     """
 
     def __init__(self, fetch: Callable[[list[Key]], list[Row]]) -> None:
+        self._fetch = fetch
+        self._spoiled = self._spoiled_alone = 0
         self.rows: list[Row] = []
         self.instants: dict[Key, tuple[datetime, datetime]] = {}
         self.unreadable: dict[Key, str] = {}
-        self._fetch = fetch
-        self._spoiled = 0
 
-    def read(self, batch: list[Key]) -> None:
-        """Read one batch. Raises ProbeError where it fails as a whole, or nothing of it can be read."""
-        failure = self._read(batch)
-        if failure is None:
-            return
-        if len(batch) <= TRIED_ALONE:
+    def read(self, keys: Sequence[Key], size: int) -> None:
+        """Read these keys, up to `size` at a time.
+
+        Raises:
+            ProbeError: nothing can be read, or nothing more; what was read stands.
+        """
+        at = 0
+        while at < len(keys):
+            # A system that is asked for few keys at a time is asked for one until it has answered one.
+            step = size if self.instants or size > TRIED_ALONE else 1
+            batch = list(keys[at : at + step])
+            at += step
+            failure = self._read(batch)
+            if failure is None:
+                continue
+            if not self.instants and self._spoiled_alone > TRIED_ALONE and at < len(keys):
+                raise failure
             if len(batch) == 1:
-                self._give_up({batch[0]: str(failure)}, failure)
+                self.unreadable[batch[0]] = str(failure)
+            elif len(batch) > TRIED_ALONE:
+                self._part(self._try_alone(batch, failure))
             else:
-                self._search([[key] for key in reversed(batch)])
-            return
-        alone = [batch[0], batch[len(batch) // 2], batch[-1]]
-        failed = {key: str(why) for key in alone if (why := self._read([key])) is not None}
-        if len(failed) == len(alone):
-            raise failure
-        self._give_up(failed, failure)
-        left = [key for key in batch if key not in alone]
-        self._search(_halves(left))
+                self._part([[key] for key in reversed(batch)])
+
+    def give_up(self, keys: Sequence[Key], failure: ProbeError) -> None:
+        """Call those keys unreadable that were not read."""
+        self.unreadable |= {key: str(failure) for key in keys if key not in self.instants | self.unreadable}
 
     def _read(self, batch: list[Key]) -> ProbeError | None:
-        """Read these keys; answers why they spoil their batch. Raises ProbeError for any other failure."""
+        """Read one batch; answers why it is spoiled. Raises ProbeError for any other failure."""
         asked_at = datetime.now(UTC)
         try:
-            self.rows += self._fetch(batch)
+            self.rows.extend(self._fetch(batch))
         except ProbeError as failure:
             if failure.reason not in SPOILING:
                 raise
             self._spoiled += 1
+            self._spoiled_alone += len(batch) == 1 and not failure.of_key
             return failure
         self.instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
         return None
 
-    def _search(self, parts: list[list[Key]]) -> None:
-        """Read these parts, the last one first, halving those that are spoiled."""
-        while parts:
-            part = parts.pop()
+    def _try_alone(self, batch: list[Key], failure: ProbeError) -> list[list[Key]]:
+        """Read a few records of a spoiled batch alone; answers what is left of it, in halves."""
+        alone = [batch[0], batch[len(batch) // 2], batch[-1]]
+        whys = {key: why for key in alone if (why := self._read([key])) is not None}
+        if len(whys) == len(alone) and not any(why.of_key for why in whys.values()):
+            raise failure
+        self.unreadable |= {key: str(why) for key, why in whys.items()}
+        left = [key for key in batch if key not in alone]
+        return [left[len(left) // 2 :], left[: len(left) // 2]]
+
+    def _part(self, todo: list[list[Key]]) -> None:
+        while todo:
+            part = todo.pop()
             failure = self._read(part) if part else None
             if failure is None:
                 continue
             if len(part) == 1 or self._spoiled > SPOILED_READS:
-                self._give_up(dict.fromkeys(part, str(failure)), failure)
+                self.unreadable |= dict.fromkeys(part, str(failure))
             else:
-                parts += _halves(part)
-
-    def _give_up(self, failed: Mapping[Key, str], failure: ProbeError) -> None:
-        """Note records that cannot be read. Raises ProbeError where nothing ever could be."""
-        self.unreadable.update(failed)
-        if not self.instants and len(self.unreadable) >= IN_VAIN:
-            raise failure
-
-
-def _halves(keys: list[Key]) -> list[list[Key]]:
-    """Both halves, the first one last."""
-    return [keys[len(keys) // 2 :], keys[: len(keys) // 2]]
+                todo += [part[len(part) // 2 :], part[: len(part) // 2]]

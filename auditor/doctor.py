@@ -16,6 +16,9 @@ from auditor.words import clock_text
 from probes import registry
 from probes.contract import ProbeError, ReadSpec, UnprovedError
 
+INSPECTING = 4
+"""Requests that a probe may send to inspect one collection."""
+
 ANY_SEED = "0" * 32
 """Whether ranks are cheap does not hang on the seed where there is no index yet."""
 
@@ -112,7 +115,7 @@ def _examine(
     ]
     for spec in specs:
         try:
-            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec))  # type: ignore[misc]
+            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECTING)  # type: ignore[misc]
             remarks += _ranking(reader, spec, seed)
         except ProbeError as error:
             problems.append(str(error))

@@ -50,6 +50,15 @@ SLOW_S = 1.0
 
 NO_ANSWER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
 
+PATIENCE_S = 10.0
+"""How long one reading waits altogether where a system asks to be left alone for a while."""
+
+MOMENT_S = 0.05
+"""What is waited beyond the time asked for, twice as long with each further try."""
+
+LONGEST_REST_S = 300.0
+"""A system that asks to be left alone for longer is asked again after this time all the same."""
+
 ResultT = TypeVar("ResultT")
 
 
@@ -73,6 +82,28 @@ class _Silence:
     again_at: float
     certain: bool
     asking: Future[ClockSample] | None = None
+
+
+@dataclass(slots=True)
+class _Patience:
+    """How long a reading may still wait, and the least it waits before the next try."""
+
+    left_s: float = PATIENCE_S
+    least_s: float = MOMENT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rest:
+    """That a system has asked to be left alone.
+
+    Attributes:
+        failure: with which it asked.
+        asked_at, until: when, and until when it is, in monotonic seconds.
+    """
+
+    failure: ProbeError
+    asked_at: float
+    until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,23 +157,27 @@ class SystemReader:
         self._closing: Future[None] = Future()
         self._silence: _Silence | None = None
         self._aside: Future[Reading] | None = None
+        self._rest: _Rest | None = None
         self._lock = threading.Lock()
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
 
-        A record that spoils the batch it is in is looked for; where nothing can be read, the reading ends with its
-        error. Every key carries the instants of its own batch: a reading of many batches is many readings.
+        One record does not spoil the others (`auditor.batches`). Where the system asks to be left alone for longer
+        than a reading waits, what was read stands, and the keys that are left cannot be verified. Every key carries
+        the instants of its own batch: a reading of many batches is many readings.
         """
         sent_at = datetime.now(UTC)
-        batches = Batches(lambda batch: self.call(lambda: self.probe.fetch(spec, batch)))
-        size = max(1, min(READ_BATCH, self.probe.batch_limit(spec)))
         error: ProbeError | None = None
+        patience = _Patience()
+        batches = Batches(lambda batch: self._patiently(patience, lambda: self.probe.fetch(spec, batch)))
         try:
-            for at in range(0, len(keys), size):
-                batches.read(list(keys[at : at + size]))
+            batches.read(keys, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
         except ProbeError as failure:
-            error = failure
+            if failure.reason is Reason.OVER_BUDGET and batches.instants:
+                batches.give_up(keys, failure)
+            else:
+                error = failure
         return Reading(
             system=self.name,
             sent_at=sent_at,
@@ -197,15 +232,17 @@ class SystemReader:
         rows: list[Row] = []
         page = Page(next=after, more=True)
         error: ProbeError | None = None
+        patience = _Patience()
         try:
             for _ in range(REQUESTS_PER_LISTING):
                 left = limit - len(rows)
-                page = self.call(lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
+                page = self._patiently(patience, lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
                 rows += page.rows
                 if page.next is None or len(rows) >= limit:
                     break
         except ProbeError as failure:
-            error = failure
+            # What was read stands, and the rest is read from here on, the next time.
+            error = None if failure.reason is Reason.OVER_BUDGET and rows else failure
         return Reading(
             system=self.name,
             sent_at=sent_at,
@@ -231,6 +268,7 @@ class SystemReader:
             return known.at(now)
         try:
             self._break_silence()
+            self._keep_rest()
             sample = self._measured(self.probe.clock, clock=True)
         except ProbeError as failure:
             self.clock_failure = failure
@@ -278,24 +316,71 @@ class SystemReader:
         """Whether it has answered, and has not fallen silent since."""
         return self.health.last_ok_at is not None and self._silence is None
 
-    def call(self, read: Callable[[], ResultT]) -> ResultT:
+    def call(self, read: Callable[[], ResultT], *, requests: int = 1) -> ResultT:
         """Run one probe call within the deadline; anything it raises comes out as a ProbeError.
 
         While the system gives no answer at all, only one call in `SILENT_S` waits for it.
+
+        Args:
+            requests: how many the call may send, each with its own deadline.
 
         Raises:
             ProbeError: the probe could not answer.
             ReaderClosedError: the reader was closed before it could.
         """
         self._break_silence()
-        return self._measured(read, clock=False)
+        self._keep_rest()
+        return self._measured(read, clock=False, requests=requests)
 
-    def _measured(self, read: Callable[[], ResultT], *, clock: bool) -> ResultT:
+    def _patiently(self, patience: _Patience, read: Callable[[], ResultT]) -> ResultT:
+        """The same as `call`, but where the system asks to be left alone for a while, wait and try again."""
+        while True:
+            try:
+                return self.call(read)
+            except ProbeError as failure:
+                rest = self._rest
+                if failure.retry_after_s is None or rest is None:
+                    raise
+                wait_s = max(0.0, rest.until - time.monotonic()) + patience.least_s
+                if wait_s > patience.left_s:
+                    raise
+                patience.left_s -= wait_s
+                patience.least_s *= 2
+                wait((self._closing,), wait_s)
+
+    def _keep_rest(self) -> None:
+        """Leave a system alone that asked for it.
+
+        Raises:
+            ProbeError: it did, and the time is not over.
+        """
+        with self._lock:
+            rest, now = self._rest, time.monotonic()
+            if rest is None or now >= rest.until:
+                return
+            failure = rest.failure
+            raise ProbeError(
+                failure.reason,
+                f"{failure.message}, {now - rest.asked_at:.0f} s ago",
+                hint=f"{failure.hint}; it is asked again in {rest.until - now:.0f} s",
+                retry_after_s=failure.retry_after_s,
+            )
+
+    def _take_rest(self, failure: ProbeError) -> None:
+        if failure.retry_after_s is None:
+            return
+        now = time.monotonic()
+        rest = _Rest(failure=failure, asked_at=now, until=now + min(failure.retry_after_s, LONGEST_REST_S))
+        with self._lock:
+            self._rest = rest
+
+    def _measured(self, read: Callable[[], ResultT], *, clock: bool, requests: int = 1) -> ResultT:
         begun = time.monotonic()
         try:
-            answer = self._wait(self._submit(read))
+            answer = self._wait(self._submit(read), requests)
         except ProbeError as failure:
             self._note(failure, begun)
+            self._take_rest(failure)
             if failure.reason in NO_ANSWER and time.monotonic() - begun >= min(SLOW_S, self._timeout_s):
                 self._fall_silent(failure, certain=clock)
             raise
@@ -308,9 +393,9 @@ class SystemReader:
         except RuntimeError:
             raise ReaderClosedError(self.name) from None
 
-    def _wait(self, future: Future[ResultT]) -> ResultT:
+    def _wait(self, future: Future[ResultT], requests: int = 1) -> ResultT:
         either: tuple[Future[Any], ...] = (future, self._closing)
-        wait(either, self._timeout_s + GRACE_S, FIRST_COMPLETED)
+        wait(either, requests * self._timeout_s + GRACE_S, FIRST_COMPLETED)
         if self._closing.done():
             future.cancel()
             raise ReaderClosedError(self.name)
@@ -318,7 +403,7 @@ class SystemReader:
             future.cancel()
             raise ProbeError(
                 Reason.TIMEOUT,
-                f"no answer within {self._timeout_s:g} s",
+                f"no answer within {requests * self._timeout_s:g} s",
                 hint="is the server hanging? raise budget.timeout if it is only slow",
             )
         try:

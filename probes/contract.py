@@ -86,11 +86,21 @@ class ProbeError(Exception):
         message: what happened, without secrets.
         hint: what the reader of the message can do about it.
         retry_after_s: how long the system asks to be left alone, None where it does not say.
+        of_key: it is the key asked for that cannot be asked for, so that nothing follows about the system.
     """
 
-    def __init__(self, reason: Reason, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        message: str,
+        *,
+        hint: str = "",
+        retry_after_s: float | None = None,
+        of_key: bool = False,
+    ) -> None:
         super().__init__(f"{reason}: {message}" + (f" ({hint})" if hint else ""))
         self.retry_after_s = retry_after_s
+        self.of_key = of_key
         self.reason = reason
         self.message = message
         self.hint = hint
@@ -306,7 +316,7 @@ class RecordProbe(Protocol):
         """The largest number of keys `fetch` takes at once: as many as one deadline is enough for."""
 
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
-        """Check that the collection and every field exist and may be read.
+        """Check that the collection and every field exist and may be read; takes up to four requests.
 
         Returns:
             Remarks about what will be slow or doubtful (no index on the key, for example).

@@ -91,7 +91,9 @@ class Scrubber:
         message, hint = self(failure.message), self(failure.hint)
         if (message, hint) == (failure.message, failure.hint):
             return failure
-        return type(failure)(failure.reason, message, hint=hint, retry_after_s=failure.retry_after_s)
+        return type(failure)(
+            failure.reason, message, hint=hint, retry_after_s=failure.retry_after_s, of_key=failure.of_key
+        )
 
 
 def _texts(value: Any, *, declared: bool = False) -> Iterator[tuple[str, bool]]:

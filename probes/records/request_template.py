@@ -109,6 +109,7 @@ def _path(template: str, values: Mapping[str, Any]) -> str:
                 Reason.DECODE,
                 f"a key that is {'empty' if not whole else 'made of dots'} cannot be asked for in a path",
                 hint="ask with many:, or by a parameter behind ?",
+                of_key=True,
             )
         segments.append(whole)
     return "/".join(segments)
@@ -136,7 +137,7 @@ def _encoded(name: str, value: Any) -> str:
             return ",".join(_listed(str(key)) for key in value)
         return quote(str(value), safe="")
     except UnicodeEncodeError:
-        raise ProbeError(Reason.DECODE, "a key with half a character cannot be asked for") from None
+        raise ProbeError(Reason.DECODE, "a key with half a character cannot be asked for", of_key=True) from None
 
 
 def _listed(key: str) -> str:
@@ -145,6 +146,7 @@ def _listed(key: str) -> str:
             Reason.DECODE,
             "a key that is empty or holds a comma cannot be asked for among others in a parameter",
             hint="say one: as well, or ask by read_only_post:",
+            of_key=True,
         )
     return quote(key, safe="")
 

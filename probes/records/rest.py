@@ -302,6 +302,7 @@ class RestProbe:
                     Reason.DECODE,
                     f"HTTP {answer.status} for a key with a slash: is it missing, or is %2F refused in a path",
                     hint="ask by a parameter behind ?, or by many:",
+                    of_key=True,
                 )
             return []
         found = answers.records(spec.options["record"], answer.document, f"one: of {spec.collection}")

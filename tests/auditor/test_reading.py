@@ -6,12 +6,13 @@ import itertools
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from auditor.reading import REQUESTS_PER_LISTING, ReaderClosedError, SystemReader
+from auditor.reading import REQUESTS_PER_LISTING, ReaderClosedError, SystemReader, _Patience
 from probes.contract import (
     Budget,
     ClockSample,
@@ -24,6 +25,8 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
+from probes.records.rest import RestBinding, RestProbe, RestSettings
+from tests.http_api import Api, Request, Response
 from tests.probes.harness import RestHarness
 from tests.waiting import wait_until
 
@@ -298,3 +301,122 @@ def test_every_key_carries_the_instants_of_its_own_batch(reader: SystemReader, p
     assert all(whole[0] <= sent_at <= received_at <= whole[1] for sent_at, received_at in spans)
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans) if before != after)
     assert reading.when(7) == whole
+
+
+# -- systems that ask to be left alone: a real HTTP server on loopback, by a stand-in of ours
+
+
+def rate_limited(told: str, *, allows: int) -> tuple[Api, list[float]]:
+    """An API that answers so many requests, then refuses one with a `Retry-After`, and then goes on."""
+    asked_at: list[float] = []
+
+    def answer(request: Request) -> object:
+        if request.method == "HEAD":
+            return {}
+        asked_at.append(time.monotonic())
+        if len(asked_at) == allows + 1:
+            return Response(document={}, status=429, headers={"Retry-After": told})
+        values = request.values
+        if "ids" in values:
+            return [{"id": int(key), "a": "x"} for key in values["ids"].split(",")]
+        start = int(values["offset"])
+        return [{"id": key, "a": "x"} for key in range(start, min(90, start + 10))]
+
+    return Api(answer), asked_at
+
+
+def rest_reader(api: Api, timeout_s: float = 5) -> SystemReader:
+    settings = RestSettings.model_validate({"kind": "rest", "url": api.url, "budget": {"timeout": timeout_s}})
+    return SystemReader("shop", settings, RestProbe(settings))
+
+
+def rest_spec(**words: object) -> ReadSpec:
+    told = {"collection": "c", "key": "id", "many": "/c?ids={keys}", "batch": 10, **words}
+    return RestBinding.model_validate(told).spec("customer", ["a"], zone="UTC", key_type="integer")
+
+
+def test_a_wait_that_the_server_asks_for_is_kept_and_what_was_read_stands() -> None:
+    api, asked_at = rate_limited("1", allows=3)
+    reader = rest_reader(api)
+    reading = reader.fetch(rest_spec(), list(range(100)))
+    assert (reading.error, reading.unreadable) == (None, {})
+    assert [row[0] for row in reading.rows] == list(range(100))
+    assert len(asked_at) == 11
+    assert asked_at[4] - asked_at[3] >= 1
+    reader.close()
+    api.close()
+
+
+@pytest.mark.parametrize("told", ["1e300", "inf", "315360000", "3600"])
+def test_a_wait_beyond_all_patience_is_told_and_what_was_read_stands(told: str) -> None:
+    api, asked_at = rate_limited(told, allows=3)
+    reader = rest_reader(api)
+    reading = reader.fetch(rest_spec(), list(range(100)))
+    assert reading.error is None
+    assert [row[0] for row in reading.rows] == list(range(30))
+    assert set(reading.unreadable) == set(range(30, 100))
+    assert "over_budget: HTTP 429" in reading.unreadable[99]
+    assert "the server asks to wait" in reading.unreadable[99]
+    assert len(asked_at) == 4
+    again = reader.fetch(rest_spec(), [1])
+    assert again.error is not None
+    assert (again.error.reason, "it is asked again in" in again.error.hint) == (Reason.OVER_BUDGET, True)
+    assert len(asked_at) == 4
+    reader.close()
+    api.close()
+
+
+def test_a_server_that_asks_to_wait_no_time_at_all_is_not_asked_without_end() -> None:
+    api, _ = rate_limited("0", allows=0)
+    api.answer = lambda _: Response(document={}, status=429, headers={"Retry-After": "0"})
+    reader = rest_reader(api)
+    reading = reader.fetch(rest_spec(), [1, 2])
+    assert reading.error is not None
+    assert reading.error.reason is Reason.OVER_BUDGET
+    assert len(api.asked) <= 10
+    reader.close()
+    api.close()
+
+
+def test_a_listing_that_is_over_budget_goes_on_the_next_time_where_it_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("auditor.reading.LONGEST_REST_S", 0.2)
+    monkeypatch.setattr("auditor.reading._Patience", lambda: _Patience(0.1))
+    api, _ = rate_limited("3600", allows=3)
+    reader = rest_reader(api)
+    spec = rest_spec(list="/c?offset={offset}", limit=10)
+    first = reader.page(spec, None, 90)
+    assert (first.error, first.truncated) == (None, True)
+    assert [row[0] for row in first.rows] == list(range(30))
+    wait_until(lambda: time.monotonic() >= (reader._rest.until if reader._rest else 0), 10)
+    second = reader.page(spec, first.next, 90)
+    assert [row[0] for row in second.rows] == list(range(30, 90))
+    reader.close()
+    api.close()
+
+
+def test_each_request_of_a_fetch_has_a_deadline_of_its_own() -> None:
+    def answer(request: Request) -> object:
+        time.sleep(0.3)
+        return {"id": int(request.path.rpartition("/")[2]), "a": "x"}
+
+    api = Api(answer)
+    reader = rest_reader(api, timeout_s=2)
+    reading = reader.fetch(rest_spec(many=None, one="/c/{key}"), list(range(30)))  # 4.8 s, two at a time
+    assert reading.error is None
+    assert sorted(row[0] for row in reading.rows) == list(range(30))
+    reader.close()
+    api.close()
+
+
+def test_a_key_that_cannot_be_asked_for_says_nothing_about_the_system(reader: SystemReader) -> None:
+    api = Api(lambda request: {"id": request.path.rpartition("/")[2], "a": "x"})
+    rest = rest_reader(api)
+    spec = replace(rest_spec(many=None, one="/c/{key}"), key_type="string")
+    reading = rest.fetch(spec, [".", "..", "", ".", "..", "a"])
+    assert reading.error is None
+    assert set(reading.unreadable) == {".", "..", ""}
+    assert [row[0] for row in reading.rows] == ["a"]
+    rest.close()
+    api.close()
