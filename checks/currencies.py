@@ -18,13 +18,10 @@ _DIGITS = {
 """Those in use."""
 
 _WITHDRAWN = {
-    0: "BYR ITL TPE",
-    2: (
-        "ANG ATS BEF BYB CUC CYP DEM EEK ESP FIM FRF GRD HRK IEP LTL LUF LVL MRO MTL NLG PTE ROL SIT SKK SLL STD TRL "
-        "VEF ZMK ZWL"
-    ),
+    0: "ADP BEF BYB BYR ESP GRD ITL LUF MGF PTE TPE TRL",
+    2: "ANG ATS CUC CYP DEM EEK FIM FRF HRK IEP LTL LVL MRO MTL NLG ROL SIT SKK SLL STD VEF ZMK ZWL",
 }
-"""Those that old records are still kept in."""
+"""Those that old records are still kept in, with the minor units that they had."""
 
 DIGITS = {
     code: digits for table in (_WITHDRAWN, _DIGITS) for digits, codes in table.items() for code in codes.split()

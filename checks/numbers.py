@@ -19,6 +19,7 @@ EXACT = Context(prec=3 * MAX_DIGITS + 100, Emax=_MAX_EMAX, Emin=_MIN_EMIN, traps
 """Wide enough for the sum, difference and product with a short factor of any two numbers below the ceiling."""
 
 _CEILING = Context(prec=MAX_DIGITS, Emax=_MAX_EMAX, Emin=_MIN_EMIN, traps=_TRAPS)
+_normalize = _CEILING.normalize
 _DIVIDING = Context(prec=MAX_DIGITS, Emax=_MAX_EMAX, Emin=_MIN_EMIN, traps=[*_TRAPS, Inexact])
 
 
@@ -28,7 +29,7 @@ def trimmed(number: Decimal) -> Decimal | None:
         return ZERO
     if not -MAX_DIGITS <= number.adjusted() <= MAX_DIGITS:
         return None
-    short = _CEILING.normalize(number)
+    short = _normalize(number)
     return short if short == number else None
 
 

@@ -56,6 +56,8 @@ def refuse(raw: Any, what: str) -> UnreadableError:
 
 def parse_integer(raw: Any) -> int:
     """Read an exact whole number; a float counts only where it is exact (below 2**53)."""
+    if type(raw) is int and raw.bit_length() <= numbers.MAX_BITS:
+        return raw
     if isinstance(raw, bool):
         raise UnreadableError("a boolean where an integer is declared")
     if isinstance(raw, int):
@@ -168,7 +170,7 @@ def timestamp_parser(zone: str | None, unit: str | None) -> Parser:
 
     def parse(raw: Any) -> Instant:
         if isinstance(raw, datetime):
-            return instants.instant_of(raw, local)
+            return (raw - EPOCH) // MICROSECOND if raw.tzinfo is not None else instants.instant_of(raw, local)
         if isinstance(raw, str):
             text = raw.strip()
             if per_unit is None or not _NUMBER.fullmatch(text):
@@ -245,7 +247,7 @@ def string_parser(
 
     def parse_plain(raw: Any) -> str:
         text = raw if type(raw) is str else _text(raw)
-        return composed(text) if compose else text
+        return text if text.isascii() or not compose else unicodedata.normalize("NFC", text)
 
     if strip == "none" and not (casefold or strip_accents or newlines):
         return parse_plain
