@@ -11,6 +11,7 @@ from auditor import conflict_desk, incidents
 from auditor.gathering import Gathered, Gatherer
 from auditor.integration_map import Flow
 from auditor.ledger import ROWS, FlowState, Ledger, Transaction
+from auditor.objectives import within_window
 from auditor.plan import RECHECKS_LIMIT, plan
 from auditor.reading import SystemReader
 from auditor.resolving import Clocks, Resolver
@@ -18,13 +19,17 @@ from auditor.sampler import Sampler
 from auditor.second_look import Later, SecondLook
 from auditor.twins import Twins
 from checks.clocks import ClockBounds
-from checks.convergence import commit_delay_s
+from checks.convergence import Verdict, commit_delay_s
 from checks.enrolment import Sighting, followed
 from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, glimpse, judge
+from checks.objectives import WindowObjective
 from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
 from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
+
+OBJECTIVE_EVERY_S, OBJECTIVE_SOONEST_S = 30.0, 5.0
+"""Seconds between two counts of a flow's changes of the last day."""
 
 NAMELESS = "rows without a key, or with one that is none of this data type"
 BLIND_TURNS = 3
@@ -117,6 +122,7 @@ class Auditor:
         self._busy: set[Key] = set()
         self._no_keys: set[str] = set()
         self._first_at = datetime.now(UTC)
+        self._counted_at: datetime | None = None
         self._nameless = 0
         self._whole_sweep = False
         self._unjudged: dict[Key, datetime] = {}
@@ -547,6 +553,7 @@ class Auditor:
         judgements = verdicts.judgements
         result.finished_at = datetime.now(UTC)
         moved = [pair for each in judgements for pair in zip(each.changes, each.probe_at, strict=True)]
+        objective = self._objective_due(result, missed=any(change.verdict is Verdict.BREACH for change, _ in moved))
         with self.ledger.write() as connection:
             rev = self.ledger.next_revision(connection)
             self.ledger.save_changes(connection, rev, flow, moved)
@@ -583,11 +590,21 @@ class Auditor:
                 open_by_cause=result.open_by_cause,
                 waiting=waiting,
                 doubt=doubt,
+                objective=objective,
                 failed=(*result.error, self._failed) if result.error else None,
                 senders=self.senders,
                 now=result.finished_at,
                 in_turn=result.in_turn,
             )
+
+    def _objective_due(self, result: AuditResult, *, missed: bool) -> WindowObjective | None:
+        """The changes of the last day against what is promised; sooner where a change has just missed its window."""
+        at = result.finished_at
+        due_s = OBJECTIVE_SOONEST_S if missed else OBJECTIVE_EVERY_S
+        if not result.in_turn or (self._counted_at and (at - self._counted_at).total_seconds() < due_s):
+            return None
+        self._counted_at = at
+        return within_window(self.flow, self.ledger, at)
 
     def _list_unverified(
         self,

@@ -16,17 +16,15 @@ from auditor.lens import Lens
 from auditor.status import Standing, flow_status
 from checks.convergence import Verdict
 from checks.estimates import Estimate, estimate
-from checks.intervals import finite_bounds, sequence_bounds
+from checks.intervals import finite_bounds
 from checks.lag import LagCurve, count_cells, fit
 from checks.lag_cells import NEVER, CellPair
+from checks.objectives import EXPECTED_RATE
 from checks.sampling import BY_RANK, Cohort
 from probes.ranking import RANKS
 
 EXACT_WITHIN = timedelta(hours=6)
 """Up to here figures come from every change, beyond from the counts of whole hours."""
-
-EXPECTED_RATE = 0.001
-"""The share of differing records at which the bounds of a sweep are narrowest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,20 +286,6 @@ def _sweep(state: Mapping[str, Any]) -> tuple[float | None, int | None, tuple[in
         return None, None, None
     population = max(before, read)
     return read / population, population, (divergent, possible + population - read)
-
-
-def underlying_share(met: int, breach: int, undecided: int, goal: float) -> tuple[float, float]:
-    """Least and most share of changes within the window that a flow keeps in the long run.
-
-    The bounds hold at 95 % however often one looks. An undecided change may count either way.
-
-    Args:
-        goal: the share promised; the bounds are narrowest near it.
-    """
-    total, expected = met + breach + undecided, min(max(1 - goal, EXPECTED_RATE), 0.5)
-    _, most_late = sequence_bounds(breach + undecided, total, expected=expected)
-    least_late, _ = sequence_bounds(breach, total, expected=expected)
-    return 1 - most_late, 1 - least_late
 
 
 def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:

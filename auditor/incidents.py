@@ -9,7 +9,9 @@ from typing import Any
 
 from auditor.integration_map import Flow
 from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
+from auditor.objectives import evidence_text
 from checks.causes import Cause
+from checks.objectives import Standing, WindowObjective
 from probes.contract import ProbeError, Reason
 
 ABSORB_S = 15 * 60
@@ -34,7 +36,10 @@ WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reaso
 """Failures that every reader of a system meets."""
 
 READING = frozenset({"unreachable", "unreadable", "unread_queue", "unmeasured_queue"})
-"""Breaches that count audits in a row; that there are more of them is no news."""
+"""Breaches that count audits in a row."""
+
+NO_GROWTH = READING | {"objective"}
+"""Breaches of which more is no news by itself: they are counted over a time."""
 
 UNKNOWN = READING | {"unverified"}
 """Breaches that say that something is not known, and not that it is wrong."""
@@ -60,6 +65,7 @@ WORDS = {
     "invalid": "records break their own validity rules",
     "unexplained": "records differ that never agreed",
     "unverified": "records cannot be verified",
+    "objective": "fewer changes arrive within the window than promised",
     "dead_letters": "messages were given up on",
     "expiring": "its oldest dead letters are about to be dropped unread",
     "backlog": "messages wait too long",
@@ -161,7 +167,7 @@ def step(incident: Incident | None, evidence: Evidence, now: datetime) -> Step |
 
 def _growth(incident: Incident, evidence: Evidence) -> int:
     """How many times the count that was told it has grown to (2, 10, 100), 0 where that is no news."""
-    if evidence.breach in READING or evidence.count < GROWN_AT_LEAST:
+    if evidence.breach in NO_GROWTH or evidence.count < GROWN_AT_LEAST:
         return 0
     times = evidence.count / max(1, incident.told or incident.count)
     reached = next((each for each in GROWTH if times >= each), 0)
@@ -181,6 +187,7 @@ def after_audit(
     in_turn: bool = True,
     waiting: int = 0,
     doubt: Doubt = NO_DOUBT,
+    objective: WindowObjective | None = None,
 ) -> None:
     """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
 
@@ -191,6 +198,7 @@ def after_audit(
         in_turn: a regular audit; a probe between two turns reads too little to say that anything is over.
         waiting: conflicts of the flow that wait for a person.
         doubt: what of the flow cannot be verified.
+        objective: the changes of the last day against what is promised, None where they were not counted now.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -231,6 +239,8 @@ def after_audit(
             flow=flow.name,
         )
     )
+    if objective is not None:
+        evidence.append(_objective(objective, flow))
     broken, error, audits = failed if failed else ("", None, 0)
     # What keeps everybody out is an incident of the system; what only this flow meets is one of the flow.
     everybodys = error is not None and error.reason in WHOLE_SYSTEM
@@ -262,6 +272,21 @@ def after_audit(
     if not in_turn:
         evidence = [replace(each, known=each.known and each.count > 0) for each in evidence]
     move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now)
+
+
+def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
+    """Evidence of changes that missed the window, where they are more than promised beyond chance."""
+    standing = objective.standing
+    return Evidence(
+        breach="objective",
+        fingerprint=f"flow/{flow.name}/objective",
+        count=objective.breach if standing is Standing.BROKEN else 0,
+        threshold=1,
+        clear_after_s=flow.clear_after_s,
+        known=standing is not Standing.UNDECIDED,
+        flow=flow.name,
+        detail=evidence_text(objective, flow.window_s),
+    )
 
 
 def move(
@@ -329,6 +354,8 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     what = "messages" if evidence.breach in QUEUE_BREACHES else f"{flow.settings.data_type} records"
     if evidence.breach in READING:
         what = "audits in a row"
+    if evidence.breach == "objective":
+        what = "changes of the last day did not"
     where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
     since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
     return f"{where}: {words} ({moved.count} {what}{since})"

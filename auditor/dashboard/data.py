@@ -21,8 +21,10 @@ from auditor.impact import impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
 from auditor.letters import Explained, Funnel, Waiting
+from auditor.objectives import within_window
 from auditor.status import FlowStatus, flow_status, system_status
 from auditor.workspace import Workspace
+from checks.objectives import WindowObjective
 
 REFRESH_AT_MOST_EVERY_S = 1.0
 
@@ -97,6 +99,11 @@ class Data:
     def windows(self, since: Since) -> pd.DataFrame:
         """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
         return self._frame(WINDOWS, [since.at])
+
+    def objectives(self) -> dict[str, WindowObjective]:
+        """By flow, the changes of the last day against the share that is promised within the window."""
+        now = datetime.now(UTC)
+        return {name: within_window(self.map.flow(name), self.ledger, now) for name in self.map.flows}
 
     def open_by_cause(self) -> pd.DataFrame:
         """Open divergences: flow, cause, family, records, oldest."""

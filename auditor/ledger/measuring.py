@@ -15,7 +15,7 @@ from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
 from auditor.reading import ClockStep, Health
 from checks.clocks import ClockBounds
-from checks.convergence import Change
+from checks.convergence import Change, Verdict
 from checks.lag_cells import cells_of
 from checks.letters import signature
 from checks.sampling import Cohort
@@ -48,6 +48,29 @@ class Measuring(Store):
         ]
         if rows:
             connection.execute(self._add_cells, rows)
+
+    def windows_of(self, flow: str, since: datetime) -> dict[Verdict, int]:
+        """How many changes of a flow have which verdict, from the hour of `since` on; pending ones are left out.
+
+        A change that has missed its window counts at once, although it is followed until it arrives.
+        """
+        cell, change = t.lag_cells.c, t.changes.c
+        settled = (
+            sa.select(cell.verdict, sa.func.sum(cell.changes))
+            .where(cell.flow == flow, cell.hour_at >= _hour(since))
+            .group_by(cell.verdict)
+        )
+        followed = (
+            sa.select(change.verdict, sa.func.count())
+            .where(change.flow == flow, change.settled_at.is_(None), change.verdict != Verdict.PENDING.value)
+            .group_by(change.verdict)
+        )
+        counts: Counter[Verdict] = Counter()
+        with self.read() as connection:
+            for asked in (settled, followed):
+                for verdict, count in connection.execute(asked):
+                    counts[Verdict(verdict)] += int(count)
+        return dict(counts)
 
     def save_samples(
         self, connection: Transaction, rev: int, flow: str, cohorts: Mapping[str, Cohort], at: datetime

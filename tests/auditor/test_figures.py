@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from auditor.archive import archive_settled
-from auditor.figures import coverage, heat, lags, underlying_share
+from auditor.figures import coverage, heat, lags
 from auditor.lens import Lens
 from checks.convergence import Change, Verdict, shows, still_differs
 from checks.lag import EDGES_S
+from checks.objectives import underlying_share
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)

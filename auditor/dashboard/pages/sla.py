@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from auditor.dashboard import components, tables, view
-from auditor.dashboard.data import DAY, Data, Since
-from auditor.figures import FlowCoverage, underlying_share
+from auditor.dashboard.data import Data, Since
+from auditor.figures import FlowCoverage
 from auditor.words import differing_text, ratio_text, waiting_letters
 from checks.intervals import clopper_pearson
+from checks.objectives import Standing
 
 MESSAGE_SIGNS = {
     "pending": "… waiting",
     "sending": "… being sent",
     "sent": "✓ sent",
     "failed": "✗ not delivered",
+}
+
+STANDING_SIGNS = {
+    Standing.KEPT: "✓ kept",
+    Standing.BROKEN: "✗ broken",
+    Standing.UNDECIDED: "? undecided",
+    Standing.NO_TRAFFIC: "– no traffic",
 }
 
 
@@ -51,7 +58,10 @@ def _draw(data: Data, since: Since) -> None:
             },
         )
     st.subheader("Objectives")
-    st.caption("Changes of the last 24 hours, whatever time range is chosen; dead letters as they wait now.")
+    st.caption(
+        "Changes of the last 24 hours, whatever time range is chosen; dead letters as they wait now. "
+        "An objective is broken when even the upper end of the long-run estimate is below the goal."
+    )
     tables.table(
         _objectives(data),
         key="objectives",
@@ -137,37 +147,23 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
     }
 
 
-def _underlying(counted: Any, goal: float) -> str:
-    """The share that the flow keeps in the long run, watched all along."""
-    if counted is None or not counted.met + counted.breach + counted.undecided:
-        return "–"
-    least, most = underlying_share(int(counted.met), int(counted.breach), int(counted.undecided), goal)
-    return f"{least:.1%} … {most:.1%}"
-
-
 def _objectives(data: Data) -> pd.DataFrame:
-    windows = {row.flow: row for row in data.windows(DAY).itertuples()}
+    counted = data.objectives()
     queues = data.backlogs()
     rows = []
     for name, flow in data.map.flows.items():
-        counted = windows.get(name)
-        goal = flow.sla.within_window
-        state = "no traffic"
-        if counted is not None:
-            total = counted.met + counted.breach + counted.undecided
-            least = counted.met / total if total else 0.0
-            most = (counted.met + counted.undecided) / total if total else 0.0
-            state = "no traffic" if not total else "kept" if least >= goal else "broken" if most < goal else "open"
+        windows = counted[name]
+        least, most = windows.underlying
         dead = [each for each in queues if each.flow == name and each.role == "dead"]
         rows.append(
             {
                 "flow": name,
-                "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
-                if counted is not None
+                "within window": view.share_within(windows.met, windows.breach, windows.undecided)
+                if windows.total
                 else "no traffic",
-                "long-run estimate": _underlying(counted, goal),
-                "goal": f"≥ {goal:.1%}",
-                "objective": {"kept": "✓ kept", "broken": "✗ broken", "open": "? undecided"}.get(state, "– " + state),
+                "long-run estimate": f"{least:.1%} … {most:.1%}" if windows.total else "–",
+                "goal": f"≥ {windows.goal:.1%}",
+                "objective": STANDING_SIGNS[windows.standing],
                 "dead letters": waiting_letters(dead),
                 "allowed": f"≤ {flow.sla.dead_letters}",
                 "team": flow.team,
