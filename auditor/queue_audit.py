@@ -58,6 +58,7 @@ class QueueAuditor:
         self._senders = tuple(senders)
         self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
         self._lap = Lap(probe.page_limit)
+        self._keyless: tuple[str, ...] = ()
         self._failures = 0
         self._closed = False
         self._untold = 0
@@ -122,6 +123,7 @@ class QueueAuditor:
         else:
             self._lap.begin()
         first = page = self._read(self._probe.page_limit, self._lap.after)
+        self._note_keyless(first)
         until = time.monotonic() + LOOK_S
         self._keep(page, now)
         while self._lap.take(page, now) and time.monotonic() < until:
@@ -132,6 +134,15 @@ class QueueAuditor:
             self._keep(page, now)
         self._looked = first
         return first
+
+    def _note_keyless(self, page: QueueReading) -> None:
+        """Note it where no letter names its record although the map says where it does: then none explains any."""
+        where = getattr(self._settings, "key", None)
+        if not page.letters:
+            return
+        keyless = where is not None and all(self._as_kept(letter).key is None for letter in page.letters)
+        met = f"{len(page.letters)} letters" if len(page.letters) > 1 else "1 letter"
+        self._keyless = (f"no usable key at {where} in {met}, so they explain no record",) if keyless else ()
 
     def _as_looked(self, figures: QueueReading) -> QueueReading:
         """Figures with what only the last look could tell, as long as the same number of messages waits."""
@@ -183,7 +194,7 @@ class QueueAuditor:
             "retention_s": reading.retention_s,
             "drops_at": reading.drops_at,
             "looked_at": self._lap.seen if dead else None,
-            "notes": "; ".join((*reading.notes, *_ahead(reading, now))),
+            "notes": "; ".join((*reading.notes, *self._keyless, *_ahead(reading, now))),
             "reason": error.reason.value if error else None,
             "message": error.message if error else None,
         }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -29,7 +30,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What goes out; a document is sent as JSON, bytes as they are."""
+    """What goes out; a document is sent as JSON, bytes as they are, an iterator of bytes in chunks."""
 
     document: Any = None
     status: int = 200
@@ -58,6 +59,9 @@ class Api:
                 found = api.answer(request)
                 response = found if isinstance(found, Response) else Response(document=found)
                 whole = response.document
+                if isinstance(whole, Iterator):
+                    self._stream(response, whole)
+                    return
                 sent = whole if isinstance(whole, bytes) else json.dumps(whole).encode()
                 self.send_response(response.status)
                 for name, value in {"Content-Type": "application/json", **response.headers}.items():
@@ -66,6 +70,16 @@ class Api:
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(sent)
+
+            def _stream(self, response: Response, parts: Iterator[bytes]) -> None:
+                self.send_response(response.status)
+                for name, value in {"Transfer-Encoding": "chunked", **response.headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    for part in parts:
+                        self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
+                self.close_connection = True
 
             def do_GET(self) -> None:
                 self._serve()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import field_validator
+from pydantic import ValidationError, field_validator
 
 from probes.contract import Key, PluginSettings, ProbeError, Reason
 
@@ -44,6 +44,27 @@ class ReadOnlyPost(PluginSettings):
 
 Template = str | ReadOnlyPost
 """A path for GET, or a POST that only reads."""
+
+
+def template_of(told: object) -> object:
+    """A template from the map, with one message for what is none.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if told is None or isinstance(told, str | ReadOnlyPost):
+        return told
+    words = ("read_only_post", "body")
+    if not isinstance(told, Mapping) or "read_only_post" not in told:
+        raise ValueError("write a path for GET, or for a POST that only reads {read_only_post: /path, body: {...}}")
+    if unknown := [str(word) for word in told if word not in words]:
+        raise ValueError(f"unknown word {unknown[0]!r}; known: {', '.join(words)}")
+    try:
+        return ReadOnlyPost.model_validate(dict(told))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,15 @@ from probes.contract import (
     SystemSettings,
 )
 from probes.records import answers, walk
-from probes.records.request_template import ReadOnlyPost, Template, checked, filled, places, takes_exactly
+from probes.records.request_template import (
+    ReadOnlyPost,
+    Template,
+    checked,
+    filled,
+    places,
+    takes_exactly,
+    template_of,
+)
 from probes.records.rest_client import Answer, RestClient
 from probes.records.walk import Place
 from probes.secrets import Scrubber
@@ -123,6 +131,11 @@ class RestBinding(Binding):
         """Whether a template says how."""
         return self.changed is not None
 
+    @field_validator("one", "many", "list_", "changed", mode="before")
+    @classmethod
+    def _is_template(cls, told: object) -> object:
+        return template_of(told)
+
     @field_validator("records", "record", "next", "more")
     @classmethod
     def _is_path(cls, path: str | None) -> str | None:
@@ -131,7 +144,7 @@ class RestBinding(Binding):
         try:
             jsonpath.compile(path)
         except JSONPathError as error:
-            raise ValueError(f"not a JSONPath: {error}") from None
+            raise ValueError(f"not a JSONPath: {str(error).splitlines()[0]}") from None
         if not path.startswith("$"):
             raise ValueError(f"not a JSONPath: it begins with $, got {path!r}")
         return path

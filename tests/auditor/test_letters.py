@@ -20,6 +20,7 @@ from auditor.words import age_text, drain_text, looked_text, per_second, stage_t
 from checks.letters import Prospect
 from checks.queue_health import Flowing, Trend
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.registry import open_queue_probe
 from tests.auditor.test_audit import open_causes, wait_until
 from tests.stand import Stand
 
@@ -548,3 +549,31 @@ def test_what_came_into_a_retry_queue_failed(stand: Stand, counted: list[int | N
     assert [stage_text(stage, told.hours) for stage in told.stages[1:3]] == [failed, "not seen"], (
         "a counter that goes back was reset"
     )
+
+
+def test_letters_of_which_none_names_its_record_are_noted(stand: Stand) -> None:
+    """Against the database itself: `key` names a place in the payload where nothing stands."""
+    stand.remap("key: record, since", "key: $.customer.id, payload: document, since")
+    stand.run("billing", "ALTER TABLE letters ADD COLUMN document text")
+    stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01T10:00:00', 'no', '{\"id\": 3}')")
+    stand.run(
+        "billing", "INSERT INTO letters VALUES (2, 4, '2026-03-01T10:00:01', 'no', '{\"customer\": {\"id\": []}}')"
+    )
+    probe = open_queue_probe(stand.map.queues["to_billing", "dead"], stand.map.systems["billing"])
+    auditor = QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue="dead",
+        settings=stand.map.queues["to_billing", "dead"],
+        probe=probe,
+        ledger=stand.ledger,
+        senders=[],
+    )
+    auditor.audit(NOW)
+    assert (
+        stand.rows("backlogs")[-1]["notes"]
+        == "no usable key at $.customer.id in 2 letters, so they explain no record"
+    )
+    stand.run("billing", 'UPDATE letters SET document = \'{"customer": {"id": 3}}\' WHERE id = 1')
+    auditor.audit(NOW + timedelta(minutes=10))
+    assert stand.rows("backlogs")[-1]["notes"] == ""
+    probe.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -748,7 +749,10 @@ def test_an_address_that_is_none_is_refused_without_a_word_of_it(url: str) -> No
         ({"more": "has_more", "list": "/c?after={after}"}, "not a JSONPath"),
         ({"many": {"read_only_post": "/c/{key}", "body": {}}}, "values belong into body:"),
         ({"many": {"read_only_post": "/c", "body": {"ids": "{ids}"}}}, "no value {ids}"),
-        ({"many": {"post": "/c"}}, "read_only_post"),
+        ({"many": {"post": "/c"}}, "write a path for GET, or for a POST that only reads"),
+        ({"many": {"read_only_post": "/c", "method": "PUT"}}, "unknown word 'method'; known: read_only_post, body"),
+        ({"many": {"read_only_post": 5}}, "read_only_post: Input should be a valid string"),
+        ({"many": 5}, "write a path for GET"),
         ({"limit": 0}, "greater than or equal to 1"),
     ],
 )
@@ -763,9 +767,13 @@ def test_a_missing_field_is_still_missing(serve: Callable[[Answer], Api]) -> Non
     assert probe.fetch(spec_of(), ["a"])[0][2] is MISSING
 
 
-def test_an_answer_that_never_ends_is_cut_at_the_limit(
-    serve: Callable[[Answer], Api], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rest_client, "ANSWER_LIMIT_BYTES", 1_000)
-    probe = probe_of(serve(lambda _: b"[" + b" " * 100_000).url)
-    assert failure(lambda: probe.fetch(spec_of(), ["a"])).reason is Reason.TOO_LARGE
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_an_answer_that_never_ends_is_cut_at_the_limit(serve: Callable[[Answer], Api], encoding: str) -> None:
+    def answer(_: Request) -> Response:
+        part = b" " * 65_536
+        endless = itertools.repeat(part if encoding == "identity" else gzip.compress(part))
+        return Response(document=endless, headers={"Content-Encoding": encoding})
+
+    probe = probe_of(serve(answer).url)
+    told = failure(lambda: probe.fetch(spec_of(), ["a"]))
+    assert (told.reason, str(rest_client.ANSWER_LIMIT_BYTES) in told.message) == (Reason.TOO_LARGE, True)
