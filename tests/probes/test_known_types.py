@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-import sqlite3
 from pathlib import Path
 from typing import get_args
 
 import psycopg
-import pymysql
 import pytest
 import sqlalchemy as sa
 
@@ -19,6 +16,7 @@ from probes import registry
 from probes.contract import ReadSpec
 from probes.records.known_types import KNOWN, MARIADB, POSTGRESQL, SQLITE, KnownType, as_table
 from probes.records.sql import SqlProbe, SqlSettings
+from tests import engine_types
 
 DOCS = Path(__file__).parent.parent.parent / "docs" / "map.md"
 
@@ -40,12 +38,7 @@ def test_every_type_of_field_named_there_exists_and_every_type_is_named_once() -
 
 
 def test_every_type_in_the_catalogue_of_postgresql_is_known(postgresql_url: str) -> None:
-    with psycopg.connect(postgresql_url) as connection:
-        found = connection.execute(
-            "SELECT typname FROM pg_type WHERE typnamespace = 'pg_catalog'::regnamespace "
-            "AND typtype NOT IN ('p', 'c') AND NOT (typcategory = 'A' AND typname LIKE '\\_%')"
-        ).fetchall()
-    assert {name for (name,) in found} - names(POSTGRESQL) == set()
+    assert engine_types.of_postgresql(postgresql_url) - names(POSTGRESQL) == set()
 
 
 def test_every_type_of_postgresql_that_can_be_compared_is_read_in_one_row(postgresql_url: str) -> None:
@@ -64,45 +57,13 @@ def test_every_type_of_postgresql_that_can_be_compared_is_read_in_one_row(postgr
 
 
 def test_every_type_that_mariadb_documents_itself_is_known(mariadb_url: str) -> None:
-    at = sa.make_url(mariadb_url)
-    with pymysql.connect(
-        host=at.host or "", port=at.port or 0, user=at.username, password=str(at.password), database=at.database
-    ) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT t.name FROM mysql.help_topic t JOIN mysql.help_category c USING (help_category_id) "
-            "WHERE c.name IN ('Data Types', 'Geographic Features') UNION "
-            "SELECT plugin_name FROM information_schema.all_plugins WHERE plugin_type = 'DATA TYPE'"
-        )
-        words = {
-            word.strip()
-            for (topic,) in cursor.fetchall()
-            for word in re.split(
-                r",| and ", topic.replace("\\", "").replace(" Data Types", "").replace(" Data Type", "")
-            )
-            if re.fullmatch(r"[A-Za-z][A-Za-z0-9 ]*", word.strip())
-        }
-        made: dict[str, str] = {}
-        for word in sorted(words):
-            for form in (word, f"{word}(5)", f"{word}('a','b')"):
-                try:
-                    cursor.execute(f"CREATE OR REPLACE TABLE t (c {form})")
-                except pymysql.MySQLError:
-                    continue
-                cursor.execute(
-                    "SELECT lower(data_type) FROM information_schema.columns WHERE table_schema = database() "
-                    "AND table_name = 't'"
-                )
-                made[word] = str(cursor.fetchall()[0][0])
-                break
+    made = engine_types.of_mariadb(mariadb_url)
     assert {"INT", "TIME", "ENUM", "INET6", "POINT", "BIT", "YEAR", "uuid", "SET", "VARBINARY"} <= made.keys()
     assert set(made.values()) - names(MARIADB) == set()
 
 
 def test_every_storage_class_of_sqlite_is_known() -> None:
-    with sqlite3.connect(":memory:") as database:
-        found = database.execute("SELECT typeof(1), typeof(1.5), typeof('a'), typeof(x'00'), typeof(NULL)").fetchone()
-    assert {name.upper() for name in found} == names(SQLITE)
+    assert engine_types.of_sqlite() == names(SQLITE)
 
 
 OWNER = """
