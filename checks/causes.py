@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from checks.records import MARK_BYTES, Comparison, Copy, Place
+from checks.tables import complete
 
 
 class Kind(StrEnum):
@@ -42,31 +43,29 @@ class Cause(StrEnum):
     UNEXPLAINED = "unexplained"
 
 
-FAMILY = {
-    Cause.IN_FLIGHT: "timing",
-    Cause.LATE: "timing",
-    Cause.LOST: "timing",
-    Cause.FOREIGN_WRITE: "ownership",
-    Cause.CONFLICT: "ownership",
-    Cause.LOST_UPDATE: "ownership",
-    Cause.TRANSFORMATION: "ownership",
-    Cause.ORPHAN: "ownership",
-    Cause.DUPLICATE: "ownership",
-    Cause.REGRESSION: "ownership",
-    Cause.INVALID: "validity",
-    Cause.UNEXPLAINED: "unexplained",
-}
+FAMILY = complete(
+    {
+        Cause.IN_FLIGHT: "timing",
+        Cause.LATE: "timing",
+        Cause.LOST: "timing",
+        Cause.FOREIGN_WRITE: "ownership",
+        Cause.CONFLICT: "ownership",
+        Cause.LOST_UPDATE: "ownership",
+        Cause.TRANSFORMATION: "ownership",
+        Cause.ORPHAN: "ownership",
+        Cause.DUPLICATE: "ownership",
+        Cause.REGRESSION: "ownership",
+        Cause.INVALID: "validity",
+        Cause.UNEXPLAINED: "unexplained",
+    }
+)
 """A transformation that changes what a value means is a matter of ownership: it wrote what no owner ever held."""
 
 RING_LENGTH = 8
 
-GRAVEST_FIRST = (
-    Cause.CONFLICT,
-    Cause.FOREIGN_WRITE,
-    Cause.UNEXPLAINED,
-    Cause.TRANSFORMATION,
-    Cause.LATE,
-)
+_GRAVEST = (Cause.CONFLICT, Cause.FOREIGN_WRITE, Cause.UNEXPLAINED, Cause.TRANSFORMATION, Cause.LATE)
+
+GRAVEST_FIRST = (*_GRAVEST, *(cause for cause in Cause if cause not in _GRAVEST))
 """Which cause of a field a record is called by."""
 
 TARGET_ONLY = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION})

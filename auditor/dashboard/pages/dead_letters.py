@@ -16,24 +16,29 @@ from auditor.letters import Funnel, Group, LetterRow, Waiting
 from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text
 from checks.letters import Prospect
 from checks.queue_health import Flowing
+from checks.tables import complete
 from probes.durations import format_duration
 
 LIMIT = 500
 OPENED = "opened_letter"
 """In the session: the number of the letter whose evidence is shown."""
 
-PROSPECTS = {
-    Prospect.POISON: "poison: failed again and again for this reason",
-    Prospect.REPLAY_UNSAFE: "unsafe to replay (side effects)",
-    Prospect.REPLAYABLE: "others with this reason succeeded later",
-    Prospect.UNKNOWN: "none with this reason has succeeded yet",
-}
-FLOWING = {
-    Flowing.OK: "✓ ok",
-    Flowing.SLOW: "● slower than it fills",
-    Flowing.STALLED: "✗ stalled",
-    Flowing.UNKNOWN: "–",
-}
+PROSPECTS = complete(
+    {
+        Prospect.POISON: "poison: failed again and again for this reason",
+        Prospect.REPLAY_UNSAFE: "unsafe to replay (side effects)",
+        Prospect.REPLAYABLE: "others with this reason succeeded later",
+        Prospect.UNKNOWN: "none with this reason has succeeded yet",
+    }
+)
+FLOWING = complete(
+    {
+        Flowing.OK: "✓ ok",
+        Flowing.SLOW: "● slower than it fills",
+        Flowing.STALLED: "✗ stalled",
+        Flowing.UNKNOWN: "–",
+    }
+)
 
 
 def page() -> None:

@@ -1,0 +1,30 @@
+"""Tables with an entry for each member of an enumeration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import Enum
+from typing import TypeVar
+
+MemberT = TypeVar("MemberT", bound=Enum)
+ValueT = TypeVar("ValueT")
+
+
+def complete(table: Mapping[MemberT, ValueT], *, but: Collection[MemberT] = ()) -> Mapping[MemberT, ValueT]:
+    """Answer the table, which has an entry for every member.
+
+    A table with a hole is found when its module is loaded, and not by an audit that meets the rare case.
+
+    Args:
+        but: members that never come here.
+
+    Raises:
+        ValueError: an entry is missing, or one is there that `but` rules out.
+    """
+    kind = type(next(iter(table)))
+    wrong = {*kind} - {*but} ^ table.keys()
+    if wrong:
+        raise ValueError(
+            f"a table of {kind.__name__} is not as told: {', '.join(sorted(each.name for each in wrong))}"
+        )
+    return table
