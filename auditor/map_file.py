@@ -211,10 +211,19 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def files_of(location: Path) -> list[Path]:
-    """The YAML files of a map: the file itself, or those of a folder in name order."""
-    if location.is_dir():
-        return sorted(each for each in location.rglob("*") if each.suffix in {".yaml", ".yml"})
-    return [location]
+    """The YAML files of a map: the file itself, or those of a folder in name order.
+
+    What begins with a dot, or stands in a folder that does, is none: a mounted Kubernetes ConfigMap holds each
+    file once more in `..data` and in the folder that this leads to.
+    """
+    if not location.is_dir():
+        return [location]
+    return sorted(
+        each
+        for each in location.rglob("*")
+        if each.suffix in {".yaml", ".yml"}
+        and not any(part.startswith(".") for part in each.relative_to(location).parts)
+    )
 
 
 def load_map(location: Path, environment: Mapping[str, str] | None = None) -> IntegrationMap:
@@ -230,12 +239,40 @@ def load_map(location: Path, environment: Mapping[str, str] | None = None) -> In
     return check_map(location, environment)[0]
 
 
+def load_systems(location: Path, environment: Mapping[str, str] | None = None) -> dict[str, SystemSettings]:
+    """Load the systems of a map, of which the other sections may be wrong or not written yet.
+
+    Raises:
+        MapError: with every mistake in the systems, or in what is no YAML.
+    """
+    reader = _read_files(location, environment)
+    systems = dict(_systems(reader, reader.sections.get("systems", {})))
+    alone = IntegrationMap(systems=systems, data_types={}, flows={}, alerts=AlertSettings(), bindings={}, queues={})
+    for path, message in contradictions(alone, reader.sections):
+        reader.say(path, message)
+    if not systems and not reader.problems:
+        reader.say(("systems",), "the map needs at least one entry here")
+    problems = [each for each in reader.problems if each.path.partition(".")[0] in {"map", "systems"}]
+    if problems:
+        raise MapError(problems)
+    return systems
+
+
 def check_map(location: Path, environment: Mapping[str, str] | None = None) -> tuple[IntegrationMap, list[Problem]]:
     """Load and validate an integration map, and find what it says in vain, and what it leaves unseen.
 
     Raises:
         MapError: with every mistake found.
     """
+    reader = _read_files(location, environment)
+    integration_map = _compose(reader)
+    if reader.problems:
+        raise MapError(reader.problems)
+    remarks = (*idle_words(integration_map), *_unseen(integration_map))
+    return integration_map, sorted(reader.at(path, message) for path, message in remarks)
+
+
+def _read_files(location: Path, environment: Mapping[str, str] | None) -> _Reader:
     reader = _Reader(os.environ if environment is None else environment)
     files = files_of(location)
     if not files:
@@ -243,11 +280,7 @@ def check_map(location: Path, environment: Mapping[str, str] | None = None) -> t
         reader.say((), "the folder holds no .yaml file")
     for file in files:
         reader.read(file)
-    integration_map = _compose(reader)
-    if reader.problems:
-        raise MapError(reader.problems)
-    remarks = (*idle_words(integration_map), *_unseen(integration_map))
-    return integration_map, sorted(reader.at(path, message) for path, message in remarks)
+    return reader
 
 
 def _unseen(integration_map: IntegrationMap) -> Iterator[tuple[tuple[str | int, ...], str]]:

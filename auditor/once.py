@@ -120,10 +120,12 @@ def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, int, str
     auditor.begin_sweep()
     flow = auditor.flow
     budget_per_s = min(flow.source.budget.records_per_s, flow.target.budget.records_per_s)
-    records = unreadable = 0
+    unreadable = 0
     while True:
         result = auditor.audit(datetime.now(UTC), sample=SWEEP_PAGE)
-        records += result.read
+        # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
+        state = auditor.ledger.flow_state(flow.name)
+        records = (state.swept_read if result.swept else state.sweep_read) or 0
         unreadable += result.counts[Outcome.CANNOT_VERIFY]
         tell(f"{auditor.flow.name}: {records} records read")
         if result.error is not None:

@@ -29,6 +29,7 @@ from auditor.cli.shared import (
     JsonOption,
     MapOption,
     SinceOption,
+    TextCommand,
     app,
     fail,
     flows_of,
@@ -389,7 +390,7 @@ def letters(
     raise typer.Exit(DRIFT if rows else CONSISTENT)
 
 
-@app.command()
+@app.command(cls=TextCommand)
 def record(
     data_type: Annotated[str, typer.Argument(metavar="TYPE", help="The data type.")],
     key: Annotated[str, typer.Argument(help="The record's key.")],
@@ -423,7 +424,7 @@ def record(
     raise typer.Exit({"agrees": CONSISTENT, "differs": DRIFT}.get(view.verdict, UNVERIFIED))
 
 
-@app.command()
+@app.command(cls=TextCommand)
 def query(
     sql: Annotated[str, typer.Argument(help="One SELECT over the views; docs/views.md lists them.")],
     data: DataOption = DEFAULT_DATA,

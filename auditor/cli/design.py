@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from auditor.cli.shared import DEFAULT_MAP, DRIFT, UNVERIFIED, USAGE, JsonOption, MapOption, app, fail, load, say
+from auditor.cli.shared import (
+    DEFAULT_MAP,
+    DRIFT,
+    UNVERIFIED,
+    USAGE,
+    JsonOption,
+    MapOption,
+    app,
+    fail,
+    load,
+    load_systems,
+    say,
+)
 
 if TYPE_CHECKING:
     from auditor.reading import SystemReader
@@ -166,10 +178,10 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
     from probes import registry
 
     if "://" not in text:
-        loaded = load(map_)
-        if text not in loaded.systems:
-            fail(f"unknown system {text!r}{did_you_mean(text, loaded.systems)}; a database URL will do, too")
-        known = loaded.systems[text]
+        systems = load_systems(map_)
+        if text not in systems:
+            fail(f"unknown system {text!r}{did_you_mean(text, systems)}; or pass a database URL")
+        known = systems[text]
         return text, SystemReader(text, known, registry.open_record_probe(known)), f"${{{text.upper()}_URL}}"
     settings: Any
     try:

@@ -18,6 +18,7 @@ from auditor.cli.shared import (
     FlowOption,
     JsonOption,
     MapOption,
+    TextCommand,
     app,
     fail,
     flows_of,
@@ -165,7 +166,7 @@ def assign(
     say(f"assigned to {to}")
 
 
-@conflicts.command()
+@conflicts.command(cls=TextCommand)
 def comment(
     number: ConflictArgument,
     text: Annotated[str, typer.Argument(help="What to write down.")],

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 if TYPE_CHECKING:
     from auditor.integration_map import IntegrationMap
     from auditor.workspace import Workspace
+    from probes.contract import SystemSettings
+
+ReadT = TypeVar("ReadT")
 
 CONSISTENT, DRIFT, USAGE, UNVERIFIED = 0, 1, 2, 3
 
@@ -23,6 +28,43 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+class TextCommand(TyperCommand):
+    """A command whose arguments may be any text, also one that begins with a dash: a negative key, an SQL comment.
+
+    A word with a dash is an option if the command has one of that name. Another with two dashes is taken for a
+    misspelt option, unless there is a space in it; what stands behind `--` is never one.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse with the arguments behind a `--`."""
+        takes_value = {
+            name: not (getattr(each, "is_flag", False) or getattr(each, "count", False))
+            for each in self.get_params(ctx)
+            for name in (*each.opts, *each.secondary_opts)
+            if name.startswith("-")
+        }
+        options: list[str] = []
+        words: list[str] = []
+        left = list(args)
+        while left:
+            word = left.pop(0)
+            if word == "--":
+                words += left
+                break
+            named, attached, _ = word.partition("=")
+            if named in takes_value and (attached or not takes_value[named]):
+                options.append(word)
+            elif word in takes_value:
+                options += [word, *left[:1]]
+                del left[:1]
+            elif word.startswith("--") and not any(letter.isspace() for letter in word):
+                options.append(word)
+            else:
+                words.append(word)
+        return super().parse_args(ctx, [*options, *(["--", *words] if words else [])])
+
 
 MapOption = Annotated[
     Path,
@@ -59,12 +101,25 @@ def fail(text: str, code: int = USAGE) -> NoReturn:
 
 def load(location: Path) -> IntegrationMap:
     """The map, or an end that names every mistake in it."""
-    from auditor.map_file import MapError, load_map
+    from auditor.map_file import load_map
+
+    return _read(location, load_map)
+
+
+def load_systems(location: Path) -> dict[str, SystemSettings]:
+    """The systems of a map, whatever else it says or does not say yet; or an end that names every mistake in them."""
+    from auditor.map_file import load_systems as read
+
+    return _read(location, read)
+
+
+def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
+    from auditor.map_file import MapError
 
     if not location.exists():
         fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
     try:
-        return load_map(location)
+        return read(location)
     except MapError as error:
         for problem in error.problems:
             say(str(problem))

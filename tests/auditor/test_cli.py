@@ -16,6 +16,7 @@ from auditor.alerts.contract import Receipt
 from auditor.alerts.outbox import after_try
 from auditor.audit import Auditor
 from auditor.ledger import Ledger
+from auditor.once import audit_once
 from auditor.queue_audit import QueueAuditor
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
@@ -461,3 +462,57 @@ def test_lag_and_coverage_refuse_what_they_do_not_know(
     assert refused.returncode == 2
     assert message in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize("words", [["-5"], ["--", "-5"], ["--json", "-5"], ["-5", "--json"]])
+def test_a_key_may_begin_with_a_dash(stand: Stand, words: list[str]) -> None:
+    stand.put("crm", -5)
+    stand.put("billing", -5)
+    done = auditor("record", "customer", *words, "--map", stand.map_file)
+    if words[0] == "--":  # everything behind it is an argument, also --map
+        assert (done.returncode, "unexpected extra argument" in done.stderr) == (2, True)
+        done = auditor("record", "--map", stand.map_file, "customer", *words)
+    assert (done.returncode, "-5" in done.stdout) == (0, True), done.stderr
+
+
+def test_a_misspelt_option_is_no_key(stand: Stand) -> None:
+    done = auditor("record", "customer", "5", "--mapp", stand.map_file)
+    assert (done.returncode, "No such option" in done.stderr) == (2, True), done.stderr
+
+
+def test_a_query_may_begin_with_a_comment(stand: Stand, places: list[object]) -> None:
+    done = auditor("query", "-- how many\nSELECT count(*) AS n FROM changes", "--json", "--data", places[3])
+    assert (done.returncode, json.loads(done.stdout or "{}").get("rows")) == (0, [{"n": 0}]), done.stderr
+
+
+def test_once_counts_each_record_once(stand: Stand, places: list[object]) -> None:
+    for key in range(1, 31):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    stand.put("billing", 31)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("auditor.once.SWEEP_PAGE", 7)
+        with closing(Workspace.at(stand.place / "var").ledger()) as ledger:
+            (report,) = audit_once(stand.map, ledger, b"k" * 32, flows=["to_billing"], wait_s=0, tell=lambda _: None)
+    assert report.records == 31
+
+
+def test_json_is_shown_as_json(stand: Stand) -> None:
+    stand.remap("amount: {type: decimal, evidence: clear, valid: {min: 0}}", "amount: {type: json, evidence: clear}")
+    stand.put("crm", 1, amount='{"b": [1, 2.50, null], "a": {"c": true}}')
+    stand.put("billing", 1, amount='{"b": [1, 2.5, null], "a": {"c": false}}')
+    shown = auditor("record", "customer", "1", "--map", stand.map_file, COLUMNS="300")
+    assert '"c": true' in shown.stdout, shown.stdout
+    assert "('" not in shown.stdout
+    told = json.loads(auditor("record", "customer", "1", "--map", stand.map_file, "--json").stdout)
+    assert json.loads(told["copies"][1]["cells"]["amount"]["text"]) == {"a": {"c": False}, "b": [1, 2.5, None]}
+
+
+def test_discover_needs_no_more_of_a_map_than_its_systems(stand: Stand) -> None:
+    for key in range(1, 9):
+        stand.put("crm", key, f"Name {key}")
+        stand.put("billing", key, f"Name {key}")
+    first = stand.place / "first.yaml"
+    first.write_text(stand.map_file.read_text().partition("data_types:")[0])
+    found = auditor("discover", "crm", "billing", "--map", first)
+    assert (found.returncode, "8 of 8 values equal" in found.stdout) == (0, True), found.stderr

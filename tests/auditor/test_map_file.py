@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.cli.template import TEMPLATE
-from auditor.map_file import MapError, json_schema, load_map
+from auditor.map_file import MapError, files_of, json_schema, load_map, load_systems
 
 GOOD = """\
 systems:
@@ -227,3 +227,50 @@ def test_a_mistake_in_a_flow_does_not_hide_those_in_its_queues(tmp_path: Path) -
     told = str(caught.value)
     assert "did you mean 'window'" in told
     assert "queues.dead.topic: is required" in told
+
+
+def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
+    """Kubernetes mounts a folder with the files, `..data` that leads to it, and links through that."""
+    held = tmp_path / "..2026_11_27_01_30_14.123"
+    held.mkdir()
+    (held / "map.yaml").write_text(GOOD)
+    (tmp_path / "..data").symlink_to(held.name)
+    (tmp_path / "map.yaml").symlink_to("..data/map.yaml")
+    (tmp_path / ".swap.yaml").write_text("nonsense: [")
+    assert files_of(tmp_path) == [tmp_path / "map.yaml"]
+    assert load_map(tmp_path, {}).flows
+
+
+def test_a_folder_may_itself_stand_under_a_name_with_a_dot(tmp_path: Path) -> None:
+    place = tmp_path / ".config"
+    place.mkdir()
+    (place / "map.yaml").write_text(GOOD)
+    assert load_map(place, {}).flows
+
+
+SYSTEMS_ONLY = 'systems:\n  crm: {kind: sql, url: "sqlite:///crm.sqlite", zone: UTC}\n'
+
+
+@pytest.mark.parametrize(
+    "rest", ["", "flows:\n  f: {data_type: gone, from: crm, to: nowhere}\n", "alerts: {slak: 1}\n"]
+)
+def test_systems_can_be_loaded_before_the_rest_is_written(tmp_path: Path, rest: str) -> None:
+    file = tmp_path / "map.yaml"
+    file.write_text(SYSTEMS_ONLY + rest)
+    assert list(load_systems(file, {})) == ["crm"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("flows: {}\n", "at least one entry"),
+        (SYSTEMS_ONLY.replace("zone: UTC", "zone: Utopia"), "unknown time zone"),
+        (SYSTEMS_ONLY.replace("kind: sql", "kind: sqll"), "did you mean 'sql'"),
+        (SYSTEMS_ONLY + "flows: [\n", "map"),
+    ],
+)
+def test_mistakes_in_the_systems_are_told_all_the_same(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "map.yaml"
+    file.write_text(text)
+    with pytest.raises(MapError, match=said):
+        load_systems(file, {})
