@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import jsonpath
@@ -49,6 +50,9 @@ from probes.records.request_template import (
 from probes.records.rest_client import Answer, RestClient
 from probes.records.walk import Place
 from probes.secrets import Scrubber
+
+CURSOR_LIMIT = 8_000
+"""Characters of a cursor or an address that are kept to go on."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
@@ -226,6 +230,19 @@ class RestProbe:
         if spec.options["changed"] and spec.mark is not None:
             now = datetime.now(UTC) if spec.changed_at is not None else None
             self._listed(spec, "changed", None, 1, since=now)
+            return ()
+        return self._inspect_by_key(spec)
+
+    def _inspect_by_key(self, spec: ReadSpec) -> tuple[str, ...]:
+        """Ask for a key that hardly exists: whether the API answers, and in the shape that the map describes."""
+        keys: dict[str, Key] = {"integer": 0, "uuid": str(UUID(int=0))}
+        nobody = keys.get(spec.key_type, "0")
+        try:
+            self.fetch(spec.keys_only(), [nobody])
+        except ProbeError as failure:
+            if failure.reason is not Reason.QUERY or failure.message.startswith("HTTP 3"):
+                raise
+            return (f"{spec.collection} could not be tried without a key that exists: {failure.message}",)
         return ()
 
     def _inspect_list(self, spec: ReadSpec) -> tuple[str, ...]:
@@ -509,7 +526,11 @@ class RestProbe:
         if told is None or told is False or told == "":
             return None
         if isinstance(told, str | int) and not isinstance(told, bool) and len(found) == 1:
-            return told
+            if len(str(told)) <= CURSOR_LIMIT:
+                return told
+            raise ProbeError(
+                Reason.DECODE, f"{spec.collection} answers a cursor of more than {CURSOR_LIMIT:,} characters"
+            )
         raise ProbeError(
             Reason.DECODE,
             f"{spec.collection} has no cursor at {path}, but something else",

@@ -233,6 +233,35 @@ def test_the_doctors_look_reads_two_pages_and_finds_the_first_record_by_its_key(
     assert (told.reason, "not found by many:" in told.message) == (Reason.QUERY, True)
 
 
+@pytest.mark.parametrize("words", [{"many": "/c?ids={keys}"}, {"many": None, "one": "/c/{key}"}])
+def test_the_doctors_look_at_an_api_that_only_answers_keys(
+    serve: Callable[[Answer], Api], words: dict[str, Any]
+) -> None:
+    api = serve(lambda request: [] if "ids" in request.values else Response(document={}, status=404))
+    spec = spec_of(**words)
+    assert probe_of(api.url).inspect(spec) == ()
+    assert probe_of(api.url).inspect(replace(spec, key_type="uuid")) == ()
+    assert "00000000-0000-0000-0000-000000000000" in api.paths[-1]
+    answers: list[tuple[Any, Reason]] = [
+        ({"success": False}, Reason.DECODE),
+        (Response(document={}, status=401), Reason.AUTH),
+        (Response(document={}, status=500), Reason.UNREACHABLE),
+        (Response(document={}, status=302, headers={"Location": "/login"}), Reason.QUERY),
+    ]
+    for answer, reason in answers:
+        api.answer = lambda _, answer=answer: answer  # type: ignore[misc]
+        assert failure(lambda: probe_of(api.url).inspect(spec)).reason is reason
+    api.answer = lambda _: Response(document={"error": "no such format"}, status=400)
+    (remark,) = probe_of(api.url).inspect(spec)
+    assert "could not be tried without a key that exists: HTTP 400" in remark
+
+
+def test_a_cursor_without_bounds_is_not_kept(serve: Callable[[Answer], Api]) -> None:
+    api = serve(lambda _: {"items": PEOPLE, "next": "x" * 10_000})
+    spec = spec_of(list="/c?after={after}", records="$.items[*]", next="$.next")
+    assert failure(lambda: probe_of(api.url).page(spec, None, 5)).reason is Reason.DECODE
+
+
 def endless(request: Request) -> Any:
     """An API that does not know the parameter by which it is asked to go on."""
     return {"items": PEOPLE[:3], "next": "always-the-same"}
