@@ -397,7 +397,11 @@ class Following(Store):
                     "first_missed_at": each.first_missed_at,
                     "operation": each.operation,
                     "stamped_at": each.stamped_at,
-                    "fields": ", ".join(difference.field for difference in each.differences),
+                    "fields": ", ".join(
+                        difference.field
+                        for difference in each.differences
+                        if difference.shape is not Shape.UNREADABLE
+                    ),
                     "differences": json.dumps(told),
                     "detail": each.detail,
                     "next_check_at": each.next_check_at,
