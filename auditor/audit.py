@@ -25,6 +25,7 @@ from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outc
 from checks.objectives import WindowObjective
 from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
+from checks.values import EPOCH
 from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
 
@@ -128,6 +129,7 @@ class Auditor:
         self._unjudged: dict[Key, datetime] = {}
         self._unfollowed = False
         self._looked_at: datetime | None = None
+        self._known_from_at: datetime | None = None
         self._audited = False
         self._begun = False
         self._failed = 0
@@ -199,6 +201,7 @@ class Auditor:
         state = self.ledger.flow_state(flow.name)
         # What the owner lists is all that changed since; without that only what was read tells.
         self._looked_at = state.polled_at if flow.source_spec.mark is not None else state.audited_at
+        self._known_from_at = state.known_from_at
         deadlines, rechecks = map(self._to_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
         rechecks = list(dict.fromkeys((*rechecks, *self._doubted(now))))[:RECHECKS_LIMIT]
         clock = self.source.read_clock(now)
@@ -346,8 +349,12 @@ class Auditor:
         self, judgement: Judgement, comparison: Comparison, sighting: Sighting, gathered: Gathered
     ) -> Judgement:
         """Add to what is recorded the instants that the owner itself and the reading give."""
-        if judgement.divergence is not None and comparison.owner is not None:
-            dated = replace(judgement.divergence, stamped_at=sighting.stamped_at)
+        known = judgement.divergence
+        if known is not None and comparison.owner is not None:
+            written = known.owner_written
+            if written is None and sighting.stamp_us is not None and sighting.clock is not None:
+                written = sighting.commit_bounds(None)
+            dated = replace(known, stamped_at=sighting.stamped_at, owner_written=written)
             judgement = replace(judgement, divergence=dated)
         if judgement.baseline is not None:
             # Of what agreed the owner's mark tells later whether it was written since.
@@ -450,11 +457,11 @@ class Auditor:
                 not_seen_at = gathered.polled_before_at
             elif key in self._sampler.panel_read:
                 not_seen_at = self._sampler.panel_read_at
-        # A whole sweep since has come across every record that the owner held then.
-        fresh = history is NO_HISTORY and state.known_from_at is not None and unjudged_at is None
+        # A whole sweep before this audit has come across every record that the owner held then.
+        fresh = history is NO_HISTORY and self._known_from_at is not None and unjudged_at is None
         fresh = fresh and (listed or comparison.target is None)
         if fresh:
-            not_seen_at = not_seen_at or state.known_from_at
+            not_seen_at = not_seen_at or self._known_from_at
         stale_s = self.flow.source.delay_floor_s
         if not_seen_at is not None:
             not_seen_at -= timedelta(seconds=stale_s)
@@ -665,7 +672,9 @@ class Auditor:
             return state
         if known_at is None and doubt.records and result.read == result.counts[Outcome.CANNOT_VERIFY]:
             return state
-        through_at = min(at for at in (told_at, open_since, doubt.verified_to_at) if at is not None)
+        # What differs at first sight is no change to follow, yet nobody knows whether it will arrive.
+        suspected = self.ledger.suspected_since(connection, self.flow.name, known_at or EPOCH)
+        through_at = min(at for at in (told_at, open_since, suspected, doubt.verified_to_at) if at is not None)
         if known_at is None and through_at < self._first_at:
             return state  # what changed before anybody looked was never verified
         return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)

@@ -125,8 +125,10 @@ def enrol(comparison: Comparison, history: History, sighting: Sighting, *, windo
         if owner is None or not sighting.fresh:
             return None
         operation = Operation.INSERT
-    elif held == version or (owner is None and comparison.target is None and not history.changes):
+    elif held == version:
         return None
+    elif owner is None and comparison.target is None and not history.changes and sighting.not_seen_at is None:
+        return None  # gone from both, and nobody knows since when
     else:
         operation = Operation.UPDATE if held else Operation.INSERT
     stale = timedelta(seconds=sighting.stale_s)

@@ -149,6 +149,18 @@ class Following(Store):
             found: datetime | None = connection.execute(latest).scalar_one()
         return found
 
+    def suspected_since(self, connection: Transaction, flow: str, after: datetime) -> datetime | None:
+        """When the first record may have been written that is suspected of differing and not known to be older."""
+        column = t.divergences.c
+        written = sa.select(sa.func.min(column.owner_from_at)).where(
+            column.flow == flow,
+            column.closed_at.is_(None),
+            column.state == DivergenceState.SUSPECTED.value,
+            column.owner_to_at > after,
+        )
+        found: datetime | None = connection.execute(written).scalar_one()
+        return found
+
     def suspects(self, flow: str, *, since: datetime, limit: int) -> tuple[list[str], list[str]]:
         """Keys that differed, and keys that changed since then, latest first; for the sampling policies."""
         divergence, change = t.divergences.c, t.changes.c

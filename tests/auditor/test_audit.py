@@ -574,3 +574,150 @@ def test_a_change_with_a_text_stamp_of_any_offset_is_found_at_once(stand: Stand,
     assert result.error is None
     assert result.changes == 1
     assert [each["key"] for each in stand.rows("changes")] == ["2"]
+
+
+def test_a_change_that_was_late_stays_late_although_it_healed_before_the_second_reading(stand: Stand) -> None:
+    stand.agree(8)
+    for key in range(1, 9):
+        stand.put("crm", key, "Grace", ago_s=0)
+    stand.audit_until(lambda: {change["verdict"] for change in stand.rows("changes")} == {"breach"})
+    healed = [each for each in stand.rows("divergences") if each["opened_at"] is None]
+    for key in range(1, 9):
+        stand.put("billing", key, "Grace")
+    stand.audit_until(lambda: all(change["settled_at"] for change in stand.rows("changes")))
+    changes = stand.rows("changes")
+    assert [change["verdict"] for change in changes] == ["breach_then_converged"] * 8
+    assert all(4 < float(str(change["lag_lower_s"])) <= float(str(change["lag_upper_s"])) for change in changes)
+    dismissed = {each["id"] for each in stand.rows("divergences") if each["state"] == "dismissed"}
+    assert {each["id"] for each in healed} <= dismissed
+
+
+def test_a_record_that_never_rests_is_found_although_it_never_agreed(stand: Stand) -> None:  # E1.6
+    stand.put("crm", 3, "v0", ago_s=0)
+    stand.put("billing", 3, "older")
+    written = 0
+
+    def found() -> bool:
+        nonlocal written
+        written += 1
+        stand.put("crm", 3, f"v{written}", ago_s=0)
+        return bool(open_causes(stand))
+
+    stand.audit_until(found)
+    changes = stand.rows("changes")
+    assert len(changes) > 2
+    assert {change["operation"] for change in changes} == {"update"}
+    assert any(change["verdict"] == "breach" for change in changes)
+    stand.put("billing", 3, f"v{written}")
+    stand.audit_until(lambda: not open_causes(stand))
+
+
+def test_what_is_missing_when_it_is_seen_first_has_no_lag(stand: Stand) -> None:
+    stand.put("crm", 3, ago_s=546_114)
+    stand.put("crm", 4, ago_s=0)
+    stand.audit_until(lambda: open_causes(stand) == {"late": 2})
+    assert stand.rows("changes") == []
+    assert {each["kind"] for each in stand.rows("divergences")} == {"missing"}
+
+
+def test_what_was_written_without_a_change_of_what_is_compared_has_no_lag(stand: Stand) -> None:
+    for key in (3, 4):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    for _ in range(2):
+        stand.auditor.audit(datetime.now(UTC), sample=0)
+    stand.put("crm", 3, ago_s=0)
+    result = stand.auditor.audit(datetime.now(UTC), sample=0)
+    assert (result.read, result.counts[Outcome.AGREED]) == (1, 1)
+    stand.sweep()
+    stand.put("crm", 4, ago_s=0)
+    stand.audit()
+    assert stand.rows("changes") == []
+
+
+def test_what_was_created_since_the_last_sweep_is_followed(stand: Stand) -> None:
+    stand.agree(5)
+    stand.put("crm", 6, ago_s=0)
+    stand.put("crm", 7, ago_s=0)
+    stand.put("billing", 7)
+    assert stand.audit().changes == 2
+    assert {change["operation"] for change in stand.rows("changes")} == {"insert"}
+
+
+def test_another_digest_key_makes_no_record_seem_to_have_moved(stand: Stand) -> None:
+    stand.put("crm", 3, "one", ago_s=0)
+    stand.put("billing", 3, "another")
+    stand.sweep()
+    stand.auditor = Auditor(
+        flow=stand.map.flow("to_billing"),
+        source=stand.readers["crm"],
+        target=stand.readers["billing"],
+        ledger=stand.ledger,
+        digest_key=b"another",
+    )
+    stand.sweep()
+    assert stand.rows("changes") == []
+    stand.put("crm", 4, ago_s=0)
+    assert stand.audit().changes == 1, "the sweep under the new key has met every record"
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"), [("UPDATE customers SET name = 'Eve'", "foreign_write"), ("DELETE FROM customers", "lost")]
+)
+def test_what_only_the_target_did_needs_no_quiet_window_where_the_owner_holds_what_both_agreed_on(
+    stand: Stand, target: str, cause: str
+) -> None:
+    stand.agree(5)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, "Grace")
+    stand.audit()
+    stand.remap("window: 4s", "window: 1h")
+    stand.run("billing", f"{target} WHERE id = 3")
+    stand.audit_until(lambda: open_causes(stand))
+    assert open_causes(stand) == {cause: 1}
+
+
+def test_the_watermark_waits_for_what_differs_when_it_is_seen_first(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap("window: 4s", "window: 1h")
+    stand.audit()
+    written_at = datetime.now(UTC)
+    state = stand.ledger.flow_state("to_billing")
+    with stand.ledger.write() as connection:  # as in a ledger that has not seen a whole sweep
+        stand.ledger.save_flow_state(connection, "to_billing", replace(state, known_from_at=None))
+    stand.put("crm", 6, "Grace", ago_s=0)
+    stand.put("billing", 6, "older")
+    for _ in range(3):
+        stand.audit()
+    assert stand.rows("changes") == []
+    through_at = stand.ledger.flow_state("to_billing").verified_through_at
+    assert through_at is not None
+    assert through_at <= written_at
+    stand.put("billing", 6, "Grace")
+    stand.audit()
+    stand.audit()
+    later_at = stand.ledger.flow_state("to_billing").verified_through_at
+    assert later_at is not None
+    assert later_at > written_at
+
+
+def test_a_record_that_moves_at_every_reading_is_followed_all_the_same(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.agree(3)
+    crm = stand.readers["crm"].probe
+    fetch, number = crm.fetch, 0
+
+    def moving(spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        nonlocal number
+        number += 1
+        stand.put("crm", 2, f"v{number}", ago_s=0)
+        return fetch(spec, keys)
+
+    monkeypatch.setattr(crm, "fetch", moving)
+    stand.audit_until(lambda: any(change["verdict"] == "breach" for change in stand.rows("changes")))
+    stand.audit_until(lambda: open_causes(stand) == {"late": 1})
+    assert stand.audit().counts[Outcome.INCONCLUSIVE] == 1
+    assert stand.rows("changes")[0]["operation"] == "update"
+    before = stand.ledger.flow_state("to_billing").verified_through_at
+    assert before is not None

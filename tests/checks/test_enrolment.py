@@ -225,6 +225,14 @@ def test_a_deletion_has_no_mark_and_may_have_been_undone_while_nobody_looked() -
     assert (before.lost_sight, now.operation, now.committed_to_at) == (True, Operation.DELETE, NOW)
 
 
+def test_a_deletion_that_has_arrived_is_followed_where_it_is_known_when_the_record_was_still_there() -> None:
+    gone = comparison(None, None)
+    assert enrol(gone, AGREED, sighting(), window_s=5) is None
+    seen = enrol(gone, AGREED, sighting(not_seen_at=after(-2)), window_s=5)
+    assert seen is not None
+    assert (seen.operation, seen.committed_from_at, seen.committed_to_at) == (Operation.DELETE, after(-2), NOW)
+
+
 def test_two_versions_of_one_reading_are_both_followed() -> None:
     later = comparison("c", "a"), sighting(earlier=(b"b", after(-0.2)), version=2, seen_at=after(0.1))
     found = followed(comparison("b", "a"), AGREED, sighting(version=1), window_s=5, later=later)
