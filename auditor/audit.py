@@ -173,6 +173,7 @@ class Auditor:
         """Begin a new series where the rules or the digest key have changed since the last audit."""
         if not self._begun:
             self.ledger.begin_series(self.flow.name, self._comparer.series, now)
+            self.ledger.forget_queues(self.flow.name, self.flow.settings.queues.keys(), now)
             self._begun = True
 
     def next_deadline(self) -> datetime | None:

@@ -181,6 +181,16 @@ class Unverified(Store):
         with self.read() as connection:
             return {flow: self.doubt(connection, flow, now=now, window_s=windows[flow]) for flow in windows}
 
+    def forget_queues(self, flow: str, kept: Collection[str], at: datetime) -> None:
+        """Strike the queues that the map no longer names; nobody reads them any more."""
+        column = t.unverified.c
+        gone = sa.select(column.id).where(_live(flow), column.subject == QUEUE, column.name.not_in(list(kept)))
+        with self.read() as connection:
+            ids = list(connection.execute(gone).scalars())
+        if ids:
+            with self.write() as connection:
+                self._strike(connection, self.next_revision(connection), ids, at)
+
     def recheck_unverified(self, connection: Transaction, flow: str, at: datetime) -> None:
         """Have every listed record of a flow read again at once."""
         column = t.unverified.c

@@ -110,6 +110,32 @@ def test_overview_counts_what_differs_and_links_to_it(watched: Stand) -> None:
     assert "**1 foreign write**" in text(app)
 
 
+def test_records_that_cannot_be_read_look_fine_on_no_page(watched: Stand) -> None:
+    watched.remap("window: 4s", "window: 1s")
+    watched.remap(
+        "name: {type: string, evidence: clear}", "name: {type: enum, map: {crm: {gold: gold}, billing: {gold: gold}}}"
+    )
+    for key in range(1, 101):
+        watched.put("crm", key, f"label {key}")
+        watched.put("billing", key, "gold")
+    watched.sweep()
+    time.sleep(1.1)
+    app = run("overview")
+    assert [each.value for each in app.metric if each.label == "Flows consistent"] == ["0 of 1"]
+    flows = app.dataframe[0].value
+    assert list(flows["state"]) == ["? unverified"]
+    assert list(flows["verified through"]) == ["nothing verified yet"]
+    assert list(flows["last audits"].iloc[0]) == [1.0]
+    assert list(run("map").dataframe[0].value["state"]) == ["? unverified"]
+    app = run("drift")
+    assert "100 cannot be verified" in text(app)
+    listed = app.dataframe[0].value
+    assert len(listed) == 100
+    assert set(listed["reason"].str.startswith("name in crm: a label that the map does not list")) == {True}
+    covered = [each.value for each in run("sla").dataframe if "unverified" in each.value]
+    assert list(covered[0]["unverified"]) == [100]
+
+
 def test_drift_filters_from_the_address(watched: Stand) -> None:
     drift(watched)
     shown = run("drift", cause="foreign_write").dataframe[0].value

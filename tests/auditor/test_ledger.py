@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from auditor.ledger import FlowState, Ledger, LedgerError
+from auditor.ledger import LISTED, QUEUE, FlowState, Ledger, LedgerError, store
 from auditor.ledger import tables as t
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
@@ -276,3 +278,95 @@ def test_kill_9_loses_no_committed_row(tmp_path: Path) -> None:
         acknowledged += told
     assert acknowledged > 20
     ledger.close()
+
+
+def test_what_cannot_be_verified_is_listed_struck_and_bounded(ledger: Ledger) -> None:
+    def note(found: dict[str, str], verified: set[str], at: datetime) -> set[str]:
+        with ledger.write() as connection:
+            return ledger.note_unverified(
+                connection,
+                ledger.next_revision(connection),
+                "f",
+                found=found,
+                verified=lambda: verified,
+                at=at,
+                verified_to_at=NOW,
+            )
+
+    many = {str(key): "why" for key in range(LISTED + 3)}
+    assert len(note(many, set(), NOW)) == 3
+    later = NOW + timedelta(minutes=1)
+    assert note({"1": "another reason"}, {"2", "3"}, later) == set()
+    found = ledger.doubts({"f": 30.0}, later)["f"]
+    assert (found.listed, found.records, found.lasting) == (LISTED - 2, LISTED - 2, LISTED - 2)
+    assert (found.since_at, found.verified_to_at, found.reason) == (NOW, NOW, "why")
+    assert [row["reason"] for row in ledger.unverified_rows("f", LISTED) if row["name"] == "1"] == ["another reason"]
+    assert "1" not in ledger.unverified_due("f", later, 2_000)
+    assert len(ledger.unverified_due("f", later, 2_000)) == LISTED - 3
+    assert note({"2000": "new"}, set(), later) == set(), "there is room again"
+    assert ledger.unverified_count("f") == LISTED - 1
+
+
+def test_queues_that_the_map_no_longer_names_are_struck(ledger: Ledger) -> None:
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        for queue in ("dead", "retry"):
+            assert ledger.note_unknown(connection, rev, "f", QUEUE, queue, reason="no figures", at=NOW) == NOW
+    ledger.forget_queues("f", {"retry"}, NOW)
+    assert [row["name"] for row in ledger.unverified_rows("f", 10)] == ["retry"]
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        assert ledger.note_unknown(connection, rev, "f", QUEUE, "retry", reason="", at=NOW) is None
+    assert ledger.unverified_rows("f", 10) == []
+
+
+def test_the_lists_name_records_and_incidents(ledger: Ledger) -> None:
+    save(ledger, changes=[change(2)], divergences=[divergence(3)])
+    assert [(row["key"], row["why"]) for row in ledger.undecided_rows("f", 10)] == [
+        ("2", "a change on its way"),
+        ("3", "suspected: late"),
+    ]
+    save(ledger, divergences=[replace(divergence(4), state=DivergenceState.OPEN, opened_at=NOW)])
+    assert [(row["key"], row["cause"]) for row in ledger.divergent_rows("f", [], 10)] == [("4", "late")]
+    assert ledger.divergent_rows("f", ["lost"], 10) == []
+    assert ledger.incident_rows(live_only=False, limit=10) == []
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        values = {
+            "fingerprint": "x",
+            "breach": "orphan",
+            "state": "open",
+            "opened_at": NOW,
+            "count": 1,
+            "peak": 1,
+            "reopened": 0,
+            "summary": "s",
+        }
+        identity = ledger.save_incident(connection, rev, 0, values)
+        for transition in ("opened", "grown 2x"):
+            ledger.queue_alert(
+                connection, rev, incident_id=identity, transition=transition, sender="slack", notice={}, at=NOW
+            )
+    (row,) = ledger.incident_rows(live_only=True, limit=10)
+    assert (row["breach"], row["told"], row["message"]) == ("orphan", "grown 2x", "pending")
+
+
+def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> None:
+    for engine in ("sqlite", "postgresql"):
+        older = Ledger(request.getfixturevalue(f"{engine}_url"))
+        config = Config()
+        config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
+        with older.write() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0005")
+            connection.execute(
+                sa.text(
+                    "INSERT INTO incidents (rev, fingerprint, breach, state, opened_at, count, peak, clean, "
+                    "reopened, summary) VALUES (1, 'x', 'orphan', 'open', 0, 7, 9, 1, 0, 's')"
+                )
+            )
+        older.migrate()
+        with older.write() as connection:
+            (known,) = older.recent_incidents(connection, ["x"], NOW).values()
+        assert (known.count, known.peak, known.told, known.growth, known.clear_since_at) == (7, 9, 7, None, None)
+        older.close()
