@@ -55,7 +55,11 @@ class Store:
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
             try:
-                self.engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg"), pool_size=10)
+                # A pooler in transaction mode knows nothing of what was prepared on another connection.
+                unprepared = {"prepare_threshold": None}
+                self.engine = sa.create_engine(
+                    parsed.set(drivername="postgresql+psycopg"), pool_size=10, connect_args=unprepared
+                )
             except ModuleNotFoundError as error:
                 raise LedgerError(
                     "the driver psycopg is not installed; pip install 'plumbline-auditor[postgresql]'"

@@ -51,8 +51,8 @@ def prove_read_only(sessions: Sessions, dialect: str, attempt: sa.Update | None)
     with sessions.session() as connection:
         word = _word(connection, dialect)
     refusal = _refusal(sessions, attempt, dialect) if attempt is not None else ""
-    told = "; ".join(part for part in (word, refusal) if part)
-    if not told:
+    told = "; ".join(part for part in (word, refusal, "through a pooler" if sessions.pooled else "") if part)
+    if not word and not refusal:
         raise UnprovedError(
             Reason.PERMISSION,
             "it is not proved that this session cannot write",

@@ -50,6 +50,9 @@ POOLER_SAYS = {
     "pgbouncer": "the message is pgbouncer's",
 }
 
+PREPARED = frozenset({"26000", "42P05"})
+"""What was prepared is not there, or is there already: only behind a pooler that passes for the server itself."""
+
 OF_A_SESSION = frozenset({"default_transaction_read_only"})
 """Settings that a transaction opened READ ONLY does not need."""
 
@@ -220,6 +223,11 @@ class Sessions:
                 cursor.execute(f"{common}{limit}transaction_read_only=1, max_execution_time={timeout_ms}")
         cursor.close()
 
+    def _take_for_pooled(self) -> None:
+        """Go on as through a pooler, with new connections."""
+        self.pooled = True
+        self.engine.dispose()
+
     # -- using
 
     @contextlib.contextmanager
@@ -295,6 +303,8 @@ class Sessions:
         if isinstance(error, sa.exc.TimeoutError):
             return ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
         reason = self._reason(original, text)
+        if getattr(original, "sqlstate", None) in PREPARED:
+            self._take_for_pooled()
         if reason is Reason.DECODE:  # drivers quote the value, which is nobody's business
             text = f"a value cannot be decoded ({type(original).__name__})"
         hints = {

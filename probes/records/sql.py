@@ -148,14 +148,25 @@ class SqlProbe:
             if name in inspector.get_view_names(schema=schema):
                 return ()
             led = leading_columns(connection, name, schema)
-        if led is None:
-            return (f"{spec.collection}: the login may not see whether its columns have an index",)
+            if led is None:
+                return (f"{spec.collection}: the login may not see whether its columns have an index",)
+            unmarked = self._unmarked(connection, spec, collection) if spec.mark in led else ()
         wanted = [spec.key] + ([spec.mark] if collection.mark is not None else [])
-        return tuple(
+        slow = (
             f"{spec.collection}.{column} has no index: every read scans the table"
             for column in wanted
             if column and column not in led
         )
+        return (*slow, *unmarked)
+
+    def _unmarked(self, connection: sa.Connection, spec: ReadSpec, collection: _Collection) -> tuple[str, ...]:
+        """What is to be said of records without a stamp or version."""
+        if collection.mark is None:
+            return ()
+        some = sa.select(sa.literal(1)).select_from(collection.table).where(collection.mark.is_(None)).limit(1)
+        if connection.execute(some).scalar() is None:
+            return ()
+        return (f"{spec.collection}.{spec.mark} is NULL in some records: only the sweep finds their changes",)
 
     def _check_rights(self, connection: sa.Connection, spec: ReadSpec, schema: str | None, name: str) -> None:
         """Whether every column that is wanted may be read; the database is asked, and nothing is read."""

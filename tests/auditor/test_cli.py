@@ -15,11 +15,13 @@ import pytest
 from auditor.alerts.contract import Receipt
 from auditor.alerts.outbox import after_try
 from auditor.audit import Auditor
+from auditor.doctor import _examine
 from auditor.ledger import Ledger
 from auditor.once import audit_once
 from auditor.queue_audit import QueueAuditor
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
+from probes.contract import Reason, UnprovedError
 from probes.registry import open_queue_probe
 from tests.stand import Stand
 
@@ -118,6 +120,18 @@ def test_doctor_proves_read_only_and_shows_clocks(stand: Stand) -> None:
     assert [row["system"] for row in rows] == ["crm", "billing", "queue to_billing/dead"]
     assert "write is refused" in rows[0]["read_only"]
     assert "±" in rows[0]["clock"]
+
+
+def test_doctor_warns_where_nothing_proves_that_a_system_cannot_be_written_to(stand: Stand) -> None:
+    def unproved(_: object) -> str:
+        raise UnprovedError(Reason.PERMISSION, "it is not proved", hint="give it SELECT only")
+
+    reader = stand.readers["crm"]
+    reader.probe.prove_read_only = unproved  # type: ignore[method-assign,assignment]
+    found = _examine(stand.map, reader, None, None)
+    assert found.ok
+    assert found.read_only == "not proved"
+    assert "warning: it is not proved (give it SELECT only)" in found.remarks
 
 
 def test_doctor_tells_that_a_clock_was_set(stand: Stand, places: list[object]) -> None:

@@ -15,6 +15,7 @@ import pymysql
 import pytest
 import sqlalchemy as sa
 
+from auditor.ledger import Ledger
 from probes.contract import Budget, ProbeError, ReadSpec, Reason, UnprovedError
 from probes.records.database_url import HONOURED, read_url
 from probes.records.read_only import refusal_of
@@ -179,6 +180,37 @@ def test_everything_is_read_through_a_pooler(pooled: str) -> None:
         assert probe.clock().server_at
         assert probe.collections()
         assert "transaction_read_only = on" in probe.prove_read_only(SPEC)
+
+
+def test_the_doctor_says_in_one_line_what_was_proved_and_how(pooled: str) -> None:
+    with opened(pooled) as probe:
+        assert probe.prove_read_only(SPEC) == (
+            "the session is read-only: the server says transaction_read_only = on; "
+            "a write is refused: the transaction is read-only (25006); through a pooler"
+        )
+
+
+def test_a_ledger_can_stand_behind_a_pooler(postgresql_server: str, postgresql_url: str, tmp_path: Path) -> None:
+    with servers.pgbouncer(postgresql_server, "transaction", size=2) as url:
+        name = postgresql_url.rpartition("/")[2]
+        ledgers = [Ledger(f"{url}/{name}".replace("postgresql://", "postgres://")) for _ in range(2)]
+        for ledger in ledgers:
+            ledger.migrate()
+        for _ in range(12):
+            for ledger in ledgers:
+                with ledger.write() as connection:
+                    ledger.next_revision(connection)
+        for ledger in ledgers:
+            ledger.close()
+
+
+def test_a_pooler_that_passes_for_the_server_is_known_by_what_it_forgets(schemas: str) -> None:
+    with opened(schemas) as probe:
+        probe.fetch(SPEC, [1])
+        with pytest.raises(ProbeError), probe._session() as connection:
+            connection.exec_driver_sql("EXECUTE _pg3_12")
+        assert probe.fetch(SPEC, [1])
+        assert probe._sessions.pooled
 
 
 def test_many_readers_share_the_connections_of_a_pooler(pooled: str) -> None:

@@ -200,6 +200,15 @@ def test_stamps_in_the_future_hide_nothing(table: Table) -> None:
     assert keys(table.probe(), limit=2) == [1, 3]
 
 
+def test_records_without_a_stamp_are_remarked_on(table: Table) -> None:
+    table.make(NAIVE[table.dialect])
+    table.put("2026-03-01 12:30:00")
+    remarks = table.probe().inspect(SPEC)
+    assert not [each for each in remarks if "NULL" in each]
+    table.put(None)
+    assert [each for each in table.probe().inspect(SPEC) if "t.at is NULL in some records" in each]
+
+
 # -- numbers
 
 
