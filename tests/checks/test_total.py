@@ -14,6 +14,7 @@ from checks.fields import FieldRule, FieldType, agree, parser_for, pattern_of, p
 from checks.records import RecordComparer, Side
 from checks.values import UnreadableError
 from probes.contract import MISSING
+from probes.exact_json import Undecodable
 
 unhurried = settings(deadline=None)
 
@@ -114,6 +115,13 @@ BEYOND = ["1e10000000", "-1E-10000000", "9" * 5_000, "9" * 1_000_000, Decimal("1
 def test_a_number_is_refused_before_it_is_expanded(type_: str, raw: Any) -> None:
     with pytest.raises(UnreadableError):
         parser_for(rule_of(type_), "counted", None)(raw)
+
+
+@pytest.mark.parametrize("type_", TYPES)
+def test_what_json_left_undecided_is_read_as_nothing_at_all(type_: str) -> None:
+    for raw in (Undecodable("twice"), [Undecodable("twice")], {"amount": Undecodable("twice"), "currency": "EUR"}):
+        with pytest.raises(UnreadableError):
+            parser_for(rule_of(type_), "counted", None)(raw)
 
 
 @pytest.mark.parametrize("type_", TYPES)
