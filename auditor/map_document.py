@@ -77,6 +77,15 @@ def _row(flow: Flow) -> Row:
     )
 
 
+def part_of(integration_map: IntegrationMap, system: str) -> str:
+    """What a system is there for, in a few words."""
+    if owned := owned_by(integration_map)[system]:
+        return f"owns {', '.join(owned)}"
+    read = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
+    read |= {name for data_type in integration_map.data_types.values() for name in data_type.in_}
+    return "holds copies" if system in read else "queues"
+
+
 def markdown(integration_map: IntegrationMap) -> str:
     """The whole map for people to read: diagram, ownership, flows, systems."""
     return "\n".join(_markdown(integration_map)) + "\n"

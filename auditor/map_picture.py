@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from html import escape
 
 from auditor.integration_map import Flow, IntegrationMap
-from auditor.map_document import consumers_of, owned_by
+from auditor.map_document import consumers_of, part_of
 from probes.durations import format_duration
 
 BOX_WIDTH, BOX_HEIGHT = 170, 64
@@ -40,7 +40,6 @@ def svg(integration_map: IntegrationMap, states: Mapping[str, str] | None = None
             places[name] = _place(across, down, len(column), tallest)
     width = 2 * MARGIN + (len(columns) + bool(consumers)) * (BOX_WIDTH + COLUMN_GAP) - COLUMN_GAP
     height = 2 * MARGIN + tallest * (BOX_HEIGHT + ROW_GAP) - ROW_GAP
-    owned = owned_by(integration_map)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
         'font-family="system-ui, sans-serif" font-size="12">',
@@ -61,8 +60,7 @@ def svg(integration_map: IntegrationMap, states: Mapping[str, str] | None = None
         parts += _arrow(flow, places, pairs[pair], (states or {}).get(name, ""))
         pairs[pair] += 1
     for name, (x, y) in places.items():
-        owns = f"owns {', '.join(owned[name])}" if owned[name] else "holds copies"
-        parts += _box(x, y, name, owns, rounded=6)
+        parts += _box(x, y, name, part_of(integration_map, name), rounded=6)
     for down, (reads, consumer, role) in enumerate(consumers):
         x, y = _place(len(columns), down, len(consumers), tallest)
         x0, y0 = places[reads]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 from auditor.integration_map import IntegrationMap, currencies_of
 from auditor.reading import SystemReader
@@ -122,7 +123,7 @@ def read_record(
                 changed_at="" if stamp is None or stamp is MISSING else str(stamp),
                 read_at=read_at[system],
                 cells=cells if found else {},
-                link=link.replace("{key}", str(key)) if link else None,
+                link=link.replace("{key}", quote(str(key), safe="")) if link else None,
             )
         )
     return RecordView(data_type=data_type, key=key, copies=tuple(copies))

@@ -101,19 +101,27 @@ def trend_text(backlog: Backlog) -> str:
     """Which way the depth goes and, where that is beyond chance, how fast."""
     if backlog.slope_per_s is None or backlog.trend not in {Trend.RISING, Trend.FALLING}:
         return backlog.trend.value
-    return f"{backlog.trend.value}, {3600 * backlog.slope_per_s:+.3g}/h"
+    per_hour = 3600 * backlog.slope_per_s
+    if abs(per_hour) < 1:
+        return f"{backlog.trend.value} (< 1/h)"
+    return f"{backlog.trend.value}, {'−' if per_hour < 0 else '+'}{_rate(abs(per_hour))}/h"
+
+
+def _rate(number: float) -> str:
+    """Three figures, and no powers of ten."""
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def stage_text(stage: Stage, hours: float) -> str:
     """How many came as far as a stage of the recovery funnel over so many hours, and how many an hour."""
     if stage.least is None:
         return "not seen"
-    least, most = (None if end is None else f"{end / hours:.3g}" for end in (stage.least, stage.most))
+    least, most = (None if end is None else _rate(end / hours) for end in (stage.least, stage.most))
     if stage.most is None:
-        return f"≥ {stage.least} (≥ {least}/h)"
+        return f"≥ {stage.least:,} (≥ {least}/h)"
     if stage.least == stage.most:
-        return f"{stage.least} ({least}/h)"
-    return f"{stage.least} … {stage.most} ({least} … {most}/h)"
+        return f"{stage.least:,} ({least}/h)"
+    return f"{stage.least:,} … {stage.most:,} ({least} … {most}/h)"
 
 
 def drain_text(backlog: Backlog) -> str:

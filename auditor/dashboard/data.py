@@ -51,7 +51,7 @@ class Since:
 
 
 DAY = Since(label="24 h")
-"""What objectives are measured over, whatever range a page shows."""
+"""How far back a message counts that nobody got, whatever range a page shows."""
 
 
 class Data:

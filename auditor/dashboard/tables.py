@@ -40,7 +40,7 @@ def table(
         ]
         frame[column] = pd.Series(labels, dtype=object, index=frame.index)
         config[column] = _buttons(column, labels, meant, act, key=f"{key}-{column}")
-    st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, **more)
+    st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 
 def _buttons(
@@ -59,7 +59,7 @@ def _buttons(
         else:
             act(found)
 
-    return st.column_config.ButtonColumn(column, type="tertiary", alignment="left", on_click=clicked, key=key)
+    return st.column_config.ButtonColumn(column, type="secondary", alignment="left", on_click=clicked, key=key)
 
 
 def meant_by(row: int, label: str, labels: Sequence[str | None], meant: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 from auditor import escaping
 from auditor.integration_map import IntegrationMap
 from auditor.letters import Funnel
-from auditor.map_document import consumers_of, owned_by
+from auditor.map_document import consumers_of, part_of
 from auditor.map_picture import STATE_COLOURS, columns_of
 from auditor.words import stage_text
 from checks.lag import EDGES_S, LagCurve
@@ -107,13 +107,12 @@ def map_chart(
     Returns:
         The chart's options. Edges come in the order of the map's flows, then those to consumers.
     """
-    owned, consumers = owned_by(integration_map), consumers_of(integration_map)
+    consumers = consumers_of(integration_map)
     columns: list[list[str]] = columns_of(integration_map)
     nodes: list[dict[str, Any]] = []
     for across, column in enumerate(columns):
         for down, name in enumerate(column):
-            owns = f"owns {', '.join(owned[name])}" if owned[name] else "holds copies"
-            nodes.append(_node(name, owns, across, down, len(column), "roundRect"))
+            nodes.append(_node(name, part_of(integration_map, name), across, down, len(column), "roundRect"))
     for down, (_, consumer, role) in enumerate(consumers):
         told = f"{consumer} "  # a consumer may be called like a system
         nodes.append(_node(told, role.replace("-", " "), len(columns), down, len(consumers), "circle"))

@@ -420,3 +420,12 @@ def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None
         assert "HTTP 404: no\\_service" in text(app) or "HTTP 404: no_service" in text(app)
     messages = run("sla").dataframe[-1].value
     assert list(messages["state"]) == ["✗ not delivered"]
+
+
+def test_a_key_cannot_change_where_the_link_to_its_system_leads(watched: Stand) -> None:
+    watched.remap("crm: {kind: sql, ", 'crm: {kind: sql, link: "https://crm.example/customers/{key}?tab=1", ')
+    watched.remap("key_type: integer", "key_type: string")
+    app = run("record", type="customer", key="../admin?x=1#y")
+    assert not app.exception
+    (link,) = app.get("link_button")
+    assert link.proto.url == "https://crm.example/customers/..%2Fadmin%3Fx%3D1%23y?tab=1"

@@ -83,8 +83,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "Objective": {
-        "auditor/dashboard/pages/sla.py": "within_window",
-        "auditor/queue_audit.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling drop_notice",
+        "auditor/objectives.py": "within_window",
+        "auditor/queue_audit.py": "drop_notice",
+        "auditor/integration_map.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
     },
     "PubSubSettings": {
         "probes/queues/pubsub.py": "role timeout project subscription credentials endpoint monitoring peek",
@@ -140,8 +141,10 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "SqlSettings": {
-        "probes/records/sql.py": "zone budget delay_floor url",
+        "probes/records/sql.py": "delay_floor url",
+        "probes/records/sessions.py": "budget",
         "auditor/audit.py": "clock_slack",
+        "auditor/integration_map.py": "zone",
         "auditor/record.py": "link",
         "auditor/map_document.py": "description",
         "probes/registry.py": "kind",

@@ -128,7 +128,7 @@ def test_a_queue_is_told_with_rates_trend_and_time_to_drain(queue: Any) -> None:
         auditor.audit(at)
     lens.refresh()
     (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
-    assert (told.depth, told.trend, trend_text(told)) == (55, Trend.FALLING, "falling, -1.8e+03/h")
+    assert (told.depth, told.trend, trend_text(told)) == (55, Trend.FALLING, "falling, −1,800/h")
     assert told.arriving is not None
     assert told.arriving.per_s == pytest.approx(10)
     assert told.leaving is not None

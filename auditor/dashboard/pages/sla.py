@@ -165,7 +165,7 @@ def _objectives(data: Data) -> pd.DataFrame:
                 "goal": f"≥ {windows.goal:.1%}",
                 "objective": STANDING_SIGNS[windows.standing],
                 "dead letters": waiting_letters(dead),
-                "allowed": f"≤ {flow.sla.dead_letters}",
+                "allowed": f"≤ {flow.sla.dead_letters}" if dead else "–",
                 "team": flow.team,
             }
         )
