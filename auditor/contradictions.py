@@ -65,6 +65,12 @@ def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any])
     for name, system in integration_map.systems.items():
         if system.zone is not None and not _is_zone(system.zone):
             yield ("systems", name, "zone"), f"unknown time zone {system.zone!r}; write for example UTC"
+    for (name, holder), binding in integration_map.bindings.items():
+        if getattr(binding, "since", None) == "local" and integration_map.systems[holder].zone is None:
+            yield (
+                ("data_types", name, "in", holder, "since"),
+                f"local time needs a zone; set zone: of {holder}, for example Europe/Berlin",
+            )
     for name, data_type in integration_map.data_types.items():
         yield from _data_type_contradictions(name, data_type, systems)
     for name, flow in integration_map.flows.items():

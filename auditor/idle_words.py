@@ -28,6 +28,11 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     for name in integration_map.data_types:
         yield from _data_type_words(name, integration_map)
     for (data_type, system), binding in integration_map.bindings.items():
+        if getattr(binding, "changed", None) is not None and not (binding.changed_at or binding.version):
+            yield (
+                ("data_types", data_type, "in", system, "changed"),
+                "changes are never asked for: set changed_at or version, the field that says when a record changed",
+            )
         if getattr(integration_map.systems[system], "kind", "") == "sql":
             for path, column in _columns(binding):
                 if EXPRESSION.search(column):

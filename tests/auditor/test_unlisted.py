@@ -282,6 +282,17 @@ def test_check_and_doctor_tell_what_is_not_seen(world: World) -> None:
     assert blind_spots(world.map.flow("sync")) == {}
 
 
+def test_check_tells_what_asking_for_changes_lacks(world: World) -> None:
+    world.begin(f'{LIST}, changed: "/{{collection}}?since={{since}}"')
+    (remark,) = check_map(world.place / "map.yaml", {})[1]
+    assert (remark.path, "set changed_at or version" in remark.message) == (
+        "data_types.customer.in.crm.changed",
+        True,
+    )
+    with pytest.raises(MapError, match=r"in\.crm\.since: local time needs a zone; set zone: of crm"):
+        world.begin(f"{CHANGED}{LIST}, since: local")
+
+
 def test_the_doctor_tells_of_an_error_that_came_with_status_200(world: World) -> None:
     world.begin(CHANGED)
     world.api.answer = lambda _: {"success": False, "error": {"code": 17}}
