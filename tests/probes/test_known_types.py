@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from auditor.discover import discover
 from auditor.reading import SystemReader
+from benchmarks import types
 from checks.fields import FieldType
 from probes import registry
 from probes.contract import ReadSpec
@@ -64,6 +65,16 @@ def test_every_type_that_mariadb_documents_itself_is_known(mariadb_url: str) -> 
 
 def test_every_storage_class_of_sqlite_is_known() -> None:
     assert engine_types.of_sqlite() == names(SQLITE)
+
+
+def test_every_type_agrees_with_every_counterpart_and_the_smallest_difference_is_found(
+    postgresql_url: str, mariadb_url: str, sqlite_url: str
+) -> None:
+    tally = types.measure({types.PG: postgresql_url, types.MY: mariadb_url, types.LITE: sqlite_url})
+    assert tally.failures == []
+    for engine in KNOWN:
+        assert tally.pairs[engine] > 300
+        assert types.comparable_types(engine) - tally.exercised[engine] == set()
 
 
 OWNER = """
