@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.auditor.screens import HOME, chromium, click_cell
 
-FIRST_DRIFT_WITHIN_S = 60
+FIRST_DRIFT_WITHIN_S = 180
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +41,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield address
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
-    time.sleep(0.5)
+    assert process.wait(60) == 0
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(address, timeout=2)
 
@@ -72,15 +70,15 @@ def _inside(url: str) -> bool:
     return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
     page.goto(f"{demo}/?range=24+h")
-    page.get_by_role("heading", name="Overview").wait_for(timeout=30_000)
+    page.get_by_role("heading", name="Overview").wait_for(timeout=90_000)
     cause = page.get_by_role("link", name=re.compile(r"^\d+ (late|duplicate|orphan|lost|foreign write)")).first
     expect(cause).to_be_visible(timeout=FIRST_DRIFT_WITHIN_S * 1000)
     cause.click()
-    page.get_by_role("heading", name="Drift").wait_for(timeout=30_000)
-    expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=30_000)
+    page.get_by_role("heading", name="Drift").wait_for(timeout=90_000)
+    expect(page.get_by_text(re.compile(r"\d+ records? match"))).to_be_visible(timeout=90_000)
     expect(page).to_have_url(re.compile("cause="))
     expect(page).to_have_url(re.compile(r"range=24(\+|%20)h"))
     click_cell(page, "Records that differ", row=0, until=page.get_by_role("heading", name="Record", exact=True))
@@ -88,16 +86,16 @@ def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
     expect(page).to_have_url(re.compile(r"key=\w+"))
     assert len(page.context.pages) == 1
     page.goto(f"{demo}/record?type=customer&key=cus_00042")
-    page.get_by_role("heading", name="Record").wait_for(timeout=30_000)
-    expect(page.get_by_text("crm", exact=True).first).to_be_visible(timeout=30_000)
-    expect(page.get_by_text(re.compile("customer cus_00042:"))).to_be_visible(timeout=30_000)
+    page.get_by_role("heading", name="Record").wait_for(timeout=90_000)
+    expect(page.get_by_text("crm", exact=True).first).to_be_visible(timeout=90_000)
+    expect(page.get_by_text(re.compile("customer cus_00042:"))).to_be_visible(timeout=90_000)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
     for path in ("", "drift", "record", "conflicts", "lag", "dead-letters", "sla", "map", "query"):
         page.goto(f"{demo}/{path}")
-        page.locator("h1").first.wait_for(timeout=30_000)
+        page.locator("h1").first.wait_for(timeout=90_000)
         page.wait_for_timeout(800)
         expect(page.get_by_text("could not be drawn")).to_have_count(0)
         expect(page.get_by_text("Page not found")).to_have_count(0)

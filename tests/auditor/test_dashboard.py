@@ -23,7 +23,7 @@ PAGES = list(navigation.PAGES)
 def run(page: str, **query: str) -> AppTest:
     _open.clear()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
-    app = AppTest.from_string(code, default_timeout=30)
+    app = AppTest.from_string(code, default_timeout=100)
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
@@ -169,6 +169,7 @@ def test_query_answers_and_refuses(watched: Stand) -> None:
 
 def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:  # C3.9
     watched.agree(3)
+    monkeypatch.setattr("auditor.status.STALE_FLOOR_S", 3600.0)
     assert "**Stale.**" not in text(run("overview"))
     monkeypatch.setattr("auditor.status.STALE_FLOOR_S", 0.0)
     time.sleep(2.1)  # two intervals of the flow

