@@ -607,11 +607,11 @@ def _told(row: Row) -> tuple[str, str]:
 
 def _alike(spec: ReadSpec, key: Any) -> str:
     """A key in a form in which what an API answers is recognised as what was asked for."""
-    text = unicodedata.normalize("NFC", str(key)).strip().casefold()
+    text = unicodedata.normalize("NFC", str(key)).strip()
     if spec.key_type == "salesforce_id":
         return str(key).strip()[:15]
     if spec.key_type == "uuid":
-        return text.replace("-", "").strip("{}")
+        return text.casefold().replace("-", "").strip("{}")
     if spec.key_type == "integer":
         try:
             return str(int(text))

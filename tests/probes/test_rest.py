@@ -380,6 +380,17 @@ def test_records_that_were_not_asked_for_do_not_make_the_others_missing(serve: C
     assert (told.reason, "not asked for" in told.message) == (Reason.DECODE, True)
 
 
+def test_a_key_in_other_letters_is_another_key_unless_its_type_says_otherwise(serve: Callable[[Answer], Api]) -> None:
+    api = serve(lambda _: [{"id": "A1B2"}])
+    assert failure(lambda: probe_of(api.url).fetch(spec_of(), ["a1b2"])).reason is Reason.DECODE
+    whole = "6F9619FF-8B86-D011-B42D-00CF4FC964FF"
+    api.answer = lambda _: [{"id": whole}]
+    spec = replace(spec_of(), key_type="uuid")
+    assert [row[0] for row in probe_of(api.url).fetch(spec, [whole.lower()])] == [whole]
+    api.answer = lambda _: [{"id": "007"}]
+    assert [row[0] for row in probe_of(api.url).fetch(replace(spec, key_type="integer"), [7])] == ["007"]
+
+
 def test_an_answer_that_is_only_a_part_is_asked_for_in_smaller_parts(serve: Callable[[Answer], Api]) -> None:
     api = serve(lambda _: {"data": PEOPLE[:2], "has_more": True})
     told = failure(
