@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,9 +44,10 @@ class Sender(Protocol):
 
 
 def post_json(client: httpx.Client, url: str, payload: Mapping[str, Any]) -> Receipt:
-    """POST JSON and say what is certain afterwards."""
+    """POST JSON, in ASCII so that any text can be sent, and say what is certain afterwards."""
+    body, headers = json.dumps(payload), {"Content-Type": "application/json"}
     try:
-        response = client.post(url, json=payload, timeout=TIMEOUT_S)
+        response = client.post(url, content=body, headers=headers, timeout=TIMEOUT_S)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):

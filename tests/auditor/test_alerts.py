@@ -172,6 +172,15 @@ def test_every_word_of_a_notice_stays_within_limits(words: dict[str, str]) -> No
         check_limits(message(notice, dashboard="http://127.0.0.1:8501", possible_repeat=True))
 
 
+def test_half_a_character_in_a_notice_is_sent_all_the_same(slack: FakeSlack) -> None:
+    for sender in (WebhookSender(slack.url), SlackSender(slack.url, dashboard=None)):
+        receipt = sender.send({**NOTICE, "summary": "half: \ud800"}, possible_repeat=False)
+        assert receipt.outcome == "sent"
+    hook, message_ = slack.got
+    assert hook["summary"] == "half: \ud800"
+    assert "⟨U+D800⟩" in message_["text"]
+
+
 def deliver(stand: Stand, slack: FakeSlack, now: datetime = NOW) -> bool:
     senders = open_senders(AlertSettings.model_validate({"slack": {"webhook": slack.url}}))
     return deliver_next(stand.ledger, senders, now)

@@ -302,12 +302,12 @@ def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: 
     assert str(shown["share"].iloc[0]).startswith("40")
 
 
-def look(stand: Stand) -> None:
-    """Audit the queue of dead letters once, as the daemon does."""
-    settings = stand.map.queues["to_billing", "dead"]
+def look(stand: Stand, name: str = "dead") -> None:
+    """Audit a queue once, as the daemon does."""
+    settings = stand.map.queues["to_billing", name]
     queue = QueueAuditor(
         flow=stand.map.flow("to_billing"),
-        queue="dead",
+        queue=name,
         settings=settings,
         probe=open_queue_probe(settings, stand.map.systems["billing"]),
         ledger=stand.ledger,

@@ -154,6 +154,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             f"{system}: {{collection: customers, key: id, fields: {{{name}: name}}",
         )
     stand.remap("    every: 1s\n", f"    every: 1s\n    team: {quoted}\n    side_effects: [{quoted}]\n")
+    broken = f"      broken: {{kind: sql_queue, system: billing, table: {quoted}}}\n"
+    stand.remap("    queues:\n", f"    queues:\n{broken}")
     keys = [HOSTILE, *ALONE[:4], "plain"]
     for key in keys:
         for system in ("crm", "billing"):
@@ -171,6 +173,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     time.sleep(1.1)
     stand.sweep()
     look(stand)
+    look(stand, "broken")
     settings = {
         "AUDITOR_MAP": str(stand.map_file),
         "AUDITOR_DATA": str(place / "var"),
@@ -246,7 +249,7 @@ def test_the_record_page_shows_values_keys_and_fields_as_they_are(hostile: str, 
         ("conflicts", "Conflicts", 1),
         ("conflicts?conflict=1", "Conflicts", 3),
         ("conflicts?conflict=" + quote(HOSTILE), "Conflicts", 1),
-        ("dead-letters", "Dead letters", 2),
+        ("dead-letters", "Dead letters", 3),
         ("sla", "SLA breaches", 1),
         ("map", "Map", 2),
         ("lag", "Lag", 0),
