@@ -1,8 +1,8 @@
 """Records in a SQL database: PostgreSQL, MariaDB or MySQL, SQLite.
 
-Everything that depends on the dialect stands in this module. Identifiers are looked up in the database's
-catalogue and quoted by SQLAlchemy; values are always bound. Rows are answered as the driver gives them,
-without SQLAlchemy's result processors, so that one odd value cannot fail a whole batch.
+Identifiers are looked up in the database's catalogue and quoted by SQLAlchemy; values are always bound. How columns
+of each type are asked for, and how keys are compared with them, stands in `probes.records.column_types`. Rows are
+answered without SQLAlchemy's result processors; a value that the driver cannot convert is read as text.
 """
 
 from __future__ import annotations

@@ -303,3 +303,25 @@ def test_a_key_in_an_enumeration_is_found_and_one_that_is_no_label_is_not_there(
     postgresql.run("INSERT INTO t VALUES ('pro', 1), ('free', 2)")
     assert postgresql.keys("pro", "gold") == ["pro"]
     assert postgresql.paged("string", 1) == [["free"], ["pro"]]
+
+
+def test_a_value_of_another_storage_class_than_declared_is_read_as_it_stands(sqlite: Database) -> None:
+    sqlite.run(
+        "CREATE TABLE t (id integer, n integer, x real, s text, b blob, at datetime)",
+        "INSERT INTO t VALUES (1, 'twelve', 'big', 5, 'text', 1772359200)",
+        "INSERT INTO t VALUES (2, 1.5, 2, x'c3a9', 7, '2026-03-01 10:00:00')",
+    )
+    fields = ("n", "x", "s", "b", "at")
+    assert sqlite.values(1, fields=fields) == ("twelve", "big", "5", "text", 1772359200)
+    assert sqlite.values(2, fields=fields) == (1.5, 2.0, b"\xc3\xa9", 7, "2026-03-01 10:00:00")
+
+
+def test_a_char_key_is_compared_without_its_padding_also_where_the_server_pads_it(mariadb: Database) -> None:
+    mariadb.run("CREATE TABLE t (id char(10), v int)", "INSERT INTO t VALUES ('abc', 1)")
+    sa.event.listen(
+        mariadb.probe._engine,
+        "connect",
+        lambda connection, _: connection.cursor().execute("SET SESSION sql_mode = 'PAD_CHAR_TO_FULL_LENGTH'"),
+    )
+    assert mariadb.keys("abc") == ["abc"]
+    assert mariadb.paged("string", 1) == [["abc"]]
