@@ -518,13 +518,13 @@ def _lags(versions: list[Version], at: int) -> list[tuple[float, float]]:
     found = [lag] if (lag := _delivered_lag(versions, at)) is not None else []
     shown = [(each.delivered, each.held) for each in versions if each.delivered is not None]
     shown.sort(key=lambda pair: pair[0])
-    moments = [delivered for delivered, _ in shown] + [each.committed for each in versions[at:]]
-    reflected = False
-    for begin, end in sorted(moment for moment in moments if moment[1] >= committed[0]):
-        held = [each for delivered, each in shown if delivered[0] <= begin][-1]
-        later = {each.held for each in versions[at:] if each.committed[0] <= begin}
-        was, reflected = reflected, held in later
-        if reflected and not was:
+    for delivered, held in shown:
+        later = {each.held for each in versions[at:] if each.committed[0] <= delivered[1]}
+        if delivered[1] >= committed[0] and held in later:
+            found.append((max(0.0, delivered[0] - committed[1]), max(0.0, delivered[1] - committed[0])))
+    for each in versions[at:]:
+        if [held for delivered, held in shown if delivered[0] <= each.committed[1]][-1] == each.held:
+            begin, end = each.committed
             found.append((max(0.0, begin - committed[1]), max(0.0, end - committed[0])))
     return found
 

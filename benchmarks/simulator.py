@@ -27,6 +27,9 @@ from checks.values import EPOCH, MICROSECOND
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 DIFFERS = (Difference(field="value", shape=Shape.VALUE, owner_value="", target_value=""),)
+ABSENT = -1
+"""What a version holds that is none: the record was deleted."""
+
 CERTAIN = {Verdict.MET, Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED}
 
 
@@ -72,6 +75,10 @@ class World:
         held = self.contents[version : self.owner_at(seconds) + 1]
         return shown >= version or self.contents[shown] in held
 
+    def reflects_at(self, seconds: float, version: int) -> bool:
+        """Whether the target stands for this version then."""
+        return self.reflects(self.target_at(seconds), version, seconds)
+
     def owner_at(self, seconds: float) -> int:
         """The owner's version."""
         return bisect_right(self.committed_s, seconds) - 1
@@ -85,7 +92,7 @@ class World:
         committed_s = self.committed_s[version]
         moments = sorted({committed_s, *(when for when, _ in self.applied), *self.committed_s})
         return next(
-            (when for when in moments if when >= committed_s and self.reflects(self.target_at(when), version, when)),
+            (when for when in moments if when >= committed_s and self.reflects_at(when, version)),
             None,
         )
 
@@ -151,10 +158,12 @@ def make_restless_world(chance: random.Random) -> World:
         stamped.append(now - chance.uniform(0, slack_s))
         drawn = chance.random()
         hidden = any(begin + every_s < now < end for begin, end in dark)
-        if drawn < 0.25:
+        if drawn < 0.08 and contents[-1] != ABSENT:
+            contents.append(ABSENT)
+        elif drawn < 0.25 and contents[-1] != ABSENT:
             contents.append(contents[-1])  # something that is not compared was written
         elif drawn < 0.7 and hidden:
-            contents.append(chance.choice(contents))
+            contents.append(chance.choice([each for each in contents if each != ABSENT]))
         else:
             contents.append(len(committed))
     deliveries = _deliveries(chance, committed, window_s, orderly=True)
@@ -225,7 +234,7 @@ class Told:
 
 @dataclass(slots=True, kw_only=True)
 class Watch:
-    """What became of a world's versions."""
+    """What became of a world's versions, by the identity of the change."""
 
     told: dict[int, Told] = field(default_factory=dict)
     opened: bool = False
@@ -239,6 +248,7 @@ def watch(world: World, chance: random.Random) -> Watch:
     """Let the product watch a world to its end."""
     seen = Watch()
     first = _copy(0)
+    assert first is not None
     agreed = Baseline(
         owner=first.fingerprint,
         target=first.fingerprint,
@@ -300,10 +310,11 @@ def watch(world: World, chance: random.Random) -> Watch:
         was_unjudged, unjudged = unjudged, False
         owner, target = _copy(world.contents[version]), _copy(world.contents[shown])
         comparison = Comparison(key=1, owner=owner, target=target)
-        if owner != target:
+        if owner != target and owner is not None and target is not None:
             comparison = replace(comparison, differences=DIFFERS, places=(Place(0),))
+        held = owner.fingerprint if owner is not None else b""
         sighting = Sighting(
-            listed=listed,
+            listed=listed and owner is not None,
             stamp_us=_stamp_us(world, version),
             clock=world.clock.at(at(now_s)) if now_s < 1000 else world.clock,
             slack_s=world.slack_s,
@@ -323,7 +334,7 @@ def watch(world: World, chance: random.Random) -> Watch:
                     sighting,
                     stamp_us=_stamp_us(world, now_version),
                     seen_at=at(over_s),
-                    earlier=(owner.fingerprint, at(owner_sent_s)),
+                    earlier=(held, at(owner_sent_s)),
                 ),
             )
         busy = moving
@@ -335,7 +346,7 @@ def watch(world: World, chance: random.Random) -> Watch:
             if change.change_id:
                 changes.append(change)
                 continue
-            enrolled[len(enrolled) + 1] = version if change.fingerprint == owner.fingerprint else now_version
+            enrolled[len(enrolled) + 1] = version if change.fingerprint == held else now_version
             changes.append(replace(change, change_id=len(enrolled)))
         seen.enrolled += len(enrolled) - before
         history = replace(history, changes=tuple(changes))
@@ -359,7 +370,9 @@ def watch(world: World, chance: random.Random) -> Watch:
         if divergence is not None and divergence.next_check_at is not None and (pending or world.first_sight):
             probe_at.append(divergence.next_check_at)
         baseline = history.baseline
-        if judgement.baseline is not None:
+        if judgement.forget_baseline:
+            baseline = None
+        elif judgement.baseline is not None:
             baseline = replace(judgement.baseline, agreed_at=at(owner_sent_s))
         history = History(baseline=baseline, changes=pending, divergence=divergence)
         due_s = max((min(probe_at) - BEGIN).total_seconds(), received_s + 0.001) if probe_at else None
@@ -367,21 +380,25 @@ def watch(world: World, chance: random.Random) -> Watch:
 
 
 def _stamp_us(world: World, version: int) -> int | None:
-    return (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND if version else None
+    if not version or world.contents[version] == ABSENT:
+        return None
+    return (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND
 
 
 def _print(version: int) -> bytes:
     return (version * 0x9E3779B97F4A7C15 % (1 << 64)).to_bytes(8, "big")
 
 
-def _copy(version: int) -> Copy:
+def _copy(version: int) -> Copy | None:
+    if version == ABSENT:
+        return None
     digest = _print(version)
     return Copy((version,), digest, None, digest[-MARK_BYTES:])
 
 
 def _hold_to_truth(world: World, seen: Watch, version: int, moved: Change, target_s: float, shown: int) -> None:
-    before = seen.told.get(version)
-    told = seen.told[version] = before or Told(change=moved, version=version)
+    before = seen.told.get(moved.change_id)
+    told = seen.told[moved.change_id] = before or Told(change=moved, version=version)
     was, told.change = told.change.verdict, moved
     committed_s = world.committed_s[version]
     if before is not None:
@@ -392,7 +409,7 @@ def _hold_to_truth(world: World, seen: Watch, version: int, moved: Change, targe
     seen.negative += moved.lag_lower_s < 0 or (moved.lag_upper_s or 0) < 0
     if moved.verdict is Verdict.BREACH and (before is None or was is not Verdict.BREACH):
         too_soon = target_s <= committed_s + world.window_s
-        told.breach_false = too_soon or world.reflects(shown, version, target_s)
+        told.breach_false = too_soon or shown >= _same_since(world, version)
     if moved.verdict is Verdict.MET:
         arrived_s = world.arrived_s(version)
         told.met_false = arrived_s is None or arrived_s > committed_s + world.window_s + 2e-6
@@ -410,7 +427,15 @@ def owes_a_breach(world: World, told: Told, seen: Watch) -> tuple[bool, bool]:
     latest_s = (told.change.committed_to_at - BEGIN).total_seconds() + world.window_s + guard_s
     owed = arrived_s is None or arrived_s > latest_s
     held = {world.target_at(latest_s - guard_s), world.target_at(latest_s)}
-    return owed, all(version == 0 or version in seen.told for version in held)
+    followed_versions = {0, *(each.version for each in seen.told.values())}
+    return owed, held <= followed_versions
+
+
+def _same_since(world: World, version: int) -> int:
+    """The first of the versions up to this one that hold the same: what was written since is not compared."""
+    while version > 1 and world.contents[version - 1] == world.contents[version]:
+        version -= 1
+    return version
 
 
 def contains_truth(world: World, told: Told) -> bool | None:
@@ -421,16 +446,15 @@ def contains_truth(world: World, told: Told) -> bool | None:
     """
     upper_s, version = told.change.lag_upper_s, told.version
     committed_s = world.committed_s[version]
-    same = version
-    while same > 1 and world.contents[same - 1] == world.contents[same]:
-        same -= 1  # what was written there is not compared
+    same = _same_since(world, version)
     delivered_s = next((when for when, shown in world.applied if shown >= same), None)
     begins = [] if delivered_s is None else [delivered_s]
-    reflected = False
-    for when in sorted({committed_s, *(when for when, _ in world.applied), *world.committed_s}):
-        if when >= committed_s:
-            was, reflected = reflected, world.reflects(world.target_at(when), version, when)
-            begins += [when] if reflected and not was else []
+    begins += [when for when, _ in world.applied if when >= committed_s and world.reflects_at(when, version)]
+    begins += [
+        when
+        for later, when in enumerate(world.committed_s)
+        if later >= version and world.contents[later] == world.contents[world.target_at(when)]
+    ]
     if upper_s is None or not begins:
         return None
     lags_s = [max(0.0, when - committed_s) for when in begins]

@@ -387,18 +387,26 @@ def _follow(
     target = comparison.target.fingerprint if comparison.target else b""
     version = comparison.owner.fingerprint if comparison.owner else b""
     last = len(history.changes) - 1
-    shown = max((at for at, change in enumerate(history.changes) if change.fingerprint == target), default=-1)
+    # What the owner was only seen to hold after the target had answered says nothing about that answer.
+    there = [change.enrolled_at <= look.received_at for change in history.changes]
+    shows_it = (at for at, change in enumerate(history.changes) if there[at] and change.fingerprint == target)
+    shown = max(shows_it, default=-1)
     shown = last if finding.arrived else shown
     certain = last if finding.arrived is False and last >= 0 and history.changes[last].fingerprint == version else -1
-    older = shown >= 0 or (comparison.target is not None and target in _known_older(history))
+    # That the target has no record proves nothing of a version that the owner left: a record that is deleted and
+    # created again between two readings looks as if it had never been gone.
+    there_too = comparison.target is not None
+    older = there_too and (shown >= 0 or target in _known_older(history))
     # Of several rows for one key any may be the one that shows it.
     single = not comparison.duplicates
 
     def accounted(at: int, change: Change) -> Change:
+        if not there[at]:
+            return change
         if at <= shown:
             return shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
-        behind = older or at == certain or change.behind == target
-        if behind and single and not change.lost_sight and change.committed_from_at <= look.sent_at:
+        behind = older or at == certain or (there_too and change.behind == target)
+        if behind and single and not change.lost_sight:
             return still_differs(change, look.sent_at, look.received_at, target)
         return cannot_tell(change, look.received_at)
 
@@ -432,7 +440,7 @@ def _diverged(
     breached = [change for change in changes if change.verdict is Verdict.BREACH]
     given_up = known is not None and known.cause is Cause.LOST and finding.source_ahead
     version = comparison.owner.fingerprint if comparison.owner else b""
-    overdue = _overdue(changes, version, look, terms)
+    overdue = _overdue(comparison, changes, look, terms)
     if finding.source_ahead and changes and not breached and not overdue and known is None:
         return None
     missed = [change for change in changes if change.shown_at is None]
@@ -489,19 +497,21 @@ def _diverged(
     return replace(moved, next_check_at=at)
 
 
-def _overdue(changes: Sequence[Change], version: bytes, look: Look, terms: Terms) -> bool:
-    """Whether the owner has held its present version for longer than the window, as far as readings tell.
+def _overdue(comparison: Comparison, changes: Sequence[Change], look: Look, terms: Terms) -> bool:
+    """Whether the target has been behind for longer than the window, as far as readings tell.
 
     A record that is written again and again without a change of what is compared never proves a breach by its
-    stamps; it still differs.
+    stamps, and one that was deleted and created again none by its absence; they still differ.
     """
-    if not changes or changes[-1].fingerprint != version or changes[-1].settled_at is not None:
+    pending = [change for change in changes if change.settled_at is None]
+    if not pending or pending[-1] is not changes[-1]:
         return False
-    last = changes[-1]
-    return (
-        last.differed_at is not None
-        and (look.sent_at - last.enrolled_at).total_seconds() > terms.window_s + terms.guard_s
-    )
+    version = comparison.owner.fingerprint if comparison.owner else b""
+    missing = comparison.owner is not None and comparison.target is None
+    since = pending[0] if missing else pending[-1]
+    if pending[-1].fingerprint != version or pending[-1].differed_at is None:
+        return False
+    return (look.sent_at - since.enrolled_at).total_seconds() > terms.window_s + terms.guard_s
 
 
 def _patterns(told: Sequence[Difference]) -> list[str]:

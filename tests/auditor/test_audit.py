@@ -684,11 +684,11 @@ def test_the_watermark_waits_for_what_differs_when_it_is_seen_first(stand: Stand
     stand.agree(5)
     stand.remap("window: 4s", "window: 1h")
     stand.audit()
-    written_at = datetime.now(UTC)
     state = stand.ledger.flow_state("to_billing")
     with stand.ledger.write() as connection:  # as in a ledger that has not seen a whole sweep
         stand.ledger.save_flow_state(connection, "to_billing", replace(state, known_from_at=None))
     stand.put("crm", 6, "Grace", ago_s=0)
+    written_at = datetime.now(UTC)
     stand.put("billing", 6, "older")
     for _ in range(3):
         stand.audit()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from checks.causes import Baseline, Cause, Kind
-from checks.convergence import Change, Verdict
+from checks.convergence import Change, Operation, Verdict
 from checks.fields import Difference, Shape
 from checks.judgement import Divergence, DivergenceState, History, Judgement, Look, Outcome, Terms, glimpse, judge
 from checks.records import MARK_BYTES, Comparison, Copy, Place
@@ -438,7 +438,9 @@ def test_a_glimpse_settles_what_is_shown_and_concludes_nothing_of_what_is_not() 
     assert seen.outcome is Outcome.INCONCLUSIVE
     assert seen.baseline is not None
     assert seen.baseline.owner == b"1", "both have held this version"
-    assert seen.changes[2].probes == 1
+    assert seen.changes[2] == history.changes[2], "it was not there yet when the target answered"
+    gone = History(baseline=BASE, changes=(change("1"), replace(change("", 12.1), operation=Operation.DELETE)))
+    assert glimpse(compared("1", None), gone, look(12), TERMS).changes[0].shown_at is None
     unknown = glimpse(compared("2", "u"), history, look(12), TERMS)
     assert [each.verdict for each in unknown.changes] == [Verdict.PENDING] * 3
     assert unknown.divergence is None
