@@ -149,7 +149,7 @@ def run(
         format="%(asctime)s %(levelname)s %(message)s",
         stream=sys.stderr,
     )
-    for noisy in ("httpx", "httpcore", "alembic"):
+    for noisy in ("httpx", "httpcore", "alembic", "azure", "boto3", "botocore", "google", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     loaded = load(map_)
     try:

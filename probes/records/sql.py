@@ -265,15 +265,19 @@ class SqlProbe:
                 stamps.parameters(since, form),
             )
 
-        strays = self._strays(collection, stamps, since)
         form = self._form(stamps, since)
-        if form is not None and not strays:
-            rows = read(stamps.alike(), form, limit)
-            if all(form_of(row[1]) == form for row in rows) and (
-                len(rows) < limit or not read(stamps.near() & stamps.unlike(), form, 1)
-            ):
+        strays: list[Row] = []
+        mixed = form is None
+        if stamps.scan_is_due():
+            began = time.monotonic()
+            strays = self._strays(collection, stamps, since)
+            mixed = form is None or bool(read(stamps.near() & stamps.unlike(), form, 1))
+            stamps.scanned(began, found=mixed or bool(strays))
+        if not mixed and not strays:
+            rows = read(stamps.later(), form, limit)
+            if all(form_of(row[1]) == form for row in rows):
                 return Page(rows=rows, more=len(rows) >= limit)
-            stamps.form = None
+        stamps.form = None
         found = read(stamps.near(), None, SCAN_CEILING + 1)
         if len(found) > SCAN_CEILING:
             raise stamps.too_many("of the last days, not all written alike", SCAN_CEILING)
@@ -292,9 +296,6 @@ class SqlProbe:
 
     def _strays(self, collection: _Collection, stamps: Written, since: datetime) -> list[Row]:
         """Records whose stamps are no ISO text, sort before all that is asked for, and may have changed since."""
-        if not stamps.scan_is_due():
-            return []
-        began = time.monotonic()
         stray = stamps.stray()
         found = self._rows(
             collection,
@@ -303,7 +304,6 @@ class SqlProbe:
         )
         if len(found) > STRAYS_CEILING:
             raise stamps.too_many("that are no instants in ISO form", STRAYS_CEILING)
-        stamps.scanned(began, found=bool(found))
         return [row for row in found if (at := stamps.instant(row[1])) is None or at >= since]
 
     def highest_version(self, spec: ReadSpec) -> int | None:

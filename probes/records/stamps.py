@@ -36,9 +36,11 @@ SCAN_CEILING = 50_000
 STRAYS_CEILING = 1_000
 """Stamps that are no ISO text, which are looked at in every poll."""
 
-STRAYS_SHARE = 20
-"""The scan for strays rests for so many times as long as it took."""
+REST_SHARE = 20
+"""A scan that found all stamps written alike is made again after so many times as long as it took: a stamp in another
+form is met that much later, and never passed over."""
 
+DAY_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 INSTANT = r"^[0-9]{4}-[0-9][0-9]-[0-9][0-9]"
 NUMBER = r"^ *[+-]?[0-9]+([.][0-9]+)? *$"
 
@@ -86,6 +88,10 @@ class Form:
         time_of_day = "[0-9][0-9]:[0-9][0-9]:[0-9][0-9]([.][0-9]+)?"
         return f"{INSTANT}{self.between}{time_of_day}{re.sub('([+])', '[+]', self.suffix)}$"
 
+    def glob(self) -> str:
+        """The same for SQLite's GLOB, without what stands behind the seconds."""
+        return f"{DAY_GLOB}{self.between}[0-9][0-9]:[0-9][0-9]:[0-9][0-9]*"
+
     def _zone(self, zone: tzinfo) -> tzinfo:
         if not self.suffix:
             return zone
@@ -109,12 +115,14 @@ class Written:
     Attributes:
         name: of the column, for messages.
         zone: of local times that carry none.
+        globs: SQLite's GLOB is asked: its regular expressions are run by Python, row by row.
         form: the form in which the newest was found to be written, None where that is not known.
     """
 
     name: str
     column: sa.ColumnClause[Any]
     zone: tzinfo
+    globs: bool = False
     form: Form | None = None
     _scan_after: float = 0.0
 
@@ -139,14 +147,20 @@ class Written:
     def _text(self) -> sa.ColumnElement[str]:
         return sa.cast(self.column, sa.Text)
 
-    def alike(self) -> sa.ColumnElement[bool]:
-        """What changed at or after `since`, and what near it is not written in the form that is asked for."""
-        mark = sa.type_coerce(self.column, sa.types.NullType())
-        return self.near() & ((mark >= sa.bindparam("since")) | self.unlike())
+    def later(self) -> sa.ColumnElement[bool]:
+        """What changed at or after `since`, where all is written in the form that is asked for."""
+        return sa.type_coerce(self.column, sa.types.NullType()) >= sa.bindparam("since")
 
     def unlike(self) -> sa.ColumnElement[bool]:
         """What is not written in the form that is asked for."""
-        return sa.not_(self._text().regexp_match(sa.bindparam("pattern")))
+        if not self.globs:
+            return sa.not_(self._text().regexp_match(sa.bindparam("pattern")))
+        text, behind = self._text(), sa.bindparam("behind", type_=sa.Integer())
+        length = sa.func.length(text)
+        fraction = sa.func.substr(text, 20, length - 19 - behind)
+        alike: sa.ColumnElement[bool] = text.op("GLOB", is_comparison=True)(sa.bindparam("pattern"))
+        alike &= sa.not_(fraction.op("GLOB", is_comparison=True)("*[^0-9.]*"))
+        return sa.not_(alike & (sa.func.substr(text, length - behind + 1) == sa.bindparam("suffix")))
 
     def near(self) -> sa.ColumnElement[bool]:
         """What may have changed at or after `since`, however it is written."""
@@ -155,21 +169,26 @@ class Written:
     def stray(self) -> sa.ColumnElement[bool]:
         """What sorts before all that, and is no ISO text."""
         mark = sa.type_coerce(self.column, sa.types.NullType())
-        return (mark < sa.bindparam("day")) & sa.not_(self._text().regexp_match(INSTANT))
+        text = self._text()
+        iso = text.op("GLOB", is_comparison=True)(f"{DAY_GLOB}*") if self.globs else text.regexp_match(INSTANT)
+        return (mark < sa.bindparam("day")) & sa.not_(iso)
 
-    def parameters(self, since: datetime, form: Form | None = None) -> dict[str, str]:
+    def parameters(self, since: datetime, form: Form | None = None) -> dict[str, Any]:
         """What the conditions are bound to."""
-        bound = {"day": self.day(since)}
-        return bound if form is None else {**bound, "since": form.bound(since, self.zone), "pattern": form.pattern()}
+        bound: dict[str, Any] = {"day": self.day(since)}
+        if form is None:
+            return bound
+        bound |= {"since": form.bound(since, self.zone), "pattern": form.glob() if self.globs else form.pattern()}
+        return {**bound, "behind": len(form.suffix), "suffix": form.suffix} if self.globs else bound
 
     def scan_is_due(self) -> bool:
-        """Whether to look for strays again."""
+        """Whether to look again for stamps in other forms."""
         return time.monotonic() >= self._scan_after
 
     def scanned(self, began: float, *, found: bool) -> None:
-        """Rest after a scan for strays that found none; where there are some, each read looks at them."""
+        """Rest after a scan that found no other form; where there is one, each read looks for more."""
         ended = time.monotonic()
-        self._scan_after = ended + STRAYS_SHARE * (ended - began) if not found else 0.0
+        self._scan_after = ended + REST_SHARE * (ended - began) if not found else 0.0
 
     def too_many(self, what: str, ceiling: int) -> ProbeError:
         """What is raised where more stamps would have to be compared here than is bearable."""
@@ -210,7 +229,7 @@ def stamps_of(
         .limit(1)
     ).scalar()
     _refuse_example(spec, example)
-    return Written(f"{spec.collection}.{spec.changed_at}", column, zone)
+    return Written(f"{spec.collection}.{spec.changed_at}", column, zone, globs=dialect == "sqlite")
 
 
 def _numbers(column: sa.ColumnClause[Any], type_: Any, unit: str) -> Ordered:
