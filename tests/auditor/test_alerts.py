@@ -19,6 +19,7 @@ from auditor.alerts.outbox import MOST_TRIES, after_try, deliver_next, open_send
 from auditor.alerts.slack import SlackSender, message
 from auditor.alerts.webhook import WebhookSender
 from auditor.escaping import mrkdwn
+from auditor.incidents import after_audit
 from auditor.integration_map import AlertSettings
 from tests.servers import free_port
 from tests.stand import Stand
@@ -297,3 +298,25 @@ def test_what_becomes_of_a_message_after_a_try(receipt: Receipt, state: str) -> 
     after = after_try(receipt, 1, NOW, False)
     assert after["state"] == state
     assert bool(after.get("possible_repeat")) == (receipt.outcome == "ambiguous")
+
+
+def test_growth_is_told_with_the_count_it_grew_from(stand: Stand) -> None:
+    flow = stand.map.flow("to_billing")
+    for count in (5, 256):
+        with stand.ledger.write() as connection:
+            after_audit(
+                stand.ledger,
+                connection,
+                stand.ledger.next_revision(connection),
+                flow=flow,
+                open_by_cause={"late": count},
+                failed=None,
+                senders=["slack"],
+                now=NOW,
+            )
+    claimed = [stand.ledger.claim_alert(NOW + timedelta(seconds=1)) for _ in range(2)]
+    assert [each.transition for each in claimed if each] == ["opened", "grown 10x"]
+    assert claimed[1] is not None
+    told = message(claimed[1].notice, dashboard=None, possible_repeat=False)
+    assert "GROWN" in str(told)
+    assert "256 customer records, 5 when it opened" in str(told)
