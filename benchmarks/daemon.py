@@ -79,7 +79,7 @@ def _watch(place: Path, state: str, hung: list[str], watched_s: float, *, quick:
         stopped_s = _stop(daemon)
     runs = _runs(data)
     readable = [row for row in runs if state == "all answer" or row["flow"].partition("__")[2] not in hung]
-    watched = [row for row in readable if row["finished_at"] >= begins_us]
+    watched = [row for row in readable if row["finished_at"] >= begins_us and not row["reason"]]
     flows = TYPES * (HEALTHY if state != "all answer" else HEALTHY + HUNG)
     cut_off = [row for row in runs[before:] if row["reason"] and "closed" in row["message"]]
     wrong = len([row for row in readable if row["reason"]]) + len(cut_off)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,8 +65,6 @@ class Store:
                 ) from error
         else:
             raise LedgerError("the ledger is a sqlite:/// or a postgresql:// URL")
-        # SQLite has one writer at a time, and who waits for it there asks again and again, at growing intervals.
-        self._turn = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
         self._writer = self.engine.execution_options(plumbline_write=True)
 
     def migrate(self) -> None:
@@ -94,7 +91,7 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that writes; all of it is committed or none."""
-        with self._turn, self._writer.connect() as connection, connection.begin():
+        with self._writer.connect() as connection, connection.begin():
             yield connection
 
     @contextlib.contextmanager
