@@ -205,8 +205,8 @@ def judge(
         finding = replace(finding, arrived=None)  # what cannot be read may be what the owner changed
     if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
         finding = replace(finding, at_once=False)
-    if finding.arrived and any(change.unseen_before for change in history.changes):
-        # That it differs only where the owner stands still proves an arrival where every version was seen.
+    if finding.arrived and (comparison.partial or any(change.unseen_before for change in history.changes)):
+        # That it differs only where the owner stands still proves an arrival where every field and version was seen.
         finding = replace(finding, arrived=None)
     changes, probe_at = _follow(comparison, finding, history, look, terms)
     divergence = _diverged(comparison, finding, changes, history, look, terms)

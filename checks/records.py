@@ -90,6 +90,7 @@ class Comparison:
             record of the same business key.
         invalid: fields of the owner's copy that break their own validity rules.
         unverifiable: why nothing can be said, or "".
+        partial: fields that differ were left out as noise, so that what is left proves no arrival.
         unread: fields that cannot be read on one side at least, in a record that differs in others (or is absent
             on one side): whether these differ is not known.
     """
@@ -102,6 +103,7 @@ class Comparison:
     duplicates: tuple[str, ...] = ()
     invalid: tuple[Difference, ...] = ()
     unverifiable: str = ""
+    partial: bool = False
     unread: tuple[Difference, ...] = ()
 
     def without(self, noisy: Mapping[int, str]) -> Comparison:
@@ -116,7 +118,7 @@ class Comparison:
             return self
         if left:
             differences, places = zip(*left, strict=True)
-            return replace(self, differences=differences, places=places)
+            return replace(self, differences=differences, places=places, partial=True)
         told = ", ".join(
             f"{each.field} differs from itself in {noisy[place.position]}"
             for each, place in zip(self.differences, self.places, strict=True)

@@ -455,3 +455,10 @@ def test_the_pattern_of_a_transformation_is_told() -> None:
     second = judge(scaled, carried(History(baseline=BASE), found), look(2), TERMS)
     assert second.divergence is not None
     assert second.divergence.state is DivergenceState.OPEN, "only the target was written: no window is needed"
+
+
+def test_what_is_left_beside_noise_proves_no_arrival() -> None:
+    only_target = compared("0", "9")  # the field that the owner changed was taken for noise and left out
+    history = History(baseline=BASE, changes=(change("1"),))
+    assert judge(only_target, history, look(3), TERMS).changes[0].shown_at is not None
+    assert judge(replace(only_target, partial=True), history, look(3), TERMS).changes[0].shown_at is None
