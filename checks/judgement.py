@@ -405,7 +405,10 @@ def _follow(
             return change
         if at <= shown:
             return shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
-        behind = older or at == certain or (there_too and change.behind == target)
+        same_as_before = there_too and change.behind == target
+        # A deletion has no stamp: where the target moved meanwhile, the record may have been there and gone again.
+        surely = at == certain and (bool(change.fingerprint) or change.behind is None)
+        behind = older or surely or same_as_before
         if behind and single and not change.lost_sight:
             return still_differs(change, look.sent_at, look.received_at, target)
         return cannot_tell(change, look.received_at)

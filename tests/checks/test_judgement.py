@@ -462,3 +462,10 @@ def test_what_is_left_beside_noise_proves_no_arrival() -> None:
     history = History(baseline=BASE, changes=(change("1"),))
     assert judge(only_target, history, look(3), TERMS).changes[0].shown_at is not None
     assert judge(replace(only_target, partial=True), history, look(3), TERMS).changes[0].shown_at is None
+
+
+def test_a_deletion_is_not_called_missing_by_what_the_target_came_to_show_since() -> None:
+    gone = replace(change(""), operation=Operation.DELETE, behind=b"0")
+    history = History(baseline=BASE, changes=(gone,))
+    assert judge(compared(None, "0"), history, look(11), TERMS).changes[0].verdict is Verdict.BREACH
+    assert judge(compared(None, "u"), history, look(11), TERMS).changes[0].verdict is Verdict.PENDING
