@@ -98,8 +98,16 @@ def test_a_stop_writes_nothing_of_what_it_cuts_off(stand: Stand, postgresql_url:
     daemon.start()
     wait_until(lambda: stand.rows("probe_runs") and stand.rows("backlogs"))
     proxy.mode = "swallow"
-    wait_until(lambda: daemon._lanes["hung"].running == 2)  # the flow and its queue
-    before = [len(stand.rows(table)) for table in ("probe_runs", "backlogs", "incidents")]
+    written: list[list[int]] = []
+
+    def hangs() -> bool:
+        """The flow and its queue both wait; what they read before is written."""
+        written.append([len(stand.rows(table)) for table in ("probe_runs", "backlogs", "incidents")])
+        time.sleep(0.2)
+        return daemon._lanes["hung"].running == 2 and written[-10:] == [written[-1]] * 10
+
+    wait_until(hangs)
+    before = written[-1]
     daemon.stop()
     proxy.close()
     assert_over(daemon)

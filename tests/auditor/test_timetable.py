@@ -50,12 +50,22 @@ def test_jobs_come_again_and_never_twice_at_once(timetable: Timetable) -> None:
     assert most == 1
 
 
-def test_missed_turns_are_left_out(timetable: Timetable) -> None:
-    late = job("late", lambda _: None, 10.0)
-    late.turn_at = 100.0
-    assert late._begin(135.0)
-    assert late.turn_at == 140.0
-    assert not late._begin(139.0)
+def test_turns_that_come_while_a_job_runs_are_one(timetable: Timetable) -> None:
+    hung, turns = threading.Event(), []
+
+    def run(_: bool) -> None:
+        turns.append(time.monotonic())
+        hung.wait(PATIENCE_S)
+
+    late = job("late", run, LATER_S)
+    timetable.add(late)
+    timetable.start()
+    wait_until(lambda: turns)
+    for _ in range(5):
+        timetable._note(late, True)
+    hung.set()
+    wait_until(lambda: len(turns) == 2 and not late._runs)
+    assert late._rank() is None
 
 
 def test_a_job_that_fails_comes_again(timetable: Timetable, caplog: pytest.LogCaptureFixture) -> None:
@@ -141,14 +151,17 @@ def test_a_thread_is_started_only_when_all_others_are_busy(timetable: Timetable)
 def test_the_one_that_has_been_due_the_longest_is_next_and_a_deadline_goes_first() -> None:
     timetable = Timetable(1)
     order: list[str] = []
+    busy = threading.Event()
     jobs = {name: job(name, lambda _, name=name: order.append(name), LATER_S) for name in ("b", "a", "deadline")}  # type: ignore[misc]
-    now = time.monotonic()
-    for name, due_s in (("a", 3.0), ("b", 2.0)):
+    first = job("first", hang(busy), LATER_S)
+    timetable.add(first, after_s=-4.0)
+    for name, due_s in (("b", 2.0), ("a", 3.0)):
         timetable.add(jobs[name], after_s=-due_s)
     timetable.add(jobs["deadline"], after_s=LATER_S)
-    jobs["deadline"].also_at = now - 1
-    timetable._await(jobs["deadline"])
     timetable.start()
+    timetable.also(jobs["deadline"], 0.0)
+    wait_until(lambda: first._runs and all(each._rank() for each in jobs.values()))
+    busy.set()
     wait_until(lambda: len(order) == 3)
     assert order == ["deadline", "a", "b"]
     assert timetable.stop(PATIENCE_S)
@@ -172,6 +185,24 @@ def test_stopping_waits_for_what_runs_and_starts_nothing_more(timetable: Timetab
     hung.set()
     assert timetable.stop(PATIENCE_S)
     assert (begun, ended) == (1, 1)
-    for each in (*timetable._workers, timetable._dispatcher):
+    assert not timetable._clock.running
+    for each in timetable._workers:
         each.join(PATIENCE_S)
         assert not each.is_alive()
+
+
+def test_a_stop_waits_for_no_worker_that_asks_for_an_instant_meanwhile() -> None:
+    """APScheduler's own shutdown would hold the lock that the worker waits for, and wait for the worker."""
+    for _ in range(50):
+        timetable, jobs = Timetable(4), list[Job]()
+
+        def run(_: bool, timetable: Timetable = timetable, jobs: list[Job] = jobs) -> None:
+            for asking in jobs:
+                timetable.also(asking, 0.0)
+
+        jobs += [job(f"asking {at}", run) for at in range(8)]
+        for each in jobs:
+            timetable.add(each)
+        timetable.start()
+        wait_until(lambda timetable=timetable: timetable._workers)  # type: ignore[misc]
+        assert timetable.stop(PATIENCE_S)
