@@ -255,4 +255,7 @@ class Gatherer:
 
 def _polled_at(state: FlowState, reading: Reading) -> datetime | None:
     """Only a complete answer proves that nothing else had changed when it was asked for."""
-    return state.polled_at if reading.truncated else reading.sent_at
+    if reading.truncated:
+        return state.polled_at
+    proved_at = reading.sent_at - timedelta(seconds=reading.behind_s)
+    return proved_at if state.polled_at is None else max(state.polled_at, proved_at)

@@ -231,6 +231,7 @@ class SystemReader:
         sent_at = datetime.now(UTC)
         rows: list[Row] = []
         page = Page(next=after, more=True)
+        behind_s = 0.0
         error: ProbeError | None = None
         patience = _Patience()
         try:
@@ -238,6 +239,7 @@ class SystemReader:
                 left = limit - len(rows)
                 page = self._patiently(patience, lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
                 rows += page.rows
+                behind_s = max(behind_s, page.behind_s)
                 if page.next is None or len(rows) >= limit:
                     break
         except ProbeError as failure:
@@ -250,6 +252,7 @@ class SystemReader:
             rows=rows,
             truncated=page.more or page.next is not None,
             next=page.next,
+            behind_s=behind_s,
             error=error,
         )
 

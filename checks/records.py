@@ -189,6 +189,11 @@ def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currenci
     return found
 
 
+def _held(side: Side, row: Row) -> Sequence[Any]:
+    """The raw values of a row, amounts of money with their currencies."""
+    return beside_currencies(row[2:], side.parsers, side.currencies) if side.currencies else row[2:]
+
+
 def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
     """One field's raw value in its canonical form, NULL and missing included.
 
@@ -292,33 +297,27 @@ class RecordComparer:
         Raises:
             UnreadableError: with the field's name, when a value is not what its field declares.
         """
-        held = row[2:]
-        if side.currencies:
-            held = beside_currencies(held, side.parsers, side.currencies)
+        held = _held(side, row)
         try:
             return tuple([None if raw is None else parse(raw) for parse, raw in zip(side.parsers, held, strict=True)])
         except UNREADABLE:
-            return self._canonical_by_field(side, held)
-
-    def _canonical_by_field(self, side: Side, held: Sequence[Any]) -> tuple[Any, ...]:
-        """The same, one field after the other: for missing fields, and to name the one that cannot be read."""
-        found: list[Any] = []
-        for (name, rule), parse, raw in zip(self.rules, side.parsers, held, strict=True):
-            try:
-                found.append(read_field(parse, rule, raw))
-            except UnreadableError as error:
-                raise UnreadableError(f"{name} in {side.system}: {error}") from None
-        return tuple(found)
+            found, unread = self._readable(side, held)
+            for position, why in unread.items():
+                raise UnreadableError(f"{self.rules[position][0]} in {side.system}: {why}") from None
+            return found
 
     def readable(self, side: Side, row: Row) -> tuple[tuple[Any, ...], dict[int, str]]:
         """One row's values as far as they can be read.
 
         Returns:
-            The canonical values, an `Unread` where one cannot be read, and by position why.
+            The canonical values, an `Unread` where one cannot be read, and by position why, lowest first.
         """
+        return self._readable(side, _held(side, row))
+
+    def _readable(self, side: Side, held: Sequence[Any]) -> tuple[tuple[Any, ...], dict[int, str]]:
         found: list[Any] = []
         unread: dict[int, str] = {}
-        for (_, rule), parse, raw in zip(self.rules, side.parsers, row[2:], strict=True):
+        for (_, rule), parse, raw in zip(self.rules, side.parsers, held, strict=True):
             try:
                 found.append(read_field(parse, rule, raw))
             except UnreadableError as error:

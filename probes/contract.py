@@ -187,11 +187,14 @@ class Page:
     Attributes:
         next: where to go on, in the probe's own words; None where there is nothing to go on to.
         more: there are more records, whether or not `next` leads to them.
+        behind_s: changes of the last so many seconds may be missing although there are no more; a later answer
+            holds them.
     """
 
     rows: Sequence[Row] = ()
     next: str | None = None
     more: bool = False
+    behind_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,6 +208,7 @@ class Reading:
         rows: the records found, in the probe's order.
         truncated: the limit was reached, so there may be more.
         next: where a listing goes on, in the probe's own words; None behind its last page.
+        behind_s: of changes, see `Page`.
         error: why nothing (more) could be read; rows read before it stand.
         unreadable: keys asked for that this system could not give, each with the reason.
         instants: around the request that asked for each key, where they were asked for in batches.
@@ -216,6 +220,7 @@ class Reading:
     rows: Sequence[Row] = ()
     truncated: bool = False
     next: str | None = None
+    behind_s: float = 0.0
     error: ProbeError | None = None
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     instants: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)

@@ -11,9 +11,10 @@ import difflib
 import json
 import time
 import uuid
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -65,6 +66,10 @@ RANK_SCAN_LIMIT = 200_000
 
 RANK_COST_LIMIT = 12_000
 """The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
+
+
+# A column of a type without a counterpart in SQLAlchemy is read as text, which is what `column_types` is for.
+warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.exc.SAWarning)
 
 
 class SqlSettings(SystemSettings):
@@ -257,7 +262,7 @@ class SqlProbe:
     def _changed_in_text(self, collection: _Collection, stamps: Written, since: datetime, limit: int) -> Page:
         """What changed since, of a column of text: by the text where all is written alike, else by its instants."""
 
-        def read(wanted: sa.ColumnElement[bool], form: Form | None, most: int) -> list[Row]:
+        def read(wanted: sa.ColumnElement[bool], since: datetime, form: Form | None, most: int) -> list[Row]:
             order = (stamps.column, collection.key)
             return self._rows(
                 collection,
@@ -268,17 +273,21 @@ class SqlProbe:
         form = self._form(stamps, since)
         strays: list[Row] = []
         mixed = form is None
-        if stamps.scan_is_due():
-            began = time.monotonic()
-            strays = self._strays(collection, stamps, since)
-            mixed = form is None or bool(read(stamps.near() & stamps.unlike(), form, 1))
+        began = time.monotonic()
+        rested_s = stamps.rested_s(began)
+        unscanned = since - timedelta(seconds=rested_s)
+        if stamps.scan_is_due(began):
+            strays = self._strays(collection, stamps, unscanned)
+            mixed = form is None or bool(read(stamps.near() & stamps.unlike(), unscanned, form, 1))
             stamps.scanned(began, found=mixed or bool(strays))
+            rested_s = 0.0
         if not mixed and not strays:
-            rows = read(stamps.later(), form, limit)
+            rows = read(stamps.later(), since, form, limit)
             if all(form_of(row[1]) == form for row in rows):
-                return Page(rows=rows, more=len(rows) >= limit)
+                return Page(rows=rows, more=len(rows) >= limit, behind_s=rested_s)
         stamps.form = None
-        found = read(stamps.near(), None, SCAN_CEILING + 1)
+        since = unscanned
+        found = read(stamps.near(), since, None, SCAN_CEILING + 1)
         if len(found) > SCAN_CEILING:
             raise stamps.too_many("of the last days, not all written alike", SCAN_CEILING)
         told = [(stamps.instant(row[1]), row) for row in found]

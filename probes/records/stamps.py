@@ -38,7 +38,8 @@ STRAYS_CEILING = 1_000
 
 REST_SHARE = 20
 """A scan that found all stamps written alike is made again after so many times as long as it took: a stamp in another
-form is met that much later, and never passed over."""
+form is met that much later. Until then nothing is said of the time since the scan began, and the next one asks for
+all of it."""
 
 DAY_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 INSTANT = r"^[0-9]{4}-[0-9][0-9]-[0-9][0-9]"
@@ -125,6 +126,7 @@ class Written:
     globs: bool = False
     form: Form | None = None
     _scan_after: float = 0.0
+    _scan_began: float | None = None
 
     def instant(self, text: Any) -> datetime | None:
         """The earliest instant that a stamp may stand for; None where it stands for none."""
@@ -181,13 +183,18 @@ class Written:
         bound |= {"since": form.bound(since, self.zone), "pattern": form.glob() if self.globs else form.pattern()}
         return {**bound, "behind": len(form.suffix), "suffix": form.suffix} if self.globs else bound
 
-    def scan_is_due(self) -> bool:
-        """Whether to look again for stamps in other forms."""
-        return time.monotonic() >= self._scan_after
+    def scan_is_due(self, now: float) -> bool:
+        """Whether to look again for stamps in other forms, at this monotonic instant."""
+        return now >= self._scan_after
+
+    def rested_s(self, now: float) -> float:
+        """For how long nobody has looked for stamps in other forms; 0 before the first time."""
+        return 0.0 if self._scan_began is None else now - self._scan_began
 
     def scanned(self, began: float, *, found: bool) -> None:
         """Rest after a scan that found no other form; where there is one, each read looks for more."""
         ended = time.monotonic()
+        self._scan_began = began
         self._scan_after = ended + REST_SHARE * (ended - began) if not found else 0.0
 
     def too_many(self, what: str, ceiling: int) -> ProbeError:

@@ -23,6 +23,7 @@ from auditor.scheduler import open_readers
 from checks.judgement import Outcome
 from probes.contract import ClockSample, Key, ReadSpec, Reason, Row
 from tests.stand import Stand
+from tests.waiting import PATIENCE_S
 
 
 def wait_until(done: object, stand: Stand, seconds: float = 60) -> None:
@@ -560,8 +561,8 @@ def test_a_lag_is_as_wide_as_its_own_batch_and_not_as_the_whole_audit(
 
 
 @pytest.mark.parametrize("form", ["%Y-%m-%dT%H:%M:%S-05:00", "%Y-%m-%d %H:%M:%S+09:00", "%Y-%m-%dT%H:%M:%SZ"])
-def test_a_change_with_a_text_stamp_of_any_offset_is_found_at_once(stand: Stand, form: str) -> None:
-    """And the watermark, with what it verifies, does not pass it."""
+def test_a_change_with_a_text_stamp_of_any_offset_is_found_before_it_is_passed(stand: Stand, form: str) -> None:
+    """Nothing is verified beyond it before that."""
     offset = timezone(timedelta(hours=int(form[-6:-3])) if form[-1] != "Z" else timedelta(0))
 
     def stamp(ago_s: float) -> str:
@@ -572,10 +573,15 @@ def test_a_change_with_a_text_stamp_of_any_offset_is_found_at_once(stand: Stand,
         stand.run(system, f"UPDATE customers SET updated_at = '{stamp(3600)}'")
     stand.sweep()
     stand.audit()
+    put_at = datetime.now(UTC)
     stand.run("crm", f"UPDATE customers SET name = 'Eve', updated_at = '{stamp(0)}' WHERE id = 2")
-    result = stand.auditor.audit(datetime.now(UTC), sample=0)
-    assert result.error is None
-    assert result.changes == 1
+    deadline = time.monotonic() + PATIENCE_S
+    while not stand.rows("changes"):
+        assert time.monotonic() < deadline
+        result = stand.auditor.audit(datetime.now(UTC), sample=0)
+        assert result.error is None
+        verified_at = stand.ledger.flow_state("to_billing").verified_through_at
+        assert stand.rows("changes") or verified_at is None or verified_at <= put_at
     assert [each["key"] for each in stand.rows("changes")] == ["2"]
 
 

@@ -173,6 +173,29 @@ def test_a_later_row_in_another_form_is_met_at_once(table: Table) -> None:
     assert keys(probe, limit=2) == [4, 1]
 
 
+def test_what_is_written_in_another_form_while_nobody_looks_is_found_afterwards(
+    table: Table, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then the answer says how far back it is sure of itself."""
+    table.make("varchar(40)")
+    table.put("2026-03-01T12:00:01Z")
+    probe = table.probe()
+    monkeypatch.setattr(stamps, "REST_SHARE", 1e9)
+    assert probe.changed(SPEC, SINCE, 10).behind_s == 0
+    table.put("2026-03-01T07:00:02-05:00", "2026-03-01T12:00:03Z")
+    resting = probe.changed(SPEC, SINCE, 10)
+    assert [row[0] for row in resting.rows] == [1, 3]
+    assert resting.behind_s > 0
+    (written,) = [each.stamps for each in probe._collections.values()]
+    assert isinstance(written, stamps.Written)
+    written._scan_after = 0.0
+    assert written._scan_began is not None
+    written._scan_began -= 60  # a minute has passed
+    later = probe.changed(SPEC, SINCE + timedelta(seconds=50), 10)
+    assert {row[0] for row in later.rows} == {1, 2, 3}
+    assert later.behind_s == 0
+
+
 @pytest.mark.parametrize("odd", ["yesterday", "1772366400", "01/03/2026 12:30", "Sun, 01 Mar 2026 12:30:00 GMT", ""])
 def test_what_is_no_iso_instant_is_always_among_the_answers(table: Table, odd: str) -> None:
     table.make(TEXT[table.dialect])
