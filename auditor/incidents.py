@@ -220,15 +220,17 @@ def after_audit(
         )
         for breach, count in counts.items()
     ]
+    # A queue that cannot be told of is an incident of the queue.
+    records, lasting = doubt.records - doubt.queues, doubt.lasting - doubt.lasting_queues
     evidence.append(
         Evidence(
             breach="unverified",
             fingerprint=f"flow/{flow.name}/unverified",
             # One that has just been met opens nothing; one of an open incident keeps it open.
-            count=doubt.records if doubt.lasting else 0,
+            count=records if lasting else 0,
             threshold=rule.divergences,
             clear_after_s=flow.clear_after_s,
-            known=failed is None and (doubt.lasting > 0 or not doubt.records),
+            known=failed is None and (lasting > 0 or not records),
             flow=flow.name,
             detail=doubt.reason,
         )

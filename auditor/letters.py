@@ -97,6 +97,28 @@ class _Told:
     at_us: int
 
 
+def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: Lens, since: datetime) -> list[str]:
+    """What is not known of the dead letters of these flows, a sentence for each queue."""
+    read = {(each.flow, each.queue): each for each in backlogs(integration_map, lens, since)}
+    told = []
+    for (flow, queue), settings in integration_map.queues.items():
+        if flow not in flows or settings.role != "dead":
+            continue
+        last = read.get((flow, queue))
+        if last is None:
+            why = "not read in this time, so whether dead letters wait is not known"
+        elif last.message:
+            why = f"cannot be read, so whether dead letters wait is not known: {last.message}"
+        elif last.depth is None:
+            why = "how many dead letters wait is not known" + (f": {last.notes}" if last.notes else "")
+        elif (beyond := last.depth - (last.looked_at or 0)) > 0:
+            why = f"{beyond} of {last.depth} waiting letters were not looked at"
+        else:
+            continue
+        told.append(f"{flow}, queue {queue}: {why}")
+    return told
+
+
 def letters(integration_map: IntegrationMap, lens: Lens, since: datetime, limit: int | None = None) -> Waiting:
     """Dead letters that wait, latest first, and their groups by reason.
 

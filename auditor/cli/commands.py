@@ -370,9 +370,13 @@ def letters(
 
     from auditor.cli.show import print_json, print_rows
     from auditor.letters import letters as read_letters
+    from auditor.letters import unseen_letters
+
+    unseen: list[str] = []
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, __: Any) -> list[Any]:
         waiting = read_letters(loaded, lens, begins, 0 if by_reason else None)
+        unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, begins))
         return list(waiting.groups if by_reason else waiting.rows)
 
     found, _ = _figures(map_, data, since, flow, ask)
@@ -385,9 +389,11 @@ def letters(
             row["prospects"] = ", ".join(told)
         hidden = {"id", "first_seen_at", "signature"} if not by_reason else set()
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
-    else:
+    elif not unseen:
         say("no dead letter waits")
-    raise typer.Exit(DRIFT if rows else CONSISTENT)
+    for each in unseen:
+        say(each)
+    raise typer.Exit(DRIFT if rows else UNVERIFIED if unseen else CONSISTENT)
 
 
 @app.command(cls=TextCommand)

@@ -105,6 +105,7 @@ def incidents(
 
     _, ledger = open_ledger(data)
     rows = ledger.incident_rows(live_only=not everything, limit=INCIDENTS_SHOWN)
+    audited = bool(rows) or bool(ledger.table("flow_state")) or bool(ledger.table("systems"))
     ledger.close()
     live = [row for row in rows if row["state"] != "resolved"]
     if as_json:
@@ -112,8 +113,14 @@ def incidents(
     elif rows:
         hidden = {"breach", "flow", "system", "reopened"} | (set() if everything else {"resolved_at", "state"})
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
+    elif not audited:
+        say(f"nothing has been audited yet in {data}")
     else:
         say("no incidents so far" if everything else "no open incidents")
     raise typer.Exit(
-        DRIFT if any(row["breach"] not in UNKNOWN for row in live) else UNVERIFIED if live else CONSISTENT
+        DRIFT
+        if any(row["breach"] not in UNKNOWN for row in live)
+        else UNVERIFIED
+        if live or not audited
+        else CONSISTENT
     )

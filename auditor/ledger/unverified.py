@@ -32,6 +32,8 @@ class Doubt:
         listed: rows of the list.
         records: records they stand for; a queue stands for one.
         lasting: of `records`, those that have not been verified for the flow's window.
+        queues: of `records`, those that are queues; each has an incident of its own.
+        lasting_queues: of `lasting`, the same.
         since_at: since when the first of them could not be verified.
         verified_to_at: up to where the changes of all of them are settled.
         reason: of most of them.
@@ -40,6 +42,8 @@ class Doubt:
     listed: int = 0
     records: int = 0
     lasting: int = 0
+    queues: int = 0
+    lasting_queues: int = 0
     since_at: datetime | None = None
     verified_to_at: datetime | None = None
     reason: str = ""
@@ -250,6 +254,8 @@ def _doubt(rows: Iterable[Any], now: datetime, window_s: float) -> Doubt:
         listed=len(listed),
         records=sum(row.records for row in listed),
         lasting=sum(row.records for row in listed if row.first_seen_at <= before_at),
+        queues=sum(row.subject == QUEUE for row in listed),
+        lasting_queues=sum(row.subject == QUEUE for row in listed if row.first_seen_at <= before_at),
         since_at=min(row.first_seen_at for row in listed),
         verified_to_at=min(settled, default=None),
         reason=max(by_reason, key=lambda reason: by_reason[reason]),

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 from pydantic import SecretStr, field_validator
-from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from probes.contract import (
     Binding,
@@ -204,7 +204,13 @@ class SqlProbe:
             inspector = sa.inspect(connection)
             try:
                 described = columns_of(connection, name, schema)
-            except NoSuchTableError:
+            except (NoSuchTableError, DBAPIError) as error:
+                if schema is not None and inspector.has_table(spec.collection):
+                    quoted = join_name(None, spec.collection)
+                    hint = f"a name with a dot is written in double quotes: {quoted}"
+                    raise ProbeError(Reason.QUERY, f"no table named {spec.collection!r}", hint=hint) from None
+                if isinstance(error, DBAPIError):
+                    raise
                 there = inspector.get_table_names(schema=schema) + inspector.get_view_names(schema=schema)
                 raise _unknown("table", spec.collection, [join_name(schema, each) for each in there]) from None
             types = {column["name"]: column["type"] for column in described}

@@ -230,6 +230,9 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
 ) -> None:
     data = places[2:4]
     none = auditor("incidents", *data)
+    assert (none.returncode, "nothing has been audited yet" in none.stderr) == (3, True)
+    assert auditor("once", *places).returncode == 0
+    none = auditor("incidents", *data)
     assert (none.returncode, "no open incidents" in none.stderr) == (0, True)
     stand.map_file.write_text(stand.map_file.read_text() + "alerts: {webhook: {url: 'http://127.0.0.1:9/secret'}}\n")
     ledger = Ledger(f"sqlite:///{stand.place}/var/ledger.sqlite")
@@ -359,7 +362,8 @@ def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, d
 
 def test_backlog_and_letters_tell_what_waits_and_why(stand: Stand, places: list[object]) -> None:
     assert auditor("backlog", *places).returncode == 3
-    assert "no dead letter waits" in auditor("letters", *places).stderr
+    unread = auditor("letters", *places)
+    assert (unread.returncode, "whether dead letters wait is not known" in unread.stderr) == (3, True), unread.stderr
     settings = stand.map.queues["to_billing", "dead"]
     stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', '422: row 77 is wrong')")
     probe = open_queue_probe(settings, stand.map.systems["billing"])
@@ -375,6 +379,27 @@ def test_backlog_and_letters_tell_what_waits_and_why(stand: Stand, places: list[
     assert (letter["key"], letter["signature"], letter["prospect"]) == ("3", "422: row <n> is wrong", "unknown")
     grouped = auditor("letters", *places, "--by-reason")
     assert (grouped.returncode, "422: row <n> is wrong" in grouped.stdout) == (1, True)
+
+
+def test_letters_of_a_queue_that_are_not_known_are_not_called_none(stand: Stand, places: list[object]) -> None:
+    with closing(Workspace.at(stand.place / "var").ledger()) as ledger:
+
+        def read(depth: int | None, looked_at: int, message: str | None = None) -> None:
+            values = dict.fromkeys(("arrived", "taken", "oldest_at", "oldest_age_s", "age_of", "drops_at", "reason"))
+            told = {"flow": "to_billing", "queue": "dead", "role": "dead", "read_at": datetime.now(UTC), "notes": ""}
+            with ledger.write() as connection:
+                row = {**values, **told, "depth": depth, "looked_at": looked_at, "message": message}
+                ledger.save_backlog(connection, ledger.next_revision(connection), row)
+
+        for reading, code, said in (
+            ((None, 0), 3, "how many dead letters wait is not known"),
+            ((7, 0), 3, "7 of 7 waiting letters were not looked at"),
+            ((None, 0, "no route"), 3, "cannot be read, so whether dead letters wait is not known: no route"),
+            ((0, 0), 0, "no dead letter waits"),
+        ):
+            read(*reading)
+            done = auditor("letters", *places)
+            assert (done.returncode, said in done.stderr) == (code, True), done.stderr
 
 
 def test_no_conflict_is_said_and_consistent(stand: Stand, places: list[object]) -> None:

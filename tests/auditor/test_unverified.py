@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from auditor.ledger import LISTED, NO_DOUBT
+from auditor.ledger import LISTED, NO_DOUBT, QUEUE
 from auditor.lens import Lens
 from auditor.status import FlowStatus, Standing, flow_status
 from tests.stand import Stand
@@ -69,6 +69,18 @@ def test_what_changed_before_anybody_looked_was_never_verified(stand: Stand) -> 
     stand.audit()
     through = status(stand).verified_through_at
     assert through is None or through >= begun_at
+
+
+def test_a_queue_that_cannot_be_told_of_is_no_incident_about_records(stand: Stand) -> None:
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    with stand.ledger.write() as connection:
+        rev = stand.ledger.next_revision(connection)
+        stand.ledger.note_unknown(connection, rev, "to_billing", QUEUE, "dead", reason="no figures", at=long_ago)
+    stand.put("crm", 1)
+    stand.put("billing", 1)
+    stand.sweep()
+    assert stand.rows("incidents") == []
+    assert (status(stand).state, status(stand).unverified) == (Standing.UNVERIFIED, 1)
 
 
 def test_it_becomes_an_incident_when_it_persists_and_ends_when_it_can_be_read(labels: Stand) -> None:

@@ -181,4 +181,7 @@ def test_a_table_with_a_dot_in_its_name_is_read(kind: str, request: pytest.Fixtu
     near = ReadSpec(data_type="t", collection='"order.item"', key="id", changed_at=None, fields=("name",))
     with pytest.raises(ProbeError, match=re.escape("did you mean '\"order.items\"'")):
         probe.inspect(near)
+    bare = ReadSpec(data_type="t", collection="order.items", key="id", changed_at=None, fields=("name",))
+    with pytest.raises(ProbeError, match=re.escape('is written in double quotes: "order.items"')):
+        probe.inspect(bare)
     probe.close()
