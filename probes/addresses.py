@@ -30,6 +30,7 @@ class Login:
         raw: the user-info as it is written.
         parameters: secrets in the query.
         host, database: what stands there in plain sight.
+        scheme: what stands before them, in lower case.
     """
 
     user: str = ""
@@ -38,6 +39,7 @@ class Login:
     parameters: tuple[str, ...] = field(default=())
     host: str = ""
     database: str = ""
+    scheme: str = ""
 
 
 SECRET_PARAMETER = re.compile(r"pass(word|wd)?$|secret|token|api_?key|^key$|^sig(nature)?$|auth", re.IGNORECASE)
@@ -78,7 +80,7 @@ def check_address(text: str, *, login: bool = True) -> str:
 
 def login_of(text: str) -> Login:
     """The secrets of an address, however it is written; of a malformed one everything before its last `@`."""
-    _, found, rest = text.partition("://")
+    scheme, found, rest = text.partition("://")
     if not found:
         return Login()
     end = _AUTHORITY_END.search(rest)
@@ -100,4 +102,5 @@ def login_of(text: str) -> Login:
         parameters=parameters,
         host=host.partition(":")[0],
         database=database,
+        scheme=scheme.strip().lower(),
     )

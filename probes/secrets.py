@@ -1,8 +1,11 @@
 """Keeping secrets out of texts: whatever a driver, a server or a library puts into its message.
 
-Everything that a plug-in's settings hold as a secret, and the login of every address among them, is taken out in each
-form in which it may have been sent or shown: as it is, percent-encoded and decoded, escaped, in base64, in another
-case (drivers fold the halves of a password that they take for a host), and cut off at the end of a text.
+Everything that a plug-in's settings hold as a secret, and the password of every address among them, is taken out in
+each form in which it may have been sent or shown: as it is, percent-encoded and decoded, escaped, in base64, in
+another case (drivers fold the halves of a password that they take for a host), and cut off at the end of a text.
+
+The name of a user is no secret, and it is often an ordinary word or the name of a table: it is taken out where it
+stands as the login of an address and nowhere else. What the auditor itself says (a hint) is left as it is.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ HIDDEN = "***"
 SHORT = 4
 """Secrets below this length are only taken out where they stand as a word: they are part of too many others."""
 
+NAMED = ("postgres", "mysql", "mariadb", "sqlite")
+"""Schemes of which a login without a password is a name; elsewhere it may be a token."""
+
 _RESERVED = re.compile(r"[@/:#?%&=\[\]\\\s;,+]+")
 _ASSIGNED = re.compile(r"(?i)(?:key|secret|password|pwd|signature|token)\w*\s*=\s*([^;]+)")
 
@@ -34,7 +40,7 @@ class Scrubber:
 
     Args:
         secrets: as they are.
-        users: names of logins; they are taken out where a text quotes them as such.
+        users: names of logins; they are taken out where they are the login of an address.
     """
 
     def __init__(self, secrets: Iterable[str], users: Iterable[str] = ()) -> None:
@@ -50,8 +56,7 @@ class Scrubber:
         ]
         patterns += [rf"(?<![^\W_]){re.escape(part)}(?![^\W_])" for part in sorted(parts, key=len, reverse=True)]
         for form in sorted({form for user in users if user for form in _forms(user)}, key=len, reverse=True):
-            name = re.escape(form)
-            patterns += [rf"(?<=['\"`“]){name}(?=['\"`”@])", rf"(?<![\w.-]){name}(?=@)", rf"(?<=//){name}(?=:)"]
+            patterns.append(rf"(?<=//){re.escape(form)}(?=[:@])")
         self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
 
     @classmethod
@@ -63,13 +68,18 @@ class Scrubber:
             for value, declared in _texts(each):
                 login = login_of(value)
                 secrets += [*_of_login(login), *login.parameters]
-                if login.user and login.user not in {login.host, login.database}:
-                    users.append(login.user)
+                users.append(login.user)
                 if declared:
-                    secrets += _of_secret(value, login)
+                    secrets += _of_secret(value)
                     names = [getattr(each, name, None) for name in ("user", "client_id")]
                     secrets += [_pair(name, value) for name in names if isinstance(name, str)]
         return cls(secrets, users)
+
+    @classmethod
+    def of_address(cls, address: str, *more: str) -> Scrubber:
+        """One that knows the login of an address, and whatever more of it is secret."""
+        login = login_of(address)
+        return cls([*_of_login(login), *login.parameters, *more], [login.user])
 
     def __call__(self, text: str) -> str:
         """The text without any of them."""
@@ -88,11 +98,11 @@ class Scrubber:
         if not isinstance(failure, ProbeError):
             told = " ".join(self(f"{type(failure).__name__}: {failure}").split())[:300]
             return ProbeError(Reason.DECODE, f"the probe failed: {told}")
-        message, hint = self(failure.message), self(failure.hint)
-        if (message, hint) == (failure.message, failure.hint):
+        message = self(failure.message)
+        if message == failure.message:
             return failure
         return type(failure)(
-            failure.reason, message, hint=hint, retry_after_s=failure.retry_after_s, of_key=failure.of_key
+            failure.reason, message, hint=failure.hint, retry_after_s=failure.retry_after_s, of_key=failure.of_key
         )
 
 
@@ -114,12 +124,12 @@ def _texts(value: Any, *, declared: bool = False) -> Iterator[tuple[str, bool]]:
 
 
 def _of_login(login: Login) -> list[str]:
-    """What of a login is secret: without a password the name is one (a token)."""
+    """What of a login is secret: without a password the name may be one (a token)."""
     if not login.raw:
         return []
     if not login.password:
-        return [login.user]
-    return [login.password, _pair(login.user, login.password)]
+        return [] if login.scheme.startswith(NAMED) else [login.user]
+    return [login.password, login.raw.partition(":")[2], _pair(login.user, login.password)]
 
 
 def _pair(user: str, password: str) -> str:
@@ -127,11 +137,11 @@ def _pair(user: str, password: str) -> str:
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-def _of_secret(value: str, login: Login) -> list[str]:
+def _of_secret(value: str) -> list[str]:
     if "://" not in value or ";" in value:  # a connection string has its secrets behind their names
         assigned = [match.strip() for match in _ASSIGNED.findall(value)]
         return [value, *assigned, *(part for part in value.split() if len(part) >= 2 * SHORT)]
-    return [value, *([login.raw] if login.raw and login.password else [])]
+    return [value]
 
 
 def _forms(secret: str) -> set[str]:

@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
-from probes.addresses import login_of
 from probes.secrets import Scrubber
 
 TIMEOUT_S = 10.0
@@ -67,10 +66,9 @@ def post_json(client: httpx.Client, url: str, payload: Mapping[str, Any]) -> Rec
 def scrubber_of(url: str) -> Scrubber:
     """What takes a sender's address out of a text: the whole of it, its login, and its path, which is the secret of a
     webhook."""
-    login = login_of(url)
     path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
     parts = [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]
-    return Scrubber([url, login.raw, login.password, *login.parameters, *parts], [login.user])
+    return Scrubber.of_address(url, url, *parts)
 
 
 def _seconds(text: str | None) -> float | None:

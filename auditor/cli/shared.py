@@ -143,7 +143,6 @@ def workspace(folder: Path) -> Workspace:
 def open_ledger(folder: Path) -> tuple[Workspace, Any]:
     """The folder of an installation and its ledger."""
     from auditor.ledger import LedgerError
-    from probes.addresses import login_of
     from probes.secrets import Scrubber
 
     opened = workspace(folder)
@@ -152,8 +151,7 @@ def open_ledger(folder: Path) -> tuple[Workspace, Any]:
     except LedgerError as error:
         fail(str(error))
     except Exception as error:
-        login = login_of(opened.ledger_url)
-        scrub = Scrubber([login.raw, login.password, *login.parameters], [login.user])
+        scrub = Scrubber.of_address(opened.ledger_url)
         fail(f"cannot open the ledger: {type(error).__name__}: {scrub(' '.join(str(error).split()))[:300]}")
 
 

@@ -21,7 +21,7 @@ from auditor.integration_map import AlertSettings
 from auditor.reading import SystemReader
 from probes import registry
 from probes.addresses import check_address
-from probes.contract import ProbeError, ReadSpec
+from probes.contract import ProbeError, ReadSpec, Reason
 from probes.secrets import Scrubber
 from tests.servers import free_port
 
@@ -263,3 +263,51 @@ def test_knows_the_secrets_of_headers_and_nested_settings() -> None:
     told = Scrubber.of(made)("401 for V1ktorV1ktor with Boxk4mpfer")
     assert told == "401 for *** with ***"
     assert SecretStr("x")
+
+
+@pytest.mark.parametrize("login", ["orders", "orders:Boxk4mpfer"])
+@pytest.mark.parametrize(
+    "told",
+    [
+        "permission denied for table orders",
+        'relation "orders" does not exist',
+        "Access denied for user 'orders'@'localhost'",
+        "orders",
+    ],
+)
+def test_the_name_of_a_user_is_no_secret_where_it_is_another_word(login: str, told: str) -> None:
+    made = registry.record_settings("sql").model_validate({"kind": "sql", "url": f"postgresql://{login}@h/db"})
+    assert Scrubber.of(made)(told) == told
+    assert Scrubber.of_address(f"postgresql://{login}@h/db")(told) == told
+
+
+def test_the_name_of_a_user_is_taken_out_of_an_address() -> None:
+    scrub = Scrubber.of_address("postgresql://orders:Boxk4mpfer@h/orders")
+    told = scrub("cannot open postgresql://orders:Boxk4mpfer@h/orders or postgresql://orders@h/orders; Boxk4mpfer")
+    assert told == "cannot open postgresql://***:***@h/orders or postgresql://***@h/orders; ***"
+
+
+@pytest.mark.parametrize("login", ["auditor", "auditor:auditor"])
+def test_what_the_auditor_says_itself_is_left_as_it_is(login: str) -> None:
+    made = registry.record_settings("sql").model_validate({"kind": "sql", "url": f"postgresql://{login}@h/db"})
+    told = ProbeError(Reason.PERMISSION, "permission denied for table t", hint="grant SELECT to the auditor's login")
+    assert str(Scrubber.of(made).error(told)) == str(told)
+
+
+def test_a_denied_table_that_is_called_like_the_login_is_named(postgresql_url: str) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as admin:
+        admin.execute("CREATE TABLE things (id int PRIMARY KEY, name text)")
+        admin.execute("DROP ROLE IF EXISTS things")
+        admin.execute("CREATE ROLE things LOGIN PASSWORD 'Boxk4mpfer'")
+    at = postgresql_url.partition("@")[2]
+    reading = {"kind": "sql", "url": f"postgresql://things:Boxk4mpfer@{at}"}
+    settings = parsed(reading, queue=False)
+    reader = SystemReader("s", settings, registry.open_record_probe(settings))
+    with pytest.raises(ProbeError) as failed:
+        reader.call(lambda: reader.probe.fetch(SPEC, [1]))
+    reader.close()
+    with psycopg.connect(postgresql_url, autocommit=True) as admin:
+        admin.execute("DROP ROLE things")
+    assert str(failed.value) == (
+        "permission: permission denied for table things (grant SELECT to the auditor's login)"
+    )
