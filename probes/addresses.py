@@ -75,6 +75,9 @@ def check_address(text: str, *, login: bool = True) -> str:
         raise ValueError(
             "cannot read the URL's host and port; in a user or password write : as %3A, / as %2F, ? as %3F, # as %23"
         )
+    for port in re.findall(r"(?<=:)\d+(?=,|$)", re.sub(r"\[[^\]]*\]", "", host)):
+        if not 1 <= int(port[:9]) <= 65535:
+            raise ValueError(f"the URL's port {port[:9]} is not between 1 and 65535")
     return text
 
 

@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
+from auditor.ledger import failures
 from auditor.ledger import tables as t
 from probes.addresses import check_address
 
@@ -65,7 +66,17 @@ class Store:
                 ) from error
         else:
             raise LedgerError("the ledger is a sqlite:/// or a postgresql:// URL")
+        sa.event.listen(self.engine, "handle_error", self._explain)
         self._writer = self.engine.execution_options(plumbline_write=True)
+
+    def _explain(self, context: sa.ExceptionContext) -> None:
+        """Say which ledger failed and what to do, and nothing of the statement and its values."""
+        failed = context.sqlalchemy_exception
+        if isinstance(failed, sa.exc.OperationalError | sa.exc.ProgrammingError | sa.exc.InternalError) or (
+            type(failed) is sa.exc.DatabaseError
+        ):
+            told = failures.told(context.original_exception, self.engine.url, opening=context.connection is None)
+            raise LedgerError(told) from None
 
     def migrate(self) -> None:
         """Bring the schema to this version's; safe to run again and from several processes."""

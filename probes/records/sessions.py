@@ -16,8 +16,9 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
@@ -85,6 +86,8 @@ _MYSQL_ERRORS = {
     2055: Reason.UNREACHABLE,
     3024: Reason.TIMEOUT,
 }
+_NO_ROLE = re.compile(r'FATAL:\s+role ".*" does not exist')
+_NO_DATABASE = re.compile(r'FATAL:\s+database ".*" does not exist|Unknown database')
 _SQLITE_TEXTS = {
     "interrupted": Reason.TIMEOUT,
     "locked": Reason.TIMEOUT,
@@ -106,6 +109,7 @@ class Sessions:
         self._settings = settings
         self._timeout_s = settings.budget.timeout_s
         self._dialect = address.dialect
+        self._database = address.url.database or ""
         self._scrub = Scrubber.of(settings)
         self._session_settings = {**self._own_settings(), **address.settings}
         self.pooled = False
@@ -303,6 +307,8 @@ class Sessions:
         if isinstance(error, sa.exc.TimeoutError):
             return ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
         reason = self._reason(original, text)
+        if self._dialect == "sqlite" and (of_file := self._of_file(reason, text.lower())) is not None:
+            return of_file
         if getattr(original, "sqlstate", None) in PREPARED:
             self._take_for_pooled()
         if reason is Reason.DECODE:  # drivers quote the value, which is nobody's business
@@ -314,10 +320,38 @@ class Sessions:
             Reason.UNREACHABLE: "check host, port and whether the server runs",
         }
         hint = hints.get(reason, "")
+        if getattr(original, "sqlstate", None) == "3D000" or _NO_DATABASE.search(text):
+            hint = "check the name of the database in the system's url"
         if self._dialect == "postgresql" and reason not in {Reason.PERMISSION, Reason.DECODE, Reason.TOO_LARGE}:
             said = next((said for part, said in POOLER_SAYS.items() if part in text.lower()), "")
             hint = said or (f"{hint}; a pooler stands between".removeprefix("; ") if self.pooled else hint)
         return ProbeError(reason, text, hint=hint)
+
+    def _of_file(self, reason: Reason, folded: str) -> ProbeError | None:
+        """What is wrong with a SQLite file itself."""
+        path = sqlite_file(self._database)
+        if path.is_dir():
+            return ProbeError(
+                Reason.UNREACHABLE, f"{path} is a folder", hint="name the file in it in the system's url"
+            )
+        if "unable to open" in folded and not path.exists():
+            return ProbeError(
+                reason,
+                f"there is no file {path}",
+                hint="check the path in the system's url; sqlite:///FILE is relative to the folder in which the "
+                "auditor is started, sqlite:////FOLDER/FILE is not",
+            )
+        if "unable to open" in folded:
+            return ProbeError(
+                reason, f"{path} cannot be opened", hint="let the auditor's user read it and its folder"
+            )
+        if "not a database" in folded:
+            return ProbeError(reason, f"{path} is no SQLite database", hint="check the path in the system's url")
+        if "disk image is malformed" in folded:
+            return ProbeError(
+                reason, f"the SQLite database {path} is damaged", hint="see PRAGMA integrity_check; restore a backup"
+            )
+        return None
 
     def _reason(self, original: BaseException, text: str) -> Reason:
         folded = text.lower()
@@ -330,6 +364,8 @@ class Sessions:
             if "DataError" in type(original).__name__:
                 return Reason.DECODE
             if "authentication failed" in folded or "no password supplied" in folded:
+                return Reason.AUTH
+            if _NO_ROLE.search(text):
                 return Reason.AUTH
             if "does not exist" in folded:
                 return Reason.QUERY
@@ -344,6 +380,13 @@ class Sessions:
         if isinstance(code, int) and code in _MYSQL_ERRORS:
             return _MYSQL_ERRORS[code]
         return Reason.QUERY if code else Reason.UNREACHABLE
+
+
+def sqlite_file(database: str) -> Path:
+    """The file that a SQLite URL names."""
+    if database.startswith("file:"):
+        database = unquote(database.removeprefix("file:").partition("?")[0])
+    return Path(database).absolute()
 
 
 def open_sqlite(path: str, parameters: Mapping[str, str]) -> sqlite3.Connection:

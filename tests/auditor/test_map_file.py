@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.cli.template import TEMPLATE
-from auditor.map_file import MapError, files_of, json_schema, load_map, load_systems
+from auditor.map_file import MapError, check_map, files_of, json_schema, load_map, load_systems
 
 GOOD = """\
 systems:
@@ -274,3 +274,19 @@ def test_mistakes_in_the_systems_are_told_all_the_same(tmp_path: Path, text: str
     file.write_text(text)
     with pytest.raises(MapError, match=said):
         load_systems(file, {})
+
+
+def test_ports_and_schemes_of_all_urls_are_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "map.yaml"
+    file.write_text(
+        "systems:\n"
+        "  a: {kind: sql, url: 'postgresql://u@h:99999/db'}\n"
+        "  b: {kind: sql, url: 'oracle://u@h/db'}\n"
+        "  c: {kind: rest, url: 'http://h:70000'}\n"
+    )
+    with pytest.raises(MapError) as refused:
+        check_map(file, {})
+    told = {each.path: each.message for each in refused.value.problems}
+    assert told["systems.a.url"] == "the URL's port 99999 is not between 1 and 65535"
+    assert told["systems.b.url"].startswith("no SQL probe for 'oracle'")
+    assert told["systems.c.url"] == "the URL's port 70000 is not between 1 and 65535"

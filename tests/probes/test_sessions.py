@@ -363,3 +363,69 @@ def writable(probe: SqlProbe) -> None:
 )
 def test_only_a_refusal_proves_that_nothing_can_be_written(dialect: str, error: Exception, proves: bool) -> None:
     assert bool(refusal_of(dialect, error)) == proves
+
+
+# -- what keeps a connection from being opened
+
+
+def refused(url: str) -> ProbeError:
+    with opened(url) as probe, pytest.raises(ProbeError) as failed:
+        probe.fetch(SPEC, [1])
+    return failed.value
+
+
+def test_a_missing_sqlite_file_is_named_with_what_to_do(tmp_path: Path) -> None:
+    told = refused(f"sqlite:///{tmp_path}/nowhere.db")
+    assert told.reason is Reason.UNREACHABLE
+    assert told.message == f"there is no file {tmp_path}/nowhere.db"
+    assert "check the path in the system's url" in told.hint
+    assert "port" not in told.hint
+
+
+def test_a_relative_sqlite_file_is_named_by_its_whole_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert refused("sqlite:///nowhere.db").message == f"there is no file {tmp_path}/nowhere.db"
+    assert refused("sqlite:///file:nowhere.db?uri=true").message == f"there is no file {tmp_path}/nowhere.db"
+
+
+def test_what_is_no_sqlite_database_is_said_to_be_none(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("id;name\n" * 200)
+    told = refused(f"sqlite:///{tmp_path}/text.db")
+    assert told.reason is Reason.DECODE
+    assert told.message == f"{tmp_path}/text.db is no SQLite database"
+    assert refused(f"sqlite:///{tmp_path}").message == f"{tmp_path} is a folder"
+
+
+def test_a_damaged_sqlite_database_is_said_to_be_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "x.db"
+    with sqlite3.connect(file) as made:
+        made.execute("CREATE TABLE t (id integer PRIMARY KEY, name text)")
+        made.executemany("INSERT INTO t VALUES (?, ?)", [(each, "x" * 900) for each in range(200)])
+    made.close()
+    file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 8192 + file.read_bytes()[12288:])
+    assert refused(f"sqlite:///{file}").message == f"the SQLite database {file} is damaged"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_an_unknown_database_is_a_matter_of_its_name(kind: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(f"{kind}_url")
+    told = refused(f"{url.rpartition('/')[0]}/nowhere")
+    assert told.reason is Reason.QUERY
+    assert "nowhere" in told.message
+    assert told.hint == "check the name of the database in the system's url"
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mariadb"])
+def test_an_unknown_user_is_a_matter_of_the_login(kind: str, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue(f"{kind}_url")
+    told = refused(f"{kind}://nobody_here:word@{url.rpartition('@')[2]}")
+    assert told.reason is Reason.AUTH
+    assert told.hint == "check user and password of the system's url"
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql://u@h:99999/db", "mariadb://u@h:0/db", "postgresql://h1:5432,h2:70000/db"]
+)
+def test_a_port_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match="is not between 1 and 65535"):
+        SqlSettings(kind="sql", url=url)

@@ -1,0 +1,59 @@
+"""What a failure of the ledger's database means: which ledger, what happened, what to do; no statement, no value."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from probes.secrets import Scrubber
+
+BEGIN_ANEW = "restore a backup of it, or move it away to begin a new one"
+ACCESS = "let the auditor's user read and write it and its folder"
+
+# What SQLite says: https://www.sqlite.org/rescode.html
+_SQLITE = {
+    "not a database": ("it is no SQLite database", BEGIN_ANEW),
+    "malformed": ("it is damaged", BEGIN_ANEW),
+    "no such table": ("a table is missing in it", BEGIN_ANEW),
+    "no such column": ("a column is missing in it", BEGIN_ANEW),
+    "unable to open": ("the file cannot be opened", ACCESS),
+    "readonly": ("it cannot be written", ACCESS),
+    "disk i/o error": ("the disk does not read or write it", "check the disk and what its folder is"),
+    "full": ("the disk is full", "make room on it"),
+    "locked": ("another process holds it", "end what has it open, or try again"),
+}
+_POSTGRESQL = {
+    "authentication failed": "check user and password in AUDITOR_LEDGER",
+    "no password supplied": "check user and password in AUDITOR_LEDGER",
+    "role ": "check user and password in AUDITOR_LEDGER",
+    "database ": "check the name of the database in AUDITOR_LEDGER",
+    "permission denied": "grant the login of AUDITOR_LEDGER the right to make and write tables",
+    "does not exist": BEGIN_ANEW,
+}
+
+
+def ledger_name(url: sa.URL) -> str:
+    """A ledger without its login."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or ""
+    return sa.URL.create("postgresql", host=url.host, port=url.port, database=url.database).render_as_string()
+
+
+def told(error: BaseException, url: sa.URL, *, opening: bool) -> str:
+    """A failure in one sentence.
+
+    Args:
+        error: what the driver raised.
+        opening: nothing was asked of the ledger yet.
+    """
+    text = " ".join(str(error).split())
+    folded = text.lower()
+    verb = "open" if opening else "use"
+    if url.get_backend_name() == "sqlite":
+        what, remedy = next((said for part, said in _SQLITE.items() if part in folded), (text[:300], BEGIN_ANEW))
+        return f"cannot {verb} the ledger {ledger_name(url)}: {what}; {remedy}"
+    text = Scrubber.of_address(url.render_as_string(hide_password=False))(text)[:300]
+    unreached = "check host and port in AUDITOR_LEDGER, and whether the server runs"
+    remedy = next(
+        (said for part, said in _POSTGRESQL.items() if part in folded), unreached if opening else BEGIN_ANEW
+    )
+    return f"cannot {verb} the ledger {ledger_name(url)}: {text}; {remedy}"
