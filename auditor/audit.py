@@ -22,6 +22,7 @@ from checks.clocks import ClockBounds
 from checks.convergence import Verdict, commit_delay_s
 from checks.enrolment import Sighting, followed
 from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, glimpse, judge
+from checks.keys import KEY_LIMIT_BYTES
 from checks.objectives import WindowObjective
 from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
@@ -32,7 +33,10 @@ from probes.ranking import seed_of
 OBJECTIVE_EVERY_S, OBJECTIVE_SOONEST_S = 30.0, 5.0
 """Seconds between two counts of a flow's changes of the last day."""
 
-NAMELESS = "rows without a key, or with one that is none of this data type"
+NAMELESS = (
+    "rows without a key, or with one that is none of this data type or that cannot be kept "
+    f"(half of a surrogate pair, NUL, more than {KEY_LIMIT_BYTES:,} bytes)"
+)
 BLIND_TURNS = 3
 BLIND_S = 5.0
 """Where nobody could look for so many turns, and at least so long, versions may have come and gone unseen."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from auditor.reading import SystemReader
 from checks.fields import FieldRule, parser_for
+from checks.keys import key_parser
 from checks.values import UnreadableError
 from probes.contract import MISSING, CollectionSchema, FieldSchema, Key, ReadSpec, Row
 
@@ -216,7 +217,7 @@ def _page(reader: SystemReader, collection: CollectionSchema, key: FieldSchema) 
 def _fetch(
     reader: SystemReader, collection: CollectionSchema, key: FieldSchema, values: Sequence[Any]
 ) -> dict[str, Row]:
-    parse = parser_for(FieldRule.model_validate({"type": key_type(key)}), reader.name, None)
+    parse = key_parser(key_type(key), reader.name)
     keys: list[Key] = []
     for value in values:
         try:

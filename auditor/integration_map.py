@@ -12,6 +12,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule, parser_for
+from checks.keys import key_parser
 from checks.records import RecordComparer, Side
 from checks.validity import RuleSet
 from probes.addresses import check_address
@@ -495,12 +496,11 @@ class Flow:
         )
 
     def _side(self, name: str, system: SystemSettings, binding: Binding) -> Side:
-        key_rule = FieldRule(type=self.data_type.key_type)
         units = {name: binding.changed_at_unit} if binding.changed_at_unit else {}
         stamp_rule = FieldRule(type="timestamp", unit=units)
         return Side(
             system=name,
-            parse_key=parser_for(key_rule, name, None),
+            parse_key=key_parser(self.data_type.key_type, name),
             parse_changed_at=parser_for(stamp_rule, name, system.zone),
             parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
             currencies=currencies_of(self.rules),

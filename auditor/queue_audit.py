@@ -15,7 +15,8 @@ from auditor.lap import Lap
 from auditor.ledger import QUEUE, Ledger, Transaction
 from auditor.reading import ReaderClosedError
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
-from checks.fields import FieldRule, masked, parser_for
+from checks.fields import masked
+from checks.keys import key_parser
 from checks.queue_health import STALLED_AFTER_S, Flowing, QueueState, flowing, stalls, trend
 from checks.values import UnreadableError
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
@@ -64,7 +65,7 @@ class QueueAuditor:
         self._untold = 0
         self._still_since: datetime | None = None
         self._looked: QueueReading | None = None
-        self._parse_key = parser_for(FieldRule(type=flow.data_type.key_type), flow.source_name, None)
+        self._parse_key = key_parser(flow.data_type.key_type, flow.source_name)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
         """Read the queue and record what was seen, also a failure.

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from auditor.integration_map import IntegrationMap, currencies_of
 from auditor.reading import SystemReader
-from checks.fields import FieldRule, agree, parser_for, text_of
+from checks.fields import agree, parser_for, text_of
+from checks.keys import key_parser
 from checks.records import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
 from probes.contract import MISSING, Binding, Key, ReadSpec, Row
@@ -92,8 +93,7 @@ def read_record(
         UnreadableError: the text is no key of this data type.
     """
     described = integration_map.data_types[data_type]
-    key_rule = FieldRule(type=described.key_type)
-    key: Key = parser_for(key_rule, described.owner, None)(key_text)
+    key: Key = key_parser(described.key_type, described.owner)(key_text)
     order = [described.owner, *(name for name in described.in_ if name != described.owner)]
     names = [name for name, rule in described.fields.items() if rule.compare]
     rows: dict[str, list[Row]] = {}
@@ -104,7 +104,7 @@ def read_record(
         reading = readers[system].fetch(spec, [key])
         read_at[system] = datetime.now(UTC)
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
-        parse = parser_for(key_rule, system, None)
+        parse = key_parser(described.key_type, system)
         rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
     copies = []
     for system in order:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from auditor.escaping import visible
 from auditor.record import RecordView
 from auditor.words import (
     age_text,
@@ -43,12 +45,16 @@ NOTHING_VERIFIED = "nothing verified yet"
 QUANTILES = ("p50", "p95", "p99")
 
 _STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}
+_LONE = re.compile("[\ud800-\udfff]")
+_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "absent": "–"}
 
 
 def print_json(document: object) -> None:
     """Write one JSON document to standard output."""
-    sys.stdout.write(json.dumps(document, default=plain, indent=2, ensure_ascii=False) + "\n")
+    text = json.dumps(document, default=plain, indent=2, ensure_ascii=False)
+    # Half of a surrogate pair is JSON only as an escape.
+    sys.stdout.write(_LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def plain(value: object) -> object:
@@ -80,7 +86,12 @@ def text_of(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return escape(str(value))
+    return told(str(value))
+
+
+def told(text: str) -> str:
+    """A text as Rich shows it, with a sign for what no terminal takes."""
+    return escape(_UNSEEN.sub(lambda found: visible(found[0]), text))
 
 
 def lag_row(lag: FlowLag) -> dict[str, object]:
@@ -154,7 +165,7 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
 
 def print_record(view: RecordView) -> None:
     """Show a record side by side, differing fields first."""
-    table = Table(title=f"{view.data_type} {view.key}: {view.verdict}", title_justify="left")
+    table = Table(title=f"{told(view.data_type)} {told(str(view.key))}: {view.verdict}", title_justify="left")
     table.add_column("field")
     for copy in view.copies:
         table.add_column(f"{copy.system} ({copy.role})", overflow="fold")
@@ -162,16 +173,14 @@ def print_record(view: RecordView) -> None:
         copy.error or ("not there" if not copy.found else f"{copy.found} row{'s' * (copy.found > 1)}")
         for copy in view.copies
     ]
-    table.add_row("[dim]found[/]", *(f"[dim]{escape(each)}[/]" for each in state))
-    table.add_row("[dim]changed at[/]", *(f"[dim]{escape(copy.changed_at or '–')}[/]" for copy in view.copies))
+    table.add_row("[dim]found[/]", *(f"[dim]{told(each)}[/]" for each in state))
+    table.add_row("[dim]changed at[/]", *(f"[dim]{told(copy.changed_at or '–')}[/]" for copy in view.copies))
     names = list(dict.fromkeys(name for copy in view.copies for name in copy.cells))
     names.sort(key=lambda name: name not in view.differing)
     for name in names:
         cells = []
         for copy in view.copies:
             cell = copy.cells.get(name)
-            cells.append(
-                "–" if cell is None else f"[{_STYLES[cell.state]}]{escape(cell.text)}{_MARKS[cell.state]}[/]"
-            )
+            cells.append("–" if cell is None else f"[{_STYLES[cell.state]}]{told(cell.text)}{_MARKS[cell.state]}[/]")
         table.add_row(name, *cells)
     out.print(table)

@@ -151,7 +151,7 @@ class Store:
             keys = sa.func.json_each(sa.bindparam("keys")).table_valued("value")
             among = column.key.in_(sa.select(keys.c.value))
         else:
-            among = column.key == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(sa.Text)))
+            among = column.key == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(t.Text)))
         return select.where(column.flow == sa.bindparam("flow"), among)
 
 

@@ -1,0 +1,152 @@
+"""Keys and texts that no database or terminal takes: they are told, and keep nothing else from being audited."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from auditor.audit import Auditor
+from auditor.ledger import ROWS, Ledger
+from auditor.ledger import tables as t
+from auditor.map_file import load_map
+from auditor.scheduler import open_readers
+from auditor.status import flow_status
+from checks.judgement import Outcome
+from checks.keys import KEY_LIMIT_BYTES
+from probes.contract import Letter
+from tests.auditor.test_cli import auditor
+from tests.http_api import Api, Request
+
+MAP = """\
+systems:
+  crm: {kind: rest, url: "URL/crm"}
+  copy: {kind: rest, url: "URL/copy"}
+data_types:
+  odd:
+    owner: crm
+    window: 1s
+    fields: {name: {type: string, evidence: clear}}
+    in:
+      crm: {collection: things, key: id, records: "$.data[*]", many: "/{collection}?ids={keys}",
+        list: "/{collection}"}
+      copy: {collection: things, key: id, records: "$.data[*]", many: "/{collection}?ids={keys}",
+        list: "/{collection}"}
+flows:
+  sync: {data_type: odd, from: crm, to: copy, pattern: real-time, every: 1s, sample: 10}
+"""
+LONE = "k\ud800"
+ODD = {"half of a pair": LONE, "NUL": "k\0", "too long": "k" * (KEY_LIMIT_BYTES + 1)}
+
+
+class World:
+    """Two APIs on loopback that answer whatever they are given."""
+
+    def __init__(self, place: Path) -> None:
+        self.held: dict[str, dict[str, str]] = {"crm": {}, "copy": {}}
+        self.api = Api(self.answer)
+        self.file = place / "plumbline.yaml"
+        self.file.write_text(MAP.replace("URL", self.api.url))
+
+    def answer(self, request: Request) -> Any:
+        known = self.held[request.path.split("/")[1]]
+        asked = request.values.get("ids")
+        wanted = known if asked is None else asked.split(",")
+        return {"data": [{"id": key, "name": known[key]} for key in wanted if key in known]}
+
+    def put(self, key: str, name: str = "Ada", copied: str | None = None) -> None:
+        self.held["crm"][key] = name
+        self.held["copy"][key] = name if copied is None else copied
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.api.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
+    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
+    made.migrate()
+    yield made
+    made.close()
+
+
+def sweep(world: World, ledger: Ledger) -> dict[Outcome, int]:
+    loaded = load_map(world.file, {})
+    flow, readers = loaded.flow("sync"), open_readers(loaded)
+    with ExitStack() as opened:
+        for reader in readers.values():
+            opened.enter_context(closing(reader))
+        of = Auditor(
+            flow=flow,
+            source=readers["crm"],
+            target=readers["copy"],
+            ledger=ledger,
+            digest_key=b"k" * 32,
+            others=readers,
+        )
+        while not (result := of.audit(datetime.now(UTC))).swept:
+            assert result.error is None
+    assert result.error is None
+    (status,) = flow_status(loaded, ledger, datetime.now(UTC))
+    assert status.unverified == result.counts[Outcome.CANNOT_VERIFY]
+    return result.counts
+
+
+@pytest.mark.parametrize("key", ODD.values(), ids=ODD)
+def test_one_key_that_cannot_be_kept_is_one_row_that_cannot_be_verified(
+    world: World, ledger: Ledger, key: str
+) -> None:
+    for good in ("a", "b", "é" * 500):
+        world.put(good)
+    world.put(key)
+    counts = sweep(world, ledger)
+    assert counts[Outcome.AGREED] == 3
+    (row,) = [row for row in ledger.table("unverified") if row["cleared_at"] is None]
+    assert row["subject"] == ROWS
+    assert "cannot be kept" in row["reason"]
+
+
+def test_a_value_that_cannot_be_kept_is_compared_and_told(world: World, ledger: Ledger) -> None:
+    world.put("same", LONE)
+    world.put("other", LONE, "k")
+    world.put("nul", "k\0", "k")
+    assert sweep(world, ledger)[Outcome.AGREED] == 1
+    found = {row["key"] for row in ledger.table("divergences")}
+    assert found == {"other", "nul"}
+
+
+def test_what_a_letter_or_a_message_tells_is_kept_with_a_sign(ledger: Ledger) -> None:
+    letter = Letter(letter_id=LONE, key="k", reason=f"no\0 {LONE}", headers={LONE: "\0"}, payload=LONE)
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        ledger.save_letters(connection, rev, "sync", "dead", [letter], datetime.now(UTC))
+    with ledger.read() as connection:
+        row = connection.execute(sa.select(t.dead_letters)).mappings().one()
+    assert row["reason"] == "no␀ k⟨U+D800⟩"
+    assert json.loads(row["headers"]) == {LONE: "\0"}
+
+
+def test_the_command_line_tells_it_with_a_sign(world: World, tmp_path: Path) -> None:
+    world.put("lone", LONE, "k")
+    world.put(LONE)
+    words = ("--map", str(world.file), "--data", str(tmp_path / "var"))
+    shown = auditor("record", "odd", "lone", "--map", str(world.file))
+    assert shown.returncode == 1, shown.stderr  # the copies differ
+    assert "k⟨U+D800⟩" in shown.stdout
+    document = json.loads(auditor("record", "odd", "lone", "--json", "--map", str(world.file)).stdout)
+    assert document["copies"][0]["cells"]["name"]["text"] == LONE
+    once = auditor("once", *words)
+    assert "Error" not in once.stderr
+    refused = auditor("record", "odd", os.fsdecode(b"k\xff"), "--map", str(world.file))
+    assert "is no key of odd" in refused.stderr
