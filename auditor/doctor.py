@@ -171,6 +171,8 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
                 depth = reading.depth
                 if depth is None:
                     remarks.append("; ".join(("how many messages wait is not known", *reading.notes)))
+                if reading.missing:
+                    remarks.append(reading.missing)
                 read_only = f"depth {'unknown' if depth is None else depth}; {probe.prove_read_only()}"
             finally:
                 probe.close()

@@ -294,6 +294,7 @@ class QueueReading:
         retention_s: how long the queue keeps a message before it drops it; None where it keeps them for good.
         drops_at: when the queue will drop its oldest message unread; None where it does not, or that cannot be told.
         notes: what the reading cannot tell or what it did to the queue, for people.
+        missing: what is not there, where the broker cannot tell whether the queue is empty or its name is misspelt.
     """
 
     depth: int | None
@@ -304,6 +305,7 @@ class QueueReading:
     retention_s: float | None = None
     drops_at: datetime | None = None
     notes: tuple[str, ...] = ()
+    missing: str = ""
     letters: Sequence[Letter] = ()
     truncated: bool = False
     next: str | None = None

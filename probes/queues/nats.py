@@ -175,6 +175,9 @@ class NatsProbe:
             taken=None if self._subject else state.last_seq - state.messages,
             retention_s=stream.config.max_age or None,
             drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
+            missing=""
+            if depth or not self._subject
+            else f"there is no message under {self._subject}: none was given up on, or a name is misspelt",
             letters=tuple(letters),
             truncated=begin <= state.last_seq,
             next=str(begin - 1),

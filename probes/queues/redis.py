@@ -81,7 +81,8 @@ class RedisProbe:
         try:
             kind = self._client.type(self._settings.name).decode()
             if kind == "none":
-                return QueueReading(depth=0, oldest_at=None, notes=(f"{self._settings.name} does not exist (yet)",))
+                missing = f"there is no key {self._settings.name}: empty, or misspelt"
+                return QueueReading(depth=0, oldest_at=None, notes=(missing,), missing=missing)
             if kind == "list":
                 return self._list(peek)
             if kind != "stream":

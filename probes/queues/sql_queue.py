@@ -79,6 +79,9 @@ class SqlQueueProbe:
         return QueueReading(
             depth=depth,
             oldest_at=self._instant(oldest),
+            missing=""
+            if depth or not of.where
+            else f"there is no row of {of.table} with what where: says of {', '.join(of.where)}: empty, or misspelt",
             letters=tuple(self._letter(dict(zip(wanted, row, strict=True)), in_payload) for row in rows),
             truncated=depth > len(rows) if after is None else len(rows) == peek,
             next=_token(last) if rows else after,

@@ -110,7 +110,9 @@ def test_what_was_given_too_often_is_joined_to_its_own_message(bus: Bus) -> None
     assert reading.oldest_at is not None
     assert abs((datetime.now(UTC) - reading.oldest_at).total_seconds()) < 120
     assert bus.probe().read(5).depth == 3
-    assert bus.probe(consumer="other", of=bus.orders).read(5).depth == 0
+    unheard = bus.probe(consumer="other", of=bus.orders).read(5)
+    assert unheard.depth == 0
+    assert "a name is misspelt" in unheard.missing
     known = bus.run(lambda js: js.consumer_info(bus.orders, bus.consumer))
     for _ in range(3):
         asked.read(5)

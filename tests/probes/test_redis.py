@@ -87,7 +87,9 @@ def test_a_list_is_read_from_its_oldest_end_and_does_not_tell_its_age(redis_url:
 
 def test_what_is_not_there_yet_is_empty_and_said(redis_url: str, client: Any) -> None:
     reading = probe(redis_url).read(5)
-    assert (reading.depth, reading.notes) == (0, ("letters does not exist (yet)",))
+    assert (reading.depth, reading.missing) == (0, "there is no key letters: empty, or misspelt")
+    client.lpush("letters", "{}")
+    assert probe(redis_url).read(0).missing == ""
 
 
 def test_wrong_names_logins_and_types_are_named_errors(redis_url: str, client: Any) -> None:
