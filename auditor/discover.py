@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -26,6 +27,24 @@ ALIKE = 0.55
 HELD = 0.5
 """From this share of equal values on, two fields are matched whatever they are called."""
 
+NUMBERS = ("integer", "decimal", "float")
+
+CODED = frozenset({"string", "enum", "integer"})
+"""Types of fields that may hold codes or labels."""
+
+LABELS = 20
+"""More values than these are no codes."""
+
+CERTAIN = 0.9
+"""From this share of its records on, what stands beside a code is what it means."""
+
+READINGS: tuple[Mapping[str, Any], ...] = (
+    {"casefold": True},
+    {"strip": "both"},
+    {"casefold": True, "strip": "both"},
+)
+"""Words of text that are tried where values differ, the least first."""
+
 COMMON = {
     frozenset({"time", "duration"}): "duration",
     frozenset({"bits", "integer"}): "integer",
@@ -43,29 +62,85 @@ _PREFIX = re.compile(r"^(dim|fact|stg|tbl|t|v|vw|raw)_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """How the values of two fields compare.
+
+    Attributes:
+        equal: of how many records that both hold, how many show the same value, read as `words` and `labels` say.
+        plain: how many without them.
+        constant: the left says the same in every record, so that being equal says nothing.
+        words: words of a field by which more values are equal.
+        labels: what the codes of the one side mean in the other's labels, None for one that is not certain.
+        coded: the side that has the codes, 0 or 1.
+    """
+
+    equal: int = 0
+    of: int = 0
+    plain: int = 0
+    constant: bool = False
+    words: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    coded: int = 1
+
+    @property
+    def share(self) -> float:
+        """How much it says for the two being the same field, 0 to 1."""
+        return self.equal / self.of if self.of and not self.constant else 0.0
+
+    @property
+    def evidence(self) -> str:
+        """What was seen, for people."""
+        if not self.of:
+            return "no record holds a value in both"
+        told = f"{self.plain} of {self.of} values equal"
+        if self.constant:
+            return f"{told}, but all have one value here, which proves little"
+        if self.words:
+            return f"{told}, {self.equal} with {' and '.join(self.words)}"
+        return f"{told}, {self.equal} by the map" if self.labels else told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FieldMatch:
     """Two fields that seem to be the same.
 
     Attributes:
         alike: how alike their names are, 0 to 1.
-        equal: of how many records that both hold, how many show the same value.
+        compared: what they hold.
     """
 
     left: FieldSchema
     right: FieldSchema
     alike: float
-    equal: int
-    of: int
+    compared: Compared
+
+    @property
+    def equal(self) -> int:
+        """How many records show the same value, of those in which both are there."""
+        return self.compared.equal
+
+    @property
+    def of(self) -> int:
+        """How many records hold both."""
+        return self.compared.of
 
     @property
     def evidence(self) -> str:
         """Why, for people."""
-        told = [f"{self.equal} of {self.of} values equal"] if self.of else ["no common record to compare"]
+        told = [self.compared.evidence]
         if self.left.name != self.right.name:
             told.append(f"names {self.alike:.0%} alike")
         if self.left.type != self.right.type:
             told.append(f"{self.left.described} here, {self.right.described} there")
         return ", ".join(told)
+
+    @property
+    def incomparable(self) -> bool:
+        """Text on one side and numbers on the other, of which none is equal to its counterpart."""
+        types = {self.left.type, self.right.type}
+        return bool(
+            self.of and not self.equal and not self.compared.labels and "string" in types and types & set(NUMBERS)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,12 +317,13 @@ def _paired(
         for to, other in enumerate(theirs.fields):
             if one == keys[0] or other == keys[1]:
                 continue
-            equal, of = _equal([(left[at + 2], right[to + 2]) for left, right in common.values()], one, other)
             near = alike(one.name, other.name)
-            if near >= ALIKE or (of >= 5 and equal / of >= HELD):
-                pairs.append(FieldMatch(left=one, right=other, alike=near, equal=equal, of=of))
+            held = [(left[at + 2], right[to + 2]) for left, right in common.values()]
+            compared = _compared(held, one, other, coded=near >= ALIKE)
+            if near >= ALIKE or (compared.of >= 5 and compared.share >= HELD):
+                pairs.append(FieldMatch(left=one, right=other, alike=near, compared=compared))
     fields: list[FieldMatch] = []
-    for pair in sorted(pairs, key=lambda each: -(each.alike + (each.equal / each.of if each.of else 0))):
+    for pair in sorted(pairs, key=lambda each: -(each.alike + each.compared.share)):
         if all(pair.left != known.left and pair.right != known.right for known in fields):
             fields.append(pair)
     order = [each.name for each in mine.fields]
@@ -270,32 +346,73 @@ def _paired(
     )
 
 
-def _equal(pairs: Sequence[tuple[Any, Any]], left: FieldSchema, right: FieldSchema) -> tuple[int, int]:
-    """How many pairs of values mean the same, of those in which both are there; constants say nothing."""
-    rule = FieldRule.model_validate({"type": common_type(left, right)})
-    parse = parser_for(rule, "", "UTC")
+def _compared(pairs: Sequence[tuple[Any, Any]], left: FieldSchema, right: FieldSchema, *, coded: bool) -> Compared:
+    """How many pairs of values mean the same, of those in which both are there, and by which words of a field.
+
+    Args:
+        coded: whether one side may have codes for what the other calls by name.
+    """
+    there = [
+        (one, other)
+        for one, other in pairs
+        if one is not None and other is not None and one is not MISSING and other is not MISSING
+    ]
+    type_ = common_type(left, right)
+    plain, distinct = _equal(there, {"type": type_})
+    found = Compared(equal=plain, plain=plain, of=len(there), constant=distinct < 2)
+    if found.constant or found.share >= HELD:
+        return found
+    for words in READINGS if type_ == "string" else ():
+        equal, _ = _equal(there, {"type": type_, **words})
+        if equal / found.of >= HELD:
+            return replace(found, equal=equal, words=words)
+    if coded and {left.type, right.type} & {"string", "enum"} and {left.type, right.type} <= CODED:
+        side = 0 if left.type == "integer" else 1
+        labels = _labels([pair if side else (pair[1], pair[0]) for pair in there])
+        if labels:
+            meant = sum(
+                labels.get(str(pair[side])) == str(pair[1 - side]) for pair in there if labels.get(str(pair[side]))
+            )
+            return replace(found, equal=meant, labels=labels, coded=side)
+    return found
+
+
+def _equal(pairs: Sequence[tuple[Any, Any]], rule: Mapping[str, Any]) -> tuple[int, int]:
+    """How many pairs mean the same by a rule, and how many values the left has."""
+    parse = parser_for(FieldRule.model_validate(rule), "", "UTC")
     values = []
     for one, other in pairs:
-        if one is None or other is None or one is MISSING or other is MISSING:
-            continue
         try:
             values.append((parse(one), parse(other)))
         except (UnreadableError, ValueError, TypeError, ArithmeticError):
             values.append((one, None))
-    if len({repr(one) for one, _ in values}) < 2:
-        return 0, 0
-    return sum(one == other for one, other in values), len(values)
+    return sum(one == other for one, other in values), len({repr(one) for one, _ in values})
+
+
+def _labels(pairs: Sequence[tuple[Any, Any]]) -> dict[str, str | None]:
+    """What each code means by what stands beside it; nothing where there are too many for codes."""
+    beside: dict[str, Counter[str]] = {}
+    for label, code in pairs:
+        beside.setdefault(str(code), Counter())[str(label)] += 1
+    known = {label for counts in beside.values() for label in counts}
+    if max(len(beside), len(known)) > LABELS or 3 * max(len(beside), len(known)) > len(pairs):
+        return {}
+    meant: dict[str, str | None] = {}
+    for code in sorted(beside):
+        (label, count), *_ = beside[code].most_common(1)
+        meant[code] = label if count >= CERTAIN * beside[code].total() else None
+    taken = Counter(meant.values())
+    return {code: label if label is not None and taken[label] == 1 else None for code, label in meant.items()}
 
 
 def common_type(left: FieldSchema, right: FieldSchema) -> str:
     """The canonical type as which both can be read."""
-    numbers = ("integer", "decimal", "float")
     if left.type == right.type:
         return left.type
     alike_types = COMMON.get(frozenset({left.type, right.type}))
     if alike_types is not None:
         return alike_types
-    if left.type in numbers and right.type in numbers:
-        return max(left.type, right.type, key=numbers.index)
+    if left.type in NUMBERS and right.type in NUMBERS:
+        return max(left.type, right.type, key=NUMBERS.index)
     # A database without types of its own holds instants and numbers as text.
     return left.type if right.type == "string" else right.type if left.type == "string" else "string"

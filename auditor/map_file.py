@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -256,6 +257,20 @@ def load_systems(location: Path, environment: Mapping[str, str] | None = None) -
     if problems:
         raise MapError(problems)
     return systems
+
+
+def system_text(location: Path, name: str) -> str | None:
+    """One system as it is written in a map, its variables as they are; None where the map has none of this name."""
+    for file in files_of(location):
+        yaml = YAML(typ="rt")
+        yaml.width, yaml.preserve_quotes = 1 << 20, True
+        document = yaml.load(file.read_text(encoding="utf-8"))
+        systems = document.get("systems") if isinstance(document, CommentedMap) else None
+        if isinstance(systems, CommentedMap) and name in systems:
+            out = io.StringIO()
+            yaml.dump({"systems": {name: systems[name]}}, out)
+            return "\n".join(line for line in out.getvalue().splitlines()[1:] if line.strip())
+    return None
 
 
 def check_map(location: Path, environment: Mapping[str, str] | None = None) -> tuple[IntegrationMap, list[Problem]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
-from auditor.discover import Found, Match, common_type, key_type, words_of
+from auditor.discover import FieldMatch, Found, Match, common_type, key_type, words_of
 from probes.contract import CollectionSchema
 
 STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
@@ -14,22 +15,30 @@ STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
 _NOT_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-def as_yaml(found: Found, kinds: tuple[str, str], urls: tuple[str, str]) -> str:
-    """The proposal as a map: what is certain is written, what a person must say is marked with TODO."""
-    return "\n".join(_yaml(found, kinds, urls)) + "\n"
+def as_yaml(found: Found, systems: tuple[str, str]) -> str:
+    """The proposal as a map: what is certain is written, what a person must say is marked with TODO.
+
+    Args:
+        systems: the two as they stand in a map, with their names.
+    """
+    return "\n".join(_yaml(found, systems)) + "\n"
 
 
-def _yaml(found: Found, kinds: tuple[str, str], urls: tuple[str, str]) -> Iterator[str]:
+def new_system(name: str, url: str) -> str:
+    """A database that stands in no map yet, as it would stand in one."""
+    return f"  {name}: {{kind: sql, url: {json.dumps(url)}}}  # TODO zone: of instants that carry none"
+
+
+def _yaml(found: Found, systems: tuple[str, str]) -> Iterator[str]:
     left, right = found.systems
     yield "# Proposed by `auditor discover` from what the two systems hold; every line is for you to check."
     yield "version: 1"
     yield "systems:"
-    for name, kind, url in zip(found.systems, kinds, urls, strict=True):
-        yield f'  {name}: {{kind: {kind}, url: "{url}"}}  # TODO zone: of instants that carry none'
+    yield from systems
     yield "data_types:"
     names: list[tuple[str, Match]] = []
     for match in found.matches:
-        if not match.fields:
+        if all(each.incomparable for each in match.fields):
             continue
         name = _NOT_NAME.sub("_", words_of(match.left.name).replace(" ", "_")) or "record"
         names.append((name, match))
@@ -66,13 +75,20 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
     for pair in match.fields:
         if pair.left.name == stamps[0] or pair.right.name == stamps[1]:
             continue
-        yield f"      {pair.left.name}: {{type: {common_type(pair.left, pair.right)}}}  # {pair.evidence}"
+        if pair.incomparable:
+            yield f"      # {pair.left.name}: TODO not compared: {pair.evidence}; say type: and map: or take it away"
+            continue
+        yield f"      {pair.left.name}: {{{_rule(pair, (left, right))}}}  # {pair.evidence}"
     yield "    in:"
     for system, side, key, stamp, at in (
         (left, match.left, match.keys[0], stamps[0], 0),
         (right, match.right, match.keys[1], stamps[1], 1),
     ):
-        renamed = {pair.left.name: pair.right.name for pair in match.fields if pair.left.name != pair.right.name}
+        renamed = {
+            pair.left.name: pair.right.name
+            for pair in match.fields
+            if pair.left.name != pair.right.name and not pair.incomparable
+        }
         words = [f"collection: {side.name}", f"key: {key.name}"]
         words += [f"changed_at: {stamp}"] if stamp else []
         if at and renamed:
@@ -81,6 +97,16 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
         yield f"      {system}: {{{', '.join(words)}}}"
         if match.unmatched[at]:
             yield f"      # not matched in {system}: {', '.join(match.unmatched[at])}"
+
+
+def _rule(pair: FieldMatch, systems: tuple[str, str]) -> str:
+    """The words of a field in YAML."""
+    compared = pair.compared
+    if compared.labels:
+        labels = {code: label or "TODO" for code, label in compared.labels.items()}
+        return f"type: enum, map: {json.dumps({systems[compared.coded]: labels}, ensure_ascii=False)}"
+    words = [f"{word}: {json.dumps(value)}" for word, value in compared.words.items()]
+    return ", ".join([f"type: {common_type(pair.left, pair.right)}", *words])
 
 
 def _stamp(side: CollectionSchema) -> str | None:

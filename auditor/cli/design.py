@@ -163,16 +163,17 @@ def discover(
     finally:
         for _, reader, _ in systems:
             reader.close()
-    urls = tuple(shown for _, _, shown in systems)
-    typer.echo(as_yaml(found, ("sql", "sql"), (urls[0], urls[1])), nl=False)
+    typer.echo(as_yaml(found, (systems[0][2], systems[1][2])), nl=False)
 
 
 def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
-    """A system by its name in the map or by its URL: a name, a reader, and the URL without its password."""
+    """A system by its name in the map or by its URL: a name, a reader, and how it stands in a map."""
     import re
 
     from pydantic import ValidationError
 
+    from auditor.map_file import system_text
+    from auditor.proposed_map import new_system
     from auditor.reading import SystemReader
     from auditor.words import did_you_mean
     from probes import registry
@@ -182,7 +183,7 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
         if text not in systems:
             fail(f"unknown system {text!r}{did_you_mean(text, systems)}; or pass a database URL")
         known = systems[text]
-        return text, SystemReader(text, known, registry.open_record_probe(known)), f"${{{text.upper()}_URL}}"
+        return text, SystemReader(text, known, registry.open_record_probe(known)), system_text(map_, text) or ""
     settings: Any
     try:
         settings = registry.record_settings("sql").model_validate({"kind": "sql", "url": text, "zone": "UTC"})
@@ -191,4 +192,4 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
     name = re.sub(r"\W+", "_", text.rstrip("/").rpartition("/")[2].partition("?")[0].partition(".")[0]) or "system"
     name = f"{name}_{at + 1}" if not name[0].isalpha() else name
     reader = SystemReader(name, settings, registry.open_record_probe(settings))
-    return name, reader, f"${{{name.upper()}_URL}}"
+    return name, reader, new_system(name, f"${{{name.upper()}_URL}}")
