@@ -13,12 +13,13 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 
 from auditor.blind_spots import blind_spots
 from auditor.contradictions import contradictions
 from auditor.idle_words import idle_words
 from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
+from auditor.mistakes import of_settings, of_yaml
 from auditor.words import did_you_mean
 from probes import registry
 from probes.contract import Binding, PluginSettings, SystemSettings
@@ -80,22 +81,18 @@ class _Reader:
     def read(self, file: Path) -> None:
         self.files.append(str(file))
         try:
-            document = YAML(typ="rt").load(file.read_text(encoding="utf-8"))
+            text = file.read_text(encoding="utf-8")
         except OSError as error:
             self.say((), f"cannot read {file}: {error.strerror}")
             return
         except UnicodeDecodeError:
             self.say((), f"{file} is not UTF-8 text")
             return
-        except MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            what = " ".join(str(error.problem or error.context or "not YAML").split())
-            hint = ' (quote values that contain ${...} or ": ")' if "flow" in str(error) else ""
-            self.problems.append(Problem(file=str(file), line=line, column=column, path="map", message=what + hint))
-            return
-        except YAMLError as error:
-            self.say((), f"not YAML: {' '.join(str(error).split())[:200]}")
+        try:
+            document = YAML(typ="rt").load(text)
+        except (YAMLError, ValueError) as error:
+            line, column, message = of_yaml(error, text)
+            self.problems.append(Problem(file=str(file), line=line, column=column, path="map", message=message))
             return
         if document is None:
             return
@@ -172,11 +169,11 @@ class _Reader:
         try:
             return model.model_validate(content)
         except ValidationError as error:
-            for each in error.errors(include_url=False, include_input=False):
+            for each in error.errors(include_url=False):
                 where = (*path, *each["loc"])
                 if where in self.unresolved:
                     continue
-                message = each["msg"].removeprefix("Value error, ")
+                message = of_settings(each)
                 if each["type"] == "extra_forbidden":
                     words = _words(model, each["loc"][:-1])
                     message = "unknown word" + did_you_mean(str(each["loc"][-1]), words)

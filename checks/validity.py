@@ -205,9 +205,33 @@ def _for_cel(value: Any) -> Any:
 
 
 def _said(error: Exception) -> str:
-    """The first line of a message, without its codes."""
+    """The first line of a message, without its codes; what the parser expected is told in a sentence."""
     text = str(error).split("\n", 1)[0].replace("INVALID_ARGUMENT: ", "").replace("ERROR: <input>:", "at ")
-    return _shorten(text)
+    return _shorten(_syntax(text))
+
+
+_SYNTAX = re.compile(r"(at \d+:\d+): Syntax error: (.*)")
+_BEFORE = re.compile(r"(?:mismatched|extraneous|no viable alternative at) input '(.*?)'(?: expecting .*)?")
+
+
+def _syntax(text: str) -> str:
+    told = _SYNTAX.match(text)
+    if told is None:
+        return text.replace(" (in container '')", "")
+    place, said = told.groups()
+    if said.startswith("token recognition error"):
+        sign = said.partition("at: '")[2].strip("' ")
+        hint = "; to compare, write ==" if sign == "=" else ""
+        return f"{place}: {sign} is not part of the language{hint}"
+    missing = re.match(r"missing '(.*?)'", said)
+    if missing:
+        return f"{place}: {missing[1]} is missing"
+    found = _BEFORE.match(said)
+    if found is None:
+        return f"{place}: the expression cannot be read from here on"
+    if found[1] == "<EOF>":
+        return f"{place}: the expression ends too early; a value is missing"
+    return f"{place}: {found[1]} cannot stand here"
 
 
 def _shorten(text: str) -> str:

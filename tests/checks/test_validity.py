@@ -76,7 +76,7 @@ def test_rules_speak_of_fields_in_their_own_types(rule: str, keeps: bool) -> Non
     ("rule", "said"),
     [
         ("amout >= 0", "undeclared reference to 'amout'"),
-        ("amount +", "Syntax error"),
+        ("amount +", "the expression ends too early"),
         ("size(state)", "does not say true or false"),
         ("state.upper() == 'X'", "undeclared reference to 'upper'"),
     ],
@@ -109,3 +109,21 @@ def test_a_rule_cannot_run_for_long() -> None:
     nested = f"{ten}.all(a, {ten}.all(b, {ten}.all(c, {ten}.all(d, {ten}.all(e, a + b + c + d + e > number)))))"
     with pytest.raises(UnreadableError, match="rule r"):
         RuleSet({"r": nested}, FIELDS).broken({**HELD, "number": 0})
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a >", "r: at 1:4: the expression ends too early; a value is missing"),
+        ("", "r: at 1:1: the expression ends too early; a value is missing"),
+        ("a > > 1", "r: at 1:5: > cannot stand here"),
+        ("a > 1 b", "r: at 1:7: b cannot stand here"),
+        ("(a", "r: at 1:3: ) is missing"),
+        ("a = 1", "r: at 1:3: = is not part of the language; to compare, write =="),
+        ("x > 1", "r: at 1:1: undeclared reference to 'x'"),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_one_sentence_with_its_position(text: str, said: str) -> None:
+    with pytest.raises(RuleError) as refused:
+        RuleSet({"r": text}, {"a": "integer"})
+    assert str(refused.value) == said
