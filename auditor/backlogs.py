@@ -10,10 +10,14 @@ from typing import Any
 
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
+from auditor.status import STALE_INTERVALS
 from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, rate, slope_per_s, stalls, trend
 
 HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""
+
+LATELY_FLOOR_S = 60.0
+"""A queue that was read within this time is known, however often its flow is audited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,29 @@ def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> li
             by_queue[row["flow"], row["queue"]].append(row)
     arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [since]).to_pylist()}
     return [_backlog(rows, arrived.get(flow)) for (flow, _), rows in sorted(by_queue.items())]
+
+
+def read_lately(backlog: Backlog, every_s: float, now: datetime) -> bool:
+    """Whether a queue was read within two turns of its flow: what it said before may have changed since."""
+    return (now - backlog.read_at).total_seconds() <= max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
+
+
+def unread_queues(
+    integration_map: IntegrationMap, flows: Sequence[str], read: Sequence[Backlog], now: datetime
+) -> list[str]:
+    """The queues of these flows that nobody reads now, a sentence for each."""
+    known = {(each.flow, each.queue): each for each in read}
+    told = []
+    for flow, queue in integration_map.queues:
+        last = known.get((flow, queue))
+        if flow in flows and (last is None or not read_lately(last, integration_map.flow(flow).every_s, now)):
+            told.append(f"{flow}, queue {queue}: {not_read(last)}")
+    return told
+
+
+def not_read(last: Backlog | None) -> str:
+    """Since when a queue is not read, for people."""
+    return f"not read since {last.read_at:%Y-%m-%d %H:%M:%S} UTC" if last else "not read yet, or not lately"
 
 
 def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:

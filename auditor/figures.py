@@ -32,6 +32,7 @@ class FlowLag:
     """How long a flow's changes take to arrive.
 
     Attributes:
+        audited: some audit of the time range could read both systems.
         curve: None where there was no traffic; idle is not lag.
         waiting: changes that have not arrived yet; the curve knows that they take longer than they have so far.
         superseded: versions that were overtaken before the target showed them, not in the curve.
@@ -44,6 +45,7 @@ class FlowLag:
     waiting: int
     superseded: int
     clamped: int
+    audited: bool = True
 
     @property
     def changes(self) -> int:
@@ -54,7 +56,7 @@ class FlowLag:
         """The figures as one row of a table; lags in seconds, an infinite end as None."""
         row: dict[str, Any] = {
             "flow": self.flow,
-            "state": "measured" if self.curve else "no traffic",
+            "state": "measured" if self.curve else "no traffic" if self.audited else "no data",
             "changes": self.changes,
             "waiting": self.waiting,
             "superseded": self.superseded,
@@ -84,6 +86,7 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: date
     pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
     waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
     clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since]).to_pylist()}
+    audited = {row["flow"] for row in lens.query(AUDITED, [since]).to_pylist()}
     found = []
     for name in integration_map.flows:
         mine: dict[CellPair, int] = dict(counts.get(name, {}))
@@ -98,6 +101,7 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: date
                 waiting=len(lower),
                 superseded=superseded.get(name, 0),
                 clamped=clamped.get(name, 0),
+                audited=name in audited,
             )
         )
     return found
@@ -308,6 +312,8 @@ SETTLED = """
     FROM changes WHERE settled_at >= ?"""
 
 CLAMPED = "SELECT flow, count(*) AS changes FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow"
+
+AUDITED = "SELECT DISTINCT flow FROM probe_runs WHERE started_at >= ? AND reason IS NULL"
 
 HEAT = """
     SELECT hour_at, upper_cell, sum(changes)::BIGINT AS changes

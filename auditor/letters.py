@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.backlogs import Backlog, backlogs
+from auditor.backlogs import Backlog, backlogs, not_read, read_lately
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
+from auditor.words import counted
 from checks.funnel import Stage, Traffic, funnel
 from checks.letters import LetterFate, Prospect, prospects, signature
 from checks.values import EPOCH, MICROSECOND
+
+KNOWN_FOR = timedelta(days=1)
+"""Queues that were last read before are not told apart from those that never were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,17 +76,32 @@ class Waiting:
 
     Attributes:
         rows: the latest of them, as many as were asked for.
-        letters: how many there are; `replayable` of them.
-        explains: records that differ now and that they explain; `fixes` of them by replayable letters.
+        letters: how many there are; `replayable` of them, and of `unknown` nobody can tell.
+        explains: records that differ now and that they explain; `fixes` of them by replayable letters, and at most
+            `fixes_most`, if all of which nobody can tell succeeded.
         groups: by reason, largest first.
     """
 
     rows: Sequence[LetterRow]
     letters: int
     replayable: int
+    unknown: int
     explains: int
     fixes: int
+    fixes_most: int
     groups: Sequence[Group]
+
+    @property
+    def replay_text(self) -> str:
+        """What sending all of them again would come to, as far as that can be told."""
+        least, most = self.replayable, self.replayable + self.unknown
+        if self.unknown == self.letters:
+            return f"not known: none of the {counted(most, 'message')} has a reason with which another succeeded"
+        would = f"{_from_to(least, most)} of {counted(self.letters, 'message')} would succeed"
+        if not self.explains:
+            return f"{would}; no record that differs is explained by them"
+        differ = "record that differs" if self.explains == 1 else "records that differ"
+        return f"{would} and fix {_from_to(self.fixes, self.fixes_most)} of the {self.explains:,} {differ}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,26 +116,35 @@ class _Told:
     at_us: int
 
 
-def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: Lens, since: datetime) -> list[str]:
-    """What is not known of the dead letters of these flows, a sentence for each queue."""
-    read = {(each.flow, each.queue): each for each in backlogs(integration_map, lens, since)}
+def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: Lens, now: datetime) -> list[str]:
+    """What is not known now of the dead letters of these flows, a sentence for each queue."""
+    queues = [
+        (flow, queue)
+        for (flow, queue), settings in integration_map.queues.items()
+        if flow in flows and settings.role == "dead"
+    ]
+    if not queues:
+        return ["the map names no queue of dead letters here, so whether any wait is not known"]
+    read = {(each.flow, each.queue): each for each in backlogs(integration_map, lens, now - KNOWN_FOR)}
     told = []
-    for (flow, queue), settings in integration_map.queues.items():
-        if flow not in flows or settings.role != "dead":
-            continue
+    for flow, queue in queues:
         last = read.get((flow, queue))
-        if last is None:
-            why = "not read in this time, so whether dead letters wait is not known"
+        if last is None or not read_lately(last, integration_map.flow(flow).every_s, now):
+            why = f"{not_read(last)}, so whether dead letters wait is not known; `auditor run` reads the queues"
         elif last.message:
             why = f"cannot be read, so whether dead letters wait is not known: {last.message}"
         elif last.depth is None:
             why = "how many dead letters wait is not known" + (f": {last.notes}" if last.notes else "")
         elif (beyond := last.depth - (last.looked_at or 0)) > 0:
-            why = f"{beyond} of {last.depth} waiting letters were not looked at"
+            why = f"{beyond:,} of {counted(last.depth, 'waiting letter')} {_were(beyond)} not looked at"
         else:
             continue
         told.append(f"{flow}, queue {queue}: {why}")
     return told
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def letters(integration_map: IntegrationMap, lens: Lens, since: datetime, limit: int | None = None) -> Waiting:
@@ -155,12 +183,15 @@ def letters(integration_map: IntegrationMap, lens: Lens, since: datetime, limit:
     groups = [_group(members) for members in by_reason.values() if not all(each.gone for each in members)]
     waiting = [each for each in told if not each.gone]
     replayable = [each for each in waiting if each.prospect is Prospect.REPLAYABLE]
+    unknown = [each for each in waiting if each.prospect is Prospect.UNKNOWN]
     return Waiting(
         rows=_rows(lens, waiting[:limit]),
         letters=len(waiting),
         replayable=len(replayable),
+        unknown=len(unknown),
         explains=_explained(waiting),
         fixes=_explained(replayable),
+        fixes_most=_explained([*replayable, *unknown]),
         groups=sorted(groups, key=lambda each: (-each.letters, each.flow, each.signature)),
     )
 
@@ -170,6 +201,10 @@ def _rows(lens: Lens, wanted: Sequence[_Told]) -> list[LetterRow]:
     asked = f"SELECT {', '.join(columns)} FROM dead_letters WHERE id IN (SELECT unnest(?::BIGINT[]))"  # noqa: S608
     by_id = {row["id"]: row for row in lens.query(asked, [[each.id for each in wanted]]).to_pylist()}
     return [LetterRow(**by_id[each.id], signature=each.fate.signature, prospect=each.prospect) for each in wanted]
+
+
+def _from_to(least: int, most: int) -> str:
+    return f"{least:,}" if least == most else f"{least:,} … {most:,}"
 
 
 def _explained(letters: Iterable[_Told]) -> int:

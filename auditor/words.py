@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from checks.queue_health import Rate
 
 
+def counted(number: int, word: str) -> str:
+    """A number of things, in the singular where it is one."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def interval(lower: float | None, upper: float | None) -> str:
     """An interval of seconds; an end that is not known is said to be open."""
     if lower is None or math.isnan(lower):

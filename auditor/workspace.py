@@ -27,10 +27,13 @@ class Workspace:
     archive: str
 
     @classmethod
-    def at(cls, folder: Path, *, ledger_url: str | None = None, archive: str | None = None) -> Workspace:
-        """The workspace in a folder, which is made if need be; the arguments override its defaults."""
+    def at(
+        cls, folder: Path, *, ledger_url: str | None = None, archive: str | None = None, make: bool = True
+    ) -> Workspace:
+        """The workspace in a folder, which is made if need be and wanted; the arguments override its defaults."""
         folder = folder.resolve()
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if make:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return cls(
             folder=folder,
             ledger_url=ledger_url or f"sqlite:///{folder / 'ledger.sqlite'}",
@@ -40,6 +43,15 @@ class Workspace:
     def ledger(self) -> Ledger:
         """Open the ledger, brought to this version's schema. Raises LedgerError."""
         ledger = Ledger(self.ledger_url)
+        ledger.migrate()
+        return ledger
+
+    def existing_ledger(self) -> Ledger | None:
+        """Open the ledger that an auditor has made, None where there is none yet. Raises LedgerError."""
+        ledger = Ledger(self.ledger_url)
+        if not ledger.made():
+            ledger.close()
+            return None
         ledger.migrate()
         return ledger
 

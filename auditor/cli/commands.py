@@ -31,6 +31,7 @@ from auditor.cli.shared import (
     SinceOption,
     TextCommand,
     app,
+    existing_ledger,
     fail,
     flows_of,
     load,
@@ -111,7 +112,9 @@ def _known(folder: Path) -> dict[str, Any]:
 
     if not folder.exists():
         return {"seed": None, "steps": {}, "lost": []}
-    workspace, ledger = open_ledger(folder)
+    workspace, ledger = open_ledger(folder, make=False)
+    if ledger is None:
+        return {"seed": None, "steps": {}, "lost": []}
     steps = {row["name"]: row["clock_stepped_at"] for row in ledger.table("systems") if row["clock_stepped_at"]}
     lost = ledger.undelivered()
     ledger.close()
@@ -234,7 +237,7 @@ def status(
 
     failing = _failing(fail_on)
     loaded = load(map_)
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
@@ -255,6 +258,13 @@ def status(
     )
 
 
+def _end(silent: list[str]) -> NoReturn:
+    """Say which flows nobody audits now, and end with what that means for figures of them."""
+    for each in silent:
+        say(each)
+    raise typer.Exit(UNVERIFIED if silent else CONSISTENT)
+
+
 def _since(text: str, now: datetime) -> datetime:
     from probes.durations import parse_duration
 
@@ -266,17 +276,24 @@ def _since(text: str, now: datetime) -> datetime:
 
 def _figures(
     map_: Path, data: Path, since: str, flow: list[str] | None, ask: Callable[..., list[Any]]
-) -> tuple[list[Any], datetime]:
-    """Ask the history for the figures of some flows over a time range; answers them and the present instant."""
+) -> tuple[list[Any], datetime, list[str]]:
+    """Ask the history for the figures of some flows over a time range.
+
+    Returns:
+        The figures, the present instant, and for each of the flows that nobody audits now a sentence that says so.
+    """
     from auditor.lens import Lens
+    from auditor.status import flow_status
 
     loaded, now = load(map_), datetime.now(UTC)
     wanted, begins = flows_of(loaded, flow), _since(since, now)
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     lens = Lens(ledger)
     try:
         lens.refresh()
-        return [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted], now
+        found = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
+        silent = [each for each in flow_status(loaded, ledger, now) if each.stale and each.flow in wanted]
+        return found, now, [f"{each.flow}: {each.state}: {each.why}" for each in silent]
     finally:
         lens.close()
         ledger.close()
@@ -294,11 +311,15 @@ def lag(
     from auditor.cli.show import lag_row, print_json, print_rows
     from auditor.figures import lags
 
-    found, _ = _figures(map_, data, since, flow, lambda loaded, _, lens, begins, now: lags(loaded, lens, begins, now))
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
+        return lags(loaded, lens, begins, now)
+
+    found, _, silent = _figures(map_, data, since, flow, ask)
     if as_json:
         print_json([each.as_row() for each in found])
     else:
         print_rows("", [lag_row(each) for each in found])
+    _end(silent)
 
 
 @app.command()
@@ -313,11 +334,12 @@ def coverage(
     from auditor.cli.show import coverage_row, print_json, print_rows
     from auditor.figures import coverage as coverages
 
-    found, now = _figures(map_, data, since, flow, coverages)
+    found, now, silent = _figures(map_, data, since, flow, coverages)
     if as_json:
         print_json([each.as_row() for each in found])
     else:
         print_rows("", [coverage_row(each, now) for each in found])
+    _end(silent)
 
 
 @app.command()
@@ -330,12 +352,12 @@ def backlog(
     as_json: JsonOption = False,
 ) -> None:
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether anybody takes from it."""
-    from auditor.backlogs import backlogs
+    from auditor.backlogs import backlogs, unread_queues
     from auditor.cli.show import backlog_row, funnel_row, print_json, print_rows
     from auditor.letters import funnels
 
     if recovery:
-        told, _ = _figures(
+        told, _, silent = _figures(
             map_, data, since, flow, lambda loaded, _, lens, begins, now: funnels(loaded, lens, begins, now)
         )
         if as_json:
@@ -344,16 +366,25 @@ def backlog(
             print_rows("", [funnel_row(each) for each in told])
             for stage in told[0].stages if told else ():
                 say(f"{stage.name}: {stage.why}")
-        raise typer.Exit(CONSISTENT)
-    found, now = _figures(map_, data, since, flow, lambda loaded, _, lens, begins, __: backlogs(loaded, lens, begins))
+        _end(silent)
+    unread: list[str] = []
+
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
+        found = backlogs(loaded, lens, begins)
+        unread.extend(unread_queues(loaded, flows_of(loaded, flow), found, now))
+        return found
+
+    found, now, _ = _figures(map_, data, since, flow, ask)
     if as_json:
         print_json([each.as_row() for each in found])
     elif found:
         print_rows("", [backlog_row(each, now) for each in found])
     else:
         say(f"no queue was read in the last {since}")
+    for each in unread:
+        say(each)
     broken = [each for each in found if each.message or each.depth is None]
-    raise typer.Exit(UNVERIFIED if broken or not found else CONSISTENT)
+    raise typer.Exit(UNVERIFIED if broken or unread or not found else CONSISTENT)
 
 
 @app.command()
@@ -374,12 +405,12 @@ def letters(
 
     unseen: list[str] = []
 
-    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, __: Any) -> list[Any]:
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
         waiting = read_letters(loaded, lens, begins, 0 if by_reason else None)
-        unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, begins))
+        unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, now))
         return list(waiting.groups if by_reason else waiting.rows)
 
-    found, _ = _figures(map_, data, since, flow, ask)
+    found, _, _ = _figures(map_, data, since, flow, ask)
     rows = [asdict(each) for each in found]
     if as_json:
         print_json(rows)
@@ -444,7 +475,9 @@ def query(
 
     try:
         timeout_s = parse_duration(timeout)
-        result = run_query(workspace(data), sql, timeout_s=timeout_s)
+        opened, ledger = existing_ledger(data)
+        ledger.close()
+        result = run_query(opened, sql, timeout_s=timeout_s)
     except (QueryError, ValueError) as error:
         fail(str(error))
     rows = result.table.to_pylist()

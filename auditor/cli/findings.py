@@ -18,10 +18,11 @@ from auditor.cli.shared import (
     JsonOption,
     MapOption,
     app,
+    audited_at,
+    existing_ledger,
     fail,
     flows_of,
     load,
-    open_ledger,
     say,
 )
 
@@ -54,7 +55,7 @@ def drift(
             fail(f"--cause: unknown cause {name!r}{did_you_mean(name, known)}")
     loaded = load(map_)
     wanted = flows_of(loaded, [*(flows or ()), *(flow or ())] or None)
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     found = [findings(ledger, name, causes=cause or (), limit=LISTED if as_json else SHOWN) for name in wanted]
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
     ledger.close()
@@ -103,9 +104,9 @@ def incidents(
     from auditor.cli.show import print_json, print_rows
     from auditor.incidents import UNKNOWN
 
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     rows = ledger.incident_rows(live_only=not everything, limit=INCIDENTS_SHOWN)
-    audited = bool(rows) or bool(ledger.table("flow_state")) or bool(ledger.table("systems"))
+    audited = audited_at(ledger)
     ledger.close()
     live = [row for row in rows if row["state"] != "resolved"]
     if as_json:
@@ -113,14 +114,15 @@ def incidents(
     elif rows:
         hidden = {"breach", "flow", "system", "reopened"} | (set() if everything else {"resolved_at", "state"})
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
-    elif not audited:
+    elif audited is None:
         say(f"nothing has been audited yet in {data}")
     else:
-        say("no incidents so far" if everything else "no open incidents")
+        told_none = "no incidents so far" if everything else "no open incidents"
+        say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
     raise typer.Exit(
         DRIFT
         if any(row["breach"] not in UNKNOWN for row in live)
         else UNVERIFIED
-        if live or not audited
+        if live or (audited is None and not rows)
         else CONSISTENT
     )

@@ -14,16 +14,18 @@ from auditor.cli.shared import (
     DEFAULT_DATA,
     DEFAULT_MAP,
     DRIFT,
+    UNVERIFIED,
     DataOption,
     FlowOption,
     JsonOption,
     MapOption,
     TextCommand,
     app,
+    audited_at,
+    existing_ledger,
     fail,
     flows_of,
     load,
-    open_ledger,
     say,
 )
 
@@ -54,8 +56,9 @@ def _list(
 
     from auditor.cli.show import print_json, print_rows
 
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     found = ledger.conflicts(live_only=not everything)
+    audited = audited_at(ledger)
     ledger.close()
     rows = [{**asdict(each), "expected": None} for each in found]
     for row in rows:
@@ -76,9 +79,13 @@ def _list(
             "came_back_of",
         )
         print_rows("", [{name: row[name] for name in told} for row in rows])
+    elif audited is None:
+        say(f"nothing has been audited yet in {data}")
     else:
-        say("no conflict waits" if not everything else "there has been no conflict")
-    raise typer.Exit(DRIFT if any(each.closed_at is None for each in found) else CONSISTENT)
+        told_none = "there has been no conflict" if everything else "no conflict waits"
+        say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
+    waits = any(each.closed_at is None for each in found)
+    raise typer.Exit(DRIFT if waits else CONSISTENT if audited or found else UNVERIFIED)
 
 
 @conflicts.command()
@@ -95,7 +102,7 @@ def show(
     from auditor.conflict_evidence import evidence_of
 
     loaded = load(map_)
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     found = ledger.conflict(number)
     ledger.close()
     if found is None:
@@ -195,7 +202,7 @@ def _act(map_: Any, data: Any, number: int, what: Act, who: str | None, **more: 
     from auditor.escalation import RefusedError
 
     loaded = load(map_)
-    _, ledger = open_ledger(data)
+    _, ledger = existing_ledger(data)
     try:
         act(loaded, ledger, number, what, who=who or _login(), now=datetime.now(UTC), **more)
     except RefusedError as error:
@@ -223,10 +230,12 @@ def repair(
     from auditor.repair import propose
     from auditor.repair_formats import write_csv, write_json, write_sql
     from auditor.scheduler import open_readers
+    from auditor.words import counted
 
     loaded = load(map_)
     wanted = flows_of(loaded, flow)
-    workspace, ledger = open_ledger(data)
+    workspace, ledger = existing_ledger(data)
+    audited = {row["flow"] for row in ledger.table("flow_state") if row["audited_at"]}
     readers = open_readers(loaded)
     for name, clock in ledger.clocks().items():
         if name in readers:
@@ -243,4 +252,10 @@ def repair(
     else:
         typer.echo({"json": write_json, "csv": write_csv}[format_](proposals), nl=format_ == "json")
     undecided = sum(each.action == "none" for each in proposals)
-    say(f"{len(proposals) - undecided} proposals, {undecided} records for which nothing is proposed")
+    proposed = counted(len(proposals) - undecided, "proposal")
+    say(f"{proposed}, {counted(undecided, 'record')} for which nothing is proposed")
+    unknown = [name for name in wanted if name not in audited]
+    for name in unknown:
+        say(f"{name}: never audited, so what differs is not known")
+    if unknown:
+        raise typer.Exit(UNVERIFIED)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
@@ -126,7 +128,7 @@ def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
         fail(f"{len(error.problems)} mistake{'s' * (len(error.problems) > 1)} in the map")
 
 
-def workspace(folder: Path) -> Workspace:
+def workspace(folder: Path, *, make: bool = True) -> Workspace:
     """The folder of an installation."""
     from auditor.workspace import Workspace
 
@@ -135,24 +137,42 @@ def workspace(folder: Path) -> Workspace:
             folder,
             ledger_url=os.environ.get("AUDITOR_LEDGER"),
             archive=os.environ.get("AUDITOR_ARCHIVE"),
+            make=make,
         )
     except OSError as error:
         fail(f"cannot use the folder {folder}: {error.strerror}")
 
 
-def open_ledger(folder: Path) -> tuple[Workspace, Any]:
-    """The folder of an installation and its ledger."""
+def existing_ledger(folder: Path) -> tuple[Workspace, Any]:
+    """The folder of an installation and its ledger, for a command that makes none; or an end that says what to do."""
+    opened, ledger = open_ledger(folder, make=False)
+    if ledger is None:
+        place = "the database of AUDITOR_LEDGER" if os.environ.get("AUDITOR_LEDGER") else opened.folder
+        told = f"there is no ledger in {place} yet: run `auditor run` or `auditor once`, or point --data to it"
+        if "--json" in sys.argv:
+            sys.stdout.write(json.dumps({"error": told}) + "\n")
+        fail(told, UNVERIFIED)
+    return opened, ledger
+
+
+def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:
+    """The folder of an installation and its ledger; None for a ledger that is not there and is not to be made."""
     from auditor.ledger import LedgerError
     from probes.secrets import Scrubber
 
-    opened = workspace(folder)
+    opened = workspace(folder, make=make)
     try:
-        return opened, opened.ledger()
+        return opened, opened.ledger() if make else opened.existing_ledger()
     except LedgerError as error:
         fail(str(error))
     except Exception as error:
         scrub = Scrubber.of_address(opened.ledger_url)
         fail(f"cannot open the ledger: {type(error).__name__}: {scrub(' '.join(str(error).split()))[:300]}")
+
+
+def audited_at(ledger: Any) -> datetime | None:
+    """When anything was last audited, None where nothing ever was."""
+    return max((row["audited_at"] for row in ledger.table("flow_state") if row["audited_at"]), default=None)
 
 
 def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:

@@ -217,6 +217,11 @@ class Data:
         self._refresh()
         return letters.letters(self.map, self.lens, since.at, limit)
 
+    def unseen_letters(self) -> list[str]:
+        """What is not known now of the dead letters, a sentence for each queue."""
+        self._refresh()
+        return letters.unseen_letters(self.map, list(self.map.flows), self.lens, datetime.now(UTC))
+
     def explained(self) -> list[Explained]:
         """By flow, how many of its open divergences a dead letter explains."""
         self._refresh()

@@ -49,7 +49,6 @@ class Store:
         if self.is_sqlite:
             if not parsed.database or parsed.database == ":memory:":
                 raise LedgerError("the ledger needs a file, so that several processes can share it")
-            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, pool_size=10)
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -78,8 +77,17 @@ class Store:
             told = failures.told(context.original_exception, self.engine.url, opening=context.connection is None)
             raise LedgerError(told) from None
 
+    def made(self) -> bool:
+        """Whether an auditor has made the ledger; looks without making anything."""
+        if self.is_sqlite and not Path(self.engine.url.database or "").is_file():
+            return False
+        with self.read() as connection:
+            return MigrationContext.configure(connection).get_current_revision() is not None
+
     def migrate(self) -> None:
         """Bring the schema to this version's; safe to run again and from several processes."""
+        if self.is_sqlite:
+            Path(self.engine.url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.write() as connection:

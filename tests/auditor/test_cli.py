@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -230,7 +230,7 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
 ) -> None:
     data = places[2:4]
     none = auditor("incidents", *data)
-    assert (none.returncode, "nothing has been audited yet" in none.stderr) == (3, True)
+    assert (none.returncode, "there is no ledger" in none.stderr) == (3, True)
     assert auditor("once", *places).returncode == 0
     none = auditor("incidents", *data)
     assert (none.returncode, "no open incidents" in none.stderr) == (0, True)
@@ -283,8 +283,74 @@ def test_wrong_words_are_usage_errors(words: list[str], said: str, stand: Stand)
     assert "Traceback" not in done.stderr
 
 
+READING = ("status", "drift", "lag", "coverage", "backlog", "letters", "incidents", "conflicts", "repair")
+
+
+@pytest.mark.parametrize("command", [*READING, "query"])
+def test_a_command_that_only_reads_makes_no_ledger_and_says_that_there_is_none(
+    stand: Stand, places: list[object], command: str
+) -> None:
+    words = places[2:4] if command in {"incidents", "conflicts", "query"} else places
+    asked = [command, *(["SELECT 1"] if command == "query" else ()), *words]
+    done = auditor(*asked)
+    said = f"there is no ledger in {stand.place}/var yet: run `auditor run` or `auditor once`, or point --data to it"
+    assert (done.returncode, done.stdout, said in done.stderr) == (3, "", True), done.stderr
+    assert not (stand.place / "var").exists()
+    if command != "repair":
+        told = auditor(*asked, "--json")
+        assert (told.returncode, json.loads(told.stdout)) == (3, {"error": said})
+    (stand.place / "var").mkdir()
+    assert auditor(*asked).returncode == 3
+    assert list((stand.place / "var").iterdir()) == []
+
+
+@pytest.mark.parametrize("command", READING)
+def test_before_the_first_audit_nothing_looks_fine(stand: Stand, places: list[object], command: str) -> None:
+    words = places[2:4] if command in {"incidents", "conflicts"} else places
+    done = auditor(command, *words, AUDITOR_LEDGER=stand.ledger_url)
+    assert (done.returncode, "no open" in done.stderr, "no conflict" in done.stderr) == (3, False, False), done.stderr
+    if command not in {"repair", "status"}:
+        told = auditor(command, *words, "--json", AUDITOR_LEDGER=stand.ledger_url)
+        json.loads(told.stdout)
+        assert told.returncode == 3
+    if command == "lag":
+        assert "no data: never audited" in done.stderr
+        assert "no traffic" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["lag", "coverage"])
+def test_figures_of_a_flow_that_nobody_audits_any_more_are_unverified(
+    stand: Stand, places: list[object], command: str
+) -> None:
+    stand.agree(5)
+    with stand.ledger.write() as connection:
+        connection.exec_driver_sql("UPDATE flow_state SET audited_at = audited_at - 3600000000")
+    done = auditor(command, *places, AUDITOR_LEDGER=stand.ledger_url)
+    assert (done.returncode, "to_billing: no data: not audited" in done.stderr) == (3, True), done.stderr
+
+
+def test_a_map_without_queues_tells_nothing_of_dead_letters(stand: Stand, places: list[object]) -> None:
+    text = stand.map_file.read_text()
+    stand.map_file.write_text(text[: text.index("    queues:")])
+    stand.agree(5)
+    done = auditor("letters", *places, AUDITOR_LEDGER=stand.ledger_url)
+    assert (done.returncode, "the map names no queue of dead letters" in done.stderr) == (3, True), done.stderr
+
+
+@pytest.mark.parametrize("command", ["letters", "backlog"])
+def test_a_queue_that_nobody_reads_any_more_is_not_known(stand: Stand, places: list[object], command: str) -> None:
+    settings = stand.map.queues["to_billing", "dead"]
+    probe = open_queue_probe(settings, stand.map.systems["billing"])
+    watcher = QueueAuditor(
+        flow=stand.map.flow("to_billing"), queue="dead", settings=settings, probe=probe, ledger=stand.ledger
+    )
+    watcher.audit(datetime.now(UTC) - timedelta(minutes=30))
+    done = auditor(command, *places, AUDITOR_LEDGER=stand.ledger_url)
+    assert (done.returncode, "to_billing, queue dead: not read since" in done.stderr) == (3, True), done.stderr
+
+
 def test_status_reads_the_ledger_alone(stand: Stand, places: list[object]) -> None:
-    silent = auditor("status", *places)
+    silent = auditor("status", *places, AUDITOR_LEDGER=stand.ledger_url)
     assert silent.returncode == 3
     assert "no data" in silent.stdout
 
@@ -362,7 +428,7 @@ def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, d
 
 def test_backlog_and_letters_tell_what_waits_and_why(stand: Stand, places: list[object]) -> None:
     assert auditor("backlog", *places).returncode == 3
-    unread = auditor("letters", *places)
+    unread = auditor("letters", *places, AUDITOR_LEDGER=stand.ledger_url)
     assert (unread.returncode, "whether dead letters wait is not known" in unread.stderr) == (3, True), unread.stderr
     settings = stand.map.queues["to_billing", "dead"]
     stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', '422: row 77 is wrong')")
@@ -403,7 +469,8 @@ def test_letters_of_a_queue_that_are_not_known_are_not_called_none(stand: Stand,
 
 
 def test_no_conflict_is_said_and_consistent(stand: Stand, places: list[object]) -> None:
-    done = auditor("conflicts", *places[2:4])
+    stand.agree(1)
+    done = auditor("conflicts", *places[2:4], AUDITOR_LEDGER=stand.ledger_url)
     assert (done.returncode, done.stdout, "no conflict waits" in done.stderr) == (0, "", True)
 
 
@@ -412,7 +479,7 @@ def test_repair_proposes_and_executes_nothing(stand: Stand, doubled: list[object
     assert done.returncode == 0, done.stderr
     assert "UPDATE customers SET name='Ada' WHERE id = 3 AND name = 'Eve';" in done.stdout
     assert "a person must decide" in done.stdout
-    assert "1 proposals, 1 records for which nothing is proposed" in done.stderr
+    assert "1 proposal, 1 record for which nothing is proposed" in done.stderr
     assert {row["action"] for row in json.loads(auditor("repair", *doubled, "--format", "json").stdout)} == {
         "update",
         "none",
@@ -476,7 +543,6 @@ def test_lag_and_coverage_tell_their_figures_with_their_error(stand: Stand, plac
     stand.put("billing", 3, "Grace")
     stand.audit()
     shown = auditor("lag", *places, "--flow", "to_billing", AUDITOR_LEDGER=stand.ledger_url)
-    assert shown.returncode == 0
     assert "measured" in shown.stdout
     covered = json.loads(auditor("coverage", *places, "--json", AUDITOR_LEDGER=stand.ledger_url).stdout)
     assert covered[0]["walk"] == "rank"
@@ -520,7 +586,14 @@ def test_a_misspelt_option_is_no_key(stand: Stand) -> None:
 
 
 def test_a_query_may_begin_with_a_comment(stand: Stand, places: list[object]) -> None:
-    done = auditor("query", "-- how many\nSELECT count(*) AS n FROM changes", "--json", "--data", places[3])
+    done = auditor(
+        "query",
+        "-- how many\nSELECT count(*) AS n FROM changes",
+        "--json",
+        "--data",
+        places[3],
+        AUDITOR_LEDGER=stand.ledger_url,
+    )
     assert (done.returncode, json.loads(done.stdout or "{}").get("rows")) == (0, [{"n": 0}]), done.stderr
 
 

@@ -327,7 +327,7 @@ def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched:
     assert list(one_by_one["record"]) == ["3"]
     assert list(one_by_one["explains"]) == ["open divergence"]
     assert "What happens to failed messages" in text(app)
-    assert "1 of 1 records that differ" in text(app)
+    assert "1 of 1 record that differs" in text(app)
     assert list(run("drift").dataframe[0].value["letter"]) == ["422: no e-mail of <id>"]
     assert "Dead letters" in text(run("record", type="customer", key="3"))
 
@@ -430,3 +430,24 @@ def test_a_key_cannot_change_where_the_link_to_its_system_leads(watched: Stand) 
     assert not app.exception
     (link,) = app.get("link_button")
     assert link.proto.url == "https://crm.example/customers/..%2Fadmin%3Fx%3D1%23y?tab=1"
+
+
+def test_a_queue_that_cannot_be_read_is_not_called_empty(watched: Stand) -> None:
+    settings = watched.map.queues["to_billing", "dead"]
+    watched.run("billing", "ALTER TABLE letters RENAME TO posts")
+    queue = QueueAuditor(
+        flow=watched.map.flow("to_billing"),
+        queue="dead",
+        settings=settings,
+        probe=open_queue_probe(settings, watched.map.systems["billing"]),
+        ledger=watched.ledger,
+    )
+    queue.audit(datetime.now(UTC))
+    told = text(run("dead-letters"))
+    assert "to_billing, queue dead: cannot be read, so whether dead letters wait is not known" in told.replace(
+        "\\", ""
+    )
+    assert "No dead letter is waiting" not in told
+    watched.run("billing", "ALTER TABLE posts RENAME TO letters")
+    queue.audit(datetime.now(UTC))
+    assert "No dead letter is waiting" in text(run("dead-letters"))

@@ -62,6 +62,10 @@ def test_a_lag_is_told_the_same_from_changes_and_from_cells(stand: Stand, since:
 def test_no_traffic_is_a_state_of_its_own(stand: Stand) -> None:  # C2.7
     lens = save(stand, [])
     (told,) = lags(stand.map, lens, DAY, NOW)
+    assert told.as_row()["state"] == "no data"
+    stand.audit()
+    lens.refresh()
+    (told,) = lags(stand.map, lens, DAY, NOW)
     lens.close()
     row = told.as_row()
     assert (row["state"], row["changes"], row["p50_s"], row["beyond_window"]) == ("no traffic", 0, None, None)

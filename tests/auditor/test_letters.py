@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -80,6 +81,7 @@ def test_letters_are_grouped_by_reason_and_told_what_sending_again_would_do(queu
     lens.refresh()
     told = letters(stand.map, lens, NOW - timedelta(hours=1))
     assert (told.letters, told.replayable, told.explains, told.fixes) == (6, 3, 0, 0)
+    assert told.replay_text == "3 of 6 messages would succeed; no record that differs is explained by them"
     assert [(each.signature, each.letters, each.recovered) for each in told.groups] == [
         ("409: <id> is locked", 3, 1),
         ("422: no e-mail", 3, 0),
@@ -107,6 +109,10 @@ def test_letters_are_joined_to_the_records_they_explain(queue: Any) -> None:
     (group,) = told.groups
     assert {each.key: each.divergence_id is not None for each in told.rows} == {"3": True, "99": False}
     assert (group.letters, group.explains, told.explains) == (2, 1, 1)
+    assert (told.replayable, told.unknown, told.fixes, told.fixes_most) == (0, 2, 0, 1)
+    assert told.replay_text == "not known: none of the 2 messages has a reason with which another succeeded"
+    mixed = replace(told, replayable=1, unknown=1)
+    assert mixed.replay_text == "1 … 2 of 2 messages would succeed and fix 0 … 1 of the 1 record that differs"
     assert len(letters(stand.map, lens, NOW, limit=1).rows) == 1
     (share,) = explained(stand.map, lens)
     assert (share.explained, share.open) == (1, 2)

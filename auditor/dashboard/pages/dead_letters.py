@@ -13,7 +13,7 @@ from auditor.backlogs import Backlog
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.letters import Funnel, Group, LetterRow, Waiting
-from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text
+from auditor.words import age_text, counted, drain_text, looked_text, per_second, stage_text, trend_text
 from checks.letters import Prospect
 from checks.queue_health import Flowing
 from checks.tables import complete
@@ -60,8 +60,12 @@ def _draw(data: Data, since: Since) -> None:
     _funnels(data.funnels(since))
     waiting = data.letters(since, LIMIT)
     st.subheader("Letters waiting")
+    unseen = data.unseen_letters()
+    for each in unseen:
+        st.warning(escaping.markdown(each), icon=":material/help:")
     if not waiting.letters:
-        components.nothing("No dead letter is waiting.")
+        if not unseen:
+            components.nothing("No dead letter is waiting.")
         return
     _explained(data)
     _reasons(data, waiting.groups)
@@ -134,7 +138,8 @@ def _funnels(funnels: list[Funnel]) -> None:
 def _explained(data: Data) -> None:
     differing = [each for each in data.explained() if each.open]
     told = [
-        f"**{escaping.markdown(each.flow)}**: {each.explained} of {each.open} records that differ"
+        f"**{escaping.markdown(each.flow)}**: {each.explained} of {counted(each.open, 'record')} that "
+        f"differ{'s' * (each.open == 1)}"
         for each in differing
     ]
     if told:
@@ -179,10 +184,7 @@ def _reasons(data: Data, groups: Sequence[Group]) -> None:
 
 def _letters(data: Data, waiting: Waiting) -> None:
     st.markdown("**One by one**")
-    st.caption(
-        f"Estimated result of replaying all: {waiting.replayable} of {waiting.letters} messages would succeed and "
-        f"fix {waiting.fixes} of the {waiting.explains} records that differ."
-    )
+    st.caption(f"Estimated result of replaying all: {waiting.replay_text}.")
     shown = waiting.rows
     opened = st.session_state.get(OPENED)
     tables.table(

@@ -21,7 +21,12 @@ def page() -> None:
 def _draw(data: Data, since: Since) -> None:
     lags = data.lags(since)
     measured = {lag.flow: lag for lag in lags if lag.curve is not None}
-    if not measured:
+    if lags and not any(lag.audited for lag in lags):
+        components.nothing(
+            f"Nothing was audited in the last {since.label}, so how long changes take is not known. "
+            "Start the auditor with `auditor run`."
+        )
+    elif not measured:
         components.nothing(
             f"No change was seen in the last {since.label}: no traffic, or the auditor has just started. "
             "Idle is not lag."
@@ -46,7 +51,7 @@ def _row(lag: FlowLag) -> dict[str, object]:
     }
     return {
         "flow": lag.flow,
-        "changes": f"{lag.changes}" if lag.curve else "no traffic",
+        "changes": f"{lag.changes}" if lag.curve else row["state"],
         "in flight": lag.waiting,
         "window": format_duration(lag.window_s) if lag.window_s else "none",
         **quantiles,
