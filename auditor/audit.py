@@ -266,6 +266,7 @@ class Auditor:
             result.counts[Outcome.CANNOT_VERIFY] += len(gathered.wanted)
         if gathered.error is None:
             cohorts, state = self._sampler.account(gathered, state, verdicts.outcomes)
+            result.swept = result.swept and not self._sampler.walks_again
             self._audited = self._audited or state.polled_at is not None
         result.error = gathered.error
         if result.in_turn:
@@ -657,6 +658,19 @@ class Auditor:
                 reason=NAMELESS if self._nameless else "",
                 at=at,
                 records=self._nameless,
+                verified_to_at=settled_at or result.started_at,
+            )
+        for system, left_out in (self._sampler.left_out or {}).items():
+            told = f"the list of {system} is incomplete: {left_out} records that it answers by key are on no page"
+            self.ledger.note_unknown(
+                connection,
+                rev,
+                flow,
+                ROWS,
+                f"list of {system}",
+                reason=told if left_out else "",
+                at=at,
+                records=left_out,
                 verified_to_at=settled_at or result.started_at,
             )
         return self._sampler.count_unlisted(state, unlisted)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from auditor.accounts import Accounts
 from auditor.gathering import Gathered, Gatherer
 from auditor.ledger import FlowState, Ledger
+from auditor.listing import Held, Listing
 from auditor.plan import Plan
 from checks.judgement import Outcome
 from checks.records import UNREADABLE
@@ -29,6 +30,7 @@ from checks.sampling import (
 )
 from probes.contract import Key, ProbeError, Reading, Reason
 from probes.ranking import RANKS, rank_of
+from probes.records.rest import RestSettings
 
 AHEAD = 10_000
 """Keys asked for by rank at once: where no index answers, each such question scans the table."""
@@ -79,6 +81,17 @@ class Sampler:
         self._drawn: dict[Key, Drawn] = {}
         self._watched: frozenset[Key] = frozenset()
         self._accounts = Accounts()
+        self._listings = {
+            name: Listing()
+            for name, system, spec in (
+                (self._flow.source_name, self._flow.source, self._flow.source_spec),
+                (self._flow.target_name, self._flow.target, self._flow.target_spec),
+            )
+            if isinstance(system, RestSettings) and spec.lists
+        }
+        self._before_walk: FlowState | None = None
+        self.walks_again = False
+        self.left_out: dict[str, int] | None = None
         self.panel_read_at: datetime | None = None
         self.panel_read: frozenset[Key] = frozenset()
 
@@ -87,6 +100,7 @@ class Sampler:
     def choose(self, gathered: Gathered, state: FlowState, planned: Plan, now: datetime) -> FlowState:
         """Want the panel, the sweep's next slice and what the policies add; answers where the sweep stands."""
         self._slice, self._drawn, self._watched = set(), {}, frozenset()
+        self._before_walk, self.walks_again, self.left_out = None, False, None
         if not planned.sample or gathered.error:
             return state
         begun = state.sweep_begun_at is not None and not self._begin_anew
@@ -116,7 +130,10 @@ class Sampler:
         self._watched = frozenset(list(self._panel.ranks)[: planned.panel])
         gathered.wanted.update(dict.fromkeys(self._watched))
         moved = replace(moved, sweep_read=(moved.sweep_read or 0) + len(taken))
-        return self._ended(moved, now)
+        ended = self._ended(moved, now)
+        if ended.swept_at == now and not by_rank:
+            self._before_walk = state
+        return ended
 
     def _walk(self, gathered: Gathered) -> str:
         """How the sweep is to go; also counts what has no key, which no walk by rank comes across."""
@@ -209,6 +226,9 @@ class Sampler:
         """
         moved = state
         taken: list[Key] = []
+        if not begun:
+            for listing in self._listings.values():
+                listing.begin()
         owner_lists, target_lists = self._flow.source_spec.lists, self._flow.target_spec.lists
         on_owner_side = not begun or state.owner_after is not None
         if on_owner_side and not owner_lists:
@@ -223,6 +243,7 @@ class Sampler:
             if _failed(gathered, page):
                 return state, {}
             keys = self._gatherer.take(gathered, page, whole=whole)
+            self._list(source.name, keys)
             taken += keys
             moved = replace(moved, owner_after=page.next)
         if (owner_lists or target_lists) and (not begun or state.target_after is not None):
@@ -247,6 +268,7 @@ class Sampler:
             return None, []
         grouped, nameless = gatherer.comparer.group(gatherer.comparer.target, page.rows)
         gathered.nameless += nameless
+        self._list(gatherer.target.name, grouped)
         if flow.source_spec.lists:
             unread = [key for key in grouped if key not in gathered.owner_rows]
             unknown = self._lacking(gathered, unread, at_owner=True)
@@ -291,6 +313,8 @@ class Sampler:
         if gathered.fail(there):
             return []
         known, _ = gatherer.comparer.group(side, there.rows)
+        if reader.name in self._listings:
+            self._listings[reader.name].met(known)
         return [key for key in keys if key not in known]
 
     def _ended(self, state: FlowState, now: datetime) -> FlowState:
@@ -387,11 +411,38 @@ class Sampler:
         Args:
             outcomes: of every record read that did not simply agree.
         """
+        state = self._complete(gathered, state)
         gone = [key for key in self._panel.ranks if key in gathered.wanted and _absent(gathered, key)]
         self._panel = self._panel.without(gone)
         if self._watched:
             self.panel_read, self.panel_read_at = self._watched, gathered.owner_sent_at
         return self._accounts.settle(self._drawn, self._slice, gathered.wanted.keys(), outcomes, state)
+
+    def _list(self, system: str, keys: Iterable[Key]) -> None:
+        if system in self._listings:
+            self._listings[system].listed(keys)
+
+    def _complete(self, gathered: Gathered, state: FlowState) -> FlowState:
+        """A sweep through lists that left records out is not counted."""
+        read = {self._flow.source_name: gathered.owner_rows, self._flow.target_name: gathered.target_rows}
+        for system, listing in self._listings.items():
+            listing.met(read[system])
+        before = self._before_walk
+        if before is None:
+            return state
+        held = {system: listing.end() for system, listing in self._listings.items()}
+        judged = [system for system, each in held.items() if each in {Held.COMPLETE, Held.INCOMPLETE}]
+        self.walks_again = Held.DOUBTFUL in held.values()
+        self.left_out = {system: len(self._listings[system].left_out) for system in judged}
+        if not self.walks_again and not any(self.left_out.values()):
+            return state
+        return replace(
+            state,
+            sweeps=before.sweeps,
+            swept_at=before.swept_at,
+            swept_from_at=before.swept_from_at,
+            known_from_at=before.known_from_at,
+        )
 
     def count_unlisted(self, state: FlowState, unlisted: Set[str]) -> FlowState:
         """Add records of the sweep's slice that could not be verified and are on no list, by their keys' text."""

@@ -16,6 +16,7 @@ from auditor.blind_spots import blind_spots
 from auditor.doctor import examine
 from auditor.ledger import Ledger
 from auditor.map_file import MapError, check_map, load_map
+from auditor.once import audit_once
 from auditor.scheduler import open_readers
 from auditor.status import flow_status
 from checks.judgement import Outcome
@@ -49,6 +50,7 @@ class World:
         self.api = Api(self.answer)
         self.crm: dict[int, tuple[str, str]] = {}
         self.breaks = False
+        self.omits = False
         self.passed_s = 0.0
         with self.billing() as database:
             database.execute("CREATE TABLE customers (id integer PRIMARY KEY, name text, updated_at text)")
@@ -80,6 +82,8 @@ class World:
             return {}
         if "after" in asked and self.breaks:
             return Response(document={"error": "expired"}, status=410)
+        if "after" in asked and self.omits and asked["after"]:
+            return {"error": "rate", "data": []}
         start = int(asked.get("after", "p0").removeprefix("p"))
         end = start + min(3, int(asked["limit"]))
         return {"data": known[start:end], "next_cursor": f"p{end}" if end < len(known) else None}
@@ -315,3 +319,42 @@ def test_an_error_with_status_200_makes_no_record_missing(world: World) -> None:
         assert result.error is not None or result.counts[Outcome.CANNOT_VERIFY]
     world.api.answer = whole
     assert world.ledger.table("divergences") == []
+
+
+def test_a_list_that_leaves_records_out_is_incomplete_and_its_sweep_is_not_counted(world: World) -> None:
+    world.begin(LIST)
+    for key in range(1, 31):
+        world.put(key)
+    world.omits = True
+    for _ in range(40):
+        world.audit()
+        world.passed_s += 1
+    assert world.state["sweeps"] == 0
+    (status,) = flow_status(world.map, world.ledger, world.now)
+    assert status.state == "unverified"
+    assert "the list of crm is incomplete: 27 records that it answers by key are on no page" in status.why
+    world.omits = False
+    assert world.swept() == {}
+    (status,) = flow_status(world.map, world.ledger, world.now)
+    assert (status.state, status.unverified) == ("consistent", 0)
+
+
+def test_once_does_not_call_a_list_that_leaves_records_out_consistent(world: World) -> None:
+    world.begin(LIST)
+    for key in range(1, 31):
+        world.put(key)
+    world.omits = True
+    (report,) = audit_once(world.map, world.ledger, b"k" * 32, flows=["sync"], wait_s=0, tell=lambda _: None)
+    assert report.cannot_verify == 27
+    assert world.state["sweeps"] == 0
+
+
+def test_a_record_created_behind_the_walk_makes_no_list_incomplete(world: World) -> None:
+    world.begin(LIST)
+    for key in range(10, 31):
+        world.put(key)
+    for key in range(9, 0, -1):
+        world.audit()
+        world.put(key)
+    assert world.swept() == {}
+    assert [row for row in world.ledger.table("unverified") if row["cleared_at"] is None] == []
