@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from auditor.integration_map import Flow, IntegrationMap
-from auditor.ledger import NO_DOUBT, Doubt, Ledger
+from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger
 from auditor.words import clock_text
 from checks.clocks import ClockBounds
 from checks.sampling import BY_RANK
@@ -19,6 +19,9 @@ STALE_INTERVALS = 2
 """No audit for this many intervals is a state of its own: silence is never good news."""
 
 STALE_FLOOR_S = 10.0
+
+SLOW_FAILURE_S = 120.0
+"""Audits that fail slowly come so far apart; after a longer silence nobody tries any more."""
 
 
 class Standing(StrEnum):
@@ -40,6 +43,7 @@ class FlowStatus:
 
     Attributes:
         stale: no audit for two intervals, or none ever.
+        failing: of a stale flow, which of its systems could not be read, why and since when; "" where none is known.
         undecided: records that differ for now, or have a change whose window still runs.
         overdue: of them, those that a change on its way does not explain, or whose window has run out.
         doubt: what cannot be verified.
@@ -52,6 +56,7 @@ class FlowStatus:
     audited_at: datetime | None
     age_s: float | None
     stale: bool
+    failing: str
     open_by_cause: Mapping[str, int]
     undecided: int
     overdue: int
@@ -89,6 +94,8 @@ class FlowStatus:
     def why(self) -> str:
         """What keeps it from being known whole, in words."""
         if self.stale:
+            if self.failing:
+                return self.failing
             return "never audited" if self.audited_at is None else "not audited for two intervals"
         told = []
         if self.unverified:
@@ -122,6 +129,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     counts = ledger.live_counts()
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
     doubts = ledger.doubts({name: flow.window_s for name, flow in flows.items()}, now)
+    systems = {row["name"]: row for row in ledger.table("systems")}
     found = []
     for name in integration_map.flows:
         state = states.get(name, {})
@@ -129,13 +137,15 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
         age_s = (now - audited_at).total_seconds() if audited_at else None
         flow = flows[name]
         limit_s = max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
+        stale = age_s is None or age_s > limit_s
         sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
         found.append(
             FlowStatus(
                 flow=name,
                 audited_at=audited_at,
                 age_s=age_s,
-                stale=age_s is None or age_s > limit_s,
+                stale=stale,
+                failing=_failing(flow, ledger.failed_runs(name, audited_at), systems, limit_s, now) if stale else "",
                 open_by_cause=counts.get(name, {}),
                 undecided=ledger.undecided(name),
                 overdue=ledger.overdue(name, now),
@@ -148,6 +158,32 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
             )
         )
     return found
+
+
+def _failing(
+    flow: Flow,
+    runs: FailedRuns | None,
+    systems: Mapping[str, Mapping[str, Any]],
+    limit_s: float,
+    now: datetime,
+) -> str:
+    """Which system kept a flow from being audited, why and since when; "" where nobody tried."""
+    if runs is not None:
+        told = f"{runs.system}: {runs.reason} since {_at(runs.since_at, now)}"
+        if (now - runs.last_at).total_seconds() > max(limit_s, SLOW_FAILURE_S):
+            return f"not audited since {_at(runs.last_at, now)}; it failed then: {told}"
+        return told
+    # Where its audit has not ended yet, that of another flow may have met the same.
+    for name in (flow.source_name, flow.target_name):
+        row = systems.get(name)
+        if row is not None and row["failures"] and row["failing_since_at"] is not None:
+            return f"{name}: {row['reason']} since {_at(row['failing_since_at'], now)}"
+    return ""
+
+
+def _at(at: datetime, now: datetime) -> str:
+    """An instant for people, with its day where that is another than today."""
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _begun(flow: Flow, state: Mapping[str, Any]) -> bool:

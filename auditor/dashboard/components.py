@@ -89,7 +89,13 @@ def _freshness(data: Data) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    silent = [flow.flow for flow in data.flows() if flow.stale]
+    stale = [flow for flow in data.flows() if flow.stale]
+    silent = [flow.flow for flow in stale if not flow.failing]
+    failed = "; ".join(
+        f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in stale if each.failing
+    )
+    if failed:
+        st.warning(f"**No data.** {failed}.", icon=":material/warning:")
     told = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
     if silent:
         st.warning(

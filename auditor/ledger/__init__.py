@@ -4,7 +4,7 @@ from auditor.ledger.conflicts import Conflicts, Decision
 from auditor.ledger.following import FlowState, Following
 from auditor.ledger.measuring import Measuring
 from auditor.ledger.outbox import Incident, Outbox, PendingAlert, Undelivered
-from auditor.ledger.shelves import SETTLED, ArchiveFile, ColumnType, Shelves
+from auditor.ledger.shelves import SETTLED, ArchiveFile, ColumnType, FailedRuns, Shelves
 from auditor.ledger.store import LedgerError, Transaction
 from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
 
@@ -18,6 +18,7 @@ __all__ = [
     "ColumnType",
     "Decision",
     "Doubt",
+    "FailedRuns",
     "FlowState",
     "Incident",
     "Ledger",

@@ -27,6 +27,22 @@ class ArchiveFile:
     rev: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedRuns:
+    """Audits of a flow that failed one after the other.
+
+    Attributes:
+        system, reason: of the last of them.
+        since_at: when the first began.
+        last_at: when the last ended.
+    """
+
+    system: str
+    reason: str
+    since_at: datetime
+    last_at: datetime
+
+
 SETTLED = {
     "probe_runs": "finished_at",
     "changes": "settled_at",
@@ -143,6 +159,20 @@ class Shelves(Store):
         )
         with self.read() as connection:
             return [row._asdict() for row in connection.execute(wanted.order_by(column.opened_at, column.id))]
+
+    def failed_runs(self, flow: str, after: datetime | None) -> FailedRuns | None:
+        """The audits of a flow that have failed since it was last audited, None where there are none."""
+        column = t.probe_runs.c
+        failed = (column.flow == flow) & column.reason.is_not(None) & column.system.is_not(None)
+        if after is not None:
+            failed &= column.started_at > after
+        wanted = sa.select(column.system, column.reason, column.finished_at).where(failed)
+        with self.read() as connection:
+            last = connection.execute(wanted.order_by(column.id.desc()).limit(1)).first()
+            if last is None:
+                return None
+            since_at = connection.execute(sa.select(sa.func.min(column.started_at)).where(failed)).scalar_one()
+        return FailedRuns(system=last.system, reason=last.reason, since_at=since_at, last_at=last.finished_at)
 
     def live_counts(self) -> dict[str, dict[str, int]]:
         """Per flow, how many divergences are open by cause; for the status."""

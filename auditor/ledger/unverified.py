@@ -237,6 +237,7 @@ _LIVE = sa.select(
     t.unverified.c.first_seen_at,
     t.unverified.c.verified_to_at,
     t.unverified.c.subject,
+    t.unverified.c.name,
 ).where(t.unverified.c.flow == sa.bindparam("flow"), t.unverified.c.cleared_at.is_(None))
 
 
@@ -247,7 +248,8 @@ def _doubt(rows: Iterable[Any], now: datetime, window_s: float) -> Doubt:
     before_at = now - timedelta(seconds=window_s)
     by_reason: dict[str, int] = {}
     for row in listed:
-        by_reason[row.reason] = by_reason.get(row.reason, 0) + row.records
+        reason = f"queue {row.name}: {row.reason}" if row.subject == QUEUE else row.reason
+        by_reason[reason] = by_reason.get(reason, 0) + row.records
     # Nothing is read of a flow's changes in its queues: they hold its watermark back as little as they move it on.
     settled = [row.verified_to_at for row in listed if row.subject != QUEUE and row.verified_to_at is not None]
     return Doubt(

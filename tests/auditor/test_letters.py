@@ -264,7 +264,7 @@ def test_a_queue_that_cannot_be_read_makes_its_flow_unverified(stand: Stand) -> 
     auditor.audit(datetime.now(UTC))
     (found,) = flow_status(stand.map, stand.ledger, datetime.now(UTC) + timedelta(seconds=5))
     assert (found.state, found.unverified) == (Standing.UNVERIFIED, 1)
-    assert "cannot be read: timeout: no answer" in found.why
+    assert "queue dead: cannot be read: timeout: no answer" in found.why
 
 
 class Paged(Scripted):

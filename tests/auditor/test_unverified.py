@@ -207,3 +207,20 @@ def test_a_failed_audit_takes_nothing_off_the_list(labels: Stand) -> None:
 def test_a_flow_without_doubt_costs_no_list(stand: Stand) -> None:
     stand.agree(5)
     assert stand.ledger.doubts({"to_billing": 4.0}, datetime.now(UTC)) == {"to_billing": NO_DOUBT}
+
+
+def test_a_flow_whose_audits_fail_says_which_system_why_and_since_when(stand: Stand) -> None:
+    stand.agree(5)
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    failed = stand.audit(after_s=1)
+    assert failed.error is not None
+    (found,) = flow_status(stand.map, stand.ledger, failed.finished_at + timedelta(seconds=60))
+    assert (found.state, found.stale) == (Standing.NO_DATA, True)
+    assert found.why.startswith("billing: query since ")
+    (later,) = flow_status(stand.map, stand.ledger, failed.finished_at + timedelta(hours=1))
+    assert later.why.startswith("not audited since ")
+    assert "; it failed then: billing: query since " in later.why
+    stand.run("billing", "ALTER TABLE clients RENAME TO customers")
+    stand.audit(after_s=2)
+    (silent,) = flow_status(stand.map, stand.ledger, failed.finished_at + timedelta(seconds=60))
+    assert silent.why == "not audited for two intervals"
