@@ -34,6 +34,16 @@ def block(text: object) -> str:
     return "".join(each if each in "\n\t" else _sign(each) for each in str(text))
 
 
+def unseen_escaped(document: str) -> str:
+    """JSON that says the same with every character that cannot be seen written as its number."""
+    return "".join(_json_escape(each) if _sign(each) != each and each != "\n" else each for each in document)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+
+
 def _sign(character: str) -> str:
     code = ord(character)
     if code < 0x20:

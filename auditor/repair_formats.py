@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from auditor.escaping import unseen_escaped, visible
 from auditor.integration_map import IntegrationMap
 from auditor.repair import Proposal
 from checks.values import describe
@@ -18,7 +19,7 @@ from probes.exact_json import encode
 
 def write_json(proposals: Iterable[Proposal]) -> str:
     """The proposals as one JSON document."""
-    return encode([each.as_row() for each in proposals], default=_plain, indent=2)
+    return unseen_escaped(encode([each.as_row() for each in proposals], default=_plain, indent=2))
 
 
 def write_csv(proposals: Iterable[Proposal]) -> str:
@@ -64,7 +65,8 @@ def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) ->
 
 
 def _comment(text: object) -> str:
-    return " ".join(str(text).split())
+    """Text from outside on one line of a comment, every character of it to be seen."""
+    return visible(" ".join(str(text).split(" ")))
 
 
 def _value(value: Any) -> Any:

@@ -30,6 +30,7 @@ from auditor.cli.shared import (
     MapOption,
     SinceOption,
     TextCommand,
+    VisibleFormatter,
     app,
     existing_ledger,
     fail,
@@ -92,6 +93,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
     from auditor.cli.show import err, out, print_json, print_rows
     from auditor.doctor import examine
+    from auditor.escaping import visible
 
     loaded = load(map_)
     with err.status("connecting, and listening to the clocks"):
@@ -102,7 +104,7 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
         print_rows("", [finding.as_row() for finding in findings])
         for finding in findings:
             for remark in finding.remarks:
-                out.print(f"{finding.system}: {remark}", markup=False, highlight=False)
+                out.print(visible(f"{finding.system}: {remark}"), markup=False, highlight=False)
     raise typer.Exit(UNVERIFIED if any(not finding.ok for finding in findings) else CONSISTENT)
 
 
@@ -147,11 +149,9 @@ def run(
     from auditor.scheduler import Daemon
     from probes.contract import ProbeError
 
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-        stream=sys.stderr,
-    )
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[lines])
     for noisy in ("httpx", "httpcore", "alembic", "azure", "boto3", "botocore", "google", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     loaded = load(map_)
@@ -179,7 +179,7 @@ def once(
     as_json: JsonOption = False,
 ) -> None:
     """Audit every record of every flow once, wait for what is undecided, and report."""
-    from auditor.cli.show import err, print_json, print_rows
+    from auditor.cli.show import err, print_json, print_rows, shown
     from auditor.once import audit_once
     from probes.durations import parse_duration
 
@@ -198,7 +198,7 @@ def once(
             workspace.digest_key(),
             flows=wanted,
             wait_s=wait_s,
-            tell=status.update,
+            tell=lambda text: status.update(shown(text)),
         )
     ledger.close()
     rows = [report.as_row() for report in reports]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,6 +19,7 @@ from auditor.cli.shared import (
     load,
     load_systems,
     say,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from dataclasses import asdict
 
     from auditor.cli.show import print_json
+    from auditor.escaping import visible
     from auditor.map_file import MapError, check_map
 
     if not map_.exists():
@@ -60,7 +61,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
             print_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
         else:
             for problem in error.problems:
-                typer.echo(str(problem))
+                write(visible(problem) + "\n")
         raise typer.Exit(USAGE) from None
     counts = {
         "systems": len(loaded.systems),
@@ -72,7 +73,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
         print_json({"valid": True, "problems": [], "remarks": [asdict(each) for each in idle], **counts})
     else:
         for each in idle:
-            typer.echo(f"{each.file}:{each.line}:{each.column} {each.path}: note: {each.message}")
+            write(visible(f"{each.file}:{each.line}:{each.column} {each.path}: note: {each.message}") + "\n")
         typer.echo("valid: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
 
 
@@ -137,7 +138,7 @@ def map_document(
     if as_json:
         print_json([{name: getattr(row, name) for name in row.__slots__} for row in rows_of(loaded)])
         return
-    sys.stdout.write({"md": markdown, "mermaid": mermaid, "svg": svg}[format_](loaded))
+    write({"md": markdown, "mermaid": mermaid, "svg": svg}[format_](loaded))
 
 
 @app.command()
@@ -147,7 +148,7 @@ def discover(
     map_: MapOption = DEFAULT_MAP,
 ) -> None:
     """Read what two systems hold, and propose a map with the evidence for each match."""
-    from auditor.cli.show import err
+    from auditor.cli.show import err, shown
     from auditor.discover import discover as compare
     from auditor.proposed_map import as_yaml
     from probes.contract import ProbeError
@@ -157,13 +158,13 @@ def discover(
         fail("the two are one system")
     try:
         with err.status("connecting") as status:
-            found = compare(*(reader for _, reader, _ in systems), tell=status.update)
+            found = compare(*(reader for _, reader, _ in systems), tell=lambda text: status.update(shown(text)))
     except ProbeError as error:
         fail(f"{error}", UNVERIFIED)
     finally:
         for _, reader, _ in systems:
             reader.close()
-    typer.echo(as_yaml(found, (systems[0][2], systems[1][2])), nl=False)
+    write(as_yaml(found, (systems[0][2], systems[1][2])))
 
 
 def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:

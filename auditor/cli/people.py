@@ -27,6 +27,7 @@ from auditor.cli.shared import (
     flows_of,
     load,
     say,
+    write,
 )
 
 if TYPE_CHECKING:
@@ -248,9 +249,11 @@ def repair(
             reader.close()
         ledger.close()
     if format_ == "sql":
-        typer.echo(write_sql(loaded, proposals), nl=False)
+        write(write_sql(loaded, proposals))
+    elif format_ == "json":
+        write(write_json(proposals) + "\n")
     else:
-        typer.echo({"json": write_json, "csv": write_csv}[format_](proposals), nl=format_ == "json")
+        write(write_csv(proposals))
     undecided = sum(each.action == "none" for each in proposals)
     proposed = counted(len(proposals) - undecided, "proposal")
     say(f"{proposed}, {counted(undecided, 'record')} for which nothing is proposed")

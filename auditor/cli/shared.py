@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -91,8 +92,42 @@ DEMO_DATA = Path("var") / "demo"
 
 
 def say(text: str) -> None:
-    """Tell on standard error."""
-    sys.stderr.write(text + "\n")
+    """Tell on standard error, on one line; what cannot be seen becomes a sign for it."""
+    from auditor.escaping import visible
+
+    sys.stderr.write(visible(text) + "\n")
+
+
+class VisibleFormatter(logging.Formatter):
+    """Log lines in which what cannot be seen is a sign; tracebacks keep their lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
+        """One line: a message from outside begins no second one."""
+        from auditor.escaping import visible
+
+        record.message = visible(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
+        """The traceback, whose lines are its own."""
+        from auditor.escaping import block
+
+        return block(super().formatException(ei))
+
+
+def write(text: str) -> None:
+    """Write data to standard output: exactly in a file or a pipe, with signs for what a terminal would act on.
+
+    Nothing is stripped, which `typer.echo` does with escape sequences where no terminal reads. Half characters,
+    which no file can hold, are written as `\\ud800`.
+    """
+    from auditor.escaping import block
+
+    if sys.stdout.isatty():
+        text = block(text.replace("\r\n", "\n"))
+    sys.stdout.flush()
+    sys.stdout.buffer.write(text.encode("utf-8", "backslashreplace"))
+    sys.stdout.buffer.flush()
 
 
 def fail(text: str, code: int = USAGE) -> NoReturn:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from auditor.escaping import visible
+from auditor.cli.shared import write
+from auditor.escaping import unseen_escaped, visible
 from auditor.record import RecordView
 from auditor.words import (
     age_text,
@@ -45,16 +46,28 @@ NOTHING_VERIFIED = "nothing verified yet"
 QUANTILES = ("p50", "p95", "p99")
 
 _STYLES = {"owner": "bold", "agrees": "green", "differs": "bold red", "unreadable": "yellow", "absent": "dim"}
-_LONE = re.compile("[\ud800-\udfff]")
-_UNSEEN = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "absent": "–"}
 
 
 def print_json(document: object) -> None:
     """Write one JSON document to standard output."""
-    text = json.dumps(document, default=plain, indent=2, ensure_ascii=False)
-    # Half of a surrogate pair is JSON only as an escape.
-    sys.stdout.write(_LONE.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
+    write(unseen_escaped(strict_json(document)) + "\n")
+
+
+def strict_json(document: object) -> str:
+    """The document as JSON that every reader takes: NaN and the infinities, which it has no number for, are text."""
+    try:
+        return json.dumps(document, default=plain, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(document), default=plain, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(Decimal(value))
+    if isinstance(value, Mapping):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def plain(value: object) -> object:
@@ -62,6 +75,8 @@ def plain(value: object) -> object:
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            return str(value)
         return int(value) if value == value.to_integral_value() else float(value)
     return str(value)
 
@@ -70,9 +85,9 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Show rows as a table; every mapping has the same keys."""
     if not rows:
         return
-    table = Table(title=title or None, title_justify="left")
+    table = Table(title=escape(visible(title)) or None, title_justify="left")
     for name in rows[0]:
-        table.add_column(name.replace("_", " "), overflow="fold")
+        table.add_column(escape(visible(name.replace("_", " "))), overflow="fold")
     for row in rows:
         table.add_row(*(text_of(value) for value in row.values()))
     out.print(table)
@@ -86,12 +101,12 @@ def text_of(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return told(str(value))
+    return shown(value)
 
 
-def told(text: str) -> str:
-    """A text as Rich shows it, with a sign for what no terminal takes."""
-    return escape(_UNSEEN.sub(lambda found: visible(found[0]), text))
+def shown(text: object) -> str:
+    """Text from outside for a table or a line on the terminal: nothing in it is markup, and nothing acts."""
+    return escape(visible(text))
 
 
 def lag_row(lag: FlowLag) -> dict[str, object]:
@@ -165,22 +180,22 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
 
 def print_record(view: RecordView) -> None:
     """Show a record side by side, differing fields first."""
-    table = Table(title=f"{told(view.data_type)} {told(str(view.key))}: {view.verdict}", title_justify="left")
+    table = Table(title=shown(f"{view.data_type} {view.key}: {view.verdict}"), title_justify="left")
     table.add_column("field")
     for copy in view.copies:
-        table.add_column(f"{copy.system} ({copy.role})", overflow="fold")
+        table.add_column(shown(f"{copy.system} ({copy.role})"), overflow="fold")
     state = [
         copy.error or ("not there" if not copy.found else f"{copy.found} row{'s' * (copy.found > 1)}")
         for copy in view.copies
     ]
-    table.add_row("[dim]found[/]", *(f"[dim]{told(each)}[/]" for each in state))
-    table.add_row("[dim]changed at[/]", *(f"[dim]{told(copy.changed_at or '–')}[/]" for copy in view.copies))
+    table.add_row("[dim]found[/]", *(f"[dim]{shown(each)}[/]" for each in state))
+    table.add_row("[dim]changed at[/]", *(f"[dim]{shown(copy.changed_at or '–')}[/]" for copy in view.copies))
     names = list(dict.fromkeys(name for copy in view.copies for name in copy.cells))
     names.sort(key=lambda name: name not in view.differing)
     for name in names:
         cells = []
         for copy in view.copies:
             cell = copy.cells.get(name)
-            cells.append("–" if cell is None else f"[{_STYLES[cell.state]}]{told(cell.text)}{_MARKS[cell.state]}[/]")
-        table.add_row(name, *cells)
+            cells.append("–" if cell is None else f"[{_STYLES[cell.state]}]{shown(cell.text)}{_MARKS[cell.state]}[/]")
+        table.add_row(shown(name), *cells)
     out.print(table)

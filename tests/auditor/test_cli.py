@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -628,3 +630,70 @@ def test_discover_needs_no_more_of_a_map_than_its_systems(stand: Stand) -> None:
     first.write_text(stand.map_file.read_text().partition("data_types:")[0])
     found = auditor("discover", "crm", "billing", "--map", first)
     assert (found.returncode, "8 of 8 values equal" in found.stdout) == (0, True), found.stderr
+
+
+EVIL = "a\x1b[31mb\u202ec\x9bd\ne"
+"""Text that colours, turns and breaks lines on a terminal."""
+
+
+@pytest.fixture
+def evil(stand: Stand, places: list[object]) -> list[object]:
+    """A record whose key and value a terminal would act on, differing."""
+    stand.remap("key_type: integer", "key_type: string")
+    for system, name in (("crm", EVIL), ("billing", "Ada")):
+        with stand.open(system) as database:
+            database.execute("INSERT INTO customers VALUES (?, ?, '1', '2026-01-01 00:00:00')", (EVIL, name))
+    assert auditor("once", "--wait", "20s", *places).returncode == 1
+    return places
+
+
+def unseen(text: str) -> set[str]:
+    """The characters that a terminal would act on, lines apart."""
+    return set(text) & {"\x1b", "\u202e", "\x9b", "\0"}
+
+
+def test_no_text_from_outside_acts_on_the_terminal(evil: list[object]) -> None:
+    select = ["query", "SELECT key FROM divergences"]
+    for words, places in (
+        (["drift"], evil),
+        (["once", "--wait", "0s"], evil),
+        (["record", "customer", EVIL], evil[:2]),
+        (select, evil[2:]),
+        ([*select, "--json"], evil[2:]),
+        (["drift", "--json"], evil),
+        (["record", "nothing" + EVIL, "1"], evil[:2]),
+    ):
+        done = auditor(*words, *places)
+        told = done.stdout + done.stderr
+        assert "[31m" in told, words
+        assert not unseen(told), words
+        assert "\ne" not in told, words  # the text's own line break
+
+
+def texts_of(document: object) -> set[str]:
+    if isinstance(document, dict):
+        return {text for each in document.values() for text in texts_of(each)}
+    if isinstance(document, list):
+        return {text for each in document for text in texts_of(each)}
+    return {str(document)}
+
+
+def test_json_and_csv_hold_texts_as_they_are(evil: list[object]) -> None:
+    for words, places in (
+        (["drift", "--json"], evil),
+        (["record", "customer", EVIL, "--json"], evil[:2]),
+        (["repair", "--format", "json"], evil),
+    ):
+        assert EVIL in texts_of(json.loads(auditor(*words, *places).stdout)), words
+    rows = list(csv.DictReader(io.StringIO(auditor("repair", "--format", "csv", *evil).stdout, newline="")))
+    assert [(row["key"], row["proposed"]) for row in rows] == [(EVIL, EVIL)]
+
+
+def test_a_query_with_numbers_that_json_has_none_for_is_strict_json(places: list[object]) -> None:
+    done = auditor("query", "SELECT 'nan'::double a, '-inf'::double b", "--json", *places[2:])
+
+    def refuse(token: str) -> object:
+        raise AssertionError(token)
+
+    (row,) = json.loads(done.stdout, parse_constant=refuse)["rows"]
+    assert row == {"a": "NaN", "b": "-Infinity"}
