@@ -132,6 +132,7 @@ class Auditor:
         self._whole_sweep = False
         self._unjudged: dict[Key, datetime] = {}
         self._unfollowed = False
+        self._unordered: bool | None = None
         self._looked_at: datetime | None = None
         self._known_from_at: datetime | None = None
         self._audited = False
@@ -660,6 +661,19 @@ class Auditor:
                 records=self._nameless,
                 verified_to_at=settled_at or result.started_at,
             )
+        if gathered.unordered is not None and bool(gathered.unordered) != self._unordered:
+            told = f"changes of {self.flow.source_name} are found only by the sweep: {gathered.unordered}"
+            self.ledger.note_unknown(
+                connection,
+                rev,
+                flow,
+                ROWS,
+                f"changes of {self.flow.source_name}",
+                reason=told if gathered.unordered else "",
+                at=at,
+                verified_to_at=state.swept_from_at or result.started_at,
+            )
+            self._unordered = bool(gathered.unordered)
         for system, left_out in (self._sampler.left_out or {}).items():
             told = f"the list of {system} is incomplete: {left_out} records that it answers by key are on no page"
             self.ledger.note_unknown(
@@ -678,7 +692,7 @@ class Auditor:
     def _settled_at(self, state: FlowState) -> datetime | None:
         """When the owner had last told all its changes: where it cannot, only a whole sweep has seen them."""
         spec = self.flow.source_spec
-        if spec.finds_changes:
+        if spec.finds_changes and not self._unordered:
             return state.polled_at
         return state.swept_from_at if spec.lists else None
 

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.blind_spots import blind_spots
+from auditor.escaping import visible
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Undelivered
 from auditor.reading import SystemReader
 from auditor.record import spec_of
 from auditor.words import clock_text
+from checks.fields import FieldRule, parser_for
+from checks.instants import earliest
+from checks.records import UNREADABLE
+from checks.values import EPOCH, MICROSECOND
 from probes import registry
-from probes.contract import ProbeError, ReadSpec, UnprovedError
+from probes.contract import MISSING, ProbeError, ReadSpec, UnprovedError
 
 INSPECTING = 4
 """Requests that a probe may send to inspect one collection."""
+
+STAMPS_LOOKED_AT = 200
+FUTURE = timedelta(hours=1)
+"""How far ahead a stamp may be without a remark: clocks differ."""
 
 ANY_SEED = "0" * 32
 """Whether ranks are cheap does not hang on the seed where there is no index yet."""
@@ -117,6 +126,7 @@ def _examine(
         try:
             remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECTING)  # type: ignore[misc]
             remarks += _ranking(reader, spec, seed)
+            remarks += _stamps(reader, spec)
         except ProbeError as error:
             problems.append(str(error))
             break
@@ -149,6 +159,38 @@ def _examine(
         problems=problems,
         remarks=remarks,
     )
+
+
+def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
+    """What the first records' stamps say that is no instant, or lies in the future."""
+    if spec.changed_at is None or not spec.lists:
+        return []
+    reading = reader.page(replace(spec, fields=()), None, STAMPS_LOOKED_AT)
+    rule = FieldRule(type="timestamp", unit={reader.name: spec.changed_at_unit} if spec.changed_at_unit else {})
+    parse = parser_for(rule, reader.name, spec.zone or "UTC")
+    latest_us = (datetime.now(UTC) + FUTURE - EPOCH) // MICROSECOND
+    odd: dict[str, list[str]] = {}
+    for row in reading.rows:
+        told = "" if row[1] is None or row[1] is MISSING else str(row[1])
+        try:
+            at_us = earliest(parse(row[1])) if told else None
+        except UNREADABLE:
+            at_us = None
+        if at_us is None:
+            odd.setdefault("no instant", []).append(told)
+        elif at_us > latest_us:
+            odd.setdefault("in the future", []).append(told)
+    return [
+        f"{spec.collection}.{spec.changed_at} is {what} in {len(found)} of {len(reading.rows)} records looked at "
+        f"(such as {_shape(max(found))}): only the sweep finds their changes"
+        for what, found in odd.items()
+    ]
+
+
+def _shape(text: str) -> str:
+    """A stamp's form without its value: 9 for each digit, a for each letter."""
+    told = "".join("9" if each.isdigit() else "a" if each.isalpha() else each for each in text[:40])
+    return visible(told) if told else "NULL or empty"
 
 
 def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str]:

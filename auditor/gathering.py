@@ -16,7 +16,7 @@ from checks.instants import earliest
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer
 from checks.values import EPOCH, MICROSECOND, parse_integer
-from probes.contract import Key, ProbeError, Reading, ReadSpec, Row
+from probes.contract import Key, ProbeError, Reading, ReadSpec, Row, StampsError
 
 CHANGES_CEILING = 50_000
 """Changes within one overlap that are still read at once."""
@@ -33,6 +33,7 @@ class Gathered:
         polled_before_at: when the owner last told all changes before this audit; what it lists now and did
             not list then was committed in between.
         skipped: changes had to be stepped over.
+        unordered: why the owner's stamps do not tell what changed, "" where they do, None where it was not asked.
         owner_sent_at, owner_received_at: around all reads of the owner before the target's.
         owner_seen: around the read that gave each record of the owner.
         look: around all reads of the target.
@@ -47,6 +48,7 @@ class Gathered:
     unreadable: dict[Key, str] = field(default_factory=dict)
     nameless: int = 0
     skipped: bool = False
+    unordered: str | None = None
     error: tuple[str, ProbeError] | None = None
     owner_sent_at: datetime | None = None
     owner_received_at: datetime | None = None
@@ -114,6 +116,10 @@ class Gatherer:
     ) -> FlowState:
         known = state.watermark_at or planned.changes_since
         reading, whole, latest = self._poll(planned.changes_since, planned.changes, self._stamp, known)
+        if isinstance(reading.error, StampsError):
+            gathered.unordered = reading.error.message
+            return state
+        gathered.unordered = ""
         if gathered.fail(reading):
             return state
         found = self.take(gathered, reading, whole=whole)

@@ -111,6 +111,10 @@ class ProbeError(Exception):
         return self.reason in RETRYABLE
 
 
+class StampsError(ProbeError):
+    """The system's change stamps cannot be put in order: only a sweep finds what changed."""
+
+
 class UnprovedError(ProbeError):
     """Nothing proves that a system cannot be written to; nothing says that it can."""
 

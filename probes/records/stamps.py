@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from probes.contract import ProbeError, ReadSpec, Reason
+from probes.contract import ProbeError, ReadSpec, Reason, StampsError
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
@@ -199,7 +199,7 @@ class Written:
 
     def too_many(self, what: str, ceiling: int) -> ProbeError:
         """What is raised where more stamps would have to be compared here than is bearable."""
-        return ProbeError(
+        return StampsError(
             Reason.QUERY,
             f"{self.name}: more than {ceiling:,} stamps {what}, so changes cannot be found by it",
             hint="write all of them in one form such as 2026-03-01T12:00:00Z, or give the column a timestamp type",
