@@ -28,7 +28,8 @@ from tests.waiting import PATIENCE_S
 
 def wait_until(done: object, stand: Stand, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:  # type: ignore[operator]
+    while not done():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain"
         stand.audit()
         time.sleep(0.1)
 

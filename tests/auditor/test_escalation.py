@@ -95,11 +95,16 @@ def disputed(stand: Stand) -> Stand:
     return stand
 
 
-def _dispute(stand: Stand, names: tuple[str, str] = ("Grace", "Eve")) -> None:
-    before = len(stand.ledger.conflicts(live_only=False))
-    stand.put("crm", 3, names[0], ago_s=0)
-    stand.put("billing", 3, names[1])
-    wait_until(lambda: len(stand.ledger.conflicts(live_only=False)) > before, stand)
+def state_of(stand: Stand, conflict_id: int) -> State:
+    found = stand.ledger.conflict(conflict_id)
+    assert found is not None
+    return found[0].state
+
+
+def _dispute(stand: Stand) -> None:
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, "Eve")
+    wait_until(stand.ledger.conflicts, stand)
 
 
 def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(disputed: Stand) -> None:
@@ -133,7 +138,7 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
     disputed.audit()
     assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "undecided"] == ["resolved"]
     disputed.put("crm", 3, "Eve", ago_s=0)
-    wait_until(lambda: not disputed.ledger.conflicts(), disputed)
+    wait_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT, disputed)
     found = disputed.ledger.conflict(conflict.conflict_id)
     assert found is not None
     assert found[0].state is State.KEPT
@@ -150,11 +155,13 @@ def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disp
     now = datetime.now(UTC)
     act(disputed.map, disputed.ledger, first.conflict_id, Act.DECIDE, who="ada", now=now, choice="billing")
     disputed.put("billing", 3, "Grace")
-    wait_until(lambda: not disputed.ledger.conflicts(), disputed)
+    wait_until(lambda: state_of(disputed, first.conflict_id) is State.NOT_KEPT, disputed)
     found = disputed.ledger.conflict(first.conflict_id)
     assert found is not None
     assert found[0].state is State.NOT_KEPT
-    _dispute(disputed, ("Hedy", "Mary"))
+    disputed.put("crm", 3, "Hedy", ago_s=0)
+    disputed.put("billing", 3, "Mary")
+    wait_until(lambda: any(each.came_back_of == first.conflict_id for each in disputed.ledger.conflicts()), disputed)
     again = disputed.ledger.conflicts()[0]
     assert again.came_back_of == first.conflict_id
     history = disputed.ledger.conflict(again.conflict_id)
