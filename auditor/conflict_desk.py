@@ -107,7 +107,10 @@ def act(
         raise RefusedError(f"there is no conflict {conflict_id}")
     conflict, _, about = found
     if conflict.flow not in integration_map.flows:
-        raise RefusedError(f"the map does not have the flow {conflict.flow} any more")
+        raise RefusedError(
+            f"the map does not have the flow {conflict.flow} any more: put it back to decide, or start `auditor run` "
+            "with this map, which closes its conflicts"
+        )
     flow = integration_map.flow(conflict.flow)
     systems = (flow.source_name, flow.target_name)
     check_act(conflict, what, choice=choice, systems=systems)

@@ -14,6 +14,7 @@ from auditor.alerts.outbox import deliver_next, open_senders
 from auditor.archive import archive_settled
 from auditor.audit import Auditor
 from auditor.integration_map import IntegrationMap
+from auditor.leftovers import close_leftovers
 from auditor.queue_audit import QueueAuditor
 from auditor.reading import SystemReader
 from auditor.timetable import Job, Lane, Timetable
@@ -98,6 +99,9 @@ class Daemon:
         repeats = self.ledger.recover_alerts(datetime.now(UTC))
         if repeats:
             log.warning("%d alerts were being sent when the last daemon ended; they may be repeated", repeats)
+        closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
+        if closed:
+            log.info("closed %d incidents and conflicts of what is no longer in the map", closed)
         for at, auditor in enumerate(self.auditors.values()):
             self._add_flow(auditor, at * auditor.flow.every_s / max(1, len(self.auditors)))
         for queue in self.queues:

@@ -50,6 +50,11 @@ class Conflicts(Store):
         )
         return [(_conflict(row), None if row.differs else row.agreed or b"") for row in rows]
 
+    def flows_in_conflict(self, connection: Transaction) -> set[str]:
+        """The flows that have conflicts that are not over."""
+        column = t.conflicts.c
+        return set(connection.execute(sa.select(column.flow).where(column.closed_at.is_(None)).distinct()).scalars())
+
     def decided_before(self, connection: Transaction, flow: str, key: str) -> int | None:
         """The latest conflict of a record that somebody decided and that is over."""
         column = t.conflicts.c

@@ -94,6 +94,19 @@ class Outbox(Store):
         rows = connection.execute(_RECENT_INCIDENTS, asked)
         return {row.fingerprint: _incident(row) for row in rows}
 
+    def live_incidents(self, connection: Transaction) -> list[Incident]:
+        """All incidents that are not over, oldest first."""
+        column = t.incidents.c
+        live = sa.select(t.incidents).where(column.state != "resolved").order_by(column.id)
+        return [_incident(row) for row in connection.execute(live)]
+
+    def last_notice(self, connection: Transaction, incident_id: int) -> dict[str, Any] | None:
+        """What people were last told of an incident, None where they were told nothing."""
+        column = t.alerts.c
+        latest = sa.select(column.notice).where(column.incident_id == incident_id).order_by(column.id.desc()).limit(1)
+        told = connection.execute(latest).scalar()
+        return None if told is None else dict(json.loads(told))
+
     def save_incident(self, connection: Transaction, rev: int, incident_id: int, values: Mapping[str, Any]) -> int:
         """Insert (id 0) or update an incident; answers its id."""
         if incident_id == 0:
