@@ -45,6 +45,7 @@ class DataType(PluginSettings):
         writers: every system that may update it; the owner alone where nothing is said.
         window_s: how long a copy may differ after a change; `none` for not at all.
         key_type: how keys are compared.
+        key_normalize: whether keys of text are compared in Unicode NFC or as they are stored.
         business_key: fields that together are the same for one record only, whatever its key.
         rules: by name, what every record must keep to in each system, in CEL (`checks.validity.RuleSet`).
         in_: per system, where the data type stands there.
@@ -55,6 +56,7 @@ class DataType(PluginSettings):
     consumers: tuple[Consumer, ...] = ()
     window_s: Duration = Field(alias="window")
     key_type: Literal["integer", "string", "uuid", "salesforce_id"] = "string"
+    key_normalize: Literal["nfc", "none"] = "nfc"
     fields: dict[str, FieldRule]
     business_key: tuple[str, ...] = ()
     rules: dict[str, str] = {}
@@ -478,7 +480,7 @@ class Flow:
             owner=self._side(self.source_name, self.source, self.source_binding),
             target=self._side(self.target_name, self.target, self.target_binding),
             digest_key=digest_key,
-            key_type=self.data_type.key_type,
+            key_type=self.data_type.key_type + {"nfc": "", "none": " as stored"}[self.data_type.key_normalize],
             writers=self.data_type.writers,
             validity=self.validity,
             tells_validity=self.tells_validity,
@@ -500,7 +502,7 @@ class Flow:
         stamp_rule = FieldRule(type="timestamp", unit=units)
         return Side(
             system=name,
-            parse_key=key_parser(self.data_type.key_type, name),
+            parse_key=key_parser(self.data_type.key_type, name, self.data_type.key_normalize),
             parse_changed_at=parser_for(stamp_rule, name, system.zone),
             parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
             currencies=currencies_of(self.rules),

@@ -65,7 +65,7 @@ class QueueAuditor:
         self._untold = 0
         self._still_since: datetime | None = None
         self._looked: QueueReading | None = None
-        self._parse_key = key_parser(flow.data_type.key_type, flow.source_name)
+        self._parse_key = key_parser(flow.data_type.key_type, flow.source_name, flow.data_type.key_normalize)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
         """Read the queue and record what was seen, also a failure.

@@ -93,7 +93,7 @@ def read_record(
         UnreadableError: the text is no key of this data type.
     """
     described = integration_map.data_types[data_type]
-    key: Key = key_parser(described.key_type, described.owner)(key_text)
+    key: Key = key_parser(described.key_type, described.owner, described.key_normalize)(key_text)
     order = [described.owner, *(name for name in described.in_ if name != described.owner)]
     names = [name for name, rule in described.fields.items() if rule.compare]
     rows: dict[str, list[Row]] = {}
@@ -104,7 +104,7 @@ def read_record(
         reading = readers[system].fetch(spec, [key])
         read_at[system] = datetime.now(UTC)
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
-        parse = key_parser(described.key_type, system)
+        parse = key_parser(described.key_type, system, described.key_normalize)
         rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
     copies = []
     for system in order:

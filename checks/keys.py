@@ -15,9 +15,14 @@ _UNKEPT = re.compile("[\0\ud800-\udfff]")
 """NUL, which PostgreSQL does not take, and halves of a surrogate pair, which no encoding knows alone."""
 
 
-def key_parser(key_type: str, system: str) -> Parser:
-    """Make the parser of a data type's keys as `system` holds them; refuses what the ledger cannot keep."""
-    parse = parser_for(FieldRule.model_validate({"type": key_type}), system, None)
+def key_parser(key_type: str, system: str, normalize: str = "nfc") -> Parser:
+    """Make the parser of a data type's keys as `system` holds them; refuses what the ledger cannot keep.
+
+    Args:
+        normalize: of text, `nfc` or `none`.
+    """
+    words = {"normalize": normalize} if key_type == "string" else {}
+    parse = parser_for(FieldRule.model_validate({"type": key_type, **words}), system, None)
 
     def parse_kept(raw: Any) -> Any:
         key = parse(raw)

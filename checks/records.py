@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from checks.fields import (
     DERIVED,
@@ -166,6 +167,14 @@ def read_key(parse: Parser, raw: Any) -> Key | None:
     except UNREADABLE:
         return None
     return key
+
+
+def _spelt(rows: Sequence[Row]) -> str:
+    """What is to be said of rows of one key that is spelt in several ways."""
+    spelt = {row[0] for row in rows if isinstance(row[0], str)}
+    if len(spelt) < 2 or len({normalize("NFC", each) for each in spelt}) == len(spelt):
+        return ""
+    return f": {'two' if len(spelt) == 2 else len(spelt)} spellings of one key (Unicode normalization)"
 
 
 def _told(rule: FieldRule) -> str:
@@ -387,7 +396,7 @@ class RecordComparer:
     def compare(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Comparison:
         """Compare what two systems answered for one key; an absent record is an empty sequence."""
         sides = ((self.owner, owner_rows), (self.target, target_rows))
-        duplicates = tuple(f"several rows in {side.system}" for side, rows in sides if len(rows) > 1)
+        duplicates = tuple(f"several rows in {side.system}{_spelt(rows)}" for side, rows in sides if len(rows) > 1)
         owner = target = None
         try:
             if owner_rows:

@@ -47,7 +47,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/integration_map.py": "from",
     },
     "DataType": {
-        "auditor/integration_map.py": "owner writers window key_type fields business_key rules",
+        "auditor/integration_map.py": "owner writers window key_type key_normalize fields business_key rules",
         "auditor/map_document.py": "consumers description",
         "auditor/record.py": "in",
     },
