@@ -197,9 +197,14 @@ def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str
     """What keeps the sample from being taken by rank."""
     if reader.can_rank(spec, seed or ANY_SEED):
         return []
-    index = reader.call(lambda: reader.probe.rank_index(spec, seed)) if seed else None
-    remedy = f"; for random samples, and estimates while a sweep runs: {index}" if index else ""
-    return [f"{spec.collection} is swept by key and not by rank{remedy}"]
+    index = reader.call(lambda: reader.probe.rank_index(spec, seed or ANY_SEED))
+    if not index:
+        return []  # nothing that anybody could do
+    remedy = index if seed else "see what `auditor doctor` says once the auditor has run"
+    return [
+        f"{spec.collection} is read in the order of its keys, so that estimates hold only once a sweep has reached "
+        f"its end; for random samples at any time: {remedy}"
+    ]
 
 
 def _queues(integration_map: IntegrationMap) -> list[Finding]:

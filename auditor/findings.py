@@ -10,6 +10,14 @@ from typing import Any
 from auditor.ledger import LISTED, Ledger
 
 
+def fields_text(fields: str, detail: str) -> str:
+    """The differing fields, each named once, and what is known of how they came to differ."""
+    told = {part.partition(": ")[0] for part in detail.split("; ") if ": " in part}
+    rest = ", ".join(each for each in fields.split(", ") if each and each not in told)
+    separator = "; " if told else " "
+    return separator.join(part for part in (rest, detail) if part)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
     """What is known of single records of a flow.
@@ -31,7 +39,7 @@ class Findings:
         """All of them as rows of one table: flow, key, state, why, since."""
         rows = []
         for each in self.divergent:
-            why = " ".join(part for part in (each["fields"], each["detail"]) if part)
+            why = fields_text(each["fields"], each["detail"])
             rows.append(self._row(each["key"], f"divergent: {each['cause']}", why, each["since_at"]))
         for each in self.undecided:
             rows.append(self._row(each["key"], "undecided", each["why"], each["since_at"]))

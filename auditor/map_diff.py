@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from auditor.integration_map import IntegrationMap
+from probes.durations import format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +46,40 @@ def compare(before: IntegrationMap, after: IntegrationMap) -> list[Edit]:
     return list(_compare((), _plain(before), _plain(after)))
 
 
+class _Said(dict[str, Any]):
+    """The words of a part of the map with their values; `written` are those that stand there."""
+
+    written: frozenset[str] = frozenset()
+
+
+def _as_written(value: Any, plain: Any) -> Any:
+    """A value as it is written in a map: durations with their unit, and which words are written at all."""
+    if isinstance(value, BaseModel) and isinstance(plain, Mapping):
+        said = _Said()
+        written = set()
+        for name, info in type(value).model_fields.items():
+            word = info.alias or name
+            if word not in plain:
+                continue
+            held = getattr(value, name)
+            of_time = name.endswith("_s") and isinstance(held, int | float)
+            said[word] = format_duration(held).replace(" ", "") if of_time else _as_written(held, plain[word])
+            if name in value.model_fields_set:
+                written.add(word)
+        said.written = frozenset(written)
+        return said
+    if isinstance(value, Mapping) and isinstance(plain, Mapping) and len(value) == len(plain):
+        return {
+            word: _as_written(held, each) for (word, each), held in zip(plain.items(), value.values(), strict=True)
+        }
+    if isinstance(value, list | tuple) and isinstance(plain, list):
+        return [_as_written(held, each) for held, each in zip(value, plain, strict=True)]
+    return plain
+
+
 def _plain(integration_map: IntegrationMap) -> dict[str, Any]:
     def dump(model: BaseModel) -> dict[str, Any]:
-        plain: dict[str, Any] = model.model_dump(mode="json", by_alias=True)
+        plain: dict[str, Any] = _as_written(model, model.model_dump(mode="json", by_alias=True))
         return plain
 
     data_types = {}
@@ -94,6 +126,12 @@ _LOGIN = re.compile(r"://[^@/\s]+@")
 def _text(value: Any) -> str:
     if value is _NOT_THERE or value is None or value in ("", [], {}):
         return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, _Said):
+        value = {word: each for word, each in value.items() if word in value.written}
     if isinstance(value, Mapping):
         return ", ".join(f"{word}: {told}" for word, each in value.items() if (told := _text(each)))
     if isinstance(value, list):

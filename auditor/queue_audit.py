@@ -33,6 +33,14 @@ CLOCKS_AGREE_S = 1.0
 
 NOTHING_TOLD = QueueReading(depth=None, oldest_at=None)
 
+KEYS = {
+    "integer": "an integer",
+    "string": "text that can be a key",
+    "uuid": "a UUID",
+    "salesforce_id": "a Salesforce ID",
+}
+"""Types of keys in words."""
+
 
 class QueueAuditor:
     """Audits one queue of a flow again and again.
@@ -169,6 +177,8 @@ class QueueAuditor:
                 key = self._parse_key(key)
             except UnreadableError:
                 key = None
+                unusable = f"its key is not {KEYS[self.flow.data_type.key_type]}"
+                letter = replace(letter, reason=f"{letter.reason}; {unusable}" if letter.reason else unusable)
         policy = self._settings.evidence
         if policy == "private":
             return replace(letter, key=key, headers={}, payload=None)

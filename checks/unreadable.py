@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from probes.contract import MISSING
 
@@ -22,6 +25,21 @@ def describe(raw: Any) -> str:
         return f"text of {len(raw)} characters" if raw else "empty text"
     if isinstance(raw, bytes):
         return f"{len(raw)} bytes"
-    if isinstance(raw, list | tuple | set | frozenset | Mapping):
-        return f"{type(raw).__name__} of {len(raw)} items"
-    return type(raw).__name__
+    if isinstance(raw, Mapping):
+        return f"an object with {len(raw)} member{'s' if len(raw) != 1 else ''}"
+    if isinstance(raw, list | tuple | set | frozenset):
+        return f"a list of {len(raw)} item{'s' if len(raw) != 1 else ''}"
+    return next((name for type_, name in _NAMES if isinstance(raw, type_)), type(raw).__name__)
+
+
+_NAMES: tuple[tuple[type, str], ...] = (
+    (bool, "a boolean"),
+    (int, "a whole number"),
+    (float, "a number"),
+    (Decimal, "a number"),
+    (datetime, "an instant"),
+    (date, "a date"),
+    (time, "a time of day"),
+    (timedelta, "a duration"),
+    (UUID, "a UUID"),
+)

@@ -29,16 +29,13 @@ from checks.instants import EPOCH, MICROSECOND, Instant
 from checks.numbers import ZERO
 from checks.unreadable import UnreadableError, describe
 from probes.contract import Bits, Labels
-from probes.exact_json import MAX_DIGITS, TOO_LONG, Undecodable, decode
+from probes.exact_json import LEVELS, MAX_DIGITS, TOO_DEEP, TOO_LONG, TooDeepError, Undecodable, decode
 
 __all__ = ["EPOCH", "MICROSECOND", "ZERO", "UnreadableError", "describe", "minor_digits"]
 
 Parser = Callable[[Any], Any]
 
 UNITS_US = {"s": 1_000_000, "ms": 1_000, "us": 1}
-
-JSON_DEPTH = 200
-"""How deeply JSON may be nested; beyond it Python itself could not compare or show it."""
 
 TRUE_TOKENS = frozenset({"true", "t", "yes", "y", "on", "1"})
 FALSE_TOKENS = frozenset({"false", "f", "no", "n", "off", "0"})
@@ -364,8 +361,8 @@ def json_parser(*, unordered: bool, normalize: str = "nfc") -> Parser:
             if not number.is_finite():
                 raise UnreadableError("NaN or an infinity, which JSON does not have")
             return number
-        if depth == JSON_DEPTH:
-            raise UnreadableError(f"JSON nested more than {JSON_DEPTH} deep")
+        if depth == LEVELS:
+            raise UnreadableError(TOO_DEEP)
         if isinstance(value, Undecodable):
             raise UnreadableError(value.reason)
         if isinstance(value, Mapping):
@@ -381,6 +378,8 @@ def json_parser(*, unordered: bool, normalize: str = "nfc") -> Parser:
         if isinstance(raw, bytes | str):
             try:
                 raw = decode(raw)
+            except TooDeepError as error:
+                raise UnreadableError(str(error)) from None
             except ValueError:
                 raise refuse(raw, "JSON") from None
         return canonical(raw)

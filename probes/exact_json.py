@@ -18,6 +18,16 @@ MAX_DIGITS = 4_000
 TOO_LONG = f"a number of more than {MAX_DIGITS:,} digits"
 
 
+LEVELS = 200
+"""How deep JSON may be nested to be compared; what cannot even be decoded is nested deeper."""
+
+TOO_DEEP = f"JSON nested deeper than {LEVELS} levels"
+
+
+class TooDeepError(ValueError):
+    """It may be JSON, and is nested too deeply to be read."""
+
+
 class Undecodable(Mapping[str, Any]):
     """Stands where a JSON document says nothing certain.
 
@@ -61,13 +71,16 @@ def decode(text: bytes | bytearray | str) -> Any:
     """Read a JSON document: whole numbers are `int`, others `Decimal`, objects `dict`, arrays `list`.
 
     Raises:
-        ValueError: it is not JSON, not UTF-8, or nested too deeply; the text of the error quotes nothing of it.
+        TooDeepError: it is nested too deeply.
+        ValueError: it is not JSON or not UTF-8; the text of the error quotes nothing of it.
     """
     try:
         return json.loads(
             text, parse_int=_whole, parse_float=_number, parse_constant=_no_json, object_pairs_hook=_object
         )
-    except (ValueError, RecursionError):
+    except RecursionError:
+        raise TooDeepError(TOO_DEEP) from None
+    except ValueError:
         raise ValueError("not JSON") from None
 
 

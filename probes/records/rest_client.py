@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 import httpx
 
 from probes.contract import ProbeError, Reason
-from probes.exact_json import decode
+from probes.exact_json import TooDeepError, decode
 from probes.records import answers, walk
 from probes.records.deadline import DeadlineTransport
 from probes.records.request_template import Asked
@@ -179,6 +179,8 @@ class RestClient:
             raise self._unreachable(error) from None
         try:
             document = decode(body)
+        except TooDeepError as error:
+            raise ProbeError(Reason.DECODE, self._clean(f"{path} answered {error}, which is not read")) from None
         except ValueError:
             kind = " ".join(response.headers.get("content-type", "no content type").split())[:80]
             raise ProbeError(

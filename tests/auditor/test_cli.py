@@ -697,3 +697,25 @@ def test_a_query_with_numbers_that_json_has_none_for_is_strict_json(places: list
 
     (row,) = json.loads(done.stdout, parse_constant=refuse)["rows"]
     assert row == {"a": "NaN", "b": "-Infinity"}
+
+
+@pytest.mark.parametrize(
+    ("index", "seed", "told"),
+    [
+        ("CREATE INDEX i", "0" * 32, ["for random samples at any time: CREATE INDEX i"]),
+        ("CREATE INDEX i", None, ["see what `auditor doctor` says once the auditor has run"]),
+        (None, "0" * 32, []),
+    ],
+)
+def test_doctor_tells_what_an_order_of_keys_means_where_something_can_be_done(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, index: str | None, seed: str | None, told: list[str]
+) -> None:
+    stand.agree(3)
+    reader = stand.readers["crm"]
+    monkeypatch.setattr(reader, "can_rank", lambda *_: False)
+    monkeypatch.setattr(reader.probe, "rank_index", lambda *_: index)
+    found = [each for each in _examine(stand.map, reader, seed, None).remarks if "order of its keys" in each]
+    assert len(found) == len(told)
+    assert all(
+        part in each and "estimates hold only once a sweep" in each for each, part in zip(found, told, strict=True)
+    )

@@ -583,3 +583,18 @@ def test_letters_of_which_none_names_its_record_are_noted(stand: Stand) -> None:
     auditor.audit(NOW + timedelta(minutes=10))
     assert stand.rows("backlogs")[-1]["notes"] == ""
     probe.close()
+
+
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [(None, "its key is not an integer"), ("rejected", "rejected; its key is not an integer")],
+)
+def test_a_letter_whose_key_is_of_another_type_says_so_without_the_key(
+    stand: Stand, reason: str | None, told: str
+) -> None:
+    probe = Scripted()
+    letters = (Letter(letter_id="1", key="sesame", reason=reason), Letter(letter_id="2", key="7"))
+    probe.reading = QueueReading(depth=2, oldest_at=NOW, letters=letters)
+    watching(stand, probe).audit(NOW)
+    kept = {row["letter_id"]: (row["key"], row["reason"]) for row in stand.rows("dead_letters")}
+    assert kept == {"1": (None, told), "2": ("7", None)}

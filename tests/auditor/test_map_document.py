@@ -110,3 +110,15 @@ def test_a_map_says_the_same_as_itself_and_never_tells_a_secret(tmp_path: Path) 
     assert compare(loaded(tmp_path), loaded(tmp_path)) == []
     secret = loaded(tmp_path, ('url: "${DEMO_BILLING}"', 'url: "http://user:hunter2@127.0.0.1:9"'))
     assert "hunter2" not in "".join(map(str, compare(loaded(tmp_path), secret)))
+
+
+def test_what_was_added_is_told_as_it_is_written_in_a_map(tmp_path: Path) -> None:
+    wider = loaded(tmp_path, ("window: 10s", "window: 20s"))
+    (edit,) = compare(loaded(tmp_path), wider)
+    assert (edit.before, edit.after) == ("10s", "20s")
+    field = ("      state: {type: enum, evidence: clear}\n", "")
+    (edit,) = compare(loaded(tmp_path), loaded(tmp_path, field))
+    assert edit.before == "type: enum, evidence: clear"
+    bare = ("state: {type: enum, evidence: clear}", "state: {type: enum, evidence: clear, compare: false}")
+    (edit,) = compare(loaded(tmp_path), loaded(tmp_path, bare))
+    assert (edit.before, edit.after) == ("true", "false")

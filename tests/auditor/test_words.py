@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from auditor.findings import fields_text
 from auditor.words import agreement_text, clock_text, differing_text, estimate_text, interval, ratio_text
 from checks.clocks import ClockBounds
 
@@ -45,3 +46,16 @@ def test_certain_and_uncertain_counts_are_told_apart() -> None:
 def test_a_clock_is_told_with_its_error() -> None:
     bounds = ClockBounds(lower_s=-0.0025, upper_s=0.0035, measured_at=datetime(2026, 3, 1, tzinfo=UTC))
     assert clock_text(bounds) == "+0.5 ± 3.0 ms"
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail", "told"),
+    [
+        ("s", "s: cut at 65000", "s: cut at 65000"),
+        ("s, t", "s: cut at 65000", "t; s: cut at 65000"),
+        ("s", "", "s"),
+        ("", "two records", "two records"),
+    ],
+)
+def test_a_differing_field_is_named_once(fields: str, detail: str, told: str) -> None:
+    assert fields_text(fields, detail) == told

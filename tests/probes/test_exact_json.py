@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.exact_json import MAX_DIGITS, Undecodable, decode, encode
+from probes.exact_json import MAX_DIGITS, TooDeepError, Undecodable, decode, encode
 from probes.queues.message import Message
 
 LONG = "90071992547409931.25"
@@ -47,10 +47,15 @@ def test_no_path_leads_through_a_key_that_is_there_twice(path: str) -> None:
     assert jsonpath.findall(path, found)
 
 
-@pytest.mark.parametrize("text", ["", "{", b"\xff", "[" * 100_000, "tru", '{"a": 1}}'])
+@pytest.mark.parametrize("text", ["", "{", b"\xff", "tru", '{"a": 1}}'])
 def test_what_is_not_json_raises_one_error(text: str | bytes) -> None:
     with pytest.raises(ValueError, match="not JSON"):
         decode(text)
+
+
+def test_what_is_nested_too_deeply_is_not_said_to_be_no_json() -> None:
+    with pytest.raises(TooDeepError, match="JSON nested deeper than 200 levels"):
+        decode("[" * 5_000 + "]" * 5_000)
 
 
 JSON = st.recursive(

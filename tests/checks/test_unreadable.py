@@ -1,0 +1,42 @@
+"""How values are described without telling them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from checks.fields import FieldRule, parser_for
+from checks.unreadable import UnreadableError, describe
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        ({"a": 1}, "an object with 1 member"),
+        ({}, "an object with 0 members"),
+        ([1, 2], "a list of 2 items"),
+        (True, "a boolean"),
+        (7, "a whole number"),
+        (Decimal("1.5"), "a number"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "an instant"),
+        (date(2026, 1, 1), "a date"),
+        (UUID(int=1), "a UUID"),
+    ],
+)
+def test_a_value_is_described_in_words_of_the_map(raw: Any, told: str) -> None:
+    assert describe(raw) == told
+
+
+def test_an_object_where_text_is_declared() -> None:
+    with pytest.raises(UnreadableError, match="not text: an object with 1 member"):
+        parser_for(FieldRule(type="string"), "crm", None)({"a": "x"})
+
+
+@pytest.mark.parametrize("depth", [201, 5_000])
+def test_valid_json_that_is_nested_too_deeply_is_told_as_such(depth: int) -> None:
+    with pytest.raises(UnreadableError, match="JSON nested deeper than 200 levels"):
+        parser_for(FieldRule(type="json"), "crm", None)("[" * depth + "]" * depth)
