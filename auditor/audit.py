@@ -634,6 +634,8 @@ class Auditor:
         flow, at = self.flow.name, result.finished_at
         found = {str(key): why for key, why in verdicts.unverified.items()}
         unknown = {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}
+        # Of what could never be verified nothing is settled, however often the owner was asked meanwhile.
+        settled_to = (settled_at or result.started_at) if state.verified_through_at else self._first_at
 
         def verified() -> set[str]:
             told = (str(key) for key in gathered.wanted if verdicts.outcomes.get(key) not in unknown)
@@ -646,7 +648,7 @@ class Auditor:
             found=found,
             verified=verified,
             at=at,
-            verified_to_at=settled_at or result.started_at,
+            verified_to_at=settled_to,
         )
         # Rows without a key are met anew in each sweep; only a whole one without any says that there are none.
         if self._nameless or (result.swept and self._whole_sweep):
@@ -659,7 +661,7 @@ class Auditor:
                 reason=NAMELESS if self._nameless else "",
                 at=at,
                 records=self._nameless,
-                verified_to_at=settled_at or result.started_at,
+                verified_to_at=settled_to,
             )
         if gathered.unordered is not None and bool(gathered.unordered) != self._unordered:
             told = f"changes of {self.flow.source_name} are found only by the sweep: {gathered.unordered}"
@@ -703,12 +705,12 @@ class Auditor:
         doubt = self.ledger.doubt(connection, self.flow.name, now=result.finished_at, window_s=0)
         if told_at is None or moving:
             return state
-        if known_at is None and doubt.records and result.read == result.counts[Outcome.CANNOT_VERIFY]:
+        if known_at is None and not self.ledger.any_verdict(connection, self.flow.name):
             return state
         # What differs at first sight is no change to follow, yet nobody knows whether it will arrive.
         suspected = self.ledger.suspected_since(connection, self.flow.name, known_at or EPOCH)
         through_at = min(at for at in (told_at, open_since, suspected, doubt.verified_to_at) if at is not None)
-        if known_at is None and through_at < self._first_at:
+        if known_at is None and through_at <= self._first_at:
             return state  # what changed before anybody looked was never verified
         return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
 

@@ -141,6 +141,13 @@ class Following(Store):
         found: datetime | None = connection.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
         return found
 
+    def any_verdict(self, connection: Transaction, flow: str) -> bool:
+        """Whether anything was ever said of a record of this flow: it agreed, it differs, or a change arrived."""
+        return any(
+            connection.execute(sa.select(sa.exists().where(table.c.flow == flow))).scalar()
+            for table in (t.baselines, t.divergences, t.changes)
+        )
+
     def arrived_at(self, flow: str, since: datetime) -> datetime | None:
         """When a change of a flow last arrived at its target, None where none did since then."""
         column = t.changes.c

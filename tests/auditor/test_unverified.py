@@ -224,3 +224,33 @@ def test_a_flow_whose_audits_fail_says_which_system_why_and_since_when(stand: St
     stand.audit(after_s=2)
     (silent,) = flow_status(stand.map, stand.ledger, failed.finished_at + timedelta(seconds=60))
     assert silent.why == "not audited for two intervals"
+
+
+def test_nothing_is_verified_through_where_only_unreadable_records_were_read(stand: Stand) -> None:
+    stand.remap("name: {type: string, evidence: clear}", "name: {type: integer}")
+    stand.audit()  # nothing there to be read yet
+    for key in range(1, 34):
+        stand.put("crm", key, f"label {key}")
+        stand.put("billing", key, f"label {key}")
+    for _ in range(3):
+        stand.sweep()
+        stand.audit()
+    assert status(stand).unverified == 33
+    assert status(stand).verified_through_at is None
+
+
+def test_a_row_that_never_had_a_key_leaves_nothing_verified(stand: Stand) -> None:
+    for key in range(1, 6):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    stand.run("crm", "INSERT INTO customers VALUES ('', 'Ada', '1.00', '2026-03-01 00:00:00')")
+    for _ in range(3):
+        stand.sweep()
+        stand.audit()
+    assert status(stand).unverified == 1
+    assert status(stand).verified_through_at is None
+    stand.run("crm", "DELETE FROM customers WHERE id = ''")
+    for _ in range(2):
+        stand.sweep()
+        stand.audit()
+    assert status(stand).verified_through_at is not None
