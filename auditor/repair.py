@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -21,7 +22,9 @@ from checks.instants import aware
 from checks.numbers import EXACT, divided, shifted
 from checks.records import Comparison
 from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
-from probes.contract import MISSING, Binding, Key, Row
+from probes import registry
+from probes.contract import MISSING, Binding, Key, Labels, ProbeError, ReadSpec, Row
+from probes.exact_json import Undecodable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Proposal:
         changes: by the system's own field name, the present and the proposed value, raw.
         guard: the present values that a statement checks, so that it changes nothing that moved meanwhile.
         warnings: what carrying it out may set off.
+        natives: the types of the system's columns, where they are known, for the statement.
     """
 
     flow: str
@@ -48,10 +52,11 @@ class Proposal:
     guard: Mapping[str, Any]
     why: str
     warnings: tuple[str, ...] = ()
+    natives: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def as_row(self) -> dict[str, Any]:
         """The proposal as one row of a table."""
-        return asdict(self)
+        return {name: value for name, value in asdict(replace(self, natives={})).items() if name != "natives"}
 
 
 def propose(
@@ -93,6 +98,13 @@ def _of_flow(
         if reading.error is not None:
             return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in known.values()]
         held.append(comparer.group(side, reading.rows)[0])
+    try:
+        natives = {
+            flow.source_name: column_types(readers[flow.source_name], flow.source_spec),
+            flow.target_name: column_types(readers[flow.target_name], flow.target_spec),
+        }
+    except ProbeError as error:
+        return [_none(flow, each, f"the types of the columns cannot be read: {error}") for each in known.values()]
     resolver = Resolver(flow, comparer)
     clocks = readers[flow.source_name].clock, readers[flow.target_name].clock
     found = []
@@ -111,10 +123,75 @@ def _of_flow(
         finding = _finding(comparison, each)
         resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
         try:
-            found += _of_record(flow, comparison, rows, each, resolution)
+            found += [
+                _writable(flow, each, replace(proposal, natives=natives.get(proposal.system, {})))
+                for proposal in _of_record(flow, comparison, rows, each, resolution)
+            ]
         except UnreadableError as error:
             found.append(_none(flow, each, str(error)))
-    return found
+    return _cautioned(flow, found, readers[flow.target_name])
+
+
+def _cautioned(flow: Flow, found: list[Proposal], reader: SystemReader) -> list[Proposal]:
+    """The proposals, the deletions among them with a caution where they would take more than half of the copy."""
+    count = sum(each.action == "delete" for each in found)
+    if not count:
+        return found
+    reading = reader.page(flow.target_spec.keys_only(), None, 2 * count)
+    held = len(reading.rows)
+    if reading.error is not None:
+        caution = f"{count} records would be deleted, and {reader.name} could not be counted: {reading.error}"
+    elif reading.truncated or held >= 2 * count:
+        return found
+    else:
+        caution = (
+            f"{count} of the {held} records of {reader.name} would be deleted ({count / max(held, count):.0%}): "
+            f"is {flow.source_name} really empty of them, or did it answer without its records?"
+        )
+    return [replace(each, warnings=(caution, *each.warnings)) if each.action == "delete" else each for each in found]
+
+
+def column_types(reader: SystemReader, spec: ReadSpec) -> Mapping[str, Any]:
+    """The types of a collection's columns; nothing where the system has no such thing."""
+    told = getattr(reader.probe, "column_types", None)
+    return {} if told is None else reader.call(lambda: told(spec))
+
+
+def _writable(flow: Flow, known: Mapping[str, Any], proposal: Proposal) -> Proposal:
+    """The proposal, or none with the reason where a value has no exact form in the system it is for."""
+    if proposal.action == "none":
+        return proposal
+    settings = flow.held_by[proposal.system][0]
+    try:
+        for value in proposal.changes.values():
+            refuse_uncertain(value)
+        statement_of(settings, proposal)
+    except ValueError as error:
+        return _none(flow, known, f"{proposal.action} in {proposal.system}: {error}")
+    return proposal
+
+
+def statement_of(settings: Any, proposal: Proposal) -> str | None:
+    """The proposal as a statement of its system's own language; None where that has none.
+
+    Raises:
+        ValueError: a value has no exact form there.
+    """
+    write = registry.statement_writer(settings)
+    if write is None:
+        return None
+    guard = {name: None if value is MISSING else value for name, value in proposal.guard.items()}
+    key = (proposal.key_field, proposal.key)
+    return write(proposal.action, proposal.collection, key, proposal.changes, guard, proposal.natives)
+
+
+def refuse_uncertain(value: Any) -> None:
+    """Raise ValueError for a value that says nothing certain, or holds one that does not."""
+    if isinstance(value, Undecodable):
+        raise UnreadableError(value.reason)
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for each in inner:
+        refuse_uncertain(each)
 
 
 def _finding(comparison: Comparison, known: Mapping[str, Any]) -> Finding:
@@ -246,6 +323,12 @@ def _as_held(
     scaled = rule.factor.get(from_) != rule.factor.get(to)
     timed = rule.type == "timestamp" and rule.unit.get(from_) != rule.unit.get(to)
     value = copy.values[position]
+    if rule.type == "bytes":
+        return _encoded(value, rule.encoding.get(to), raw)
+    if rule.type == "duration" and rule.unit.get(from_) != rule.unit.get(to):
+        return _span(name, value, rule.unit.get(to))
+    if rule.type == "set" and isinstance(raw, Labels):
+        return raw if rule.separator == "," else _labels(name, raw, present)
     try:
         if rule.type == "timestamp" and not timed and _is_local(raw) and not rule.unit.get(to):
             zones = [rule.zone.get(each, flow.held_by[each][0].zone) for each in systems]
@@ -253,6 +336,32 @@ def _as_held(
         return written(rule, to, plain(rule, value)) if labelled or counted or scaled or timed else raw
     except UnreadableError as error:
         raise UnreadableError(f"{name}: {error}") from None
+
+
+def _encoded(value: Any, encoding: str | None, raw: Any) -> Any:
+    """Bytes as a system holds them: as themselves, or as the text that the map says it writes."""
+    if not isinstance(value, bytes):
+        return raw
+    if encoding == "hex":
+        return value.hex()
+    return base64.b64encode(value).decode() if encoding == "base64" else value
+
+
+def _span(name: str, value: Any, unit: str | None) -> int:
+    """A span of time as a number of units."""
+    months, span_us = value
+    if unit is None or months or span_us % UNITS_US[unit]:
+        raise UnreadableError(f"{name}: the span of time has no exact form there")
+    return int(span_us // UNITS_US[unit])
+
+
+def _labels(name: str, raw: Labels, present: Any) -> Any:
+    """The labels of a SET column for another column: only another of the kind is sure to take them as they are."""
+    if present is not None and not isinstance(present, Labels):
+        raise UnreadableError(
+            f"{name}: the labels of a SET column are joined by commas, and the map's separator is another"
+        )
+    return raw
 
 
 def _is_local(raw: Any) -> bool:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Iterable, Mapping
-from decimal import Decimal
 from typing import Any
 
 from auditor.escaping import unseen_escaped, visible
 from auditor.integration_map import IntegrationMap
-from auditor.repair import Proposal
-from checks.values import describe
-from probes import registry
+from auditor.repair import Proposal, statement_of
 from probes.contract import MISSING
 from probes.exact_json import encode
 
 
 def write_json(proposals: Iterable[Proposal]) -> str:
-    """The proposals as one JSON document."""
-    return unseen_escaped(encode([each.as_row() for each in proposals], default=_plain, indent=2))
+    """The proposals as one strict JSON document: bytes as `{"hex": "00ff"}`, NaN and the infinities as text."""
+    return unseen_escaped(encode([_strict(each.as_row()) for each in proposals], default=_plain, indent=2))
 
 
 def write_csv(proposals: Iterable[Proposal]) -> str:
@@ -51,16 +49,16 @@ def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) ->
         lines += [f"-- WARNING: {_comment(warning)}" for warning in each.warnings]
         if each.action == "none":
             continue
-        write = registry.statement_writer(integration_map.systems[each.system])
-        if write is None:
-            wanted = encode(dict(each.changes), default=_plain)
+        try:
+            told = statement_of(integration_map.systems[each.system], each)
+        except ValueError as error:
+            lines.append(f"-- no statement: {_comment(error)}")
+            continue
+        if told is None:
+            wanted = encode(_strict(dict(each.changes)), default=_plain)
             lines.append(f"-- {each.system} takes no SQL: {each.action} {each.collection} {_comment(wanted)}")
         else:
-            changes, guard = (
-                {name: _value(held) for name, held in both.items()} for both in (each.changes, each.guard)
-            )
-            written_out = write(each.action, each.collection, (each.key_field, each.key), changes, guard)
-            lines += [f"-- {each.action} in {each.system}", f"{written_out};"]
+            lines += [f"-- {each.action} in {each.system}", f"{told};"]
     return "\n".join(lines) + "\n"
 
 
@@ -69,23 +67,23 @@ def _comment(text: object) -> str:
     return visible(" ".join(str(text).split(" ")))
 
 
-def _value(value: Any) -> Any:
-    """A raw value as a statement writes it: numbers as they are, everything else as text."""
-    if value is MISSING or value is None:
-        return None
-    return value if isinstance(value, bool | int | float | Decimal) else _plain(value)
+def _strict(value: Any) -> Any:
+    """The value with nothing in it that JSON has no number for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {name: _strict(each) for name, each in value.items()}
+    return [_strict(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None or value is MISSING else str(_plain(value))
+    return "" if value is None or value is MISSING else str(_plain(_strict(value), nested=False))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return describe(value)
+def _plain(value: Any, *, nested: bool = True) -> Any:
+    """What JSON and CSV have no form for: bytes in hex, which is said; documents as JSON; all else as text."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return encode({"hex": bytes(value).hex()}) if not nested else {"hex": bytes(value).hex()}
     if isinstance(value, Mapping | list | tuple):
-        return encode(value)
+        return encode(_strict(value), default=_plain)
     return value if isinstance(value, str) else str(value)

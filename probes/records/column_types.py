@@ -118,6 +118,11 @@ def native_types(connection: sa.Connection, schema: str | None, name: str) -> di
     return {}
 
 
+def sqlite_native(declared: Any) -> Native:
+    """What SQLite makes of values for a column declared so: `number` where it takes what looks like one for it."""
+    return Native(name="number" if isinstance(declared, sa.Numeric | sa.Float | sa.Integer) else "")
+
+
 def _text(raw: Any) -> str:
     return raw.decode() if isinstance(raw, bytes) else str(raw)
 
@@ -278,12 +283,12 @@ class KeyColumn:
             bounds = INT64 if self.dialect in {"postgresql", "sqlite"} else range(INT64.start, UINT64.stop)
             return [number for key in keys if _is_whole(key) and (number := int(key)) in bounds]
         if self.dialect == "postgresql":
-            as_held = {"uuid": _uuid, "numeric": _decimal, "bytea": _binary}.get(self.native.name)
+            as_held = {"uuid": _uuid, "numeric": _decimal, "bytea": binary_key}.get(self.native.name)
             if as_held is not None:
                 return [found for key in keys if (found := as_held(key)) is not None]
         elif isinstance(self.declared, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
             length = self.declared.length if isinstance(self.declared, sa.BINARY) else None
-            return [_binary(key).ljust(length or 0, b"\0") for key in keys]
+            return [binary_key(key).ljust(length or 0, b"\0") for key in keys]
         elif self.dialect == "sqlite":
             return [form for key in keys for form in _either(key, self.declared)]
         elif self.native.name == "uuid":
@@ -353,7 +358,7 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
-def _binary(key: Key) -> bytes:
+def binary_key(key: Key) -> bytes:
     """A key as a binary column holds it: the 16 bytes of a UUID, or text in UTF-8."""
     found = _uuid(key)
     return found.bytes if found is not None else str(key).encode(errors="surrogatepass")

@@ -45,6 +45,7 @@ from probes.records.column_types import (
     asked_plainly,
     key_column,
     native_types,
+    sqlite_native,
     text_or_bytes,
 )
 from probes.records.database_url import canonical, read_url
@@ -233,6 +234,13 @@ class SqlProbe:
             lookup=key_column(self._dialect, table.c[spec.key], natives.get(spec.key, UNKNOWN)),
             stamps=stamps,
         )
+
+    def column_types(self, spec: ReadSpec) -> dict[str, Native]:
+        """The type of each column of a spec, for whoever writes a statement for people to run."""
+        collection = self._collection(spec)
+        if self._dialect != "sqlite":
+            return collection.natives
+        return {column.name: sqlite_native(column.type) for column in collection.table.columns}
 
     # -- reading
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
+from probes.records.column_types import UNKNOWN, Native, binary_key
+from probes.records.literals import MYSQL_BYTES, NoLiteralError, compared_as_text, literal
 from probes.records.names import split_name
 from probes.records.sql import SqlSettings
 
@@ -21,6 +22,7 @@ def statement(
     key: tuple[str, Any],
     changes: Mapping[str, Any],
     guard: Mapping[str, Any],
+    natives: Mapping[str, Native] | None = None,
 ) -> str:
     """One statement in the database's own dialect, with its values written out.
 
@@ -29,6 +31,10 @@ def statement(
         key: the key's column and value.
         changes: by column, the value to write.
         guard: by column, the value that must still be there; otherwise the statement changes nothing.
+        natives: by column, its type in the database, where it is known.
+
+    Raises:
+        NoLiteralError: a value has no exact literal there.
     """
     dialect_class: Any = sa.make_url(settings.url.get_secret_value()).get_dialect()
     # Another paramstyle would double every percent sign in a text.
@@ -36,28 +42,28 @@ def statement(
     schema, name = split_name(collection)
     columns: list[sa.ColumnClause[Any]] = [sa.column(each) for each in {**changes, key[0]: None}]
     table = sa.table(name, *columns, schema=schema or None)
-    here = [sa.column(key[0]) == _literal(key[1])]
-    here += [
-        sa.column(each).is_(None) if value is None else sa.column(each) == _literal(value)
-        for each, value in guard.items()
-    ]
-    values: dict[Any, Any] = {sa.column(each): _literal(value) for each, value in changes.items()}
+
+    def held(column: str, value: Any) -> sa.ColumnElement[Any]:
+        try:
+            return sa.literal_column(literal(dialect.name, value, (natives or {}).get(column, UNKNOWN)))
+        except NoLiteralError as error:
+            raise NoLiteralError(f"{column}: {error}") from None
+
+    def same(column: str, value: Any) -> sa.ColumnElement[bool]:
+        if compared_as_text(dialect.name, (natives or {}).get(column, UNKNOWN)):
+            return sa.cast(sa.column(column), sa.Text) == held(column, value)
+        return sa.column(column) == held(column, value)
+
+    if (natives or {}).get(key[0], UNKNOWN).name in MYSQL_BYTES | {"bytea"}:
+        key = key[0], binary_key(key[1])
+    here = [same(*key)]
+    here += [sa.column(each).is_(None) if value is None else same(each, value) for each, value in guard.items()]
+    values: dict[Any, Any] = {sa.column(each): held(each, value) for each, value in changes.items()}
     made: sa.Update | sa.Delete | sa.Insert
     if action == "update":
         made = sa.update(table).values(values).where(*here)
     elif action == "delete":
         made = sa.delete(table).where(*here)
     else:
-        made = sa.insert(table).values({**values, sa.column(key[0]): _literal(key[1])})
+        made = sa.insert(table).values({**values, sa.column(key[0]): held(*key)})
     return str(made.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-
-
-def _literal(value: Any) -> sa.ColumnElement[Any]:
-    """A value that every dialect can write out; what is no number is text."""
-    if value is None:
-        return sa.null()
-    if isinstance(value, bool):
-        return sa.true() if value else sa.false()
-    if isinstance(value, int | float | Decimal):
-        return sa.literal(value)
-    return sa.literal(str(value), sa.String)

@@ -658,6 +658,7 @@ def test_no_text_from_outside_acts_on_the_terminal(evil: list[object]) -> None:
         (["drift"], evil),
         (["once", "--wait", "0s"], evil),
         (["record", "customer", EVIL], evil[:2]),
+        (["repair"], evil),
         (select, evil[2:]),
         ([*select, "--json"], evil[2:]),
         (["drift", "--json"], evil),

@@ -201,3 +201,60 @@ def test_numbers_inside_json_are_proposed_with_all_of_their_digits() -> None:
     assert read["changes"]["doc"] == held
     (_, row) = csv.reader(io.StringIO(write_csv([proposal])))
     assert '{"total": 90071992547409931.25, "lines": [1.50, 2], "note": "\u00e9"}' in row
+
+
+def test_deletions_of_most_of_a_copy_carry_a_caution(stand: Stand) -> None:
+    stand.agree(6)
+    stand.run("crm", "DELETE FROM customers WHERE id > 2")
+    stand.sweep()
+    wait_until(lambda: sum(open_causes(stand).values()) == 4, stand)
+    found = proposals(stand)
+    assert {each.action for each in found} == {"delete"}
+    caution = "4 of the 6 records of billing would be deleted (67%): is crm really empty of them"
+    assert all(each.warnings[0].startswith(caution) for each in found)
+    assert f"-- WARNING: {caution}" in write_sql(stand.map, found)
+
+
+def proposal(**more: Any) -> Proposal:
+    told: dict[str, Any] = {"key": 1, "changes": {}, "guard": {}, "why": ""}
+    return Proposal(flow="f", data_type="t", cause="late", action="update", system="billing", **{**told, **more})
+
+
+def test_bytes_and_special_numbers_are_exact_in_json_and_csv() -> None:
+    changes = {"b": b"\0\xff", "m": float("nan"), "n": Decimal("Infinity"), "t": "a\x1b\u202e"}
+
+    def refuse(token: str) -> object:
+        raise AssertionError(token)
+
+    text = write_json([proposal(changes=changes)])
+    (document,) = json.loads(text, parse_constant=refuse)
+    assert document["changes"] == {"b": {"hex": "00ff"}, "m": "NaN", "n": "Infinity", "t": "a\x1b\u202e"}
+    assert not set(text) & set("\x1b\u202e")
+    rows = csv.DictReader(io.StringIO(write_csv([proposal(changes=changes)])))
+    assert [row["proposed"] for row in rows] == ['{"hex": "00ff"}', "NaN", "Infinity", "a\x1b\u202e"]
+
+
+def test_bytes_are_proposed_as_bytes_and_not_as_words_about_them(stand: Stand) -> None:
+    stand.remap("name: {type: string, evidence: clear}", "name: {type: bytes}")
+    for system, held in (("crm", "00FF41"), ("billing", "00")):
+        stand.run(system, f"INSERT INTO customers VALUES (1, X'{held}', '1', '2026-01-01 00:00:00')")
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    text = write_sql(stand.map, proposals(stand))
+    assert "SET name=X'00FF41' WHERE id = 1 AND name = X'00'" in text
+    run_sql(stand, text)
+    with stand.open("billing") as database:
+        assert database.execute("SELECT name FROM customers").fetchall() == [(b"\0\xffA",)]
+
+
+def test_text_with_nul_is_not_proposed_and_said(stand: Stand) -> None:
+    stand.agree(5)
+    with stand.open("billing") as database:
+        database.execute("UPDATE customers SET name = ? WHERE id = 2", ("a\0b",))
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    (told,) = proposals(stand)
+    assert (told.action, "NUL" in told.why) == ("none", True)
+    text = write_sql(stand.map, [told])
+    assert "\0" not in text
+    assert all(not line or line.startswith("--") for line in text.splitlines())
