@@ -691,6 +691,7 @@ def test_json_and_csv_hold_texts_as_they_are(evil: list[object]) -> None:
 
 
 def test_a_query_with_numbers_that_json_has_none_for_is_strict_json(places: list[object]) -> None:
+    auditor("once", *places, "--wait", "0s")
     done = auditor("query", "SELECT 'nan'::double a, '-inf'::double b", "--json", *places[2:])
 
     def refuse(token: str) -> object:

@@ -51,7 +51,7 @@ def test_another_field_that_differs_is_found_and_the_unreadable_one_is_said() ->
     assert [each.field for each in found.differences] == ["plan"]
     (unread,) = found.unread
     assert (unread.field, unread.shape) == ("at", Shape.UNREADABLE)
-    assert unread.owner_value == "int"  # private: its kind alone
+    assert unread.owner_value == "a whole number"  # private: its kind alone
     assert "a zero date" in unread.target_value
 
 
