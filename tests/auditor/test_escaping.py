@@ -276,7 +276,7 @@ def test_the_opened_letter_stays_the_same_when_others_come_in(stand: Stand, page
         click_cell(page, "Dead letters with their record", row=0, until=named)
         stand.run("billing", "INSERT INTO letters VALUES (2, 2, '2026-03-02 00:00:00', 'second')")
         look(stand)
-        expect(page.get_by_text("of 2 messages")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("the 2 messages")).to_be_visible(timeout=60_000)
         expect(named).to_be_visible()
         second = page.get_by_text("Letter 2, message id")
         click_cell(page, "Dead letters with their record", row=0, until=second)  # the latest stands first
