@@ -81,7 +81,8 @@ class FlowStatus:
         """What keeps it from being known whole, whether it drifts besides or not; None where nothing does."""
         if self.stale:
             return Standing.NO_DATA
-        if self.doubt.lasting or self.unlisted or not self.begun:
+        # A queue may keep silent for one reading; a record that cannot be read is unverified from the first one.
+        if self.doubt.records > self.doubt.queues or self.doubt.lasting or self.unlisted or not self.begun:
             return Standing.UNVERIFIED
         return Standing.UNDECIDED if self.doubt.records or self.overdue else None
 

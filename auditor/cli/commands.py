@@ -258,11 +258,11 @@ def status(
     )
 
 
-def _end(silent: list[str]) -> NoReturn:
-    """Say which flows nobody audits now, and end with what that means for figures of them."""
-    for each in silent:
+def _end(unknown: list[str]) -> NoReturn:
+    """Say what is not known of the flows, and end with what that means for figures of them."""
+    for each in unknown:
         say(each)
-    raise typer.Exit(UNVERIFIED if silent else CONSISTENT)
+    raise typer.Exit(UNVERIFIED if unknown else CONSISTENT)
 
 
 def _since(text: str, now: datetime) -> datetime:
@@ -275,12 +275,22 @@ def _since(text: str, now: datetime) -> datetime:
 
 
 def _figures(
-    map_: Path, data: Path, since: str, flow: list[str] | None, ask: Callable[..., list[Any]]
+    map_: Path,
+    data: Path,
+    since: str,
+    flow: list[str] | None,
+    ask: Callable[..., list[Any]],
+    *,
+    whole: bool = False,
 ) -> tuple[list[Any], datetime, list[str]]:
     """Ask the history for the figures of some flows over a time range.
 
+    Args:
+        whole: the figures say how much of a flow is known, so that every flow that is not known whole counts.
+
     Returns:
-        The figures, the present instant, and for each of the flows that nobody audits now a sentence that says so.
+        The figures, the present instant, and a sentence for each flow that is not audited now (with `whole`, for each
+        that is undecided or unverified, too).
     """
     from auditor.lens import Lens
     from auditor.status import flow_status
@@ -292,8 +302,9 @@ def _figures(
     try:
         lens.refresh()
         found = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
-        silent = [each for each in flow_status(loaded, ledger, now) if each.stale and each.flow in wanted]
-        return found, now, [f"{each.flow}: {each.state}: {each.why}" for each in silent]
+        standing = [each for each in flow_status(loaded, ledger, now) if each.flow in wanted]
+        unknown = [each for each in standing if (each.unknown if whole else each.stale)]
+        return found, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown]
     finally:
         lens.close()
         ledger.close()
@@ -334,12 +345,12 @@ def coverage(
     from auditor.cli.show import coverage_row, print_json, print_rows
     from auditor.figures import coverage as coverages
 
-    found, now, silent = _figures(map_, data, since, flow, coverages)
+    found, now, unknown = _figures(map_, data, since, flow, coverages, whole=True)
     if as_json:
         print_json([each.as_row() for each in found])
     else:
         print_rows("", [coverage_row(each, now) for each in found])
-    _end(silent)
+    _end(unknown)
 
 
 @app.command()

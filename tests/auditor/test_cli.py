@@ -331,6 +331,19 @@ def test_figures_of_a_flow_that_nobody_audits_any_more_are_unverified(
     assert (done.returncode, "to_billing: no data: not audited" in done.stderr) == (3, True), done.stderr
 
 
+def test_once_status_and_coverage_have_one_word_and_one_exit_code_for_it(stand: Stand, places: list[object]) -> None:
+    for key in (1, 2, 3):
+        stand.put("crm", key)
+        stand.put("billing", key, amount="twelve" if key == 3 else "1.00")
+    (once,) = json.loads(auditor("once", *places, "--json").stdout)
+    shown = auditor("status", *places, "--json")
+    (status,) = json.loads(shown.stdout)["flows"]
+    assert (once["verdict"], status["state"], shown.returncode) == ("unverified", "unverified", 3)
+    covered = auditor("coverage", *places, "--json")
+    assert (json.loads(covered.stdout)[0]["state"], covered.returncode) == ("unverified", 3)
+    assert "to_billing: unverified: 1 cannot be verified: amount in billing" in covered.stderr
+
+
 def test_a_map_without_queues_tells_nothing_of_dead_letters(stand: Stand, places: list[object]) -> None:
     text = stand.map_file.read_text()
     stand.map_file.write_text(text[: text.index("    queues:")])

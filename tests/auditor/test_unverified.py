@@ -45,7 +45,7 @@ def audit_until(stand: Stand, done: Callable[[], object]) -> None:
 def test_a_hundred_records_that_cannot_be_read_are_unverified_and_listed(labels: Stand) -> None:
     labels.sweep()
     found = status(labels)
-    assert (found.state, found.unverified, found.verified_through_at) == (Standing.UNDECIDED, 100, None)
+    assert (found.state, found.unverified, found.verified_through_at) == (Standing.UNVERIFIED, 100, None)
     found = status(labels, after_s=5)
     assert found.state is Standing.UNVERIFIED
     assert "100 cannot be verified: name in crm: a label that the map does not list" in found.why
