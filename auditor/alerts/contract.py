@@ -10,9 +10,12 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
+from probes.bounded_http import BoundedClient, beginning
+from probes.records.answers import retry_after_s
 from probes.secrets import Scrubber
 
 TIMEOUT_S = 10.0
+"""The deadline of one try."""
 
 SECRET_PART = 8
 """Parts of a webhook's path from this length on are taken for secrets, unless they are written like a word."""
@@ -42,22 +45,24 @@ class Sender(Protocol):
         """Try once."""
 
 
-def post_json(client: httpx.Client, url: str, payload: Mapping[str, Any]) -> Receipt:
+def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Receipt:
     """POST JSON, in ASCII so that any text can be sent, and say what is certain afterwards."""
     body, headers = json.dumps(payload), {"Content-Type": "application/json"}
     try:
-        response = client.post(url, content=body, headers=headers, timeout=TIMEOUT_S)
+        with client.stream("POST", url, content=body, headers=headers) as response:
+            said = b"" if response.is_success else beginning(response)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
         return Receipt(outcome="rejected", error="the address is not a URL")
     except httpx.HTTPError as error:
         return Receipt(outcome="ambiguous", error=f"no answer ({type(error).__name__})")
-    told = f"HTTP {response.status_code}: {scrubber_of(url)(' '.join(response.text.split()))[:100]}"
+    told = f"HTTP {response.status_code}: {scrubber_of(url)(' '.join(said.decode(errors='replace').split()))[:100]}"
     if response.is_success:
         return Receipt(outcome="sent")
     if response.status_code == 429:
-        return Receipt(outcome="refused", error=told, retry_after_s=_seconds(response.headers.get("retry-after")))
+        wait_s = retry_after_s(response.headers.get("retry-after"), response.headers.get("date"))
+        return Receipt(outcome="refused", error=told, retry_after_s=wait_s)
     if response.status_code >= 500:
         return Receipt(outcome="ambiguous", error=told)
     return Receipt(outcome="rejected", error=told)
@@ -69,10 +74,3 @@ def scrubber_of(url: str) -> Scrubber:
     path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
     parts = [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]
     return Scrubber.of_address(url, url, *parts)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        return None

@@ -15,6 +15,8 @@ from auditor.ledger import Ledger
 MOST_TRIES = 12
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 600.0
+LONGEST_ASKED_S = 86_400.0
+"""A receiver that asks to wait for longer is tried again after this time all the same."""
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +67,7 @@ def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool
         return {"state": "failed", "error": receipt.error, "next_try_at": None}
     wait_s = min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
     if receipt.retry_after_s is not None:
-        wait_s = max(receipt.retry_after_s, 1.0)
+        wait_s = min(max(receipt.retry_after_s, 1.0), LONGEST_ASKED_S)
     return {
         "state": "pending",
         "error": receipt.error,

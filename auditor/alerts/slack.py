@@ -12,10 +12,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
-
-from auditor.alerts.contract import Receipt, post_json
+from auditor.alerts.contract import TIMEOUT_S, Receipt, post_json
 from auditor.escaping import mrkdwn
+from probes.bounded_http import BoundedClient
 from probes.durations import format_duration
 
 TITLE_LIMIT = 2500
@@ -102,7 +101,7 @@ class SlackSender:
     def __init__(self, webhook: str, *, dashboard: str | None) -> None:
         self._webhook = webhook
         self._dashboard = dashboard
-        self._client = httpx.Client()
+        self._client = BoundedClient(timeout_s=TIMEOUT_S)
 
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
         payload = message(notice, dashboard=self._dashboard, possible_repeat=possible_repeat)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
-
-from auditor.alerts.contract import Receipt, post_json
+from auditor.alerts.contract import TIMEOUT_S, Receipt, post_json
+from probes.bounded_http import BoundedClient
 
 
 class WebhookSender:
@@ -17,7 +16,7 @@ class WebhookSender:
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._client = httpx.Client()
+        self._client = BoundedClient(timeout_s=TIMEOUT_S)
 
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
         return post_json(self._client, self._url, {**notice, "possible_repeat": possible_repeat})

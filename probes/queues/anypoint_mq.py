@@ -21,6 +21,7 @@ import httpx
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
+from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
 from probes.queues.message import Message, MessageSettings
@@ -77,7 +78,7 @@ class AnypointMqProbe:
 
     def __init__(self, settings: AnypointMqSettings, _system: object = None) -> None:
         self._settings = settings
-        self._http = httpx.Client(timeout=settings.timeout_s)
+        self._http = BoundedClient(timeout_s=settings.timeout_s)
         place = f"organizations/{quote(settings.organization)}/environments/{quote(settings.environment)}"
         region, queue = f"{place}/regions/{quote(settings.region)}", quote(settings.queue, safe="")
         broker = settings.broker_url or f"https://mq-{settings.region}.anypoint.mulesoft.com"
@@ -196,7 +197,7 @@ class AnypointMqProbe:
         }
         answer = self._send("POST", f"{of.url}/accounts/api/v2/oauth2/token", data=login)
         try:
-            self._token = str(answer.json()["access_token"])
+            self._token = str(decode(answer.content)["access_token"])
         except (ValueError, KeyError, TypeError):
             raise ProbeError(Reason.DECODE, "Anypoint's answer to the login holds no token") from None
         self._token_until = time.monotonic() + TOKEN_S
@@ -204,7 +205,7 @@ class AnypointMqProbe:
     def _send(self, method: str, url: str, **words: Any) -> httpx.Response:
         of = self._settings
         try:
-            response = self._http.request(method, url, **words)
+            response = self._http.ask(method, url, **words)
         except httpx.TimeoutException:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
         except httpx.HTTPError as error:

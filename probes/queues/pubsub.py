@@ -17,7 +17,9 @@ from typing import Any, Literal
 
 import httpx
 
+from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.exact_json import decode
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
 
 BATCH = 100
@@ -83,7 +85,7 @@ class PubSubProbe:
         self._auth_errors: Any = google.auth.exceptions
         self._login: Any = None
         self._client: Any = None
-        self._http = httpx.Client(timeout=settings.timeout_s)
+        self._http = BoundedClient(timeout_s=settings.timeout_s)
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
@@ -165,20 +167,23 @@ class PubSubProbe:
         )
         interval = {"startTime": (now - timedelta(seconds=MONITORED_S)).isoformat(), "endTime": now.isoformat()}
         try:
-            response = self._http.get(
+            response = self._http.ask(
+                "GET",
                 f"{of.monitoring or MONITORING}/v3/projects/{of.project}/timeSeries",
                 params={"filter": wanted, **{f"interval.{name}": at for name, at in interval.items()}},
                 headers=self._token(),
             )
             response.raise_for_status()
-            points = [point for series in response.json().get("timeSeries", ()) for point in series["points"]]
+            points = [
+                point for series in decode(response.content).get("timeSeries", ()) for point in series["points"]
+            ]
             told = [(_instant(point["interval"]["endTime"]), int(point["value"]["int64Value"])) for point in points]
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise ProbeError(Reason.PERMISSION, f"Cloud Monitoring answered {status}") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Cloud Monitoring: {type(error).__name__}") from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise ProbeError(Reason.DECODE, "Cloud Monitoring gave no sensible answer") from None
         if not told:
             return None

@@ -21,6 +21,7 @@ import httpx
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
+from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
 from probes.queues.message import PAYLOAD_LIMIT, Message, MessageSettings, distinct, dropped_at
@@ -73,10 +74,11 @@ class RabbitMqProbe:
         self._settings = settings
         url = httpx.URL(settings.url.get_secret_value())
         self._path = f"/api/queues/{quote(settings.vhost, safe='')}/{quote(settings.queue, safe='')}"
-        self._client = httpx.Client(
+        self._client = BoundedClient(
             base_url=url.copy_with(username=None, password=None),
             auth=(url.username, url.password),
-            timeout=settings.timeout_s,
+            timeout_s=settings.timeout_s,
+            limit_bytes=LOOK_BYTES,
         )
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
@@ -154,8 +156,7 @@ class RabbitMqProbe:
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
         try:
-            with self._client.stream(method, path, json=body) as response:
-                answer = _bounded(response)
+            response = self._client.ask(method, path, json=body)
         except httpx.TimeoutException:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
@@ -171,7 +172,7 @@ class RabbitMqProbe:
         if response.is_error:
             raise ProbeError(Reason.QUERY, f"RabbitMQ answered {response.status_code}")
         try:
-            return decode(answer)
+            return decode(response.content)
         except ValueError:
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
 
@@ -185,16 +186,6 @@ class RabbitMqProbe:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _bounded(response: httpx.Response) -> bytes:
-    """The answer's body. Raises `too_large` beyond `LOOK_BYTES`."""
-    body = bytearray()
-    for chunk in response.iter_bytes():
-        body += chunk
-        if len(body) > LOOK_BYTES:
-            raise ProbeError(Reason.TOO_LARGE, f"RabbitMQ's answer is longer than {LOOK_BYTES >> 20} MiB")
-    return bytes(body)
 
 
 def _payload(each: Mapping[str, Any]) -> bytes:

@@ -23,6 +23,7 @@ import httpx
 from pydantic import SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
+from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, missing_driver
 
@@ -92,7 +93,8 @@ class ServiceBusProbe:
         self._azure: Any = azure.servicebus
         self._words = settings.words()
         host = urlsplit(self._words["Endpoint"]).netloc
-        self._http = httpx.Client(base_url=settings.management or f"https://{host}", timeout=settings.timeout_s)
+        base_url = settings.management or f"https://{host}"
+        self._http = BoundedClient(base_url=base_url, timeout_s=settings.timeout_s)
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
@@ -121,8 +123,8 @@ class ServiceBusProbe:
         of = self._settings
         path = f"/{quote(of.place)}"
         try:
-            response = self._http.get(
-                path, params={"api-version": API_VERSION}, headers={"Authorization": self._signed(path)}
+            response = self._http.ask(
+                "GET", path, params={"api-version": API_VERSION}, headers={"Authorization": self._signed(path)}
             )
         except httpx.TimeoutException:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None

@@ -1,10 +1,8 @@
-"""What an HTTP API answers: its bytes within a limit, the records in it, and how long it asks to be left alone."""
+"""What an HTTP API answers: the records in it, and how long it asks to be left alone."""
 
 from __future__ import annotations
 
 import math
-import zlib
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -14,51 +12,8 @@ import jsonpath
 
 from probes.contract import ProbeError, Reason
 
-STEP_BYTES = 64 * 1024
-"""So much is unpacked at once: a few bytes can stand for gigabytes."""
-
 LONGEST_WAIT_S = 365 * 86_400.0
 """What a system asks for beyond this is told as this: nobody means ten thousand years."""
-
-
-def unpacked(parts: Iterable[bytes], encoding: str, limit: int) -> Iterator[bytes]:
-    """Unpack an answer as it comes, never more than a little beyond `limit` bytes.
-
-    Raises:
-        ProbeError: `too_large` beyond the limit, `decode` for an encoding that nobody asked for or a broken one.
-    """
-    encoding = encoding.strip().lower()
-    size = 0
-    for part in parts if encoding in {"", "identity"} else _inflated(parts, encoding):
-        size += len(part)
-        if size > limit:
-            raise ProbeError(
-                Reason.TOO_LARGE,
-                f"an answer of more than {limit} bytes, unpacked",
-                hint="lower batch: of the collection",
-            )
-        yield part
-
-
-def _inflated(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    if encoding not in {"gzip", "x-gzip"}:
-        raise ProbeError(
-            Reason.DECODE,
-            f"the answer is packed as {encoding[:40]!r}, and only gzip was asked for",
-        )
-    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        for part in parts:
-            packed = part
-            while packed:
-                if unpack.eof:  # several members, one after the other
-                    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
-                yield unpack.decompress(packed, STEP_BYTES)
-                packed = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
-    except zlib.error:
-        raise ProbeError(Reason.DECODE, "the answer is not the gzip it says it is") from None
-    if not unpack.eof:
-        raise ProbeError(Reason.DECODE, "the answer breaks off: its gzip is cut")
 
 
 @lru_cache(maxsize=1024)

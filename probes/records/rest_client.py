@@ -16,18 +16,13 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 import httpx
 
+from probes.bounded_http import ANSWER_LIMIT_BYTES, beginning, unpacked
 from probes.contract import ProbeError, Reason
+from probes.deadline import DeadlineTransport
 from probes.exact_json import TooDeepError, decode
 from probes.records import answers, walk
-from probes.records.deadline import DeadlineTransport
 from probes.records.request_template import Asked
 from probes.secrets import HIDDEN, Scrubber
-
-ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
-"""The largest answer read, unpacked: a server that never stops sending must not fill the memory."""
-
-ERROR_LIMIT_BYTES = 2_000
-"""As much is read of an answer that is an error."""
 
 _STATUS = {
     401: Reason.AUTH,
@@ -171,8 +166,7 @@ class RestClient:
                     return Answer(document=None, status=response.status_code, path=sent, link=link)
                 if not response.is_success:
                     raise self._refusal(response, path, walking=walking)
-                encoding = response.headers.get("content-encoding", "")
-                body = b"".join(answers.unpacked(response.iter_raw(), encoding, ANSWER_LIMIT_BYTES))
+                body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES, hint="lower batch: of the collection"))
         except httpx.TimeoutException:
             raise self._timed_out() from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
@@ -245,16 +239,7 @@ class RestClient:
 
     def _said(self, response: httpx.Response) -> str:
         """The beginning of an error's text, without secrets."""
-        found = b""
-        try:
-            encoding = response.headers.get("content-encoding", "")
-            for part in answers.unpacked(response.iter_raw(), encoding, ANSWER_LIMIT_BYTES):
-                found += part
-                if len(found) >= ERROR_LIMIT_BYTES:
-                    break
-        except (ProbeError, httpx.HTTPError):
-            pass  # the status says enough
-        return " ".join(self._clean(found[:ERROR_LIMIT_BYTES].decode(errors="replace")).split())[:200]
+        return " ".join(self._clean(beginning(response).decode(errors="replace")).split())[:200]
 
     def _redirected(self, status: int, path: str, location: str | None) -> ProbeError:
         if location is None:

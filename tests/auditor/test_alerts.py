@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import threading
@@ -21,6 +22,7 @@ from auditor.alerts.webhook import WebhookSender
 from auditor.escaping import mrkdwn
 from auditor.incidents import after_audit
 from auditor.integration_map import AlertSettings
+from tests.http_api import Api, Response
 from tests.servers import free_port
 from tests.stand import Stand
 
@@ -230,6 +232,23 @@ def test_a_refusal_is_tried_again_when_slack_says(stand: Stand, slack: FakeSlack
     assert deliver(stand, slack, NOW + timedelta(seconds=31))
     assert len(slack.got) == 1
     assert states(stand) == [("sent", False)]
+
+
+@pytest.mark.parametrize("asked", ["1e300", "inf", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_receiver_that_asks_for_ages_is_tried_again_after_a_day(stand: Stand, slack: FakeSlack, asked: str) -> None:
+    queue(stand)
+    slack.answers = [(429, "rate_limited", {"Retry-After": asked})]
+    assert deliver(stand, slack)
+    assert not deliver(stand, slack, NOW + timedelta(hours=23))
+    assert deliver(stand, slack, NOW + timedelta(hours=25))
+    assert states(stand) == [("sent", False)]
+
+
+def test_of_a_receiver_that_never_stops_answering_only_the_beginning_is_read() -> None:
+    api = Api(lambda _: Response(document=itertools.repeat(b"no " * 20_000), status=404))
+    receipt = WebhookSender(api.url).send(NOTICE, possible_repeat=False)
+    assert (receipt.outcome, receipt.error[:15]) == ("rejected", "HTTP 404: no no")
+    api.close()
 
 
 def test_a_lost_answer_is_repeated_and_says_so(stand: Stand, slack: FakeSlack) -> None:

@@ -16,8 +16,9 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from probes.bounded_http import ANSWER_LIMIT_BYTES
 from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason, Row
-from probes.records import rest_client, walk
+from probes.records import walk
 from probes.records.rest import RestBinding, RestProbe, RestSettings
 from tests.http_api import Api, Request, Response
 
@@ -816,4 +817,4 @@ def test_an_answer_that_never_ends_is_cut_at_the_limit(serve: Callable[[Answer],
 
     probe = probe_of(serve(answer).url)
     told = failure(lambda: probe.fetch(spec_of(), ["a"]))
-    assert (told.reason, str(rest_client.ANSWER_LIMIT_BYTES) in told.message) == (Reason.TOO_LARGE, True)
+    assert (told.reason, str(ANSWER_LIMIT_BYTES) in told.message) == (Reason.TOO_LARGE, True)

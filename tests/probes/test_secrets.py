@@ -21,6 +21,7 @@ from auditor.integration_map import AlertSettings
 from auditor.reading import SystemReader
 from probes import registry
 from probes.addresses import check_address
+from probes.bounded_http import BoundedClient
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.secrets import Scrubber
 from tests.servers import free_port
@@ -239,9 +240,10 @@ def test_a_receiver_that_repeats_its_address_tells_nobody() -> None:
     address = "https://someone:Zw0lf%40Boxk4mpfer@hooks.example/services/T0000/V1ktorV1ktor"
 
     def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(404, text="no /services/T0000/V1ktorV1ktor for someone:Zw0lf@Boxk4mpfer")
+        said = b"no /services/T0000/V1ktorV1ktor for someone:Zw0lf@Boxk4mpfer"
+        return httpx.Response(404, stream=httpx.ByteStream(said))
 
-    receipt = post_json(httpx.Client(transport=httpx.MockTransport(answer)), address, {})
+    receipt = post_json(BoundedClient(timeout_s=5, transport=httpx.MockTransport(answer)), address, {})
     assert receipt.outcome == "rejected"
     assert_discreet(receipt.error)
 

@@ -1,4 +1,4 @@
-"""An HTTP transport that keeps one deadline for a whole exchange.
+"""HTTP that keeps one deadline for a whole exchange.
 
 httpx limits each wait for the socket, so a server that sends a byte now and then is waited for without end.
 Here every wait is cut to what is left until the deadline of the exchange under way in this thread.
@@ -27,27 +27,62 @@ class DeadlineTransport(httpx.HTTPTransport):
 
     def __init__(self, *, verify: bool, connections: int) -> None:
         super().__init__(verify=verify)
-        self._deadline = threading.local()
+        self._deadline = Deadline()
         # The pool is httpx's private attribute (0.28): it offers no way to pass a network backend.
         self._pool = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(verify=verify),
             max_connections=connections,
             max_keepalive_connections=connections,
-            network_backend=_Backend(self._deadline),
+            network_backend=self._deadline.backend(),
         )
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
         """Exchanges of this thread inside the block end by `deadline` (monotonic seconds)."""
-        self._deadline.at = deadline
+        with self._deadline.until(deadline):
+            yield
+
+
+class Deadline:
+    """When the exchange under way in this thread must have ended."""
+
+    def __init__(self) -> None:
+        self._here = threading.local()
+
+    @contextmanager
+    def until(self, deadline: float) -> Iterator[None]:
+        """Exchanges of this thread inside the block end by `deadline` (monotonic seconds)."""
+        self._here.at = deadline
         try:
             yield
         finally:
-            self._deadline.at = None
+            self._here.at = None
+
+    def left(self, timeout: float | None) -> float | None:
+        """How long to wait now, and no longer than `timeout`. Raises `httpcore.ReadTimeout` where no time is left."""
+        at = getattr(self._here, "at", None)
+        if at is None:
+            return timeout
+        left: float = at - time.monotonic()
+        if left <= 0:
+            raise httpcore.ReadTimeout("the deadline of the exchange has passed")
+        return left if timeout is None else min(left, timeout)
+
+    def backend(self) -> httpcore.NetworkBackend:
+        """Sockets that keep it."""
+        return _Backend(self)
+
+    def bind(self, client: httpx.Client) -> None:
+        """Have a client keep it, through the proxies of the environment too."""
+        # Private attributes of httpx (0.28) and httpcore (1.0): a transport of one's own would turn the proxies off.
+        for transport in (client._transport, *client._mounts.values()):
+            if isinstance(transport, httpx.HTTPTransport):
+                pool: Any = transport._pool
+                pool._network_backend = self.backend()
 
 
 class _Backend(httpcore.SyncBackend):
-    def __init__(self, deadline: threading.local) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
 
     def connect_tcp(
@@ -58,20 +93,20 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = _left(self._deadline, timeout)
+        left = self._deadline.left(timeout)
         return _Stream(super().connect_tcp(host, port, left, local_address, socket_options), self._deadline)
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, stream: httpcore.NetworkStream, deadline: threading.local) -> None:
+    def __init__(self, stream: httpcore.NetworkStream, deadline: Deadline) -> None:
         self._stream = stream
         self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline, timeout))
+        return self._stream.read(max_bytes, self._deadline.left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline, timeout))
+        self._stream.write(buffer, self._deadline.left(timeout))
 
     def close(self) -> None:
         self._stream.close()
@@ -79,18 +114,8 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        left = _left(self._deadline, timeout)
+        left = self._deadline.left(timeout)
         return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-def _left(deadline: threading.local, timeout: float | None) -> float | None:
-    at = getattr(deadline, "at", None)
-    if at is None:
-        return timeout
-    left: float = at - time.monotonic()
-    if left <= 0:
-        raise httpcore.ReadTimeout("the deadline of the exchange has passed")
-    return left if timeout is None else min(left, timeout)

@@ -1,0 +1,128 @@
+"""HTTP within bounds: one deadline for a whole exchange, and a limit to what an answer comes to when it is unpacked.
+
+A few packed bytes can stand for gigabytes, and a server that sends a byte now and then never exceeds the timeout of
+one wait.
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from probes.contract import ProbeError, Reason
+from probes.deadline import Deadline
+
+ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
+"""The largest answer read, unpacked: a server that never stops sending must not fill the memory."""
+
+ERROR_LIMIT_BYTES = 2_000
+"""As much is read of an answer that is an error."""
+
+STEP_BYTES = 64 * 1024
+"""As much is unpacked at once."""
+
+
+class BoundedClient:
+    """Sends requests and reads their answers within bounds. Redirects are not followed.
+
+    Args:
+        timeout_s: the deadline of one exchange, from connecting to the last byte.
+        limit_bytes: the largest answer read.
+        words: of `httpx.Client`.
+    """
+
+    def __init__(self, *, timeout_s: float, limit_bytes: int = ANSWER_LIMIT_BYTES, **words: Any) -> None:
+        self._timeout_s = timeout_s
+        self._limit_bytes = limit_bytes
+        self._client = httpx.Client(timeout=timeout_s, **words)
+        self._client.headers["Accept-Encoding"] = "gzip"
+        self._deadline = Deadline()
+        self._deadline.bind(self._client)
+
+    @property
+    def base_url(self) -> httpx.URL:
+        """What relative addresses begin with."""
+        return self._client.base_url
+
+    @contextmanager
+    def stream(self, method: str, url: str, **words: Any) -> Iterator[httpx.Response]:
+        """An answer whose body is not read yet; reading it inside the block keeps the deadline too."""
+        with (
+            self._deadline.until(time.monotonic() + self._timeout_s),
+            self._client.stream(method, url, **words) as response,
+        ):
+            yield response
+
+    def ask(self, method: str, url: str, **words: Any) -> httpx.Response:
+        """A whole answer; of one that is an error, the beginning.
+
+        Raises:
+            ProbeError: `too_large` beyond the limit, `decode` for an answer that cannot be unpacked.
+            httpx.HTTPError: there is none, or not within the deadline.
+        """
+        with self.stream(method, url, **words) as response:
+            body = b"".join(unpacked(response, self._limit_bytes)) if response.is_success else beginning(response)
+        named = ("content-type", "date", "retry-after")
+        headers = {name: response.headers[name] for name in named if name in response.headers}
+        return httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
+
+    def close(self) -> None:
+        """End requests under way."""
+        self._client.close()
+
+
+def unpacked(response: httpx.Response, limit: int, *, hint: str = "") -> Iterator[bytes]:
+    """Read a streamed answer and unpack it as it comes, never more than a little beyond `limit` bytes.
+
+    Args:
+        hint: what to do about an answer beyond the limit.
+
+    Raises:
+        ProbeError: `too_large` beyond the limit, `decode` for an encoding that nobody asked for or a broken one.
+    """
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    parts, size = response.iter_raw(), 0
+    for part in parts if encoding in {"", "identity"} else _inflated(parts, encoding):
+        size += len(part)
+        if size > limit:
+            raise ProbeError(Reason.TOO_LARGE, f"an answer of more than {limit} bytes, unpacked", hint=hint)
+        yield part
+
+
+def _inflated(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    if encoding not in {"gzip", "x-gzip"}:
+        raise ProbeError(
+            Reason.DECODE,
+            f"the answer is packed as {encoding[:40]!r}, and only gzip was asked for",
+        )
+    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        for part in parts:
+            packed = part
+            while packed:
+                if unpack.eof:  # several members, one after the other
+                    unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                yield unpack.decompress(packed, STEP_BYTES)
+                packed = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
+    except zlib.error:
+        raise ProbeError(Reason.DECODE, "the answer is not the gzip it says it is") from None
+    if not unpack.eof:
+        raise ProbeError(Reason.DECODE, "the answer breaks off: its gzip is cut")
+
+
+def beginning(response: httpx.Response) -> bytes:
+    """At most `ERROR_LIMIT_BYTES` of a streamed answer that is an error, as far as it can be read."""
+    found = b""
+    try:
+        for part in unpacked(response, ANSWER_LIMIT_BYTES):
+            found += part
+            if len(found) >= ERROR_LIMIT_BYTES:
+                break
+    except (ProbeError, httpx.HTTPError):
+        pass  # the status says enough
+    return found[:ERROR_LIMIT_BYTES]
