@@ -111,7 +111,8 @@ class Daemon:
         for name, reader in self.readers.items():
             self._add(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), ["clocks", name])
         if self._senders:
-            self._add("alerts", SEND_EVERY_S, self._send)
+            for name in sorted({*self._senders, *self.ledger.waiting_senders()}):  # none waits for another
+                self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
         self.timetable.start()
@@ -169,9 +170,13 @@ class Daemon:
 
         return run
 
-    def _send(self) -> None:
-        while not self.timetable.stopping.is_set() and deliver_next(self.ledger, self._senders, datetime.now(UTC)):
-            self.timetable.stopping.wait(SEND_EVERY_S)
+    def _send(self, to: str) -> Callable[[], None]:
+        def run() -> None:
+            stopping = self.timetable.stopping
+            while not stopping.is_set() and deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to):
+                stopping.wait(SEND_EVERY_S)
+
+        return run
 
     def _archive(self) -> None:
         archive_settled(self.ledger, self._workspace.archive, datetime.now(UTC))
@@ -185,6 +190,8 @@ class Daemon:
             reader.close()
         for queue in self.queues:
             queue.close()
+        for sender in self._senders.values():
+            sender.close()
         if not ended and not self.timetable.stop(CUT_OFF_S):
             log.warning("left behind what hangs in a driver; nothing of it is recorded")
         self.ledger.close()

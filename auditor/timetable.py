@@ -123,6 +123,7 @@ class Timetable:
         self._due: dict[tuple[Lane, ...], list[tuple[tuple[bool, float], int, Job]]] = defaultdict(list)
         self._started: SimpleQueue[tuple[Job, bool] | None] = SimpleQueue()
         self._workers: list[threading.Thread] = []
+        self._dismissed = 0
         self._busy = 0
         self._changed = threading.Condition()
         self.stopping = threading.Event()
@@ -164,8 +165,9 @@ class Timetable:
             self._clock.shutdown(wait=False)
         with self._changed:
             ended = self._changed.wait_for(lambda: not self._busy, max(0.0, deadline - time.monotonic()))
-        for _ in self._workers:
-            self._started.put(None)
+            for _ in self._workers[self._dismissed :]:
+                self._started.put(None)
+            self._dismissed = len(self._workers)
         return ended
 
     def _note(self, job: Job, in_turn: bool) -> None:

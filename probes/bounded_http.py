@@ -71,8 +71,13 @@ class BoundedClient:
         headers = {name: response.headers[name] for name in named if name in response.headers}
         return httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
 
+    def cut_off(self) -> None:
+        """End exchanges under way with an error, from another thread, and let none begin any more."""
+        self._deadline.cut_off()
+
     def close(self) -> None:
         """End requests under way."""
+        self.cut_off()
         self._client.close()
 
 

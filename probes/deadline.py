@@ -1,14 +1,18 @@
 """HTTP that keeps one deadline for a whole exchange.
 
 httpx limits each wait for the socket, so a server that sends a byte now and then is waited for without end.
-Here every wait is cut to what is left until the deadline of the exchange under way in this thread.
+Here every wait is cut to what is left until the deadline of the exchange under way in this thread. And an exchange
+can be cut off from another thread: closing a client or a socket does not wake who waits for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,12 +46,20 @@ class DeadlineTransport(httpx.HTTPTransport):
         with self._deadline.until(deadline):
             yield
 
+    def close(self) -> None:
+        """End exchanges under way."""
+        self._deadline.cut_off()
+        super().close()
+
 
 class Deadline:
     """When the exchange under way in this thread must have ended."""
 
     def __init__(self) -> None:
         self._here = threading.local()
+        self._open = weakref.WeakSet[_Stream]()
+        self._over = False
+        self._guard = threading.Lock()
 
     @contextmanager
     def until(self, deadline: float) -> Iterator[None]:
@@ -67,6 +79,24 @@ class Deadline:
         if left <= 0:
             raise httpcore.ReadTimeout("the deadline of the exchange has passed")
         return left if timeout is None else min(left, timeout)
+
+    def cut_off(self) -> None:
+        """End every exchange under way with an error, from any thread, and let none begin any more."""
+        with self._guard:
+            self._over = True
+            streams = list(self._open)
+        for stream in streams:
+            stream.cut_off()
+
+    def keep(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
+        """A stream that keeps it. Raises `httpcore.ConnectError` where all are cut off."""
+        kept = _Stream(stream, self)
+        with self._guard:
+            if not self._over:
+                self._open.add(kept)
+                return kept
+        kept.close()
+        raise httpcore.ConnectError("cut off")
 
     def backend(self) -> httpcore.NetworkBackend:
         """Sockets that keep it."""
@@ -93,8 +123,20 @@ class _Backend(httpcore.SyncBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._deadline.left(timeout)
-        return _Stream(super().connect_tcp(host, port, left, local_address, socket_options), self._deadline)
+        try:
+            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise httpcore.ConnectError(str(error)) from error
+        failure: Exception = httpcore.ConnectError("no address")
+        for address in dict.fromkeys(str(each[4][0]) for each in addresses):  # the deadline is that of all of them
+            try:
+                left = self._deadline.left(timeout)
+                return self._deadline.keep(super().connect_tcp(address, port, left, local_address, socket_options))
+            except httpcore.ReadTimeout:
+                raise httpcore.ConnectTimeout("the deadline of the exchange has passed") from None
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure
 
 
 class _Stream(httpcore.NetworkStream):
@@ -111,11 +153,15 @@ class _Stream(httpcore.NetworkStream):
     def close(self) -> None:
         self._stream.close()
 
+    def cut_off(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._deadline.left(timeout)
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+        return self._deadline.keep(self._stream.start_tls(ssl_context, server_hostname, left))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

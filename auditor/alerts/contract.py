@@ -42,7 +42,10 @@ class Sender(Protocol):
     name: str
 
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
-        """Try once."""
+        """Try once; answers within `TIMEOUT_S`."""
+
+    def close(self) -> None:
+        """Cut off a try under way, from another thread."""
 
 
 def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Receipt:

@@ -32,8 +32,8 @@ def open_senders(settings: AlertSettings) -> dict[str, Sender]:
     return senders
 
 
-def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime) -> bool:
-    """Send the next message that is due.
+def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *, to: str | None = None) -> bool:
+    """Send the next message that is due, to one of the receivers or to whichever it is for.
 
     The message is marked as being sent before the request leaves. Whoever dies in between leaves that mark,
     and the message is sent again saying that it may be a repeat: at least once, and never silently twice.
@@ -41,7 +41,7 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime) -
     Returns:
         Whether there was one.
     """
-    alert = ledger.claim_alert(now)
+    alert = ledger.claim_alert(now, to=to)
     if alert is None:
         return False
     sender = senders.get(alert.sender)

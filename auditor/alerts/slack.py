@@ -106,3 +106,6 @@ class SlackSender:
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
         payload = message(notice, dashboard=self._dashboard, possible_repeat=possible_repeat)
         return post_json(self._client, self._webhook, payload)
+
+    def close(self) -> None:
+        self._client.cut_off()

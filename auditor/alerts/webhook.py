@@ -20,3 +20,6 @@ class WebhookSender:
 
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
         return post_json(self._client, self._url, {**notice, "possible_repeat": possible_repeat})
+
+    def close(self) -> None:
+        self._client.cut_off()

@@ -143,21 +143,23 @@ class Outbox(Store):
         }
         connection.execute(self.insert(t.alerts).values(values).on_conflict_do_nothing())
 
-    def claim_alert(self, now: datetime) -> PendingAlert | None:
-        """Take the next message that is due and mark it as being sent."""
+    def waiting_senders(self) -> list[str]:
+        """The senders by which messages are still to go."""
         column = t.alerts.c
-        due = sa.exists().where(column.state == "pending", column.next_try_at <= now)
+        with self.read() as connection:
+            return list(connection.scalars(sa.select(column.sender).where(column.state == "pending").distinct()))
+
+    def claim_alert(self, now: datetime, *, to: str | None = None) -> PendingAlert | None:
+        """Take the next message that is due, by one sender or by any, and mark it as being sent."""
+        column = t.alerts.c
+        wanted = [column.state == "pending", column.next_try_at <= now, *([column.sender == to] if to else [])]
+        due = sa.exists().where(*wanted)
         with self.read() as connection:
             if not connection.execute(sa.select(due)).scalar():
                 return None
         with self.write() as connection:
             rev = self.next_revision(connection)
-            row = connection.execute(
-                sa.select(t.alerts)
-                .where(column.state == "pending", column.next_try_at <= now)
-                .order_by(column.id)
-                .limit(1)
-            ).first()
+            row = connection.execute(sa.select(t.alerts).where(*wanted).order_by(column.id).limit(1)).first()
             if row is None:
                 connection.rollback()
                 return None

@@ -206,3 +206,15 @@ def test_a_stop_waits_for_no_worker_that_asks_for_an_instant_meanwhile() -> None
         timetable.start()
         wait_until(lambda timetable=timetable: timetable._workers)  # type: ignore[misc]
         assert timetable.stop(PATIENCE_S)
+
+
+def test_a_stop_dismisses_every_worker_once() -> None:
+    timetable = Timetable(4)
+    timetable._clock.start()
+    with timetable._changed:
+        timetable._hire()
+    for _ in range(3):
+        assert timetable.stop(PATIENCE_S)
+    timetable._workers[0].join(PATIENCE_S)
+    assert not timetable._workers[0].is_alive()
+    assert timetable._started.empty()
