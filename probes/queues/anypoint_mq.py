@@ -24,7 +24,7 @@ from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
-from probes.queues.message import Message, MessageSettings
+from probes.queues.message import Message, MessageSettings, whole
 
 BATCH = 10
 """Messages one request reads or gives back, by Anypoint MQ."""
@@ -95,10 +95,10 @@ class AnypointMqProbe:
         notes: list[str] = []
         told = self._settings_of_queue()
         (figures,) = self._ask("GET", self._stats, params={"destinationIds": of.queue}) or [{}]
-        depth = _whole(figures.get("messages"))
+        depth = whole(figures.get("messages"))
         if depth is None:
             notes.append("Anypoint MQ answers without figures of this queue")
-        in_flight = _whole(figures.get("inflightMessages"))
+        in_flight = whole(figures.get("inflightMessages"))
         if in_flight:
             notes.append(f"{in_flight} messages are being processed")
         letters: tuple[Letter, ...] = ()
@@ -108,7 +108,7 @@ class AnypointMqProbe:
         stamps = (_instant(letter.headers.get("created")) for letter in letters)
         created = [at for at in stamps if at is not None]
         oldest_at = min(created) if created and not truncated else None
-        ttl_ms = _whole(told.get("defaultTtl"))
+        ttl_ms = whole(told.get("defaultTtl"))
         if ttl_ms and of.role == "dead" and depth:
             notes.append("when it drops its oldest letter is not known")
         return QueueReading(
@@ -168,11 +168,10 @@ class AnypointMqProbe:
 
     def _letter(self, each: Mapping[str, Any]) -> Letter:
         headers = {name: value for name, value in each["headers"].items() if name != "lockId"}
-        count = str(headers.get("deliveryCount", ""))
         return Message({**headers, **(each.get("properties") or {})}, each.get("body")).letter(
             self._settings,
             str(headers["messageId"]),
-            attempts=int(count) if count.isdigit() else None,
+            attempts=headers.get("deliveryCount"),
         )
 
     # -- requests
@@ -234,10 +233,6 @@ class AnypointMqProbe:
 
     def close(self) -> None:
         self._http.close()
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _instant(text: Any) -> datetime | None:

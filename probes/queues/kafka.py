@@ -18,13 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
 
 LOOKER = "plumbline-looks"
 """A group of this name is named to the broker and never joined: it does not come to be."""
@@ -399,10 +399,7 @@ def _reason(headers: Mapping[str, Any]) -> str | None:
 
 def _stamped_at(record: Any) -> datetime | None:
     kind, stamp_ms = record.timestamp()
-    try:
-        return datetime.fromtimestamp(stamp_ms / 1000, UTC) if kind and stamp_ms >= 0 else None
-    except (ValueError, OverflowError, OSError):
-        return None
+    return instant_at(stamp_ms / 1000) if kind and stamp_ms >= 0 else None
 
 
 def _stamp(record: Any) -> tuple[datetime | None, str]:

@@ -9,7 +9,7 @@ import codecs
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from itertools import islice
@@ -35,6 +35,9 @@ HEADER_LIMIT = 50
 PAYLOAD_SHOWN = 4_000
 """Characters kept of a payload, for people to look at."""
 
+MOST_ATTEMPTS = 2**31 - 1
+"""A count beyond this is none: the ledger keeps 32 bits."""
+
 
 class MessageSettings(QueueSettings):
     """What every queue of a broker has.
@@ -56,10 +59,37 @@ class MessageSettings(QueueSettings):
 
 
 def dropped_at(kept_since: datetime | None, retention_s: float | None) -> datetime | None:
-    """When a queue drops what it has kept since then; None where it keeps it for good, or one of them is unknown."""
+    """When a queue drops what it has kept since then; None where it keeps it for good, or one of them is unknown.
+
+    A time beyond the calendar is for good: "for ever" is often written as the largest number there is.
+    """
     if kept_since is None or retention_s is None:
         return None
-    return kept_since + timedelta(seconds=retention_s)
+    try:
+        return kept_since + timedelta(seconds=retention_s)
+    except OverflowError:
+        return None
+
+
+def instant_at(since_1970_s: float | Decimal | None) -> datetime | None:
+    """The instant of a number of seconds since 1970; None for no number, and for one beyond the calendar."""
+    try:
+        return None if since_1970_s is None else datetime.fromtimestamp(float(since_1970_s), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def whole(told: object) -> int | None:
+    """A whole number as a broker tells it; None for anything else."""
+    return told if isinstance(told, int) and not isinstance(told, bool) else None
+
+
+def counted(told: object) -> int | None:
+    """How often something was tried, as a number or its digits; None for what is no count that could be true."""
+    if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) <= len(str(MOST_ATTEMPTS)):
+        told = int(told)
+    count = whole(told)
+    return count if count is not None and 0 <= count <= MOST_ATTEMPTS else None
 
 
 def missing_driver(driver: str, extra: str) -> ProbeError:
@@ -145,7 +175,7 @@ class Message:
         letter_id: str,
         *,
         reason: str | None = None,
-        attempts: int | None = None,
+        attempts: object = None,
         first_failed_at: datetime | None = None,
         last_failed_at: datetime | None = None,
     ) -> Letter:
@@ -153,13 +183,14 @@ class Message:
 
         Args:
             reason: why the broker says it was given up on, where the message does not tell itself.
+            attempts: as the broker, or whoever else writes it, tells it.
             last_failed_at: the first failure where nothing else is known.
         """
         return Letter(
             letter_id=kept(letter_id, TEXT_LIMIT),
             key=self.find(settings.key),
             reason=self.find(settings.reason) or (kept(reason, TEXT_LIMIT) if reason else None),
-            attempts=attempts,
+            attempts=counted(attempts),
             first_failed_at=first_failed_at,
             last_failed_at=last_failed_at or first_failed_at,
             headers=self.headers(),

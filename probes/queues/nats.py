@@ -10,7 +10,7 @@ Source: docs.nats.io, JetStream advisories and the stream API.
 from __future__ import annotations
 
 import asyncio
-import json
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -19,13 +19,17 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, login_of
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+from probes.exact_json import decode
+from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, whole
 
 AT_ONCE = 64
 """Requests under way at once."""
 
 ADVISORY = "io.nats.jetstream.advisory.v1.max_deliver"
 SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
+
+_NAME = re.compile(r"[^\s.*>/\\]+")
+"""Names of streams and consumers. Source: docs.nats.io, JetStream, naming."""
 
 ResultT = TypeVar("ResultT")
 
@@ -196,18 +200,18 @@ class NatsProbe:
         if advisory is None:
             message = self._read_into(found)
             return message.letter(self._settings, str(found.seq), first_failed_at=_instant(found.time))
-        stream, sequence = str(advisory["stream"]), int(advisory["stream_seq"])
+        stream, sequence = advisory["stream"], advisory["stream_seq"]
         try:
             original = await js.get_msg(stream, seq=sequence)
         except self._nats.js.errors.NotFoundError:
             original = None
-        deliveries, gone = int(advisory["deliveries"]), original is None
+        gone = original is None
         told = Message({}, None) if gone else self._read_into(original)
         return told.letter(
             self._settings,
             f"{stream}/{advisory['consumer']}/{sequence}",
             reason=f"its message is gone from {stream}" if gone else f"delivered in vain to {advisory['consumer']}",
-            attempts=deliveries,
+            attempts=advisory.get("deliveries"),
             first_failed_at=_instant(found.time),
         )
 
@@ -229,11 +233,16 @@ async def _quietly(_: Exception) -> None:
 def _advisory(data: bytes | None) -> dict[str, Any] | None:
     """The server's own notice that a message was delivered in vain, or None for any other message."""
     try:
-        document = json.loads(data or b"")
-    except (ValueError, RecursionError):
+        document = decode(data or b"")
+    except ValueError:
         return None
-    known = isinstance(document, dict) and document.get("type") == ADVISORY
-    return document if known and {"stream", "consumer", "stream_seq", "deliveries"} <= document.keys() else None
+    if not isinstance(document, dict) or document.get("type") != ADVISORY:
+        return None
+    # Whoever may publish to the subject can write an advisory; the server's own are whole.
+    names = (document.get("stream"), document.get("consumer"))
+    named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
+    sequence = whole(document.get("stream_seq"))
+    return document if named and sequence is not None and 0 < sequence < 2**64 else None
 
 
 def _instant(raw: Any) -> datetime | None:

@@ -20,7 +20,7 @@ import httpx
 from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
-from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
 
 BATCH = 100
 """Messages one pull may answer: each may hold 10 MB."""
@@ -156,7 +156,7 @@ class PubSubProbe:
             notes.append("how many wait is not known: Cloud Monitoring has no point of the last ten minutes")
             return None, None
         notes.append(f"as of {depth[1]:%H:%M:%S} UTC, when Cloud Monitoring sampled it")
-        return depth[0], age[1] - timedelta(seconds=age[0]) if age is not None and depth[0] else None
+        return depth[0], instant_at(age[1].timestamp() - age[0]) if age is not None and depth[0] else None
 
     def _latest(self, metric: str) -> tuple[int, datetime] | None:
         """The latest point of a metric; None where there is none."""
@@ -250,12 +250,12 @@ class PubSubProbe:
 
     def _letter(self, found: Any) -> Letter:
         attributes = dict(found.attributes)
-        count, source = attributes.get(f"{DEAD}DeliveryCount", ""), attributes.get(f"{DEAD}Subscription")
+        source = attributes.get(f"{DEAD}Subscription")
         return Message(attributes, found.data).letter(
             self._settings,
             found.message_id,
             reason=f"delivered in vain to {source}" if source else None,
-            attempts=int(count) if count.isdigit() else None,
+            attempts=attributes.get(f"{DEAD}DeliveryCount"),
             # It was published anew when it was given up on.
             first_failed_at=_utc(found.publish_time),
         )

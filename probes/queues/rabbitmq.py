@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Literal
 from urllib.parse import quote
@@ -24,7 +23,16 @@ from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
-from probes.queues.message import PAYLOAD_LIMIT, Message, MessageSettings, distinct, dropped_at
+from probes.queues.message import (
+    PAYLOAD_LIMIT,
+    Message,
+    MessageSettings,
+    counted,
+    distinct,
+    dropped_at,
+    instant_at,
+    whole,
+)
 
 LOOK_BYTES = 64 * 1024 * 1024
 """The most that one look at letters may answer; payloads are cut so that it does not come to more."""
@@ -85,9 +93,8 @@ class RabbitMqProbe:
         told = self._ask("GET", self._path)
         notes: list[str] = []
         letters: tuple[Letter, ...] = ()
-        depth = told.get("messages")
-        if not isinstance(depth, int):
-            depth = None
+        depth = whole(told.get("messages"))
+        if depth is None:
             notes.append(NO_FIGURES)
         if self._settings.role == "dead" and depth:
             letters = self._letters(told, min(peek, depth, self.page_limit), notes)
@@ -95,8 +102,7 @@ class RabbitMqProbe:
         counted = [stats[name] for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
         failed_at = letters[0].first_failed_at if letters else None
         retention_s = _retention_s(told)
-        head = told.get("head_message_timestamp")
-        stamped_at = datetime.fromtimestamp(head, UTC) if isinstance(head, int) else None
+        stamped_at = instant_at(whole(told.get("head_message_timestamp")))
         return QueueReading(
             depth=depth,
             oldest_at=failed_at or stamped_at,
@@ -137,9 +143,11 @@ class RabbitMqProbe:
         headers = properties.get("headers") or {}
         payload = _payload(each)
         message = Message({**properties, **headers}, payload)
-        deaths = [death for death in headers.get("x-death") or () if isinstance(death, Mapping)]
-        times = [datetime.fromtimestamp(death["time"], UTC) for death in deaths if isinstance(death.get("time"), int)]
-        tries = [death.get("count", 1) for death in deaths if death.get("reason") in GIVEN_UP]
+        # Any client can write these headers, with any value.
+        told = headers.get("x-death")
+        deaths = [death for death in told if isinstance(death, Mapping)] if isinstance(told, list) else []
+        times = [at for death in deaths if (at := instant_at(whole(death.get("time")))) is not None]
+        tries = [counted(death.get("count", 1)) for death in deaths if str(death.get("reason")) in GIVEN_UP]
         first = deaths[0] if deaths else {}
         by_broker = f"{first.get('reason')} in {first.get('queue')}" if first else None
         identity = (
@@ -149,7 +157,7 @@ class RabbitMqProbe:
             self._settings,
             str(identity),
             reason=by_broker,
-            attempts=max(tries, default=None),
+            attempts=max((count for count in tries if count is not None), default=None),
             first_failed_at=min(times, default=None),
             last_failed_at=max(times, default=None),
         )
@@ -204,5 +212,5 @@ def _retention_s(told: Mapping[str, Any]) -> float | None:
         (told.get("arguments") or {}).get("x-message-ttl"),
         (told.get("effective_policy_definition") or {}).get("message-ttl"),
     ]
-    known = [limit for limit in limits if isinstance(limit, int)]
+    known = [limit for each in limits if (limit := whole(each)) is not None]
     return min(known) / 1000 if known else None

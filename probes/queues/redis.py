@@ -9,7 +9,7 @@ Source: redis.io/docs/latest/commands, streams; the `lag` of a group is NULL whe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, distinct, missing_driver
+from probes.queues.message import Message, MessageSettings, distinct, instant_at, missing_driver
 
 PENDING_LIMIT = 100_000
 """Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
@@ -204,7 +204,7 @@ class RedisProbe:
                 each["message_id"].decode(),
                 reason=None if entry else f"its entry is gone from {of.name}",
                 attempts=int(each["times_delivered"]),
-                last_failed_at=now - timedelta(milliseconds=each["time_since_delivered"]),
+                last_failed_at=instant_at(now.timestamp() - each["time_since_delivered"] / 1000),
             )
             for each, entry in zip(wanted, asked.execute(), strict=True)
         )
@@ -270,7 +270,4 @@ def _place(identity: bytes) -> tuple[int, int]:
 def _added_at(identity: bytes) -> datetime | None:
     """When an entry was added: the first part of its identity, where Redis made it itself."""
     milliseconds, _, _ = identity.partition(b"-")
-    try:
-        return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+    return instant_at(int(milliseconds) / 1000)

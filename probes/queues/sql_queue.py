@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from pydantic import model_validator
 
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
-from probes.queues.message import TEXT_LIMIT, Message, checked, kept
+from probes.queues.message import TEXT_LIMIT, Message, checked, counted, kept
 from probes.records.sql import SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -101,7 +101,7 @@ class SqlQueueProbe:
             letter_id=kept(row[of.letter_id], TEXT_LIMIT),
             key=message.find(of.key) if in_payload else told(of.key),
             reason=None if reason is None else _said(str(reason)),
-            attempts=attempts if isinstance(attempts, int) else None,
+            attempts=counted(attempts),
             first_failed_at=failed_at,
             last_failed_at=failed_at,
             payload=message.text(),

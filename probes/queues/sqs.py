@@ -20,7 +20,7 @@ from pydantic import SecretStr, field_validator
 from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.durations import format_duration
-from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver
+from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
 
 BATCH = 10
 """Messages one request receives or releases, by SQS."""
@@ -329,6 +329,6 @@ def _number(told: Mapping[str, str], name: str) -> int | None:
 
 def _instant(stamp_ms: str | None) -> datetime | None:
     try:
-        return None if stamp_ms is None else datetime.fromtimestamp(float(stamp_ms) / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
+        return None if stamp_ms is None else instant_at(float(stamp_ms) / 1000)
+    except ValueError:
         return None

@@ -134,6 +134,34 @@ def test_a_letter_whose_message_is_gone_says_so(bus: Bus) -> None:
     assert (letter.key, letter.reason) == (None, f"its message is gone from {bus.orders}")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"stream_seq": "first"},
+        {"stream_seq": 0},
+        {"stream_seq": 2**70},
+        {"stream_seq": None},
+        {"stream": "no name"},
+        {"stream": ["orders"]},
+        {"consumer": ""},
+        {"deliveries": "many"},
+        {"deliveries": 2**40},
+    ],
+)
+def test_an_advisory_that_is_none_leaves_no_letter_unread(bus: Bus, odd: dict[str, Any]) -> None:
+    whole = {"stream": bus.orders, "consumer": bus.consumer, "stream_seq": 1, "deliveries": 2}
+    forged = json.dumps({"type": "io.nats.jetstream.advisory.v1.max_deliver", **whole, **odd}).encode()
+    bus.publish(b'{"id": 1}')
+
+    async def act(js: Any) -> None:
+        await js.publish(f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{bus.orders}.{bus.consumer}", forged)
+
+    bus.run(act)
+    (letter,) = bus.probe(key="$.id").read(5).letters
+    assert letter.attempts is None
+    assert letter.key == ("1" if "deliveries" in odd else None)
+
+
 def test_a_consumers_backlog_is_what_it_has_not_acknowledged(bus: Bus) -> None:
     bus.publish(*[b"{}" for _ in range(5)])
 

@@ -205,6 +205,30 @@ def test_why_a_message_died_is_told_by_x_death_and_by_no_other_header(broker: Br
     assert (third.reason, third.attempts) == (None, None)
 
 
+ODD_DEATHS: list[Any] = [
+    5,
+    {"reason": "rejected"},
+    [{"reason": "rejected", "queue": "orders", "count": "many", "time": 253_402_300_800_000}],
+    [{"reason": ["rejected"], "count": 2**40, "time": -(2**60)}, "no death", {"reason": "rejected", "count": 2}],
+]
+
+
+def test_headers_that_nobody_expects_leave_no_letter_unread(broker: Broker) -> None:
+    for deaths in ODD_DEATHS:
+        properties = {
+            "headers": {"x-death": deaths},
+            "timestamp": 1_767_225_600_000,
+        }  # in milliseconds, as many write
+        broker.post(
+            {"routing_key": broker.dead, "payload": "{}", "payload_encoding": "string", "properties": properties}
+        )
+    until(lambda: broker.probe().read(0).depth == len(ODD_DEATHS))
+    reading = broker.probe(peek="requeue").read(10)
+    assert [letter.attempts for letter in reading.letters] == [None, None, None, 2]
+    assert [letter.first_failed_at for letter in reading.letters] == [None] * len(ODD_DEATHS)
+    assert (reading.depth, reading.oldest_at) == (len(ODD_DEATHS), None)
+
+
 @pytest.fixture(
     scope="module",
     params=["management_agent.disable_metrics_collector = true\n", "management.disable_stats = true\n"],
