@@ -19,6 +19,7 @@ from auditor.escalation import (
 )
 from auditor.integration_map import Flow, IntegrationMap
 from auditor.ledger import Decision, Ledger, Transaction
+from auditor.leftovers import CONFLICTS_KEPT
 from checks.judgement import Divergence
 
 
@@ -108,8 +109,8 @@ def act(
     conflict, _, about = found
     if conflict.flow not in integration_map.flows:
         raise RefusedError(
-            f"the map does not have the flow {conflict.flow} any more: put it back to decide, or start `auditor run` "
-            "with this map, which closes its conflicts"
+            f"the flow {conflict.flow} is no longer in the map: put it back to act on its conflicts; `auditor run` "
+            f"closes them {CONFLICTS_KEPT.days} days after the flow's last audit"
         )
     flow = integration_map.flow(conflict.flow)
     systems = (flow.source_name, flow.target_name)

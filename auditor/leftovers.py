@@ -1,9 +1,9 @@
-"""What a changed map leaves behind: incidents and conflicts of what it no longer has. Nobody else would end them."""
+"""What a changed map leaves behind: incidents and conflicts of what it no longer has. Nothing else would end them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from auditor.escalation import Act, State, Step
 from auditor.integration_map import IntegrationMap
@@ -11,16 +11,24 @@ from auditor.ledger import Incident, Ledger
 
 GONE = "no longer in the map"
 
+CONFLICTS_KEPT = timedelta(days=7)
+"""How long after its last audit the conflicts of a flow stay that the map does not have: a daemon that was started
+with the wrong map must not end what people have decided, assigned or commented on."""
+
 
 def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Sequence[str], now: datetime) -> int:
     """Close the incidents and conflicts of flows, systems and queues that the map no longer has.
 
-    Whoever was told of an incident is told that it is over, and why.
+    Incidents are closed at once, with a message to whoever was notified of them: one that still holds opens again.
+    Conflicts, which hold people's decisions, are closed when their flow has not been audited for `CONFLICTS_KEPT`.
 
     Returns:
         How many were closed.
     """
     closed = 0
+    with ledger.read() as connection:
+        gone = ledger.flows_in_conflict(connection) - integration_map.flows.keys()
+    forgotten = [flow for flow in sorted(gone) if not _audited_since(ledger, flow, now - CONFLICTS_KEPT)]
     with ledger.write() as connection:
         rev = ledger.next_revision(connection)
         for incident in ledger.live_incidents(connection):
@@ -45,12 +53,19 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
                     notice={**told, "at": now.isoformat()},
                     at=now,
                 )
-        for flow in ledger.flows_in_conflict(connection) - integration_map.flows.keys():
+        for flow in forgotten:
             step = Step(act=Act.SETTLED, state=State.SETTLED, text=f"flow {flow} is {GONE}", closes=True)
             for conflict, _ in ledger.live_conflicts(connection, flow):
                 closed += 1
                 ledger.step_conflict(connection, rev, conflict, step, now)
     return closed
+
+
+def _audited_since(ledger: Ledger, flow: str, since: datetime) -> bool:
+    """Whether an audit of the flow, also one that failed, has ended after an instant."""
+    audited_at = ledger.flow_state(flow).audited_at
+    failed = ledger.failed_runs(flow, audited_at)
+    return any(at is not None and at > since for at in (audited_at, failed.last_at if failed else None))
 
 
 def _gone(integration_map: IntegrationMap, incident: Incident) -> str:

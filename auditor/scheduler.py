@@ -99,9 +99,7 @@ class Daemon:
         repeats = self.ledger.recover_alerts(datetime.now(UTC))
         if repeats:
             log.warning("%d alerts were being sent when the last daemon ended; they may be repeated", repeats)
-        closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
-        if closed:
-            log.info("closed %d incidents and conflicts of what is no longer in the map", closed)
+        self._close_leftovers()
         for at, auditor in enumerate(self.auditors.values()):
             self._add_flow(auditor, at * auditor.flow.every_s / max(1, len(self.auditors)))
         for queue in self.queues:
@@ -178,7 +176,13 @@ class Daemon:
 
         return run
 
+    def _close_leftovers(self) -> None:
+        closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
+        if closed:
+            log.info("incidents and conflicts closed because the map no longer has what they are about: %d", closed)
+
     def _archive(self) -> None:
+        self._close_leftovers()
         archive_settled(self.ledger, self._workspace.archive, datetime.now(UTC))
 
     def stop(self) -> None:

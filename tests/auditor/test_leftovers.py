@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.escalation import Act, State
@@ -82,6 +82,22 @@ def test_conflicts_of_a_flow_that_is_gone_are_settled_with_the_reason(stand: Sta
     gone, acts, _ = found
     assert (gone.state, gone.closed_at is not None) == (State.SETTLED, True)
     assert (acts[-1].act, acts[-1].text) == (Act.SETTLED, "flow to_shop is no longer in the map")
+
+
+def test_a_start_with_the_wrong_map_leaves_conflicts_alone_until_the_flow_was_absent_for_days(stand: Stand) -> None:
+    stand.agree(3)
+    with stand.ledger.write() as connection:
+        rev = stand.ledger.next_revision(connection)
+        values: dict[str, Any] = {"flow": "to_billing", "data_type": "customer", "key": "3", "divergence_id": 1}
+        values |= {"cause": "conflict", "why": "both moved", "opened_at": NOW, "state": "open", "assignee": "ada"}
+        stand.ledger.open_conflict(connection, rev, values, "both moved")
+    stand.map_file.write_text(stand.map_file.read_text().replace("to_billing:", "to_other:"))
+    wrong = load_map(stand.map_file, {})
+    audited_at = stand.ledger.flow_state("to_billing").audited_at
+    assert audited_at is not None
+    for days, closed in ((0, 0), (6, 0), (8, 1)):
+        assert close_leftovers(wrong, stand.ledger, [], audited_at + timedelta(days=days)) == closed
+        assert len(stand.ledger.conflicts()) == 1 - closed
 
 
 def test_a_daemon_closes_them_when_it_starts(stand: Stand) -> None:
