@@ -13,7 +13,7 @@ from auditor.findings import Findings, findings
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.scheduler import open_readers
-from checks.judgement import Outcome
+from auditor.words import counted
 
 SWEEP_PAGE = 2_000
 
@@ -25,7 +25,8 @@ class Report:
     Attributes:
         records: records compared in the sweep.
         undecided: records still within their window when the waiting ended.
-        cannot_verify: records and keys of which nothing could be said when the waiting ended.
+        cannot_verify: listed records and rows of which nothing could be said when the waiting ended.
+        error: what ended the sweep before its end, "" where nothing did; of the records not read nothing is known.
         findings: which records differ, are undecided or cannot be verified.
     """
 
@@ -108,44 +109,43 @@ def audit_once(
             records=records,
             open_by_cause=open_now.get(name, {}),
             undecided=ledger.undecided(name),
-            cannot_verify=max(unreadable if error else 0, ledger.unverified_count(name, queues=False)),
+            cannot_verify=ledger.unverified_count(name, queues=False),
             error=error,
             findings=findings(ledger, name),
         )
-        for name, (records, unreadable, error) in swept.items()
+        for name, (records, error) in swept.items()
     ]
 
 
-def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, int, str]:
+def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, str]:
+    """Sweep one flow whole; answers how many records were read, and the error that ended it."""
     auditor.begin_sweep()
     flow = auditor.flow
     budget_per_s = min(flow.source.budget.records_per_s, flow.target.budget.records_per_s)
-    unreadable = 0
     while True:
         result = auditor.audit(datetime.now(UTC), sample=SWEEP_PAGE)
         # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
         state = auditor.ledger.flow_state(flow.name)
         records = (state.swept_read if result.swept else state.sweep_read) or 0
-        unreadable += result.counts[Outcome.CANNOT_VERIFY]
-        tell(f"{auditor.flow.name}: {records} records read")
+        tell(f"{auditor.flow.name}: {counted(records, 'record')} read")
         if result.error is not None:
-            return records, unreadable, f"{result.error[0]}: {result.error[1]}"
+            return records, f"{result.error[0]}: {result.error[1]}"
         if result.swept:
-            return records, unreadable, ""
+            return records, ""
         time.sleep(result.read / budget_per_s)
 
 
 def _settle(
     auditors: Sequence[Auditor],
     ledger: Ledger,
-    swept: Mapping[str, tuple[int, int, str]],
+    swept: Mapping[str, tuple[int, str]],
     wait_s: float,
     tell: Callable[[str], None],
 ) -> None:
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         waiting = [
-            auditor for auditor in auditors if not swept[auditor.flow.name][2] and ledger.undecided(auditor.flow.name)
+            auditor for auditor in auditors if not swept[auditor.flow.name][1] and ledger.undecided(auditor.flow.name)
         ]
         if not waiting:
             return

@@ -115,7 +115,7 @@ def incidents(
         hidden = {"breach", "flow", "system", "reopened"} | (set() if everything else {"resolved_at", "state"})
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     elif audited is None:
-        say(f"nothing has been audited yet in {data}")
+        say(f"no audit has succeeded yet in {data}: `auditor status` says why")
     else:
         told_none = "no incidents so far" if everything else "no open incidents"
         say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")

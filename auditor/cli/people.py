@@ -231,12 +231,13 @@ def repair(
     from auditor.repair import propose
     from auditor.repair_formats import write_csv, write_json, write_sql
     from auditor.scheduler import open_readers
+    from auditor.status import flow_status
     from auditor.words import counted
 
     loaded = load(map_)
     wanted = flows_of(loaded, flow)
     workspace, ledger = existing_ledger(data)
-    audited = {row["flow"] for row in ledger.table("flow_state") if row["audited_at"]}
+    standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
     readers = open_readers(loaded)
     for name, clock in ledger.clocks().items():
         if name in readers:
@@ -257,8 +258,8 @@ def repair(
     undecided = sum(each.action == "none" for each in proposals)
     proposed = counted(len(proposals) - undecided, "proposal")
     say(f"{proposed}, {counted(undecided, 'record')} for which nothing is proposed")
-    unknown = [name for name in wanted if name not in audited]
-    for name in unknown:
-        say(f"{name}: never audited, so what differs is not known")
+    unknown = [each for each in standing if each.audited_at is None]
+    for each in unknown:
+        say(f"{each.flow}: {each.why}, so what differs is not known")
     if unknown:
         raise typer.Exit(UNVERIFIED)

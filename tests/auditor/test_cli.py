@@ -182,6 +182,20 @@ def test_once_tells_consistent_drift_and_could_not_verify_apart(stand: Stand, pl
     assert "customers" in broken.stderr
 
 
+def test_what_a_failed_read_left_unread_is_an_error_and_no_count(stand: Stand, places: list[object]) -> None:
+    for key in (1, 2, 3):
+        stand.put("crm", key)
+    stand.run("billing", "ALTER TABLE customers RENAME TO clients")
+    done = auditor("once", *places, "--json")
+    (told,) = json.loads(done.stdout)
+    assert (told["verdict"], done.returncode, "billing: query" in told["error"]) == ("unverified", 3, True)
+    assert (told["cannot_verify"], told["counts"]["unverified"], told["unverified_records"]) == (0, 0, [])
+    for command in ("status", "repair"):
+        shown = auditor(command, *places)
+        assert (shown.returncode, "billing: query since" in shown.stdout + shown.stderr) == (3, True)
+        assert "never audited" not in shown.stdout + shown.stderr
+
+
 def test_records_that_cannot_be_read_are_told_one_by_one_with_the_reason(stand: Stand, places: list[object]) -> None:
     for key in (1, 2, 3):
         stand.put("crm", key)
