@@ -17,6 +17,8 @@ _SEEN = {0x200C, 0x200D}
 _SPLIT = ":color[]"
 """An empty span of Streamlit's Markdown. It parts a text in two for whatever looks at texts after the parsing."""
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#!|~$&])|(?<![^\W_])(_)|(_)(?![^\W_])")
 _LEADING = re.compile(r"^(\d*)([-+.)=])")
 _ALIVE = re.compile(r"(:)(?=\S)|(?<=[Ww])(?=\.)|(@)|(?<=[<>~=-])(?=(?:\\?)[<>~=-])")
@@ -76,6 +78,15 @@ def button(text: object) -> str:
     """The text for a button in a table's cell, where `:material/x:` is an icon and `[...]` a menu."""
     told = visible(text)
     return f"\u2060{told}" if told.startswith((":", "[")) else told
+
+
+def spreadsheet(text: object) -> str:
+    """The text for a cell of a CSV, where a spreadsheet calculates what begins like a formula. Numbers stay numbers.
+
+    Source: "CSV Injection", https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    told = str(text)
+    return f"'{told}" if told.startswith(_FORMULA) and not _NUMBER.fullmatch(told) else told
 
 
 def echarts(text: object) -> str:

@@ -11,7 +11,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import navigation, view
-from auditor.dashboard.data import DAY, Data, Since
+from auditor.dashboard.data import DAY, Data, NoLedgerError, Since
 from auditor.ledger import LedgerError
 from auditor.map_file import MapError, load_map
 from auditor.workspace import Workspace
@@ -23,6 +23,7 @@ def _open(map_file: str, folder: str) -> Data:
         Path(folder),
         ledger_url=os.environ.get("AUDITOR_LEDGER"),
         archive=os.environ.get("AUDITOR_ARCHIVE"),
+        make=False,
     )
     return Data(load_map(Path(map_file)), workspace)
 
@@ -44,9 +45,25 @@ def open_data() -> Data:
         st.error(f"The integration map has {len(error.problems)} mistakes:", icon=":material/error:")
         st.code("\n".join(str(problem) for problem in error.problems), language=None)
         st.stop()
+    except NoLedgerError as error:
+        _await_ledger(str(error), map_file, folder)
+        st.stop()
     except LedgerError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         st.stop()
+
+
+@st.fragment(run_every=2.0)
+def _await_ledger(place: str, map_file: str, folder: str) -> None:
+    """Say that nothing is recorded where the dashboard looks, until something is."""
+    try:
+        _open(map_file, folder)
+    except NoLedgerError:
+        told = f"There is no ledger in {escaping.markdown(place)} yet."
+        todo = "Start the auditor with `auditor run`, or point the dashboard to its folder with `--data`."
+        st.info(f"{told}\n\n{todo}", icon=":material/folder_off:")
+    else:
+        st.rerun()
 
 
 def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True) -> None:
@@ -124,6 +141,10 @@ def _freshness(data: Data) -> None:
         )
 
 
-def nothing(text: str) -> None:
-    """Say that a list is empty, why, and what to do next."""
-    st.info(text, icon=":material/check_circle:" if text.startswith("No ") else ":material/info:")
+def nothing(text: str, *, well: bool = False) -> None:
+    """Say that a list is empty, why, and what to do next.
+
+    Args:
+        well: all that could be listed is known, so that an empty list is good news.
+    """
+    st.info(text, icon=":material/check_circle:" if well else ":material/info:")

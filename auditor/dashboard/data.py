@@ -54,13 +54,26 @@ DAY = Since(label="24 h")
 """How far back a message counts that nobody got, whatever range a page shows."""
 
 
+class NoLedgerError(Exception):
+    """No auditor has recorded anything in the place that this names."""
+
+
 class Data:
-    """The dashboard's view of one installation; shared by all sessions."""
+    """The dashboard's view of one installation; shared by all sessions.
+
+    Raises:
+        NoLedgerError: there is none, and one who only looks makes none.
+        LedgerError: there is one that cannot be used.
+    """
 
     def __init__(self, integration_map: IntegrationMap, workspace: Workspace) -> None:
         self.map = integration_map
         self.workspace = workspace
-        self.ledger = workspace.ledger()
+        ledger = workspace.existing_ledger()
+        if ledger is None:
+            local = workspace.ledger_url.startswith("sqlite:")
+            raise NoLedgerError(str(workspace.folder) if local else "the database of AUDITOR_LEDGER")
+        self.ledger = ledger
         self.lens = Lens(self.ledger)
         self._lock = threading.Lock()
         self._refreshed = 0.0
@@ -86,6 +99,10 @@ class Data:
     def flows(self) -> list[FlowStatus]:
         """How every flow stands."""
         return flow_status(self.map, self.ledger, datetime.now(UTC))
+
+    def all_known(self) -> bool:
+        """Whether nothing keeps any flow from being known whole, so that what is not listed is not there."""
+        return all(flow.unknown is None for flow in self.flows())
 
     def systems(self) -> pd.DataFrame:
         """How every system has been answering."""

@@ -43,6 +43,13 @@ def table(
     st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
 
 
+def csv(frame: pd.DataFrame) -> bytes:
+    """A table as a file that people open in a spreadsheet, where no text of it is a formula."""
+    safe = frame.map(lambda cell: escaping.spreadsheet(cell) if isinstance(cell, str) else cell)
+    text: str = safe.rename(columns=escaping.spreadsheet).to_csv(index=False)
+    return text.encode("utf-8", "replace")
+
+
 def _buttons(
     column: str, labels: Sequence[str | None], meant: Sequence[Any], act: Callable[[Any], None], *, key: str
 ) -> Any:

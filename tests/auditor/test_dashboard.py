@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from auditor import escaping
 from auditor.dashboard import navigation, view
 from auditor.dashboard.components import _open
 from auditor.queue_audit import QueueAuditor
+from auditor.workspace import Workspace
 from probes.registry import open_queue_probe
 from tests.stand import Stand
 
@@ -81,6 +83,38 @@ def test_before_the_first_audit_is_no_data_and_not_all_well(page: str, watched: 
     app = run(page)
     assert not app.exception
     assert "Nothing has been audited yet" in text(app)
+    told = [each.value for each in app.info if each.icon == ":material/check_circle:"]
+    assert all(each.startswith("No remarks:") for each in told)  # which says something of the map alone
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_ledger_says_so_and_makes_none(
+    page: str, stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "vra"
+    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
+    monkeypatch.setenv("AUDITOR_DATA", str(folder))
+    monkeypatch.delenv("AUDITOR_LEDGER", raising=False)
+    app = run(page)
+    assert not app.exception
+    assert f"There is no ledger in {escaping.markdown(folder)} yet" in text(app)
+    assert not folder.exists()
+    Workspace.at(folder).ledger().close()
+    app.run()
+    assert "Nothing has been audited yet" in text(app)
+
+
+def test_an_empty_list_is_good_news_only_when_all_is_known(watched: Stand) -> None:
+    def signs() -> list[str]:
+        return [each.icon for each in run("sla").info if each.value.startswith("No incidents")]
+
+    assert signs() == [":material/info:"]
+    watched.agree(5)
+    assert signs() == [":material/check_circle:"]
+    for key in range(1, 4):
+        watched.put("billing", key, amount="a lot")
+    watched.sweep()
+    assert signs() == [":material/info:"]
 
 
 @pytest.mark.parametrize("page", PAGES)

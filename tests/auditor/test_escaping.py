@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from csv import reader
 from pathlib import Path
 from urllib.parse import quote
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from auditor import escaping
-from auditor.dashboard.tables import meant_by
+from auditor.dashboard.tables import csv, meant_by
 from auditor.escaping import visible
 from tests.auditor.screens import HOME, chromium, click_cell, served
 from tests.auditor.test_dashboard import look
@@ -103,6 +105,28 @@ def test_plotly_gets_no_html_and_echarts_no_template() -> None:
     assert escaping.plotly('<a href="http://e">&</a>') == '&lt;a href="http://e"&gt;&amp;&lt;/a&gt;'
     assert "{b}" not in escaping.echarts("{b}")
     assert escaping.echarts("{b}").replace("\u2060", "") == "{b}"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\uff1d1", "'\uff1d1"),
+        ("-12.50", "-12.50"),
+        ("+1e6", "+1e6"),
+        ("a=1", "a=1"),
+        ("", ""),
+    ],
+)
+def test_a_spreadsheet_calculates_nothing_that_came_from_a_system(text: str, told: str) -> None:
+    assert escaping.spreadsheet(text) == told
+    frame = pd.DataFrame({"=x": [text, None], "count": [-3, 4]})
+    rows = list(reader(csv(frame).decode().splitlines()))
+    assert rows == [["'=x", "count"], [told, "-3"], ["", "4"]]
 
 
 @pytest.mark.parametrize("label", [":material/delete: x", '["a", "b"]', "[x]"])

@@ -47,7 +47,8 @@ def _draw(data: Data, _since: Since) -> None:
         components.nothing(
             "No conflict waits for a person: every difference is decided by a rule."
             if not everything
-            else "No conflict has come up yet."
+            else "No conflict has come up yet.",
+            well=data.all_known(),
         )
         return
     st.caption(

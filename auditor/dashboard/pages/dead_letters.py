@@ -65,7 +65,7 @@ def _draw(data: Data, since: Since) -> None:
         st.warning(escaping.markdown(each), icon=":material/help:")
     if not waiting.letters:
         if not unseen:
-            components.nothing("No dead letter is waiting.")
+            components.nothing("No dead letter is waiting.", well=True)
         return
     _explained(data)
     _reasons(data, waiting.groups)

@@ -48,7 +48,7 @@ def _draw(data: Data, since: Since) -> None:
         if flows or causes or search or states != [DivergenceState.OPEN.value]:
             st.info("No record matches these filters. Take one away to see more.", icon=":material/search:")
         else:
-            components.nothing(f"No record is known to differ in the last {since.label}.")
+            components.nothing(f"No record is known to differ in the last {since.label}.", well=data.all_known())
         return
     pages = -(-count // PER_PAGE)
     at = st.pagination(pages, key="page", bind="query-params") if pages > 1 else 1
@@ -102,9 +102,7 @@ def _draw(data: Data, since: Since) -> None:
             "closed_at": st.column_config.DatetimeColumn("closed", format="MM-DD HH:mm:ss"),
         },
     )
-    st.download_button(
-        "Export CSV", lambda: frame.to_csv(index=False).encode(), "drift.csv", "text/csv", on_click="ignore"
-    )
+    st.download_button("Export CSV", lambda: tables.csv(frame), "drift.csv", "text/csv", on_click="ignore")
 
 
 def _unverified(data: Data, flows: list[str]) -> None:

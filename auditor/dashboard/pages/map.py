@@ -77,7 +77,7 @@ def _review(data: Data) -> None:
     st.subheader("Design review")
     remarks = review(data.map)
     if not remarks:
-        components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.")
+        components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.", well=True)
         return
     tables.table(
         pd.DataFrame([remark.as_row() for remark in remarks]),

@@ -32,7 +32,7 @@ def _draw(data: Data, since: Since) -> None:
     timeline = data.timeline(since)
     st.subheader("New drift over time")
     if timeline.empty:
-        components.nothing(f"No record began to differ in the last {since.label}.")
+        components.nothing(f"No record began to differ in the last {since.label}.", well=data.all_known())
     else:
         alt = f"Records that began to differ in the last {since.label}, by family of cause"
         st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displaylogo": False}, alt=alt)

@@ -55,6 +55,4 @@ def _draw(data: Data, _since: Since) -> None:
     told = f"{len(frame)} row{'s' * (len(frame) != 1)}"
     st.caption(f"{told}; there are more, only the first {ROW_LIMIT} are shown." if result.truncated else told)
     tables.table(frame, key="answer", alt="The query's answer")
-    st.download_button(
-        "Export CSV", lambda: frame.to_csv(index=False).encode(), "query.csv", "text/csv", on_click="ignore"
-    )
+    st.download_button("Export CSV", lambda: tables.csv(frame), "query.csv", "text/csv", on_click="ignore")

@@ -39,7 +39,7 @@ def _draw(data: Data, since: Since) -> None:
     incidents = data.incidents(since)
     st.subheader("Incidents")
     if incidents.empty:
-        components.nothing(f"No incidents in the last {since.label}.")
+        components.nothing(f"No incidents in the last {since.label}.", well=data.all_known())
     else:
         incidents["state"] = ["✗ open" if state == "open" else "✓ resolved" for state in incidents["state"]]
         incidents["lasted"] = [
