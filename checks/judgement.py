@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from checks.causes import Baseline, Cause, Finding, Kind, classify, merged_marks
+from checks.causes import FAMILY, Baseline, Cause, Finding, Kind, classify, merged_marks
 from checks.conflicts import Winner
 from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
 from checks.fields import Difference
@@ -27,6 +27,8 @@ PUT_OFF_S = 30.0
 
 SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION, Cause.REGRESSION, Cause.LOST})
 """Causes that a change of the owner between two readings would look like."""
+
+OF_TIMING = frozenset(cause for cause, family in FAMILY.items() if family == "timing")
 
 INVALID = Finding(kind=Kind.INVALID, cause=Cause.INVALID, at_once=True)
 
@@ -57,8 +59,8 @@ class Divergence:
 
     Attributes:
         divergence_id: the ledger's identity, 0 before it is recorded.
-        state: suspected until it is certain, then open until both copies agree again; a suspicion that
-            went away by itself is dismissed.
+        state: suspected until it is certain, then open until both copies agree again, or the target has caught up
+            with a record that never rests; a suspicion that went away by itself is dismissed.
         first_seen_at: the first reading that saw it; where a change was not shown in time, the first probe that
             did not see that change yet.
         suspected_at: the first reading that suspected it: another one has to confirm it.
@@ -217,7 +219,7 @@ def judge(
         changes=changes,
         probe_at=probe_at,
         divergence=divergence,
-        finding=finding,
+        finding=None if divergence is not None and divergence.closed_at is not None else finding,
     )
 
 
@@ -306,7 +308,9 @@ def _put_off(key: Key, history: History, look: Look, terms: Terms) -> Judgement:
 
 
 def _outcome(divergence: Divergence | None) -> Outcome:
-    if divergence is None or (divergence.state is not DivergenceState.OPEN and divergence.cause is Cause.IN_FLIGHT):
+    if divergence is None or divergence.closed_at is not None:
+        return Outcome.IN_FLIGHT
+    if divergence.state is not DivergenceState.OPEN and divergence.cause is Cause.IN_FLIGHT:
         return Outcome.IN_FLIGHT
     return Outcome.DIVERGENT if divergence.state is DivergenceState.OPEN else Outcome.SUSPECTED
 
@@ -339,13 +343,7 @@ def _ended(divergence: Divergence | None, comparison: Comparison, at: datetime) 
     """The copies agree again: the divergence is closed, or was a false suspicion, or cost somebody an update."""
     if divergence is None:
         return None
-    was_open = divergence.state is DivergenceState.OPEN
-    ended = replace(
-        divergence,
-        state=DivergenceState.CLOSED if was_open else DivergenceState.DISMISSED,
-        closed_at=at,
-        next_check_at=None,
-    )
+    ended = _over(divergence, at)
     lost = _lost_update(divergence, comparison)
     if not lost:
         return ended
@@ -356,6 +354,28 @@ def _ended(divergence: Divergence | None, comparison: Comparison, at: datetime) 
         opened_at=divergence.opened_at or at,
         detail=lost,
     )
+
+
+def _over(divergence: Divergence, at: datetime) -> Divergence:
+    """What was open is closed, what was only suspected is dismissed."""
+    was_open = divergence.state is DivergenceState.OPEN
+    state = DivergenceState.CLOSED if was_open else DivergenceState.DISMISSED
+    return replace(divergence, state=state, closed_at=at, next_check_at=None)
+
+
+def _caught_up(comparison: Comparison, history: History) -> bool:
+    """Whether the target has come to a version of the owner's since it was last seen behind.
+
+    A record that never rests differs in every reading. Where the target has moved on and nothing is overdue, what
+    still differs is a change on its way, as in a record that was never late.
+    """
+    known, target = history.divergence, comparison.target
+    if known is None or known.cause not in OF_TIMING or target is None or comparison.unread:
+        return False
+    held = set(_versions(history))
+    if history.baseline is not None:
+        held.add(history.baseline.target)
+    return target.fingerprint in held and target.fingerprint != known.shown
 
 
 def _lost_update(divergence: Divergence, comparison: Comparison) -> str:
@@ -444,8 +464,11 @@ def _diverged(
     given_up = known is not None and known.cause is Cause.LOST and finding.source_ahead
     version = comparison.owner.fingerprint if comparison.owner else b""
     overdue = _overdue(comparison, changes, look, terms)
-    if finding.source_ahead and changes and not breached and not overdue and known is None:
-        return None
+    if finding.source_ahead and changes and not breached and not overdue:
+        if known is None:
+            return None
+        if _caught_up(comparison, history):
+            return _over(known, look.received_at)
     missed = [change for change in changes if change.shown_at is None]
     suspected_at = (known.suspected_at or known.first_seen_at) if known else look.sent_at
     waited_s = (look.sent_at - suspected_at).total_seconds()

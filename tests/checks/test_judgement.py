@@ -398,6 +398,43 @@ def test_a_record_that_never_rests_is_found_although_it_never_agreed() -> None:
     assert opened < 13
 
 
+def test_a_record_that_never_rests_is_no_longer_late_once_the_target_has_caught_up() -> None:
+    history = first_sight("v0", "x")
+    states, begins = {}, {}
+    for number in range(1, 120):  # twice a second; the target is one version behind, but for 20 s nothing arrives
+        at = number * 0.5
+        stopped = 20 <= at < 40
+        shown = "v38" if stopped else f"v{number - 1}"
+        history = replace(history, changes=(*history.changes, change(f"v{number}", at - 0.1)))
+        found = judge(compared(f"v{number}", shown), history, look(at), TERMS)
+        history = carried(history, found)
+        states[at] = found.divergence.state if found.divergence else None
+        if found.divergence and found.divergence.state is DivergenceState.OPEN:
+            begins[at] = found.divergence.first_seen_at
+            assert found.outcome is Outcome.DIVERGENT
+        elif not stopped and at > 1:
+            assert found.outcome is Outcome.IN_FLIGHT
+    assert {state for at, state in states.items() if 1 < at < 29} == {None}
+    assert states[35] is DivergenceState.OPEN
+    assert set(begins.values()) == {after(19.5)}  # the first probe without v39, and not the first sight
+    assert states[40] is DivergenceState.CLOSED
+    assert {state for at, state in states.items() if at > 40} == {None}
+
+
+def test_what_was_given_up_is_not_made_good_by_a_later_change_on_its_way() -> None:
+    history = History(baseline=BASE, changes=(change("1"),))
+    for at in (11, 13, 90):
+        history = carried(history, judge(compared("1", "0"), history, look(at), TERMS))
+    assert history.divergence is not None
+    assert history.divergence.cause is Cause.LOST
+    history = replace(history, changes=(*history.changes, change("2", 91)))
+    found = judge(compared("2", "0"), history, look(92), TERMS)
+    assert found.outcome is Outcome.DIVERGENT
+    arrived = judge(compared("3", "2"), replace(history, changes=(change("2", 91), change("3", 92))), look(93), TERMS)
+    assert arrived.divergence is not None
+    assert (arrived.divergence.state, arrived.outcome) == (DivergenceState.CLOSED, Outcome.IN_FLIGHT)
+
+
 def test_a_record_that_never_rests_has_its_first_baseline_where_the_target_shows_a_version_it_held() -> None:
     history = replace(first_sight("v0", "x"), changes=(change("v1", 1), change("v2", 2)))
     found = judge(compared("v2", "v1"), history, look(3), TERMS)
