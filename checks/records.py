@@ -23,6 +23,7 @@ from checks.fields import (
     text_of,
 )
 from checks.instants import DAY_US, day_number
+from checks.unreadable import spelling
 from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
 from checks.values import Amount, Parser, UnreadableError
 from probes.contract import MISSING, Key, Row
@@ -331,7 +332,7 @@ class RecordComparer:
                 found.append(read_field(parse, rule, raw))
             except UnreadableError as error:
                 unread[len(found)] = str(error)
-                found.append(Unread(ascii(raw)))
+                found.append(Unread(spelling(raw)))
         return tuple(found), unread
 
     def copy_of(self, canonical: tuple[Any, ...], raw_mark: Any) -> Copy:

@@ -32,6 +32,17 @@ def describe(raw: Any) -> str:
     return next((name for type_, name in _NAMES if isinstance(raw, type_)), type(raw).__name__)
 
 
+def spelling(raw: Any) -> str:
+    """A text that two values share only where they are the same, as far as Python can write them.
+
+    Python writes no whole number of more than 4,300 digits in decimal, and nothing nested deeper than its stack.
+    """
+    try:
+        return ascii(raw)
+    except (ValueError, RecursionError):
+        return hex(raw) if isinstance(raw, int) else describe(raw)
+
+
 _NAMES: tuple[tuple[type, str], ...] = (
     (bool, "a boolean"),
     (int, "a whole number"),

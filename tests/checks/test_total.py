@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from checks.fields import FieldRule, FieldType, agree, parser_for, pattern_of, plain, shape_of, show
@@ -182,6 +182,7 @@ def test_equal_values_have_equal_fingerprints_and_others_do_not(
 
 @unhurried
 @given(type_=st.sampled_from(TYPES), left=RAW, right=RAW, zone=ZONES)
+@example(type_="mac", left=False, right=10**5000, zone=None)
 def test_the_verdict_is_the_same_under_every_evidence_policy(
     type_: str, left: Any, right: Any, zone: str | None
 ) -> None:

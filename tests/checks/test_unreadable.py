@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from checks.fields import FieldRule, parser_for
-from checks.unreadable import UnreadableError, describe
+from checks.unreadable import UnreadableError, describe, spelling
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,14 @@ def test_an_object_where_text_is_declared() -> None:
 def test_valid_json_that_is_nested_too_deeply_is_told_as_such(depth: int) -> None:
     with pytest.raises(UnreadableError, match="JSON nested deeper than 200 levels"):
         parser_for(FieldRule(type="json"), "crm", None)("[" * depth + "]" * depth)
+
+
+def test_two_values_share_a_spelling_only_where_they_are_the_same() -> None:
+    assert spelling(10**5000) != spelling(10**5000 + 1)
+    assert spelling(-(10**5000)) != spelling(10**5000)
+    assert (spelling("1"), spelling(1)) == ("'1'", "1")
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert spelling(deep) == "a list of 1 item"
+    assert spelling([10**5000]) == "a list of 1 item"
