@@ -163,7 +163,7 @@ def _of_postgresql(column: sa.ColumnClause[Any], native: Native, *, key: bool) -
     if native.name == "money":
         return Asked(sa.cast(column, sa.Numeric))
     if native.name == "inet":  # its cast to text adds the length of every mask
-        return Asked(sa.func.pg_catalog.to_json(column).op("#>>")(sa.literal_column("'{}'")))
+        return Asked(sa.func.pg_catalog.abbrev(column))
     return Asked(sa.cast(column, sa.Text), Bits if native.name in {"bit", "varbit"} else None)
 
 

@@ -379,10 +379,13 @@ class SqlProbe:
         return wanted.where(rank < rank_hex(upper)) if upper < RANKS else wanted
 
     def _rank(self, spec: ReadSpec, seed: str) -> str:
-        key = self._collection(spec.keys_only()).key
+        collection = self._collection(spec.keys_only())
+        key, column = collection.key, self._engine.dialect.identifier_preparer.quote(spec.key)
+        if collection.natives.get(spec.key, UNKNOWN).name == "inet":  # as it is read, without the mask of a host
+            column = f"pg_catalog.abbrev({column})"
         return rank_sql(
             self._dialect,
-            self._engine.dialect.identifier_preparer.quote(spec.key),
+            column,
             seed=seed,
             key_type=spec.key_type,
             binary=isinstance(key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),

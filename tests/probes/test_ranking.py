@@ -114,6 +114,32 @@ def test_a_slice_is_the_same_pushed_down_and_by_key_list(database: str, probe: S
     assert len(probe.ranked(spec("integer"), SEED, 0, RANKS, 10)) == 10
 
 
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("inet", ["10.0.0.1", "10.1.0.0/16", "2001:db8::1", "2001:db8::/64"]),
+        ("cidr", ["10.0.0.1/32", "10.1.0.0/16"]),
+        ("macaddr", ["08:00:2b:01:02:03"]),
+        ("char(8)", ["ab", "a\\b"]),
+        ("text", ["7", " x "]),
+    ],
+)
+def test_postgresql_ranks_a_key_as_it_is_read(postgresql_url: str, kind: str, keys: list[str]) -> None:
+    fill(postgresql_url, kind, [])
+    engine = sa.create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:"))
+    probe = next(opened(postgresql_url))
+    index = probe.rank_index(spec("string"), SEED)
+    assert index is not None
+    with engine.begin() as connection:
+        for key in keys:
+            connection.exec_driver_sql(f"INSERT INTO things VALUES ('{key}')")
+        connection.exec_driver_sql(index.replace(" CONCURRENTLY", ""))
+    engine.dispose()
+    told = probe.ranked(spec("string"), SEED, 0, RANKS, 10)
+    assert {key for key, _ in told} == set(keys)
+    assert all(rank == rank_of(SEED, "string", key) for key, rank in told)
+
+
 def test_a_large_table_is_ranked_only_where_an_index_answers(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
