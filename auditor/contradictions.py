@@ -124,6 +124,8 @@ def _data_type_contradictions(
 def _field_contradictions(
     path: Path_, data_type: DataType, systems: Mapping[str, Any]
 ) -> Iterator[tuple[Path_, str]]:
+    if data_type.key_normalize != "nfc" and data_type.key_type != "string":
+        yield (*path, "key_normalize"), f"does nothing for key_type {data_type.key_type}; it acts on string"
     if not data_type.fields:
         yield (*path, "fields"), "a data type needs at least one field to compare"
     for field_name, rule in data_type.fields.items():

@@ -18,7 +18,7 @@ from typing import Any
 
 from probes.contract import MISSING, Labels
 from probes.exact_json import MAX_DIGITS, Undecodable, decode, encode
-from probes.records.column_types import INT64, MYSQL_GEOMETRY, MYSQL_TEXT, PLAIN_TEXT, UNKNOWN, Native
+from probes.records.column_types import INT64, MYSQL_GEOMETRY, MYSQL_TEXT, UNKNOWN, Native
 
 MYSQL_NUMBERS = frozenset(
     {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year", "bool"}
@@ -26,7 +26,6 @@ MYSQL_NUMBERS = frozenset(
 MYSQL_BYTES = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"})
 POSTGRESQL_FLOATS = frozenset({"float4", "float8", "numeric"})
 POSTGRESQL_NUMBERS = POSTGRESQL_FLOATS | {"int2", "int4", "int8", "oid"}
-POSTGRESQL_TEXT = PLAIN_TEXT | {"citext"}
 
 
 class NoLiteralError(ValueError):

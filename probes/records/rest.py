@@ -289,6 +289,15 @@ class RestProbe:
     # -- records by key
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        rows = self._fetched(spec, keys)
+        apart = [other for key in keys if (other := _spelt_apart(spec, key)) is not None]
+        if apart:
+            # An API that takes both spellings for one answers the same record again; one that does not has another.
+            met = {str(row[0]) for row in rows}
+            rows += [row for row in self._fetched(spec, apart) if str(row[0]) not in met]
+        return rows
+
+    def _fetched(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         many, one = spec.options["many"], spec.options["one"]
         together = [key for key in keys if many and (not one or takes_exactly(many, key))]
         alone = [key for key in keys if not many or (one and not takes_exactly(many, key))]
@@ -603,6 +612,17 @@ class RestProbe:
 def _told(row: Row) -> tuple[str, str]:
     """What tells one version of a record from another."""
     return str(row[0]), str(row[1])
+
+
+def _spelt_apart(spec: ReadSpec, key: Key) -> str | None:
+    """A key with its accents as characters of their own, which an API may hold instead; None where it has none.
+
+    Keys are compared in Unicode NFC, and it is this form that they are asked for in.
+    """
+    if spec.key_type != "string" or not isinstance(key, str) or key.isascii():
+        return None
+    apart = unicodedata.normalize("NFD", key)
+    return None if apart == key else apart
 
 
 def _alike(spec: ReadSpec, key: Any) -> str:

@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from auditor.map_file import MapError
 from tests.stand import Stand
 
 NFC = "\u00e9"
@@ -35,3 +36,8 @@ def test_keys_may_be_compared_as_they_are_stored(spelt: Stand) -> None:
     spelt.sweep()
     assert spelt.rows("divergences") == []
     assert spelt.ledger.known_keys("to_billing", "", 10) == ["e", NFD, NFC]
+
+
+def test_check_says_that_keys_which_are_no_text_have_one_spelling(stand: Stand) -> None:
+    with pytest.raises(MapError, match="key_normalize: does nothing for key_type integer; it acts on string"):
+        stand.remap("key_type: integer", "key_type: integer\n    key_normalize: none")

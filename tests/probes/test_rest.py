@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from pydantic import ValidationError
@@ -818,3 +819,40 @@ def test_an_answer_that_never_ends_is_cut_at_the_limit(serve: Callable[[Answer],
     probe = probe_of(serve(answer).url)
     told = failure(lambda: probe.fetch(spec_of(), ["a"]))
     assert (told.reason, str(ANSWER_LIMIT_BYTES) in told.message) == (Reason.TOO_LARGE, True)
+
+
+NFC, NFD = "caf\u00e9", "cafe\u0301"
+
+
+@pytest.mark.parametrize("words", [{"many": None, "one": "/x/{key}"}, {}])
+@pytest.mark.parametrize(
+    ("held", "found"),
+    [({NFC}, [NFC]), ({NFD}, [NFD]), ({NFC, NFD}, [NFC, NFD]), ({}, [])],
+    ids=["composed", "apart", "both", "none"],
+)
+def test_a_key_is_found_in_either_spelling(
+    serve: Callable[[Answer], Api], words: dict[str, Any], held: set[str], found: list[str]
+) -> None:
+    def answer(request: Request) -> Any:
+        if request.path.startswith("/x/"):
+            key = unquote(request.path.removeprefix("/x/"))
+            return {"id": key, "name": "n"} if key in held else Response(status=404)
+        return [{"id": key, "name": "n"} for key in request.values["ids"].split(",") if key in held]
+
+    probe = probe_of(serve(answer).url)
+    assert [row[0] for row in probe.fetch(spec_of(**words), [NFC])] == found
+
+
+@pytest.mark.parametrize("words", [{"many": None, "one": "/x/{key}"}, {}])
+def test_an_api_that_takes_both_spellings_for_one_has_no_duplicate(
+    serve: Callable[[Answer], Api], words: dict[str, Any]
+) -> None:
+    def answer(request: Request) -> Any:
+        return {"id": NFC, "name": "n"} if request.path.startswith("/x/") else [{"id": NFC, "name": "n"}]
+
+    api = serve(answer)
+    assert [row[0] for row in probe_of(api.url).fetch(spec_of(**words), [NFC])] == [NFC]
+    api.asked.clear()
+    api.answer = lambda _: {"id": "cafe", "name": "n"} if "many" in words else [{"id": "cafe", "name": "n"}]
+    probe_of(api.url).fetch(spec_of(**words), ["cafe"])
+    assert len(api.asked) == 1, "a key without accents is asked for once"
