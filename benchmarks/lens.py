@@ -63,6 +63,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
     flow = pa.array(np.char.add("flow_", chance.integers(0, FLOWS, rows).astype(str)))
     zero = pa.array(np.zeros(rows, "int64"))
     text = pa.array([None] * rows, pa.string())
+    never, unknown = pa.nulls(rows, pa.timestamp("us", tz="UTC")), pa.nulls(rows, pa.bool_())
     if source == "changes":
         lag = chance.lognormal(1.0, 1.0, rows)
         verdicts = np.where(lag < 30, "met", "breach_then_converged")
@@ -72,7 +73,9 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
                 "committed_from_at": at, "committed_to_at": at, "enrolled_at": at, "window_s": pa.array(np.full(rows, 30.0)),
                 "probes": zero, "differed_at": at, "shown_at": at, "superseded": pa.array(np.zeros(rows, bool)),
                 "verdict": pa.array(verdicts), "lag_lower_s": pa.array(np.maximum(lag - 1, 0)),
-                "lag_upper_s": pa.array(lag), "clamped": pa.array(np.zeros(rows, bool)), "settled_at": at, "next_probe_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
+                "lag_upper_s": pa.array(lag), "clamped": pa.array(np.zeros(rows, bool)), "settled_at": at, "next_probe_at": never,
+                "operation": text, "mark": pa.nulls(rows, pa.int64()), "stamped_at": at, "missed_at": never,
+                "unseen_before": unknown, "lost_sight": unknown,
             }
         )  # fmt: skip
     if source == "probe_runs":
@@ -109,7 +112,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
                 "steady_at": at, "winner": pa.array(["owner"] * rows), "resolution": empty, "witnesses": empty,
                 "owner_from_at": at, "owner_to_at": at, "target_from_at": at, "target_to_at": at,
                 "fields": pa.array(["name"] * rows), "differences": pa.array(["[]"] * rows), "detail": empty,
-                "next_check_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")),
+                "next_check_at": never, "suspected_at": at, "operation": text, "stamped_at": at,
             }
         )  # fmt: skip
     return pa.table(
@@ -118,7 +121,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
             "read_at": at, "depth": pa.array(chance.integers(0, 50, rows)), "oldest_at": at,
             "oldest_age_s": pa.array(chance.uniform(0, 600, rows)), "reason": text, "message": text,
             "age_of": text, "notes": text, "arrived": zero, "taken": zero, "retention_s": pa.nulls(rows, pa.float64()),
-            "drops_at": pa.nulls(rows, pa.timestamp("us", tz="UTC")), "looked_at": zero,
+            "drops_at": never, "looked_at": zero,
         }
     )  # fmt: skip
 
