@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auditor.ledger import SETTLED, ColumnType, Ledger
+from auditor.words import counted
 
 KEEP_LIVE_S = 24 * 3600.0
 """Settled rows stay in the ledger this long, where looking them up is quickest."""
@@ -85,7 +86,7 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
                 moved += len(of_day)
     _drop_old(ledger, location, now)
     if moved:
-        log.info("archived %d rows", moved)
+        log.info("archived %s", counted(moved, "row"))
     return moved
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from auditor.impact import ROLE_WEIGHT, impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
+from auditor.words import counted
 
 SYSTEMATIC_SHARE, SYSTEMATIC_RECORDS = 0.5, 3
 """So many of a field's differing records, and at least so many, that look alike are one finding."""
@@ -59,7 +60,8 @@ class Pattern:
     of: int
 
     def __str__(self) -> str:
-        return f"{self.field} in {self.target} is {words_of(self.pattern)} in {self.records} of {self.of} records"
+        share = f"{self.records} of {counted(self.of, 'record')}"
+        return f"{self.field} in {self.target} is {words_of(self.pattern)} in {share}"
 
 
 def words_of(pattern: str) -> str:

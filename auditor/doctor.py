@@ -13,7 +13,7 @@ from auditor.integration_map import IntegrationMap
 from auditor.ledger import Undelivered
 from auditor.reading import SystemReader
 from auditor.record import spec_of
-from auditor.words import clock_text
+from auditor.words import clock_text, counted
 from checks.fields import FieldRule, parser_for
 from checks.instants import earliest
 from checks.records import UNREADABLE
@@ -180,8 +180,9 @@ def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
             odd.setdefault("no instant", []).append(told)
         elif at_us > latest_us:
             odd.setdefault("in the future", []).append(told)
+    looked_at = f"{counted(len(reading.rows), 'record')} looked at"
     return [
-        f"{spec.collection}.{spec.changed_at} is {what} in {len(found)} of {len(reading.rows)} records looked at "
+        f"{spec.collection}.{spec.changed_at} is {what} in {len(found)} of {looked_at} "
         f"(such as {_shape(max(found))}): only the sweep finds their changes"
         for what, found in odd.items()
     ]

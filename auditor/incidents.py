@@ -10,6 +10,7 @@ from typing import Any
 from auditor.integration_map import Flow
 from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
 from auditor.objectives import evidence_text
+from auditor.words import counted
 from checks.causes import Cause
 from checks.objectives import Standing, WindowObjective
 from checks.tables import complete
@@ -357,14 +358,16 @@ def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
     words = WORDS[evidence.breach]
     if evidence.system is not None:
         return f"{evidence.system}: {words}"
-    what = "messages" if evidence.breach in QUEUE_BREACHES else f"{flow.settings.data_type} records"
+    what, more = f"{flow.settings.data_type} record", ""
+    if evidence.breach in QUEUE_BREACHES:
+        what = "message"
     if evidence.breach in READING:
-        what = "audits in a row"
+        what, more = "audit", " in a row"
     if evidence.breach == "objective":
-        what = "changes of the last day did not"
+        what, more = "change", " of the last day did not"
     where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
     since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
-    return f"{where}: {words} ({moved.count} {what}{since})"
+    return f"{where}: {words} ({counted(moved.count, what)}{more}{since})"
 
 
 def _notice(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from auditor.impact import told
 from auditor.integration_map import Flow, IntegrationMap
+from auditor.words import counted
 from probes.durations import format_duration
 
 
@@ -51,7 +52,7 @@ def _row(flow: Flow) -> Row:
         if limit_s is not None:
             kept.append(f"{word} under {format_duration(limit_s)}")
     if settings.sla.backlog_ceiling is not None:
-        kept.append(f"at most {settings.sla.backlog_ceiling} messages waiting")
+        kept.append(f"at most {counted(settings.sla.backlog_ceiling, 'message')} waiting")
     roles = [f"{name} ({queue.get('role', 'dead')})" for name, queue in settings.queues.items()]
     return Row(
         flow=flow.name,

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from auditor.integration_map import Flow
 from auditor.ledger import Ledger
+from auditor.words import counted
 from checks.convergence import Verdict
 from checks.objectives import WindowObjective
 from probes.durations import format_duration
@@ -31,7 +32,8 @@ def evidence_text(objective: WindowObjective, window_s: float) -> str:
     """What was counted, with its error, for people."""
     least, most = objective.underlying
     undecided = f", {objective.undecided} undecided" if objective.undecided else ""
+    met = f"{objective.met} of {counted(objective.total, 'change')} met the window of {format_duration(window_s)}"
     return (
-        f"{objective.met} of {objective.total} changes met the window of {format_duration(window_s)} in the last day"
+        f"{met} in the last day"
         f"{undecided}; in the long run {least:.1%} … {most:.1%}, promised at least {objective.goal:.1%}"
     )

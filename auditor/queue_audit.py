@@ -14,6 +14,7 @@ from auditor.integration_map import Flow
 from auditor.lap import Lap
 from auditor.ledger import QUEUE, Ledger, Transaction
 from auditor.reading import ReaderClosedError
+from auditor.words import counted
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked
 from checks.keys import key_parser
@@ -150,7 +151,7 @@ class QueueAuditor:
         if not page.letters:
             return
         keyless = where is not None and all(self._as_kept(letter).key is None for letter in page.letters)
-        met = f"{len(page.letters)} letters" if len(page.letters) > 1 else "1 letter"
+        met = counted(len(page.letters), "letter")
         self._keyless = (f"no usable key at {where} in {met}, so they explain no record",) if keyless else ()
 
     def _as_looked(self, figures: QueueReading) -> QueueReading:

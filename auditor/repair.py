@@ -15,6 +15,7 @@ from auditor.integration_map import Flow, IntegrationMap
 from auditor.ledger import Ledger
 from auditor.reading import SystemReader
 from auditor.resolving import Resolver
+from auditor.words import counted
 from checks.causes import Cause, Finding, Kind
 from checks.conflicts import Resolution, Winner
 from checks.fields import FieldRule, plain, text_of
@@ -140,12 +141,15 @@ def _cautioned(flow: Flow, found: list[Proposal], reader: SystemReader) -> list[
     reading = reader.page(flow.target_spec.keys_only(), None, 2 * count)
     held = len(reading.rows)
     if reading.error is not None:
-        caution = f"{count} records would be deleted, and {reader.name} could not be counted: {reading.error}"
+        caution = (
+            f"{counted(count, 'record')} would be deleted, and {reader.name} could not be counted: {reading.error}"
+        )
     elif reading.truncated or held >= 2 * count:
         return found
     else:
         caution = (
-            f"{count} of the {held} records of {reader.name} would be deleted ({count / max(held, count):.0%}): "
+            f"{count} of the {counted(held, 'record')} of {reader.name} would be deleted "
+            f"({count / max(held, count):.0%}): "
             f"is {flow.source_name} really empty of them, or did it answer without its records?"
         )
     return [replace(each, warnings=(caution, *each.warnings)) if each.action == "delete" else each for each in found]

@@ -18,6 +18,7 @@ from auditor.leftovers import close_leftovers
 from auditor.queue_audit import QueueAuditor
 from auditor.reading import SystemReader
 from auditor.timetable import Job, Lane, Timetable
+from auditor.words import counted
 from auditor.workspace import Workspace
 from probes import registry
 
@@ -98,7 +99,7 @@ class Daemon:
         """Begin; returns at once."""
         repeats = self.ledger.recover_alerts(datetime.now(UTC))
         if repeats:
-            log.warning("%d alerts were being sent when the last daemon ended; they may be repeated", repeats)
+            log.warning("%s may be sent twice: the last daemon ended while sending", counted(repeats, "alert"))
         self._close_leftovers()
         for at, auditor in enumerate(self.auditors.values()):
             self._add_flow(auditor, at * auditor.flow.every_s / max(1, len(self.auditors)))
@@ -114,7 +115,7 @@ class Daemon:
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
         self.timetable.start()
-        log.info("auditing %d flows and %d queues", len(self.auditors), len(self.queues))
+        log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
 
     def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
         """A lane for everything that a job needs, and one for all of it together."""

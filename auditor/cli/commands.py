@@ -181,6 +181,7 @@ def once(
     """Audit every record of every flow once, wait for what is undecided, and report."""
     from auditor.cli.show import err, print_json, print_rows, shown
     from auditor.once import audit_once
+    from auditor.words import counted
     from probes.durations import parse_duration
 
     failing = _failing(fail_on)
@@ -209,7 +210,7 @@ def once(
         listed = [row for report in reports for row in report.findings.as_rows()]
         print_rows("Records", listed[:RECORDS_SHOWN])
         if len(listed) > RECORDS_SHOWN:
-            say(f"{len(listed) - RECORDS_SHOWN} more records: `auditor drift --json` lists them")
+            say(f"{counted(len(listed) - RECORDS_SHOWN, 'more record')}: `auditor drift --json` lists them")
         for report in reports:
             if report.error:
                 say(f"{report.flow}: {report.error}")

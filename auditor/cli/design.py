@@ -51,6 +51,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from auditor.cli.show import print_json
     from auditor.escaping import visible
     from auditor.map_file import MapError, check_map
+    from auditor.words import counted
 
     if not map_.exists():
         fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
@@ -74,7 +75,9 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     else:
         for each in idle:
             write(visible(f"{each.file}:{each.line}:{each.column} {each.path}: note: {each.message}") + "\n")
-        typer.echo("valid: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items()))
+        typer.echo(
+            "valid: " + ", ".join(counted(count, name[:-1].replace("_", " ")) for name, count in counts.items())
+        )
 
 
 @app.command()

@@ -152,6 +152,7 @@ def load_systems(location: Path) -> dict[str, SystemSettings]:
 
 def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     from auditor.map_file import MapError
+    from auditor.words import counted
 
     if not location.exists():
         fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
@@ -160,7 +161,7 @@ def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     except MapError as error:
         for problem in error.problems:
             say(str(problem))
-        fail(f"{len(error.problems)} mistake{'s' * (len(error.problems) > 1)} in the map")
+        fail(f"{counted(len(error.problems), 'mistake')} in the map")
 
 
 def workspace(folder: Path, *, make: bool = True) -> Workspace:

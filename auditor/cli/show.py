@@ -20,6 +20,7 @@ from auditor.escaping import unseen_escaped, visible
 from auditor.record import RecordView
 from auditor.words import (
     age_text,
+    counted,
     differing_text,
     drain_text,
     estimate_text,
@@ -184,10 +185,7 @@ def print_record(view: RecordView) -> None:
     table.add_column("field")
     for copy in view.copies:
         table.add_column(shown(f"{copy.system} ({copy.role})"), overflow="fold")
-    state = [
-        copy.error or ("not there" if not copy.found else f"{copy.found} row{'s' * (copy.found > 1)}")
-        for copy in view.copies
-    ]
+    state = [copy.error or ("not there" if not copy.found else counted(copy.found, "row")) for copy in view.copies]
     table.add_row("[dim]found[/]", *(f"[dim]{shown(each)}[/]" for each in state))
     table.add_row("[dim]changed at[/]", *(f"[dim]{shown(copy.changed_at or '–')}[/]" for copy in view.copies))
     names = list(dict.fromkeys(name for copy in view.copies for name in copy.cells))

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.store import Store, Transaction
+from auditor.words import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,8 @@ class Undelivered:
         return "they are tried again by themselves"
 
     def __str__(self) -> str:
-        several = "s" * (self.messages != 1)
         since = f"{self.since_at:%Y-%m-%d %H:%M:%S} UTC"
-        return f"{self.messages} message{several} not delivered since {since} ({self.error}): {self.advice}"
+        return f"{counted(self.messages, 'message')} not delivered since {since} ({self.error}): {self.advice}"
 
 
 class Outbox(Store):

@@ -98,7 +98,7 @@ def test_init_check_and_their_mistakes(tmp_path: Path) -> None:
     assert "environment variable CRM_URL is not set" in unset.stdout
     (tmp_path / ".env").write_text("CRM_URL=sqlite:///a.sqlite\nWAREHOUSE_URL=sqlite:///b.sqlite\n")
     good = auditor("check", cwd=tmp_path)
-    assert (good.returncode, good.stdout) == (0, "valid: 2 systems, 1 data types, 1 flows, 0 queues\n")
+    assert (good.returncode, good.stdout) == (0, "valid: 2 systems, 1 data type, 1 flow, 0 queues\n")
     told = json.loads(auditor("check", "--json", cwd=tmp_path).stdout)
     assert told["valid"] is True
 

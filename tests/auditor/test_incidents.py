@@ -6,11 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.incidents import Evidence, Step, step
+from auditor.incidents import Evidence, Step, move, step
 from auditor.ledger import Incident
+from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SEEN = Evidence(breach="orphan", fingerprint="flow/f/orphan", count=3, threshold=2, clear_after_s=60, flow="f")
@@ -144,3 +146,21 @@ def test_every_opening_is_told_once_and_resolved_at_most_once(seen: list[tuple[i
     assert told[:1] in ([], ["opened"])
     for before, after in pairwise(told):
         assert (before in {"opened", "reopened"}) == (after == "resolved")
+
+
+@pytest.mark.parametrize(
+    ("breach", "count", "said"),
+    [
+        ("unverified", 1, "(1 customer record)"),
+        ("unverified", 1200, "(1,200 customer records)"),
+        ("dead_letters", 1, "(1 message)"),
+        ("unreadable", 1, "(1 audit in a row)"),
+        ("objective", 1, "(1 change of the last day did not)"),
+    ],
+)
+def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: int, said: str) -> None:
+    evidence = Evidence(breach=breach, fingerprint="f", count=count, threshold=1, clear_after_s=1, flow="to_billing")
+    with stand.ledger.write() as connection:
+        rev = stand.ledger.next_revision(connection)
+        move(stand.ledger, connection, rev, [evidence], flow=stand.auditor.flow, senders=[], now=NOW)
+    assert str(stand.rows("incidents")[0]["summary"]).endswith(said)
