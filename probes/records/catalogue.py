@@ -65,16 +65,22 @@ def columns_of(connection: sa.Connection, name: str, schema: str | None) -> Sequ
     Raises:
         NoSuchTableError: there is none of this name.
     """
-    try:
-        return sa.inspect(connection).get_columns(name, schema=schema)
-    except DBAPIError as error:
-        if not denied(error):
-            raise
-    told = connection.execute(_COLUMNS, {"schema": schema, "name": name}).mappings().all()
+    told: Sequence[Any] = ()
+    if connection.dialect.name in {"mariadb", "mysql"}:
+        told = connection.execute(_COLUMNS, {"schema": schema, "name": name}).mappings().all()
+    if not any(_UNREFLECTED.search(str(each["name"])) for each in told):
+        try:
+            return sa.inspect(connection).get_columns(name, schema=schema)
+        except DBAPIError as error:
+            if not denied(error):
+                raise
     if not told:
         raise NoSuchTableError(name)
     return [{"name": str(each["name"]), "type": _type_of(connection, each)} for each in told]
 
+
+_UNREFLECTED = re.compile(r"[`\r\n]")
+"""SQLAlchemy reads SHOW CREATE TABLE line by line, and a backtick in a name not as the one that it stands for."""
 
 # SHOW CREATE TABLE, which SQLAlchemy asks, wants rights that a login with SELECT on a view or on some columns lacks.
 _COLUMNS = sa.text(

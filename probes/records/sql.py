@@ -71,6 +71,8 @@ RANK_COST_LIMIT = 12_000
 
 # A column of a type without a counterpart in SQLAlchemy is read as text, which is what `column_types` is for.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.exc.SAWarning)
+# A name with a line break in SHOW CREATE TABLE, which `catalogue` reads from elsewhere.
+warnings.filterwarnings("ignore", message="Unknown (schema content|column definition)", category=sa.exc.SAWarning)
 
 
 class SqlSettings(SystemSettings):
@@ -141,6 +143,9 @@ class SqlProbe:
         self._sessions = Sessions(settings, address)
         self._session = self._sessions.session
         self._engine = self._sessions.engine
+        # The engine's own would double a percent sign for the driver, which a whole statement does once more.
+        dialect_class: Any = type(self._engine.dialect)
+        self._quoted = dialect_class(paramstyle="named").identifier_preparer
         self._collections: dict[tuple[Any, ...], _Collection] = {}
 
     # -- the catalogue
@@ -356,7 +361,7 @@ class SqlProbe:
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
         if self._dialect != "postgresql":
             return None
-        table = self._engine.dialect.identifier_preparer.format_table(self._collection(spec.keys_only()).table)
+        table = self._quoted.format_table(self._collection(spec.keys_only()).table)
         return f"CREATE INDEX CONCURRENTLY ON {table} ({self._rank(spec, seed)})"
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
@@ -380,7 +385,7 @@ class SqlProbe:
 
     def _rank(self, spec: ReadSpec, seed: str) -> str:
         collection = self._collection(spec.keys_only())
-        key, column = collection.key, self._engine.dialect.identifier_preparer.quote(spec.key)
+        key, column = collection.key, self._quoted.quote(spec.key)
         if collection.natives.get(spec.key, UNKNOWN).name == "inet":  # as it is read, without the mask of a host
             column = f"pg_catalog.abbrev({column})"
         return rank_sql(
