@@ -7,35 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from auditor.breaches import BREACH_OF
 from auditor.integration_map import Flow
 from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
 from auditor.objectives import evidence_text
 from auditor.words import counted
 from checks.causes import Cause
 from checks.objectives import Standing, WindowObjective
-from checks.tables import complete
 from probes.contract import ProbeError, Reason
 
 ABSORB_S = 15 * 60
 """A breach that returns this soon after it was resolved is the same incident, reopened."""
-
-BREACH_OF = complete(
-    {
-        Cause.LATE: "not_arriving",
-        Cause.LOST: "not_arriving",
-        Cause.FOREIGN_WRITE: "foreign_write",
-        Cause.CONFLICT: "conflict",
-        Cause.ORPHAN: "orphan",
-        Cause.DUPLICATE: "duplicate",
-        Cause.LOST_UPDATE: "lost_update",
-        Cause.TRANSFORMATION: "transformation",
-        Cause.REGRESSION: "regression",
-        Cause.INVALID: "invalid",
-        Cause.UNEXPLAINED: "unexplained",
-    },
-    but={Cause.IN_FLIGHT},
-)
-"""What an incident is about; late and lost records of one flow share a cause to look for."""
 
 WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
 """Failures that every reader of a system meets."""

@@ -16,100 +16,13 @@ import fsspec
 import pyarrow as pa
 
 from auditor.archive import arrow_table
-from auditor.incidents import BREACH_OF
 from auditor.ledger import Ledger
-from checks.causes import FAMILY
-
-SOURCES = (
-    "probe_runs",
-    "changes",
-    "divergences",
-    "unverified",
-    "backlogs",
-    "dead_letters",
-    "incidents",
-    "alerts",
-    "lag_cells",
-    "samples",
-    "clock_steps",
-    "conflicts",
-    "decisions",
-    "noise",
-)
+from auditor.views import SOURCES, VIEWS, definition, with_archive
 
 MEMORY_LIMIT = "512MB"
 
 READER_THREADS = max(1, (os.cpu_count() or 2) - 1)
 """A reader leaves a core to the daemon: with all of them its commits waited twice as long."""
-
-_WHEN = " ".join(f"WHEN '{cause}' THEN '{family}'" for cause, family in FAMILY.items())
-_FAMILY = f"CASE cause {_WHEN} END"
-
-_BREACHES = " ".join(f"WHEN '{cause}' THEN '{breach}'" for cause, breach in BREACH_OF.items())
-
-
-def _incident(breach: str, begun_at: str, ended_at: str) -> str:
-    """The incident of the row's flow that was live at some time between these two instants, or NULL.
-
-    All incidents are gone through as one list, which costs nothing where the column is not asked for; a join would be
-    made all the same.
-    """
-    return f"""
-        list_filter(
-            (SELECT list(struct_pack(id := id, flow := flow, breach := breach, opened_at := opened_at,
-                                     resolved_at := resolved_at) ORDER BY id)
-             FROM {{incidents}} WHERE flow IS NOT NULL),
-            lambda each: each.flow = subject.flow AND each.breach = {breach}
-                AND each.opened_at <= coalesce({ended_at}, TIMESTAMPTZ 'infinity')
-                AND coalesce(each.resolved_at, TIMESTAMPTZ 'infinity') >= {begun_at}
-        )[1].id"""  # noqa: S608
-
-
-_OF_CHANGE = _incident("'not_arriving'", "subject.committed_to_at", "subject.settled_at")
-_OF_DIVERGENCE = _incident(f"CASE subject.cause {_BREACHES} END", "subject.opened_at", "subject.closed_at")
-
-VIEWS = {
-    "probe_runs": "SELECT * EXCLUDE (rev) FROM {probe_runs}",
-    "changes": f"""
-        SELECT subject.* EXCLUDE (rev, next_probe_at, mark, unseen_before, lost_sight),
-               CASE WHEN verdict IN ('breach', 'breach_then_converged') THEN {_OF_CHANGE}
-               END AS incident_id
-        FROM {{changes}} subject""",  # noqa: S608
-    "divergences": f"""
-        SELECT subject.* EXCLUDE (rev, next_check_at, steady_at),
-               {{family}} AS family,
-               CASE WHEN opened_at IS NOT NULL THEN {_OF_DIVERGENCE}
-               END AS incident_id
-        FROM {{divergences}} subject""",  # noqa: S608
-    "unverified": "SELECT * EXCLUDE (rev, next_check_at) FROM {unverified}",
-    "dead_letters": """
-        SELECT letter.* EXCLUDE (rev),
-               (SELECT min(divergence.id) FROM {divergences} divergence
-                WHERE divergence.flow = letter.flow AND divergence.key = letter.key
-                  AND divergence.closed_at IS NULL) AS divergence_id
-        FROM {dead_letters} letter""",
-    "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
-    "incidents": "SELECT * EXCLUDE (rev, told, growth) FROM {incidents}",
-    "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts}",
-    "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
-    "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",
-    "clock_steps": "SELECT * EXCLUDE (rev) FROM {clock_steps}",
-    "conflicts": "SELECT * EXCLUDE (rev) FROM {conflicts}",
-    "decisions": "SELECT * EXCLUDE (rev) FROM {decisions}",
-    "noise": "SELECT * EXCLUDE (id, rev) FROM {noise}",
-    "coverage": """
-        SELECT flow, time_bucket(INTERVAL 1 HOUR, started_at) AS hour,
-               count(*) AS audits,
-               count(*) FILTER (reason IS NOT NULL) AS failed_audits,
-               sum(read)::BIGINT AS due,
-               sum(agreed + in_flight + suspected + divergent)::BIGINT AS verdicts,
-               sum(agreed + in_flight + suspected + divergent) / nullif(sum(read), 0) AS verdict_ratio,
-               sum(inconclusive)::BIGINT AS inconclusive,
-               sum(cannot_verify)::BIGINT AS cannot_verify,
-               sum(shed)::BIGINT AS shed,
-               max(verified_through_at) AS verified_through_at
-        FROM {probe_runs} GROUP BY ALL""",
-}
 
 
 class Lens:
@@ -199,16 +112,11 @@ class Lens:
 
     def _define_views(self) -> None:
         parts = {source: self._relation(source) for source in SOURCES}
-        for name, body in VIEWS.items():
-            self._duckdb.execute(f"CREATE OR REPLACE VIEW {name} AS {body.format(**parts, family=_FAMILY)}")
+        for name in VIEWS:
+            self._duckdb.execute(f"CREATE OR REPLACE VIEW {name} AS {definition(name, parts)}")
 
     def _relation(self, source: str) -> str:
-        paths = self._files.get(source)
-        if not paths:
-            return f"live_{source}"
-        listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-        archived = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
-        return f"(FROM live_{source} UNION ALL BY NAME FROM {archived})"
+        return with_archive(f"live_{source}", self._files.get(source, ()))
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
         """Run one of the product's own queries; people's go through `auditor.query`."""

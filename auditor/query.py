@@ -23,7 +23,8 @@ import duckdb
 import pyarrow as pa
 
 from auditor.ledger import LedgerError
-from auditor.lens import VIEWS, Lens
+from auditor.lens import Lens
+from auditor.views import VIEWS
 from auditor.workspace import Workspace
 
 TIMEOUT_S = 20.0

@@ -10,56 +10,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 
+from checks.cause import FAMILY, Cause, Kind
 from checks.records import MARK_BYTES, Comparison, Copy, Place
-from checks.tables import complete
 
-
-class Kind(StrEnum):
-    """How the copies differ."""
-
-    VALUE = "value"
-    MISSING = "missing"
-    ORPHAN = "orphan"
-    DUPLICATE = "duplicate"
-    INVALID = "invalid"
-
-
-class Cause(StrEnum):
-    """Why they differ."""
-
-    IN_FLIGHT = "in_flight"
-    LATE = "late"
-    LOST = "lost"
-    FOREIGN_WRITE = "foreign_write"
-    CONFLICT = "conflict"
-    LOST_UPDATE = "lost_update"
-    TRANSFORMATION = "transformation"
-    ORPHAN = "orphan"
-    DUPLICATE = "duplicate"
-    REGRESSION = "regression"
-    INVALID = "invalid"
-    UNEXPLAINED = "unexplained"
-
-
-FAMILY = complete(
-    {
-        Cause.IN_FLIGHT: "timing",
-        Cause.LATE: "timing",
-        Cause.LOST: "timing",
-        Cause.FOREIGN_WRITE: "ownership",
-        Cause.CONFLICT: "ownership",
-        Cause.LOST_UPDATE: "ownership",
-        Cause.TRANSFORMATION: "ownership",
-        Cause.ORPHAN: "ownership",
-        Cause.DUPLICATE: "ownership",
-        Cause.REGRESSION: "ownership",
-        Cause.INVALID: "validity",
-        Cause.UNEXPLAINED: "unexplained",
-    }
-)
-"""A transformation that changes what a value means is a matter of ownership: it wrote what no owner ever held."""
+__all__ = [
+    "FAMILY",
+    "GRAVEST_FIRST",
+    "RING_LENGTH",
+    "TARGET_ONLY",
+    "Baseline",
+    "Cause",
+    "Finding",
+    "Kind",
+    "classify",
+    "merged_marks",
+    "moved",
+]
 
 RING_LENGTH = 8
 

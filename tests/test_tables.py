@@ -14,12 +14,13 @@ from typing import get_args
 import pytest
 
 from auditor.archive import _ARROW
+from auditor.breaches import BREACH_OF
 from auditor.cli import show
 from auditor.dashboard import side_by_side, view
 from auditor.dashboard.pages import conflicts, record
 from auditor.escalation import State
 from auditor.impact import ROLE_WEIGHT
-from auditor.incidents import BREACH_OF, QUEUE_BREACHES, READING, WORDS
+from auditor.incidents import QUEUE_BREACHES, READING, WORDS
 from auditor.integration_map import Consumer
 from auditor.ledger import ColumnType
 from auditor.map_picture import STATE_COLOURS

@@ -10,8 +10,9 @@ import pytest
 
 from auditor.archive import archive_settled, arrow_table, write_file
 from auditor.ledger import Ledger
-from auditor.lens import VIEWS, Lens
+from auditor.lens import Lens
 from auditor.query import QueryError, run_query
+from auditor.views import COLUMNS, VIEWS
 from auditor.workspace import Workspace
 from tests.stand import Stand
 
@@ -25,6 +26,12 @@ def count(lens: Lens, view: str) -> int:
 @pytest.fixture
 def workspace(stand: Stand) -> Workspace:
     return Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
+
+
+def test_the_views_name_the_columns_that_the_ledger_has(stand: Stand) -> None:
+    assert {source: list(columns.items()) for source, columns in COLUMNS.items()} == {
+        source: stand.ledger.columns(source) for source in COLUMNS
+    }
 
 
 def test_an_empty_ledger_answers_empty_views(stand: Stand) -> None:

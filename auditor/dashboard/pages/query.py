@@ -8,8 +8,8 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import components, tables
 from auditor.dashboard.data import Data, Since
-from auditor.lens import VIEWS
 from auditor.query import ROW_LIMIT, QueryError, run_query
+from auditor.views import VIEWS
 
 EXAMPLES = {
     "What differs now, by cause": "SELECT flow, cause, count(*) AS records, min(first_seen_at) AS since\n"
