@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from auditor.batches import Batches
+from auditor.pool import Pool
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes.contract import (
     ClockSample,
@@ -153,7 +154,7 @@ class SystemReader:
         self._clock_steps: list[ClockStep] = []
         self._timeout_s = settings.budget.timeout_s
         self._scrub = Scrubber.of(settings)
-        self._pool = ThreadPoolExecutor(settings.budget.connections, thread_name_prefix=f"read-{name}")
+        self._pool = Pool(settings.budget.connections, f"read-{name}")
         self._closing: Future[None] = Future()
         self._silence: _Silence | None = None
         self._aside: Future[Reading] | None = None
@@ -469,5 +470,5 @@ class SystemReader:
         with self._lock:
             if not self._closing.done():
                 self._closing.set_result(None)
+        self._pool.close()
         self.probe.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)

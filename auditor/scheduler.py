@@ -17,6 +17,7 @@ from auditor.integration_map import IntegrationMap
 from auditor.leftovers import close_leftovers
 from auditor.queue_audit import QueueAuditor
 from auditor.reading import SystemReader
+from auditor.stopping import run_all
 from auditor.timetable import Job, Lane, Timetable
 from auditor.words import counted
 from auditor.workspace import Workspace
@@ -41,8 +42,11 @@ system: whoever hangs holds a share of the threads only, and of those that read 
 END_BY_THEMSELVES_S = 2.0
 """How long a stop lets audits under way go on."""
 
-CUT_OFF_S = 5.0
+CUT_OFF_S = 4.0
 """How long a stop waits for what it has cut off."""
+
+CLOSE_S = 1.0
+"""How long a stop waits for connections to be closed, of the systems and then of the ledger."""
 
 log = logging.getLogger(__name__)
 
@@ -191,16 +195,21 @@ class Daemon:
         if self.timetable.stopping.is_set():
             return
         ended = self.timetable.stop(END_BY_THEMSELVES_S)
-        for reader in self.readers.values():
-            reader.close()
-        for queue in self.queues:
-            queue.close()
-        for sender in self._senders.values():
-            sender.close()
+        # Side by side: closing one that hangs, or whose driver fails in it, must not leave the others open.
+        of_systems = [each.close for each in self.readers.values()]
+        of_queues = [each.close for each in self.queues]
+        of_senders = [each.close for each in self._senders.values()]
+        self._give_back("connections", [*of_systems, *of_queues, *of_senders])
         if not ended and not self.timetable.stop(CUT_OFF_S):
             log.warning("left behind what hangs in a driver; nothing of it is recorded")
-        self.ledger.close()
+        self._give_back("ledgers", [self.ledger.close])
         self._lock.close()
+
+    def _give_back(self, what: str, closings: Sequence[Callable[[], object]]) -> None:
+        failed = run_all(closings, CLOSE_S)
+        if failed:
+            kinds = ", ".join(sorted({type(each).__name__ for each in failed}))
+            log.warning("left %d of %d %s open: %s", len(failed), len(closings), what, kinds)
 
 
 def broker_of(settings: Any) -> str:

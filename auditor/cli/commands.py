@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -123,20 +122,6 @@ def _known(folder: Path) -> dict[str, Any]:
     return {"seed": seed_of(workspace.digest_key()), "steps": steps, "lost": lost}
 
 
-def _stop_signals() -> Callable[[], object]:
-    """Catch Ctrl-C and SIGTERM from now on; answers what waits for the first of them.
-
-    They come through a pipe. A signal may be delivered to any thread; one that goes to another than the main thread
-    does not wake it from waiting for a lock.
-    """
-    caught, tell = os.pipe()
-    os.set_blocking(tell, False)
-    signal.set_wakeup_fd(tell, warn_on_full_buffer=False)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: None)
-    return lambda: os.read(caught, 1)
-
-
 @app.command()
 def run(
     map_: MapOption = DEFAULT_MAP,
@@ -144,7 +129,9 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
 ) -> None:
     """Audit without end: probe every flow in its rhythm, record, alert. Ctrl-C stops it."""
-    wait_for_stop = _stop_signals()
+    from auditor.stopping import StopSignals, end
+
+    signals = StopSignals()
     from auditor.ledger import LedgerError
     from auditor.scheduler import Daemon
     from probes.contract import ProbeError
@@ -160,13 +147,12 @@ def run(
     except (LedgerError, ProbeError) as error:
         fail(str(error))
     daemon.start()
-    wait_for_stop()
-    say("stopping")
+    signals.ready.set()
+    signals.told.wait()
+    with contextlib.suppress(OSError):  # the terminal may be what has gone
+        say("stopping")
     daemon.stop()
-    if any(not thread.daemon and thread is not threading.current_thread() for thread in threading.enumerate()):
-        # A driver that hangs in a call must not keep the process: all that counts has been committed.
-        logging.shutdown()
-        os._exit(CONSISTENT)
+    end(CONSISTENT)
 
 
 @app.command()

@@ -32,6 +32,9 @@ LOOKER = "plumbline-looks"
 DESCRIBED_S = 5 * 60
 """How long a topic's settings are taken to stay as they are."""
 
+SOCKET_LIMIT_MS = 300_000
+"""The longest wait for one answer that librdkafka can be told; a reading's own deadline may be later."""
+
 QUIET = logging.getLogger("plumbline.librdkafka")
 """What librdkafka says of its own accord; what it means is told by the call that meets it."""
 QUIET.propagate = False
@@ -108,7 +111,7 @@ class KafkaSettings(MessageSettings):
         words: dict[str, Any] = {
             "bootstrap.servers": self.servers,
             "security.protocol": self.security,
-            "socket.timeout.ms": max(1_000, int(self.timeout_s * 1000)),
+            "socket.timeout.ms": max(1_000, min(SOCKET_LIMIT_MS, int(self.timeout_s * 1000))),
             "client.id": "plumbline",
             "reconnect.backoff.ms": 500,
         }
@@ -200,8 +203,9 @@ class KafkaProbe:
         if self._admin is not None:
             return
         words = {**self._settings.client(), "error_cb": self._errors.append}
-        self._admin = self._kafka.admin.AdminClient(words, logger=QUIET)
+        admin = self._kafka.admin.AdminClient(words, logger=QUIET)
         self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=QUIET)
+        self._admin = admin
 
     def _span(self, until: float) -> _Span:
         of, kafka = self._settings, self._kafka

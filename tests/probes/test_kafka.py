@@ -319,6 +319,15 @@ def test_wrong_names_and_servers_are_named_errors(topic: Topic) -> None:
         topic.probe(security="sasl_ssl")
 
 
+def test_a_deadline_beyond_what_the_driver_can_be_told_is_no_failure() -> None:
+    words = {"kind": "kafka", "role": "dead", "topic": "t", "servers": "127.0.0.1:1", "timeout": "1h"}
+    probe = KafkaProbe(KafkaSettings.model_validate(words))
+    with pytest.raises(ProbeError) as caught:
+        probe.read(1)
+    probe.close()
+    assert caught.value.reason is Reason.UNREACHABLE
+
+
 def test_a_huge_letter_and_many_headers_stay_bounded(real: Kafka) -> None:
     topic = Topic(real, partitions=1, config={"max.message.bytes": "12000000"})
     words = {"bootstrap.servers": real.servers, "message.max.bytes": 12_000_000}

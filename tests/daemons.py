@@ -1,0 +1,111 @@
+"""`auditor run` as a process, how it is stopped, and a server that takes connections and never says a word."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+HOME = Path(__file__).parents[1]
+
+
+@contextmanager
+def running(
+    map_file: Path,
+    data: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    stderr: IO[bytes] | int | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon on a map, which is killed at the end of the block at the latest; its log goes to `data/log`."""
+    data.mkdir(exist_ok=True)
+    with (data / "log").open("ab") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "auditor", "run", "--map", str(map_file), "--data", str(data)],
+            cwd=HOME,
+            env={**os.environ, "PLACE": str(map_file.parent), **(environment or {})},
+            stderr=log if stderr is None else stderr,
+        )
+        try:
+            yield daemon
+        finally:
+            daemon.kill()
+            daemon.wait()
+
+
+def stopped_after(daemon: subprocess.Popen[bytes], within_s: float, how: signal.Signals = signal.SIGTERM) -> float:
+    """Stop it, and say how long that took: `within_s` where it has not ended by then."""
+    begun = time.monotonic()
+    daemon.send_signal(how)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        daemon.wait(within_s)
+        return time.monotonic() - begun
+    return within_s
+
+
+class Deaf:
+    """Takes every connection and never answers.
+
+    Attributes:
+        taken: connections so far.
+    """
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port: int = self._listener.getsockname()[1]
+        self._open: list[socket.socket] = []
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                self._open.append(self._listener.accept()[0])
+
+    @property
+    def taken(self) -> int:
+        """How many connections it has taken."""
+        return len(self._open)
+
+    def close(self) -> None:
+        """End all of it."""
+        for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.close()
+
+
+def queues_at(port: int, timeout: str) -> dict[str, dict[str, Any]]:
+    """Settings of a queue of every kind that is reached over a network, at one port of this machine."""
+    place = f"127.0.0.1:{port}"
+    login = {"region": "r", "access_key": "looker", "secret_key": "secret-of-looker"}
+    key = "SharedAccessKeyName=looker;SharedAccessKey=c2VjcmV0LW9mLWxvb2tlcg=="
+    organisation = {name: "x" for name in ("organization", "environment", "region", "queue", "client_id")}
+    settings: dict[str, dict[str, Any]] = {
+        "redis": {"url": f"redis://:secret-of-looker@{place}", "name": "letters"},
+        "nats": {"url": f"nats://t:secret-of-looker@{place}", "stream": "s"},
+        "rabbitmq": {"url": f"http://t:secret-of-looker@{place}", "queue": "q", "peek": "requeue"},
+        "kafka": {"servers": place, "topic": "t", "group": "g"},
+        "sqs": {
+            **login,
+            "endpoint": f"http://{place}",
+            "queue_url": f"http://{place}/1/q",
+            "cloudwatch_endpoint": f"http://{place}",
+            "peek": "receive",
+        },
+        "pubsub": {"endpoint": place, "project": "p", "subscription": "s", "peek": "pull"},
+        "anypoint_mq": {**organisation, "client_secret": "secret-of-looker", "url": f"http://{place}"},
+        "service_bus": {
+            "connection": f"Endpoint=sb://{place};{key};UseDevelopmentEmulator=true",
+            "management": f"http://{place}",
+            "queue": "q",
+        },
+    }
+    return {kind: {"kind": kind, "role": "dead", "timeout": timeout, **more} for kind, more in settings.items()}
