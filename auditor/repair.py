@@ -39,6 +39,7 @@ class Proposal:
         guard: the present values that a statement checks, so that it changes nothing that moved meanwhile.
         warnings: what carrying it out may set off.
         natives: the types of the system's columns, where they are known, for the statement.
+        held_key: the key as the system spells it, where it has the record.
     """
 
     flow: str
@@ -54,10 +55,16 @@ class Proposal:
     why: str
     warnings: tuple[str, ...] = ()
     natives: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    held_key: Any = None
 
     def as_row(self) -> dict[str, Any]:
         """The proposal as one row of a table."""
-        return {name: value for name, value in asdict(replace(self, natives={})).items() if name != "natives"}
+        return {
+            name: value for name, value in asdict(replace(self, natives={})).items() if name not in _OF_STATEMENTS
+        }
+
+
+_OF_STATEMENTS = frozenset({"natives", "held_key"})
 
 
 def propose(
@@ -185,7 +192,7 @@ def statement_of(settings: Any, proposal: Proposal) -> str | None:
     if write is None:
         return None
     guard = {name: None if value is MISSING else value for name, value in proposal.guard.items()}
-    key = (proposal.key_field, proposal.key)
+    key = (proposal.key_field, proposal.key if proposal.held_key is None else proposal.held_key)
     return write(proposal.action, proposal.collection, key, proposal.changes, guard, proposal.natives)
 
 
@@ -232,7 +239,8 @@ def _of_record(
         return [_none(flow, known, f"a person must decide: {resolution.why}")]
     if not rows[0] and rows[1]:
         present = _raw(flow.target_binding, flow, rows[1][0])
-        return [_whole(flow, known, resolution, "delete", flow.target_name, {}, present)]
+        deleted = _whole(flow, known, resolution, "delete", flow.target_name, {}, present)
+        return [replace(deleted, held_key=rows[1][0][0])]
     if rows[0] and not rows[1]:
         values = {
             name: _as_held(
@@ -266,7 +274,8 @@ def _of_record(
                 continue
             guard[column] = present
         if changes:
-            found.append(_whole(flow, known, resolution, "update", system, changes, guard))
+            updated = _whole(flow, known, resolution, "update", system, changes, guard)
+            found.append(replace(updated, held_key=rows[mine][0][0]))
     return found or [_none(flow, known, resolution.why)]
 
 

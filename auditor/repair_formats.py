@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from auditor.escaping import unseen_escaped, visible
@@ -13,6 +13,9 @@ from auditor.integration_map import IntegrationMap
 from auditor.repair import Proposal, statement_of
 from probes.contract import MISSING
 from probes.exact_json import encode
+
+SHOWN = 200
+"""Characters of a text that a comment shows beside a statement that holds it escaped."""
 
 
 def write_json(proposals: Iterable[Proposal]) -> str:
@@ -45,7 +48,8 @@ def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) ->
         "-- in a transaction, on the system its comment names.",
     ]
     for each in proposals:
-        lines += ["", f"-- {each.flow}: {each.data_type} {_comment(each.key)}: {each.cause}; {_comment(each.why)}"]
+        about = f"{each.flow}: {each.data_type} {each.key}: {each.cause}; {each.why}"
+        lines += ["", f"-- {_comment(about)}"]
         lines += [f"-- WARNING: {_comment(warning)}" for warning in each.warnings]
         if each.action == "none":
             continue
@@ -56,10 +60,19 @@ def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) ->
             continue
         if told is None:
             wanted = encode(_strict(dict(each.changes)), default=_plain)
-            lines.append(f"-- {each.system} takes no SQL: {each.action} {each.collection} {_comment(wanted)}")
+            lines.append(f"-- {_comment(f'{each.system} takes no SQL: {each.action} {each.collection} {wanted}')}")
         else:
-            lines += [f"-- {each.action} in {each.system}", f"{told};"]
+            lines.append(f"-- {_comment(f'{each.action} in {each.system}')}")
+            lines += [f"--   {_comment(f'{name} = {value}')}" for name, value in _escaped(each, told)]
+            lines.append(f"{told};")
     return "\n".join(lines) + "\n"
+
+
+def _escaped(proposal: Proposal, told: str) -> Iterator[tuple[str, str]]:
+    """The texts that a statement cannot show as people read them: beyond ASCII, or with what cannot be seen."""
+    for name, value in proposal.changes.items():
+        if isinstance(value, str) and value.replace("'", "''") not in told:
+            yield name, value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
 
 
 def _comment(text: object) -> str:

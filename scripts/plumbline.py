@@ -20,6 +20,7 @@ PYTHON = VENV / "bin" / "python"
 SERVERS = {
     "initdb": ("/usr/lib/postgresql/*/bin/initdb", "postgresql"),
     "pgbouncer": ("/usr/sbin/pgbouncer", "pgbouncer"),
+    "sqlite3": ("/usr/bin/sqlite3", "sqlite3"),
     "mariadbd": ("/usr/sbin/mariadbd", "mariadb-server"),
     "proton": ("/usr/lib/python3/dist-packages/proton", "python3-qpid-proton"),
     "nats-server": ("/usr/sbin/nats-server", "nats-server"),

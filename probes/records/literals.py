@@ -1,7 +1,8 @@
 """Values as exact SQL literals of one engine for one column, or the reason why there is none. Pure.
 
-A literal means its value whatever the session has set (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`), and
-stands on one line without a character that a terminal or a client acts on.
+A literal means its value whatever the session has set (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`) and
+whatever encoding the client takes the file to have, and stands on one line without a character that a terminal or a
+client acts on.
 """
 
 from __future__ import annotations
@@ -51,8 +52,15 @@ def literal(dialect: str, value: Any, native: Native = UNKNOWN) -> str:
 
 
 def compared_as_text(dialect: str, native: Native) -> bool:
-    """Whether a column has no equality of its own, so that a statement compares its text."""
-    return dialect == "postgresql" and native.kind == "b" and native.name in {"json", "xml", "point", "polygon"}
+    """Whether a column has no equality of its own or overlooks case, so that a statement compares its text."""
+    return (
+        dialect == "postgresql"
+        and native.kind == "b"
+        and native.name
+        in {
+            *("json", "xml", "point", "polygon", "citext"),
+        }
+    )
 
 
 def quoted(dialect: str, text: str) -> str:
@@ -68,8 +76,10 @@ def quoted(dialect: str, text: str) -> str:
     except UnicodeEncodeError:
         raise NoLiteralError("text with half a character, which no database holds as text") from None
     plain = "'" + text.replace("'", "''") + "'"
-    unseen = any(_is_unseen(each) for each in text)
-    if not unseen and ("\\" not in text or dialect == "sqlite"):
+    unseen = any(is_unseen(each) for each in text)
+    if not unseen and dialect == "sqlite":  # whose client reads UTF-8 alone
+        return plain
+    if not unseen and text.isascii() and "\\" not in text and (dialect == "postgresql" or "`" not in text):
         return plain
     if dialect == "postgresql":
         return "E'" + "".join(_escaped(each) for each in text) + "'"
@@ -86,7 +96,7 @@ def quoted(dialect: str, text: str) -> str:
 def _runs(characters: list[str]) -> list[tuple[bool, list[str]]]:
     found: list[tuple[bool, list[str]]] = []
     for each in characters:
-        unseen = _is_unseen(each)
+        unseen = is_unseen(each)
         if found and found[-1][0] == unseen:
             found[-1][1].append(each)
         else:
@@ -94,7 +104,8 @@ def _runs(characters: list[str]) -> list[tuple[bool, list[str]]]:
     return found
 
 
-def _is_unseen(character: str) -> bool:
+def is_unseen(character: str) -> bool:
+    """Whether a character is no sign on the page: a control, half of a pair, a mark of direction, a line's end."""
     return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -102,7 +113,7 @@ def _escaped(character: str) -> str:
     """A character inside PostgreSQL's E'...'."""
     if character in "'\\":
         return character * 2
-    if not _is_unseen(character):
+    if character.isascii() and not is_unseen(character):
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from probes.records.column_types import UNKNOWN, Native, binary_key
+from probes.records.column_types import MYSQL_TEXT, UNKNOWN, Native, binary_key
+from probes.records.identifiers import identifier
 from probes.records.literals import MYSQL_BYTES, NoLiteralError, compared_as_text, literal
 from probes.records.names import split_name
 from probes.records.sql import SqlSettings
@@ -28,42 +29,49 @@ def statement(
 
     Args:
         collection: table, or `schema.table`.
-        key: the key's column and value.
+        key: the key's column, and its value as the column spells it.
         changes: by column, the value to write.
         guard: by column, the value that must still be there; otherwise the statement changes nothing.
         natives: by column, its type in the database, where it is known.
 
     Raises:
-        NoLiteralError: a value has no exact literal there.
+        NoLiteralError: a value has no exact literal there, or a name cannot stand in a statement.
     """
     dialect_class: Any = sa.make_url(settings.url.get_secret_value()).get_dialect()
-    # Another paramstyle would double every percent sign in a text.
+    # Another paramstyle would double every percent sign in a name.
     dialect: sa.Dialect = dialect_class(paramstyle="named")
+    known = natives or {}
     schema, name = split_name(collection)
-    columns: list[sa.ColumnClause[Any]] = [sa.column(each) for each in {**changes, key[0]: None}]
-    table = sa.table(name, *columns, schema=schema or None)
+    columns = list(dict.fromkeys([key[0], *changes, *guard]))
+    parts = [name] if schema is None else [schema, name]
+    table = ".".join(identifier(dialect, part) for part in parts)
+    written = {column: identifier(dialect, column) for column in columns}
 
-    def held(column: str, value: Any) -> sa.ColumnElement[Any]:
+    def held(column: str, value: Any) -> str:
         try:
-            return sa.literal_column(literal(dialect.name, value, (natives or {}).get(column, UNKNOWN)))
+            return literal(dialect.name, value, known.get(column, UNKNOWN))
         except NoLiteralError as error:
             raise NoLiteralError(f"{column}: {error}") from None
 
-    def same(column: str, value: Any) -> sa.ColumnElement[bool]:
-        if compared_as_text(dialect.name, (natives or {}).get(column, UNKNOWN)):
-            return sa.cast(sa.column(column), sa.Text) == held(column, value)
-        return sa.column(column) == held(column, value)
+    def same(column: str, value: Any) -> str:
+        if value is None:
+            return f"{written[column]} IS NULL"
+        if compared_as_text(dialect.name, known.get(column, UNKNOWN)):
+            return f"CAST({written[column]} AS TEXT) = {held(column, value)}"
+        equal = f"{written[column]} = {held(column, value)}"
+        if dialect.name in {"mariadb", "mysql"} and known.get(column, UNKNOWN).name in MYSQL_TEXT:
+            # Most collations there call texts equal that differ in case, in accents or in blanks at the end.
+            equal += f" AND CAST(CONVERT({written[column]} USING utf8mb4) AS BINARY) = {held(column, value)}"
+        return equal
 
-    if (natives or {}).get(key[0], UNKNOWN).name in MYSQL_BYTES | {"bytea"}:
+    if known.get(key[0], UNKNOWN).name in MYSQL_BYTES | {"bytea"} and not isinstance(key[1], bytes):
         key = key[0], binary_key(key[1])
-    here = [same(*key)]
-    here += [sa.column(each).is_(None) if value is None else same(each, value) for each, value in guard.items()]
-    values: dict[Any, Any] = {sa.column(each): held(each, value) for each, value in changes.items()}
-    made: sa.Update | sa.Delete | sa.Insert
-    if action == "update":
-        made = sa.update(table).values(values).where(*here)
-    elif action == "delete":
-        made = sa.delete(table).where(*here)
-    else:
-        made = sa.insert(table).values({**values, sa.column(key[0]): held(*key)})
-    return str(made.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    if action == "insert":
+        values = {key[0]: key[1], **changes, key[0]: key[1]}
+        literals = ", ".join(held(*each) for each in values.items())
+        return f"INSERT INTO {table} ({', '.join(written[each] for each in values)}) VALUES ({literals})"  # noqa: S608  what writes each part quotes it
+    here = " AND ".join([same(*key), *(same(*each) for each in guard.items())])
+    if action == "delete":
+        return f"DELETE FROM {table} WHERE {here}"  # noqa: S608
+    assigned = ", ".join(f"{written[each]}={held(each, value)}" for each, value in changes.items())
+    return f"UPDATE {table} SET {assigned} WHERE {here}"  # noqa: S608
