@@ -103,7 +103,7 @@ def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
     filesystem.makedirs(folder, exist_ok=True)
     name = f"{folder}/{uuid.uuid4().hex}.parquet"
     with filesystem.open(f"{name}.partial", "wb") as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP)
+        pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
         file.flush()
         if "file" in filesystem.protocol:
             os.fsync(file.fileno())

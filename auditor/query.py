@@ -7,6 +7,7 @@ time and rows, and is killed when it does not end by itself.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,9 +23,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from auditor.archived import named_in
 from auditor.ledger import LedgerError
 from auditor.lens import Lens
-from auditor.views import VIEWS
+from auditor.views import VIEWS, sources_of
 from auditor.workspace import Workspace
 
 TIMEOUT_S = 20.0
@@ -34,6 +36,9 @@ RESULT_BYTES = 64 * 1024**2
 KILL_AFTER_S = 10.0
 REFUSED = 4
 """Exit code of the query's process when it says why."""
+
+WARNINGS = b"warnings"
+"""Under this name the answer carries what it lacks."""
 
 TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})
 """Table functions that read nothing."""
@@ -58,10 +63,12 @@ class QueryResult:
     Attributes:
         table: at most `ROW_LIMIT` rows.
         truncated: there were more.
+        warnings: what the answer lacks.
     """
 
     table: pa.Table
     truncated: bool
+    warnings: tuple[str, ...] = ()
 
 
 def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -> QueryResult:
@@ -94,7 +101,9 @@ def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -
         with pa.ipc.open_stream(done.stdout) as reader:
             table = reader.read_all()
         truncated = table.num_rows > ROW_LIMIT
-        return QueryResult(table=table.slice(0, ROW_LIMIT), truncated=truncated)
+        warnings = tuple(json.loads((table.schema.metadata or {}).get(WARNINGS, b"[]")))
+        table = table.replace_schema_metadata(None)
+        return QueryResult(table=table.slice(0, ROW_LIMIT), truncated=truncated, warnings=warnings)
     if done.returncode == REFUSED:
         raise QueryError(done.stderr.decode(errors="replace").strip())
     raise QueryError(
@@ -192,29 +201,46 @@ def _answer(asked: dict[str, Any]) -> pa.Table:
         clock = threading.Timer(float(asked["timeout_s"]), connection.interrupt)
         clock.daemon = True
         clock.start()
-        connection.execute("BEGIN TRANSACTION READ ONLY")
         try:
-            answer = connection.sql(asked["sql"])
-            if answer is None:
-                raise QueryError("only SELECT statements are run here")
-            reader = answer.to_arrow_reader(1000)
-            batches, rows, size = [], 0, 0
-            for batch in reader:
-                batches.append(batch)
-                rows, size = rows + batch.num_rows, size + batch.nbytes
-                if rows > ROW_LIMIT:
-                    break
-                if size > RESULT_BYTES:
-                    raise QueryError(f"the answer is larger than {RESULT_BYTES >> 20} MiB")
-            return pa.Table.from_batches(batches, reader.schema).slice(0, ROW_LIMIT + 1)
+            try:
+                table = _read(connection, asked["sql"])
+            except (duckdb.InterruptException, duckdb.BinderException, duckdb.CatalogException):
+                raise
+            except (duckdb.Error, pa.ArrowException, OSError):  # what fails while batches are read is Arrow's error
+                with contextlib.suppress(duckdb.Error):
+                    connection.execute("ROLLBACK")
+                if not lens.leave_out_unreadable():
+                    raise
+                table = _read(connection, asked["sql"])
+            lacks = [
+                str(each) for each in named_in(lens.missing, asked["sql"], {view: sources_of(view) for view in VIEWS})
+            ]
+            return table.replace_schema_metadata({WARNINGS: json.dumps(lacks).encode()})
         except duckdb.InterruptException:
             raise QueryError(f"stopped after {asked['timeout_s']:g} s; ask for less") from None
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
             raise QueryError(_first_lines(error)) from None
         finally:
             clock.cancel()
     finally:
         lens.close()
+
+
+def _read(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
+    connection.execute("BEGIN TRANSACTION READ ONLY")
+    answer = connection.sql(sql)
+    if answer is None:
+        raise QueryError("only SELECT statements are run here")
+    reader = answer.to_arrow_reader(1000)
+    batches, rows, size = [], 0, 0
+    for batch in reader:
+        batches.append(batch)
+        rows, size = rows + batch.num_rows, size + batch.nbytes
+        if rows > ROW_LIMIT:
+            break
+        if size > RESULT_BYTES:
+            raise QueryError(f"the answer is larger than {RESULT_BYTES >> 20} MiB")
+    return pa.Table.from_batches(batches, reader.schema).slice(0, ROW_LIMIT + 1)
 
 
 def _main() -> int:

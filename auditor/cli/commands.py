@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -245,6 +245,11 @@ def status(
     )
 
 
+def _documents(rows: Iterable[dict[str, Any]], lacks: list[str]) -> list[dict[str, Any]]:
+    """Figures for programs, each with what of the history they lack."""
+    return [{**row, "incomplete": lacks} for row in rows]
+
+
 def _end(unknown: list[str]) -> NoReturn:
     """Say what is not known of the flows, and end with what that means for figures of them."""
     for each in unknown:
@@ -269,16 +274,17 @@ def _figures(
     ask: Callable[..., list[Any]],
     *,
     whole: bool = False,
-) -> tuple[list[Any], datetime, list[str]]:
+) -> tuple[list[Any], datetime, list[str], list[str]]:
     """Ask the history for the figures of some flows over a time range.
 
     Args:
         whole: the figures say how much of a flow is known, so that every flow that is not known whole counts.
 
     Returns:
-        The figures, the present instant, and a sentence for each flow that is not audited now (with `whole`, for each
-        that is undecided or unverified, too).
+        The figures, the present instant, a sentence for each flow that is not audited now (with `whole`, for each
+        that is undecided or unverified, too), and a sentence for each file of the archive that they lack.
     """
+    from auditor.archived import missing_since
     from auditor.lens import Lens
     from auditor.status import flow_status
 
@@ -291,7 +297,8 @@ def _figures(
         found = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
         standing = [each for each in flow_status(loaded, ledger, now) if each.flow in wanted]
         unknown = [each for each in standing if (each.unknown if whole else each.stale)]
-        return found, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown]
+        lacks = [str(each) for each in missing_since(lens.missing, begins)]
+        return found, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown], lacks
     finally:
         lens.close()
         ledger.close()
@@ -312,12 +319,12 @@ def lag(
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
         return lags(loaded, lens, begins, now)
 
-    found, _, silent = _figures(map_, data, since, flow, ask)
+    found, _, silent, lacks = _figures(map_, data, since, flow, ask)
     if as_json:
-        print_json([each.as_row() for each in found])
+        print_json(_documents((each.as_row() for each in found), lacks))
     else:
         print_rows("", [lag_row(each) for each in found])
-    _end(silent)
+    _end([*silent, *lacks])
 
 
 @app.command()
@@ -332,12 +339,12 @@ def coverage(
     from auditor.cli.show import coverage_row, print_json, print_rows
     from auditor.figures import coverage as coverages
 
-    found, now, unknown = _figures(map_, data, since, flow, coverages, whole=True)
+    found, now, unknown, lacks = _figures(map_, data, since, flow, coverages, whole=True)
     if as_json:
-        print_json([each.as_row() for each in found])
+        print_json(_documents((each.as_row() for each in found), lacks))
     else:
         print_rows("", [coverage_row(each, now) for each in found])
-    _end(unknown)
+    _end([*unknown, *lacks])
 
 
 @app.command()
@@ -355,16 +362,16 @@ def backlog(
     from auditor.letters import funnels
 
     if recovery:
-        told, _, silent = _figures(
+        told, _, silent, lacks = _figures(
             map_, data, since, flow, lambda loaded, _, lens, begins, now: funnels(loaded, lens, begins, now)
         )
         if as_json:
-            print_json([each.as_row() for each in told])
+            print_json(_documents((each.as_row() for each in told), lacks))
         else:
             print_rows("", [funnel_row(each) for each in told])
             for stage in told[0].stages if told else ():
                 say(f"{stage.name}: {stage.why}")
-        _end(silent)
+        _end([*silent, *lacks])
     unread: list[str] = []
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
@@ -372,17 +379,17 @@ def backlog(
         unread.extend(unread_queues(loaded, flows_of(loaded, flow), found, now))
         return found
 
-    found, now, _ = _figures(map_, data, since, flow, ask)
+    found, now, _, lacks = _figures(map_, data, since, flow, ask)
     if as_json:
-        print_json([each.as_row() for each in found])
+        print_json(_documents((each.as_row() for each in found), lacks))
     elif found:
         print_rows("", [backlog_row(each, now) for each in found])
     else:
         say(f"no queue was read in the last {since}")
-    for each in unread:
+    for each in (*unread, *lacks):
         say(each)
     broken = [each for each in found if each.message or each.depth is None]
-    raise typer.Exit(UNVERIFIED if broken or unread or not found else CONSISTENT)
+    raise typer.Exit(UNVERIFIED if broken or unread or lacks or not found else CONSISTENT)
 
 
 @app.command()
@@ -408,10 +415,10 @@ def letters(
         unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, now))
         return list(waiting.groups if by_reason else waiting.rows)
 
-    found, _, _ = _figures(map_, data, since, flow, ask)
+    found, _, _, lacks = _figures(map_, data, since, flow, ask)
     rows = [asdict(each) for each in found]
     if as_json:
-        print_json(rows)
+        print_json(_documents(rows, lacks))
     elif rows:
         for row in rows if by_reason else ():
             told = (f"{count} {name.replace('_', ' ')}" for name, count in row["prospects"].items())
@@ -420,9 +427,9 @@ def letters(
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     elif not unseen:
         say("no dead letter waits")
-    for each in unseen:
+    for each in (*unseen, *lacks):
         say(each)
-    raise typer.Exit(DRIFT if rows else UNVERIFIED if unseen else CONSISTENT)
+    raise typer.Exit(DRIFT if rows else UNVERIFIED if unseen or lacks else CONSISTENT)
 
 
 @app.command(cls=TextCommand)
@@ -480,13 +487,16 @@ def query(
         fail(str(error))
     rows = result.table.to_pylist()
     if as_json:
-        print_json({"rows": rows, "truncated": result.truncated})
+        print_json({"rows": rows, "truncated": result.truncated, "incomplete": list(result.warnings)})
     elif rows:
         print_rows("", rows)
     else:
         say("no rows")
     if result.truncated:
         say(f"only the first {ROW_LIMIT} rows are shown")
+    for each in result.warnings:
+        say(each)
+    raise typer.Exit(UNVERIFIED if result.warnings else CONSISTENT)
 
 
 @app.command()

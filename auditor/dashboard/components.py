@@ -81,6 +81,7 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
         st.title(title)
         _freshness(data)
         try:
+            _missing_history(data, since)
             draw(data, since)
         except Exception as error:
             st.error(
@@ -138,6 +139,23 @@ def _freshness(data: Data) -> None:
             f"{escaping.markdown(failing.message)} "
             "Its records cannot be verified meanwhile; they are not counted as agreeing.",
             icon=":material/power_off:",
+        )
+
+
+MISSING_SHOWN = 5
+"""Files of the archive that a page names; the command line names all."""
+
+
+def _missing_history(data: Data, since: Since) -> None:
+    """Say what of the archive the figures of this time range lack."""
+    missing = data.missing_history(since)
+    if missing:
+        more = len(missing) - MISSING_SHOWN
+        named = [*missing[:MISSING_SHOWN], *([f"{more} more: `auditor lag` names them all"] if more > 0 else [])]
+        st.warning(
+            "**The history is incomplete.** The figures below are computed without it.\n\n"
+            + "\n".join(f"- {escaping.markdown(each.removeprefix('history is incomplete: '))}" for each in named),
+            icon=":material/warning:",
         )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from auditor import attribution, backlogs, conflict_desk, figures, letters
+from auditor.archived import missing_since
 from auditor.attribution import Misled, Pattern
 from auditor.backlogs import Backlog
 from auditor.escalation import Act, Conflict
@@ -90,6 +91,11 @@ class Data:
         if "flow" in frame.columns:  # what the map no longer names is history, and not shown
             frame = frame[frame["flow"].isna() | frame["flow"].isin(list(self.map.flows))].reset_index(drop=True)
         return frame
+
+    def missing_history(self, since: Since) -> list[str]:
+        """The files of the archive that figures of the time range lack, a sentence for each."""
+        self._refresh()
+        return [str(each) for each in missing_since(self.lens.missing, since.at)]
 
     def close(self) -> None:
         """Release the lens and the ledger."""

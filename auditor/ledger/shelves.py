@@ -20,11 +20,18 @@ ColumnType = Literal["instant", "boolean", "float", "integer", "text"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArchiveFile:
-    """A Parquet file that holds rows of a table."""
+    """A Parquet file that holds rows of a table.
+
+    Attributes:
+        day: of the instants at which they settled, as YYYY-MM-DD.
+        rows: how many were handed over to it.
+    """
 
     source: str
     path: str
     rev: int
+    day: str
+    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,10 +110,9 @@ class Shelves(Store):
                 wanted = sa.select(*(_raw(column) for column in table.c if _shown(column))).where(table.c.rev > rev)
                 rows[source] = [tuple(row) for row in connection.execute(wanted.order_by(table.c.rev))]
             column = t.archive_files.c
-            files = connection.execute(
-                sa.select(column.source, column.path, column.rev).where(column.rev > files_since).order_by(column.rev)
-            ).all()
-        return rows, [ArchiveFile(source=row.source, path=row.path, rev=row.rev) for row in files]
+            named = sa.select(column.source, column.path, column.rev, column.day, column.rows)
+            files = connection.execute(named.where(column.rev > files_since).order_by(column.rev)).all()
+        return rows, [ArchiveFile(**row._asdict()) for row in files]
 
     def archive_paths(self) -> dict[str, list[str]]:
         """By table, the archive's files that count."""

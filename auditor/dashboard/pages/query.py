@@ -48,6 +48,8 @@ def _draw(data: Data, _since: Since) -> None:
         st.error("The query was refused:", icon=":material/error:")
         st.code(escaping.block(error), language=None, wrap_lines=True)
         return
+    for each in result.warnings:
+        st.warning(escaping.markdown(each), icon=":material/warning:")
     frame: pd.DataFrame = result.table.to_pandas()
     if frame.empty:
         components.nothing("No rows.")
