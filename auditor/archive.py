@@ -7,16 +7,18 @@ and drop the rows. Whatever dies in between leaves a file that no one reads, nev
 from __future__ import annotations
 
 import logging
-import os
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditor import private_files
 from auditor.ledger import SETTLED, ColumnType, Ledger
 from auditor.words import counted
 
@@ -100,22 +102,29 @@ def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
         table = table.sort_by("key")
     filesystem, root = fsspec.core.url_to_fs(location)
     folder = f"{root}/{source}/day={day}"
-    filesystem.makedirs(folder, exist_ok=True)
     name = f"{folder}/{uuid.uuid4().hex}.parquet"
-    with filesystem.open(f"{name}.partial", "wb") as file:
-        pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
-        file.flush()
-        if "file" in filesystem.protocol:
-            os.fsync(file.fileno())
-    filesystem.mv(f"{name}.partial", name)
     if "file" in filesystem.protocol:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        private_files.make_folder(Path(folder))
+        with private_files.written(Path(name)) as file:
+            _write_table(table, file)
         return name
+    filesystem.makedirs(folder, exist_ok=True)
+    with filesystem.open(f"{name}{private_files.PARTIAL}", "wb") as file:
+        _write_table(table, file)
+    filesystem.mv(f"{name}{private_files.PARTIAL}", name)
     return str(filesystem.unstrip_protocol(name))
+
+
+def _write_table(table: pa.Table, file: Any) -> None:
+    pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
+
+
+_OURS = re.compile(
+    rf"(?:{'|'.join(SETTLED)})/day=\d{{4}}-\d\d-\d\d/"
+    rf"(?:[0-9a-f]{{32}}\.parquet(?:{re.escape(private_files.PARTIAL)})?"
+    rf"|\.[0-9a-f]{{32}}\.parquet\.[0-9a-f]{{32}}{re.escape(private_files.PARTIAL)})"
+)
+"""What the archive calls its files; a folder may hold other things, too, and these are nobody's to delete."""
 
 
 def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
@@ -128,7 +137,8 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
         if isinstance(written, datetime):
             written = written.timestamp()
         old = written is not None and now.timestamp() - written > GRACE_S
-        if old and path.rpartition("/")[2] not in counted:
+        ours = _OURS.fullmatch(path.removeprefix(root).lstrip("/"))
+        if old and ours and path.rpartition("/")[2] not in counted:
             filesystem.rm(path)
     # What is struck now is deleted by the next pass: whoever still reads it has ended by then.
     ledger.forget_files(f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}")

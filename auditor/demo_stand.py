@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from auditor.private_files import PRIVATE_FOLDER, make_folder
 from auditor.serving import command, free_port
 
 START_WITHIN_S = 60.0
@@ -42,7 +43,11 @@ def run_demo(folder: Path, port: int) -> int:
     }
     environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable()}
     logs = folder / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
+    os.umask(os.umask(0o077) | 0o077)  # everything that the three processes make is their user's alone
+    make_folder(logs)
+    for held in (logs, company):  # as an older version has left them
+        if held.is_dir():
+            held.chmod(PRIVATE_FOLDER)
     running: list[tuple[str, subprocess.Popen[bytes]]] = []
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _stop)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
 import sys
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="for the same story again")
     parser.add_argument("--do", choices=sorted(SCENARIOS), help="change a running company and exit")
     asked = parser.parse_args()
+    os.umask(os.umask(0o077) | 0o077)  # its databases are this user's alone
     company = Company(asked.folder)
     chance = random.Random(asked.seed)
     if asked.do:

@@ -77,7 +77,7 @@ class Company:
 
     def found(self, chance: random.Random) -> None:
         """Set the company up, in perfect agreement but for a few old sins; a set-up company is left alone."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if self.path("sync").exists():
             return
         for system in SCHEMAS:  # what a founding that was interrupted has left

@@ -56,6 +56,11 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        from auditor.ledger import LedgerError
+
+        if isinstance(error, LedgerError):
+            say(f"error: {error}")
+            sys.exit(UNVERIFIED)
         # Drift has an exit code of its own, so nothing unexpected may end with it.
         logging.getLogger(__name__).debug("unexpected", exc_info=True)
         say(f"error: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
@@ -142,10 +147,13 @@ def run(
     for noisy in ("httpx", "httpcore", "alembic", "azure", "boto3", "botocore", "google", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     loaded = load(map_)
+    opened = workspace(data)
     try:
-        daemon = Daemon(loaded, workspace(data))
+        daemon = Daemon(loaded, opened)
     except (LedgerError, ProbeError) as error:
         fail(str(error))
+    if loose := opened.loose_text:
+        logging.getLogger(__name__).warning(loose)
     daemon.start()
     signals.ready.set()
     signals.told.wait()
@@ -178,6 +186,8 @@ def once(
     loaded = load(map_)
     wanted = flows_of(loaded, flow)
     workspace, ledger = open_ledger(data)
+    if loose := workspace.loose_text:
+        say(loose)
     with err.status("starting") as status:
         reports = audit_once(
             loaded,

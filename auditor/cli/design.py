@@ -32,12 +32,15 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
     """Write a commented integration map to begin with."""
+    from auditor import private_files
     from auditor.cli.template import TEMPLATE
 
     if file.exists() and not force:
         fail(f"{file} exists; --force overwrites it")
     try:
-        file.write_text(TEMPLATE, encoding="utf-8")
+        private_files.write(file, TEMPLATE.encode(), mode=private_files.ordinary_mode(), replace=force)
+    except FileExistsError:
+        fail(f"{file} exists; --force overwrites it")
     except OSError as error:
         fail(f"cannot write {file}: {error.strerror}")
     typer.echo(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}")

@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from auditor.ledger import failures
 from auditor.ledger import tables as t
+from auditor.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
 
 IN_LIMIT = 500
@@ -87,7 +88,10 @@ class Store:
     def migrate(self) -> None:
         """Bring the schema to this version's; safe to run again and from several processes."""
         if self.is_sqlite:
-            Path(self.engine.url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = Path(self.engine.url.database or "")
+            make_folder(file.parent)
+            if not file.exists():
+                self._make_private(file)
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.write() as connection:
@@ -102,6 +106,15 @@ class Store:
                 raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def _make_private(self, file: Path) -> None:
+        """Make the ledger's file for this user alone; those that SQLite puts beside it are then, too."""
+        with self.engine.connect():  # whoever dies here leaves a file that SQLite takes for an empty database
+            pass
+        file.chmod(PRIVATE)
+        for beside in ("-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                file.with_name(file.name + beside).chmod(PRIVATE)
 
     def close(self) -> None:
         """Release every connection."""
