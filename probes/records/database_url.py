@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from probes.addresses import check_address
 from probes.ranking import Dialect
+from probes.records.sqlite_file import SYSTEMS, sqlite_file
 
 DRIVERS = {
     "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
@@ -131,6 +132,13 @@ def read_url(text: str) -> DatabaseUrl:
     elif dialect == "sqlite":
         if parameters.get("mode", "ro") != "ro":
             raise ValueError("the URL's parameter mode is not honoured: a SQLite file is only opened with mode=ro")
+        if parameters.get("vfs", "unix") not in SYSTEMS:
+            raise ValueError(f"the URL's parameter vfs is not honoured but for {', '.join(sorted(SYSTEMS))}")
+        if parameters.get("cache", "private") not in {"private", "shared"}:
+            raise ValueError("the URL's parameter cache is private or shared")
+        if url.host or url.username:
+            raise ValueError("a SQLite URL has three slashes before the file, and four before a whole path")
+        sqlite_file(url.database or "")
     else:
         parameters = _for_pymysql(parameters)
     return DatabaseUrl(

@@ -12,22 +12,19 @@ import contextlib
 import os
 import re
 import socket
-import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from pathlib import Path
-from typing import Any
-from urllib.parse import quote, unquote, urlencode
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import PoolProxiedConnection, QueuePool
 
 from probes.contract import ProbeError, Reason, SystemSettings
-from probes.ranking import SQLITE_FUNCTION, sqlite_rank
 from probes.records.column_types import POSTGRESQL_OUTPUT
 from probes.records.database_url import DRIVERS, DatabaseUrl
+from probes.records.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite, sqlite_file
 from probes.secrets import Scrubber
 
 LOCK_TIMEOUT_S = 1
@@ -116,7 +113,7 @@ class Sessions:
         _, module, extra = DRIVERS[self._dialect]
         sqlite = {}
         if self._dialect == "sqlite":
-            sqlite = {"creator": lambda: open_sqlite(address.url.database or "", address.parameters)}
+            sqlite = {"creator": lambda: open_sqlite(self._database, address.parameters, LOCK_TIMEOUT_S)}
         try:
             self.engine = sa.create_engine(
                 address.url,
@@ -239,7 +236,7 @@ class Sessions:
         """A connection whose calls end at the deadline even when the server never answers."""
         expired = threading.Event()
         try:
-            with self.engine.connect() as connection:
+            with self.engine.connect() as connection, self._unwritten(connection):
                 watchdog = threading.Timer(self._timeout_s + 0.2, self._abort, (connection.connection, expired))
                 watchdog.daemon = True
                 watchdog.start()
@@ -254,6 +251,31 @@ class Sessions:
             raise ProbeError(Reason.DECODE, f"a value cannot be decoded: {type(error).__name__}") from None
         except Exception as error:
             raise self.explain(error, timed_out=expired.is_set()) from None
+
+    @contextlib.contextmanager
+    def _unwritten(self, connection: sa.Connection) -> Iterator[None]:
+        """Read a SQLite file as it is now, and let nothing count that was read while it changed."""
+        if self._dialect != "sqlite":
+            yield
+            return
+        if _raw(connection).outdated:
+            connection.invalidate()  # and opened anew by its next use
+        opened = _raw(connection)
+        disturbed = WrittenMeanwhileError(
+            Reason.UNREACHABLE, "the SQLite file was written while it was read", hint="it is read again"
+        )
+        try:
+            yield
+        except Exception as error:
+            # The files beside it went, or came, between the look at them and the read: they may be there again.
+            lost = isinstance(error, DBAPIError) and "unable to open" in str(error.orig)
+            if not opened.outdated and not lost:
+                raise
+            connection.invalidate()
+            told = self.explain(error) if lost else disturbed
+            raise WrittenMeanwhileError(Reason.UNREACHABLE, told.message, hint=told.hint) from None
+        if opened.written:
+            raise disturbed
 
     @contextlib.contextmanager
     def _transaction(self, connection: sa.Connection) -> Iterator[None]:
@@ -382,22 +404,9 @@ class Sessions:
         return Reason.QUERY if code else Reason.UNREACHABLE
 
 
-def sqlite_file(database: str) -> Path:
-    """The file that a SQLite URL names."""
-    if database.startswith("file:"):
-        database = unquote(database.removeprefix("file:").partition("?")[0])
-    return Path(database).absolute()
-
-
-def open_sqlite(path: str, parameters: Mapping[str, str]) -> sqlite3.Connection:
-    """A connection to a SQLite file that cannot write to it."""
-    uri = path if path.startswith("file:") else f"file:{quote(path)}"
-    words = urlencode({**{name: value for name, value in parameters.items() if name != "uri"}, "mode": "ro"})
-    connection = sqlite3.connect(
-        f"{uri}{'&' if '?' in uri else '?'}{words}", uri=True, timeout=LOCK_TIMEOUT_S, check_same_thread=False
-    )
-    connection.create_function(SQLITE_FUNCTION, 2, sqlite_rank, deterministic=True)
-    return connection
+def _raw(connection: sa.Connection) -> ReadOnlyConnection:
+    raw: Any = connection.connection.dbapi_connection
+    return cast(ReadOnlyConnection, raw)
 
 
 def _mysql_instant(text: str) -> datetime | str:

@@ -52,6 +52,7 @@ from probes.records.database_url import canonical, read_url
 from probes.records.names import join_name, split_name
 from probes.records.read_only import prove_read_only
 from probes.records.sessions import Sessions
+from probes.records.sqlite_file import undisturbed
 from probes.records.stamps import (
     SCAN_CEILING,
     STRAYS_CEILING,
@@ -150,6 +151,7 @@ class SqlProbe:
 
     # -- the catalogue
 
+    @undisturbed
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         collection = self._collection(spec)
         schema, name = split_name(spec.collection)
@@ -193,6 +195,7 @@ class SqlProbe:
         table = self._collection(spec).table
         connection.execute(sa.select(*(table.c[each] for each in wanted)).where(sa.false())).close()
 
+    @undisturbed
     def collections(self) -> list[CollectionSchema]:
         with self._session() as connection:
             return describe(connection)
@@ -240,6 +243,7 @@ class SqlProbe:
             stamps=stamps,
         )
 
+    @undisturbed
     def column_types(self, spec: ReadSpec) -> dict[str, Native]:
         """The type of each column of a spec, for whoever writes a statement for people to run."""
         collection = self._collection(spec)
@@ -252,6 +256,7 @@ class SqlProbe:
     def batch_limit(self, spec: ReadSpec) -> int:
         return 5000
 
+    @undisturbed
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         collection = self._collection(spec)
         parameters = collection.lookup.parameters(keys)
@@ -260,6 +265,7 @@ class SqlProbe:
         among = collection.lookup.among()
         return self._rows(collection, lambda columns: sa.select(*columns).where(among), parameters)
 
+    @undisturbed
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         collection = self._collection(spec)
         mark, stamps = collection.mark, collection.stamps
@@ -334,6 +340,7 @@ class SqlProbe:
             raise stamps.too_many("that are no instants in ISO form", STRAYS_CEILING)
         return [row for row in found if (at := stamps.instant(row[1])) is None or at >= since]
 
+    @undisturbed
     def highest_version(self, spec: ReadSpec) -> int | None:
         mark = self._collection(spec).mark
         if mark is None or spec.version is None:
@@ -342,6 +349,7 @@ class SqlProbe:
             highest = connection.execute(sa.select(sa.func.max(mark))).scalar()
         return None if highest is None else int(highest)
 
+    @undisturbed
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
         table = self._collection(spec.keys_only()).table
         some = sa.select(sa.literal(1).label("one")).select_from(table).limit(RANK_SCAN_LIMIT + 1).subquery()
@@ -364,6 +372,7 @@ class SqlProbe:
         table = self._quoted.format_table(self._collection(spec.keys_only()).table)
         return f"CREATE INDEX CONCURRENTLY ON {table} ({self._rank(spec, seed)})"
 
+    @undisturbed
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         rows = self._rows(
             self._collection(spec.keys_only()),
@@ -396,6 +405,7 @@ class SqlProbe:
             binary=isinstance(key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
         )
 
+    @undisturbed
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
         behind = None if after is None else _behind(after)
         rows, more = self._page(spec, behind, limit)
@@ -427,6 +437,7 @@ class SqlProbe:
                 rows += self.fetch(spec, list(dict.fromkeys(last)))
         return nameless + rows, more
 
+    @undisturbed
     def queue(
         self, table: str, columns: tuple[str, ...], where: dict[str, Any], since: str | None, after: Any, limit: int
     ) -> tuple[int, Any, list[Row]]:
@@ -504,6 +515,7 @@ class SqlProbe:
         converted = [(at, each.convert) for at, each in enumerate(columns) if each.convert is not None]
         return [_converted(row, converted) for row in rows] if converted else rows
 
+    @undisturbed
     def clock(self) -> ClockSample:
         statements = {
             "postgresql": ("SELECT clock_timestamp()", 0.0),
@@ -523,6 +535,7 @@ class SqlProbe:
             resolution_s=resolution_s,
         )
 
+    @undisturbed
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """Ask the server, and try a write that would change no row even if it were let through."""
         attempt = None

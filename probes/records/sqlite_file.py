@@ -1,0 +1,188 @@
+"""Opening a SQLite file so that nothing is written: not the file, and nothing beside it.
+
+A connection with `mode=ro` still makes `-wal` and `-shm` beside a database in WAL mode that no program has open, and
+leaves them there. Such a file is read as immutable; whether it stayed so is known by its size and its time of change,
+and a read during which they changed does not count. Where a program has the database open, its own files are there,
+and the index among them is opened for reading only.
+Source: sqlite.org/uri.html (mode, immutable, the fragment), sqlite.org/wal.html#read_only_databases,
+sqlite.org/fileformat.html (the write version of the file format).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sqlite3
+import stat
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+from urllib.parse import quote, urlencode
+
+from probes.contract import ProbeError, Reason
+from probes.ranking import SQLITE_FUNCTION, sqlite_rank
+
+SYSTEMS = frozenset({"unix", "unix-none", "win32", "win32-longpath", "win32-none"})
+"""Ways to reach files that make none of their own; `unix-dotfile` makes a lock, others are no files at all."""
+
+_WRITE_VERSION = 18
+_WAL = 2
+
+READS = 5
+"""How often a file is read that is written at the same time, which is seldom so for long."""
+
+PAUSE_S = 0.01
+"""How long to wait before it is read again: as long as a program takes to close a file."""
+
+Parameters = ParamSpec("Parameters")
+AnswerT = TypeVar("AnswerT")
+
+Stamp = tuple[int, int, int, int]
+"""By which a file is known to be unchanged: its device, its number, its size and its time of change."""
+
+
+class WrittenMeanwhileError(ProbeError):
+    """What was read does not count, because the file was written at the same time."""
+
+
+def undisturbed(read: Callable[Parameters, AnswerT]) -> Callable[Parameters, AnswerT]:
+    """Read again what a program disturbed that opened, wrote or closed a SQLite file meanwhile."""
+
+    @functools.wraps(read)
+    def again(*args: Parameters.args, **named: Parameters.kwargs) -> AnswerT:
+        for attempt in range(1, READS):
+            try:
+                return read(*args, **named)
+            except WrittenMeanwhileError:
+                time.sleep(attempt * PAUSE_S)
+        return read(*args, **named)
+
+    return again
+
+
+class ReadOnlyConnection(sqlite3.Connection):
+    """A connection that writes nothing.
+
+    Attributes:
+        path: of the file.
+        always: the URL says that the file is immutable.
+        stamp: of the file that it takes for immutable; None where another program may write at any time.
+    """
+
+    path: Path
+    always: bool = False
+    stamp: Stamp | None = None
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the file is not any more what it was opened as."""
+        return self.stamp != _as_it_is(self.path, always=self.always)
+
+    @property
+    def written(self) -> bool:
+        """Whether a file that was taken for immutable was written, so that nothing read of it counts."""
+        return self.stamp is not None and self.stamp != _stamp(self.path)
+
+
+def sqlite_file(database: str) -> Path:
+    """The file that a SQLite URL names.
+
+    Args:
+        database: what stands behind `sqlite:///`, decoded. Every character of it belongs to the name: what SQLite
+            would take for a parameter or leave out behind a `#` is none of its business.
+
+    Raises:
+        ValueError: it names none, or not certainly this one.
+    """
+    path = database
+    if database.startswith("file:"):
+        path = database.removeprefix("file:")
+        if path.startswith("//"):
+            host, slash, rest = path.removeprefix("//").partition("/")
+            if host not in {"", "localhost"}:
+                raise ValueError("a file: address has three slashes and then the path: file:///FOLDER/FILE")
+            path = slash + rest
+    if "\0" in path:
+        raise ValueError("a file's name holds no NUL")
+    if path in {"", ":memory:"}:
+        raise ValueError("the URL names no file; write sqlite:///FILE, or sqlite:////FOLDER/FILE for a whole path")
+    return Path(path).absolute()
+
+
+def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) -> ReadOnlyConnection:
+    """A connection to a SQLite file that writes neither to it nor beside it.
+
+    Raises:
+        ProbeError: `unreachable` for what is no file, or cannot be read without writing beside it.
+    """
+    path = sqlite_file(database)
+    _check_regular(path)
+    told = {name: value for name, value in parameters.items() if name not in {"uri", "mode", "immutable"}}
+    always = parameters.get("immutable", "0").lower() in {"1", "on", "yes", "true"}
+    stamp = _as_it_is(path, always=always)
+    how = {"mode": "ro", "readonly_shm": "1"}
+    if stamp is not None:
+        # A cache that others share could hold pages from before a change.
+        how |= {"immutable": "1", "cache": "private"}
+    connection = sqlite3.connect(
+        f"file:{quote(str(path))}?{urlencode({**told, **how})}",
+        uri=True,
+        timeout=timeout_s,
+        check_same_thread=False,
+        factory=ReadOnlyConnection,
+    )
+    connection.path, connection.always, connection.stamp = path, always, stamp
+    connection.create_function(SQLITE_FUNCTION, 2, sqlite_rank, deterministic=True)
+    return connection
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # SQLite says what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ProbeError(
+            Reason.UNREACHABLE, f"{path} is no regular file", hint="name a SQLite file in the system's url"
+        )
+
+
+def _as_it_is(path: Path, *, always: bool) -> Stamp | None:
+    """The stamp of a file that is taken for immutable; None for one that is not."""
+    return _stamp(path) if always else _idle(path)
+
+
+def _idle(path: Path) -> Stamp | None:
+    """The stamp of a file in WAL mode that no program has open; None for every other."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_WRITE_VERSION + 1)
+    except OSError:
+        return None
+    if len(head) <= _WRITE_VERSION or head[_WRITE_VERSION] != _WAL:
+        return None
+    found = _stamp(path)
+    real = os.path.realpath(path)  # beside which SQLite keeps its files
+    log, index = Path(f"{real}-wal"), Path(f"{real}-shm")
+    try:
+        pending = log.stat().st_size
+    except OSError:
+        return found
+    if index.exists():
+        return None
+    if not pending:
+        return found
+    raise WrittenMeanwhileError(
+        Reason.UNREACHABLE,
+        f"{path} has changes in {log.name} that no program has open, and reading them would make files beside it",
+        hint="let the program that writes it open it once, or copy it with .backup",
+    )
+
+
+def _stamp(path: Path) -> Stamp | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
