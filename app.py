@@ -1,5 +1,7 @@
 """The dashboard: `streamlit run app.py`, or `auditor dashboard`, or everything at once with `auditor demo`."""
 
-from auditor.dashboard.site import show
+from streamlit.starlette import App
 
-show()
+from auditor.dashboard.site import PAGES, guards
+
+app = App(PAGES, middleware=guards())

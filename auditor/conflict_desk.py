@@ -83,6 +83,7 @@ def act(
     what: Act,
     *,
     who: str,
+    known_by: str,
     now: datetime,
     choice: str | None = None,
     assignee: str | None = None,
@@ -93,6 +94,7 @@ def act(
     """Write down what a person does about a conflict.
 
     Args:
+        known_by: how the auditor knows who it is.
         choice: for a decision, the system whose copy counts, or `other`.
         within_s: for a decision, how soon the systems should agree on it; the flow's window, and at least 15
             minutes, where nothing is said.
@@ -138,7 +140,14 @@ def act(
     elif not text:
         raise RefusedError("an empty comment")
     decision = Decision(
-        act=what, who=who, acted_at=now, text=text, choice=choice, assignee=assignee, until_at=until_at
+        act=what,
+        who=who,
+        known_by=known_by,
+        acted_at=now,
+        text=text,
+        choice=choice,
+        assignee=assignee,
+        until_at=until_at,
     )
     if not ledger.act_on_conflict(conflict, decision, moved):
         raise RefusedError(f"conflict {conflict_id} moved while you looked at it; look again")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from auditor.private_files import PRIVATE_FOLDER, make_folder
-from auditor.serving import command, free_port
+from auditor.serving import PEERS_AS_THEY_ARE, command, free_port
 
 START_WITHIN_S = 60.0
 STOP_WITHIN_S = 8.0
@@ -41,7 +41,7 @@ def run_demo(folder: Path, port: int) -> int:
         "DEMO_FOLDER": str(company),
         "DEMO_BILLING": f"http://127.0.0.1:{billing_port}",
     }
-    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable()}
+    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable(), **PEERS_AS_THEY_ARE}
     logs = folder / "logs"
     os.umask(os.umask(0o077) | 0o077)  # everything that the three processes make is their user's alone
     make_folder(logs)

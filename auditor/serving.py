@@ -10,11 +10,17 @@ from auditor.dashboard.site import APP
 DEFAULT_PORT = 8501
 
 
-def command(port: int) -> list[str]:
-    """The command that serves the dashboard on this port of 127.0.0.1."""
+LOOPBACK = "127.0.0.1"
+
+PEERS_AS_THEY_ARE = {"FORWARDED_ALLOW_IPS": ""}
+"""The web server's setting by which no header of a request changes the address that it came from."""
+
+
+def command(port: int, address: str = LOOPBACK) -> list[str]:
+    """The command that serves the dashboard on this port of an address of this machine."""
     return [
         *(sys.executable, "-m", "streamlit", "run", str(APP)),
-        *("--server.port", str(port), "--server.address", "127.0.0.1"),
+        *("--server.port", str(port), "--server.address", address),
     ]
 
 

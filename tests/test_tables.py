@@ -35,7 +35,7 @@ PARTS = ("auditor", "checks", "probes", "demo")
 def modules() -> Iterator[tuple[ModuleType, ast.Module]]:
     for part in PARTS:
         for file in sorted((HOME / part).rglob("*.py")):
-            if "migrations" in file.parts or file.name in {"__main__.py", "app.py", "env.py"}:
+            if "migrations" in file.parts or file.name in {"__main__.py", "app.py", "pages.py", "env.py"}:
                 continue
             name = ".".join(file.relative_to(HOME).with_suffix("").parts).removesuffix(".__init__")
             yield importlib.import_module(name), ast.parse(file.read_text())

@@ -514,15 +514,54 @@ def dashboard(
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any free one.")] = 8501,
+    address: Annotated[str, typer.Option(help="The address of this machine to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further name that it answers to, such as plumbline.example.com; may be repeated."),
+    ] = None,
+    user_header: Annotated[
+        str | None, typer.Option(help="The header in which your proxy tells who signed in, such as X-Forwarded-User.")
+    ] = None,
+    proxy: Annotated[
+        list[str] | None, typer.Option(help="Believe --user-header from this address only; may be repeated.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody decide conflicts on the pages.")] = False,
 ) -> None:
-    """Serve the dashboard on 127.0.0.1. Press Ctrl-C to stop."""
-    from auditor.serving import command, free_port
+    """Serve the dashboard. Press Ctrl-C to stop."""
+    from auditor.dashboard.access import AccessError, access_of
+    from auditor.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
 
     if not map_.exists():
         fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
+    told = {
+        "AUDITOR_HOSTS": ",".join(host or ()),
+        "AUDITOR_USER_HEADER": user_header or "",
+        "AUDITOR_PROXIES": ",".join(proxy or ()),
+        "AUDITOR_READ_ONLY": "yes" if read_only else "",
+    }
+    environment = {**os.environ, **PEERS_AS_THEY_ARE, **{name: value for name, value in told.items() if value}}
+    try:
+        access = access_of(environment)
+    except AccessError as error:
+        fail(str(error))
+    if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
+        fail("--address: name the hosts by which people reach the dashboard there, with --host")
+    if access.read_only:
+        say("read-only: conflicts are decided with `auditor conflicts` on the command line")
+    elif access.user_header:
+        say(f"conflicts are decided by whoever signs in; their name is read from {access.user_header}")
+    elif access.hosts:
+        say(
+            "nobody decides conflicts on the pages: --host opens them to others, and no --user-header tells who it is"
+        )
+    else:
+        say(
+            "everyone who can use this machine can decide conflicts on the pages, under the name that they enter; "
+            "--read-only forbids it"
+        )
     places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
-    words = command(port or free_port(0))
-    os.execve(words[0], words, {**os.environ, **places})  # noqa: S606  our own command
+    words = command(port or free_port(0), address)
+    os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command
 
 
 @app.command()

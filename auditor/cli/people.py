@@ -205,11 +205,22 @@ def _act(map_: Any, data: Any, number: int, what: Act, who: str | None, **more: 
     loaded = load(map_)
     _, ledger = existing_ledger(data)
     try:
-        act(loaded, ledger, number, what, who=who or _login(), now=datetime.now(UTC), **more)
+        known_by = f"command line, login {_account()}"
+        act(loaded, ledger, number, what, who=who or _login(), known_by=known_by, now=datetime.now(UTC), **more)
     except RefusedError as error:
         fail(str(error))
     finally:
         ledger.close()
+
+
+def _account() -> str:
+    """Whose process this is, whatever the environment says."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
 
 
 def _login() -> str:

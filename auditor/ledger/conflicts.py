@@ -17,12 +17,17 @@ from checks.causes import Cause
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One act, as it was written down."""
+    """One act, as it was written down.
+
+    Attributes:
+        known_by: how the auditor knew who it was; None for its own acts and for those of older versions.
+    """
 
     act: Act
     who: str
     acted_at: datetime
     text: str
+    known_by: str | None = None
     choice: str | None = None
     assignee: str | None = None
     until_at: datetime | None = None
@@ -110,6 +115,7 @@ class Conflicts(Store):
                 conflict_id=conflict_id,
                 act=decision.act.value,
                 who=decision.who,
+                known_by=decision.known_by,
                 acted_at=decision.acted_at,
                 choice=decision.choice,
                 assignee=decision.assignee,
@@ -157,6 +163,7 @@ class Conflicts(Store):
                 Decision(
                     act=Act(act.act),
                     who=act.who,
+                    known_by=act.known_by,
                     acted_at=act.acted_at,
                     text=act.text,
                     choice=act.choice,

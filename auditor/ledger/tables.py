@@ -475,6 +475,7 @@ decisions = sa.Table(
     sa.Column("conflict_id", Identity, sa.ForeignKey("conflicts.id"), nullable=False),
     sa.Column("act", Text, nullable=False),
     sa.Column("who", Text, nullable=False),
+    sa.Column("known_by", Text),
     sa.Column("acted_at", Instant, nullable=False),
     sa.Column("choice", Text),
     sa.Column("assignee", Text),

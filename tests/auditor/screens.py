@@ -32,12 +32,15 @@ def served(script: list[str], settings: Mapping[str, str]) -> Iterator[str]:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium(*options: str) -> Iterator[Browser]:
     """A browser without a window."""
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(
             executable_path="/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
+            args=[
+                *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+                *options,
+            ],
         )
         yield made
         made.close()

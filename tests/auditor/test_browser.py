@@ -60,6 +60,7 @@ def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     errors: list[str] = []
     made.on("request", lambda r: None if _inside(r.url) else outside.append(r.url))
     made.on("pageerror", lambda error: errors.append(str(error)))
+    made.on("console", lambda said: errors.append(said.text) if "Content Security Policy" in said.text else None)
     yield made
     context.close()
     assert outside == []

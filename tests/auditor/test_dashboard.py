@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from auditor import escaping
 from auditor.dashboard import navigation, view
+from auditor.dashboard.access import LOCAL
 from auditor.dashboard.components import _open
 from auditor.queue_audit import QueueAuditor
 from auditor.workspace import Workspace
@@ -25,6 +26,25 @@ PAGES = list(navigation.PAGES)
 def run(page: str, **query: str) -> AppTest:
     _open.clear()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
+    app = AppTest.from_string(code, default_timeout=100)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def local(page: str, **query: str) -> AppTest:
+    """A page as the guard lets a local operator see it, with the name that they enter."""
+    code = (
+        "from auditor.dashboard import components\n"
+        "from auditor.dashboard.access import LOCAL, Person\n"
+        f"from auditor.dashboard.pages import {page} as page\n"
+        "import streamlit as st\n"
+        "from auditor.dashboard import navigation\n"
+        "for name, value in navigation._SHARED.items():\n"
+        "    st.session_state[name] = value\n"
+        "person = Person(name=None, known_by=LOCAL)\n"
+        "components.framed('x', lambda data, since: page.draw(data, since, person), live=False)\n"
+    )
     app = AppTest.from_string(code, default_timeout=100)
     for name, value in query.items():
         app.query_params[name] = value
@@ -283,14 +303,21 @@ def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     app = run("conflicts", conflict="1")
     assert not app.exception
     assert "Conflict 1: customer 3" in text(app)
+    assert "You can look and not decide." in text(app)  # nothing stood before this page and said who asks
+    assert "who" not in [each.key for each in app.text_input]
+    app = local("conflicts", conflict="1")
     app.text_input(key="who").set_value("")
     app.button[1].click().run()
     assert "enter your name" in text(app)
+    assert "nobody has signed in" in text(app)
     app.text_input(key="who").set_value("ada")
     app.button[1].click().run()
     assert not app.exception
     (conflict,) = disputed.ledger.conflicts()
     assert (conflict.state.value, conflict.choice) == ("decided", "crm")
+    found = disputed.ledger.conflict(conflict.conflict_id)
+    assert found is not None
+    assert (found[1][-1].who, found[1][-1].known_by) == ("ada", LOCAL)
     assert "→ decided" in text(run("conflicts", conflict="1"))
 
 

@@ -127,10 +127,20 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
 
 def test_a_decision_is_written_down_and_checked_against_later_readings(disputed: Stand) -> None:
     (conflict,) = disputed.ledger.conflicts()
-    act(disputed.map, disputed.ledger, conflict.conflict_id, Act.COMMENT, who="ada", now=datetime.now(UTC), text="hm")
+    act(
+        disputed.map,
+        disputed.ledger,
+        conflict.conflict_id,
+        Act.COMMENT,
+        who="ada",
+        known_by="test",
+        now=datetime.now(UTC),
+        text="hm",
+    )
     act(
         *(disputed.map, disputed.ledger, conflict.conflict_id, Act.DECIDE),
         who="ada",
+        known_by="test",
         now=datetime.now(UTC),
         choice="billing",
         text="they called",
@@ -153,7 +163,16 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
 def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disputed: Stand) -> None:
     (first,) = disputed.ledger.conflicts()
     now = datetime.now(UTC)
-    act(disputed.map, disputed.ledger, first.conflict_id, Act.DECIDE, who="ada", now=now, choice="billing")
+    act(
+        disputed.map,
+        disputed.ledger,
+        first.conflict_id,
+        Act.DECIDE,
+        who="ada",
+        known_by="test",
+        now=now,
+        choice="billing",
+    )
     disputed.put("billing", 3, "Grace")
     wait_until(lambda: state_of(disputed, first.conflict_id) is State.NOT_KEPT, disputed)
     found = disputed.ledger.conflict(first.conflict_id)
@@ -173,7 +192,16 @@ def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
     (conflict,) = disputed.ledger.conflicts()
     now = datetime.now(UTC)
     until_at = now + timedelta(seconds=1)
-    act(disputed.map, disputed.ledger, conflict.conflict_id, Act.DEFER, who="ada", now=now, until_at=until_at)
+    act(
+        disputed.map,
+        disputed.ledger,
+        conflict.conflict_id,
+        Act.DEFER,
+        who="ada",
+        known_by="test",
+        now=now,
+        until_at=until_at,
+    )
     disputed.audit()
     assert disputed.ledger.conflicts()[0].state is State.DEFERRED
     wait_until(lambda: disputed.ledger.conflicts()[0].state is State.OPEN, disputed)
@@ -185,7 +213,16 @@ def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> No
     assert found is not None
     stale = found[0]
     now = datetime.now(UTC)
-    act(disputed.map, disputed.ledger, stale.conflict_id, Act.DECIDE, who="ada", now=now, choice="crm")
+    act(
+        disputed.map,
+        disputed.ledger,
+        stale.conflict_id,
+        Act.DECIDE,
+        who="ada",
+        known_by="test",
+        now=now,
+        choice="crm",
+    )
     decision = found[1][0]
     assert not disputed.ledger.act_on_conflict(stale, decision, {"state": State.DEFERRED.value})
     assert disputed.ledger.conflicts()[0].state is State.DECIDED
@@ -194,11 +231,11 @@ def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> No
 def test_acts_on_what_is_not_there_are_refused(disputed: Stand) -> None:
     now = datetime.now(UTC)
     with pytest.raises(RefusedError, match="no conflict 99"):
-        act(disputed.map, disputed.ledger, 99, Act.COMMENT, who="ada", now=now, text="x")
+        act(disputed.map, disputed.ledger, 99, Act.COMMENT, who="ada", known_by="test", now=now, text="x")
     number = disputed.ledger.conflicts()[0].conflict_id
     with pytest.raises(RefusedError, match="in the future"):
-        act(disputed.map, disputed.ledger, number, Act.DEFER, who="ada", now=now, until_at=now)
+        act(disputed.map, disputed.ledger, number, Act.DEFER, who="ada", known_by="test", now=now, until_at=now)
     with pytest.raises(RefusedError, match="assign it to somebody"):
-        act(disputed.map, disputed.ledger, number, Act.ASSIGN, who="ada", now=now)
+        act(disputed.map, disputed.ledger, number, Act.ASSIGN, who="ada", known_by="test", now=now)
     with pytest.raises(RefusedError, match="empty comment"):
-        act(disputed.map, disputed.ledger, number, Act.COMMENT, who="ada", now=now)
+        act(disputed.map, disputed.ledger, number, Act.COMMENT, who="ada", known_by="test", now=now)

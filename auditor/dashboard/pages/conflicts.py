@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,8 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.conflict_evidence import Evidence, evidence_of
-from auditor.dashboard import components, navigation, side_by_side, tables, view
+from auditor.dashboard import acting, components, navigation, side_by_side, tables, view
+from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data, Since
 from auditor.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
@@ -30,17 +32,18 @@ STATE_SIGNS = {
 
 def page() -> None:
     """Draw the page."""
-    components.framed("Conflicts", _draw, live=False)
+    components.framed("Conflicts", lambda data, since: draw(data, since, acting.asks()), live=False)
 
 
-def _draw(data: Data, _since: Since) -> None:
+def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
+    """Draw the body for whoever asks."""
     row = st.columns([3, 1, 1])
     everything = row[0].toggle("Include closed conflicts", key="all", bind="query-params")
     number = row[1].text_input("Number", key="conflict", bind="query-params", placeholder="all").strip()
     row[2].space("small")
     row[2].button("Refresh", width="stretch")
     if number:
-        _one(data, number)
+        _one(data, number, asks)
         return
     found = data.conflicts(live_only=not everything)
     if not found:
@@ -86,7 +89,7 @@ def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
     }
 
 
-def _one(data: Data, number: str) -> None:
+def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     found = data.ledger.conflict(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else None
     if found is None:
         st.error(
@@ -109,7 +112,10 @@ def _one(data: Data, number: str) -> None:
     with left:
         _evidence(evidence)
     with right:
-        _acts(data, conflict, evidence)
+        if isinstance(asks, Person):
+            _acts(data, conflict, evidence, asks)
+        else:
+            st.info(f"You can look and not decide. {escaping.markdown(asks.why)}", icon=":material/visibility:")
     _live(data, conflict)
     st.subheader("History")
     tables.table(
@@ -118,6 +124,7 @@ def _one(data: Data, number: str) -> None:
                 {
                     "when": each.acted_at,
                     "who": each.who,
+                    "known by": each.known_by or "",
                     "action": each.act.value.replace("_", " "),
                     "for": each.choice or each.assignee or _until(each.until_at),
                     "note": each.text,
@@ -157,9 +164,22 @@ def _evidence(evidence: Evidence) -> None:
         )
 
 
-def _acts(data: Data, conflict: Conflict, evidence: Evidence) -> None:
+def _name(person: Person) -> Person:
+    """The person with a name: as the sign-in tells it, or as the local operator enters it."""
+    if person.name is not None:
+        st.markdown(f"Signed in as **{escaping.markdown(person.name)}**")
+        return person
+    entered = st.text_input("Your name", value=os.environ.get("AUDITOR_USER", ""), key="who", placeholder="your name")
+    st.caption(
+        "You act as the local operator: nobody has signed in, so the name is recorded as entered and unverified. "
+        "Everyone who can use this machine can do the same."
+    )
+    return replace(person, name=entered.strip())
+
+
+def _acts(data: Data, conflict: Conflict, evidence: Evidence, asks: Person) -> None:
     now = datetime.now(UTC)
-    who = st.text_input("Your name", value=os.environ.get("AUDITOR_USER", ""), key="who", placeholder="your name")
+    who = _name(asks)
     decide, defer, assign, say = st.tabs(["Decide", "Defer", "Assign", "Comment"])
     over = conflict.closed_at is not None
     with decide, st.form("decide", border=False):
@@ -195,7 +215,7 @@ def _do(
     data: Data,
     conflict: Conflict,
     what: Act,
-    who: str,
+    who: Person,
     now: datetime,
     *,
     within: str = "",
@@ -203,13 +223,13 @@ def _do(
     **more: Any,
 ) -> None:
     try:
-        if not who.strip():
+        if not who.name:
             raise RefusedError("enter your name; it is recorded with your decision")
         if within:
             more["within_s"] = parse_duration(within)
         if length:
             more["until_at"] = now + timedelta(seconds=parse_duration(length))
-        data.act(conflict.conflict_id, what, who=who.strip(), now=now, **more)
+        data.act(conflict.conflict_id, what, who=who.name, known_by=who.known_by, now=now, **more)
     except (RefusedError, ValueError) as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return

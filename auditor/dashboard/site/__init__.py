@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.middleware import Middleware
 
 APP = Path(__file__).with_name("app.py")
 """What Streamlit serves; it finds its configuration in the folder `.streamlit` beside it."""
+
+PAGES = Path(__file__).with_name("pages.py")
+"""The script that it runs for every view of a page."""
+
+
+def guards() -> list[Middleware]:
+    """What stands before Streamlit, as the environment sets it; ends with a sentence where a setting is wrong."""
+    import streamlit
+    from dotenv import load_dotenv
+    from starlette.middleware import Middleware
+
+    from auditor.dashboard.access import AccessError, access_of
+    from auditor.dashboard.guard import Guard
+
+    load_dotenv(Path.cwd() / ".env")
+    page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    try:
+        return [Middleware(Guard, access=access_of(os.environ), page=page)]
+    except AccessError as error:
+        sys.exit(f"error: {error}")
 
 
 def show() -> None:

@@ -1,5 +1,9 @@
 """The dashboard as `auditor dashboard` serves it."""
 
-from auditor.dashboard.site import show
+from pathlib import Path
 
-show()
+from streamlit.starlette import App
+
+from auditor.dashboard.site import guards
+
+app = App(Path(__file__).with_name("pages.py"), middleware=guards())

@@ -1,0 +1,258 @@
+"""Who may reach the dashboard, under which names, and who may act there. Pure.
+
+A page on any site may ask a server on this machine, and a name of its own that it lets point to 127.0.0.1 makes the
+browser treat the answer as its own page's (DNS rebinding). So the names that the dashboard answers to are a list,
+and a WebSocket must come from one of the dashboard's own pages.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from auditor.escaping import visible
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names that lead nowhere but to this machine, whoever looks them up."""
+
+NAME_LIMIT = 256
+"""Characters of a person's name as a proxy tells it; the longest e-mail address has 254."""
+
+LOCAL = "local operator, not signed in"
+
+Headers = Sequence[tuple[bytes, bytes]]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+_ORIGIN = re.compile(r"https?://([^/?#@\\]+)")
+_TOKEN = re.compile(r"[A-Za-z0-9-]+")
+_PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"})
+
+
+class AccessError(ValueError):
+    """A setting that cannot be meant; names the setting and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Why a request is not answered."""
+
+    status: int
+    told: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Someone who may act.
+
+    Attributes:
+        name: as the sign-in tells it; None for a local operator, who enters one.
+        known_by: how the name is known, as it is recorded with every act.
+    """
+
+    name: str | None
+    known_by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Onlooker:
+    """Someone who may look and not act, and why."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """The settings of one dashboard.
+
+    Attributes:
+        hosts: names and addresses that it answers to besides the loopback names, without a port.
+        user_header: the header in which a proxy tells who has signed in; empty for none.
+        proxies: the only addresses from which that header is believed.
+        read_only: nobody acts.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    user_header: str = ""
+    proxies: tuple[Network, ...] = ()
+    read_only: bool = False
+
+    @property
+    def open_beyond_this_machine(self) -> bool:
+        """Whether anyone but a user of this machine is meant to reach it."""
+        return bool(self.hosts or self.user_header)
+
+
+def access_of(environment: Mapping[str, str]) -> Access:
+    """The settings that the environment names.
+
+    Raises:
+        AccessError: one of them cannot be meant.
+    """
+    header = environment.get("AUDITOR_USER_HEADER", "").strip()
+    proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
+    if header and not _TOKEN.fullmatch(header):
+        raise AccessError("AUDITOR_USER_HEADER: not the name of a header; use one such as X-Forwarded-User")
+    if header and not proxies:
+        raise AccessError(
+            "AUDITOR_USER_HEADER: name the proxy that sets this header in AUDITOR_PROXIES (--proxy); from any other "
+            "address it would be anyone's word"
+        )
+    if proxies and not header:
+        raise AccessError("AUDITOR_PROXIES: name the header that tells who signed in, with AUDITOR_USER_HEADER")
+    if header and environment.get("FORWARDED_ALLOW_IPS") != "":
+        raise AccessError(
+            "AUDITOR_USER_HEADER: start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an "
+            "empty text; otherwise a request can choose the address that it seems to come from"
+        )
+    return Access(
+        hosts=frozenset(_host_setting(each) for each in _listed(environment.get("AUDITOR_HOSTS", ""))),
+        user_header=header.lower(),
+        proxies=tuple(_network(each) for each in proxies),
+        read_only=environment.get("AUDITOR_READ_ONLY", "").strip().lower() in {"1", "true", "yes", "on"},
+    )
+
+
+def _listed(text: str) -> list[str]:
+    return [each for each in re.split(r"[,\s]+", text) if each]
+
+
+def _host_setting(text: str) -> str:
+    bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
+    named = _authority(bare)
+    if named is None or named[1] is not None:
+        raise AccessError(
+            f"AUDITOR_HOSTS: {visible(text)} is not a host name; write it without scheme, port and wildcard, such as "
+            "plumbline.example.com"
+        )
+    return named[0]
+
+
+def _network(text: str) -> Network:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        raise AccessError(
+            f"AUDITOR_PROXIES: {visible(text)} is not an address or a network such as 10.0.0.0/24"
+        ) from None
+
+
+def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes) -> Refusal | None:
+    """Why a request is not answered; None for one that is.
+
+    Args:
+        target: the request's target as it was sent, without the query.
+    """
+    if not target.startswith(b"/") and target != b"*":
+        return Refusal(status=400, told="The request's target must be a path.")
+    hosts, origins = _values(headers, b"host"), _values(headers, b"origin")
+    asked = _authority(hosts[0]) if len(hosts) == 1 else None
+    if asked is None or asked[0] not in LOOPBACK_NAMES | access.hosts:
+        return Refusal(
+            status=421,
+            told="Plumbline does not answer to this name. If it is its own, add it with "
+            "`auditor dashboard --host NAME`.",
+        )
+    if websocket and not origins:
+        return Refusal(status=403, told="A WebSocket is only opened by one of Plumbline's own pages.")
+    if origins and not (len(origins) == 1 and _own(access, origins[0], asked)):
+        return Refusal(
+            status=403,
+            told="This was asked by a page of another site. If that is how Plumbline is reached, add the site's name "
+            "with `auditor dashboard --host NAME`.",
+        )
+    return None
+
+
+def _own(access: Access, origin: str, asked: tuple[str, str | None]) -> bool:
+    """Whether a page is the dashboard's: of the very name and port asked, or of a name that is set as its own."""
+    found = _ORIGIN.fullmatch(origin)
+    named = _authority(found[1]) if found else None
+    return named is not None and (named == asked or named[0] in access.hosts)
+
+
+def _authority(text: str) -> tuple[str, str | None] | None:
+    """The host, in one spelling, and the port of `host:port`; None for what is neither."""
+    found = _AUTHORITY.fullmatch(text)
+    if found is None or (found[3] is not None and int(found[3]) > 65535):
+        return None
+    if found[1] is not None:
+        try:
+            return str(ipaddress.IPv6Address(found[1])), found[3]
+        except ValueError:
+            return None
+    return found[2].lower().removesuffix("."), found[3]
+
+
+def who(access: Access, *, headers: Headers, peer: str | None) -> Person | Onlooker:
+    """Who has sent a request.
+
+    Args:
+        peer: the address at the other end of the connection.
+    """
+    if access.read_only:
+        return Onlooker(why="This dashboard was started with --read-only.")
+    if access.user_header:
+        return _signed_in(access, headers, peer)
+    if access.hosts:
+        return Onlooker(
+            why="This dashboard answers to further names (--host) and does not know who signed in: start it with "
+            "--user-header and --proxy, or use `auditor conflicts` on the command line."
+        )
+    if not _loopback(peer) or _proxied(headers):
+        return Onlooker(
+            why="This request came from another machine or through a proxy, and the dashboard does not know who "
+            "signed in: start it with --host, --user-header and --proxy."
+        )
+    return Person(name=None, known_by=LOCAL)
+
+
+def _signed_in(access: Access, headers: Headers, peer: str | None) -> Person | Onlooker:
+    if not _listed_proxy(access, peer):
+        return Onlooker(
+            why="Decisions are taken by people who sign in, and this request did not come by the sign-in."
+        )
+    told = _values(headers, access.user_header.encode())
+    if len(told) != 1 or not told[0].strip():
+        return Onlooker(why=f"The sign-in told no name, or more than one, in {access.user_header}.")
+    name = told[0].strip()
+    if len(name) > NAME_LIMIT or visible(name) != name:
+        return Onlooker(
+            why=f"The sign-in's name in {access.user_header} is longer than {NAME_LIMIT} characters or not readable."
+        )
+    return Person(name=name, known_by=f"signed in, by {access.user_header}")
+
+
+def _address(peer: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        found = ipaddress.ip_address(peer or "")
+    except ValueError:
+        return None
+    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
+
+
+def _loopback(peer: str | None) -> bool:
+    found = _address(peer)
+    return found is not None and found.is_loopback
+
+
+def _listed_proxy(access: Access, peer: str | None) -> bool:
+    found = _address(peer)
+    return found is not None and any(found in each for each in access.proxies)
+
+
+def _proxied(headers: Headers) -> bool:
+    return any(name in _PROXIED or name.startswith(b"x-forwarded-") for name, _ in headers)
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> list[str]:
+    return [_text(value) for each, value in headers if each.lower() == name]
+
+
+def _text(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
