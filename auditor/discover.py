@@ -35,6 +35,9 @@ CODED = frozenset({"string", "enum", "integer"})
 LABELS = 20
 """More values than these are no codes."""
 
+LABEL_LENGTH = 100
+"""Longer text is no code and no label: it is prose, and YAML takes no key beyond 1,024 characters."""
+
 CERTAIN = 0.9
 """From this share of its records on, what stands beside a code is what it means."""
 
@@ -396,6 +399,8 @@ def _labels(pairs: Sequence[tuple[Any, Any]]) -> dict[str, str | None]:
         beside.setdefault(str(code), Counter())[str(label)] += 1
     known = {label for counts in beside.values() for label in counts}
     if max(len(beside), len(known)) > LABELS or 3 * max(len(beside), len(known)) > len(pairs):
+        return {}
+    if any(len(each) > LABEL_LENGTH for each in (*beside, *known)):
         return {}
     meant: dict[str, str | None] = {}
     for code in sorted(beside):

@@ -175,12 +175,10 @@ def discover(
 
 def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
     """A system by its name in the map or by its URL: a name, a reader, and how it stands in a map."""
-    import re
-
     from pydantic import ValidationError
 
     from auditor.map_file import system_text
-    from auditor.proposed_map import new_system
+    from auditor.proposed_map import new_system, system_name
     from auditor.reading import SystemReader
     from auditor.words import did_you_mean
     from probes import registry
@@ -196,7 +194,6 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
         settings = registry.record_settings("sql").model_validate({"kind": "sql", "url": text, "zone": "UTC"})
     except ValidationError as error:
         fail(error.errors()[0]["msg"].removeprefix("Value error, "))
-    name = re.sub(r"\W+", "_", text.rstrip("/").rpartition("/")[2].partition("?")[0].partition(".")[0]) or "system"
-    name = f"{name}_{at + 1}" if not name[0].isalpha() else name
+    name = system_name(text, at)
     reader = SystemReader(name, settings, registry.open_record_probe(settings))
     return name, reader, new_system(name, f"${{{name.upper()}_URL}}")
