@@ -99,7 +99,8 @@ def not_read(last: Backlog | None) -> str:
 
 def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:
     last = rows[-1]
-    read = [row for row in rows if row["message"] is None]
+    # What the last reading could not tell is not told by those before it.
+    read = [row for row in rows if row["message"] is None] if last["depth"] is not None else []
     states = [
         QueueState(
             read_at=row["read_at"],

@@ -16,6 +16,7 @@ from auditor.record import spec_of
 from auditor.words import clock_text, counted
 from checks.fields import FieldRule, parser_for
 from checks.instants import earliest
+from checks.queue_figures import certain
 from checks.records import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
@@ -39,6 +40,7 @@ class Finding:
     Attributes:
         problems: what keeps it from being audited.
         remarks: what will be slow or doubtful.
+        unknown: what must be known to judge it and is not, "" where all of it is.
     """
 
     system: str
@@ -47,17 +49,18 @@ class Finding:
     read_only: str
     problems: Sequence[str]
     remarks: Sequence[str]
+    unknown: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether it can be audited."""
-        return not self.problems
+        return not self.problems and not self.unknown
 
     def as_row(self) -> dict[str, Any]:
         """The finding as one row of a table."""
         return {
             "system": self.system,
-            "state": "ok" if self.ok else "; ".join(self.problems),
+            "state": "; ".join(self.problems) or self.unknown or "ok",
             "latency_ms": None if self.latency_s is None else round(self.latency_s * 1000, 1),
             "clock": self.clock,
             "read_only": self.read_only,
@@ -211,13 +214,14 @@ def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str
 def _queues(integration_map: IntegrationMap) -> list[Finding]:
     findings = []
     for (flow, queue), settings in integration_map.queues.items():
-        problems, remarks, read_only = [], [], ""
+        problems, remarks, read_only, unknown = [], [], "", ""
         try:
             probe = registry.open_queue_probe(settings, integration_map.system_of(settings))
             try:
-                reading = probe.read(0)
+                reading = certain(probe.read(0))
                 depth = reading.depth
                 if depth is None:
+                    unknown = "depth unknown"
                     remarks.append("; ".join(("how many messages wait is not known", *reading.notes)))
                 if reading.missing:
                     remarks.append(reading.missing)
@@ -226,6 +230,9 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
                 probe.close()
         except ProbeError as error:
             problems.append(str(error))
+        except Exception as error:
+            # Whatever a broker answers is data; the text of the error may quote it.
+            problems.append(f"decode: an answer that nobody expected ({type(error).__name__})")
         findings.append(
             Finding(
                 system=f"queue {flow}/{queue}",
@@ -234,6 +241,7 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
                 read_only=read_only,
                 problems=problems,
                 remarks=remarks,
+                unknown=unknown,
             )
         )
     return findings

@@ -36,7 +36,14 @@ class LetterRow:
     last_failed_at: datetime | None
     first_seen_at: datetime
     divergence_id: int | None
+    unreadable: str | None
+    note: str | None
     prospect: Prospect
+
+    @property
+    def remarks(self) -> str:
+        """What could not be read of it, and what it claims that the map does not bear out."""
+        return "; ".join(each for each in (self.unreadable and f"unreadable: {self.unreadable}", self.note) if each)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,10 +20,12 @@ from auditor.words import counted
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked
 from checks.keys import key_parser
+from checks.queue_figures import certain
 from checks.queue_health import STALLED_AFTER_S, Flowing, QueueState, flowing, stalls, trend
-from checks.values import UnreadableError
-from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
+from checks.records import UNREADABLE
+from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
 from probes.durations import format_duration
+from probes.queues.message import distinct, sayable, storable
 
 LOOK_S = 2.0
 """Seconds of one audit that are spent on letters; the next goes on from there."""
@@ -33,6 +37,11 @@ CLOCKS_AGREE_S = 1.0
 """Clocks that differ by no more are not worth a word here."""
 
 NOTHING_TOLD = QueueReading(depth=None, oldest_at=None)
+
+WHOLE_BROKER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.PERMISSION, Reason.OVER_BUDGET})
+"""Failures to read letters after which the figures cannot be read either, or must not be asked for."""
+
+log = logging.getLogger(__name__)
 
 KEYS = {
     "integer": "an integer",
@@ -83,16 +92,18 @@ class QueueAuditor:
             ReaderClosedError: it was closed meanwhile; nothing is recorded then.
         """
         try:
-            reading = self._look(now) if self._settings.role == "dead" else self._read(0)
-        except ProbeError as error:
+            reading, error = self._seen(now)
+        except ProbeError as failure:
             self._failures += 1
+            self._looked = None
             with self._ledger.write() as connection:
                 rev = self._ledger.next_revision(connection)
-                self._record(connection, rev, NOTHING_TOLD, now, error)
-                unmeasured = self._measured(connection, rev, NOTHING_TOLD, now, error)
-                self._move(connection, rev, [self._unread(str(error)), unmeasured], now)
-            return error
-        self._failures = 0
+                self._record(connection, rev, NOTHING_TOLD, now, failure)
+                unmeasured = self._measured(connection, rev, NOTHING_TOLD, now, failure)
+                self._move(connection, rev, [self._unread(str(failure)), unmeasured], now)
+            return failure
+        self._failures = self._failures + 1 if error else 0
+        unread = self._unread(f"its letters cannot be read: {error}" if error else "")
         self._states.append(
             QueueState(
                 read_at=now,
@@ -104,25 +115,61 @@ class QueueAuditor:
         )
         with self._ledger.write() as connection:
             rev = self._ledger.next_revision(connection)
-            self._record(connection, rev, reading, now, None)
             there = self._lap.ended()
             if there is not None:
                 self._ledger.end_letters(connection, rev, self.flow.name, self.queue, there, now)
+            if self._settings.role == "dead":
+                odd = self._ledger.unreadable_letters(connection, self.flow.name, self.queue)
+                reading = replace(reading, notes=(*reading.notes, *odd))
+            self._record(connection, rev, reading, now, None)
             reason = (
                 self._ledger.main_reason(connection, self.flow.name, self.queue) if self._lettered(reading) else ""
             )
-            unmeasured = self._measured(connection, rev, reading, now)
-            self._move(connection, rev, [*self._evidence(reading, now, reason), self._unread(), unmeasured], now)
+            unmeasured = self._measured(connection, rev, reading, now, error)
+            self._move(connection, rev, [*self._evidence(reading, now, reason), unread, unmeasured], now)
         return reading
 
-    def _read(self, peek: int, after: str | None = None) -> QueueReading:
-        """Read one page, or find that a stop has cut it off, which says nothing about the queue."""
+    def _seen(self, now: datetime) -> tuple[QueueReading, ProbeError | None]:
+        """The reading, and why its letters could not be read although its figures could.
+
+        Letters that nobody can read must not hide how many there are.
+
+        Raises:
+            ProbeError: nothing could be read.
+        """
+        if self._settings.role != "dead":
+            return self._read(0), None
         try:
-            return self._probe.read(peek, after)
-        except Exception:
+            return self._look(now), None
+        except ProbeError as error:
+            if error.reason in WHOLE_BROKER:
+                raise
+            figures = self._read(0)
+            self._looked = None
+            return replace(figures, notes=(*figures.notes, f"its letters cannot be read: {error}")), error
+
+    def _read(self, peek: int, after: str | None = None) -> QueueReading:
+        """Read one page, or find that a stop has cut it off, which says nothing about the queue.
+
+        Raises:
+            ProbeError: it cannot be read, for whatever reason: what a broker answers is data.
+        """
+        try:
+            reading = certain(self._probe.read(peek, after))
+            if not reading.letters:
+                return reading
+            return replace(reading, letters=distinct(storable(letter) for letter in reading.letters))
+        except Exception as error:
             if self._closed:
                 raise ReaderClosedError(self.queue) from None
-            raise
+            if isinstance(error, ProbeError):
+                raise
+            # The text of the error may quote what the broker or a message says.
+            kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
+            log.warning("queue %s/%s: %s in %s:%s", self.flow.name, self.queue, kind, place.filename, place.lineno)
+            raise ProbeError(
+                Reason.DECODE, f"an answer that nobody expected ({kind})", hint="where it was met is in the log"
+            ) from None
 
     def _look(self, now: datetime) -> QueueReading:
         """Read the figures, and as many pages of letters as are new and there is time for."""
@@ -176,7 +223,7 @@ class QueueAuditor:
         if key is not None:
             try:
                 key = self._parse_key(key)
-            except UnreadableError:
+            except UNREADABLE:
                 key = None
                 unusable = f"its key is not {KEYS[self.flow.data_type.key_type]}"
                 letter = replace(letter, reason=f"{letter.reason}; {unusable}" if letter.reason else unusable)
@@ -206,9 +253,9 @@ class QueueAuditor:
             "retention_s": reading.retention_s,
             "drops_at": reading.drops_at,
             "looked_at": self._lap.seen if dead else None,
-            "notes": "; ".join((*reading.notes, *self._keyless, *_ahead(reading, now))),
+            "notes": sayable("; ".join((*reading.notes, *self._keyless, *_ahead(reading, now)))),
             "reason": error.reason.value if error else None,
-            "message": error.message if error else None,
+            "message": sayable(error.message) if error else None,
         }
         self._ledger.save_backlog(connection, rev, values)
 
@@ -242,7 +289,9 @@ class QueueAuditor:
         """Note what the reading cannot tell; evidence of a queue not measured for longer than the window."""
         role, sla = self._settings.role, self.flow.settings.sla
         why = untold(role, reading.depth, age_s(reading.oldest_at, now), sla.allowance)
-        reason = f"cannot be read: {error}" if error else "; ".join((why, *reading.notes)) if why else ""
+        reason = "; ".join((why, *reading.notes)) if why else ""
+        if error:
+            reason = f"{'cannot be read' if reading is NOTHING_TOLD else 'its letters cannot be read'}: {error}"
         since_at = self._ledger.note_unknown(
             connection, rev, self.flow.name, QUEUE, self.queue, reason=reason, at=now
         )

@@ -270,6 +270,8 @@ class Letter:
         first_failed_at, last_failed_at: UTC, or None where unknown.
         headers: what travels beside the payload, as text.
         payload: as text, as far as it is one; None where it was not looked at.
+        unreadable: what of it could not be read and why, "" where all that is wanted could; nothing of its content.
+        note: what it claims that the map does not bear out, "" for nothing.
     """
 
     letter_id: str
@@ -280,6 +282,8 @@ class Letter:
     last_failed_at: datetime | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     payload: str | None = None
+    unreadable: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -434,6 +434,7 @@ def letters(
             told = (f"{count} {name.replace('_', ' ')}" for name, count in row["prospects"].items())
             row["prospects"] = ", ".join(told)
         hidden = {"id", "first_seen_at", "signature"} if not by_reason else set()
+        hidden |= {name for name in ("unreadable", "note") if not any(row.get(name) for row in rows)}
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     elif not unseen:
         say("no dead letter waits")

@@ -175,6 +175,8 @@ class Measuring(Store):
                 "last_failed_at": letter.last_failed_at,
                 "headers": json.dumps(dict(letter.headers)) if letter.headers else None,
                 "payload": letter.payload,
+                "unreadable": letter.unreadable or None,
+                "note": letter.note or None,
                 "first_seen_at": at,
                 "last_seen_at": at,
             }
@@ -193,6 +195,18 @@ class Measuring(Store):
         if not rows or rows[0][0] is None:
             return ""
         return f"{rows[0][1]} of {sum(row[1] for row in rows)}: {rows[0][0]}"
+
+    def unreadable_letters(self, connection: Transaction, flow: str, queue: str) -> list[str]:
+        """How many of a queue's letters could not be read whole, and why most of them; nothing where all could."""
+        column, count = t.dead_letters.c, sa.func.count()
+        mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
+        asked = sa.select(column.unreadable, count).where(mine & column.unreadable.is_not(None))
+        rows = connection.execute(asked.group_by(column.unreadable).order_by(count.desc(), column.unreadable)).all()
+        if not rows:
+            return []
+        many = sum(row[1] for row in rows)
+        most = "" if len(rows) == 1 else f" {rows[0][1]} of them:"
+        return [f"{many:,} letter{'s' * (many != 1)} could not be read whole:{most} {rows[0][0]}"]
 
     def end_letters(
         self, connection: Transaction, rev: int, flow: str, queue: str, there: Container[str], at: datetime

@@ -319,6 +319,8 @@ dead_letters = sa.Table(
     sa.Column("last_failed_at", Instant),
     sa.Column("headers", Text),
     sa.Column("payload", Text),
+    sa.Column("unreadable", Text),
+    sa.Column("note", Text),
     sa.Column("first_seen_at", Instant, nullable=False),
     sa.Column("last_seen_at", Instant, nullable=False),
     sa.Column("gone_at", Instant),

@@ -279,6 +279,6 @@ def test_without_statistics_the_flow_is_unverified_and_the_doctor_says_why(uncou
     assert "statistics are switched off" in found.why
     assert [each["breach"] for each in stand.rows("incidents")] == ["unmeasured_queue"]
     (queue,) = [each for each in examine(stand.map, seed=None, steps={}) if each.system == "queue to_billing/dead"]
-    assert queue.ok
+    assert (queue.ok, queue.as_row()["state"]) == (False, "depth unknown")
     assert "how many messages wait is not known" in queue.remarks[0]
     assert "statistics are switched off" in queue.remarks[0]

@@ -201,6 +201,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
                     "failed last": each.last_failed_at,
                     "explains": "open divergence" if each.divergence_id else "–",
                     "if replayed": each.prospect.value.replace("_", " "),
+                    "remarks": each.remarks,
                 }
                 for each in shown
             ]
@@ -218,6 +219,9 @@ def _letters(data: Data, waiting: Waiting) -> None:
             "reason": st.column_config.TextColumn("reason", width="medium"),
             "failed": st.column_config.DatetimeColumn("failed", format="MM-DD HH:mm:ss"),
             "failed last": st.column_config.DatetimeColumn("failed last", format="MM-DD HH:mm:ss"),
+            "remarks": st.column_config.TextColumn(
+                width="medium", help="What of it could not be read, and what it claims that the map does not confirm"
+            ),
         },
     )
     if waiting.letters > LIMIT:

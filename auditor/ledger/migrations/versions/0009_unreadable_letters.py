@@ -1,0 +1,13 @@
+"""What of a dead letter could not be read, and what it claims that the map does not bear out."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("dead_letters", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("unreadable", sa.Text(), nullable=True))
+        batch_op.add_column(sa.Column("note", sa.Text(), nullable=True))

@@ -1,0 +1,123 @@
+"""JSONPaths followed through documents from outside, in bounded time and memory.
+
+The library's own `findall` keeps the written path of every node that it meets, which for a long name before many
+items comes to gigabytes, decodes a document that is a text once more, and names no bound to the nodes that it visits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import chain
+from typing import Any
+
+from jsonpath import CompoundJSONPath, JSONPath, JSONPathMatch, compile
+from jsonpath.exceptions import JSONPathError, JSONPathRecursionError
+
+DESCENTS = 100
+"""Levels that `..` goes down, by the library."""
+
+STEPS = 10_000
+"""Nodes looked at for one path in one message: a sixth of a second at most, and far more than a message has."""
+
+
+class PathError(ValueError):
+    """A path cannot be followed through a document; the text says why and quotes nothing of the document."""
+
+
+class _Steps:
+    """How many nodes may still be looked at."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    def take(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise PathError("more places to look for what stands at its path than a message is given")
+
+
+class _Node(JSONPathMatch):
+    """A node that counts, and that remembers neither its written path nor its children."""
+
+    __slots__ = ("steps",)
+
+    def __init__(
+        self, *, obj: object, root: Any, parent: _Node | None = None, steps: _Steps | None = None, **_: Any
+    ) -> None:
+        super().__init__(filter_context={}, obj=obj, parent=None, path="", parts=(), root=root)
+        self.steps: _Steps | None = parent.steps if parent is not None else steps
+        if self.steps is not None:
+            self.steps.take()
+
+    def new_child(self, obj: object, key: int | str) -> _Node:
+        return _Node(obj=obj, root=self.root, parent=self)
+
+    def add_child(self, *children: object) -> None:
+        """Nobody asks for them."""
+
+
+@lru_cache(maxsize=1024)
+def compiled(path: str) -> Any:
+    """A JSONPath, ready to be followed.
+
+    Raises:
+        JSONPathError: it is none.
+    """
+    return compile(path)
+
+
+def first(path: str, document: Any, *, most: int = STEPS) -> Any:
+    """The first thing that stands at a path, None where there is none.
+
+    Args:
+        most: nodes that may be looked at.
+
+    Raises:
+        PathError: it cannot be told.
+    """
+    try:
+        return next(_found(compiled(path), document, _Steps(most)), None)
+    except (JSONPathError, RecursionError, TypeError, ValueError) as error:
+        raise _why(error) from None
+
+
+def every(path: str, document: Any) -> list[Any]:
+    """All that stands at a path.
+
+    Raises:
+        PathError: it cannot be told.
+    """
+    try:
+        return list(_found(compiled(path), document, None))
+    except (JSONPathError, RecursionError, TypeError, ValueError) as error:
+        raise _why(error) from None
+
+
+def _why(error: Exception) -> PathError:
+    if isinstance(error, PathError):
+        return error
+    if isinstance(error, JSONPathRecursionError | RecursionError):
+        return PathError(f"JSON nested deeper than {DESCENTS} levels below what its path descends from")
+    return PathError("a document that its path cannot be followed through")
+
+
+def _found(path: Any, document: Any, steps: _Steps | None) -> Iterator[Any]:
+    if isinstance(path, CompoundJSONPath):
+        found = _found(path.path, document, steps)
+        for joined, further in path.paths:
+            more = _found(further, document, steps)
+            if joined == path.env.union_token:
+                found = chain(found, more)
+            else:
+                both = list(more)
+                found = iter([each for each in found if each in both])
+        return found
+    assert isinstance(path, JSONPath)
+    root = [document] if path.pseudo_root else document
+    nodes: Any = [_Node(obj=root, root=document, steps=steps)]
+    for segment in path.segments:
+        nodes = segment.resolve(nodes)
+    return (node.obj for node in nodes)
