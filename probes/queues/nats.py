@@ -3,15 +3,22 @@
 JetStream has no dead letters. When a message was delivered `max_deliver` times in vain the server publishes one
 advisory on `$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.STREAM.CONSUMER` and forgets it: it is only there to be read
 where a stream captures these subjects. The advisory carries the message's sequence and not the message, which is
-fetched from its own stream. Streams are read by sequence: no consumer is made, nothing is delivered or acknowledged.
+fetched from its own stream. Whoever may publish to that subject can write an advisory, so that it is followed only to
+the stream that the map names (`of`), for the consumer that it names, and among the subjects that this consumer reads.
+Streams are read by sequence: no consumer is made, nothing is delivered or acknowledged.
 Source: docs.nats.io, JetStream advisories and the stream API.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import json
 import re
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -20,13 +27,21 @@ from pydantic import SecretStr, field_validator
 from probes.addresses import check_address, login_of
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
-from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, whole
+from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, read_one, table, whole
 
 AT_ONCE = 64
 """Requests under way at once."""
 
 ADVISORY = "io.nats.jetstream.advisory.v1.max_deliver"
 SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
+
+ANY_SUBJECT = (">",)
+
+ABSENT = 404
+"""What the API says of a message, stream or consumer that is not there."""
+
+LOOKS_FOR = 0.7
+"""The part of a reading's time after which no further letters are asked for: the next look goes on from there."""
 
 _NAME = re.compile(r"[^\s.*>/\\]+")
 """Names of streams and consumers. Source: docs.nats.io, JetStream, naming."""
@@ -42,7 +57,8 @@ class NatsSettings(MessageSettings):
         stream: for role `main` or `retry` the stream of the consumer; for role `dead` the stream that captures the
             advisories, or one to which dead letters are published.
         consumer: whose backlog it is; for role `dead` only its advisories count.
-        of: for role `dead` with a consumer, the stream that the consumer reads.
+        of: for role `dead`, the stream that the consumers read; only from there a message that an advisory names is
+            fetched.
         key: `field:subject` is the message's subject.
         timeout_s: the deadline of one reading.
     """
@@ -85,7 +101,7 @@ class NatsProbe:
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         if self._settings.role == "dead":
-            return asyncio.run(self._connected(lambda js: self._dead(js, min(peek, self.page_limit), after)))
+            return asyncio.run(self._connected(lambda line: self._dead(line, min(peek, self.page_limit), after)))
         return asyncio.run(self._connected(self._waiting))
 
     async def _connected(self, read: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
@@ -102,7 +118,7 @@ class NatsProbe:
                     error_cb=_quietly,
                 )
                 try:
-                    return await read(connection.jetstream(timeout=of.timeout_s))
+                    return await read(_Line(connection, of.timeout_s))
                 finally:
                     await connection.close()
         except (errors.AuthorizationError, errors.InvalidUserCredentialsError):
@@ -121,64 +137,65 @@ class NatsProbe:
 
     # -- what waits
 
-    async def _waiting(self, js: Any) -> QueueReading:
+    async def _waiting(self, line: _Line) -> QueueReading:
         of = self._settings
-        stream = await js.stream_info(of.stream)
+        stream = await line.js.stream_info(of.stream)
         if of.consumer is None:
-            return await self._whole(js, stream)
-        consumer = await js.consumer_info(of.stream, of.consumer)
+            return await self._whole(line, stream)
+        consumer = await line.js.consumer_info(of.stream, of.consumer)
         done = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
         depth = (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
-        first = await self._message_at(js, of.stream, max(done + 1, stream.state.first_seq)) if depth else None
+        first = await line.at_or_after(of.stream, max(done + 1, stream.state.first_seq)) if depth else None
         return QueueReading(
             depth=depth,
-            oldest_at=_instant(first.time) if first else None,
+            oldest_at=first.at if first else None,
             age_of="since it was published" if first else "",
             arrived=stream.state.last_seq,
             taken=done,
             retention_s=stream.config.max_age or None,
-            drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
+            drops_at=dropped_at(first.at, stream.config.max_age or None) if first else None,
         )
 
-    async def _whole(self, js: Any, stream: Any) -> QueueReading:
+    async def _whole(self, line: _Line, stream: Any) -> QueueReading:
         state = stream.state
-        first = await self._message_at(js, self._settings.stream, state.first_seq) if state.messages else None
+        first = await line.at_or_after(self._settings.stream, state.first_seq) if state.messages else None
         return QueueReading(
             depth=state.messages,
-            oldest_at=_instant(first.time) if first else None,
+            oldest_at=first.at if first else None,
             arrived=state.last_seq,
             taken=state.last_seq - state.messages,
             retention_s=stream.config.max_age or None,
-            drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
+            drops_at=dropped_at(first.at, stream.config.max_age or None) if first else None,
         )
 
     # -- what was given up on
 
-    async def _dead(self, js: Any, peek: int, after: str | None) -> QueueReading:
+    async def _dead(self, line: _Line, peek: int, after: str | None) -> QueueReading:
         of = self._settings
-        stream = await js.stream_info(of.stream, subjects_filter=self._subject)
+        until = time.monotonic() + LOOKS_FOR * of.timeout_s
+        stream = await line.js.stream_info(of.stream, subjects_filter=self._subject)
         state = stream.state
         depth = sum((state.subjects or {}).values()) if self._subject else state.messages
-        first = await self._message_at(js, of.stream, state.first_seq, self._subject) if depth else None
+        first = await line.at_or_after(of.stream, state.first_seq, self._subject) if depth else None
         begin = max(state.first_seq, int(after) + 1 if after else 0)
         letters: list[Letter] = []
-        while len(letters) < peek and begin <= state.last_seq:
+        while len(letters) < peek and begin <= state.last_seq and (not letters or time.monotonic() < until):
             # Sequences of other subjects and of deleted messages are skipped by the server, one request each.
             wave = range(begin, min(begin + min(AT_ONCE, peek - len(letters)), state.last_seq + 1))
-            met = await asyncio.gather(*(self._message_at(js, of.stream, at, self._subject) for at in wave))
-            fresh = {each.seq: each for each in met if each is not None}
+            met = await asyncio.gather(*(line.at_or_after(of.stream, at, self._subject) for at in wave))
+            fresh = {each.sequence: each for each in met if each is not None}
             if not fresh:
                 begin = state.last_seq + 1
                 break
-            letters += await asyncio.gather(*(self._letter(js, fresh[at]) for at in sorted(fresh)))
+            letters += await asyncio.gather(*(self._letter(line, fresh[at]) for at in sorted(fresh)))
             begin = max(wave[-1], *fresh) + 1
         return QueueReading(
             depth=depth,
-            oldest_at=_instant(first.time) if first else None,
+            oldest_at=first.at if first else None,
             arrived=None if self._subject else state.last_seq,
             taken=None if self._subject else state.last_seq - state.messages,
             retention_s=stream.config.max_age or None,
-            drops_at=dropped_at(_instant(first.time), stream.config.max_age or None) if first else None,
+            drops_at=dropped_at(first.at, stream.config.max_age or None) if first else None,
             missing=""
             if depth or not self._subject
             else f"there is no message under {self._subject}: none was given up on, or a name is misspelt",
@@ -188,38 +205,55 @@ class NatsProbe:
             left_mark=f"{state.first_seq}/{state.num_deleted or 0}",
         )
 
-    async def _message_at(self, js: Any, stream: str, sequence: int, subject: str | None = None) -> Any:
-        """The first message at or after a sequence; None where there is none any more."""
-        try:
-            return await js.get_msg(stream, seq=sequence, subject=subject or ">", next=True)
-        except self._nats.js.errors.NotFoundError:
-            return None
-
-    async def _letter(self, js: Any, found: Any) -> Letter:
+    async def _letter(self, line: _Line, found: _Stored) -> Letter:
         advisory = _advisory(found.data)
         if advisory is None:
-            message = self._read_into(found)
-            return message.letter(self._settings, str(found.seq), first_failed_at=_instant(found.time))
-        stream, sequence = advisory["stream"], advisory["stream_seq"]
-        try:
-            original = await js.get_msg(stream, seq=sequence)
-        except self._nats.js.errors.NotFoundError:
-            original = None
-        gone = original is None
-        told = Message({}, None) if gone else self._read_into(original)
-        return told.letter(
-            self._settings,
-            f"{stream}/{advisory['consumer']}/{sequence}",
-            reason=f"its message is gone from {stream}" if gone else f"delivered in vain to {advisory['consumer']}",
-            attempts=advisory.get("deliveries"),
-            first_failed_at=_instant(found.time),
-        )
+            return self._read_into(found, found.sequence, first_failed_at=found.at)
+        told: dict[str, Any] = {"attempts": advisory.deliveries, "first_failed_at": found.at}
+        identity = f"{advisory.stream}/{advisory.consumer}/{advisory.sequence}"
+        vain = f"delivered in vain to {advisory.consumer}"
+        if self._settings.of is None:
+            why = f"its message is not fetched: the map does not name the stream {advisory.stream} (of:)"
+            return self._read_into(None, identity, reason=vain, note=why, **told)
+        claim = self._unfounded(advisory, found.subject)
+        if claim:
+            # What it says may be said of a letter that is founded, too: it is known by its own sequence.
+            return self._read_into(None, f"advisory {found.sequence}", note=f"{claim}: it is not followed", **told)
+        subjects = await line.subjects_of(advisory.stream, advisory.consumer)
+        for subject in subjects:
+            original = await line.at_or_after(advisory.stream, advisory.sequence, subject)
+            if original is not None and original.sequence == advisory.sequence:
+                return self._read_into(original, identity, reason=vain, **told)
+        gone = f"its message is gone from {advisory.stream}"
+        if subjects != ANY_SUBJECT:
+            gone += f", or is none of those that {advisory.consumer} reads"
+        return self._read_into(None, identity, reason=gone, **told)
 
-    def _read_into(self, found: Any) -> Message:
-        return Message({"subject": found.subject, **(found.headers or {})}, found.data)
+    def _unfounded(self, advisory: _Advisory, subject: str) -> str:
+        """What an advisory claims that the map does not bear out; "" where it may be followed."""
+        of = self._settings
+        if advisory.stream != of.of:
+            return f"it names the stream {advisory.stream}, and the map names {of.of}"
+        if of.consumer is not None and advisory.consumer != of.consumer:
+            return f"it names the consumer {advisory.consumer}, and the map names {of.consumer}"
+        if subject != f"{SUBJECT}.{advisory.stream}.{advisory.consumer}":
+            return "it did not come under the subject on which the server tells of this stream and consumer"
+        return ""
+
+    def _read_into(self, found: _Stored | None, identity: object, **words: Any) -> Letter:
+        def read(each: _Stored | None) -> Letter:
+            if each is None:
+                return Message({}, None).letter(self._settings, identity, **words)
+            letter = Message({"subject": each.subject, **each.headers}, each.data).letter(
+                self._settings, identity, **words
+            )
+            odd = "; ".join(part for part in (each.odd, letter.unreadable) if part)
+            return replace(letter, unreadable=odd)
+
+        return read_one(found, read, lambda _: identity)
 
     def prove_read_only(self) -> str:
-        asyncio.run(self._connected(lambda js: js.stream_info(self._settings.stream)))
+        asyncio.run(self._connected(lambda line: line.js.stream_info(self._settings.stream)))
         return "reads by sequence: no consumer is made, nothing is delivered or acknowledged"
 
     def close(self) -> None:
@@ -230,25 +264,134 @@ async def _quietly(_: Exception) -> None:
     """Errors are told by the call that meets them."""
 
 
-def _advisory(data: bytes | None) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A message as it is stored: `odd` is what of it could not be read."""
+
+    subject: str
+    sequence: int
+    at: datetime | None
+    headers: Mapping[str, bytes]
+    data: bytes
+    odd: str
+
+
+class _Line:
+    """A connection, and what is asked over it that the driver would not read whatever a message holds."""
+
+    def __init__(self, connection: Any, timeout_s: float) -> None:
+        self.js = connection.jetstream(timeout=timeout_s)
+        self._connection = connection
+        self._timeout_s = timeout_s
+        self._subjects: dict[tuple[str, str], Sequence[str]] = {}
+
+    async def at_or_after(self, stream: str, sequence: int, subject: str | None = None) -> _Stored | None:
+        """The first message of a subject at or after a sequence; None where there is none any more."""
+        answer = await self._ask(f"STREAM.MSG.GET.{stream}", {"seq": sequence, "next_by_subj": subject or ">"})
+        return None if answer is None else _stored(table(answer.get("message")))
+
+    async def subjects_of(self, stream: str, consumer: str) -> Sequence[str]:
+        """The subjects that a consumer reads; all of them where it is not there any more."""
+        if (stream, consumer) not in self._subjects:
+            answer = await self._ask(f"CONSUMER.INFO.{stream}.{consumer}", None) or {}
+            config = table(answer.get("config"))
+            several = config.get("filter_subjects")
+            named = [config.get("filter_subject"), *(several if isinstance(several, list) else [])]
+            found = [each for each in named if isinstance(each, str) and each]
+            self._subjects[stream, consumer] = tuple(found) or ANY_SUBJECT
+        return self._subjects[stream, consumer]
+
+    async def _ask(self, what: str, words: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """One answer of JetStream's API, its numbers exact; None where it says that there is no such thing."""
+        asked = b"" if words is None else json.dumps(words).encode()
+        answer = await self._connection.request(f"$JS.API.{what}", asked, timeout=self._timeout_s)
+        try:
+            told = decode(answer.data)
+        except ValueError:
+            raise ProbeError(Reason.DECODE, "NATS's answer is not JSON") from None
+        if not isinstance(told, dict):
+            raise ProbeError(Reason.DECODE, "NATS's answer is no table")
+        error = told.get("error")
+        if error is None:
+            return told
+        if table(error).get("code") == ABSENT:
+            return None
+        raise ProbeError(
+            Reason.QUERY, f"NATS answered {' '.join(str(table(error).get('description')).split())[:200]}"
+        )
+
+
+def _stored(told: Mapping[str, Any]) -> _Stored:
+    """A message as the API answers it.
+
+    Raises:
+        ProbeError: `decode` where nobody can say which it is.
+    """
+    sequence = whole(told.get("seq"))
+    if sequence is None or not 0 < sequence < 2**64:
+        raise ProbeError(Reason.DECODE, "NATS answers with a message without a sequence")
+    odd = []
+    parts = {}
+    for name, words in (("hdrs", "headers"), ("data", "payload")):
+        try:
+            parts[name] = base64.b64decode(told.get(name) or b"", validate=True)
+        except (binascii.Error, ValueError, TypeError):
+            parts[name] = b""
+            odd.append(f"its {words} are not base64")
+    headers: dict[str, bytes] = {}
+    version, *lines = parts["hdrs"].split(b"\r\n")
+    if version and not version.startswith(b"NATS/1.0"):
+        odd.append("its headers are none of NATS/1.0")
+        lines = []
+    for each in lines:
+        title, parted, value = each.partition(b":")
+        if parted:
+            headers[title.decode("utf-8", "replace").strip()] = value.strip()
+    subject = told.get("subject")
+    return _Stored(
+        subject if isinstance(subject, str) else "",
+        sequence,
+        _instant(told.get("time")),
+        headers,
+        parts["data"],
+        "; ".join(odd),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Advisory:
+    """What an advisory says: which message was delivered in vain, and how often."""
+
+    stream: str
+    consumer: str
+    sequence: int
+    deliveries: Any
+
+
+def _advisory(data: bytes) -> _Advisory | None:
     """The server's own notice that a message was delivered in vain, or None for any other message."""
     try:
-        document = decode(data or b"")
+        document = table(decode(data))
     except ValueError:
         return None
-    if not isinstance(document, dict) or document.get("type") != ADVISORY:
+    if document.get("type") != ADVISORY:
         return None
     # Whoever may publish to the subject can write an advisory; the server's own are whole.
-    names = (document.get("stream"), document.get("consumer"))
-    named = all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
+    stream, consumer = document.get("stream"), document.get("consumer")
+    if not (isinstance(stream, str) and _NAME.fullmatch(stream)):
+        return None
+    if not (isinstance(consumer, str) and _NAME.fullmatch(consumer)):
+        return None
     sequence = whole(document.get("stream_seq"))
-    return document if named and sequence is not None and 0 < sequence < 2**64 else None
+    if sequence is None or not 0 < sequence < 2**64:
+        return None
+    return _Advisory(stream, consumer, sequence, document.get("deliveries"))
 
 
-def _instant(raw: Any) -> datetime | None:
-    if isinstance(raw, datetime):
-        return raw.astimezone(UTC)
+def _instant(raw: object) -> datetime | None:
+    if not isinstance(raw, str):
+        return None
     try:
-        return datetime.fromisoformat(str(raw)[:26].rstrip("Z")).replace(tzinfo=UTC) if raw else None
+        return datetime.fromisoformat(raw[:26].rstrip("Z")).replace(tzinfo=UTC)
     except ValueError:
         return None

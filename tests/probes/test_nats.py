@@ -6,17 +6,20 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import Letter, ProbeError, QueueProbe, Reason
 from probes.queues.nats import NatsProbe, NatsSettings
+from tests.attacks import messages
 
 _numbers = itertools.count(1)
 
@@ -130,36 +133,152 @@ def test_a_letter_whose_message_is_gone_says_so(bus: Bus) -> None:
     bus.fail()
     until(lambda: bus.probe().read(5).depth == 1)
     bus.remove(1)
-    (letter,) = bus.probe(key="$.id").read(5).letters
+    (letter,) = bus.probe(key="$.id", of=bus.orders).read(5).letters
     assert (letter.key, letter.reason) == (None, f"its message is gone from {bus.orders}")
 
 
-@pytest.mark.parametrize(
-    "odd",
-    [
-        {"stream_seq": "first"},
-        {"stream_seq": 0},
-        {"stream_seq": 2**70},
-        {"stream_seq": None},
-        {"stream": "no name"},
-        {"stream": ["orders"]},
-        {"consumer": ""},
-        {"deliveries": "many"},
-        {"deliveries": 2**40},
-    ],
-)
-def test_an_advisory_that_is_none_leaves_no_letter_unread(bus: Bus, odd: dict[str, Any]) -> None:
+def advised(bus: Bus, odd: Mapping[str, Any], *, subject: str = "") -> None:
+    """Publish an advisory as the server writes it, but for what is odd."""
     whole = {"stream": bus.orders, "consumer": bus.consumer, "stream_seq": 1, "deliveries": 2}
     forged = json.dumps({"type": "io.nats.jetstream.advisory.v1.max_deliver", **whole, **odd}).encode()
+    place = f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{subject or f'{bus.orders}.{bus.consumer}'}"
+    bus.run(lambda js: js.publish(place, forged))
+
+
+def test_advisories_of_any_content_leave_no_letter_unread(bus: Bus) -> None:
     bus.publish(b'{"id": 1}')
+    for odd in messages.ADVISORIES.values():
+        advised(bus, odd)
+    for count in messages.VALUES.values():
+        advised(bus, {"deliveries": count})
+    advised(bus, {})
+    asked = bus.probe(key="$.id", of=bus.orders, consumer=bus.consumer)
+    total = len(messages.ADVISORIES) + len(messages.VALUES) + 1
+    reading = asked.read(1_000)
+    assert (reading.depth, len(reading.letters), reading.truncated) == (total, total, False)
+    assert reading.letters[-1].key == "1"
+    assert reading.letters[-1].attempts == 2
+    counted = reading.letters[len(messages.ADVISORIES) : -1]
+    assert {(letter.key, letter.attempts) for letter in counted} == {("1", None)}
+
+
+@pytest.mark.parametrize("name", messages.FORGED)
+@pytest.mark.parametrize("consumer", [True, False])
+def test_a_forged_advisory_is_followed_to_no_other_stream(bus: Bus, name: str, consumer: bool) -> None:
+    payroll = f"payroll{next(_numbers)}"
+    secret = json.dumps({"id": 1, "note": messages.SECRET}).encode()
 
     async def act(js: Any) -> None:
-        await js.publish(f"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{bus.orders}.{bus.consumer}", forged)
+        await js.add_stream(name=payroll, subjects=[payroll])
+        await js.publish(payroll, secret, headers={"error": messages.SECRET})
 
     bus.run(act)
-    (letter,) = bus.probe(key="$.id").read(5).letters
-    assert letter.attempts is None
-    assert letter.key == ("1" if "deliveries" in odd else None)
+    bus.publish(b'{"id": 7}')
+    claim = messages.FORGED[name](payroll)
+    named = {"stream": bus.orders, "consumer": bus.consumer, **claim}
+    advised(bus, claim)  # under the subject of the true ones
+    advised(bus, claim, subject=f"{bus.orders}.{named['stream']}.{named['consumer']}")
+    advised(bus, {})
+    asked = bus.probe(key="$.id", of=bus.orders, **({"consumer": bus.consumer} if consumer else {}))
+    reading = asked.read(10)
+    assert messages.SECRET not in str(reading)
+    *forged, true = reading.letters
+    assert (true.key, true.note, true.letter_id) == ("7", "", f"{bus.orders}/{bus.consumer}/1")
+    assert len(forged) == (1 if consumer else 2)
+    for letter in forged:
+        assert (letter.key, letter.payload, letter.headers) == (None, None, {})
+        assert "it is not followed" in letter.note
+        assert letter.letter_id != true.letter_id, "it hides none that is founded"
+    bus.run(lambda js: js.delete_stream(payroll))
+
+
+def test_without_a_stream_on_the_map_no_advisory_is_followed(bus: Bus) -> None:
+    bus.publish(json.dumps({"id": 1, "note": messages.SECRET}).encode())
+    advised(bus, {})
+    (letter,) = (reading := bus.probe(key="$.id").read(5)).letters
+    assert (letter.key, letter.reason) == (None, f"delivered in vain to {bus.consumer}")
+    assert letter.note == f"its message is not fetched: the map does not name the stream {bus.orders} (of:)"
+    assert messages.SECRET not in str(reading)
+
+
+def test_an_advisory_is_followed_among_the_subjects_of_its_consumer_alone(bus: Bus) -> None:
+    narrow = f"narrow{next(_numbers)}"
+
+    async def act(js: Any) -> None:
+        await js.add_consumer(bus.orders, ConsumerConfig(durable_name=narrow, filter_subject=f"{bus.orders}.new"))
+        await js.publish(f"{bus.orders}.secret", json.dumps({"id": 1, "note": messages.SECRET}).encode())
+        await js.publish(f"{bus.orders}.new", b'{"id": 7}')
+
+    bus.run(act)
+    for sequence in (1, 2):
+        advised(bus, {"stream_seq": sequence, "consumer": narrow}, subject=f"{bus.orders}.{narrow}")
+    reading = bus.probe(key="$.id", of=bus.orders, consumer=narrow).read(5)
+    assert [letter.key for letter in reading.letters] == [None, "7"]
+    assert (
+        reading.letters[0].reason == f"its message is gone from {bus.orders}, or is none of those that {narrow} reads"
+    )
+    assert messages.SECRET not in str(reading)
+
+
+def test_messages_of_any_content_are_letters(bus: Bus) -> None:
+    stream = f"{bus.orders}-dead"
+
+    async def act(js: Any) -> None:
+        await js.add_stream(name=stream, subjects=[f"dead.{bus.orders}"])
+        for payload in (*messages.PAYLOADS.values(), messages.GOOD):
+            await js.publish(f"dead.{bus.orders}", payload)
+
+    bus.run(act)
+    for key in ("$.id", "$..id"):
+        asked = bus.probe(stream=stream, key=key)
+        letters: list[Letter] = []
+        after: str | None = None
+        while True:  # a look ends when its time is over, and the next one goes on
+            reading = asked.read(1_000, after)
+            letters += reading.letters
+            after = reading.next
+            if not reading.truncated:
+                break
+        assert (reading.depth, len(letters), letters[-1].key) == (len(messages.PAYLOADS) + 1, reading.depth, "7")
+        if key == "$.id":
+            for name, letter in zip(messages.PAYLOADS, letters, strict=False):
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+
+
+RAW_HEADERS = {
+    "no name": b"NATS/1.0\r\n: value\r\n\r\n",
+    "no colon": b"NATS/1.0\r\nvalue\r\n\r\n",
+    "no UTF-8": b"NATS/1.0\r\n\xff\xfe: \xff\r\nid: \xff\r\n\r\n",
+    "NUL": b"NATS/1.0\r\na\0: \0\r\n\r\n",
+    "folded": b"NATS/1.0\r\na: b\r\n c\r\n\r\n",
+    "an encoded word": b"NATS/1.0\r\na: =?utf-16?b?//4=?=\r\n\r\n",
+    "a name a thousand times": b"NATS/1.0\r\n" + b"a: b\r\n" * 1_000 + b"\r\n",
+    "a thousand": b"NATS/1.0\r\n" + b"".join(b"a%d: b\r\n" % at for at in range(1_000)) + b"\r\n",
+    "long": b"NATS/1.0\r\na: " + b"x" * 50_000 + b"\r\n\r\n",
+}
+"""Headers as any client can send them, past what a driver lets through."""
+
+
+def test_headers_of_any_content_leave_no_letter_unread(bus: Bus) -> None:
+    stream = f"{bus.orders}-raw"
+    bus.run(lambda js: js.add_stream(name=stream, subjects=[f"raw.{bus.orders}"]))
+    place = urlsplit(bus.url)
+    with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as line:
+        line.recv(65_536)
+        line.sendall(b'CONNECT {"verbose":false,"headers":true,"user":"t","pass":"secret-of-t"}\r\n')
+        for raw in (*RAW_HEADERS.values(), b"NATS/1.0\r\nid: 7\r\n\r\n"):
+            words = f"HPUB raw.{bus.orders} {len(raw)} {len(raw) + 2}\r\n".encode()
+            line.sendall(words + raw + b"{}\r\n")
+        line.sendall(b"PING\r\n")
+        assert b"PONG" in line.recv(65_536)
+    asked = bus.probe(stream=stream, key="field:id")
+    until(lambda: asked.read(0).depth == len(RAW_HEADERS) + 1)
+    reading = asked.read(100)
+    letters = dict(zip(RAW_HEADERS, reading.letters, strict=False))
+    assert (len(reading.letters), reading.letters[-1].key) == (len(RAW_HEADERS) + 1, "7")
+    assert letters["no UTF-8"].unreadable == "its key is not UTF-8"
+    assert all(not letter.unreadable for name, letter in letters.items() if name != "no UTF-8")
 
 
 def test_a_consumers_backlog_is_what_it_has_not_acknowledged(bus: Bus) -> None:
