@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from sys import getsizeof
 
 from probes.contract import Key, ProbeError, Reason, Row
 
@@ -15,6 +16,10 @@ TRIED_ALONE = 3
 
 SPOILED_READS = 64
 """Reads of one fetch that may fail on a record; whoever stands in a further one is not looked for alone."""
+
+
+KEPT_LIMIT_BYTES = 96 * 1024 * 1024
+"""What the rows of one fetch may come to together: an audit keeps those of two systems at once."""
 
 
 class Batches:
@@ -29,7 +34,7 @@ class Batches:
 
     def __init__(self, fetch: Callable[[list[Key]], list[Row]]) -> None:
         self._fetch = fetch
-        self._spoiled = self._spoiled_alone = 0
+        self._spoiled = self._spoiled_alone = self._kept_bytes = 0
         self.rows: list[Row] = []
         self.instants: dict[Key, tuple[datetime, datetime]] = {}
         self.unreadable: dict[Key, str] = {}
@@ -42,6 +47,9 @@ class Batches:
         """
         at = 0
         while at < len(keys):
+            if self._kept_bytes > KEPT_LIMIT_BYTES:
+                self.give_up(keys, _too_many())
+                return
             # A system that is asked for few keys at a time is asked for one until it has answered one.
             step = size if self.instants or size > TRIED_ALONE else 1
             batch = list(keys[at : at + step])
@@ -65,14 +73,18 @@ class Batches:
     def _read(self, batch: list[Key]) -> ProbeError | None:
         """Read one batch; answers why it is spoiled. Raises ProbeError for any other failure."""
         asked_at = datetime.now(UTC)
+        if self._kept_bytes > KEPT_LIMIT_BYTES:
+            return _too_many()
         try:
-            self.rows.extend(self._fetch(batch))
+            rows = self._fetch(batch)
         except ProbeError as failure:
             if failure.reason not in SPOILING:
                 raise
             self._spoiled += 1
             self._spoiled_alone += len(batch) == 1 and not failure.of_key
             return failure
+        self.rows.extend(rows)
+        self._kept_bytes += sum(sum(map(getsizeof, row)) for row in rows)
         self.instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
         return None
 
@@ -96,3 +108,11 @@ class Batches:
                 self.unreadable |= dict.fromkeys(part, str(failure))
             else:
                 todo += [part[len(part) // 2 :], part[: len(part) // 2]]
+
+
+def _too_many() -> ProbeError:
+    return ProbeError(
+        Reason.TOO_LARGE,
+        f"the records read before it at the same time come to more than {KEPT_LIMIT_BYTES >> 20} MiB",
+        hint="leave large fields out of the map, or lower the sample of the flow",
+    )

@@ -20,10 +20,7 @@ from checks.queue_figures import certain
 from checks.records import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
-from probes.contract import MISSING, ProbeError, ReadSpec, UnprovedError
-
-INSPECTING = 4
-"""Requests that a probe may send to inspect one collection."""
+from probes.contract import INSPECT_CALLS, MISSING, ProbeError, ReadSpec, UnprovedError
 
 STAMPS_LOOKED_AT = 200
 FUTURE = timedelta(hours=1)
@@ -127,7 +124,7 @@ def _examine(
     ]
     for spec in specs:
         try:
-            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECTING)  # type: ignore[misc]
+            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECT_CALLS)  # type: ignore[misc]
             remarks += _ranking(reader, spec, seed)
             remarks += _stamps(reader, spec)
         except ProbeError as error:

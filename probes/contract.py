@@ -24,6 +24,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from probes.durations import Duration
 
+INSPECT_CALLS = 4
+"""`inspect` may take as long as so many calls: it is asked by people, of systems that may have to warm up."""
+
 Key = int | str
 """A record's shared identity in its canonical form."""
 

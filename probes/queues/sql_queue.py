@@ -16,7 +16,7 @@ from pydantic import model_validator
 
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
 from probes.queues.message import TEXT_LIMIT, Message, checked, counted, kept
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
@@ -74,16 +74,17 @@ class SqlQueueProbe:
         in_payload = of.key is not None and of.key.startswith("$")
         columns = [of.letter_id, None if in_payload else of.key, of.reason, of.attempts, of.since, of.payload]
         wanted = tuple(dict.fromkeys(each for each in columns if each))
-        depth, oldest, rows = self._probe.queue(of.table, wanted, dict(of.where), of.since, _behind(after), peek)
+        found = self._probe.queue(of.table, wanted, dict(of.where), of.since, _behind(after), peek)
+        depth, rows = found.depth, found.rows
         last = rows[-1][0] if rows else None
         return QueueReading(
             depth=depth,
-            oldest_at=self._instant(oldest),
+            oldest_at=self._instant(found.oldest),
             missing=""
             if depth or not of.where
             else f"there is no row of {of.table} with what where: says of {', '.join(of.where)}: empty, or misspelt",
             letters=tuple(self._letter(dict(zip(wanted, row, strict=True)), in_payload) for row in rows),
-            truncated=depth > len(rows) if after is None else len(rows) == peek,
+            truncated=depth > len(rows) if after is None else len(rows) == found.asked,
             next=_token(last) if rows else after,
         )
 
@@ -142,7 +143,8 @@ class SqlQueueProbe:
 
 def _said(reason: str) -> str:
     """Of a traceback its last line, which is the error."""
-    if reason.lstrip().startswith("Traceback (most recent call last)"):
+    whole = len(reason) <= QUEUE_TEXT_LIMIT
+    if whole and reason.lstrip().startswith("Traceback (most recent call last)"):
         reason = reason.rstrip().rpartition("\n")[2]
     return kept(reason, TEXT_LIMIT)
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -81,10 +81,15 @@ UNKNOWN = Native(name="")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One column as it stands in a SELECT, and what becomes of its values."""
+    """One column as it stands in a SELECT, and what becomes of its values.
+
+    Attributes:
+        held: where PostgreSQL holds values of any length in it, the type that it has there.
+    """
 
     column: sa.ColumnElement[Any]
     convert: Convert | None = None
+    held: Literal["text", "bytea"] | None = None
 
 
 _POSTGRESQL_TYPES = sa.text("""
@@ -143,7 +148,7 @@ def asked(dialect: str, column: sa.ColumnClause[Any], native: Native, *, key: bo
 def asked_plainly(dialect: str, column: sa.ColumnClause[Any], native: Native, *, key: bool = False) -> Asked:
     """How a column is read after a value was met that the driver cannot convert."""
     if dialect == "postgresql" and native.kind == "b" and native.name in CALENDAR:
-        return Asked(sa.cast(column, sa.Text))
+        return Asked(sa.cast(column, sa.Text), held="text")
     if dialect in {"mariadb", "mysql"} and native.name in MYSQL_TEXT:
         utf8 = sa.cast(sa.func.convert(_using(column)), sa.LargeBinary)
         return Asked(utf8, _padded_text if key and native.name == "char" else text_or_bytes)
@@ -155,16 +160,20 @@ def _using(column: sa.ColumnClause[Any]) -> sa.ColumnElement[Any]:
 
 
 def _of_postgresql(column: sa.ColumnClause[Any], native: Native, *, key: bool) -> Asked:
-    if native is UNKNOWN or (native.kind == "b" and native.name in DRIVEN and not (key and native.name == "bpchar")):
+    if native is UNKNOWN:
         return Asked(column)
+    if native.kind == "b" and native.name in DRIVEN and not (key and native.name == "bpchar"):
+        if native.name == "bytea":
+            return Asked(column, held="bytea")
+        return Asked(column, held="text" if native.name in PLAIN_TEXT else None)
     if native.kind in {"a", "c"} or native.name == "hstore":
         # JSON keeps nesting, NULLs and every digit, whatever the elements are.
-        return Asked(sa.cast(sa.func.pg_catalog.to_json(column), sa.Text))
+        return Asked(sa.cast(sa.func.pg_catalog.to_json(column), sa.Text), held="text")
     if native.name == "money":
         return Asked(sa.cast(column, sa.Numeric))
     if native.name == "inet":  # its cast to text adds the length of every mask
-        return Asked(sa.func.pg_catalog.abbrev(column))
-    return Asked(sa.cast(column, sa.Text), Bits if native.name in {"bit", "varbit"} else None)
+        return Asked(sa.func.pg_catalog.to_json(column).op("#>>")(sa.literal_column("'{}'")), held="text")
+    return Asked(sa.cast(column, sa.Text), Bits if native.name in {"bit", "varbit"} else None, held="text")
 
 
 def _of_mysql(column: sa.ColumnClause[Any], native: Native, *, key: bool) -> Asked:

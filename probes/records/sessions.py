@@ -9,9 +9,7 @@ Source: pgbouncer.org/features.html (pooling modes), /config.html (ignore_startu
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -19,13 +17,19 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import PoolProxiedConnection, QueuePool
+from sqlalchemy.pool import QueuePool
 
+from probes.call_deadline import Watchdog, left, within
+from probes.call_deadline import timed_out as call_timed_out
 from probes.contract import ProbeError, Reason, SystemSettings
+from probes.records import bounded_drivers
 from probes.records.column_types import POSTGRESQL_OUTPUT
 from probes.records.database_url import DRIVERS, DatabaseUrl
 from probes.records.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite, sqlite_file
 from probes.secrets import Scrubber
+
+SERVER_FIRST_S = 0.2
+"""How much longer than the deadline is waited for the server's own word about it."""
 
 LOCK_TIMEOUT_S = 1
 """How long a read may wait for a lock: the auditor gives way to the system's own work."""
@@ -92,6 +96,7 @@ _SQLITE_TEXTS = {
     "decode to utf-8": Reason.DECODE,
     "not a database": Reason.DECODE,
     "malformed": Reason.DECODE,
+    "too big": Reason.TOO_LARGE,
 }
 
 
@@ -110,6 +115,7 @@ class Sessions:
         self._scrub = Scrubber.of(settings)
         self._session_settings = {**self._own_settings(), **address.settings}
         self.pooled = False
+        self._free = threading.BoundedSemaphore(settings.budget.connections)
         _, module, extra = DRIVERS[self._dialect]
         sqlite = {}
         if self._dialect == "sqlite":
@@ -134,8 +140,11 @@ class Sessions:
                 hint=f"pip install 'plumbline-auditor[{extra}]'",
             ) from error
         sa.event.listen(self.engine, "connect", self._prepare_session)
-        if self._dialect == "postgresql":
-            sa.event.listen(self.engine, "do_connect", self._connect_postgresql)
+        if self._dialect != "sqlite":
+            postgresql = self._dialect == "postgresql"
+            sa.event.listen(
+                self.engine, "do_connect", self._connect_postgresql if postgresql else self._connect_mysql
+            )
 
     def close(self) -> None:
         """Release every connection that is not in use."""
@@ -179,9 +188,10 @@ class Sessions:
 
     def _connect_postgresql(self, dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
         """Connect, without settings where a pooler stands between."""
+        connect = bounded_drivers.postgresql_connection().connect
         if not self.pooled:
             try:
-                connection = dialect.connect(*arguments, **parameters)
+                connection = connect(*arguments, **parameters)
             except dialect.loaded_dbapi.OperationalError as error:
                 if not any(part in str(error).lower() for part in OPTIONS_REFUSED):
                     raise
@@ -191,21 +201,19 @@ class Sessions:
                 connection.close()
             self.pooled = True
         without = {name: value for name, value in parameters.items() if name != "options"}
-        return dialect.connect(*arguments, **without, prepare_threshold=None)
+        return connect(*arguments, **without, prepare_threshold=None)
+
+    @staticmethod
+    def _connect_mysql(_dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
+        return bounded_drivers.mysql_connection()(*arguments, **parameters)
 
     def _is_direct(self, connection: Any) -> bool:
         """Whether the server that answers is the one that was connected to, and has taken the settings.
 
         A pooler makes up the process's number that it gives its clients.
         """
-        watchdog = threading.Timer(self._timeout_s, self._cut, (connection,))
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            answer = connection.execute("SELECT pg_backend_pid(), current_setting('default_transaction_read_only')")
-            return bool(answer.fetchone() == (connection.info.backend_pid, "on"))
-        finally:
-            watchdog.cancel()
+        answer = connection.execute("SELECT pg_backend_pid(), current_setting('default_transaction_read_only')")
+        return bool(answer.fetchone() == (connection.info.backend_pid, "on"))
 
     def _prepare_session(self, connection: Any, _record: Any) -> None:
         cursor = connection.cursor()
@@ -233,24 +241,41 @@ class Sessions:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[sa.Connection]:
-        """A connection whose calls end at the deadline even when the server never answers."""
-        expired = threading.Event()
-        try:
-            with self.engine.connect() as connection, self._unwritten(connection):
-                watchdog = threading.Timer(self._timeout_s + 0.2, self._abort, (connection.connection, expired))
-                watchdog.daemon = True
-                watchdog.start()
-                try:
-                    with self._transaction(connection):
-                        yield connection
-                finally:
-                    watchdog.cancel()
-        except ProbeError:
-            raise
-        except (UnicodeDecodeError, OverflowError) as error:
-            raise ProbeError(Reason.DECODE, f"a value cannot be decoded: {type(error).__name__}") from None
-        except Exception as error:
-            raise self.explain(error, timed_out=expired.is_set()) from None
+        """A connection whose statements end at the call's deadline even when the server never answers."""
+        with within(self._timeout_s):
+            if not self._free.acquire(timeout=left()):
+                raise ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
+            try:
+                with self._session() as connection:
+                    yield connection
+            finally:
+                self._free.release()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[sa.Connection]:
+        with bounded_drivers.opening() as opened:
+
+            def cut() -> None:
+                for raw in list(opened):
+                    bounded_drivers.cut(raw)
+
+            watchdog = Watchdog(cut, slack_s=SERVER_FIRST_S)
+            try:
+                with watchdog, self.engine.connect() as connection, self._unwritten(connection):
+                    opened.append(connection.connection.dbapi_connection)
+                    try:
+                        with self._transaction(connection):
+                            yield connection
+                    except ProbeError as failure:
+                        if failure.reason is Reason.TOO_LARGE:
+                            connection.invalidate()  # the rest of the answer still waits in it
+                        raise
+            except ProbeError:
+                raise
+            except (UnicodeDecodeError, OverflowError) as error:
+                raise ProbeError(Reason.DECODE, f"a value cannot be decoded: {type(error).__name__}") from None
+            except Exception as error:
+                raise self.explain(error, timed_out=watchdog.expired) from None
 
     @contextlib.contextmanager
     def _unwritten(self, connection: sa.Connection) -> Iterator[None]:
@@ -300,20 +325,6 @@ class Sessions:
     def _told(self) -> Mapping[str, str]:
         return {name: value for name, value in self._session_settings.items() if name not in OF_A_SESSION}
 
-    def _abort(self, connection: PoolProxiedConnection, expired: threading.Event) -> None:
-        expired.set()
-        self._cut(connection.dbapi_connection)
-
-    def _cut(self, raw: Any) -> None:
-        with contextlib.suppress(Exception):  # whatever state it is in, it is being thrown away
-            if self._dialect == "sqlite":
-                raw.interrupt()
-            elif self._dialect == "postgresql":
-                with socket.socket(fileno=os.dup(raw.fileno())) as wire:
-                    wire.shutdown(socket.SHUT_RDWR)
-            else:
-                raw._sock.shutdown(socket.SHUT_RDWR)
-
     # -- failing
 
     def explain(self, error: Exception, *, timed_out: bool = False) -> ProbeError:
@@ -321,14 +332,13 @@ class Sessions:
         original = error.orig if isinstance(error, DBAPIError) and error.orig else error
         text = " ".join(self._scrub(str(original)).split())[:300]
         if timed_out:
-            return ProbeError(
-                Reason.TIMEOUT,
-                f"no answer within {self._timeout_s:g} s",
-                hint="is the server hanging? raise budget.timeout if it is only slow",
-            )
+            return call_timed_out(self._timeout_s)
         if isinstance(error, sa.exc.TimeoutError):
             return ProbeError(Reason.TIMEOUT, f"all {self._settings.budget.connections} connections are busy")
         reason = self._reason(original, text)
+        large = self._dialect == "sqlite" and reason is Reason.TOO_LARGE
+        if large or (self._dialect == "postgresql" and bounded_drivers.TOO_LARGE_SETTING in text):
+            return bounded_drivers.too_large()
         if self._dialect == "sqlite" and (of_file := self._of_file(reason, text.lower())) is not None:
             return of_file
         if getattr(original, "sqlstate", None) in PREPARED:

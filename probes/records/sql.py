@@ -22,7 +22,9 @@ import sqlalchemy as sa
 from pydantic import SecretStr, field_validator
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
+from probes.call_deadline import one_call, some_calls
 from probes.contract import (
+    INSPECT_CALLS,
     Binding,
     ClockSample,
     CollectionSchema,
@@ -35,8 +37,11 @@ from probes.contract import (
     SystemSettings,
 )
 from probes.ranking import RANKS, rank_hex, rank_sql
+from probes.records.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, too_large
 from probes.records.catalogue import columns_of, describe, leading_columns, unreadable_columns
 from probes.records.column_types import (
+    MYSQL_TEXT,
+    PLAIN_TEXT,
     UNKNOWN,
     Asked,
     KeyColumn,
@@ -65,6 +70,18 @@ from probes.records.stamps import (
 
 RANK_SCAN_LIMIT = 200_000
 """Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
+
+QUEUE_TEXT_LIMIT = 256 * 1024
+"""Characters of a message that are read from a table; no probe of a queue reads into longer payloads."""
+
+FEWER = 8
+"""As many times fewer messages are asked for where those asked for came to too many bytes."""
+
+TEXTS = PLAIN_TEXT | MYSQL_TEXT | {"bytea", "json", "jsonb", "xml", "tinyblob", "blob", "mediumblob", "longblob"}
+"""Types of columns that hold texts or bytes of any length."""
+
+SQLITE_ROWS = 4
+"""Rows taken from SQLite at once; none holds more than `ROWS_LIMIT_BYTES`."""
 
 RANK_COST_LIMIT = 12_000
 """The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
@@ -95,6 +112,23 @@ class SqlBinding(Binding):
 
     There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
     """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueRows:
+    """What stands in a table of messages.
+
+    Attributes:
+        depth: how many rows match.
+        oldest: their lowest `since`.
+        rows: some of them, lowest identity first.
+        asked: how many of them were asked for, in the end.
+    """
+
+    depth: int
+    oldest: Any
+    rows: Sequence[Row] = ()
+    asked: int = 0
 
 
 Build = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
@@ -139,6 +173,7 @@ class SqlProbe:
 
     def __init__(self, settings: SqlSettings) -> None:
         self.delay_floor_s = settings.delay_floor_s
+        self.timeout_s = settings.budget.timeout_s
         address = read_url(settings.url.get_secret_value())
         self._dialect = address.dialect
         self._sessions = Sessions(settings, address)
@@ -151,6 +186,7 @@ class SqlProbe:
 
     # -- the catalogue
 
+    @some_calls(INSPECT_CALLS)
     @undisturbed
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         collection = self._collection(spec)
@@ -195,6 +231,7 @@ class SqlProbe:
         table = self._collection(spec).table
         connection.execute(sa.select(*(table.c[each] for each in wanted)).where(sa.false())).close()
 
+    @one_call
     @undisturbed
     def collections(self) -> list[CollectionSchema]:
         with self._session() as connection:
@@ -256,6 +293,7 @@ class SqlProbe:
     def batch_limit(self, spec: ReadSpec) -> int:
         return 5000
 
+    @one_call
     @undisturbed
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         collection = self._collection(spec)
@@ -265,6 +303,7 @@ class SqlProbe:
         among = collection.lookup.among()
         return self._rows(collection, lambda columns: sa.select(*columns).where(among), parameters)
 
+    @one_call
     @undisturbed
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         collection = self._collection(spec)
@@ -340,6 +379,7 @@ class SqlProbe:
             raise stamps.too_many("that are no instants in ISO form", STRAYS_CEILING)
         return [row for row in found if (at := stamps.instant(row[1])) is None or at >= since]
 
+    @one_call
     @undisturbed
     def highest_version(self, spec: ReadSpec) -> int | None:
         mark = self._collection(spec).mark
@@ -349,6 +389,7 @@ class SqlProbe:
             highest = connection.execute(sa.select(sa.func.max(mark))).scalar()
         return None if highest is None else int(highest)
 
+    @one_call
     @undisturbed
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
         table = self._collection(spec.keys_only()).table
@@ -372,6 +413,7 @@ class SqlProbe:
         table = self._quoted.format_table(self._collection(spec.keys_only()).table)
         return f"CREATE INDEX CONCURRENTLY ON {table} ({self._rank(spec, seed)})"
 
+    @one_call
     @undisturbed
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         rows = self._rows(
@@ -387,7 +429,7 @@ class SqlProbe:
     ) -> sa.Select[Any]:
         collection = self._collection(spec.keys_only())
         rank = sa.literal_column(self._rank(spec, seed), sa.String)
-        wanted = sa.select(key, rank).where(collection.key.is_not(None)).order_by(rank).limit(limit)
+        wanted = sa.select(key, rank.label("rank")).where(collection.key.is_not(None)).order_by(rank).limit(limit)
         if lower > 0:
             wanted = wanted.where(rank >= rank_hex(lower))
         return wanted.where(rank < rank_hex(upper)) if upper < RANKS else wanted
@@ -405,6 +447,7 @@ class SqlProbe:
             binary=isinstance(key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
         )
 
+    @one_call
     @undisturbed
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
         behind = None if after is None else _behind(after)
@@ -437,19 +480,19 @@ class SqlProbe:
                 rows += self.fetch(spec, list(dict.fromkeys(last)))
         return nameless + rows, more
 
+    @one_call
     @undisturbed
     def queue(
         self, table: str, columns: tuple[str, ...], where: dict[str, Any], since: str | None, after: Any, limit: int
-    ) -> tuple[int, Any, list[Row]]:
+    ) -> QueueRows:
         """Count the rows that match and read some of them, for the queue probes.
+
+        Texts beyond `QUEUE_TEXT_LIMIT` are cut by the database.
 
         Args:
             columns: the first of them identifies a row.
             since: the column whose lowest value is wanted too.
             after: read rows with identities behind this one; None for the first.
-
-        Returns:
-            How many rows match, their lowest `since`, and up to `limit` of them, lowest identity first.
         """
         spec = ReadSpec(
             data_type=table,
@@ -465,17 +508,46 @@ class SqlProbe:
         with self._session() as connection:
             depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
         if not limit:
-            return int(depth), oldest, []
+            return QueueRows(depth=int(depth), oldest=oldest)
         identity = source.c[columns[0]]
         if after is not None:
             chosen.append(identity > after)
-        rows = self._rows(
-            collection,
-            lambda read: sa.select(*read).where(*chosen).order_by(identity).limit(limit),
-            {},
-            names=columns,
-        )
-        return int(depth), oldest, rows
+        names: tuple[str | None, ...] = columns
+        while True:
+            try:
+                rows = self._rows(
+                    collection,
+                    lambda read, names=names, limit=limit: (  # type: ignore[misc]
+                        sa.select(*self._cut(collection, names, read)).where(*chosen).order_by(identity).limit(limit)
+                    ),
+                    {},
+                    names=names,
+                )
+                break
+            except ProbeError as failure:
+                if failure.reason is not Reason.TOO_LARGE or None in names:
+                    raise
+                # Few of them, and where one alone is too large, of that one nothing but who it is.
+                names = names if limit > 1 else (columns[0], *(name if name == since else None for name in names[1:]))
+                limit = max(1, limit // FEWER)
+        return QueueRows(depth=int(depth), oldest=oldest, rows=rows, asked=limit)
+
+    def _cut(
+        self, collection: _Collection, names: Sequence[str | None], read: Sequence[sa.ColumnElement[Any]]
+    ) -> list[sa.ColumnElement[Any]]:
+        """Columns of texts, the identity's aside, cut by the database."""
+        found = [read[0]]
+        for name, column in zip(names[1:], read[1:], strict=True):
+            some = sa.func.substr(column, 1, QUEUE_TEXT_LIMIT + 1)
+            if name is None:
+                found.append(column)
+            elif self._dialect == "sqlite":
+                held = sa.func.typeof(collection.table.c[name]).in_(("text", "blob"))
+                found.append(sa.case((held, some), else_=column))
+            else:
+                texts = collection.natives.get(name, UNKNOWN).name in TEXTS
+                found.append(some if texts else column)
+        return found
 
     def _rows(
         self,
@@ -507,14 +579,49 @@ class SqlProbe:
             if plainly and self._dialect == "sqlite":
                 connection.connection.dbapi_connection.text_factory = text_or_bytes  # type: ignore[union-attr]
             try:
-                cursor = connection.execute(build([each.column for each in columns]), parameters).cursor
-                rows: list[Row] = list(cursor.fetchall())
+                cursor = connection.execute(self._statement(build, columns), parameters).cursor
+                rows: list[Row] = self._fetched(cursor)
             except UnicodeDecodeError:
                 connection.invalidate()  # the rest of the answer still waits in it
                 raise
         converted = [(at, each.convert) for at, each in enumerate(columns) if each.convert is not None]
         return [_converted(row, converted) for row in rows] if converted else rows
 
+    def _statement(self, build: Build, columns: Sequence[Asked]) -> sa.Select[Any]:
+        """The statement, which in PostgreSQL fails at the first row that holds too much.
+
+        Its driver takes a whole row in one step, during which nobody can count.
+        """
+        if not any(each.held for each in columns):
+            return build([each.column for each in columns])
+        # OFFSET keeps what a view computes from being computed again for its length.
+        inner = build([each.column.label(f"c{at}") for at, each in enumerate(columns)]).offset(0).subquery()
+        found = list(inner.c)
+        held = {at: each.held for at, each in enumerate(columns) if each.held}
+        length: sa.ColumnElement[int] = sa.literal_column("0")
+        for at in held:
+            length = length + sa.func.coalesce(sa.func.octet_length(found[at]), 0)
+        at, type_ = next(iter(held.items()))
+        failure: sa.ColumnElement[Any] = sa.func.current_setting(TOO_LARGE_SETTING)
+        if type_ == "bytea":
+            failure = sa.func.convert_to(failure, "UTF8")
+        found[at] = sa.case((length > ROWS_LIMIT_BYTES, failure), else_=found[at])  # type: ignore[call-overload]
+        return sa.select(*found)
+
+    def _fetched(self, cursor: Any) -> list[Row]:
+        """All rows of a statement. SQLite's come one by one; the other drivers hold them already, within bounds."""
+        if self._dialect != "sqlite":
+            return list(cursor.fetchall())
+        rows: list[Row] = []
+        size = 0
+        while some := cursor.fetchmany(SQLITE_ROWS):
+            size += sum(len(value) for row in some for value in row if isinstance(value, str | bytes))
+            if size > ROWS_LIMIT_BYTES:
+                raise too_large()
+            rows += some
+        return rows
+
+    @one_call
     @undisturbed
     def clock(self) -> ClockSample:
         statements = {
@@ -535,6 +642,7 @@ class SqlProbe:
             resolution_s=resolution_s,
         )
 
+    @one_call
     @undisturbed
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """Ask the server, and try a write that would change no row even if it were let through."""

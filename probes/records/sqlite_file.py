@@ -22,6 +22,7 @@ from urllib.parse import quote, urlencode
 
 from probes.contract import ProbeError, Reason
 from probes.ranking import SQLITE_FUNCTION, sqlite_rank
+from probes.records.bounded_drivers import ROWS_LIMIT_BYTES
 
 SYSTEMS = frozenset({"unix", "unix-none", "win32", "win32-longpath", "win32-none"})
 """Ways to reach files that make none of their own; `unix-dotfile` makes a lock, others are no files at all."""
@@ -133,6 +134,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
         factory=ReadOnlyConnection,
     )
     connection.path, connection.always, connection.stamp = path, always, stamp
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROWS_LIMIT_BYTES)
     connection.create_function(SQLITE_FUNCTION, 2, sqlite_rank, deterministic=True)
     return connection
 

@@ -1,0 +1,135 @@
+"""One deadline for a whole call of a probe, however many requests it sends and however slowly they are answered.
+
+Drivers limit single waits: a broker that sends a byte now and then, or a list of many slow pages, never exceeds one.
+Whoever waits here asks how much time the call has left, and what cannot be told beforehand how long to wait is cut
+off by a watchdog from another thread.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+from probes.contract import ProbeError, Reason
+
+AGAIN_S = 0.25
+"""A watchdog that has cut a call off does so again after this time, until the call has ended."""
+
+P = ParamSpec("P")
+ResultT = TypeVar("ResultT")
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A call under way.
+
+    Attributes:
+        until: when it must have ended, in monotonic seconds.
+        seconds: how long it may take, for messages.
+    """
+
+    until: float
+    seconds: float
+
+
+_call: ContextVar[_Call | None] = ContextVar("call", default=None)
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """A call that may take so long; inside of another call it ends no later than that one."""
+    now, outer = time.monotonic(), _call.get()
+    inner = _Call(now + seconds, seconds)
+    token = _call.set(inner if outer is None or inner.until < outer.until else outer)
+    try:
+        yield
+    finally:
+        _call.reset(token)
+
+
+def one_call(method: Callable[P, ResultT]) -> Callable[P, ResultT]:
+    """A method of a probe that is one call: it ends within the probe's `timeout_s`, whatever it sends."""
+    return _limited(method, 1)
+
+
+def some_calls(times: int) -> Callable[[Callable[P, ResultT]], Callable[P, ResultT]]:
+    """The same for a method that may take as long as several calls."""
+    return lambda method: _limited(method, times)
+
+
+def _limited(method: Callable[P, ResultT], times: int) -> Callable[P, ResultT]:
+    @functools.wraps(method)
+    def limited(*words: P.args, **named: P.kwargs) -> ResultT:
+        probe: Any = words[0]
+        with within(times * probe.timeout_s):
+            return method(*words, **named)
+
+    return limited
+
+
+def left(limit: float | None = None) -> float:
+    """How long the call under way may still wait, in seconds, and no longer than `limit`.
+
+    Raises:
+        ProbeError: `timeout` where its deadline has passed.
+    """
+    call = _call.get()
+    if call is None:
+        return float("inf") if limit is None else limit
+    remaining = call.until - time.monotonic()
+    if remaining <= 0:
+        raise timed_out(call.seconds)
+    return remaining if limit is None else min(remaining, limit)
+
+
+def passed() -> bool:
+    """Whether the deadline of the call under way has passed."""
+    call = _call.get()
+    return call is not None and time.monotonic() >= call.until
+
+
+def timed_out(seconds: float) -> ProbeError:
+    """What a call ends with whose deadline has passed."""
+    return ProbeError(
+        Reason.TIMEOUT,
+        f"no answer within {seconds:g} s",
+        hint="is the server hanging? raise the timeout if it is only slow",
+    )
+
+
+class Watchdog:
+    """Cuts something off, from another thread, when the call under way has passed its deadline.
+
+    Args:
+        cut: wakes whoever waits; may be called from any thread, and never raises.
+        slack_s: how much longer than the deadline it waits, where the driver has a limit of its own.
+
+    Attributes:
+        expired: whether it did.
+    """
+
+    def __init__(self, cut: Callable[[], None], *, slack_s: float = 0.0) -> None:
+        self._cut = cut
+        self._slack_s = slack_s
+        self.expired = False
+
+    def _watch(self, seconds: float) -> None:
+        while not self._over.wait(seconds):
+            self.expired = True
+            self._cut()
+            seconds = AGAIN_S  # who was between two waits did not notice
+
+    def __enter__(self) -> Watchdog:
+        self._over = threading.Event()
+        seconds = min(left() + self._slack_s, threading.TIMEOUT_MAX)
+        threading.Thread(target=self._watch, args=(seconds,), name="watchdog", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
