@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 
+from auditor import map_yaml
 from auditor.blind_spots import blind_spots
 from auditor.contradictions import contradictions
 from auditor.idle_words import idle_words
@@ -81,16 +80,17 @@ class _Reader:
     def read(self, file: Path) -> None:
         self.files.append(str(file))
         try:
-            text = file.read_text(encoding="utf-8")
+            text = map_yaml.read_text(file)
         except OSError as error:
             self.say((), f"cannot read {file}: {error.strerror}")
             return
-        except UnicodeDecodeError:
-            self.say((), f"{file} is not UTF-8 text")
+        except map_yaml.NotTextError as error:
+            told = Problem(file=str(file), line=error.line, column=1, path="map", message=f"the file {error}")
+            self.problems.append(told)
             return
         try:
-            document = YAML(typ="rt").load(text)
-        except (YAMLError, ValueError) as error:
+            document = map_yaml.load(text)
+        except (YAMLError, ValueError, RecursionError) as error:
             line, column, message = of_yaml(error, text)
             self.problems.append(Problem(file=str(file), line=line, column=column, path="map", message=message))
             return
@@ -100,7 +100,7 @@ class _Reader:
             self.say((), "a map is a mapping with the sections " + ", ".join(SECTIONS[1:]))
             return
         for section, content in document.items():
-            self._note(file, (section,), document.lc.key(section))
+            self._note(file, (section,), _place(document, section))
             if section not in SECTIONS:
                 self.say((section,), "unknown section" + did_you_mean(str(section), SECTIONS))
             elif section in {"version", "alerts"}:
@@ -117,10 +117,10 @@ class _Reader:
             path = (section, name)
             if name in known:
                 first = self.places[path]
-                self._note(file, path, content.lc.key(name))
+                self._note(file, path, _place(content, name))
                 self.say(path, f"already defined at {first[0]}:{first[1]}")
                 continue
-            self._note(file, path, content.lc.key(name))
+            self._note(file, path, _place(content, name))
             if not NAME.fullmatch(str(name)):
                 self.say(path, "a name is a letter followed by up to 62 letters, digits, - or _")
             known[name] = self._plain(file, path, entry)
@@ -151,9 +151,10 @@ class _Reader:
                 return "$"
             if match["file"]:
                 try:
-                    return Path(match["file"]).read_text(encoding="utf-8").strip()
-                except (OSError, UnicodeDecodeError):
-                    self.say(path, f"cannot read the file {match['file']}")
+                    return map_yaml.read_text(Path(match["file"]), map_yaml.SECRET_LIMIT_BYTES).strip()
+                except (OSError, ValueError) as error:
+                    why = f": it {error}" if isinstance(error, map_yaml.NotTextError) else ""
+                    self.say(path, f"cannot read the file {match['file']}{why}")
                     self.unresolved.add(path)
                     return ""
             value = self.environment.get(match["name"], match["default"])
@@ -163,7 +164,9 @@ class _Reader:
                 return ""
             return value
 
-        return _VARIABLE.sub(replaced, text)
+        # Without the last } none of them ends, and each would be looked for up to the end of the text.
+        end = text.rfind("}") + 1
+        return _VARIABLE.sub(replaced, text[:end]) + text[end:].replace("$$", "$")
 
     def parse(self, model: type[ModelT], path: Path_, content: Any) -> ModelT | None:
         try:
@@ -187,6 +190,12 @@ class _Reader:
         entries = self.sections.get(section, {}).items()
         parsed = ((name, self.parse(model, (section, name), entry)) for name, entry in entries)
         return {name: each for name, each in parsed if each is not None}
+
+
+def _place(mapping: CommentedMap, key: object) -> tuple[int, int]:
+    """Where a word stands; one that was merged in (<<) stands elsewhere, and the mapping's own place is told."""
+    known = (mapping.lc.data or {}).get(key)
+    return (known[0], known[1]) if known is not None else (mapping.lc.line or 0, mapping.lc.col or 0)
 
 
 def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
@@ -218,7 +227,7 @@ def files_of(location: Path) -> list[Path]:
         return [location]
     return sorted(
         each
-        for each in location.rglob("*")
+        for each in map_yaml.files_in(location)
         if each.suffix in {".yaml", ".yml"}
         and not any(part.startswith(".") for part in each.relative_to(location).parts)
     )
@@ -259,14 +268,11 @@ def load_systems(location: Path, environment: Mapping[str, str] | None = None) -
 def system_text(location: Path, name: str) -> str | None:
     """One system as it is written in a map, its variables as they are; None where the map has none of this name."""
     for file in files_of(location):
-        yaml = YAML(typ="rt")
-        yaml.width, yaml.preserve_quotes = 1 << 20, True
-        document = yaml.load(file.read_text(encoding="utf-8"))
+        document = map_yaml.load(map_yaml.read_text(file), keep_quotes=True)
         systems = document.get("systems") if isinstance(document, CommentedMap) else None
         if isinstance(systems, CommentedMap) and name in systems:
-            out = io.StringIO()
-            yaml.dump({"systems": {name: systems[name]}}, out)
-            return "\n".join(line for line in out.getvalue().splitlines()[1:] if line.strip())
+            written = map_yaml.dump({"systems": {name: systems[name]}})
+            return "\n".join(line for line in written.splitlines()[1:] if line.strip())
     return None
 
 
@@ -286,7 +292,12 @@ def check_map(location: Path, environment: Mapping[str, str] | None = None) -> t
 
 def _read_files(location: Path, environment: Mapping[str, str] | None) -> _Reader:
     reader = _Reader(os.environ if environment is None else environment)
-    files = files_of(location)
+    try:
+        files = files_of(location)
+    except map_yaml.NotTextError as error:
+        reader.files.append(str(location))
+        reader.say((), f"the folder {error}")
+        return reader
     if not files:
         reader.files.append(str(location))
         reader.say((), "the folder holds no .yaml file")
