@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from probes.call_deadline import left
 from probes.contract import ProbeError, Reason
 from probes.deadline import Deadline
 
@@ -31,7 +32,8 @@ class BoundedClient:
     """Sends requests and reads their answers within bounds. Redirects are not followed.
 
     Args:
-        timeout_s: the deadline of one exchange, from connecting to the last byte.
+        timeout_s: the deadline of one exchange, from connecting to the last byte; that of the call under way counts
+            where it is earlier.
         limit_bytes: the largest answer read.
         words: of `httpx.Client`.
     """
@@ -50,10 +52,10 @@ class BoundedClient:
         return self._client.base_url
 
     @contextmanager
-    def stream(self, method: str, url: str, **words: Any) -> Iterator[httpx.Response]:
+    def stream(self, method: str, url: httpx.URL | str, **words: Any) -> Iterator[httpx.Response]:
         """An answer whose body is not read yet; reading it inside the block keeps the deadline too."""
         with (
-            self._deadline.until(time.monotonic() + self._timeout_s),
+            self._deadline.until(time.monotonic() + left(self._timeout_s)),
             self._client.stream(method, url, **words) as response,
         ):
             yield response

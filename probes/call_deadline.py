@@ -98,7 +98,7 @@ def timed_out(seconds: float) -> ProbeError:
     """What a call ends with whose deadline has passed."""
     return ProbeError(
         Reason.TIMEOUT,
-        f"no answer within {seconds:g} s",
+        f"no answer within {seconds:.3g} s",
         hint="is the server hanging? raise the timeout if it is only slow",
     )
 

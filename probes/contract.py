@@ -419,7 +419,7 @@ class QueueProbe(Protocol):
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         """Read depth, age and up to `peek` messages of a dead letter queue.
 
-        A look that has to take messages and give them back may go on for twenty seconds beyond the deadline.
+        A look that has to take messages and give them back stops early enough to give them back in time.
 
         Args:
             peek: 0 for the figures alone.
@@ -468,7 +468,7 @@ class Budget(PluginSettings):
     Attributes:
         records_per_s: records read per second, on average over an audit interval.
         connections: requests under way at once.
-        timeout_s: the deadline of one request.
+        timeout_s: the deadline of one call of the probe, with all that it sends.
     """
 
     records_per_s: float = Field(default=5000, gt=0)

@@ -14,42 +14,12 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
 import httpcore
 import httpx
-
-
-class DeadlineTransport(httpx.HTTPTransport):
-    """httpx's own transport over sockets that know the deadline.
-
-    Args:
-        verify: false to accept any TLS certificate.
-        connections: most sockets open at once.
-    """
-
-    def __init__(self, *, verify: bool, connections: int) -> None:
-        super().__init__(verify=verify)
-        self._deadline = Deadline()
-        # The pool is httpx's private attribute (0.28): it offers no way to pass a network backend.
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(verify=verify),
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            network_backend=self._deadline.backend(),
-        )
-
-    @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:
-        """Exchanges of this thread inside the block end by `deadline` (monotonic seconds)."""
-        with self._deadline.until(deadline):
-            yield
-
-    def close(self) -> None:
-        """End exchanges under way."""
-        self._deadline.cut_off()
-        super().close()
 
 
 class Deadline:
@@ -124,7 +94,7 @@ class _Backend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = self._addresses(host, port, timeout)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError("no address")
@@ -137,6 +107,26 @@ class _Backend(httpcore.SyncBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure
+
+    def _addresses(self, host: str, port: int, timeout: float | None) -> list[Any]:
+        """The addresses of a host. A resolver cannot be interrupted, so it is asked by a thread that may be left."""
+        try:
+            return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except (OSError, UnicodeError):
+            pass  # a name
+        told: Future[list[Any]] = Future()
+
+        def ask() -> None:
+            try:
+                told.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            except BaseException as error:  # it belongs to who waits
+                told.set_exception(error)
+
+        threading.Thread(target=ask, name="resolver", daemon=True).start()
+        try:
+            return told.result(self._deadline.left(timeout))
+        except (TimeoutError, httpcore.ReadTimeout):
+            raise httpcore.ConnectTimeout(f"no address of {host} before the deadline") from None
 
 
 class _Stream(httpcore.NetworkStream):

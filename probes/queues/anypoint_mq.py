@@ -22,6 +22,7 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
+from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
 from probes.queues.message import Message, MessageSettings, whole
@@ -78,6 +79,7 @@ class AnypointMqProbe:
 
     def __init__(self, settings: AnypointMqSettings, _system: object = None) -> None:
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         self._http = BoundedClient(timeout_s=settings.timeout_s)
         place = f"organizations/{quote(settings.organization)}/environments/{quote(settings.environment)}"
         region, queue = f"{place}/regions/{quote(settings.region)}", quote(settings.queue, safe="")
@@ -90,6 +92,7 @@ class AnypointMqProbe:
         self._described: Mapping[str, Any] = {}
         self._described_until = 0.0
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
         notes: list[str] = []
@@ -139,16 +142,18 @@ class AnypointMqProbe:
         notes.append("looking locks the letters for a moment and counts as a delivery in vain")
         met: dict[str, Letter] = {}
         locks: list[dict[str, str]] = []
-        until = time.monotonic() + LOOK_S
+        look_s = min(LOOK_S, left() / 2)
+        until = time.monotonic() + look_s
         asked = {"batchSize": BATCH, "pollingTime": 0, "lockTtl": LOCKED_S * 1000}
         try:
-            while len(met) < count and time.monotonic() < until:
-                found = self._ask("GET", self._messages, params=asked) or []
-                if not found:
-                    break
-                for each in found:
-                    locks.append({name: each["headers"][name] for name in ("messageId", "lockId")})
-                    met[locks[-1]["messageId"]] = self._letter(each)
+            with within(look_s):
+                while len(met) < count and time.monotonic() < until:
+                    found = self._ask("GET", self._messages, params=asked) or []
+                    if not found:
+                        break
+                    for each in found:
+                        locks.append({name: each["headers"][name] for name in ("messageId", "lockId")})
+                        met[locks[-1]["messageId"]] = self._letter(each)
         except (KeyError, TypeError):
             notes.append("not all letters were looked at: one came without messageId and lockId")
         except ProbeError as error:
@@ -226,6 +231,7 @@ class AnypointMqProbe:
             raise ProbeError(reason, f"Anypoint MQ answered {response.status_code}")
         return response
 
+    @one_call
     def prove_read_only(self) -> str:
         if self._settings.peek == "never":
             return "asks for counts alone, reads no message"

@@ -65,7 +65,7 @@ class MessageSettings(QueueSettings):
     Attributes:
         key: where the record's key stands: `field:NAME` of a header or property, or a JSONPath into the payload.
         reason: the same for the error.
-        timeout_s: the deadline of one request.
+        timeout_s: the deadline of one reading, with all that it sends.
     """
 
     key: str | None = None

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import httpx
 
 from probes.bounded_http import BoundedClient
+from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
 from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
@@ -79,6 +80,7 @@ class PubSubProbe:
         except ModuleNotFoundError as error:
             raise missing_driver("google-cloud-pubsub", "pubsub") from error
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         self._api: Any = pubsub_v1
         self._grpc: Any = grpc
         self._errors: Any = google.api_core.exceptions
@@ -87,18 +89,22 @@ class PubSubProbe:
         self._client: Any = None
         self._http = BoundedClient(timeout_s=settings.timeout_s)
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
         notes: list[str] = []
         try:
             self._open()
-            told = self._client.get_subscription(subscription=of.path, retry=None, timeout=of.timeout_s)
+            told = self._client.get_subscription(subscription=of.path, retry=None, timeout=left())
+            counted: list[str] = []
+            with within(left() / 3):  # figures of a second service, which must not cost the letters
+                depth, oldest_at = self._monitored(counted)
             letters: tuple[Letter, ...] = ()
             if of.role == "dead":
                 letters = self._look(told, min(peek, self.page_limit), notes)
         except (self._errors.GoogleAPIError, self._auth_errors.GoogleAuthError) as error:
             raise self._explain(error) from None
-        depth, oldest_at = self._monitored(notes)
+        notes += counted
         retention_s = told.message_retention_duration.total_seconds() or None
         truncated = depth is None or depth > len(letters)
         published = [letter.first_failed_at for letter in letters if letter.first_failed_at is not None]
@@ -213,7 +219,7 @@ class PubSubProbe:
             notes.append("letters are not looked at: in a subscription with a dead letter policy each look counts")
             return ()
         notes.append("looking hides the letters for a moment")
-        until = time.monotonic() + min(LOOK_S, max(1, told.ack_deadline_seconds - 2))
+        until = time.monotonic() + min(LOOK_S, max(1, told.ack_deadline_seconds - 2), left() / 2)
         met: dict[str, Letter] = {}
         handles: list[str] = []
         empty = 0
@@ -223,7 +229,7 @@ class PubSubProbe:
                     subscription=of.path,
                     max_messages=min(BATCH, count - len(met)),
                     retry=None,
-                    timeout=of.timeout_s,
+                    timeout=left(until - time.monotonic()),
                 )
                 empty = 0 if answer.received_messages else empty + 1
                 met.update((each.message.message_id, self._letter(each.message)) for each in answer.received_messages)
@@ -243,8 +249,8 @@ class PubSubProbe:
             chunk = handles[begin : begin + BATCH]
             words = {"subscription": self._settings.path, "ack_ids": chunk, "ack_deadline_seconds": 0}
             try:
-                self._client.modify_ack_deadline(**words, retry=None, timeout=self._settings.timeout_s)
-            except self._errors.GoogleAPIError:
+                self._client.modify_ack_deadline(**words, retry=None, timeout=left())
+            except (self._errors.GoogleAPIError, ProbeError):
                 notes.append("letters stay hidden until their deadline: they could not be released")
                 return
 
@@ -276,6 +282,7 @@ class PubSubProbe:
                 return ProbeError(reason, said)
         return ProbeError(Reason.QUERY, f"Pub/Sub answered {type(error).__name__}")
 
+    @one_call
     def prove_read_only(self) -> str:
         if self._settings.peek == "never":
             return "asks for the subscription alone, pulls nothing"

@@ -21,6 +21,7 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
+from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
 from probes.queues.message import (
@@ -80,6 +81,7 @@ class RabbitMqProbe:
 
     def __init__(self, settings: RabbitMqSettings, _system: object = None) -> None:
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         url = httpx.URL(settings.url.get_secret_value())
         self._path = f"/api/queues/{quote(settings.vhost, safe='')}/{quote(settings.queue, safe='')}"
         self._client = BoundedClient(
@@ -89,6 +91,7 @@ class RabbitMqProbe:
             limit_bytes=LOOK_BYTES,
         )
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         told = self._ask("GET", self._path)
         notes: list[str] = []
@@ -131,7 +134,9 @@ class RabbitMqProbe:
             cut = min(PAYLOAD_LIMIT, LOOK_BYTES // 2 // least)
             wanted = {"count": least, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": cut}
             try:
-                return distinct(self._letter(each) for each in self._ask("POST", f"{self._path}/get", wanted))
+                with within(left() if least == 1 else left() / 2):  # time is left to ask for fewer
+                    found = self._ask("POST", f"{self._path}/get", wanted)
+                return distinct(self._letter(each) for each in found)
             except ProbeError as error:
                 if error.reason not in {Reason.TOO_LARGE, Reason.TIMEOUT}:
                     raise
@@ -184,6 +189,7 @@ class RabbitMqProbe:
         except ValueError:
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
 
+    @one_call
     def prove_read_only(self) -> str:
         login = self._ask("GET", "/api/whoami")
         tags = login.get("tags")

@@ -18,8 +18,10 @@ from typing import Any, Literal
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
+from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.durations import format_duration
+from probes.queues.bounded_aws import BoundedExchange
 from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
 
 BATCH = 10
@@ -106,7 +108,9 @@ class SqsProbe:
         except ModuleNotFoundError as error:
             raise missing_driver("boto3", "sqs") from error
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         self._errors: Any = botocore.exceptions
+        self._failures = (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError, ProbeError)
         session = boto3.session.Session()
         words = settings.client()
         self._sqs: Any = session.client("sqs", endpoint_url=settings.endpoint, **words)
@@ -115,9 +119,14 @@ class SqsProbe:
             if settings.cloudwatch
             else None
         )
+        self._exchange = BoundedExchange(settings.timeout_s)
+        for client in (self._sqs, self._cloudwatch):
+            if client is not None:
+                self._exchange.attach(client)
         self._sources: list[str] = []
         self._sources_until = 0.0
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
         notes: list[str] = []
@@ -132,7 +141,8 @@ class SqsProbe:
         sent_at: datetime | None = None
         refusal = self._refusal(told)
         if of.role == "dead":
-            notes += self._source_notes(retention_s)
+            with within(left() / 3):  # the letters are worth more
+                notes += self._source_notes(retention_s)
         if of.role == "dead" and depth:
             notes.append(refusal or "looking raises the letters' receive counts and hides them for a moment")
             if peek and not refusal:
@@ -155,7 +165,7 @@ class SqsProbe:
     def _attributes(self) -> Mapping[str, str]:
         try:
             answer = self._sqs.get_queue_attributes(QueueUrl=self._settings.queue_url, AttributeNames=["All"])
-        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+        except self._failures as error:
             raise self._explain(error) from None
         attributes: Mapping[str, str] = answer.get("Attributes") or {}
         return attributes
@@ -178,7 +188,7 @@ class SqsProbe:
                         f"{_name(url)} keeps messages for {format_duration(kept_s)} and this queue for no longer, "
                         "counted from the first sending: a letter may be dropped as soon as it comes"
                     )
-        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+        except self._failures as error:
             notes.append(f"whose dead letters these are is not known: {self._explain(error).message}")
         self._sources, self._sources_until = notes, time.monotonic() + DESCRIBED_S
         return notes
@@ -199,7 +209,7 @@ class SqsProbe:
                 Period=60,
                 Statistics=["Maximum"],
             )["Datapoints"]
-        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+        except self._failures as error:
             notes.append(f"its age is not known: {self._explain(error).message}")
             return None
         if not points:
@@ -226,23 +236,25 @@ class SqsProbe:
         sent: list[datetime] = []
         empty = 0
         try:
-            until = time.monotonic() + LOOK_S
-            while len(met) < count and empty < EMPTY_RECEIVES and time.monotonic() < until:
-                answer = self._sqs.receive_message(
-                    QueueUrl=self._settings.queue_url,
-                    MaxNumberOfMessages=min(BATCH, count - len(met)),
-                    VisibilityTimeout=HIDDEN_S,
-                    MessageSystemAttributeNames=["All"],
-                    MessageAttributeNames=["All"],
-                )
-                found = answer.get("Messages") or []
-                empty = 0 if found else empty + 1
-                for each in found:
-                    met[each["MessageId"]] = self._letter(each)
-                    handles.append(each["ReceiptHandle"])
-                    sent_at = _instant(each.get("Attributes", {}).get("SentTimestamp"))
-                    sent += [sent_at] if sent_at is not None else []
-        except (self._errors.BotoCoreError, self._errors.ClientError) as error:
+            look_s = min(LOOK_S, left() / 2)  # what is left is for the release
+            until = time.monotonic() + look_s
+            with within(look_s):
+                while len(met) < count and empty < EMPTY_RECEIVES and time.monotonic() < until:
+                    answer = self._sqs.receive_message(
+                        QueueUrl=self._settings.queue_url,
+                        MaxNumberOfMessages=min(BATCH, count - len(met)),
+                        VisibilityTimeout=HIDDEN_S,
+                        MessageSystemAttributeNames=["All"],
+                        MessageAttributeNames=["All"],
+                    )
+                    found = answer.get("Messages") or []
+                    empty = 0 if found else empty + 1
+                    for each in found:
+                        met[each["MessageId"]] = self._letter(each)
+                        handles.append(each["ReceiptHandle"])
+                        sent_at = _instant(each.get("Attributes", {}).get("SentTimestamp"))
+                        sent += [sent_at] if sent_at is not None else []
+        except self._failures as error:
             notes.append(f"not all letters were looked at: {self._explain(error).message}")
         finally:
             self._release(handles, notes)
@@ -257,7 +269,7 @@ class SqsProbe:
             ]
             try:
                 self._sqs.change_message_visibility_batch(QueueUrl=self._settings.queue_url, Entries=entries)
-            except (self._errors.BotoCoreError, self._errors.ClientError):
+            except self._failures:
                 notes.append(f"letters stay hidden for up to {HIDDEN_S} s: they could not be released")
                 return
 
@@ -281,6 +293,8 @@ class SqsProbe:
 
     def _explain(self, error: Any) -> ProbeError:
         errors = self._errors
+        if isinstance(error, ProbeError):
+            return error
         if isinstance(error, errors.ClientError):
             code = error.response["Error"]["Code"]
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
@@ -302,6 +316,7 @@ class SqsProbe:
             return ProbeError(Reason.UNREACHABLE, "SQS cannot be reached")
         return ProbeError(Reason.DECODE, f"SQS gave no sensible answer: {type(error).__name__}")
 
+    @one_call
     def prove_read_only(self) -> str:
         told = self._attributes()
         if self._settings.peek == "never":
@@ -311,6 +326,7 @@ class SqsProbe:
         return "receives letters and releases them, which raises their receive counts"
 
     def close(self) -> None:
+        self._exchange.close()
         self._sqs.close()
         if self._cloudwatch is not None:
             self._cloudwatch.close()

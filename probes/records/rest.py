@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -24,7 +25,9 @@ from jsonpath.exceptions import JSONPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
+from probes.call_deadline import one_call, some_calls
 from probes.contract import (
+    INSPECT_CALLS,
     MISSING,
     Binding,
     ClockSample,
@@ -208,6 +211,7 @@ class RestProbe:
 
     def __init__(self, settings: RestSettings) -> None:
         self.delay_floor_s = settings.delay_floor_s
+        self.timeout_s = settings.budget.timeout_s
         self._connections = settings.budget.connections
         self._client = RestClient(
             settings.url.get_secret_value(),
@@ -224,6 +228,7 @@ class RestProbe:
         """One request of `many`, or as many of `one` as go at the same time: both fit the deadline of a request."""
         return int(spec.options["batch"]) if spec.options["many"] else self._connections
 
+    @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         if spec.options["list"]:
             return self._inspect_list(spec)
@@ -288,6 +293,7 @@ class RestProbe:
 
     # -- records by key
 
+    @one_call
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         rows = self._fetched(spec, keys)
         apart = [other for key in keys if (other := _spelt_apart(spec, key)) is not None]
@@ -309,7 +315,8 @@ class RestProbe:
             return rows + self._one(spec, alone[0])
         if alone:
             with ThreadPoolExecutor(max_workers=self._connections) as pool:
-                rows += [row for found in pool.map(lambda key: self._one(spec, key), alone) for row in found]
+                asked = [pool.submit(copy_context().run, self._one, spec, key) for key in alone]
+                rows += [row for found in asked for row in found.result()]
         return rows
 
     def _many(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
@@ -378,6 +385,7 @@ class RestProbe:
 
     # -- lists
 
+    @one_call
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         if not spec.options["changed"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed: template in the map")
@@ -431,6 +439,7 @@ class RestProbe:
                 return None
         return _instant(mark, spec.changed_at_unit, spec.zone)
 
+    @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
         if not spec.options["list"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no list: template in the map")
@@ -584,6 +593,7 @@ class RestProbe:
 
     # -- the system
 
+    @one_call
     def clock(self) -> ClockSample:
         """Read the `Date` header, which counts whole seconds; a cached answer (`Age`) tells no time."""
         sent_at = datetime.now(UTC)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,9 +15,8 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 
 import httpx
 
-from probes.bounded_http import ANSWER_LIMIT_BYTES, beginning, unpacked
+from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, unpacked
 from probes.contract import ProbeError, Reason
-from probes.deadline import DeadlineTransport
 from probes.exact_json import TooDeepError, decode
 from probes.records import answers, walk
 from probes.records.request_template import Asked
@@ -88,17 +86,13 @@ class RestClient:
             if "authorization" not in {name.lower() for name in sent}:
                 sent["Authorization"] = login
         self._secrets = self._held(sent)
-        self._transport = DeadlineTransport(verify=verify, connections=connections * 2)
-        self._client = httpx.Client(
-            headers={
-                "Accept": "application/json",
-                "User-Agent": "plumbline-auditor",
-                **sent,
-                "Accept-Encoding": "gzip",
-            },
-            timeout=timeout_s,
-            transport=self._transport,
-            follow_redirects=False,
+        most = connections * 2
+        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
+        self._client = BoundedClient(
+            timeout_s=timeout_s,
+            headers={"Accept": "application/json", "User-Agent": "plumbline-auditor", **sent},
+            # A transport of its own, which no proxy of the environment comes between.
+            transport=httpx.HTTPTransport(verify=verify, limits=limits),
         )
         host = self._origin.hostname or ""
         port = f":{self._origin.port}" if self._origin.port else ""
@@ -150,17 +144,14 @@ class RestClient:
             self._last = target
         sent = path + (f"?{asked.query}" if asked.query else "")
         try:
-            with (
-                self._transport.until(time.monotonic() + self._timeout_s),
-                self._client.stream(
-                    asked.method,
-                    self._address,
-                    content=asked.body,
-                    headers={} if asked.body is None else {"Content-Type": "application/json"},
-                    # Not as part of the URL, which httpx would fold: `..` and what is encoded must arrive as it is.
-                    extensions={"target": target.encode("ascii")},
-                ) as response,
-            ):
+            with self._client.stream(
+                asked.method,
+                self._address,
+                content=asked.body,
+                headers={} if asked.body is None else {"Content-Type": "application/json"},
+                # Not as part of the URL, which httpx would fold: `..` and what is encoded must arrive as it is.
+                extensions={"target": target.encode("ascii")},
+            ) as response:
                 link = response.headers.get("link")
                 if absent_is_none and response.status_code in {404, 410}:
                     return Answer(document=None, status=response.status_code, path=sent, link=link)
@@ -185,8 +176,9 @@ class RestClient:
     def head(self) -> httpx.Headers:
         """The headers of what was asked last. Raises ProbeError."""
         try:
-            with self._transport.until(time.monotonic() + self._timeout_s):
-                return self._client.head(self._address, extensions={"target": self._last.encode("ascii")}).headers
+            extensions = {"target": self._last.encode("ascii")}
+            with self._client.stream("HEAD", self._address, extensions=extensions) as response:
+                return response.headers
         except httpx.TimeoutException:
             raise self._timed_out() from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -1,0 +1,64 @@
+"""Requests of boto3, sent within the bounds of every other HTTP exchange.
+
+botocore reads an answer to its end, however long it is, and limits each wait for the socket alone. It lets a handler
+of `before-send` answer in its stead, which is how its own stubs work.
+Source: botocore's events reference, `before-send`.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import httpx
+
+from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, unpacked
+from probes.contract import ProbeError, Reason
+
+OWN_HEADERS = frozenset({"accept-encoding", "transfer-encoding"})
+"""Headers that the exchange sets itself."""
+
+
+class BoundedExchange:
+    """Sends what clients of boto3 want to send.
+
+    Args:
+        timeout_s: the deadline of one exchange.
+    """
+
+    def __init__(self, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._http = BoundedClient(timeout_s=timeout_s, verify=os.environ.get("AWS_CA_BUNDLE") or True)
+
+    def attach(self, client: Any) -> None:
+        """Send for this client from now on."""
+        client.meta.events.register("before-send", self._send)
+
+    def _send(self, request: Any, **_: Any) -> Any:
+        from botocore.awsrequest import AWSResponse
+        from botocore.exceptions import ConnectTimeoutError, EndpointConnectionError, ReadTimeoutError
+
+        body = request.body
+        headers = {
+            name: value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            for name, value in request.headers.items()
+            if name.lower() not in OWN_HEADERS
+        }
+        if body is not None and not isinstance(body, bytes | bytearray | str):
+            raise ProbeError(Reason.QUERY, "a request to AWS with a body that is a stream is never sent")
+        try:
+            with self._http.stream(request.method, request.url, content=body, headers=headers) as response:
+                content = b"".join(unpacked(response, ANSWER_LIMIT_BYTES))
+        except httpx.ConnectTimeout:
+            raise ConnectTimeoutError(endpoint_url=request.url) from None
+        except httpx.TimeoutException:
+            raise ReadTimeoutError(endpoint_url=request.url) from None
+        except httpx.HTTPError as error:
+            raise EndpointConnectionError(endpoint_url=request.url, error=type(error).__name__) from None
+        answer = AWSResponse(request.url, response.status_code, dict(response.headers), None)
+        answer._content = content
+        return answer
+
+    def close(self) -> None:
+        """End exchanges under way."""
+        self._http.close()
