@@ -28,6 +28,9 @@ KEEP_LIVE_S = 24 * 3600.0
 KEEP_DAYS = 400
 ROWS_PER_FILE = 500_000
 ROWS_PER_GROUP = 32_768
+LEDGER_LETTERS = 8
+"""So many letters of the ledger's identity begin a file's name."""
+
 GRACE_S = 600
 """A file that was struck is deleted only after any query that still reads it has ended."""
 
@@ -73,6 +76,7 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
         How many rows were moved.
     """
     moved = 0
+    ours = ledger.ledger_id()
     before = now - timedelta(seconds=keep_live_s)
     for source, settled in SETTLED.items():
         columns = ledger.columns(source)
@@ -83,7 +87,7 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
             for row in rows:
                 by_day.setdefault(f"{datetime.fromtimestamp(row[at] / 1e6, UTC):%Y-%m-%d}", []).append(row)
             for day, of_day in by_day.items():
-                path = write_file(location, source, day, arrow_table(columns, of_day))
+                path = write_file(location, source, day, arrow_table(columns, of_day), ours=ours)
                 ledger.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
                 moved += len(of_day)
     _drop_old(ledger, location, now)
@@ -92,8 +96,11 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
     return moved
 
 
-def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
+def write_file(location: str, source: str, day: str, table: pa.Table, *, ours: str = "") -> str:
     """Write a table as one Parquet file that is there whole or not at all; answers its path.
+
+    Args:
+        ours: what tells the ledger from others that may share the folder; the file's name begins with it.
 
     Rows are in the order of their keys: a time range is found by the day's file, a record inside it by the
     bounds that Parquet keeps of each group of rows.
@@ -102,7 +109,7 @@ def write_file(location: str, source: str, day: str, table: pa.Table) -> str:
         table = table.sort_by("key")
     filesystem, root = fsspec.core.url_to_fs(location)
     folder = f"{root}/{source}/day={day}"
-    name = f"{folder}/{uuid.uuid4().hex}.parquet"
+    name = f"{folder}/{ours[:LEDGER_LETTERS]}-{uuid.uuid4().hex}.parquet"
     if "file" in filesystem.protocol:
         private_files.make_folder(Path(folder))
         with private_files.written(Path(name)) as file:
@@ -119,10 +126,9 @@ def _write_table(table: pa.Table, file: Any) -> None:
     pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
 
 
-_OURS = re.compile(
-    rf"(?:{'|'.join(SETTLED)})/day=\d{{4}}-\d\d-\d\d/"
-    rf"(?:[0-9a-f]{{32}}\.parquet(?:{re.escape(private_files.PARTIAL)})?"
-    rf"|\.[0-9a-f]{{32}}\.parquet\.[0-9a-f]{{32}}{re.escape(private_files.PARTIAL)})"
+_NAMED = re.compile(
+    rf"(?P<table>{'|'.join(SETTLED)})/day=(?P<day>\d{{4}}-\d\d-\d\d)/\.?"
+    r"(?:(?P<ledger>[0-9a-f]*)-)?[0-9a-f]{32}\.parquet(?:\.[0-9a-f]{32})?(?:\.partial)?"
 )
 """What the archive calls its files; a folder may hold other things, too, and these are nobody's to delete."""
 
@@ -131,14 +137,19 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
     filesystem, root = fsspec.core.url_to_fs(location)
     if not filesystem.exists(root):
         return
+    ours = ledger.ledger_id()[:LEDGER_LETTERS]
+    kept_from_day = f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}"
     counted = {path.rpartition("/")[2] for paths in ledger.archive_paths().values() for path in paths}
     for path, info in filesystem.find(root, detail=True).items():
         written = info.get("mtime", info.get("LastModified"))
         if isinstance(written, datetime):
             written = written.timestamp()
         old = written is not None and now.timestamp() - written > GRACE_S
-        ours = _OURS.fullmatch(path.removeprefix(root).lstrip("/"))
-        if old and ours and path.rpartition("/")[2] not in counted:
+        named = _NAMED.fullmatch(path.removeprefix(root).lstrip("/"))
+        if not old or named is None or path.rpartition("/")[2] in counted:
+            continue
+        # Another ledger may share the folder. Older versions did not say whose a file is: only its age tells then.
+        if named["ledger"] == ours or (named["ledger"] is None and named["day"] < kept_from_day):
             filesystem.rm(path)
     # What is struck now is deleted by the next pass: whoever still reads it has ended by then.
-    ledger.forget_files(f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}")
+    ledger.forget_files(kept_from_day)

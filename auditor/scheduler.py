@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,10 +15,12 @@ from auditor.alerts.outbox import deliver_next, open_senders
 from auditor.archive import archive_settled
 from auditor.audit import Auditor
 from auditor.integration_map import IntegrationMap
+from auditor.ledger import LeaseLostError
 from auditor.leftovers import close_leftovers
 from auditor.queue_audit import QueueAuditor
 from auditor.reading import SystemReader
 from auditor.stopping import run_all
+from auditor.tenure import Tenure, take, take_now
 from auditor.timetable import Job, Lane, Timetable
 from auditor.words import counted
 from auditor.workspace import Workspace
@@ -39,6 +42,9 @@ ALIKE = 4
 """So many of them may need the same two systems (or be of another kind than audits), and all but so many the same
 system: whoever hangs holds a share of the threads only, and of those that read its owner."""
 
+STEP_BACK_S = 0.2
+"""How soon a daemon that has lost its lease ends; nothing of it is written meanwhile."""
+
 END_BY_THEMSELVES_S = 2.0
 """How long a stop lets audits under way go on."""
 
@@ -57,15 +63,37 @@ class Daemon:
     Args:
         integration_map: valid.
         workspace: where the state is kept.
+        tenure: under which it writes; its own if need be. It ends with the daemon.
+        new_key: a digest key other than the ledger's is accepted.
+
+    Raises:
+        LeaseHeldError: it is to take the lease itself, and another process holds it.
+        LedgerError: the ledger cannot be used, or was made with another digest key.
     """
 
-    def __init__(self, integration_map: IntegrationMap, workspace: Workspace) -> None:
+    def __init__(
+        self,
+        integration_map: IntegrationMap,
+        workspace: Workspace,
+        tenure: Tenure | None = None,
+        *,
+        new_key: bool = False,
+    ) -> None:
         self.map = integration_map
         self._workspace = workspace
-        self._lock = workspace.lock()
-        self.ledger = workspace.ledger()
-        self._senders = open_senders(integration_map.alerts)
         digest_key = workspace.digest_key()
+        self.tenure = tenure or take_now(workspace, "run")
+        try:
+            self.ledger = workspace.ledger()
+            self.ledger.token = self.tenure.token
+            self.ledger.check_key(digest_key, adopt=True, accept_new=new_key)
+            self._open(integration_map, digest_key)
+        except BaseException:
+            self.tenure.end()
+            raise
+
+    def _open(self, integration_map: IntegrationMap, digest_key: bytes) -> None:
+        self._senders = open_senders(integration_map.alerts)
         self.readers = open_readers(integration_map)
         for name, clock in self.ledger.clocks().items():
             if name in self.readers:
@@ -129,11 +157,21 @@ class Daemon:
     def _add(
         self, name: str, every_s: float, work: Callable[[], None], needs: Sequence[str] = (), *, after_s: float = 0.0
     ) -> None:
-        job = Job(name=name, run=lambda _: work(), every_s=every_s, lanes=self._lanes_of(needs or [name]))
+        job = Job(name=name, run=lambda _: self._do(work), every_s=every_s, lanes=self._lanes_of(needs or [name]))
         self.timetable.add(job, after_s=after_s)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        """Work under the lease; where that is lost nothing has been written, and the daemon ends."""
+        try:
+            work()
+        except LeaseLostError:
+            self.tenure.lost.set()
 
     def _add_flow(self, auditor: Auditor, after_s: float) -> None:
         def run(in_turn: bool) -> None:
+            self._do(lambda: audit(in_turn))
+
+        def audit(in_turn: bool) -> None:
             result = auditor.audit(datetime.now(UTC)) if in_turn else auditor.recheck(datetime.now(UTC))
             if in_turn and result.error is not None:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
@@ -202,14 +240,52 @@ class Daemon:
         self._give_back("connections", [*of_systems, *of_queues, *of_senders])
         if not ended and not self.timetable.stop(CUT_OFF_S):
             log.warning("left behind what hangs in a driver; nothing of it is recorded")
-        self._give_back("ledgers", [self.ledger.close])
-        self._lock.close()
+        self._give_back("ledgers", [self.tenure.end, self.ledger.close])
 
     def _give_back(self, what: str, closings: Sequence[Callable[[], object]]) -> None:
         failed = run_all(closings, CLOSE_S)
         if failed:
             kinds = ", ".join(sorted({type(each).__name__ for each in failed}))
             log.warning("left %d of %d %s open: %s", len(failed), len(closings), what, kinds)
+
+
+def serve(
+    integration_map: IntegrationMap,
+    workspace: Workspace,
+    stopping: threading.Event,
+    *,
+    ready: Callable[[], None],
+    stop: Callable[[], None],
+    new_key: bool = False,
+) -> None:
+    """Audit until told to stop: while another daemon holds the ledger's lease, wait to take over.
+
+    Args:
+        ready: called when there is something to finish at a stop.
+        stop: called when the stop begins.
+        new_key: see `Daemon`.
+
+    Raises:
+        LedgerError, ProbeError: the first start fails.
+    """
+    if not new_key:  # told at once, and not only when the waiting is over
+        ledger = workspace.ledger()
+        ledger.check_key(workspace.digest_key())
+        ledger.close()
+    while not stopping.is_set():
+        tenure = take(workspace, "run", stopping=stopping)
+        if tenure is None:
+            return
+        daemon = Daemon(integration_map, workspace, tenure, new_key=new_key)
+        daemon.start()
+        ready()
+        while not tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
+            pass
+        if stopping.is_set():
+            stop()
+        else:
+            log.warning("another auditor has taken over the ledger: stepping back; nothing was written since")
+        daemon.stop()
 
 
 def broker_of(settings: Any) -> str:

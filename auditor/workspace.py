@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from auditor import private_files
 from auditor.ledger import Ledger, LedgerError
@@ -69,22 +67,6 @@ class Workspace:
             return None
         ledger.migrate()
         return ledger
-
-    def lock(self) -> IO[str]:
-        """Hold the folder for one daemon, until the answer is closed or the process ends.
-
-        Raises:
-            LedgerError: another daemon holds it.
-        """
-        held = (self.folder / "daemon.lock").open("w")
-        try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            held.close()
-            raise LedgerError(
-                f"another auditor runs on {self.folder}; stop it, or name another folder with --data"
-            ) from None
-        return held
 
     def loose(self) -> list[Path]:
         """What of the installation others than its owner may read or write.

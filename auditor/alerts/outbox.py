@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
@@ -10,13 +11,16 @@ from auditor.alerts.contract import Receipt, Sender
 from auditor.alerts.slack import SlackSender
 from auditor.alerts.webhook import WebhookSender
 from auditor.integration_map import AlertSettings
-from auditor.ledger import Ledger
+from auditor.ledger import LEASE_S, Ledger
 
 MOST_TRIES = 12
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 600.0
 LONGEST_ASKED_S = 86_400.0
 """A receiver that asks to wait for longer is tried again after this time all the same."""
+
+SURE_S = LEASE_S / 3
+"""So long after a transaction nobody else can hold the lease; a message leaves within it."""
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +45,12 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
     Returns:
         Whether there was one.
     """
+    begun_s = awake_s()
     alert = ledger.claim_alert(now, to=to)
     if alert is None:
         return False
+    if awake_s() - begun_s > SURE_S:
+        ledger.confirm_lease()  # this process or the machine has slept, and another may have taken over
     sender = senders.get(alert.sender)
     if sender is None:
         receipt = Receipt(outcome="rejected", error=f"the map no longer names the sender {alert.sender}")
@@ -53,6 +60,11 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
     if receipt.outcome != "sent":
         log.warning("alert %d to %s: %s %s", alert.alert_id, alert.sender, receipt.outcome, receipt.error)
     return True
+
+
+def awake_s() -> float:
+    """A clock that is never set and goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool) -> dict[str, object]:

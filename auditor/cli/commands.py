@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from dotenv import load_dotenv
@@ -27,6 +27,7 @@ from auditor.cli.shared import (
     FlowOption,
     JsonOption,
     MapOption,
+    NewKeyOption,
     SinceOption,
     TextCommand,
     VisibleFormatter,
@@ -39,6 +40,12 @@ from auditor.cli.shared import (
     say,
     workspace,
 )
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from auditor.ledger import Ledger
+    from auditor.workspace import Workspace
 
 RECORDS_SHOWN = 20
 """Records under the table of `auditor once`."""
@@ -123,8 +130,10 @@ def _known(folder: Path) -> dict[str, Any]:
         return {"seed": None, "steps": {}, "lost": []}
     steps = {row["name"]: row["clock_stepped_at"] for row in ledger.table("systems") if row["clock_stepped_at"]}
     lost = ledger.undelivered()
+    digest_key = workspace.digest_key()
+    ledger.check_key(digest_key)
     ledger.close()
-    return {"seed": seed_of(workspace.digest_key()), "steps": steps, "lost": lost}
+    return {"seed": seed_of(digest_key), "steps": steps, "lost": lost}
 
 
 @app.command()
@@ -132,13 +141,14 @@ def run(
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    new_digest_key: NewKeyOption = False,
 ) -> None:
     """Audit without end: probe every flow in its rhythm, record, alert. Ctrl-C stops it."""
     from auditor.stopping import StopSignals, end
 
     signals = StopSignals()
     from auditor.ledger import LedgerError
-    from auditor.scheduler import Daemon
+    from auditor.scheduler import serve
     from probes.contract import ProbeError
 
     lines = logging.StreamHandler(sys.stderr)
@@ -148,19 +158,29 @@ def run(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     loaded = load(map_)
     opened = workspace(data)
+
+    def ready() -> None:
+        signals.ready.set()
+        if loose := opened.loose_text:
+            logging.getLogger(__name__).warning(loose)
+
     try:
-        daemon = Daemon(loaded, opened)
+        serve(
+            loaded,
+            opened,
+            signals.told,
+            ready=ready,
+            stop=_say_stopping,
+            new_key=new_digest_key,
+        )
     except (LedgerError, ProbeError) as error:
         fail(str(error))
-    if loose := opened.loose_text:
-        logging.getLogger(__name__).warning(loose)
-    daemon.start()
-    signals.ready.set()
-    signals.told.wait()
+    end(CONSISTENT)
+
+
+def _say_stopping() -> None:
     with contextlib.suppress(OSError):  # the terminal may be what has gone
         say("stopping")
-    daemon.stop()
-    end(CONSISTENT)
 
 
 @app.command()
@@ -171,6 +191,7 @@ def once(
     wait: Annotated[str, typer.Option(help="How long to wait for what is undecided.")] = "60s",
     fail_on: FailOption = "any",
     as_json: JsonOption = False,
+    new_digest_key: NewKeyOption = False,
 ) -> None:
     """Audit every record of every flow once, wait for what is undecided, and report."""
     from auditor.cli.show import err, print_json, print_rows, shown
@@ -188,11 +209,13 @@ def once(
     workspace, ledger = open_ledger(data)
     if loose := workspace.loose_text:
         say(loose)
-    with err.status("starting") as status:
+    digest_key = workspace.digest_key()
+    with err.status("starting") as status, _held(workspace, ledger):
+        ledger.check_key(digest_key, adopt=True, accept_new=new_digest_key)
         reports = audit_once(
             loaded,
             ledger,
-            workspace.digest_key(),
+            digest_key,
             flows=wanted,
             wait_s=wait_s,
             tell=lambda text: status.update(shown(text)),
@@ -219,6 +242,13 @@ def once(
     )
 
 
+def _held(workspace: Workspace, ledger: Ledger) -> AbstractContextManager[object]:
+    """The ledger's lease for a command that audits; an end where a daemon has it."""
+    from auditor.tenure import held
+
+    return held(workspace, ledger, "once", tell=say)
+
+
 @app.command()
 def status(
     map_: MapOption = DEFAULT_MAP,
@@ -239,10 +269,13 @@ def status(
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
     lost = [{**asdict(each), "advice": each.advice} for each in ledger.undelivered()]
+    lease = ledger.lease()
     ledger.close()
     if as_json:
-        print_json({"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost})
+        told = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
+        print_json({**told, "auditor": lease.as_row()})
     else:
+        say(f"audited by {lease}")
         print_rows("Flows", [status_row(each) for each in flows])
         print_rows("Systems", systems)
         print_rows("Messages not delivered", lost)

@@ -255,7 +255,9 @@ def repair(
             readers[name].clock = clock
     try:
         with err.status("reading the records that differ"):
-            proposals = propose(loaded, ledger, readers, workspace.digest_key(), wanted)
+            digest_key = workspace.digest_key()
+            ledger.check_key(digest_key)
+            proposals = propose(loaded, ledger, readers, digest_key, wanted)
     finally:
         for reader in readers.values():
             reader.close()

@@ -76,6 +76,13 @@ MapOption = Annotated[
 DataOption = Annotated[
     Path, typer.Option("--data", envvar="AUDITOR_DATA", help="Where the ledger and the archive are kept.")
 ]
+NewKeyOption = Annotated[
+    bool,
+    typer.Option(
+        "--new-digest-key",
+        help="Accept a digest key other than the one the ledger was made with: a new series of fingerprints begins.",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 FailOption = Annotated[
     str,

@@ -115,6 +115,9 @@ def _freshness(data: Data) -> None:
     if failed:
         st.warning(f"**No data.** {failed}.", icon=":material/warning:")
     told = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
+    lease = data.ledger.lease()
+    if lease.holder is not None:
+        told += f"; audited by {escaping.markdown(lease)}"
     if silent:
         st.warning(
             f"**Stale.** {told}. Not audited for two intervals: "

@@ -2,13 +2,15 @@
 
 from auditor.ledger.conflicts import Conflicts, Decision
 from auditor.ledger.following import FlowState, Following
+from auditor.ledger.leasing import Lease, LeaseHeldError, Leasing, Process, is_gone, this_process
 from auditor.ledger.measuring import Measuring
 from auditor.ledger.outbox import Incident, Outbox, PendingAlert, Undelivered
 from auditor.ledger.shelves import SETTLED, ArchiveFile, ColumnType, FailedRuns, Shelves
-from auditor.ledger.store import LedgerError, Transaction
+from auditor.ledger.store import LEASE_S, LeaseLostError, LedgerError, Transaction
 from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
 
 __all__ = [
+    "LEASE_S",
     "LISTED",
     "NO_DOUBT",
     "QUEUE",
@@ -21,13 +23,19 @@ __all__ = [
     "FailedRuns",
     "FlowState",
     "Incident",
+    "Lease",
+    "LeaseHeldError",
+    "LeaseLostError",
     "Ledger",
     "LedgerError",
     "PendingAlert",
+    "Process",
     "Transaction",
     "Undelivered",
+    "is_gone",
+    "this_process",
 ]
 
 
-class Ledger(Conflicts, Following, Measuring, Outbox, Shelves, Unverified):
+class Ledger(Conflicts, Following, Leasing, Measuring, Outbox, Shelves, Unverified):
     """Everything that can be asked of the ledger and told it; see the modules for each part."""

@@ -19,6 +19,10 @@ from auditor.ledger import tables as t
 from auditor.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
 
+LEASE_S = 15.0
+"""After so long without a sign of life a daemon's lease may be taken over: five times what lies between two signs, so
+that a busy disk costs nobody the lease, and short enough that hardly an audit is missed."""
+
 IN_LIMIT = 500
 """Keys in one `IN` list; SQLite before 3.32 takes 999 variables."""
 
@@ -31,12 +35,22 @@ class LedgerError(Exception):
     """The ledger cannot be used; the text says why and what to do."""
 
 
+class LeaseLostError(LedgerError):
+    """Another process has taken the lease; nothing was written, and nothing can be any more."""
+
+
 class Store:
     """The database behind a URL; safe to share between threads.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`.
+
+    Attributes:
+        token: of the lease under which it writes; every transaction fails where that is not the ledger's present one.
+            None for one that needs no lease: readers, people's decisions.
     """
+
+    token: int | None = None
 
     def __init__(self, url: str) -> None:
         if not url.startswith("sqlite:"):
@@ -82,6 +96,7 @@ class Store:
         """Whether an auditor has made the ledger; looks without making anything."""
         if self.is_sqlite and not Path(self.engine.url.database or "").is_file():
             return False
+        self._refuse_second_name()
         with self.read() as connection:
             return MigrationContext.configure(connection).get_current_revision() is not None
 
@@ -92,6 +107,7 @@ class Store:
             make_folder(file.parent)
             if not file.exists():
                 self._make_private(file)
+            self._refuse_second_name()
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         with self.write() as connection:
@@ -106,6 +122,19 @@ class Store:
                 raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+
+    def _refuse_second_name(self) -> None:
+        """Refuse a SQLite file that has a second name.
+
+        What SQLite has not yet written into a file lies beside it, under its name: by two names it is two ledgers in
+        one file, which destroy each other. Symbolic links are followed to the one name.
+        Source: How To Corrupt An SQLite Database File, 2.5, https://www.sqlite.org/howtocorrupt.html
+        """
+        if self.is_sqlite and Path(self.engine.url.database or "").stat().st_nlink > 1:
+            raise LedgerError(
+                f"the ledger {self.name} has another name (a hard link), and SQLite loses data where both are used: "
+                "delete the other one, or copy the file instead of linking it"
+            )
 
     def _make_private(self, file: Path) -> None:
         """Make the ledger's file for this user alone; those that SQLite puts beside it are then, too."""
@@ -124,7 +153,28 @@ class Store:
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that writes; all of it is committed or none."""
         with self._writer.connect() as connection, connection.begin():
+            if self.token is not None:
+                self._check_lease(connection, self.token)
             yield connection
+
+    def _check_lease(self, connection: sa.Connection, token: int) -> None:
+        """Fail where another has taken the lease, and keep it from being taken before this transaction has ended.
+
+        In SQLite a transaction that writes is alone. In PostgreSQL the row is locked against whoever takes the lease,
+        and not against the holder's own signs of life; and a holder that is paused in the middle is rolled back by
+        the server, for it would hold up whoever takes over.
+        """
+        if self.is_sqlite:
+            present = connection.execute(_SQLITE_TOKEN).first()
+        else:
+            present = connection.execute(_POSTGRESQL_TOKEN, {"paused": f"{LEASE_S:.0f}s"}).first()
+        if present is None or present.token != token:
+            raise LeaseLostError(f"another auditor has taken over the ledger {self.name}; nothing was written")
+
+    @property
+    def name(self) -> str:
+        """What the ledger is called to people: its file, or its address without a login."""
+        return failures.ledger_name(self.engine.url)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -196,6 +246,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get("plumbline_write")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
+
+_SQLITE_TOKEN = sa.text("SELECT token FROM lease")
+_POSTGRESQL_TOKEN = sa.text(
+    "SELECT token, set_config('idle_in_transaction_session_timeout', :paused, true) "  # of this transaction alone
+    "FROM lease WHERE id = 1 FOR KEY SHARE"
+)
 
 _NEXT_REVISION = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
 

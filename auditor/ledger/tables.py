@@ -64,6 +64,29 @@ revision = sa.Table(
     sa.Column("value", sa.BigInteger, nullable=False),
 )
 
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("ledger", Text, nullable=False),
+    sa.Column("key_check", sa.LargeBinary),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+    sa.Column("does", Text),
+    sa.Column("host", Text),
+    sa.Column("process", sa.BigInteger),
+    sa.Column("born", Text),
+    sa.Column("folder", Text),
+    sa.Column("since_at", Instant),
+    sa.Column("until_at", Instant),
+)
+
 flow_state = sa.Table(
     "flow_state",
     metadata,

@@ -297,8 +297,12 @@ def test_the_archive_deletes_nothing_that_is_not_its_own(stand: Stand, tmp_path:
         (location / name).parent.mkdir(parents=True, exist_ok=True)
         (location / name).write_text("mine")
         os.utime(location / name, (0, 0))
-    orphan = Path(write_file(str(location), "changes", "2026-01-01", pa.table({"id": [1]})))
-    os.utime(orphan, (0, 0))
+    rows, day, ours = pa.table({"id": [1]}), "2026-01-01", stand.ledger.ledger_id()
+    orphan = Path(write_file(str(location), "changes", day, rows, ours=ours))
+    others = Path(write_file(str(location), "changes", day, rows, ours="0123456789abcdef"))
+    for file in (orphan, others):
+        os.utime(file, (0, 0))
     archive_settled(stand.ledger, str(location), NOW)
     assert not orphan.exists()
+    assert others.exists(), "another ledger may share the folder"
     assert all((location / name).exists() for name in strangers)

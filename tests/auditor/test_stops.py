@@ -201,7 +201,7 @@ def test_a_log_that_nobody_takes_holds_up_no_stop(stand: Stand) -> None:
                 os.write(writer, b"x" * 4096)
         os.set_blocking(writer, True)
         with running(stand.map_file, stand.place / "var", environment=settings(stand), stderr=writer) as daemon:
-            wait_until(lambda: holds(daemon, stand.place / "var" / "daemon.lock"))
+            wait_until(lambda: stand.ledger.lease().holder)
             assert end_of(daemon) == 0
     finally:
         os.close(reader)
@@ -264,8 +264,7 @@ def test_connections_that_do_not_close_keep_nothing_else_open(stand: Stand, capl
     assert not stop.is_alive()
     assert closed == ["queue"]
     assert "left 2 of 3 connections open: TimeoutError, ZeroDivisionError" in caplog.text
-    again = Workspace.at(stand.place / "var").lock()  # the folder is free
-    again.close()
+    assert stand.ledger.lease().holder is None  # the ledger is free
     obstinate.released.set()
 
 

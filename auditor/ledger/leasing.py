@@ -1,0 +1,225 @@
+"""The lease of a ledger: who audits with it, and the token without which nothing of a daemon is written.
+
+Whoever takes the lease draws a new token, and every transaction of a daemon checks its own against it inside the
+transaction: one that was paused while another took over can write nothing any more, however late it wakes and
+whatever any clock says. Time only decides when somebody may take over: the holder changes the lease again and again,
+and who waits takes it when it has not changed for `LEASE_S` on the waiting process's own steady clock. No instant of
+one machine is ever compared with one of another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.escaping import visible
+from auditor.ledger import tables as t
+from auditor.ledger.store import LEASE_S, LedgerError, Store
+from checks.values import EPOCH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Process:
+    """A process that may hold the lease, told so that another on the same machine sees whether it still lives.
+
+    Attributes:
+        does: what it does with the ledger: run, once.
+        born: the machine's start, the process namespace and the process's start; "" where the system does not tell.
+    """
+
+    does: str
+    host: str
+    number: int
+    born: str
+    folder: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The lease as it stands.
+
+    Attributes:
+        token: of the last holder; a new one is greater than all before it.
+        beat: changes whenever the holder shows that it lives.
+        holder: None where it is free.
+        since_at, until_at: for people; by the clock of the ledger's database where it has one.
+    """
+
+    token: int
+    beat: int
+    holder: Process | None
+    since_at: datetime | None
+    until_at: datetime | None
+
+    def __str__(self) -> str:
+        if self.holder is None or self.since_at is None or self.until_at is None:
+            return "nobody"
+        who = f"`auditor {self.holder.does}` on {visible(self.holder.host)}, process {self.holder.number}"
+        return (
+            f"{who}, data folder {visible(self.holder.folder)}, since {self.since_at:%Y-%m-%d %H:%M:%S} UTC, "
+            f"at least until {self.until_at:%H:%M:%S} UTC"
+        )
+
+    def as_row(self) -> dict[str, Any] | None:
+        """The holder as one row of a table, None where it is free."""
+        if self.holder is None:
+            return None
+        return {
+            "does": self.holder.does,
+            "host": self.holder.host,
+            "process": self.holder.number,
+            "folder": self.holder.folder,
+            "since_at": self.since_at,
+            "until_at": self.until_at,
+        }
+
+
+class LeaseHeldError(LedgerError):
+    """Another process audits with this ledger."""
+
+
+class Leasing(Store):
+    """Taking, keeping and giving back the lease; and what the ledger knows of its digest key."""
+
+    def lease(self) -> Lease:
+        """The lease as it stands."""
+        with self.read() as connection:
+            return _lease(connection.execute(sa.select(t.lease)).one())
+
+    def take_lease(self, seen: Lease, mine: Process) -> int | None:
+        """Take the lease if it is as it was seen; answers the new token, None where it has changed since."""
+        with self.write() as connection:
+            row = connection.execute(sa.select(t.lease).with_for_update()).one()
+            if (row.token, row.beat) != (seen.token, seen.beat):
+                return None
+            now = self._now(connection)
+            values = {
+                "token": row.token + 1,
+                "beat": row.beat + 1,
+                "does": mine.does,
+                "host": mine.host,
+                "process": mine.number,
+                "born": mine.born,
+                "folder": mine.folder,
+                "since_at": now,
+                "until_at": now + timedelta(seconds=LEASE_S),
+            }
+            connection.execute(sa.update(t.lease).values(values))
+            return int(row.token) + 1
+
+    def renew_lease(self, token: int) -> bool:
+        """Show that the holder lives; answers False where it is the holder no more."""
+        with self.write() as connection:
+            until_at = self._now(connection) + timedelta(seconds=LEASE_S)
+            renewed = sa.update(t.lease).where(t.lease.c.token == token, t.lease.c.since_at.is_not(None))
+            return bool(connection.execute(renewed.values(beat=t.lease.c.beat + 1, until_at=until_at)).rowcount)
+
+    def release_lease(self, token: int) -> None:
+        """Give the lease back; what the holder still has under way cannot write any more."""
+        column = t.lease.c
+        with self.write() as connection:
+            connection.execute(
+                sa.update(t.lease)
+                .where(column.token == token)
+                .values(token=column.token + 1, beat=column.beat + 1, since_at=None, until_at=None)
+            )
+
+    def confirm_lease(self) -> None:
+        """Make sure that the lease is still held, before something that no transaction takes back.
+
+        Raises:
+            LeaseLostError: it is not.
+        """
+        with self.write():
+            pass
+
+    def check_key(self, digest_key: bytes, *, adopt: bool = False, accept_new: bool = False) -> None:
+        """Make sure that the ledger's fingerprints were made with this digest key.
+
+        Args:
+            adopt: a ledger that knows no key yet takes this one.
+            accept_new: a ledger that knows another takes this one; a new series of fingerprints begins.
+
+        Raises:
+            LedgerError: they were made with another.
+        """
+        column = t.installation.c
+        with self.read() as connection:
+            row = connection.execute(sa.select(t.installation)).one()
+        proof = hashlib.blake2b(
+            str(row.ledger).encode(), key=digest_key, digest_size=16, person=b"key check"
+        ).digest()
+        if row.key_check is not None and hmac.compare_digest(row.key_check, proof):
+            return
+        if row.key_check is not None and not accept_new:
+            raise LedgerError(
+                f"the ledger {self.name} was made with another digest key than this one: every record would seem to "
+                "have changed. Use the key it was made with (AUDITOR_DIGEST_KEY, or digest.key of its data folder); "
+                "where that is lost, `--new-digest-key` begins a new series of fingerprints"
+            )
+        if not adopt and not accept_new:
+            return
+        known = column.key_check.is_(None) if row.key_check is None else column.key_check == row.key_check
+        with self.write() as connection:
+            adopted = connection.execute(sa.update(t.installation).where(known).values(key_check=proof)).rowcount
+        if not adopted:  # another process was quicker: its key counts
+            self.check_key(digest_key)
+
+    def ledger_id(self) -> str:
+        """What tells this ledger from every other, also from one that shares its archive's folder."""
+        with self.read() as connection:
+            return str(connection.execute(sa.select(t.installation.c.ledger)).scalar_one())
+
+    def _now(self, connection: sa.Connection) -> datetime:
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        microseconds = connection.execute(_POSTGRESQL_NOW).scalar_one()
+        return EPOCH + timedelta(microseconds=int(microseconds))
+
+
+_POSTGRESQL_NOW = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+
+
+def _lease(row: Any) -> Lease:
+    holder = None
+    if row.since_at is not None:
+        holder = Process(does=row.does, host=row.host, number=row.process, born=row.born, folder=row.folder)
+    return Lease(token=row.token, beat=row.beat, holder=holder, since_at=row.since_at, until_at=row.until_at)
+
+
+def this_process(does: str, folder: Path) -> Process:
+    """This process, as it would hold the lease."""
+    number = os.getpid()
+    return Process(does=does, host=socket.gethostname(), number=number, born=_born(number) or "", folder=str(folder))
+
+
+def _born(number: int) -> str | None:
+    """What tells a process from one that has its number later; None where there is none, "" where nobody can tell.
+
+    Source: proc_pid_stat(5), field 22 is the start of the process in clock ticks since the machine's.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+    try:
+        fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in {"Z", "X"} else f"{boot} {space} {fields[19]}"
+
+
+def is_gone(holder: Process, mine: Process) -> bool:
+    """Whether a holder is known to have ended: it ran on this machine, and its process is not there any more."""
+    if not holder.born or holder.born.split()[:2] != mine.born.split()[:2]:
+        return False
+    return _born(holder.number) != holder.born

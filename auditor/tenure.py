@@ -1,0 +1,170 @@
+"""Holding a ledger's lease: waiting for it, keeping it while auditing, and stepping back when it is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+from auditor.ledger import LEASE_S, Lease, LeaseHeldError, Ledger, LedgerError, is_gone, this_process
+from auditor.workspace import Workspace
+
+RENEW_S = LEASE_S / 5
+"""Between two signs of life of the holder."""
+
+LOOK_S = 1.0
+"""Between two looks of one who waits: so long a clean stop leaves the ledger without an auditor at most."""
+
+log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Decides when a lease may be taken, from what one process has seen of it. Pure but for `gone`.
+
+    Args:
+        gone: whether the holder of a lease is known to have ended.
+    """
+
+    def __init__(self, gone: Callable[[Lease], bool]) -> None:
+        self._gone = gone
+        self._seen: tuple[int, int] | None = None
+        self._since_s = 0.0
+        self._lives = False
+
+    def may_take(self, lease: Lease, steady_s: float) -> bool:
+        """Whether the lease may be taken.
+
+        Args:
+            steady_s: a clock of this process that is never set, and stands still while the machine sleeps.
+        """
+        if lease.holder is None or self._gone(lease):
+            return True
+        seen = (lease.token, lease.beat)
+        if seen != self._seen:
+            self._lives = self._seen is not None
+            self._seen, self._since_s = seen, steady_s
+        return steady_s - self._since_s >= LEASE_S
+
+    @property
+    def lives(self) -> bool:
+        """Whether the holder has shown that it lives since it was first seen."""
+        return self._lives
+
+
+class Tenure:
+    """The time in which this process holds the lease.
+
+    Args:
+        keeper: a ledger of its own, so that no busy pool keeps it from showing that it lives. Closed with the tenure.
+        token: drawn with the lease.
+
+    Attributes:
+        lost: set when another has taken over.
+    """
+
+    def __init__(self, keeper: Ledger, token: int) -> None:
+        self.token = token
+        self.lost = threading.Event()
+        self._keeper = keeper
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread.start()
+
+    def _keep(self) -> None:
+        while not self._ended.wait(RENEW_S):
+            try:
+                if not self._keeper.renew_lease(self.token):
+                    self.lost.set()
+                    return
+            except LedgerError:
+                continue  # whoever wants to write meets the same, and tells
+
+    def end(self) -> None:
+        """Give the lease back, if it is still held, so that whoever waits goes on at once."""
+        if self._ended.is_set():
+            return
+        self._ended.set()
+        with contextlib.suppress(LedgerError):
+            self._keeper.release_lease(self.token)
+        self._keeper.close()
+
+
+def take(
+    workspace: Workspace,
+    does: str,
+    *,
+    stopping: threading.Event | None = None,
+    tell: Callable[[str], None] = log.warning,
+    patient: bool = True,
+) -> Tenure | None:
+    """Take the lease of an installation's ledger, waiting while another process holds it.
+
+    Args:
+        does: what for: run, once.
+        stopping: ends the waiting.
+        tell: told once who holds it.
+        patient: wait for a holder that lives, too; else only as long as it takes to see that one does not.
+
+    Returns:
+        The tenure, None where `stopping` ended the waiting.
+
+    Raises:
+        LeaseHeldError: another process holds it and lives, and one is not patient.
+        LedgerError: the ledger cannot be used.
+    """
+    keeper = workspace.ledger()
+    mine = this_process(does, workspace.folder)
+    watcher = Watcher(lambda lease: lease.holder is not None and is_gone(lease.holder, mine))
+    stopping = stopping or threading.Event()
+    told: int | None = None
+    try:
+        while not stopping.is_set():
+            try:
+                lease = keeper.lease()
+                if watcher.may_take(lease, time.monotonic()):
+                    token = keeper.take_lease(lease, mine)
+                    if token is not None:
+                        if told is not None:
+                            tell("the ledger is free: auditing begins")
+                        return Tenure(keeper, token)
+                    continue
+                if watcher.lives and not patient:
+                    raise LeaseHeldError(
+                        f"another auditor audits with the ledger {keeper.name}: {lease}. "
+                        "`auditor status` and `auditor drift` show what it finds; stop it to audit here"
+                    )
+                if lease.token != told:
+                    told = lease.token
+                    tell(f"another auditor audits with the ledger {keeper.name}: {lease}; waiting to take over")
+            except LeaseHeldError:
+                raise
+            except LedgerError as error:
+                if not patient or told is None:
+                    raise
+                log.debug("%s", error)
+            stopping.wait(LOOK_S)
+        keeper.close()
+        return None
+    except BaseException:
+        keeper.close()
+        raise
+
+
+def take_now(workspace: Workspace, does: str, *, tell: Callable[[str], None] = log.warning) -> Tenure:
+    """Take the lease, unless another process holds it and lives; see `take`."""
+    tenure = take(workspace, does, tell=tell, patient=False)
+    assert tenure is not None  # nothing ends the waiting
+    return tenure
+
+
+@contextlib.contextmanager
+def held(workspace: Workspace, ledger: Ledger, does: str, *, tell: Callable[[str], None]) -> Iterator[Tenure]:
+    """Write to a ledger under its lease for a while; see `take` for what is raised where another holds it."""
+    tenure = take_now(workspace, does, tell=tell)
+    ledger.token = tenure.token
+    try:
+        yield tenure
+    finally:
+        tenure.end()
