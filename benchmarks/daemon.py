@@ -1,34 +1,25 @@
-"""`auditor run` with 1,000 flows, a third of which need a system that hangs; and 50 stops under load."""
+"""`auditor run` with 1,000 flows, a third of which need a system that hangs."""
 
 from __future__ import annotations
 
-import os
-import random
-import signal
 import sqlite3
-import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from benchmarks.report import arguments, emit, percentile, say, wait_until
+from benchmarks.report import arguments, emit, wait_until
 from tests import servers
+from tests.daemons import running, stopped_after
 from tests.proxy import Proxy
 
 TYPES, HEALTHY, HUNG = 50, 14, 6
 RECORDS = 20
 EVERY_S = 5
 WATCHED_S = 60.0
-STOPS = 50
-STOP_WITHIN_S = 10.0
 GIVE_UP_S = 30.0
 
 TABLE = "(id integer PRIMARY KEY, name text, updated_at text)"
@@ -37,11 +28,7 @@ TABLE = "(id integer PRIMARY KEY, name text, updated_at text)"
 def main() -> int:
     """Run the benchmark."""
     asked = arguments(__doc__)
-    good = _flows(quick=asked.quick)
-    return 0 if _stops(8 if asked.quick else STOPS, asked.seed, quick=asked.quick) and good else 1
-
-
-# -- many flows
+    return 0 if _flows(quick=asked.quick) else 1
 
 
 def _flows(*, quick: bool) -> bool:
@@ -68,7 +55,7 @@ def _flows(*, quick: bool) -> bool:
 def _watch(place: Path, state: str, hung: list[str], watched_s: float, *, quick: bool) -> bool:
     name = state.replace(" ", "_")
     data = place / name
-    with _daemon(place / "map.yaml", data) as daemon:
+    with running(place / "map.yaml", data) as daemon:
         wait_until(lambda: bool(_runs(data)), 120)
         begins_us, threads = time.time() * 1e6, 0
         until = time.monotonic() + watched_s
@@ -76,7 +63,7 @@ def _watch(place: Path, state: str, hung: list[str], watched_s: float, *, quick:
             threads = max(threads, _threads(daemon.pid))
             time.sleep(0.2)
         before = len(_runs(data))
-        stopped_s = _stop(daemon)
+        stopped_s = stopped_after(daemon, GIVE_UP_S)
     runs = _runs(data)
     readable = [row for row in runs if state == "all answer" or row["flow"].partition("__")[2] not in hung]
     watched = [row for row in readable if row["finished_at"] >= begins_us and not row["reason"]]
@@ -134,101 +121,7 @@ def _fill(file: Path) -> None:
     database.close()
 
 
-# -- many stops
-
-STOPS_MAP = """\
-systems:
-  crm: {kind: sql, url: "sqlite:///${PLACE}/crm.sqlite", zone: UTC}
-  copy: {kind: sql, url: "sqlite:///${PLACE}/copy.sqlite", zone: UTC}
-data_types:
-  customer:
-    owner: crm
-    window: 1s
-    key_type: integer
-    fields: {name: {type: string}}
-    in:
-      crm: {collection: customers, key: id, changed_at: updated_at}
-      copy: {collection: customers, key: id}
-flows:
-"""
-
-
-def _stops(stops: int, seed: int, *, quick: bool) -> bool:
-    """Stop a daemon whose windows run out all the time, at arbitrary instants."""
-    chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
-        for name in ("crm", "copy"):
-            with sqlite3.connect(place / f"{name}.sqlite") as database:
-                database.execute(f"CREATE TABLE customers {TABLE}")
-            database.close()
-        flows = [
-            f"  flow_{at}: {{data_type: customer, from: crm, to: copy, pattern: real-time, every: 500ms}}\n"
-            for at in range(20)
-        ]
-        (place / "map.yaml").write_text(STOPS_MAP + "".join(flows))
-        over = threading.Event()
-        writer = threading.Thread(target=_write, args=(place / "crm.sqlite", over))
-        writer.start()
-        took, wrong = [], 0
-        try:
-            for at in range(stops):
-                data = place / f"var{at}"
-                with _daemon(place / "map.yaml", data) as daemon:
-                    wait_until(lambda data=data: len(_runs(data)) > 20, 60)  # type: ignore[misc]
-                    time.sleep(chance.uniform(0.5, 3))
-                    took.append(_stop(daemon))
-                wrong += sum(1 for row in _runs(data) if row["reason"])
-                say(f"stop {at + 1} took {took[-1]:.2f} s")
-        finally:
-            over.set()
-            writer.join()
-    emit("daemon", "failures that are none, written by stops", wrong, "audits", goal="= 0", n=stops, quick=quick)
-    spread = (min(took), max(took))
-    emit("daemon", "time to stop under load, p50", percentile(took, 0.5), "s", n=stops, spread=spread, quick=quick)
-    late = sum(1 for each in took if each > STOP_WITHIN_S)
-    return emit("daemon", "stops that took longer than 10 s", late, "stops", goal="= 0", n=stops, quick=quick)
-
-
-def _write(file: Path, over: threading.Event) -> None:
-    database = sqlite3.connect(file, timeout=30)
-    key = 0
-    while not over.wait(0.02):
-        key = key % 2000 + 1
-        at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        with database:
-            database.execute("INSERT OR REPLACE INTO customers VALUES (?, ?, ?)", (key, at, at))
-    database.close()
-
-
 # -- the process
-
-
-@contextmanager
-def _daemon(map_file: Path, data: Path) -> Iterator[subprocess.Popen[bytes]]:
-    data.mkdir(exist_ok=True)
-    with (data / "log").open("wb") as log:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "auditor", "run", "--map", str(map_file), "--data", str(data)],
-            env={**os.environ, "PLACE": str(map_file.parent)},
-            stderr=log,
-        )
-        try:
-            yield daemon
-        finally:
-            daemon.kill()
-            daemon.wait()
-
-
-def _stop(daemon: subprocess.Popen[bytes]) -> float:
-    begun = time.monotonic()
-    daemon.send_signal(signal.SIGTERM)
-    try:
-        daemon.wait(GIVE_UP_S)
-    except subprocess.TimeoutExpired:
-        say("it hangs")
-        return GIVE_UP_S
-    return time.monotonic() - begun
 
 
 def _threads(pid: int) -> int:

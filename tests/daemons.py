@@ -27,7 +27,7 @@ def running(
     stderr: IO[bytes] | int | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A daemon on a map, which is killed at the end of the block at the latest; its log goes to `data/log`."""
-    data.mkdir(exist_ok=True)
+    data.mkdir(exist_ok=True, mode=0o700)
     with (data / "log").open("ab") as log:
         daemon = subprocess.Popen(
             [sys.executable, "-m", "auditor", "run", "--map", str(map_file), "--data", str(data)],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,9 @@ that a busy disk costs nobody the lease, and short enough that hardly an audit i
 IN_LIMIT = 500
 """Keys in one `IN` list; SQLite before 3.32 takes 999 variables."""
 
+
+_MIGRATING = threading.Lock()
+"""Alembic keeps the migration under way in the module, so that two threads of a process would mix theirs up."""
 
 Transaction = sa.Connection
 """What `Ledger.write` yields: everything done with it is committed together or not at all."""
@@ -121,7 +125,8 @@ class Store:
             if here is not None and here not in known:
                 raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            with _MIGRATING:
+                command.upgrade(config, "head")
 
     def _refuse_second_name(self) -> None:
         """Refuse a SQLite file that has a second name.

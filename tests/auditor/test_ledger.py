@@ -370,3 +370,26 @@ def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> 
             (known,) = older.recent_incidents(connection, ["x"], NOW).values()
         assert (known.count, known.peak, known.told, known.growth, known.clear_since_at) == (7, 9, 7, None, None)
         older.close()
+
+
+def test_threads_that_each_make_a_ledger_do_not_mix_them_up(tmp_path: Path) -> None:
+    ledgers = [Ledger(f"sqlite:///{tmp_path}/{at}.sqlite") for at in range(6)]
+    failed: list[Exception] = []
+    together = threading.Barrier(len(ledgers))
+
+    def make(ledger: Ledger) -> None:
+        together.wait()
+        try:
+            ledger.migrate()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make, args=(each,)) for each in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    for ledger in ledgers:
+        assert ledger.live_counts() == {}
+        ledger.close()
