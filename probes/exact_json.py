@@ -7,6 +7,7 @@ document around them: an `Undecodable` stands in their place, with the reason.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -81,6 +82,44 @@ def decode(text: bytes | bytearray | str) -> Any:
     except RecursionError:
         raise TooDeepError(TOO_DEEP) from None
     except ValueError:
+        raise ValueError("not JSON") from None
+
+
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+
+
+def decode_shallow(text: bytes) -> Any:
+    """The same of UTF-8, with an `Undecodable` for each thing that is nested too deeply to be read.
+
+    For what holds the words of many: one of them must not keep the others from being read.
+
+    Raises:
+        ValueError: it is not JSON or not UTF-8.
+    """
+    kept, begin, level = [], 0, 0
+    for found in _STRUCTURE.finditer(text):
+        sign = found[0]
+        if sign in (b"{", b"["):
+            level += 1
+            if level == LEVELS + 1:
+                kept.append(text[begin : found.start()])
+        elif sign in (b"}", b"]"):
+            if level == LEVELS + 1:
+                kept.append(b"NaN")
+                begin = found.end()
+            level -= 1
+    if level > LEVELS:
+        raise ValueError("not JSON")
+    kept.append(text[begin:])
+
+    def cut(_: str) -> Undecodable:
+        return Undecodable(TOO_DEEP)
+
+    try:
+        return json.loads(
+            b"".join(kept), parse_int=_whole, parse_float=_number, parse_constant=cut, object_pairs_hook=_object
+        )
+    except (ValueError, RecursionError):
         raise ValueError("not JSON") from None
 
 

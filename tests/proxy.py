@@ -13,7 +13,11 @@ Mode = Literal["pass", "swallow", "reset", "garbage", "drip"]
 
 
 class Proxy:
-    """Listens on a free loopback port and relays to another; `mode` may change at any time."""
+    """Listens on a free loopback port and relays to another; `mode` may change at any time.
+
+    Attributes:
+        sent: what all clients have sent.
+    """
 
     def __init__(self, target_port: int) -> None:
         self._target = target_port
@@ -21,6 +25,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
+        self.sent = b""
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -46,6 +51,8 @@ class Proxy:
     def _relay(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if not answers:
+                    self.sent += data
                 while self.mode == "swallow":
                     time.sleep(0.02)
                 if self.mode == "reset":

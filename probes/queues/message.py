@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 from jsonpath import JSONPathError
 from pydantic import Field, field_validator
 
+from probes.call_deadline import passed
 from probes.contract import Letter, ProbeError, QueueSettings, Reason
 from probes.durations import Duration
 from probes.exact_json import MAX_DIGITS, TOO_LONG, TooDeepError, Undecodable, decode
@@ -173,10 +174,13 @@ class Message:
     Args:
         fields: as the broker or its driver gives them; what is no table has no fields.
         payload: None where there is none, or it was not looked at.
+        odd: what of it could not be read before.
+        cut: the payload is only the beginning of the message's own.
     """
 
-    def __init__(self, fields: object, payload: bytes | str | None) -> None:
-        self._unread: list[str] = []
+    def __init__(self, fields: object, payload: bytes | str | None, *, odd: str = "", cut: bool = False) -> None:
+        self._unread: list[str] = [odd] if odd else []
+        self._cut = cut
         if not isinstance(fields, Mapping):
             self._unread.append(f"its headers are {_kind(fields)} and no table")
             fields = {}
@@ -297,6 +301,8 @@ class Message:
             why = "empty"
         elif len(payload) > PAYLOAD_LIMIT:
             why = f"larger than the {PAYLOAD_LIMIT:,} bytes that are read into"
+        elif self._cut:
+            why = f"larger than the {len(payload):,} bytes that were asked for"
         else:
             try:
                 return decode(payload)
@@ -318,13 +324,13 @@ def read_each(found: Iterable[T], read: Callable[[T], Letter], identity: Callabl
         identity: the queue's own identity of a message.
 
     Returns:
-        As many letters as could be read within `READ_S`, the first one in any case.
+        As many letters as could be read within `READ_S` and the call under way, the first one in any case.
     """
     letters: list[Letter] = []
     until = time.monotonic() + READ_S
     for each in found:
         letters.append(read_one(each, read, identity))
-        if time.monotonic() > until:
+        if time.monotonic() > until or passed():
             break
     return letters
 

@@ -18,7 +18,7 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
@@ -244,11 +244,8 @@ class NatsProbe:
         def read(each: _Stored | None) -> Letter:
             if each is None:
                 return Message({}, None).letter(self._settings, identity, **words)
-            letter = Message({"subject": each.subject, **each.headers}, each.data).letter(
-                self._settings, identity, **words
-            )
-            odd = "; ".join(part for part in (each.odd, letter.unreadable) if part)
-            return replace(letter, unreadable=odd)
+            fields = {"subject": each.subject, **each.headers}
+            return Message(fields, each.data, odd=each.odd).letter(self._settings, identity, **words)
 
         return read_one(found, read, lambda _: identity)
 

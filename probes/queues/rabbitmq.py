@@ -23,15 +23,20 @@ from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import decode
+from probes.exact_json import TooDeepError, decode, decode_shallow
 from probes.queues.message import (
     PAYLOAD_LIMIT,
+    TEXT_LIMIT,
     Message,
     MessageSettings,
     counted,
     distinct,
     dropped_at,
+    figure,
     instant_at,
+    kept,
+    read_each,
+    table,
     whole,
 )
 
@@ -41,9 +46,14 @@ LOOK_BYTES = 64 * 1024 * 1024
 FEWER = 100
 """Letters asked for where all came to more than `LOOK_BYTES`, headers being never cut, or did not come in time."""
 
-GIVEN_UP = frozenset({"rejected", "delivery_limit"})
+GIVEN_UP = ("rejected", "delivery_limit")
 """Reasons in `x-death` that stand for a failed delivery; the others are `expired` and `maxlen`."""
 
+
+DIGESTED = 4_000
+"""Characters of a message's first death that tell it from another with the same payload."""
+
+NO_NUMBER = "RabbitMQ tells a number of messages that cannot be true"
 
 NO_FIGURES = (
     "RabbitMQ answers without figures of this queue: its statistics are switched off "
@@ -94,15 +104,17 @@ class RabbitMqProbe:
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         told = self._ask("GET", self._path)
+        if not isinstance(told, dict):
+            raise ProbeError(Reason.DECODE, "RabbitMQ's answer describes no queue")
         notes: list[str] = []
         letters: tuple[Letter, ...] = ()
-        depth = whole(told.get("messages"))
+        depth = figure(told.get("messages"))
         if depth is None:
-            notes.append(NO_FIGURES)
+            notes.append(NO_FIGURES if told.get("messages") is None else NO_NUMBER)
         if self._settings.role == "dead" and depth:
             letters = self._letters(told, min(peek, depth, self.page_limit), notes)
-        stats = told.get("message_stats") or {}
-        counted = [stats[name] for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
+        stats = table(told.get("message_stats"))
+        gone = [figure(stats[name]) for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
         failed_at = letters[0].first_failed_at if letters else None
         retention_s = _retention_s(told)
         stamped_at = instant_at(whole(told.get("head_message_timestamp")))
@@ -111,8 +123,8 @@ class RabbitMqProbe:
             oldest_at=failed_at or stamped_at,
             age_of="" if failed_at or not stamped_at else "since its publisher stamped it",
             # What the broker itself moves to a queue of dead letters it does not count as published there.
-            arrived=stats.get("publish") if self._settings.role != "dead" else None,
-            taken=sum(counted) if counted else None,
+            arrived=figure(stats.get("publish")) if self._settings.role != "dead" else None,
+            taken=sum(each or 0 for each in gone) if gone and None not in gone else None,
             retention_s=retention_s,
             drops_at=dropped_at(failed_at, retention_s),
             letters=letters,
@@ -136,7 +148,9 @@ class RabbitMqProbe:
             try:
                 with within(left() if least == 1 else left() / 2):  # time is left to ask for fewer
                     found = self._ask("POST", f"{self._path}/get", wanted)
-                return distinct(self._letter(each) for each in found)
+                if not isinstance(found, list):
+                    raise ProbeError(Reason.DECODE, "RabbitMQ's answer is no list of messages")
+                return distinct(read_each(found, self._letter, lambda each: _digest(kept(each, TEXT_LIMIT))))
             except ProbeError as error:
                 if error.reason not in {Reason.TOO_LARGE, Reason.TIMEOUT}:
                     raise
@@ -144,23 +158,24 @@ class RabbitMqProbe:
         return ()
 
     def _letter(self, each: Mapping[str, Any]) -> Letter:
-        properties = each.get("properties") or {}
-        headers = properties.get("headers") or {}
-        payload = _payload(each)
-        message = Message({**properties, **headers}, payload)
+        properties = table(each.get("properties"))
+        headers = table(properties.get("headers"))
+        payload, odd = _payload(each)
+        cut = (figure(each.get("payload_bytes")) or 0) > len(payload)
+        if properties.get("headers") and not headers:
+            odd = "; ".join(part for part in (odd, "its headers are no table, or nested too deeply") if part)
+        message = Message({**properties, **headers}, payload, odd=odd, cut=cut)
         # Any client can write these headers, with any value.
         told = headers.get("x-death")
         deaths = [death for death in told if isinstance(death, Mapping)] if isinstance(told, list) else []
         times = [at for death in deaths if (at := instant_at(whole(death.get("time")))) is not None]
-        tries = [counted(death.get("count", 1)) for death in deaths if str(death.get("reason")) in GIVEN_UP]
+        tries = [counted(death.get("count", 1)) for death in deaths if death.get("reason") in GIVEN_UP]
         first = deaths[0] if deaths else {}
-        by_broker = f"{first.get('reason')} in {first.get('queue')}" if first else None
-        identity = (
-            properties.get("message_id") or blake2b(payload + repr(deaths[:1]).encode(), digest_size=16).hexdigest()
-        )
+        why, where = first.get("reason"), first.get("queue")
+        by_broker = f"{why} in {where}" if isinstance(why, str) and isinstance(where, str) else None
         return message.letter(
             self._settings,
-            str(identity),
+            properties.get("message_id") or _digest(payload + kept(deaths[:1], DIGESTED).encode()),
             reason=by_broker,
             attempts=max((count for count in tries if count is not None), default=None),
             first_failed_at=min(times, default=None),
@@ -185,13 +200,16 @@ class RabbitMqProbe:
         if response.is_error:
             raise ProbeError(Reason.QUERY, f"RabbitMQ answered {response.status_code}")
         try:
-            return decode(response.content)
+            try:
+                return decode(response.content)
+            except TooDeepError:  # the headers of one message among many
+                return decode_shallow(response.content)
         except ValueError:
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
 
     @one_call
     def prove_read_only(self) -> str:
-        login = self._ask("GET", "/api/whoami")
+        login = table(self._ask("GET", "/api/whoami"))
         tags = login.get("tags")
         who = f"as {login.get('name')} ({', '.join(tags) if isinstance(tags, list) else tags})"
         if self._settings.peek == "requeue":
@@ -202,21 +220,28 @@ class RabbitMqProbe:
         self._client.close()
 
 
-def _payload(each: Mapping[str, Any]) -> bytes:
-    text = str(each.get("payload") or "")
+def _digest(told: str | bytes) -> str:
+    return blake2b(told if isinstance(told, bytes) else told.encode("utf-8", "replace"), digest_size=16).hexdigest()
+
+
+def _payload(each: Mapping[str, Any]) -> tuple[bytes, str]:
+    """A message's payload, and what of it could not be read."""
+    text = each.get("payload")
+    if not isinstance(text, str):
+        return b"", "" if text is None else "its payload is no text"
     if each.get("payload_encoding") != "base64":
-        return text.encode()
+        return text.encode("utf-8", "surrogatepass"), ""
     try:
-        return base64.b64decode(text)
+        return base64.b64decode(text), ""
     except (binascii.Error, ValueError):
-        return b""
+        return b"", "its payload is not base64"
 
 
 def _retention_s(told: Mapping[str, Any]) -> float | None:
     """The shortest time-to-live that applies: the queue's own argument, or its policy's."""
     limits = [
-        (told.get("arguments") or {}).get("x-message-ttl"),
-        (told.get("effective_policy_definition") or {}).get("message-ttl"),
+        table(told.get("arguments")).get("x-message-ttl"),
+        table(told.get("effective_policy_definition")).get("message-ttl"),
     ]
-    known = [limit for each in limits if (limit := whole(each)) is not None]
+    known = [limit for each in limits if (limit := figure(each)) is not None]
     return min(known) / 1000 if known else None

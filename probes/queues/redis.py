@@ -8,7 +8,8 @@ Source: redis.io/docs/latest/commands, streams; the `lag` of a group is NULL whe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, distinct, instant_at, missing_driver
+from probes.queues.message import Message, MessageSettings, distinct, instant_at, missing_driver, read_each
 
 PENDING_LIMIT = 100_000
 """Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
@@ -27,6 +28,15 @@ PENDING_PAGE = 5_000
 FIRST_ENTRIES = 4
 ENOUGH_BYTES = 2_000_000
 """Entries are asked for four at a time, and four times as many each time as long as they are small together."""
+
+LARGE = 4
+"""Entries asked for at once of what holds more than `LIST_BYTES`: one may have 512 MB."""
+
+ENTRIES = 1_000
+"""Entries asked for at once of what can be held in memory as a whole."""
+
+GROUPS_NAMED = 20
+"""Groups of a stream that are named to whoever misspelt one."""
 
 LIST_LIMIT = 10_000
 LIST_BYTES = 64 * 1024 * 1024
@@ -97,13 +107,11 @@ class RedisProbe:
         """A list is read in one go: what is taken from it meanwhile would move all others past a second page."""
         of = self._settings
         depth = int(self._client.llen(of.name))
-        tail = of.oldest == "tail"
-        count = self._bearable(depth) if peek and depth else 0
-        first, last = (-count, -1) if tail else (0, count - 1)
-        found = self._client.lrange(of.name, first, last) if count else []
-        payloads = reversed(found) if tail else found
+        payloads = self._oldest(depth) if peek and depth else []
         # A position is no identity: what is taken from the list moves all others.
-        letters = distinct(Message({}, payload).letter(of, _digest(payload)) for payload in payloads)
+        letters = distinct(
+            read_each(payloads, lambda payload: Message({}, payload).letter(of, _digest(payload)), _digest)
+        )
         return QueueReading(
             depth=depth,
             oldest_at=None,
@@ -112,13 +120,38 @@ class RedisProbe:
             notes=("a list does not tell how old its messages are",),
         )
 
-    def _bearable(self, depth: int) -> int:
-        """How many entries of a list can be asked for at once."""
+    def _oldest(self, depth: int) -> list[bytes]:
+        """The oldest entries of a list, oldest first, as many as there is memory and time for."""
+        of = self._settings
+        count = min(LIST_LIMIT, depth)
+        held = self._held()
+        if held is not None and held <= LIST_BYTES:
+            return self._entries_of_list(0, count)
+        # Large ones may stand among small ones, so that only a few are asked for at once; where the one that is asked
+        # for again is another one, what was taken meanwhile has moved all others.
+        found = self._entries_of_list(0, 1)
+        size, until = sum(map(len, found)), time.monotonic() + of.timeout_s
+        while found and len(found) < count and size < LIST_BYTES and time.monotonic() < until:
+            again, *more = self._entries_of_list(len(found) - 1, LARGE) or [b""]
+            if again != found[-1] or not more:
+                break
+            found += more
+            size += sum(map(len, more))
+        return found
+
+    def _entries_of_list(self, begin: int, count: int) -> list[bytes]:
+        """Entries of a list from the oldest but `begin` on, oldest first."""
+        name, last = self._settings.name, begin + count - 1
+        if self._settings.oldest == "head":
+            return list(self._client.lrange(name, begin, last))
+        return list(reversed(self._client.lrange(name, -last - 1, -begin - 1)))
+
+    def _held(self) -> int | None:
+        """What all of it comes to, every entry measured; None where the login may not ask."""
         try:
-            held = self._client.memory_usage(self._settings.name, samples=5) or 0
+            return int(self._client.memory_usage(self._settings.name, samples=0) or 0)
         except self._redis.ResponseError:
-            return self.page_limit
-        return min(LIST_LIMIT, max(1, LIST_BYTES * depth // max(1, held)))
+            return None
 
     def _stream(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
@@ -145,25 +178,32 @@ class RedisProbe:
         """
         letters: list[Letter] = []
         last, count = after or "0-0", FIRST_ENTRIES
-        while len(letters) < peek:
-            asked = min(count, peek - len(letters))
+        until = time.monotonic() + self._settings.timeout_s
+        held = self._held() if peek else 0
+        # Large entries may stand behind any number of small ones.
+        most = peek if held is not None and held <= LIST_BYTES else LARGE
+        while len(letters) < peek and (not letters or time.monotonic() < until):
+            asked = min(count, most, peek - len(letters))
             entries = self._client.xrange(self._settings.name, min=f"({last}", count=asked)
-            size = 0
-            for identity, fields in entries:
-                size += sum(len(value) for value in fields.values())
-                message = self._message(fields)
-                letters.append(message.letter(self._settings, identity.decode(), first_failed_at=_added_at(identity)))
-                last = identity.decode()
-            if len(entries) < asked:
+            size = sum(len(value) for _, fields in entries for value in (fields or {}).values())
+            met = read_each(entries, self._entry, lambda entry: entry[0])
+            letters += met
+            last = entries[len(met) - 1][0].decode() if met else last
+            if len(met) == len(entries) < asked:
                 return letters, last, False
             count = min(4 * count, peek) if size < ENOUGH_BYTES else FIRST_ENTRIES
         return letters, last, True
 
+    def _entry(self, entry: tuple[bytes, dict[bytes, bytes]]) -> Letter:
+        identity, fields = entry
+        return self._message(fields).letter(self._settings, identity, first_failed_at=_added_at(identity))
+
     def _group(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
-        groups = {each["name"].decode(): each for each in self._client.xinfo_groups(of.name)}
+        # Any client can make a group, with a name that is no UTF-8.
+        groups = {each["name"].decode("utf-8", "replace"): each for each in self._client.xinfo_groups(of.name)}
         if of.group not in groups:
-            known = ", ".join(sorted(groups)) or "none"
+            known = ", ".join(sorted(groups)[:GROUPS_NAMED]) or "none"
             raise ProbeError(Reason.QUERY, f"{of.name} has no group {of.group}", hint=f"known: {known}")
         group = groups[of.group]
         if of.role == "dead":
@@ -171,12 +211,14 @@ class RedisProbe:
         pending, lag, read = int(group["pending"]), group.get("lag"), group.get("entries-read")
         first = self._client.xpending_range(of.name, of.group, "-", "+", 1)
         arrived = self._client.xinfo_stream(of.name).get("entries-added")
+        # XGROUP SETID can place a group behind the end of its stream.
+        lag = lag if lag is not None and lag >= 0 else None
         return QueueReading(
             depth=None if lag is None else pending + lag,
             oldest_at=_added_at(first[0]["message_id"]) if first else None,
             age_of="of what was delivered and not acknowledged" if first else "",
             arrived=arrived,
-            taken=None if read is None else read - pending,
+            taken=None if read is None or read < pending else read - pending,
             notes=() if lag is not None else ("Redis cannot tell how far the group is behind",),
         )
 
@@ -195,20 +237,8 @@ class RedisProbe:
         whole = seen < PENDING_LIMIT
         now = datetime.now(UTC)
         wanted = [each for each in dead if not after or _place(each["message_id"]) > _place(after.encode())][:peek]
-        asked = self._client.pipeline(transaction=False)
-        for each in wanted:
-            asked.xrange(of.name, each["message_id"], each["message_id"])
-        letters = tuple(
-            self._message(entry[0][1] if entry else {}).letter(
-                of,
-                each["message_id"].decode(),
-                reason=None if entry else f"its entry is gone from {of.name}",
-                attempts=int(each["times_delivered"]),
-                last_failed_at=instant_at(now.timestamp() - each["time_since_delivered"] / 1000),
-            )
-            for each, entry in zip(wanted, asked.execute(), strict=True)
-        )
-        last = wanted[-1]["message_id"].decode() if wanted else after
+        letters = tuple(self._delivered(wanted, now))
+        last = wanted[len(letters) - 1]["message_id"].decode() if letters else after
         return QueueReading(
             depth=len(dead) if whole else None,
             oldest_at=_added_at(dead[0]["message_id"]) if dead else None,
@@ -219,10 +249,38 @@ class RedisProbe:
             notes=() if whole else (f"only the first {PENDING_LIMIT} pending entries were looked through",),
         )
 
+    def _delivered(self, wanted: Sequence[dict[str, Any]], now: datetime) -> Iterator[Letter]:
+        """The letters that these pending entries are, as many as there is time for; a few are asked for at once."""
+        of = self._settings
+        until = time.monotonic() + of.timeout_s
+        held = self._held()
+        step = ENTRIES if held is not None and held <= LIST_BYTES else LARGE
+
+        def read(pair: tuple[dict[str, Any], Any]) -> Letter:
+            each, entry = pair
+            return self._message(entry[0][1] if entry else {}).letter(
+                of,
+                each["message_id"],
+                reason=None if entry else f"its entry is gone from {of.name}",
+                attempts=each["times_delivered"],
+                last_failed_at=instant_at(now.timestamp() - each["time_since_delivered"] / 1000),
+            )
+
+        for begin in range(0, len(wanted), step):
+            chunk = wanted[begin : begin + step]
+            asked = self._client.pipeline(transaction=False)
+            for each in chunk:
+                asked.xrange(of.name, each["message_id"], each["message_id"])
+            pairs = list(zip(chunk, asked.execute(), strict=True))
+            met = read_each(pairs, read, lambda pair: pair[0]["message_id"])
+            yield from met
+            if len(met) < len(chunk) or time.monotonic() > until:
+                return
+
     # -- one message
 
-    def _message(self, fields: dict[bytes, bytes]) -> Message:
-        named = {name.decode("utf-8", "replace"): value for name, value in fields.items()}
+    def _message(self, fields: dict[bytes, bytes] | None) -> Message:
+        named = {name.decode("utf-8", "replace"): value for name, value in (fields or {}).items()}
         return Message(named, named.get(self._settings.payload))
 
     def _dead(self, letters: Iterable[Letter]) -> tuple[Letter, ...]:

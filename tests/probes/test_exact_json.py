@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.exact_json import MAX_DIGITS, TooDeepError, Undecodable, decode, encode
+from probes.exact_json import MAX_DIGITS, TOO_DEEP, TooDeepError, Undecodable, decode, decode_shallow, encode
 from probes.queues.message import Message
 
 LONG = "90071992547409931.25"
@@ -98,3 +98,19 @@ def test_what_is_written_is_read_again_digit_for_digit(document: object, indent:
 )
 def test_a_letter_names_its_record_exactly_or_not_at_all(payload: str, key: str | None) -> None:
     assert Message({}, payload).find("$.id") == key
+
+
+def test_what_is_nested_too_deeply_hides_nothing_beside_it() -> None:
+    deep = b'{"a":' * 5_000 + b'"]}\\""' + b"}" * 5_000
+    text = b'[{"id": 1}, {"headers": ' + deep + b', "id": 2}, {"id": 3, "text": "[[["}]'
+    with pytest.raises(TooDeepError):
+        decode(text)
+    first, second, third = decode_shallow(text)
+    assert (first["id"], second["id"], third) == (1, 2, {"id": 3, "text": "[[["})
+    found = second["headers"]
+    while not isinstance(found, Undecodable):
+        found = found["a"]
+    assert found.reason == TOO_DEEP
+    for broken in (b"[" * 5_000, b"[" * 5_000 + b"]" * 4_999, b"]" * 5_000, deep + b"}", b'{"a": ' + deep):
+        with pytest.raises(ValueError, match="not JSON"):
+            decode_shallow(broken)

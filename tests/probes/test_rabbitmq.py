@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import struct
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import httpx
 import pytest
@@ -19,7 +21,9 @@ from auditor.queue_audit import QueueAuditor
 from auditor.status import flow_status
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.rabbitmq import RabbitMqProbe, RabbitMqSettings
-from tests import servers
+from tests import amqp, servers
+from tests.attacks import messages
+from tests.proxy import Proxy
 from tests.stand import Stand
 
 _numbers = itertools.count(1)
@@ -205,6 +209,9 @@ def test_why_a_message_died_is_told_by_x_death_and_by_no_other_header(broker: Br
     assert (third.reason, third.attempts) == (None, None)
 
 
+JSON_VALUES = [value for name, value in messages.VALUES.items() if name != "half of a surrogate pair"]
+"""What RabbitMQ's own API takes to publish."""
+
 ODD_DEATHS: list[Any] = [
     5,
     {"reason": "rejected"},
@@ -227,6 +234,97 @@ def test_headers_that_nobody_expects_leave_no_letter_unread(broker: Broker) -> N
     assert [letter.attempts for letter in reading.letters] == [None, None, None, 2]
     assert [letter.first_failed_at for letter in reading.letters] == [None] * len(ODD_DEATHS)
     assert (reading.depth, reading.oldest_at) == (len(ODD_DEATHS), None)
+
+
+def _amqp_port(broker: Broker) -> int:
+    listeners = httpx.get(f"{broker.url}/api/overview").json()["listeners"]
+    (port,) = [each["port"] for each in listeners if each["protocol"] == "amqp"]
+    return int(port)
+
+
+def test_messages_of_any_content_are_letters(broker: Broker) -> None:
+    made = [*messages.PAYLOADS.values(), b'{"id": 7, "filler": "' + b"x" * messages.HUGE_BYTES + b'"}', messages.GOOD]
+    amqp.publish(_amqp_port(broker), broker.dead, [(amqp.table(), payload) for payload in made])
+    until(lambda: broker.probe().read(0).depth == len(made))
+    for key in ("$.id", "$..id"):
+        reading = broker.probe(peek="requeue", key=key).read(1_000)
+        assert (reading.depth, len(reading.letters), reading.truncated) == (len(made), len(made), False)
+        assert reading.letters[-1].key == messages.GOOD_KEY
+        assert "its payload is larger than" in reading.letters[-2].unreadable
+        if key == "$.id":
+            for name, letter in zip(messages.PAYLOADS, reading.letters, strict=False):
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+
+
+def test_x_death_and_headers_of_any_content_leave_no_letter_unread(broker: Broker) -> None:
+    made: list[dict[str, Any]] = [{"x-death": deaths} for deaths in messages.DEATHS.values()]
+    made += [{"x-death": [{"reason": "rejected", "count": value, "time": value}]} for value in JSON_VALUES]
+    made += [{"id": value, "x-first-death-reason": value, "x-delivery-count": value} for value in JSON_VALUES]
+    made += [{f"name{at}": "x" for at in range(1_000)}]
+    made, offered = [], [*made, {"id": "7", "x-death": [{"reason": "rejected", "queue": "orders", "count": 2}]}]
+    for headers in offered:
+        properties = {"headers": headers, "timestamp": 2**63 - 1}
+        body = {"routing_key": broker.dead, "payload": "{}", "payload_encoding": "string", "properties": properties}
+        try:
+            broker.post(body)
+        except httpx.HTTPStatusError:
+            continue  # the broker's own API takes no null and no number beyond 64 bits
+        made.append(headers)
+    assert (len(made) >= len(offered) - 8, made.pop()["id"]) == (True, "7")
+    until(lambda: broker.probe().read(0).depth == len(made) + 1)
+    reading = broker.probe(peek="requeue", key="field:id").read(1_000)
+    assert (reading.depth, len(reading.letters), reading.oldest_at) == (len(made) + 1, len(made) + 1, None)
+    last = reading.letters[-1]
+    assert (last.key, last.attempts, last.reason, last.unreadable) == ("7", 2, "rejected in orders", "")
+    for headers, letter in zip(made, reading.letters, strict=False):
+        if "x-death" in headers:
+            assert letter.attempts is None or letter.attempts in [each["count"] for each in headers["x-death"]]
+            assert letter.first_failed_at is None or letter.first_failed_at.year < 2039
+
+
+RAW_HEADERS = {
+    "no UTF-8": amqp.table((b"id", amqp.text(b"\xff\xfe"))),
+    "a name that is no UTF-8": amqp.table((b"\xff", amqp.text(b"x"))),
+    "x-death that is no UTF-8": amqp.table((b"x-death", amqp.text(b"\xff"))),
+    "NUL": amqp.table((b"v\0", amqp.text(b"\0"))),
+    "nested 300 deep": amqp.table((b"n", amqp.nested(300))),
+    "nested 5,000 deep": amqp.table((b"n", amqp.nested(5_000))),
+    "a stamp beyond the calendar": amqp.table((b"x-death", b"T" + struct.pack(">Q", 2**64 - 1))),
+    "a decimal": amqp.table((b"id", b"D\xff" + struct.pack(">I", 2**32 - 1))),
+    "a name twice": amqp.table((b"id", amqp.text(b"1")), (b"id", amqp.text(b"2"))),
+    "nothing": amqp.table((b"id", b"V")),
+}
+"""Headers as only a client that writes AMQP itself can send them."""
+
+
+def test_headers_that_no_driver_writes_leave_no_letter_unread(broker: Broker) -> None:
+    made = [(raw, b'{"id": 7}') for raw in RAW_HEADERS.values()]
+    amqp.publish(_amqp_port(broker), broker.dead, [*made, (amqp.table(), messages.GOOD)])
+    until(lambda: broker.probe().read(0).depth == len(made) + 1)
+    reading = broker.probe(peek="requeue", key="$.id").read(100)
+    assert [letter.key for letter in reading.letters] == ["7"] * (len(made) + 1)
+    assert not reading.truncated
+
+
+def test_x_death_names_queues_that_nobody_asks_for(broker: Broker) -> None:
+    proxy = Proxy(int(urlsplit(broker.url).port or 0))
+    broker.post(
+        {
+            "routing_key": broker.dead,
+            "payload": "{}",
+            "payload_encoding": "string",
+            "properties": {"headers": {"x-death": messages.DEATHS["of another queue"]}, "reply_to": "payroll"},
+        }
+    )
+    until(lambda: broker.probe().read(0).depth == 1)
+    (letter,) = broker.probe(peek="requeue", url=f"http://guest:guest@127.0.0.1:{proxy.port}").read(5).letters
+    assert letter.reason == "rejected in payroll", "it is told, and not followed"
+    asked = re.findall(rb"(?:GET|POST) (\S+) HTTP", proxy.sent)
+    assert {path.decode() for path in asked} == {
+        f"/api/queues/%2F/{broker.dead}",
+        f"/api/queues/%2F/{broker.dead}/get",
+    }
 
 
 @pytest.fixture(

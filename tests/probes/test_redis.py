@@ -23,7 +23,8 @@ from probes.queues.message import (
     MessageSettings,
     checked,
 )
-from probes.queues.redis import RedisProbe, RedisSettings
+from probes.queues.redis import LIST_BYTES, RedisProbe, RedisSettings
+from tests.attacks import messages
 
 
 @pytest.fixture
@@ -205,8 +206,8 @@ def test_many_huge_letters_are_read_in_bounded_memory(redis_url: str, client: An
 def test_what_is_kept_of_any_message_every_database_can_keep(text: str, raw: bytes) -> None:
     message = Message({text: raw, "error": text + "\0\ud800"}, json.dumps({"id": text + "\0\ud800"}).encode())
     letter = message.letter(MessageSettings(key="$.id", reason="field:error"), text)
+    assert letter.key is None, "what had to be changed would be the key of another record"
     for kept in (
-        letter.key,
         letter.reason,
         letter.letter_id,
         letter.payload,
@@ -231,3 +232,92 @@ def test_a_list_of_huge_letters_is_read_in_bounded_memory(redis_url: str, client
     reading = probe(redis_url).read(100)
     assert (reading.depth, reading.truncated) == (60, True)
     assert 10 < len(reading.letters) < 20
+
+
+@pytest.mark.parametrize("kind", ["stream", "group", "list at the head", "list at the tail"])
+def test_messages_of_any_content_are_letters(redis_url: str, client: Any, kind: str) -> None:
+    made = [*messages.PAYLOADS.values(), b"x" * messages.HUGE_BYTES, messages.GOOD]
+    for payload in made:
+        if kind == "list at the tail":
+            client.lpush("letters", payload)
+        elif kind == "list at the head":
+            client.rpush("letters", payload)
+        else:
+            client.xadd(
+                "letters", {"payload": payload, b"\xff": b"\xff", "x-death": "[[[", "error": payload[:10_000]}
+            )
+    words: dict[str, Any] = {"oldest": "head"} if kind == "list at the head" else {}
+    if kind == "group":
+        client.xgroup_create("letters", b"\xff\xfe", id="0")  # a group that any client can make
+        client.xgroup_create("letters", "workers", id="0")
+        client.xreadgroup("workers", "one", {"letters": ">"}, count=10)
+        client.xreadgroup("workers", "one", {"letters": ">"})
+        every = [each["message_id"] for each in client.xpending_range("letters", "workers", "-", "+", 100)]
+        client.execute_command("XCLAIM", "letters", "workers", "one", 0, *every, "RETRYCOUNT", 2**63 - 1, "TIME", 0)
+        words = {"group": "workers", "deliveries": 3}
+    for key in ("$.id", "$..id"):
+        reading = probe(redis_url, key=key, reason="field:error", **words).read(1_000)
+        assert (reading.depth, len(reading.letters), reading.truncated) == (len(made), len(made), False)
+        assert reading.letters[-1].key == messages.GOOD_KEY
+        assert "its payload is larger than" in reading.letters[-2].unreadable
+        if key == "$.id":
+            for name, letter in zip(messages.PAYLOADS, reading.letters, strict=False):
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+        assert {letter.attempts for letter in reading.letters} == {None}, "beyond what can be counted"
+
+
+@pytest.mark.parametrize("identity", ["9223372036854775807-1", "18446744073709551615-5", "1-1"])
+def test_an_identity_beyond_the_calendar_is_no_age(redis_url: str, client: Any, identity: str) -> None:
+    client.xadd("letters", {"payload": b'{"id": 7}'}, id=identity)
+    reading = probe(redis_url, key="$.id").read(5)
+    assert (reading.depth, reading.letters[0].key, reading.letters[0].letter_id) == (1, "7", identity)
+    assert (reading.oldest_at is None) == (identity != "1-1")
+
+
+def test_a_group_placed_behind_the_end_has_no_depth_below_0(redis_url: str, client: Any) -> None:
+    client.xadd("letters", {"id": 1})
+    client.xgroup_create("letters", "workers", id="0")
+    client.execute_command("XGROUP", "SETID", "letters", "workers", "5-0", "ENTRIESREAD", 2**40)
+    reading = probe(redis_url, group="workers", role="main").read(0)
+    assert reading.depth is None or reading.depth >= 0
+    assert reading.taken is None or reading.taken >= 0
+
+
+@pytest.mark.parametrize("oldest", ["head", "tail"])
+def test_large_entries_behind_small_ones_are_asked_for_a_few_at_once(
+    redis_url: str, client: Any, oldest: str
+) -> None:
+    push = client.rpush if oldest == "head" else client.lpush
+    for number in range(40):
+        push("letters", json.dumps({"id": number}))
+    large = b"x" * messages.HUGE_BYTES
+    for _ in range(35):
+        push("letters", large)
+    for number in range(40, 2_000):
+        push("letters", json.dumps({"id": number}))
+    tracemalloc.start()
+    try:
+        reading = probe(redis_url, key="$.id", oldest=oldest).read(1_000)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * LIST_BYTES, "all large ones together have 350 MB"
+    assert (reading.depth, reading.truncated) == (2_035, True)
+    assert [letter.key for letter in reading.letters[:40]] == [str(number) for number in range(40)]
+
+
+def test_a_stream_of_large_entries_behind_small_ones_is_read_a_few_at_once(redis_url: str, client: Any) -> None:
+    for number in range(400):
+        client.xadd("letters", {"payload": json.dumps({"id": number})})
+    large = b"x" * messages.HUGE_BYTES
+    for _ in range(35):
+        client.xadd("letters", {"payload": large})
+    tracemalloc.start()
+    try:
+        reading = probe(redis_url, key="$.id", timeout="60s").read(1_000)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 3 * LIST_BYTES, "all large ones together have 350 MB"
+    assert (reading.depth, len(reading.letters)) == (435, 435)
