@@ -14,10 +14,28 @@ from html import escape as _html
 _SEEN = {0x200C, 0x200D}
 """Characters of no width that writing and emoji need: the joiners."""
 
+_LONE_JOINER = re.compile("[\u200c\u200d](?![\u0590-\U0010ffff])|(?<![\u0590-\U0010ffff])[\u200c\u200d]")
+"""A joiner where no writing and no emoji has one: at an end, or beside a Latin, Greek or Cyrillic letter."""
+
+_BLANK_LETTERS = frozenset(
+    [
+        *(0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0),
+        *(*range(0x180B, 0x1810), *range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0)),
+    ]
+)
+"""Letters and marks that show as nothing: fillers, and selectors of variants other than of emoji.
+
+Source: Unicode, `Default_Ignorable_Code_Point` in DerivedCoreProperties.txt; U+2800 is an empty Braille cell.
+"""
+
 _SPLIT = ":color[]"
 """An empty span of Streamlit's Markdown. It parts a text in two for whatever looks at texts after the parsing."""
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = re.compile(
+    "[\\s\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\\0]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|[\\t\\r\\n]"
+)
+"""What a spreadsheet calculates: also after blanks and what nobody sees, which some of them take away."""
+
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>#!|~$&])|(?<![^\W_])(_)|(_)(?![^\W_])")
 _LEADING = re.compile(r"^(\d*)([-+.)=])")
@@ -25,15 +43,20 @@ _ALIVE = re.compile(r"(:)(?=\S)|(?<=[Ww])(?=\.)|(@)|(?<=[<>~=-])(?=(?:\\?)[<>~=-
 """Emoji, addresses and typographic arrows, which Streamlit and GitHub's Markdown find in what was escaped."""
 
 
+_DOCUMENT_SPECIAL = re.compile(r"[\\`*{}\[\]<>#!|~$&]|(?<![^\W_])_|_(?![^\W_])")
+_DOCUMENT_ALIVE = re.compile(r"[:@](?=\S)|#(?=\d)|(?<=[Ww])(?=\.)")
+_MERMAID = re.compile(r"[\x21-\x7e](?<![A-Za-z0-9_.,/()+-])")
+
+
 def visible(text: object) -> str:
     """The text with every character that cannot be seen replaced by a sign for it."""
-    told = "".join(_sign(character) for character in str(text))
+    told = _signs(str(text))
     return re.sub(r"^ +| +$| {2,}", lambda blanks: "␣" * len(blanks[0]), told)
 
 
 def block(text: object) -> str:
     """The text for a preformatted block, where lines and tabs show as what they are."""
-    return "".join(each if each in "\n\t" else _sign(each) for each in str(text))
+    return "".join(each if each in "\n\t" else _sign(each) for each in _joined(str(text)))
 
 
 def unseen_escaped(document: str) -> str:
@@ -46,12 +69,22 @@ def _json_escape(character: str) -> str:
     return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
 
 
+def _signs(text: str) -> str:
+    return "".join(map(_sign, _joined(text)))
+
+
+def _joined(text: str) -> str:
+    return _LONE_JOINER.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+
+
 def _sign(character: str) -> str:
     code = ord(character)
     if code < 0x20:
         return chr(0x2400 + code)
     if code == 0x7F:
         return "\u2421"
+    if code in _BLANK_LETTERS:
+        return f"⟨U+{code:04X}⟩"
     if code in _SEEN or unicodedata.category(character) not in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}:
         return character
     return f"⟨U+{code:04X}⟩"
@@ -69,9 +102,33 @@ def markdown(text: object) -> str:
     return _ALIVE.sub(part, told)
 
 
+def document(text: object) -> str:
+    """The text for a Markdown document of ours, as CommonMark and GitHub read it; on one line.
+
+    A word joiner keeps apart what would become an address, an e-mail address, a mention or an emoji.
+    """
+    told = _DOCUMENT_SPECIAL.sub(r"\\\g<0>", visible(" ".join(str(text).split())))
+    told = _LEADING.sub(r"\1\\\2", told)
+    return _DOCUMENT_ALIVE.sub("\\g<0>\u2060", told)
+
+
+def mermaid(text: object) -> str:
+    """The text for a quoted label of a Mermaid diagram, on one line: what means something there is its entity code.
+
+    Source: "Entity codes to escape characters", https://mermaid.js.org/syntax/flowchart.html
+    """
+    told = visible(" ".join(str(text).split()))
+    return _MERMAID.sub(lambda found: f"#{ord(found[0])};", told)
+
+
+def svg(text: object) -> str:
+    """The text for an element of an SVG picture."""
+    return _html(visible(text))
+
+
 def plotly(text: object) -> str:
-    """The text for a Plotly label, annotation or hover text, which know some HTML."""
-    return _html(visible(text), quote=False)
+    """The text for a Plotly label, annotation or hover text, which know some HTML, and `%{y}` in a template."""
+    return _html(visible(text), quote=False).replace("%{", "%\u2060{")
 
 
 def button(text: object) -> str:
@@ -86,7 +143,7 @@ def spreadsheet(text: object) -> str:
     Source: "CSV Injection", https://owasp.org/www-community/attacks/CSV_Injection
     """
     told = str(text)
-    return f"'{told}" if told.startswith(_FORMULA) and not _NUMBER.fullmatch(told) else told
+    return f"'{told}" if _FORMULA.match(told) and not _NUMBER.fullmatch(told) else told
 
 
 def echarts(text: object) -> str:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from auditor import escaping
+from auditor.escaping import document
 from auditor.impact import told
 from auditor.integration_map import Flow, IntegrationMap
 from auditor.words import counted
@@ -103,12 +105,12 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
     for name, data_type in integration_map.data_types.items():
         window = format_duration(data_type.window_s) if data_type.window_s else "none"
         yield ""
-        yield f"### {name}"
+        yield f"### {document(name)}"
         yield ""
         if data_type.description:
-            yield from (data_type.description, "")
-        yield f"Source of truth: **{data_type.owner}**. Consistency window: **{window}**. " + (
-            f"Also written by: {', '.join(data_type.writers)}."
+            yield from (document(data_type.description), "")
+        yield f"Source of truth: **{document(data_type.owner)}**. Consistency window: **{window}**. " + (
+            f"Also written by: {document(', '.join(data_type.writers))}."
             if data_type.writers
             else "Written by its owner alone."
         )
@@ -141,7 +143,7 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
     yield "## Flows"
     for row in rows_of(integration_map):
         yield ""
-        yield f"### {row.flow}"
+        yield f"### {document(row.flow)}"
         yield ""
         words = {name.replace("_", " "): getattr(row, name) for name in Row.__slots__ if name != "flow"}
         yield from _table(["", row.flow], [[word, text] for word, text in words.items() if text])
@@ -170,7 +172,7 @@ def _held(integration_map: IntegrationMap, data_type: str, system: str, field: s
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return "| " + " | ".join(map(document, cells)) + " |"
 
     yield line(head)
     yield "|" + "---|" * len(head)
@@ -183,21 +185,19 @@ def mermaid(integration_map: IntegrationMap) -> str:
     owned = owned_by(integration_map)
     number = {name: f"s{at}" for at, name in enumerate(integration_map.systems)}
     for name, node in number.items():
-        owns = f"<br/>owns {', '.join(owned[name])}" if owned[name] else ""
-        lines.append(f'    {node}["{_quoted(name)}{owns}"]')
+        owns = f"<br/>owns {escaping.mermaid(', '.join(owned[name]))}" if owned[name] else ""
+        lines.append(f'    {node}["{escaping.mermaid(name)}{owns}"]')
     for name in integration_map.flows:
         flow = integration_map.flow(name)
         window = format_duration(flow.window_s) if flow.window_s else "no window"
         arrow = "<-->" if flow.settings.direction == "two-way" else "-->"
         label = f"{flow.settings.data_type}, {flow.settings.pattern}, {window}"
-        lines.append(f'    {number[flow.source_name]} {arrow}|"{_quoted(label)}"| {number[flow.target_name]}')
+        lines.append(
+            f'    {number[flow.source_name]} {arrow}|"{escaping.mermaid(label)}"| {number[flow.target_name]}'
+        )
     for at, (reads, consumer, role) in enumerate(consumers_of(integration_map)):
-        lines.append(f'    {number[reads]} -.-> c{at}(["{_quoted(consumer)}<br/>{role}"])')
+        lines.append(f'    {number[reads]} -.-> c{at}(["{escaping.mermaid(consumer)}<br/>{role}"])')
     return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return text.replace('"', "'").replace("|", "/").replace("\n", " ")
 
 
 def owned_by(integration_map: IntegrationMap) -> dict[str, list[str]]:

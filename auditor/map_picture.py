@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from html import escape
 
+from auditor import escaping
 from auditor.integration_map import Flow, IntegrationMap
 from auditor.map_document import consumers_of, part_of
 from probes.durations import format_duration
@@ -119,11 +119,11 @@ def _arrow(flow: Flow, places: Mapping[str, tuple[float, float]], beside: int, s
     window = format_duration(flow.window_s) if flow.window_s else "no window"
     told_state = f": {state}" if state else ""
     return [
-        f"<g><title>{escape(flow.name + told_state)}</title>"
+        f"<g><title>{escaping.svg(flow.name + told_state)}</title>"
         f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2" '
         f'marker-end="url(#{_marker(state)})"{both}/>'
         f'<text x="{(begin + end) / 2}" y="{(y0 + y1) / 2 - 5}" text-anchor="middle" class="quiet" font-size="11">'
-        f"{escape(flow.settings.data_type)} · {escape(flow.settings.pattern)} · {window}</text></g>"
+        f"{escaping.svg(flow.settings.data_type)} · {escaping.svg(flow.settings.pattern)} · {window}</text></g>"
     ]
 
 
@@ -131,9 +131,9 @@ def _box(x: float, y: float, name: str, below: str, *, rounded: int) -> list[str
     return [
         f'<rect class="box" x="{x}" y="{y}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="{rounded}"/>'
         f'<text x="{x + BOX_WIDTH / 2}" y="{y + 27}" text-anchor="middle" font-weight="600">'
-        f"{escape(_fit(name, 22))}</text>"
+        f"{escaping.svg(_fit(name, 22))}</text>"
         f'<text x="{x + BOX_WIDTH / 2}" y="{y + 46}" text-anchor="middle" class="quiet" font-size="11">'
-        f"{escape(_fit(below, 28))}</text>"
+        f"{escaping.svg(_fit(below, 28))}</text>"
     ]
 
 

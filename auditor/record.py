@@ -111,7 +111,6 @@ def read_record(
         found = rows[system]
         first = {name: _first(rows, name) for name in order}
         cells = {name: _cell(integration_map, data_type, name, system, first) for name in names}
-        link = integration_map.systems[system].link
         stamped = integration_map.bindings[data_type, system].changed_at is not None
         stamp = found[0][1] if found and stamped else None
         copies.append(
@@ -123,10 +122,21 @@ def read_record(
                 changed_at="" if stamp is None or stamp is MISSING else str(stamp),
                 read_at=read_at[system],
                 cells=cells if found else {},
-                link=link.replace("{key}", quote(str(key), safe="")) if link else None,
+                link=link_of(integration_map.systems[system].link, key),
             )
         )
     return RecordView(data_type=data_type, key=key, copies=tuple(copies))
+
+
+def link_of(template: str | None, key: Key) -> str | None:
+    """The address of a record's page in its system; None without one, and where a key has no place in an address.
+
+    A browser takes a path's part `..` for a step up however it is encoded.
+    """
+    text = str(key)
+    if template is None or not template.startswith(("https://", "http://")) or text in {".", ".."}:
+        return None
+    return template.replace("{key}", quote(text, safe="", errors="surrogatepass"))
 
 
 def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:

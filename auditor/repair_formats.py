@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from auditor.escaping import unseen_escaped, visible
+from auditor.escaping import spreadsheet, unseen_escaped, visible
 from auditor.integration_map import IntegrationMap
 from auditor.repair import Proposal, statement_of
 from probes.contract import MISSING
@@ -24,7 +24,10 @@ def write_json(proposals: Iterable[Proposal]) -> str:
 
 
 def write_csv(proposals: Iterable[Proposal]) -> str:
-    """The proposals as CSV, one row a field."""
+    """The proposals as CSV for a spreadsheet, one row a field: what it would calculate begins with an apostrophe.
+
+    JSON holds every text exactly.
+    """
     text = io.StringIO()
     table = csv.writer(text)
     common_columns = ["flow", "data_type", "key", "cause", "action", "system", "collection"]
@@ -34,7 +37,8 @@ def write_csv(proposals: Iterable[Proposal]) -> str:
         end = [each.why, "; ".join(each.warnings)]
         for name in each.changes or {"": None}:
             present = each.guard.get(name) if each.action == "update" else None
-            table.writerow([*common, name, _cell(present), _cell(each.changes.get(name)), *end])
+            cells = [*common, name, _cell(present), _cell(each.changes.get(name)), *end]
+            table.writerow([spreadsheet(cell) for cell in cells])
     return text.getvalue()
 
 

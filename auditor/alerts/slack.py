@@ -7,6 +7,7 @@ https://docs.slack.dev/reference/block-kit/composition-objects/text-object.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,9 @@ FIELD_LIMIT = 500
 DETAIL_LIMIT = 1000
 FALLBACK_LIMIT = 4000
 URL_LIMIT = 3000
+
+_ADDRESS = re.compile(r"https?://[!-~]+")
+"""An address that a button can have; Slack refuses a whole message for one that it cannot."""
 
 _COLOURS = {"opened": "#D92D20", "grown": "#D92D20", "reopened": "#D92D20", "resolved": "#36A64F"}
 _SIGNS = {
@@ -70,7 +74,7 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
             "action_id": name.lower(),
         }
         for name, url in buttons
-        if url.startswith(("http://", "https://")) and len(url) <= URL_LIMIT
+        if _ADDRESS.fullmatch(url) and len(url) <= URL_LIMIT
     ]
     if elements:
         blocks.append({"type": "actions", "elements": elements})
@@ -89,7 +93,7 @@ def _text(told: str) -> dict[str, Any]:
 def _link(dashboard: str | None, notice: Mapping[str, Any]) -> str:
     if not dashboard:
         return ""
-    page = "drift?" + urlencode({"flow": notice["flow"]}) if notice.get("flow") else "sla"
+    page = "drift?" + urlencode({"flow": notice["flow"]}, errors="surrogatepass") if notice.get("flow") else "sla"
     return f"{dashboard.rstrip('/')}/{page}"
 
 

@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from auditor.status import FlowStatus
 
 # A file or a pipe has no width of its own; tables there are wide rather than folded.
-out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200)
-err = Console(stderr=True)
+# Emoji are never made of a text like `:tada:`, which may be a value.
+out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200, emoji=False)
+err = Console(stderr=True, emoji=False)
 
 NOTHING_VERIFIED = "nothing verified yet"
 

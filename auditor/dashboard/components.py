@@ -43,7 +43,7 @@ def open_data() -> Data:
         return _open(map_file, folder)
     except MapError as error:
         st.error(f"The integration map has {len(error.problems)} mistakes:", icon=":material/error:")
-        st.code("\n".join(str(problem) for problem in error.problems), language=None)
+        st.code("\n".join(escaping.visible(problem) for problem in error.problems), language=None)
         st.stop()
     except NoLedgerError as error:
         _await_ledger(str(error), map_file, folder)

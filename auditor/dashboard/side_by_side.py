@@ -75,7 +75,7 @@ def _head(copy: CopyView, readers: list[str]) -> None:
         st.caption(f"changed {escaping.markdown(copy.changed_at)}" if copy.changed_at else "no changed-at")
     if readers:
         st.caption(f"read by {escaping.markdown(', '.join(readers))}")
-    if copy.link and copy.link.startswith(("https://", "http://")):
+    if copy.link:
         st.link_button("Open there", copy.link)
 
 

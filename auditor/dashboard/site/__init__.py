@@ -18,14 +18,19 @@ PAGES = Path(__file__).with_name("pages.py")
 
 
 def guards() -> list[Middleware]:
-    """What stands before Streamlit, as the environment sets it; ends with a sentence where a setting is wrong."""
+    """What stands before Streamlit, as the environment sets it; ends with a sentence where a setting is wrong.
+
+    It is asked once, as the process starts, so that the log is made harmless here, too.
+    """
     import streamlit
     from dotenv import load_dotenv
     from starlette.middleware import Middleware
 
+    from auditor.dashboard import log_lines
     from auditor.dashboard.access import AccessError, access_of
     from auditor.dashboard.guard import Guard
 
+    log_lines.harden()
     load_dotenv(Path.cwd() / ".env")
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
     try:
