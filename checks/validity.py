@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import field_validator
 
 from checks.values import UnreadableError
+from probes import patterns
 from probes.contract import MISSING, PluginSettings
 
 
@@ -27,7 +28,7 @@ class Validity(PluginSettings):
         min, max: inclusive bounds of numbers, amounts of money, instants (UTC where they carry no zone) and days; of
             the text form of anything else.
         one_of: the only values allowed, as text.
-        matches: a regular expression that the whole text must match.
+        matches: a regular expression that the whole text must match (`probes.patterns`).
     """
 
     required: bool = False
@@ -40,10 +41,7 @@ class Validity(PluginSettings):
     @classmethod
     def _compiles(cls, pattern: str | None) -> str | None:
         if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from None
+            patterns.pattern(pattern)  # raises what to write instead
         return pattern
 
 
@@ -74,9 +72,14 @@ def violation(valid: Validity, value: Any, text: str, span: Span | None = None) 
         return f"above {valid.max}"
     if valid.one_of and text not in valid.one_of:
         return "not one of the allowed values"
-    if valid.matches is not None and not re.fullmatch(valid.matches, text):
-        return f"does not match {valid.matches}"
-    return ""
+    return "" if valid.matches is None else _mismatch(valid.matches, text)
+
+
+def _mismatch(pattern: str, text: str) -> str:
+    try:
+        return "" if patterns.pattern(pattern).fullmatch(text) else f"does not match {pattern}"
+    except patterns.PatternError as error:
+        return f"cannot match {pattern}: {error}"
 
 
 def _beyond(value: Any, text: str, bound: Decimal | str | None, span: Span | None, *, low: bool) -> bool:

@@ -6,13 +6,19 @@ items comes to gigabytes, decodes a document that is a text once more, and names
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
-from jsonpath import CompoundJSONPath, JSONPath, JSONPathMatch, compile
-from jsonpath.exceptions import JSONPathError, JSONPathRecursionError
+from jsonpath import CompoundJSONPath, JSONPath, JSONPathEnvironment, JSONPathMatch
+from jsonpath.exceptions import JSONPathError, JSONPathRecursionError, JSONPathSyntaxError
+from jsonpath.filter import RegexLiteral, StringLiteral
+from jsonpath.function_extensions import ExpressionType, FilterFunction
+from jsonpath.parse import Parser
+
+from probes.patterns import PatternError, pattern
 
 DESCENTS = 100
 """Levels that `..` goes down, by the library."""
@@ -59,6 +65,75 @@ class _Node(JSONPathMatch):
         """Nobody asks for them."""
 
 
+class _Regular(FilterFunction):
+    """`match()` and `search()` of RFC 9535, in time that grows with the text alone.
+
+    Args:
+        whole: the whole text must match.
+    """
+
+    arg_types: ClassVar[list[ExpressionType]] = [ExpressionType.VALUE, ExpressionType.VALUE]
+    return_type = ExpressionType.LOGICAL
+
+    def __init__(self, *, whole: bool) -> None:
+        self._whole = whole
+
+    def __call__(self, value: object, told: object) -> bool:
+        """Whether a text matches; what is no text, and an expression in a document that is none, never does."""
+        if not isinstance(value, str) or not isinstance(told, str):
+            return False
+        try:
+            ready = pattern(told)
+        except PatternError:
+            return False
+        return ready.fullmatch(value) if self._whole else ready.search(value)
+
+
+class _Parser(Parser):
+    """Reads a path whose regular expressions are those of `probes.patterns`."""
+
+    def parse_regex(self, stream: Any) -> Any:
+        """An expression between slashes."""
+        token = stream.current()
+        try:
+            literal = super().parse_regex(stream)
+        except (re.error, OverflowError, RecursionError) as error:
+            raise JSONPathSyntaxError(f"not a regular expression: {error}", token=token) from None
+        assert isinstance(literal, RegexLiteral)
+        literal.value = _ready(token, literal.value.pattern, literal.value.flags & ~re.UNICODE)
+        return literal
+
+    def parse_function_extension(self, stream: Any) -> Any:
+        """A call, whose expression is known to be one where it is written in the path."""
+        token = stream.current()
+        call: Any = super().parse_function_extension(stream)
+        if token.value in _REGULAR and len(call.args) == 2 and isinstance(call.args[1], StringLiteral):
+            _ready(token, call.args[1].value, 0)
+        return call
+
+
+def _ready(token: Any, text: str, flags: int) -> Any:
+    try:
+        return pattern(text, flags)
+    except PatternError as error:
+        raise JSONPathSyntaxError(str(error), token=token) from None
+
+
+_REGULAR = {"match": _Regular(whole=True), "search": _Regular(whole=False)}
+
+
+class _Environment(JSONPathEnvironment):
+    parser_class = _Parser
+
+    def setup_function_extensions(self) -> None:
+        """The library's, and our own for regular expressions."""
+        super().setup_function_extensions()
+        self.function_extensions |= _REGULAR
+
+
+_ENVIRONMENT = _Environment()
+
+
 @lru_cache(maxsize=1024)
 def compiled(path: str) -> Any:
     """A JSONPath, ready to be followed.
@@ -66,7 +141,7 @@ def compiled(path: str) -> Any:
     Raises:
         JSONPathError: it is none.
     """
-    return compile(path)
+    return _ENVIRONMENT.compile(path)
 
 
 def first(path: str, document: Any, *, most: int = STEPS) -> Any:
@@ -99,6 +174,8 @@ def every(path: str, document: Any) -> list[Any]:
 def _why(error: Exception) -> PathError:
     if isinstance(error, PathError):
         return error
+    if isinstance(error, PatternError):
+        return PathError(f"a document that a path with match() or search() cannot be followed through: {error}")
     if isinstance(error, JSONPathRecursionError | RecursionError):
         return PathError(f"JSON nested deeper than {DESCENTS} levels below what its path descends from")
     return PathError("a document that its path cannot be followed through")

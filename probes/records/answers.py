@@ -5,26 +5,25 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Any
 
-import jsonpath
-
+from probes import json_paths
 from probes.contract import ProbeError, Reason
 
 LONGEST_WAIT_S = 365 * 86_400.0
 """What a system asks for beyond this is told as this: nobody means ten thousand years."""
 
 
-@lru_cache(maxsize=1024)
-def compiled(path: str) -> Any:
-    """A JSONPath, ready to find."""
-    return jsonpath.compile(path)
-
-
 def find(path: str, document: Any) -> list[Any]:
-    """All that a JSONPath finds."""
-    return list(compiled(path).findall(document))
+    """All that a JSONPath finds.
+
+    Raises:
+        ProbeError: `decode` where it cannot be followed through the document.
+    """
+    try:
+        return json_paths.every(path, document)
+    except json_paths.PathError as error:
+        raise ProbeError(Reason.DECODE, f"an answer is {error}, at {path}") from None
 
 
 def records(path: str, document: Any, what: str) -> list[Any]:

@@ -20,10 +20,10 @@ from urllib.parse import urlsplit
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-import jsonpath
 from jsonpath.exceptions import JSONPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from probes import json_paths
 from probes.addresses import check_address
 from probes.call_deadline import one_call, some_calls
 from probes.contract import (
@@ -149,7 +149,7 @@ class RestBinding(Binding):
         if path is None or path == "link":
             return path
         try:
-            jsonpath.compile(path)
+            json_paths.compiled(path)
         except JSONPathError as error:
             raise ValueError(f"not a JSONPath: {str(error).splitlines()[0]}") from None
         if not path.startswith("$"):

@@ -1,0 +1,309 @@
+"""Regular expressions from the map, matched in time that grows with the text and not with what could be in it.
+
+Python's own engine tries one way after another, so that a text that was written for it keeps it busy for hours. The
+expressions are therefore matched by the engine that pydantic brings, which follows all ways at once. They mean what
+they mean to Python's `re`: it reads them, and says of each character which single characters and sets in the
+expression match it. Characters that the expression cannot tell apart become one sign, and the other engine matches
+the signs. What that engine cannot do (look around, refer back) is refused when the map is read.
+Source: docs.rs/regex (untrusted patterns; syntax), docs.python.org/3/library/re.html.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+LONGEST_PATTERN = 2_000
+"""Characters of a regular expression: more is none that a person wrote."""
+
+STATES_LIMIT = 2_000
+"""Parts of a regular expression with its repetitions written out: the time for each character grows with them."""
+
+WORK_LIMIT = 10_000_000
+"""Parts of an expression times characters of a text: half a second at the worst, and 500,000 characters for an
+expression of twenty parts."""
+
+LONGEST_TEXT = 1_000_000
+"""Characters of a text that is matched by any expression."""
+
+SIGNS_KEPT = 4_096
+"""Characters whose sign is remembered: as many as a language has."""
+
+_IN_WORDS, _BETWEEN_WORDS = 0x4E00, 0x2500
+"""Where signs begin that stand for a part of a word, and others; each has room for some thousands."""
+
+_parser: Any = import_module("re._parser")
+
+_INSTEAD = {
+    "ASSERT": "look-ahead and look-behind, (?=...) and (?<=...), are not known here; write what the whole text is",
+    "ASSERT_NOT": "look-ahead and look-behind, (?!...) and (?<!...), are not known here; write what the text may be, "
+    "for example [^x]* instead of (?!.*x).*, or a rule under rules:",
+    "FAILURE": "look-ahead, (?!...), is not known here; write what the text may be",
+    "GROUPREF": r"references back to a group, \1 and (?P=name), are not known here; write a rule under rules:",
+    "GROUPREF_EXISTS": "conditions, (?(1)...), are not known here; write the alternatives with |",
+    "ATOMIC_GROUP": "atomic groups, (?>...), are not known here; write (?:...), which is as quick",
+    "POSSESSIVE_REPEAT": "possessive repetitions, ++ and *+ and ?+, are not known here; write +, * or ?",
+}
+
+
+class PatternError(ValueError):
+    """A regular expression that cannot be used; the text says what to write instead."""
+
+
+class Pattern:
+    """A regular expression, ready to match.
+
+    Attributes:
+        pattern, flags: as they were given.
+    """
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self.pattern, self.flags = pattern, flags
+        read, flags = _read(pattern, flags)
+        self._least, self._most = read.getwidth()
+        self._longest = min(LONGEST_TEXT, WORK_LIMIT // max(1, _size(read)))
+        whole, anywhere = _Writer(whole=True), _Writer(whole=False)
+        self._whole = [r"\A(?:", *whole.sequence(read, flags, last=True), r")\z"]
+        self._anywhere = anywhere.sequence(read, flags, last=True)
+        self._signs = _Signs(whole.atoms, ascii_words=whole.ascii_words)
+        self._ready: dict[bool, tuple[int, SchemaValidator]] = {}
+        for each in (True, False):
+            self._matcher(whole=each)
+
+    def fullmatch(self, text: str) -> bool:
+        """Whether it matches the whole of a text. Raises PatternError for a text that is too long to tell."""
+        if not self._least <= len(text) <= self._most:
+            return False
+        return self._matches(text, whole=True)
+
+    def search(self, text: str) -> bool:
+        """Whether it matches anything in a text. Raises PatternError for a text that is too long to tell."""
+        return self._matches(text, whole=False)
+
+    def _matches(self, text: str, *, whole: bool) -> bool:
+        if len(text) > self._longest:
+            raise PatternError(f"a text of more than {self._longest:,} characters is not matched")
+        signs = text.translate(self._signs)
+        return self._matcher(whole=whole).isinstance_python(signs)
+
+    def _matcher(self, *, whole: bool) -> SchemaValidator:
+        """What matches signs, made anew where signs have come that it does not know."""
+        made = self._ready.get(whole)
+        if made is None or made[0] != self._signs.kinds:
+            known = self._signs.known()
+            parts = self._whole if whole else self._anywhere
+            written = "".join(_either(each, known) if isinstance(each, int) else each for each in parts)
+            made = self._ready[whole] = len(known), _validator(written)
+        return made[1]
+
+
+class _Signs(dict[int, int]):
+    """For each character the sign that stands for it; characters that match the same atoms have the same one.
+
+    Args:
+        atoms: the single characters and sets of an expression.
+        ascii_words: only ASCII letters are part of a word, where the expression asks for the border of one.
+    """
+
+    def __init__(self, atoms: Sequence[re.Pattern[str]], *, ascii_words: bool) -> None:
+        super().__init__()
+        self._atoms = [*atoms, re.compile(r"\w", re.ASCII if ascii_words else 0)]
+        self._kinds: dict[tuple[int, ...], int] = {}
+        self._lock = threading.Lock()
+        self[ord("\n")] = self._sign("\n")
+
+    @property
+    def kinds(self) -> int:
+        """How many signs are given so far."""
+        return len(self._kinds)
+
+    def known(self) -> dict[tuple[int, ...], int]:
+        """The signs given so far, by the atoms that match what they stand for."""
+        with self._lock:
+            return dict(self._kinds)
+
+    def __missing__(self, code: int) -> int:
+        sign = self._sign(chr(code))
+        if len(self) < SIGNS_KEPT:
+            self[code] = sign
+        return sign
+
+    def _sign(self, character: str) -> int:
+        matched = tuple(at for at, atom in enumerate(self._atoms) if atom.fullmatch(character))
+        # A line break is a kind of its own, at which lines begin and end.
+        kind = (*matched, -1) if character == "\n" else matched
+        with self._lock:
+            if kind not in self._kinds:
+                in_word = len(self._atoms) - 1 in matched
+                number = sum((len(self._atoms) - 1 in each) == in_word for each in self._kinds)
+                first = _IN_WORDS if in_word else _BETWEEN_WORDS
+                self._kinds[kind] = ord("\n") if character == "\n" else first + number
+            return self._kinds[kind]
+
+
+def _either(atom: int, known: Mapping[tuple[int, ...], int]) -> str:
+    """A set of the signs whose characters an atom matches."""
+    signs = "".join(f"\\x{{{sign:x}}}" for matched, sign in known.items() if atom in matched)
+    return f"[{signs}]" if signs else r"[^\x{0}-\x{10ffff}]"
+
+
+@lru_cache(maxsize=1024)
+def pattern(text: str, flags: int = 0) -> Pattern:
+    """A regular expression, made once.
+
+    Raises:
+        PatternError: it is none, too large, or asks for what takes time without bounds.
+    """
+    return Pattern(text, flags)
+
+
+def _read(text: str, flags: int) -> tuple[Any, int]:
+    if len(text) > LONGEST_PATTERN:
+        raise PatternError(f"a regular expression of {len(text):,} characters; up to {LONGEST_PATTERN:,} are read")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about what a later Python may read otherwise
+            read = _parser.parse(text, flags)
+    except (re.error, OverflowError) as error:
+        raise PatternError(f"not a regular expression: {error}") from None
+    except RecursionError:
+        raise PatternError("a regular expression that is nested too deep") from None
+    if (size := _size(read)) > STATES_LIMIT:
+        raise PatternError(
+            f"a regular expression that stands for {size:,} parts when its repetitions are written out, and up to "
+            f"{STATES_LIMIT:,} are matched; write * or + instead of a large number, and bound the length by a rule"
+        )
+    return read, int(read.state.flags)
+
+
+def _size(read: Sequence[Any]) -> int:
+    """How many parts there are when repetitions are written out."""
+    size = 0
+    for operation, given in read:
+        name = str(operation)
+        if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
+            least, most, inner = given
+            size += _size(inner) * max(1, least if most is _parser.MAXREPEAT else most)
+        elif name == "BRANCH":
+            size += sum(_size(each) for each in given[1])
+        elif name == "SUBPATTERN":
+            size += _size(given[3])
+        else:
+            size += 1
+    return size
+
+
+def _validator(written: str) -> SchemaValidator:
+    try:
+        return SchemaValidator(core_schema.str_schema(pattern=written, regex_engine="rust-regex"))
+    except SchemaError:
+        raise PatternError("a regular expression that is too large when it is compiled; write less of it") from None
+
+
+class _Writer:
+    """Writes an expression that `re` has read for the other engine: its parts, and numbers in place of atoms.
+
+    Attributes:
+        whole: a text is matched as a whole, so that nothing stands behind the end.
+        atoms: the single characters and sets, by their number.
+        ascii_words: what `\\b` takes for a word.
+    """
+
+    def __init__(self, *, whole: bool) -> None:
+        self.whole = whole
+        self.ascii_words = False
+        self._borders: set[bool] = set()
+        self._numbers: dict[tuple[str, int], int] = {}
+
+    @property
+    def atoms(self) -> list[re.Pattern[str]]:
+        return [re.compile(written, flags) for written, flags in self._numbers]
+
+    def sequence(self, read: Iterable[Any], flags: int, *, last: bool) -> list[str | int]:
+        """Parts one after the other; `last` where nothing of the expression follows them."""
+        parts = list(read)
+        return [
+            each
+            for at, (operation, given) in enumerate(parts)
+            for each in self.part(str(operation), given, flags, last=last and at == len(parts) - 1)
+        ]
+
+    def part(self, name: str, given: Any, flags: int, *, last: bool) -> list[str | int]:
+        if name in _INSTEAD:
+            raise PatternError(_INSTEAD[name])
+        if name == "ANY":
+            return [self.atom("(?s:.)" if flags & re.DOTALL else ".", flags)]
+        if name in {"LITERAL", "NOT_LITERAL", "IN"}:
+            return [self.atom(_set(name, given), flags)]
+        if name == "BRANCH":
+            written: list[str | int] = []
+            for each in given[1]:
+                written += ["|", *self.sequence(each, flags, last=last)]
+            return ["(?:", *written[1:], ")"]
+        if name == "SUBPATTERN":
+            _, added, taken, inner = given
+            return ["(?:", *self.sequence(inner, (flags | added) & ~taken, last=last), ")"]
+        if name in {"MAX_REPEAT", "MIN_REPEAT"}:
+            least, most, inner = given
+            told = f"{{{least},{'' if most is _parser.MAXREPEAT else most}}}"
+            return ["(?:", *self.sequence(inner, flags, last=last and most == 1), f"){told}"]
+        if name == "AT":
+            return [self.place(str(given), flags, last=last)]
+        raise PatternError(f"a regular expression with {name.lower()}, which is not known here")
+
+    def atom(self, written: str, flags: int) -> int:
+        return self._numbers.setdefault((written, flags & (re.IGNORECASE | re.ASCII)), len(self._numbers))
+
+    def place(self, name: str, flags: int, *, last: bool) -> str:
+        if name == "AT_BEGINNING":
+            return "(?m:^)" if flags & re.MULTILINE else r"\A"
+        if name == "AT_BEGINNING_STRING":
+            return r"\A"
+        if name == "AT_END_STRING":
+            return r"\z"
+        if name == "AT_END":
+            if flags & re.MULTILINE:
+                return "(?m:$)"
+            if not last:
+                raise PatternError("a $ that is not at the end; write it there, or leave it out")
+            return r"\z" if self.whole else r"\n?\z"  # before a line break at the very end, too
+        self._borders.add(bool(flags & re.ASCII))
+        if len(self._borders) > 1:
+            raise PatternError("borders of ASCII words and of others in one expression; write (?a) at its beginning")
+        self.ascii_words = bool(flags & re.ASCII)
+        return {"AT_BOUNDARY": r"\b", "AT_NON_BOUNDARY": r"\B"}[name]
+
+
+def _set(name: str, given: Any) -> str:
+    """One character or a set, as `re` writes it."""
+    if name != "IN":
+        return f"[{'^' if name == 'NOT_LITERAL' else ''}{_sign(given)}]"
+    written = ""
+    for operation, told in given:
+        if str(operation) == "NEGATE":
+            written += "^"
+        elif str(operation) == "LITERAL":
+            written += _sign(told)
+        elif str(operation) == "RANGE":
+            written += f"{_sign(told[0])}-{_sign(told[1])}"
+        else:
+            written += _CLASSES[str(told)]
+    return f"[{written}]"
+
+
+def _sign(code: int) -> str:
+    return f"\\U{code:08x}"
+
+
+_CLASSES = {
+    f"CATEGORY_{word}{name}": (letter.upper() if word else letter)
+    for name, letter in (("DIGIT", r"\d"), ("SPACE", r"\s"), ("WORD", r"\w"))
+    for word in ("", "NOT_")
+}
