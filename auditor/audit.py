@@ -35,7 +35,7 @@ OBJECTIVE_EVERY_S, OBJECTIVE_SOONEST_S = 30.0, 5.0
 
 NAMELESS = (
     "rows without a key, or with one that is none of this data type or that cannot be kept "
-    f"(half of a surrogate pair, NUL, more than {KEY_LIMIT_BYTES:,} bytes)"
+    f"(half of a surrogate pair, more than {KEY_LIMIT_BYTES:,} bytes)"
 )
 BLIND_TURNS = 3
 BLIND_S = 5.0

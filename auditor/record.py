@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from auditor.integration_map import IntegrationMap, currencies_of
+from auditor.kept_text import restored
 from auditor.reading import SystemReader
 from checks.fields import agree, parser_for, text_of
 from checks.keys import key_parser
@@ -88,12 +89,15 @@ def read_record(
 ) -> RecordView:
     """Read a record from every system that the map says holds it.
 
+    Args:
+        key_text: the key as a person writes it, or as the views and the pages show it (`auditor.kept_text`).
+
     Raises:
         KeyError: no such data type.
         UnreadableError: the text is no key of this data type.
     """
     described = integration_map.data_types[data_type]
-    key: Key = key_parser(described.key_type, described.owner, described.key_normalize)(key_text)
+    key: Key = key_parser(described.key_type, described.owner, described.key_normalize)(restored(key_text))
     order = [described.owner, *(name for name in described.in_ if name != described.owner)]
     names = [name for name, rule in described.fields.items() if rule.compare]
     rows: dict[str, list[Row]] = {}

@@ -11,12 +11,12 @@ from checks.values import Parser, UnreadableError
 KEY_LIMIT_BYTES = 2_000
 """PostgreSQL's indexes take rows of up to 2,704 bytes, and a flow's name stands beside the key."""
 
-_UNKEPT = re.compile("[\0\ud800-\udfff]")
-"""NUL, which PostgreSQL does not take, and halves of a surrogate pair, which no encoding knows alone."""
+_HALF = re.compile("[\ud800-\udfff]")
+"""Halves of a surrogate pair, which no encoding knows alone: no system can be asked for them, and none has a rank."""
 
 
 def key_parser(key_type: str, system: str, normalize: str = "nfc") -> Parser:
-    """Make the parser of a data type's keys as `system` holds them; refuses what the ledger cannot keep.
+    """Make the parser of a data type's keys as `system` holds them; refuses what nobody can ask for or keep.
 
     Args:
         normalize: of text, `nfc` or `none`.
@@ -29,8 +29,8 @@ def key_parser(key_type: str, system: str, normalize: str = "nfc") -> Parser:
         if isinstance(key, int):
             too_long = key.bit_length() > 3 * KEY_LIMIT_BYTES and len(str(abs(key))) > KEY_LIMIT_BYTES
         elif isinstance(key, str):
-            if _UNKEPT.search(key):
-                raise UnreadableError("a key with NUL or with half of a surrogate pair")
+            if _HALF.search(key):
+                raise UnreadableError("a key with half of a surrogate pair")
             too_long = len(key) > KEY_LIMIT_BYTES // 4 and len(key.encode()) > KEY_LIMIT_BYTES
         else:
             return key

@@ -16,6 +16,7 @@ from auditor import attribution, backlogs, conflict_desk, figures, letters
 from auditor.archived import missing_since
 from auditor.attribution import Misled, Pattern
 from auditor.backlogs import Backlog
+from auditor.dashboard.frames import frame
 from auditor.escalation import Act, Conflict
 from auditor.figures import FlowCoverage, FlowLag
 from auditor.impact import impact_of
@@ -112,7 +113,7 @@ class Data:
 
     def systems(self) -> pd.DataFrame:
         """How every system has been answering."""
-        return pd.DataFrame(system_status(self.map, self.ledger, datetime.now(UTC)))
+        return frame(system_status(self.map, self.ledger, datetime.now(UTC)))
 
     def last_audit_at(self) -> datetime | None:
         """When anything was audited last."""

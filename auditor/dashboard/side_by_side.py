@@ -7,6 +7,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard.data import Data
+from auditor.dashboard.frames import frame
 from auditor.impact import told
 from auditor.integration_map import Consumer
 from auditor.record import CopyView, RecordView, read_record
@@ -40,7 +41,7 @@ def draw(found: RecordView, consumers: tuple[Consumer, ...]) -> None:
     if not names:
         return
     names.sort(key=lambda name: name not in found.differing)
-    table = pd.DataFrame(
+    table = frame(
         {
             escaping.markdown(copy.system): [escaping.markdown(_cell_text(copy, name)) for name in names]
             for copy in found.copies

@@ -57,3 +57,9 @@ def told(error: BaseException, url: sa.URL, *, opening: bool) -> str:
         (said for part, said in _POSTGRESQL.items() if part in folded), unreached if opening else BEGIN_ANEW
     )
     return f"cannot {verb} the ledger {ledger_name(url)}: {text}; {remedy}"
+
+
+def refused(error: BaseException, url: sa.URL) -> str:
+    """That the ledger took a row for wrong, without a word of the driver's, which quotes the values."""
+    code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or type(error).__name__
+    return f"the ledger {ledger_name(url)} refused a row ({code}); this is a mistake of the auditor's"

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from auditor.kept_text import kept, restored
 from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
 from checks.causes import Baseline, Cause, Kind
@@ -220,7 +221,7 @@ class Following(Store):
                 live[key] = _divergence(row, key)
             # As the driver gives them: there are as many as records read, and nothing to convert.
             for text, owner, target, *rest in connection.execute(self._baselines, asked).cursor.fetchall():
-                key = text_of[text]
+                key = text_of[restored(text)]
                 if owner == target and shared.get(key) == owner and key not in pending and key not in live:
                     settled.add(key)
                 else:
@@ -271,7 +272,7 @@ class Following(Store):
 
     def _list(self, texts: Sequence[str]) -> Any:
         """Many keys as the one parameter that `among` takes."""
-        return json.dumps(list(texts)) if self.is_sqlite else list(texts)
+        return json.dumps(list(map(kept, texts))) if self.is_sqlite else list(texts)
 
     def begin_series(self, flow: str, series: str, now: datetime) -> None:
         """Forget what was fingerprinted under other rules or another key; does nothing for the same series.

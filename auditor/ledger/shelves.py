@@ -284,7 +284,10 @@ def _shown(column: sa.Column[Any]) -> bool:
 
 
 def _raw(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    return sa.type_coerce(column, sa.BigInteger) if isinstance(column.type, t.Instant) else column
+    """A column as it is kept: the archive and the views hold what the ledger holds."""
+    if isinstance(column.type, t.Instant):
+        return sa.type_coerce(column, sa.BigInteger)
+    return sa.type_coerce(column, sa.Text) if isinstance(column.type, t.Text) else column
 
 
 def _type_of(column: sa.Column[Any]) -> ColumnType:

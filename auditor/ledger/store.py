@@ -68,7 +68,7 @@ class Store:
         if self.is_sqlite:
             if not parsed.database or parsed.database == ":memory:":
                 raise LedgerError("the ledger needs a file, so that several processes can share it")
-            self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, pool_size=10)
+            self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, pool_size=10, hide_parameters=True)
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
@@ -76,7 +76,10 @@ class Store:
                 # A pooler in transaction mode knows nothing of what was prepared on another connection.
                 unprepared = {"prepare_threshold": None}
                 self.engine = sa.create_engine(
-                    parsed.set(drivername="postgresql+psycopg"), pool_size=10, connect_args=unprepared
+                    parsed.set(drivername="postgresql+psycopg"),
+                    pool_size=10,
+                    connect_args=unprepared,
+                    hide_parameters=True,
                 )
             except ModuleNotFoundError as error:
                 raise LedgerError(
@@ -95,6 +98,8 @@ class Store:
         ):
             told = failures.told(context.original_exception, self.engine.url, opening=context.connection is None)
             raise LedgerError(told) from None
+        if isinstance(failed, sa.exc.DataError | sa.exc.IntegrityError):
+            raise LedgerError(failures.refused(context.original_exception, self.engine.url)) from None
 
     def made(self) -> bool:
         """Whether an auditor has made the ledger; looks without making anything."""
@@ -157,7 +162,7 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that writes; all of it is committed or none."""
-        with self._writer.connect() as connection, connection.begin():
+        with _without_values(), self._writer.connect() as connection, connection.begin():
             if self.token is not None:
                 self._check_lease(connection, self.token)
             yield connection
@@ -184,7 +189,7 @@ class Store:
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads."""
-        with self.engine.connect() as connection:
+        with _without_values(), self.engine.connect() as connection:
             yield connection
 
     def next_revision(self, connection: sa.Connection) -> int:
@@ -229,6 +234,15 @@ class Store:
         else:
             among = column.key == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(t.Text)))
         return select.where(column.flow == sa.bindparam("flow"), among)
+
+
+@contextlib.contextmanager
+def _without_values() -> Iterator[None]:
+    """Part what failed from the driver's own error, which a log would print with the row's values."""
+    try:
+        yield
+    except LedgerError as error:
+        raise error from None
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -7,13 +7,12 @@ misses a row. Instants are microseconds since 1970 UTC.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from auditor.escaping import visible
+from auditor.kept_text import kept, restored
 from checks.values import EPOCH, MICROSECOND
 
 
@@ -30,19 +29,17 @@ class Instant(sa.types.TypeDecorator[datetime]):
         return None if value is None else EPOCH + timedelta(microseconds=value)
 
 
-_UNKEPT = re.compile("[\0\ud800-\udfff]")
-
-
 class Text(sa.types.TypeDecorator[str]):
-    """Text from outside with a sign for what a database does not take: NUL, and halves of a surrogate pair."""
+    """Any text, exactly: what a database does not take is kept as `auditor.kept_text` writes it."""
 
     impl = sa.Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        if value is None or not _UNKEPT.search(value):
-            return value
-        return _UNKEPT.sub(lambda found: visible(found[0]), value)
+        return None if value is None else kept(value)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> str | None:
+        return None if value is None else restored(value)
 
 
 Identity = sa.BigInteger().with_variant(sa.Integer(), "sqlite")

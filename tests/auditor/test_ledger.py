@@ -169,7 +169,7 @@ def test_a_window_that_has_run_out_is_due_whatever_the_limit(ledger: Ledger) -> 
 
 def test_only_one_live_divergence_of_a_record(ledger: Ledger) -> None:
     save(ledger, divergences=[divergence(1)])
-    with pytest.raises(sa.exc.IntegrityError):
+    with pytest.raises(LedgerError, match="refused a row"):
         save(ledger, divergences=[divergence(1)])
 
 

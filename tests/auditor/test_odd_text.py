@@ -43,7 +43,7 @@ flows:
   sync: {data_type: odd, from: crm, to: copy, pattern: real-time, every: 1s, sample: 10}
 """
 LONE = "k\ud800"
-ODD = {"half of a pair": LONE, "NUL": "k\0", "too long": "k" * (KEY_LIMIT_BYTES + 1)}
+ODD = {"half of a pair": LONE, "too long": "k" * (KEY_LIMIT_BYTES + 1)}
 
 
 class World:
@@ -117,6 +117,21 @@ def test_one_key_that_cannot_be_kept_is_one_row_that_cannot_be_verified(
     assert "cannot be kept" in row["reason"]
 
 
+def test_a_key_with_nul_is_audited_like_any_other(world: World, ledger: Ledger) -> None:
+    for good in ("a", "k\0", "\0", "k\u24260000"):
+        world.put(good)
+    world.put("k\0other", "Ada", "Eve")
+    assert sweep(world, ledger)[Outcome.AGREED] == 4
+    (row,) = ledger.table("divergences")
+    assert row["key"] == "k\0other"
+    with ledger.read() as connection:
+        assert set(connection.execute(sa.select(t.baselines.c.key)).scalars()) == {"a", "k\0", "\0", "k\u24260000"}
+    world.put("k\0other")
+    assert sweep(world, ledger)[Outcome.AGREED] == 5
+    (row,) = ledger.table("divergences")
+    assert row["closed_at"] is not None
+
+
 def test_a_value_that_cannot_be_kept_is_compared_and_told(world: World, ledger: Ledger) -> None:
     world.put("same", LONE)
     world.put("other", LONE, "k")
@@ -126,14 +141,15 @@ def test_a_value_that_cannot_be_kept_is_compared_and_told(world: World, ledger: 
     assert found == {"other", "nul"}
 
 
-def test_what_a_letter_or_a_message_tells_is_kept_with_a_sign(ledger: Ledger) -> None:
+def test_what_a_letter_or_a_message_tells_is_kept_exactly(ledger: Ledger) -> None:
     letter = Letter(letter_id=LONE, key="k", reason=f"no\0 {LONE}", headers={LONE: "\0"}, payload=LONE)
     with ledger.write() as connection:
         rev = ledger.next_revision(connection)
         ledger.save_letters(connection, rev, "sync", "dead", [letter], datetime.now(UTC))
     with ledger.read() as connection:
         row = connection.execute(sa.select(t.dead_letters)).mappings().one()
-    assert row["reason"] == "no␀ k⟨U+D800⟩"
+    assert row["reason"] == f"no\0 {LONE}"
+    assert row["letter_id"] == row["payload"] == LONE
     assert json.loads(row["headers"]) == {LONE: "\0"}
 
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from auditor import escaping
@@ -15,6 +14,7 @@ from auditor.conflict_evidence import Evidence, evidence_of
 from auditor.dashboard import acting, components, navigation, side_by_side, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data, Since
+from auditor.dashboard.frames import frame
 from auditor.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
 from probes.durations import format_duration, parse_duration
@@ -59,7 +59,7 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
         "against later readings; Plumbline never writes to your systems."
     )
     tables.table(
-        pd.DataFrame([_row(data, each) for each in found]),
+        frame([_row(data, each) for each in found]),
         key="conflicts",
         links={
             "number": [navigation.conflict(each.conflict_id) for each in found],
@@ -119,7 +119,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     _live(data, conflict)
     st.subheader("History")
     tables.table(
-        pd.DataFrame(
+        frame(
             [
                 {
                     "when": each.acted_at,
@@ -144,11 +144,11 @@ def _until(at: datetime | None) -> str:
 
 def _evidence(evidence: Evidence) -> None:
     told = [[escaping.markdown(cell) for cell in line] for line in evidence.lines()]
-    lines = pd.DataFrame(told, columns=["", "what is known"])
+    lines = frame(told, columns=["", "what is known"])
     st.table(lines.set_index(""), border="horizontal")
     if evidence.fields:
         tables.table(
-            pd.DataFrame(
+            frame(
                 [
                     {
                         "field": each.field,

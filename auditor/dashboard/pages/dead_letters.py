@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import pandas as pd
 import streamlit as st
 
 from auditor import escaping
 from auditor.backlogs import Backlog
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
+from auditor.dashboard.frames import frame
 from auditor.letters import Funnel, Group, LetterRow, Waiting
 from auditor.words import age_text, counted, drain_text, looked_text, per_second, stage_text, trend_text
 from checks.letters import Prospect
@@ -75,7 +75,7 @@ def _draw(data: Data, since: Since) -> None:
 def _queues(queues: list[Backlog]) -> None:
     now = datetime.now(UTC)
     tables.table(
-        pd.DataFrame(
+        frame(
             [
                 {
                     "flow": each.flow,
@@ -149,7 +149,7 @@ def _explained(data: Data) -> None:
 def _reasons(data: Data, groups: Sequence[Group]) -> None:
     st.markdown("**By reason**")
     tables.table(
-        pd.DataFrame(
+        frame(
             [
                 {
                     "reason": each.signature,
@@ -188,7 +188,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
     shown = waiting.rows
     opened = st.session_state.get(OPENED)
     tables.table(
-        pd.DataFrame(
+        frame(
             [
                 {
                     "letter": f"▸ {each.id}" if each.id == opened else str(each.id),
@@ -247,7 +247,7 @@ def _evidence(data: Data, letter: int, row: LetterRow | None) -> None:
         )
         return
     if headers:
-        told = pd.DataFrame({"header": list(headers), "value": list(headers.values())})
+        told = frame({"header": list(headers), "value": list(headers.values())})
         tables.table(told, key="headers", alt="Its headers")
     if payload is not None:
         st.code(escaping.block(payload), language=None, wrap_lines=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data, Since
+from auditor.dashboard.frames import frame
 from auditor.figures import FlowLag
 from auditor.words import estimate_text, ratio_text
 from probes.durations import format_duration
@@ -36,7 +36,7 @@ def _draw(data: Data, since: Since) -> None:
             "Each lag is an interval: longer than the time to the last reading that did not show the change, at most "
             "the time to the first that did. Brackets: 95 % confidence."
         )
-        tables.table(pd.DataFrame(map(_row, lags)), key="lags", alt="Lag quantiles by flow as intervals")
+        tables.table(frame(list(map(_row, lags))), key="lags", alt="Lag quantiles by flow as intervals")
         _clamped(lags)
         flow = st.selectbox("Flow", list(measured), key="lagflow", bind="query-params")
         _charts(data, since, measured[flow])

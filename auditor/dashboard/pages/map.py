@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
+from auditor.dashboard.frames import frame
 from auditor.map_document import markdown, mermaid, rows_of
 from auditor.map_picture import columns_of, svg
 from auditor.review import review
@@ -35,7 +35,7 @@ def _draw(data: Data, _since: Since) -> None:
     )
     _follow(data, told)
     st.subheader("Flows")
-    table = pd.DataFrame(
+    table = frame(
         [
             {
                 "flow": row.flow,
@@ -80,7 +80,7 @@ def _review(data: Data) -> None:
         components.nothing("No remarks: owners, windows, failure handling and consumers are all declared.", well=True)
         return
     tables.table(
-        pd.DataFrame([remark.as_row() for remark in remarks]),
+        frame([remark.as_row() for remark in remarks]),
         key="review",
         alt="What the map's design will cost",
         column_config={

@@ -9,6 +9,7 @@ import streamlit as st
 
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
+from auditor.dashboard.frames import frame
 from auditor.status import FlowStatus, Standing
 from auditor.words import agreement_text, waiting_letters
 from probes.durations import format_duration
@@ -105,7 +106,7 @@ def _misled(data: Data) -> None:
     now = datetime.now(UTC)
     st.subheader("Who is affected right now")
     tables.table(
-        pd.DataFrame(
+        frame(
             [
                 {
                     "who": each.consumer,
@@ -164,7 +165,7 @@ def _flows(
         )
     st.subheader("Flows")
     tables.table(
-        pd.DataFrame(rows),
+        frame(rows),
         key="flows",
         links={"flow": [navigation.drift(flow=flow.flow) for flow in flows]},
         alt="Flows with their state, open divergences, windows and last audits",

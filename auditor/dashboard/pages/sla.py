@@ -9,6 +9,7 @@ import streamlit as st
 
 from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data, Since
+from auditor.dashboard.frames import frame
 from auditor.figures import FlowCoverage
 from auditor.words import differing_text, ratio_text, waiting_letters
 from checks.intervals import clopper_pearson
@@ -78,7 +79,7 @@ def _draw(data: Data, since: Since) -> None:
         "every record of both sides once; when it is complete, how many differ is certain."
     )
     tables.table(
-        pd.DataFrame([_covered(each, now) for each in data.coverage(since)]),
+        frame([_covered(each, now) for each in data.coverage(since)]),
         key="coverage",
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
         column_config={
@@ -169,4 +170,4 @@ def _objectives(data: Data) -> pd.DataFrame:
                 "team": flow.team,
             }
         )
-    return pd.DataFrame(rows)
+    return frame(rows)
