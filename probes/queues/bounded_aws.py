@@ -8,6 +8,7 @@ Source: botocore's events reference, `before-send`.
 from __future__ import annotations
 
 import os
+import ssl
 from typing import Any
 
 import httpx
@@ -28,7 +29,9 @@ class BoundedExchange:
 
     def __init__(self, timeout_s: float) -> None:
         self._timeout_s = timeout_s
-        self._http = BoundedClient(timeout_s=timeout_s, verify=os.environ.get("AWS_CA_BUNDLE") or True)
+        bundle = os.environ.get("AWS_CA_BUNDLE")
+        verify = ssl.create_default_context(cafile=bundle) if bundle else True
+        self._http = BoundedClient(timeout_s=timeout_s, verify=verify)
 
     def attach(self, client: Any) -> None:
         """Send for this client from now on."""

@@ -23,6 +23,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from probes.call_deadline import left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
 
@@ -58,6 +59,7 @@ FETCH = {
     "allow.auto.create.topics": False,
     # Small buffers: a look keeps a page of letters, not what librdkafka would like to have ready.
     "message.max.bytes": 1_000_000,
+    "receive.message.max.bytes": 64 * 1024 * 1024,
     "fetch.max.bytes": 1_048_576,
     "max.partition.fetch.bytes": 262_144,
     "queued.max.messages.kbytes": 2_048,
@@ -148,6 +150,7 @@ class KafkaProbe:
         except ModuleNotFoundError as error:
             raise missing_driver("confluent-kafka", "kafka") from error
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         self._kafka: Any = confluent_kafka
         self._errors: list[Any] = []
         self._lock = threading.Lock()
@@ -158,10 +161,13 @@ class KafkaProbe:
         self._kept_until = 0.0
         self._oldest: tuple[Offsets, tuple[datetime | None, str]] | None = None
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
-        until = time.monotonic() + of.timeout_s
-        with self._lock:
+        if not self._lock.acquire(timeout=left()):  # another reading of the same queue
+            raise timed_out(of.timeout_s)
+        try:
+            until = time.monotonic() + left()
             try:
                 self._open()
                 notes: list[str] = []
@@ -180,6 +186,8 @@ class KafkaProbe:
                     # librdkafka would go on trying in the background, also a login that is refused.
                     self._shut()
                 raise failed from None
+        finally:
+            self._lock.release()
         if of.group is None:
             notes.append("no group replays these letters: the topic never shrinks, and its depth only grows")
         return QueueReading(
@@ -361,10 +369,10 @@ class KafkaProbe:
 
 def _left(until: float) -> float:
     """Seconds until the deadline. Raises `timeout` behind it."""
-    left = until - time.monotonic()
-    if left <= 0:
+    seconds = until - time.monotonic()
+    if seconds <= 0:
         raise ProbeError(Reason.TIMEOUT, "no whole answer within the deadline", hint="raise timeout: of the queue")
-    return left
+    return seconds
 
 
 def _headers(record: Any) -> dict[str, Any]:

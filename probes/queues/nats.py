@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
 import re
 import time
@@ -25,12 +26,20 @@ from typing import Any, Literal, TypeVar
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, login_of
+from probes.call_deadline import left, one_call
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
+from probes.guarded_socket import RECEIVED_LIMIT_BYTES, received_too_much
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, read_one, table, whole
 
 AT_ONCE = 64
 """Requests under way at once."""
+
+LOOK_BYTES = 32 * 1024 * 1024
+"""What messages that are asked for at once may come to, by the server's limit for each; a look ends beyond this."""
+
+CLOSES_S = 0.5
+"""How long a connection may take to close."""
 
 ADVISORY = "io.nats.jetstream.advisory.v1.max_deliver"
 SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
@@ -96,9 +105,11 @@ class NatsProbe:
         except ModuleNotFoundError as error:
             raise missing_driver("nats-py", "nats") from error
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         self._nats: Any = nats
         self._subject = f"{SUBJECT}.{settings.of or '*'}.{settings.consumer}" if settings.consumer else None
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         if self._settings.role == "dead":
             return asyncio.run(self._connected(lambda line: self._dead(line, min(peek, self.page_limit), after)))
@@ -106,8 +117,9 @@ class NatsProbe:
 
     async def _connected(self, read: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
         of, errors = self._settings, self._nats.errors
+        too_much: list[ProbeError] = []
         try:
-            async with asyncio.timeout(of.timeout_s):
+            async with asyncio.timeout(left()):
                 connection = await self._nats.connect(
                     of.url.get_secret_value(),
                     **of.login(),
@@ -117,10 +129,16 @@ class NatsProbe:
                     connect_timeout=of.timeout_s,
                     error_cb=_quietly,
                 )
+                _count(connection, too_much)
                 try:
                     return await read(_Line(connection, of.timeout_s))
                 finally:
-                    await connection.close()
+                    with contextlib.suppress(TimeoutError):  # it waits until all is sent
+                        await asyncio.wait_for(connection.close(), CLOSES_S)
+        except asyncio.CancelledError:
+            if too_much:
+                raise too_much[0] from None
+            raise
         except (errors.AuthorizationError, errors.InvalidUserCredentialsError):
             raise ProbeError(Reason.AUTH, "NATS refuses the login") from None
         except self._nats.js.errors.NotFoundError as error:
@@ -179,9 +197,15 @@ class NatsProbe:
         first = await line.at_or_after(of.stream, state.first_seq, self._subject) if depth else None
         begin = max(state.first_seq, int(after) + 1 if after else 0)
         letters: list[Letter] = []
-        while len(letters) < peek and begin <= state.last_seq and (not letters or time.monotonic() < until):
+        size, at_once = 0, max(1, min(AT_ONCE, LOOK_BYTES // line.max_bytes))
+        while (
+            len(letters) < peek
+            and begin <= state.last_seq
+            and size < LOOK_BYTES
+            and (not letters or time.monotonic() < until)
+        ):
             # Sequences of other subjects and of deleted messages are skipped by the server, one request each.
-            wave = range(begin, min(begin + min(AT_ONCE, peek - len(letters)), state.last_seq + 1))
+            wave = range(begin, min(begin + min(at_once, peek - len(letters)), state.last_seq + 1))
             met = await asyncio.gather(*(line.at_or_after(of.stream, at, self._subject) for at in wave))
             fresh = {each.sequence: each for each in met if each is not None}
             if not fresh:
@@ -189,6 +213,7 @@ class NatsProbe:
                 break
             letters += await asyncio.gather(*(self._letter(line, fresh[at]) for at in sorted(fresh)))
             begin = max(wave[-1], *fresh) + 1
+            size += sum(len(each.data) for each in fresh.values())
         return QueueReading(
             depth=depth,
             oldest_at=first.at if first else None,
@@ -249,12 +274,33 @@ class NatsProbe:
 
         return read_one(found, read, lambda _: identity)
 
+    @one_call
     def prove_read_only(self) -> str:
         asyncio.run(self._connected(lambda line: line.js.stream_info(self._settings.stream)))
         return "reads by sequence: no consumer is made, nothing is delivered or acknowledged"
 
     def close(self) -> None:
         """Nothing is kept open between two readings."""
+
+
+def _count(connection: Any, too_much: list[ProbeError]) -> None:
+    """Count what comes in on a connection, and cancel this task where it is too much."""
+    # A private attribute of nats-py (2.16): it limits messages by what the server itself says of them.
+    transport, reading = connection._transport, asyncio.current_task()
+    read, received = transport.read, 0
+
+    async def counted(size: int) -> bytes:
+        nonlocal received
+        data: bytes = await read(size)
+        received += len(data)
+        if received <= RECEIVED_LIMIT_BYTES:
+            return data
+        if not too_much and reading is not None:
+            too_much.append(received_too_much())
+            reading.cancel()
+        raise OSError("more than is ever read")
+
+    transport.read = counted
 
 
 async def _quietly(_: Exception) -> None:
@@ -279,6 +325,7 @@ class _Line:
     def __init__(self, connection: Any, timeout_s: float) -> None:
         self.js = connection.jetstream(timeout=timeout_s)
         self._connection = connection
+        self.max_bytes = max(1, whole(connection.max_payload) or 1)
         self._timeout_s = timeout_s
         self._subjects: dict[tuple[str, str], Sequence[str]] = {}
 

@@ -21,6 +21,7 @@ from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
+from probes.queues.bounded_google import bounded_request
 from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
 
 BATCH = 100
@@ -28,6 +29,10 @@ BATCH = 100
 
 LOOK_S = 20
 """How long a look may take; less where messages come back earlier."""
+
+LOOK_BYTES = 64 * 1024 * 1024
+RECEIVES = "grpc.max_receive_message_length"
+"""What one answer may come to; without a word of it Google's client takes any."""
 
 EMPTY_PULLS = 2
 """A pull may answer nothing although something waits: only so many in a row mean that nothing more is there."""
@@ -128,8 +133,8 @@ class PubSubProbe:
         if of.endpoint is not None:
             from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-            channel = self._grpc.insecure_channel(of.endpoint)
-            self._client = self._api.SubscriberClient(transport=SubscriberGrpcTransport(channel=channel))
+            unsafe = self._grpc.insecure_channel(of.endpoint, options=[(RECEIVES, LOOK_BYTES)])
+            self._client = self._api.SubscriberClient(transport=SubscriberGrpcTransport(channel=unsafe))
             return
         import google.auth
         from google.oauth2 import service_account
@@ -142,8 +147,16 @@ class PubSubProbe:
             except (OSError, ValueError):
                 raise ProbeError(Reason.AUTH, "credentials: names no readable file of a service account") from None
         else:
-            self._login, _ = google.auth.default(scopes=SCOPES)
-        self._client = self._api.SubscriberClient(credentials=self._login)
+            self._login, _ = google.auth.default(scopes=SCOPES, request=bounded_request(self._http))
+        from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
+
+        def channel(host: str, **words: Any) -> Any:
+            options = [each for each in words.pop("options", ()) if each[0] != RECEIVES]
+            return SubscriberGrpcTransport.create_channel(host, options=[*options, (RECEIVES, LOOK_BYTES)], **words)
+
+        self._client = self._api.SubscriberClient(
+            transport=SubscriberGrpcTransport(credentials=self._login, channel=channel)
+        )
 
     # -- figures
 
@@ -199,11 +212,9 @@ class PubSubProbe:
     def _token(self) -> Mapping[str, str]:
         if self._login is None:
             return {}
-        from google.auth.transport.requests import Request
-
         try:
             if not self._login.valid:
-                self._login.refresh(Request())
+                self._login.refresh(bounded_request(self._http))
         except self._auth_errors.GoogleAuthError as error:
             raise self._explain(error) from None
         return {"Authorization": f"Bearer {self._login.token}"}

@@ -17,13 +17,18 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator
 
 from probes.addresses import check_address
+from probes.call_deadline import left, one_call
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.guarded_socket import GuardedSocket
 from probes.queues.message import Message, MessageSettings, distinct, instant_at, missing_driver, read_each
 
 PENDING_LIMIT = 100_000
 """Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
 
 PENDING_PAGE = 5_000
+
+LOOKS_FOR = 0.7
+"""The part of the time left after which no further letters are asked for: the next look goes on from there."""
 
 FIRST_ENTRIES = 4
 ENOUGH_BYTES = 2_000_000
@@ -78,15 +83,25 @@ class RedisProbe:
     def __init__(self, settings: RedisSettings, _system: object = None) -> None:
         try:
             import redis
+            import redis.backoff
+            import redis.retry
         except ModuleNotFoundError as error:
             raise missing_driver("redis", "redis") from error
         self._settings = settings
         self._redis = redis
-        timeout_s = settings.timeout_s
+        self.timeout_s = timeout_s = settings.timeout_s
+        url = settings.url.get_secret_value()
         self._client: Any = redis.Redis.from_url(
-            settings.url.get_secret_value(), socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # A connection that the server has dropped meanwhile is made anew once.
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
         )
+        pool = self._client.connection_pool
+        pool.connection_class = _guarded(pool.connection_class)
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         try:
             kind = self._client.type(self._settings.name).decode()
@@ -107,7 +122,14 @@ class RedisProbe:
         """A list is read in one go: what is taken from it meanwhile would move all others past a second page."""
         of = self._settings
         depth = int(self._client.llen(of.name))
-        payloads = self._oldest(depth) if peek and depth else []
+        notes = ["a list does not tell how old its messages are"]
+        try:
+            payloads = self._oldest(depth) if peek and depth else []
+        except ProbeError as failure:
+            if failure.reason is not Reason.TOO_LARGE:
+                raise
+            payloads = []
+            notes.append(f"letters are not looked at: {failure.message}")
         # A position is no identity: what is taken from the list moves all others.
         letters = distinct(
             read_each(payloads, lambda payload: Message({}, payload).letter(of, _digest(payload)), _digest)
@@ -117,12 +139,11 @@ class RedisProbe:
             oldest_at=None,
             letters=self._dead(letters),
             truncated=depth > len(letters),
-            notes=("a list does not tell how old its messages are",),
+            notes=tuple(notes),
         )
 
     def _oldest(self, depth: int) -> list[bytes]:
         """The oldest entries of a list, oldest first, as many as there is memory and time for."""
-        of = self._settings
         count = min(LIST_LIMIT, depth)
         held = self._held()
         if held is not None and held <= LIST_BYTES:
@@ -130,7 +151,7 @@ class RedisProbe:
         # Large ones may stand among small ones, so that only a few are asked for at once; where the one that is asked
         # for again is another one, what was taken meanwhile has moved all others.
         found = self._entries_of_list(0, 1)
-        size, until = sum(map(len, found)), time.monotonic() + of.timeout_s
+        size, until = sum(map(len, found)), time.monotonic() + LOOKS_FOR * left()
         while found and len(found) < count and size < LIST_BYTES and time.monotonic() < until:
             again, *more = self._entries_of_list(len(found) - 1, LARGE) or [b""]
             if again != found[-1] or not more:
@@ -178,13 +199,18 @@ class RedisProbe:
         """
         letters: list[Letter] = []
         last, count = after or "0-0", FIRST_ENTRIES
-        until = time.monotonic() + self._settings.timeout_s
+        until = time.monotonic() + LOOKS_FOR * left()
         held = self._held() if peek else 0
         # Large entries may stand behind any number of small ones.
         most = peek if held is not None and held <= LIST_BYTES else LARGE
         while len(letters) < peek and (not letters or time.monotonic() < until):
             asked = min(count, most, peek - len(letters))
-            entries = self._client.xrange(self._settings.name, min=f"({last}", count=asked)
+            try:
+                entries = self._client.xrange(self._settings.name, min=f"({last}", count=asked)
+            except ProbeError as failure:
+                if failure.reason is not Reason.TOO_LARGE or not letters:
+                    raise
+                break
             size = sum(len(value) for _, fields in entries for value in (fields or {}).values())
             met = read_each(entries, self._entry, lambda entry: entry[0])
             letters += met
@@ -252,7 +278,7 @@ class RedisProbe:
     def _delivered(self, wanted: Sequence[dict[str, Any]], now: datetime) -> Iterator[Letter]:
         """The letters that these pending entries are, as many as there is time for; a few are asked for at once."""
         of = self._settings
-        until = time.monotonic() + of.timeout_s
+        until = time.monotonic() + LOOKS_FOR * left()
         held = self._held()
         step = ENTRIES if held is not None and held <= LIST_BYTES else LARGE
 
@@ -299,6 +325,7 @@ class RedisProbe:
                 return ProbeError(reason, said)
         return ProbeError(Reason.QUERY, " ".join(str(error).split())[:200])
 
+    @one_call
     def prove_read_only(self) -> str:
         """Redis itself says what the login may do, where the login may ask (`ACL DRYRUN`, from Redis 7 on)."""
         sends = "sends commands that read alone"
@@ -329,3 +356,15 @@ def _added_at(identity: bytes) -> datetime | None:
     """When an entry was added: the first part of its identity, where Redis made it itself."""
     milliseconds, _, _ = identity.partition(b"-")
     return instant_at(int(milliseconds) / 1000)
+
+
+def _guarded(connection: Any) -> Any:
+    """A class of connections whose sockets keep the deadline of a call and count what comes in."""
+
+    class Guarded(connection):  # type: ignore[misc]
+        def _connect(self) -> Any:
+            whole: Any = self
+            whole.socket_connect_timeout = left(whole.socket_connect_timeout)
+            return GuardedSocket(super()._connect())
+
+    return Guarded

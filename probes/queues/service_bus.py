@@ -10,9 +10,11 @@ Source: learn.microsoft.com/azure/service-bus-messaging (message browsing, dead-
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import re
+import socket
 import threading
 import time
 from datetime import UTC, datetime
@@ -24,6 +26,7 @@ from pydantic import SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
+from probes.call_deadline import left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, missing_driver
 
@@ -31,6 +34,13 @@ API_VERSION = "2021-05"
 
 BATCH = 250
 """Messages asked for at once; fewer may come."""
+
+FIRST = 4
+ENOUGH_BYTES = 2_000_000
+"""Messages are asked for four at a time, and four times as many each time as long as they are small together."""
+
+LOOK_BYTES = 64 * 1024 * 1024
+"""What one look may come to; the next goes on behind it."""
 
 SIGNED_S = 300
 """How long a signature for the management API holds."""
@@ -90,12 +100,14 @@ class ServiceBusProbe:
         except ModuleNotFoundError as error:
             raise missing_driver("azure-servicebus", "servicebus") from error
         self._settings = settings
+        self.timeout_s = settings.timeout_s
         self._azure: Any = azure.servicebus
         self._words = settings.words()
         host = urlsplit(self._words["Endpoint"]).netloc
         base_url = settings.management or f"https://{host}"
         self._http = BoundedClient(base_url=base_url, timeout_s=settings.timeout_s)
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
         told = self._described()
@@ -103,15 +115,16 @@ class ServiceBusProbe:
         depth = _count(told, counted)
         oldest: datetime | None = None
         found: list[Letter] = []
+        more = False
         if of.role == "dead" and depth:
-            oldest, found = self._within_time(int(after) + 1 if after else 1, min(peek, self.page_limit))
+            oldest, found, more = self._within_time(int(after) + 1 if after else 1, min(peek, self.page_limit))
         last = found[-1].letter_id if found else after or "0"
         return QueueReading(
             depth=depth,
             oldest_at=oldest.astimezone(UTC) if oldest else None,
             age_of="since it was first accepted" if oldest else "",
             letters=tuple(found),
-            truncated=bool(depth) and (not peek or len(found) >= min(peek, self.page_limit)),
+            truncated=bool(depth) and (not peek or more),
             next=last,
             notes=() if depth is not None else (f"Service Bus describes this entity without {counted}",),
         )
@@ -158,27 +171,30 @@ class ServiceBusProbe:
 
     # -- letters
 
-    def _within_time(self, begin: int, count: int) -> tuple[datetime | None, list[Letter]]:
+    def _within_time(self, begin: int, count: int) -> tuple[datetime | None, list[Letter], bool]:
         """Peek in a thread of its own: the driver has waits that no setting of its own ends."""
-        answered: list[tuple[datetime | None, list[Letter]]] = []
+        answered: list[tuple[datetime | None, list[Letter], bool]] = []
         failed: list[Exception] = []
+        receivers: list[Any] = []
 
         def work() -> None:
             try:
-                answered.append(self._peeked(begin, count))
+                answered.append(self._peeked(begin, count, receivers))
             except Exception as error:
                 failed.append(error)
 
         worker = threading.Thread(target=work, name="service-bus-look", daemon=True)
+        seconds = left()
         worker.start()
-        worker.join(self._settings.timeout_s)
+        worker.join(seconds)
         if failed:
             raise self._explain(failed[0])
         if not answered:
-            raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
+            _cut(receivers)
+            raise timed_out(self._settings.timeout_s)
         return answered[0]
 
-    def _peeked(self, begin: int, count: int) -> tuple[datetime | None, list[Letter]]:
+    def _peeked(self, begin: int, count: int, receivers: list[Any]) -> tuple[datetime | None, list[Letter], bool]:
         """When the oldest message was enqueued, and up to `count` letters from a sequence number on."""
         of = self._settings
         words = {"sub_queue": self._azure.ServiceBusSubQueue.DEAD_LETTER}
@@ -190,17 +206,24 @@ class ServiceBusProbe:
                 if of.queue
                 else client.get_subscription_receiver(of.topic, of.subscription, **words)
             )
+            receivers.append(receiver)
             with receiver:
                 first = receiver.peek_messages(max_message_count=1, sequence_number=1)
                 found: list[Letter] = []
-                while len(found) < count:
-                    wanted = min(BATCH, count - len(found))
-                    more = receiver.peek_messages(max_message_count=wanted, sequence_number=begin)
+                more: Any = count > 0
+                size, wanted = 0, FIRST
+                while len(found) < count and size < LOOK_BYTES:
+                    more = receiver.peek_messages(
+                        max_message_count=min(wanted, count - len(found)), sequence_number=begin
+                    )
                     if not more:
                         break
                     found += [self._letter(each) for each in more]
                     begin = more[-1].sequence_number + 1
-                return first[0].enqueued_time_utc if first else None, found
+                    came = sum(_size(each) for each in more)
+                    size += came
+                    wanted = min(4 * wanted, BATCH) if came < ENOUGH_BYTES else FIRST
+                return first[0].enqueued_time_utc if first else None, found, bool(more)
 
     def _letter(self, each: Any) -> Letter:
         properties = {_text(name): value for name, value in (each.application_properties or {}).items()}
@@ -232,6 +255,7 @@ class ServiceBusProbe:
                 return ProbeError(reason, said)
         return ProbeError(Reason.DECODE, f"Service Bus gave no sensible answer: {type(error).__name__}")
 
+    @one_call
     def prove_read_only(self) -> str:
         self._described()
         return "asks for counts and peeks: no lock is taken, no delivery counted"
@@ -243,6 +267,22 @@ class ServiceBusProbe:
 def _count(described: str, name: str) -> int | None:
     found = re.search(rf"<(?:\w+:)?{name}[^>]*>(\d+)<", described)
     return int(found.group(1)) if found else None
+
+
+def _size(message: Any) -> int:
+    """The bytes of a message's body."""
+    try:
+        return sum(len(part) for part in message.body)
+    except TypeError:
+        return 0
+
+
+def _cut(receivers: list[Any]) -> None:
+    """End the connections of these receivers, whose thread waits for them."""
+    for receiver in receivers:
+        # Private attributes of azure-servicebus (7.15): closing a receiver would wait for the server's word.
+        with contextlib.suppress(Exception):
+            receiver._handler._connection._transport.sock.shutdown(socket.SHUT_RDWR)
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import model_validator
 
+from probes.call_deadline import one_call
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
 from probes.queues.message import TEXT_LIMIT, Message, checked, counted, kept
 from probes.records.sql import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
@@ -66,9 +67,11 @@ class SqlQueueProbe:
         if not isinstance(system, SqlSettings):
             raise ProbeError(Reason.QUERY, f"{settings.system} is no SQL system", hint="name a system of kind: sql")
         self._settings = settings
+        self.timeout_s = system.budget.timeout_s
         self._zone = ZoneInfo(system.zone) if system.zone else None
         self._probe = SqlProbe(system)
 
+    @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         of = self._settings
         in_payload = of.key is not None and of.key.startswith("$")
@@ -134,6 +137,7 @@ class SqlQueueProbe:
             at = at.replace(tzinfo=self._zone)
         return at.astimezone(UTC)
 
+    @one_call
     def prove_read_only(self) -> str:
         return self._probe.prove_read_only(None)
 
