@@ -23,8 +23,8 @@ from probes.patterns import PatternError, pattern
 DESCENTS = 100
 """Levels that `..` goes down, by the library."""
 
-STEPS = 10_000
-"""Nodes looked at for one path in one message: a sixth of a second at most, and far more than a message has."""
+STEPS = 5_000
+"""Nodes looked at for one path in one message: a tenth of a second at most, and far more than a message has."""
 
 
 class PathError(ValueError):

@@ -130,12 +130,21 @@ TREES = st.recursive(
     ),
     max_leaves=15,
 )
+
+
+def _dumped(tree: Any) -> bytes:
+    try:
+        return json.dumps(tree, default=repr, skipkeys=True).encode("utf-8", "surrogatepass")
+    except ValueError:  # a number that Python does not write
+        return b"[]"
+
+
 PAYLOADS = (
     st.none()
     | st.binary()
     | st.text(st.characters())
-    | TREES.map(lambda tree: json.dumps(tree, default=repr, skipkeys=True).encode("utf-8", "surrogatepass"))
-    | st.sampled_from(list(messages.PAYLOADS.values()))
+    | TREES.map(_dumped)
+    | st.sampled_from(list(messages.PAYLOADS)).map(lambda name: messages.PAYLOADS[name])
 )
 
 

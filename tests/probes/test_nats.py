@@ -220,6 +220,13 @@ def test_an_advisory_is_followed_among_the_subjects_of_its_consumer_alone(bus: B
     assert messages.SECRET not in str(reading)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, all messages are read into."""
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(bus: Bus) -> None:
     stream = f"{bus.orders}-dead"
 

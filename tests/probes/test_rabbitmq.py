@@ -242,6 +242,13 @@ def _amqp_port(broker: Broker) -> int:
     return int(port)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, all messages are read into."""
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(broker: Broker) -> None:
     made = [*messages.PAYLOADS.values(), b'{"id": 7, "filler": "' + b"x" * messages.HUGE_BYTES + b'"}', messages.GOOD]
     amqp.publish(_amqp_port(broker), broker.dead, [(amqp.table(), payload) for payload in made])

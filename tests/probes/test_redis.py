@@ -234,7 +234,14 @@ def test_a_list_of_huge_letters_is_read_in_bounded_memory(redis_url: str, client
     assert 10 < len(reading.letters) < 20
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, all messages are read into."""
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+
+
 @pytest.mark.parametrize("kind", ["stream", "group", "list at the head", "list at the tail"])
+@pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(redis_url: str, client: Any, kind: str) -> None:
     made = [*messages.PAYLOADS.values(), b"x" * messages.HUGE_BYTES, messages.GOOD]
     for payload in made:
@@ -256,7 +263,7 @@ def test_messages_of_any_content_are_letters(redis_url: str, client: Any, kind: 
         client.execute_command("XCLAIM", "letters", "workers", "one", 0, *every, "RETRYCOUNT", 2**63 - 1, "TIME", 0)
         words = {"group": "workers", "deliveries": 3}
     for key in ("$.id", "$..id"):
-        reading = probe(redis_url, key=key, reason="field:error", **words).read(1_000)
+        reading = probe(redis_url, key=key, reason="field:error", timeout="60s", **words).read(1_000)
         assert (reading.depth, len(reading.letters), reading.truncated) == (len(made), len(made), False)
         assert reading.letters[-1].key == messages.GOOD_KEY
         assert "its payload is larger than" in reading.letters[-2].unreadable
