@@ -34,6 +34,7 @@ def init(
     """Write a commented integration map to begin with."""
     from auditor import private_files
     from auditor.cli.template import TEMPLATE
+    from auditor.escaping import visible
 
     if file.exists() and not force:
         fail(f"{file} exists; --force overwrites it")
@@ -43,7 +44,7 @@ def init(
         fail(f"{file} exists; --force overwrites it")
     except OSError as error:
         fail(f"cannot write {file}: {error.strerror}")
-    typer.echo(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}")
+    write(visible(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}") + "\n")
 
 
 @app.command()

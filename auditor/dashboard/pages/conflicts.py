@@ -207,8 +207,8 @@ def _acts(data: Data, conflict: Conflict, evidence: Evidence, asks: Person) -> N
         if st.form_submit_button("Add comment"):
             _do(data, conflict, Act.COMMENT, who, now, text=text)
     if conflict.due_at is not None and not over:
-        choice = escaping.markdown(conflict.choice or "")
-        st.caption(f"Decided for {choice}; the systems must agree by {conflict.due_at:%m-%d %H:%M} UTC.")
+        decided = escaping.markdown(conflict.choice or "")
+        st.caption(f"Decided for {decided}; the systems must agree by {conflict.due_at:%m-%d %H:%M} UTC.")
 
 
 def _do(

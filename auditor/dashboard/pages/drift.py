@@ -56,8 +56,8 @@ def _draw(data: Data, since: Since) -> None:
     st.caption(f"{count} record{'s' * (count != 1)} match, latest first. Open a record to compare it side by side.")
     for pattern in data.patterns():
         if not flows or pattern.flow in flows:
-            told = escaping.markdown(f"{pattern.flow}: {pattern}")
-            st.info(f"**Common pattern.** {told}.", icon=":material/account_tree:")
+            seen = escaping.markdown(f"{pattern.flow}: {pattern}")
+            st.info(f"**Common pattern.** {seen}.", icon=":material/account_tree:")
     frame["record"] = frame["key"]
     frame["difference"] = [
         view.differences_text(differences, detail)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
+from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
@@ -94,7 +95,8 @@ def _causes(open_now: pd.DataFrame) -> None:
         card = rows[at // CARDS_IN_A_ROW][at % CARDS_IN_A_ROW]
         with card, st.container(border=True, height="stretch"):
             named = str(cause.cause)
-            navigation.link(f"**{cause.records} {named.replace('_', ' ')}**", navigation.drift(cause=named))
+            words = escaping.markdown(named.replace("_", " "))
+            navigation.link(f"**{cause.records} {words}**", navigation.drift(cause=named))
             st.caption(f"{cause.family}: {view.CAUSE_WORDS[str(cause.cause)]}")
 
 
