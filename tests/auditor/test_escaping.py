@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page, expect
 
 from auditor import escaping
+from auditor.dashboard import navigation
 from auditor.dashboard.tables import csv, meant_by
 from auditor.escaping import visible
+from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
 from tests.auditor.screens import HOME, chromium, click_cell, served
 from tests.auditor.test_dashboard import look
 from tests.stand import Stand
@@ -60,6 +62,62 @@ ALIVE = """main => [...main.querySelectorAll(
     .filter(each => each.closest('[data-testid=stMarkdownContainer], [data-testid=stTable]'))
     .filter(each => each.tagName !== 'CODE' || ['c', 'd', 'x'].includes(each.textContent))
     .map(each => each.outerHTML.slice(0, 200))"""
+
+FOREIGN = """() => [...document.querySelectorAll('*')].flatMap(each =>
+    [...each.attributes].filter(({name, value}) =>
+        /^(href|src|srcset|action|formaction|poster|data|xlink:href|background|ping|cite|style)$/.test(name)
+        && (/evil|javascript:/i.test(value) && !value.startsWith(location.origin) && !value.startsWith('/'))
+        || /^on/.test(name))
+    .map(({name, value}) => `${each.tagName} ${name}=${value}`))
+    .concat([...document.querySelectorAll('script, iframe, object, embed, meta[http-equiv]')]
+        .filter(each => /evil|alert\\(1\\)/.test(each.outerHTML)).map(each => each.outerHTML.slice(0, 200)))"""
+"""Whatever in the whole document leads or loads from elsewhere, or runs what came in a text."""
+
+OTHER_ELEMENTS = """
+import json, sys
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from auditor import escaping
+from auditor.dashboard import tables
+
+texts = json.loads(open(sys.argv[1]).read())
+for at, text in enumerate(texts):
+    told = escaping.markdown(text)
+    with st.container(key=f"text-{at}"):
+        st.markdown(told)
+        st.button(told, key=f"button-{at}", help=told)
+        st.table(pd.DataFrame({told: [told]}))
+text = texts[0]
+told = escaping.markdown(text)
+st.toast(told)
+with st.spinner(told):
+    for at, tab in enumerate(st.tabs([told, "other"])):
+        tab.caption(told)
+    with st.expander(told):
+        st.success(told)
+    st.selectbox(told, [text, "other"], help=told, placeholder=text)
+    st.multiselect(told, [text, "other"], default=[text], help=told)
+    st.text_input(told, value=text, help=told, placeholder=text)
+    st.text_area(told, value=text, help=told)
+    st.checkbox(told, help=told)
+    st.link_button(told, "http://127.0.0.1:1/")
+    st.download_button(told, "x", "x.csv", help=told)
+    st.segmented_control(told, ["a"], help=told)
+    st.metric("a", "b", help=told)
+    st.code(escaping.block(text), language=None)
+    frame = pd.DataFrame({escaping.visible(text): [text], "more": [[text]]})
+    tables.table(frame, alt=text, key="frame", column_config={"more": st.column_config.ListColumn(help=told)})
+    drawn = escaping.plotly(text)
+    figure = go.Figure(go.Bar(x=[1], y=[drawn], name=drawn, orientation="h", customdata=[drawn],
+        hovertemplate="%{customdata}"))
+    figure.add_annotation(x=1, y=0, text=drawn)
+    figure.update_layout(xaxis_title=drawn, showlegend=True)
+    st.plotly_chart(figure, key="figure", alt=text)
+    st.echarts_chart({"series": [{"type": "graph", "layout": "none", "data": [{"name": text, "x": 1, "y": 1,
+        "label": {"show": True, "formatter": escaping.echarts(text)}}]}]}, key="graph", alt=text)
+st.header("the end")
+"""
 
 ELEMENTS = """
 import json, sys
@@ -214,11 +272,15 @@ def page() -> Iterator[Page]:
     with chromium() as browser:
         made = browser.new_page(viewport={"width": 3000, "height": 3000})
         outside: list[str] = []
-        made.on(
-            "request", lambda request: outside.append(request.url) if "evil" in request.url.split("?")[0] else None
-        )
+        made.on("request", lambda request: None if _inside(request.url) else outside.append(request.url))
+        made.on("websocket", lambda opened: None if _inside(opened.url) else outside.append(opened.url))
+        made.on("dialog", lambda dialog: outside.append(dialog.message))
         yield made
         assert outside == []
+
+
+def _inside(url: str) -> bool:
+    return url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:", "about:"))
 
 
 def opened(page: Page, address: str, heading: str, expected: str, times: int = 1) -> None:
@@ -233,6 +295,37 @@ def opened(page: Page, address: str, heading: str, expected: str, times: int = 1
     main = page.locator("[data-testid=stMain]")
     expect(main.get_by_text("could not be drawn")).to_have_count(0)
     assert main.evaluate(ALIVE) == []
+    assert page.evaluate(FOREIGN) == []
+
+
+@pytest.mark.timeout(600)
+def test_every_element_shows_the_whole_corpus_as_it_is(page: Page, tmp_path: Path) -> None:
+    script, file = tmp_path / "elements.py", tmp_path / "texts.json"
+    script.write_text(OTHER_ELEMENTS)
+    texts = [HOSTILE, *(text for text in (*MARKUP.values(), *CHAT.values(), *TERMINAL.values(), *DIAGRAMS.values()))]
+    file.write_text(json.dumps(texts))
+    with served([str(script), str(file)], {"PYTHONPATH": str(HOME)}) as address:
+        page.goto(address)
+        page.get_by_role("heading", name="the end").wait_for(timeout=300_000)
+        page.locator("[data-testid=stDataFrame]").wait_for(timeout=60_000)
+        page.locator("[data-testid=stPlotlyChart] svg.main-svg").first.wait_for(timeout=60_000)
+        expect(page.locator("[data-testid=stSkeleton]")).to_have_count(0, timeout=60_000)
+        for at, text in enumerate(texts):
+            box = page.locator(f".st-key-text-{at}")
+            held = "[data-testid=stMarkdownContainer], th, td"
+            shown = box.evaluate(f"box => [...box.querySelectorAll('{held}')].map(each => each.textContent)")
+            found = [each for each in shown if each.strip("\xa0") and each != "0"]
+            assert set(found) == {visible(text)}, text
+            assert len(found) >= 4, text
+            assert box.evaluate(ALIVE) == [], text
+        assert page.evaluate(FOREIGN) == []
+        drawn = page.locator("[data-testid=stPlotlyChart]").evaluate(
+            "chart => [...chart.querySelectorAll('text')].filter(each => each.querySelector('a, tspan[style*=bold]'))"
+            ".map(each => each.outerHTML)"
+        )
+        assert drawn == []
+        links = page.evaluate("[...document.querySelectorAll('a[href]')].map(each => each.href)")
+        assert {each for each in links if not each.startswith(address)} == {"http://127.0.0.1:1/"}
 
 
 @pytest.mark.timeout(300)
@@ -282,6 +375,27 @@ def test_the_record_page_shows_values_keys_and_fields_as_they_are(hostile: str, 
 )
 def test_every_page_shows_hostile_text_as_text(hostile: str, page: Page, path: str, heading: str, times: int) -> None:
     opened(page, f"{hostile}/{path}", heading, visible(HOSTILE), times)
+
+
+WORDS_OF_ADDRESSES = [
+    *("type", "key", "flow", "cause", "state", "search", "page", "range", "refresh", "conflict", "all", "lagflow"),
+    *("embed", "embed_options", "who", "example"),
+]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "text", [HOSTILE, "<img src=http://evil.example/i.png>", "[x](javascript:alert(1))", "-1", ""]
+)
+def test_no_word_of_an_address_is_alive_on_any_page(hostile: str, page: Page, text: str) -> None:
+    asked = "&".join(f"{word}={quote(text)}" for word in WORDS_OF_ADDRESSES)
+    for name, title in navigation.PAGES.items():
+        page.goto(f"{hostile}/{name}?{asked}")
+        page.get_by_role("heading", name=title, exact=True).wait_for(timeout=90_000)
+        expect(page.locator("[data-testid=stMain]").get_by_text("could not be drawn")).to_have_count(0)
+        expect(page.locator("[data-testid=stException]")).to_have_count(0)
+        assert page.locator("[data-testid=stMain]").evaluate(ALIVE) == []
+        assert page.evaluate(FOREIGN) == []
 
 
 @pytest.mark.timeout(300)
