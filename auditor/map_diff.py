@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from auditor.integration_map import IntegrationMap
+from probes.addresses import SECRET_PARAMETER
 from probes.durations import format_duration
+from probes.secrets import HIDDEN, without_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,11 +112,13 @@ def _compare(path: tuple[str, ...], before: Any, after: Any) -> Iterator[Edit]:
     if before == after:
         return
     change = "added" if before is _NOT_THERE else "removed" if after is _NOT_THERE else "changed"
+    # A body is of the map's author's own words; of all others it is known which are secrets.
+    named = "body" in path and any(SECRET_PARAMETER.search(word) for word in path[path.index("body") + 1 :])
     yield Edit(
         path=".".join(path),
         change=change,
-        before=_text(before),
-        after=_text(after),
+        before=HIDDEN if named and before is not _NOT_THERE else _text(before),
+        after=HIDDEN if named and after is not _NOT_THERE else _text(after),
         judges=path[0] != "alerts" and not TALK & set(path),
     )
 
@@ -133,7 +137,19 @@ def _text(value: Any) -> str:
     if isinstance(value, _Said):
         value = {word: each for word, each in value.items() if word in value.written}
     if isinstance(value, Mapping):
+        if isinstance(body := value.get("body"), Mapping):
+            value = {**value, "body": _without_named(body)}
         return ", ".join(f"{word}: {told}" for word, each in value.items() if (told := _text(each)))
     if isinstance(value, list):
         return ", ".join(_text(each) for each in value)
-    return _LOGIN.sub("://***@", str(value))
+    return without_parameters(_LOGIN.sub("://***@", str(value)))
+
+
+def _without_named(body: Any) -> Any:
+    """A body with stars for what is a secret by its name."""
+    if isinstance(body, Mapping):
+        return {
+            word: HIDDEN if SECRET_PARAMETER.search(str(word)) else _without_named(each)
+            for word, each in body.items()
+        }
+    return [_without_named(each) for each in body] if isinstance(body, list) else body

@@ -20,7 +20,7 @@ from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 from pydantic import BaseModel, SecretStr
 
-from probes.addresses import Login, login_of
+from probes.addresses import SECRET_PARAMETER, Login, login_of
 from probes.contract import ProbeError, Reason
 
 HIDDEN = "***"
@@ -31,7 +31,12 @@ SHORT = 4
 NAMED = ("postgres", "mysql", "mariadb", "sqlite")
 """Schemes of which a login without a password is a name; elsewhere it may be a token."""
 
+PIECE = 10
+"""From this length on the beginning or the end of a secret is taken out wherever it stands: a text was cut in it."""
+
 _RESERVED = re.compile(r"[@/:#?%&=\[\]\\\s;,+]+")
+_PLACE = re.compile(r"(?:[^{}]{0,40})\{\w+\}")
+_PARAMETER = re.compile(r"([?&])([^=&#?\s]+)=([^&#\s]*)")
 _ASSIGNED = re.compile(r"(?i)(?:key|secret|password|pwd|signature|token)\w*\s*=\s*([^;]+)")
 
 
@@ -41,12 +46,16 @@ class Scrubber:
     Args:
         secrets: as they are.
         users: names of logins; they are taken out where they are the login of an address.
+
+    Attributes:
+        secrets: as they were given.
     """
 
     def __init__(self, secrets: Iterable[str], users: Iterable[str] = ()) -> None:
-        secrets = list(secrets)
-        whole = {form for secret in secrets if secret for form in _forms(secret)}
-        self._ends = sorted((form.lower() for form in whole if len(form) > SHORT), key=len, reverse=True)
+        secrets = self.secrets = list(secrets)
+        users = self._users = list(users)
+        whole = {form for secret in secrets if secret for form in _forms(secret) | _further_forms(secret)}
+        self._ends = sorted((_small(form) for form in whole if len(form) > SHORT), key=len, reverse=True)
         # An address is a secret as a whole; its host is none, and whoever reads a message needs it.
         torn = {form for secret in secrets if secret and "://" not in secret for form in _forms(secret)}
         parts = {part for form in torn for part in _RESERVED.split(form) if len(part) >= SHORT} - whole
@@ -58,6 +67,8 @@ class Scrubber:
         for form in sorted({form for user in users if user for form in _forms(user)}, key=len, reverse=True):
             patterns.append(rf"(?<=//){re.escape(form)}(?=[:@])")
         self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
+        cut = {form for form in torn if len(form) > PIECE}
+        self._pieces = sorted({_small(form) for form in cut}, key=len, reverse=True)
 
     @classmethod
     def of(cls, *settings: BaseModel | None) -> Scrubber:
@@ -85,13 +96,20 @@ class Scrubber:
         """The text without any of them."""
         if self._pattern is None or not text:
             return text
-        clean = self._pattern.sub(HIDDEN, text)
-        folded = clean.lower()
+        folded = _small(text)
+        spans = [found.span() for found in self._pattern.finditer(text)]
+        spans += [span for form in self._pieces for span in _pieces(folded, form)]
+        clean = _without(text, spans)
+        folded = _small(clean)
         for form in self._ends:
             for length in range(min(len(form) - 1, len(folded)), SHORT - 1, -1):
                 if folded.endswith(form[:length]):
                     return clean[:-length] + HIDDEN
         return clean
+
+    def knowing(self, secrets: Iterable[str]) -> Scrubber:
+        """One that knows more."""
+        return Scrubber([*self.secrets, *secrets], self._users)
 
     def error(self, failure: BaseException) -> ProbeError:
         """A failure without secrets; what is no `ProbeError` becomes one."""
@@ -104,6 +122,77 @@ class Scrubber:
         return type(failure)(
             failure.reason, message, hint=failure.hint, retry_after_s=failure.retry_after_s, of_key=failure.of_key
         )
+
+
+def without_parameters(text: str) -> str:
+    """A path or an address with stars for the values of parameters that are secrets by their names."""
+    return _PARAMETER.sub(lambda found: f"{found[1]}{found[2]}={HIDDEN}" if _is_secret(found) else found[0], text)
+
+
+def _is_secret(parameter: re.Match[str]) -> bool:
+    value = parameter[3]
+    return bool(value and not _PLACE.fullmatch(value) and SECRET_PARAMETER.search(unquote(parameter[2])))
+
+
+def parameters_of(text: str) -> list[str]:
+    """The values of a template's parameters that are secrets by their names, as they are sent and as meant."""
+    found = [match[3] for match in _PARAMETER.finditer(text) if _is_secret(match)]
+    told = [form for value in found for form in dict.fromkeys((value, unquote(value), unquote_plus(value)))]
+    return [each for each in told if len(each) >= SHORT or not each.isdecimal()]
+
+
+def secrets_in(value: Any, *, named: bool = False) -> list[str]:
+    """The secrets in what a map says of a request: parameters of a template, and words of a body, by their names."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    if isinstance(value, Mapping):
+        return [
+            secret
+            for name, each in value.items()
+            for secret in secrets_in(each, named=SECRET_PARAMETER.search(str(name)) is not None)
+        ]
+    if isinstance(value, list | tuple):
+        return [secret for each in value for secret in secrets_in(each, named=named)]
+    if not isinstance(value, str) or _PLACE.fullmatch(value):
+        return []
+    return [value] if named else parameters_of(value)
+
+
+def _small(text: str) -> str:
+    """A text in small letters, each in its place."""
+    return (
+        text.lower() if text.isascii() else "".join(low if len(low := sign.lower()) == 1 else sign for sign in text)
+    )
+
+
+def _pieces(text: str, form: str) -> Iterator[tuple[int, int]]:
+    """Where beginnings and ends of a form stand, as long as they are; both in small letters."""
+    begins, ends = form[:PIECE], form[-PIECE:]
+    at = text.find(begins)
+    while at >= 0:
+        length = PIECE
+        while length < len(form) and text[at + length : at + length + 1] == form[length]:
+            length += 1
+        yield at, at + length
+        at = text.find(begins, at + length)
+    at = text.find(ends)
+    while at >= 0:
+        length = PIECE
+        while length < len(form) and at + PIECE > length and text[at + PIECE - length - 1] == form[-length - 1]:
+            length += 1
+        begin = at + PIECE - length
+        yield begin + text[begin].isspace(), at + PIECE
+        at = text.find(ends, at + PIECE)
+
+
+def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
+    """A text with stars in place of parts of it, which may overlap."""
+    clean, behind = "", 0
+    for begin, end in sorted(spans):
+        if begin >= behind:
+            clean += text[behind:begin] + HIDDEN
+        behind = max(behind, end)
+    return clean + text[behind:]
 
 
 def _texts(value: Any, *, declared: bool = False) -> Iterator[tuple[str, bool]]:
@@ -140,7 +229,8 @@ def _pair(user: str, password: str) -> str:
 def _of_secret(value: str) -> list[str]:
     if "://" not in value or ";" in value:  # a connection string has its secrets behind their names
         assigned = [match.strip() for match in _ASSIGNED.findall(value)]
-        return [value, *assigned, *(part for part in value.split() if len(part) >= 2 * SHORT)]
+        behind = value.partition(" ")[2].strip()  # a scheme, such as Bearer
+        return [value, *assigned, *(part for part in (behind, *value.split()) if len(part) >= 2 * SHORT)]
     return [value]
 
 
@@ -149,6 +239,39 @@ def _forms(secret: str) -> set[str]:
     forms = {secret, " ".join(secret.split()), unquote(secret), unquote_plus(secret), html.escape(secret)}
     for each in tuple(forms):
         forms |= {quote(each, safe=""), quote(each), quote_plus(each), json.dumps(each)[1:-1], repr(each)[1:-1]}
+        forms.add(repr(each.encode("utf-8", "surrogatepass"))[2:-1])
     if len(secret) >= SHORT:
-        forms.add(base64.b64encode(secret.encode()).decode().rstrip("="))
+        forms.add(base64.b64encode(secret.encode("utf-8", "surrogatepass")).decode().rstrip("="))
     return {form for form in forms if form.strip()}
+
+
+def _further_forms(secret: str) -> set[str]:
+    """A secret as it is written where one notation stands within another."""
+    forms = {json.dumps(secret, ensure_ascii=False)[1:-1], secret.replace("/", r"\/")}
+    forms |= {quote(quote(each, safe=""), safe="") for each in (secret, unquote(secret))}
+    forms |= {
+        _referred(secret, "&#{};"),
+        _referred(secret, "&#x{:x};"),
+        html.escape(secret).replace("&#x27;", "&apos;"),
+    }
+    if len(secret) >= SHORT:
+        forms |= _encoded(secret.encode("utf-8", "surrogatepass"))
+    return {form for form in forms if form.strip()}
+
+
+def _referred(secret: str, form: str) -> str:
+    """A secret with every sign as a reference by its number."""
+    return "".join(sign if sign.isascii() and sign.isalnum() else form.format(ord(sign)) for sign in secret)
+
+
+def _encoded(secret: bytes) -> set[str]:
+    """A secret in base64 and hexadecimal digits; of base64 also what is certain of it among other bytes."""
+    forms = {base64.b64encode(secret).decode().rstrip("="), secret.hex()}
+    for before in (0, 1, 2) if len(secret) >= 2 * SHORT else ():
+        whole = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
+        certain = whole[-(-8 * before // 6) : 8 * (before + len(secret)) // 6]
+        forms.add(certain)
+    return forms | {form.translate(_URL_SAFE) for form in forms}
+
+
+_URL_SAFE = str.maketrans("+/", "-_")

@@ -74,6 +74,10 @@ def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Re
 def scrubber_of(url: str) -> Scrubber:
     """What takes a sender's address out of a text: the whole of it, its login, and its path, which is the secret of a
     webhook."""
+    return Scrubber.of_address(url, url, *secret_parts(url))
+
+
+def secret_parts(url: str) -> list[str]:
+    """What of a webhook's path is secret."""
     path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
-    parts = [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]
-    return Scrubber.of_address(url, url, *parts)
+    return [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]

@@ -32,6 +32,7 @@ from auditor.cli.shared import (
     TextCommand,
     VisibleFormatter,
     app,
+    discreet,
     existing_ledger,
     fail,
     flows_of,
@@ -70,7 +71,7 @@ def main() -> NoReturn:
             sys.exit(UNVERIFIED)
         # Drift has an exit code of its own, so nothing unexpected may end with it.
         logging.getLogger(__name__).debug("unexpected", exc_info=True)
-        say(f"error: {type(error).__name__}: {' '.join(str(error).split())[:500]}")
+        say(f"error: {type(error).__name__}: {' '.join(discreet(str(error)).split())[:500]}")
         sys.exit(UNVERIFIED)
     sys.exit(0)
 

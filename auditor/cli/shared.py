@@ -106,20 +106,34 @@ def say(text: str) -> None:
 
 
 class VisibleFormatter(logging.Formatter):
-    """Log lines in which what cannot be seen is a sign; tracebacks keep their lines."""
+    """Log lines in which what cannot be seen is a sign, and the secrets of the map are stars.
+
+    Tracebacks keep their lines. What the auditor says itself holds no secret, and is left as it is.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         """One line: a message from outside begins no second one."""
         from auditor.escaping import visible
 
-        record.message = visible(record.message)
+        own = record.name.partition(".")[0] == "auditor"
+        record.message = visible(record.message if own else discreet(record.message))
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
-        """The traceback, whose lines are its own."""
+        """The traceback, whose lines are its own, with those of its causes."""
         from auditor.escaping import block
 
-        return block(super().formatException(ei))
+        return block(discreet(super().formatException(ei)))
+
+
+_scrubbers: list[Callable[[str], str]] = []
+
+
+def discreet(text: str) -> str:
+    """A text of a library without any secret of the maps that were loaded."""
+    for scrub in _scrubbers:
+        text = scrub(text)
+    return text
 
 
 def write(text: str) -> None:
@@ -146,8 +160,11 @@ def fail(text: str, code: int = USAGE) -> NoReturn:
 def load(location: Path) -> IntegrationMap:
     """The map, or an end that names every mistake in it."""
     from auditor.map_file import load_map
+    from auditor.map_secrets import scrubber_of
 
-    return _read(location, load_map)
+    loaded = _read(location, load_map)
+    _scrubbers[:] = [scrubber_of(loaded)]
+    return loaded
 
 
 def load_systems(location: Path) -> dict[str, SystemSettings]:

@@ -69,10 +69,15 @@ def template_of(told: object) -> object:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One request, ready to be sent; `path` and `query` are percent-encoded."""
+    """One request, ready to be sent; `path` and `query` are percent-encoded.
+
+    Attributes:
+        template: what the map says of it, in which secrets may stand.
+    """
 
     path: str
     query: str
+    template: Template
     body: bytes | None = None
 
     @property
@@ -111,11 +116,12 @@ def filled(template: Template, collection: str, values: Mapping[str, Any]) -> As
     if isinstance(template, ReadOnlyPost):
         path = _path(template.read_only_post, {"collection": collection})
         body = json.dumps(_in_json(template.body, {"collection": collection, **values}), default=str)
-        return Asked(path=path, query="", body=body.encode())
+        return Asked(path=path, query="", template=template, body=body.encode())
     text, _, query = template.partition("?")
     taken = {"collection": collection, **values}
     parts = [_query_part(part, taken) for part in query.split("&") if part]
-    return Asked(path=_path(text, taken), query="&".join(part for part in parts if part is not None))
+    sent = "&".join(part for part in parts if part is not None)
+    return Asked(path=_path(text, taken), query=sent, template=template)
 
 
 def _path(template: str, values: Mapping[str, Any]) -> str:

@@ -52,7 +52,7 @@ from probes.records.request_template import (
 )
 from probes.records.rest_client import Answer, RestClient
 from probes.records.walk import Place
-from probes.secrets import Scrubber
+from probes.secrets import Scrubber, without_parameters
 
 CURSOR_LIMIT = 8_000
 """Characters of a cursor or an address that are kept to go on."""
@@ -171,7 +171,7 @@ class RestBinding(Binding):
                 continue
             checked(word, template, known)
             if needed and not places(template) & set(needed):
-                raise ValueError(f"{word} needs {{{needed[0]}}}, got {template!r}")
+                raise ValueError(f"{word} needs {{{needed[0]}}}, got {without_parameters(str(template))!r}")
         return self
 
     @model_validator(mode="after")
@@ -461,7 +461,7 @@ class RestProbe:
             limit = ceiling or (place.size if place is not None and place.size else limit)
         what = f"{word}: of {spec.collection}"
         if place is not None and place.how == "url":
-            answer = self._client.ask_next(str(place.at))
+            answer = self._client.ask_next(str(place.at), template)
         else:
             values: dict[str, Any] = {
                 "limit": limit,
@@ -473,7 +473,11 @@ class RestProbe:
             answer = self._client.ask(filled(template, spec.collection, values), walking=place is not None)
         found = answers.records(spec.options["records"], answer.document, what)
         more = self._more(spec, answer.document)
-        after = None if more is False else self._following(spec, answer, place, found, named, limit, more=bool(more))
+        after = (
+            None
+            if more is False
+            else self._following(spec, template, answer, place, found, named, limit, more=bool(more))
+        )
         if after is None:
             if more and word == "list":
                 raise ProbeError(
@@ -487,6 +491,7 @@ class RestProbe:
     def _following(
         self,
         spec: ReadSpec,
+        template: Template,
         answer: Answer,
         place: Place | None,
         found: Sequence[Any],
@@ -499,7 +504,7 @@ class RestProbe:
         if spec.options["next"] is not None:
             told = self._told_next(spec, answer)
             if isinstance(told, str) and ("after" not in named or told.startswith(("http://", "https://"))):
-                return Place(how="url", at=self._client.next_address(answer, told))
+                return Place(how="url", at=self._client.next_address(answer, told, template))
             return None if told is None else Place(how="cursor", at=told)
         if not found and not more:
             return None

@@ -19,8 +19,8 @@ from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, un
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, decode
 from probes.records import answers, walk
-from probes.records.request_template import Asked
-from probes.secrets import HIDDEN, Scrubber
+from probes.records.request_template import Asked, Template
+from probes.secrets import HIDDEN, Scrubber, secrets_in
 
 _STATUS = {
     401: Reason.AUTH,
@@ -86,6 +86,7 @@ class RestClient:
             if "authorization" not in {name.lower() for name in sent}:
                 sent["Authorization"] = login
         self._secrets = self._held(sent)
+        self._learnt: set[str] = set()
         most = connections * 2
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         self._client = BoundedClient(
@@ -120,15 +121,21 @@ class RestClient:
         Raises:
             ProbeError: whatever keeps it from an answer.
         """
+        self._learn(asked.template)
         return self._ask(self._base_path + asked.path, asked, absent_is_none=absent_is_none, walking=walking)
 
-    def ask_next(self, kept: str) -> Answer:
+    def ask_next(self, kept: str, template: Template) -> Answer:
         """Ask for the next page by its address, as `next_address` gave it."""
-        path, _, query = self._shown(kept).partition("?")
-        return self._ask(path, Asked(path=path, query=query), absent_is_none=False, walking=True)
+        self._learn(template)
+        path, _, query = self._shown(kept, template).partition("?")
+        asked = Asked(path=path, query=query, template=template)
+        return self._ask(path, asked, absent_is_none=False, walking=True)
 
-    def next_address(self, answer: Answer, told: str) -> str:
+    def next_address(self, answer: Answer, told: str, template: Template) -> str:
         """The address of a next page as it may be kept: path and query, without any secret.
+
+        Args:
+            template: by which the first page was asked for.
 
         Raises:
             ProbeError: `query` where it is on another host.
@@ -136,7 +143,20 @@ class RestClient:
         path, _, query = walk.within(self._origin, answer.path, told).partition("?")
         fixed = {unquote(part.partition("=")[0]) for part in self._fixed}
         left = "&".join(part for part in query.split("&") if part and unquote(part.partition("=")[0]) not in fixed)
-        return self._hidden(quote(path, safe=_SAFE) + (f"?{quote(left, safe=_SAFE + '?')}" if left else ""))
+        return self._hidden(quote(path, safe=_SAFE) + (f"?{quote(left, safe=_SAFE + '?')}" if left else ""), template)
+
+    def _learn(self, template: Template) -> None:
+        """Know the secrets that a template sends."""
+        told = repr(template)
+        if told not in self._learnt:
+            self._learnt.add(told)
+            if found := secrets_in(template):
+                self._scrub = self._scrub.knowing(found)
+
+    def _numbered(self, template: Template) -> list[str]:
+        """Every secret that may stand in an address, each at its number."""
+        own = {form for secret in secrets_in(template) for form in (secret, quote(secret, safe=""), quote(secret))}
+        return [*self._secrets, *sorted(own, key=lambda each: (-len(each), each))]
 
     def _ask(self, path: str, asked: Asked, *, absent_is_none: bool, walking: bool) -> Answer:
         target = self._target(path, asked.query)
@@ -253,16 +273,17 @@ class RestClient:
             text = text.replace(secret, HIDDEN)
         return text
 
-    def _hidden(self, text: str) -> str:
+    def _hidden(self, text: str, template: Template) -> str:
         """A text with its secrets exchanged for their numbers."""
-        for number, secret in enumerate(self._secrets):
+        for number, secret in enumerate(self._numbered(template)):
             if len(secret) >= 4:
                 text = text.replace(secret, f"\0{number}\0")
         return text
 
-    def _shown(self, text: str) -> str:
+    def _shown(self, text: str, template: Template) -> str:
+        numbered = self._numbered(template)
         try:
-            return _HIDDEN.sub(lambda found: self._secrets[int(found[1])], text)
+            return _HIDDEN.sub(lambda found: numbered[int(found[1])], text)
         except IndexError:
             raise ProbeError(Reason.CURSOR_LOST, "a cursor of another map") from None
 
