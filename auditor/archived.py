@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from auditor.escaping import visible
-from auditor.ledger import SETTLED, ArchiveFile, ColumnType
+from auditor.views import SETTLED, ArchiveFile, ColumnType
 
 WHY_LIMIT = 200
 """Characters of what a storage says of a file that cannot be read."""

@@ -28,6 +28,9 @@ _BLANK_LETTERS = frozenset(
 Source: Unicode, `Default_Ignorable_Code_Point` in DerivedCoreProperties.txt; U+2800 is an empty Braille cell.
 """
 
+_UNUSUAL = re.compile("[^ -~]")
+"""What is looked at one by one; long texts are mostly of other characters."""
+
 _SPLIT = ":color[]"
 """An empty span of Streamlit's Markdown. It parts a text in two for whatever looks at texts after the parsing."""
 
@@ -61,7 +64,12 @@ def block(text: object) -> str:
 
 def unseen_escaped(document: str) -> str:
     """JSON that says the same with every character that cannot be seen written as its number."""
-    return "".join(_json_escape(each) if _sign(each) != each and each != "\n" else each for each in document)
+
+    def escape(found: re.Match[str]) -> str:
+        character = found[0]
+        return character if character == "\n" or _sign(character) == character else _json_escape(character)
+
+    return _UNUSUAL.sub(escape, document)
 
 
 def _json_escape(character: str) -> str:

@@ -1,8 +1,8 @@
-"""Ad-hoc drift queries: one read-only SELECT over the views, in a process of its own.
+"""Ad-hoc drift queries: one read-only question about the views, in a process of its own.
 
-The cage has four walls. The parsed tree may name only the views and harmless functions; the engine has no
-files, no network and no settings left; the transaction is read-only; and the process has limits of memory,
-time and rows, and is killed when it does not end by itself.
+The cage has four walls. The parsed tree may name only the views and harmless functions; the engine has no files, no
+network and no settings left; the transaction is read-only; and the process has limits of memory, time, rows and
+length, and is killed when it does not end by itself.
 """
 
 from __future__ import annotations
@@ -10,50 +10,45 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
-import resource
+import selectors
+import signal
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import duckdb
-import pyarrow as pa
+from auditor.query_limits import ANSWER_BYTES, MESSAGE_BYTES, NOT_READY, ROW_LIMIT, QueryError
 
-from auditor.archived import named_in
-from auditor.ledger import LedgerError
-from auditor.lens import Lens
-from auditor.views import VIEWS, sources_of
-from auditor.workspace import Workspace
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditor.workspace import Workspace
+
+__all__ = ["ROW_LIMIT", "TIMEOUT_S", "NoLedgerError", "QueryError", "QueryResult", "run_query"]
 
 TIMEOUT_S = 20.0
-ROW_LIMIT = 10_000
-MEMORY_BYTES = 4 * 1024**3
-RESULT_BYTES = 64 * 1024**2
-KILL_AFTER_S = 10.0
-REFUSED = 4
-"""Exit code of the query's process when it says why."""
 
-WARNINGS = b"warnings"
-"""Under this name the answer carries what it lacks."""
+KILL_AFTER_S = 0.75
+"""How long after its time a process has to say so itself; then it is killed."""
 
-TABLE_FUNCTIONS = frozenset({"range", "generate_series", "unnest", "repeat"})
-"""Table functions that read nothing."""
+_OUTPUT_BYTES = 8 * ANSWER_BYTES
+"""What is taken from the process at most; an answer is far below."""
 
-FORBIDDEN_FUNCTIONS = frozenset(
-    {"getenv", "getvariable", "current_setting", "query", "query_table", "which_secret", "sql_auto_complete"}
-)
-_FORBIDDEN_PREFIXES = ("read_", "parquet_", "duckdb_", "pragma_", "glob", "sniff_", "write_", "copy_")
-_CTE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
-_INTERNAL = ("live_", "duckdb_", "pg_", "sqlite_", "pragma_", "information_schema", "incoming")
-_STATEMENTS = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
+_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "PGPASSFILE", "PGSSLROOTCERT", "PGSERVICEFILE"})
+_QUIET = {
+    # Threads and arenas of libraries, each of which takes memory that the statement could have.
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "PYTHONUNBUFFERED": "1",
+}
 
 
-class QueryError(Exception):
-    """A query was refused or failed; the text says why and what to do."""
+class NoLedgerError(QueryError):
+    """There is no ledger to ask yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,200 +56,151 @@ class QueryResult:
     """What a query answered.
 
     Attributes:
-        table: at most `ROW_LIMIT` rows.
-        truncated: there were more.
+        table: its rows, at most `ROW_LIMIT` of them and not longer than `ANSWER_BYTES` when printed.
+        cut: which of these limits ended it before its end: `rows`, `size`, or nothing.
         warnings: what the answer lacks.
     """
 
     table: pa.Table
-    truncated: bool
+    cut: str = ""
     warnings: tuple[str, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there was more."""
+        return bool(self.cut)
+
+    @property
+    def cut_text(self) -> str:
+        """What is to be said of an answer that was cut."""
+        if self.cut == "rows":
+            return f"only the first {ROW_LIMIT} rows are shown"
+        rows = self.table.num_rows
+        return (
+            f"the answer was cut after {rows} row{'s' * (rows != 1)}, at {ANSWER_BYTES >> 20} MiB; "
+            "ask for fewer columns or rows"
+        )
 
 
 def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -> QueryResult:
     """Run a stranger's query in a process of its own.
 
     Raises:
-        QueryError: for anything but one read-only SELECT over the views, and for every limit.
+        QueryError: for anything but one harmless question about the views, and for every limit.
+        NoLedgerError: nothing has been recorded yet.
     """
-    asked = {
-        "folder": str(workspace.folder),
-        "ledger_url": workspace.ledger_url,
-        "archive": workspace.archive,
-        "sql": sql,
-        "timeout_s": timeout_s,
-    }
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "auditor.query"],
-            input=json.dumps(asked).encode(),
-            capture_output=True,
-            timeout=timeout_s + KILL_AFTER_S,
-            check=False,
-            cwd=Path(__file__).parent.parent,
-            env=kept,
-        )
-    except subprocess.TimeoutExpired:
-        raise QueryError(f"stopped after {timeout_s:g} s; ask for a shorter time or fewer columns") from None
-    if done.returncode == 0:
-        with pa.ipc.open_stream(done.stdout) as reader:
+    deadline = time.monotonic() + timeout_s
+    code, answer, message = _run(workspace, sql, timeout_s, deadline)
+    if code == NOT_READY:
+        _make_ready(workspace, message)
+        code, answer, message = _run(workspace, sql, timeout_s, deadline)
+    if code == 0:
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(answer) as reader:
             table = reader.read_all()
-        truncated = table.num_rows > ROW_LIMIT
-        warnings = tuple(json.loads((table.schema.metadata or {}).get(WARNINGS, b"[]")))
-        table = table.replace_schema_metadata(None)
-        return QueryResult(table=table.slice(0, ROW_LIMIT), truncated=truncated, warnings=warnings)
-    if done.returncode == REFUSED:
-        raise QueryError(done.stderr.decode(errors="replace").strip())
-    raise QueryError(
-        f"the query's process ended with {done.returncode}: it may have run out of memory "
-        f"({MEMORY_BYTES >> 30} GiB); ask for a shorter time or fewer columns"
+        told = table.schema.metadata or {}
+        return QueryResult(
+            table=table.replace_schema_metadata(None),
+            cut=told.get(b"cut", b"").decode(),
+            warnings=tuple(json.loads(told.get(b"warnings", b"[]"))),
+        )
+    raise QueryError(message or _death(code))
+
+
+def _make_ready(workspace: Workspace, told: str) -> None:
+    """Let the ledger's own store bring it to this version, or say what is wrong with it."""
+    from auditor.ledger import LedgerError
+
+    try:
+        ledger = workspace.existing_ledger()
+    except LedgerError as error:
+        raise QueryError(str(error)) from None
+    except Exception as error:
+        raise QueryError(f"cannot open the ledger: {type(error).__name__}") from error
+    if ledger is None:
+        raise NoLedgerError("there is no ledger yet: run `auditor run` or `auditor once`")
+    ledger.close()
+
+
+def _death(code: int) -> str:
+    told = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    return (
+        f"the query's process was ended {told}, as happens where it needs more memory than it may have; "
+        "ask for fewer columns, a shorter time, or shorter texts and lists"
     )
 
 
-def refuse(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
-    """Check the parsed tree of a query.
-
-    Raises:
-        QueryError: unless it is exactly one SELECT over the views.
-    """
-    try:
-        statements = connection.extract_statements(sql)
-    except duckdb.Error as error:
-        raise QueryError(_first_lines(error)) from None
-    if len(statements) != 1:
-        raise QueryError(f"exactly one statement is run, got {len(statements)}")
-    told = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-    tree = json.loads(told[0]) if told else {}
-    if tree.get("error"):
-        message = str(tree.get("error_message", ""))
-        raise QueryError(
-            "only SELECT statements are run here"
-            if "Only SELECT" in message
-            else message or "only SELECT statements are run here"
-        )
-    ctes = {str(entry.get("key", "")).lower() for node in _nodes(tree) for entry in _cte_entries(node)}
-    for name in ctes:
-        # A name of its own for every CTE: one that hides a table elsewhere in the query would open it.
-        if name in VIEWS or not _CTE_NAME.fullmatch(name) or name.startswith(_INTERNAL):
-            raise QueryError(f"choose another name than {name!r} in WITH")
-    for node in _nodes(tree):
-        _refuse_node(node, ctes)
-
-
-def _refuse_node(node: dict[str, Any], ctes: set[str]) -> None:
-    type_ = str(node.get("type", ""))
-    if type_.endswith("_NODE") and type_ not in _STATEMENTS:
-        raise QueryError("only SELECT statements are run here, also inside WITH")
-    if type_ == "BASE_TABLE":
-        name = str(node.get("table_name", "")).lower()
-        qualified = node.get("schema_name") or node.get("catalog_name")
-        if qualified:
-            raise QueryError(f"write {name} without a schema; there are: {', '.join(VIEWS)}")
-        if name not in VIEWS and name not in ctes:
-            raise QueryError(f"there is no view {name!r}; there are: {', '.join(VIEWS)}")
-    if type_ == "TABLE_FUNCTION":
-        name = str((node.get("function") or {}).get("function_name", "")).lower()
-        if name not in TABLE_FUNCTIONS:
-            raise QueryError(f"the table function {name!r} is not allowed here")
-    if type_ in {"SHOW_REF", "COLUMN_DATA", "DELIM_GET"}:
-        raise QueryError("only the views can be read here")
-    if node.get("class") == "FUNCTION" or "function_name" in node:
-        name = str(node.get("function_name", "")).lower()
-        if name in FORBIDDEN_FUNCTIONS or name.startswith(_FORBIDDEN_PREFIXES):
-            raise QueryError(f"the function {name!r} is not allowed here")
-
-
-def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    todo = [tree]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, dict):
-            yield each
-            todo.extend(each.values())
-        elif isinstance(each, list):
-            todo.extend(each)
-
-
-def _cte_entries(node: dict[str, Any]) -> list[dict[str, Any]]:
-    held = node.get("cte_map")
-    entries = held.get("map", []) if isinstance(held, dict) else []
-    found = [entry for entry in entries if isinstance(entry, dict)]
-    if node.get("cte_name"):
-        found.append({"key": node["cte_name"]})
-    return found
-
-
-def _first_lines(error: Exception) -> str:
-    return "\n".join(str(error).strip().splitlines()[:6])
-
-
-def _answer(asked: dict[str, Any]) -> pa.Table:
-    workspace = Workspace.at(Path(asked["folder"]), ledger_url=asked["ledger_url"], archive=asked["archive"])
-    ledger = workspace.ledger()
-    lens = Lens(ledger)
-    try:
-        lens.refresh()
-        ledger.close()
-        connection = lens.lock_down()
-        refuse(connection, asked["sql"])
-        clock = threading.Timer(float(asked["timeout_s"]), connection.interrupt)
-        clock.daemon = True
-        clock.start()
+def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> tuple[int, bytes, str]:
+    """Start the process, and see that it ends: by itself, by its time, or with us."""
+    asked = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
+    kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
+    with subprocess.Popen(
+        [sys.executable, "-m", "auditor.sandbox"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parent.parent,
+        env={**kept, **_QUIET},
+        start_new_session=True,
+    ) as child:
         try:
-            try:
-                table = _read(connection, asked["sql"])
-            except (duckdb.InterruptException, duckdb.BinderException, duckdb.CatalogException):
-                raise
-            except (duckdb.Error, pa.ArrowException, OSError):  # what fails while batches are read is Arrow's error
-                with contextlib.suppress(duckdb.Error):
-                    connection.execute("ROLLBACK")
-                if not lens.leave_out_unreadable():
-                    raise
-                table = _read(connection, asked["sql"])
-            lacks = [
-                str(each) for each in named_in(lens.missing, asked["sql"], {view: sources_of(view) for view in VIEWS})
-            ]
-            return table.replace_schema_metadata({WARNINGS: json.dumps(lacks).encode()})
-        except duckdb.InterruptException:
-            raise QueryError(f"stopped after {asked['timeout_s']:g} s; ask for less") from None
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
-            raise QueryError(_first_lines(error)) from None
+            answer, message = _talk(child, json.dumps(asked).encode() + b"\n", deadline + KILL_AFTER_S)
+            child.wait(max(0.0, deadline + KILL_AFTER_S - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise QueryError(f"stopped after {timeout_s:g} s; ask for a shorter time or fewer columns") from None
         finally:
-            clock.cancel()
-    finally:
-        lens.close()
+            _kill(child)
+        return child.returncode, answer, message.decode(errors="replace").strip()
 
 
-def _read(connection: duckdb.DuckDBPyConnection, sql: str) -> pa.Table:
-    connection.execute("BEGIN TRANSACTION READ ONLY")
-    answer = connection.sql(sql)
-    if answer is None:
-        raise QueryError("only SELECT statements are run here")
-    reader = answer.to_arrow_reader(1000)
-    batches, rows, size = [], 0, 0
-    for batch in reader:
-        batches.append(batch)
-        rows, size = rows + batch.num_rows, size + batch.nbytes
-        if rows > ROW_LIMIT:
-            break
-        if size > RESULT_BYTES:
-            raise QueryError(f"the answer is larger than {RESULT_BYTES >> 20} MiB")
-    return pa.Table.from_batches(batches, reader.schema).slice(0, ROW_LIMIT + 1)
+def _talk(child: subprocess.Popen[bytes], task: bytes, until: float) -> tuple[bytes, bytes]:
+    """Give the process its task, whose end it waits for to end itself, and take what it says."""
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    limits = {child.stdout: _OUTPUT_BYTES, child.stderr: 4 * MESSAGE_BYTES}
+    said = {child.stdout: bytearray(), child.stderr: bytearray()}
+    left = memoryview(task)
+    os.set_blocking(child.stdin.fileno(), False)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(child.stdin, selectors.EVENT_WRITE)
+        for pipe in said:
+            waiting.register(pipe, selectors.EVENT_READ)
+        open_pipes = set(said)
+        while open_pipes:
+            if (left_s := until - time.monotonic()) <= 0:
+                raise TimeoutError
+            for key, _ in waiting.select(left_s):
+                if key.fileobj is child.stdin:
+                    left = _give(child.stdin.fileno(), left)
+                    if not left:
+                        waiting.unregister(child.stdin)
+                    continue
+                pipe = child.stdout if key.fileobj is child.stdout else child.stderr
+                data = os.read(pipe.fileno(), 1 << 16)
+                room = limits[pipe] - len(said[pipe])
+                said[pipe] += data[:room]
+                if not data:
+                    waiting.unregister(pipe)
+                    open_pipes.discard(pipe)
+                elif len(data) > room and pipe is child.stdout:
+                    raise QueryError(f"the answer is larger than {_OUTPUT_BYTES >> 20} MiB; ask for fewer columns")
+    return bytes(said[child.stdout]), bytes(said[child.stderr])
 
 
-def _main() -> int:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    asked = json.load(sys.stdin)
+def _give(descriptor: int, left: memoryview) -> memoryview:
     try:
-        table = _answer(asked)
-    except (QueryError, LedgerError) as error:
-        sys.stderr.write(str(error))
-        return REFUSED
-    with pa.ipc.new_stream(sys.stdout.buffer, table.schema) as writer:
-        writer.write_table(table)
-    return 0
+        return left[os.write(descriptor, left) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return memoryview(b"")  # it has ended, and says why
 
 
-if __name__ == "__main__":
-    sys.exit(_main())
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started, whatever state they are in."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

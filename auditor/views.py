@@ -6,6 +6,7 @@ docs/views.md describes every column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from string import Formatter
 from typing import Literal, cast
 
@@ -66,7 +67,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         """
         id:integer rev:integer flow:text queue:text letter_id:text key:text reason:text signature:text
         attempts:integer first_failed_at:instant last_failed_at:instant headers:text payload:text
-        first_seen_at:instant last_seen_at:instant gone_at:instant
+        unreadable:text note:text first_seen_at:instant last_seen_at:instant gone_at:instant
         """
     ),
     "incidents": _columns(
@@ -111,8 +112,8 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
     ),
     "decisions": _columns(
         """
-        id:integer rev:integer conflict_id:integer act:text who:text acted_at:instant choice:text
-        assignee:text until_at:instant text:text
+        id:integer rev:integer conflict_id:integer act:text who:text known_by:text acted_at:instant
+        choice:text assignee:text until_at:instant text:text
         """
     ),
     "noise": _columns(
@@ -129,6 +130,35 @@ together.
 """
 
 SOURCES = tuple(COLUMNS)
+
+SETTLED = {
+    "probe_runs": "finished_at",
+    "changes": "settled_at",
+    "divergences": "closed_at",
+    "unverified": "cleared_at",
+    "backlogs": "read_at",
+    "dead_letters": "gone_at",
+    "lag_cells": "hour_at",
+    "samples": "hour_at",
+}
+"""By table, the instant from which on a row never changes again; what is not listed is never archived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveFile:
+    """A Parquet file that holds rows of a table.
+
+    Attributes:
+        day: of the instants at which they settled, as YYYY-MM-DD.
+        rows: how many were handed over to it.
+    """
+
+    source: str
+    path: str
+    rev: int
+    day: str
+    rows: int
+
 
 _WHEN = " ".join(f"WHEN '{cause}' THEN '{family}'" for cause, family in FAMILY.items())
 _FAMILY = f"CASE cause {_WHEN} END"

@@ -7,9 +7,13 @@ import secrets
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from auditor import private_files
-from auditor.ledger import Ledger, LedgerError
+from auditor.ledger_error import LedgerError
+
+if TYPE_CHECKING:
+    from auditor.ledger import Ledger
 
 DIGEST_KEY_BYTES = 32
 """Length of a digest key that the auditor makes: as long as the digest it keys, so that nobody guesses it."""
@@ -55,12 +59,16 @@ class Workspace:
 
     def ledger(self) -> Ledger:
         """Open the ledger, brought to this version's schema. Raises LedgerError."""
+        from auditor.ledger import Ledger
+
         ledger = Ledger(self.ledger_url)
         ledger.migrate()
         return ledger
 
     def existing_ledger(self) -> Ledger | None:
         """Open the ledger that an auditor has made, None where there is none yet. Raises LedgerError."""
+        from auditor.ledger import Ledger
+
         ledger = Ledger(self.ledger_url)
         if not ledger.made():
             ledger.close()

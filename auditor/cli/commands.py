@@ -103,7 +103,7 @@ def _version(
 @app.command()
 def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
-    from auditor.cli.show import err, out, print_json, print_rows
+    from auditor.cli.rows import err, out, print_json, print_rows
     from auditor.doctor import examine
     from auditor.escaping import visible
 
@@ -195,7 +195,7 @@ def once(
     new_digest_key: NewKeyOption = False,
 ) -> None:
     """Audit every record of every flow once, wait for what is undecided, and report."""
-    from auditor.cli.show import err, print_json, print_rows, shown
+    from auditor.cli.rows import err, print_json, print_rows, shown
     from auditor.once import audit_once
     from auditor.words import counted
     from probes.durations import parse_duration
@@ -260,7 +260,8 @@ def status(
     """Show what the last audits found, without reading any system."""
     from dataclasses import asdict
 
-    from auditor.cli.show import print_json, print_rows, status_row
+    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.show import status_row
     from auditor.status import flow_status, system_status
 
     failing = _failing(fail_on)
@@ -357,7 +358,8 @@ def lag(
     as_json: JsonOption = False,
 ) -> None:
     """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
-    from auditor.cli.show import lag_row, print_json, print_rows
+    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.show import lag_row
     from auditor.figures import lags
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
@@ -380,7 +382,8 @@ def coverage(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is verified through when, what is undecided, and how many records differ at most."""
-    from auditor.cli.show import coverage_row, print_json, print_rows
+    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.show import coverage_row
     from auditor.figures import coverage as coverages
 
     found, now, unknown, lacks = _figures(map_, data, since, flow, coverages, whole=True)
@@ -402,7 +405,8 @@ def backlog(
 ) -> None:
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether anybody takes from it."""
     from auditor.backlogs import backlogs, unread_queues
-    from auditor.cli.show import backlog_row, funnel_row, print_json, print_rows
+    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.show import backlog_row, funnel_row
     from auditor.letters import funnels
 
     if recovery:
@@ -448,7 +452,7 @@ def letters(
     """Show dead letters that wait, why, which records they explain, and what sending them again would come to."""
     from dataclasses import asdict
 
-    from auditor.cli.show import print_json, print_rows
+    from auditor.cli.rows import print_json, print_rows
     from auditor.letters import letters as read_letters
     from auditor.letters import unseen_letters
 
@@ -487,7 +491,8 @@ def record(
     """Show one record in every system, side by side, read live."""
     from dataclasses import asdict
 
-    from auditor.cli.show import print_json, print_record
+    from auditor.cli.rows import print_json
+    from auditor.cli.show import print_record
     from auditor.record import read_record
     from auditor.scheduler import open_readers
     from auditor.words import did_you_mean
@@ -513,34 +518,33 @@ def record(
 
 @app.command(cls=TextCommand)
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over the views; docs/views.md lists them.")],
+    sql: Annotated[
+        str | None,
+        typer.Argument(help="One SELECT over the views of docs/views.md, or - to read it from standard input."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
     data: DataOption = DEFAULT_DATA,
     timeout: Annotated[str, typer.Option(help="Stop the query after this long.")] = "20s",
     as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on standard output, for a spreadsheet.")] = False,
 ) -> None:
-    """Ask the history with SQL: read-only, in a process of its own, with limits."""
-    from auditor.cli.show import print_json, print_rows
-    from auditor.query import ROW_LIMIT, QueryError, run_query
+    """Query the history with SQL (read-only, in a process of its own, with limits)."""
+    from auditor.cli.query import print_answer, statement
+    from auditor.query import NoLedgerError, QueryError, run_query
     from probes.durations import parse_duration
 
+    if as_json and as_csv:
+        fail("choose one of --json and --csv")
     try:
         timeout_s = parse_duration(timeout)
-        opened, ledger = existing_ledger(data)
-        ledger.close()
-        result = run_query(opened, sql, timeout_s=timeout_s)
+        asked = statement(sql, file)
+        result = run_query(workspace(data, make=False), asked, timeout_s=timeout_s)
+    except NoLedgerError:
+        existing_ledger(data)
+        raise
     except (QueryError, ValueError) as error:
         fail(str(error))
-    rows = result.table.to_pylist()
-    if as_json:
-        print_json({"rows": rows, "truncated": result.truncated, "incomplete": list(result.warnings)})
-    elif rows:
-        print_rows("", rows)
-    else:
-        say("no rows")
-    if result.truncated:
-        say(f"only the first {ROW_LIMIT} rows are shown")
-    for each in result.warnings:
-        say(each)
+    print_answer(result, "json" if as_json else "csv" if as_csv else "table")
     raise typer.Exit(UNVERIFIED if result.warnings else CONSISTENT)
 
 

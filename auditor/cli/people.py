@@ -55,7 +55,7 @@ def _list(
         return
     from dataclasses import asdict
 
-    from auditor.cli.show import print_json, print_rows
+    from auditor.cli.rows import print_json, print_rows
 
     _, ledger = existing_ledger(data)
     found = ledger.conflicts(live_only=not everything)
@@ -99,7 +99,7 @@ def show(
     """Show one conflict: both values, both times, both writers, why the rule abstained, and what was done."""
     from dataclasses import asdict
 
-    from auditor.cli.show import print_json, print_rows
+    from auditor.cli.rows import print_json, print_rows
     from auditor.conflict_evidence import evidence_of
 
     loaded = load(map_)
@@ -238,7 +238,7 @@ def repair(
     format_: Annotated[Literal["sql", "json", "csv"], typer.Option("--format", help="sql, json or csv.")] = "sql",
 ) -> None:
     """Propose what would make differing records right, read live. Nothing is ever executed."""
-    from auditor.cli.show import err
+    from auditor.cli.rows import err
     from auditor.repair import propose
     from auditor.repair_formats import write_csv, write_json, write_sql
     from auditor.scheduler import open_readers

@@ -5,9 +5,11 @@ from auditor.ledger.following import FlowState, Following
 from auditor.ledger.leasing import Lease, LeaseHeldError, Leasing, Process, is_gone, this_process
 from auditor.ledger.measuring import Measuring
 from auditor.ledger.outbox import Incident, Outbox, PendingAlert, Undelivered
-from auditor.ledger.shelves import SETTLED, ArchiveFile, ColumnType, FailedRuns, Shelves
-from auditor.ledger.store import LEASE_S, LeaseLostError, LedgerError, Transaction
+from auditor.ledger.shelves import FailedRuns, Shelves
+from auditor.ledger.store import LEASE_S, LeaseLostError, Transaction
 from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
+from auditor.ledger_error import LedgerError
+from auditor.views import SETTLED, ArchiveFile, ColumnType
 
 __all__ = [
     "LEASE_S",

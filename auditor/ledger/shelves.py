@@ -5,33 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, chunks
+from auditor.views import SETTLED, ArchiveFile, ColumnType
 from checks.convergence import Verdict
 from checks.judgement import DivergenceState
 from checks.values import EPOCH, MICROSECOND
-
-ColumnType = Literal["instant", "boolean", "float", "integer", "text"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveFile:
-    """A Parquet file that holds rows of a table.
-
-    Attributes:
-        day: of the instants at which they settled, as YYYY-MM-DD.
-        rows: how many were handed over to it.
-    """
-
-    source: str
-    path: str
-    rev: int
-    day: str
-    rows: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,19 +31,6 @@ class FailedRuns:
     reason: str
     since_at: datetime
     last_at: datetime
-
-
-SETTLED = {
-    "probe_runs": "finished_at",
-    "changes": "settled_at",
-    "divergences": "closed_at",
-    "unverified": "cleared_at",
-    "backlogs": "read_at",
-    "dead_letters": "gone_at",
-    "lag_cells": "hour_at",
-    "samples": "hour_at",
-}
-"""By table, the instant from which on a row never changes again; what is not listed is never archived."""
 
 
 PROBED_WITHIN_US = 2_000_000

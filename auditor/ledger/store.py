@@ -17,6 +17,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from auditor.ledger import failures
 from auditor.ledger import tables as t
+from auditor.ledger_error import LedgerError
 from auditor.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
 
@@ -33,10 +34,6 @@ _MIGRATING = threading.Lock()
 
 Transaction = sa.Connection
 """What `Ledger.write` yields: everything done with it is committed together or not at all."""
-
-
-class LedgerError(Exception):
-    """The ledger cannot be used; the text says why and what to do."""
 
 
 class LeaseLostError(LedgerError):

@@ -22,6 +22,7 @@ from alembic.migration import MigrationContext
 
 from auditor.ledger import LISTED, QUEUE, FlowState, Ledger, LedgerError, store
 from auditor.ledger import tables as t
+from auditor.views import COLUMNS
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
 from checks.fields import Difference, Shape
@@ -223,6 +224,12 @@ def test_dead_letters_are_followed_until_they_are_gone(ledger: Ledger) -> None:
     assert seen(letters, True) == [False] * 3
     assert sorted(map(bool, seen(letters[:1], False))) == [False] * 3  # C2.13: a cut peek proves nothing gone
     assert sorted(map(bool, seen(letters[:1], True))) == [False, True, True]
+
+
+def test_the_views_list_the_columns_of_every_table_that_they_read(ledger: Ledger) -> None:
+    """Whoever adds a column to a table adds it to `auditor.views.COLUMNS`, in the same place."""
+    for source, columns in COLUMNS.items():
+        assert list(columns.items()) == ledger.columns(source), source
 
 
 def test_digests_are_not_shown_to_readers(ledger: Ledger) -> None:

@@ -19,8 +19,8 @@ from rich.table import Table
 
 from auditor import escaping
 from auditor.alerts.slack import message
+from auditor.cli.rows import err, out, shown
 from auditor.cli.shared import VisibleFormatter
-from auditor.cli.show import err, out, shown
 from auditor.dashboard import tables
 from auditor.dashboard.log_lines import VisibleRecord
 from auditor.map_document import markdown, mermaid

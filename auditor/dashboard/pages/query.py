@@ -8,7 +8,7 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import components, tables
 from auditor.dashboard.data import Data, Since
-from auditor.query import ROW_LIMIT, QueryError, run_query
+from auditor.query import QueryError, run_query
 from auditor.views import VIEWS
 
 EXAMPLES = {
@@ -36,7 +36,8 @@ def _draw(data: Data, _since: Since) -> None:
         value=EXAMPLES[chosen],
         height=140,
         key=f"sql-{chosen}",
-        help="Read-only, in a process of its own, with limits of time, memory and rows. Views: " + ", ".join(VIEWS),
+        help="Read-only, in a process of its own, with limits of time, memory, rows and length. Views: "
+        + ", ".join(VIEWS),
     )
     if not st.button("Run", type="primary"):
         st.caption("Views: " + ", ".join(f"`{name}`" for name in VIEWS))
@@ -55,6 +56,6 @@ def _draw(data: Data, _since: Since) -> None:
         components.nothing("No rows.")
         return
     told = f"{len(frame)} row{'s' * (len(frame) != 1)}"
-    st.caption(f"{told}; there are more, only the first {ROW_LIMIT} are shown." if result.truncated else told)
+    st.caption(f"{told}; {result.cut_text}." if result.truncated else told)
     tables.table(frame, key="answer", alt="The query's answer")
     st.download_button("Export CSV", lambda: tables.csv(frame), "query.csv", "text/csv", on_click="ignore")

@@ -1,0 +1,115 @@
+"""`auditor query`: where its statement comes from, and how its answer is shown."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from auditor.cli.shared import fail, say, write
+
+if TYPE_CHECKING:
+    from auditor.query import QueryResult
+
+SQL_BYTES = 1024**2
+"""What is read of a file or of standard input at most: a statement may be a quarter of it, and says so itself."""
+
+TABLE_BYTES = 4 * 1024**2
+"""How much of an answer is shown as a table: some hundred screens. `--json` and `--csv` show all of it."""
+
+CELL_CHARACTERS = 2000
+"""How much of one value is shown in a table."""
+
+TABLE_WIDTH = 200
+
+
+def statement(sql: str | None, file: Path | None) -> str:
+    """The statement that was asked: an argument, a file, or standard input."""
+    if (sql is None) == (file is None):
+        fail("give the SQL as one argument, as --file FILE, or as - to read it from standard input")
+    if sql is not None and sql != "-":
+        return sql
+    try:
+        if file is None or str(file) == "-":
+            told = sys.stdin.buffer.read(SQL_BYTES + 1)
+        else:
+            with file.open("rb") as opened:
+                told = opened.read(SQL_BYTES + 1)
+    except OSError as error:
+        fail(f"cannot read {file or 'standard input'}: {error.strerror}")
+    if len(told) > SQL_BYTES:
+        fail(f"the SQL in {file or 'standard input'} is longer than {SQL_BYTES >> 20} MiB")
+    try:
+        text = told.decode("utf-16" if told[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        fail(f"the SQL in {file or 'standard input'} is not UTF-8: byte {error.start + 1}")
+    if not text.strip():
+        fail(f"there is no SQL in {file or 'standard input'}")
+    return text
+
+
+def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> None:
+    """Show an answer; what was cut of it is said on standard error."""
+    rows = result.table.to_pylist()
+    if form == "json":
+        from auditor.cli.rows import print_json
+
+        print_json({"rows": rows, "truncated": result.truncated, "incomplete": list(result.warnings)})
+    elif form == "csv":
+        write(_csv(result.table.column_names, rows))
+    elif rows:
+        _print_table(rows)
+    else:
+        say("no rows")
+    if result.truncated:
+        say(result.cut_text)
+    for each in result.warnings:
+        say(each)
+
+
+def _csv(names: list[str], rows: list[dict[str, Any]]) -> str:
+    import csv
+    import io
+
+    from auditor.cli.rows import strict_json
+    from auditor.escaping import spreadsheet
+
+    def cell(value: Any) -> Any:
+        if isinstance(value, str):
+            return spreadsheet(value)
+        if isinstance(value, bytes):
+            return value.hex()
+        return strict_json(value) if isinstance(value, list | dict) else value
+
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([spreadsheet(name) for name in names])
+    writer.writerows([cell(value) for value in row.values()] for row in rows)
+    return out.getvalue()
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from auditor.cli.rows import print_rows
+
+    shown: list[dict[str, Any]] = []
+    columns, size, long = len(rows[0]), 0, 0
+    width = max(1, TABLE_WIDTH // columns - 3)
+    for row in rows:
+        cells = {}
+        longest = 1
+        for name, value in row.items():
+            text = value if isinstance(value, str) else str(value) if isinstance(value, list | dict | bytes) else None
+            if text is not None and len(text) > CELL_CHARACTERS:
+                long += 1
+                text = text[:CELL_CHARACTERS] + "…"
+            longest = max(longest, len(text or ""))
+            cells[name] = value if text is None else text
+        size += -(-longest // width) * max(TABLE_WIDTH, 4 * columns)
+        if size > TABLE_BYTES and shown:
+            break
+        shown.append(cells)
+    print_rows("", shown)
+    if len(shown) < len(rows):
+        say(f"only the first {len(shown)} of {len(rows)} rows fit in a table; --json and --csv show all")
+    if long:
+        say(f"values are cut after {CELL_CHARACTERS} characters in a table; --json and --csv show them whole")

@@ -1,0 +1,7 @@
+"""The error of a ledger, where no driver is loaded."""
+
+from __future__ import annotations
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used; the text says why and what to do."""
