@@ -11,6 +11,7 @@ from auditor.impact import ROLE_WEIGHT, impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
 from auditor.words import counted
+from checks.difference_kinds import VAGUE
 
 SYSTEMATIC_SHARE, SYSTEMATIC_RECORDS = 0.5, 3
 """So many of a field's differing records, and at least so many, that look alike are one finding."""
@@ -47,7 +48,7 @@ class Pattern:
     """One mistake that many records show, told once.
 
     Attributes:
-        pattern: what their differences have in common, such as `+02:00`, `cut at 30` or `times 100`.
+        pattern: what their differences have in common, such as `+02:00`, `cut` or `times 100`.
         records: that show it.
         of: records of the flow that differ in this field.
     """
@@ -71,7 +72,13 @@ def words_of(pattern: str) -> str:
     if pattern.endswith((" to NFC", " to NFD", "neither NFC nor NFD")):
         stored, _, found = pattern.partition(" to ")
         return f"in Unicode {found} instead of {stored}"
-    plain = {"rounded": "rounded", "sign": "negated", "case": "in another case", "accents": "without accents"}
+    plain = {
+        "cut": "cut short",
+        "rounded": "rounded",
+        "sign": "negated",
+        "case": "in another case",
+        "accents": "without accents",
+    }
     return plain.get(pattern, pattern)
 
 
@@ -127,6 +134,7 @@ def _patterns(integration_map: IntegrationMap, rows: Iterable[dict[str, Any]]) -
         for row in rows
         if row["flow"] in integration_map.flows
         and row["pattern"]
+        and row["pattern"] not in VAGUE
         and row["records"] >= max(SYSTEMATIC_RECORDS, SYSTEMATIC_SHARE * row["differing"])
     ]
 

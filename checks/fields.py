@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -51,7 +50,6 @@ FURTHER = frozenset({"time", "duration", "bytes", "bits", "network", "mac", "arr
 """Types whose canonical forms stand in `checks.further_types`."""
 
 PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
-LONGEST_PATTERN = 40
 QUARTER_HOUR_US = 15 * 60 * 1_000_000
 
 
@@ -227,8 +225,7 @@ class Difference:
     """One field that differs, told as far as its evidence policy allows.
 
     Attributes:
-        pattern: what the difference has in common with others of its field, such as `+02:00` or `cut at 30`;
-            it tells nothing of the values themselves.
+        pattern: what the difference has in common with others of its field (`checks.difference_kinds`).
         cause: why this field differs, where it is known.
     """
 
@@ -436,7 +433,7 @@ def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
     if isinstance(owner, str) and isinstance(target, str) and rule.type in {"string", "enum"}:
         return _text_shape(owner, target)
     if rule.type == "timestamp" and not (isinstance(owner, str) or isinstance(target, str)):
-        apart = abs(_apart_us(owner, target))
+        apart = abs(apart_us(owner, target))
         if apart % QUARTER_HOUR_US == 0 and apart <= 14 * 4 * QUARTER_HOUR_US:
             return Shape.ZONE_SHIFTED
         return Shape.ROUNDED if apart <= 1_000_000 else Shape.VALUE
@@ -456,20 +453,7 @@ def _composed(value: Any) -> Any:
     return tuple(map(_composed, value)) if isinstance(value, tuple) else value
 
 
-def _text_in(value: Any) -> str:
-    """All text in a canonical value, one piece a line."""
-    if isinstance(value, tuple):
-        return "\n".join(map(_text_in, value))
-    return value if isinstance(value, str) else ""
-
-
-def _form(value: Any) -> str:
-    """The Unicode normal form that a canonical value's text is in."""
-    text = _text_in(value)
-    return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), "neither NFC nor NFD")
-
-
-def _apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
+def apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
     """From the owner's instant to the target's; where one stands for two, between the nearest."""
     return min((right - left for left in _readings(owner) for right in _readings(target)), key=abs)
 
@@ -503,39 +487,6 @@ def _number_shape(owner: Any, target: Any) -> Shape:
     if coarser >= -15 and abs(left - right) < Decimal(1).scaleb(coarser):
         return Shape.ROUNDED
     return Shape.VALUE
-
-
-def pattern_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
-    """Say how the target's value follows from the owner's, as it does for every record of one wrong mapping."""
-    if shape is Shape.NORMALIZATION:
-        return f"{_form(owner)} to {_form(target)}"
-    if shape is Shape.TRUNCATED:
-        return f"cut at {min(len(owner), len(target))}"
-    if rule.type == "timestamp" and all(isinstance(each, int | tuple) for each in (owner, target)):
-        return _shift(_apart_us(owner, target))
-    if rule.type == "money" and isinstance(owner, tuple) and isinstance(target, tuple):
-        owner, target = owner[0], target[0]
-    if not (isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal)):
-        return shape.value if shape in DERIVED else ""
-    if isinstance(owner, bool) or isinstance(target, bool):
-        return ""
-    left, right = Decimal(str(owner)), Decimal(str(target))
-    if not (left.is_finite() and right.is_finite()) or shape is Shape.ROUNDED:
-        return shape.value if shape in DERIVED else ""
-    if shape is Shape.SCALED:
-        return f"times {(right / left).normalize():f}"
-    if shape is Shape.SIGN:
-        return "sign"
-    told = f"{numbers.EXACT.normalize(numbers.EXACT.subtract(right, left)):+f}"
-    return told if len(told) <= LONGEST_PATTERN else ""
-
-
-def _shift(apart_us: int) -> str:
-    """A difference of two instants as hours and minutes, with seconds only where there are any."""
-    sign, left = ("-" if apart_us < 0 else "+"), abs(apart_us)
-    minutes, rest = divmod(left, 60_000_000)
-    seconds = f":{rest // 1_000_000:02d}.{rest % 1_000_000:06d}".rstrip("0").rstrip(".") if rest else ""
-    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}{seconds}"
 
 
 def span_of(rule: FieldRule) -> Span | None:

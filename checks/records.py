@@ -9,13 +9,13 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 from unicodedata import normalize
 
+from checks.difference_kinds import pattern_of
 from checks.fields import (
     DERIVED,
     Difference,
     FieldRule,
     Shape,
     agree,
-    pattern_of,
     plain,
     shape_of,
     show,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -16,20 +16,18 @@ class UnreadableError(ValueError):
 
 
 def describe(raw: Any) -> str:
-    """Say what a value looks like without saying what it is: its type and length."""
+    """Say what sort of value it is: one of a fixed list, and nothing that belongs to one record, as a length does."""
     if raw is None:
         return "NULL"
     if raw is MISSING:
         return "missing"
     if isinstance(raw, str):
-        return f"text of {len(raw)} characters" if raw else "empty text"
-    if isinstance(raw, bytes):
-        return f"{len(raw)} bytes"
+        return "text" if raw else "empty text"
     if isinstance(raw, Mapping):
-        return f"an object with {len(raw)} member{'s' if len(raw) != 1 else ''}"
+        return "an object" if raw else "an empty object"
     if isinstance(raw, list | tuple | set | frozenset):
-        return f"a list of {len(raw)} item{'s' if len(raw) != 1 else ''}"
-    return next((name for type_, name in _NAMES if isinstance(raw, type_)), type(raw).__name__)
+        return "a list" if raw else "an empty list"
+    return next((name for type_, name in _NAMES if isinstance(raw, type_)), SOMETHING_ELSE)
 
 
 def spelling(raw: Any) -> str:
@@ -40,10 +38,12 @@ def spelling(raw: Any) -> str:
     try:
         return ascii(raw)
     except (ValueError, RecursionError):
-        return hex(raw) if isinstance(raw, int) else describe(raw)
+        if isinstance(raw, int):
+            return hex(raw)
+        return f"{describe(raw)} of {len(raw)}" if isinstance(raw, Sized) else describe(raw)
 
 
-_NAMES: tuple[tuple[type, str], ...] = (
+_NAMES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (bool, "a boolean"),
     (int, "a whole number"),
     (float, "a number"),
@@ -53,4 +53,14 @@ _NAMES: tuple[tuple[type, str], ...] = (
     (time, "a time of day"),
     (timedelta, "a duration"),
     (UUID, "a UUID"),
+    ((bytes, bytearray, memoryview), "bytes"),
 )
+SOMETHING_ELSE = "a value of another type"
+DESCRIBED = frozenset(
+    {
+        *("NULL", "missing", "text", "empty text", "an object", "an empty object", "a list", "an empty list"),
+        *(name for _, name in _NAMES),
+        SOMETHING_ELSE,
+    }
+)
+"""All that `describe` answers."""

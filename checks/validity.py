@@ -176,12 +176,12 @@ class RuleSet:
             try:
                 verdict = program.eval(data=present).value()
             except RuntimeError as error:
-                raise UnreadableError(f"rule {name}: {_said(error)}") from None
+                raise UnreadableError(f"rule {name}: {_kind(_said(error))}") from None
             if verdict is False:
                 found.append((name, self.expressions[name]))
             elif verdict is not True:
                 failed = isinstance(verdict, str) and _FAILED.match(verdict)
-                said = _shorten(str(verdict)) if failed else "it says neither true nor false"
+                said = _kind(_shorten(str(verdict))) if failed else "it says neither true nor false"
                 raise UnreadableError(f"rule {name}: {said}")
         return found
 
@@ -205,6 +205,14 @@ def _for_cel(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         return _for_cel(Decimal(value))
     return value
+
+
+_OVERLOADS = re.compile(r"No matching overloads found : [\w@!=<>+*/%\[\]?.:&|-]+\([\w, ()<>]*\)")
+
+
+def _kind(said: str) -> str:
+    """What failed in a rule, without the value that the language quotes behind a colon or in quotation marks."""
+    return said if _OVERLOADS.fullmatch(said) else re.split(r"\s*[:\"'`]", said, maxsplit=1)[0]
 
 
 def _said(error: Exception) -> str:

@@ -114,6 +114,26 @@ class Shelves(Store):
             for chunk in chunks(ids, IN_LIMIT):
                 connection.execute(sa.delete(table).where(table.c.id.in_(chunk)))
 
+    def archive_files(self, source: str) -> list[ArchiveFile]:
+        """The archive's files of a table that count."""
+        column = t.archive_files.c
+        named = sa.select(column.source, column.path, column.rev, column.day, column.rows)
+        with self.read() as connection:
+            found = connection.execute(named.where(column.source == source).order_by(column.path)).all()
+        return [ArchiveFile(**row._asdict()) for row in found]
+
+    def exchange_file(self, file: ArchiveFile, path: str, now: datetime) -> None:
+        """Let another file stand for one of the archive, in one transaction."""
+        with self.write() as connection:
+            rev = self.next_revision(connection)
+            column = t.archive_files.c
+            connection.execute(sa.delete(t.archive_files).where(column.path == file.path))
+            connection.execute(
+                sa.insert(t.archive_files).values(
+                    rev=rev, source=file.source, day=file.day, path=path, rows=file.rows, archived_at=now
+                )
+            )
+
     def forget_files(self, before_day: str) -> list[str]:
         """Strike the archive's files of days before this one; answers their paths, to be deleted later."""
         with self.write() as connection:

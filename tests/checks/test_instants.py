@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks import instants
-from checks.fields import FieldRule, Shape, agree, parser_for, pattern_of, plain, shape_of, show
+from checks.difference_kinds import blurred, pattern_of
+from checks.fields import FieldRule, Shape, agree, parser_for, plain, shape_of, show
 from checks.records import RecordComparer, Side
 from checks.values import UnreadableError
 
@@ -79,7 +80,8 @@ def test_the_ends_of_the_calendar_are_the_same_under_every_evidence_policy(raw: 
     for evidence in EVIDENCE:
         of = rule(evidence=evidence)
         made = comparer(of, (zone, UTC_ZONE))
-        verdicts.add(str([each.pattern for each in made.compare(1, [(1, None, raw)], [(1, None, raw)]).differences]))
+        found = made.compare(1, [(1, None, raw)], [(1, None, raw)]).differences
+        verdicts.add(str([blurred(each.pattern) for each in found]))
     assert len(verdicts) == 1
     assert verdicts != {"[]"}
 

@@ -48,13 +48,11 @@ def test_equal_copies_agree_and_share_a_fingerprint() -> None:
 def test_differences_are_told_as_far_as_the_policy_allows() -> None:
     found = comparer().compare(1, [row("secret name", "1")], [row("other", "2")])
     told = {each.field: (each.owner_value, each.target_value) for each in found.differences}
-    assert told == {"name": ("text of 11 characters", "text of 5 characters"), "amount": ("1", "2")}
+    assert told == {"name": ("text", "text"), "amount": ("1", "2")}
     assert not found.agrees
 
 
-@pytest.mark.parametrize(
-    ("policy", "shown"), [("private", "text of 7 characters"), ("masked", "s***t (7)"), ("clear", "sekreat")]
-)
+@pytest.mark.parametrize(("policy", "shown"), [("private", "text"), ("masked", "s***t (7)"), ("clear", "sekreat")])
 def test_evidence_policies(policy: str, shown: str) -> None:
     assert show(FieldRule.model_validate({"evidence": policy}), "sekreat") == shown
 
@@ -67,7 +65,7 @@ def test_several_rows_of_a_key_are_a_duplicate_and_never_agree() -> None:
 
 def test_an_unreadable_value_makes_the_record_unverifiable() -> None:
     found = comparer().compare(1, [row("x", "twelve")], [row("x", "twelve")])
-    assert found.unverifiable == "amount in a: not a decimal: text of 6 characters"
+    assert found.unverifiable == "amount in a: not a decimal: text"
     assert not found.agrees
 
 

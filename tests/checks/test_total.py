@@ -10,8 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from checks.fields import FieldRule, FieldType, agree, parser_for, pattern_of, plain, shape_of, show
+from checks.difference_kinds import KINDS, blurred, pattern_of
+from checks.fields import FieldRule, FieldType, agree, parser_for, plain, shape_of, show
 from checks.records import RecordComparer, Side
+from checks.unreadable import DESCRIBED
 from checks.values import UnreadableError
 from probes.contract import MISSING
 from probes.exact_json import Undecodable
@@ -193,7 +195,13 @@ def test_the_verdict_is_the_same_under_every_evidence_policy(
             rules=[("it", rule)], owner=side("a", rule, zone), target=side("b", rule, zone), digest_key=b"k" * 32
         )
         found = made.compare(1, [(1, None, left)], [(1, None, right)])
-        verdicts.add((found.agrees, found.unverifiable, *((each.shape, each.pattern) for each in found.differences)))
+        kinds = ((each.shape, blurred(each.pattern)) for each in found.differences)
+        verdicts.add((found.agrees, found.unverifiable, *kinds))
+        for each in found.differences:
+            assert blurred(each.pattern) in KINDS
+            assert evidence == "clear" or each.pattern in KINDS
+            if evidence == "private":
+                assert {each.owner_value, each.target_value} <= DESCRIBED
     assert len(verdicts) == 1
 
 
