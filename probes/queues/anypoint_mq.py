@@ -24,8 +24,8 @@ from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import decode
-from probes.queues.message import Message, MessageSettings, whole
+from probes.exact_json import TooDeepError, decode, decode_shallow
+from probes.queues.message import NAMELESS, Message, MessageSettings, figure, read_one, table
 
 BATCH = 10
 """Messages one request reads or gives back, by Anypoint MQ."""
@@ -38,6 +38,8 @@ LOOK_S = 20
 
 TOKEN_S = 30 * 60
 """A token holds for an hour; it is asked for anew well before."""
+
+NO_LOCK = "a letter came without messageId and lockId: it stays locked until its time is over"
 
 DESCRIBED_S = 5 * 60
 """How long a queue's settings are taken as they are: the Admin API answers fifty requests a minute."""
@@ -97,11 +99,12 @@ class AnypointMqProbe:
         of = self._settings
         notes: list[str] = []
         told = self._settings_of_queue()
-        (figures,) = self._ask("GET", self._stats, params={"destinationIds": of.queue}) or [{}]
-        depth = whole(figures.get("messages"))
+        answered = self._ask("GET", self._stats, params={"destinationIds": of.queue}) or [{}]
+        figures = table(answered[0]) if isinstance(answered, list) and len(answered) == 1 else {}
+        depth = figure(figures.get("messages"))
         if depth is None:
             notes.append("Anypoint MQ answers without figures of this queue")
-        in_flight = whole(figures.get("inflightMessages"))
+        in_flight = figure(figures.get("inflightMessages"))
         if in_flight:
             notes.append(f"{in_flight} messages are being processed")
         letters: tuple[Letter, ...] = ()
@@ -111,7 +114,7 @@ class AnypointMqProbe:
         stamps = (_instant(letter.headers.get("created")) for letter in letters)
         created = [at for at in stamps if at is not None]
         oldest_at = min(created) if created and not truncated else None
-        ttl_ms = whole(told.get("defaultTtl"))
+        ttl_ms = figure(told.get("defaultTtl"))
         if ttl_ms and of.role == "dead" and depth:
             notes.append("when it drops its oldest letter is not known")
         return QueueReading(
@@ -126,7 +129,7 @@ class AnypointMqProbe:
 
     def _settings_of_queue(self) -> Mapping[str, Any]:
         if time.monotonic() > self._described_until:
-            self._described = self._ask("GET", self._admin) or {}
+            self._described = table(self._ask("GET", self._admin))
             self._described_until = time.monotonic() + DESCRIBED_S
         return self._described
 
@@ -141,7 +144,7 @@ class AnypointMqProbe:
             return ()
         notes.append("looking locks the letters for a moment and counts as a delivery in vain")
         met: dict[str, Letter] = {}
-        locks: list[dict[str, str]] = []
+        locks: list[dict[str, Any]] = []
         look_s = min(LOOK_S, left() / 2)
         until = time.monotonic() + look_s
         asked = {"batchSize": BATCH, "pollingTime": 0, "lockTtl": LOCKED_S * 1000}
@@ -149,20 +152,29 @@ class AnypointMqProbe:
             with within(look_s):
                 while len(met) < count and time.monotonic() < until:
                     found = self._ask("GET", self._messages, params=asked) or []
+                    if not isinstance(found, list):
+                        raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is no list of messages")
                     if not found:
                         break
+                    before = len(met)
                     for each in found:
-                        locks.append({name: each["headers"][name] for name in ("messageId", "lockId")})
-                        met[locks[-1]["messageId"]] = self._letter(each)
-        except (KeyError, TypeError):
-            notes.append("not all letters were looked at: one came without messageId and lockId")
+                        headers = table(table(each).get("headers"))
+                        lock = {name: headers.get(name) for name in ("messageId", "lockId")}
+                        if all(isinstance(told, str) for told in lock.values()):
+                            locks.append(lock)
+                        elif NO_LOCK not in notes:
+                            notes.append(NO_LOCK)
+                        letter = read_one(each, self._letter, lambda one: one["headers"]["messageId"])
+                        met[letter.letter_id] = letter
+                    if len(met) == before:
+                        break  # the same ones again, which are not locked
         except ProbeError as error:
             notes.append(f"not all letters were looked at: {error.message}")
         finally:
             self._give_back(locks, notes)
         return tuple(met.values())
 
-    def _give_back(self, locks: list[dict[str, str]], notes: list[str]) -> None:
+    def _give_back(self, locks: list[dict[str, Any]], notes: list[str]) -> None:
         """Give messages back. Only ever at `/locks`: the same request one level up would delete them."""
         for begin in range(0, len(locks), BATCH):
             try:
@@ -172,11 +184,16 @@ class AnypointMqProbe:
                 return
 
     def _letter(self, each: Mapping[str, Any]) -> Letter:
-        headers = {name: value for name, value in each["headers"].items() if name != "lockId"}
-        return Message({**headers, **(each.get("properties") or {})}, each.get("body")).letter(
-            self._settings,
-            str(headers["messageId"]),
-            attempts=headers.get("deliveryCount"),
+        headers = {name: value for name, value in table(each.get("headers")).items() if name != "lockId"}
+        properties, body = each.get("properties"), each.get("body")
+        odd = [] if isinstance(properties, Mapping | None) else ["its properties are no table"]
+        if not isinstance(body, str | None):
+            odd.append("its body is no text")
+            body = None
+        if "messageId" not in headers:
+            odd.append("it has no messageId")
+        return Message({**headers, **table(properties)}, body, odd="; ".join(odd)).letter(
+            self._settings, headers.get("messageId") or NAMELESS, attempts=headers.get("deliveryCount")
         )
 
     # -- requests
@@ -188,7 +205,10 @@ class AnypointMqProbe:
         if response.status_code == httpx.codes.NO_CONTENT or not response.content:
             return None
         try:
-            return decode(response.content)
+            try:
+                return decode(response.content)
+            except TooDeepError:  # one message among many
+                return decode_shallow(response.content)
         except ValueError:
             raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is not JSON") from None
 
@@ -243,6 +263,7 @@ class AnypointMqProbe:
 
 def _instant(text: Any) -> datetime | None:
     try:
-        return parsedate_to_datetime(str(text)).astimezone(UTC) if text else None
-    except ValueError:
+        at = parsedate_to_datetime(str(text)) if text else None
+        return at.astimezone(UTC) if at is not None and 1970 < at.year < 9999 else None
+    except (ValueError, OverflowError, TypeError, IndexError):
         return None

@@ -25,7 +25,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.call_deadline import left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
+from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver, read_one
 
 LOOKER = "plumbline-looks"
 """A group of this name is named to the broker and never joined: it does not come to be."""
@@ -35,6 +35,9 @@ DESCRIBED_S = 5 * 60
 
 SOCKET_LIMIT_MS = 300_000
 """The longest wait for one answer that librdkafka can be told; a reading's own deadline may be later."""
+
+SPARED_S = 0.3
+"""What a look leaves of its time where it ends before the last letter."""
 
 QUIET = logging.getLogger("plumbline.librdkafka")
 """What librdkafka says of its own accord; what it means is told by the call that meets it."""
@@ -179,7 +182,7 @@ class KafkaProbe:
                 if peek and of.role == "dead":
                     told = {int(partition): offset for partition, offset in json.loads(after or "{}").items()}
                     begin = {each: max(span.begin[each], told.get(each, 0)) for each in span.high}
-                    letters, behind = self._fetch(begin, span.high, peek, until, self._letter)
+                    letters, behind = self._fetch(begin, span.high, peek, until, self._read)
             except self._kafka.KafkaException as error:
                 failed = self._explain(error.args[0])
                 if failed.reason not in {Reason.QUERY, Reason.PERMISSION}:
@@ -304,6 +307,8 @@ class KafkaProbe:
         found: list[T] = []
         try:
             while waiting and len(found) < count:
+                if found and time.monotonic() > until - SPARED_S:
+                    break  # the next look goes on from there
                 record = self._consumer.poll(min(0.2, _left(until)))
                 if record is None:
                     continue
@@ -319,6 +324,9 @@ class KafkaProbe:
         finally:
             self._consumer.unassign()
         return found, behind
+
+    def _read(self, record: Any) -> Letter:
+        return read_one(record, self._letter, lambda each: f"{each.partition()}/{each.offset()}")
 
     def _letter(self, record: Any) -> Letter:
         headers = _headers(record)
@@ -402,7 +410,7 @@ def _reason(headers: Mapping[str, Any]) -> str | None:
         _, caused, cause = told(f"{CONNECT}exception.stacktrace").rpartition("\nCaused by: ")
         if said.endswith(":") and caused:
             # A converter says the same of every fault; the innermost cause says what was wrong.
-            kind, _, said = cause.splitlines()[0].partition(": ")
+            kind, _, said = cause.partition("\n")[0].partition(": ")
         return ": ".join(part for part in (told(f"{CONNECT}stage"), kind.rpartition(".")[2], said) if part) or None
     kind = told(f"{SPRING}exception-cause-fqcn") or told(f"{SPRING}exception-fqcn")
     said = told(f"{SPRING}exception-message") or told("x-exception-message")
@@ -416,7 +424,11 @@ def _stamped_at(record: Any) -> datetime | None:
 
 def _stamp(record: Any) -> tuple[datetime | None, str]:
     """A record's stamp, and what its age means: brokers stamp the time of arrival only where the topic says so."""
-    headers, at = _headers(record), _stamped_at(record)
+    at = _stamped_at(record)
+    try:
+        headers = _headers(record)
+    except Exception:  # whatever the driver cannot read of them; the letter says so
+        headers = {}
     if _by_connect(headers):
         return at, "since the original record was made"
     anew = record.timestamp()[0] == 2 or any(name.startswith(SPRING) for name in headers)

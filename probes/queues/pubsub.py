@@ -22,7 +22,15 @@ from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode
 from probes.queues.bounded_google import bounded_request
-from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
+from probes.queues.message import (
+    Message,
+    MessageSettings,
+    dropped_at,
+    figure,
+    instant_at,
+    missing_driver,
+    read_one,
+)
 
 BATCH = 100
 """Messages one pull may answer: each may hold 10 MB."""
@@ -175,7 +183,8 @@ class PubSubProbe:
             notes.append("how many wait is not known: Cloud Monitoring has no point of the last ten minutes")
             return None, None
         notes.append(f"as of {depth[1]:%H:%M:%S} UTC, when Cloud Monitoring sampled it")
-        return depth[0], instant_at(age[1].timestamp() - age[0]) if age is not None and depth[0] else None
+        oldest_at = instant_at(age[1].timestamp() - age[0]) if age is not None and depth[0] else None
+        return depth[0], oldest_at
 
     def _latest(self, metric: str) -> tuple[int, datetime] | None:
         """The latest point of a metric; None where there is none."""
@@ -196,7 +205,9 @@ class PubSubProbe:
             points = [
                 point for series in decode(response.content).get("timeSeries", ()) for point in series["points"]
             ]
-            told = [(_instant(point["interval"]["endTime"]), int(point["value"]["int64Value"])) for point in points]
+            told = [
+                (_instant(point["interval"]["endTime"]), _int64(point["value"]["int64Value"])) for point in points
+            ]
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise ProbeError(Reason.PERMISSION, f"Cloud Monitoring answered {status}") from None
@@ -243,8 +254,10 @@ class PubSubProbe:
                     timeout=left(until - time.monotonic()),
                 )
                 empty = 0 if answer.received_messages else empty + 1
-                met.update((each.message.message_id, self._letter(each.message)) for each in answer.received_messages)
                 handles += [each.ack_id for each in answer.received_messages]
+                for each in answer.received_messages:
+                    letter = read_one(each.message, self._letter, lambda message: message.message_id)
+                    met[letter.letter_id] = letter
         except self._errors.DeadlineExceeded:
             pass  # nothing more within the time
         except self._errors.GoogleAPIError as error:
@@ -305,9 +318,17 @@ class PubSubProbe:
             self._client.transport.close()
 
 
-def _utc(at: datetime) -> datetime:
+def _utc(at: datetime) -> datetime | None:
     # A subclass of datetime with nanoseconds, which nothing else knows how to store.
-    return datetime.fromtimestamp(at.timestamp(), UTC)
+    return instant_at(at.timestamp())
+
+
+def _int64(told: object) -> int:
+    """A number of messages or seconds. Raises ValueError for what is none."""
+    number = figure(told)
+    if number is None:
+        raise ValueError("no number that could be true")
+    return number
 
 
 def _instant(text: str) -> datetime:

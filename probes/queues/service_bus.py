@@ -28,7 +28,7 @@ from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.message import Message, MessageSettings, missing_driver
+from probes.queues.message import Message, MessageSettings, figure, missing_driver, read_each
 
 API_VERSION = "2021-05"
 
@@ -118,10 +118,10 @@ class ServiceBusProbe:
         more = False
         if of.role == "dead" and depth:
             oldest, found, more = self._within_time(int(after) + 1 if after else 1, min(peek, self.page_limit))
-        last = found[-1].letter_id if found else after or "0"
+        last = found[-1].letter_id if found else after or "0"  # its sequence number
         return QueueReading(
             depth=depth,
-            oldest_at=oldest.astimezone(UTC) if oldest else None,
+            oldest_at=oldest,
             age_of="since it was first accepted" if oldest else "",
             letters=tuple(found),
             truncated=bool(depth) and (not peek or more),
@@ -218,12 +218,13 @@ class ServiceBusProbe:
                     )
                     if not more:
                         break
-                    found += [self._letter(each) for each in more]
-                    begin = more[-1].sequence_number + 1
+                    letters = read_each(more, self._letter, lambda each: each.sequence_number)
+                    found += letters
+                    begin = more[len(letters) - 1].sequence_number + 1
                     came = sum(_size(each) for each in more)
                     size += came
                     wanted = min(4 * wanted, BATCH) if came < ENOUGH_BYTES else FIRST
-                return first[0].enqueued_time_utc if first else None, found, bool(more)
+                return _enqueued_at(first[0]) if first else None, found, bool(more)
 
     def _letter(self, each: Any) -> Letter:
         properties = {_text(name): value for name, value in (each.application_properties or {}).items()}
@@ -265,8 +266,17 @@ class ServiceBusProbe:
 
 
 def _count(described: str, name: str) -> int | None:
-    found = re.search(rf"<(?:\w+:)?{name}[^>]*>(\d+)<", described)
-    return int(found.group(1)) if found else None
+    found = re.search(rf"<(?:\w+:)?{name}[^>]*>([0-9]+)<", described)
+    return figure(found.group(1)) if found else None
+
+
+def _enqueued_at(message: Any) -> datetime | None:
+    """When a message was enqueued, None for what is no instant."""
+    try:
+        at = message.enqueued_time_utc
+        return at.astimezone(UTC) if at is not None and 1970 < at.year < 9999 else None
+    except (ValueError, OverflowError, TypeError, AttributeError, OSError):
+        return None
 
 
 def _size(message: Any) -> int:

@@ -8,6 +8,7 @@ way, with `where: {status: failed}`: nothing in them is ever unpickled.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any, Literal, Self
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from pydantic import model_validator
 
 from probes.call_deadline import one_call
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
-from probes.queues.message import TEXT_LIMIT, Message, checked, counted, kept
+from probes.queues.message import TEXT_LIMIT, Message, checked, counted, distinct, instant_at, kept, read_each
 from probes.records.sql import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -79,15 +80,22 @@ class SqlQueueProbe:
         wanted = tuple(dict.fromkeys(each for each in columns if each))
         found = self._probe.queue(of.table, wanted, dict(of.where), of.since, _behind(after), peek)
         depth, rows = found.depth, found.rows
-        last = rows[-1][0] if rows else None
+        letters = read_each(
+            rows, lambda row: self._letter(dict(zip(wanted, row, strict=True)), in_payload), lambda row: row[0]
+        )
+        last = rows[len(letters) - 1][0] if rows else None
+        oldest_at = self._instant(found.oldest)
         return QueueReading(
             depth=depth,
-            oldest_at=self._instant(found.oldest),
+            oldest_at=oldest_at,
+            notes=()
+            if found.oldest is None or oldest_at is not None
+            else (f"the age of its oldest message is not known: {of.table}.{of.since} holds what is no instant",),
             missing=""
             if depth or not of.where
             else f"there is no row of {of.table} with what where: says of {', '.join(of.where)}: empty, or misspelt",
-            letters=tuple(self._letter(dict(zip(wanted, row, strict=True)), in_payload) for row in rows),
-            truncated=depth > len(rows) if after is None else len(rows) == found.asked,
+            letters=distinct(letters),
+            truncated=len(letters) < len(rows) or (depth > len(rows) if after is None else len(rows) == found.asked),
             next=_token(last) if rows else after,
         )
 
@@ -99,34 +107,47 @@ class SqlQueueProbe:
 
         payload = told(of.payload)
         message = Message({}, payload if payload is None or isinstance(payload, str | bytes) else str(payload))
-        reason, attempts = told(of.reason), told(of.attempts)
-        failed_at = self._instant(told(of.since)) if of.role == "dead" else None
+        reason, since = told(of.reason), told(of.since)
+        failed_at = self._instant(since) if of.role == "dead" else None
+        key = message.find_key(of.key) if in_payload else told(of.key)
+        odd = [message.unreadable] if message.unreadable else []
+        if of.role == "dead" and since is not None and failed_at is None:
+            odd.append(f"its {of.since} is no instant")
         return Letter(
             letter_id=kept(row[of.letter_id], TEXT_LIMIT),
-            key=message.find(of.key) if in_payload else told(of.key),
-            reason=None if reason is None else _said(str(reason)),
-            attempts=counted(attempts),
+            key=key,
+            reason=None if reason is None else _said(kept(reason, QUEUE_TEXT_LIMIT + 1)),
+            attempts=counted(told(of.attempts)),
             first_failed_at=failed_at,
             last_failed_at=failed_at,
             payload=message.text(),
+            unreadable="; ".join(odd),
         )
 
     def _instant(self, raw: Any) -> datetime | None:
+        """A row's instant; None where it holds none.
+
+        Raises:
+            ProbeError: `decode` where the map does not say how any row's instant is to be read.
+        """
+        of = self._settings
         if raw is None:
             return None
         try:
             if isinstance(raw, datetime):
                 at = raw
-            elif self._settings.since_unit:
-                return datetime.fromtimestamp(float(raw) * _UNITS_S[self._settings.since_unit], UTC)
+            elif of.since_unit:
+                return instant_at(float(raw) * _UNITS_S[of.since_unit])
+            elif isinstance(raw, int | float | Decimal):
+                raise ProbeError(
+                    Reason.DECODE,
+                    f"{of.table}.{of.since} is not an instant",
+                    hint="say since_unit: s, ms or us for a number",
+                )
             else:
                 at = datetime.fromisoformat(str(raw))
-        except (ValueError, OverflowError):
-            raise ProbeError(
-                Reason.DECODE,
-                f"{self._settings.table}.{self._settings.since} is not an instant",
-                hint="say since_unit: s, ms or us for a number",
-            ) from None
+        except (ValueError, OverflowError, TypeError):
+            return None
         if at.tzinfo is None:
             if self._zone is None:
                 raise ProbeError(
@@ -135,7 +156,7 @@ class SqlQueueProbe:
                     hint=f"say zone: of the system {self._settings.system}",
                 )
             at = at.replace(tzinfo=self._zone)
-        return at.astimezone(UTC)
+        return at.astimezone(UTC) if 1970 < at.year < 9999 else None  # beyond, other zones leave the calendar
 
     @one_call
     def prove_read_only(self) -> str:

@@ -22,7 +22,16 @@ from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.durations import format_duration
 from probes.queues.bounded_aws import BoundedExchange
-from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver
+from probes.queues.message import (
+    Message,
+    MessageSettings,
+    dropped_at,
+    figure,
+    instant_at,
+    missing_driver,
+    read_one,
+    table,
+)
 
 BATCH = 10
 """Messages one request receives or releases, by SQS."""
@@ -177,7 +186,7 @@ class SqsProbe:
         notes = []
         try:
             answer = self._sqs.list_dead_letter_source_queues(QueueUrl=self._settings.queue_url, MaxResults=SOURCES)
-            urls = answer.get("queueUrls") or []
+            urls = [url for url in (answer.get("queueUrls") or [])[:SOURCES] if isinstance(url, str)]
             if urls:
                 notes.append(f"dead letters of {', '.join(sorted(_name(url) for url in urls))}")
             for url in urls if retention_s is not None and not self._settings.queue_url.endswith(".fifo") else ():
@@ -215,9 +224,13 @@ class SqsProbe:
         if not points:
             notes.append("its age is not known: CloudWatch has no point of the last quarter of an hour")
             return None
-        last = max(points, key=lambda point: point["Timestamp"])
-        taken_at: datetime = last["Timestamp"].astimezone(UTC)
-        return taken_at - timedelta(seconds=last["Maximum"])
+        try:
+            last = max(points, key=lambda point: point["Timestamp"])
+            oldest_at: datetime = last["Timestamp"].astimezone(UTC) - timedelta(seconds=float(last["Maximum"]))
+        except (TypeError, KeyError, ValueError, OverflowError):
+            notes.append("its age is not known: CloudWatch gave no sensible answer")
+            return None
+        return oldest_at if oldest_at.year > 1970 else None
 
     # -- letters
 
@@ -249,10 +262,11 @@ class SqsProbe:
                     )
                     found = answer.get("Messages") or []
                     empty = 0 if found else empty + 1
+                    handles += [each["ReceiptHandle"] for each in found if isinstance(each.get("ReceiptHandle"), str)]
                     for each in found:
-                        met[each["MessageId"]] = self._letter(each)
-                        handles.append(each["ReceiptHandle"])
-                        sent_at = _instant(each.get("Attributes", {}).get("SentTimestamp"))
+                        letter = read_one(each, self._letter, lambda one: one["MessageId"])
+                        met[letter.letter_id] = letter
+                        sent_at = _instant(table(each.get("Attributes")).get("SentTimestamp"))
                         sent += [sent_at] if sent_at is not None else []
         except self._failures as error:
             notes.append(f"not all letters were looked at: {self._explain(error).message}")
@@ -274,13 +288,13 @@ class SqsProbe:
                 return
 
     def _letter(self, each: Mapping[str, Any]) -> Letter:
-        system = each.get("Attributes") or {}
+        system = table(each.get("Attributes"))
         attributes = {
-            name: value.get("StringValue", value.get("BinaryValue"))
-            for name, value in (each.get("MessageAttributes") or {}).items()
+            name: table(value).get("StringValue", table(value).get("BinaryValue"))
+            for name, value in table(each.get("MessageAttributes")).items()
         }
         received = _number(system, "ApproximateReceiveCount")
-        source = system.get("DeadLetterQueueSourceArn", "").rpartition(":")[2]
+        source = str(system.get("DeadLetterQueueSourceArn") or "").rpartition(":")[2]
         first_at = _instant(system.get("ApproximateFirstReceiveTimestamp"))
         return Message({**system, **attributes}, each.get("Body")).letter(
             self._settings,
@@ -336,15 +350,10 @@ def _name(queue_url: str) -> str:
     return queue_url.rpartition("/")[2]
 
 
-def _number(told: Mapping[str, str], name: str) -> int | None:
-    try:
-        return int(told[name])
-    except (KeyError, ValueError):
-        return None
+def _number(told: Mapping[str, Any], name: str) -> int | None:
+    return figure(told.get(name))
 
 
-def _instant(stamp_ms: str | None) -> datetime | None:
-    try:
-        return None if stamp_ms is None else instant_at(float(stamp_ms) / 1000)
-    except ValueError:
-        return None
+def _instant(stamp_ms: object) -> datetime | None:
+    number = figure(stamp_ms)
+    return None if number is None else instant_at(number / 1000)

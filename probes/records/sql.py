@@ -505,8 +505,16 @@ class SqlProbe:
         source = collection.table
         chosen = [source.c[name] == value for name, value in where.items()]
         figures = sa.select(sa.func.count(), sa.func.min(source.c[since]) if since else sa.null())
-        with self._session() as connection:
-            depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
+        try:
+            with self._session() as connection:
+                depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
+        except ProbeError as failure:
+            if failure.reason is not Reason.DECODE or since is None:
+                raise
+            # An instant that the driver has no value for, such as PostgreSQL's infinity.
+            figures = sa.select(sa.func.count(), sa.cast(sa.func.min(source.c[since]), sa.Text))
+            with self._session() as connection:
+                depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
         if not limit:
             return QueueRows(depth=int(depth), oldest=oldest)
         identity = source.c[columns[0]]

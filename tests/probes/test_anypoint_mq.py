@@ -14,6 +14,7 @@ import pytest
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.anypoint_mq import AnypointMqProbe, AnypointMqSettings
+from tests.attacks import messages
 
 PLACE = "organizations/acme/environments/prod"
 
@@ -160,3 +161,82 @@ def test_refusals_are_named_without_the_secret(platform: Platform, where: str, s
         platform.probe().read(1)
     assert caught.value.reason is reason
     assert "secret-of-looker" not in str(caught.value)
+
+
+ODD_MESSAGES: dict[str, Any] = {
+    "a text": "message",
+    "nothing": None,
+    "a list": [1],
+    "without headers": {"body": "{}"},
+    "headers that are a list": {"headers": ["messageId"], "body": "{}"},
+    "headers with other types": {"headers": {"messageId": 5, "lockId": [], "created": 7, "deliveryCount": {}}},
+    "properties that are a list": {"headers": {"messageId": "x1", "lockId": "k1"}, "properties": [1], "body": "{}"},
+    "a body that is a table": {"headers": {"messageId": "x2", "lockId": "k2"}, "body": {"id": 7}},
+    "a stamp beyond the calendar": {
+        "headers": {
+            "messageId": "x3",
+            "lockId": "k3",
+            "created": "Fri, 31 Dec 9999 23:59:59 -1200",
+            "deliveryCount": -1,
+        },
+        "body": "{}",
+    },
+}
+
+
+class Odd(Platform):
+    """A platform whose broker answers what the test says, one answer a request."""
+
+    def __init__(self, *answers: Any, figures: Any = None) -> None:
+        super().__init__()
+        self.answers = list(answers)
+        self.given_back: list[Any] = []
+        platform = self
+
+        class Handler(self._server.RequestHandlerClass):  # type: ignore[name-defined,misc]
+            def do_GET(self) -> None:  # noqa: N802
+                if "/destinations/dead/messages" in self.path:
+                    self._answer(200, platform.answers.pop(0) if platform.answers else [])
+                elif self.path.startswith("/mq/stats") and figures is not None:
+                    self._answer(200, figures)
+                else:
+                    super().do_GET()
+
+            def do_DELETE(self) -> None:  # noqa: N802
+                platform.given_back += json.loads(self._body())
+                self._answer(200, [])
+
+        self._server.RequestHandlerClass = Handler
+
+
+def test_messages_of_any_shape_are_letters_and_are_given_back() -> None:
+    good = {"headers": {"messageId": "good", "lockId": "k"}, "body": messages.GOOD.decode()}
+    platform = Odd([*ODD_MESSAGES.values(), good], figures=[{"messages": len(ODD_MESSAGES) + 1}])
+    reading = platform.probe(peek="lock", key="$.id").read(100)
+    letters = {letter.letter_id: letter for letter in reading.letters}
+    assert (reading.depth, letters["good"].key, letters["good"].unreadable) == (10, messages.GOOD_KEY, "")
+    assert letters["x1"].unreadable == "its properties are no table"
+    assert letters["x2"].unreadable == "its body is no text"
+    assert letters["x3"].attempts is None
+    assert [each["messageId"] for each in platform.given_back] == ["x1", "x2", "x3", "good"]
+    assert "a letter came without messageId and lockId" in "; ".join(reading.notes)
+
+
+@pytest.mark.parametrize("name", messages.PAYLOADS)
+def test_bodies_of_any_content_are_letters(name: str) -> None:
+    payload = messages.PAYLOADS[name]
+    made = [
+        {"headers": {"messageId": "odd", "lockId": "1"}, "body": payload.decode("utf-8", "surrogateescape")},
+        {"headers": {"messageId": "good", "lockId": "2"}, "body": messages.GOOD.decode()},
+    ]
+    reading = Odd(made, figures=[{"messages": 2}]).probe(peek="lock", key="$..id").read(100)
+    assert [letter.letter_id for letter in reading.letters] == ["odd", "good"]
+    assert reading.letters[1].key == messages.GOOD_KEY
+
+
+@pytest.mark.parametrize("name", messages.FIGURES)
+def test_a_depth_that_cannot_be_true_is_unknown(name: str) -> None:
+    for figures in ([{"messages": messages.FIGURES[name]}], messages.FIGURES[name], [messages.FIGURES[name]]):
+        reading = Odd(figures=figures or [None]).probe().read(0)
+        assert reading.depth is None
+        assert "without figures of this queue" in reading.notes[0]

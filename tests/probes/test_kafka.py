@@ -14,8 +14,9 @@ import confluent_kafka.admin
 import httpx
 import pytest
 
-from probes.contract import ProbeError, QueueProbe, QueueReading, Reason
+from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
 from probes.queues.kafka import KafkaProbe, KafkaSettings
+from tests.attacks import messages
 from tests.servers import Kafka
 
 admin: Any = confluent_kafka.admin
@@ -338,3 +339,64 @@ def test_a_huge_letter_and_many_headers_stay_bounded(real: Kafka) -> None:
     reading = reading_of(topic.probe(key="$.id", timeout="20s"))
     assert [letter.key for letter in reading.letters] == [None, "2"]
     assert max(len(letter.headers) for letter in reading.letters) == 50
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, all messages are read into."""
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_messages_of_any_content_are_letters(kafka_server: Kafka) -> None:
+    topic = Topic(kafka_server, partitions=1)
+    made = [*messages.PAYLOADS.values(), messages.GOOD]
+    odd: list[Any] = [
+        ("__connect.errors.exception.stacktrace", b"\nCaused by: "),
+        ("kafka_deliveryAttempt", b"\xff" * 4),
+    ]
+    odd += [("kafka_dlt-original-timestamp", b"\x7f" + b"\xff" * 7), ("x-death", b"\xff\0"), ("id", None)]
+    odd += [(f"name{at}", b"x") for at in range(1_000)]
+    topic.write(*({"value": payload, "headers": odd, "partition": 0, "key": b"\xff"} for payload in made))
+    for key in ("$.id", "$..id"):
+        asked = topic.probe(key=key, timeout="60s")
+        letters: list[Letter] = []
+        after: str | None = None
+        while True:
+            reading = asked.read(1_000, after)
+            letters += reading.letters
+            after = reading.next
+            if not reading.truncated:
+                break
+        assert (reading.depth, len(letters), letters[-1].key) == (len(made), len(made), messages.GOOD_KEY)
+        assert {letter.attempts for letter in letters} == {None}
+        if key == "$.id":
+            for name, letter in zip(messages.PAYLOADS, letters, strict=False):
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+    assert all(
+        "its key is not UTF-8" in letter.unreadable
+        for letter in topic.probe(key="field:key", timeout="60s").read(1_000).letters
+    )
+
+
+@pytest.mark.parametrize("stamp_ms", [2**63 - 1, 2**53, 253_402_300_800_000])
+def test_a_stamp_beyond_the_calendar_is_no_age(kafka_server: Kafka, stamp_ms: int) -> None:
+    topic = Topic(kafka_server, partitions=1)
+    topic.write({"value": messages.GOOD, "partition": 0, "timestamp": stamp_ms})
+    reading = topic.probe(key="$.id").read(5)
+    assert (reading.depth, reading.oldest_at) == (1, None)
+    assert [letter.key for letter in reading.letters] == [messages.GOOD_KEY]
+
+
+def test_headers_that_name_another_topic_are_told_and_not_followed(kafka_server: Kafka) -> None:
+    topic = Topic(kafka_server, partitions=1)
+    other = f"{topic.name}.payroll"
+    topic.make(other)
+    topic.write({"value": messages.SECRET.encode(), "partition": 0}, topic=other)
+    named = [("__connect.errors.topic", other.encode()), ("__connect.errors.partition", b"0")]
+    named += [("__connect.errors.offset", b"0"), ("kafka_dlt-original-topic", other.encode())]
+    topic.write({"value": messages.GOOD, "partition": 0, "headers": named})
+    reading = topic.probe(key="$.id").read(5)
+    assert messages.SECRET not in str(reading)
+    assert [letter.key for letter in reading.letters] == [messages.GOOD_KEY]

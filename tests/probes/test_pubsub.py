@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.pubsub import PubSubProbe, PubSubSettings
+from tests.attacks import messages
 
 _numbers = itertools.count(1)
 
@@ -71,7 +73,7 @@ class Monitoring:
     """Answers as `projects.timeSeries.list` is documented to: newest point first, int64 as text, nothing for none."""
 
     def __init__(self) -> None:
-        self.values: dict[str, int] = {}
+        self.values: dict[str, Any] = {}
         self.status = 200
         self.sampled_at = datetime.now(UTC) - timedelta(seconds=90)
         monitoring = self
@@ -83,7 +85,7 @@ class Monitoring:
                 points = [
                     {
                         "interval": {"endTime": (monitoring.sampled_at - timedelta(minutes=back)).isoformat()},
-                        "value": {"int64Value": str(value + back)},
+                        "value": {"int64Value": str(value + back) if type(value) is int else value},
                     }
                     for value in found
                     for back in (0, 1)
@@ -186,3 +188,41 @@ def test_without_credentials_that_is_said(topic: Topic, monkeypatch: pytest.Monk
     with pytest.raises(ProbeError, match="there are no Google credentials") as caught:
         topic.probe(endpoint=None).read(1)
     assert caught.value.reason is Reason.AUTH
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, all messages are read into."""
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_messages_of_any_content_are_letters(topic: Topic) -> None:
+    made = [*messages.PAYLOADS.values(), messages.GOOD]
+    named = {f"name{at}": "x" for at in range(90)} | {"CloudPubSubDeadLetterSourceDeliveryCount": "-5"}
+    named |= {"CloudPubSubDeadLetterSourceSubscription": "projects/p/subscriptions/payroll", "id": "a\0b"}
+    for payload in made:
+        topic.publish(payload, **named)
+    for key in ("$.id", "$..id"):
+        reading = topic.probe(key=key, timeout="60s").read(1_000)
+        letters = sorted(reading.letters, key=lambda letter: int(re.sub(r"\D", "", letter.letter_id)))
+        assert (len(letters), letters[-1].key) == (len(made), messages.GOOD_KEY)
+        assert {letter.attempts for letter in letters} == {None}
+        if key == "$.id":
+            for name, letter in zip(messages.PAYLOADS, letters, strict=False):
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+    (told,) = {letter.unreadable for letter in topic.probe(key="field:id", timeout="60s").read(1_000).letters}
+    assert "NUL" in told
+
+
+@pytest.mark.parametrize("name", messages.FIGURES)
+def test_figures_of_monitoring_that_cannot_be_true_are_unknown(topic: Topic, name: str) -> None:
+    value = messages.FIGURES[name]
+    for metric in ("num_undelivered_messages", "oldest_unacked_message_age"):
+        monitoring = Monitoring()
+        monitoring.values = {"num_undelivered_messages": 3, "oldest_unacked_message_age": 3, metric: value}
+        reading = topic.probe(peek="never", monitoring=monitoring.url).read(0)
+        assert (reading.depth, reading.oldest_at) == (None, None)
+        assert "how many wait is not known: Cloud Monitoring gave no sensible answer" in "; ".join(reading.notes)
+        monitoring.close()

@@ -17,8 +17,9 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import Letter, ProbeError, QueueProbe, Reason
 from probes.queues.service_bus import ServiceBusProbe, ServiceBusSettings
+from tests.attacks import messages
 from tests.servers import free_port, wait_for_port
 
 PEER = Path(__file__).with_name("service_bus_peer.py")
@@ -199,3 +200,44 @@ def test_settings_that_lead_nowhere_are_refused(namespace: Namespace) -> None:
         namespace.probe(1, topic="billing")
     with pytest.raises(ValueError, match="SharedAccessKeyName"):
         namespace.probe(1, connection="Endpoint=sb://x")
+
+
+def _text(payload: bytes) -> str | None:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def test_messages_of_any_content_are_letters(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+    made = {name: body for name, payload in messages.PAYLOADS.items() if (body := _text(payload)) is not None}
+    namespace.give_up_on("orders", *made.values(), messages.GOOD.decode())
+    for at, each in enumerate(namespace.letters["orders"]):
+        each["properties"] = {f"name{number}": "x" for number in range(at * 10)} | {"id": "a\0b", "x-death": [[[1]]]}
+        each["reason"], each["description"] = (None, "d" * 5_000) if at % 2 else (7, ["no", {"text": 1}])
+    namespace.give_up_on("orders")
+    for key in ("$.id", "$..id"):
+        asked = namespace.probe(namespace.peer(), key=key, timeout="60s")
+        letters: list[Letter] = []
+        after: str | None = None
+        while True:
+            reading = asked.read(1_000, after)
+            letters += reading.letters
+            after = reading.next
+            if not reading.truncated:
+                break
+        assert (reading.depth, len(letters), letters[-1].key) == (len(made) + 1, len(made) + 1, messages.GOOD_KEY)
+        if key == "$.id":
+            for name, letter in zip(made, letters, strict=False):
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+
+
+@pytest.mark.parametrize("stamp_ms", [-(2**62), -1, 253_402_300_800_000, 2**62])
+def test_a_stamp_beyond_the_calendar_is_no_age(namespace: Namespace, stamp_ms: int) -> None:
+    namespace.give_up_on("orders", messages.GOOD.decode())
+    namespace.letters["orders"][0]["enqueued_ms"] = stamp_ms
+    namespace.give_up_on("orders")
+    reading = namespace.probe(namespace.peer(), key="$.id").read(5)
+    assert (reading.depth, reading.oldest_at, reading.letters[0].key) == (1, None, messages.GOOD_KEY)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import Letter, ProbeError, QueueProbe, Reason
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.rest import RestSettings
 from probes.records.sql import SqlSettings
+from tests.attacks import messages
 
 SETTINGS = {
     "kind": "sql_queue",
@@ -53,7 +54,10 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 def probe_of(url: str, **changed: object) -> SqlQueueProbe:
-    system = SqlSettings(kind="sql", url=url, zone=changed.pop("zone", "UTC"))
+    budget = {"timeout": changed.pop("timeout", "5s")}
+    system = SqlSettings.model_validate(
+        {"kind": "sql", "url": url, "zone": changed.pop("zone", "UTC"), "budget": budget}
+    )
     return SqlQueueProbe(SqlQueueSettings.model_validate({**SETTINGS, **changed}), system)
 
 
@@ -163,3 +167,90 @@ def test_failed_tasks_of_celery_tell_the_error_and_nothing_is_unpickled(mariadb_
     assert (reading.depth, reading.truncated) == (2, True)
     assert [(each.letter_id, each.reason) for each in reading.letters] == [("task-0", "ValueError: no e-mail")]
     assert reading.oldest_at == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def _engine(url: str) -> sa.Engine:
+    drivers = {"postgresql": "postgresql+psycopg", "mariadb": "mariadb+pymysql", "sqlite": "sqlite"}
+    made = sa.make_url(url)
+    return sa.create_engine(made.set(drivername=drivers[made.drivername]))
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, all messages are read into."""
+    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("kind", ["text", "bytes"])
+def test_messages_of_any_content_are_letters(url: str, kind: str) -> None:
+    engine = _engine(url)
+    binary = "bytea" if engine.dialect.name == "postgresql" else "longblob"
+    words = "longtext" if engine.dialect.name in {"mariadb", "mysql"} else "text"
+    made = {name: payload for name, payload in messages.PAYLOADS.items() if kind == "bytes" or _is_text(payload)}
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text(f"CREATE TABLE odd (id integer, body {words if kind == 'text' else binary}, e text)")
+        )
+        for at, payload in enumerate((*made.values(), messages.GOOD)):
+            row = {"n": at, "b": payload.decode() if kind == "text" else payload, "e": "x" * 60_000}
+            connection.execute(sa.text("INSERT INTO odd VALUES (:n, :b, :e)"), row)
+    engine.dispose()
+    for key in ("$.id", "$..id"):
+        asked = probe_of(
+            url, table="odd", key=key, payload="body", since=None, reason="e", attempts=None, where={}, timeout="60s"
+        )
+        letters: list[Letter] = []
+        after: str | None = None
+        while True:
+            reading = asked.read(1_000, after)
+            letters += reading.letters
+            after = reading.next
+            if not reading.truncated:
+                break
+        assert (reading.depth, len(letters), letters[-1].key) == (len(made) + 1, len(made) + 1, messages.GOOD_KEY)
+        if key == "$.id":
+            for name, letter in zip(made, letters, strict=False):
+                if name == "empty" and letter.payload is None:
+                    continue  # the beginning of an empty BLOB is NULL to SQLite
+                assert messages.UNREADABLE.get(name, "") in letter.unreadable
+                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        return "\0" not in payload.decode()
+    except UnicodeDecodeError:
+        return False
+
+
+@pytest.mark.parametrize("odd", ["garbage", "0000-00-00 00:00:00", "-infinity", "infinity", "4713-01-01 BC", ""])
+def test_a_row_whose_instant_is_none_keeps_no_other_from_being_read(url: str, odd: str) -> None:
+    engine = _engine(url)
+    written = "0000-00-00" if "BC" in odd and engine.dialect.name in {"mariadb", "mysql"} else odd
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if engine.dialect.name in {"mariadb", "mysql"}:
+            connection.execute(sa.text("SET sql_mode = ''"))
+            connection.execute(sa.text("ALTER TABLE failed MODIFY failed_at datetime"))
+        if engine.dialect.name == "postgresql" and odd in {"garbage", "0000-00-00 00:00:00", ""}:
+            connection.execute(sa.text("ALTER TABLE failed ALTER failed_at TYPE text"))
+        row = {"at": written}
+        connection.execute(sa.text("INSERT INTO failed VALUES (9, 'cus_9', 'no', 3, :at, 'billing')"), row)
+    engine.dispose()
+    reading = probe_of(url).read(10)
+    assert reading.depth == 5
+    letters = {letter.letter_id: letter for letter in reading.letters}
+    assert [letter.key for letter in reading.letters] == ["cus_0", "cus_1", "cus_2", "cus_3", "cus_9"]
+    assert (letters["9"].first_failed_at, letters["9"].unreadable) == (None, "its failed_at is no instant")
+    assert letters["0"].first_failed_at == datetime(2026, 3, 1, 0, 0, 9, tzinfo=UTC)
+    smallest = reading.oldest_at is None
+    assert smallest == ("the age of its oldest message is not known" in "; ".join(reading.notes))
+
+
+def test_identities_that_repeat_are_letters_of_their_own(url: str) -> None:
+    engine = _engine(url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE failed SET id = 1"))
+    engine.dispose()
+    reading = probe_of(url).read(10)
+    assert (reading.depth, len({letter.letter_id for letter in reading.letters})) == (4, 4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.sqs import SqsProbe, SqsSettings
+from tests.attacks import messages
 
 _numbers = itertools.count(1)
 LOGIN = {"region_name": "us-east-1", "aws_access_key_id": "looker", "aws_secret_access_key": "secret-of-looker"}
@@ -197,3 +199,32 @@ def test_a_queue_that_keeps_letters_no_longer_than_its_source_is_told(moto_url: 
     assert short.startswith(f"{name} keeps messages for 4 d and this queue for no longer")
     queues.sqs.set_queue_attributes(QueueUrl=queues.dead, Attributes={"MessageRetentionPeriod": "1209600"})
     assert queues.probe().read(0).notes == (whose,)
+
+
+def test_messages_of_any_content_are_letters(queues: Queues) -> None:
+    made = {
+        name: payload.decode()
+        for name, payload in messages.PAYLOADS.items()
+        if payload and len(payload) < 200_000 and _allowed(payload)
+    }
+    odd: dict[str, Any] = {f"name{at}": {"DataType": "String", "StringValue": "x"} for at in range(9)}
+    odd["id"] = {"DataType": "Binary", "BinaryValue": b"\xff\0"}
+    for body in (*made.values(), messages.GOOD.decode()):
+        queues.sqs.send_message(QueueUrl=queues.dead, MessageBody=body, MessageAttributes=odd)
+    for key in ("$.id", "$..id"):
+        reading = queues.probe(peek="receive", key=key, timeout="60s").read(1_000)
+        assert (reading.depth, len(reading.letters), reading.truncated) == (len(made) + 1, len(made) + 1, False)
+        assert [letter.key for letter in reading.letters].count(messages.GOOD_KEY) >= 1
+    told = Counter(letter.unreadable for letter in queues.probe(peek="receive", key="$.id").read(1_000).letters)
+    assert told["its payload is not JSON"] == sum(
+        messages.UNREADABLE.get(name) == "its payload is not JSON" for name in made
+    )
+    told = Counter(letter.unreadable for letter in queues.probe(peek="receive", key="field:id").read(1_000).letters)
+    assert told == {"its key is not UTF-8": len(made) + 1}
+
+
+def _allowed(payload: bytes) -> bool:
+    try:
+        return all(each >= " " or each in "\t\n\r" for each in payload.decode())
+    except UnicodeDecodeError:
+        return False
