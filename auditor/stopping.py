@@ -21,8 +21,8 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 AT_MOST_S = 7.0
-"""From the signal to the end of the process: container runtimes kill ten seconds after it, and a machine that is short
-of processor time wakes nobody in time."""
+"""From the signal to the end of the process: container runtimes kill ten seconds after it, and a machine that is
+short of processor time wakes nobody in time."""
 
 STARTING_S = 2.0
 """The same while the process is not ready: it waits for its ledger then, and has nothing to finish."""

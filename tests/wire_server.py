@@ -39,7 +39,7 @@ class WireServer:
         with contextlib.suppress(OSError), taken:
             if self._asked_first:
                 self.asked.append(_request(taken))
-            for at in range(0, len(wire.first), wire.pieces or len(wire.first)):
+            for at in range(0, len(wire.first), wire.pieces or len(wire.first) or 1):
                 taken.sendall(wire.first[at : at + (wire.pieces or len(wire.first))])
                 if wire.pieces and self._over.wait(wire.every_s):
                     return
