@@ -25,6 +25,14 @@ LEVELS = 200
 TOO_DEEP = f"JSON nested deeper than {LEVELS} levels"
 
 
+VALUES_LIMIT = 1_000_000
+"""The most values in one document: three bytes of JSON may be a hundred of memory."""
+
+
+class TooManyError(ValueError):
+    """It may be JSON, and holds too many values to be read."""
+
+
 class TooDeepError(ValueError):
     """It may be JSON, and is nested too deeply to be read."""
 
@@ -73,8 +81,10 @@ def decode(text: bytes | bytearray | str) -> Any:
 
     Raises:
         TooDeepError: it is nested too deeply.
+        TooManyError: it holds more than `VALUES_LIMIT` values.
         ValueError: it is not JSON or not UTF-8; the text of the error quotes nothing of it.
     """
+    _check_values(text)
     try:
         return json.loads(
             text, parse_int=_whole, parse_float=_number, parse_constant=_no_json, object_pairs_hook=_object
@@ -85,7 +95,26 @@ def decode(text: bytes | bytearray | str) -> Any:
         raise ValueError("not JSON") from None
 
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+# A text without an end goes up to the end at once: to begin again at each of its quotes would take ages.
+_TEXT = rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
+_PARTS = re.compile(_TEXT + rb"|[,[{]", re.DOTALL)
+_STRUCTURE = re.compile(_TEXT + rb"|[][{}]", re.DOTALL)
+_SIGNS = (b",", b"[", b"{")
+_QUOTE = ord('"')
+
+
+def _check_values(text: bytes | bytearray | str) -> None:
+    """Refuse what holds too many values; each but the first stands behind one of the signs."""
+    if len(text) <= VALUES_LIMIT:
+        return
+    raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    if sum(map(raw.count, _SIGNS)) <= VALUES_LIMIT:
+        return
+    outside = 0
+    for found in _PARTS.finditer(raw):
+        outside += raw[found.start()] != _QUOTE
+        if outside > VALUES_LIMIT:
+            raise TooManyError(f"JSON with more than {VALUES_LIMIT:,} values")
 
 
 def decode_shallow(text: bytes) -> Any:
@@ -94,8 +123,10 @@ def decode_shallow(text: bytes) -> Any:
     For what holds the words of many: one of them must not keep the others from being read.
 
     Raises:
+        TooManyError: it holds more than `VALUES_LIMIT` values.
         ValueError: it is not JSON or not UTF-8.
     """
+    _check_values(text)
     kept, begin, level = [], 0, 0
     for found in _STRUCTURE.finditer(text):
         sign = found[0]

@@ -13,8 +13,12 @@ from typing import Any
 
 import httpx
 
-from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, unpacked
+from probes.bounded_http import BoundedClient, unpacked
 from probes.contract import ProbeError, Reason
+
+AWS_LIMIT_BYTES = 4 * 1024 * 1024
+"""The largest answer: SQS answers ten messages of one MiB together, and botocore's own reading of it takes many times
+as much memory."""
 
 OWN_HEADERS = frozenset({"accept-encoding", "transfer-encoding"})
 """Headers that the exchange sets itself."""
@@ -51,7 +55,7 @@ class BoundedExchange:
             raise ProbeError(Reason.QUERY, "a request to AWS with a body that is a stream is never sent")
         try:
             with self._http.stream(request.method, request.url, content=body, headers=headers) as response:
-                content = b"".join(unpacked(response, ANSWER_LIMIT_BYTES))
+                content = b"".join(unpacked(response, AWS_LIMIT_BYTES))
         except httpx.ConnectTimeout:
             raise ConnectTimeoutError(endpoint_url=request.url) from None
         except httpx.TimeoutException:

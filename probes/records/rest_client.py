@@ -17,7 +17,7 @@ import httpx
 
 from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, unpacked
 from probes.contract import ProbeError, Reason
-from probes.exact_json import TooDeepError, decode
+from probes.exact_json import TooDeepError, TooManyError, decode
 from probes.records import answers, walk
 from probes.records.request_template import Asked, Template
 from probes.secrets import HIDDEN, Scrubber, secrets_in
@@ -184,6 +184,10 @@ class RestClient:
             raise self._unreachable(error) from None
         try:
             document = decode(body)
+        except TooManyError as error:
+            raise ProbeError(
+                Reason.TOO_LARGE, self._clean(f"{path} answered {error}"), hint="lower batch: of the collection"
+            ) from None
         except TooDeepError as error:
             raise ProbeError(Reason.DECODE, self._clean(f"{path} answered {error}, which is not read")) from None
         except ValueError:

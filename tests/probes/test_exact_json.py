@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import jsonpath
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.exact_json import MAX_DIGITS, TOO_DEEP, TooDeepError, Undecodable, decode, decode_shallow, encode
+from probes.exact_json import (
+    MAX_DIGITS,
+    TOO_DEEP,
+    VALUES_LIMIT,
+    TooDeepError,
+    TooManyError,
+    Undecodable,
+    decode,
+    decode_shallow,
+    encode,
+)
 from probes.queues.message import Message
 
 LONG = "90071992547409931.25"
@@ -114,3 +126,19 @@ def test_what_is_nested_too_deeply_hides_nothing_beside_it() -> None:
     for broken in (b"[" * 5_000, b"[" * 5_000 + b"]" * 4_999, b"]" * 5_000, deep + b"}", b'{"a": ' + deep):
         with pytest.raises(ValueError, match="not JSON"):
             decode_shallow(broken)
+
+
+@pytest.mark.parametrize("read", [decode, decode_shallow])
+def test_a_document_of_millions_of_values_is_not_read(read: Callable[[bytes], Any]) -> None:
+    for each in (b"[],", b"{},", b"1,", b'"",'):
+        with pytest.raises(TooManyError, match="more than 1,000,000 values"):
+            read(b"[" + each * VALUES_LIMIT + b"0]")
+    commas = b'["' + b",[{" * VALUES_LIMIT + b'"]'  # in a text they are no values
+    assert len(read(commas)[0]) == 3 * VALUES_LIMIT
+
+
+@pytest.mark.parametrize("read", [decode, decode_shallow])
+@pytest.mark.parametrize("text", [b'["' + b'\\"' * 4_000_000, b'["\\', b'"', b"[" + b'"' * 3_000_001])
+def test_a_text_without_an_end_is_read_once(read: Callable[[bytes], Any], text: bytes) -> None:
+    with pytest.raises(ValueError, match="not JSON"):
+        read(text)
