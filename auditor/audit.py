@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from auditor import conflict_desk, incidents
 from auditor.gathering import Gathered, Gatherer
 from auditor.integration_map import Flow
-from auditor.ledger import ROWS, FlowState, Ledger, Transaction
+from auditor.ledger import ROWS, FlowState, LeaseLostError, Ledger, LedgerError, Transaction
 from auditor.objectives import within_window
 from auditor.plan import RECHECKS_LIMIT, plan
 from auditor.reading import SystemReader
@@ -18,6 +18,7 @@ from auditor.resolving import Clocks, Resolver
 from auditor.sampler import Sampler
 from auditor.second_look import Later, SecondLook
 from auditor.twins import Twins
+from auditor.words import counted
 from checks.clocks import ClockBounds
 from checks.convergence import Verdict, commit_delay_s
 from checks.enrolment import Sighting, followed
@@ -37,6 +38,9 @@ NAMELESS = (
     "rows without a key, or with one that is none of this data type or that cannot be kept "
     f"(half of a surrogate pair, more than {KEY_LIMIT_BYTES:,} bytes)"
 )
+NOT_RECORDED = "not_recorded"
+"""Reason of the row that stands for audits which the ledger could not record."""
+
 BLIND_TURNS = 3
 BLIND_S = 5.0
 """Where nobody could look for so many turns, and at least so long, versions may have come and gone unseen."""
@@ -90,6 +94,35 @@ class AuditResult:
         return sum(self.counts.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lost:
+    """Audits in a row that the ledger could not record.
+
+    Attributes:
+        read: records that they read.
+        why: what the ledger said last.
+    """
+
+    audits: int = 0
+    read: int = 0
+    started_at: datetime = EPOCH
+    finished_at: datetime = EPOCH
+    why: str = ""
+
+    def with_one(self, started_at: datetime, finished_at: datetime, read: int, why: str) -> _Lost:
+        """The same with one more."""
+        return _Lost(
+            audits=self.audits + 1,
+            read=self.read + read,
+            started_at=self.started_at if self.audits else started_at,
+            finished_at=finished_at,
+            why=why,
+        )
+
+
+NONE_LOST = _Lost()
+
+
 class Auditor:
     """Audits one flow again and again; one at a time.
 
@@ -138,6 +171,8 @@ class Auditor:
         self._audited = False
         self._begun = False
         self._failed = 0
+        self._lost = NONE_LOST
+        self._read_now = 0
         self._one_at_a_time = threading.Lock()
 
     def to_key(self, text: str) -> Key:
@@ -198,7 +233,14 @@ class Auditor:
             discover: ask the owner what has changed.
         """
         with self._one_at_a_time:
-            return self._audit(now, self.flow.settings.sample if sample is None else sample, discover=discover)
+            self._read_now = 0
+            try:
+                return self._audit(now, self.flow.settings.sample if sample is None else sample, discover=discover)
+            except LeaseLostError:
+                raise
+            except LedgerError as error:
+                self._lost = self._lost.with_one(now, datetime.now(UTC), self._read_now, str(error))
+                raise
 
     def _audit(self, now: datetime, sample: int, *, discover: bool) -> AuditResult:
         self._begin(now)
@@ -274,7 +316,9 @@ class Auditor:
             self._failed = self._failed + 1 if gathered.error else 0
         result.changes = sum(1 for each in verdicts.judgements for change in each.changes if not change.change_id)
         state = replace(state, commit_delay_s=max(state.commit_delay_s or 0.0, verdicts.commit_delay_s))
+        self._read_now = result.read
         self._record(result, verdicts, cohorts, state, gathered, settled_at)
+        self._lost = NONE_LOST
         return result
 
     def _judge(
@@ -587,6 +631,8 @@ class Auditor:
                 state = self._verified(connection, result, state, moving=self._unfollowed)
                 self.ledger.save_flow_state(connection, flow, state)
                 self.ledger.save_samples(connection, rev, flow, cohorts, result.finished_at)
+            if self._lost.audits:
+                self.ledger.save_run(connection, rev, self._gap_row())
             self.ledger.save_run(connection, rev, self._run_row(result, state, gathered))
             for reader in (self.source, self.target):
                 self.ledger.save_health(connection, reader.name, reader.health, reader.clock)
@@ -713,6 +759,23 @@ class Auditor:
         if known_at is None and through_at <= self._first_at:
             return state  # what changed before anybody looked was never verified
         return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
+
+    def _gap_row(self) -> dict[str, object]:
+        """The audits that the ledger could not record, as one that failed: what they read was not verified."""
+        lost = self._lost
+        return {
+            "flow": self.flow.name,
+            "started_at": lost.started_at,
+            "finished_at": lost.finished_at,
+            "read": lost.read,
+            **{outcome.value: lost.read if outcome is Outcome.CANNOT_VERIFY else 0 for outcome in Outcome},
+            "shed": 0,
+            "deadlines": 0,
+            "in_turn": True,
+            "changes": 0,
+            "reason": NOT_RECORDED,
+            "message": f"{counted(lost.audits, 'audit')} could not be recorded: {lost.why}",
+        }
 
     def _run_row(self, result: AuditResult, state: FlowState, gathered: Gathered) -> dict[str, object]:
         system, error = result.error if result.error else (None, None)

@@ -333,6 +333,7 @@ def move(
                 sender=sender,
                 notice=notice,
                 at=now,
+                fingerprint=each.fingerprint,
             )
 
 

@@ -4,4 +4,10 @@ from __future__ import annotations
 
 
 class LedgerError(Exception):
-    """The ledger cannot be used; the text says why and what to do."""
+    """The ledger cannot be used; the text says why and what to do.
+
+    Attributes:
+        noted: whoever follows its failures knows of this one.
+    """
+
+    noted = False

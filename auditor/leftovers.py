@@ -52,6 +52,7 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
                     sender=sender,
                     notice={**told, "at": now.isoformat()},
                     at=now,
+                    fingerprint=incident.fingerprint,
                 )
         for flow in forgotten:
             step = Step(act=Act.SETTLED, state=State.SETTLED, text=f"flow {flow} is {GONE}", closes=True)

@@ -14,7 +14,7 @@ from typing import Any
 from auditor import incidents
 from auditor.integration_map import Flow
 from auditor.lap import Lap
-from auditor.ledger import QUEUE, Ledger, Transaction
+from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
 from auditor.reading import ReaderClosedError
 from auditor.words import counted
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
@@ -81,6 +81,7 @@ class QueueAuditor:
         self._failures = 0
         self._closed = False
         self._untold = 0
+        self._unkept = False
         self._still_since: datetime | None = None
         self._looked: QueueReading | None = None
         self._parse_key = key_parser(flow.data_type.key_type, flow.source_name, flow.data_type.key_normalize)
@@ -90,7 +91,19 @@ class QueueAuditor:
 
         Raises:
             ReaderClosedError: it was closed meanwhile; nothing is recorded then.
+            LedgerError: it cannot be recorded.
         """
+        self._unkept = False
+        try:
+            return self._audit(now)
+        except LedgerError:
+            self._unkept = True
+            raise
+        finally:
+            if self._unkept:
+                self._lap = Lap(self._probe.page_limit)
+
+    def _audit(self, now: datetime) -> QueueReading | ProbeError:
         try:
             reading, error = self._seen(now)
         except ProbeError as failure:
@@ -213,9 +226,14 @@ class QueueAuditor:
         if not page.letters:
             return
         letters = [self._as_kept(letter) for letter in page.letters]
-        with self._ledger.write() as connection:
-            rev = self._ledger.next_revision(connection)
-            self._ledger.save_letters(connection, rev, self.flow.name, self.queue, letters, now)
+        try:
+            with self._ledger.write() as connection:
+                rev = self._ledger.next_revision(connection)
+                self._ledger.save_letters(connection, rev, self.flow.name, self.queue, letters, now)
+        except LeaseLostError:
+            raise
+        except LedgerError:
+            self._unkept = True  # what the figures tell is told all the same, and the letters are read again
 
     def _as_kept(self, letter: Letter) -> Letter:
         """A letter with its record's canonical key, told as far as its queue's evidence policy allows."""

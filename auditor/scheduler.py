@@ -11,17 +11,19 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from auditor.alerts.outbox import deliver_next, open_senders
+from auditor.alerts.outbox import deliver_next, deliver_unrecorded, open_senders, settle_unrecorded
 from auditor.archive import archive_settled
 from auditor.audit import Auditor
 from auditor.integration_map import IntegrationMap
-from auditor.ledger import LeaseLostError
+from auditor.ledger import LeaseLostError, LedgerError
+from auditor.ledger_watch import LedgerWatch
 from auditor.leftovers import close_leftovers
 from auditor.queue_audit import QueueAuditor
 from auditor.reading import SystemReader
 from auditor.stopping import run_all
 from auditor.tenure import Tenure, take, take_now
 from auditor.timetable import Job, Lane, Timetable
+from auditor.trouble import Trouble
 from auditor.words import counted
 from auditor.workspace import Workspace
 from probes import registry
@@ -41,6 +43,9 @@ THREADS = 32
 ALIKE = 4
 """So many of them may need the same two systems (or be of another kind than audits), and all but so many the same
 system: whoever hangs holds a share of the threads only, and of those that read its owner."""
+
+AGAIN_S = 10.0
+"""Between two tries of a daemon that has lost its lease and cannot reach its ledger."""
 
 STEP_BACK_S = 0.2
 """How soon a daemon that has lost its lease ends; nothing of it is written meanwhile."""
@@ -94,6 +99,8 @@ class Daemon:
 
     def _open(self, integration_map: IntegrationMap, digest_key: bytes) -> None:
         self._senders = open_senders(integration_map.alerts)
+        self._watch = self.ledger.watch = LedgerWatch(list(self._senders))
+        self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self.readers = open_readers(integration_map)
         for name, clock in self.ledger.clocks().items():
             if name in self.readers:
@@ -166,6 +173,8 @@ class Daemon:
             work()
         except LeaseLostError:
             self.tenure.lost.set()
+        except LedgerError as error:
+            self._watch.failed(None, error)
 
     def _add_flow(self, auditor: Auditor, after_s: float) -> None:
         def run(in_turn: bool) -> None:
@@ -212,10 +221,22 @@ class Daemon:
         return run
 
     def _send(self, to: str) -> Callable[[], None]:
-        def run() -> None:
-            stopping = self.timetable.stopping
-            while not stopping.is_set() and deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to):
+        stopping, unrecorded = self.timetable.stopping, self._watch.unrecorded
+
+        def each(deliver: Callable[[], bool]) -> None:
+            while not stopping.is_set() and deliver():
                 stopping.wait(SEND_EVERY_S)
+
+        def run() -> None:
+            try:
+                settle_unrecorded(self.ledger, unrecorded, to=to)
+                each(lambda: deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to))
+                each(lambda: unrecorded.deliver_next(self._senders, datetime.now(UTC), to=to))
+            except LeaseLostError:
+                raise
+            except LedgerError as error:
+                self._watch.failed(None, error)
+                each(lambda: deliver_unrecorded(self.ledger, self._senders, datetime.now(UTC), unrecorded, to=to))
 
         return run
 
@@ -226,7 +247,20 @@ class Daemon:
 
     def _archive(self) -> None:
         self._close_leftovers()
-        archive_settled(self.ledger, self._workspace.archive, datetime.now(UTC))
+        location = self._workspace.archive
+        try:
+            archive_settled(self.ledger, location, datetime.now(UTC))
+        except LedgerError:
+            raise
+        except Exception as error:
+            # Every kind of storage has errors of its own; with a folder, others than the system's are our mistakes.
+            if not isinstance(error, OSError) and "://" not in location:
+                raise
+            why = getattr(error, "strerror", None) or type(error).__name__
+            remedy = "make room there, and let the auditor's user write"
+            self._archive_trouble.failed(f"cannot write the archive {location}: {why}; {remedy}", datetime.now(UTC))
+        else:
+            self._archive_trouble.worked(datetime.now(UTC))
 
     def stop(self) -> None:
         """End within a few seconds: audits under way finish their transaction or leave no trace."""
@@ -272,12 +306,21 @@ def serve(
         ledger = workspace.ledger()
         ledger.check_key(workspace.digest_key())
         ledger.close()
+    begun = False
     while not stopping.is_set():
-        tenure = take(workspace, "run", stopping=stopping)
-        if tenure is None:
-            return
-        daemon = Daemon(integration_map, workspace, tenure, new_key=new_key)
-        daemon.start()
+        try:
+            tenure = take(workspace, "run", stopping=stopping)
+            if tenure is None:
+                return
+            daemon = Daemon(integration_map, workspace, tenure, new_key=new_key)
+            daemon.start()
+        except LedgerError as error:
+            if not begun:
+                raise
+            log.error("%s; tried again every %.0f s", error, AGAIN_S)
+            stopping.wait(AGAIN_S)
+            continue
+        begun = True
         ready()
         while not tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
             pass

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from auditor.alerts.contract import Receipt, Sender
+from auditor.alerts.delivery_rule import after_try
 from auditor.alerts.slack import SlackSender
+from auditor.alerts.unrecorded import Unrecorded
 from auditor.alerts.webhook import WebhookSender
 from auditor.integration_map import AlertSettings
-from auditor.ledger import LEASE_S, Ledger
-
-MOST_TRIES = 12
-FIRST_WAIT_S = 2.0
-LONGEST_WAIT_S = 600.0
-LONGEST_ASKED_S = 86_400.0
-"""A receiver that asks to wait for longer is tried again after this time all the same."""
+from auditor.ledger import LEASE_S, Ledger, LedgerError
 
 SURE_S = LEASE_S / 3
 """So long after a transaction nobody else can hold the lease; a message leaves within it."""
@@ -62,27 +59,26 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
     return True
 
 
+def deliver_unrecorded(
+    ledger: Ledger, senders: Mapping[str, Sender], now: datetime, unrecorded: Unrecorded, *, to: str
+) -> bool:
+    """Send the next message to a receiver while the ledger cannot record it.
+
+    Those that wait in the ledger are read, if it can be read, and sent, too; `settle_unrecorded` writes that down.
+    """
+    with contextlib.suppress(LedgerError):
+        for alert in ledger.due_alerts(now, to=to):
+            unrecorded.take_in(to, alert.alert_id, alert.notice, now)
+    return unrecorded.deliver_next(senders, now, to=to)
+
+
+def settle_unrecorded(ledger: Ledger, unrecorded: Unrecorded, *, to: str) -> None:
+    """Write down which of the ledger's messages were delivered while it could not record that. Raises LedgerError."""
+    for alert_id, sent_at in unrecorded.delivered(to, int).items():
+        ledger.settle_alert(alert_id, state="sent", sent_at=sent_at, error=None, next_try_at=None)
+        unrecorded.forget(to, alert_id)
+
+
 def awake_s() -> float:
     """A clock that is never set and goes on while the machine sleeps, where there is one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool) -> dict[str, object]:
-    """Decide what becomes of a message after a try. Pure.
-
-    Returns:
-        The columns of the outbox to write.
-    """
-    if receipt.outcome == "sent":
-        return {"state": "sent", "sent_at": now, "error": None, "next_try_at": None}
-    if receipt.outcome == "rejected" or tries >= MOST_TRIES:
-        return {"state": "failed", "error": receipt.error, "next_try_at": None}
-    wait_s = min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
-    if receipt.retry_after_s is not None:
-        wait_s = min(max(receipt.retry_after_s, 1.0), LONGEST_ASKED_S)
-    return {
-        "state": "pending",
-        "error": receipt.error,
-        "next_try_at": now + timedelta(seconds=wait_s),
-        "possible_repeat": possible_repeat or receipt.outcome == "ambiguous",
-    }

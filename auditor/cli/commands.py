@@ -174,7 +174,9 @@ def run(
             stop=_say_stopping,
             new_key=new_digest_key,
         )
-    except (LedgerError, ProbeError) as error:
+    except LedgerError as error:
+        fail(str(error), UNVERIFIED)
+    except ProbeError as error:
         fail(str(error))
     end(CONSISTENT)
 

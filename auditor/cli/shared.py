@@ -224,7 +224,7 @@ def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:
     try:
         return opened, opened.ledger() if make else opened.existing_ledger()
     except LedgerError as error:
-        fail(str(error))
+        fail(str(error), UNVERIFIED)
     except Exception as error:
         scrub = Scrubber.of_address(opened.ledger_url)
         fail(f"cannot open the ledger: {type(error).__name__}: {scrub(' '.join(str(error).split()))[:300]}")

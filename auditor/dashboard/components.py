@@ -79,10 +79,16 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
     def body() -> None:
         navigation.follow()
         st.title(title)
-        _freshness(data)
         try:
+            _freshness(data)
             _missing_history(data, since)
             draw(data, since)
+        except LedgerError as error:
+            st.error(
+                f"{escaping.markdown(error)}. Nothing that is shown may be current, and nothing is known of what "
+                "happens meanwhile.",
+                icon=":material/database_off:",
+            )
         except Exception as error:
             st.error(
                 f"This page could not be drawn: {type(error).__name__}: {escaping.markdown(error)}. "

@@ -18,10 +18,28 @@ _SQLITE = {
     "unable to open": ("the file cannot be opened", ACCESS),
     "readonly": ("it cannot be written", ACCESS),
     "disk i/o error": ("the disk does not read or write it", "check the disk and what its folder is"),
-    "full": ("the disk is full", "make room on it"),
+    "full": ("its disk is full", "make room on it"),
+    "file too large": ("it may not grow any more", "raise the limit of its size"),
     "locked": ("another process holds it", "end what has it open, or try again"),
 }
+_WAIT = "it is tried again by itself; if it lasts, look at the server's log"
 _POSTGRESQL = {
+    "no space left": "make room on the server's disk",
+    "too many clients": "end connections, or raise max_connections of the server",
+    "remaining connection slots": "end connections, or raise max_connections of the server",
+    "too many connections": "end connections, or raise the limit of the database or the login",
+    "read-only transaction": "name the primary in AUDITOR_LEDGER: this server is a standby or set to read only",
+    "not currently accepting": _WAIT,
+    "starting up": _WAIT,
+    "shutting down": _WAIT,
+    "administrator command": _WAIT,
+    "server closed the connection": _WAIT,
+    "connection refused": "check host and port in AUDITOR_LEDGER, and whether the server runs",
+    "timeout expired": "check host and port in AUDITOR_LEDGER, and whether the server runs",
+    "lock timeout": _WAIT,
+    "idle-in-transaction": _WAIT,
+    "deadlock": _WAIT,
+    "could not connect": "check host and port in AUDITOR_LEDGER, and whether the server runs",
     "authentication failed": "check user and password in AUDITOR_LEDGER",
     "no password supplied": "check user and password in AUDITOR_LEDGER",
     "role ": "check user and password in AUDITOR_LEDGER",
@@ -54,7 +72,7 @@ def told(error: BaseException, url: sa.URL, *, opening: bool) -> str:
     text = Scrubber.of_address(url.render_as_string(hide_password=False))(text)[:300]
     unreached = "check host and port in AUDITOR_LEDGER, and whether the server runs"
     remedy = next(
-        (said for part, said in _POSTGRESQL.items() if part in folded), unreached if opening else BEGIN_ANEW
+        (said for part, said in _POSTGRESQL.items() if part in folded), unreached if opening else "look at its log"
     )
     return f"cannot {verb} the ledger {ledger_name(url)}: {text}; {remedy}"
 

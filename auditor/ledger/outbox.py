@@ -14,6 +14,9 @@ from auditor.ledger import tables as t
 from auditor.ledger.store import Store, Transaction
 from auditor.words import counted
 
+DUE_LIMIT = 100
+"""Messages looked at together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
@@ -127,17 +130,29 @@ class Outbox(Store):
         sender: str,
         notice: Mapping[str, Any],
         at: datetime,
+        fingerprint: str = "",
     ) -> None:
-        """Put a message into the outbox; the same transition of an incident is never queued twice."""
+        """Put a message into the outbox; the same transition of an incident is never queued twice.
+
+        One that went out while the ledger could not record it is written down as sent.
+
+        Args:
+            fingerprint: of the incident.
+        """
+        about = (fingerprint, transition)
+        sent_at = self.watch.sent_at(sender, about) if self.watch is not None and fingerprint else None
+        if self.watch is not None and fingerprint and sent_at is None:
+            self.watch.queued(connection, sender, about, notice)
         values = {
             "rev": rev,
             "incident_id": incident_id,
             "transition": transition,
             "sender": sender,
-            "state": "pending",
+            "state": "pending" if sent_at is None else "sent",
             "created_at": at,
-            "next_try_at": at,
-            "tries": 0,
+            "next_try_at": at if sent_at is None else None,
+            "sent_at": sent_at,
+            "tries": 0 if sent_at is None else 1,
             "possible_repeat": False,
             "notice": json.dumps(notice),
         }
@@ -148,6 +163,13 @@ class Outbox(Store):
         column = t.alerts.c
         with self.read() as connection:
             return list(connection.scalars(sa.select(column.sender).where(column.state == "pending").distinct()))
+
+    def due_alerts(self, now: datetime, *, to: str) -> list[PendingAlert]:
+        """The messages to a receiver that are due, as they stand; nothing is marked."""
+        column = t.alerts.c
+        due = sa.select(t.alerts).where(column.state == "pending", column.next_try_at <= now, column.sender == to)
+        with self.read() as connection:
+            return [_pending(row, row.tries) for row in connection.execute(due.order_by(column.id).limit(DUE_LIMIT))]
 
     def claim_alert(self, now: datetime, *, to: str | None = None) -> PendingAlert | None:
         """Take the next message that is due, by one sender or by any, and mark it as being sent."""
@@ -166,15 +188,7 @@ class Outbox(Store):
             connection.execute(
                 sa.update(t.alerts).where(column.id == row.id).values(rev=rev, state="sending", tries=row.tries + 1)
             )
-        return PendingAlert(
-            alert_id=row.id,
-            incident_id=row.incident_id,
-            transition=row.transition,
-            sender=row.sender,
-            tries=row.tries + 1,
-            possible_repeat=row.possible_repeat,
-            notice=json.loads(row.notice),
-        )
+        return _pending(row, row.tries + 1)
 
     def settle_alert(self, alert_id: int, **values: Any) -> None:
         """Write how sending a message ended."""
@@ -224,6 +238,18 @@ class Outbox(Store):
                 .values(rev=rev, state="pending", possible_repeat=True, next_try_at=now)
             )
             return int(moved.rowcount)
+
+
+def _pending(row: Any, tries: int) -> PendingAlert:
+    return PendingAlert(
+        alert_id=row.id,
+        incident_id=row.incident_id,
+        transition=row.transition,
+        sender=row.sender,
+        tries=tries,
+        possible_repeat=row.possible_repeat,
+        notice=json.loads(row.notice),
+    )
 
 
 _RECENT_INCIDENTS = (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from alembic import command
@@ -20,6 +21,18 @@ from auditor.ledger import tables as t
 from auditor.ledger_error import LedgerError
 from auditor.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
+
+_GIVES_UP = {
+    "connect_timeout": 10,
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""How long a server that says nothing is waited for.
+
+Source: libpq, Parameter Key Words, https://www.postgresql.org/docs/current/libpq-connect.html
+"""
 
 LEASE_S = 15.0
 """After so long without a sign of life a daemon's lease may be taken over: five times what lies between two signs, so
@@ -40,6 +53,22 @@ class LeaseLostError(LedgerError):
     """Another process has taken the lease; nothing was written, and nothing can be any more."""
 
 
+class Watch(Protocol):
+    """Follows how transactions end, so that what the ledger cannot record is not lost."""
+
+    def queued(self, connection: Transaction, sender: str, about: tuple[str, str], notice: Mapping[str, Any]) -> None:
+        """A transaction has put a message into the outbox, which is there when the transaction has ended well."""
+
+    def sent_at(self, sender: str, about: tuple[str, str]) -> datetime | None:
+        """When a message went out that the ledger could not record, None where none did."""
+
+    def failed(self, connection: Transaction | None, error: LedgerError) -> None:
+        """A transaction could not be written, or not even begun."""
+
+    def written(self, connection: Transaction | None) -> None:
+        """A transaction was written."""
+
+
 class Store:
     """The database behind a URL; safe to share between threads.
 
@@ -47,11 +76,13 @@ class Store:
         url: `sqlite:///FILE` or `postgresql://...`.
 
     Attributes:
+        watch: told how transactions that write have ended.
         token: of the lease under which it writes; every transaction fails where that is not the ledger's present one.
             None for one that needs no lease: readers, people's decisions.
     """
 
     token: int | None = None
+    watch: Watch | None = None
 
     def __init__(self, url: str) -> None:
         if not url.startswith("sqlite:"):
@@ -71,10 +102,11 @@ class Store:
         elif parsed.get_backend_name() == "postgresql":
             try:
                 # A pooler in transaction mode knows nothing of what was prepared on another connection.
-                unprepared = {"prepare_threshold": None}
+                unprepared = {"prepare_threshold": None, **_GIVES_UP}
                 self.engine = sa.create_engine(
                     parsed.set(drivername="postgresql+psycopg"),
                     pool_size=10,
+                    pool_pre_ping=True,
                     connect_args=unprepared,
                     hide_parameters=True,
                 )
@@ -89,6 +121,8 @@ class Store:
 
     def _explain(self, context: sa.ExceptionContext) -> None:
         """Say which ledger failed and what to do, and nothing of the statement and its values."""
+        if context.is_pre_ping:
+            return  # the pool replaces a connection that has gone
         failed = context.sqlalchemy_exception
         if isinstance(failed, sa.exc.OperationalError | sa.exc.ProgrammingError | sa.exc.InternalError) or (
             type(failed) is sa.exc.DatabaseError
@@ -159,10 +193,21 @@ class Store:
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
         """A transaction that writes; all of it is committed or none."""
-        with _without_values(), self._writer.connect() as connection, connection.begin():
-            if self.token is not None:
-                self._check_lease(connection, self.token)
-            yield connection
+        held: sa.Connection | None = None
+        try:
+            with _without_values(), self._writer.connect() as connection, connection.begin():
+                held = connection
+                if self.token is not None:
+                    self._check_lease(connection, self.token)
+                yield connection
+        except LeaseLostError:
+            raise
+        except LedgerError as error:
+            if self.watch is not None:
+                self.watch.failed(held, error)
+            raise
+        if self.watch is not None:
+            self.watch.written(held)
 
     def _check_lease(self, connection: sa.Connection, token: int) -> None:
         """Fail where another has taken the lease, and keep it from being taken before this transaction has ended.

@@ -62,3 +62,26 @@ PARQUET: Mapping[str, Callable[[Path], None]] = {
     "a link to nowhere": _link,
 }
 """Spoils a file of the archive: it is left out and named, whatever is asked, and the rest is answered."""
+
+
+def _page(path: Path, number: int, size: int = 4096) -> None:
+    whole = bytearray(path.read_bytes())
+    whole[number * size : (number + 1) * size] = b"\xa5" * size
+    path.write_bytes(bytes(whole))
+
+
+def _all_but_the_first_page(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xa5" * (len(whole) - 4096))
+
+
+LEDGERS: Mapping[str, Callable[[Path], None]] = {
+    "header overwritten": lambda path: _bytes(path, b"\xa5" * 100 + path.read_bytes()[100:]),
+    "schema overwritten": lambda path: _page(path, 0),
+    "every page but the first overwritten": _all_but_the_first_page,
+    "cut after its first page": lambda path: _bytes(path, path.read_bytes()[:4096]),
+    "cut in the header": lambda path: _bytes(path, path.read_bytes()[:50]),
+    "text": lambda path: _bytes(path, b"not a ledger\n" * 1_000),
+    "zeros": lambda path: _bytes(path, bytes(40_960)),
+}
+"""Spoils a SQLite ledger: every command and page says which ledger it is and what is wrong with it."""

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.alerts.contract import Receipt
-from auditor.alerts.outbox import MOST_TRIES, after_try, deliver_next, open_senders
+from auditor.alerts.delivery_rule import MOST_TRIES, after_try
+from auditor.alerts.outbox import deliver_next, open_senders
 from auditor.alerts.slack import SlackSender, message
 from auditor.alerts.webhook import WebhookSender
 from auditor.escaping import mrkdwn

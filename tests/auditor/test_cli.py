@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from auditor.alerts.contract import Receipt
-from auditor.alerts.outbox import after_try
+from auditor.alerts.delivery_rule import after_try
 from auditor.audit import Auditor
 from auditor.doctor import _examine
 from auditor.ledger import Ledger

@@ -15,7 +15,8 @@ import pytest
 
 from auditor.alerts import slack, webhook
 from auditor.alerts.contract import Receipt, Sender
-from auditor.alerts.outbox import LONGEST_ASKED_S, after_try, deliver_next
+from auditor.alerts.delivery_rule import LONGEST_ASKED_S, after_try
+from auditor.alerts.outbox import deliver_next
 from auditor.alerts.slack import SlackSender
 from auditor.alerts.webhook import WebhookSender
 from auditor.map_file import load_map

@@ -1,0 +1,113 @@
+"""Messages that go out although the ledger cannot record them, and what is known of them once it can again.
+
+They live in this process alone: one that ends meanwhile forgets what it has sent, and its successor may repeat it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.alerts.contract import Receipt, Sender
+from auditor.alerts.delivery_rule import after_try
+
+KEPT = 1_000
+"""Messages held at once: each is of another incident, and more would say nothing new."""
+
+NOT_RECORDED = "not recorded"
+"""What stands in a message for the number of its incident."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Message:
+    """One message to one receiver.
+
+    Attributes:
+        next_try_at: None when it is over.
+        sent_at: when it was delivered, None where it was not (yet).
+    """
+
+    notice: Mapping[str, Any]
+    next_try_at: datetime | None
+    tries: int = 0
+    possible_repeat: bool = False
+    sent_at: datetime | None = None
+
+
+class Unrecorded:
+    """The messages of a time in which the ledger cannot be written; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._messages: dict[tuple[str, Hashable], _Message] = {}
+        self._lock = threading.Lock()
+
+    def take_in(self, sender: str, about: Hashable, notice: Mapping[str, Any], now: datetime) -> None:
+        """Have a message sent; one about the same thing is sent once, however often it is taken in.
+
+        Args:
+            about: what tells it from other messages: an incident's fingerprint and its transition.
+        """
+        with self._lock:
+            if (sender, about) not in self._messages and len(self._messages) < KEPT:
+                self._messages[sender, about] = _Message(notice=notice, next_try_at=now)
+
+    def deliver_next(self, senders: Mapping[str, Sender], now: datetime, *, to: str) -> bool:
+        """Send the next message to a receiver that is due; answers whether there was one."""
+        with self._lock:
+            due = (
+                message
+                for (sender, _), message in self._messages.items()
+                if sender == to and message.next_try_at is not None and message.next_try_at <= now
+            )
+            message = next(due, None)
+            if message is None:
+                return False
+            message.next_try_at = None
+        message.tries += 1
+        receipt = (
+            senders[to].send(message.notice, possible_repeat=message.possible_repeat)
+            if to in senders
+            else Receipt(outcome="rejected", error=f"the map no longer names the sender {to}")
+        )
+        moved = after_try(receipt, message.tries, now, message.possible_repeat)
+        with self._lock:
+            message.possible_repeat = bool(moved.get("possible_repeat", message.possible_repeat))
+            message.next_try_at = moved["next_try_at"]  # type: ignore[assignment]
+            message.sent_at = now if receipt.outcome == "sent" else None
+        if receipt.outcome != "sent":
+            log.warning("alert to %s, not recorded: %s %s", to, receipt.outcome, receipt.error)
+        return True
+
+    def sent_at(self, sender: str, about: Hashable) -> datetime | None:
+        """When a message was delivered, None where it was not; one that waits is given up for the ledger's own."""
+        with self._lock:
+            message = self._messages.get((sender, about))
+            if message is None:
+                return None
+            message.next_try_at = None
+            return message.sent_at
+
+    def delivered(self, sender: str, kind: type) -> dict[Any, datetime]:
+        """By what they are about, the messages of a kind that a receiver has got."""
+        with self._lock:
+            return {
+                about: message.sent_at
+                for (to, about), message in self._messages.items()
+                if to == sender and isinstance(about, kind) and message.sent_at is not None
+            }
+
+    def forget(self, sender: str, about: Hashable) -> None:
+        """Forget a message: the ledger knows of it."""
+        with self._lock:
+            self._messages.pop((sender, about), None)
+
+    def clear(self) -> None:
+        """Forget all that is over."""
+        with self._lock:
+            self._messages = {key: each for key, each in self._messages.items() if each.next_try_at is not None}

@@ -1,0 +1,126 @@
+"""A place that cannot be written for a while, the ledger or the archive: said once, and once more when it is over."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from auditor.alerts.unrecorded import NOT_RECORDED
+
+ALERT_AFTER_S = 10.0
+"""People are told of what lasts so long: a server that is restarted is no news."""
+
+QUIET_S = 5.0
+"""It is over when nothing has failed for so long: on a disk that is nearly full some writes succeed."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What people are to be told: a transition, and the message's text."""
+
+    transition: Literal["opened", "resolved"]
+    since_at: datetime
+    at: datetime
+    summary: str
+    detail: str
+
+    def notice(self) -> dict[str, Any]:
+        """The message, as senders take it."""
+        nothing = dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook"))
+        return {
+            **nothing,
+            "incident": NOT_RECORDED,
+            "transition": self.transition,
+            "breach": "unrecorded",
+            "summary": self.summary,
+            "detail": self.detail,
+            "count": 1 if self.transition == "opened" else 0,
+            "told": 1,
+            "peak": 1,
+            "window_s": 0,
+            "opened_at": self.since_at.isoformat(),
+            "at": self.at.isoformat(),
+        }
+
+
+class Trouble:
+    """What one place has been failing with; safe to share between threads.
+
+    Args:
+        what: cannot be written meanwhile, in words: "audits are not recorded".
+        tell: told what people are to know.
+    """
+
+    def __init__(self, what: str, tell: Callable[[News], None]) -> None:
+        self._what = what
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._since_at: datetime | None = None
+        self._failed_at: datetime | None = None
+        self._why = ""
+        self._failures = 0
+        self._told = False
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it fails now."""
+        return self._since_at is not None
+
+    def failed(self, why: str, now: datetime) -> None:
+        """Note a failure: the first is logged, and what lasts is told to people, once."""
+        with self._lock:
+            self._failures += 1
+            self._failed_at = now
+            self._why = why
+            first = self._since_at is None
+            since_at = self._since_at = self._since_at or now
+            tells = not self._told and (now - since_at).total_seconds() >= ALERT_AFTER_S
+            self._told = self._told or tells
+        if first:
+            log.error("%s; %s until it works again", why, self._what)
+        if tells:
+            detail = f"Since {_at(since_at)}. What happens meanwhile is not verified."
+            self._tell(
+                News(
+                    transition="opened",
+                    since_at=since_at,
+                    at=now,
+                    summary=f"{why[:1].upper()}{why[1:]}. Meanwhile {self._what}",
+                    detail=detail,
+                )
+            )
+
+    def worked(self, now: datetime) -> None:
+        """Note a success: it is over when nothing has failed for a while."""
+        if self._since_at is None:
+            return
+        with self._lock:
+            since_at, failed_at = self._since_at, self._failed_at
+            if since_at is None or failed_at is None or (now - failed_at).total_seconds() < QUIET_S:
+                return
+            told, failures, why = self._told, self._failures, self._why
+            self._since_at = self._failed_at = None
+            self._told, self._failures = False, 0
+        gap = f"from {_at(since_at)} to {_at(failed_at)}"
+        times = f"{failures} time{'s' * (failures != 1)}"
+        log.warning("it works again: %s %s (failed %s: %s)", self._what, gap, times, why)
+        if told:
+            self._tell(
+                News(
+                    transition="resolved",
+                    since_at=since_at,
+                    at=now,
+                    summary=f"Works again: {self._what} {gap}",
+                    detail=f"It had failed {times}: {why}. That time is not verified, and counts as such.",
+                )
+            )
+
+
+def _at(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
