@@ -36,6 +36,9 @@ AIMED_EXCHANGES = 8
 REQUESTS_PER_LISTING = 200
 """Requests that one listing may take to fill up with records, where the system answers few at a time, or none."""
 
+LISTING_S = 30.0
+"""How long one listing may take altogether, however slowly its pages come; it goes on from there the next time."""
+
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""
 
@@ -228,8 +231,8 @@ class SystemReader:
         return self._listing(lambda after, left: self.probe.page(spec, after, left), after, limit)
 
     def _listing(self, read: Callable[[str | None, int], Page], after: str | None, limit: int) -> Reading:
-        """Read page after page, each within its own deadline, until there are `limit` records or no more."""
-        sent_at = datetime.now(UTC)
+        """Read page after page, each within its own deadline, until there are `limit` records or no time is left."""
+        sent_at, until = datetime.now(UTC), time.monotonic() + LISTING_S
         rows: list[Row] = []
         page = Page(next=after, more=True)
         behind_s = 0.0
@@ -241,7 +244,7 @@ class SystemReader:
                 page = self._patiently(patience, lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
                 rows += page.rows
                 behind_s = max(behind_s, page.behind_s)
-                if page.next is None or len(rows) >= limit:
+                if page.next is None or len(rows) >= limit or time.monotonic() >= until:
                     break
         except ProbeError as failure:
             # What was read stands, and the rest is read from here on, the next time.

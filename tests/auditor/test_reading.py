@@ -270,6 +270,25 @@ def test_a_listing_in_which_pages_follow_without_records_ends(reader: SystemRead
     assert len(asked) == REQUESTS_PER_LISTING
 
 
+def test_a_listing_whose_pages_come_slowly_ends_and_goes_on_the_next_time(
+    reader: SystemReader, probe: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("auditor.reading.LISTING_S", 0.3)
+    asked: list[str | None] = []
+
+    def slow(spec: ReadSpec, after: str | None, limit: int) -> Page:
+        asked.append(after)
+        time.sleep(0.1)
+        return Page(rows=[(len(asked), None, "a")], next=str(len(asked)), more=True)
+
+    probe.page = slow  # type: ignore[method-assign]
+    reading = reader.page(SPEC, None, 1000)
+    assert 0 < len(reading.rows) < 10
+    assert (reading.error, reading.truncated, reading.next) == (None, True, str(len(asked)))
+    reader.page(SPEC, reading.next, 1)
+    assert asked[-1] == reading.next
+
+
 def test_the_clock_is_kept_and_asked_again_when_it_has_aged(reader: SystemReader, probe: Scripted) -> None:
     probe.ahead_s = 5
     now = datetime.now(UTC)
