@@ -53,7 +53,7 @@ STEP_BACK_S = 0.2
 END_BY_THEMSELVES_S = 2.0
 """How long a stop lets audits under way go on."""
 
-CUT_OFF_S = 3.0
+CUT_OFF_S = 2.0
 """How long a stop waits for what it has cut off."""
 
 CLOSE_S = 1.0

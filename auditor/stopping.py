@@ -20,7 +20,7 @@ from typing import NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-AT_MOST_S = 7.0
+AT_MOST_S = 6.5
 """From the signal to the end of the process: container runtimes kill ten seconds after it, and a machine that is
 short of processor time wakes nobody in time."""
 

@@ -240,9 +240,8 @@ class SqlProbe:
     def _collection(self, spec: ReadSpec) -> _Collection:
         cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
         known = self._collections.get(cached)
-        if known is None:
-            known = self._collections[cached] = self._reflect(spec)
-        return known
+        # One for all threads, whoever comes first: a statement must not hold the columns of two of them.
+        return self._collections.setdefault(cached, self._reflect(spec)) if known is None else known
 
     def _reflect(self, spec: ReadSpec) -> _Collection:
         schema, name = split_name(spec.collection)

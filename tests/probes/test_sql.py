@@ -146,3 +146,30 @@ def test_remarks_on_a_missing_index(sqlite_url: str) -> None:
     remarks = probe_of(sqlite_url).inspect(SPEC)
     assert remarks == ("things.changed_at has no index: every read scans the table",)
     harness.close()
+
+
+def test_flows_that_meet_a_table_at_once_share_what_is_known_of_it(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each flow of a system has its thread; a statement must never hold the columns of two descriptions."""
+    with sa.create_engine(sqlite_url).begin() as database:
+        database.execute(sa.text("CREATE TABLE things (id integer PRIMARY KEY, name text)"))
+    probe = probe_of(sqlite_url)
+    spec = ReadSpec(data_type="thing", collection="things", key="id", changed_at=None, fields=("name",))
+    described, both = probe._reflect, threading.Barrier(2)
+
+    def described_together(spec: ReadSpec) -> object:
+        found = described(spec)
+        both.wait(30)
+        return found
+
+    monkeypatch.setattr(probe, "_reflect", described_together)
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.append(probe._collection(spec))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    probe.close()
+    assert len(found) == 2
+    assert found[0] is found[1]
