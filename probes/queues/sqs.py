@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr, field_validator
 
@@ -187,9 +188,10 @@ class SqsProbe:
         try:
             answer = self._sqs.list_dead_letter_source_queues(QueueUrl=self._settings.queue_url, MaxResults=SOURCES)
             urls = [url for url in (answer.get("queueUrls") or [])[:SOURCES] if isinstance(url, str)]
+            here = [url for url in urls if urlsplit(url)[:2] == urlsplit(self._settings.queue_url)[:2]]
             if urls:
                 notes.append(f"dead letters of {', '.join(sorted(_name(url) for url in urls))}")
-            for url in urls if retention_s is not None and not self._settings.queue_url.endswith(".fifo") else ():
+            for url in here if retention_s is not None and not self._settings.queue_url.endswith(".fifo") else ():
                 asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
                 kept_s = _number(asked.get("Attributes") or {}, "MessageRetentionPeriod")
                 if kept_s is not None and retention_s is not None and retention_s <= kept_s:

@@ -493,8 +493,11 @@ def test_letters_of_a_queue_that_are_not_known_are_not_called_none(stand: Stand,
             ((0, 0), 0, "no dead letter waits"),
         ):
             read(*reading)
-            done = auditor("letters", *places)
-            assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+            for words in ([], ["--json"]):
+                done = auditor("letters", *words, *places)
+                known = said in done.stderr or (bool(words) and code == 0)
+                assert (done.returncode, known) == (code, True), done.stderr
+                assert not words or json.loads(done.stdout) == []
 
 
 def test_no_conflict_is_said_and_consistent(stand: Stand, places: list[object]) -> None:
