@@ -108,6 +108,22 @@ def _beyond(number: int | None, type_: pa.DataType) -> str | None:
     return f"{at:%Y-%m-%d %H:%M:%S}{fraction}{'+00' if type_.tz else ''}"
 
 
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """An answer's rows as Python values; instants are read without pandas, which pyarrow would load for them."""
+    columns = [_values(column) for column in table.columns]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    type_ = column.type
+    if not pa.types.is_timestamp(type_) or type_.unit == "ns":
+        return list(column.to_pylist())
+    begin = _EPOCH if type_.tz else _EPOCH.replace(tzinfo=None)
+    to_us = 10**6 // _UNITS[type_.unit]
+    numbers = (number for chunk in column.chunks for number in _numbers(chunk))
+    return [None if number is None else begin + timedelta(microseconds=number * to_us) for number in numbers]
+
+
 def row_lengths(batch: pa.RecordBatch, most: int) -> Iterator[int]:
     """How long each row is at most in the printed document; counting ends where one is longer than `most`."""
     names = [json.dumps(name) for name in batch.schema.names]

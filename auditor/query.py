@@ -136,12 +136,12 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
     asked = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
     kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
     with subprocess.Popen(
-        [sys.executable, "-m", "auditor.sandbox"],
+        [sys.executable, "-S", "-m", "auditor.sandbox"],  # what site would find is on our own path
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=Path(__file__).parent.parent,
-        env={**kept, **_QUIET},
+        env={**kept, **_QUIET, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
         start_new_session=True,
     ) as child:
         try:

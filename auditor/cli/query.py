@@ -50,7 +50,9 @@ def statement(sql: str | None, file: Path | None) -> str:
 
 def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> None:
     """Show an answer; what was cut of it is said on standard error."""
-    rows = result.table.to_pylist()
+    from auditor.answers import rows_of
+
+    rows = rows_of(result.table)
     if form == "json":
         from auditor.cli.rows import print_json
 

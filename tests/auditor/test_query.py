@@ -23,6 +23,7 @@ from alembic import command
 from alembic.config import Config
 
 from auditor import ledger as ledger_package
+from auditor.answers import rows_of
 from auditor.archive import archive_settled
 from auditor.ledger import Ledger
 from auditor.ledger import tables as t
@@ -536,6 +537,14 @@ def test_sql_comes_from_an_argument_a_file_or_standard_input(place: Place, tmp_p
 def test_a_question_that_cannot_be_read_is_a_usage_error(words: tuple[str, ...], said: str, place: Place) -> None:
     done = auditor("query", *words, "--data", place.data, AUDITOR_LEDGER=f"sqlite:///{place.ledger}")
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
+def test_rows_are_the_values_that_arrow_tells(filled: tuple[str, Lens]) -> None:
+    table = answer(
+        task(filled[0], "SELECT *, now()::TIMESTAMP AS naive, [1] AS list, 'infinity'::DATE AS d FROM changes")
+    )
+    assert table.num_rows > 1_000
+    assert rows_of(table) == table.to_pylist()
 
 
 def test_csv_holds_no_formula(place: Place) -> None:
