@@ -21,6 +21,7 @@ from probes.contract import Letter, ProbeError, QueueProbe, Reason
 from probes.queues.service_bus import ServiceBusProbe, ServiceBusSettings
 from tests.attacks import messages
 from tests.servers import free_port, wait_for_port
+from tests.waiting import wait_until
 
 PEER = Path(__file__).with_name("service_bus_peer.py")
 SENT_MS = 1_767_225_600_000
@@ -174,6 +175,14 @@ def test_a_peer_that_refuses_or_is_silent_is_a_named_error_in_time(
     assert caught.value.reason is reason
     assert time.monotonic() - begun < 50, "the driver itself would wait for a minute"
     assert "c2VjcmV0" not in str(caught.value)
+
+
+def test_the_thread_that_waits_for_a_silent_peer_ends_with_the_reading(namespace: Namespace) -> None:
+    namespace.give_up_on("orders", "{}")
+    with pytest.raises(ProbeError):
+        namespace.probe(namespace.peer("silent"), timeout="2s").read(5)
+    # The driver itself would wait for a minute.
+    wait_until(lambda: not any(each.name == "service-bus-look" for each in threading.enumerate()), 40)
 
 
 @pytest.mark.parametrize(
