@@ -27,7 +27,7 @@ from checks.keys import KEY_LIMIT_BYTES
 from checks.objectives import WindowObjective
 from checks.records import UNREADABLE, Comparison
 from checks.sampling import Cohort
-from checks.values import EPOCH
+from checks.values import EPOCH, parse_version
 from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
 
@@ -543,7 +543,7 @@ class Auditor:
         if comparison.owner is None or self.flow.source_spec.version is None:
             return None
         try:
-            return None if comparison.owner.raw_mark is None else int(comparison.owner.raw_mark)
+            return None if comparison.owner.raw_mark is None else parse_version(comparison.owner.raw_mark)
         except UNREADABLE:
             return None
 

@@ -15,7 +15,7 @@ from auditor.reading import SystemReader
 from checks.instants import earliest
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer
-from checks.values import EPOCH, MICROSECOND, parse_integer
+from checks.values import EPOCH, MICROSECOND, parse_version
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Row, StampsError
 
 CHANGES_CEILING = 50_000
@@ -203,7 +203,7 @@ class Gatherer:
 
     def _version(self, row: Row) -> int | None:
         try:
-            return parse_integer(row[1]) if row[1] is not None else None
+            return parse_version(row[1]) if row[1] is not None else None
         except UNREADABLE:
             return None
 

@@ -78,6 +78,14 @@ def parse_integer(raw: Any) -> int:
     raise refuse(raw, "an integer")
 
 
+def parse_version(raw: Any) -> int:
+    """Read the version number of a record: a whole number of 64 bits, which is what a ledger's column holds."""
+    number = int(parse_integer(raw))
+    if not -(2**63) <= number < 2**63:
+        raise UnreadableError("a version number of more than 64 bits")
+    return number
+
+
 def parse_decimal(raw: Any) -> Decimal:
     """Read an exact decimal; the scale and the sign of zero do not matter."""
     number = raw if type(raw) is Decimal else _decimal(raw)

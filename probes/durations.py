@@ -10,6 +10,12 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
+LONGEST_TEXT = 100
+"""Characters of a duration: no one writes more, and a hundred thousand digits take minutes to look through."""
+
+LONGEST_S = 1_000 * 366 * 86_400
+"""Longer spans of time lead out of the calendar, wherever in it they begin."""
+
 
 def parse_duration(text: object) -> float:
     """Parse a duration into seconds.
@@ -25,15 +31,23 @@ def parse_duration(text: object) -> float:
     """
     if isinstance(text, int | float) and not isinstance(text, bool):
         if text < 0:
-            raise ValueError(f"a duration cannot be negative, got {text}")
-        return float(text)
+            raise ValueError("a duration cannot be negative")
+        return _bounded(text)
+    if isinstance(text, str) and len(text) > LONGEST_TEXT:
+        raise ValueError(f"a duration of more than {LONGEST_TEXT} characters; write for example 30s, 1h30m or 2d")
     if isinstance(text, str):
         folded = text.strip().lower()
         if folded == "none":
             return 0.0
         if folded and not _PART.sub("", folded).strip():
-            return sum(float(number) * UNITS_S[unit] for number, unit in _PART.findall(folded))
+            return _bounded(sum(float(number) * UNITS_S[unit] for number, unit in _PART.findall(folded)))
     raise ValueError(f"not a duration: {text!r}; write for example 250ms, 30s, 5m, 1h30m, 2d or none")
+
+
+def _bounded(seconds: float) -> float:
+    if not seconds <= LONGEST_S:
+        raise ValueError("a duration of more than 1,000 years")
+    return float(seconds)
 
 
 def format_duration(seconds: float | None) -> str:

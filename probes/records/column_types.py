@@ -78,6 +78,9 @@ class Native:
 
 UNKNOWN = Native(name="")
 
+KEY_DIGITS = 200
+"""Before or behind the point of a key in a column of numbers, of which MariaDB has 65: others are not there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -336,7 +339,9 @@ def _decimal(key: Key) -> Decimal | None:
         number = Decimal(key)
     except InvalidOperation:
         return None
-    return number if number.is_finite() else None
+    # What no column of numbers holds fails the whole statement: PostgreSQL's overflow, MariaDB's double.
+    held = number.is_finite() and len(number.as_tuple().digits) <= KEY_DIGITS
+    return number if held and -KEY_DIGITS <= number.adjusted() <= KEY_DIGITS else None
 
 
 def _either(key: Key, declared: Any) -> list[Any]:

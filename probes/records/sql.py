@@ -40,6 +40,7 @@ from probes.ranking import RANKS, rank_hex, rank_sql
 from probes.records.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, too_large
 from probes.records.catalogue import columns_of, describe, leading_columns, unreadable_columns
 from probes.records.column_types import (
+    INT64,
     MYSQL_TEXT,
     PLAIN_TEXT,
     UNKNOWN,
@@ -386,7 +387,11 @@ class SqlProbe:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no version field in the map")
         with self._session() as connection:
             highest = connection.execute(sa.select(sa.func.max(mark))).scalar()
-        return None if highest is None else int(highest)
+        try:
+            number = None if highest is None else int(highest)
+        except (ValueError, ArithmeticError):
+            return None
+        return number if number in INT64 else None
 
     @one_call
     @undisturbed
