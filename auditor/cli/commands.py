@@ -268,7 +268,7 @@ def status(
 
     failing = _failing(fail_on)
     loaded = load(map_)
-    _, ledger = existing_ledger(data)
+    _, ledger = existing_ledger(data, as_json=as_json)
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
@@ -320,11 +320,13 @@ def _figures(
     flow: list[str] | None,
     ask: Callable[..., list[Any]],
     *,
+    as_json: bool,
     whole: bool = False,
 ) -> tuple[list[Any], datetime, list[str], list[str]]:
     """Ask the history for the figures of some flows over a time range.
 
     Args:
+        as_json: the answer is a document.
         whole: the figures say how much of a flow is known, so that every flow that is not known whole counts.
 
     Returns:
@@ -337,7 +339,7 @@ def _figures(
 
     loaded, now = load(map_), datetime.now(UTC)
     wanted, begins = flows_of(loaded, flow), _since(since, now)
-    _, ledger = existing_ledger(data)
+    _, ledger = existing_ledger(data, as_json=as_json)
     lens = Lens(ledger)
     try:
         lens.refresh()
@@ -367,7 +369,7 @@ def lag(
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
         return lags(loaded, lens, begins, now)
 
-    found, _, silent, lacks = _figures(map_, data, since, flow, ask)
+    found, _, silent, lacks = _figures(map_, data, since, flow, ask, as_json=as_json)
     if as_json:
         print_json(_documents((each.as_row() for each in found), lacks))
     else:
@@ -388,7 +390,7 @@ def coverage(
     from auditor.cli.show import coverage_row
     from auditor.figures import coverage as coverages
 
-    found, now, unknown, lacks = _figures(map_, data, since, flow, coverages, whole=True)
+    found, now, unknown, lacks = _figures(map_, data, since, flow, coverages, as_json=as_json, whole=True)
     if as_json:
         print_json(_documents((each.as_row() for each in found), lacks))
     else:
@@ -413,7 +415,12 @@ def backlog(
 
     if recovery:
         told, _, silent, lacks = _figures(
-            map_, data, since, flow, lambda loaded, _, lens, begins, now: funnels(loaded, lens, begins, now)
+            map_,
+            data,
+            since,
+            flow,
+            lambda loaded, _, lens, begins, now: funnels(loaded, lens, begins, now),
+            as_json=as_json,
         )
         if as_json:
             print_json(_documents((each.as_row() for each in told), lacks))
@@ -429,7 +436,7 @@ def backlog(
         unread.extend(unread_queues(loaded, flows_of(loaded, flow), found, now))
         return found
 
-    found, now, _, lacks = _figures(map_, data, since, flow, ask)
+    found, now, _, lacks = _figures(map_, data, since, flow, ask, as_json=as_json)
     if as_json:
         print_json(_documents((each.as_row() for each in found), lacks))
     elif found:
@@ -465,7 +472,7 @@ def letters(
         unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, now))
         return list(waiting.groups if by_reason else waiting.rows)
 
-    found, _, _, lacks = _figures(map_, data, since, flow, ask)
+    found, _, _, lacks = _figures(map_, data, since, flow, ask, as_json=as_json)
     rows = [asdict(each) for each in found]
     if as_json:
         print_json(_documents(rows, lacks))
@@ -542,7 +549,7 @@ def query(
         asked = statement(sql, file)
         result = run_query(workspace(data, make=False), asked, timeout_s=timeout_s)
     except NoLedgerError:
-        existing_ledger(data)
+        existing_ledger(data, as_json=as_json)
         raise
     except (QueryError, ValueError) as error:
         fail(str(error))

@@ -55,7 +55,7 @@ def drift(
             fail(f"--cause: unknown cause {name!r}{did_you_mean(name, known)}")
     loaded = load(map_)
     wanted = flows_of(loaded, [*(flows or ()), *(flow or ())] or None)
-    _, ledger = existing_ledger(data)
+    _, ledger = existing_ledger(data, as_json=as_json)
     found = [findings(ledger, name, causes=cause or (), limit=LISTED if as_json else SHOWN) for name in wanted]
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
     ledger.close()
@@ -104,7 +104,7 @@ def incidents(
     from auditor.cli.rows import print_json, print_rows
     from auditor.incidents import UNKNOWN
 
-    _, ledger = existing_ledger(data)
+    _, ledger = existing_ledger(data, as_json=as_json)
     rows = ledger.incident_rows(live_only=not everything, limit=INCIDENTS_SHOWN)
     audited = audited_at(ledger)
     ledger.close()

@@ -57,7 +57,7 @@ def _list(
 
     from auditor.cli.rows import print_json, print_rows
 
-    _, ledger = existing_ledger(data)
+    _, ledger = existing_ledger(data, as_json=as_json)
     found = ledger.conflicts(live_only=not everything)
     audited = audited_at(ledger)
     ledger.close()
@@ -103,7 +103,7 @@ def show(
     from auditor.conflict_evidence import evidence_of
 
     loaded = load(map_)
-    _, ledger = existing_ledger(data)
+    _, ledger = existing_ledger(data, as_json=as_json)
     found = ledger.conflict(number)
     ledger.close()
     if found is None:

@@ -178,7 +178,11 @@ def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     from auditor.map_file import MapError
     from auditor.words import counted
 
-    if not location.exists():
+    try:
+        there = location.exists()
+    except (OSError, ValueError) as error:  # a name that no file can have
+        fail(f"cannot read a map at {str(location)[:100]}: {getattr(error, 'strerror', None) or error}")
+    if not there:
         fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
     try:
         return read(location)
@@ -203,13 +207,17 @@ def workspace(folder: Path, *, make: bool = True) -> Workspace:
         fail(f"cannot use the folder {folder}: {error.strerror}")
 
 
-def existing_ledger(folder: Path) -> tuple[Workspace, Any]:
-    """The folder of an installation and its ledger, for a command that makes none; or an end that says what to do."""
+def existing_ledger(folder: Path, *, as_json: bool = False) -> tuple[Workspace, Any]:
+    """The folder of an installation and its ledger, for a command that makes none; or an end that says what to do.
+
+    Args:
+        as_json: say it in a document on standard output, too.
+    """
     opened, ledger = open_ledger(folder, make=False)
     if ledger is None:
         place = "the database of AUDITOR_LEDGER" if os.environ.get("AUDITOR_LEDGER") else opened.folder
         told = f"there is no ledger in {place} yet: run `auditor run` or `auditor once`, or point --data to it"
-        if "--json" in sys.argv:
+        if as_json:
             sys.stdout.write(json.dumps({"error": told}) + "\n")
         fail(told, UNVERIFIED)
     return opened, ledger

@@ -18,6 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from auditor.ledger import failures
 from auditor.ledger import tables as t
+from auditor.ledger.own_file import why_none
 from auditor.ledger_error import LedgerError
 from auditor.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
@@ -134,14 +135,20 @@ class Store:
 
     def made(self) -> bool:
         """Whether an auditor has made the ledger; looks without making anything."""
+        self._refuse_other_file()
         if self.is_sqlite and not Path(self.engine.url.database or "").is_file():
             return False
         self._refuse_second_name()
         with self.read() as connection:
             return MigrationContext.configure(connection).get_current_revision() is not None
 
+    def _refuse_other_file(self) -> None:
+        if self.is_sqlite and (told := why_none(Path(self.engine.url.database or ""))):
+            raise LedgerError(told)
+
     def migrate(self) -> None:
         """Bring the schema to this version's; safe to run again and from several processes."""
+        self._refuse_other_file()
         if self.is_sqlite:
             file = Path(self.engine.url.database or "")
             make_folder(file.parent)
