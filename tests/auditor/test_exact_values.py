@@ -15,6 +15,7 @@ from auditor.integration_map import IntegrationMap
 from auditor.map_file import load_map
 from auditor.record import RecordView, read_record
 from auditor.scheduler import open_readers
+from checks.difference_kinds import blurred
 from checks.judgement import Outcome
 from checks.records import Comparison
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
@@ -357,7 +358,7 @@ def test_a_zone_that_pushes_an_instant_over_the_end_of_the_calendar(
         verdicts = set()
         for evidence in ("private", "masked", "clear"):
             found, live, _ = look(owner, copy, tmp_path, {"type": "timestamp", "evidence": evidence}, zone=zone)
-            verdicts.add((live.verdict, *(each.pattern for each in found.differences)))
+            verdicts.add((live.verdict, *(blurred(each.pattern) for each in found.differences)))
         assert len(verdicts) == 1
         assert verdicts.pop()[0] == "differs"
         same, _, _ = look(owner, copy, tmp_path, {"type": "timestamp", "zone": {"owner": zone}}, zone=zone)
