@@ -30,8 +30,14 @@ from probes.queues.message import Message, MessageSettings, dropped_at, instant_
 LOOKER = "plumbline-looks"
 """A group of this name is named to the broker and never joined: it does not come to be."""
 
+CLOSED_WITHIN_S = 0.5
+"""How long a new connection waits for the last one to be closed."""
+
 DESCRIBED_S = 5 * 60
 """How long a topic's settings are taken to stay as they are."""
+
+ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
+"""The largest answer taken; librdkafka would make room for 100 MB where a server announces as much."""
 
 SOCKET_LIMIT_MS = 300_000
 """The longest wait for one answer that librdkafka can be told; a reading's own deadline may be later."""
@@ -117,6 +123,7 @@ class KafkaSettings(MessageSettings):
             "bootstrap.servers": self.servers,
             "security.protocol": self.security,
             "socket.timeout.ms": max(1_000, min(SOCKET_LIMIT_MS, int(self.timeout_s * 1000))),
+            "receive.message.max.bytes": ANSWER_LIMIT_BYTES,
             "client.id": "plumbline",
             "reconnect.backoff.ms": 500,
         }
@@ -159,6 +166,7 @@ class KafkaProbe:
         self._lock = threading.Lock()
         self._admin: Any = None
         self._consumer: Any = None
+        self._shutting: threading.Thread | None = None
         self._kept_s: float | None = None
         self._kept_note: list[str] = []
         self._kept_until = 0.0
@@ -213,6 +221,10 @@ class KafkaProbe:
     def _open(self) -> None:
         if self._admin is not None:
             return
+        if self._shutting is not None:  # one that cannot be closed is not joined by another
+            self._shutting.join(CLOSED_WITHIN_S)
+            if self._shutting.is_alive():
+                raise ProbeError(Reason.TIMEOUT, "the server keeps the last connection busy", hint="is it Kafka?")
         words = {**self._settings.client(), "error_cb": self._errors.append}
         admin = self._kafka.admin.AdminClient(words, logger=QUIET)
         self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=QUIET)
@@ -370,8 +382,10 @@ class KafkaProbe:
             self._shut()
 
     def _shut(self) -> None:
+        """Give the clients up. On a thread of its own: closing waits for whatever a server goes on to say."""
         if self._consumer is not None:
-            self._consumer.close()
+            self._shutting = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
+            self._shutting.start()
         self._admin = self._consumer = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -17,7 +18,10 @@ import pytest
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
 from probes.queues.kafka import KafkaProbe, KafkaSettings
 from tests.attacks import messages
+from tests.attacks.wires import KAFKA
 from tests.servers import Kafka
+from tests.waiting import PATIENCE_S
+from tests.wire_server import WireServer
 
 admin: Any = confluent_kafka.admin
 _numbers = itertools.count(1)
@@ -327,6 +331,28 @@ def test_a_deadline_beyond_what_the_driver_can_be_told_is_no_failure() -> None:
         probe.read(1)
     probe.close()
     assert caught.value.reason is Reason.UNREACHABLE
+
+
+def test_a_server_that_never_stops_answering_ends_the_reading_and_is_joined_by_no_second_one() -> None:
+    server = WireServer(KAFKA["answers to nothing without end"], asked_first=False)
+    place = f"127.0.0.1:{server.port}"
+    words = {"kind": "kafka", "role": "dead", "topic": "t", "servers": place, "timeout": "2s"}
+    probe = KafkaProbe(KafkaSettings.model_validate(words))
+    ended: list[ProbeError] = []
+
+    def read() -> None:
+        for _ in range(2):
+            with pytest.raises(ProbeError) as caught:
+                probe.read(1)
+            ended.append(caught.value)
+        probe.close()
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    reading.join(PATIENCE_S)
+    assert not reading.is_alive()
+    server.close()
+    assert {each.reason for each in ended} <= {Reason.TIMEOUT, Reason.UNREACHABLE}
 
 
 def test_a_huge_letter_and_many_headers_stay_bounded(real: Kafka) -> None:
