@@ -25,6 +25,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
+from auditor.reading import PATIENCE_S
 from benchmarks import flights, hostile_places
 from benchmarks.attacked import CANARY, DEADLINE_S, GROWN_MIB, LATE_S, Call, Outcome, Processes
 from benchmarks.hostile_beside import beside
@@ -153,7 +154,9 @@ def _answers(bench: Bench, place: str) -> Iterator[Attack]:
             login = {"Authorization": f"Bearer {CANARY}"}
             settings = {"kind": "rest", "url": f"{url}/?key={CANARY}", "headers": login, "budget": budget}
             words = {"settings": settings, "binding": REST_BINDING}
-            yield Attack(name=name, call=hostile_places.records, words=words, calls=4)
+            # Who asks to be left alone for a moment is asked again, for so long altogether.
+            within_s = DEADLINE_S + (PATIENCE_S if "Retry-After" in name else 0)
+            yield Attack(name=name, call=hostile_places.records, words=words, within_s=within_s, calls=4)
         elif place in {"slack", "webhook"}:
             words = {"kind": place, "url": f"{url}/services/T0/{CANARY}"}
             yield Attack(name=name, call=hostile_places.sender, words=words)
@@ -232,8 +235,9 @@ def _owner(bench: Bench, place: str, folder: Path, values: Sequence[str]) -> tup
         ), list(values)
     taken: list[str] = []
     if place == "sqlite":
-        hostile_places.things(str(folder / "owner.sqlite"), "text", values)
-        return {"kind": "sql", "url": f"sqlite:///{folder}/owner.sqlite"}, list(values)
+        taken = [value for value in values if value.encode(errors="ignore").decode() == value]
+        hostile_places.things(str(folder / "owner.sqlite"), "text", taken)
+        return {"kind": "sql", "url": f"sqlite:///{folder}/owner.sqlite"}, taken
     name = f"h{len(bench._known)}_{time.monotonic_ns()}"
     if place == "postgresql":
         with psycopg.connect(f"{bench.postgresql}/postgres", autocommit=True) as admin:

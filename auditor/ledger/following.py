@@ -422,7 +422,7 @@ class Following(Store):
                         for difference in each.differences
                         if difference.shape is not Shape.UNREADABLE
                     ),
-                    "differences": json.dumps(told),
+                    "differences": json.dumps(told, ensure_ascii=False),
                     "detail": each.detail,
                     "next_check_at": each.next_check_at,
                 }

@@ -173,7 +173,7 @@ class Measuring(Store):
                 "attempts": letter.attempts,
                 "first_failed_at": letter.first_failed_at,
                 "last_failed_at": letter.last_failed_at,
-                "headers": json.dumps(dict(letter.headers)) if letter.headers else None,
+                "headers": json.dumps(dict(letter.headers), ensure_ascii=False) if letter.headers else None,
                 "payload": letter.payload,
                 "unreadable": letter.unreadable or None,
                 "note": letter.note or None,

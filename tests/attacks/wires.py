@@ -287,6 +287,7 @@ KAFKA: Mapping[str, Wire] = {
     "answers of 0 bytes without end": Wire(again=struct.pack(">i", 0) * 10_000),
     "an answer of 90 MB": Wire(first=struct.pack(">ii", 90_000_000, 1), again=bytes(65_536)),
     "an answer to nothing": Wire(first=struct.pack(">ii", 4, 77), again=b""),
+    "an answer with -1 versions": Wire(first=struct.pack(">iih", 12, 1, 0) + bytes(6), again=b""),
     "an answer with 2^31 versions": Wire(first=struct.pack(">iihi", 10, 1, 0, 2**31 - 1), again=b""),
     "an answer cut off": Wire(first=struct.pack(">ii", 400, 1)),
     "answers to nothing without end": Wire(again=struct.pack(">ii", 4, 77) * 5_000),
