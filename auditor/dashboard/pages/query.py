@@ -56,6 +56,6 @@ def _draw(data: Data, _since: Since) -> None:
         components.nothing("No rows.")
         return
     told = f"{len(frame)} row{'s' * (len(frame) != 1)}"
-    st.caption(f"{told}; {result.cut_text}." if result.truncated else told)
+    st.caption(f"{told}; {escaping.markdown(result.cut_text)}." if result.truncated else told)
     tables.table(frame, key="answer", alt="The query's answer")
     st.download_button("Export CSV", lambda: tables.csv(frame), "query.csv", "text/csv", on_click="ignore")
