@@ -55,7 +55,7 @@ class Scrubber:
         secrets = self.secrets = list(secrets)
         users = self._users = list(users)
         whole = {form for secret in secrets if secret for form in _forms(secret) | _further_forms(secret)}
-        self._ends = sorted((_small(form) for form in whole if len(form) > SHORT), key=len, reverse=True)
+        self._ends = sorted(_ends(secrets), key=lambda each: (-len(each[0]), each))
         # An address is a secret as a whole; its host is none, and whoever reads a message needs it.
         torn = {form for secret in secrets if secret and "://" not in secret for form in _forms(secret)}
         parts = {part for form in torn for part in _RESERVED.split(form) if len(part) >= SHORT} - whole
@@ -101,8 +101,8 @@ class Scrubber:
         spans += [span for form in self._pieces for span in _pieces(folded, form)]
         clean = _without(text, spans)
         folded = _small(clean)
-        for form in self._ends:
-            for length in range(min(len(form) - 1, len(folded)), SHORT - 1, -1):
+        for form, least in self._ends:
+            for length in range(min(len(form) - 1, len(folded)), least - 1, -1):
                 if folded.endswith(form[:length]):
                     return clean[:-length] + HIDDEN
         return clean
@@ -122,6 +122,20 @@ class Scrubber:
         return type(failure)(
             failure.reason, message, hint=failure.hint, retry_after_s=failure.retry_after_s, of_key=failure.of_key
         )
+
+
+def _ends(secrets: Iterable[str]) -> set[tuple[str, int]]:
+    """Every form of some secrets, and how much of its beginning is told from other words at the end of a text.
+
+    The scheme of an address is none of it: `crm.sqlite` is the name of a file.
+    """
+    found = set()
+    for secret in filter(None, secrets):
+        scheme = _small(secret.partition("://")[0]) if "://" in secret else ""
+        for form in map(_small, _forms(secret) | _further_forms(secret)):
+            if len(form) > SHORT:
+                found.add((form, SHORT + (len(scheme) if form.startswith(scheme) else 0)))
+    return found
 
 
 def without_parameters(text: str) -> str:

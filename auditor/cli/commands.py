@@ -36,6 +36,7 @@ from auditor.cli.shared import (
     existing_ledger,
     fail,
     flows_of,
+    is_there,
     load,
     open_ledger,
     say,
@@ -124,7 +125,7 @@ def _known(folder: Path) -> dict[str, Any]:
     """What an installation adds to a doctor's findings; nothing where there is none yet, and none is made."""
     from probes.ranking import seed_of
 
-    if not folder.exists():
+    if not is_there(folder, "the data"):
         return {"seed": None, "steps": {}, "lost": []}
     workspace, ledger = open_ledger(folder, make=False)
     if ledger is None:
@@ -579,8 +580,9 @@ def dashboard(
     from auditor.dashboard.access import AccessError, access_of
     from auditor.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
 
-    if not map_.exists():
+    if not is_there(map_, "a map"):
         fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
+    is_there(data, "the data")
     told = {
         "AUDITOR_HOSTS": ",".join(host or ()),
         "AUDITOR_USER_HEADER": user_header or "",
@@ -620,4 +622,4 @@ def demo(
     """Start the demo company, the auditor and the dashboard; Ctrl-C stops everything."""
     from auditor.demo_stand import run_demo
 
-    raise typer.Exit(run_demo(data, port))
+    raise typer.Exit(run_demo(workspace(data).folder, port))

@@ -16,9 +16,11 @@ from auditor.cli.shared import (
     MapOption,
     app,
     fail,
+    is_there,
     load,
     load_systems,
     say,
+    short,
     write,
 )
 
@@ -36,14 +38,14 @@ def init(
     from auditor.cli.template import TEMPLATE
     from auditor.escaping import visible
 
-    if file.exists() and not force:
+    if is_there(file, "a map") and not force:
         fail(f"{file} exists; --force overwrites it")
     try:
         private_files.write(file, TEMPLATE.encode(), mode=private_files.ordinary_mode(), replace=force)
     except FileExistsError:
         fail(f"{file} exists; --force overwrites it")
     except OSError as error:
-        fail(f"cannot write {file}: {error.strerror}")
+        fail(f"cannot write {short(file)}: {error.strerror}")
     write(visible(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}") + "\n")
 
 
@@ -57,7 +59,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from auditor.map_file import MapError, check_map
     from auditor.words import counted
 
-    if not map_.exists():
+    if not is_there(map_, "a map"):
         fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
     try:
         loaded, idle = check_map(map_)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.cli.shared import fail, say, write
+from auditor.cli.shared import fail, say, short, write
 
 if TYPE_CHECKING:
     from auditor.query import QueryResult
@@ -35,8 +35,8 @@ def statement(sql: str | None, file: Path | None) -> str:
         else:
             with file.open("rb") as opened:
                 told = opened.read(SQL_BYTES + 1)
-    except OSError as error:
-        fail(f"cannot read {file or 'standard input'}: {error.strerror}")
+    except (OSError, ValueError) as error:
+        fail(f"cannot read {short(file) if file else 'standard input'}: {getattr(error, 'strerror', None) or error}")
     if len(told) > SQL_BYTES:
         fail(f"the SQL in {file or 'standard input'} is longer than {SQL_BYTES >> 20} MiB")
     try:

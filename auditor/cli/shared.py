@@ -174,15 +174,32 @@ def load_systems(location: Path) -> dict[str, SystemSettings]:
     return _read(location, read)
 
 
+PATH_SHOWN = 100
+"""Characters told of a name that no file can have."""
+
+
+def is_there(path: Path, what: str) -> bool:
+    """Whether something has this name; an end where nothing can, or where this user may not look.
+
+    Args:
+        what: is looked for there, with its article.
+    """
+    try:
+        return path.exists()
+    except (OSError, ValueError) as error:
+        fail(f"cannot read {what} at {short(path)}: {getattr(error, 'strerror', None) or error}")
+
+
+def short(path: Path) -> str:
+    """A path as it is told: the beginning of one that no file can have."""
+    return text if len(text := str(path)) <= PATH_SHOWN else f"{text[:PATH_SHOWN]}…"
+
+
 def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     from auditor.map_file import MapError
     from auditor.words import counted
 
-    try:
-        there = location.exists()
-    except (OSError, ValueError) as error:  # a name that no file can have
-        fail(f"cannot read a map at {str(location)[:100]}: {getattr(error, 'strerror', None) or error}")
-    if not there:
+    if not is_there(location, "a map"):
         fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
     try:
         return read(location)
@@ -203,8 +220,8 @@ def workspace(folder: Path, *, make: bool = True) -> Workspace:
             archive=os.environ.get("AUDITOR_ARCHIVE"),
             make=make,
         )
-    except OSError as error:
-        fail(f"cannot use the folder {folder}: {error.strerror}")
+    except (OSError, ValueError) as error:
+        fail(f"cannot use the folder {short(folder)}: {getattr(error, 'strerror', None) or error}")
 
 
 def existing_ledger(folder: Path, *, as_json: bool = False) -> tuple[Workspace, Any]:

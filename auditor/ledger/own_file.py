@@ -11,9 +11,18 @@ from auditor.ledger.tables import metadata
 
 ELSEWHERE = "name another folder with --data, or another file in AUDITOR_LEDGER"
 
+NAME_SHOWN = 200
+"""Characters told of a name that may be longer than any file can have."""
+
 
 def why_none(file: Path) -> str:
     """Why a file that is there is no ledger, and what to do; "" for one that is, or may become one."""
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except OSError as error:
+        return f"cannot look at the ledger {str(file)[:NAME_SHOWN]}: {error.strerror}; {ELSEWHERE}"
     if file.is_dir():
         return f"the ledger {file} is a folder, not a file; {ELSEWHERE}"
     if not file.is_file():

@@ -100,6 +100,10 @@ _SQLITE_TEXTS = {
 }
 
 
+PATH_SHOWN = 200
+"""Characters told of the path of a SQLite file, which may be longer than any file's."""
+
+
 class Sessions:
     """A small pool of read-only, autocommitting connections to one database.
 
@@ -362,6 +366,16 @@ class Sessions:
     def _of_file(self, reason: Reason, folded: str) -> ProbeError | None:
         """What is wrong with a SQLite file itself."""
         path = sqlite_file(self._database)
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            return ProbeError(
+                Reason.UNREACHABLE,
+                f"the file {str(path)[:PATH_SHOWN]} cannot be looked at: {error.strerror}",
+                hint="check the path in the system's url, and let the auditor's user read its folder",
+            )
         if path.is_dir():
             return ProbeError(
                 Reason.UNREACHABLE, f"{path} is a folder", hint="name the file in it in the system's url"

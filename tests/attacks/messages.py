@@ -7,7 +7,6 @@ it is told by `unreadable`, what it claims beyond the map by `note`; nothing tha
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -205,8 +204,3 @@ FORGED: Mapping[str, Callable[[str], Mapping[str, Any]]] = {
 
 SECRET = "secret-of-another-stream"
 """What stands in the message that a forged claim points to: it must be met nowhere."""
-
-
-def as_text(payload: bytes) -> tuple[str, str]:
-    """A payload as RabbitMQ's API takes it: the text and its encoding."""
-    return base64.b64encode(payload).decode(), "base64"

@@ -346,3 +346,10 @@ def test_words_that_a_secret_has_by_chance_are_left() -> None:
     scrub = Scrubber(["correct-horse-battery", "auditor"])
     assert scrub("the horse ate the battery") == "the horse ate the battery"
     assert scrub("at correct-horse-b (cut) and rse-battery, or horse") == "at *** (cut) and ***, or horse"
+
+
+def test_the_scheme_of_an_address_is_an_ordinary_word() -> None:
+    scrub = Scrubber.of_address("sqlite:///crm.sqlite", "sqlite:///crm.sqlite", "https://hooks.example.com/T0/B1")
+    for text in ("there is no file /srv/crm.sqlite", "speak https", "no file /srv/crm.sqlite: sqlite"):
+        assert scrub(text) == text
+    assert scrub("cut at https://hooks.exa") == "cut at ***"
