@@ -107,3 +107,14 @@ def login_of(text: str) -> Login:
         database=database,
         scheme=scheme.strip().lower(),
     )
+
+
+def check_segment(name: str) -> str:
+    """The name itself, if it can be one part of an address's path.
+
+    Raises:
+        ValueError: it is empty, or a client takes it for a step up, however it is encoded.
+    """
+    if name in {"", ".", ".."}:
+        raise ValueError(f"{name!r} cannot be asked for: in an address's path it stands for another place")
+    return name

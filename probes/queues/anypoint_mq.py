@@ -20,7 +20,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr, field_validator
 
-from probes.addresses import check_address
+from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
@@ -68,6 +68,11 @@ class AnypointMqSettings(MessageSettings):
     url: str = "https://anypoint.mulesoft.com"
     broker_url: str | None = None
 
+    @field_validator("organization", "environment", "region", "queue")
+    @classmethod
+    def _asked_for(cls, name: str) -> str:
+        return check_segment(name)
+
     @field_validator("url", "broker_url")
     @classmethod
     def _certain(cls, url: str | None) -> str | None:
@@ -83,9 +88,16 @@ class AnypointMqProbe:
         self._settings = settings
         self.timeout_s = settings.timeout_s
         self._http = BoundedClient(timeout_s=settings.timeout_s)
-        place = f"organizations/{quote(settings.organization)}/environments/{quote(settings.environment)}"
-        region, queue = f"{place}/regions/{quote(settings.region)}", quote(settings.queue, safe="")
-        broker = settings.broker_url or f"https://mq-{settings.region}.anypoint.mulesoft.com"
+        place = "/".join(
+            (
+                "organizations",
+                quote(settings.organization, safe=""),
+                "environments",
+                quote(settings.environment, safe=""),
+            )
+        )
+        region, queue = f"{place}/regions/{quote(settings.region, safe='')}", quote(settings.queue, safe="")
+        broker = settings.broker_url or f"https://mq-{quote(settings.region, safe='')}.anypoint.mulesoft.com"
         self._stats = f"{settings.url}/mq/stats/api/v1/{region}/queues"
         self._admin = f"{settings.url}/mq/admin/api/v1/{region}/destinations/queues/{queue}"
         self._messages = f"{broker}/api/v1/{place}/destinations/{queue}/messages"

@@ -16,7 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import httpx
+from pydantic import field_validator
 
+from probes.addresses import check_segment
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
@@ -72,6 +74,13 @@ class PubSubSettings(MessageSettings):
     endpoint: str | None = None
     monitoring: str | None = None
     peek: Literal["never", "pull"] = "never"
+
+    @field_validator("project", "subscription")
+    @classmethod
+    def _asked_for(cls, name: str) -> str:
+        if set(name) & set('/\\"?#'):
+            raise ValueError("no name of Google's holds / \\ \" ? or #")
+        return check_segment(name)
 
     @property
     def path(self) -> str:

@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import SecretStr, field_validator
 
-from probes.addresses import check_address
+from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
@@ -76,6 +76,11 @@ class RabbitMqSettings(MessageSettings):
     vhost: str = "/"
     queue: str
     peek: Literal["never", "requeue"] = "never"
+
+    @field_validator("vhost", "queue")
+    @classmethod
+    def _asked_for(cls, name: str) -> str:
+        return check_segment(name)
 
     @field_validator("url")
     @classmethod

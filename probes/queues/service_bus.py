@@ -24,7 +24,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 import httpx
 from pydantic import SecretStr, field_validator, model_validator
 
-from probes.addresses import check_address
+from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
@@ -63,6 +63,14 @@ class ServiceBusSettings(MessageSettings):
     topic: str | None = None
     subscription: str | None = None
     management: str | None = None
+
+    @field_validator("queue", "topic", "subscription")
+    @classmethod
+    def _asked_for(cls, name: str | None) -> str | None:
+        if name is not None:
+            for part in name.split("/"):  # a queue's name may be a path
+                check_segment(part)
+        return name
 
     @field_validator("management")
     @classmethod
