@@ -493,8 +493,13 @@ def main() -> int:
             if not f"{kind} x {place}".startswith(asked.only):
                 continue
             begun = time.monotonic()
-            with ExitStack() as bench.stack:
-                found = _run(bench, kind, place)
+            try:
+                with ExitStack() as bench.stack:
+                    found = _run(bench, kind, place)
+            except Exception as error:  # the cells behind it are to be told of all the same
+                say(f"{kind} x {place}: not prepared: {type(error).__name__}: {error!s:.300}")
+                good = False
+                continue
             say(f"{kind} x {place}: {len(found)} in {time.monotonic() - begun:.0f} s")
             good &= _tell(kind, place, found, quick=asked.quick)
             every += found

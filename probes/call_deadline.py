@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -67,10 +68,21 @@ def _limited(method: Callable[P, ResultT], times: int) -> Callable[P, ResultT]:
     @functools.wraps(method)
     def limited(*words: P.args, **named: P.kwargs) -> ResultT:
         probe: Any = words[0]
-        with within(times * probe.timeout_s):
-            return method(*words, **named)
+        try:
+            with within(times * probe.timeout_s):
+                return method(*words, **named)
+        except ProbeError as error:
+            _forget(error)
+            raise
 
     return limited
+
+
+def _forget(error: ProbeError) -> None:
+    """Let go of what the call that ended had in hand: whoever keeps its error would keep the whole answer with it."""
+    if error.__suppress_context__:
+        error.__context__ = None
+    traceback.clear_frames(error.__traceback__)
 
 
 def left(limit: float | None = None) -> float:

@@ -25,8 +25,8 @@ LEVELS = 200
 TOO_DEEP = f"JSON nested deeper than {LEVELS} levels"
 
 
-VALUES_LIMIT = 1_000_000
-"""The most values in one document: three bytes of JSON may be a hundred of memory."""
+VALUES_LIMIT = 500_000
+"""The most values in one document: ten bytes of JSON may be 350 of memory, a name with its number."""
 
 
 class TooManyError(ValueError):

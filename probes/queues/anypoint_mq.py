@@ -24,7 +24,7 @@ from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import TooDeepError, decode, decode_shallow
+from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow
 from probes.queues.message import NAMELESS, Message, MessageSettings, figure, read_one, table
 
 BATCH = 10
@@ -221,6 +221,8 @@ class AnypointMqProbe:
                 return decode(response.content)
             except TooDeepError:  # one message among many
                 return decode_shallow(response.content)
+        except TooManyError as error:
+            raise ProbeError(Reason.TOO_LARGE, f"Anypoint MQ answered {error}") from None
         except ValueError:
             raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is not JSON") from None
 

@@ -44,6 +44,12 @@ LOOK_BYTES = 64 * 1024 * 1024
 RECEIVES = "grpc.max_receive_message_length"
 """What one answer may come to; without a word of it Google's client takes any."""
 
+RETRIES = "grpc.enable_retries"
+"""gRPC itself begins a call anew as often as a server says goodbye to it, at some 20 MiB each time."""
+
+BOUNDED = ((RECEIVES, LOOK_BYTES), (RETRIES, 0))
+"""What holds for every connection."""
+
 EMPTY_PULLS = 2
 """A pull may answer nothing although something waits: only so many in a row mean that nothing more is there."""
 
@@ -117,7 +123,7 @@ class PubSubProbe:
         notes: list[str] = []
         try:
             self._open()
-            told = self._client.get_subscription(subscription=of.path, retry=None, timeout=left())
+            told = self._described()
             counted: list[str] = []
             with within(left() / 3):  # figures of a second service, which must not cost the letters
                 depth, oldest_at = self._monitored(counted)
@@ -150,7 +156,7 @@ class PubSubProbe:
         if of.endpoint is not None:
             from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-            unsafe = self._grpc.insecure_channel(of.endpoint, options=[(RECEIVES, LOOK_BYTES)])
+            unsafe = self._grpc.insecure_channel(of.endpoint, options=BOUNDED)
             self._client = self._api.SubscriberClient(transport=SubscriberGrpcTransport(channel=unsafe))
             return
         import google.auth
@@ -169,11 +175,21 @@ class PubSubProbe:
 
         def channel(host: str, **words: Any) -> Any:
             options = [each for each in words.pop("options", ()) if each[0] != RECEIVES]
-            return SubscriberGrpcTransport.create_channel(host, options=[*options, (RECEIVES, LOOK_BYTES)], **words)
+            return SubscriberGrpcTransport.create_channel(host, options=[*options, *BOUNDED], **words)
 
         self._client = self._api.SubscriberClient(
             transport=SubscriberGrpcTransport(credentials=self._login, channel=channel)
         )
+
+    def _described(self) -> Any:
+        """What the subscription is; asked twice where the connection had just ended, which Google's do by and by."""
+        for last in (False, True):
+            try:
+                return self._client.get_subscription(subscription=self._settings.path, retry=None, timeout=left())
+            except self._errors.ServiceUnavailable:
+                if last:
+                    raise
+        raise AssertionError
 
     # -- figures
 

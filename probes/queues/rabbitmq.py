@@ -23,7 +23,7 @@ from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import TooDeepError, decode, decode_shallow
+from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow
 from probes.queues.message import (
     PAYLOAD_LIMIT,
     TEXT_LIMIT,
@@ -209,6 +209,8 @@ class RabbitMqProbe:
                 return decode(response.content)
             except TooDeepError:  # the headers of one message among many
                 return decode_shallow(response.content)
+        except TooManyError as error:
+            raise ProbeError(Reason.TOO_LARGE, f"RabbitMQ answered {error}") from None
         except ValueError:
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer is not JSON") from None
 

@@ -25,7 +25,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes import json_paths
 from probes.addresses import check_address
-from probes.call_deadline import one_call, some_calls
+from probes.call_deadline import left, one_call, some_calls
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
@@ -583,6 +583,7 @@ class RestProbe:
     # -- records
 
     def _row(self, spec: ReadSpec, record: Any) -> Row:
+        left()  # an answer may hold any number of them
         mark = self._value(record, spec.mark) if spec.mark else None
         return (
             self._value(record, spec.key),

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from sys import getsizeof
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -80,9 +81,6 @@ FEWER = 8
 
 TEXTS = PLAIN_TEXT | MYSQL_TEXT | {"bytea", "json", "jsonb", "xml", "tinyblob", "blob", "mediumblob", "longblob"}
 """Types of columns that hold texts or bytes of any length."""
-
-SQLITE_ROWS = 4
-"""Rows taken from SQLite at once; none holds more than `ROWS_LIMIT_BYTES`."""
 
 RANK_COST_LIMIT = 12_000
 """The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
@@ -626,11 +624,13 @@ class SqlProbe:
             return list(cursor.fetchall())
         rows: list[Row] = []
         size = 0
-        while some := cursor.fetchmany(SQLITE_ROWS):
-            size += sum(len(value) for row in some for value in row if isinstance(value, str | bytes))
+        for row in cursor:
+            texts = [value for value in row if isinstance(value, str | bytes)]
+            # One wide character makes a text in memory four times as large; alone, such a record is read.
+            size += sum(map(getsizeof if rows else len, texts))
             if size > ROWS_LIMIT_BYTES:
                 raise too_large()
-            rows += some
+            rows.append(row)
         return rows
 
     @one_call

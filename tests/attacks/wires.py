@@ -139,6 +139,10 @@ HTTP: Mapping[str, Wire] = {
     "a million numbers": Wire(first=_answer(b"[" + b"0," * 1_000_000 + b"0]")),
     "a million lists": Wire(first=_answer(b"[" + b"[]," * 1_000_000 + b"0]")),
     "two million records": Wire(first=_answer(b'{"data": [' + b'{"id":1},' * 1_500_000 + b'{"id":1}]}')),
+    "as many names and numbers as are read": Wire(
+        first=_answer(b"{" + b",".join(b'"%x": 1.5' % at for at in range(490_000)) + b"}")
+    ),
+    "as many records as are read": Wire(first=_answer(b'{"data": [' + b'{"id":1},' * 245_000 + b'{"id":1}]}')),
     "a name twice": Wire(first=_answer(b'{"data": [], "data": [{"id": 1}]}')),
     "an error that quotes escape sequences": Wire(
         first=_answer(b"\x1b]0;owned\x07\x1b[2J\r\nnext line", status="500 \x1b[31mNo", type_="text/plain")

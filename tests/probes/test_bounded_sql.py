@@ -201,3 +201,16 @@ def test_the_reason_of_a_traceback_is_still_its_last_line(sqlite_url: str) -> No
     assert [letter.reason for letter in probe.read(10).letters] == ["ValueError: no stock"]
     probe.close()
     engine.dispose()
+
+
+def test_wide_texts_of_sqlite_count_as_what_they_take_in_memory(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/wide.sqlite"
+    database = Database(url=url, engine=sa.create_engine(url))
+    database.fill(Table(sizes=(7 * MIB,) * 2, begins="\N{PILE OF POO}"))
+    probe = probe_of(database)
+    spec = ReadSpec(data_type="wide", collection="wide", key="id", changed_at=None, fields=("value",))
+    with pytest.raises(ProbeError) as failed:
+        probe.fetch(spec, [1, 2])
+    assert failed.value.reason is Reason.TOO_LARGE
+    assert [len(row[-1]) for row in probe.fetch(spec, [2])] == [7 * MIB - 3]
+    probe.close()

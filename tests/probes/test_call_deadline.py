@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -338,3 +339,30 @@ def test_a_name_that_no_resolver_answers_for_ends_the_call(monkeypatch: pytest.M
     assert error is not None
     assert error.reason is Reason.TIMEOUT
     probe.close()
+
+
+def test_an_error_that_is_kept_keeps_nothing_of_the_answer() -> None:
+    class Answer:
+        """Could be as large as the limit."""
+
+    answers: list[weakref.ref[Answer]] = []
+
+    class Probe:
+        timeout_s = FOREVER_S
+
+        @one_call
+        def read(self) -> None:
+            answer = Answer()
+            answers.append(weakref.ref(answer))
+            try:
+                self.decode(answer)
+            except ValueError:
+                raise ProbeError(Reason.DECODE, "no JSON") from None
+
+        def decode(self, answer: Answer) -> None:
+            raise ValueError("within it")
+
+    with pytest.raises(ProbeError, match="no JSON") as kept:
+        Probe().read()
+    assert kept.value.__traceback__ is not None
+    assert [each() for each in answers] == [None]

@@ -20,7 +20,8 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.pubsub import PubSubProbe, PubSubSettings
-from tests.attacks import messages
+from tests.attacks import messages, wires
+from tests.wire_server import WireServer
 
 _numbers = itertools.count(1)
 
@@ -226,3 +227,33 @@ def test_figures_of_monitoring_that_cannot_be_true_are_unknown(topic: Topic, nam
         assert (reading.depth, reading.oldest_at) == (None, None)
         assert "how many wait is not known: Cloud Monitoring gave no sensible answer" in "; ".join(reading.notes)
         monitoring.close()
+
+
+def test_a_server_that_always_says_goodbye_is_unreachable_and_not_asked_without_end() -> None:
+    server = WireServer(wires.HTTP2["a goodbye"], asked_first=False)
+    words = {"kind": "pubsub", "project": "p", "subscription": "s", "timeout": "60s", "role": "dead", "key": "$.id"}
+    settings = PubSubSettings.model_validate({**words, "endpoint": f"127.0.0.1:{server.port}"})
+    probe = PubSubProbe(settings)
+    try:
+        with pytest.raises(ProbeError) as failed:
+            probe.read(10)
+    finally:
+        probe.close()
+        server.close()
+    assert failed.value.reason is Reason.UNREACHABLE
+
+
+def test_a_connection_that_had_just_ended_costs_no_reading(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = topic.probe()
+    probe.read(0)
+    ask, asked = probe._client.get_subscription, []
+
+    def gone_once(**words: Any) -> Any:
+        asked.append(words)
+        if len(asked) == 1:
+            raise probe._errors.ServiceUnavailable("GOAWAY received")
+        return ask(**words)
+
+    monkeypatch.setattr(probe._client, "get_subscription", gone_once)
+    assert probe.read(0).depth is None
+    assert len(asked) == 2
