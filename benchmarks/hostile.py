@@ -26,12 +26,13 @@ import psycopg
 import sqlalchemy as sa
 
 from auditor.reading import PATIENCE_S
-from benchmarks import flights, hostile_places
+from benchmarks import flights, hostile_places, hostile_written
 from benchmarks.attacked import CANARY, DEADLINE_S, GROWN_MIB, LATE_S, Call, Outcome, Processes
 from benchmarks.hostile_beside import beside
 from benchmarks.report import emit, say
+from probes.records.names import join_name
 from tests import servers
-from tests.attacks import database_urls, messages, numbers, rows, texts, wires, yaml_texts
+from tests.attacks import database_urls, files, messages, names, numbers, rows, texts, wires, yaml_texts
 from tests.attacks.wires import Wire
 from tests.daemons import queues_at
 from tests.http_api import Api, Request
@@ -427,6 +428,80 @@ def _addresses(bench: Bench, place: str) -> Iterator[Attack]:
     for name, parameter in bench.chosen(unlocking):
         words = {"url": f"{base}?{parameter}", "folder": str(bench.folder())}
         yield Attack(name=name, call=hostile_places.address, words=words)
+
+
+@cell("files", "archive", "ledger")
+def _files(bench: Bench, place: str) -> Iterator[Attack]:
+    call = hostile_written.archive if place == "archive" else hostile_written.ledger
+    for name, _spoil in bench.chosen(files.PARQUET if place == "archive" else files.LEDGERS):
+        yield Attack(name=name, call=call, words={"folder": str(bench.folder()), "name": name}, within_s=10.0)
+
+
+# -- what is written for people, and under which names the dashboard answers
+
+
+@cell("names", "discover", "repair")
+def _names(bench: Bench, place: str) -> Iterator[Attack]:
+    if place == "discover":
+        told = {**names.NAMES, **{name: text for name, text in texts.TEXTS.items() if 0 < len(text) < 200}}
+        chosen = [text for _, text in bench.chosen(told)]
+        words: dict[str, Any] = {"names": chosen}
+        yield Attack(name="all", call=hostile_written.proposals, words=words, within_s=30.0, covers=len(chosen))
+        return
+    folder, met = bench.folder(), [name for _, name in bench.chosen(names.NAMES)]
+    whole = json.loads(_map({"kind": "sql", "url": f"sqlite:///{folder}/owner.sqlite"}, folder, {"type": "string"}))
+    whole["data_types"], whole["flows"] = {}, {}
+    for at, name in enumerate(met):
+        column = f"{name} it"
+        for system, value in (("owner", "right"), ("copy", "wrong")):
+            with contextlib.closing(sqlite3.connect(folder / f"{system}.sqlite")) as database, database:
+                table, key, field = (sa.sql.quoted_name(each, True) for each in (name, name, column))
+                made = sa.Table(table, sa.MetaData(), sa.Column(key, sa.Text, primary_key=True), sa.Column(field))
+                dialect: Any = sa.create_engine("sqlite://").dialect
+                quoted = [dialect.identifier_preparer.quote(each) for each in (made.name, key, field)]
+                database.execute(f"CREATE TABLE {quoted[0]} ({quoted[1]} text PRIMARY KEY, {quoted[2]} text)")
+                database.execute(f"INSERT INTO {quoted[0]} VALUES ('k', ?)", (value,))
+        binding = {"collection": join_name(None, name).replace("$", "$$"), "key": name.replace("$", "$$")}
+        bound = {**binding, "fields": {"n": column.replace("$", "$$")}}
+        fields = {"n": {"type": "string", "evidence": "clear"}}
+        whole["data_types"][f"t{at}"] = {
+            "owner": "owner",
+            "window": "1s",
+            "key_type": "string",
+            "fields": fields,
+            "in": {"owner": bound, "copy": bound},
+        }
+        whole["flows"][f"f{at}"] = {
+            "data_type": f"t{at}",
+            "from": "owner",
+            "to": "copy",
+            "pattern": "batch",
+            "every": "1s",
+        }
+    words = {"map_text": json.dumps(whole), "folder": str(folder), "flows": len(met)}
+    yield Attack(name="all", call=hostile_written.repairs, words=words, within_s=60.0, calls=2, covers=len(met))
+
+
+@cell("formulas", "CSV")
+def _formulas(bench: Bench, _: str) -> Iterator[Attack]:
+    begun = {name: text for name, text in texts.TEXTS.items() if text[:1] in set("=+-@\t\r")}
+    more = {f"{sign} before a text": f"{sign}cmd|' /c calc'!A1" for sign in ("=", "+", "-", "@", "\t=", "\r=")}
+    folder, values = bench.folder(), [text for _, text in bench.chosen({**begun, **more})]
+    owner, taken = _owner(bench, "sqlite", folder, values)
+    hostile_places.things(str(folder / "copy.sqlite"), "text", ["0"] * len(taken))
+    words = {"map_text": _map(owner, folder, {"type": "string"}), "folder": str(folder)}
+    yield Attack(name="all", call=hostile_written.formulas, words=words, within_s=60.0, calls=2, covers=len(taken))
+
+
+@cell("hosts", "dashboard")
+def _hosts(bench: Bench, _: str) -> Iterator[Attack]:
+    from tests.auditor import test_access
+    from tests.auditor.screens import HOME, served
+
+    address = bench.stack.enter_context(served([str(HOME / "app.py")], {"AUDITOR_MAP": "/nowhere"}))
+    for host in test_access.EVIL:
+        words = {"port": int(address.rpartition(":")[2]), "host": host}
+        yield Attack(name=host or "none", call=hostile_written.dashboard, words=words, within_s=30.0)
 
 
 # -- running and telling

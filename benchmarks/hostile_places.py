@@ -134,13 +134,15 @@ def shown(file: Path, place: Path, keys: Sequence[str] = ()) -> list[str]:
     }
     os.environ.update(named)
     words = [["drift"], ["drift", "--json"], ["status"], ["coverage"], ["backlog"], ["letters"], ["incidents"]]
-    words += [["repair", "thing", "--format", each] for each in ("sql", "json", "csv")]
+    words += [["repair", "--format", each] for each in ("sql", "json", "csv")]
     words += [["record", "thing", "--", key] for key in keys]
     told: list[str] = []
     for command in words:
         result = CliRunner().invoke(app, command)
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise AssertionError(f"auditor {command[0]}: {type(result.exception).__name__}: {result.exception}")
+        if "Usage: " in result.output:
+            raise AssertionError(f"auditor {command[0]} does not know these words: {result.output[:300]}")
         lines = result.output.splitlines()
         told += [line[:1_900] for line in lines]
         if "--json" not in command and "repair" not in command:
