@@ -11,3 +11,7 @@ class LedgerError(Exception):
     """
 
     noted = False
+
+
+class LedgerSettingError(LedgerError):
+    """What names the ledger cannot be meant."""

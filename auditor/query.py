@@ -26,7 +26,15 @@ if TYPE_CHECKING:
 
     from auditor.workspace import Workspace
 
-__all__ = ["ROW_LIMIT", "TIMEOUT_S", "NoLedgerError", "QueryError", "QueryResult", "run_query"]
+__all__ = [
+    "ROW_LIMIT",
+    "TIMEOUT_S",
+    "NoLedgerError",
+    "QueryError",
+    "QueryResult",
+    "UnusableLedgerError",
+    "run_query",
+]
 
 TIMEOUT_S = 20.0
 
@@ -49,6 +57,10 @@ _QUIET = {
 
 class NoLedgerError(QueryError):
     """There is no ledger to ask yet."""
+
+
+class UnusableLedgerError(QueryError):
+    """The ledger cannot be asked: it is damaged, out of reach, or of another version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +100,7 @@ def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -
     Raises:
         QueryError: for anything but one harmless question about the views, and for every limit.
         NoLedgerError: nothing has been recorded yet.
+        UnusableLedgerError: what was recorded cannot be read.
     """
     deadline = time.monotonic() + timeout_s
     code, answer, message = _run(workspace, sql, timeout_s, deadline)
@@ -105,19 +118,23 @@ def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -
             cut=told.get(b"cut", b"").decode(),
             warnings=tuple(json.loads(told.get(b"warnings", b"[]"))),
         )
+    if code == NOT_READY:
+        raise UnusableLedgerError(message)
     raise QueryError(message or _death(code))
 
 
 def _make_ready(workspace: Workspace, told: str) -> None:
     """Let the ledger's own store bring it to this version, or say what is wrong with it."""
-    from auditor.ledger import LedgerError
+    from auditor.ledger_error import LedgerError, LedgerSettingError
 
     try:
         ledger = workspace.existing_ledger()
-    except LedgerError as error:
+    except LedgerSettingError as error:
         raise QueryError(str(error)) from None
+    except LedgerError as error:
+        raise UnusableLedgerError(str(error)) from None
     except Exception as error:
-        raise QueryError(f"cannot open the ledger: {type(error).__name__}") from error
+        raise UnusableLedgerError(f"cannot open the ledger: {type(error).__name__}") from error
     if ledger is None:
         raise NoLedgerError("there is no ledger yet: run `auditor run` or `auditor once`")
     ledger.close()

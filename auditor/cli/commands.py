@@ -540,7 +540,7 @@ def query(
 ) -> None:
     """Query the history with SQL (read-only, in a process of its own, with limits)."""
     from auditor.cli.query import print_answer, statement
-    from auditor.query import NoLedgerError, QueryError, run_query
+    from auditor.query import NoLedgerError, QueryError, UnusableLedgerError, run_query
     from probes.durations import parse_duration
 
     if as_json and as_csv:
@@ -552,6 +552,8 @@ def query(
     except NoLedgerError:
         existing_ledger(data, as_json=as_json)
         raise
+    except UnusableLedgerError as error:
+        fail(str(error), UNVERIFIED)
     except (QueryError, ValueError) as error:
         fail(str(error))
     print_answer(result, "json" if as_json else "csv" if as_csv else "table")

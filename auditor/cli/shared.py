@@ -242,12 +242,14 @@ def existing_ledger(folder: Path, *, as_json: bool = False) -> tuple[Workspace, 
 
 def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:
     """The folder of an installation and its ledger; None for a ledger that is not there and is not to be made."""
-    from auditor.ledger import LedgerError
+    from auditor.ledger_error import LedgerError, LedgerSettingError
     from probes.secrets import Scrubber
 
     opened = workspace(folder, make=make)
     try:
         return opened, opened.ledger() if make else opened.existing_ledger()
+    except LedgerSettingError as error:
+        fail(str(error))
     except LedgerError as error:
         fail(str(error), UNVERIFIED)
     except Exception as error:

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from auditor.ledger import failures
 from auditor.ledger import tables as t
 from auditor.ledger.own_file import why_none
-from auditor.ledger_error import LedgerError
+from auditor.ledger_error import LedgerError, LedgerSettingError
 from auditor.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
 
@@ -90,13 +90,13 @@ class Store:
             try:
                 check_address(url)
             except ValueError as error:
-                raise LedgerError(f"the ledger's URL: {error}") from None
+                raise LedgerSettingError(f"the ledger's URL: {error}") from None
             url = url.replace("postgres://", "postgresql://", 1) if url.startswith("postgres://") else url
         parsed = sa.make_url(url)
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         if self.is_sqlite:
             if not parsed.database or parsed.database == ":memory:":
-                raise LedgerError("the ledger needs a file, so that several processes can share it")
+                raise LedgerSettingError("the ledger needs a file, so that several processes can share it")
             self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, pool_size=10, hide_parameters=True)
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
@@ -116,7 +116,7 @@ class Store:
                     "the driver psycopg is not installed; pip install 'plumbline-auditor[postgresql]'"
                 ) from error
         else:
-            raise LedgerError("the ledger is a sqlite:/// or a postgresql:// URL")
+            raise LedgerSettingError("the ledger is a sqlite:/// or a postgresql:// URL")
         sa.event.listen(self.engine, "handle_error", self._explain)
         self._writer = self.engine.execution_options(plumbline_write=True)
 

@@ -236,6 +236,8 @@ class PubSubProbe:
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise ProbeError(Reason.PERMISSION, f"Cloud Monitoring answered {status}") from None
+        except httpx.TimeoutException:
+            raise ProbeError(Reason.TIMEOUT, f"Cloud Monitoring: no answer within {of.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Cloud Monitoring: {type(error).__name__}") from None
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):

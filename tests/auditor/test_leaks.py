@@ -75,7 +75,7 @@ def test_no_command_and_no_file_shows_a_password(tmp_path: Path, words: tuple[st
 def test_a_ledger_that_cannot_be_reached_shows_no_password(tmp_path: Path) -> None:
     ledger = f"postgres://someone:{QUOTED}@127.0.0.1:{free_port()}/x"
     code, said = told(tmp_path, "status", AUDITOR_LEDGER=ledger)
-    assert code == 2
+    assert code == 3
     assert "cannot open the ledger" in said
     assert_discreet(said)
     code, said = told(tmp_path, "status", AUDITOR_LEDGER=f"postgresql://someone:{PASSWORD}@host/x")

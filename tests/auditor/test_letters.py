@@ -577,7 +577,8 @@ def test_letters_of_which_none_names_its_record_are_noted(stand: Stand) -> None:
     auditor.audit(NOW)
     assert (
         stand.rows("backlogs")[-1]["notes"]
-        == "no usable key at $.customer.id in 2 letters, so they explain no record"
+        == "1 letter could not be read whole: what stands at $.customer.id is a list and no key; "
+        "no usable key at $.customer.id in 2 letters, so they explain no record"
     )
     stand.run("billing", 'UPDATE letters SET document = \'{"customer": {"id": 3}}\' WHERE id = 1')
     auditor.audit(NOW + timedelta(minutes=10))

@@ -155,9 +155,8 @@ def test_a_ledger_that_another_process_locks_holds_up_no_stop(stand: Stand) -> N
 def test_a_ledger_that_is_locked_at_the_start_holds_up_no_stop(stand: Stand) -> None:
     data = stand.place / "var"
     data.mkdir()
-    with sqlite3.connect(data / "ledger.sqlite") as made:
-        made.execute("CREATE TABLE other (id integer)")
-    made.isolation_level = None
+    Workspace.at(data).ledger().close()
+    made = sqlite3.connect(data / "ledger.sqlite", isolation_level=None)
     made.execute("BEGIN EXCLUSIVE")
     with running(stand.map_file, data, environment={"AUDITOR_DIGEST_KEY": "k" * 32}) as daemon:
         wait_until(lambda: holds(daemon, data / "ledger.sqlite"))

@@ -144,7 +144,7 @@ def test_what_comes_and_goes_in_a_main_queue_is_counted(broker: Broker) -> None:
     for number in range(4):
         broker.publish(str(number))
     asked = broker.probe(queue=broker.main, role="main")
-    until(lambda: (asked.read(0).arrived or 0) >= 4)
+    until(lambda: (asked.read(0).arrived or 0) >= 4 and asked.read(0).depth is not None)
     reading = asked.read(0)
     assert (reading.depth, reading.arrived, reading.letters) == (4, 4, ())
     assert broker.probe().read(0).arrived is None, "what is dead-lettered is not counted as published"
