@@ -119,9 +119,21 @@ def filled(template: Template, collection: str, values: Mapping[str, Any]) -> As
         return Asked(path=path, query="", template=template, body=body.encode())
     text, _, query = template.partition("?")
     taken = {"collection": collection, **values}
+    if values.get("key") == "" and "{key}" in query:
+        # An API may take a parameter without a value for none, and answer with every record.
+        raise _nothing("a parameter")
     parts = [_query_part(part, taken) for part in query.split("&") if part]
     sent = "&".join(part for part in parts if part is not None)
     return Asked(path=_path(text, taken), query=sent, template=template)
+
+
+def _nothing(where: str) -> ProbeError:
+    return ProbeError(
+        Reason.DECODE,
+        f"a key that is empty cannot be asked for in {where}",
+        hint="ask by read_only_post:, where body: has {key} as a value alone",
+        of_key=True,
+    )
 
 
 def _path(template: str, values: Mapping[str, Any]) -> str:
@@ -200,6 +212,8 @@ def _in_json(value: Any, values: Mapping[str, Any]) -> Any:
         names = _PLACE.findall(value)
         if any(values.get(name) is None for name in names):
             return _LEFT
+        if "key" in names and values["key"] == "":
+            raise _nothing("a text with more in it")
         return _PLACE.sub(lambda found: str(values[found[1]]), value)
     if isinstance(value, Mapping):
         filled_in = {name: _in_json(each, values) for name, each in value.items()}

@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
+from auditor.reading import SystemReader
 from probes.bounded_http import ANSWER_LIMIT_BYTES
 from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason, Row
 from probes.records import walk
@@ -503,6 +504,79 @@ def test_a_key_that_a_path_would_fold_is_not_asked_for(serve: Callable[[Answer],
     told = failure(lambda: probe_of(api.url).fetch(spec_of(many=None, one="/c/{key}"), [key]))
     assert told.reason is Reason.DECODE
     assert api.asked == []
+
+
+def everything_by_default(request: Request) -> Any:
+    """An API that takes a parameter without a value for none."""
+    return [each for each in PEOPLE if request.values["id"] in {"", each["id"]}]
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        "/c?id={key}",
+        "/c?limit=1&id={key}",
+        "/c?filter=id:{key}",
+        "/c/{key}?id={key}",
+        {"read_only_post": "/c", "body": {"filter": "id={key}"}},
+        {"read_only_post": "/c", "body": {"filters": ["id={key}"]}},
+    ],
+)
+def test_an_empty_key_is_not_asked_for_where_it_may_mean_all(serve: Callable[[Answer], Api], one: Any) -> None:
+    api = serve(lambda _: PEOPLE)
+    told = failure(lambda: probe_of(api.url).fetch(spec_of(many=None, one=one, record="$[*]"), [""]))
+    assert (told.reason, told.of_key) == (Reason.DECODE, True)
+    assert "a key that is empty cannot be asked for" in told.message
+    assert api.asked == []
+
+
+def test_an_empty_key_cannot_be_verified_and_the_others_are_read(serve: Callable[[Answer], Api]) -> None:
+    api = serve(everything_by_default)
+    settings = RestSettings.model_validate({"kind": "rest", "url": api.url})
+    reader = SystemReader("crm", settings, RestProbe(settings))
+    keys = [*KEYS[:3], "", *KEYS[3:]]
+    try:
+        reading = reader.fetch(spec_of(many=None, one="/c?id={key}", record="$[*]"), keys)
+    finally:
+        reader.close()
+    assert reading.error is None
+    assert sorted(row[0] for row in reading.rows) == KEYS
+    assert list(reading.unreadable) == [""]
+    assert "cannot be asked for in a parameter" in reading.unreadable[""]
+    assert all(request.values["id"] for request in api.asked)
+
+
+OTHERS: dict[str, tuple[str, Any, str]] = {
+    "another record": ("$", {"id": "b", "name": "n"}, "not asked for"),
+    "a list of others": ("$[*]", [{"id": "b"}, {"id": "c"}], "not asked for"),
+    "a list where a record should be": ("$", [{"id": "a"}], "without id"),
+    "an empty list where a record should be": ("$", [], "without id"),
+    "nothing": ("$", None, "without id"),
+    "an object without a key": ("$", {"error": "no such record"}, "without id"),
+    "the key as a list": ("$", {"id": ["a"]}, "without id"),
+    "the key as an object": ("$", {"id": {"a": "a"}}, "without id"),
+    "no key": ("$", {"id": None}, "without id"),
+    "yes for a key": ("$", {"id": True}, "without id"),
+    "the key in other letters": ("$", {"id": "A"}, "not asked for"),
+    "a container that is not there": ("$.data", {"id": "a"}, "without anything at $.data"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERS)
+def test_an_answer_about_another_record_is_none_about_the_one_asked_for(
+    serve: Callable[[Answer], Api], case: str
+) -> None:
+    record, document, words = OTHERS[case]
+    api = serve(lambda _: document)
+    told = failure(lambda: probe_of(api.url).fetch(spec_of(many=None, one="/c?id={key}", record=record), ["a"]))
+    assert told.reason is Reason.DECODE
+    assert words in told.message
+
+
+def test_of_an_answer_with_more_only_the_record_asked_for_is_taken(serve: Callable[[Answer], Api]) -> None:
+    api = serve(lambda _: [{"id": "b"}, {"id": "a", "name": "n"}, {"id": "c"}])
+    rows = probe_of(api.url).fetch(spec_of(many=None, one="/c?id={key}", record="$[*]"), ["a"])
+    assert [row[0] for row in rows] == ["a"]
 
 
 def test_a_key_that_cannot_stand_among_others_is_asked_for_alone_or_not_at_all(

@@ -44,7 +44,7 @@ def _draw(data: Data, _since: Since) -> None:
     row = st.columns([1, 2, 1])
     types = list(data.map.data_types)
     data_type = row[0].selectbox("Data type", types, key="type", bind="query-params")
-    key = row[1].text_input("Key", key="key", bind="query-params").strip()
+    key = row[1].text_input("Key", key="key", bind="query-params")
     row[2].space("small")
     row[2].button("Read again", type="primary", width="stretch")
     if not key:
