@@ -84,7 +84,7 @@ def decode(text: bytes | bytearray | str) -> Any:
         TooManyError: it holds more than `VALUES_LIMIT` values.
         ValueError: it is not JSON or not UTF-8; the text of the error quotes nothing of it.
     """
-    _check_values(text)
+    check_values(text)
     try:
         return json.loads(
             text, parse_int=_whole, parse_float=_number, parse_constant=_no_json, object_pairs_hook=_object
@@ -103,8 +103,12 @@ _SIGNS = (b",", b"[", b"{")
 _QUOTE = ord('"')
 
 
-def _check_values(text: bytes | bytearray | str) -> None:
-    """Refuse what holds too many values; each but the first stands behind one of the signs."""
+def check_values(text: bytes | bytearray | str) -> None:
+    """Refuse what holds too many values; each but the first stands behind one of the signs.
+
+    Raises:
+        TooManyError: it holds more than `VALUES_LIMIT` values.
+    """
     if len(text) <= VALUES_LIMIT:
         return
     raw = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
@@ -126,7 +130,7 @@ def decode_shallow(text: bytes) -> Any:
         TooManyError: it holds more than `VALUES_LIMIT` values.
         ValueError: it is not JSON or not UTF-8.
     """
-    _check_values(text)
+    check_values(text)
     kept, begin, level = [], 0, 0
     for found in _STRUCTURE.finditer(text):
         sign = found[0]

@@ -15,6 +15,7 @@ import httpx
 
 from probes.bounded_http import BoundedClient, unpacked
 from probes.contract import ProbeError, Reason
+from probes.exact_json import TooManyError, check_values
 
 AWS_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest answer: SQS answers ten messages of one MiB together, and botocore's own reading of it takes many times
@@ -56,6 +57,9 @@ class BoundedExchange:
         try:
             with self._http.stream(request.method, request.url, content=body, headers=headers) as response:
                 content = b"".join(unpacked(response, AWS_LIMIT_BYTES))
+            check_values(content)
+        except TooManyError as error:
+            raise ProbeError(Reason.TOO_LARGE, f"AWS answered {error}") from None
         except httpx.ConnectTimeout:
             raise ConnectTimeoutError(endpoint_url=request.url) from None
         except httpx.TimeoutException:

@@ -25,6 +25,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.call_deadline import left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.queues.kafka_greeting import check_greeting
 from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver, read_one
 
 LOOKER = "plumbline-looks"
@@ -225,6 +226,8 @@ class KafkaProbe:
             self._shutting.join(CLOSED_WITHIN_S)
             if self._shutting.is_alive():
                 raise ProbeError(Reason.TIMEOUT, "the server keeps the last connection busy", hint="is it Kafka?")
+        of = self._settings
+        check_greeting(of.servers, tls=of.security.endswith("ssl"), ca=of.ca)
         words = {**self._settings.client(), "error_cb": self._errors.append}
         admin = self._kafka.admin.AdminClient(words, logger=QUIET)
         self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=QUIET)
@@ -384,9 +387,16 @@ class KafkaProbe:
     def _shut(self) -> None:
         """Give the clients up. On a thread of its own: closing waits for whatever a server goes on to say."""
         if self._consumer is not None:
-            self._shutting = threading.Thread(target=self._consumer.close, name="kafka-close", daemon=True)
+            clients = [self._admin, self._consumer]
+            self._shutting = threading.Thread(target=_close, args=(clients,), name="kafka-close", daemon=True)
             self._shutting.start()
         self._admin = self._consumer = None
+
+
+def _close(clients: list[Any]) -> None:
+    """Close the last of these, the consumer; the other is closed by being let go of, which may take as long."""
+    clients.pop().close()
+    clients.clear()
 
 
 def _left(until: float) -> float:
