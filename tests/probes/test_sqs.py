@@ -15,7 +15,8 @@ from moto.server import ThreadedMotoServer
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.sqs import SqsProbe, SqsSettings
-from tests.attacks import messages
+from tests.attacks import messages, wires
+from tests.wire_server import WireServer
 
 _numbers = itertools.count(1)
 LOGIN = {"region_name": "us-east-1", "aws_access_key_id": "looker", "aws_secret_access_key": "secret-of-looker"}
@@ -228,3 +229,18 @@ def _allowed(payload: bytes) -> bool:
         return all(each >= " " or each in "\t\n\r" for each in payload.decode())
     except UnicodeDecodeError:
         return False
+
+
+def test_an_answer_of_too_many_values_is_refused_before_it_is_read() -> None:
+    server = WireServer(wires.HTTP["a million lists"], asked_first=True)
+    url = f"http://127.0.0.1:{server.port}"
+    words = {"kind": "sqs", "queue_url": f"{url}/1/q", "region": "r", "endpoint": url, "cloudwatch": False}
+    login = {"access_key": "x", "secret_key": "x", "timeout": "60s"}
+    probe = SqsProbe(SqsSettings.model_validate({**words, **login, "role": "dead", "key": "$.id"}))
+    try:
+        with pytest.raises(ProbeError, match="500,000 values") as failed:
+            probe.read(0)
+    finally:
+        probe.close()
+        server.close()
+    assert failed.value.reason is Reason.TOO_LARGE
