@@ -104,9 +104,9 @@ class Workspace:
         given = os.environ.get("AUDITOR_DIGEST_KEY")
         if given:
             key = given.encode()[:MOST_KEY_BYTES]
-            if len(key) < LEAST_KEY_BYTES:
+            if len(key.strip()) < LEAST_KEY_BYTES:
                 raise LedgerError(
-                    f"AUDITOR_DIGEST_KEY has {len(key)} bytes, at least {LEAST_KEY_BYTES} are needed: "
+                    f"AUDITOR_DIGEST_KEY has {len(key.strip())} bytes, at least {LEAST_KEY_BYTES} are needed: "
                     "set a random text of 32 characters or more, or unset it to use digest.key in the data folder"
                 )
             return key

@@ -228,9 +228,16 @@ class Shelves(Store):
             return [{"key": row[0], "why": row[1], "since_at": row[2]} for row in connection.execute(wanted)]
 
     def incident_rows(self, *, live_only: bool, limit: int) -> list[dict[str, Any]]:
-        """Incidents, those that are open first, latest first; each with the state of its last message."""
+        """Incidents, those that are open first, latest first.
+
+        Each with its last message: of several receivers, the one that fared worst.
+        """
         incident, alert = t.incidents.c, t.alerts.c
-        last = sa.select(sa.func.max(alert.id)).group_by(alert.incident_id)
+        fared = sa.case({"failed": 0, "pending": 1, "sending": 2}, value=alert.state, else_=3)
+        place = sa.func.row_number().over(partition_by=alert.incident_id, order_by=(fared, alert.id.desc()))
+        newest = sa.select(sa.func.max(alert.id)).group_by(alert.incident_id, alert.sender)
+        ranked = sa.select(alert.id, place.label("place")).where(alert.id.in_(newest)).subquery()
+        last = sa.select(ranked.c.id).where(ranked.c.place == 1)
         wanted = (
             sa.select(
                 *(incident[name] for name in _INCIDENT_COLUMNS),

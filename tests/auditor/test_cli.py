@@ -258,15 +258,18 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
         target=stand.readers["billing"],
         ledger=ledger,
         digest_key=b"k" * 32,
-        senders=["webhook"],
+        senders=["webhook", "slack"],
     )
     stand.run("billing", "ALTER TABLE customers RENAME TO clients")
     for _ in range(3):
         auditing.audit(datetime.now(UTC))
-    rejected = Receipt(outcome="rejected", error="HTTP 404: no_service")
-    alert = ledger.claim_alert(datetime.now(UTC))
-    assert alert is not None
-    ledger.settle_alert(alert.alert_id, **after_try(rejected, 1, datetime.now(UTC), False))
+    for sender, receipt in {
+        "webhook": Receipt(outcome="rejected", error="HTTP 404: no_service"),
+        "slack": Receipt(outcome="sent"),
+    }.items():
+        alert = ledger.claim_alert(datetime.now(UTC), to=sender)
+        assert alert is not None
+        ledger.settle_alert(alert.alert_id, **after_try(receipt, 1, datetime.now(UTC), False))
     ledger.close()
     (row,) = json.loads(auditor("incidents", *data, "--json").stdout)
     assert (row["breach"], row["state"], row["message"]) == ("unreadable", "open", "failed")
