@@ -66,16 +66,26 @@ def rank_sql(dialect: Dialect, column: str, *, seed: str, key_type: str, binary:
         text = f"lower(replace(({column})::VARCHAR, '-', ''))" if uuid else f"({column})::VARCHAR"
         return f"left(sha256({prefix} || {text}), {RANK_DIGITS})"
     if dialect == "sqlite":
-        return f"{SQLITE_FUNCTION}({prefix}, {column})"
+        # Python takes a text that is not UTF-8 only as bytes; text in UTF-16 is always made UTF-8 by SQLite.
+        utf8 = "length(CAST('a' AS BLOB)) = 1"
+        value = f"CASE WHEN typeof({column}) = 'text' AND {utf8} THEN CAST({column} AS BLOB) ELSE {column} END"
+        return f"{SQLITE_FUNCTION}({prefix}, {value}, typeof({column}))"
     text = f"LOWER(HEX({column}))" if binary else f"LOWER(REPLACE({column}, '-', ''))" if uuid else column
     return f"LEFT(SHA2(CONCAT({prefix}, CONVERT({text} USING utf8mb4)), 256), {RANK_DIGITS})"
 
 
-def sqlite_rank(prefix: str, value: object) -> str | None:
-    """What `SQLITE_FUNCTION` is in a SQLite connection: SQLite has no digest of its own."""
+def sqlite_rank(prefix: str, value: object, type_: str) -> str | None:
+    """What `SQLITE_FUNCTION` is in a SQLite connection: SQLite has no digest of its own.
+
+    Args:
+        type_: what SQLite holds the value as. A text may come as bytes, and need not be UTF-8.
+    """
     if value is None:
         return None
-    text = value.hex() if isinstance(value, bytes) else str(value)
+    if isinstance(value, bytes):
+        text = value.decode(errors="surrogateescape") if type_ == "text" else value.hex()
+    else:
+        text = str(value)
     if prefix.endswith(_TAGS["uuid"]):
         text = text.replace("-", "").lower()
     return sha256(f"{prefix}{text}".encode(errors="surrogateescape")).hexdigest()[:RANK_DIGITS]

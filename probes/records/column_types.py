@@ -212,6 +212,18 @@ def text_or_bytes(raw: bytes) -> str | bytes:
         return raw
 
 
+class NotText(bytes):
+    """What SQLite holds as text, and is not UTF-8."""
+
+
+def sqlite_text(raw: bytes) -> str | bytes:
+    """Text of a SQLite database, or the bytes that are none, which are not to be taken for a blob."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return NotText(raw)
+
+
 def shortest_single(value: float) -> float:
     """A float of 32 bits as the shortest decimal that means it, which is how PostgreSQL tells a `real`."""
     for digits in range(1 if abs(value) < 2**-126 else 6, 9):
@@ -271,8 +283,8 @@ class KeyColumn:
         """What to bind for `among`. Keys that cannot stand in the column are left out: they are not there."""
         if self.dialect == "sqlite" and self.whole:
             numbers = self.bind(keys)
-            texts = [key for key in keys if isinstance(key, str) and not _is_whole(key)]
-            return {"keys": numbers, "texts": [each for key in texts for each in _spellings(key, self.dialect)]}
+            texts = [key for key in keys if not isinstance(key, int) and not _is_whole(key)]
+            return {"keys": numbers, "texts": [each for key in texts for each in _either(key, sa.String())]}
         return {"keys": self.bind(keys)}
 
     def behind(self) -> sa.ColumnElement[bool]:
@@ -324,7 +336,9 @@ def key_column(dialect: str, column: sa.ColumnClause[Any], native: Native) -> Ke
 
 
 def _is_whole(key: Key) -> bool:
-    return isinstance(key, int) or (len(key) < 40 and key.isascii() and key.removeprefix("-").isdecimal())
+    if isinstance(key, int):
+        return True
+    return isinstance(key, str) and len(key) < 40 and key.isascii() and key.removeprefix("-").isdecimal()
 
 
 def _uuid(key: Key) -> uuid.UUID | None:
@@ -345,7 +359,9 @@ def _decimal(key: Key) -> Decimal | None:
 
 
 def _either(key: Key, declared: Any) -> list[Any]:
-    """A key as text, and as a number where the column is not one of text and may hold either."""
+    """A key as text, and as a number where the column is not one of text and may hold either; bytes as they are."""
+    if isinstance(key, bytes):
+        return [key]
     spelled: list[Any] = _spellings(str(key), "sqlite")
     if _is_whole(key) and int(key) in INT64 and not isinstance(declared, sa.String):
         spelled.append(int(key))
@@ -373,6 +389,8 @@ def _is_unicode(text: str) -> bool:
 
 
 def binary_key(key: Key) -> bytes:
-    """A key as a binary column holds it: the 16 bytes of a UUID, or text in UTF-8."""
+    """A key as a binary column holds it: the 16 bytes of a UUID, or text in UTF-8; bytes as they are."""
+    if isinstance(key, bytes):
+        return key
     found = _uuid(key)
     return found.bytes if found is not None else str(key).encode(errors="surrogatepass")

@@ -7,12 +7,13 @@ answered without SQLAlchemy's result processors; a value that the driver cannot 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -48,12 +49,13 @@ from probes.records.column_types import (
     Asked,
     KeyColumn,
     Native,
+    NotText,
     asked,
     asked_plainly,
     key_column,
     native_types,
     sqlite_native,
-    text_or_bytes,
+    sqlite_text,
 )
 from probes.records.database_url import canonical, read_url
 from probes.records.names import join_name, split_name
@@ -244,7 +246,7 @@ class SqlProbe:
 
     def _reflect(self, spec: ReadSpec) -> _Collection:
         schema, name = split_name(spec.collection)
-        with self._session() as connection:
+        with self._session() as connection, self._any_text(connection, wanted=True):
             inspector = sa.inspect(connection)
             try:
                 described = columns_of(connection, name, schema)
@@ -361,8 +363,7 @@ class SqlProbe:
         """The form in which stamps seem to be written; what is not written in it is found by every read."""
         if stamps.form is None:
             newest = sa.select(stamps.column).where(stamps.near()).order_by(stamps.column.desc()).limit(1)
-            with self._session() as connection:
-                stamps.form = form_of(connection.execute(newest, stamps.parameters(since)).scalar())
+            stamps.form = form_of(self._one(newest, stamps.parameters(since))[0])
         return stamps.form
 
     def _strays(self, collection: _Collection, stamps: Written, since: datetime) -> list[Row]:
@@ -383,8 +384,7 @@ class SqlProbe:
         mark = self._collection(spec).mark
         if mark is None or spec.version is None:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no version field in the map")
-        with self._session() as connection:
-            highest = connection.execute(sa.select(sa.func.max(mark))).scalar()
+        highest = self._one(sa.select(sa.func.max(mark)), {})[0]
         try:
             number = None if highest is None else int(highest)
         except (ValueError, ArithmeticError):
@@ -467,6 +467,9 @@ class SqlProbe:
             nameless = self._rows(collection, lambda columns: sa.select(*columns).where(key.is_(None)).limit(10), {})
         else:
             behind, parameters = lookup.behind(), {"after": after}
+            if isinstance(after, NotText):
+                cast = sa.cast(sa.bindparam("after", type_=sa.types.NullType()), sa.Text)
+                behind, parameters = sa.type_coerce(key, sa.types.NullType()) > cast, {"after": bytes(after)}
         rows = self._rows(
             collection,
             lambda columns: sa.select(*columns).where(behind).order_by(lookup.column).limit(limit + 1),
@@ -475,7 +478,8 @@ class SqlProbe:
         more = len(rows) > limit
         if more:
             beyond = _folded(rows.pop()[0])
-            if _folded(rows[-1][0]) == beyond:
+            # What is no text is no key, and its row is only counted.
+            if _folded(rows[-1][0]) == beyond and not isinstance(rows[-1][0], NotText):
                 # The last key has more rows than fit: read it whole, the page may be longer than asked.
                 last = [row[0] for row in rows if _folded(row[0]) == beyond]
                 rows = [row for row in rows if _folded(row[0]) != beyond]
@@ -508,15 +512,13 @@ class SqlProbe:
         chosen = [source.c[name] == value for name, value in where.items()]
         figures = sa.select(sa.func.count(), sa.func.min(source.c[since]) if since else sa.null())
         try:
-            with self._session() as connection:
-                depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
+            depth, oldest = self._one(figures.select_from(source).where(*chosen), {})
         except ProbeError as failure:
             if failure.reason is not Reason.DECODE or since is None:
                 raise
             # An instant that the driver has no value for, such as PostgreSQL's infinity.
             figures = sa.select(sa.func.count(), sa.cast(sa.func.min(source.c[since]), sa.Text))
-            with self._session() as connection:
-                depth, oldest = connection.execute(figures.select_from(source).where(*chosen)).one()
+            depth, oldest = self._one(figures.select_from(source).where(*chosen), {})
         if not limit:
             return QueueRows(depth=int(depth), oldest=oldest)
         identity = source.c[columns[0]]
@@ -585,9 +587,7 @@ class SqlProbe:
     def _read(
         self, build: Build, columns: Sequence[Asked], parameters: dict[str, Any], *, plainly: bool = False
     ) -> list[Row]:
-        with self._session() as connection:
-            if plainly and self._dialect == "sqlite":
-                connection.connection.dbapi_connection.text_factory = text_or_bytes  # type: ignore[union-attr]
+        with self._session() as connection, self._any_text(connection, wanted=plainly):
             try:
                 cursor = connection.execute(self._statement(build, columns), parameters).cursor
                 rows: list[Row] = self._fetched(cursor)
@@ -596,6 +596,25 @@ class SqlProbe:
                 raise
         converted = [(at, each.convert) for at, each in enumerate(columns) if each.convert is not None]
         return [_converted(row, converted) for row in rows] if converted else rows
+
+    def _one(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> Any:
+        """The only row of an answer, or one NULL where there is none."""
+        with self._session() as connection, self._any_text(connection, wanted=True):
+            found = connection.execute(statement, parameters).one_or_none()
+        return (None,) if found is None else found
+
+    @contextlib.contextmanager
+    def _any_text(self, connection: sa.Connection, *, wanted: bool) -> Iterator[None]:
+        """Have SQLite's driver answer texts that are not UTF-8, too; which takes it longer."""
+        if not wanted or self._dialect != "sqlite":
+            yield
+            return
+        raw: Any = connection.connection.dbapi_connection
+        raw.text_factory = sqlite_text
+        try:
+            yield
+        finally:
+            raw.text_factory = str
 
     def _statement(self, build: Build, columns: Sequence[Asked]) -> sa.Select[Any]:
         """The statement, which in PostgreSQL fails at the first row that holds too much.
@@ -681,6 +700,8 @@ def _cursor(key: object) -> str:
     for kind, name in ((int, "int"), (str, "str"), (uuid.UUID, "uuid"), (Decimal, "decimal")):
         if isinstance(key, kind):
             return json.dumps({"after": str(key), "as": name})
+    if isinstance(key, NotText):
+        return json.dumps({"after": key.hex(), "as": "text"})
     if isinstance(key, bytes | bytearray | memoryview):
         return json.dumps({"after": bytes(key).hex(), "as": "hex"})
     return json.dumps({"after": str(key), "as": "str"})
@@ -692,6 +713,7 @@ _CURSOR_TYPES: dict[str, Callable[[str], object]] = {
     "uuid": uuid.UUID,
     "decimal": Decimal,
     "hex": bytes.fromhex,
+    "text": NotText.fromhex,
 }
 
 

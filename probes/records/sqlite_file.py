@@ -135,7 +135,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
     )
     connection.path, connection.always, connection.stamp = path, always, stamp
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROWS_LIMIT_BYTES)
-    connection.create_function(SQLITE_FUNCTION, 2, sqlite_rank, deterministic=True)
+    connection.create_function(SQLITE_FUNCTION, 3, sqlite_rank, deterministic=True)
     return connection
 
 
