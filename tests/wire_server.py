@@ -24,6 +24,7 @@ class WireServer:
         self.asked: list[bytes] = []
         self._asked_first = asked_first
         self._over = threading.Event()
+        self._taken: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -32,6 +33,7 @@ class WireServer:
         with contextlib.suppress(OSError):
             while True:
                 taken, _ = self._listener.accept()
+                self._taken = [each for each in self._taken if each.fileno() >= 0] + [taken]
                 threading.Thread(target=self._serve, args=(taken,), daemon=True).start()
 
     def _serve(self, taken: socket.socket) -> None:
@@ -56,6 +58,9 @@ class WireServer:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for taken in self._taken:  # it may be saying what nobody reads any more
+            with contextlib.suppress(OSError):
+                taken.shutdown(socket.SHUT_RDWR)
 
 
 def _request(taken: socket.socket) -> bytes:

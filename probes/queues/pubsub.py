@@ -10,8 +10,9 @@ Source: cloud.google.com/pubsub/docs (handling failures, subscription properties
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -49,6 +50,9 @@ RETRIES = "grpc.enable_retries"
 
 BOUNDED = ((RECEIVES, LOOK_BYTES), (RETRIES, 0))
 """What holds for every connection."""
+
+GRACE_S = 0.5
+"""How much longer than its own deadline a request is waited for, so that gRPC can tell what became of it."""
 
 EMPTY_PULLS = 2
 """A pull may answer nothing although something waits: only so many in a row mean that nothing more is there."""
@@ -115,6 +119,7 @@ class PubSubProbe:
         self._auth_errors: Any = google.auth.exceptions
         self._login: Any = None
         self._client: Any = None
+        self._stuck: threading.Thread | None = None
         self._http = BoundedClient(timeout_s=settings.timeout_s)
 
     @one_call
@@ -152,6 +157,9 @@ class PubSubProbe:
         """Log in and make the client, on first use."""
         if self._client is not None:
             return
+        if self._stuck is not None and self._stuck.is_alive():  # one that never ends is not joined by another
+            raise ProbeError(Reason.TIMEOUT, "the server keeps the last request unended", hint="is it Pub/Sub?")
+        self._stuck = None
         of = self._settings
         if of.endpoint is not None:
             from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
@@ -181,11 +189,31 @@ class PubSubProbe:
             transport=SubscriberGrpcTransport(credentials=self._login, channel=channel)
         )
 
+    def _ask(self, method: str, timeout_s: float, **words: Any) -> Any:
+        """One request, with the subscription's name; whatever gRPC makes of it, the wait for it ends.
+
+        gRPC ends a request at its deadline only after what it was just sending: a server that says much and reads
+        nothing holds it for ever. So it is sent from a thread of its own, which is given up with its connection.
+
+        Raises:
+            GoogleAPIError: `DeadlineExceeded` where it was given up.
+        """
+        if self._client is None:
+            raise self._errors.ServiceUnavailable("the connection was given up")
+        request = _Request(getattr(self._client, method), {"subscription": self._settings.path, **words}, timeout_s)
+        if not request.over.wait(min(timeout_s + GRACE_S, threading.TIMEOUT_MAX)):
+            self._stuck = request.thread
+            self._hang_up()
+            raise self._errors.DeadlineExceeded("not even gRPC ended it")
+        if request.error is not None:
+            raise request.error
+        return request.answer
+
     def _described(self) -> Any:
         """What the subscription is; asked twice where the connection had just ended, which Google's do by and by."""
         for last in (False, True):
             try:
-                return self._client.get_subscription(subscription=self._settings.path, retry=None, timeout=left())
+                return self._ask("get_subscription", left())
             except self._errors.ServiceUnavailable:
                 if last:
                     raise
@@ -274,19 +302,16 @@ class PubSubProbe:
         empty = 0
         try:
             while len(met) < count and empty < EMPTY_PULLS and time.monotonic() < until:
-                answer = self._client.pull(
-                    subscription=of.path,
-                    max_messages=min(BATCH, count - len(met)),
-                    retry=None,
-                    timeout=left(until - time.monotonic()),
-                )
+                wanted = min(BATCH, count - len(met))
+                answer = self._ask("pull", left(until - time.monotonic()), max_messages=wanted)
                 empty = 0 if answer.received_messages else empty + 1
                 handles += [each.ack_id for each in answer.received_messages]
                 for each in answer.received_messages:
                     letter = read_one(each.message, self._letter, lambda message: message.message_id)
                     met[letter.letter_id] = letter
         except self._errors.DeadlineExceeded:
-            pass  # nothing more within the time
+            if self._client is None:  # given up; else nothing more came within the time
+                notes.append("not all letters were looked at: Pub/Sub did not end a request")
         except self._errors.GoogleAPIError as error:
             notes.append(f"not all letters were looked at: {self._explain(error).message}")
         finally:
@@ -298,9 +323,8 @@ class PubSubProbe:
     def _release(self, handles: list[str], notes: list[str]) -> None:
         for begin in range(0, len(handles), BATCH):
             chunk = handles[begin : begin + BATCH]
-            words = {"subscription": self._settings.path, "ack_ids": chunk, "ack_deadline_seconds": 0}
             try:
-                self._client.modify_ack_deadline(**words, retry=None, timeout=left())
+                self._ask("modify_ack_deadline", left(), ack_ids=chunk, ack_deadline_seconds=0)
             except (self._errors.GoogleAPIError, ProbeError):
                 notes.append("letters stay hidden until their deadline: they could not be released")
                 return
@@ -341,8 +365,38 @@ class PubSubProbe:
 
     def close(self) -> None:
         self._http.close()
-        if self._client is not None:
-            self._client.transport.close()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Close the connection, which waits for no request."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.transport.close()
+
+
+class _Request:
+    """A request under way, on a thread of its own.
+
+    Attributes:
+        over: set when it has ended, with `answer` or with `error`.
+    """
+
+    def __init__(self, method: Callable[..., Any], words: Mapping[str, Any], timeout_s: float) -> None:
+        self.over = threading.Event()
+        self.answer: Any = None
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(
+            target=self._run, args=(method, words, timeout_s), name="pubsub-request", daemon=True
+        )
+        self.thread.start()
+
+    def _run(self, method: Callable[..., Any], words: Mapping[str, Any], timeout_s: float) -> None:
+        try:
+            self.answer = method(**words, retry=None, timeout=timeout_s)
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.over.set()
 
 
 def _utc(at: datetime) -> datetime | None:

@@ -6,7 +6,7 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -257,3 +257,75 @@ def test_a_connection_that_had_just_ended_costs_no_reading(topic: Topic, monkeyp
     monkeypatch.setattr(probe._client, "get_subscription", gone_once)
     assert probe.read(0).depth is None
     assert len(asked) == 2
+
+
+def _soon(call: Callable[[], Any]) -> tuple[list[Any], threading.Thread]:
+    """What a call answers or ends with, on a thread of its own; who waits for it need not wait for ever."""
+    ended: list[Any] = []
+
+    def run() -> None:
+        try:
+            ended.append(call())
+        except ProbeError as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return ended, thread
+
+
+def test_a_server_that_pings_without_end_and_reads_nothing_holds_no_call_and_no_close() -> None:
+    """GRPC itself then ends a request in about every second case only: six at once."""
+    server = WireServer(wires.HTTP2["pings without end"], asked_first=False)
+    words = {"kind": "pubsub", "project": "p", "subscription": "s", "timeout": "1s", "role": "dead", "key": "$.id"}
+    settings = PubSubSettings.model_validate({**words, "endpoint": f"127.0.0.1:{server.port}"})
+    probes = [PubSubProbe(settings) for _ in range(6)]
+    try:
+        reads = [_soon(lambda probe=probe: probe.read(10)) for probe in probes]  # type: ignore[misc]
+        for ended, thread in reads:
+            thread.join(60)
+            assert [error.reason for error in ended] == [Reason.TIMEOUT]
+        for probe in probes:
+            _, thread = _soon(probe.close)
+            thread.join(60)
+            assert not thread.is_alive()
+    finally:
+        server.close()
+    for probe in probes:  # what was given up ends with its connection
+        if probe._stuck is not None:
+            probe._stuck.join(60)
+            assert not probe._stuck.is_alive()
+
+
+@pytest.mark.parametrize("method", ["get_subscription", "pull", "modify_ack_deadline"])
+def test_a_request_that_grpc_never_ends_is_given_up_and_not_joined_by_another(
+    topic: Topic, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    topic.publish(b'{"id": 1}')
+    probe = topic.probe(key="$.id", timeout="5s", role="dead")
+    probe._open()
+    over, asked = threading.Event(), []
+
+    def hang(**words: Any) -> Any:
+        asked.append(words["timeout"])
+        over.wait()
+        raise probe._errors.DeadlineExceeded("at last")
+
+    monkeypatch.setattr(probe._client, method, hang)
+    ended, thread = _soon(lambda: probe.read(10))
+    thread.join(60)
+    (first,) = ended
+    if method == "get_subscription":
+        assert first.reason is Reason.TIMEOUT
+    else:
+        said = {"pull": "not all letters were looked at", "modify_ack_deadline": "they could not be released"}
+        assert said[method] in "; ".join(first.notes)
+        assert [letter.key for letter in first.letters] == ([] if method == "pull" else ["1"])
+    ended, thread = _soon(lambda: probe.read(10))
+    thread.join(60)
+    assert (ended[0].reason, len(asked)) == (Reason.TIMEOUT, 1)
+    assert "keeps the last request" in ended[0].message
+    over.set()
+    probe._stuck.join(60)  # type: ignore[union-attr]
+    assert probe.read(0).letters == ()
+    probe.close()
