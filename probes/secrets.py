@@ -35,7 +35,7 @@ PIECE = 10
 """From this length on the beginning or the end of a secret is taken out wherever it stands: a text was cut in it."""
 
 _RESERVED = re.compile(r"[@/:#?%&=\[\]\\\s;,+]+")
-_PLACE = re.compile(r"(?:[^{}]{0,40})\{\w+\}")
+_PLACE = re.compile(r"\{\w+\}")
 _PARAMETER = re.compile(r"([?&])([^=&#?\s]+)=([^&#\s]*)")
 _ASSIGNED = re.compile(r"(?i)(?:key|secret|password|pwd|signature|token)\w*\s*=\s*([^;]+)")
 
@@ -67,7 +67,8 @@ class Scrubber:
         for form in sorted({form for user in users if user for form in _forms(user)}, key=len, reverse=True):
             patterns.append(rf"(?<=//){re.escape(form)}(?=[:@])")
         self._pattern = re.compile("|".join(patterns), re.IGNORECASE) if patterns else None
-        cut = {form for form in torn if len(form) > PIECE}
+        further = {form for each in secrets if each and "://" not in each for form in _further_forms(each)}
+        cut = {form for form in torn | further if len(form) > PIECE}
         self._pieces = sorted({_small(form) for form in cut}, key=len, reverse=True)
 
     @classmethod
@@ -79,6 +80,7 @@ class Scrubber:
             for value, declared in _texts(each):
                 login = login_of(value)
                 secrets += [*_of_login(login), *login.parameters]
+                secrets += parameters_of(value) if "://" in value else []
                 users.append(login.user)
                 if declared:
                     secrets += _of_secret(value)
@@ -90,7 +92,7 @@ class Scrubber:
     def of_address(cls, address: str, *more: str) -> Scrubber:
         """One that knows the login of an address, and whatever more of it is secret."""
         login = login_of(address)
-        return cls([*_of_login(login), *login.parameters, *more], [login.user])
+        return cls([*_of_login(login), *login.parameters, *parameters_of(address), *more], [login.user])
 
     def __call__(self, text: str) -> str:
         """The text without any of them."""
@@ -140,17 +142,30 @@ def _ends(secrets: Iterable[str]) -> set[tuple[str, int]]:
 
 def without_parameters(text: str) -> str:
     """A path or an address with stars for the values of parameters that are secrets by their names."""
-    return _PARAMETER.sub(lambda found: f"{found[1]}{found[2]}={HIDDEN}" if _is_secret(found) else found[0], text)
+
+    def hidden(parameter: re.Match[str]) -> str:
+        value = parameter[3]
+        for secret in _secrets_of(parameter):
+            value = value.replace(secret, HIDDEN)
+        return f"{parameter[1]}{parameter[2]}={value}"
+
+    return _PARAMETER.sub(hidden, text)
 
 
-def _is_secret(parameter: re.Match[str]) -> bool:
-    value = parameter[3]
-    return bool(value and not _PLACE.fullmatch(value) and SECRET_PARAMETER.search(unquote(parameter[2])))
+def _secrets_of(parameter: re.Match[str]) -> list[str]:
+    return _held(parameter[3]) if SECRET_PARAMETER.search(unquote(parameter[2])) else []
+
+
+def _held(value: str) -> list[str]:
+    """What is secret of a value: all of it, or beside the places in it what is hardly a word."""
+    if not _PLACE.search(value):
+        return [value] if value else []
+    return [part for part in _PLACE.split(value) if len(part) >= 2 * SHORT and any(map(str.isdigit, part))]
 
 
 def parameters_of(text: str) -> list[str]:
     """The values of a template's parameters that are secrets by their names, as they are sent and as meant."""
-    found = [match[3] for match in _PARAMETER.finditer(text) if _is_secret(match)]
+    found = [secret for match in _PARAMETER.finditer(text) for secret in _secrets_of(match)]
     told = [form for value in found for form in dict.fromkeys((value, unquote(value), unquote_plus(value)))]
     return [each for each in told if len(each) >= SHORT or not each.isdecimal()]
 
@@ -167,9 +182,9 @@ def secrets_in(value: Any, *, named: bool = False) -> list[str]:
         ]
     if isinstance(value, list | tuple):
         return [secret for each in value for secret in secrets_in(each, named=named)]
-    if not isinstance(value, str) or _PLACE.fullmatch(value):
+    if not isinstance(value, str):
         return []
-    return [value] if named else parameters_of(value)
+    return _held(value) if named else parameters_of(value)
 
 
 def _small(text: str) -> str:
@@ -270,6 +285,10 @@ def _further_forms(secret: str) -> set[str]:
     }
     if len(secret) >= SHORT:
         forms |= _encoded(secret.encode("utf-8", "surrogatepass"))
+    for told in {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} - {secret}:
+        forms |= {quote(told, safe=""), json.dumps(told)[1:-1], html.escape(told), _referred(told, "&#{};")}
+        forms |= {_referred(told, "&#x{:x};"), quote(quote(told, safe=""), safe="")}
+        forms |= _encoded(told.encode("utf-8", "surrogatepass"))
     return {form for form in forms if form.strip()}
 
 

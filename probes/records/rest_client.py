@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -87,6 +88,7 @@ class RestClient:
                 sent["Authorization"] = login
         self._secrets = self._held(sent)
         self._learnt: set[str] = set()
+        self._learning = threading.Lock()
         most = connections * 2
         limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
         self._client = BoundedClient(
@@ -146,12 +148,13 @@ class RestClient:
         return self._hidden(quote(path, safe=_SAFE) + (f"?{quote(left, safe=_SAFE + '?')}" if left else ""), template)
 
     def _learn(self, template: Template) -> None:
-        """Know the secrets that a template sends."""
+        """Know the secrets that a template sends, before any thread sends it."""
         told = repr(template)
-        if told not in self._learnt:
-            self._learnt.add(told)
-            if found := secrets_in(template):
-                self._scrub = self._scrub.knowing(found)
+        with self._learning:
+            if told not in self._learnt:
+                if found := secrets_in(template):
+                    self._scrub = self._scrub.knowing(found)
+                self._learnt.add(told)
 
     def _numbered(self, template: Template) -> list[str]:
         """Every secret that may stand in an address, each at its number."""

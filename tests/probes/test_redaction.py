@@ -21,7 +21,7 @@ from auditor.cli.shared import VisibleFormatter, load
 from probes import registry
 from probes.contract import ProbeError, ReadSpec
 from probes.records.rest import RestBinding
-from probes.secrets import Scrubber, parameters_of, without_parameters
+from probes.secrets import Scrubber, parameters_of, secrets_in, without_parameters
 from tests.attacks.secrets import FORMS, SECRETS, SHORT
 
 URLS = {
@@ -334,12 +334,32 @@ def test_what_a_library_logs_tells_no_secret(tmp_path: Path, logger: str) -> Non
         ("/c?monkey=x&keys={keys}", "/c?monkey=x&keys={keys}", []),
         ("/c?X-Api_Key=abcde", "/c?X-Api_Key=***", ["abcde"]),
         ("/c?client%5Fsecret=abcde&password=", "/c?client%5Fsecret=***&password=", ["abcde"]),
+        ("/c?token=T0kenAbcd&id={key}", "/c?token=***&id={key}", ["T0kenAbcd"]),
+        ("/c?auth=T0kenAbcd:{key}", "/c?auth=***{key}", ["T0kenAbcd:"]),
+        ("/c?author=name:{key}", "/c?author=name:{key}", []),
         ("/c", "/c", []),
     ],
 )
 def test_parameters_are_secrets_by_their_names(template: str, shown: str, secret: list[str]) -> None:
     assert without_parameters(template) == shown
     assert parameters_of(template) == secret
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["/c?token=T0kenAbcd&id={key}", {"path": "/c", "body": {"api_key": "T0kenAbcd"}}, {"api_key": "T0kenAbcd {key}"}],
+)
+def test_a_short_template_that_ends_with_a_place_has_its_secrets_too(template: object) -> None:
+    assert {each.strip() for each in secrets_in(template)} == {"T0kenAbcd"}
+
+
+@pytest.mark.parametrize("outer", ["percent", "percent twice", "JSON", "HTML in decimal", "base64", "hexadecimal"])
+def test_one_notation_within_another_hides_nothing(outer: str) -> None:
+    for secret in SECRETS.values():
+        scrub = Scrubber([secret])
+        told = scrub(f"refused {FORMS[outer](json.dumps({'password': secret})[1:-1])} by the server")
+        whole = FORMS[outer](json.dumps(secret)[1:-1])
+        assert not any(whole[at : at + 12] in told for at in range(len(whole) - 12) if whole[at].isalnum()), told
 
 
 def test_words_that_a_secret_has_by_chance_are_left() -> None:
