@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 conflicts = typer.Typer(help="Conflicts that no rule decides: list, show, decide, defer, assign, comment.")
 app.add_typer(conflicts, name="conflicts")
 
+MOST_NUMBER = 2**63 - 1
+"""The largest number of a row that a ledger can have."""
+
 ConflictArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The conflict's number.", min=1)]
 WhoOption = Annotated[
     str | None, typer.Option("--who", envvar="AUDITOR_USER", help="Who does this; your login name otherwise.")
@@ -104,7 +107,7 @@ def show(
 
     loaded = load(map_)
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = ledger.conflict(number)
+    found = ledger.conflict(number) if number <= MOST_NUMBER else None
     ledger.close()
     if found is None:
         fail(f"there is no conflict {number}")
@@ -204,6 +207,9 @@ def _act(map_: Any, data: Any, number: int, what: Act, who: str | None, **more: 
 
     loaded = load(map_)
     _, ledger = existing_ledger(data)
+    if number > MOST_NUMBER:
+        ledger.close()
+        fail(f"there is no conflict {number}")
     try:
         known_by = f"command line, login {_account()}"
         act(loaded, ledger, number, what, who=who or _login(), known_by=known_by, now=datetime.now(UTC), **more)

@@ -53,7 +53,7 @@ def plain(value: object) -> object:
         if not value.is_finite():
             return str(value)
         return int(value) if value == value.to_integral_value() else float(value)
-    return str(value)
+    return value.hex() if isinstance(value, bytes) else str(value)
 
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -444,6 +444,11 @@ def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
     ("words", "said"),
     [
         (["show", "99"], "there is no conflict 99"),
+        (["show", "9" * 20], f"there is no conflict {'9' * 20}"),
+        (["assign", "9" * 20, "ada"], f"there is no conflict {'9' * 20}"),
+        (["comment", "9" * 20, "old"], f"there is no conflict {'9' * 20}"),
+        (["decide", "9" * 20, "crm"], f"there is no conflict {'9' * 20}"),
+        (["defer", str(2**63), "1h"], f"there is no conflict {2**63}"),
         (["decide", "1", "shop"], "not for shop"),
         (["decide", "99", "crm"], "there is no conflict 99"),
         (["defer", "1", "soon"], "not a duration"),
@@ -456,6 +461,19 @@ def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, d
     done = auditor("conflicts", *words, *doubled)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_bytes_of_an_answer_are_hex_digits(places: list[object]) -> None:
+    auditor("once", *places)
+    done = auditor("query", "SELECT '\\xFFA'::BLOB AS raw, ['\\x00'::BLOB] AS many", *places[2:], "--json")
+    assert json.loads(done.stdout)["rows"] == [{"raw": "ff41", "many": ["00"]}]
+
+
+def test_a_file_is_no_data_folder(places: list[object], tmp_path: Path) -> None:
+    file = tmp_path / "some.file"
+    file.touch()
+    done = auditor("once", *places[:2], "--data", file)
+    assert (done.returncode, "is a file, not a folder" in done.stderr) == (2, True), done.stderr
 
 
 def test_backlog_and_letters_tell_what_waits_and_why(stand: Stand, places: list[object]) -> None:
