@@ -582,7 +582,8 @@ def test_letters_of_which_none_names_its_record_are_noted(stand: Stand) -> None:
     )
     stand.run("billing", 'UPDATE letters SET document = \'{"customer": {"id": 3}}\' WHERE id = 1')
     auditor.audit(NOW + timedelta(minutes=10))
-    assert stand.rows("backlogs")[-1]["notes"] == ""
+    notes = stand.rows("backlogs")[-1]["notes"]
+    assert notes == "1 letter could not be read whole: what stands at $.customer.id is a list and no key"
     probe.close()
 
 
