@@ -221,7 +221,7 @@ def workspace(folder: Path, *, make: bool = True) -> Workspace:
             make=make,
         )
     except (OSError, ValueError) as error:
-        if folder.exists() and not folder.is_dir():
+        if is_there(folder, "a data folder") and not folder.is_dir():
             fail(f"{short(folder)} is a file, not a folder; name the data folder with --data")
         fail(f"cannot use the folder {short(folder)}: {getattr(error, 'strerror', None) or error}")
 
