@@ -91,5 +91,5 @@ OPERATORS = _words(
 )
 """Operators, which the parsed tree holds as functions."""
 
-TABLE_FUNCTIONS = frozenset({"generate_series", "range", "repeat", "unnest"})
-"""Table functions that read nothing."""
+TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"})
+"""Table functions that read nothing but their arguments."""

@@ -17,6 +17,8 @@ from auditor.views import VIEWS
 SQL_BYTES = 256 * 1024
 """A statement that people or programs write is a thousandth of this; the parser takes a thousand times its size."""
 
+_PIVOT = re.compile(r"\bPIVOT\b", re.IGNORECASE)
+
 ONLY_SELECT = "only SELECT statements are run here, and DESCRIBE, SUMMARIZE, EXPLAIN and SHOW TABLES over the views"
 
 _CTE_NAME = re.compile(r"[a-z_][a-z0-9_]*")
@@ -114,6 +116,10 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         raise QueryError("the statement is nested too deeply, or is no text that can be parsed") from None
     if tree.get("error"):
         message = str(tree.get("error_message") or "")
+        if "Only SELECT" in message and _PIVOT.search(sql):
+            raise QueryError(
+                f"{ONLY_SELECT}; name the values of a PIVOT: PIVOT changes ON verdict IN ('met', 'breach')"
+            )
         raise QueryError(ONLY_SELECT if "Only SELECT" in message else message or ONLY_SELECT)
     if len(tree.get("statements", ())) != 1:
         raise QueryError("exactly one statement is run")

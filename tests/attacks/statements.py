@@ -402,6 +402,8 @@ HONEST: dict[str, str] = {
     "LEFT JOIN changes c ON date_trunc('hour', c.enrolled_at) = date_trunc('hour', h.begun) GROUP BY 1",
     "pivot": "FROM (PIVOT changes ON verdict IN ('met', 'breach') USING count(*) GROUP BY flow)",
     "pivot alone": "PIVOT changes ON verdict IN ('met', 'breach') USING count(*) GROUP BY flow",
+    "differences one by one": "SELECT d.key, f.value->>'field' FROM divergences d, json_each(d.differences) f",
+    "json as a tree": "SELECT f.path, f.atom FROM divergences d, json_tree(d.differences) f LIMIT 5",
     "unpivot": "FROM (UNPIVOT (SELECT id, read, agreed FROM probe_runs) ON read, agreed) LIMIT 5",
     "sample": "SELECT count(*) FROM changes USING SAMPLE 10 ROWS",
     "distinct on": "SELECT DISTINCT ON (key) key, verdict FROM changes ORDER BY key, id DESC",

@@ -265,6 +265,7 @@ def test_a_plan_shows_what_is_read_without_files_and_tables(place: Place) -> Non
         ("SELECT * FROM main.changes", "without a schema"),
         ("WITH changes AS (SELECT 1) SELECT * FROM changes", "another name"),
         ("SELEC 1", "syntax error"),
+        ("PIVOT changes ON verdict", "name the values of a PIVOT"),
         ("SELECT nothing FROM changes", "not found"),
         ("SELECT 1\0", "NUL"),
         ("SELECT '" + "x" * 300_000 + "'", "longer than 256 KiB"),
