@@ -113,27 +113,23 @@ def filled(template: Template, collection: str, values: Mapping[str, Any]) -> As
     Raises:
         ProbeError: `decode` for a value that cannot be asked for exactly.
     """
+    if "" in (values.get("key"), *(values.get("keys") or ())):
+        # An API may take a place without a value for no condition, and answer with every record.
+        raise ProbeError(
+            Reason.DECODE,
+            "a key that is empty cannot be asked for in a parameter, a path or a body",
+            hint="an API may take it for no key and answer with every record; look the record up by hand",
+            of_key=True,
+        )
     if isinstance(template, ReadOnlyPost):
         path = _path(template.read_only_post, {"collection": collection})
         body = json.dumps(_in_json(template.body, {"collection": collection, **values}), default=str)
         return Asked(path=path, query="", template=template, body=body.encode())
     text, _, query = template.partition("?")
     taken = {"collection": collection, **values}
-    if values.get("key") == "" and "{key}" in query:
-        # An API may take a parameter without a value for none, and answer with every record.
-        raise _nothing("a parameter")
     parts = [_query_part(part, taken) for part in query.split("&") if part]
     sent = "&".join(part for part in parts if part is not None)
     return Asked(path=_path(text, taken), query=sent, template=template)
-
-
-def _nothing(where: str) -> ProbeError:
-    return ProbeError(
-        Reason.DECODE,
-        f"a key that is empty cannot be asked for in {where}",
-        hint="ask by read_only_post:, where body: has {key} as a value alone",
-        of_key=True,
-    )
 
 
 def _path(template: str, values: Mapping[str, Any]) -> str:
@@ -143,10 +139,10 @@ def _path(template: str, values: Mapping[str, Any]) -> str:
     for segment in template.split("/"):
         names = _PLACE.findall(segment)
         whole = _put_in(segment, values)
-        if set(names) - {"collection"} and whole in {"", ".", ".."}:
+        if set(names) - {"collection"} and whole in {".", ".."}:
             raise ProbeError(
                 Reason.DECODE,
-                f"a key that is {'empty' if not whole else 'made of dots'} cannot be asked for in a path",
+                "a key that is made of dots cannot be asked for in a path",
                 hint="ask with many:, or by a parameter behind ?",
                 of_key=True,
             )
@@ -180,10 +176,10 @@ def _encoded(name: str, value: Any) -> str:
 
 
 def _listed(key: str) -> str:
-    if not key or "," in key:
+    if "," in key:
         raise ProbeError(
             Reason.DECODE,
-            "a key that is empty or holds a comma cannot be asked for among others in a parameter",
+            "a key that holds a comma cannot be asked for among others in a parameter",
             hint="say one: as well, or ask by read_only_post:",
             of_key=True,
         )
@@ -193,7 +189,7 @@ def _listed(key: str) -> str:
 def takes_exactly(template: Template, key: Key) -> bool:
     """Whether a `many` can ask for this key."""
     text = str(key)
-    return isinstance(template, ReadOnlyPost) or bool(text and "," not in text)
+    return bool(text) and (isinstance(template, ReadOnlyPost) or "," not in text)
 
 
 class _Left:
@@ -212,8 +208,6 @@ def _in_json(value: Any, values: Mapping[str, Any]) -> Any:
         names = _PLACE.findall(value)
         if any(values.get(name) is None for name in names):
             return _LEFT
-        if "key" in names and values["key"] == "":
-            raise _nothing("a text with more in it")
         return _PLACE.sub(lambda found: str(values[found[1]]), value)
     if isinstance(value, Mapping):
         filled_in = {name: _in_json(each, values) for name, each in value.items()}

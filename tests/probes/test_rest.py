@@ -518,6 +518,8 @@ def everything_by_default(request: Request) -> Any:
         "/c?limit=1&id={key}",
         "/c?filter=id:{key}",
         "/c/{key}?id={key}",
+        "/c/id-{key}",
+        {"read_only_post": "/c", "body": {"id": "{key}"}},
         {"read_only_post": "/c", "body": {"filter": "id={key}"}},
         {"read_only_post": "/c", "body": {"filters": ["id={key}"]}},
     ],
@@ -528,6 +530,25 @@ def test_an_empty_key_is_not_asked_for_where_it_may_mean_all(serve: Callable[[An
     assert (told.reason, told.of_key) == (Reason.DECODE, True)
     assert "a key that is empty cannot be asked for" in told.message
     assert api.asked == []
+
+
+def listed_ids(request: Request) -> Any:
+    """An API that is asked by a list of keys in a body."""
+    return [each for each in PEOPLE if each["id"] in json.loads(request.body)["ids"]]
+
+
+@pytest.mark.parametrize("body", [{"ids": "{keys}"}, {"ids": ["{key}"]}])
+def test_an_empty_key_is_not_asked_for_among_others_in_a_body(serve: Callable[[Answer], Api], body: Any) -> None:
+    api = serve(listed_ids)
+    settings = RestSettings.model_validate({"kind": "rest", "url": api.url})
+    reader = SystemReader("crm", settings, RestProbe(settings))
+    try:
+        reading = reader.fetch(spec_of(many={"read_only_post": "/c", "body": body}), [*KEYS[:3], "", *KEYS[3:]])
+    finally:
+        reader.close()
+    assert (reading.error, sorted(row[0] for row in reading.rows)) == (None, KEYS)
+    assert list(reading.unreadable) == [""]
+    assert all("" not in json.loads(request.body)["ids"] for request in api.asked)
 
 
 def test_an_empty_key_cannot_be_verified_and_the_others_are_read(serve: Callable[[Answer], Api]) -> None:
