@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import NotRequired, TypedDict
 
 from auditor.alerts.contract import Receipt
 
@@ -13,12 +14,18 @@ LONGEST_ASKED_S = 86_400.0
 """A receiver that asks to wait for longer is tried again after this time all the same."""
 
 
-def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool) -> dict[str, object]:
-    """Decide what becomes of a message after a try. Pure.
+class AfterTry(TypedDict):
+    """The columns of the outbox to write after a try; what is not named stays as it is."""
 
-    Returns:
-        The columns of the outbox to write.
-    """
+    state: str
+    error: str | None
+    next_try_at: datetime | None
+    sent_at: NotRequired[datetime]
+    possible_repeat: NotRequired[bool]
+
+
+def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool) -> AfterTry:
+    """Decide what becomes of a message after a try. Pure."""
     if receipt.outcome == "sent":
         return {"state": "sent", "sent_at": now, "error": None, "next_try_at": None}
     if receipt.outcome == "rejected" or tries >= MOST_TRIES:

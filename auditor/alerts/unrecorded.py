@@ -77,8 +77,8 @@ class Unrecorded:
         )
         moved = after_try(receipt, message.tries, now, message.possible_repeat)
         with self._lock:
-            message.possible_repeat = bool(moved.get("possible_repeat", message.possible_repeat))
-            message.next_try_at = moved["next_try_at"]  # type: ignore[assignment]
+            message.possible_repeat = moved.get("possible_repeat", message.possible_repeat)
+            message.next_try_at = moved["next_try_at"]
             message.sent_at = now if receipt.outcome == "sent" else None
         if receipt.outcome != "sent":
             log.warning("alert to %s, not recorded: %s %s", to, receipt.outcome, receipt.error)
