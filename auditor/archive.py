@@ -114,7 +114,7 @@ def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -
                     opened.seek(0)
                     held = pq.read_table(opened)
             except (OSError, pa.ArrowException):
-                continue  # it is named as missing to whoever reads it
+                continue  # readers list it as missing
             if held.num_rows == file.rows:
                 fresh = write_file(location, source, file.day, _cleaned(held), ours=ours)
                 ledger.exchange_file(file, fresh, now)
@@ -183,7 +183,7 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
         named = _NAMED.fullmatch(path.removeprefix(root).lstrip("/"))
         if not old or named is None or path.rpartition("/")[2] in counted:
             continue
-        # Another ledger may share the folder. Older versions did not say whose a file is: only its age tells then.
+        # Another ledger may share the folder. Files of older versions do not name their ledger: their age decides.
         if named["ledger"] == ours or (named["ledger"] is None and named["day"] < kept_from_day):
             filesystem.rm(path)
     # What is struck now is deleted by the next pass: whoever still reads it has ended by then.

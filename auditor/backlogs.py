@@ -99,7 +99,7 @@ def not_read(last: Backlog | None) -> str:
 
 def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:
     last = rows[-1]
-    # What the last reading could not tell is not told by those before it.
+    # A figure that the last reading could not get is unknown now: earlier readings do not replace it.
     read = [row for row in rows if row["message"] is None] if last["depth"] is not None else []
     states = [
         QueueState(

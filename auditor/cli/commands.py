@@ -19,7 +19,6 @@ from auditor.cli.shared import (
     CONSISTENT,
     DEFAULT_DATA,
     DEFAULT_MAP,
-    DEMO_DATA,
     DRIFT,
     UNVERIFIED,
     DataOption,
@@ -145,7 +144,7 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
     new_digest_key: NewKeyOption = False,
 ) -> None:
-    """Audit without end: probe every flow in its rhythm, record, alert. Ctrl-C stops it."""
+    """Audit continuously: probe each flow on its interval, record, alert. Press Ctrl-C to stop."""
     from auditor.stopping import StopSignals, end
 
     signals = StopSignals()
@@ -386,7 +385,7 @@ def coverage(
     flow: FlowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what is verified through when, what is undecided, and how many records differ at most."""
+    """Show how far each flow is verified, what is undecided, and at most how many records differ."""
     from auditor.cli.rows import print_json, print_rows
     from auditor.cli.show import coverage_row
     from auditor.figures import coverage as coverages
@@ -405,10 +404,10 @@ def backlog(
     data: DataOption = DEFAULT_DATA,
     since: SinceOption = "1h",
     flow: FlowOption = None,
-    recovery: Annotated[bool, typer.Option("--funnel", help="What became of the messages that failed.")] = False,
+    recovery: Annotated[bool, typer.Option("--funnel", help="What happened to failed messages.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show every queue: depth, oldest age, rates, trend, time to drain, and whether anybody takes from it."""
+    """Show every queue: depth, oldest age, rates, trend, time to drain, and whether it is being consumed."""
     from auditor.backlogs import backlogs, unread_queues
     from auditor.cli.rows import print_json, print_rows
     from auditor.cli.show import backlog_row, funnel_row
@@ -456,10 +455,10 @@ def letters(
     data: DataOption = DEFAULT_DATA,
     since: SinceOption = "24h",
     flow: FlowOption = None,
-    by_reason: Annotated[bool, typer.Option("--by-reason", help="One row a reason instead of a letter.")] = False,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="One row per reason instead of per letter.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show dead letters that wait, why, which records they explain, and what sending them again would come to."""
+    """Show the dead letters that wait, why, which records they explain, and what replaying them would fix."""
     from dataclasses import asdict
 
     from auditor.cli.rows import print_json, print_rows
@@ -558,70 +557,3 @@ def query(
         fail(str(error))
     print_answer(result, "json" if as_json else "csv" if as_csv else "table")
     raise typer.Exit(UNVERIFIED if result.warnings else CONSISTENT)
-
-
-@app.command()
-def dashboard(
-    map_: MapOption = DEFAULT_MAP,
-    data: DataOption = DEFAULT_DATA,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any free one.")] = 8501,
-    address: Annotated[str, typer.Option(help="The address of this machine to listen on.")] = "127.0.0.1",
-    host: Annotated[
-        list[str] | None,
-        typer.Option(help="A further name that it answers to, such as plumbline.example.com; may be repeated."),
-    ] = None,
-    user_header: Annotated[
-        str | None, typer.Option(help="The header in which your proxy tells who signed in, such as X-Forwarded-User.")
-    ] = None,
-    proxy: Annotated[
-        list[str] | None, typer.Option(help="Believe --user-header from this address only; may be repeated.")
-    ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody decide conflicts on the pages.")] = False,
-) -> None:
-    """Serve the dashboard. Press Ctrl-C to stop."""
-    from auditor.dashboard.access import AccessError, access_of
-    from auditor.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
-
-    if not is_there(map_, "a map"):
-        fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
-    is_there(data, "the data")
-    told = {
-        "AUDITOR_HOSTS": ",".join(host or ()),
-        "AUDITOR_USER_HEADER": user_header or "",
-        "AUDITOR_PROXIES": ",".join(proxy or ()),
-        "AUDITOR_READ_ONLY": "yes" if read_only else "",
-    }
-    environment = {**os.environ, **PEERS_AS_THEY_ARE, **{name: value for name, value in told.items() if value}}
-    try:
-        access = access_of(environment)
-    except AccessError as error:
-        fail(str(error))
-    if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
-        fail("--address: name the hosts by which people reach the dashboard there, with --host")
-    if access.read_only:
-        say("read-only: conflicts are decided with `auditor conflicts` on the command line")
-    elif access.user_header:
-        say(f"conflicts are decided by whoever signs in; their name is read from {access.user_header}")
-    elif access.hosts:
-        say(
-            "nobody decides conflicts on the pages: --host opens them to others, and no --user-header tells who it is"
-        )
-    else:
-        say(
-            "everyone who can use this machine can decide conflicts on the pages, under the name that they enter; "
-            "--read-only forbids it"
-        )
-    places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
-    words = command(port or free_port(0), address)
-    os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command
-
-
-@app.command()
-def demo(
-    data: Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")] = DEMO_DATA,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
-) -> None:
-    """Start the demo company, the auditor and the dashboard; Ctrl-C stops everything."""
-    from auditor.demo_stand import run_demo
-
-    raise typer.Exit(run_demo(workspace(data).folder, port))

@@ -18,7 +18,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 """Names that lead nowhere but to this machine, whoever looks them up."""
 
 NAME_LIMIT = 256
-"""Characters of a person's name as a proxy tells it; the longest e-mail address has 254."""
+"""Characters of a person's name as a proxy sends it; the longest e-mail address has 254."""
 
 LOCAL = "local operator, not signed in"
 
@@ -40,7 +40,7 @@ class Refusal:
     """Why a request is not answered."""
 
     status: int
-    told: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ class Person:
     """Someone who may act.
 
     Attributes:
-        name: as the sign-in tells it; None for a local operator, who enters one.
+        name: as the sign-in gives it; None for a local operator, who enters one.
         known_by: how the name is known, as it is recorded with every act.
     """
 
@@ -69,7 +69,7 @@ class Access:
 
     Attributes:
         hosts: names and addresses that it answers to besides the loopback names, without a port.
-        user_header: the header in which a proxy tells who has signed in; empty for none.
+        user_header: the header in which a proxy puts the signed-in user's name; empty for none.
         proxies: the only addresses from which that header is believed.
         read_only: nobody acts.
     """
@@ -101,7 +101,7 @@ def access_of(environment: Mapping[str, str]) -> Access:
             "address it would be anyone's word"
         )
     if proxies and not header:
-        raise AccessError("AUDITOR_PROXIES: name the header that tells who signed in, with AUDITOR_USER_HEADER")
+        raise AccessError("AUDITOR_PROXIES: name the header with the signed-in user's name in AUDITOR_USER_HEADER")
     if header and environment.get("FORWARDED_ALLOW_IPS") != "":
         raise AccessError(
             "AUDITOR_USER_HEADER: start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an "
@@ -146,21 +146,21 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
         target: the request's target as it was sent, without the query.
     """
     if not target.startswith(b"/") and target != b"*":
-        return Refusal(status=400, told="The request's target must be a path.")
+        return Refusal(status=400, text="The request's target must be a path.")
     hosts, origins = _values(headers, b"host"), _values(headers, b"origin")
     asked = _authority(hosts[0]) if len(hosts) == 1 else None
     if asked is None or asked[0] not in LOOPBACK_NAMES | access.hosts:
         return Refusal(
             status=421,
-            told="Plumbline does not answer to this name. If it is its own, add it with "
+            text="Plumbline does not answer to this name. If it is its own, add it with "
             "`auditor dashboard --host NAME`.",
         )
     if websocket and not origins:
-        return Refusal(status=403, told="A WebSocket is only opened by one of Plumbline's own pages.")
+        return Refusal(status=403, text="A WebSocket is only opened by one of Plumbline's own pages.")
     if origins and not (len(origins) == 1 and _own(access, origins[0], asked)):
         return Refusal(
             status=403,
-            told="This was asked by a page of another site. If that is how Plumbline is reached, add the site's name "
+            text="This was asked by a page of another site. If that is how Plumbline is reached, add the site's name "
             "with `auditor dashboard --host NAME`.",
         )
     return None
@@ -214,10 +214,10 @@ def _signed_in(access: Access, headers: Headers, peer: str | None) -> Person | O
         return Onlooker(
             why="Decisions are taken by people who sign in, and this request did not come by the sign-in."
         )
-    told = _values(headers, access.user_header.encode())
-    if len(told) != 1 or not told[0].strip():
-        return Onlooker(why=f"The sign-in told no name, or more than one, in {access.user_header}.")
-    name = told[0].strip()
+    names = _values(headers, access.user_header.encode())
+    if len(names) != 1 or not names[0].strip():
+        return Onlooker(why=f"The sign-in sent no name, or more than one, in {access.user_header}.")
+    name = names[0].strip()
     if len(name) > NAME_LIMIT or visible(name) != name:
         return Onlooker(
             why=f"The sign-in's name in {access.user_header} is longer than {NAME_LIMIT} characters or not readable."

@@ -98,7 +98,7 @@ class Guard:
         return [*((name, value) for name, value in headers if bytes(name).lower() not in ours), *self._protection]
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: Refusal) -> None:
-        body = (refused.told + "\n").encode()
+        body = (refused.text + "\n").encode()
         kind = "http.response"
         if scope["type"] == "websocket":
             await receive()  # the connect, which has to be heard before it is answered

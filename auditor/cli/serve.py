@@ -1,0 +1,91 @@
+"""The commands that serve: the dashboard with who may use it, and the demo."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from auditor.cli.shared import (
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DEMO_DATA,
+    DataOption,
+    MapOption,
+    app,
+    fail,
+    is_there,
+    say,
+    workspace,
+)
+
+
+@app.command()
+def dashboard(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any free one.")] = 8501,
+    address: Annotated[str, typer.Option(help="The address of this machine to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        list[str] | None,
+        typer.Option(help="A further host name that it answers to, such as plumbline.example.com; may be repeated."),
+    ] = None,
+    user_header: Annotated[
+        str | None,
+        typer.Option(help="The header with the signed-in user's name, set by your proxy, such as X-Forwarded-User."),
+    ] = None,
+    proxy: Annotated[
+        list[str] | None, typer.Option(help="Believe --user-header from this address only; may be repeated.")
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody decide conflicts on the pages.")] = False,
+) -> None:
+    """Serve the dashboard. Press Ctrl-C to stop."""
+    from auditor.dashboard.access import AccessError, access_of
+    from auditor.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
+
+    if not is_there(map_, "a map"):
+        fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
+    is_there(data, "the data")
+    settings = {
+        "AUDITOR_HOSTS": ",".join(host or ()),
+        "AUDITOR_USER_HEADER": user_header or "",
+        "AUDITOR_PROXIES": ",".join(proxy or ()),
+        "AUDITOR_READ_ONLY": "yes" if read_only else "",
+    }
+    environment = {**os.environ, **PEERS_AS_THEY_ARE, **{name: value for name, value in settings.items() if value}}
+    try:
+        access = access_of(environment)
+    except AccessError as error:
+        fail(str(error))
+    if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
+        fail("--address: name the hosts under which people reach the dashboard there, with --host")
+    if access.read_only:
+        say("read-only: decide conflicts with `auditor conflicts` on the command line")
+    elif access.user_header:
+        say(f"signed-in users can decide conflicts; their names come from the header {access.user_header}")
+    elif access.hosts:
+        say(
+            "conflicts cannot be decided on the pages: --host opens them to others; set --user-header and "
+            "--proxy to know who signed in"
+        )
+    else:
+        say(
+            "anyone on this machine can decide conflicts on the pages, under the name that they enter; "
+            "--read-only prevents it"
+        )
+    places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}
+    words = command(port or free_port(0), address)
+    os.execve(words[0], words, {**environment, **places})  # noqa: S606  our own command
+
+
+@app.command()
+def demo(
+    data: Annotated[Path, typer.Option("--data", help="Where the demo keeps everything.")] = DEMO_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
+) -> None:
+    """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
+    from auditor.demo_stand import run_demo
+
+    raise typer.Exit(run_demo(workspace(data).folder, port))
