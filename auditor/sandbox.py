@@ -66,10 +66,10 @@ def main() -> int:
 
 
 class _Without:
-    """Keeps pandas away: pyarrow loads it to ask of any list whether it is a series, and it loads slowly."""
+    """Keeps away what pyarrow and the engine load where it is there, slowly: nothing here needs it."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
+        if name in {"numpy", "pandas"}:
             raise ModuleNotFoundError(name)
 
 

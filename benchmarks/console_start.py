@@ -45,7 +45,7 @@ WHOLE = {
 
 _NUMBERS = {
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :live) ",
-    "postgresql": "WITH n(i) AS (SELECT generate_series(1, :live)) ",
+    "postgresql": "WITH n(i) AS (SELECT generate_series(CAST(1 AS bigint), :live)) ",
 }
 _ROW = (
     "i, i / 200 + 1, 'flow_' || (i % 20), 'customer-' || i, :digest, :now - i * :step, :now - i * :step + 5000, 30, "

@@ -103,7 +103,8 @@ def _version(
 @app.command()
 def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
-    from auditor.cli.rows import err, out, print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import err, out, print_rows
     from auditor.doctor import examine
     from auditor.escaping import visible
 
@@ -197,7 +198,8 @@ def once(
     new_digest_key: NewKeyOption = False,
 ) -> None:
     """Audit every record of every flow once, wait for what is undecided, and report."""
-    from auditor.cli.rows import err, print_json, print_rows, shown
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import err, print_rows, shown
     from auditor.once import audit_once
     from auditor.words import counted
     from probes.durations import parse_duration
@@ -262,7 +264,8 @@ def status(
     """Show what the last audits found, without reading any system."""
     from dataclasses import asdict
 
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.cli.show import status_row
     from auditor.status import flow_status, system_status
 
@@ -362,7 +365,8 @@ def lag(
     as_json: JsonOption = False,
 ) -> None:
     """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.cli.show import lag_row
     from auditor.figures import lags
 
@@ -386,7 +390,8 @@ def coverage(
     as_json: JsonOption = False,
 ) -> None:
     """Show how far each flow is verified, what is undecided, and at most how many records differ."""
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.cli.show import coverage_row
     from auditor.figures import coverage as coverages
 
@@ -409,7 +414,8 @@ def backlog(
 ) -> None:
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether it is being consumed."""
     from auditor.backlogs import backlogs, unread_queues
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.cli.show import backlog_row, funnel_row
     from auditor.letters import funnels
 
@@ -461,7 +467,8 @@ def letters(
     """Show the dead letters that wait, why, which records they explain, and what replaying them would fix."""
     from dataclasses import asdict
 
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.letters import letters as read_letters
     from auditor.letters import unseen_letters
 
@@ -500,7 +507,7 @@ def record(
     """Show one record in every system, side by side, read live."""
     from dataclasses import asdict
 
-    from auditor.cli.rows import print_json
+    from auditor.cli.documents import print_json
     from auditor.cli.show import print_record
     from auditor.record import read_record
     from auditor.scheduler import open_readers

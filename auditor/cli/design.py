@@ -54,7 +54,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     """Validate the map: every mistake, and every word that changes nothing, as file:line:column path: message."""
     from dataclasses import asdict
 
-    from auditor.cli.rows import print_json
+    from auditor.cli.documents import print_json
     from auditor.escaping import visible
     from auditor.map_file import MapError, check_map
     from auditor.words import counted
@@ -93,7 +93,8 @@ def review(
     as_json: JsonOption = False,
 ) -> None:
     """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.review import Severity
     from auditor.review import review as examine
     from auditor.words import did_you_mean
@@ -115,7 +116,7 @@ def review(
 @app.command()
 def schema() -> None:
     """Print the map's JSON Schema, for completion in editors."""
-    from auditor.cli.rows import print_json
+    from auditor.cli.documents import print_json
     from auditor.map_file import json_schema
 
     print_json(json_schema())
@@ -129,7 +130,8 @@ def map_document(
     as_json: JsonOption = False,
 ) -> None:
     """Write the map as a document or a picture, or compare it with an earlier one."""
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.map_diff import compare
     from auditor.map_document import markdown, mermaid, rows_of
     from auditor.map_picture import svg

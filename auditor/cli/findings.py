@@ -42,7 +42,8 @@ def drift(
     as_json: JsonOption = False,
 ) -> None:
     """List the records that differ, are undecided or cannot be verified, without reading any system."""
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.findings import findings
     from auditor.ledger import LISTED
     from auditor.status import flow_status
@@ -101,7 +102,8 @@ def incidents(
     as_json: JsonOption = False,
 ) -> None:
     """List the open incidents: what is broken, since when, how much, and whether its message was delivered."""
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.incidents import UNKNOWN
 
     _, ledger = existing_ledger(data, as_json=as_json)

@@ -58,7 +58,8 @@ def _list(
         return
     from dataclasses import asdict
 
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
 
     _, ledger = existing_ledger(data, as_json=as_json)
     found = ledger.conflicts(live_only=not everything)
@@ -102,7 +103,8 @@ def show(
     """Show one conflict: both values, both times, both writers, why the rule abstained, and what was done."""
     from dataclasses import asdict
 
-    from auditor.cli.rows import print_json, print_rows
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
     from auditor.conflict_evidence import evidence_of
 
     loaded = load(map_)

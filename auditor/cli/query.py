@@ -54,7 +54,7 @@ def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> 
 
     rows = rows_of(result.table)
     if form == "json":
-        from auditor.cli.rows import print_json
+        from auditor.cli.documents import print_json
 
         print_json({"rows": rows, "truncated": result.truncated, "incomplete": list(result.warnings)})
     elif form == "csv":
@@ -73,7 +73,7 @@ def _csv(names: list[str], rows: list[dict[str, Any]]) -> str:
     import csv
     import io
 
-    from auditor.cli.rows import strict_json
+    from auditor.cli.documents import strict_json
     from auditor.escaping import spreadsheet
 
     def cell(value: Any) -> Any:
