@@ -152,7 +152,7 @@ class Sampler:
         ):
             first = reader.page(spec.keys_only(), None, 1)
             if not gathered.fail(first):
-                gathered.nameless += gatherer.comparer.group(side, first.rows)[1]
+                gathered.nameless += gatherer.comparer.group(side, [row for row in first.rows if row[0] is None])[1]
         return BY_RANK
 
     def _next_slice(self, gathered: Gathered, state: FlowState, size: int) -> tuple[FlowState, int, dict[Key, int]]:
