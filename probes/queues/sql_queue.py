@@ -10,7 +10,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Literal, Self
-from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from pydantic import model_validator
@@ -18,6 +17,7 @@ from pydantic import model_validator
 from probes.call_deadline import one_call
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
 from probes.queues.message import TEXT_LIMIT, Message, checked, counted, distinct, instant_at, kept, read_each
+from probes.records.key_cursors import cursor_of
 from probes.records.sql import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -78,7 +78,7 @@ class SqlQueueProbe:
         in_payload = of.key is not None and of.key.startswith("$")
         columns = [of.letter_id, None if in_payload else of.key, of.reason, of.attempts, of.since, of.payload]
         wanted = tuple(dict.fromkeys(each for each in columns if each))
-        found = self._probe.queue(of.table, wanted, dict(of.where), of.since, _behind(after), peek)
+        found = self._probe.queue(of.table, wanted, dict(of.where), of.since, after, peek)
         depth, rows = found.depth, found.rows
         letters = read_each(
             rows, lambda row: self._letter(dict(zip(wanted, row, strict=True)), in_payload), lambda row: row[0]
@@ -96,7 +96,7 @@ class SqlQueueProbe:
             else f"there is no row of {of.table} with what where: says of {', '.join(of.where)}: empty, or misspelt",
             letters=distinct(letters),
             truncated=len(letters) < len(rows) or (depth > len(rows) if after is None else len(rows) == found.asked),
-            next=_token(last) if rows else after,
+            next=cursor_of(last) if rows else after,
         )
 
     def _letter(self, row: dict[str, Any], in_payload: bool) -> Letter:
@@ -114,7 +114,7 @@ class SqlQueueProbe:
         if of.role == "dead" and since is not None and failed_at is None:
             odd.append(f"its {of.since} is no instant")
         return Letter(
-            letter_id=kept(row[of.letter_id], TEXT_LIMIT),
+            letter_id=_named(row[of.letter_id]),
             key=key,
             reason=None if reason is None else _said(kept(reason, QUEUE_TEXT_LIMIT + 1)),
             attempts=counted(told(of.attempts)),
@@ -166,24 +166,17 @@ class SqlQueueProbe:
         self._probe.close()
 
 
+def _named(identity: Any) -> str:
+    """A row's identity as text; of bytes that are no such text the hexadecimal digits, which no two share."""
+    text = kept(identity, TEXT_LIMIT)
+    if isinstance(identity, bytes | bytearray | memoryview) and text.encode() != bytes(identity):
+        return f"0x{bytes(identity).hex()}"[:TEXT_LIMIT]
+    return text
+
+
 def _said(reason: str) -> str:
     """Of a traceback its last line, which is the error."""
     whole = len(reason) <= QUEUE_TEXT_LIMIT
     if whole and reason.lstrip().startswith("Traceback (most recent call last)"):
         reason = reason.rstrip().rpartition("\n")[2]
     return kept(reason, TEXT_LIMIT)
-
-
-def _token(identity: Any) -> str | None:
-    """A row's identity with its type, to go on behind it; None where its type has no text of its own."""
-    for kind, name in ((int, "int"), (str, "str"), (UUID, "uuid")):
-        if isinstance(identity, kind):
-            return f"{name}:{identity}"
-    return None
-
-
-def _behind(token: str | None) -> int | str | UUID | None:
-    if token is None:
-        return None
-    name, _, text = token.partition(":")
-    return int(text) if name == "int" else UUID(text) if name == "uuid" else text

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import time
-import uuid
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from sys import getsizeof
 from typing import Any, Literal
 
@@ -39,6 +36,7 @@ from probes.contract import (
     SystemSettings,
 )
 from probes.ranking import RANKS, rank_hex, rank_sql
+from probes.records import key_cursors
 from probes.records.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, too_large
 from probes.records.catalogue import columns_of, describe, leading_columns, unreadable_columns
 from probes.records.column_types import (
@@ -452,12 +450,11 @@ class SqlProbe:
     @one_call
     @undisturbed
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
-        behind = None if after is None else _behind(after)
-        rows, more = self._page(spec, behind, limit)
-        return Page(rows=rows, next=_cursor(rows[-1][0]) if more else None, more=more)
+        rows, more = self._page(spec, after, limit)
+        return Page(rows=rows, next=key_cursors.as_text(rows[-1][0]) if more else None, more=more)
 
-    def _page(self, spec: ReadSpec, after: object | None, limit: int) -> tuple[list[Row], bool]:
-        """The rows behind a key, and whether there are more behind them."""
+    def _page(self, spec: ReadSpec, after: str | None, limit: int) -> tuple[list[Row], bool]:
+        """The rows behind a cursor, and whether there are more behind them."""
         collection = self._collection(spec)
         key, lookup = collection.key, collection.lookup
         nameless: list[Row] = []
@@ -466,10 +463,7 @@ class SqlProbe:
         if after is None:
             nameless = self._rows(collection, lambda columns: sa.select(*columns).where(key.is_(None)).limit(10), {})
         else:
-            behind, parameters = lookup.behind(), {"after": after}
-            if isinstance(after, NotText):
-                cast = sa.cast(sa.bindparam("after", type_=sa.types.NullType()), sa.Text)
-                behind, parameters = sa.type_coerce(key, sa.types.NullType()) > cast, {"after": bytes(after)}
+            behind, parameters = key_cursors.behind(after, key, lookup)
         rows = self._rows(
             collection,
             lambda columns: sa.select(*columns).where(behind).order_by(lookup.column).limit(limit + 1),
@@ -489,7 +483,13 @@ class SqlProbe:
     @one_call
     @undisturbed
     def queue(
-        self, table: str, columns: tuple[str, ...], where: dict[str, Any], since: str | None, after: Any, limit: int
+        self,
+        table: str,
+        columns: tuple[str, ...],
+        where: dict[str, Any],
+        since: str | None,
+        after: str | None,
+        limit: int,
     ) -> QueueRows:
         """Count the rows that match and read some of them, for the queue probes.
 
@@ -498,7 +498,7 @@ class SqlProbe:
         Args:
             columns: the first of them identifies a row.
             since: the column whose lowest value is wanted too.
-            after: read rows with identities behind this one; None for the first.
+            after: read rows with identities behind this cursor; None for the first.
         """
         spec = ReadSpec(
             data_type=table,
@@ -521,9 +521,11 @@ class SqlProbe:
             depth, oldest = self._one(figures.select_from(source).where(*chosen), {})
         if not limit:
             return QueueRows(depth=int(depth), oldest=oldest)
-        identity = source.c[columns[0]]
+        identity = collection.lookup.column
+        parameters: dict[str, Any] = {}
         if after is not None:
-            chosen.append(identity > after)
+            behind, parameters = key_cursors.behind(after, collection.key, collection.lookup)
+            chosen.append(behind)
         names: tuple[str | None, ...] = columns
         while True:
             try:
@@ -532,7 +534,7 @@ class SqlProbe:
                     lambda read, names=names, limit=limit: (  # type: ignore[misc]
                         sa.select(*self._cut(collection, names, read)).where(*chosen).order_by(identity).limit(limit)
                     ),
-                    {},
+                    parameters,
                     names=names,
                 )
                 break
@@ -693,36 +695,6 @@ def _converted(row: Row, columns: Sequence[tuple[int, Callable[[Any], Any]]]) ->
         if values[at] is not None:
             values[at] = convert(values[at])
     return values
-
-
-def _cursor(key: object) -> str:
-    """The key behind which a page begins, with its type, as the driver gave it."""
-    for kind, name in ((int, "int"), (str, "str"), (uuid.UUID, "uuid"), (Decimal, "decimal")):
-        if isinstance(key, kind):
-            return json.dumps({"after": str(key), "as": name})
-    if isinstance(key, NotText):
-        return json.dumps({"after": key.hex(), "as": "text"})
-    if isinstance(key, bytes | bytearray | memoryview):
-        return json.dumps({"after": bytes(key).hex(), "as": "hex"})
-    return json.dumps({"after": str(key), "as": "str"})
-
-
-_CURSOR_TYPES: dict[str, Callable[[str], object]] = {
-    "int": int,
-    "str": str,
-    "uuid": uuid.UUID,
-    "decimal": Decimal,
-    "hex": bytes.fromhex,
-    "text": NotText.fromhex,
-}
-
-
-def _behind(cursor: str) -> object:
-    try:
-        told = json.loads(cursor)
-        return _CURSOR_TYPES[told["as"]](told["after"])
-    except (ValueError, TypeError, KeyError, ArithmeticError):
-        raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release") from None
 
 
 def _folded(key: object) -> object:

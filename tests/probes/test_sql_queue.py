@@ -86,6 +86,52 @@ def test_a_key_may_stand_in_a_json_payload(url: str) -> None:
         probe_of(url, key="$.id")
 
 
+IDENTITIES: dict[str, tuple[dict[str, str], list[str]]] = {
+    "whole numbers": ({"": "bigint"}, ["-3", "0", "9", "10", "9007199254740993"]),
+    "texts": ({"": "varchar(20)"}, ["'10'", "'9'", "'B'", "'c'", "'é'", "'a:b'"]),
+    "long texts": ({"": "text"}, ["'10'", "'9'", "'B'", "'c'", "'é'"]),
+    "decimals": ({"": "numeric(30, 2)"}, ["-1.5", "0", "9.25", "10"]),
+    "floats": ({"": "double precision"}, ["-1.5", "0", "0.1", "9.25", "1e300"]),
+    "bytes": (
+        {"postgresql": "bytea", "mariadb": "varbinary(9)", "sqlite": "blob"},
+        ["x'00'", "x'41c3'", "x'ff41'", "x'ff'"],
+    ),
+    "UUIDs": (
+        {"postgresql": "uuid", "mariadb": "uuid", "sqlite": "text"},
+        [f"'0{number}000000-0000-0000-0000-00000000000{9 - number}'" for number in range(5)],
+    ),
+    "texts that are not UTF-8": (
+        {"sqlite": "text"},
+        ["'a'", "CAST(x'41c3' AS text)", "CAST(x'ff41' AS text)", "CAST(x'eda080' AS text)", "'z'"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITIES)
+def test_a_page_goes_on_behind_an_identity_of_any_type(url: str, name: str) -> None:
+    types, identities = IDENTITIES[name]
+    engine = _engine(url)
+    dialect = engine.dialect.name
+    type_ = types.get(dialect, types.get(""))
+    if type_ is None:
+        pytest.skip(f"{dialect} holds none")
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE odd (id {type_})")
+        for each in identities:
+            shown = rf"'\{each.replace(chr(39), '')}'" if type_ == "bytea" else each
+            connection.exec_driver_sql(f"INSERT INTO odd VALUES ({shown})")
+    engine.dispose()
+    asked = probe_of(url, table="odd", key=None, since=None, reason=None, attempts=None, where={})
+    met: list[str] = []
+    after: str | None = None
+    for _ in identities:
+        reading = asked.read(1, after)
+        met += [letter.letter_id for letter in reading.letters]
+        after = reading.next
+    assert (len(met), len(set(met))) == (len(identities), len(identities))
+    assert asked.read(1, after).letters == ()
+
+
 def test_an_empty_queue_has_depth_0_and_no_age(url: str) -> None:
     reading = probe_of(url, where={"target": "nobody"}).read(10)
     assert (reading.depth, reading.oldest_at, reading.letters, reading.truncated) == (0, None, (), False)

@@ -1,0 +1,60 @@
+"""Where a walk through a table goes on: behind a key, which is written down with its type, as the driver gave it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import sqlalchemy as sa
+
+from probes.contract import ProbeError, Reason
+from probes.records.column_types import KeyColumn, NotText
+
+_TYPES: dict[str, Callable[[str], object]] = {
+    "int": int,
+    "str": str,
+    "uuid": uuid.UUID,
+    "decimal": Decimal,
+    "float": float,
+    "hex": bytes.fromhex,
+    "text": NotText.fromhex,
+}
+
+
+def cursor_of(key: object) -> str | None:
+    """The text of a key; None where its type has none from which it comes back."""
+    for kind, name in ((int, "int"), (str, "str"), (uuid.UUID, "uuid"), (Decimal, "decimal"), (float, "float")):
+        if isinstance(key, kind):
+            return json.dumps({"after": str(key), "as": name})
+    if isinstance(key, NotText):
+        return json.dumps({"after": key.hex(), "as": "text"})
+    if isinstance(key, bytes | bytearray | memoryview):
+        return json.dumps({"after": bytes(key).hex(), "as": "hex"})
+    return None
+
+
+def as_text(key: object) -> str:
+    """The cursor of a key of any type, as its text where its type has no cursor of its own."""
+    return cursor_of(key) or json.dumps({"after": str(key), "as": "str"})
+
+
+def behind(
+    cursor: str, key: sa.ColumnElement[Any], lookup: KeyColumn
+) -> tuple[sa.ColumnElement[bool], dict[str, Any]]:
+    """The condition that a row comes after a cursor, in the order of `lookup.column`, and what to bind for it.
+
+    Raises:
+        ProbeError: `cursor_lost` where it is none.
+    """
+    try:
+        told = json.loads(cursor)
+        after = _TYPES[told["as"]](told["after"])
+    except (ValueError, TypeError, KeyError, ArithmeticError):
+        raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release") from None
+    if isinstance(after, NotText):
+        cast = sa.cast(sa.bindparam("after", type_=sa.types.NullType()), sa.Text)
+        return sa.type_coerce(key, sa.types.NullType()) > cast, {"after": bytes(after)}
+    return lookup.behind(), {"after": after}
