@@ -5,18 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 import sqlalchemy as sa
 
-from auditor.audit import Auditor
 from auditor.ledger import Ledger
 from auditor.map_file import load_map
-from auditor.scheduler import open_readers
 from checks.difference_kinds import pattern_of
 from checks.fields import FieldRule, FieldType, agree, parser_for, plain, shape_of, show, text_of
 from checks.judgement import Outcome
@@ -28,6 +25,7 @@ from probes.exact_json import decode
 from probes.records.sql import SqlProbe, SqlSettings
 from tests.attacks.numbers import NUMBERS, SPELT
 from tests.auditor.test_cli import auditor
+from tests.stand import swept
 
 TEXTS = {
     **NUMBERS,
@@ -165,23 +163,7 @@ def test_a_flow_goes_on_beside_every_number(ledger: Ledger, tmp_path: Path) -> N
 def audited(ledger: Ledger, place: Path, url: str, keys: str) -> dict[Outcome, int]:
     file = place / "map.yaml"
     file.write_text(MAP.replace("PLACE", str(place)).replace("URL", url).replace("KEYS", keys))
-    loaded = load_map(file, {})
-    flow, readers = loaded.flow("sync"), open_readers(loaded)
-    with ExitStack() as opened:
-        for reader in readers.values():
-            opened.enter_context(closing(reader))
-        of = Auditor(
-            flow=flow,
-            source=readers["crm"],
-            target=readers["copy"],
-            ledger=ledger,
-            digest_key=b"k" * 32,
-            others=readers,
-        )
-        while not (result := of.audit(datetime.now(UTC))).swept:
-            assert result.error is None
-    assert result.error is None
-    return result.counts
+    return swept(load_map(file, {}), "sync", ledger).counts
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mariadb"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from auditor.audit import Auditor
 from auditor.ledger import ROWS, Ledger
 from auditor.ledger import tables as t
 from auditor.lens import Lens
 from auditor.map_file import load_map
-from auditor.scheduler import open_readers
 from auditor.status import flow_status
 from checks.judgement import Outcome
 from checks.keys import KEY_LIMIT_BYTES
 from probes.contract import Letter
 from tests.auditor.test_cli import auditor
 from tests.http_api import Api, Request
+from tests.stand import swept
 
 MAP = """\
 systems:
@@ -84,21 +82,7 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
 
 def sweep(world: World, ledger: Ledger) -> dict[Outcome, int]:
     loaded = load_map(world.file, {})
-    flow, readers = loaded.flow("sync"), open_readers(loaded)
-    with ExitStack() as opened:
-        for reader in readers.values():
-            opened.enter_context(closing(reader))
-        of = Auditor(
-            flow=flow,
-            source=readers["crm"],
-            target=readers["copy"],
-            ledger=ledger,
-            digest_key=b"k" * 32,
-            others=readers,
-        )
-        while not (result := of.audit(datetime.now(UTC))).swept:
-            assert result.error is None
-    assert result.error is None
+    result = swept(loaded, "sync", ledger)
     (status,) = flow_status(loaded, ledger, datetime.now(UTC))
     assert status.unverified == result.counts[Outcome.CANNOT_VERIFY]
     return result.counts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,9 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import sqlalchemy as sa
 
-from probes.contract import Budget, ReadSpec, RecordProbe
+from probes.contract import Budget, Letter, QueueProbe, ReadSpec, RecordProbe
 from probes.records.rest import RestBinding, RestProbe, RestSettings
 from probes.records.sql import SqlProbe, SqlSettings
+from tests.attacks import messages
 
 Record = tuple[int | None, str | None, str]
 """id, name, changed at (ISO, UTC)."""
@@ -193,3 +194,22 @@ class RestHarness(Harness):
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+def all_letters(probe: QueueProbe) -> tuple[int | None, list[Letter]]:
+    """The depth of a queue and all its letters; a look ends when its time is over, and the next one goes on."""
+    letters: list[Letter] = []
+    after: str | None = None
+    while True:
+        reading = probe.read(1_000, after)
+        letters += reading.letters
+        after = reading.next
+        if not reading.truncated:
+            return reading.depth, letters
+
+
+def assert_told(names: Iterable[str], letters: Iterable[Letter]) -> None:
+    """Of each attack whose key is at `$.id`, the letter tells what cannot be read, and nothing of the others."""
+    for name, letter in zip(names, letters, strict=False):
+        assert messages.UNREADABLE.get(name, "") in letter.unreadable, name
+        assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name

@@ -16,10 +16,11 @@ import confluent_kafka.admin
 import httpx
 import pytest
 
-from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
+from probes.contract import ProbeError, QueueProbe, QueueReading, Reason
 from probes.queues.kafka import KafkaProbe, KafkaSettings
 from tests.attacks import messages
 from tests.attacks.wires import KAFKA, Wire
+from tests.probes.harness import all_letters, assert_told
 from tests.servers import Kafka
 from tests.waiting import PATIENCE_S
 from tests.wire_server import WireServer
@@ -368,12 +369,6 @@ def test_a_huge_letter_and_many_headers_stay_bounded(real: Kafka) -> None:
     assert max(len(letter.headers) for letter in reading.letters) == 50
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is, all messages are read into."""
-    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
-
-
 @pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(kafka_server: Kafka) -> None:
     topic = Topic(kafka_server, partitions=1)
@@ -387,20 +382,11 @@ def test_messages_of_any_content_are_letters(kafka_server: Kafka) -> None:
     topic.write(*({"value": payload, "headers": odd, "partition": 0, "key": b"\xff"} for payload in made))
     for key in ("$.id", "$..id"):
         asked = topic.probe(key=key, timeout="60s")
-        letters: list[Letter] = []
-        after: str | None = None
-        while True:
-            reading = asked.read(1_000, after)
-            letters += reading.letters
-            after = reading.next
-            if not reading.truncated:
-                break
-        assert (reading.depth, len(letters), letters[-1].key) == (len(made), len(made), messages.GOOD_KEY)
+        depth, letters = all_letters(asked)
+        assert (depth, len(letters), letters[-1].key) == (len(made), len(made), messages.GOOD_KEY)
         assert {letter.attempts for letter in letters} == {None}
         if key == "$.id":
-            for name, letter in zip(messages.PAYLOADS, letters, strict=False):
-                assert messages.UNREADABLE.get(name, "") in letter.unreadable
-                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+            assert_told(messages.PAYLOADS, letters)
     assert all(
         "its key is not UTF-8" in letter.unreadable
         for letter in topic.probe(key="field:key", timeout="60s").read(1_000).letters

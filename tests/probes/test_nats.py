@@ -17,9 +17,10 @@ import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from probes.contract import Letter, ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.nats import NatsProbe, NatsSettings
 from tests.attacks import messages
+from tests.probes.harness import all_letters, assert_told
 
 _numbers = itertools.count(1)
 
@@ -145,6 +146,7 @@ def advised(bus: Bus, odd: Mapping[str, Any], *, subject: str = "") -> None:
     bus.run(lambda js: js.publish(place, forged))
 
 
+@pytest.mark.usefixtures("patient")
 def test_advisories_of_any_content_leave_no_letter_unread(bus: Bus) -> None:
     bus.publish(b'{"id": 1}')
     for odd in messages.ADVISORIES.values():
@@ -152,13 +154,13 @@ def test_advisories_of_any_content_leave_no_letter_unread(bus: Bus) -> None:
     for count in messages.VALUES.values():
         advised(bus, {"deliveries": count})
     advised(bus, {})
-    asked = bus.probe(key="$.id", of=bus.orders, consumer=bus.consumer)
+    asked = bus.probe(key="$.id", of=bus.orders, consumer=bus.consumer, timeout="60s")
     total = len(messages.ADVISORIES) + len(messages.VALUES) + 1
-    reading = asked.read(1_000)
-    assert (reading.depth, len(reading.letters), reading.truncated) == (total, total, False)
-    assert reading.letters[-1].key == "1"
-    assert reading.letters[-1].attempts == 2
-    counted = reading.letters[len(messages.ADVISORIES) : -1]
+    depth, letters = all_letters(asked)
+    assert (depth, len(letters)) == (total, total)
+    assert letters[-1].key == "1"
+    assert letters[-1].attempts == 2
+    counted = letters[len(messages.ADVISORIES) : -1]
     assert {(letter.key, letter.attempts) for letter in counted} == {("1", None)}
 
 
@@ -220,12 +222,6 @@ def test_an_advisory_is_followed_among_the_subjects_of_its_consumer_alone(bus: B
     assert messages.SECRET not in str(reading)
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is, all messages are read into."""
-    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
-
-
 @pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(bus: Bus) -> None:
     stream = f"{bus.orders}-dead"
@@ -238,19 +234,10 @@ def test_messages_of_any_content_are_letters(bus: Bus) -> None:
     bus.run(act)
     for key in ("$.id", "$..id"):
         asked = bus.probe(stream=stream, key=key)
-        letters: list[Letter] = []
-        after: str | None = None
-        while True:  # a look ends when its time is over, and the next one goes on
-            reading = asked.read(1_000, after)
-            letters += reading.letters
-            after = reading.next
-            if not reading.truncated:
-                break
-        assert (reading.depth, len(letters), letters[-1].key) == (len(messages.PAYLOADS) + 1, reading.depth, "7")
+        depth, letters = all_letters(asked)
+        assert (depth, len(letters), letters[-1].key) == (len(messages.PAYLOADS) + 1, depth, "7")
         if key == "$.id":
-            for name, letter in zip(messages.PAYLOADS, letters, strict=False):
-                assert messages.UNREADABLE.get(name, "") in letter.unreadable
-                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+            assert_told(messages.PAYLOADS, letters)
 
 
 RAW_HEADERS = {

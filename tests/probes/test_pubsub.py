@@ -21,6 +21,7 @@ from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransp
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.pubsub import PubSubProbe, PubSubSettings
 from tests.attacks import messages, wires
+from tests.probes.harness import assert_told
 from tests.wire_server import WireServer
 
 _numbers = itertools.count(1)
@@ -191,12 +192,6 @@ def test_without_credentials_that_is_said(topic: Topic, monkeypatch: pytest.Monk
     assert caught.value.reason is Reason.AUTH
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is, all messages are read into."""
-    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
-
-
 @pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(topic: Topic) -> None:
     made = [*messages.PAYLOADS.values(), messages.GOOD]
@@ -210,9 +205,7 @@ def test_messages_of_any_content_are_letters(topic: Topic) -> None:
         assert (len(letters), letters[-1].key) == (len(made), messages.GOOD_KEY)
         assert {letter.attempts for letter in letters} == {None}
         if key == "$.id":
-            for name, letter in zip(messages.PAYLOADS, letters, strict=False):
-                assert messages.UNREADABLE.get(name, "") in letter.unreadable
-                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+            assert_told(messages.PAYLOADS, letters)
     (told,) = {letter.unreadable for letter in topic.probe(key="field:id", timeout="60s").read(1_000).letters}
     assert "NUL" in told
 

@@ -17,9 +17,10 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from probes.contract import Letter, ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.service_bus import ServiceBusProbe, ServiceBusSettings
 from tests.attacks import messages
+from tests.probes.harness import all_letters, assert_told
 from tests.servers import free_port, wait_for_port
 from tests.waiting import wait_until
 
@@ -218,8 +219,8 @@ def _text(payload: bytes) -> str | None:
         return None
 
 
-def test_messages_of_any_content_are_letters(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
+@pytest.mark.usefixtures("patient")
+def test_messages_of_any_content_are_letters(namespace: Namespace) -> None:
     made = {name: body for name, payload in messages.PAYLOADS.items() if (body := _text(payload)) is not None}
     namespace.give_up_on("orders", *made.values(), messages.GOOD.decode())
     for at, each in enumerate(namespace.letters["orders"]):
@@ -228,19 +229,10 @@ def test_messages_of_any_content_are_letters(namespace: Namespace, monkeypatch: 
     namespace.give_up_on("orders")
     for key in ("$.id", "$..id"):
         asked = namespace.probe(namespace.peer(), key=key, timeout="60s")
-        letters: list[Letter] = []
-        after: str | None = None
-        while True:
-            reading = asked.read(1_000, after)
-            letters += reading.letters
-            after = reading.next
-            if not reading.truncated:
-                break
-        assert (reading.depth, len(letters), letters[-1].key) == (len(made) + 1, len(made) + 1, messages.GOOD_KEY)
+        depth, letters = all_letters(asked)
+        assert (depth, len(letters), letters[-1].key) == (len(made) + 1, len(made) + 1, messages.GOOD_KEY)
         if key == "$.id":
-            for name, letter in zip(made, letters, strict=False):
-                assert messages.UNREADABLE.get(name, "") in letter.unreadable
-                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+            assert_told(made, letters)
 
 
 @pytest.mark.parametrize("stamp_ms", [-(2**62), -1, 253_402_300_800_000, 2**62])

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from probes.contract import Letter, ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.rest import RestSettings
 from probes.records.sql import SqlSettings
 from tests.attacks import messages
+from tests.probes.harness import all_letters, assert_told
 
 SETTINGS = {
     "kind": "sql_queue",
@@ -221,12 +222,6 @@ def _engine(url: str) -> sa.Engine:
     return sa.create_engine(made.set(drivername=drivers[made.drivername]))
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However slow the machine is, all messages are read into."""
-    monkeypatch.setattr("probes.queues.message.READ_S", 600.0)
-
-
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("kind", ["text", "bytes"])
 def test_messages_of_any_content_are_letters(url: str, kind: str) -> None:
@@ -246,21 +241,13 @@ def test_messages_of_any_content_are_letters(url: str, kind: str) -> None:
         asked = probe_of(
             url, table="odd", key=key, payload="body", since=None, reason="e", attempts=None, where={}, timeout="60s"
         )
-        letters: list[Letter] = []
-        after: str | None = None
-        while True:
-            reading = asked.read(1_000, after)
-            letters += reading.letters
-            after = reading.next
-            if not reading.truncated:
-                break
-        assert (reading.depth, len(letters), letters[-1].key) == (len(made) + 1, len(made) + 1, messages.GOOD_KEY)
+        depth, letters = all_letters(asked)
+        assert (depth, len(letters), letters[-1].key) == (len(made) + 1, len(made) + 1, messages.GOOD_KEY)
         if key == "$.id":
-            for name, letter in zip(made, letters, strict=False):
-                if name == "empty" and letter.payload is None:
-                    continue  # the beginning of an empty BLOB is NULL to SQLite
-                assert messages.UNREADABLE.get(name, "") in letter.unreadable
-                assert (letter.unreadable == "") == (name not in messages.UNREADABLE), name
+            told = dict(zip(made, letters, strict=False))
+            if told["empty"].payload is None:
+                told.pop("empty")  # the beginning of an empty BLOB is NULL to SQLite
+            assert_told(told, told.values())
 
 
 def _is_text(payload: bytes) -> bool:

@@ -202,6 +202,7 @@ def test_a_queue_that_keeps_letters_no_longer_than_its_source_is_told(moto_url: 
     assert queues.probe().read(0).notes == (whose,)
 
 
+@pytest.mark.usefixtures("patient")
 def test_messages_of_any_content_are_letters(queues: Queues) -> None:
     made = {
         name: payload.decode()
