@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from auditor import private_files
 from auditor.ledger import SETTLED, ColumnType, Ledger
 from auditor.private_evidence import cleaned, without_sizes
-from auditor.words import counted
+from probes.wording import counted
 
 KEEP_LIVE_S = 24 * 3600.0
 """Settled rows stay in the ledger this long, where looking them up is quickest."""

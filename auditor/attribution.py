@@ -10,8 +10,8 @@ from typing import Any
 from auditor.impact import ROLE_WEIGHT, impact_of
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
-from auditor.words import counted
 from checks.difference_kinds import VAGUE
+from probes.wording import counted
 
 SYSTEMATIC_SHARE, SYSTEMATIC_RECORDS = 0.5, 3
 """So many of a field's differing records, and at least so many, that look alike are one finding."""

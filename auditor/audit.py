@@ -18,7 +18,6 @@ from auditor.resolving import Clocks, Resolver
 from auditor.sampler import Sampler
 from auditor.second_look import Later, SecondLook
 from auditor.twins import Twins
-from auditor.words import counted
 from checks.clocks import ClockBounds
 from checks.convergence import Verdict, commit_delay_s
 from checks.enrolment import Sighting, followed
@@ -30,6 +29,7 @@ from checks.sampling import Cohort
 from checks.values import EPOCH, parse_version
 from probes.contract import Key, ProbeError, Row
 from probes.ranking import seed_of
+from probes.wording import counted
 
 OBJECTIVE_EVERY_S, OBJECTIVE_SOONEST_S = 30.0, 5.0
 """Seconds between two counts of a flow's changes of the last day."""

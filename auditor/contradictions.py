@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from auditor.blind_spots import finds_nothing
 from auditor.integration_map import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, FlowSettings, IntegrationMap
 from auditor.merging import load_merge
-from auditor.words import did_you_mean
 from checks.conflicts import MergeError, Policy
 from checks.currencies import minor_digits
 from checks.fields import ACTS_ON, FieldRule
 from checks.per_system import named
 from checks.validity import RuleError, RuleSet
+from probes.wording import did_you_mean
 
 Path_ = tuple[str | int, ...]
 

@@ -13,7 +13,7 @@ from auditor.integration_map import IntegrationMap
 from auditor.ledger import Undelivered
 from auditor.reading import SystemReader
 from auditor.record import spec_of
-from auditor.words import clock_text, counted
+from checks.clocks import clock_text
 from checks.fields import FieldRule, parser_for
 from checks.instants import earliest
 from checks.queue_figures import certain
@@ -21,6 +21,7 @@ from checks.records import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
 from probes.contract import INSPECT_CALLS, MISSING, ProbeError, ReadSpec, UnprovedError
+from probes.wording import counted
 
 STAMPS_LOOKED_AT = 200
 FUTURE = timedelta(hours=1)

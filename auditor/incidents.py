@@ -11,10 +11,10 @@ from auditor.breaches import BREACH_OF
 from auditor.integration_map import Flow
 from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
 from auditor.objectives import evidence_text
-from auditor.words import counted
 from checks.causes import Cause
 from checks.objectives import Standing, WindowObjective
 from probes.contract import ProbeError, Reason
+from probes.wording import counted
 
 ABSORB_S = 15 * 60
 """A breach that returns this soon after it was resolved is the same incident, reopened."""

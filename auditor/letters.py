@@ -11,10 +11,10 @@ from typing import Any
 from auditor.backlogs import Backlog, backlogs, not_read, read_lately
 from auditor.integration_map import IntegrationMap
 from auditor.lens import Lens
-from auditor.words import counted
 from checks.funnel import Stage, Traffic, funnel
 from checks.letters import LetterFate, Prospect, prospects, signature
 from checks.values import EPOCH, MICROSECOND
+from probes.wording import counted
 
 KNOWN_FOR = timedelta(days=1)
 """Queues that were last read before are not told apart from those that never were."""

@@ -10,8 +10,8 @@ from auditor import escaping
 from auditor.escaping import document
 from auditor.impact import told
 from auditor.integration_map import Flow, IntegrationMap
-from auditor.words import counted
 from probes.durations import format_duration
+from probes.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

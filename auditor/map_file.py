@@ -19,9 +19,9 @@ from auditor.contradictions import contradictions
 from auditor.idle_words import idle_words
 from auditor.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
 from auditor.mistakes import of_settings, of_yaml
-from auditor.words import did_you_mean
 from probes import registry
 from probes.contract import Binding, PluginSettings, SystemSettings
+from probes.wording import did_you_mean
 
 SECTIONS = ("version", "systems", "data_types", "flows", "alerts")
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,62}")

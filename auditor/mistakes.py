@@ -10,7 +10,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.reader import ReaderError
 
-from auditor.words import did_you_mean
+from probes.wording import did_you_mean
 
 _PLAIN = re.compile(r"[\w .+-]{1,40}")
 _EXPECTED = re.compile(r"'([^']*)'")

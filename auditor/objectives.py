@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 
 from auditor.integration_map import Flow
 from auditor.ledger import Ledger
-from auditor.words import counted
 from checks.convergence import Verdict
 from checks.objectives import WindowObjective
 from probes.durations import format_duration
+from probes.wording import counted
 
 PERIOD = timedelta(days=1)
 """The period that `sla.within_window` is promised for, in whole hours."""

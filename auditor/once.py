@@ -13,7 +13,7 @@ from auditor.findings import Findings, findings
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.scheduler import open_readers
-from auditor.words import counted
+from probes.wording import counted
 
 SWEEP_PAGE = 2_000
 

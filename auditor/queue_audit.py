@@ -16,7 +16,6 @@ from auditor.integration_map import Flow
 from auditor.lap import Lap
 from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
 from auditor.reading import ReaderClosedError
-from auditor.words import counted
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked
 from checks.keys import key_parser
@@ -26,6 +25,7 @@ from checks.records import UNREADABLE
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
 from probes.durations import format_duration
 from probes.queues.message import distinct, sayable, storable
+from probes.wording import counted
 
 LOOK_S = 2.0
 """Seconds of one audit that are spent on letters; the next goes on from there."""

@@ -15,7 +15,6 @@ from auditor.integration_map import Flow, IntegrationMap
 from auditor.ledger import Ledger
 from auditor.reading import SystemReader
 from auditor.resolving import Resolver
-from auditor.words import counted
 from checks.causes import Cause, Finding, Kind
 from checks.conflicts import Resolution, Winner
 from checks.fields import FieldRule, plain, text_of
@@ -26,6 +25,7 @@ from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_d
 from probes import registry
 from probes.contract import MISSING, Binding, Key, Labels, ProbeError, ReadSpec, Row
 from probes.exact_json import Undecodable
+from probes.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,9 +24,9 @@ from auditor.stopping import run_all
 from auditor.tenure import Tenure, take, take_now
 from auditor.timetable import Job, Lane, Timetable
 from auditor.trouble import Trouble
-from auditor.words import counted
 from auditor.workspace import Workspace
 from probes import registry
+from probes.wording import counted
 
 CLOCK_EVERY_S = 20.0
 DEADLINES_AT_MOST_EVERY_S = 0.2

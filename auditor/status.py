@@ -10,8 +10,7 @@ from typing import Any
 
 from auditor.integration_map import Flow, IntegrationMap
 from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger
-from auditor.words import clock_text
-from checks.clocks import ClockBounds
+from checks.clocks import ClockBounds, clock_text
 from checks.sampling import BY_RANK
 from probes.ranking import RANKS
 

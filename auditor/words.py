@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from checks.clocks import ClockBounds
 from checks.queue_health import Trend
 from probes.durations import format_duration
 
@@ -16,11 +14,6 @@ if TYPE_CHECKING:
     from auditor.backlogs import Backlog
     from checks.funnel import Stage
     from checks.queue_health import Rate
-
-
-def counted(number: int, word: str) -> str:
-    """A number of things, in the singular where it is one."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def interval(lower: float | None, upper: float | None) -> str:
@@ -53,12 +46,6 @@ def differing_text(differing: tuple[int, int] | None, population: int | None) ->
         return "–"
     least, most = differing
     return f"{least if least == most else f'{least} … {most}'} of {population}"
-
-
-def clock_text(bounds: ClockBounds) -> str:
-    """How far a clock is ahead of ours."""
-    middle_ms = round(bounds.middle_s * 1000, 1) + 0.0  # no negative zero
-    return f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"
 
 
 def agreement_text(agreement: tuple[float, float] | None) -> str:
@@ -137,12 +124,3 @@ def drain_text(backlog: Backlog) -> str:
     if math.isinf(least):
         return "never at these rates"
     return interval(least, most) if backlog.depth else "empty"
-
-
-def did_you_mean(word: str, words: Any) -> str:
-    """Say the nearest known word, or list a few of them."""
-    known = [str(each) for each in words]
-    close = difflib.get_close_matches(word, known, n=1)
-    if close:
-        return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(sorted(known)[:15])}" if known else ""

@@ -120,3 +120,9 @@ def worth_aiming(known: ClockBounds | None) -> bool:
     if known is None:
         return True
     return known.resolution_s > 0 and known.half_width_s > max(known.trip_s * 0.55, 0.005)
+
+
+def clock_text(bounds: ClockBounds) -> str:
+    """How far a clock is ahead of ours."""
+    middle_ms = round(bounds.middle_s * 1000, 1) + 0.0  # no negative zero
+    return f"{middle_ms:+.1f} ± {bounds.half_width_s * 1000:.1f} ms"

@@ -77,8 +77,8 @@ def main() -> NoReturn:
 
 
 def _failing(fail_on: str) -> set[str]:
-    from auditor.words import did_you_mean
     from checks.causes import Cause
+    from probes.wording import did_you_mean
 
     known = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}
     if fail_on == "any":
@@ -201,8 +201,8 @@ def once(
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, print_rows, shown
     from auditor.once import audit_once
-    from auditor.words import counted
     from probes.durations import parse_duration
+    from probes.wording import counted
 
     failing = _failing(fail_on)
     try:
@@ -511,8 +511,8 @@ def record(
     from auditor.cli.show import print_record
     from auditor.record import read_record
     from auditor.scheduler import open_readers
-    from auditor.words import did_you_mean
     from checks.values import UnreadableError
+    from probes.wording import did_you_mean
 
     loaded = load(map_)
     if data_type not in loaded.data_types:

@@ -57,7 +57,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from auditor.cli.documents import print_json
     from auditor.escaping import visible
     from auditor.map_file import MapError, check_map
-    from auditor.words import counted
+    from probes.wording import counted
 
     if not is_there(map_, "a map"):
         fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
@@ -97,7 +97,7 @@ def review(
     from auditor.cli.rows import print_rows
     from auditor.review import Severity
     from auditor.review import review as examine
-    from auditor.words import did_you_mean
+    from probes.wording import did_you_mean
 
     known = [severity.value for severity in Severity]
     if fail_on not in {*known, "never"}:
@@ -185,8 +185,8 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
     from auditor.map_file import system_text
     from auditor.proposed_map import new_system, system_name
     from auditor.reading import SystemReader
-    from auditor.words import did_you_mean
     from probes import registry
+    from probes.wording import did_you_mean
 
     if "://" not in text:
         systems = load_systems(map_)

@@ -47,8 +47,8 @@ def drift(
     from auditor.findings import findings
     from auditor.ledger import LISTED
     from auditor.status import flow_status
-    from auditor.words import did_you_mean
     from checks.causes import Cause
+    from probes.wording import did_you_mean
 
     known = [each.value for each in Cause]
     for name in cause or ():

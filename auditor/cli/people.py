@@ -251,7 +251,7 @@ def repair(
     from auditor.repair_formats import write_csv, write_json, write_sql
     from auditor.scheduler import open_readers
     from auditor.status import flow_status
-    from auditor.words import counted
+    from probes.wording import counted
 
     loaded = load(map_)
     wanted = flows_of(loaded, flow)

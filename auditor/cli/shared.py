@@ -197,7 +197,7 @@ def short(path: Path) -> str:
 
 def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     from auditor.map_file import MapError
-    from auditor.words import counted
+    from probes.wording import counted
 
     if not is_there(location, "a map"):
         fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
@@ -266,7 +266,7 @@ def audited_at(ledger: Any) -> datetime | None:
 
 def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
     """The flows asked for, all where none are."""
-    from auditor.words import did_you_mean
+    from probes.wording import did_you_mean
 
     for name in names or ():
         if name not in loaded.flows:

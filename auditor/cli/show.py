@@ -11,7 +11,6 @@ from auditor.cli.rows import out, shown
 from auditor.record import RecordView
 from auditor.words import (
     age_text,
-    counted,
     differing_text,
     drain_text,
     estimate_text,
@@ -22,6 +21,7 @@ from auditor.words import (
     trend_text,
 )
 from probes.durations import format_duration
+from probes.wording import counted
 
 if TYPE_CHECKING:
     from auditor.backlogs import Backlog

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.store import Store, Transaction
-from auditor.words import counted
+from probes.wording import counted
 
 DUE_LIMIT = 100
 """Messages looked at together."""

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from auditor.findings import fields_text
-from auditor.words import agreement_text, clock_text, differing_text, estimate_text, interval, ratio_text
-from checks.clocks import ClockBounds
+from auditor.words import agreement_text, differing_text, estimate_text, interval, ratio_text
+from checks.clocks import ClockBounds, clock_text
 
 
 @pytest.mark.parametrize(

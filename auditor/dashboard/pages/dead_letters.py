@@ -13,11 +13,12 @@ from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
 from auditor.letters import Funnel, Group, LetterRow, Waiting
-from auditor.words import age_text, counted, drain_text, looked_text, per_second, stage_text, trend_text
+from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text
 from checks.letters import Prospect
 from checks.queue_health import Flowing
 from checks.tables import complete
 from probes.durations import format_duration
+from probes.wording import counted
 
 LIMIT = 500
 OPENED = "opened_letter"

@@ -7,9 +7,10 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import components, side_by_side, tables, view
 from auditor.dashboard.data import Data, Since
-from auditor.words import did_you_mean, interval
+from auditor.words import interval
 from checks.values import UnreadableError
 from probes.durations import format_duration
+from probes.wording import did_you_mean
 
 SIGNS = {
     "agrees": (":green-badge[agrees]", "The copies agree in this reading."),
