@@ -11,8 +11,8 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from auditor.archivable import SETTLED, ArchiveFile, ColumnType
 from auditor.escaping import visible
-from auditor.views import SETTLED, ArchiveFile, ColumnType
 
 WHY_LIMIT = 200
 """Characters of what a storage says of a file that cannot be read."""

@@ -10,7 +10,6 @@ from typing import Any
 from auditor.blind_spots import blind_spots
 from auditor.escaping import visible
 from auditor.integration_map import IntegrationMap
-from auditor.ledger import Undelivered
 from auditor.reading import SystemReader
 from auditor.record import spec_of
 from checks.clocks import clock_text
@@ -70,14 +69,12 @@ def examine(
     *,
     seed: str | None,
     steps: Mapping[str, datetime],
-    lost: Sequence[Undelivered] = (),
 ) -> list[Finding]:
     """Connect to everything the map names; never raises for what a system does.
 
     Args:
         seed: of the sample's ranks, None where there is no installation yet.
         steps: by system, when its clock was last found to have been set.
-        lost: messages about incidents that could not be delivered.
     """
     findings = []
     for name, settings in integration_map.systems.items():
@@ -92,25 +89,7 @@ def examine(
             findings.append(_examine(integration_map, reader, seed, steps.get(name)))
         finally:
             reader.close()
-    return findings + _queues(integration_map) + _senders(integration_map, lost)
-
-
-def _senders(integration_map: IntegrationMap, lost: Sequence[Undelivered]) -> list[Finding]:
-    """The senders of the map whose last messages did not arrive."""
-    alerts = integration_map.alerts
-    named = {name for name, sender in (("slack", alerts.slack), ("webhook", alerts.webhook)) if sender is not None}
-    return [
-        Finding(
-            system=f"alerts {each.sender}",
-            latency_s=None,
-            clock="",
-            read_only="",
-            problems=[str(each)] if each.given_up else [],
-            remarks=[] if each.given_up else [str(each)],
-        )
-        for each in lost
-        if each.sender in named
-    ]
+    return findings + _queues(integration_map)
 
 
 def _examine(

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-from auditor.views import COLUMNS, ArchiveFile, ColumnType
+from auditor.archivable import ArchiveFile, ColumnType
+from auditor.views import COLUMNS
 
 if TYPE_CHECKING:
     import pyarrow as pa

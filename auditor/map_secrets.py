@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from auditor.alerts.contract import secret_parts
 from auditor.integration_map import IntegrationMap
-from probes.secrets import Scrubber, secrets_in
+from probes.secrets import Scrubber, secret_parts, secrets_in
 
 
 def scrubber_of(integration_map: IntegrationMap) -> Scrubber:

@@ -12,7 +12,7 @@ from auditor.audit import Auditor
 from auditor.findings import Findings, findings
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
-from auditor.scheduler import open_readers
+from auditor.reading import open_readers
 from probes.wording import counted
 
 SWEEP_PAGE = 2_000

@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from auditor.batches import Batches
+from auditor.integration_map import IntegrationMap
 from auditor.pool import Pool
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
+from probes import registry
 from probes.contract import (
     ClockSample,
     Key,
@@ -475,3 +477,11 @@ class SystemReader:
                 self._closing.set_result(None)
         self._pool.close()
         self.probe.close()
+
+
+def open_readers(integration_map: IntegrationMap) -> dict[str, SystemReader]:
+    """A reader for every system of the map; nothing is connected before the first read."""
+    return {
+        name: SystemReader(name, settings, registry.open_record_probe(settings))
+        for name, settings in integration_map.systems.items()
+    }

@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from auditor.archivable import ArchiveFile
     from auditor.archived import MissingFile
     from auditor.ledger_rows import LedgerRows, Stream
     from auditor.statement import Statement
-    from auditor.views import ArchiveFile
 
 DATA_BYTES = MEMORY_BYTES - 160 * 1024**2
 """What it may take of memory of its own; the rest is for the code of the engine and its libraries."""

@@ -19,7 +19,7 @@ from auditor.ledger import LeaseLostError, LedgerError
 from auditor.ledger_watch import LedgerWatch
 from auditor.leftovers import close_leftovers
 from auditor.queue_audit import QueueAuditor
-from auditor.reading import SystemReader
+from auditor.reading import SystemReader, open_readers
 from auditor.stopping import run_all
 from auditor.tenure import Tenure, take, take_now
 from auditor.timetable import Job, Lane, Timetable
@@ -350,11 +350,3 @@ def settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-
-
-def open_readers(integration_map: IntegrationMap) -> dict[str, SystemReader]:
-    """A reader for every system of the map; nothing is connected before the first read."""
-    return {
-        name: SystemReader(name, settings, registry.open_record_probe(settings))
-        for name, settings in integration_map.systems.items()
-    }

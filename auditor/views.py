@@ -6,14 +6,12 @@ docs/views.md describes every column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from string import Formatter
-from typing import Literal, cast
+from typing import cast
 
+from auditor.archivable import ColumnType
 from auditor.breaches import BREACH_OF
 from checks.cause import FAMILY
-
-ColumnType = Literal["instant", "boolean", "float", "integer", "text"]
 
 
 def _columns(told: str) -> dict[str, ColumnType]:
@@ -130,35 +128,6 @@ together.
 """
 
 SOURCES = tuple(COLUMNS)
-
-SETTLED = {
-    "probe_runs": "finished_at",
-    "changes": "settled_at",
-    "divergences": "closed_at",
-    "unverified": "cleared_at",
-    "backlogs": "read_at",
-    "dead_letters": "gone_at",
-    "lag_cells": "hour_at",
-    "samples": "hour_at",
-}
-"""By table, the instant from which on a row never changes again; what is not listed is never archived."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArchiveFile:
-    """A Parquet file that holds rows of a table.
-
-    Attributes:
-        day: of the instants at which they settled, as YYYY-MM-DD.
-        rows: how many were handed over to it.
-    """
-
-    source: str
-    path: str
-    rev: int
-    day: str
-    rows: int
-
 
 _WHEN = " ".join(f"WHEN '{cause}' THEN '{family}'" for cause, family in FAMILY.items())
 _FAMILY = f"CASE cause {_WHEN} END"

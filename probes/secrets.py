@@ -25,6 +25,9 @@ from probes.contract import ProbeError, Reason
 
 HIDDEN = "***"
 
+SECRET_PART = 8
+"""Parts of a webhook's path from this length on are taken for secrets, unless they are written like a word."""
+
 SHORT = 4
 """Secrets below this length are only taken out where they stand as a word: they are part of too many others."""
 
@@ -308,3 +311,9 @@ def _encoded(secret: bytes) -> set[str]:
 
 
 _URL_SAFE = str.maketrans("+/", "-_")
+
+
+def secret_parts(url: str) -> list[str]:
+    """What of a webhook's path is secret."""
+    path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
+    return [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]

@@ -13,8 +13,7 @@ from auditor.audit import Auditor, AuditResult
 from auditor.integration_map import IntegrationMap
 from auditor.ledger import Ledger
 from auditor.map_file import load_map
-from auditor.reading import SystemReader
-from auditor.scheduler import open_readers
+from auditor.reading import SystemReader, open_readers
 
 MAP = """\
 systems:

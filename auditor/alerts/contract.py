@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -12,13 +11,10 @@ import httpx
 
 from probes.bounded_http import BoundedClient, beginning
 from probes.records.answers import retry_after_s
-from probes.secrets import Scrubber
+from probes.secrets import Scrubber, secret_parts
 
 TIMEOUT_S = 10.0
 """The deadline of one try."""
-
-SECRET_PART = 8
-"""Parts of a webhook's path from this length on are taken for secrets, unless they are written like a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +71,3 @@ def scrubber_of(url: str) -> Scrubber:
     """What takes a sender's address out of a text: the whole of it, its login, and its path, which is the secret of a
     webhook."""
     return Scrubber.of_address(url, url, *secret_parts(url))
-
-
-def secret_parts(url: str) -> list[str]:
-    """What of a webhook's path is secret."""
-    path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
-    return [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]

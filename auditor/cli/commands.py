@@ -45,7 +45,7 @@ from auditor.cli.shared import (
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from auditor.ledger import Ledger
+    from auditor.ledger import Ledger, Undelivered
     from auditor.workspace import Workspace
 
 RECORDS_SHOWN = 20
@@ -103,6 +103,7 @@ def _version(
 @app.command()
 def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
+    from auditor.alerts.silent import silent_senders
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, out, print_rows
     from auditor.doctor import examine
@@ -110,7 +111,8 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
 
     loaded = load(map_)
     with err.status("connecting, and listening to the clocks"):
-        findings = examine(loaded, **_known(data))
+        seed, steps, lost = _known(data)
+        findings = [*examine(loaded, seed=seed, steps=steps), *silent_senders(loaded, lost)]
     if as_json:
         print_json([{**finding.as_row(), "remarks": list(finding.remarks)} for finding in findings])
     else:
@@ -121,21 +123,24 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
     raise typer.Exit(UNVERIFIED if any(not finding.ok for finding in findings) else CONSISTENT)
 
 
-def _known(folder: Path) -> dict[str, Any]:
-    """What an installation adds to a doctor's findings; nothing where there is none yet, and none is made."""
+def _known(folder: Path) -> tuple[str | None, dict[str, datetime], list[Undelivered]]:
+    """The seed of an installation's ranks, when clocks were set, and messages that did not arrive.
+
+    Nothing where there is no installation yet, and none is made.
+    """
     from probes.ranking import seed_of
 
     if not is_there(folder, "the data"):
-        return {"seed": None, "steps": {}, "lost": []}
+        return None, {}, []
     workspace, ledger = open_ledger(folder, make=False)
     if ledger is None:
-        return {"seed": None, "steps": {}, "lost": []}
+        return None, {}, []
     steps = {row["name"]: row["clock_stepped_at"] for row in ledger.table("systems") if row["clock_stepped_at"]}
     lost = ledger.undelivered()
     digest_key = workspace.digest_key()
     ledger.check_key(digest_key)
     ledger.close()
-    return {"seed": seed_of(digest_key), "steps": steps, "lost": lost}
+    return seed_of(digest_key), steps, lost
 
 
 @app.command()
@@ -509,8 +514,8 @@ def record(
 
     from auditor.cli.documents import print_json
     from auditor.cli.show import print_record
+    from auditor.reading import open_readers
     from auditor.record import read_record
-    from auditor.scheduler import open_readers
     from checks.values import UnreadableError
     from probes.wording import did_you_mean
 

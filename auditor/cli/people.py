@@ -247,9 +247,9 @@ def repair(
 ) -> None:
     """Propose what would make differing records right, read live. Nothing is ever executed."""
     from auditor.cli.rows import err
+    from auditor.reading import open_readers
     from auditor.repair import propose
     from auditor.repair_formats import write_csv, write_json, write_sql
-    from auditor.scheduler import open_readers
     from auditor.status import flow_status
     from probes.wording import counted
 

@@ -10,8 +10,8 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.impact import told
 from auditor.integration_map import Consumer
+from auditor.reading import open_readers
 from auditor.record import CopyView, RecordView, read_record
-from auditor.scheduler import open_readers
 from checks.partition import partition, tell
 
 MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": ""}

@@ -1,5 +1,6 @@
 """The ledger: the system of record of every observation and every decision."""
 
+from auditor.archivable import SETTLED, ArchiveFile, ColumnType
 from auditor.ledger.conflicts import Conflicts, Decision
 from auditor.ledger.following import FlowState, Following
 from auditor.ledger.leasing import Lease, LeaseHeldError, Leasing, Process, is_gone, this_process
@@ -9,7 +10,6 @@ from auditor.ledger.shelves import FailedRuns, Shelves
 from auditor.ledger.store import LEASE_S, LeaseLostError, Transaction
 from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
 from auditor.ledger_error import LedgerError
-from auditor.views import SETTLED, ArchiveFile, ColumnType
 
 __all__ = [
     "LEASE_S",

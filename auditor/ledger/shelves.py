@@ -9,9 +9,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from auditor.archivable import SETTLED, ArchiveFile, ColumnType
 from auditor.ledger import tables as t
 from auditor.ledger.store import IN_LIMIT, Store, chunks
-from auditor.views import SETTLED, ArchiveFile, ColumnType
 from checks.convergence import Verdict
 from checks.judgement import DivergenceState
 from checks.values import EPOCH, MICROSECOND

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from auditor.audit import Auditor
 from auditor.ledger import Ledger
 from auditor.map_file import load_map
-from auditor.scheduler import open_readers
+from auditor.reading import open_readers
 from checks.judgement import Outcome
 from probes.contract import ClockSample, Key, ReadSpec, Reason, Row
 from tests.stand import Stand

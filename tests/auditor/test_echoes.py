@@ -26,7 +26,7 @@ from auditor.cli.shared import VisibleFormatter, load
 from auditor.dashboard.components import _open
 from auditor.ledger import Ledger
 from auditor.queue_audit import QueueAuditor
-from auditor.scheduler import open_readers
+from auditor.reading import open_readers
 from auditor.workspace import Workspace
 from probes.registry import open_queue_probe
 from tests.attacks.secrets import FORMS, SECRETS

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from auditor.integration_map import IntegrationMap
 from auditor.map_file import load_map
+from auditor.reading import open_readers
 from auditor.record import RecordView, read_record
-from auditor.scheduler import open_readers
 from checks.difference_kinds import blurred
 from checks.judgement import Outcome
 from checks.records import Comparison

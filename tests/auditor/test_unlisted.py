@@ -17,7 +17,7 @@ from auditor.doctor import examine
 from auditor.ledger import Ledger
 from auditor.map_file import MapError, check_map, load_map
 from auditor.once import audit_once
-from auditor.scheduler import open_readers
+from auditor.reading import open_readers
 from auditor.status import flow_status
 from checks.judgement import Outcome
 from probes.contract import Reason

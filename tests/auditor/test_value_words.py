@@ -16,10 +16,9 @@ import pytest
 
 from auditor.integration_map import IntegrationMap
 from auditor.map_file import MapError, load_map
-from auditor.reading import SystemReader
+from auditor.reading import SystemReader, open_readers
 from auditor.record import read_record
 from auditor.repair import written
-from auditor.scheduler import open_readers
 from checks.fields import FieldRule
 from checks.records import Comparison
 from checks.values import UnreadableError

@@ -1,0 +1,31 @@
+"""What the doctor says of senders: whose last messages about incidents did not arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from auditor.doctor import Finding
+from auditor.integration_map import IntegrationMap
+from auditor.ledger import Undelivered
+
+
+def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered]) -> list[Finding]:
+    """The senders of the map whose last messages did not arrive.
+
+    Args:
+        lost: messages about incidents that could not be delivered.
+    """
+    alerts = integration_map.alerts
+    named = {name for name, sender in (("slack", alerts.slack), ("webhook", alerts.webhook)) if sender is not None}
+    return [
+        Finding(
+            system=f"alerts {each.sender}",
+            latency_s=None,
+            clock="",
+            read_only="",
+            problems=[str(each)] if each.given_up else [],
+            remarks=[] if each.given_up else [str(each)],
+        )
+        for each in lost
+        if each.sender in named
+    ]
