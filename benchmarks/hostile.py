@@ -495,8 +495,9 @@ def _formulas(bench: Bench, _: str) -> Iterator[Attack]:
 
 @cell("hosts", "dashboard")
 def _hosts(bench: Bench, _: str) -> Iterator[Attack]:
+    from tests import HOME
     from tests.auditor import test_access
-    from tests.auditor.screens import HOME, served
+    from tests.auditor.screens import served
 
     address = bench.stack.enter_context(served([str(HOME / "app.py")], {"AUDITOR_MAP": "/nowhere"}))
     for host in test_access.EVIL:

@@ -19,9 +19,10 @@ from typing import Any
 from benchmarks import hostile_places
 from benchmarks.attacked import CANARY, GROWN_MIB, Processes
 from benchmarks.report import emit, percentile, say, wait_until
+from tests import HOME
 from tests.attacks import wires
 from tests.attacks.wires import Wire
-from tests.daemons import HOME, queues_at, running, stopped_after
+from tests.daemons import queues_at, running, stopped_after
 from tests.wire_server import WireServer
 
 EVERY_S = 1.0

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-HOME = Path(__file__).parents[1]
+from tests import HOME
 
 
 @contextmanager

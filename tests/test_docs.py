@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -25,8 +24,8 @@ from probes import registry
 from probes.contract import Budget
 from probes.records.rest import RestBinding, RestSettings
 from probes.records.sql import SqlBinding, SqlSettings
+from tests import HOME
 
-HOME = Path(__file__).parent.parent
 MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
     *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, AlertSettings),

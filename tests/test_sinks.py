@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-HOME = Path(__file__).parent.parent
+from tests import HOME
 
 MARKDOWN: dict[str, tuple[int, ...]] = {
     **dict.fromkeys(("markdown", "caption", "error", "warning", "info", "success", "exception", "title"), (0,)),

@@ -7,7 +7,6 @@ import importlib
 import re
 from collections.abc import Iterator, Mapping
 from enum import Enum
-from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
@@ -27,8 +26,8 @@ from auditor.map_picture import STATE_COLOURS
 from auditor.status import Standing
 from checks.causes import FAMILY, GRAVEST_FIRST, Cause
 from checks.tables import complete
+from tests import HOME
 
-HOME = Path(__file__).parent.parent
 PARTS = ("auditor", "checks", "probes", "demo")
 
 

@@ -19,7 +19,8 @@ import pytest
 from playwright.sync_api import Page
 
 from auditor.dashboard.site import APP
-from tests.auditor.screens import HOME, chromium
+from tests import HOME
+from tests.auditor.screens import chromium
 from tests.servers import free_port, wait_for_port
 
 SOURCES = ("auditor", "probes", "checks", "demo", "pyproject.toml", "requirements.txt", "README.md", "LICENSE")

@@ -7,13 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, sync_playwright
 
+from tests import HOME
 from tests.servers import free_port, wait_for_port
-
-HOME = Path(__file__).parents[2]
 
 
 @contextmanager

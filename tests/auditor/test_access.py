@@ -21,7 +21,8 @@ from playwright.sync_api import Page, Route, expect
 
 from auditor.dashboard.access import LOCAL, Access, AccessError, Onlooker, Person, access_of, refusal, who
 from auditor.dashboard.guard import PERSON, Guard, sealed, unsealed
-from tests.auditor.screens import HOME, chromium, served
+from tests import HOME
+from tests.auditor.screens import chromium, served
 from tests.auditor.test_cli import auditor
 from tests.servers import free_port, wait_for_port
 from tests.sign_in import SignIn

@@ -14,9 +14,10 @@ from auditor.map_file import load_map
 from checks.causes import Cause, Kind
 from checks.fields import Difference, Shape
 from checks.judgement import Divergence, DivergenceState
+from tests import HOME
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DEMO = Path(__file__).parents[2] / "auditor" / "demo_map.yaml"
+DEMO = HOME / "auditor" / "demo_map.yaml"
 
 
 def demo() -> IntegrationMap:

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.auditor.screens import HOME, chromium, click_cell
+from tests import HOME
+from tests.auditor.screens import chromium, click_cell
 
 FIRST_DRIFT_WITHIN_S = 180
 

@@ -25,9 +25,8 @@ from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
 from probes.contract import Reason, UnprovedError
 from probes.registry import open_queue_probe
+from tests import HOME
 from tests.stand import Stand
-
-HOME = Path(__file__).parents[2]
 
 
 def auditor(*words: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:

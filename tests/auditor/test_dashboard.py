@@ -17,9 +17,9 @@ from auditor.dashboard.components import _open
 from auditor.queue_audit import QueueAuditor
 from auditor.workspace import Workspace
 from probes.registry import open_queue_probe
+from tests import HOME
 from tests.stand import Stand
 
-HOME = Path(__file__).parents[2]
 PAGES = list(navigation.PAGES)
 
 

@@ -19,8 +19,9 @@ from auditor import escaping
 from auditor.dashboard import navigation
 from auditor.dashboard.tables import csv, meant_by
 from auditor.escaping import visible
+from tests import HOME
 from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
-from tests.auditor.screens import HOME, chromium, click_cell, served
+from tests.auditor.screens import chromium, click_cell, served
 from tests.auditor.test_dashboard import look
 from tests.stand import Stand
 

@@ -16,10 +16,9 @@ from auditor.map_file import check_map, json_schema
 from checks import fields
 from probes import contract, registry
 from probes.records import request_template
+from tests import HOME
 from tests.auditor.test_cli import auditor
 from tests.stand import MAP
-
-HOME = Path(__file__).parents[2]
 
 OBEYED: dict[str, dict[str, str]] = {
     "AlertRule": {

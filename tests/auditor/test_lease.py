@@ -26,12 +26,12 @@ from auditor.ledger.leasing import is_gone, this_process
 from auditor.scheduler import Daemon
 from auditor.tenure import Watcher, take_now
 from auditor.workspace import Workspace
+from tests import HOME
 from tests.auditor.test_alerts import FakeSlack
 from tests.auditor.test_cli import auditor
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 
-HOME = Path(__file__).parents[2]
 KEY = "k" * 32
 
 

@@ -28,6 +28,7 @@ from checks.convergence import Change, Verdict
 from checks.fields import Difference, Shape
 from checks.judgement import Divergence, DivergenceState
 from probes.contract import Key, Letter
+from tests import HOME
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -265,13 +266,12 @@ def test_kill_9_loses_no_committed_row(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/ledger.sqlite"
     ledger = Ledger(url)
     ledger.migrate()
-    home = str(Path(__file__).parents[2])
     acknowledged = 0
     for round_ in range(5):
         with ledger.write() as connection:
             connection.execute(sa.text("DELETE FROM changes"))
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER.format(home=home, url=url)], stdout=subprocess.PIPE, cwd=home
+            [sys.executable, "-c", WRITER.format(home=str(HOME), url=url)], stdout=subprocess.PIPE, cwd=HOME
         )
         assert writer.stdout is not None
         first = int(writer.stdout.readline())

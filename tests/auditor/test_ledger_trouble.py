@@ -20,6 +20,7 @@ from auditor.alerts.contract import Receipt
 from auditor.alerts.unrecorded import Unrecorded
 from auditor.ledger import Ledger, LedgerError
 from auditor.trouble import ALERT_AFTER_S, QUIET_S, News, Trouble
+from tests import HOME
 from tests.attacks.files import LEDGERS
 from tests.auditor.test_alerts import FakeSlack
 from tests.auditor.test_cli import auditor
@@ -27,7 +28,6 @@ from tests.servers import free_port
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 
-HOME = Path(__file__).parents[2]
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 

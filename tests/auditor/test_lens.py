@@ -13,9 +13,8 @@ from auditor.ledger import Ledger
 from auditor.lens import Lens
 from auditor.views import VIEWS
 from auditor.workspace import Workspace
+from tests import HOME
 from tests.stand import Stand
-
-HOME = Path(__file__).parents[2]
 
 
 def count(lens: Lens, view: str) -> int:

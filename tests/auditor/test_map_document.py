@@ -12,8 +12,9 @@ from auditor.map_diff import compare
 from auditor.map_document import markdown, mermaid, rows_of
 from auditor.map_file import load_map
 from auditor.map_picture import columns_of, svg
+from tests import HOME
 
-DEMO = Path(__file__).parents[2] / "auditor" / "demo_map.yaml"
+DEMO = HOME / "auditor" / "demo_map.yaml"
 ENVIRONMENT = {"DEMO_FOLDER": "/tmp/x", "DEMO_BILLING": "http://127.0.0.1:1"}
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from auditor.cli import app
 from auditor.map_file import MapError, check_map, load_systems, system_text
 from auditor.map_yaml import ENTRIES_LIMIT
+from tests import HOME
 from tests.attacks.yaml_texts import READ, REFUSED
 from tests.auditor.test_map_file import GOOD
 
@@ -100,7 +101,7 @@ def test_none_fills_the_memory(tmp_path: Path, name: str) -> None:
     def limited() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(HOME), "OPENBLAS_NUM_THREADS": "1"}
     ended = subprocess.run(
         command, cwd=tmp_path, env=environment, preexec_fn=limited, capture_output=True, text=True, check=False
     )

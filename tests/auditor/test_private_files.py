@@ -15,10 +15,9 @@ from auditor.archive import write_file
 from auditor.ledger import LedgerError
 from auditor.private_files import make_folder, write
 from auditor.workspace import Workspace
+from tests import HOME
 from tests.auditor.test_cli import auditor
 from tests.stand import Stand
-
-HOME = Path(__file__).parents[2]
 
 WRITERS = {
     "the digest key": "Workspace.at(place).digest_key()",

@@ -9,6 +9,7 @@ import pytest
 
 from auditor.map_file import load_map
 from auditor.review import Remark, Severity, review
+from tests import HOME
 from tests.auditor.test_cli import auditor
 
 SOUND = """\
@@ -141,9 +142,8 @@ def test_the_most_severe_comes_first(tmp_path: Path) -> None:
 
 
 def test_every_rule_is_documented() -> None:
-    home = Path(__file__).parents[2]
-    rules = set(re.findall(r'rule=f?"([\w{}-]+)"', (home / "auditor" / "review.py").read_text()))
-    text = (home / "docs" / "map.md").read_text()
+    rules = set(re.findall(r'rule=f?"([\w{}-]+)"', (HOME / "auditor" / "review.py").read_text()))
+    text = (HOME / "docs" / "map.md").read_text()
     named = {rule.replace("{word}", word) for rule in rules for word in ("team", "sla")}
     assert len(rules) >= 11
     assert [rule for rule in sorted(named) if f"`{rule}`" not in text] == []

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,13 +19,12 @@ import pytest
 from auditor.map_file import load_map
 from auditor.scheduler import THREADS, Daemon
 from auditor.workspace import Workspace
+from tests import HOME
 from tests.auditor.test_alerts import FakeSlack
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.stand import MAP, Stand
 from tests.waiting import PATIENCE_S, wait_until
-
-HOME = Path(__file__).parents[2]
 
 
 def test_audits_in_rhythm_and_stops_cleanly(stand: Stand) -> None:

@@ -21,7 +21,8 @@ from auditor.scheduler import ALIKE, Daemon
 from auditor.stopping import run_all
 from auditor.timetable import Job
 from auditor.workspace import Workspace
-from tests.daemons import HOME, Deaf, queues_at, running, stopped_after
+from tests import HOME
+from tests.daemons import Deaf, queues_at, running, stopped_after
 from tests.proxy import Proxy
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until

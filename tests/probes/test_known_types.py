@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import get_args
 
 import psycopg
@@ -17,9 +16,9 @@ from probes import registry
 from probes.contract import ReadSpec
 from probes.records.known_types import KNOWN, MARIADB, POSTGRESQL, SQLITE, KnownType, as_table
 from probes.records.sql import SqlProbe, SqlSettings
-from tests import engine_types
+from tests import HOME, engine_types
 
-DOCS = Path(__file__).parent.parent.parent / "docs" / "map.md"
+DOCS = HOME / "docs" / "map.md"
 
 
 def names(known: tuple[KnownType, ...]) -> set[str]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +21,7 @@ from probes.bounded_http import ANSWER_LIMIT_BYTES
 from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason, Row
 from probes.records import walk
 from probes.records.rest import RestBinding, RestProbe, RestSettings
+from tests import HOME
 from tests.http_api import Api, Request, Response
 
 Answer = Callable[[Request], Any]
@@ -187,7 +187,7 @@ def test_a_list_is_walked_whole_in_the_style_of(serve: Callable[[Answer], Api], 
 
 def examples() -> dict[str, dict[str, Any]]:
     """What docs/map.md shows, by system."""
-    text = (Path(__file__).parents[2] / "docs" / "map.md").read_text().partition("#### Paging")[2]
+    text = (HOME / "docs" / "map.md").read_text().partition("#### Paging")[2]
     found = [YAML(typ="safe").load(block.partition("```")[0]) for block in text.split("```yaml\n")[1:6]]
     return {name: words for each in found for name, words in each.items()}
 
