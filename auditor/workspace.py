@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from auditor import private_files
-from auditor.ledger_error import LedgerError
+from auditor.storage import private_files
+from auditor.storage.ledger_error import LedgerError
 
 if TYPE_CHECKING:
     from auditor.ledger import Ledger

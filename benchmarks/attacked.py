@@ -59,8 +59,8 @@ class Outcome:
 IMPORTED = (
     "auditor.cli",
     "auditor.cli.commands",
-    "auditor.lens",
-    "auditor.once",
+    "auditor.history.lens",
+    "auditor.audit.once",
     "auditor.alerts.slack",
     "auditor.alerts.webhook",
     "auditor.dashboard.navigation",

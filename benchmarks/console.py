@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auditor.archive import archive_settled
-from auditor.query_limits import ANSWER_BYTES, MEMORY_BYTES, MESSAGE_BYTES
+from auditor.console.limits import ANSWER_BYTES, MEMORY_BYTES, MESSAGE_BYTES
+from auditor.history.archive import archive_settled
 from benchmarks.report import arguments, emit, percentile, say
 from tests.attacks.statements import HONEST, HOSTILE, fields
 from tests.stand import Stand

@@ -25,13 +25,13 @@ from typing import Any
 import redis as redis_client
 import sqlalchemy as sa
 
-from auditor.lap import LETTERS_FOLLOWED
+from auditor.audit.letter_scan import LETTERS_FOLLOWED
+from auditor.audit.queue_audit import QueueAuditor
+from auditor.history.lens import Lens
+from auditor.history.letters import letters as letters_of
 from auditor.ledger import Ledger
 from auditor.ledger import tables as t
-from auditor.lens import Lens
-from auditor.letters import letters as letters_of
-from auditor.map_file import load_map
-from auditor.queue_audit import QueueAuditor
+from auditor.map.loader import load_map
 from benchmarks.brokers import ALL, Broker, Failure, Kafka, Redis, brokers
 from benchmarks.report import emit
 from checks.letters import Prospect

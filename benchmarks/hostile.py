@@ -25,7 +25,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 
-from auditor.reading import PATIENCE_S
+from auditor.systems.reader import PATIENCE_S
 from benchmarks import flights, hostile_places, hostile_written
 from benchmarks.attacked import CANARY, DEADLINE_S, GROWN_MIB, LATE_S, Call, Outcome, Processes
 from benchmarks.hostile_beside import beside
@@ -496,7 +496,7 @@ def _formulas(bench: Bench, _: str) -> Iterator[Attack]:
 @cell("hosts", "dashboard")
 def _hosts(bench: Bench, _: str) -> Iterator[Attack]:
     from tests import HOME
-    from tests.auditor import test_access
+    from tests.auditor.dashboard import test_access
     from tests.auditor.screens import served
 
     address = bench.stack.enter_context(served([str(HOME / "app.py")], {"AUDITOR_MAP": "/nowhere"}))

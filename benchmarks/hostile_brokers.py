@@ -21,8 +21,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
 from tests import servers
-from tests.probes.test_anypoint_mq import Platform
-from tests.probes.test_service_bus import Namespace
+from tests.probes.queues.test_anypoint_mq import Platform
+from tests.probes.queues.test_service_bus import Namespace
 
 if TYPE_CHECKING:
     from benchmarks.hostile import Bench

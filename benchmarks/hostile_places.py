@@ -19,7 +19,7 @@ SHOWN = ("overview", "drift", "lag", "dead_letters", "sla", "map", "record")
 
 def records(settings: Mapping[str, Any], binding: Mapping[str, Any]) -> list[str]:
     """Every way in which a system's records are read: by key, page by page, what changed; and its clock."""
-    from auditor.reading import SystemReader
+    from auditor.systems.reader import SystemReader
     from probes import registry
     from probes.contract import ReadSpec
 
@@ -98,9 +98,9 @@ def audit(map_text: str, folder: str, keys: Sequence[str] = ()) -> list[str]:
     Raises:
         AssertionError: a command or a page failed, or let through what a terminal would act on.
     """
+    from auditor.audit.once import audit_once
     from auditor.ledger import Ledger
-    from auditor.map_file import load_map
-    from auditor.once import audit_once
+    from auditor.map.loader import load_map
 
     place = Path(folder)
     file = place / "plumbline.yaml"
@@ -124,7 +124,7 @@ def shown(file: Path, place: Path, keys: Sequence[str] = ()) -> list[str]:
     from typer.testing import CliRunner
 
     import auditor.cli  # noqa: F401  the commands
-    from auditor.cli.shared import app
+    from auditor.cli.options import app
     from benchmarks.hostile_pages import drawn
 
     named = {
@@ -156,7 +156,7 @@ def shown(file: Path, place: Path, keys: Sequence[str] = ()) -> list[str]:
 
 def rows(url: str, table: str, keys: int) -> list[str]:
     """Every record of a table, by key and page by page."""
-    from auditor.reading import SystemReader
+    from auditor.systems.reader import SystemReader
     from probes import registry
     from probes.contract import ReadSpec
 
@@ -172,7 +172,7 @@ def rows(url: str, table: str, keys: int) -> list[str]:
 
 def map_text(text: bytes, folder: str) -> list[str]:
     """A map's file, as every command reads it first."""
-    from auditor.map_file import MapError, load_map
+    from auditor.map.loader import MapError, load_map
 
     file = Path(folder) / "plumbline.yaml"
     file.write_bytes(text)
@@ -192,7 +192,7 @@ def map_text(text: bytes, folder: str) -> list[str]:
 
 def address(url: str, folder: str) -> list[str]:
     """A database's address; nothing is made in its folder."""
-    from auditor.reading import SystemReader
+    from auditor.systems.reader import SystemReader
     from probes import registry
     from probes.contract import ReadSpec
 

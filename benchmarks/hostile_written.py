@@ -21,7 +21,7 @@ def _command(*words: str) -> tuple[int, str]:
     from typer.testing import CliRunner
 
     import auditor.cli  # noqa: F401  the commands
-    from auditor.cli.shared import app
+    from auditor.cli.options import app
 
     done = CliRunner().invoke(app, list(words))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
@@ -59,8 +59,8 @@ def proposals(names: Sequence[str]) -> list[str]:
     """The map that is proposed for systems of such names: it has the parts that it should have, and no others."""
     from ruamel.yaml import YAML
 
-    from auditor.proposed_map import as_yaml, new_system
-    from tests.auditor.test_discover_texts import found_with
+    from auditor.systems.proposed_map import as_yaml, new_system
+    from tests.auditor.systems.test_discovered_texts import found_with
 
     def proposed() -> str:
         for name in names:
@@ -86,9 +86,9 @@ def formulas(map_text: str, folder: str) -> list[str]:
 
 def archive(folder: str, name: str) -> list[str]:
     """An installation of whose archive one file is spoilt: every view is answered."""
-    from auditor.archive import archive_settled
-    from auditor.lens import Lens
-    from auditor.views import VIEWS
+    from auditor.history.archive import archive_settled
+    from auditor.history.lens import Lens
+    from auditor.history.views import VIEWS
     from auditor.workspace import Workspace
     from tests.attacks.files import PARQUET
     from tests.stand import Stand
@@ -142,7 +142,7 @@ def ledger(folder: str, name: str) -> list[str]:
 
 def dashboard(port: int, host: str) -> list[str]:
     """A request under another name: no page and no WebSocket is given."""
-    from tests.auditor import test_access
+    from tests.auditor.dashboard import test_access
 
     def asked() -> str:
         for path in test_access.PATHS:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from auditor.archive import write_file
 from auditor.dashboard.data import Data, Since
+from auditor.history.archive import write_file
 from auditor.ledger import Ledger
-from auditor.map_file import load_map
+from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from benchmarks.report import arguments, emit, percentile, say
 from checks.causes import Baseline, Cause, Kind

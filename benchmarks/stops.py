@@ -37,8 +37,8 @@ from benchmarks.report import arguments, emit, percentile, say, wait_until
 from tests import servers
 from tests.daemons import Deaf, running, stopped_after
 from tests.http_api import Api, Request, Response
-from tests.probes.test_anypoint_mq import Platform
-from tests.probes.test_service_bus import Namespace
+from tests.probes.queues.test_anypoint_mq import Platform
+from tests.probes.queues.test_service_bus import Namespace
 from tests.proxy import Mode, Proxy
 
 STOPS = 200

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import psycopg
 
-from auditor.audit import Auditor
-from auditor.integration_map import Flow
+from auditor.audit.flow_audit import Auditor
+from auditor.daemon.daemon import settle_memory
 from auditor.ledger import Ledger
-from auditor.map_file import load_map
-from auditor.reading import SystemReader
-from auditor.scheduler import settle_memory
+from auditor.map.integration_map import Flow
+from auditor.map.loader import load_map
+from auditor.systems.reader import SystemReader
 from benchmarks import flights
 from benchmarks.report import arguments, emit, percentile, say
 from probes.records import sql

@@ -1,7 +1,7 @@
 """The contract between a probe and everybody who uses one.
 
 A probe holds only its system's protocol. Timing, retries, pools, splitting into batches and turning an
-error into a reading are done once by the caller (`auditor.reading`).
+error into a reading are done once by the caller (`auditor.systems.reader`).
 
 What every probe keeps to:
 

@@ -9,11 +9,11 @@ from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from auditor.audit import Auditor, AuditResult
-from auditor.integration_map import IntegrationMap
+from auditor.audit.flow_audit import Auditor, AuditResult
 from auditor.ledger import Ledger
-from auditor.map_file import load_map
-from auditor.reading import SystemReader, open_readers
+from auditor.map.integration_map import IntegrationMap
+from auditor.map.loader import load_map
+from auditor.systems.reader import SystemReader, open_readers
 
 MAP = """\
 systems:

@@ -12,19 +12,19 @@ from typing import get_args
 
 import pytest
 
-from auditor.archive import _ARROW
-from auditor.breaches import BREACH_OF
-from auditor.cli import show
+from auditor.alerts.breaches import BREACH_OF
+from auditor.alerts.incidents import QUEUE_BREACHES, READING, WORDS
+from auditor.cli import tables
 from auditor.dashboard import side_by_side, view
 from auditor.dashboard.pages import conflicts, record
-from auditor.escalation import State
-from auditor.impact import ROLE_WEIGHT
-from auditor.incidents import QUEUE_BREACHES, READING, WORDS
-from auditor.integration_map import Consumer
+from auditor.history.archive import _ARROW
+from auditor.history.status import Standing
 from auditor.ledger import ColumnType
-from auditor.map_picture import STATE_COLOURS
-from auditor.status import Standing
+from auditor.map.consumers import ROLE_WEIGHT
+from auditor.map.diagram import STATE_COLOURS
+from auditor.map.integration_map import Consumer
 from checks.causes import FAMILY, GRAVEST_FIRST, Cause
+from checks.escalation import State
 from checks.tables import complete
 from tests import HOME
 
@@ -113,7 +113,7 @@ def test_every_dictionary_with_most_values_of_an_enumeration_has_all_of_them() -
                 if not values <= keys:
                     holes.append(f"{module.__name__}:{value.lineno} lacks {values - keys}")
     # What an incident is about is named after causes, but is none: see the test of its words.
-    assert [each for each in holes if not each.startswith("auditor.incidents")] == []
+    assert [each for each in holes if not each.startswith("auditor.alerts.incidents")] == []
     assert tables >= 3
 
 
@@ -135,8 +135,8 @@ def test_every_breach_has_words() -> None:
         (conflicts.STATE_SIGNS, list(State)),
         (ROLE_WEIGHT, get_args(Consumer.model_fields["role"].annotation)),
         (_ARROW, get_args(ColumnType)),
-        (show._STYLES, ["owner", "agrees", "differs", "unreadable", "absent"]),
-        (show._MARKS, ["owner", "agrees", "differs", "unreadable", "absent"]),
+        (tables._STYLES, ["owner", "agrees", "differs", "unreadable", "absent"]),
+        (tables._MARKS, ["owner", "agrees", "differs", "unreadable", "absent"]),
         (side_by_side.MARKS, ["owner", "agrees", "differs", "unreadable", "absent"]),
         (record.SIGNS, ["agrees", "differs", "not found", "cannot verify"]),
     ],

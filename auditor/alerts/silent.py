@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from auditor.doctor import Finding
-from auditor.integration_map import IntegrationMap
 from auditor.ledger import Undelivered
+from auditor.map.integration_map import IntegrationMap
+from auditor.systems.doctor import Finding
 
 
 def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered]) -> list[Finding]:

@@ -1,8 +1,8 @@
 """The command line: data on standard output, everything else on standard error."""
 
-from auditor.cli import design, findings, people
+from auditor.cli import conflicts, findings, map
 from auditor.cli.commands import main
+from auditor.cli.options import app
 from auditor.cli.serve import dashboard, demo
-from auditor.cli.shared import app
 
-__all__ = ["app", "dashboard", "demo", "design", "findings", "main", "people"]
+__all__ = ["app", "conflicts", "dashboard", "demo", "findings", "main", "map"]

@@ -15,7 +15,7 @@ import typer
 from dotenv import load_dotenv
 
 from auditor import __version__
-from auditor.cli.shared import (
+from auditor.cli.options import (
     CONSISTENT,
     DEFAULT_DATA,
     DEFAULT_MAP,
@@ -106,8 +106,8 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
     from auditor.alerts.silent import silent_senders
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, out, print_rows
-    from auditor.doctor import examine
     from auditor.escaping import visible
+    from auditor.systems.doctor import examine
 
     loaded = load(map_)
     with err.status("connecting, and listening to the clocks"):
@@ -151,11 +151,11 @@ def run(
     new_digest_key: NewKeyOption = False,
 ) -> None:
     """Audit continuously: probe each flow on its interval, record, alert. Press Ctrl-C to stop."""
-    from auditor.stopping import StopSignals, end
+    from auditor.daemon.stopping import StopSignals, end
 
     signals = StopSignals()
+    from auditor.daemon.daemon import serve
     from auditor.ledger import LedgerError
-    from auditor.scheduler import serve
     from probes.contract import ProbeError
 
     lines = logging.StreamHandler(sys.stderr)
@@ -203,9 +203,9 @@ def once(
     new_digest_key: NewKeyOption = False,
 ) -> None:
     """Audit every record of every flow once, wait for what is undecided, and report."""
+    from auditor.audit.once import audit_once
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, print_rows, shown
-    from auditor.once import audit_once
     from probes.durations import parse_duration
     from probes.wording import counted
 
@@ -254,7 +254,7 @@ def once(
 
 def _held(workspace: Workspace, ledger: Ledger) -> AbstractContextManager[object]:
     """The ledger's lease for a command that audits; an end where a daemon has it."""
-    from auditor.tenure import held
+    from auditor.daemon.tenure import held
 
     return held(workspace, ledger, "once", tell=say)
 
@@ -271,8 +271,8 @@ def status(
 
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.show import status_row
-    from auditor.status import flow_status, system_status
+    from auditor.cli.tables import status_row
+    from auditor.history.status import flow_status, system_status
 
     failing = _failing(fail_on)
     loaded = load(map_)
@@ -341,9 +341,9 @@ def _figures(
         The figures, the present instant, a sentence for each flow that is not audited now (with `whole`, for each
         that is undecided or unverified, too), and a sentence for each file of the archive that they lack.
     """
-    from auditor.archived import missing_since
-    from auditor.lens import Lens
-    from auditor.status import flow_status
+    from auditor.history.archive_files import missing_since
+    from auditor.history.lens import Lens
+    from auditor.history.status import flow_status
 
     loaded, now = load(map_), datetime.now(UTC)
     wanted, begins = flows_of(loaded, flow), _since(since, now)
@@ -372,8 +372,8 @@ def lag(
     """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.show import lag_row
-    from auditor.figures import lags
+    from auditor.cli.tables import lag_row
+    from auditor.history.figures import lags
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
         return lags(loaded, lens, begins, now)
@@ -397,8 +397,8 @@ def coverage(
     """Show how far each flow is verified, what is undecided, and at most how many records differ."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.show import coverage_row
-    from auditor.figures import coverage as coverages
+    from auditor.cli.tables import coverage_row
+    from auditor.history.figures import coverage as coverages
 
     found, now, unknown, lacks = _figures(map_, data, since, flow, coverages, as_json=as_json, whole=True)
     if as_json:
@@ -418,11 +418,11 @@ def backlog(
     as_json: JsonOption = False,
 ) -> None:
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether it is being consumed."""
-    from auditor.backlogs import backlogs, unread_queues
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.show import backlog_row, funnel_row
-    from auditor.letters import funnels
+    from auditor.cli.tables import backlog_row, funnel_row
+    from auditor.history.backlogs import backlogs, unread_queues
+    from auditor.history.letters import funnels
 
     if recovery:
         told, _, silent, lacks = _figures(
@@ -474,8 +474,8 @@ def letters(
 
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.letters import letters as read_letters
-    from auditor.letters import unseen_letters
+    from auditor.history.letters import letters as read_letters
+    from auditor.history.letters import unseen_letters
 
     unseen: list[str] = []
 
@@ -513,9 +513,9 @@ def record(
     from dataclasses import asdict
 
     from auditor.cli.documents import print_json
-    from auditor.cli.show import print_record
-    from auditor.reading import open_readers
-    from auditor.record import read_record
+    from auditor.cli.tables import print_record
+    from auditor.systems.live_record import read_record
+    from auditor.systems.reader import open_readers
     from checks.values import UnreadableError
     from probes.wording import did_you_mean
 
@@ -551,7 +551,7 @@ def query(
 ) -> None:
     """Query the history with SQL (read-only, in a process of its own, with limits)."""
     from auditor.cli.query import print_answer, statement
-    from auditor.query import NoLedgerError, QueryError, UnusableLedgerError, run_query
+    from auditor.console.query import NoLedgerError, QueryError, UnusableLedgerError, run_query
     from probes.durations import parse_duration
 
     if as_json and as_csv:

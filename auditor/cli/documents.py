@@ -9,7 +9,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from auditor.cli.shared import write
+from auditor.cli.options import write
 from auditor.escaping import unseen_escaped
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.cli.shared import (
+from auditor.cli.options import (
     CONSISTENT,
     DEFAULT_DATA,
     DEFAULT_MAP,
@@ -44,9 +44,9 @@ def drift(
     """List the records that differ, are undecided or cannot be verified, without reading any system."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.findings import findings
+    from auditor.history.findings import findings
+    from auditor.history.status import flow_status
     from auditor.ledger import LISTED
-    from auditor.status import flow_status
     from checks.causes import Cause
     from probes.wording import did_you_mean
 
@@ -102,9 +102,9 @@ def incidents(
     as_json: JsonOption = False,
 ) -> None:
     """List the open incidents: what is broken, since when, how much, and whether its message was delivered."""
+    from auditor.alerts.incidents import UNKNOWN
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.incidents import UNKNOWN
 
     _, ledger = existing_ledger(data, as_json=as_json)
     rows = ledger.incident_rows(live_only=not everything, limit=INCIDENTS_SHOWN)

@@ -6,10 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from auditor.cli.shared import fail, say, short, write
+from auditor.cli.options import fail, say, short, write
 
 if TYPE_CHECKING:
-    from auditor.query import QueryResult
+    from auditor.console.query import QueryResult
 
 SQL_BYTES = 1024**2
 """What is read of a file or of standard input at most: a statement may be a quarter of it, and says so itself."""
@@ -50,7 +50,7 @@ def statement(sql: str | None, file: Path | None) -> str:
 
 def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> None:
     """Show an answer; what was cut of it is said on standard error."""
-    from auditor.answers import rows_of
+    from auditor.console.answers import rows_of
 
     rows = rows_of(result.table)
     if form == "json":

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from auditor.cli.shared import (
+from auditor.cli.options import (
     DEFAULT_DATA,
     DEFAULT_MAP,
     DEMO_DATA,
@@ -43,7 +43,7 @@ def dashboard(
 ) -> None:
     """Serve the dashboard. Press Ctrl-C to stop."""
     from auditor.dashboard.access import AccessError, access_of
-    from auditor.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
+    from auditor.dashboard.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
 
     if not is_there(map_, "a map"):
         fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
@@ -86,6 +86,6 @@ def demo(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The dashboard's port; 0 for any free one.")] = 8501,
 ) -> None:
     """Start the demo company, the auditor and the dashboard. Press Ctrl-C to stop everything."""
-    from auditor.demo_stand import run_demo
+    from auditor.demo import run_demo
 
     raise typer.Exit(run_demo(workspace(data).folder, port))

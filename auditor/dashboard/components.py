@@ -13,7 +13,7 @@ from auditor import escaping
 from auditor.dashboard import navigation, view
 from auditor.dashboard.data import DAY, Data, NoLedgerError, Since
 from auditor.ledger import LedgerError
-from auditor.map_file import MapError, load_map
+from auditor.map.loader import MapError, load_map
 from auditor.workspace import Workspace
 
 

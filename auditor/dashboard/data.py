@@ -12,20 +12,21 @@ from typing import Any
 
 import pandas as pd
 
-from auditor import attribution, backlogs, conflict_desk, figures, letters
-from auditor.archived import missing_since
-from auditor.attribution import Misled, Pattern
-from auditor.backlogs import Backlog
+from auditor.alerts.objectives import within_window
+from auditor.conflicts import decisions
 from auditor.dashboard.frames import frame
-from auditor.escalation import Act, Conflict
-from auditor.figures import FlowCoverage, FlowLag
-from auditor.impact import impact_of
-from auditor.integration_map import IntegrationMap
-from auditor.lens import Lens
-from auditor.letters import Explained, Funnel, Waiting
-from auditor.objectives import within_window
-from auditor.status import FlowStatus, flow_status, system_status
+from auditor.history import backlogs, figures, letters, misled
+from auditor.history.archive_files import missing_since
+from auditor.history.backlogs import Backlog
+from auditor.history.figures import FlowCoverage, FlowLag
+from auditor.history.lens import Lens
+from auditor.history.letters import Explained, Funnel, Waiting
+from auditor.history.misled import Misled, Pattern
+from auditor.history.status import FlowStatus, flow_status, system_status
+from auditor.map.consumers import impact_of
+from auditor.map.integration_map import IntegrationMap
 from auditor.workspace import Workspace
+from checks.escalation import Act, Conflict
 from checks.objectives import WindowObjective
 
 REFRESH_AT_MOST_EVERY_S = 1.0
@@ -201,12 +202,12 @@ class Data:
     def misled(self) -> list[Misled]:
         """Consumers that act on wrong values now, the gravest first."""
         self._refresh()
-        return attribution.misled(self.map, self.lens)
+        return misled.misled(self.map, self.lens)
 
     def patterns(self) -> list[Pattern]:
         """Single mistakes that explain many records."""
         self._refresh()
-        return attribution.patterns(self.map, self.lens)
+        return misled.patterns(self.map, self.lens)
 
     def impact_text(self, flow: str, cause: str, winner: str) -> str:
         """Who acts on a wrong value where a record of this flow differs."""
@@ -218,7 +219,7 @@ class Data:
 
     def act(self, conflict_id: int, what: Act, **more: Any) -> None:
         """Write down what a person does about a conflict. Raises RefusedError."""
-        conflict_desk.act(self.map, self.ledger, conflict_id, what, **more)
+        decisions.act(self.map, self.ledger, conflict_id, what, **more)
 
     def backlogs(self) -> list[Backlog]:
         """Every queue read in the last hour, as its last readings tell."""

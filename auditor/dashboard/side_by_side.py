@@ -8,10 +8,10 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
-from auditor.impact import told
-from auditor.integration_map import Consumer
-from auditor.reading import open_readers
-from auditor.record import CopyView, RecordView, read_record
+from auditor.map.consumers import told
+from auditor.map.integration_map import Consumer
+from auditor.systems.live_record import CopyView, RecordView, read_record
+from auditor.systems.reader import open_readers
 from checks.partition import partition, tell
 
 MARKS = {"owner": "", "agrees": "", "differs": "≠ ", "unreadable": "? ", "absent": ""}

@@ -12,11 +12,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from auditor import escaping
-from auditor.integration_map import IntegrationMap
-from auditor.letters import Funnel
-from auditor.map_document import consumers_of, part_of
-from auditor.map_picture import STATE_COLOURS, columns_of
-from auditor.words import stage_text
+from auditor.history.figure_text import stage_text
+from auditor.history.letters import Funnel
+from auditor.map.diagram import STATE_COLOURS, columns_of
+from auditor.map.document import consumers_of, part_of
+from auditor.map.integration_map import IntegrationMap
 from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration

@@ -1,15 +1,15 @@
 """The ledger: the system of record of every observation and every decision."""
 
-from auditor.archivable import SETTLED, ArchiveFile, ColumnType
 from auditor.ledger.conflicts import Conflicts, Decision
-from auditor.ledger.following import FlowState, Following
+from auditor.ledger.exports import FailedRuns, Shelves
+from auditor.ledger.flows import FlowState, Following
+from auditor.ledger.incidents import Incident, Outbox, PendingAlert, Undelivered
 from auditor.ledger.leasing import Lease, LeaseHeldError, Leasing, Process, is_gone, this_process
-from auditor.ledger.measuring import Measuring
-from auditor.ledger.outbox import Incident, Outbox, PendingAlert, Undelivered
-from auditor.ledger.shelves import FailedRuns, Shelves
+from auditor.ledger.measurements import Measuring
 from auditor.ledger.store import LEASE_S, LeaseLostError, Transaction
 from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
-from auditor.ledger_error import LedgerError
+from auditor.storage.archivable import SETTLED, ArchiveFile, ColumnType
+from auditor.storage.ledger_error import LedgerError
 
 __all__ = [
     "LEASE_S",

@@ -9,10 +9,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from auditor.escalation import BY_RULE, Act, Conflict, State, Step
 from auditor.ledger import tables as t
 from auditor.ledger.store import Store, Transaction
 from checks.causes import Cause
+from checks.escalation import BY_RULE, Act, Conflict, State, Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

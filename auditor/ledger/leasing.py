@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from auditor.escaping import visible
 from auditor.ledger import tables as t
 from auditor.ledger.store import LEASE_S, Store
-from auditor.ledger_error import LedgerError
+from auditor.storage.ledger_error import LedgerError
 from checks.values import EPOCH
 
 

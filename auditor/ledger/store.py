@@ -19,8 +19,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from auditor.ledger import failures
 from auditor.ledger import tables as t
 from auditor.ledger.own_file import why_none
-from auditor.ledger_error import LedgerError, LedgerSettingError
-from auditor.private_files import PRIVATE, make_folder
+from auditor.storage.ledger_error import LedgerError, LedgerSettingError
+from auditor.storage.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
 
 _GIVES_UP = {

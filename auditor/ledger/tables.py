@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from auditor.kept_text import kept, restored
+from auditor.storage.kept_text import kept, restored
 from checks.values import EPOCH, MICROSECOND
 
 
@@ -30,7 +30,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
 
 
 class Text(sa.types.TypeDecorator[str]):
-    """Any text, exactly: what a database does not take is kept as `auditor.kept_text` writes it."""
+    """Any text, exactly: what a database does not take is kept as `auditor.storage.kept_text` writes it."""
 
     impl = sa.Text
     cache_ok = True

@@ -21,8 +21,8 @@ from auditor.dashboard.tables import csv, meant_by
 from auditor.escaping import visible
 from tests import HOME
 from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
+from tests.auditor.dashboard.test_pages import look
 from tests.auditor.screens import chromium, click_cell, served
-from tests.auditor.test_dashboard import look
 from tests.stand import Stand
 
 HOSTILE = (

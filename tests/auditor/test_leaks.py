@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.auditor.test_cli import auditor
+from tests.auditor.cli.test_commands import auditor
 from tests.probes.test_secrets import PASSWORD, assert_discreet
 from tests.servers import free_port
 

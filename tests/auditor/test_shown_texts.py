@@ -19,18 +19,18 @@ from rich.table import Table
 
 from auditor import escaping
 from auditor.alerts.slack import message
+from auditor.cli.options import VisibleFormatter
 from auditor.cli.rows import err, out, shown
-from auditor.cli.shared import VisibleFormatter
+from auditor.conflicts.repair import Proposal
+from auditor.conflicts.repair_formats import write_csv
 from auditor.dashboard import tables
 from auditor.dashboard.log_lines import VisibleRecord
-from auditor.map_document import markdown, mermaid
-from auditor.map_file import load_map
-from auditor.map_picture import svg
-from auditor.record import link_of
-from auditor.repair import Proposal
-from auditor.repair_formats import write_csv
+from auditor.map.diagram import svg
+from auditor.map.document import markdown, mermaid
+from auditor.map.loader import load_map
+from auditor.systems.live_record import link_of
 from tests.attacks.texts import ADDRESSES, HONEST, SHOWN
-from tests.auditor.test_alerts import NOTICE
+from tests.auditor.alerts.test_delivery import NOTICE
 from tests.stand import Stand
 
 EACH = pytest.mark.parametrize("text", SHOWN.values(), ids=SHOWN)

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from auditor import demo_stand
-from auditor.alerts.outbox import open_senders
-from auditor.map_file import load_map
+from auditor import demo
+from auditor.alerts.delivery import open_senders
+from auditor.map.loader import load_map
 from demo.billing import serve
 from demo.company import CUSTOMERS, Company
 from demo.worker import FAULTS, Business, Worker
@@ -101,12 +101,12 @@ def test_billing_answers_by_ids_by_page_and_by_change(address: str) -> None:
 )
 def test_its_map_tells_slack_once_a_webhook_is_set(environment: dict[str, str], senders: list[str]) -> None:
     places = {"DEMO_FOLDER": "/nowhere", "DEMO_BILLING": "http://127.0.0.1:1"}
-    loaded = load_map(Path(demo_stand.__file__).with_name("demo_map.yaml"), {**places, **environment})
+    loaded = load_map(Path(demo.__file__).with_name("demo_map.yaml"), {**places, **environment})
     assert list(open_senders(loaded.alerts)) == senders
 
 
 def test_the_line_for_the_shell_survives_spaces(tmp_path: Path) -> None:
     folder = str(tmp_path / "a b")
-    line = demo_stand.export_line({"AUDITOR_DATA": folder})
+    line = demo.export_line({"AUDITOR_DATA": folder})
     told = subprocess.run(["sh", "-c", f'{line}; printf %s "$AUDITOR_DATA"'], capture_output=True, text=True)
     assert told.stdout == folder

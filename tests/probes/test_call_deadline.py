@@ -19,7 +19,7 @@ from probes.records.rest import RestBinding, RestProbe, RestSettings
 from probes.records.sql import SqlProbe, SqlSettings
 from tests.http_api import Api, Request, Response
 from tests.probes.harness import SPEC, SqlHarness
-from tests.probes.test_queue_faults import Make, _probe, broker
+from tests.probes.queues.test_queue_faults import Make, _probe, broker
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.waiting import PATIENCE_S, wait_until

@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from auditor.cli import app
-from auditor.cli.shared import VisibleFormatter, load
+from auditor.cli.options import VisibleFormatter, load
 from probes import registry
 from probes.contract import ProbeError, ReadSpec
 from probes.records.rest import RestBinding

@@ -17,8 +17,8 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from auditor.alerts.contract import post_json
-from auditor.integration_map import AlertSettings
-from auditor.reading import SystemReader
+from auditor.map.integration_map import AlertSettings
+from auditor.systems.reader import SystemReader
 from probes import registry
 from probes.addresses import check_address
 from probes.bounded_http import BoundedClient

@@ -10,12 +10,12 @@ from typing import Any
 import streamlit as st
 
 from auditor import escaping
-from auditor.conflict_evidence import Evidence, evidence_of
+from auditor.conflicts.evidence import Evidence, evidence_of
 from auditor.dashboard import acting, components, navigation, side_by_side, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
-from auditor.escalation import OTHER, Act, Conflict, RefusedError
+from checks.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
 from probes.durations import format_duration, parse_duration
 

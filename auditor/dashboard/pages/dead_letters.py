@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 import streamlit as st
 
 from auditor import escaping
-from auditor.backlogs import Backlog
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
-from auditor.letters import Funnel, Group, LetterRow, Waiting
-from auditor.words import age_text, drain_text, looked_text, per_second, stage_text, trend_text
+from auditor.history.backlogs import Backlog
+from auditor.history.figure_text import age_text, drain_text, looked_text, per_second, stage_text, trend_text
+from auditor.history.letters import Funnel, Group, LetterRow, Waiting
 from checks.letters import Prospect
 from checks.queue_health import Flowing
 from checks.tables import complete

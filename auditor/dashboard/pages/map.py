@@ -10,9 +10,9 @@ import streamlit as st
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
-from auditor.map_document import markdown, mermaid, rows_of
-from auditor.map_picture import columns_of, svg
-from auditor.review import review
+from auditor.map.diagram import columns_of, svg
+from auditor.map.document import markdown, mermaid, rows_of
+from auditor.map.review import review
 
 
 def page() -> None:

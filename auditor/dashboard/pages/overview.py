@@ -11,8 +11,8 @@ from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
-from auditor.status import FlowStatus, Standing
-from auditor.words import agreement_text, waiting_letters
+from auditor.history.figure_text import agreement_text, waiting_letters
+from auditor.history.status import FlowStatus, Standing
 from probes.durations import format_duration
 
 CARDS_IN_A_ROW = 5

@@ -6,10 +6,10 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
+from auditor.console.query import QueryError, run_query
 from auditor.dashboard import components, tables
 from auditor.dashboard.data import Data, Since
-from auditor.query import QueryError, run_query
-from auditor.views import VIEWS
+from auditor.history.views import VIEWS
 
 EXAMPLES = {
     "What differs now, by cause": "SELECT flow, cause, count(*) AS records, min(first_seen_at) AS since\n"

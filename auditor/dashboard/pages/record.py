@@ -7,7 +7,7 @@ import streamlit as st
 from auditor import escaping
 from auditor.dashboard import components, side_by_side, tables, view
 from auditor.dashboard.data import Data, Since
-from auditor.words import interval
+from auditor.history.figure_text import interval
 from checks.values import UnreadableError
 from probes.durations import format_duration
 from probes.wording import did_you_mean

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from auditor.private_evidence import cleaned, without_sizes
+from auditor.storage.private_evidence import cleaned, without_sizes
 
 revision = "0011"
 down_revision = "0010"

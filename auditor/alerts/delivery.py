@@ -1,0 +1,84 @@
+"""The outbox: takes what the ledger has queued, sends it, and writes down how that ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Mapping
+from datetime import datetime
+
+from auditor.alerts.contract import Receipt, Sender
+from auditor.alerts.delivery_rule import after_try
+from auditor.alerts.slack import SlackSender
+from auditor.alerts.unrecorded import Unrecorded
+from auditor.alerts.webhook import WebhookSender
+from auditor.ledger import LEASE_S, Ledger, LedgerError
+from auditor.map.integration_map import AlertSettings
+
+SURE_S = LEASE_S / 3
+"""So long after a transaction nobody else can hold the lease; a message leaves within it."""
+
+log = logging.getLogger(__name__)
+
+
+def open_senders(settings: AlertSettings) -> dict[str, Sender]:
+    """The senders that the map asks for, by name."""
+    dashboard = str(settings.dashboard) if settings.dashboard else None
+    senders: dict[str, Sender] = {}
+    if settings.slack is not None:
+        senders["slack"] = SlackSender(settings.slack.webhook.get_secret_value(), dashboard=dashboard)
+    if settings.webhook is not None:
+        senders["webhook"] = WebhookSender(settings.webhook.url.get_secret_value())
+    return senders
+
+
+def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *, to: str | None = None) -> bool:
+    """Send the next message that is due, to one of the receivers or to whichever it is for.
+
+    The message is marked as being sent before the request leaves. Whoever dies in between leaves that mark,
+    and the message is sent again saying that it may be a repeat: at least once, and never silently twice.
+
+    Returns:
+        Whether there was one.
+    """
+    begun_s = awake_s()
+    alert = ledger.claim_alert(now, to=to)
+    if alert is None:
+        return False
+    if awake_s() - begun_s > SURE_S:
+        ledger.confirm_lease()  # this process or the machine has slept, and another may have taken over
+    sender = senders.get(alert.sender)
+    if sender is None:
+        receipt = Receipt(outcome="rejected", error=f"the map no longer names the sender {alert.sender}")
+    else:
+        receipt = sender.send(alert.notice, possible_repeat=alert.possible_repeat)
+    ledger.settle_alert(alert.alert_id, **after_try(receipt, alert.tries, now, alert.possible_repeat))
+    if receipt.outcome != "sent":
+        log.warning("alert %d to %s: %s %s", alert.alert_id, alert.sender, receipt.outcome, receipt.error)
+    return True
+
+
+def deliver_unrecorded(
+    ledger: Ledger, senders: Mapping[str, Sender], now: datetime, unrecorded: Unrecorded, *, to: str
+) -> bool:
+    """Send the next message to a receiver while the ledger cannot record it.
+
+    Those that wait in the ledger are read, if it can be read, and sent, too; `settle_unrecorded` writes that down.
+    """
+    with contextlib.suppress(LedgerError):
+        for alert in ledger.due_alerts(now, to=to):
+            unrecorded.take_in(to, alert.alert_id, alert.notice, now)
+    return unrecorded.deliver_next(senders, now, to=to)
+
+
+def settle_unrecorded(ledger: Ledger, unrecorded: Unrecorded, *, to: str) -> None:
+    """Write down which of the ledger's messages were delivered while it could not record that. Raises LedgerError."""
+    for alert_id, sent_at in unrecorded.delivered(to, int).items():
+        ledger.settle_alert(alert_id, state="sent", sent_at=sent_at, error=None, next_try_at=None)
+        unrecorded.forget(to, alert_id)
+
+
+def awake_s() -> float:
+    """A clock that is never set and goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -1,0 +1,385 @@
+"""Incidents: when a breach opens, stays, resolves and comes back. One message per transition, never per record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from auditor.alerts.breaches import BREACH_OF
+from auditor.alerts.objectives import evidence_text
+from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
+from auditor.map.integration_map import Flow
+from checks.causes import Cause
+from checks.objectives import Standing, WindowObjective
+from probes.contract import ProbeError, Reason
+from probes.wording import counted
+
+ABSORB_S = 15 * 60
+"""A breach that returns this soon after it was resolved is the same incident, reopened."""
+
+WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
+"""Failures that every reader of a system meets."""
+
+READING = frozenset({"unreachable", "unreadable", "unread_queue", "unmeasured_queue"})
+"""Breaches that count audits in a row."""
+
+NO_GROWTH = READING | {"objective"}
+"""Breaches of which more is no news by itself: they are counted over a time."""
+
+UNKNOWN = READING | {"unverified"}
+"""Breaches that say that something is not known, and not that it is wrong."""
+
+GROWTH = (100, 10, 2)
+"""From so many times the count that people were told they are told again."""
+
+GROWN_AT_LEAST = 10
+"""Fewer records or messages are no growth worth a message."""
+
+QUEUE_BREACHES = frozenset({"dead_letters", "expiring", "backlog", "stalled"})
+
+WORDS = {
+    "not_arriving": "changes do not arrive within the window",
+    "foreign_write": "records were changed in a system that does not own them",
+    "conflict": "records were changed on both sides",
+    "orphan": "records exist that the owner does not know",
+    "duplicate": "records exist more than once",
+    "lost_update": "an update of a system that may write was overwritten",
+    "transformation": "values are changed on the way",
+    "regression": "an older version overwrote a newer one",
+    "undecided": "conflicts wait for a person's decision",
+    "invalid": "records break their own validity rules",
+    "unexplained": "records differ that never agreed",
+    "unverified": "records cannot be verified",
+    "objective": "fewer changes arrive within the window than promised",
+    "dead_letters": "messages were given up on",
+    "expiring": "its oldest dead letters are about to be dropped unread",
+    "backlog": "messages wait too long",
+    "stalled": "nobody takes messages from it",
+    "unread_queue": "cannot be read",
+    "unmeasured_queue": "its depth or age cannot be told",
+    "unreachable": "the system cannot be read",
+    "unreadable": "its records cannot be read",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What one audit says about one possible breach.
+
+    Attributes:
+        count: how many records, letters or failures there are now.
+        threshold: from how many on it is a breach.
+        clear_after_s: how long nothing must be left before it is over.
+        known: false where the audit could not tell; nothing is concluded then.
+        detail: what people are told beside the summary.
+    """
+
+    breach: str
+    fingerprint: str
+    count: int
+    threshold: int
+    clear_after_s: float
+    known: bool = True
+    flow: str | None = None
+    system: str | None = None
+    queue: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """The next state of an incident.
+
+    Attributes:
+        transition: what to tell people, or "" for nothing: opened, grown, resolved, reopened.
+        told, growth, clear_since_at: see `auditor.ledger.Incident`.
+    """
+
+    state: str
+    transition: str
+    count: int
+    peak: int
+    told: int
+    growth: int
+    clear_since_at: datetime | None
+    reopened: int
+
+
+def step(incident: Incident | None, evidence: Evidence, now: datetime) -> Step | None:
+    """Decide how an incident moves on. Pure.
+
+    Args:
+        incident: the live or lately resolved incident of the same fingerprint, or None.
+
+    Returns:
+        None where nothing moves. An incident opens at the threshold, and resolves when not a single record has
+        been left for `clear_after_s`, so that it does not flap around the threshold, however often it is audited.
+        It is told again when it has grown to 2, 10 and 100 times the count that was told.
+    """
+    broken = evidence.known and evidence.count >= evidence.threshold
+    count = evidence.count
+    if incident is None or incident.state == "resolved":
+        if not broken:
+            return None
+        return Step(
+            state="open",
+            transition="reopened" if incident else "opened",
+            count=count,
+            peak=max(incident.peak, count) if incident else count,
+            told=count,
+            growth=0,
+            clear_since_at=None,
+            reopened=incident.reopened + 1 if incident else 0,
+        )
+    if not evidence.known:
+        return None
+    clear_since_at = None if count else incident.clear_since_at or now
+    resolved = clear_since_at is not None and (now - clear_since_at).total_seconds() >= evidence.clear_after_s
+    growth = 0 if resolved else _growth(incident, evidence)
+    if not resolved and not growth and (count, clear_since_at) == (incident.count, incident.clear_since_at):
+        return None
+    return Step(
+        state="resolved" if resolved else incident.state,
+        transition="resolved" if resolved else "grown" if growth else "",
+        count=count,
+        peak=max(incident.peak, count),
+        told=incident.told or incident.count,
+        growth=growth or incident.growth or 0,
+        clear_since_at=None if resolved else clear_since_at,
+        reopened=incident.reopened,
+    )
+
+
+def _growth(incident: Incident, evidence: Evidence) -> int:
+    """How many times the count that was told it has grown to (2, 10, 100), 0 where that is no news."""
+    if evidence.breach in NO_GROWTH or evidence.count < GROWN_AT_LEAST:
+        return 0
+    times = evidence.count / max(1, incident.told or incident.count)
+    reached = next((each for each in GROWTH if times >= each), 0)
+    return reached if reached > (incident.growth or 0) else 0
+
+
+def after_audit(
+    ledger: Ledger,
+    connection: Transaction,
+    rev: int,
+    *,
+    flow: Flow,
+    open_by_cause: Mapping[str, int],
+    failed: tuple[str, ProbeError, int] | None,
+    senders: Sequence[str],
+    now: datetime,
+    in_turn: bool = True,
+    waiting: int = 0,
+    doubt: Doubt = NO_DOUBT,
+    objective: WindowObjective | None = None,
+) -> None:
+    """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
+
+    Args:
+        open_by_cause: open divergences of the flow.
+        failed: the system that could not be read, why, and how many audits of this flow in a row; None where
+            the audit read everything it wanted. Only then does a count of 0 mean anything.
+        in_turn: a regular audit; a probe between two turns reads too little to say that anything is over.
+        waiting: conflicts of the flow that wait for a person.
+        doubt: what of the flow cannot be verified.
+        objective: the changes of the last day against what is promised, None where they were not counted now.
+    """
+    rule = flow.settings.alert
+    counts = dict.fromkeys(BREACH_OF.values(), 0)
+    for cause, count in open_by_cause.items():
+        counts[BREACH_OF[Cause(cause)]] += count
+    evidence = [
+        Evidence(
+            breach=breach,
+            fingerprint=f"flow/{flow.name}/{breach}",
+            count=count,
+            threshold=rule.divergences,
+            clear_after_s=flow.clear_after_s,
+            known=failed is None,
+            flow=flow.name,
+        )
+        for breach, count in counts.items()
+    ]
+    # A queue that cannot be told of is an incident of the queue.
+    records, lasting = doubt.records - doubt.queues, doubt.lasting - doubt.lasting_queues
+    evidence.append(
+        Evidence(
+            breach="unverified",
+            fingerprint=f"flow/{flow.name}/unverified",
+            # One that has just been met opens nothing; one of an open incident keeps it open.
+            count=records if lasting else 0,
+            threshold=rule.divergences,
+            clear_after_s=flow.clear_after_s,
+            known=failed is None and (lasting > 0 or not records),
+            flow=flow.name,
+            detail=doubt.reason,
+        )
+    )
+    evidence.append(
+        Evidence(
+            breach="undecided",
+            fingerprint=f"flow/{flow.name}/undecided",
+            count=waiting,
+            threshold=1,
+            clear_after_s=0,
+            flow=flow.name,
+        )
+    )
+    if objective is not None:
+        evidence.append(_objective(objective, flow))
+    broken, error, audits = failed if failed else ("", None, 0)
+    # What keeps everybody out is an incident of the system; what only this flow meets is one of the flow.
+    everybodys = error is not None and error.reason in WHOLE_SYSTEM
+    evidence += [
+        Evidence(
+            breach="unreachable",
+            fingerprint=f"system/{name}/unreachable",
+            count=audits if everybodys and name == broken else 0,
+            threshold=rule.failures,
+            clear_after_s=flow.clear_after_s,
+            known=failed is None or (everybodys and name == broken),
+            system=name,
+            detail=str(error) if error and name == broken else "",
+        )
+        for name in (flow.source_name, flow.target_name)
+    ]
+    evidence.append(
+        Evidence(
+            breach="unreadable",
+            fingerprint=f"flow/{flow.name}/unreadable",
+            count=0 if everybodys else audits,
+            threshold=rule.failures,
+            clear_after_s=flow.clear_after_s,
+            known=not everybodys,
+            flow=flow.name,
+            detail=f"{broken}: {error}" if error else "",
+        )
+    )
+    if not in_turn:
+        evidence = [replace(each, known=each.known and each.count > 0) for each in evidence]
+    move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now)
+
+
+def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
+    """Evidence of changes that missed the window, where they are more than promised beyond chance."""
+    standing = objective.standing
+    return Evidence(
+        breach="objective",
+        fingerprint=f"flow/{flow.name}/objective",
+        count=objective.breach if standing is Standing.BROKEN else 0,
+        threshold=1,
+        clear_after_s=flow.clear_after_s,
+        known=standing is not Standing.UNDECIDED,
+        flow=flow.name,
+        detail=evidence_text(objective, flow.window_s),
+    )
+
+
+def move(
+    ledger: Ledger,
+    connection: Transaction,
+    rev: int,
+    evidence: Sequence[Evidence],
+    *,
+    flow: Flow,
+    senders: Sequence[str],
+    now: datetime,
+) -> None:
+    """Write what `step` decides for each piece of evidence, and queue a message per transition."""
+    known = ledger.recent_incidents(
+        connection, [each.fingerprint for each in evidence], now - timedelta(seconds=ABSORB_S)
+    )
+    for each in evidence:
+        incident = known.get(each.fingerprint)
+        moved = step(incident, each, now)
+        if moved is None:
+            continue
+        summary = _summary(each, moved, flow)
+        opened_at = incident.opened_at if incident else now
+        values: dict[str, Any] = {
+            "state": moved.state,
+            "count": moved.count,
+            "peak": moved.peak,
+            "told": moved.told,
+            "growth": moved.growth,
+            "clear_since_at": moved.clear_since_at,
+            "reopened": moved.reopened,
+            "resolved_at": now if moved.state == "resolved" else None,
+            "summary": incident.summary if incident and moved.state == "resolved" else summary,
+        }
+        if incident is None:
+            values |= {
+                "fingerprint": each.fingerprint,
+                "flow": each.flow,
+                "system": each.system,
+                "breach": each.breach,
+                "opened_at": opened_at,
+            }
+        identity = ledger.save_incident(connection, rev, incident.incident_id if incident else 0, values)
+        if not moved.transition:
+            continue
+        grown = f" {moved.growth}x" if moved.transition == "grown" else ""
+        times = grown + (f" {moved.reopened}" if moved.reopened else "")
+        notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
+        for sender in senders:
+            ledger.queue_alert(
+                connection,
+                rev,
+                incident_id=identity,
+                transition=moved.transition + times,
+                sender=sender,
+                notice=notice,
+                at=now,
+                fingerprint=each.fingerprint,
+            )
+
+
+def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
+    words = WORDS[evidence.breach]
+    if evidence.system is not None:
+        return f"{evidence.system}: {words}"
+    what, more = f"{flow.settings.data_type} record", ""
+    if evidence.breach in QUEUE_BREACHES:
+        what = "message"
+    if evidence.breach in READING:
+        what, more = "audit", " in a row"
+    if evidence.breach == "objective":
+        what, more = "change", " of the last day did not"
+    where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
+    since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
+    return f"{where}: {words} ({counted(moved.count, what)}{more}{since})"
+
+
+def _notice(
+    evidence: Evidence,
+    moved: Step,
+    flow: Flow,
+    identity: int,
+    opened_at: datetime,
+    now: datetime,
+    summary: str,
+) -> dict[str, Any]:
+    return {
+        "incident": identity,
+        "transition": moved.transition,
+        "breach": evidence.breach,
+        "summary": summary,
+        "detail": evidence.detail,
+        "flow": evidence.flow,
+        "system": evidence.system,
+        "data_type": flow.settings.data_type,
+        "source": flow.source_name,
+        "target": flow.target_name,
+        "count": moved.count,
+        "told": moved.told,
+        "peak": moved.peak,
+        "window_s": flow.window_s,
+        "team": flow.settings.team,
+        "channel": flow.settings.slack_channel,
+        "runbook": flow.settings.runbook,
+        "opened_at": opened_at.isoformat(),
+        "at": now.isoformat(),
+    }

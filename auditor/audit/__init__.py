@@ -1,0 +1,1 @@
+"""One audit of a flow or a queue: plan, read, compare, judge, record."""

@@ -1,0 +1,156 @@
+"""Auditing once: a whole sweep of every flow, then waiting for what is undecided."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from auditor.audit.flow_audit import Auditor
+from auditor.history.findings import Findings, findings
+from auditor.ledger import Ledger
+from auditor.map.integration_map import IntegrationMap
+from auditor.systems.reader import open_readers
+from probes.wording import counted
+
+SWEEP_PAGE = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one flow's audit came to.
+
+    Attributes:
+        records: records compared in the sweep.
+        undecided: records still within their window when the waiting ended.
+        cannot_verify: listed records and rows of which nothing could be said when the waiting ended.
+        error: what ended the sweep before its end, "" where nothing did; of the records not read nothing is known.
+        findings: which records differ, are undecided or cannot be verified.
+    """
+
+    flow: str
+    records: int
+    open_by_cause: Mapping[str, int]
+    undecided: int
+    cannot_verify: int
+    error: str
+    findings: Findings
+
+    @property
+    def unverified(self) -> bool:
+        """Whether anything is left of which nothing can be said."""
+        return bool(self.error or self.cannot_verify or self.undecided)
+
+    def as_row(self) -> dict[str, Any]:
+        """The report as one row of a table."""
+        drift = ", ".join(f"{count} {cause}" for cause, count in sorted(self.open_by_cause.items()))
+        unknown = "unverified" if self.error or self.cannot_verify else "undecided" if self.undecided else ""
+        verdict = drift or unknown or "consistent"
+        return {
+            "flow": self.flow,
+            "verdict": verdict,
+            "records": self.records,
+            "undecided": self.undecided,
+            "cannot_verify": self.cannot_verify,
+            "error": self.error,
+        }
+
+    def as_document(self) -> dict[str, Any]:
+        """The row with the records, for programs: each list has at most `auditor.ledger.LISTED` of them."""
+        found = self.findings
+        return {
+            **self.as_row(),
+            "counts": found.counts,
+            "divergent_records": found.divergent,
+            "undecided_records": found.undecided,
+            "unverified_records": found.unverified,
+        }
+
+
+def audit_once(
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    digest_key: bytes,
+    *,
+    flows: Sequence[str],
+    wait_s: float,
+    tell: Callable[[str], None],
+) -> list[Report]:
+    """Audit every record of these flows.
+
+    Args:
+        wait_s: how long to wait, after the sweeps, for suspicions to be confirmed or to go away.
+        tell: told what is happening now.
+    """
+    readers = open_readers(integration_map)
+    try:
+        auditors = [
+            Auditor(
+                flow=integration_map.flow(name),
+                source=readers[integration_map.flows[name].from_],
+                target=readers[integration_map.flows[name].to],
+                ledger=ledger,
+                digest_key=digest_key,
+                others=readers,
+            )
+            for name in flows
+        ]
+        swept = {auditor.flow.name: _sweep(auditor, tell) for auditor in auditors}
+        _settle(auditors, ledger, swept, wait_s, tell)
+    finally:
+        for reader in readers.values():
+            reader.close()
+    open_now = ledger.live_counts()
+    return [
+        Report(
+            flow=name,
+            records=records,
+            open_by_cause=open_now.get(name, {}),
+            undecided=ledger.undecided(name),
+            cannot_verify=ledger.unverified_count(name, queues=False),
+            error=error,
+            findings=findings(ledger, name),
+        )
+        for name, (records, error) in swept.items()
+    ]
+
+
+def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, str]:
+    """Sweep one flow whole; answers how many records were read, and the error that ended it."""
+    auditor.begin_sweep()
+    flow = auditor.flow
+    budget_per_s = min(flow.source.budget.records_per_s, flow.target.budget.records_per_s)
+    while True:
+        result = auditor.audit(datetime.now(UTC), sample=SWEEP_PAGE)
+        # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
+        state = auditor.ledger.flow_state(flow.name)
+        records = (state.swept_read if result.swept else state.sweep_read) or 0
+        tell(f"{auditor.flow.name}: {counted(records, 'record')} read")
+        if result.error is not None:
+            return records, f"{result.error[0]}: {result.error[1]}"
+        if result.swept:
+            return records, ""
+        time.sleep(result.read / budget_per_s)
+
+
+def _settle(
+    auditors: Sequence[Auditor],
+    ledger: Ledger,
+    swept: Mapping[str, tuple[int, str]],
+    wait_s: float,
+    tell: Callable[[str], None],
+) -> None:
+    deadline = time.monotonic() + wait_s
+    while time.monotonic() < deadline:
+        waiting = [
+            auditor for auditor in auditors if not swept[auditor.flow.name][1] and ledger.undecided(auditor.flow.name)
+        ]
+        if not waiting:
+            return
+        left = sum(ledger.undecided(auditor.flow.name) for auditor in waiting)
+        tell(f"{left} undecided, waiting up to {deadline - time.monotonic():.0f} s")
+        time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
+        for auditor in waiting:
+            auditor.audit(datetime.now(UTC), sample=0)

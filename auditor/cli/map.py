@@ -1,0 +1,204 @@
+"""The commands about the map itself: write it, check it, review it, draw it, compare it, propose one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from auditor.cli.options import (
+    DEFAULT_MAP,
+    DRIFT,
+    UNVERIFIED,
+    USAGE,
+    JsonOption,
+    MapOption,
+    app,
+    fail,
+    is_there,
+    load,
+    load_systems,
+    say,
+    short,
+    write,
+)
+
+if TYPE_CHECKING:
+    from auditor.systems.reader import SystemReader
+
+
+@app.command()
+def init(
+    file: Annotated[Path, typer.Argument(help="Where to write the map.")] = DEFAULT_MAP,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a commented integration map to begin with."""
+    from auditor.cli.template import TEMPLATE
+    from auditor.escaping import visible
+    from auditor.storage import private_files
+
+    if is_there(file, "a map") and not force:
+        fail(f"{file} exists; --force overwrites it")
+    try:
+        private_files.write(file, TEMPLATE.encode(), mode=private_files.ordinary_mode(), replace=force)
+    except FileExistsError:
+        fail(f"{file} exists; --force overwrites it")
+    except OSError as error:
+        fail(f"cannot write {short(file)}: {error.strerror}")
+    write(visible(f"wrote {file}; set its ${{...}} variables, then: auditor check --map {file}") + "\n")
+
+
+@app.command()
+def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
+    """Validate the map: every mistake, and every word that changes nothing, as file:line:column path: message."""
+    from dataclasses import asdict
+
+    from auditor.cli.documents import print_json
+    from auditor.escaping import visible
+    from auditor.map.loader import MapError, check_map
+    from probes.wording import counted
+
+    if not is_there(map_, "a map"):
+        fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
+    try:
+        loaded, idle = check_map(map_)
+    except MapError as error:
+        if as_json:
+            print_json({"valid": False, "problems": [asdict(problem) for problem in error.problems]})
+        else:
+            for problem in error.problems:
+                write(visible(problem) + "\n")
+        raise typer.Exit(USAGE) from None
+    counts = {
+        "systems": len(loaded.systems),
+        "data_types": len(loaded.data_types),
+        "flows": len(loaded.flows),
+        "queues": len(loaded.queues),
+    }
+    if as_json:
+        print_json({"valid": True, "problems": [], "remarks": [asdict(each) for each in idle], **counts})
+    else:
+        for each in idle:
+            write(visible(f"{each.file}:{each.line}:{each.column} {each.path}: note: {each.message}") + "\n")
+        typer.echo(
+            "valid: " + ", ".join(counted(count, name[:-1].replace("_", " ")) for name, count in counts.items())
+        )
+
+
+@app.command()
+def review(
+    map_: MapOption = DEFAULT_MAP,
+    fail_on: Annotated[str, typer.Option("--fail-on", help="high, medium, low or never.")] = "high",
+    as_json: JsonOption = False,
+) -> None:
+    """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.map.review import Severity
+    from auditor.map.review import review as examine
+    from probes.wording import did_you_mean
+
+    known = [severity.value for severity in Severity]
+    if fail_on not in {*known, "never"}:
+        fail(f"--fail-on: unknown severity {fail_on!r}{did_you_mean(fail_on, [*known, 'never'])}")
+    remarks = examine(load(map_))
+    if as_json:
+        print_json([remark.as_row() for remark in remarks])
+    elif remarks:
+        print_rows("", [remark.as_row() for remark in remarks])
+    else:
+        say("nothing to remark")
+    if fail_on != "never" and any(remark.severity.reaches(Severity(fail_on)) for remark in remarks):
+        raise typer.Exit(DRIFT)
+
+
+@app.command()
+def schema() -> None:
+    """Print the map's JSON Schema, for completion in editors."""
+    from auditor.cli.documents import print_json
+    from auditor.map.loader import json_schema
+
+    print_json(json_schema())
+
+
+@app.command(name="map")
+def map_document(
+    map_: MapOption = DEFAULT_MAP,
+    format_: Annotated[Literal["md", "mermaid", "svg"], typer.Option("--format", help="md, mermaid or svg.")] = "md",
+    diff: Annotated[Path | None, typer.Option("--diff", help="An earlier map: show what changed since.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the map as a document or a picture, or compare it with an earlier one."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.map.diagram import svg
+    from auditor.map.diff import compare
+    from auditor.map.document import markdown, mermaid, rows_of
+
+    loaded = load(map_)
+    if diff is not None:
+        edits = [edit.as_row() for edit in compare(load(diff), loaded)]
+        if as_json:
+            print_json(edits)
+        elif edits:
+            print_rows("", edits)
+        else:
+            say("the two maps say the same")
+        raise typer.Exit(DRIFT if edits else 0)
+    if as_json:
+        print_json([{name: getattr(row, name) for name in row.__slots__} for row in rows_of(loaded)])
+        return
+    write({"md": markdown, "mermaid": mermaid, "svg": svg}[format_](loaded))
+
+
+@app.command()
+def discover(
+    left: Annotated[str, typer.Argument(help="The source of truth: a system of the map, or a database URL.")],
+    right: Annotated[str, typer.Argument(help="The system that holds copies: the same.")],
+    map_: MapOption = DEFAULT_MAP,
+) -> None:
+    """Read what two systems hold, and propose a map with the evidence for each match."""
+    from auditor.cli.rows import err, shown
+    from auditor.systems.discovery import discover as compare
+    from auditor.systems.proposed_map import as_yaml
+    from probes.contract import ProbeError
+
+    systems = [_system(each, map_, at) for at, each in enumerate((left, right))]
+    if systems[0][0] == systems[1][0]:
+        fail("the two are one system")
+    try:
+        with err.status("connecting") as status:
+            found = compare(*(reader for _, reader, _ in systems), tell=lambda text: status.update(shown(text)))
+    except ProbeError as error:
+        fail(f"{error}", UNVERIFIED)
+    finally:
+        for _, reader, _ in systems:
+            reader.close()
+    write(as_yaml(found, (systems[0][2], systems[1][2])))
+
+
+def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
+    """A system by its name in the map or by its URL: a name, a reader, and how it stands in a map."""
+    from pydantic import ValidationError
+
+    from auditor.map.loader import system_text
+    from auditor.systems.proposed_map import new_system, system_name
+    from auditor.systems.reader import SystemReader
+    from probes import registry
+    from probes.wording import did_you_mean
+
+    if "://" not in text:
+        systems = load_systems(map_)
+        if text not in systems:
+            fail(f"unknown system {text!r}{did_you_mean(text, systems)}; or pass a database URL")
+        known = systems[text]
+        return text, SystemReader(text, known, registry.open_record_probe(known)), system_text(map_, text) or ""
+    settings: Any
+    try:
+        settings = registry.record_settings("sql").model_validate({"kind": "sql", "url": text, "zone": "UTC"})
+    except ValidationError as error:
+        fail(error.errors()[0]["msg"].removeprefix("Value error, "))
+    name = system_name(text, at)
+    reader = SystemReader(name, settings, registry.open_record_probe(settings))
+    return name, reader, new_system(name, f"${{{name.upper()}_URL}}")

@@ -1,0 +1,1 @@
+"""Conflicts that people decide: the policy asked, the decision recorded, the repair proposed."""

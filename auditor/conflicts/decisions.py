@@ -1,0 +1,154 @@
+"""The conflict desk: conflicts come in from the audits, people act on them, later readings check what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from auditor.conflicts.leftovers import CONFLICTS_KEPT
+from auditor.ledger import Decision, Ledger, Transaction
+from auditor.map.integration_map import Flow, IntegrationMap
+from checks.escalation import (
+    OTHER,
+    Act,
+    Conflict,
+    RefusedError,
+    State,
+    check_act,
+    due_at,
+    escalates,
+    follow,
+)
+from checks.judgement import Divergence
+
+
+def after_audit(
+    ledger: Ledger,
+    connection: Transaction,
+    rev: int,
+    *,
+    flow: Flow,
+    divergences: Sequence[Divergence],
+    now: datetime,
+) -> int:
+    """Follow a flow's conflicts on and take in new ones, inside the audit's own transaction.
+
+    Args:
+        divergences: those that moved in this audit, as they are now, already written.
+
+    Returns:
+        How many wait for a person.
+    """
+    ledger.wake_conflicts(connection, rev, flow.name, now)
+    live = {}
+    for conflict, agreed in ledger.live_conflicts(connection, flow.name):
+        step = follow(conflict, agreed, now)
+        if step is not None:
+            ledger.step_conflict(connection, rev, conflict, step, now)
+        if step is None or not step.closes:
+            live[conflict.key] = conflict
+    for divergence in divergences:
+        if escalates(divergence) and str(divergence.key) not in live:
+            _take_in(ledger, connection, rev, flow, divergence, now)
+    return ledger.waiting_conflicts(connection, flow.name)
+
+
+def _take_in(
+    ledger: Ledger, connection: Transaction, rev: int, flow: Flow, divergence: Divergence, now: datetime
+) -> None:
+    key = str(divergence.key)
+    before = ledger.decided_before(connection, flow.name, key)
+    why = divergence.detail or divergence.resolution
+    values: dict[str, Any] = {
+        "flow": flow.name,
+        "data_type": flow.settings.data_type,
+        "key": key,
+        "divergence_id": divergence.divergence_id,
+        "cause": divergence.cause.value,
+        "why": why,
+        "opened_at": now,
+        "state": State.OPEN.value,
+        "assignee": flow.settings.team or None,
+        "came_back_of": before,
+    }
+    text = f"{why}; it was decided before, see conflict {before}" if before else why
+    ledger.open_conflict(connection, rev, values, text)
+
+
+def act(
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    conflict_id: int,
+    what: Act,
+    *,
+    who: str,
+    known_by: str,
+    now: datetime,
+    choice: str | None = None,
+    assignee: str | None = None,
+    until_at: datetime | None = None,
+    within_s: float | None = None,
+    text: str = "",
+) -> Conflict:
+    """Write down what a person does about a conflict.
+
+    Args:
+        known_by: how the auditor knows who it is.
+        choice: for a decision, the system whose copy counts, or `other`.
+        within_s: for a decision, how soon the systems should agree on it; the flow's window, and at least 15
+            minutes, where nothing is said.
+
+    Returns:
+        The conflict before the act.
+
+    Raises:
+        RefusedError: the act makes no sense, or somebody else was quicker.
+    """
+    found = ledger.conflict(conflict_id)
+    if found is None:
+        raise RefusedError(f"there is no conflict {conflict_id}")
+    conflict, _, about = found
+    if conflict.flow not in integration_map.flows:
+        raise RefusedError(
+            f"the flow {conflict.flow} is no longer in the map: put it back to act on its conflicts; `auditor run` "
+            f"closes them {CONFLICTS_KEPT.days} days after the flow's last audit"
+        )
+    flow = integration_map.flow(conflict.flow)
+    systems = (flow.source_name, flow.target_name)
+    check_act(conflict, what, choice=choice, systems=systems)
+    moved: dict[str, Any] = {}
+    if what is Act.DECIDE:
+        if choice != OTHER and not about:
+            raise RefusedError("what the systems held is archived already; decide for other, and say what")
+        held = {systems[0]: about.get("version"), systems[1]: about.get("shown")}
+        moved = {
+            "state": State.DECIDED.value,
+            "choice": choice,
+            "expected": None if choice == OTHER else held[str(choice)] or b"",
+            "due_at": due_at(now, flow.window_s, within_s),
+            "until_at": None,
+        }
+    elif what is Act.DEFER:
+        if until_at is None or until_at <= now:
+            raise RefusedError("put it off until some time in the future")
+        moved = {"state": State.DEFERRED.value, "until_at": until_at}
+    elif what is Act.ASSIGN:
+        if not assignee:
+            raise RefusedError("assign it to somebody")
+        moved = {"assignee": assignee}
+    elif not text:
+        raise RefusedError("an empty comment")
+    decision = Decision(
+        act=what,
+        who=who,
+        known_by=known_by,
+        acted_at=now,
+        text=text,
+        choice=choice,
+        assignee=assignee,
+        until_at=until_at,
+    )
+    if not ledger.act_on_conflict(conflict, decision, moved):
+        raise RefusedError(f"conflict {conflict_id} moved while you looked at it; look again")
+    return conflict

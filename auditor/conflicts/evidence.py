@@ -1,0 +1,121 @@
+"""What a person needs to decide a conflict, put together from the map and from what the audits saw. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.map.consumers import impact_of
+from auditor.map.integration_map import IntegrationMap
+from checks.conflicts import Winner
+from checks.escalation import Conflict, RefusedError
+from probes.durations import format_duration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldEvidence:
+    """One differing field of a conflict, as far as its evidence policy lets it be told."""
+
+    field: str
+    owner: str
+    target: str
+    cause: str
+    shape: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a person needs to decide a conflict.
+
+    Attributes:
+        writers: the systems that may write each side's fields.
+        owner_written, target_written: when the copies were last written, as an interval in words.
+        warnings: what a repair may set off.
+    """
+
+    flow: str
+    source: str
+    target: str
+    why: str
+    policy: str
+    team: str
+    writers: str
+    owner_written: str
+    target_written: str
+    witnesses: str
+    impact: str
+    detail: str
+    warnings: tuple[str, ...]
+    fields: tuple[FieldEvidence, ...]
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Everything but the fields, as words and what they say."""
+        told = [
+            ("why no rule decides", self.why),
+            ("policy", self.policy),
+            (f"{self.source} was written", self.owner_written),
+            (f"{self.target} was written", self.target_written),
+            ("who may write", self.writers),
+            ("other systems", self.witnesses),
+            ("who acts on it", self.impact),
+            ("what is wrong", "" if self.detail == self.why else self.detail),
+            ("owner of the flow", self.team),
+            *(("careful", warning) for warning in self.warnings),
+        ]
+        return [(word, what) for word, what in told if what]
+
+
+def evidence_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping[str, Any]) -> Evidence:
+    """Put together what is known of a conflict.
+
+    Args:
+        about: the divergence, as the ledger holds it; empty once it is archived.
+    """
+    settings = integration_map.flows.get(conflict.flow)
+    if settings is None:
+        raise RefusedError(f"the map does not have the flow {conflict.flow} any more")
+    flow = integration_map.flow(conflict.flow)
+    differing = json.loads(about.get("differences") or "[]")
+    names = [each["field"] for each in differing if each["field"] in flow.data_type.fields] or list(flow.field_names)
+    fields = flow.data_type.fields
+    writers = {
+        name: sorted({fields[name].owner or flow.data_type.owner, *fields[name].writers, *flow.data_type.writers})
+        for name in names
+    }
+    shared = {", ".join(each) for each in writers.values()}
+    told = shared.pop() if len(shared) == 1 else "; ".join(f"{name}: {', '.join(w)}" for name, w in writers.items())
+    return Evidence(
+        flow=flow.name,
+        source=flow.source_name,
+        target=flow.target_name,
+        why=conflict.why,
+        policy=str(settings.conflict_policy),
+        team=settings.team,
+        writers=told,
+        owner_written=_when(about.get("owner_from_at"), about.get("owner_to_at")),
+        target_written=_when(about.get("target_from_at"), about.get("target_to_at")),
+        witnesses=about.get("witnesses") or "",
+        impact=str(impact_of(integration_map, flow.name, conflict.cause, Winner.NOBODY)),
+        detail=about.get("detail") or "",
+        warnings=flow.replay_warnings,
+        fields=tuple(
+            FieldEvidence(
+                field=each["field"],
+                owner=each["owner_value"],
+                target=each["target_value"],
+                cause=each.get("cause", ""),
+                shape=each["shape"],
+            )
+            for each in differing
+        ),
+    )
+
+
+def _when(from_at: datetime | None, to_at: datetime | None) -> str:
+    if from_at is None or to_at is None:
+        return "not known"
+    spread = format_duration((to_at - from_at).total_seconds())
+    return f"{from_at:%Y-%m-%d %H:%M:%S.%f} UTC, within {spread}"

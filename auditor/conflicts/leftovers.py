@@ -1,0 +1,79 @@
+"""What a changed map leaves behind: incidents and conflicts of what it no longer has. Nothing else would end them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from auditor.ledger import Incident, Ledger
+from auditor.map.integration_map import IntegrationMap
+from checks.escalation import Act, State, Step
+
+GONE = "no longer in the map"
+
+CONFLICTS_KEPT = timedelta(days=7)
+"""How long after its last audit the conflicts of a flow stay that the map does not have: a daemon that was started
+with the wrong map must not end what people have decided, assigned or commented on."""
+
+
+def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Sequence[str], now: datetime) -> int:
+    """Close the incidents and conflicts of flows, systems and queues that the map no longer has.
+
+    Incidents are closed at once, with a message to whoever was notified of them: one that still holds opens again.
+    Conflicts, which hold people's decisions, are closed when their flow has not been audited for `CONFLICTS_KEPT`.
+
+    Returns:
+        How many were closed.
+    """
+    closed = 0
+    with ledger.read() as connection:
+        gone = ledger.flows_in_conflict(connection) - integration_map.flows.keys()
+    forgotten = [flow for flow in sorted(gone) if not _audited_since(ledger, flow, now - CONFLICTS_KEPT)]
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        for incident in ledger.live_incidents(connection):
+            what = _gone(integration_map, incident)
+            if not what:
+                continue
+            closed += 1
+            detail = f"{what} is {GONE}"
+            moved = {"state": "resolved", "resolved_at": now, "clear_since_at": None}
+            summary = f"{incident.summary}; closed: {detail}"
+            ledger.save_incident(connection, rev, incident.incident_id, {**moved, "summary": summary})
+            notice = ledger.last_notice(connection, incident.incident_id)
+            for sender in senders if notice else ():
+                told = {**(notice or {}), "transition": "resolved", "summary": summary, "detail": detail}
+                transition = "resolved" + (f" {incident.reopened}" if incident.reopened else "")
+                ledger.queue_alert(
+                    connection,
+                    rev,
+                    incident_id=incident.incident_id,
+                    transition=transition,
+                    sender=sender,
+                    notice={**told, "at": now.isoformat()},
+                    at=now,
+                    fingerprint=incident.fingerprint,
+                )
+        for flow in forgotten:
+            step = Step(act=Act.SETTLED, state=State.SETTLED, text=f"flow {flow} is {GONE}", closes=True)
+            for conflict, _ in ledger.live_conflicts(connection, flow):
+                closed += 1
+                ledger.step_conflict(connection, rev, conflict, step, now)
+    return closed
+
+
+def _audited_since(ledger: Ledger, flow: str, since: datetime) -> bool:
+    """Whether an audit of the flow, also one that failed, has ended after an instant."""
+    audited_at = ledger.flow_state(flow).audited_at
+    failed = ledger.failed_runs(flow, audited_at)
+    return any(at is not None and at > since for at in (audited_at, failed.last_at if failed else None))
+
+
+def _gone(integration_map: IntegrationMap, incident: Incident) -> str:
+    """What the incident is about, where the map no longer has it; "" where it does."""
+    if incident.flow is None:
+        return "" if incident.system in integration_map.systems else f"system {incident.system}"
+    if incident.flow not in integration_map.flows:
+        return f"flow {incident.flow}"
+    queue = incident.fingerprint.removeprefix(f"flow/{incident.flow}/{incident.breach}").removeprefix("/")
+    return f"queue {queue}" if queue and (incident.flow, queue) not in integration_map.queues else ""

@@ -1,0 +1,432 @@
+"""Repair proposals: what would have to be written for differing records to be right. Nothing is ever executed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from auditor.conflicts.policy import Resolver
+from auditor.ledger import Ledger
+from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.systems.reader import SystemReader
+from checks.causes import Cause, Finding, Kind
+from checks.conflicts import Resolution, Winner
+from checks.fields import FieldRule, plain, text_of
+from checks.instants import aware
+from checks.numbers import EXACT, divided, shifted
+from checks.records import Comparison
+from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
+from probes import registry
+from probes.contract import MISSING, Binding, Key, Labels, ProbeError, ReadSpec, Row
+from probes.exact_json import Undecodable
+from probes.wording import counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What should be written to one system for one record, or why nothing is proposed.
+
+    Attributes:
+        action: update, insert, delete, or none.
+        system: where.
+        changes: by the system's own field name, the present and the proposed value, raw.
+        guard: the present values that a statement checks, so that it changes nothing that moved meanwhile.
+        warnings: what carrying it out may set off.
+        natives: the types of the system's columns, where they are known, for the statement.
+        held_key: the key as the system spells it, where it has the record.
+    """
+
+    flow: str
+    data_type: str
+    key: Key
+    cause: str
+    action: str
+    system: str
+    collection: str = ""
+    key_field: str = ""
+    changes: Mapping[str, Any]
+    guard: Mapping[str, Any]
+    why: str
+    warnings: tuple[str, ...] = ()
+    natives: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    held_key: Any = None
+
+    def as_row(self) -> dict[str, Any]:
+        """The proposal as one row of a table."""
+        return {
+            name: value for name, value in asdict(replace(self, natives={})).items() if name not in _OF_STATEMENTS
+        }
+
+
+_OF_STATEMENTS = frozenset({"natives", "held_key"})
+
+
+def propose(
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    readers: Mapping[str, SystemReader],
+    digest_key: bytes,
+    flows: Sequence[str],
+) -> list[Proposal]:
+    """Read every record with an open divergence again, and say what would make it right."""
+    found = []
+    open_now = ledger.open_records()
+    for name in flows:
+        flow = integration_map.flow(name)
+        mine = [each for each in open_now if each["flow"] == name]
+        if mine:
+            found += _of_flow(flow, mine, readers, digest_key)
+    return found
+
+
+def _of_flow(
+    flow: Flow, open_now: Sequence[Mapping[str, Any]], readers: Mapping[str, SystemReader], digest_key: bytes
+) -> list[Proposal]:
+    comparer = flow.comparer(digest_key)
+    known: dict[Key, Mapping[str, Any]] = {}
+    for each in open_now:
+        try:
+            key = comparer.owner.parse_key(each["key"])
+            known[key] = {**each, "key": key}
+        except UnreadableError:
+            continue
+    keys = list(known)
+    held: list[dict[Key, list[Row]]] = []
+    for side, system, spec in (
+        (comparer.owner, flow.source_name, flow.source_spec),
+        (comparer.target, flow.target_name, flow.target_spec),
+    ):
+        reading = readers[system].fetch(spec, keys)
+        if reading.error is not None:
+            return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in known.values()]
+        held.append(comparer.group(side, reading.rows)[0])
+    try:
+        natives = {
+            flow.source_name: column_types(readers[flow.source_name], flow.source_spec),
+            flow.target_name: column_types(readers[flow.target_name], flow.target_spec),
+        }
+    except ProbeError as error:
+        return [_none(flow, each, f"the types of the columns cannot be read: {error}") for each in known.values()]
+    resolver = Resolver(flow, comparer)
+    clocks = readers[flow.source_name].clock, readers[flow.target_name].clock
+    found = []
+    for key, each in known.items():
+        rows = held[0].get(key, []), held[1].get(key, [])
+        comparison = comparer.compare(key, *rows)
+        if comparison.agrees:
+            continue
+        if comparison.unverifiable:
+            found.append(_none(flow, each, f"cannot verify: {comparison.unverifiable}"))
+            continue
+        if comparison.unread:
+            unread = ", ".join(field.field for field in comparison.unread)
+            found.append(_none(flow, each, f"cannot verify: {unread} cannot be read"))
+            continue
+        finding = _finding(comparison, each)
+        resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
+        try:
+            found += [
+                _writable(flow, each, replace(proposal, natives=natives.get(proposal.system, {})))
+                for proposal in _of_record(flow, comparison, rows, each, resolution)
+            ]
+        except UnreadableError as error:
+            found.append(_none(flow, each, str(error)))
+    return _cautioned(flow, found, readers[flow.target_name])
+
+
+def _cautioned(flow: Flow, found: list[Proposal], reader: SystemReader) -> list[Proposal]:
+    """The proposals, the deletions among them with a caution where they would take more than half of the copy."""
+    count = sum(each.action == "delete" for each in found)
+    if not count:
+        return found
+    reading = reader.page(flow.target_spec.keys_only(), None, 2 * count)
+    held = len(reading.rows)
+    if reading.error is not None:
+        caution = (
+            f"{counted(count, 'record')} would be deleted, and {reader.name} could not be counted: {reading.error}"
+        )
+    elif reading.truncated or held >= 2 * count:
+        return found
+    else:
+        caution = (
+            f"{count} of the {counted(held, 'record')} of {reader.name} would be deleted "
+            f"({count / max(held, count):.0%}): "
+            f"is {flow.source_name} really empty of them, or did it answer without its records?"
+        )
+    return [replace(each, warnings=(caution, *each.warnings)) if each.action == "delete" else each for each in found]
+
+
+def column_types(reader: SystemReader, spec: ReadSpec) -> Mapping[str, Any]:
+    """The types of a collection's columns; nothing where the system has no such thing."""
+    told = getattr(reader.probe, "column_types", None)
+    return {} if told is None else reader.call(lambda: told(spec))
+
+
+def _writable(flow: Flow, known: Mapping[str, Any], proposal: Proposal) -> Proposal:
+    """The proposal, or none with the reason where a value has no exact form in the system it is for."""
+    if proposal.action == "none":
+        return proposal
+    settings = flow.held_by[proposal.system][0]
+    try:
+        for value in proposal.changes.values():
+            refuse_uncertain(value)
+        statement_of(settings, proposal)
+    except ValueError as error:
+        return _none(flow, known, f"{proposal.action} in {proposal.system}: {error}")
+    return proposal
+
+
+def statement_of(settings: Any, proposal: Proposal) -> str | None:
+    """The proposal as a statement of its system's own language; None where that has none.
+
+    Raises:
+        ValueError: a value has no exact form there.
+    """
+    write = registry.statement_writer(settings)
+    if write is None:
+        return None
+    guard = {name: None if value is MISSING else value for name, value in proposal.guard.items()}
+    key = (proposal.key_field, proposal.key if proposal.held_key is None else proposal.held_key)
+    return write(proposal.action, proposal.collection, key, proposal.changes, guard, proposal.natives)
+
+
+def refuse_uncertain(value: Any) -> None:
+    """Raise ValueError for a value that says nothing certain, or holds one that does not."""
+    if isinstance(value, Undecodable):
+        raise UnreadableError(value.reason)
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    for each in inner:
+        refuse_uncertain(each)
+
+
+def _finding(comparison: Comparison, known: Mapping[str, Any]) -> Finding:
+    """The audits' finding, as the ledger tells it, for the fields that differ now."""
+    causes = {each["field"]: each.get("cause") for each in json.loads(known["differences"])}
+    cause = Cause(known["cause"])
+    fields = tuple(Cause(causes.get(each.field) or cause.value) for each in comparison.differences)
+    kind = Kind.DUPLICATE if comparison.duplicates else Kind(known["kind"])
+    return Finding(kind=kind, cause=cause, permitted=bool(known["permitted"]), fields=fields)
+
+
+def _none(flow: Flow, known: Mapping[str, Any], why: str) -> Proposal:
+    return Proposal(
+        flow=flow.name,
+        data_type=flow.settings.data_type,
+        key=known["key"],
+        cause=known["cause"],
+        action="none",
+        system="",
+        changes={},
+        guard={},
+        why=why,
+    )
+
+
+def _of_record(
+    flow: Flow,
+    comparison: Comparison,
+    rows: tuple[Sequence[Row], Sequence[Row]],
+    known: Mapping[str, Any],
+    resolution: Resolution,
+) -> list[Proposal]:
+    if resolution.abstains:
+        return [_none(flow, known, f"a person must decide: {resolution.why}")]
+    if not rows[0] and rows[1]:
+        present = _raw(flow.target_binding, flow, rows[1][0])
+        deleted = _whole(flow, known, resolution, "delete", flow.target_name, {}, present)
+        return [replace(deleted, held_key=rows[1][0][0])]
+    if rows[0] and not rows[1]:
+        values = {
+            name: _as_held(
+                flow, name, (flow.source_name, flow.target_name), rows[0][0][at + 2], None, comparison.owner, at
+            )
+            for at, name in enumerate(flow.field_names)
+        }
+        named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
+        return [_whole(flow, known, resolution, "insert", flow.target_name, named, {})]
+    found = []
+    for system, binding, mine, theirs, loses_to in (
+        (flow.target_name, flow.target_binding, 1, 0, Winner.OWNER),
+        (flow.source_name, flow.source_binding, 0, 1, Winner.TARGET),
+    ):
+        changes, guard = {}, {}
+        for difference, place in zip(comparison.differences, comparison.places, strict=True):
+            winner = resolution.fields.get(difference.field, resolution.winner)
+            column = binding.fields.get(difference.field, difference.field)
+            present = rows[mine][0][place.position + 2]
+            if winner is loses_to:
+                other = flow.source_name if theirs == 0 else flow.target_name
+                copy = comparison.owner if theirs == 0 else comparison.target
+                raw = rows[theirs][0][place.position + 2]
+                changes[column] = _as_held(
+                    flow, difference.field, (other, system), raw, present, copy, place.position
+                )
+            elif winner is Winner.MERGED:
+                rule = flow.data_type.fields[difference.field]
+                changes[column] = written(rule, system, resolution.merged[difference.field])
+            else:
+                continue
+            guard[column] = present
+        if changes:
+            updated = _whole(flow, known, resolution, "update", system, changes, guard)
+            found.append(replace(updated, held_key=rows[mine][0][0]))
+    return found or [_none(flow, known, resolution.why)]
+
+
+def _raw(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
+    return {
+        binding.fields.get(name, name): value
+        for name, value in zip(flow.field_names, row[2:], strict=True)
+        if value is not MISSING
+    }
+
+
+def _whole(
+    flow: Flow,
+    known: Mapping[str, Any],
+    resolution: Resolution,
+    action: str,
+    system: str,
+    changes: Mapping[str, Any],
+    guard: Mapping[str, Any],
+) -> Proposal:
+    binding = flow.target_binding if system == flow.target_name else flow.source_binding
+    return Proposal(
+        flow=flow.name,
+        data_type=flow.settings.data_type,
+        key=known["key"],
+        cause=known["cause"],
+        action=action,
+        system=system,
+        collection=binding.collection,
+        key_field=binding.key,
+        changes=changes,
+        guard=guard,
+        why=resolution.why,
+        warnings=flow.replay_warnings,
+    )
+
+
+def _as_held(
+    flow: Flow, name: str, systems: tuple[str, str], raw: Any, present: Any, copy: Any, position: int
+) -> Any:
+    """One system's value as another one writes it: its labels, units, tokens and local time.
+
+    A value that both write alike is taken as it is, because its canonical form may have lost case or spaces.
+
+    Args:
+        systems: the one and the other.
+        present: what the other holds at present, None where that is nothing.
+
+    Raises:
+        UnreadableError: it cannot be written there exactly.
+    """
+    rule = flow.data_type.fields[name]
+    from_, to = systems
+    if raw is None or raw is MISSING:
+        return None
+    labelled = rule.type == "enum" or (rule.type == "boolean" and to in rule.map)
+    counted = rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units)
+    scaled = rule.factor.get(from_) != rule.factor.get(to)
+    timed = rule.type == "timestamp" and rule.unit.get(from_) != rule.unit.get(to)
+    value = copy.values[position]
+    if rule.type == "bytes":
+        return _encoded(value, rule.encoding.get(to), raw)
+    if rule.type == "duration" and rule.unit.get(from_) != rule.unit.get(to):
+        return _span(name, value, rule.unit.get(to))
+    if rule.type == "set" and isinstance(raw, Labels):
+        return raw if rule.separator == "," else _labels(name, raw, present)
+    try:
+        if rule.type == "timestamp" and not timed and _is_local(raw) and not rule.unit.get(to):
+            zones = [rule.zone.get(each, flow.held_by[each][0].zone) for each in systems]
+            return raw if zones[0] == zones[1] else _local(value, zones[1], raw, present)
+        return written(rule, to, plain(rule, value)) if labelled or counted or scaled or timed else raw
+    except UnreadableError as error:
+        raise UnreadableError(f"{name}: {error}") from None
+
+
+def _encoded(value: Any, encoding: str | None, raw: Any) -> Any:
+    """Bytes as a system holds them: as themselves, or as the text that the map says it writes."""
+    if not isinstance(value, bytes):
+        return raw
+    if encoding == "hex":
+        return value.hex()
+    return base64.b64encode(value).decode() if encoding == "base64" else value
+
+
+def _span(name: str, value: Any, unit: str | None) -> int:
+    """A span of time as a number of units."""
+    months, span_us = value
+    if unit is None or months or span_us % UNITS_US[unit]:
+        raise UnreadableError(f"{name}: the span of time has no exact form there")
+    return int(span_us // UNITS_US[unit])
+
+
+def _labels(name: str, raw: Labels, present: Any) -> Any:
+    """The labels of a SET column for another column: only another of the kind is sure to take them as they are."""
+    if present is not None and not isinstance(present, Labels):
+        raise UnreadableError(
+            f"{name}: the labels of a SET column are joined by commas, and the map's separator is another"
+        )
+    return raw
+
+
+def _is_local(raw: Any) -> bool:
+    """Whether it is a date and time without a zone."""
+    try:
+        at = raw if isinstance(raw, datetime) else datetime.fromisoformat(raw.strip())
+    except (ValueError, AttributeError):
+        return False
+    return at.tzinfo is None
+
+
+def _local(instant: Any, zone: str | None, raw: Any, present: Any) -> Any:
+    """An instant as a system writes it whose own carry no zone, unless the one it holds at present carries one."""
+    at = aware(instant)
+    if at is None:
+        raise UnreadableError("an instant that is one of two, or beyond the calendar, has no local time elsewhere")
+    if zone is None or (present is not None and not _is_local(present)):
+        return at.isoformat(sep=" ")
+    local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
+    return local if isinstance(raw, datetime) else local.isoformat(sep=" ")
+
+
+def written(rule: FieldRule, to: str, value: Any) -> Any:
+    """A value in ordinary Python (`checks.fields.plain`) as a system writes it: its labels, its units.
+
+    Raises:
+        UnreadableError: it cannot be written there exactly.
+    """
+    if rule.type in {"enum", "boolean"} and to in rule.map:
+        meaning = str(value).lower() if rule.type == "boolean" else value
+        return next((label for label, each in rule.map[to].items() if each == meaning), meaning)
+    if rule.type == "money" and isinstance(value, tuple):
+        amount, currency = value
+        return _counted(parse_decimal(amount), currency, to) if to in rule.minor_units else amount
+    if rule.type == "decimal" and to in rule.factor and value is not None:
+        held = divided(parse_decimal(value), rule.factor[to])
+        if held is None:
+            raise UnreadableError(f"the value has no exact form in {to}, whose factor is {rule.factor[to]}")
+        return held
+    if rule.type == "timestamp" and to in rule.unit and not isinstance(value, datetime):
+        raise UnreadableError(f"an instant that is one of two, or beyond the calendar, has no number in {to}")
+    if rule.type == "timestamp" and isinstance(value, datetime):
+        unit = rule.unit.get(to)
+        held_us = (value - EPOCH) // MICROSECOND
+        return held_us // UNITS_US[unit] if unit else text_of(rule, held_us)
+    return value
+
+
+def _counted(amount: Decimal, currency: str, to: str) -> Decimal:
+    """An amount in the minor units of its currency."""
+    digits = minor_digits(currency)
+    count = shifted(amount, digits) if digits is not None and amount.is_finite() else None
+    if count is None or count != count.to_integral_value(context=EXACT):
+        raise UnreadableError(f"the amount is no whole number of the minor units that {to} counts")
+    return count

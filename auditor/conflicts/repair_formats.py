@@ -1,0 +1,106 @@
+"""Repair proposals as SQL, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from auditor.conflicts.repair import Proposal, statement_of
+from auditor.escaping import spreadsheet, unseen_escaped, visible
+from auditor.map.integration_map import IntegrationMap
+from probes.contract import MISSING
+from probes.exact_json import encode
+
+SHOWN = 200
+"""Characters of a text that a comment shows beside a statement that holds it escaped."""
+
+
+def write_json(proposals: Iterable[Proposal]) -> str:
+    """The proposals as one strict JSON document: bytes as `{"hex": "00ff"}`, NaN and the infinities as text."""
+    return unseen_escaped(encode([_strict(each.as_row()) for each in proposals], default=_plain, indent=2))
+
+
+def write_csv(proposals: Iterable[Proposal]) -> str:
+    """The proposals as CSV for a spreadsheet, one row a field: what it would calculate begins with an apostrophe.
+
+    JSON holds every text exactly.
+    """
+    text = io.StringIO()
+    table = csv.writer(text)
+    common_columns = ["flow", "data_type", "key", "cause", "action", "system", "collection"]
+    table.writerow([*common_columns, "field", "present", "proposed", "why", "warnings"])
+    for each in proposals:
+        common = [each.flow, each.data_type, each.key, each.cause, each.action, each.system, each.collection]
+        end = [each.why, "; ".join(each.warnings)]
+        for name in each.changes or {"": None}:
+            present = each.guard.get(name) if each.action == "update" else None
+            cells = [*common, name, _cell(present), _cell(each.changes.get(name)), *end]
+            table.writerow([spreadsheet(cell) for cell in cells])
+    return text.getvalue()
+
+
+def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) -> str:
+    """The proposals as SQL for people to review and run; what is not SQL, or not decided, stands as a comment.
+
+    Each statement checks the values it replaces, so that it changes nothing that has moved meanwhile.
+    """
+    lines = [
+        "-- Proposed by Plumbline, which writes to no system. Review every statement before you run it,",
+        "-- in a transaction, on the system its comment names.",
+    ]
+    for each in proposals:
+        about = f"{each.flow}: {each.data_type} {each.key}: {each.cause}; {each.why}"
+        lines += ["", f"-- {_comment(about)}"]
+        lines += [f"-- WARNING: {_comment(warning)}" for warning in each.warnings]
+        if each.action == "none":
+            continue
+        try:
+            told = statement_of(integration_map.systems[each.system], each)
+        except ValueError as error:
+            lines.append(f"-- no statement: {_comment(error)}")
+            continue
+        if told is None:
+            wanted = encode(_strict(dict(each.changes)), default=_plain)
+            lines.append(f"-- {_comment(f'{each.system} takes no SQL: {each.action} {each.collection} {wanted}')}")
+        else:
+            lines.append(f"-- {_comment(f'{each.action} in {each.system}')}")
+            lines += [f"--   {_comment(f'{name} = {value}')}" for name, value in _escaped(each, told)]
+            lines.append(f"{told};")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(proposal: Proposal, told: str) -> Iterator[tuple[str, str]]:
+    """The texts that a statement cannot show as people read them: beyond ASCII, or with what cannot be seen."""
+    for name, value in proposal.changes.items():
+        if isinstance(value, str) and value.replace("'", "''") not in told:
+            yield name, value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
+
+
+def _comment(text: object) -> str:
+    """Text from outside on one line of a comment, every character of it to be seen."""
+    return visible(" ".join(str(text).split(" ")))
+
+
+def _strict(value: Any) -> Any:
+    """The value with nothing in it that JSON has no number for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {name: _strict(each) for name, each in value.items()}
+    return [_strict(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None or value is MISSING else str(_plain(_strict(value), nested=False))
+
+
+def _plain(value: Any, *, nested: bool = True) -> Any:
+    """What JSON and CSV have no form for: bytes in hex, which is said; documents as JSON; all else as text."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return encode({"hex": bytes(value).hex()}) if not nested else {"hex": bytes(value).hex()}
+    if isinstance(value, Mapping | list | tuple):
+        return encode(_strict(value), default=_plain)
+    return value if isinstance(value, str) else str(value)

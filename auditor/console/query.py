@@ -1,0 +1,223 @@
+"""Ad-hoc drift queries: one read-only question about the views, in a process of its own.
+
+The cage has four walls. The parsed tree may name only the views and harmless functions; the engine has no files, no
+network and no settings left; the transaction is read-only; and the process has limits of memory, time, rows and
+length, and is killed when it does not end by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES, NOT_READY, ROW_LIMIT, QueryError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from auditor.workspace import Workspace
+
+__all__ = [
+    "ROW_LIMIT",
+    "TIMEOUT_S",
+    "NoLedgerError",
+    "QueryError",
+    "QueryResult",
+    "UnusableLedgerError",
+    "run_query",
+]
+
+TIMEOUT_S = 20.0
+
+KILL_AFTER_S = 0.75
+"""How long after its time a process has to say so itself; then it is killed."""
+
+_OUTPUT_BYTES = 8 * ANSWER_BYTES
+"""What is taken from the process at most; an answer is far below."""
+
+_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "PGPASSFILE", "PGSSLROOTCERT", "PGSERVICEFILE"})
+_QUIET = {
+    # Threads and arenas of libraries, each of which takes memory that the statement could have.
+    "MALLOC_ARENA_MAX": "2",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class NoLedgerError(QueryError):
+    """There is no ledger to ask yet."""
+
+
+class UnusableLedgerError(QueryError):
+    """The ledger cannot be asked: it is damaged, out of reach, or of another version."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryResult:
+    """What a query answered.
+
+    Attributes:
+        table: its rows, at most `ROW_LIMIT` of them and not longer than `ANSWER_BYTES` when printed.
+        cut: which of these limits ended it before its end: `rows`, `size`, or nothing.
+        warnings: what the answer lacks.
+    """
+
+    table: pa.Table
+    cut: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Whether there was more."""
+        return bool(self.cut)
+
+    @property
+    def cut_text(self) -> str:
+        """What is to be said of an answer that was cut."""
+        if self.cut == "rows":
+            return f"only the first {ROW_LIMIT} rows are shown"
+        rows = self.table.num_rows
+        return (
+            f"the answer was cut after {rows} row{'s' * (rows != 1)}, at {ANSWER_BYTES >> 20} MiB; "
+            "ask for fewer columns or rows"
+        )
+
+
+def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -> QueryResult:
+    """Run a stranger's query in a process of its own.
+
+    Raises:
+        QueryError: for anything but one harmless question about the views, and for every limit.
+        NoLedgerError: nothing has been recorded yet.
+        UnusableLedgerError: what was recorded cannot be read.
+    """
+    deadline = time.monotonic() + timeout_s
+    code, answer, message = _run(workspace, sql, timeout_s, deadline)
+    if code == NOT_READY:
+        _make_ready(workspace, message)
+        code, answer, message = _run(workspace, sql, timeout_s, deadline)
+    if code == 0:
+        import pyarrow as pa
+
+        with pa.ipc.open_stream(answer) as reader:
+            table = reader.read_all()
+        told = table.schema.metadata or {}
+        return QueryResult(
+            table=table.replace_schema_metadata(None),
+            cut=told.get(b"cut", b"").decode(),
+            warnings=tuple(json.loads(told.get(b"warnings", b"[]"))),
+        )
+    if code == NOT_READY:
+        raise UnusableLedgerError(message)
+    raise QueryError(message or _death(code))
+
+
+def _make_ready(workspace: Workspace, told: str) -> None:
+    """Let the ledger's own store bring it to this version, or say what is wrong with it."""
+    from auditor.storage.ledger_error import LedgerError, LedgerSettingError
+
+    try:
+        ledger = workspace.existing_ledger()
+    except LedgerSettingError as error:
+        raise QueryError(str(error)) from None
+    except LedgerError as error:
+        raise UnusableLedgerError(str(error)) from None
+    except Exception as error:
+        raise UnusableLedgerError(f"cannot open the ledger: {type(error).__name__}") from error
+    if ledger is None:
+        raise NoLedgerError("there is no ledger yet: run `auditor run` or `auditor once`")
+    ledger.close()
+
+
+def _death(code: int) -> str:
+    told = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
+    return (
+        f"the query's process was ended {told}, as happens where it needs more memory than it may have; "
+        "ask for fewer columns, a shorter time, or shorter texts and lists"
+    )
+
+
+def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> tuple[int, bytes, str]:
+    """Start the process, and see that it ends: by itself, by its time, or with us."""
+    asked = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
+    kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
+    with subprocess.Popen(
+        [sys.executable, "-S", "-m", "auditor.console.sandbox"],  # what site would find is on our own path
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**kept, **_QUIET, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+        start_new_session=True,
+    ) as child:
+        try:
+            answer, message = _talk(child, json.dumps(asked).encode() + b"\n", deadline + KILL_AFTER_S)
+            child.wait(max(0.0, deadline + KILL_AFTER_S - time.monotonic()))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            raise QueryError(f"stopped after {timeout_s:g} s; ask for a shorter time or fewer columns") from None
+        finally:
+            _kill(child)
+        return child.returncode, answer, message.decode(errors="replace").strip()
+
+
+def _talk(child: subprocess.Popen[bytes], task: bytes, until: float) -> tuple[bytes, bytes]:
+    """Give the process its task, whose end it waits for to end itself, and take what it says."""
+    assert child.stdin
+    assert child.stdout
+    assert child.stderr
+    limits = {child.stdout: _OUTPUT_BYTES, child.stderr: 4 * MESSAGE_BYTES}
+    said = {child.stdout: bytearray(), child.stderr: bytearray()}
+    left = memoryview(task)
+    os.set_blocking(child.stdin.fileno(), False)
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(child.stdin, selectors.EVENT_WRITE)
+        for pipe in said:
+            waiting.register(pipe, selectors.EVENT_READ)
+        open_pipes = set(said)
+        while open_pipes:
+            if (left_s := until - time.monotonic()) <= 0:
+                raise TimeoutError
+            for key, _ in waiting.select(left_s):
+                if key.fileobj is child.stdin:
+                    left = _give(child.stdin.fileno(), left)
+                    if not left:
+                        waiting.unregister(child.stdin)
+                    continue
+                pipe = child.stdout if key.fileobj is child.stdout else child.stderr
+                data = os.read(pipe.fileno(), 1 << 16)
+                room = limits[pipe] - len(said[pipe])
+                said[pipe] += data[:room]
+                if not data:
+                    waiting.unregister(pipe)
+                    open_pipes.discard(pipe)
+                elif len(data) > room and pipe is child.stdout:
+                    raise QueryError(f"the answer is larger than {_OUTPUT_BYTES >> 20} MiB; ask for fewer columns")
+    return bytes(said[child.stdout]), bytes(said[child.stderr])
+
+
+def _give(descriptor: int, left: memoryview) -> memoryview:
+    try:
+        return left[os.write(descriptor, left) :]
+    except BlockingIOError:
+        return left
+    except BrokenPipeError:
+        return memoryview(b"")  # it has ended, and says why
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started, whatever state they are in."""
+    if child.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

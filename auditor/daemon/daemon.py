@@ -1,0 +1,352 @@
+"""The daemon: every flow and queue audited in its own rhythm, alerts sent, old rows archived."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import SecretStr
+
+from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_senders, settle_unrecorded
+from auditor.audit.flow_audit import Auditor
+from auditor.audit.queue_audit import QueueAuditor
+from auditor.conflicts.leftovers import close_leftovers
+from auditor.daemon.ledger_watch import LedgerWatch
+from auditor.daemon.stopping import run_all
+from auditor.daemon.tenure import Tenure, take, take_now
+from auditor.daemon.timetable import Job, Lane, Timetable
+from auditor.daemon.trouble import Trouble
+from auditor.history.archive import archive_settled
+from auditor.ledger import LeaseLostError, LedgerError
+from auditor.map.integration_map import IntegrationMap
+from auditor.systems.reader import SystemReader, open_readers
+from auditor.workspace import Workspace
+from probes import registry
+from probes.wording import counted
+
+CLOCK_EVERY_S = 20.0
+DEADLINES_AT_MOST_EVERY_S = 0.2
+"""Windows that run out within this time of each other are probed together."""
+
+SEND_EVERY_S = 1.0
+"""Slack takes about one message a second and channel."""
+
+ARCHIVE_EVERY_S = 900.0
+
+THREADS = 32
+"""Audits under way at once, however many flows there are; more would only wait for each other."""
+
+ALIKE = 4
+"""So many of them may need the same two systems (or be of another kind than audits), and all but so many the same
+system: whoever hangs holds a share of the threads only, and of those that read its owner."""
+
+AGAIN_S = 10.0
+"""Between two tries of a daemon that has lost its lease and cannot reach its ledger."""
+
+STEP_BACK_S = 0.2
+"""How soon a daemon that has lost its lease ends; nothing of it is written meanwhile."""
+
+END_BY_THEMSELVES_S = 2.0
+"""How long a stop lets audits under way go on."""
+
+CUT_OFF_S = 2.0
+"""How long a stop waits for what it has cut off."""
+
+CLOSE_S = 1.0
+"""How long a stop waits for connections to be closed, of the systems and then of the ledger."""
+
+log = logging.getLogger(__name__)
+
+
+class Daemon:
+    """Runs a map until it is stopped.
+
+    Args:
+        integration_map: valid.
+        workspace: where the state is kept.
+        tenure: under which it writes; its own if need be. It ends with the daemon.
+        new_key: a digest key other than the ledger's is accepted.
+
+    Raises:
+        LeaseHeldError: it is to take the lease itself, and another process holds it.
+        LedgerError: the ledger cannot be used, or was made with another digest key.
+    """
+
+    def __init__(
+        self,
+        integration_map: IntegrationMap,
+        workspace: Workspace,
+        tenure: Tenure | None = None,
+        *,
+        new_key: bool = False,
+    ) -> None:
+        self.map = integration_map
+        self._workspace = workspace
+        digest_key = workspace.digest_key()
+        self.tenure = tenure or take_now(workspace, "run")
+        try:
+            self.ledger = workspace.ledger()
+            self.ledger.token = self.tenure.token
+            self.ledger.check_key(digest_key, adopt=True, accept_new=new_key)
+            self._open(integration_map, digest_key)
+        except BaseException:
+            self.tenure.end()
+            raise
+
+    def _open(self, integration_map: IntegrationMap, digest_key: bytes) -> None:
+        self._senders = open_senders(integration_map.alerts)
+        self._watch = self.ledger.watch = LedgerWatch(list(self._senders))
+        self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
+        self.readers = open_readers(integration_map)
+        for name, clock in self.ledger.clocks().items():
+            if name in self.readers:
+                self.readers[name].clock = clock
+        self.auditors = {
+            name: Auditor(
+                flow=integration_map.flow(name),
+                source=self.readers[settings.from_],
+                target=self.readers[settings.to],
+                ledger=self.ledger,
+                digest_key=digest_key,
+                senders=list(self._senders),
+                others=self.readers,
+            )
+            for name, settings in integration_map.flows.items()
+        }
+        self.queues = [
+            QueueAuditor(
+                flow=integration_map.flow(flow),
+                queue=queue,
+                settings=settings,
+                probe=registry.open_queue_probe(settings, integration_map.system_of(settings)),
+                ledger=self.ledger,
+                senders=list(self._senders),
+            )
+            for (flow, queue), settings in integration_map.queues.items()
+        ]
+        self._lanes = {
+            name: Lane(name, THREADS - ALIKE, doubted=lambda reader=reader: not reader.answers)  # type: ignore[misc]
+            for name, reader in self.readers.items()
+        }
+        self.timetable = Timetable(THREADS)
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        repeats = self.ledger.recover_alerts(datetime.now(UTC))
+        if repeats:
+            log.warning("%s may be sent twice: the last daemon ended while sending", counted(repeats, "alert"))
+        self._close_leftovers()
+        for at, auditor in enumerate(self.auditors.values()):
+            self._add_flow(auditor, at * auditor.flow.every_s / max(1, len(self.auditors)))
+        for queue in self.queues:
+            name = f"queue {queue.flow.name}/{queue.queue}"
+            broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
+            self._add(name, max(queue.flow.every_s, 2.0), self._audit_queue(queue), ["queues", broker])
+        for name, reader in self.readers.items():
+            self._add(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), ["clocks", name])
+        if self._senders:
+            for name in sorted({*self._senders, *self.ledger.waiting_senders()}):  # none waits for another
+                self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
+        self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
+        settle_memory()
+        self.timetable.start()
+        log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
+
+    def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
+        """A lane for everything that a job needs, and one for all of it together."""
+        together = " + ".join(sorted(set(needs)))
+        return tuple(self._lanes.setdefault(name, Lane(name, ALIKE)) for name in dict.fromkeys((*needs, together)))
+
+    def _add(
+        self, name: str, every_s: float, work: Callable[[], None], needs: Sequence[str] = (), *, after_s: float = 0.0
+    ) -> None:
+        job = Job(name=name, run=lambda _: self._do(work), every_s=every_s, lanes=self._lanes_of(needs or [name]))
+        self.timetable.add(job, after_s=after_s)
+
+    def _do(self, work: Callable[[], None]) -> None:
+        """Work under the lease; where that is lost nothing has been written, and the daemon ends."""
+        try:
+            work()
+        except LeaseLostError:
+            self.tenure.lost.set()
+        except LedgerError as error:
+            self._watch.failed(None, error)
+
+    def _add_flow(self, auditor: Auditor, after_s: float) -> None:
+        def run(in_turn: bool) -> None:
+            self._do(lambda: audit(in_turn))
+
+        def audit(in_turn: bool) -> None:
+            result = auditor.audit(datetime.now(UTC)) if in_turn else auditor.recheck(datetime.now(UTC))
+            if in_turn and result.error is not None:
+                log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
+            if in_turn or result.error is None:
+                self._await_deadline(job, auditor, result.started_at)
+
+        flow = auditor.flow
+        lanes = self._lanes_of([flow.source_name, flow.target_name])
+        job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
+        self.timetable.add(job, after_s=after_s)
+
+    def _await_deadline(self, job: Job, auditor: Auditor, since: datetime) -> None:
+        """Probe the next change whose window runs out just then, and not only in the flow's next turn.
+
+        Args:
+            since: what was due then has just been tried. Where it still is (it cannot be read, or moves again
+                and again) it waits for the next turn.
+        """
+        at = auditor.next_deadline()
+        if at is None or at <= since:
+            return
+        after_s = (at - datetime.now(UTC)).total_seconds()
+        if after_s <= auditor.flow.every_s:
+            self.timetable.also(job, max(after_s, DEADLINES_AT_MOST_EVERY_S))
+
+    def _read_clock(self, reader: SystemReader) -> Callable[[], None]:
+        def run() -> None:
+            reader.aim_clock(self.timetable.stopping.wait)
+
+        return run
+
+    def _audit_queue(self, queue: QueueAuditor) -> Callable[[], None]:
+        def run() -> None:
+            seen = queue.audit(datetime.now(UTC))
+            if isinstance(seen, Exception):
+                log.warning("queue %s/%s: %s", queue.flow.name, queue.queue, seen)
+
+        return run
+
+    def _send(self, to: str) -> Callable[[], None]:
+        stopping, unrecorded = self.timetable.stopping, self._watch.unrecorded
+
+        def each(deliver: Callable[[], bool]) -> None:
+            while not stopping.is_set() and deliver():
+                stopping.wait(SEND_EVERY_S)
+
+        def run() -> None:
+            try:
+                settle_unrecorded(self.ledger, unrecorded, to=to)
+                each(lambda: deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to))
+                each(lambda: unrecorded.deliver_next(self._senders, datetime.now(UTC), to=to))
+            except LeaseLostError:
+                raise
+            except LedgerError as error:
+                self._watch.failed(None, error)
+                each(lambda: deliver_unrecorded(self.ledger, self._senders, datetime.now(UTC), unrecorded, to=to))
+
+        return run
+
+    def _close_leftovers(self) -> None:
+        closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
+        if closed:
+            log.info("incidents and conflicts closed because the map no longer has what they are about: %d", closed)
+
+    def _archive(self) -> None:
+        self._close_leftovers()
+        location = self._workspace.archive
+        try:
+            archive_settled(self.ledger, location, datetime.now(UTC))
+        except LedgerError:
+            raise
+        except Exception as error:
+            # Every kind of storage has errors of its own; with a folder, others than the system's are our mistakes.
+            if not isinstance(error, OSError) and "://" not in location:
+                raise
+            why = getattr(error, "strerror", None) or type(error).__name__
+            remedy = "make room there, and let the auditor's user write"
+            self._archive_trouble.failed(f"cannot write the archive {location}: {why}; {remedy}", datetime.now(UTC))
+        else:
+            self._archive_trouble.worked(datetime.now(UTC))
+
+    def stop(self) -> None:
+        """End within a few seconds: audits under way finish their transaction or leave no trace."""
+        if self.timetable.stopping.is_set():
+            return
+        ended = self.timetable.stop(END_BY_THEMSELVES_S)
+        # Side by side: closing one that hangs, or whose driver fails in it, must not leave the others open.
+        of_systems = [each.close for each in self.readers.values()]
+        of_queues = [each.close for each in self.queues]
+        of_senders = [each.close for each in self._senders.values()]
+        self._give_back("connections", [*of_systems, *of_queues, *of_senders])
+        if not ended and not self.timetable.stop(CUT_OFF_S):
+            log.warning("left behind what hangs in a driver; nothing of it is recorded")
+        self._give_back("ledgers", [self.tenure.end, self.ledger.close])
+
+    def _give_back(self, what: str, closings: Sequence[Callable[[], object]]) -> None:
+        failed = run_all(closings, CLOSE_S)
+        if failed:
+            kinds = ", ".join(sorted({type(each).__name__ for each in failed}))
+            log.warning("left %d of %d %s open: %s", len(failed), len(closings), what, kinds)
+
+
+def serve(
+    integration_map: IntegrationMap,
+    workspace: Workspace,
+    stopping: threading.Event,
+    *,
+    ready: Callable[[], None],
+    stop: Callable[[], None],
+    new_key: bool = False,
+) -> None:
+    """Audit until told to stop: while another daemon holds the ledger's lease, wait to take over.
+
+    Args:
+        ready: called when there is something to finish at a stop.
+        stop: called when the stop begins.
+        new_key: see `Daemon`.
+
+    Raises:
+        LedgerError, ProbeError: the first start fails.
+    """
+    if not new_key:  # told at once, and not only when the waiting is over
+        ledger = workspace.ledger()
+        ledger.check_key(workspace.digest_key())
+        ledger.close()
+    begun = False
+    while not stopping.is_set():
+        try:
+            tenure = take(workspace, "run", stopping=stopping)
+            if tenure is None:
+                return
+            daemon = Daemon(integration_map, workspace, tenure, new_key=new_key)
+            daemon.start()
+        except LedgerError as error:
+            if not begun:
+                raise
+            log.error("%s; tried again every %.0f s", error, AGAIN_S)
+            stopping.wait(AGAIN_S)
+            continue
+        begun = True
+        ready()
+        while not tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
+            pass
+        if stopping.is_set():
+            stop()
+        else:
+            log.warning("another auditor has taken over the ledger: stepping back; nothing was written since")
+        daemon.stop()
+
+
+def broker_of(settings: Any) -> str:
+    """Where a queue lives, as far as its settings tell: queues of one place hang together."""
+    at: Any = (
+        getattr(settings, "system", None) or getattr(settings, "url", None) or getattr(settings, "servers", None)
+    )
+    if isinstance(at, SecretStr):
+        at = at.get_secret_value()
+    return f"{settings.kind} {at}" if at and settings.kind != "sql_queue" else str(at or settings.kind)
+
+
+def settle_memory() -> None:
+    """Tell the garbage collector that what has been built stays.
+
+    An audit makes many short-lived objects; without this the collector walks every imported library again
+    and again, which costs a third of the time (benchmarks/tick.py).
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

@@ -1,0 +1,73 @@
+"""Follows how a daemon's transactions end: a ledger that cannot be written is said once, and alerts go out anyway."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from auditor.alerts.incidents import ABSORB_S
+from auditor.alerts.unrecorded import NOT_RECORDED, Unrecorded
+from auditor.daemon.trouble import News, Trouble
+from auditor.ledger import LedgerError, Transaction
+
+About = tuple[str, str]
+"""An incident's fingerprint and its transition."""
+
+
+class LedgerWatch:
+    """What a daemon knows of its ledger; safe to share between threads.
+
+    Args:
+        senders: names of the alert senders.
+    """
+
+    def __init__(self, senders: Sequence[str]) -> None:
+        self.unrecorded = Unrecorded()
+        self.trouble = Trouble("audits are not recorded", self.tell)
+        self._senders = tuple(senders)
+        self._lock = threading.Lock()
+        self._queued: weakref.WeakKeyDictionary[Transaction, list[tuple[str, About, Mapping[str, Any]]]] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def tell(self, news: News) -> None:
+        """Have people told, whether the ledger can record it or not."""
+        for sender in self._senders:
+            self.unrecorded.take_in(sender, (news.transition, news.since_at), news.notice(), news.at)
+
+    def queued(self, connection: Transaction, sender: str, about: About, notice: Mapping[str, Any]) -> None:
+        """See `auditor.ledger.store.Watch`."""
+        with self._lock:
+            self._queued.setdefault(connection, []).append((sender, about, notice))
+
+    def sent_at(self, sender: str, about: About) -> datetime | None:
+        """See `auditor.ledger.store.Watch`; a message is the same for as long as an incident comes back as itself."""
+        sent_at = self.unrecorded.sent_at(sender, about)
+        old = sent_at is not None and datetime.now(UTC) - sent_at > timedelta(seconds=ABSORB_S)
+        if old and not self.trouble.lasts:
+            self.unrecorded.forget(sender, about)
+            return None
+        return sent_at
+
+    def failed(self, connection: Transaction | None, error: LedgerError) -> None:
+        """See `auditor.ledger.store.Watch`; messages of the transaction go out without it."""
+        now = datetime.now(UTC)
+        if not error.noted:
+            error.noted = True
+            self.trouble.failed(str(error), now)
+        for sender, about, notice in self._pop(connection):
+            self.unrecorded.take_in(sender, about, {**notice, "incident": NOT_RECORDED}, now)
+
+    def written(self, connection: Transaction | None) -> None:
+        """See `auditor.ledger.store.Watch`."""
+        self._pop(connection)
+        self.trouble.worked(datetime.now(UTC))
+
+    def _pop(self, connection: Transaction | None) -> list[tuple[str, About, Mapping[str, Any]]]:
+        if connection is None:
+            return []
+        with self._lock:
+            return self._queued.pop(connection, [])

@@ -1,0 +1,144 @@
+"""The demo: the company, the daemon and the dashboard as three processes that stop together."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from auditor.dashboard.serving import PEERS_AS_THEY_ARE, command, free_port
+from auditor.storage.private_files import PRIVATE_FOLDER, make_folder
+
+START_WITHIN_S = 60.0
+STOP_WITHIN_S = 8.0
+
+
+def run_demo(folder: Path, port: int) -> int:
+    """Start everything, print one address, and stop everything when told to.
+
+    Args:
+        folder: state is kept here over restarts.
+        port: of the dashboard on 127.0.0.1; another free one is taken where it is in use.
+
+    Returns:
+        The exit code.
+    """
+    folder = folder.resolve()
+    billing_port, port = free_port(0), free_port(port)
+    company = folder / "company"
+    # Whatever the shell says of another installation is not the demo's.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("AUDITOR_")}
+    named = {
+        "AUDITOR_MAP": str(Path(__file__).with_name("demo_map.yaml")),
+        "AUDITOR_DATA": str(folder),
+        "DEMO_FOLDER": str(company),
+        "DEMO_BILLING": f"http://127.0.0.1:{billing_port}",
+    }
+    environment = {**own, **named, "DEMO_DASHBOARD": f"http://127.0.0.1:{port}", **_importable(), **PEERS_AS_THEY_ARE}
+    logs = folder / "logs"
+    os.umask(os.umask(0o077) | 0o077)  # everything that the three processes make is their user's alone
+    make_folder(logs)
+    for held in (logs, company):  # as an older version has left them
+        if held.is_dir():
+            held.chmod(PRIVATE_FOLDER)
+    running: list[tuple[str, subprocess.Popen[bytes]]] = []
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, _stop)
+    try:
+        demo = [sys.executable, "-m", "demo", str(company), "--port", str(billing_port)]
+        running.append(("company", _start("company", demo, environment, folder)))
+        if not _wait(billing_port, running):
+            return _gave_up(running, logs)
+        auditor = [sys.executable, "-m", "auditor", "run"]
+        running.append(("auditor", _start("auditor", auditor, environment, folder)))
+        running.append(("dashboard", _start("dashboard", command(port), environment, folder)))
+        if not _wait(port, running):
+            return _gave_up(running, logs)
+        sys.stdout.write(f"\nPlumbline is watching the demo company: http://127.0.0.1:{port}\n")
+        sys.stdout.write("The first drift shows within a minute. Ctrl-C stops everything.\n\n")
+        sys.stdout.write("To use the command line on the demo while it runs, in another shell:\n")
+        sys.stdout.write(f"  {export_line(named)}\n\n")
+        sys.stdout.flush()
+        while all(process.poll() is None for _, process in running):
+            time.sleep(0.3)
+        return _gave_up(running, logs)
+    except KeyboardInterrupt:
+        sys.stderr.write("stopping\n")
+        return 0
+    finally:
+        _stop_all(running)
+
+
+def export_line(named: Mapping[str, str]) -> str:
+    """The line that points a shell's `auditor` commands at the demo's map and data."""
+    return "export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in named.items())
+
+
+def _importable() -> dict[str, str]:
+    """Where our own modules are found, if they are not installed."""
+    home = Path(__file__).parent.parent
+    if str(home) in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, (str(home), os.environ.get("PYTHONPATH"))))}
+
+
+def _start(
+    name: str, command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> subprocess.Popen[bytes]:
+    with (folder / "logs" / f"{name}.log").open("ab") as log:
+        return subprocess.Popen(  # noqa: S603  our own modules
+            command,
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _stop(*_: object) -> None:
+    # Ctrl-C may come twice, from the terminal and from whoever started us: the second must not end the stopping.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _stop_all(running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> None:
+    for _, process in reversed(running):
+        if process.poll() is None:
+            process.terminate()
+    deadline = time.monotonic() + STOP_WITHIN_S
+    for _, process in running:
+        try:
+            process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(port: int, running: Sequence[tuple[str, subprocess.Popen[bytes]]]) -> bool:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        if any(process.poll() is not None for _, process in running):
+            return False
+        with socket.socket() as tried:
+            tried.settimeout(0.5)
+            if tried.connect_ex(("127.0.0.1", port)) == 0:
+                return True
+        time.sleep(0.05)
+    return False
+
+
+def _gave_up(running: Sequence[tuple[str, subprocess.Popen[bytes]]], logs: Path) -> int:
+    for name, process in running:
+        if process.poll() is not None:
+            sys.stderr.write(f"the {name} ended with {process.returncode}; see the files in {logs}\n")
+    return 1

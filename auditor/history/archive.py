@@ -1,0 +1,190 @@
+"""The archive: settled rows leave the ledger for immutable Parquet files, partitioned by day.
+
+A file is written under a temporary name, synced and renamed; only then does one ledger transaction name it
+and drop the rows. Whatever dies in between leaves a file that no one reads, never a lost or a double row.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from auditor.ledger import SETTLED, ColumnType, Ledger
+from auditor.storage import private_files
+from auditor.storage.private_evidence import cleaned, without_sizes
+from probes.wording import counted
+
+KEEP_LIVE_S = 24 * 3600.0
+"""Settled rows stay in the ledger this long, where looking them up is quickest."""
+
+KEEP_DAYS = 400
+ROWS_PER_FILE = 500_000
+ROWS_PER_GROUP = 32_768
+LEDGER_LETTERS = 8
+"""So many letters of the ledger's identity begin a file's name."""
+
+GRACE_S = 600
+"""A file that was struck is deleted only after any query that still reads it has ended."""
+
+log = logging.getLogger(__name__)
+
+_ARROW: dict[ColumnType, pa.DataType] = {
+    "instant": pa.timestamp("us", tz="UTC"),
+    "boolean": pa.bool_(),
+    "float": pa.float64(),
+    "integer": pa.int64(),
+    "text": pa.string(),
+}
+
+
+def arrow_table(columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Sequence[Any]]) -> pa.Table:
+    """Turn ledger rows into an Arrow table.
+
+    Args:
+        columns: names and types, in the order of the rows' values.
+        rows: instants as microseconds since 1970.
+    """
+    schema = pa.schema([(name, _ARROW[type_]) for name, type_ in columns])
+    if not rows:
+        return schema.empty_table()
+    arrays = []
+    for (_, type_), values in zip(columns, zip(*rows, strict=True), strict=True):
+        if type_ == "boolean":
+            arrays.append(pa.array([None if each is None else bool(each) for each in values], pa.bool_()))
+        elif type_ == "instant":
+            arrays.append(pa.array(values, pa.int64()).cast(_ARROW[type_]))
+        else:
+            arrays.append(pa.array(values, _ARROW[type_]))
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s: float = KEEP_LIVE_S) -> int:
+    """Move what settled long ago from the ledger to the archive, and drop what is past keeping.
+
+    Args:
+        location: folder or fsspec address.
+
+    Returns:
+        How many rows were moved.
+    """
+    moved = 0
+    ours = ledger.ledger_id()
+    _bring_up_to_date(ledger, location, now, ours)
+    before = now - timedelta(seconds=keep_live_s)
+    for source, settled in SETTLED.items():
+        columns = ledger.columns(source)
+        names = [name for name, _ in columns]
+        at, identity = names.index(settled), names.index("id")
+        while rows := ledger.settled_rows(source, before, ROWS_PER_FILE):
+            by_day: dict[str, list[tuple[Any, ...]]] = {}
+            for row in rows:
+                by_day.setdefault(f"{datetime.fromtimestamp(row[at] / 1e6, UTC):%Y-%m-%d}", []).append(row)
+            for day, of_day in by_day.items():
+                path = write_file(location, source, day, arrow_table(columns, of_day), ours=ours)
+                ledger.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
+                moved += len(of_day)
+    _drop_old(ledger, location, now)
+    if moved:
+        log.info("archived %s", counted(moved, "row"))
+    return moved
+
+
+_STAMP = {b"plumbline.evidence": b"kinds"}
+"""In every file written since private evidence is a kind from a fixed list."""
+
+
+def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -> None:
+    """Write the files again that an earlier version wrote with exact differences of private fields."""
+    for source in ("divergences", "unverified"):
+        for file in ledger.archive_files(source):
+            try:
+                filesystem, path = fsspec.core.url_to_fs(file.path)
+                with filesystem.open(path, "rb") as opened:
+                    if (pq.read_schema(opened).metadata or {}).items() >= _STAMP.items():
+                        continue
+                    opened.seek(0)
+                    held = pq.read_table(opened)
+            except (OSError, pa.ArrowException):
+                continue  # readers list it as missing
+            if held.num_rows == file.rows:
+                fresh = write_file(location, source, file.day, _cleaned(held), ours=ours)
+                ledger.exchange_file(file, fresh, now)
+
+
+def _cleaned(held: pa.Table) -> pa.Table:
+    rows = held.to_pylist()
+    for row in rows:
+        if row.get("differences") is not None:
+            row["differences"], row["detail"] = cleaned(row["differences"], row.get("detail") or "")
+        if row.get("reason") is not None:
+            row["reason"] = without_sizes(row["reason"])
+    return pa.Table.from_pylist(rows, schema=held.schema)
+
+
+def write_file(location: str, source: str, day: str, table: pa.Table, *, ours: str = "") -> str:
+    """Write a table as one Parquet file that is there whole or not at all; answers its path.
+
+    Args:
+        ours: what tells the ledger from others that may share the folder; the file's name begins with it.
+
+    Rows are in the order of their keys: a time range is found by the day's file, a record inside it by the
+    bounds that Parquet keeps of each group of rows.
+    """
+    if "key" in table.column_names:
+        table = table.sort_by("key")
+    filesystem, root = fsspec.core.url_to_fs(location)
+    folder = f"{root}/{source}/day={day}"
+    name = f"{folder}/{ours[:LEDGER_LETTERS]}-{uuid.uuid4().hex}.parquet"
+    if "file" in filesystem.protocol:
+        private_files.make_folder(Path(folder))
+        with private_files.written(Path(name)) as file:
+            _write_table(table, file)
+        return name
+    filesystem.makedirs(folder, exist_ok=True)
+    with filesystem.open(f"{name}{private_files.PARTIAL}", "wb") as file:
+        _write_table(table, file)
+    filesystem.mv(f"{name}{private_files.PARTIAL}", name)
+    return str(filesystem.unstrip_protocol(name))
+
+
+def _write_table(table: pa.Table, file: Any) -> None:
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **_STAMP})
+    pq.write_table(table, file, compression="zstd", row_group_size=ROWS_PER_GROUP, write_page_checksum=True)
+
+
+_NAMED = re.compile(
+    rf"(?P<table>{'|'.join(SETTLED)})/day=(?P<day>\d{{4}}-\d\d-\d\d)/\.?"
+    r"(?:(?P<ledger>[0-9a-f]*)-)?[0-9a-f]{32}\.parquet(?:\.[0-9a-f]{32})?(?:\.partial)?"
+)
+"""What the archive calls its files; a folder may hold other things, too, and these are nobody's to delete."""
+
+
+def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
+    filesystem, root = fsspec.core.url_to_fs(location)
+    if not filesystem.exists(root):
+        return
+    ours = ledger.ledger_id()[:LEDGER_LETTERS]
+    kept_from_day = f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}"
+    counted = {path.rpartition("/")[2] for paths in ledger.archive_paths().values() for path in paths}
+    for path, info in filesystem.find(root, detail=True).items():
+        written = info.get("mtime", info.get("LastModified"))
+        if isinstance(written, datetime):
+            written = written.timestamp()
+        old = written is not None and now.timestamp() - written > GRACE_S
+        named = _NAMED.fullmatch(path.removeprefix(root).lstrip("/"))
+        if not old or named is None or path.rpartition("/")[2] in counted:
+            continue
+        # Another ledger may share the folder. Files of older versions do not name their ledger: their age decides.
+        if named["ledger"] == ours or (named["ledger"] is None and named["day"] < kept_from_day):
+            filesystem.rm(path)
+    # What is struck now is deleted by the next pass: whoever still reads it has ended by then.
+    ledger.forget_files(kept_from_day)

@@ -1,0 +1,143 @@
+"""How queues stand, as their last readings tell."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.history.lens import Lens
+from auditor.history.status import STALE_INTERVALS
+from auditor.map.integration_map import IntegrationMap
+from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, rate, slope_per_s, stalls, trend
+
+HEALTH_READINGS = 60
+"""Readings over which trend and rates are taken."""
+
+LATELY_FLOOR_S = 60.0
+"""A queue that was read within this time is known, however often its flow is audited."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """How one queue stands.
+
+    Attributes:
+        depth, oldest_age_s: None where they are not known.
+        age_of: what the age means, "" for the time since the message came into this queue.
+        arriving, leaving: messages per second; None where the broker does not count them.
+        drain: seconds until it is empty, as an interval; None where that cannot be told.
+        slope_per_s: how fast the depth changes; None where it was not read twice.
+        drops_at: when it will drop its oldest message, None where it does not or that cannot be told.
+        looked_at: letters known one by one, of those that wait; None for a queue that holds none.
+        message: why it cannot be read, or "".
+    """
+
+    flow: str
+    queue: str
+    role: str
+    read_at: datetime
+    depth: int | None
+    oldest_age_s: float | None
+    age_of: str
+    arriving: Rate | None
+    leaving: Rate | None
+    drain: tuple[float, float] | None
+    trend: Trend
+    slope_per_s: float | None
+    flowing: Flowing
+    drops_at: datetime | None
+    looked_at: int | None
+    notes: str
+    message: str
+    depths: tuple[int | None, ...]
+
+    def as_row(self) -> dict[str, Any]:
+        """The backlog as one row of a table; rates a second, an endless drain as None."""
+        row = asdict(self)
+        del row["depths"]
+        row["arriving"] = self.arriving.per_s if self.arriving else None
+        row["leaving"] = self.leaving.per_s if self.leaving else None
+        row["drain"] = [None if end == float("inf") else end for end in self.drain] if self.drain else None
+        return row
+
+
+def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> list[Backlog]:
+    """Every queue of the map that was read in this range, as its last readings tell."""
+    by_queue: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in lens.query(READINGS, [since, HEALTH_READINGS]).to_pylist():
+        if (row["flow"], row["queue"]) in integration_map.queues:
+            by_queue[row["flow"], row["queue"]].append(row)
+    arrived = {row["flow"]: row["arrived_at"] for row in lens.query(ARRIVED, [since]).to_pylist()}
+    return [_backlog(rows, arrived.get(flow)) for (flow, _), rows in sorted(by_queue.items())]
+
+
+def read_lately(backlog: Backlog, every_s: float, now: datetime) -> bool:
+    """Whether a queue was read within two turns of its flow: what it said before may have changed since."""
+    return (now - backlog.read_at).total_seconds() <= max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
+
+
+def unread_queues(
+    integration_map: IntegrationMap, flows: Sequence[str], read: Sequence[Backlog], now: datetime
+) -> list[str]:
+    """The queues of these flows that nobody reads now, a sentence for each."""
+    known = {(each.flow, each.queue): each for each in read}
+    told = []
+    for flow, queue in integration_map.queues:
+        last = known.get((flow, queue))
+        if flow in flows and (last is None or not read_lately(last, integration_map.flow(flow).every_s, now)):
+            told.append(f"{flow}, queue {queue}: {not_read(last)}")
+    return told
+
+
+def not_read(last: Backlog | None) -> str:
+    """Since when a queue is not read, for people."""
+    return f"not read since {last.read_at:%Y-%m-%d %H:%M:%S} UTC" if last else "not read yet, or not lately"
+
+
+def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:
+    last = rows[-1]
+    # A figure that the last reading could not get is unknown now: earlier readings do not replace it.
+    read = [row for row in rows if row["message"] is None] if last["depth"] is not None else []
+    states = [
+        QueueState(
+            read_at=row["read_at"],
+            depth=row["depth"],
+            arrived=row["arrived"],
+            taken=row["taken"],
+            oldest_at=row["oldest_at"],
+        )
+        for row in read
+    ]
+    arriving, leaving = rate(states, "arrived"), rate(states, "taken")
+    return Backlog(
+        flow=last["flow"],
+        queue=last["queue"],
+        role=last["role"],
+        read_at=last["read_at"],
+        depth=last["depth"],
+        oldest_age_s=last["oldest_age_s"],
+        age_of=last["age_of"] or "",
+        arriving=arriving,
+        leaving=leaving,
+        drain=drain_s(last["depth"], arriving, leaving),
+        trend=trend(states),
+        slope_per_s=slope_per_s(states),
+        flowing=stalls(states, arrived_at) if last["role"] != "dead" else Flowing.UNKNOWN,
+        drops_at=last["drops_at"],
+        looked_at=last["looked_at"],
+        notes=last["notes"] or "",
+        message=last["message"] or "",
+        depths=tuple(row["depth"] for row in rows),
+    )
+
+
+ARRIVED = "SELECT flow, max(shown_at) AS arrived_at FROM changes WHERE settled_at >= ? GROUP BY flow"
+
+READINGS = """
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY flow, queue ORDER BY read_at DESC) AS back
+        FROM backlogs WHERE read_at >= ?)
+    WHERE back <= ? ORDER BY flow, queue, read_at"""

@@ -1,0 +1,344 @@
+"""Figures of timing and coverage, each with its error, for `auditor lag`, `auditor coverage` and the pages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from auditor.history.lens import Lens
+from auditor.history.status import Standing, flow_status
+from auditor.ledger import Ledger
+from auditor.map.integration_map import IntegrationMap
+from checks.convergence import Verdict
+from checks.estimates import Estimate, estimate
+from checks.intervals import finite_bounds
+from checks.lag import LagCurve, count_cells, fit
+from checks.lag_cells import NEVER, CellPair
+from checks.objectives import EXPECTED_RATE
+from checks.sampling import BY_RANK, Cohort
+from probes.ranking import RANKS
+
+EXACT_WITHIN = timedelta(hours=6)
+"""Up to here figures come from every change, beyond from the counts of whole hours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowLag:
+    """How long a flow's changes take to arrive.
+
+    Attributes:
+        audited: some audit of the time range could read both systems.
+        curve: None where there was no traffic; idle is not lag.
+        waiting: changes that have not arrived yet; the curve knows that they take longer than they have so far.
+        superseded: versions that were overtaken before the target showed them, not in the curve.
+        clamped: changes that seemed to arrive before they were made: a stamp or a clock is wrong.
+    """
+
+    flow: str
+    window_s: float
+    curve: LagCurve | None
+    waiting: int
+    superseded: int
+    clamped: int
+    audited: bool = True
+
+    @property
+    def changes(self) -> int:
+        """How many changes the curve stands on."""
+        return self.curve.changes if self.curve else 0
+
+    def as_row(self) -> dict[str, Any]:
+        """The figures as one row of a table; lags in seconds, an infinite end as None."""
+        row: dict[str, Any] = {
+            "flow": self.flow,
+            "state": "measured" if self.curve else "no traffic" if self.audited else "no data",
+            "changes": self.changes,
+            "waiting": self.waiting,
+            "superseded": self.superseded,
+            "clamped": self.clamped,
+            "window_s": self.window_s,
+        }
+        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+            best, lower, upper = self.curve.quantile(share) if self.curve else (None, None, None)
+            row |= {f"{name}_s": _finite(best), f"{name}_lower_s": lower, f"{name}_upper_s": _finite(upper)}
+        beyond = self.curve.exceeds(self.window_s) if self.curve and self.window_s > 0 else (None, None, None)
+        return row | dict(zip(("beyond_window", "beyond_lower", "beyond_upper"), beyond, strict=True))
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and np.isfinite(value) else None
+
+
+def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[FlowLag]:
+    """The lag of every flow of the map over a time range."""
+    counts: dict[str, dict[CellPair, int]] = defaultdict(lambda: defaultdict(int))
+    superseded: dict[str, int] = defaultdict(int)
+    for row in _cells(lens, since, now):
+        if row["verdict"] == Verdict.SUPERSEDED:
+            superseded[row["flow"]] += row["changes"]
+        else:
+            counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
+    pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
+    waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
+    clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since]).to_pylist()}
+    audited = {row["flow"] for row in lens.query(AUDITED, [since]).to_pylist()}
+    found = []
+    for name in integration_map.flows:
+        mine: dict[CellPair, int] = dict(counts.get(name, {}))
+        lower = waiting.get(name, np.empty(0))
+        for pair, count in count_cells(lower, np.full(len(lower), np.inf)).items():
+            mine[pair] = mine.get(pair, 0) + count
+        found.append(
+            FlowLag(
+                flow=name,
+                window_s=integration_map.flow(name).window_s,
+                curve=fit(mine),
+                waiting=len(lower),
+                superseded=superseded.get(name, 0),
+                clamped=clamped.get(name, 0),
+                audited=name in audited,
+            )
+        )
+    return found
+
+
+def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
+    if now - since > EXACT_WITHIN:
+        rows: list[dict[str, Any]] = lens.query(CELLS, [since]).to_pylist()
+        return rows
+    settled = _columns(lens, SETTLED, [since])
+    found = []
+    groups = np.char.add(np.char.add(settled["flow"].astype(str), "\x1f"), settled["verdict"].astype(str))
+    for group in np.unique(groups):
+        flow, verdict = str(group).split("\x1f")
+        mine = groups == group
+        for (lower, upper), count in count_cells(settled["lower_s"][mine], settled["upper_s"][mine]).items():
+            found.append(
+                {"flow": flow, "verdict": verdict, "lower_cell": lower, "upper_cell": upper, "changes": count}
+            )
+    return found
+
+
+def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[datetime], Any]:
+    """When changes arrived how late: the share of an hour's changes by lag cell.
+
+    Returns:
+        The hours, oldest first and without a gap, and an array of shape (cells, hours); a lag counts where it
+        surely ended.
+    """
+    hours: dict[datetime, Any] = defaultdict(lambda: np.zeros(NEVER + 1))
+    for row in lens.query(HEAT, [flow, since, now]).to_pylist():
+        hours[row["hour_at"]][row["upper_cell"]] += row["changes"]
+    if not hours:
+        return [], np.zeros((NEVER + 1, 0))
+    first, last = min(hours), max(hours)
+    ordered = [first + timedelta(hours=past) for past in range(round((last - first) / timedelta(hours=1)) + 1)]
+    return ordered, np.array([hours[hour] / max(hours[hour].sum(), 1) for hour in ordered]).T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowCoverage:
+    """How much of what should be known of a flow is known.
+
+    Attributes:
+        state: how the flow stands now.
+        unverified: records and queues of which nothing can be said now.
+        verified_through_at: every change of the owner up to then has its verdict.
+        due, verdicts, cannot_verify, inconclusive, shed: records of the time range.
+        changes, undecided: changes of the time range, and those without a verdict on their window.
+        walk: how the sweep goes; by `key` its part read so far is no random sample.
+        sweep_ratio: how far the sweep under way has come.
+        population: records in both systems together, as the last whole sweep found or as ranks suggest.
+        differing: least and most records that differ, from the sweep under way.
+        differed: the same from the last whole sweep, where only the undecided are left between the two.
+        disagreement: share of records that differ, estimated from the sample of the time range.
+    """
+
+    flow: str
+    state: Standing
+    unverified: int
+    verified_through_at: datetime | None
+    due: int
+    verdicts: int
+    cannot_verify: int
+    inconclusive: int
+    shed: int
+    changes: int
+    undecided: int
+    walk: str | None
+    sweeps: int
+    swept_at: datetime | None
+    sweep_ratio: float | None
+    population: int | None
+    differing: tuple[int, int] | None
+    differed: tuple[int, int] | None
+    disagreement: Estimate
+
+    @property
+    def agreement(self) -> tuple[float, float] | None:
+        """Least and most share of records that agree: of the last whole sweep, before its end of the first one."""
+        differ = self.differed or self.differing
+        if differ is None or not self.population:
+            return None
+        return 1 - differ[1] / self.population, 1 - differ[0] / self.population
+
+    @property
+    def verdict_ratio(self) -> float | None:
+        """Share of due probes that gave a verdict."""
+        return self.verdicts / self.due if self.due else None
+
+    @property
+    def undecided_ratio(self) -> float | None:
+        """Share of changes whose window is undecided."""
+        return self.undecided / self.changes if self.changes else None
+
+    def as_row(self) -> dict[str, Any]:
+        """The coverage as one row of a table."""
+        return {
+            "flow": self.flow,
+            "state": self.state,
+            "unverified": self.unverified,
+            "verified_through": self.verified_through_at,
+            "due": self.due,
+            "verdict_ratio": self.verdict_ratio,
+            "undecided_ratio": self.undecided_ratio,
+            "cannot_verify": self.cannot_verify,
+            "inconclusive": self.inconclusive,
+            "shed": self.shed,
+            "walk": self.walk,
+            "sweeps": self.sweeps,
+            "sweep_ratio": self.sweep_ratio,
+            "population": self.population,
+            "differ_least": self.differing[0] if self.differing else None,
+            "differ_most": self.differing[1] if self.differing else None,
+            "swept_at": self.swept_at,
+            "differed_least": self.differed[0] if self.differed else None,
+            "differed_most": self.differed[1] if self.differed else None,
+            "differ_ratio": self.disagreement.share,
+            "differ_ratio_lower": self.disagreement.lower,
+            "differ_ratio_upper": self.disagreement.upper,
+            "sampled": self.disagreement.read,
+        }
+
+
+def coverage(
+    integration_map: IntegrationMap, ledger: Ledger, lens: Lens, since: datetime, now: datetime
+) -> list[FlowCoverage]:
+    """The coverage of every flow of the map over a time range."""
+    states = {row["flow"]: row for row in ledger.table("flow_state")}
+    standing = {each.flow: each for each in flow_status(integration_map, ledger, now)}
+    due = {row["flow"]: row for row in lens.query(DUE, [since]).to_pylist()}
+    changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since]).to_pylist()}
+    cohorts = {
+        row.pop("flow"): Cohort(**{name: value or 0 for name, value in row.items()})
+        for row in lens.query(COHORTS, [since]).to_pylist()
+    }
+    found = []
+    for name in integration_map.flows:
+        state, mine, changed = states.get(name, {}), due.get(name, {}), changes.get(name, {})
+        ratio, population, differing = _sweep(state)
+        found.append(
+            FlowCoverage(
+                flow=name,
+                state=standing[name].state,
+                unverified=standing[name].unverified,
+                verified_through_at=state.get("verified_through_at"),
+                **{word: int(mine.get(word) or 0) for word in ("due", "verdicts", *LOSSES)},
+                changes=int(changed.get("changes", 0)),
+                undecided=int(changed.get("undecided", 0)),
+                walk=state.get("walk"),
+                sweeps=state.get("sweeps") or 0,
+                swept_at=state.get("swept_at"),
+                sweep_ratio=ratio,
+                population=population,
+                differing=differing,
+                differed=_differed(state),
+                disagreement=estimate(cohorts.get(name, Cohort())),
+            )
+        )
+    return found
+
+
+def _differed(state: Mapping[str, Any]) -> tuple[int, int] | None:
+    """How many records differed in the last whole sweep."""
+    read = state.get("swept_read")
+    if read is None:
+        return None
+    least = max(0, state.get("swept_divergent") or 0)
+    return least, min(read, least + max(0, state.get("swept_undecided") or 0))
+
+
+def _sweep(state: Mapping[str, Any]) -> tuple[float | None, int | None, tuple[int, int] | None]:
+    """How far the sweep has come, how many records there are, and how many of them differ."""
+    before, read = state.get("swept_read"), state.get("sweep_read") or 0
+    if state.get("sweep_begun_at") is None or not read:
+        return (None, None, None) if before is None else (1.0, before, _differed(state))
+    divergent = max(0, state.get("sweep_divergent") or 0)
+    possible = min(read, divergent + max(0, state.get("sweep_undecided") or 0))
+    if state.get("walk") == BY_RANK:
+        ratio = (state.get("rank_after") or RANKS) / RANKS
+        population = max(read, round(read / ratio))
+        least, _ = finite_bounds(divergent, read, population, expected=EXPECTED_RATE)
+        _, most = finite_bounds(possible, read, population, expected=EXPECTED_RATE)
+        return ratio, population, (least, most)
+    if before is None:
+        return None, None, None
+    population = max(before, read)
+    return read / population, population, (divergent, possible + population - read)
+
+
+def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
+    table = lens.query(sql, parameters)
+    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
+
+
+def _by_flow(flows: Any, values: Any) -> dict[str, Any]:
+    return {str(flow): values[flows == flow] for flow in np.unique(flows.astype(str))}
+
+
+LOSSES = ("cannot_verify", "inconclusive", "shed")
+
+CELLS = """
+    SELECT flow, verdict, lower_cell, upper_cell, sum(changes)::BIGINT AS changes
+    FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY ALL"""
+
+SETTLED = """
+    SELECT flow, verdict, lag_lower_s AS lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS upper_s
+    FROM changes WHERE settled_at >= ?"""
+
+CLAMPED = "SELECT flow, count(*) AS changes FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow"
+
+AUDITED = "SELECT DISTINCT flow FROM probe_runs WHERE started_at >= ? AND reason IS NULL"
+
+HEAT = """
+    SELECT hour_at, upper_cell, sum(changes)::BIGINT AS changes
+    FROM lag_cells
+    WHERE flow = ? AND hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ? AND verdict <> 'superseded'
+    GROUP BY ALL"""
+
+DUE = """
+    SELECT flow, sum(read)::BIGINT AS due,
+           sum(agreed + in_flight + suspected + divergent)::BIGINT AS verdicts,
+           sum(cannot_verify)::BIGINT AS cannot_verify, sum(inconclusive)::BIGINT AS inconclusive,
+           sum(shed)::BIGINT AS shed
+    FROM probe_runs WHERE started_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""
+
+UNDECIDED = """
+    SELECT flow, sum(changes)::BIGINT AS changes, sum(undecided)::BIGINT AS undecided
+    FROM (SELECT flow, changes, CASE WHEN verdict = 'undecided' THEN changes ELSE 0 END AS undecided
+          FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ)
+          UNION ALL
+          SELECT flow, 1, CASE WHEN verdict = 'pending' THEN 1 ELSE 0 END FROM changes WHERE settled_at IS NULL)
+    GROUP BY flow"""
+
+COHORTS = """
+    SELECT flow, sum(read)::BIGINT AS read, sum(divergent)::BIGINT AS divergent, sum(undecided)::BIGINT AS undecided,
+           sum(weight) AS weight, sum(weight_divergent) AS weight_divergent,
+           sum(weight_undecided) AS weight_undecided, sum(square) AS square,
+           sum(square_divergent) AS square_divergent, sum(square_undecided) AS square_undecided
+    FROM samples WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY flow"""

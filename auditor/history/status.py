@@ -1,0 +1,245 @@
+"""The status: what the ledger says of every flow and system, without reading any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger
+from auditor.map.integration_map import Flow, IntegrationMap
+from checks.clocks import ClockBounds, clock_text
+from checks.sampling import BY_RANK
+from probes.ranking import RANKS
+
+STALE_INTERVALS = 2
+"""No audit for this many intervals is a state of its own: silence is never good news."""
+
+STALE_FLOOR_S = 10.0
+
+SLOW_FAILURE_S = 120.0
+"""Audits that fail slowly come so far apart; after a longer silence nobody tries any more."""
+
+
+class Standing(StrEnum):
+    """How a flow stands, in one word; only the first is good news.
+
+    A change on its way within its window is not due yet, and no reason to call a flow anything but consistent.
+    """
+
+    CONSISTENT = "consistent"
+    DRIFT = "drift"
+    UNDECIDED = "undecided"
+    UNVERIFIED = "unverified"
+    NO_DATA = "no data"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowStatus:
+    """How a flow stands.
+
+    Attributes:
+        stale: no audit for two intervals, or none ever.
+        failing: of a stale flow, which of its systems could not be read, why and since when; "" where none is known.
+        undecided: records that differ for now, or have a change whose window still runs.
+        overdue: of them, those that a change on its way does not explain, or whose window has run out.
+        doubt: what cannot be verified.
+        unlisted: records besides that the last sweeps could not verify and that are on no list.
+        begun: every record was read once, or where none is read by chance, some change has its verdict.
+        sweep_ratio: how far the sweep under way has come, None where none is or it goes by key for the first time.
+    """
+
+    flow: str
+    audited_at: datetime | None
+    age_s: float | None
+    stale: bool
+    failing: str
+    open_by_cause: Mapping[str, int]
+    undecided: int
+    overdue: int
+    doubt: Doubt
+    unlisted: int
+    begun: bool
+    sweeps: int
+    sweep_ratio: float | None
+    verified_through_at: datetime | None
+
+    @property
+    def state(self) -> Standing:
+        """How it stands, in one word."""
+        if self.stale:
+            return Standing.NO_DATA
+        if self.open_by_cause:
+            return Standing.DRIFT
+        return self.unknown or Standing.CONSISTENT
+
+    @property
+    def unknown(self) -> Standing | None:
+        """What keeps it from being known whole, whether it drifts besides or not; None where nothing does."""
+        if self.stale:
+            return Standing.NO_DATA
+        # A queue may keep silent for one reading; a record that cannot be read is unverified from the first one.
+        if self.doubt.records > self.doubt.queues or self.doubt.lasting or self.unlisted or not self.begun:
+            return Standing.UNVERIFIED
+        return Standing.UNDECIDED if self.doubt.records or self.overdue else None
+
+    @property
+    def unverified(self) -> int:
+        """Records and queues of which nothing can be said now."""
+        return self.doubt.records + self.unlisted
+
+    @property
+    def why(self) -> str:
+        """What keeps it from being known whole, in words."""
+        if self.stale:
+            if self.failing:
+                return self.failing
+            return "never audited" if self.audited_at is None else "not audited for two intervals"
+        told = []
+        if self.unverified:
+            told.append(f"{self.unverified} cannot be verified: {self.doubt.reason or 'see the last sweep'}")
+        if not self.begun:
+            done = "" if self.sweep_ratio is None else f" ({self.sweep_ratio:.0%} so far)"
+            told.append(f"the first sweep is not complete{done}")
+        if self.overdue:
+            told.append(f"{self.overdue} undecided")
+        return "; ".join(told)
+
+    def as_row(self) -> dict[str, Any]:
+        """The status as one row of a table."""
+        drift = ", ".join(f"{count} {cause}" for cause, count in sorted(self.open_by_cause.items()))
+        return {
+            "flow": self.flow,
+            "state": self.state,
+            "open": drift,
+            "undecided": self.undecided,
+            "unverified": self.unverified,
+            "why": self.why,
+            "audited_at": self.audited_at,
+            "verified_through": self.verified_through_at,
+            "sweeps": self.sweeps,
+        }
+
+
+def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[FlowStatus]:
+    """The status of every flow of the map."""
+    states = {row["flow"]: row for row in ledger.table("flow_state")}
+    counts = ledger.live_counts()
+    flows = {name: integration_map.flow(name) for name in integration_map.flows}
+    doubts = ledger.doubts({name: flow.window_s for name, flow in flows.items()}, now)
+    systems = {row["name"]: row for row in ledger.table("systems")}
+    found = []
+    for name in integration_map.flows:
+        state = states.get(name, {})
+        audited_at = state.get("audited_at")
+        age_s = (now - audited_at).total_seconds() if audited_at else None
+        flow = flows[name]
+        limit_s = max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
+        stale = age_s is None or age_s > limit_s
+        sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
+        found.append(
+            FlowStatus(
+                flow=name,
+                audited_at=audited_at,
+                age_s=age_s,
+                stale=stale,
+                failing=_failing(flow, ledger.failed_runs(name, audited_at), systems, limit_s, now) if stale else "",
+                open_by_cause=counts.get(name, {}),
+                undecided=ledger.undecided(name),
+                overdue=ledger.overdue(name, now),
+                doubt=doubts.get(name, NO_DOUBT),
+                unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),
+                begun=_begun(flow, state),
+                sweeps=sweeps,
+                sweep_ratio=_sweep_ratio(state),
+                verified_through_at=through_at,
+            )
+        )
+    return found
+
+
+def _failing(
+    flow: Flow,
+    runs: FailedRuns | None,
+    systems: Mapping[str, Mapping[str, Any]],
+    limit_s: float,
+    now: datetime,
+) -> str:
+    """Which system kept a flow from being audited, why and since when; "" where nobody tried."""
+    if runs is not None:
+        told = f"{runs.system}: {runs.reason} since {_at(runs.since_at, now)}"
+        if (now - runs.last_at).total_seconds() > max(limit_s, SLOW_FAILURE_S):
+            return f"not audited since {_at(runs.last_at, now)}; it failed then: {told}"
+        return told
+    # Where its audit has not ended yet, that of another flow may have met the same.
+    for name in (flow.source_name, flow.target_name):
+        row = systems.get(name)
+        if row is not None and row["failures"] and row["failing_since_at"] is not None:
+            return f"{name}: {row['reason']} since {_at(row['failing_since_at'], now)}"
+    return ""
+
+
+def _at(at: datetime, now: datetime) -> str:
+    """An instant for people, with its day where that is another than today."""
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def _begun(flow: Flow, state: Mapping[str, Any]) -> bool:
+    if not flow.settings.sample:
+        return state.get("verified_through_at") is not None
+    # Where nobody lists the records, a sweep only goes through those that are known.
+    listed = flow.source_binding.lists or flow.target_binding.lists
+    return bool(state.get("sweeps")) and (listed or bool(state.get("swept_read")))
+
+
+def _sweep_ratio(state: Mapping[str, Any]) -> float | None:
+    """How far the sweep under way has come; by key that is only known after the first one."""
+    read, before = state.get("sweep_read"), state.get("swept_read")
+    if state.get("sweep_begun_at") is None or not read:
+        return None
+    if state.get("walk") == BY_RANK:
+        return float(state.get("rank_after") or RANKS) / RANKS
+    return read / max(before, read) if before else None
+
+
+def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[dict[str, Any]]:
+    """How every system of the map has been answering."""
+    rows = {row["name"]: row for row in ledger.table("systems")}
+    in_flows = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
+    found = []
+    for name in integration_map.systems:
+        row = rows.get(name)
+        if row is None:
+            found.append(
+                {
+                    "system": name,
+                    "state": "never read" if name in in_flows else "queues only",
+                    "latency_ms": None,
+                    "clock": "unknown",
+                    "clock_read_at": None,
+                    "clock_set_at": None,
+                    "message": "",
+                }
+            )
+            continue
+        failing_s = (now - row["failing_since_at"]).total_seconds() if row["failing_since_at"] else 0.0
+        clock = "unknown"
+        if row["clock_at"] is not None:
+            bounds = ClockBounds(
+                lower_s=row["clock_lower_s"], upper_s=row["clock_upper_s"], measured_at=row["clock_at"]
+            )
+            clock = clock_text(bounds.at(now))
+        found.append(
+            {
+                "system": name,
+                "state": f"{row['reason']} for {failing_s:.0f} s" if row["failures"] else "answers",
+                "latency_ms": None if row["latency_s"] is None else round(row["latency_s"] * 1000, 1),
+                "clock": clock,
+                "clock_read_at": row["clock_at"],
+                "clock_set_at": row["clock_stepped_at"],
+                "message": row["message"] or "",
+            }
+        )
+    return found

@@ -1,0 +1,218 @@
+"""The views that people and pages ask, as DuckDB's SQL over the ledger's tables and the archive; no driver is loaded.
+
+docs/views.md describes every column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from string import Formatter
+from typing import cast
+
+from auditor.alerts.breaches import BREACH_OF
+from auditor.storage.archivable import ColumnType
+from checks.cause import FAMILY
+
+
+def _columns(told: str) -> dict[str, ColumnType]:
+    pairs = (each.split(":") for each in told.split())
+    return {name: cast(ColumnType, type_) for name, type_ in pairs}
+
+
+COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
+    "probe_runs": _columns(
+        """
+        id:integer rev:integer flow:text started_at:instant finished_at:instant read:integer
+        agreed:integer in_flight:integer suspected:integer divergent:integer inconclusive:integer
+        cannot_verify:integer shed:integer deadlines:integer in_turn:boolean changes:integer
+        source_ms:float target_ms:float verified_through_at:instant system:text reason:text message:text
+        """
+    ),
+    "changes": _columns(
+        """
+        id:integer rev:integer flow:text key:text operation:text mark:integer stamped_at:instant
+        committed_from_at:instant committed_to_at:instant enrolled_at:instant window_s:float
+        probes:integer missed_at:instant differed_at:instant shown_at:instant superseded:boolean
+        unseen_before:boolean lost_sight:boolean verdict:text lag_lower_s:float lag_upper_s:float
+        clamped:boolean settled_at:instant next_probe_at:instant
+        """
+    ),
+    "divergences": _columns(
+        """
+        id:integer rev:integer flow:text data_type:text key:text kind:text cause:text state:text
+        first_seen_at:instant last_seen_at:instant suspected_at:instant opened_at:instant
+        closed_at:instant readings:integer steady_at:instant permitted:boolean winner:text resolution:text
+        owner_from_at:instant owner_to_at:instant target_from_at:instant target_to_at:instant
+        witnesses:text versions_behind:integer first_missed_at:instant operation:text stamped_at:instant
+        fields:text differences:text detail:text next_check_at:instant
+        """
+    ),
+    "unverified": _columns(
+        """
+        id:integer rev:integer flow:text subject:text name:text records:integer reason:text
+        first_seen_at:instant last_seen_at:instant readings:integer verified_to_at:instant
+        cleared_at:instant next_check_at:instant
+        """
+    ),
+    "backlogs": _columns(
+        """
+        id:integer rev:integer flow:text queue:text role:text read_at:instant depth:integer
+        oldest_at:instant oldest_age_s:float age_of:text arrived:integer taken:integer retention_s:float
+        drops_at:instant looked_at:integer notes:text reason:text message:text
+        """
+    ),
+    "dead_letters": _columns(
+        """
+        id:integer rev:integer flow:text queue:text letter_id:text key:text reason:text signature:text
+        attempts:integer first_failed_at:instant last_failed_at:instant headers:text payload:text
+        unreadable:text note:text first_seen_at:instant last_seen_at:instant gone_at:instant
+        """
+    ),
+    "incidents": _columns(
+        """
+        id:integer rev:integer fingerprint:text flow:text system:text breach:text state:text
+        opened_at:instant resolved_at:instant count:integer peak:integer told:integer growth:integer
+        clear_since_at:instant reopened:integer summary:text
+        """
+    ),
+    "alerts": _columns(
+        """
+        id:integer rev:integer incident_id:integer transition:text sender:text state:text
+        created_at:instant next_try_at:instant tries:integer sent_at:instant possible_repeat:boolean
+        error:text notice:text
+        """
+    ),
+    "lag_cells": _columns(
+        """
+        id:integer rev:integer flow:text hour_at:instant verdict:text lower_cell:integer
+        upper_cell:integer changes:integer
+        """
+    ),
+    "samples": _columns(
+        """
+        id:integer rev:integer flow:text hour_at:instant policy:text read:integer divergent:integer
+        undecided:integer weight:float weight_divergent:float weight_undecided:float square:float
+        square_divergent:float square_undecided:float
+        """
+    ),
+    "clock_steps": _columns(
+        """
+        id:integer rev:integer system:text stepped_at:instant before_lower_s:float before_upper_s:float
+        after_lower_s:float after_upper_s:float
+        """
+    ),
+    "conflicts": _columns(
+        """
+        id:integer rev:integer flow:text data_type:text key:text divergence_id:integer cause:text why:text
+        opened_at:instant state:text assignee:text until_at:instant choice:text due_at:instant
+        closed_at:instant came_back_of:integer
+        """
+    ),
+    "decisions": _columns(
+        """
+        id:integer rev:integer conflict_id:integer act:text who:text known_by:text acted_at:instant
+        choice:text assignee:text until_at:instant text:text
+        """
+    ),
+    "noise": _columns(
+        """
+        id:integer rev:integer flow:text system:text field:text hour_at:instant reread:integer
+        differed:integer
+        """
+    ),
+}
+"""By table that views read, its columns with their types; digests are left out.
+
+`Ledger.columns` says the same of the tables themselves, and takes a third of a second to load: a test holds the two
+together.
+"""
+
+SOURCES = tuple(COLUMNS)
+
+_WHEN = " ".join(f"WHEN '{cause}' THEN '{family}'" for cause, family in FAMILY.items())
+_FAMILY = f"CASE cause {_WHEN} END"
+
+_BREACHES = " ".join(f"WHEN '{cause}' THEN '{breach}'" for cause, breach in BREACH_OF.items())
+
+
+def _incident(breach: str, begun_at: str, ended_at: str) -> str:
+    """The incident of the row's flow that was live at some time between these two instants, or NULL.
+
+    All incidents are gone through as one list, which costs nothing where the column is not asked for; a join would be
+    made all the same.
+    """
+    return f"""
+        list_filter(
+            (SELECT list(struct_pack(id := id, flow := flow, breach := breach, opened_at := opened_at,
+                                     resolved_at := resolved_at) ORDER BY id)
+             FROM {{incidents}} WHERE flow IS NOT NULL),
+            lambda each: each.flow = subject.flow AND each.breach = {breach}
+                AND each.opened_at <= coalesce({ended_at}, TIMESTAMPTZ 'infinity')
+                AND coalesce(each.resolved_at, TIMESTAMPTZ 'infinity') >= {begun_at}
+        )[1].id"""  # noqa: S608
+
+
+_OF_CHANGE = _incident("'not_arriving'", "subject.committed_to_at", "subject.settled_at")
+_OF_DIVERGENCE = _incident(f"CASE subject.cause {_BREACHES} END", "subject.opened_at", "subject.closed_at")
+
+VIEWS = {
+    "probe_runs": "SELECT * EXCLUDE (rev) FROM {probe_runs}",
+    "changes": f"""
+        SELECT subject.* EXCLUDE (rev, next_probe_at, mark, unseen_before, lost_sight),
+               CASE WHEN verdict IN ('breach', 'breach_then_converged') THEN {_OF_CHANGE}
+               END AS incident_id
+        FROM {{changes}} subject""",  # noqa: S608
+    "divergences": f"""
+        SELECT subject.* EXCLUDE (rev, next_check_at, steady_at),
+               {{family}} AS family,
+               CASE WHEN opened_at IS NOT NULL THEN {_OF_DIVERGENCE}
+               END AS incident_id
+        FROM {{divergences}} subject""",  # noqa: S608
+    "unverified": "SELECT * EXCLUDE (rev, next_check_at) FROM {unverified}",
+    "dead_letters": """
+        SELECT letter.* EXCLUDE (rev),
+               (SELECT min(divergence.id) FROM {divergences} divergence
+                WHERE divergence.flow = letter.flow AND divergence.key = letter.key
+                  AND divergence.closed_at IS NULL) AS divergence_id
+        FROM {dead_letters} letter""",
+    "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
+    "incidents": "SELECT * EXCLUDE (rev, told, growth) FROM {incidents}",
+    "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts}",
+    "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
+    "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",
+    "clock_steps": "SELECT * EXCLUDE (rev) FROM {clock_steps}",
+    "conflicts": "SELECT * EXCLUDE (rev) FROM {conflicts}",
+    "decisions": "SELECT * EXCLUDE (rev) FROM {decisions}",
+    "noise": "SELECT * EXCLUDE (id, rev) FROM {noise}",
+    "coverage": """
+        SELECT flow, time_bucket(INTERVAL 1 HOUR, started_at) AS hour,
+               count(*) AS audits,
+               count(*) FILTER (reason IS NOT NULL) AS failed_audits,
+               sum(read)::BIGINT AS due,
+               sum(agreed + in_flight + suspected + divergent)::BIGINT AS verdicts,
+               sum(agreed + in_flight + suspected + divergent) / nullif(sum(read), 0) AS verdict_ratio,
+               sum(inconclusive)::BIGINT AS inconclusive,
+               sum(cannot_verify)::BIGINT AS cannot_verify,
+               sum(shed)::BIGINT AS shed,
+               max(verified_through_at) AS verified_through_at
+        FROM {probe_runs} GROUP BY ALL""",
+}
+
+
+def sources_of(view: str) -> set[str]:
+    """The tables that a view reads."""
+    return {name for _, name, _, _ in Formatter().parse(VIEWS[view]) if name and name in COLUMNS}
+
+
+def definition(view: str, relations: Mapping[str, str]) -> str:
+    """A view's query, with the relations that stand for its tables."""
+    return VIEWS[view].format(**relations, family=_FAMILY)
+
+
+def with_archive(live: str, paths: Sequence[str]) -> str:
+    """The relation of a table: its live rows, and those of its archive files."""
+    if not paths:
+        return live
+    listed = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    archived = f"read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
+    return f"(FROM {live} UNION ALL BY NAME FROM {archived})"

@@ -1,0 +1,159 @@
+"""Words of a map that are valid and that nothing obeys as they stand: what `auditor check` remarks. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from auditor.map.integration_map import Flow, FlowSettings, IntegrationMap
+from auditor.map.review import rhythm_s
+from probes.contract import Binding
+
+Path_ = tuple[str | int, ...]
+
+DEAD_WORDS = ("dead_letters", "oldest_letter_s", "drop_notice_s")
+"""Of an objective: what is promised of dead letters."""
+
+BACKLOG_WORDS = ("backlog_age_s", "backlog_floor", "backlog_ceiling")
+"""Of an objective: what is promised of messages that wait."""
+
+
+EXPRESSION = re.compile(r"^\s*\w+\s*\(.*\)\s*$|\|\||::|\s(?:as|AS|collate|COLLATE)\s", re.DOTALL)
+"""What reads like an expression in SQL."""
+
+
+def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    """What a valid map says that changes nothing, each with the path of the word and why it does not."""
+    yield from _alert_words(integration_map)
+    for name in integration_map.data_types:
+        yield from _data_type_words(name, integration_map)
+    for (data_type, system), binding in integration_map.bindings.items():
+        if getattr(binding, "changed", None) is not None and not (binding.changed_at or binding.version):
+            yield (
+                ("data_types", data_type, "in", system, "changed"),
+                "changes are never asked for: set changed_at or version, the field that says when a record changed",
+            )
+        if getattr(integration_map.systems[system], "kind", "") == "sql":
+            for path, column in _columns(binding):
+                if EXPRESSION.search(column):
+                    yield (
+                        ("data_types", data_type, "in", system, *path),
+                        f"{column!r} is looked up as a column of exactly this name and never computed; offer the "
+                        "expression as a column of a view, or say casefold: or strip: of the field",
+                    )
+    for name in integration_map.flows:
+        flow = integration_map.flow(name)
+        for path, message in (
+            *_objective_words(flow),
+            *_queue_words(flow, integration_map),
+            *_people_words(flow, integration_map),
+            *_audit_words(flow),
+        ):
+            yield ("flows", name, *path), message
+
+
+def _columns(binding: Binding) -> Iterator[tuple[Path_, str]]:
+    yield ("key",), binding.key
+    for word in ("changed_at", "version"):
+        if named := getattr(binding, word):
+            yield (word,), named
+    for field, column in binding.fields.items():
+        yield ("fields", field), column
+
+
+def _alert_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    alerts = integration_map.alerts
+    if alerts.dashboard is not None and alerts.slack is None:
+        yield ("alerts", "dashboard"), "only messages to Slack carry links, and alerts.slack is not set"
+
+
+def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    data_type = integration_map.data_types[name]
+    flows = [integration_map.flow(flow) for flow, each in integration_map.flows.items() if each.data_type == name]
+    path: Path_ = ("data_types", name)
+    if not flows:
+        yield path, "no flow moves it, so nothing of it is audited"
+        return
+    if data_type.business_key and not any("business key" in flow.unique_keys for flow in flows):
+        yield (
+            (*path, "business_key"),
+            f"no flow compares all of {', '.join(data_type.business_key)}, so duplicates are not looked for by it",
+        )
+    checked = {rule for flow in flows for rule in flow.validity.expressions}
+    for rule in data_type.rules:
+        if rule not in checked:
+            yield (*path, "rules", rule), "no flow compares all the fields it names, so no record is held against it"
+    compared = {field for flow in flows for field in flow.field_names}
+    for field, described in data_type.fields.items():
+        if described.compare and field not in compared:
+            yield (*path, "fields", field), "no flow compares it"
+
+
+def _objective_words(flow: Flow) -> Iterator[tuple[Path_, str]]:
+    said = flow.settings.sla.model_fields_set
+    roles = _roles(flow.settings)
+    for words, watched, role in ((DEAD_WORDS, "dead" in roles, "dead"), (BACKLOG_WORDS, roles - {"dead"}, "main")):
+        for word in words:
+            if word in said and not watched:
+                yield (
+                    ("sla", word.removesuffix("_s")),
+                    f"queues: names no queue of role {role}, so there is nothing to hold against it",
+                )
+    if "within_window" in said and not flow.window_s:
+        yield ("sla", "within_window"), "the window is none, so no change has a deadline to be held against"
+
+
+def _roles(settings: FlowSettings) -> set[str]:
+    return {str(queue.get("role", "dead")) for queue in settings.queues.values() if isinstance(queue, dict)}
+
+
+def _queue_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    for (owner, name), queue in integration_map.queues.items():
+        if owner != flow.name or queue.role == "dead":
+            continue
+        for word in ("evidence", "key", "reason", "peek", "letter_id", "payload", "attempts"):
+            if word in queue.model_fields_set:
+                yield (
+                    ("queues", name, word),
+                    f"it is said of letters, and only a queue of role dead is looked into; this one is {queue.role}",
+                )
+
+
+def _people_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    settings, alerts = flow.settings, integration_map.alerts
+    if settings.slack_channel and alerts.slack is not None:
+        also = "; alerts.webhook gets it with each notice" if alerts.webhook is not None else ""
+        yield (
+            ("slack_channel",),
+            f"Slack ignores it: an incoming webhook posts to the one channel it was made for{also}",
+        )
+    elif settings.slack_channel and alerts.webhook is None:
+        yield ("slack_channel",), "nobody is told of incidents: the map has no alerts:"
+    if settings.runbook and alerts.slack is None and alerts.webhook is None:
+        yield ("runbook",), "it stands in messages, and nobody is sent any: the map has no alerts:"
+    if settings.idempotency_key and settings.idempotency_key not in flow.field_names:
+        yield (
+            ("idempotency_key",),
+            f"{settings.idempotency_key!r} is no field that this flow compares, so that no two records share it is "
+            "not checked; people are told it where a replay repeats side effects",
+        )
+    if settings.frequency and settings.pattern == "batch" and rhythm_s(settings.frequency) is None:
+        yield (
+            ("frequency",),
+            "not understood, so the window is not held against it; write every 15m, say, or five fields of cron",
+        )
+
+
+def _audit_words(flow: Flow) -> Iterator[tuple[Path_, str]]:
+    settings = flow.settings
+    if settings.direction == "two-way" and not flow.target_may_write:
+        yield (
+            ("direction",),
+            f"it grants nothing: name {flow.target_name} under writers: of {settings.data_type}, or what is written "
+            "there is told as a foreign write",
+        )
+    if "overlap_s" in settings.model_fields_set and not flow.source_binding.changed_at:
+        yield (
+            ("overlap",),
+            f"it is for owners that are asked for changes since an instant, and {flow.source_name} has no changed_at",
+        )

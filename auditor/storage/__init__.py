@@ -1,0 +1,1 @@
+"""What is kept and how: files, text, errors; no driver is loaded here."""

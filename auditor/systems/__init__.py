@@ -1,0 +1,1 @@
+"""The connected systems: how they are read, within limits, and what they look like from outside."""

@@ -1,0 +1,423 @@
+"""A first map: what two systems have in common, proposed with the evidence for each match, for a person to edit."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
+from typing import Any
+
+from auditor.systems.reader import SystemReader
+from checks.fields import FieldRule, parser_for
+from checks.keys import key_parser
+from checks.values import UnreadableError
+from probes.contract import MISSING, CollectionSchema, FieldSchema, Key, ReadSpec, Row
+
+SAMPLE = 200
+"""Records of one collection whose values are compared."""
+
+CANDIDATES = 3
+"""Collections of the other system that are tried for each one."""
+
+ALIKE = 0.55
+"""Names less alike than this are only matched where the values say so."""
+
+HELD = 0.5
+"""From this share of equal values on, two fields are matched whatever they are called."""
+
+NUMBERS = ("integer", "decimal", "float")
+
+CODED = frozenset({"string", "enum", "integer"})
+"""Types of fields that may hold codes or labels."""
+
+LABELS = 20
+"""More values than these are no codes."""
+
+LABEL_LENGTH = 100
+"""Longer text is no code and no label: it is prose, and YAML takes no key beyond 1,024 characters."""
+
+CERTAIN = 0.9
+"""From this share of its records on, what stands beside a code is what it means."""
+
+READINGS: tuple[Mapping[str, Any], ...] = (
+    {"casefold": True},
+    {"strip": "both"},
+    {"casefold": True, "strip": "both"},
+)
+"""Words of text that are tried where values differ, the least first."""
+
+COMMON = {
+    frozenset({"time", "duration"}): "duration",
+    frozenset({"bits", "integer"}): "integer",
+    frozenset({"bits", "boolean"}): "boolean",
+    frozenset({"integer", "boolean"}): "boolean",
+    frozenset({"array", "json"}): "array",
+    frozenset({"array", "set"}): "set",
+    frozenset({"bytes", "uuid"}): "uuid",
+    frozenset({"enum", "string"}): "enum",
+}
+"""As what two types are compared of which each can hold the other's values."""
+
+_KEY = re.compile(r"(^|_)(id|key|no|number|code)$", re.IGNORECASE)
+_PREFIX = re.compile(r"^(dim|fact|stg|tbl|t|v|vw|raw)_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """How the values of two fields compare.
+
+    Attributes:
+        equal: of how many records that both hold, how many show the same value, read as `words` and `labels` say.
+        plain: how many without them.
+        constant: the left says the same in every record, so that being equal says nothing.
+        words: words of a field by which more values are equal.
+        labels: what the codes of the one side mean in the other's labels, None for one that is not certain.
+        coded: the side that has the codes, 0 or 1.
+    """
+
+    equal: int = 0
+    of: int = 0
+    plain: int = 0
+    constant: bool = False
+    words: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str | None] = field(default_factory=dict)
+    coded: int = 1
+
+    @property
+    def share(self) -> float:
+        """How much it says for the two being the same field, 0 to 1."""
+        return self.equal / self.of if self.of and not self.constant else 0.0
+
+    @property
+    def evidence(self) -> str:
+        """What was seen, for people."""
+        if not self.of:
+            return "no record holds a value in both"
+        told = f"{self.plain} of {self.of} values equal"
+        if self.constant:
+            return f"{told}, but all have one value here, which proves little"
+        if self.words:
+            return f"{told}, {self.equal} with {' and '.join(self.words)}"
+        return f"{told}, {self.equal} by the map" if self.labels else told
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldMatch:
+    """Two fields that seem to be the same.
+
+    Attributes:
+        alike: how alike their names are, 0 to 1.
+        compared: what they hold.
+    """
+
+    left: FieldSchema
+    right: FieldSchema
+    alike: float
+    compared: Compared
+
+    @property
+    def equal(self) -> int:
+        """How many records show the same value, of those in which both are there."""
+        return self.compared.equal
+
+    @property
+    def of(self) -> int:
+        """How many records hold both."""
+        return self.compared.of
+
+    @property
+    def evidence(self) -> str:
+        """Why, for people."""
+        told = [self.compared.evidence]
+        if self.left.name != self.right.name:
+            told.append(f"names {self.alike:.0%} alike")
+        if self.left.type != self.right.type:
+            told.append(f"{self.left.described} here, {self.right.described} there")
+        return ", ".join(told)
+
+    @property
+    def incomparable(self) -> bool:
+        """Text on one side and numbers on the other, of which none is equal to its counterpart."""
+        types = {self.left.type, self.right.type}
+        return bool(
+            self.of and not self.equal and not self.compared.labels and "string" in types and types & set(NUMBERS)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Two collections that seem to hold the same records.
+
+    Attributes:
+        keys: the field that identifies a record in each.
+        common: how many of the `asked` records of the left are in the right, too.
+        unmatched: fields of either side that have no counterpart, by side.
+    """
+
+    left: CollectionSchema
+    right: CollectionSchema
+    keys: tuple[FieldSchema, FieldSchema]
+    common: int
+    asked: int
+    fields: tuple[FieldMatch, ...]
+    unmatched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+    @property
+    def score(self) -> float:
+        """How good a match it is: records first, then fields, then the name."""
+        share = self.common / self.asked if self.asked else 0.0
+        return share * 2 + len(self.fields) / max(1, len(self.left.fields)) + alike(self.left.name, self.right.name)
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """What two systems have in common.
+
+    Attributes:
+        alone: collections without a counterpart, by system.
+    """
+
+    systems: tuple[str, str]
+    matches: list[Match] = field(default_factory=list)
+    alone: dict[str, list[str]] = field(default_factory=dict)
+
+
+def words_of(name: str) -> str:
+    """A name without case, signs, plural and the prefixes of warehouses."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2]).lower()
+    parts = [part for part in re.split(r"[^a-z0-9]+", _PREFIX.sub("", name)) if part]
+    return " ".join(
+        part[:-1] if part.endswith("s") and not part.endswith("ss") and len(part) > 3 else part for part in parts
+    )
+
+
+def alike(left: str, right: str) -> float:
+    """How alike two names are, 0 to 1; one within the other (`name`, `full_name`) counts as alike."""
+    one, other = words_of(left), words_of(right)
+    if one == other:
+        return 1.0
+    shared = set(one.split()) & set(other.split())
+    ratio = SequenceMatcher(None, one, other).ratio()
+    return max(ratio, 0.75) if shared and (set(one.split()) <= shared or set(other.split()) <= shared) else ratio
+
+
+def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: None) -> Found:
+    """Compare what two systems hold.
+
+    Args:
+        tell: called with what is being looked at.
+
+    Raises:
+        ProbeError: a system does not tell what it holds, or cannot be read.
+    """
+    tell(f"reading the schema of {left.name}")
+    mine = left.call(left.probe.collections)
+    tell(f"reading the schema of {right.name}")
+    theirs = right.call(right.probe.collections)
+    found = Found(systems=(left.name, right.name))
+    taken: set[str] = set()
+    candidates: list[Match] = []
+    for collection in mine:
+        nearest = sorted(theirs, key=lambda each: -_resemblance(collection, each))[:CANDIDATES]
+        for other in nearest:
+            tell(f"comparing {collection.name} with {other.name}")
+            match = _match(left, right, collection, other)
+            if match is not None and (match.common or alike(collection.name, other.name) >= ALIKE):
+                candidates.append(match)
+    for match in sorted(candidates, key=lambda each: -each.score):
+        if match.left.name not in taken and f"→{match.right.name}" not in taken:
+            taken |= {match.left.name, f"→{match.right.name}"}
+            found.matches.append(match)
+    found.alone = {
+        left.name: [each.name for each in mine if each.name not in taken],
+        right.name: [each.name for each in theirs if f"→{each.name}" not in taken],
+    }
+    return found
+
+
+def _resemblance(left: CollectionSchema, right: CollectionSchema) -> float:
+    names = [max((alike(one.name, other.name) for other in right.fields), default=0.0) for one in left.fields]
+    return alike(left.name, right.name) + sum(names) / max(1, len(names))
+
+
+def _match(left: SystemReader, right: SystemReader, mine: CollectionSchema, theirs: CollectionSchema) -> Match | None:
+    """Find the key by which most records of the one are found in the other, and compare what they hold."""
+    best: Match | None = None
+    for key in _keys(mine):
+        rows = _page(left, mine, key)
+        by_key = {str(row[0]): row for row in rows if row[0] is not None}
+        others = sorted(_keys(theirs), key=lambda each: -alike(_key_name(mine, key), _key_name(theirs, each)))
+        for other in others:
+            held = _fetch(right, theirs, other, [row[0] for row in by_key.values()])
+            common = {key: (by_key[key], row) for key, row in held.items() if key in by_key}
+            match = _paired(mine, theirs, (key, other), common, len(by_key))
+            if best is None or match.score > best.score:
+                best = match
+    return best
+
+
+def _key_name(collection: CollectionSchema, key: FieldSchema) -> str:
+    """`id` of customers is the customer's id."""
+    return key.name if len(words_of(key.name)) > 2 else f"{words_of(collection.name)} {key.name}"
+
+
+def _keys(collection: CollectionSchema) -> list[FieldSchema]:
+    unique = [each for each in collection.fields if each.unique]
+    named = [
+        each for each in collection.fields if re.search(r"(^|_)(id|key|no|number|code)$", each.name, re.IGNORECASE)
+    ]
+    return list(dict.fromkeys([*unique, *named[:2]]))[:4]
+
+
+def _spec(collection: CollectionSchema, key: FieldSchema) -> ReadSpec:
+    return ReadSpec(
+        data_type=collection.name,
+        collection=collection.name,
+        key=key.name,
+        changed_at=None,
+        key_type=key_type(key),
+        fields=tuple(each.name for each in collection.fields),
+    )
+
+
+def key_type(key: FieldSchema) -> str:
+    """How keys of this field are compared."""
+    return key.type if key.type in {"integer", "uuid"} else "string"
+
+
+def _page(reader: SystemReader, collection: CollectionSchema, key: FieldSchema) -> Sequence[Row]:
+    reading = reader.page(_spec(collection, key), None, SAMPLE)
+    return [] if reading.error is not None else reading.rows
+
+
+def _fetch(
+    reader: SystemReader, collection: CollectionSchema, key: FieldSchema, values: Sequence[Any]
+) -> dict[str, Row]:
+    parse = key_parser(key_type(key), reader.name)
+    keys: list[Key] = []
+    for value in values:
+        try:
+            keys.append(parse(value))
+        except UnreadableError:
+            continue
+    if not keys:
+        return {}
+    reading = reader.fetch(_spec(collection, key), keys)
+    return {} if reading.error is not None else {str(row[0]): row for row in reading.rows}
+
+
+def _paired(
+    mine: CollectionSchema,
+    theirs: CollectionSchema,
+    keys: tuple[FieldSchema, FieldSchema],
+    common: dict[str, tuple[Row, Row]],
+    asked: int,
+) -> Match:
+    pairs = []
+    for at, one in enumerate(mine.fields):
+        for to, other in enumerate(theirs.fields):
+            if one == keys[0] or other == keys[1]:
+                continue
+            near = alike(one.name, other.name)
+            held = [(left[at + 2], right[to + 2]) for left, right in common.values()]
+            compared = _compared(held, one, other, coded=near >= ALIKE)
+            if near >= ALIKE or (compared.of >= 5 and compared.share >= HELD):
+                pairs.append(FieldMatch(left=one, right=other, alike=near, compared=compared))
+    fields: list[FieldMatch] = []
+    for pair in sorted(pairs, key=lambda each: -(each.alike + each.compared.share)):
+        if all(pair.left != known.left and pair.right != known.right for known in fields):
+            fields.append(pair)
+    order = [each.name for each in mine.fields]
+    fields.sort(key=lambda each: order.index(each.left.name))
+    matched = (
+        {each.left.name for each in fields} | {keys[0].name},
+        {each.right.name for each in fields} | {keys[1].name},
+    )
+    return Match(
+        left=mine,
+        right=theirs,
+        keys=keys,
+        common=len(common),
+        asked=asked,
+        fields=tuple(fields),
+        unmatched=(
+            tuple(each.name for each in mine.fields if each.name not in matched[0]),
+            tuple(each.name for each in theirs.fields if each.name not in matched[1]),
+        ),
+    )
+
+
+def _compared(pairs: Sequence[tuple[Any, Any]], left: FieldSchema, right: FieldSchema, *, coded: bool) -> Compared:
+    """How many pairs of values mean the same, of those in which both are there, and by which words of a field.
+
+    Args:
+        coded: whether one side may have codes for what the other calls by name.
+    """
+    there = [
+        (one, other)
+        for one, other in pairs
+        if one is not None and other is not None and one is not MISSING and other is not MISSING
+    ]
+    type_ = common_type(left, right)
+    plain, distinct = _equal(there, {"type": type_})
+    found = Compared(equal=plain, plain=plain, of=len(there), constant=distinct < 2)
+    if found.constant or found.share >= HELD:
+        return found
+    for words in READINGS if type_ == "string" else ():
+        equal, _ = _equal(there, {"type": type_, **words})
+        if equal / found.of >= HELD:
+            return replace(found, equal=equal, words=words)
+    if coded and {left.type, right.type} & {"string", "enum"} and {left.type, right.type} <= CODED:
+        side = 0 if left.type == "integer" else 1
+        labels = _labels([pair if side else (pair[1], pair[0]) for pair in there])
+        if labels:
+            meant = sum(
+                labels.get(str(pair[side])) == str(pair[1 - side]) for pair in there if labels.get(str(pair[side]))
+            )
+            return replace(found, equal=meant, labels=labels, coded=side)
+    return found
+
+
+def _equal(pairs: Sequence[tuple[Any, Any]], rule: Mapping[str, Any]) -> tuple[int, int]:
+    """How many pairs mean the same by a rule, and how many values the left has."""
+    parse = parser_for(FieldRule.model_validate(rule), "", "UTC")
+    values = []
+    for one, other in pairs:
+        try:
+            values.append((parse(one), parse(other)))
+        except (UnreadableError, ValueError, TypeError, ArithmeticError):
+            values.append((one, None))
+    return sum(one == other for one, other in values), len({repr(one) for one, _ in values})
+
+
+def _labels(pairs: Sequence[tuple[Any, Any]]) -> dict[str, str | None]:
+    """What each code means by what stands beside it; nothing where there are too many for codes."""
+    beside: dict[str, Counter[str]] = {}
+    for label, code in pairs:
+        beside.setdefault(str(code), Counter())[str(label)] += 1
+    known = {label for counts in beside.values() for label in counts}
+    if max(len(beside), len(known)) > LABELS or 3 * max(len(beside), len(known)) > len(pairs):
+        return {}
+    if any(len(each) > LABEL_LENGTH for each in (*beside, *known)):
+        return {}
+    meant: dict[str, str | None] = {}
+    for code in sorted(beside):
+        (label, count), *_ = beside[code].most_common(1)
+        meant[code] = label if count >= CERTAIN * beside[code].total() else None
+    taken = Counter(meant.values())
+    return {code: label if label is not None and taken[label] == 1 else None for code, label in meant.items()}
+
+
+def common_type(left: FieldSchema, right: FieldSchema) -> str:
+    """The canonical type as which both can be read."""
+    if left.type == right.type:
+        return left.type
+    alike_types = COMMON.get(frozenset({left.type, right.type}))
+    if alike_types is not None:
+        return alike_types
+    if left.type in NUMBERS and right.type in NUMBERS:
+        return max(left.type, right.type, key=NUMBERS.index)
+    # A database without types of its own holds instants and numbers as text.
+    return left.type if right.type == "string" else right.type if left.type == "string" else "string"

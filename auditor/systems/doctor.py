@@ -1,0 +1,224 @@
+"""The doctor: connects to every system of a map and says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from auditor.escaping import visible
+from auditor.map.blind_spots import blind_spots
+from auditor.map.integration_map import IntegrationMap
+from auditor.systems.live_record import spec_of
+from auditor.systems.reader import SystemReader
+from checks.clocks import clock_text
+from checks.fields import FieldRule, parser_for
+from checks.instants import earliest
+from checks.queue_figures import certain
+from checks.records import UNREADABLE
+from checks.values import EPOCH, MICROSECOND
+from probes import registry
+from probes.contract import INSPECT_CALLS, MISSING, ProbeError, ReadSpec, UnprovedError
+from probes.wording import counted
+
+STAMPS_LOOKED_AT = 200
+FUTURE = timedelta(hours=1)
+"""How far ahead a stamp may be without a remark: clocks differ."""
+
+ANY_SEED = "0" * 32
+"""Whether ranks are cheap does not hang on the seed where there is no index yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is known of one system.
+
+    Attributes:
+        problems: what keeps it from being audited.
+        remarks: what will be slow or doubtful.
+        unknown: what must be known to judge it and is not, "" where all of it is.
+    """
+
+    system: str
+    latency_s: float | None
+    clock: str
+    read_only: str
+    problems: Sequence[str]
+    remarks: Sequence[str]
+    unknown: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether it can be audited."""
+        return not self.problems and not self.unknown
+
+    def as_row(self) -> dict[str, Any]:
+        """The finding as one row of a table."""
+        return {
+            "system": self.system,
+            "state": "; ".join(self.problems) or self.unknown or "ok",
+            "latency_ms": None if self.latency_s is None else round(self.latency_s * 1000, 1),
+            "clock": self.clock,
+            "read_only": self.read_only,
+        }
+
+
+def examine(
+    integration_map: IntegrationMap,
+    *,
+    seed: str | None,
+    steps: Mapping[str, datetime],
+) -> list[Finding]:
+    """Connect to everything the map names; never raises for what a system does.
+
+    Args:
+        seed: of the sample's ranks, None where there is no installation yet.
+        steps: by system, when its clock was last found to have been set.
+    """
+    findings = []
+    for name, settings in integration_map.systems.items():
+        try:
+            reader = SystemReader(name, settings, registry.open_record_probe(settings))
+        except ProbeError as error:
+            findings.append(
+                Finding(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
+            )
+            continue
+        try:
+            findings.append(_examine(integration_map, reader, seed, steps.get(name)))
+        finally:
+            reader.close()
+    return findings + _queues(integration_map)
+
+
+def _examine(
+    integration_map: IntegrationMap, reader: SystemReader, seed: str | None, stepped_at: datetime | None
+) -> Finding:
+    problems: list[str] = []
+    remarks: list[str] = []
+    specs = [
+        spec_of(integration_map, data_type, reader.name)
+        for data_type, system in integration_map.bindings
+        if system == reader.name
+    ]
+    for spec in specs:
+        try:
+            remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECT_CALLS)  # type: ignore[misc]
+            remarks += _ranking(reader, spec, seed)
+            remarks += _stamps(reader, spec)
+        except ProbeError as error:
+            problems.append(str(error))
+            break
+    for name in integration_map.flows:
+        remarks += [note for system, note in blind_spots(integration_map.flow(name)).items() if system == reader.name]
+    read_only = ""
+    if not problems:
+        try:
+            first = specs[0] if specs else None
+            read_only = reader.call(lambda: reader.probe.prove_read_only(first))
+        except UnprovedError as error:
+            read_only = "not proved"
+            remarks.append(f"warning: {error.message} ({error.hint})")
+        except ProbeError as error:
+            problems.append(str(error))
+    clock = "unknown"
+    if not problems:
+        bounds = reader.aim_clock()
+        if bounds is not None:
+            clock = clock_text(bounds)
+            if stepped_at is not None:
+                remarks.append(f"its clock was found to have been set at {stepped_at:%Y-%m-%d %H:%M:%S} UTC")
+        elif reader.clock_failure is not None:
+            remarks.append(f"its clock cannot be read: {reader.clock_failure.message}")
+    return Finding(
+        system=reader.name,
+        latency_s=reader.health.latency_s,
+        clock=clock,
+        read_only=read_only,
+        problems=problems,
+        remarks=remarks,
+    )
+
+
+def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
+    """What the first records' stamps say that is no instant, or lies in the future."""
+    if spec.changed_at is None or not spec.lists:
+        return []
+    reading = reader.page(replace(spec, fields=()), None, STAMPS_LOOKED_AT)
+    rule = FieldRule(type="timestamp", unit={reader.name: spec.changed_at_unit} if spec.changed_at_unit else {})
+    parse = parser_for(rule, reader.name, spec.zone or "UTC")
+    latest_us = (datetime.now(UTC) + FUTURE - EPOCH) // MICROSECOND
+    odd: dict[str, list[str]] = {}
+    for row in reading.rows:
+        told = "" if row[1] is None or row[1] is MISSING else str(row[1])
+        try:
+            at_us = earliest(parse(row[1])) if told else None
+        except UNREADABLE:
+            at_us = None
+        if at_us is None:
+            odd.setdefault("no instant", []).append(told)
+        elif at_us > latest_us:
+            odd.setdefault("in the future", []).append(told)
+    looked_at = f"{counted(len(reading.rows), 'record')} looked at"
+    return [
+        f"{spec.collection}.{spec.changed_at} is {what} in {len(found)} of {looked_at} "
+        f"(such as {_shape(max(found))}): only the sweep finds their changes"
+        for what, found in odd.items()
+    ]
+
+
+def _shape(text: str) -> str:
+    """A stamp's form without its value: 9 for each digit, a for each letter."""
+    told = "".join("9" if each.isdigit() else "a" if each.isalpha() else each for each in text[:40])
+    return visible(told) if told else "NULL or empty"
+
+
+def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str]:
+    """What keeps the sample from being taken by rank."""
+    if reader.can_rank(spec, seed or ANY_SEED):
+        return []
+    index = reader.call(lambda: reader.probe.rank_index(spec, seed or ANY_SEED))
+    if not index:
+        return []  # nothing that anybody could do
+    remedy = index if seed else "see what `auditor doctor` says once the auditor has run"
+    return [
+        f"{spec.collection} is read in the order of its keys, so that estimates hold only once a sweep has reached "
+        f"its end; for random samples at any time: {remedy}"
+    ]
+
+
+def _queues(integration_map: IntegrationMap) -> list[Finding]:
+    findings = []
+    for (flow, queue), settings in integration_map.queues.items():
+        problems, remarks, read_only, unknown = [], [], "", ""
+        try:
+            probe = registry.open_queue_probe(settings, integration_map.system_of(settings))
+            try:
+                reading = certain(probe.read(0))
+                depth = reading.depth
+                if depth is None:
+                    unknown = "depth unknown"
+                    remarks.append("; ".join(("how many messages wait is not known", *reading.notes)))
+                if reading.missing:
+                    remarks.append(reading.missing)
+                read_only = f"depth {'unknown' if depth is None else depth}; {probe.prove_read_only()}"
+            finally:
+                probe.close()
+        except ProbeError as error:
+            problems.append(str(error))
+        except Exception as error:
+            # Whatever a broker answers is data; the text of the error may quote it.
+            problems.append(f"decode: an answer that nobody expected ({type(error).__name__})")
+        findings.append(
+            Finding(
+                system=f"queue {flow}/{queue}",
+                latency_s=None,
+                clock="",
+                read_only=read_only,
+                problems=problems,
+                remarks=remarks,
+                unknown=unknown,
+            )
+        )
+    return findings

@@ -1,0 +1,205 @@
+"""One record side by side: what every system holds for a key right now, read live and never stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+from auditor.map.integration_map import IntegrationMap, currencies_of
+from auditor.storage.kept_text import restored
+from auditor.systems.reader import SystemReader
+from checks.fields import agree, parser_for, text_of
+from checks.keys import key_parser
+from checks.records import beside_currencies, read_field, read_key
+from checks.values import UnreadableError
+from probes.contract import MISSING, Binding, Key, ReadSpec, Row
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One field of one copy.
+
+    Attributes:
+        text: as people read it.
+        state: `owner` for the value that counts, `agrees`, `differs`, `unreadable` or `absent` (the system
+            does not carry the field).
+    """
+
+    text: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyView:
+    """One system's copy.
+
+    Attributes:
+        found: rows with this key; 1 where all is well.
+        error: why it could not be read, or "".
+        cells: by field.
+    """
+
+    system: str
+    role: str
+    found: int
+    error: str
+    changed_at: str
+    read_at: datetime
+    cells: Mapping[str, Cell]
+    link: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordView:
+    """A record in every system, the owner first."""
+
+    data_type: str
+    key: Key
+    copies: tuple[CopyView, ...]
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Fields in which some copy differs from the one that counts."""
+        names: dict[str, None] = {}
+        for copy in self.copies:
+            for name, cell in copy.cells.items():
+                if cell.state == "differs":
+                    names[name] = None
+        return tuple(names)
+
+    @property
+    def verdict(self) -> str:
+        """`agrees`, `differs`, `not found` or `cannot verify`; one reading only, so never a judgement."""
+        if any(copy.error or copy.found > 1 for copy in self.copies):
+            return "cannot verify"
+        present = {bool(copy.found) for copy in self.copies}
+        if present == {False}:
+            return "not found"
+        if self.differing or len(present) > 1:
+            return "differs"
+        unread = any(cell.state == "unreadable" for copy in self.copies for cell in copy.cells.values())
+        return "cannot verify" if unread else "agrees"
+
+
+def read_record(
+    integration_map: IntegrationMap, readers: Mapping[str, SystemReader], data_type: str, key_text: str
+) -> RecordView:
+    """Read a record from every system that the map says holds it.
+
+    Args:
+        key_text: the key as a person writes it, or as the views and the pages show it (`auditor.storage.kept_text`).
+
+    Raises:
+        KeyError: no such data type.
+        UnreadableError: the text is no key of this data type.
+    """
+    described = integration_map.data_types[data_type]
+    key: Key = key_parser(described.key_type, described.owner, described.key_normalize)(restored(key_text))
+    order = [described.owner, *(name for name in described.in_ if name != described.owner)]
+    names = [name for name, rule in described.fields.items() if rule.compare]
+    rows: dict[str, list[Row]] = {}
+    errors: dict[str, str] = {}
+    read_at: dict[str, datetime] = {}
+    for system in order:
+        spec = spec_of(integration_map, data_type, system)
+        reading = readers[system].fetch(spec, [key])
+        read_at[system] = datetime.now(UTC)
+        errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
+        parse = key_parser(described.key_type, system, described.key_normalize)
+        rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
+    copies = []
+    for system in order:
+        found = rows[system]
+        first = {name: _first(rows, name) for name in order}
+        cells = {name: _cell(integration_map, data_type, name, system, first) for name in names}
+        stamped = integration_map.bindings[data_type, system].changed_at is not None
+        stamp = found[0][1] if found and stamped else None
+        copies.append(
+            CopyView(
+                system=system,
+                role="owner" if system == described.owner else "copy",
+                found=len(found),
+                error=errors[system],
+                changed_at="" if stamp is None or stamp is MISSING else str(stamp),
+                read_at=read_at[system],
+                cells=cells if found else {},
+                link=link_of(integration_map.systems[system].link, key),
+            )
+        )
+    return RecordView(data_type=data_type, key=key, copies=tuple(copies))
+
+
+def link_of(template: str | None, key: Key) -> str | None:
+    """The address of a record's page in its system; None without one, and where a key has no place in an address.
+
+    A browser takes a path's part `..` for a step up however it is encoded.
+    """
+    text = str(key)
+    if template is None or not template.startswith(("https://", "http://")) or text in {".", ".."}:
+        return None
+    return template.replace("{key}", quote(text, safe="", errors="surrogatepass"))
+
+
+def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:
+    """Where every compared field of a data type stands in one system."""
+    binding: Binding = integration_map.bindings[data_type, system]
+    held = integration_map.data_types[data_type]
+    carried = [name for name, rule in held.fields.items() if rule.compare and name not in binding.absent]
+    zone = integration_map.systems[system].zone
+    return binding.spec(data_type, carried, zone=zone, key_type=held.key_type)
+
+
+def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
+    return rows[system][0] if rows[system] else None
+
+
+def _value(integration_map: IntegrationMap, data_type: str, name: str, system: str, row: Row, other: str) -> Any:
+    """One field of a system's copy in its canonical form, as it is compared with another system.
+
+    Raises:
+        UnreadableError: it is not what it should be.
+    """
+    described = integration_map.data_types[data_type]
+    absent = integration_map.bindings[data_type, system].absent
+    zone = integration_map.systems[system].zone
+    rules = [
+        (each, rule.between(system, other))
+        for each, rule in described.fields.items()
+        if rule.compare and each not in absent
+    ]
+    at = [each for each, _ in rules].index(name)
+    parsers = [parser_for(rule, system, zone) for _, rule in rules]
+    held = beside_currencies(row[2:], parsers, currencies_of(rules))
+    return read_field(parsers[at], rules[at][1], held[at])
+
+
+def _cell(
+    integration_map: IntegrationMap, data_type: str, name: str, system: str, rows: Mapping[str, Row | None]
+) -> Cell:
+    """One field of one system's copy, beside the copy of the field's owner."""
+    described = integration_map.data_types[data_type]
+    rule = described.fields[name]
+    owner = rule.owner or described.owner
+    carries = {
+        each: row is not None and name not in integration_map.bindings[data_type, each].absent
+        for each, row in rows.items()
+    }
+    if not carries[system]:
+        return Cell(text="", state="absent")
+    try:
+        mine = _value(integration_map, data_type, name, system, rows[system] or (), owner)
+    except UnreadableError as error:
+        return Cell(text=str(error), state="unreadable")
+    text = text_of(rule, mine)
+    if system == owner:
+        return Cell(text=text, state="owner")
+    if not carries.get(owner):
+        return Cell(text=text, state="absent")
+    try:
+        counts = _value(integration_map, data_type, name, owner, rows[owner] or (), system)
+    except UnreadableError:
+        return Cell(text=text, state="unreadable")
+    return Cell(text=text, state="agrees" if agree(rule.between(owner, system), counts, mine) else "differs")

@@ -1,0 +1,182 @@
+"""What two systems have in common, written as a map for a person to edit. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterable, Iterator
+
+from auditor.escaping import visible
+from auditor.systems.discovery import FieldMatch, Found, Match, common_type, key_type, words_of
+
+STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
+"""Names of fields that tell when a record changed."""
+
+_NOT_NAME = re.compile(r"[^A-Za-z0-9]+")
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_WORDS_OF_YAML = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
+_LONGEST_NAME = 63
+"""Of what the map gives a name to."""
+LONGEST_SYSTEM = 30
+"""Of a proposed system's name, so that flows can be named after two of them."""
+
+LONGEST_KEY = 1_000
+"""Characters of a field's name as it is written: YAML takes no key on one line beyond 1,024."""
+
+
+def as_yaml(found: Found, systems: tuple[str, str]) -> str:
+    """The proposal as a map: what is certain is written, what a person must say is marked with TODO.
+
+    Args:
+        systems: the two as they stand in a map, with their names.
+    """
+    return "\n".join(_yaml(found, systems)) + "\n"
+
+
+def new_system(name: str, url: str) -> str:
+    """A database that stands in no map yet, as it would stand in one."""
+    return f'  {_name(name)}: {{kind: sql, url: "{url}"}}  # TODO zone: of instants that carry none'
+
+
+def system_name(address: str, at: int) -> str:
+    """What a database is called that stands in no map yet, by the last part of its address.
+
+    Args:
+        at: 0 for the owner, 1 for the system with the copies.
+    """
+    last = address.rstrip("/").rpartition("/")[2].partition("?")[0].partition(".")[0]
+    name = _NOT_NAME.sub("_", last).strip("_")[:LONGEST_SYSTEM]
+    return name if name[:1].isalpha() else f"system_{name or at + 1}"
+
+
+def _name(text: str) -> str:
+    """A text as a key of YAML, or as a value that is never replaced from the environment."""
+    return text if _PLAIN.fullmatch(text) and text.lower() not in _WORDS_OF_YAML else _quoted(text)
+
+
+def _value(text: str) -> str:
+    """A text as a value of YAML, in which the map would find variables."""
+    return _name(text.replace("$", "$$"))
+
+
+def _quoted(text: str) -> str:
+    return '"' + "".join(map(_escaped, text)) + '"'
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return "\\" + character
+    if visible(f"x{character}x") == f"x{character}x":
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _mapping(words: Iterable[tuple[str, str]]) -> str:
+    """Keys and values, each written already, on one line."""
+    return "{" + ", ".join(f"{word}: {told}" for word, told in words) + "}"
+
+
+def _comment(text: object) -> str:
+    return f"# {visible(text)}"
+
+
+def _yaml(found: Found, systems: tuple[str, str]) -> Iterator[str]:
+    left, right = found.systems
+    yield "# Proposed by `auditor discover` from what the two systems hold; every line is for you to check."
+    yield "version: 1"
+    yield "systems:"
+    yield from systems
+    yield "data_types:"
+    names: dict[str, Match] = {}
+    for match in found.matches:
+        if all(each.incomparable for each in match.fields):
+            continue
+        name = _data_type_name(match, names, longest=_LONGEST_NAME - len(f"_to_{right}"))
+        names[name] = match
+        yield from _data_type(name, match, left, right)
+    if not names:
+        yield "  # nothing in common was found"
+    yield "flows:"
+    for name, match in names.items():
+        yield f"  {_name(f'{name}_to_{right}')}:"
+        yield f"    data_type: {_name(name)}"
+        yield f"    from: {_name(left)}"
+        yield f"    to: {_name(right)}"
+        yield "    pattern: near-real-time  # TODO how does it flow?"
+        yield "    team: TODO"
+        if match.common < match.asked:
+            missing = match.asked - match.common
+            yield f"    # {missing} of the {match.asked} records of {left} looked at are not in {right}"
+    for system, alone in found.alone.items():
+        if alone:
+            yield _comment(f"without a counterpart in {system}: {', '.join(alone)}")
+
+
+def _data_type_name(match: Match, taken: Container[str], longest: int) -> str:
+    """A name that the map takes, as like the collection's as can be."""
+    name = _NOT_NAME.sub("_", words_of(match.left.name)).strip("_") or "record"
+    name = (name if name[0].isalpha() else f"record_{name}")[: max(1, longest)]
+    numbered, number = name, 1
+    while numbered in taken:
+        number += 1
+        numbered = f"{name[: max(1, longest - len(f'_{number}'))]}_{number}"
+    return numbered
+
+
+def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
+    yield f"  {_name(name)}:  # {match.common} of {match.asked} records are in both"
+    yield f"    owner: {_name(left)}  # TODO which of the two is the source of truth?"
+    yield "    window: 60s  # TODO how long may a copy differ?"
+    key_types = {key_type(each) for each in match.keys}
+    yield f"    key_type: {key_types.pop() if len(key_types) == 1 else 'string'}"
+    stamps = [
+        next((each.name for each in side.fields if STAMPS.search(each.name)), None)
+        for side in (match.left, match.right)
+    ]
+    yield "    fields:"
+    for pair in match.fields:
+        if pair.left.name == stamps[0] or pair.right.name == stamps[1]:
+            continue
+        if len(_name(pair.left.name)) > LONGEST_KEY:
+            yield f"      {_comment(f'TODO not proposed, its name is too long for a key: {pair.left.name[:60]}…')}"
+            continue
+        if pair.incomparable:
+            why = f"{pair.left.name}: TODO not compared: {pair.evidence}; say type: and map: or take it away"
+            yield f"      {_comment(why)}"
+            continue
+        yield f"      {_name(pair.left.name)}: {{{_rule(pair, (left, right))}}}  {_comment(pair.evidence)}"
+    yield "    in:"
+    for system, side, key, stamp, at in (
+        (left, match.left, match.keys[0], stamps[0], 0),
+        (right, match.right, match.keys[1], stamps[1], 1),
+    ):
+        renamed = {
+            pair.left.name: pair.right.name
+            for pair in match.fields
+            if pair.left.name != pair.right.name
+            and not pair.incomparable
+            and len(_name(pair.left.name)) <= LONGEST_KEY
+        }
+        words = [("collection", _value(side.name)), ("key", _value(key.name))]
+        words += [("changed_at", _value(stamp))] if stamp else []
+        if at:
+            told = [(_name(one), _value(other)) for one, other in renamed.items() if one != stamps[0]]
+            words += [("fields", _mapping(told))] if told else []
+        yield f"      {_name(system)}: {_mapping(words)}"
+        if match.unmatched[at]:
+            yield f"      {_comment(f'not matched in {system}: ' + ', '.join(match.unmatched[at]))}"
+
+
+def _rule(pair: FieldMatch, systems: tuple[str, str]) -> str:
+    """The words of a field in YAML."""
+    compared = pair.compared
+    if compared.labels:
+        labels = [
+            (_quoted(code), _quoted((label or "TODO").replace("$", "$$"))) for code, label in compared.labels.items()
+        ]
+        return f"type: enum, map: {{{_quoted(systems[compared.coded])}: {_mapping(labels)}}}"
+    words = [
+        f"{word}: {_quoted(value) if isinstance(value, str) else str(value).lower()}"
+        for word, value in compared.words.items()
+    ]
+    return ", ".join([f"type: {common_type(pair.left, pair.right)}", *words])

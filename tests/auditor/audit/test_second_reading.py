@@ -1,0 +1,240 @@
+"""What differs is read again: noise, witnesses, and records of one system that share what only one may have."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from probes.contract import Key, ProbeError, ReadSpec, Reason, RecordProbe, Row
+from tests.auditor.audit.test_flow_audit import open_causes, wait_until
+from tests.stand import Stand
+
+
+@pytest.fixture
+def noisy(stand: Stand) -> Stand:
+    """Billing answers another amount each time it is asked, and the name as it is."""
+    stand.agree(5)
+    with stand.open("billing") as database:
+        database.executescript(
+            "ALTER TABLE customers RENAME TO held;"
+            "CREATE VIEW customers AS SELECT id, name, cast(abs(random()) % 1000000 AS text) AS amount, updated_at "
+            "FROM held WHERE id = 3 UNION ALL SELECT * FROM held WHERE id <> 3;"
+        )
+    return stand
+
+
+def test_a_field_that_differs_from_itself_blames_nobody(noisy: Stand) -> None:
+    for _ in range(4):
+        noisy.sweep()
+        noisy.audit(after_s=10)
+    assert open_causes(noisy) == {}
+    (counted,) = [each for each in noisy.rows("noise") if each["field"] == "amount" and each["system"] == "billing"]
+    assert int(str(counted["differed"])) > 0
+    (quiet,) = [each for each in noisy.rows("noise") if each["field"] == "name" and each["system"] == "billing"]
+    assert quiet["differed"] == 0
+
+
+def test_what_differs_beside_the_noise_is_still_found(noisy: Stand) -> None:
+    noisy.run("billing", "UPDATE held SET name = 'Eve' WHERE id = 3")
+    wait_until(lambda: open_causes(noisy), noisy)
+    noisy.sweep()
+    wait_until(lambda: open_causes(noisy), noisy)
+    assert open_causes(noisy) == {"foreign_write": 1}
+    (told,) = [each for each in noisy.rows("divergences") if each["state"] == "open"]
+    assert told["fields"] == "name"
+
+
+def test_an_owner_that_never_answers_the_same_blames_nobody(stand: Stand) -> None:
+    stand.agree(5)
+    with stand.open("crm") as database:
+        database.executescript(
+            "ALTER TABLE customers RENAME TO held;"
+            "CREATE VIEW customers AS SELECT id, name, cast(abs(random()) % 1000000 AS text) AS amount, updated_at "
+            "FROM held;"
+        )
+    for _ in range(3):
+        stand.sweep()
+    assert open_causes(stand) == {}
+    counted = [each for each in stand.rows("noise") if each["field"] == "amount" and each["system"] == "crm"]
+    assert sum(int(str(each["differed"])) for each in counted) > 0
+
+
+def test_the_other_systems_are_asked_which_side_they_are_on(stand: Stand) -> None:
+    with sqlite3.connect(stand.place / "shop.sqlite") as shop:
+        shop.execute("CREATE TABLE customers (id integer, name text)")
+        shop.executemany("INSERT INTO customers VALUES (?, 'Ada')", [(key,) for key in range(1, 6)])
+    stand.remap("data_types:", f'  shop: {{kind: sql, url: "sqlite:///{stand.place}/shop.sqlite"}}\ndata_types:')
+    stand.remap(
+        "      billing: {collection: customers, key: id}",
+        "      billing: {collection: customers, key: id}\n"
+        "      shop: {collection: customers, key: id, absent: [amount]}",
+    )
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
+    assert told["witnesses"] == "name: billing against crm and shop"
+
+
+class Mute:
+    """A probe that never answers a fetch until it is let go."""
+
+    def __init__(self, probe: RecordProbe) -> None:
+        self.asked = 0
+        self.let_go = threading.Event()
+        self._probe = probe
+
+    def fetch(self, _: ReadSpec, __: Sequence[Key]) -> list[Row]:
+        self.asked += 1
+        self.let_go.wait(100)
+        raise ProbeError(Reason.TIMEOUT, "it was let go")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._probe, name)
+
+
+def test_a_witness_that_hangs_delays_nobody_and_is_asked_once(stand: Stand) -> None:
+    """Its deadline is a minute: an audit that waited for it would not end before it is let go."""
+    with sqlite3.connect(stand.place / "shop.sqlite") as shop:
+        shop.execute("CREATE TABLE customers (id integer, name text)")
+    address = f'"sqlite:///{stand.place}/shop.sqlite", budget: {{timeout: 60s}}'
+    stand.remap("data_types:", f"  shop: {{kind: sql, url: {address}}}\ndata_types:")
+    stand.remap(
+        "      billing: {collection: customers, key: id}",
+        "      billing: {collection: customers, key: id}\n"
+        "      shop: {collection: customers, key: id, absent: [amount]}",
+    )
+    stand.agree(5)
+    mute = Mute(stand.readers["shop"].probe)
+    stand.readers["shop"].probe = mute
+    for key in (2, 3, 4):
+        stand.run("billing", f"UPDATE customers SET name = 'Eve' WHERE id = {key}")
+        stand.sweep()
+        stand.sweep()
+    wait_until(lambda: open_causes(stand) == {"foreign_write": 3}, stand)
+    assert open_causes(stand) == {"foreign_write": 3}
+    assert not mute.let_go.is_set()
+    assert mute.asked == 1
+    told = [each["witnesses"] for each in stand.rows("divergences") if each["state"] == "open"]
+    assert told == [None] * 3 or told == [""] * 3
+    mute.let_go.set()
+
+
+UNIQUE = "    key_type: integer\n    business_key: [name]\n"
+
+
+@pytest.fixture
+def unique(stand: Stand) -> Stand:
+    """Names are unique."""
+    stand.remap("    key_type: integer\n", UNIQUE)
+    for key in range(1, 6):
+        stand.put("crm", key, f"Name {key}")
+        stand.put("billing", key, f"Name {key}")
+    stand.sweep()
+    return stand
+
+
+def test_another_record_of_the_same_business_key_is_a_duplicate_and_no_orphan(unique: Stand) -> None:
+    unique.put("billing", 99, "Name 3")
+    unique.sweep()
+    wait_until(lambda: open_causes(unique), unique)
+    assert open_causes(unique) == {"duplicate": 1}
+    (told,) = [each for each in unique.rows("divergences") if each["state"] == "open"]
+    assert (told["key"], told["detail"]) == ("99", "same name as 3 in billing")
+    assert told["winner"] == "nobody"
+    assert [conflict.key for conflict in unique.ledger.conflicts()] == ["99"]
+
+
+def test_a_duplicate_is_over_when_the_other_record_is_gone(unique: Stand) -> None:
+    unique.put("crm", 6, "Name 3")
+    unique.put("billing", 6, "Name 3")
+    unique.sweep()
+    wait_until(lambda: open_causes(unique), unique)
+    assert open_causes(unique) == {"duplicate": 1}
+    unique.run("crm", "DELETE FROM customers WHERE id = 3")
+    unique.run("billing", "DELETE FROM customers WHERE id = 3")
+    wait_until(lambda: not open_causes(unique), unique)
+    assert open_causes(unique) == {}
+
+
+def test_two_that_both_exist_at_the_owner_are_told_there(unique: Stand) -> None:
+    unique.put("crm", 6, "Name 3")
+    unique.put("billing", 6, "Name 3")
+    unique.sweep()
+    wait_until(lambda: open_causes(unique), unique)
+    (told,) = [each for each in unique.rows("divergences") if each["state"] == "open"]
+    assert told["detail"] == "same name as 3 in crm; same name as 3 in billing"
+
+
+def test_an_idempotency_key_that_comes_again_with_another_payload_is_told(stand: Stand) -> None:
+    stand.remap("    every: 1s\n", "    every: 1s\n    idempotency_key: name\n")
+    for key in range(1, 4):
+        for system in ("crm", "billing"):
+            stand.put(system, key, f"event-{key}")
+    stand.sweep()
+    stand.put("billing", 50, "event-2", amount="7.00")
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
+    assert told["detail"] == "idempotency key of 2 used again with another payload in billing"
+
+
+def test_a_rule_is_asked_of_each_systems_own_copy(stand: Stand) -> None:
+    stand.remap("    key_type: integer\n", "    key_type: integer\n    rules: {some name: \"name != ''\"}\n")
+    stand.agree(5)
+    stand.put("crm", 3, "")
+    stand.put("billing", 3, "")
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {"invalid": 1}
+    (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
+    assert told["fields"] == "some name"
+    assert stand.ledger.conflicts() == []
+    stand.put("crm", 3, "Ada", ago_s=0)
+    stand.put("billing", 3, "Ada")
+    wait_until(lambda: not open_causes(stand), stand)
+    assert open_causes(stand) == {}
+
+
+def test_a_rule_that_raises_on_a_value_makes_it_unverifiable_and_not_agreed(stand: Stand) -> None:
+    stand.remap("    key_type: integer\n", '    key_type: integer\n    rules: {odd: "name > 5"}\n')
+    for key in range(1, 4):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    result = stand.sweep()
+    assert {outcome.value: count for outcome, count in result.counts.items() if count} == {"cannot_verify": 3}
+
+
+def test_an_update_that_billing_may_make_and_that_vanishes_is_told(stand: Stand) -> None:
+    stand.remap("name: {type: string, evidence: clear}", "name: {type: string, writers: [billing], evidence: clear}")
+    stand.remap("    every: 1s\n", "    every: 1s\n    conflict_policy: field-merge\n")
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.sweep()
+    stand.run("billing", "UPDATE customers SET name = 'Ada' WHERE id = 3")
+    stand.audit(after_s=10)
+    (told,) = stand.rows("divergences")
+    assert (told["cause"], told["state"]) == ("lost_update", "closed")
+    assert told["detail"] == "the target's update is gone: both show what the owner held before"
+    (conflict,) = stand.ledger.conflicts()
+    assert conflict.cause.value == "lost_update"
+
+
+def test_a_field_that_billing_owns_is_late_at_the_crm(stand: Stand) -> None:
+    stand.remap("name: {type: string, evidence: clear}", "name: {type: string, owner: billing, evidence: clear}")
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.sweep()
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {"late": 1}
+    stand.put("crm", 3, "Eve", ago_s=0)
+    wait_until(lambda: not open_causes(stand), stand)
+    stand.put("crm", 4, "Mallory", ago_s=0)
+    stand.audit()
+    wait_until(lambda: open_causes(stand), stand)
+    assert open_causes(stand) == {"foreign_write": 1}

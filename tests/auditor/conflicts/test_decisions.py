@@ -1,0 +1,241 @@
+"""Conflicts: how they come to people, what people may do, and whether what they decided was kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from auditor.conflicts.decisions import act
+from auditor.conflicts.evidence import evidence_of
+from checks.causes import Cause
+from checks.escalation import Act, Conflict, RefusedError, State, check_act, due_at, follow
+from tests.auditor.audit.test_flow_audit import wait_until
+from tests.stand import Stand
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+OPEN = Conflict(
+    conflict_id=1,
+    flow="to_billing",
+    data_type="customer",
+    key="3",
+    divergence_id=1,
+    cause=Cause.CONFLICT,
+    why="the map leaves the decision to a person",
+    opened_at=NOW,
+    state=State.OPEN,
+)
+DECIDED = replace(OPEN, state=State.DECIDED, choice="crm", expected=b"a", due_at=NOW + timedelta(minutes=15))
+
+
+@pytest.mark.parametrize(
+    ("conflict", "agreed", "after_min", "state"),
+    [
+        (OPEN, None, 60, None),
+        (OPEN, b"a", 1, State.SETTLED),
+        (replace(OPEN, state=State.DEFERRED), b"a", 1, State.SETTLED),
+        (DECIDED, None, 1, None),
+        (DECIDED, b"a", 1, State.KEPT),
+        (DECIDED, b"b", 1, State.NOT_KEPT),
+        (DECIDED, b"", 1, State.NOT_KEPT),
+        (DECIDED, None, 16, State.OVERDUE),
+        (replace(DECIDED, state=State.OVERDUE), None, 17, None),
+        (replace(DECIDED, state=State.OVERDUE), b"a", 17, State.KEPT),
+        (replace(DECIDED, expected=None, choice="other"), b"z", 1, State.KEPT),
+        (replace(DECIDED, expected=b""), b"", 1, State.KEPT),
+        (replace(OPEN, cause=Cause.LOST_UPDATE), b"a", 1, None),
+        (replace(DECIDED, cause=Cause.LOST_UPDATE), b"b", 1, None),
+        (replace(DECIDED, cause=Cause.LOST_UPDATE), b"b", 16, State.NOT_KEPT),
+        (replace(DECIDED, cause=Cause.LOST_UPDATE), b"a", 16, State.KEPT),
+    ],
+)
+def test_a_conflict_is_held_against_later_readings(
+    conflict: Conflict, agreed: bytes | None, after_min: float, state: State | None
+) -> None:
+    step = follow(conflict, agreed, NOW + timedelta(minutes=after_min))
+    assert (step.state if step else None) == state
+    if step is not None and step.state is not State.OVERDUE:
+        assert step.closes
+
+
+def test_a_late_agreement_is_told_as_late() -> None:
+    step = follow(DECIDED, b"a", NOW + timedelta(minutes=20))
+    assert step is not None
+    assert "later than decided" in step.text
+
+
+def test_acts_that_make_no_sense_are_refused_with_the_reason() -> None:
+    systems = ["crm", "billing"]
+    with pytest.raises(RefusedError, match="not for shop"):
+        check_act(OPEN, Act.DECIDE, choice="shop", systems=systems)
+    with pytest.raises(RefusedError, match="nothing to defer"):
+        check_act(DECIDED, Act.DEFER, choice=None, systems=systems)
+    with pytest.raises(RefusedError, match="is over"):
+        check_act(replace(DECIDED, closed_at=NOW), Act.ASSIGN, choice=None, systems=systems)
+    check_act(replace(DECIDED, closed_at=NOW), Act.COMMENT, choice=None, systems=systems)
+
+
+def test_people_are_given_time_to_carry_a_decision_out() -> None:
+    assert due_at(NOW, 4, None) == NOW + timedelta(minutes=15)
+    assert due_at(NOW, 3600, None) == NOW + timedelta(hours=1)
+    assert due_at(NOW, 4, 60) == NOW + timedelta(minutes=1)
+
+
+MANUAL = "    every: 1s\n    conflict_policy: manual\n    team: billing\n"
+
+
+@pytest.fixture
+def disputed(stand: Stand) -> Stand:
+    """A record that both systems changed, and that the map leaves to people."""
+    stand.remap("    every: 1s\n", MANUAL)
+    stand.remap("name: {type: string, evidence: clear}", "name: {type: string, writers: [billing], evidence: clear}")
+    stand.agree(5)
+    _dispute(stand)
+    return stand
+
+
+def state_of(stand: Stand, conflict_id: int) -> State:
+    found = stand.ledger.conflict(conflict_id)
+    assert found is not None
+    return found[0].state
+
+
+def _dispute(stand: Stand) -> None:
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.put("billing", 3, "Eve")
+    wait_until(stand.ledger.conflicts, stand)
+
+
+def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(disputed: Stand) -> None:
+    (conflict,) = disputed.ledger.conflicts()
+    assert (conflict.key, conflict.cause, conflict.state) == ("3", Cause.CONFLICT, State.OPEN)
+    assert conflict.assignee == "billing"
+    found = disputed.ledger.conflict(conflict.conflict_id)
+    assert found is not None
+    evidence = evidence_of(disputed.map, *found[::2])
+    assert [(each.field, each.owner, each.target, each.cause) for each in evidence.fields] == [
+        ("name", "Grace", "Eve", "conflict")
+    ]
+    assert evidence.writers == "billing, crm"
+    assert "within" in evidence.owner_written
+    told = dict(evidence.lines())
+    assert told["why no rule decides"] == "the map leaves the decision to a person"
+    (incident,) = [each for each in disputed.rows("incidents") if each["breach"] == "undecided"]
+    assert incident["state"] == "open"
+
+
+def test_a_decision_is_written_down_and_checked_against_later_readings(disputed: Stand) -> None:
+    (conflict,) = disputed.ledger.conflicts()
+    act(
+        disputed.map,
+        disputed.ledger,
+        conflict.conflict_id,
+        Act.COMMENT,
+        who="ada",
+        known_by="test",
+        now=datetime.now(UTC),
+        text="hm",
+    )
+    act(
+        *(disputed.map, disputed.ledger, conflict.conflict_id, Act.DECIDE),
+        who="ada",
+        known_by="test",
+        now=datetime.now(UTC),
+        choice="billing",
+        text="they called",
+    )
+    disputed.audit()
+    assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "undecided"] == ["resolved"]
+    disputed.put("crm", 3, "Eve", ago_s=0)
+    wait_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT, disputed)
+    found = disputed.ledger.conflict(conflict.conflict_id)
+    assert found is not None
+    assert found[0].state is State.KEPT
+    assert [(each.act, each.who) for each in found[1]] == [
+        (Act.OPENED, "auditor"),
+        (Act.COMMENT, "ada"),
+        (Act.DECIDE, "ada"),
+        (Act.KEPT, "auditor"),
+    ]
+
+
+def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disputed: Stand) -> None:
+    (first,) = disputed.ledger.conflicts()
+    now = datetime.now(UTC)
+    act(
+        disputed.map,
+        disputed.ledger,
+        first.conflict_id,
+        Act.DECIDE,
+        who="ada",
+        known_by="test",
+        now=now,
+        choice="billing",
+    )
+    disputed.put("billing", 3, "Grace")
+    wait_until(lambda: state_of(disputed, first.conflict_id) is State.NOT_KEPT, disputed)
+    found = disputed.ledger.conflict(first.conflict_id)
+    assert found is not None
+    assert found[0].state is State.NOT_KEPT
+    disputed.put("crm", 3, "Hedy", ago_s=0)
+    disputed.put("billing", 3, "Mary")
+    wait_until(lambda: any(each.came_back_of == first.conflict_id for each in disputed.ledger.conflicts()), disputed)
+    again = disputed.ledger.conflicts()[0]
+    assert again.came_back_of == first.conflict_id
+    history = disputed.ledger.conflict(again.conflict_id)
+    assert history is not None
+    assert history[1][0].act is Act.CAME_BACK
+
+
+def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
+    (conflict,) = disputed.ledger.conflicts()
+    now = datetime.now(UTC)
+    until_at = now + timedelta(seconds=1)
+    act(
+        disputed.map,
+        disputed.ledger,
+        conflict.conflict_id,
+        Act.DEFER,
+        who="ada",
+        known_by="test",
+        now=now,
+        until_at=until_at,
+    )
+    disputed.audit()
+    assert disputed.ledger.conflicts()[0].state is State.DEFERRED
+    wait_until(lambda: disputed.ledger.conflicts()[0].state is State.OPEN, disputed)
+    assert disputed.ledger.conflicts()[0].state is State.OPEN
+
+
+def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> None:
+    found = disputed.ledger.conflict(disputed.ledger.conflicts()[0].conflict_id)
+    assert found is not None
+    stale = found[0]
+    now = datetime.now(UTC)
+    act(
+        disputed.map,
+        disputed.ledger,
+        stale.conflict_id,
+        Act.DECIDE,
+        who="ada",
+        known_by="test",
+        now=now,
+        choice="crm",
+    )
+    decision = found[1][0]
+    assert not disputed.ledger.act_on_conflict(stale, decision, {"state": State.DEFERRED.value})
+    assert disputed.ledger.conflicts()[0].state is State.DECIDED
+
+
+def test_acts_on_what_is_not_there_are_refused(disputed: Stand) -> None:
+    now = datetime.now(UTC)
+    with pytest.raises(RefusedError, match="no conflict 99"):
+        act(disputed.map, disputed.ledger, 99, Act.COMMENT, who="ada", known_by="test", now=now, text="x")
+    number = disputed.ledger.conflicts()[0].conflict_id
+    with pytest.raises(RefusedError, match="in the future"):
+        act(disputed.map, disputed.ledger, number, Act.DEFER, who="ada", known_by="test", now=now, until_at=now)
+    with pytest.raises(RefusedError, match="assign it to somebody"):
+        act(disputed.map, disputed.ledger, number, Act.ASSIGN, who="ada", known_by="test", now=now)
+    with pytest.raises(RefusedError, match="empty comment"):
+        act(disputed.map, disputed.ledger, number, Act.COMMENT, who="ada", known_by="test", now=now)

@@ -1,0 +1,279 @@
+"""The daemon: its rhythm, its independence of hung systems, its stop, and its death."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from auditor.daemon.daemon import THREADS, Daemon
+from auditor.map.loader import load_map
+from auditor.workspace import Workspace
+from tests import HOME
+from tests.auditor.alerts.test_delivery import FakeSlack
+from tests.proxy import Proxy
+from tests.servers import free_port
+from tests.stand import MAP, Stand
+from tests.waiting import PATIENCE_S, wait_until
+
+
+def test_audits_in_rhythm_and_stops_cleanly(stand: Stand) -> None:
+    stand.agree(5)
+    stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', 'no')")
+    stand.run("billing", "INSERT INTO letters VALUES (2, 4, '2026-03-01 00:00:00', 'no')")
+    before = len(stand.rows("probe_runs"))
+    daemon = Daemon(stand.map, Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    daemon.start()
+    wait_until(lambda: len(stand.rows("probe_runs")) >= before + 3 and stand.rows("backlogs"))
+    daemon.stop()
+    assert_over(daemon)
+    assert [row["key"] for row in stand.rows("dead_letters")] == ["3", "4"]
+    assert [row["breach"] for row in stand.rows("incidents")] == ["dead_letters"]
+
+
+def assert_over(daemon: Daemon) -> None:
+    """Nothing of a stopped daemon goes on."""
+    wait_until(lambda: not any(each.is_alive() for each in daemon.timetable._workers))
+
+
+def test_a_hung_system_delays_only_its_own_flows(stand: Stand, postgresql_server: str) -> None:
+    stand.agree(5)
+    proxy = Proxy(int(postgresql_server.rpartition(":")[2]))
+    proxy.mode = "swallow"
+    text = MAP.replace("${PLACE}", str(stand.place))
+    text = text.replace(
+        "data_types:",
+        f'  hung: {{kind: sql, url: "postgresql://postgres@127.0.0.1:{proxy.port}/postgres", '
+        "budget: {timeout: 60s}}\ndata_types:",
+    )
+    text = text.replace(
+        "      billing: {collection: customers, key: id}",
+        "      billing: {collection: customers, key: id}\n      hung: {collection: customers, key: id}",
+    )
+    text += "  to_hung: {data_type: customer, from: crm, to: hung, pattern: real-time, every: 1s}\n"
+    stand.map_file.write_text(text)
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    before = len(stand.rows("probe_runs"))
+
+    def runs(flow: str) -> list[dict[str, object]]:
+        return [row for row in stand.rows("probe_runs")[before:] if row["flow"] == flow]
+
+    daemon.start()
+    wait_until(lambda: len(runs("to_billing")) >= 4)
+    assert runs("to_hung") == []  # it still waits, and the others did not
+    daemon.stop()
+    proxy.close()
+    assert {row["reason"] for row in runs("to_billing")} == {None}
+    assert_over(daemon)
+
+
+def test_a_stop_writes_nothing_of_what_it_cuts_off(stand: Stand, postgresql_url: str) -> None:
+    """An audit that waits for a hung system is not a failure of that system only because we stop."""
+    with psycopg.connect(postgresql_url, autocommit=True) as database:
+        database.execute("CREATE TABLE customers (id integer PRIMARY KEY, name text, amount text)")
+        database.execute("CREATE TABLE letters (id integer, record integer, failed_at timestamptz, error text)")
+    server, _, name = postgresql_url.rpartition("/")
+    proxy = Proxy(int(server.rpartition(":")[2]))
+    url = f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"
+    stand.map_file.write_text(
+        stand.map_file.read_text()
+        .replace("data_types:", f'  hung: {{kind: sql, url: "{url}", budget: {{timeout: 60s}}}}\ndata_types:')
+        .replace("      billing: {coll", "      hung: {collection: customers, key: id}\n      billing: {coll")
+        .replace("    to: billing", "    to: hung")
+        .replace("system: billing,", "system: hung,")
+    )
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    daemon.start()
+    wait_until(lambda: stand.rows("probe_runs") and stand.rows("backlogs"))
+    proxy.mode = "swallow"
+    written: list[list[int]] = []
+
+    def hangs() -> bool:
+        """The flow and its queue both wait; what they read before is written."""
+        written.append([len(stand.rows(table)) for table in ("probe_runs", "backlogs", "incidents")])
+        time.sleep(0.2)
+        return daemon._lanes["hung"].running == 2 and written[-10:] == [written[-1]] * 10
+
+    wait_until(hangs)
+    before = written[-1]
+    daemon.stop()
+    proxy.close()
+    assert_over(daemon)
+    assert [len(stand.rows(table)) for table in ("probe_runs", "backlogs", "incidents")] == before
+    assert failures(stand) == []
+    assert daemon.readers["hung"].health.failures == 0
+
+
+def pressed(stand: Stand, flows: int = 12) -> None:
+    """A map whose windows run out all the time: every change of the owner is late in the copy."""
+    flow = "{data_type: customer, from: crm, to: billing, pattern: real-time, every: 200ms}\n"
+    text = stand.map_file.read_text().partition("flows:\n")[0].replace("window: 4s", "window: 1s")
+    stand.map_file.write_text(text + "flows:\n" + "".join(f"  flow_{at}: {flow}" for at in range(flows)))
+
+
+@contextmanager
+def written(stand: Stand) -> Iterator[None]:
+    """Writes to the owner without end."""
+    over = threading.Event()
+
+    def write() -> None:
+        key = 0
+        while not over.wait(0.02):
+            key = key % 50 + 1
+            stand.put("crm", key, str(time.time_ns()), ago_s=0)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        writer.join()
+
+
+def failures(stand: Stand) -> list[object]:
+    return [row["message"] for row in stand.rows("probe_runs") if row["reason"]]
+
+
+def test_a_daemon_under_load_stops_at_any_instant(stand: Stand) -> None:
+    """What runs must never wait for the one who stops it, and nothing that a stop cuts off is a failure."""
+    pressed(stand)
+    chance = random.Random(1)
+    with written(stand):
+        for _ in range(12):
+            daemon = Daemon(
+                load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
+            )
+            before = len(stand.rows("probe_runs"))
+            daemon.start()
+            wait_until(lambda before=before: len(stand.rows("probe_runs")) > before + 12)  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.4))  # any instant will do
+            stopping = threading.Thread(target=daemon.stop)
+            stopping.start()
+            stopping.join(PATIENCE_S)
+            assert not stopping.is_alive()
+            assert_over(daemon)
+    assert failures(stand) == []
+
+
+def test_the_process_ends_at_sigterm_at_any_instant(stand: Stand) -> None:
+    pressed(stand)
+    chance = random.Random(2)
+    command = [sys.executable, "-m", "auditor", "run", "--map", str(stand.map_file)]
+    environment = {**os.environ, "AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
+    with written(stand):
+        for at in range(4):
+            before = len(stand.rows("probe_runs"))
+            place = ["--data", str(stand.place / f"var{at}")]
+            daemon = subprocess.Popen([*command, *place], cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
+            try:
+                wait_until(lambda before=before: len(stand.rows("probe_runs")) > before + 12)  # type: ignore[misc]
+                time.sleep(chance.uniform(0, 0.4))
+                daemon.send_signal(signal.SIGTERM)
+                assert daemon.wait(PATIENCE_S) == 0
+            finally:
+                daemon.kill()
+                daemon.wait()
+    assert failures(stand) == []
+
+
+def test_many_flows_share_few_threads(stand: Stand) -> None:
+    """Three hundred flows, a third of them to systems that hang, on 32 threads; each healthy one is audited."""
+    pressed(stand, 200)
+    text = stand.map_file.read_text()
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as deaf:  # it takes connections and never answers
+        url = f"postgresql://postgres@127.0.0.1:{deaf.getsockname()[1]}/x"
+        hung = [f"hung_{at}" for at in range(5)]
+        systems = "".join(f'  {name}: {{kind: sql, url: "{url}", budget: {{timeout: 2s}}}}\n' for name in hung)
+        bindings = "".join(f"      {name}: {{collection: customers, key: id}}\n" for name in hung)
+        flow = "{data_type: customer, from: crm, to: HUNG, pattern: real-time, every: 200ms}\n"
+        flows = "".join(f"  hung_{at}: {flow}".replace("HUNG", hung[at % len(hung)]) for at in range(100))
+        text = text.replace("data_types:", systems + "data_types:").replace("flows:", bindings + "flows:") + flows
+        stand.map_file.write_text(text)
+        daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+        before = len(stand.rows("probe_runs"))
+        daemon.start()
+
+        def audited() -> set[object]:
+            return {row["flow"] for row in stand.rows("probe_runs")[before:] if row["reason"] is None}
+
+        wait_until(lambda: len(audited()) == 200)
+        assert len(daemon.timetable._workers) <= THREADS
+        daemon.stop()
+        assert_over(daemon)
+    broken = [row for row in stand.rows("probe_runs")[before:] if row["reason"]]
+    assert all(str(row["flow"]).startswith("hung_") for row in broken)
+    assert {row["reason"] for row in broken} <= {"timeout", "unreachable"}
+
+
+def test_slack_hears_of_a_breach_once_when_it_opens_and_once_when_it_is_over(stand: Stand) -> None:
+    slack = FakeSlack()
+    stand.agree(5)
+    stand.map_file.write_text(stand.map_file.read_text() + f"alerts:\n  slack: {{webhook: '{slack.url}'}}\n")
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    daemon.start()
+    try:
+        for key in (1, 2, 3):
+            stand.put("crm", key, "Grace", ago_s=0)
+        wait_until(lambda: slack.got)
+        audited = len(stand.rows("probe_runs"))
+        wait_until(lambda: len(stand.rows("probe_runs")) >= audited + 3)
+        assert len(slack.got) == 1
+        for key in (1, 2, 3):
+            stand.put("billing", key, "Grace")
+        wait_until(lambda: len(slack.got) >= 2)
+        audited = len(stand.rows("probe_runs"))
+        wait_until(lambda: len(stand.rows("probe_runs")) >= audited + 2)
+    finally:
+        daemon.stop()
+        slack.close()
+    assert ["OPENED" in got["text"] for got in slack.got] == [True, False]
+    assert "RESOLVED" in slack.got[1]["text"]
+
+
+@pytest.mark.timeout(180)
+def test_kill_9_resumes_pending_changes_and_repeats_no_alert_silently(stand: Stand) -> None:
+    """The daemon is killed at arbitrary instants; the record goes on to its verdict and one incident."""
+    stand.agree(5)
+    stand.map_file.write_text(
+        stand.map_file.read_text() + f"alerts:\n  webhook: {{url: 'http://127.0.0.1:{free_port()}/x'}}\n"
+    )
+    stand.put("crm", 3, "Grace", ago_s=0)
+    environment = {**os.environ, "AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
+    command = [
+        sys.executable,
+        "-m",
+        "auditor",
+        "run",
+        "--map",
+        str(stand.map_file),
+        "--data",
+        str(stand.place / "var"),
+    ]
+    for pause_s in (1.7, 2.3, 2.9):
+        daemon = subprocess.Popen(command, cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
+        time.sleep(pause_s)
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+    before = len(stand.rows("probe_runs"))
+    daemon = subprocess.Popen(command, cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: len(stand.rows("probe_runs")) > before)
+        wait_until(lambda: stand.ledger.live_counts().get("to_billing") == {"late": 1})
+    finally:
+        daemon.terminate()
+        assert daemon.wait(PATIENCE_S) == 0
+    assert len(stand.rows("changes")) == 1
+    assert len([row for row in stand.rows("incidents") if row["breach"] == "not_arriving"]) == 1
+    alerts = [row["transition"] for row in stand.rows("alerts")]
+    assert alerts.count("opened") == 1

@@ -1,0 +1,514 @@
+"""Every page: without a map, with a broken one, empty, with one row, with a failing source, and with much."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from auditor import escaping
+from auditor.audit.queue_audit import QueueAuditor
+from auditor.dashboard import navigation, view
+from auditor.dashboard.access import LOCAL
+from auditor.dashboard.components import _open
+from auditor.workspace import Workspace
+from probes.registry import open_queue_probe
+from tests import HOME
+from tests.stand import Stand
+
+PAGES = list(navigation.PAGES)
+
+
+def run(page: str, **query: str) -> AppTest:
+    _open.clear()
+    code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
+    app = AppTest.from_string(code, default_timeout=100)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def local(page: str, **query: str) -> AppTest:
+    """A page as the guard lets a local operator see it, with the name that they enter."""
+    code = (
+        "from auditor.dashboard import components\n"
+        "from auditor.dashboard.access import LOCAL, Person\n"
+        f"from auditor.dashboard.pages import {page} as page\n"
+        "import streamlit as st\n"
+        "from auditor.dashboard import navigation\n"
+        "for name, value in navigation._SHARED.items():\n"
+        "    st.session_state[name] = value\n"
+        "person = Person(name=None, known_by=LOCAL)\n"
+        "components.framed('x', lambda data, since: page.draw(data, since, person), live=False)\n"
+    )
+    app = AppTest.from_string(code, default_timeout=100)
+    for name, value in query.items():
+        app.query_params[name] = value
+    return app.run()
+
+
+def text(app: AppTest) -> str:
+    parts = [*app.title, *app.subheader, *app.caption, *app.info, *app.warning, *app.error, *app.markdown, *app.code]
+    return "\n".join(str(each.value) for each in [*parts, *app.page_link])
+
+
+@pytest.fixture(autouse=True)
+def released() -> Iterator[None]:
+    """Each test opens its own installation and closes it."""
+    yield
+    _open.clear()
+
+
+@pytest.fixture
+def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
+    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
+    monkeypatch.setenv("AUDITOR_DATA", str(stand.place / "var"))
+    monkeypatch.setenv("AUDITOR_LEDGER", stand.ledger_url)
+    return stand
+
+
+def drift(stand: Stand) -> None:
+    """One record that differs, for certain."""
+    stand.agree(5)
+    stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
+    stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', 'no')")
+    stand.audit()
+    stand.audit(after_s=2)
+    time.sleep(1.1)
+    stand.audit(after_s=2)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_map_says_what_to_do(page: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AUDITOR_MAP", str(tmp_path / "none.yaml"))
+    app = run(page)
+    assert not app.exception
+    assert "auditor init" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_a_broken_map_shows_every_mistake(page: str, watched: Stand) -> None:
+    watched.map_file.write_text("systems: {x: {kind: sqll}}\n")
+    app = run(page)
+    assert not app.exception
+    assert "did you mean 'sql'" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_before_the_first_audit_is_no_data_and_not_all_well(page: str, watched: Stand) -> None:
+    app = run(page)
+    assert not app.exception
+    assert "Nothing has been audited yet" in text(app)
+    told = [each.value for each in app.info if each.icon == ":material/check_circle:"]
+    assert all(each.startswith("No remarks:") for each in told)  # which says something of the map alone
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_without_a_ledger_says_so_and_makes_none(
+    page: str, stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    folder = tmp_path / "vra"
+    monkeypatch.setenv("AUDITOR_MAP", str(stand.map_file))
+    monkeypatch.setenv("AUDITOR_DATA", str(folder))
+    monkeypatch.delenv("AUDITOR_LEDGER", raising=False)
+    app = run(page)
+    assert not app.exception
+    assert f"There is no ledger in {escaping.markdown(folder)} yet" in text(app)
+    assert not folder.exists()
+    Workspace.at(folder).ledger().close()
+    app.run()
+    assert "Nothing has been audited yet" in text(app)
+
+
+def test_an_empty_list_is_good_news_only_when_all_is_known(watched: Stand) -> None:
+    def signs() -> list[str]:
+        return [each.icon for each in run("sla").info if each.value.startswith("No incidents")]
+
+    assert signs() == [":material/info:"]
+    watched.agree(5)
+    assert signs() == [":material/check_circle:"]
+    for key in range(1, 4):
+        watched.put("billing", key, amount="a lot")
+    watched.sweep()
+    assert signs() == [":material/info:"]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_one_divergent_record(page: str, watched: Stand) -> None:
+    drift(watched)
+    app = run(page, type="customer", key="3")
+    assert not app.exception
+    assert "Data as of" in text(app)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_with_a_failing_source_says_which_and_since_when(page: str, watched: Stand) -> None:
+    watched.agree(3)
+    watched.run("billing", "ALTER TABLE customers RENAME TO clients")
+    watched.audit()
+    app = run(page, type="customer", key="3")
+    assert not app.exception
+    assert "**billing** cannot be read: query" in text(app)
+
+
+def test_overview_counts_what_differs_and_links_to_it(watched: Stand) -> None:
+    drift(watched)
+    app = run("overview")
+    values = {each.label: each.value for each in app.metric}
+    assert values["Records that differ"] == "1"
+    assert values["Flows consistent"] == "0 of 1"
+    assert "**1 foreign write**" in text(app)
+
+
+def test_records_that_cannot_be_read_look_fine_on_no_page(watched: Stand) -> None:
+    watched.remap("window: 4s", "window: 1s")
+    watched.remap(
+        "name: {type: string, evidence: clear}", "name: {type: enum, map: {crm: {gold: gold}, billing: {gold: gold}}}"
+    )
+    for key in range(1, 101):
+        watched.put("crm", key, f"label {key}")
+        watched.put("billing", key, "gold")
+    watched.sweep()
+    time.sleep(1.1)
+    app = run("overview")
+    assert [each.value for each in app.metric if each.label == "Flows consistent"] == ["0 of 1"]
+    flows = app.dataframe[0].value
+    assert list(flows["state"]) == ["? unverified"]
+    assert list(flows["verified through"]) == ["nothing verified yet"]
+    assert list(flows["last audits"].iloc[0]) == [1.0]
+    assert list(run("map").dataframe[0].value["state"]) == ["? unverified"]
+    app = run("drift")
+    assert "100 cannot be verified" in text(app)
+    listed = app.dataframe[0].value
+    assert len(listed) == 100
+    assert set(listed["reason"].str.startswith("name in crm: a label that the map does not list")) == {True}
+    covered = [each.value for each in run("sla").dataframe if "unverified" in each.value]
+    assert list(covered[0]["unverified"]) == [100]
+
+
+def test_drift_filters_from_the_address(watched: Stand) -> None:
+    drift(watched)
+    shown = run("drift", cause="foreign_write").dataframe[0].value
+    assert list(shown["record"]) == ["3"]
+    assert list(shown["difference"]) == ["name: Ada → Eve"]
+    assert "No record matches these filters" in text(run("drift", cause="orphan"))
+
+
+def test_record_shows_the_copies_and_their_history(watched: Stand) -> None:
+    drift(watched)
+    app = run("record", type="customer", key="3")
+    assert "differs" in text(app)
+    assert "Divergences" in text(app)
+    table = app.table[0].value
+    assert list(table.loc["name"]) == ["Ada", "≠ Eve"]
+
+
+def test_record_refuses_what_is_no_key(watched: Stand) -> None:
+    assert "not a valid key of customer" in text(run("record", type="customer", key="abc"))
+
+
+def test_query_answers_and_refuses(watched: Stand) -> None:
+    drift(watched)
+    app = run("query")
+    app.button[0].click().run()
+    assert "1 row" in text(app)
+    app.text_area[0].set_value("DROP TABLE x").run()
+    app.button[0].click().run()
+    assert "only SELECT" in text(app)
+
+
+def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:  # C3.9
+    watched.agree(3)
+    monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 3600.0)
+    assert "**Stale.**" not in text(run("overview"))
+    monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 0.0)
+    time.sleep(2.1)  # two intervals of the flow
+    assert "Not audited for two intervals: to_billing" in text(run("overview"))
+
+
+def test_only_the_page_list_stands_in_app() -> None:
+    source = (HOME / "app.py").read_text() + (HOME / "auditor/dashboard/site/__init__.py").read_text()
+    assert "navigation.run()" in source
+    assert "sqlalchemy" not in source + (HOME / "auditor/dashboard/components.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("met", "breach", "undecided", "said"),
+    [(0, 0, 0, "no traffic"), (9, 1, 0, "90.0%"), (8, 1, 1, "80.0% – 90.0%")],
+)
+def test_a_share_is_told_as_far_as_it_is_known(met: int, breach: int, undecided: int, said: str) -> None:
+    assert view.share_within(met, breach, undecided) == said
+
+
+def test_lag_shows_curve_heat_and_clocks(watched: Stand) -> None:
+    watched.agree(5)
+    watched.put("crm", 3, "Grace", ago_s=0)
+    watched.audit()
+    watched.put("billing", 3, "Grace")
+    watched.audit()
+    app = run("lag")
+    assert not app.exception
+    assert list(app.dataframe[0].value["changes"]) == ["1"]
+    assert {each.value for each in app.subheader} >= {"By hour", "Clocks"}
+    assert list(app.dataframe[1].value["system"]) == ["crm", "billing"]
+
+
+def test_idle_is_no_lag_and_the_clocks_are_still_there(watched: Stand) -> None:
+    watched.agree(5)
+    app = run("lag")
+    assert "no traffic" in text(app)
+    assert len(app.dataframe) == 1
+
+
+def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
+    drift(watched)
+    watched.sweep()
+    covered = run("sla").dataframe[2].value
+    assert list(covered["differed, last sweep"]) == ["1 of 5"]
+    assert list(run("overview").dataframe[0].value["records that agree"]) == ["80.00%"]
+
+
+@pytest.fixture
+def disputed(watched: Stand) -> Stand:
+    """One record twice in billing, which no rule decides, and consumers who read it."""
+    consumers = (
+        "consumers: [{name: dunning, role: automation, reads: billing}, {name: sales, role: team, reads: crm}]"
+    )
+    watched.remap("    key_type: integer\n", f"    key_type: integer\n    {consumers}\n")
+    watched.agree(5)
+    watched.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 3")
+    watched.sweep()
+    time.sleep(1.1)
+    watched.sweep()
+    return watched
+
+
+def test_the_overview_says_who_acts_on_wrong_values(disputed: Stand) -> None:
+    app = run("overview")
+    assert not app.exception
+    assert "Who is affected right now" in text(app)
+    acting = app.dataframe[0].value
+    assert list(acting["who"]) == ["dunning", "sales"]
+    assert list(acting["unresolved"]) == [1, 1]
+    assert [metric.value for metric in app.metric if metric.label == "Conflicts to decide"] == ["1"]
+
+
+def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
+    app = run("conflicts")
+    assert "1 conflict" in text(app)
+    app = run("conflicts", conflict="1")
+    assert not app.exception
+    assert "Conflict 1: customer 3" in text(app)
+    assert "You can look and not decide." in text(app)  # nothing stood before this page and said who asks
+    assert "who" not in [each.key for each in app.text_input]
+    app = local("conflicts", conflict="1")
+    app.text_input(key="who").set_value("")
+    app.button[1].click().run()
+    assert "enter your name" in text(app)
+    assert "nobody has signed in" in text(app)
+    app.text_input(key="who").set_value("ada")
+    app.button[1].click().run()
+    assert not app.exception
+    (conflict,) = disputed.ledger.conflicts()
+    assert (conflict.state.value, conflict.choice) == ("decided", "crm")
+    found = disputed.ledger.conflict(conflict.conflict_id)
+    assert found is not None
+    assert (found[1][-1].who, found[1][-1].known_by) == ("ada", LOCAL)
+    assert "→ decided" in text(run("conflicts", conflict="1"))
+
+
+def test_a_conflict_that_is_not_there_is_said(disputed: Stand) -> None:
+    for number in ("99", "x"):
+        app = run("conflicts", conflict=number)
+        assert not app.exception
+        assert f"There is no conflict {number}" in text(app)
+
+
+def test_the_map_page_shows_every_flow_and_its_review(disputed: Stand) -> None:
+    app = run("map")
+    assert not app.exception
+    flows, remarks = app.dataframe[0].value, app.dataframe[1].value
+    assert list(flows["state"]) == ["✗ drift"]
+    assert "no-team" in set(remarks["rule"])
+
+
+def test_one_mistake_that_many_records_show_is_told_once(watched: Stand) -> None:
+    watched.agree(5)
+    for key in range(6, 10):
+        watched.put("crm", key, amount="1.50")
+        watched.put("billing", key, amount="150.00")
+    watched.sweep()
+    for _ in range(5):
+        time.sleep(1)
+        watched.audit()
+    app = run("drift")
+    assert not app.exception
+    assert "amount in billing is times 100 in 4 of 4 records" in text(app)
+
+
+def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: Stand) -> None:
+    watched.agree(3)
+    with watched.ledger.write() as connection:
+        rev = watched.ledger.next_revision(connection)
+        counted = {("billing", "amount"): (10, 4), ("billing", "name"): (10, 0)}
+        watched.ledger.count_noise(connection, rev, "to_billing", counted, datetime.now(UTC))
+    app = run("sla")
+    assert not app.exception
+    (shown,) = [frame.value for frame in app.dataframe if "reread" in frame.value.columns]
+    assert list(shown["field"]) == ["amount"]
+    assert str(shown["share"].iloc[0]).startswith("40")
+
+
+def look(stand: Stand, name: str = "dead") -> None:
+    """Audit a queue once, as the daemon does."""
+    settings = stand.map.queues["to_billing", name]
+    queue = QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue=name,
+        settings=settings,
+        probe=open_queue_probe(settings, stand.map.systems["billing"]),
+        ledger=stand.ledger,
+    )
+    queue.audit(datetime.now(UTC))
+    queue.close()
+
+
+def test_dead_letters_shows_funnel_reasons_and_the_records_they_explain(watched: Stand) -> None:
+    drift(watched)
+    watched.run("billing", "UPDATE letters SET error = '422: no e-mail of cus_3'")
+    look(watched)
+    app = run("dead-letters")
+    queues, reasons, one_by_one = (each.value for each in app.dataframe[:3])
+    assert list(queues[["depth", "inspected"]].iloc[0]) == [1, "all"]
+    assert list(reasons["reason"]) == ["422: no e-mail of <id>"]
+    assert list(one_by_one["record"]) == ["3"]
+    assert list(one_by_one["explains"]) == ["open divergence"]
+    assert "What happens to failed messages" in text(app)
+    assert "1 of 1 record that differs" in text(app)
+    assert list(run("drift").dataframe[0].value["letter"]) == ["422: no e-mail of <id>"]
+    assert "Dead letters" in text(run("record", type="customer", key="3"))
+
+
+def test_a_queue_that_cannot_be_read_leaves_the_page_up_and_is_unknown(watched: Stand) -> None:
+    drift(watched)
+    watched.run("billing", "ALTER TABLE letters RENAME TO gone")
+    look(watched)
+    app = run("dead-letters")
+    assert not app.exception
+    assert "**to_billing/dead** cannot be read: " in text(app)
+    assert {each.label: each.value for each in run("overview").metric}["Dead letters waiting"] == "unknown"
+
+
+def test_what_cannot_be_verified_is_listed_with_its_reason(watched: Stand) -> None:
+    watched.agree(3)
+    assert "No record is unverified" in text(run("drift"))
+    watched.run("billing", "UPDATE customers SET amount = 'two' WHERE id = 2")
+    watched.sweep()
+    app = run("drift")
+    assert "1 cannot be verified" in text(app)
+    listed = app.dataframe[0].value
+    assert list(listed["record"]) == ["2"]
+    assert "amount in billing" in listed["reason"].iloc[0]
+    flows = next(frame.value for frame in run("overview").dataframe if "route" in frame.value.columns)
+    assert list(flows["unverified"]) == [1]
+    assert list(flows["state"]) != ["✓ consistent"]
+
+
+def test_before_the_first_sweep_nothing_is_verified(watched: Stand) -> None:
+    watched.put("crm", 1)
+    watched.put("billing", 1)
+    watched.audit()
+    app = run("overview")
+    flows = next(frame.value for frame in app.dataframe if "route" in frame.value.columns)
+    told = set(flows["state"]) | set(flows["verified through"])
+    assert not any("1970" in each for each in told)
+    assert "Data as of" in text(app)
+
+
+def test_objectives_are_over_the_day_whatever_range_is_shown(watched: Stand) -> None:
+    watched.agree(5)
+    watched.put("crm", 3, "Grace", ago_s=0)
+    watched.audit()
+    watched.put("billing", 3, "Grace")
+    watched.audit()
+    moved = timedelta(hours=5)
+    with watched.ledger.write() as connection:
+        for name in ("enrolled_at", "settled_at"):
+            connection.exec_driver_sql(f"UPDATE changes SET {name} = {name} - {int(moved.total_seconds() * 1e6)}")
+    for shown in ("15 min", "7 d"):
+        app = run("sla", range=shown)
+        objectives = next(frame.value for frame in app.dataframe if "goal" in frame.value.columns)
+        assert list(objectives["within window"]) == ["100.0%"]
+    assert "last 24 hours" in text(app)
+
+
+def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None:
+    watched.agree(3)
+    values = {
+        "fingerprint": "x",
+        "breach": "orphan",
+        "state": "open",
+        "opened_at": datetime.now(UTC),
+        "count": 1,
+        "peak": 1,
+        "told": 1,
+        "growth": 0,
+        "reopened": 0,
+        "summary": "s",
+    }
+    with watched.ledger.write() as connection:
+        rev = watched.ledger.next_revision(connection)
+        incident = watched.ledger.save_incident(connection, rev, 0, values)
+        watched.ledger.queue_alert(
+            connection,
+            rev,
+            incident_id=incident,
+            transition="opened",
+            sender="slack",
+            notice={},
+            at=datetime.now(UTC),
+        )
+    alert = watched.ledger.claim_alert(datetime.now(UTC))
+    assert alert is not None
+    watched.ledger.settle_alert(alert.alert_id, state="failed", error="HTTP 404: no_service", next_try_at=None)
+    for page in ("overview", "sla"):
+        app = run(page)
+        assert not app.exception
+        assert "**1 message did not reach slack**" in text(app)
+        assert "HTTP 404: no\\_service" in text(app) or "HTTP 404: no_service" in text(app)
+    messages = run("sla").dataframe[-1].value
+    assert list(messages["state"]) == ["✗ not delivered"]
+
+
+def test_a_key_cannot_change_where_the_link_to_its_system_leads(watched: Stand) -> None:
+    watched.remap("crm: {kind: sql, ", 'crm: {kind: sql, link: "https://crm.example/customers/{key}?tab=1", ')
+    watched.remap("key_type: integer", "key_type: string")
+    app = run("record", type="customer", key="../admin?x=1#y")
+    assert not app.exception
+    (link,) = app.get("link_button")
+    assert link.proto.url == "https://crm.example/customers/..%2Fadmin%3Fx%3D1%23y?tab=1"
+
+
+def test_a_queue_that_cannot_be_read_is_not_called_empty(watched: Stand) -> None:
+    settings = watched.map.queues["to_billing", "dead"]
+    watched.run("billing", "ALTER TABLE letters RENAME TO posts")
+    queue = QueueAuditor(
+        flow=watched.map.flow("to_billing"),
+        queue="dead",
+        settings=settings,
+        probe=open_queue_probe(settings, watched.map.systems["billing"]),
+        ledger=watched.ledger,
+    )
+    queue.audit(datetime.now(UTC))
+    told = text(run("dead-letters"))
+    assert "to_billing, queue dead: cannot be read, so whether dead letters wait is not known" in told.replace(
+        "\\", ""
+    )
+    assert "No dead letter is waiting" not in told
+    watched.run("billing", "ALTER TABLE posts RENAME TO letters")
+    queue.audit(datetime.now(UTC))
+    assert "No dead letter is waiting" in text(run("dead-letters"))

@@ -1,0 +1,61 @@
+"""How figures with their errors are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from auditor.history.figure_text import agreement_text, differing_text, estimate_text, interval, ratio_text
+from auditor.history.findings import fields_text
+from checks.clocks import ClockBounds, clock_text
+
+
+@pytest.mark.parametrize(
+    ("lower", "upper", "said"),
+    [(0, 1.5, "0 s … 1.5 s"), (81.7, float("inf"), "> 81.7 s"), (3, None, "> 3 s"), (None, None, "–")],
+)
+def test_a_lag_is_an_interval(lower: float | None, upper: float | None, said: str) -> None:
+    assert interval(lower, upper) == said
+
+
+@pytest.mark.parametrize(
+    ("best", "lower", "upper", "said"),
+    [(2.5, 1, 4, "2.5 s (1 s … 4 s)"), (None, 20, None, "> 20 s"), (None, None, None, "–")],
+)
+def test_an_estimate_never_comes_without_its_interval(
+    best: float | None, lower: float | None, upper: float | None, said: str
+) -> None:
+    assert estimate_text(best, lower, upper) == said
+
+
+def test_none_seen_is_told_as_an_upper_bound() -> None:
+    assert ratio_text(0.0, 0.0, 0.0013) == "at most 0.13%"
+    assert ratio_text(0.01, 0.002, 0.04) == "1.00% (0.20% … 4.00%)"
+    assert ratio_text(None) == "–"
+
+
+def test_certain_and_uncertain_counts_are_told_apart() -> None:
+    assert differing_text((3, 3), 400) == "3 of 400"
+    assert differing_text((3, 29), 423) == "3 … 29 of 423"
+    assert agreement_text((0.95, 0.99)) == "95.00% … 99.00%"
+    assert agreement_text((0.99, 0.99)) == "99.00%"
+    assert agreement_text(None) == "not known yet"
+
+
+def test_a_clock_is_told_with_its_error() -> None:
+    bounds = ClockBounds(lower_s=-0.0025, upper_s=0.0035, measured_at=datetime(2026, 3, 1, tzinfo=UTC))
+    assert clock_text(bounds) == "+0.5 ± 3.0 ms"
+
+
+@pytest.mark.parametrize(
+    ("fields", "detail", "told"),
+    [
+        ("s", "s: cut at 65000", "s: cut at 65000"),
+        ("s, t", "s: cut at 65000", "t; s: cut at 65000"),
+        ("s", "", "s"),
+        ("", "two records", "two records"),
+    ],
+)
+def test_a_differing_field_is_named_once(fields: str, detail: str, told: str) -> None:
+    assert fields_text(fields, detail) == told

@@ -1,0 +1,125 @@
+"""The map as a document, as a picture, and compared with another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from auditor.map.diagram import columns_of, svg
+from auditor.map.diff import compare
+from auditor.map.document import markdown, mermaid, rows_of
+from auditor.map.integration_map import IntegrationMap
+from auditor.map.loader import load_map
+from tests import HOME
+
+DEMO = HOME / "auditor" / "demo_map.yaml"
+ENVIRONMENT = {"DEMO_FOLDER": "/tmp/x", "DEMO_BILLING": "http://127.0.0.1:1"}
+
+
+def loaded(tmp_path: Path, *changes: tuple[str, str]) -> IntegrationMap:
+    text = DEMO.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file = tmp_path / f"map{len(changes)}.yaml"
+    file.write_text(text)
+    return load_map(file, ENVIRONMENT)
+
+
+def test_the_document_tells_every_flow_with_all_it_says(tmp_path: Path) -> None:
+    demo = loaded(tmp_path)
+    text = markdown(demo)
+    for flow in demo.flows.values():
+        for word in (flow.trigger, flow.team, flow.frequency, *flow.side_effects):
+            assert word in text
+    for name, data_type in demo.data_types.items():
+        assert f"### {name}" in text
+        assert f"Source of truth: **{data_type.owner}**" in text
+        assert all(consumer.name in text for consumer in data_type.consumers)
+    assert "| fields |" in text
+    assert "no negative invoice" in text
+    assert len(rows_of(demo)) == len(demo.flows)
+
+
+def test_the_diagram_names_every_system_flow_and_consumer(tmp_path: Path) -> None:
+    demo = loaded(tmp_path)
+    text = mermaid(demo)
+    assert text.count("-->") == len(demo.flows)
+    assert text.count("-.->") == 4
+    assert 's0["crm<br/>owns customer"]' in text
+
+
+def test_the_picture_is_well_formed_and_shows_how_flows_stand(tmp_path: Path) -> None:
+    demo = loaded(tmp_path)
+    root = ElementTree.fromstring(svg(demo, {"customer_to_billing": "drift"}))
+    texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"crm", "billing", "warehouse", "dunning"} <= set(texts)
+    titles = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert "customer_to_billing: drift" in titles
+    assert columns_of(demo) == [["crm", "sync"], ["billing"], ["warehouse"]]
+
+
+def test_flows_that_go_round_still_make_a_picture(tmp_path: Path) -> None:
+    round_trip = loaded(
+        tmp_path,
+        (
+            "flows:\n",
+            "flows:\n  back:\n    {data_type: invoice, from: billing, to: crm, pattern: batch, window: 5m}\n",
+        ),
+        (
+            "      warehouse: {collection: fact_invoice, key: invoice_id}\n",
+            "      warehouse: {collection: fact_invoice, key: invoice_id}\n"
+            "      crm: {collection: invoices, key: id}\n",
+        ),
+    )
+    ElementTree.fromstring(svg(round_trip))
+    assert sum(map(len, columns_of(round_trip))) == len(round_trip.systems)
+
+
+def test_names_that_mean_something_in_a_picture_do_no_harm(tmp_path: Path) -> None:
+    odd = loaded(tmp_path, ("name: dunning", 'name: "<b>|\\"dunning"'))
+    ElementTree.fromstring(svg(odd))
+    assert '"dunning' not in mermaid(odd).replace('(["', "")
+    assert "\\|" in markdown(odd)
+
+
+@pytest.mark.parametrize(
+    ("change", "path", "kind", "judges"),
+    [
+        (("window: 10s", "window: 20s"), "data_types.customer.window", "changed", True),
+        (("team: billing", "team: finance"), "flows.customer_to_billing.team", "changed", False),
+        (("    business_key: [email]\n", ""), "data_types.customer.business_key", "changed", True),
+        (("role: main", "role: retry"), "flows.customer_to_billing.queues.waiting.role", "changed", True),
+        (
+            ("      state: {type: enum, evidence: clear}\n", ""),
+            "data_types.invoice.fields.state",
+            "removed",
+            True,
+        ),
+    ],
+)
+def test_what_changed_between_two_maps_is_told_word_by_word(
+    change: tuple[str, str], path: str, kind: str, judges: bool, tmp_path: Path
+) -> None:
+    edits = compare(loaded(tmp_path), loaded(tmp_path, change))
+    assert [(each.path, each.change, each.judges) for each in edits] == [(path, kind, judges)]
+
+
+def test_a_map_says_the_same_as_itself_and_never_tells_a_secret(tmp_path: Path) -> None:
+    assert compare(loaded(tmp_path), loaded(tmp_path)) == []
+    secret = loaded(tmp_path, ('url: "${DEMO_BILLING}"', 'url: "http://user:hunter2@127.0.0.1:9"'))
+    assert "hunter2" not in "".join(map(str, compare(loaded(tmp_path), secret)))
+
+
+def test_what_was_added_is_told_as_it_is_written_in_a_map(tmp_path: Path) -> None:
+    wider = loaded(tmp_path, ("window: 10s", "window: 20s"))
+    (edit,) = compare(loaded(tmp_path), wider)
+    assert (edit.before, edit.after) == ("10s", "20s")
+    field = ("      state: {type: enum, evidence: clear}\n", "")
+    (edit,) = compare(loaded(tmp_path), loaded(tmp_path, field))
+    assert edit.before == "type: enum, evidence: clear"
+    bare = ("state: {type: enum, evidence: clear}", "state: {type: enum, evidence: clear, compare: false}")
+    (edit,) = compare(loaded(tmp_path), loaded(tmp_path, bare))
+    assert (edit.before, edit.after) == ("true", "false")

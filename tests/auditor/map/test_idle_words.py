@@ -1,0 +1,354 @@
+"""Every word of the map is obeyed somewhere, or `check` says that it is not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from auditor.alerts.delivery import open_senders
+from auditor.map import integration_map
+from auditor.map.crontab import longest_gap_s
+from auditor.map.loader import check_map, json_schema
+from checks import fields
+from probes import contract, registry
+from probes.records import request_template
+from tests import HOME
+from tests.auditor.cli.test_commands import auditor
+from tests.stand import MAP
+
+OBEYED: dict[str, dict[str, str]] = {
+    "AlertRule": {
+        "auditor/alerts/incidents.py": "divergences clear_after failures",
+        "auditor/map/integration_map.py": "clean_audits",
+    },
+    "AlertSettings": {
+        "auditor/alerts/delivery.py": "slack webhook dashboard",
+    },
+    "AnypointMqSettings": {
+        "probes/queues/anypoint_mq.py": (
+            "role timeout organization environment region queue client_id client_secret peek url broker_url"
+        ),
+        "auditor/audit/queue_audit.py": "evidence key reason",
+        "probes/registry.py": "kind",
+    },
+    "Budget": {
+        "auditor/audit/flow_audit.py": "records_per_s",
+        "auditor/systems/reader.py": "connections timeout",
+    },
+    "Consumer": {
+        "auditor/map/consumers.py": "name role reads",
+    },
+    "CurrencyOf": {
+        "auditor/map/integration_map.py": "from",
+    },
+    "DataType": {
+        "auditor/map/integration_map.py": "owner writers window key_type key_normalize fields business_key rules",
+        "auditor/map/document.py": "consumers description",
+        "auditor/systems/live_record.py": "in",
+    },
+    "FieldRule": {
+        "checks/fields.py": (
+            "type tolerance relative_tolerance ulps nan_equal scale precision strip casefold strip_accents "
+            "newlines normalize null_is map currency minor_units factor unit zone unordered separator items "
+            "encoding evidence"
+        ),
+        "checks/records.py": "owner writers valid",
+        "auditor/map/integration_map.py": "compare",
+        "auditor/map/document.py": "description",
+    },
+    "FlowSettings": {
+        "auditor/map/integration_map.py": (
+            "data_type from to pattern fields window alert idempotency_key side_effects every"
+        ),
+        "auditor/map/document.py": "direction trigger transformation retry description",
+        "auditor/map/review.py": "frequency queues",
+        "auditor/audit/queue_audit.py": "sla",
+        "auditor/conflicts/policy.py": "conflict_policy merge_function",
+        "auditor/alerts/incidents.py": "team slack_channel runbook",
+        "auditor/audit/flow_audit.py": "sample sampling require_every_version overlap",
+    },
+    "KafkaSettings": {
+        "probes/queues/kafka.py": "role key reason timeout servers security mechanism user password ca topic group",
+        "auditor/audit/queue_audit.py": "evidence",
+        "probes/registry.py": "kind",
+    },
+    "NatsSettings": {
+        "probes/queues/nats.py": "role timeout url stream consumer of",
+        "auditor/audit/queue_audit.py": "evidence key reason",
+        "probes/registry.py": "kind",
+    },
+    "Objective": {
+        "auditor/alerts/objectives.py": "within_window",
+        "auditor/audit/queue_audit.py": "drop_notice",
+        "auditor/map/integration_map.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
+    },
+    "PubSubSettings": {
+        "probes/queues/pubsub.py": "role timeout project subscription credentials endpoint monitoring peek",
+        "auditor/audit/queue_audit.py": "evidence key reason",
+        "probes/registry.py": "kind",
+    },
+    "RabbitMqSettings": {
+        "probes/queues/rabbitmq.py": "role reason timeout url vhost queue peek",
+        "auditor/audit/queue_audit.py": "evidence key",
+        "probes/registry.py": "kind",
+    },
+    "ReadOnlyPost": {
+        "probes/records/request_template.py": "read_only_post body",
+    },
+    "RedisSettings": {
+        "probes/queues/redis.py": "role timeout url name group deliveries oldest payload",
+        "auditor/audit/queue_audit.py": "evidence key reason",
+        "probes/registry.py": "kind",
+    },
+    "RestBinding": {
+        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "auditor/map/integration_map.py": "absent",
+        "probes/records/rest.py": "records record one many list changed batch limit first_page since more next",
+    },
+    "RestSettings": {
+        "auditor/map/integration_map.py": "zone",
+        "probes/records/rest.py": "budget delay_floor url headers verify",
+        "auditor/audit/flow_audit.py": "clock_slack",
+        "auditor/systems/live_record.py": "link",
+        "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
+    "SamplingPolicies": {
+        "auditor/audit/sample.py": "panel recent past_error memory value",
+    },
+    "ServiceBusSettings": {
+        "probes/queues/service_bus.py": "role timeout connection queue topic subscription management",
+        "auditor/audit/queue_audit.py": "evidence key reason",
+        "probes/registry.py": "kind",
+    },
+    "SlackSettings": {
+        "auditor/alerts/delivery.py": "webhook",
+    },
+    "SqlBinding": {
+        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "auditor/map/integration_map.py": "absent",
+    },
+    "SqlQueueSettings": {
+        "probes/queues/sql_queue.py": (
+            "role system table letter_id key payload since since_unit reason attempts where"
+        ),
+        "auditor/audit/queue_audit.py": "evidence",
+        "probes/registry.py": "kind",
+    },
+    "SqlSettings": {
+        "probes/records/sql.py": "delay_floor url",
+        "probes/records/sessions.py": "budget",
+        "auditor/audit/flow_audit.py": "clock_slack",
+        "auditor/map/integration_map.py": "zone",
+        "auditor/systems/live_record.py": "link",
+        "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
+    "SqsSettings": {
+        "probes/queues/sqs.py": (
+            "role timeout queue_url region access_key secret_key endpoint peek cloudwatch cloudwatch_endpoint"
+        ),
+        "auditor/audit/queue_audit.py": "evidence key reason",
+        "probes/registry.py": "kind",
+    },
+    "Validity": {
+        "checks/validity.py": "required min max one_of matches",
+    },
+    "ValuePolicy": {
+        "auditor/audit/sample.py": "field above share",
+    },
+    "WebhookSettings": {
+        "auditor/alerts/delivery.py": "url",
+    },
+}
+"""By model and by module that acts on them, the words of the map."""
+
+
+def model_of(name: str) -> type[BaseModel]:
+    kinds = [registry.record_settings(kind) for kind in registry.RECORD_KINDS]
+    kinds += [registry.record_binding(kind) for kind in registry.RECORD_KINDS]
+    kinds += [registry.queue_settings(kind) for kind in registry.QUEUE_KINDS]
+    found = next((kind for kind in kinds if kind.__name__ == name), None)
+    for place in (integration_map, contract, fields, request_template):
+        found = found or getattr(place, name, None)
+    assert found is not None, name
+    return found
+
+
+MODELS = {name: shape["properties"] for name, shape in json_schema()["$defs"].items() if "properties" in shape}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_word_names_who_obeys_it(name: str) -> None:
+    listed = [word for words in OBEYED.get(name, {}).values() for word in words.split()]
+    assert sorted(listed) == sorted(MODELS[name]), "put a new word into OBEYED, under the module that acts on it"
+
+
+@pytest.mark.parametrize(("name", "module"), [(name, module) for name, places in OBEYED.items() for module in places])
+def test_who_is_named_reads_the_word(name: str, module: str) -> None:
+    source = (HOME / module).read_text()
+    attributes = {field.alias or attribute: attribute for attribute, field in model_of(name).model_fields.items()}
+    for word in OBEYED[name][module].split():
+        assert re.search(rf"\.{attributes[word]}\b", source), word
+
+
+def remarks(tmp_path: Path, *changes: tuple[str, str], alerts: str = "") -> dict[str, str]:
+    text = MAP.replace("${PLACE}", str(tmp_path))
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file = tmp_path / "map.yaml"
+    file.write_text(text + alerts)
+    loaded, found = check_map(file, {})
+    assert loaded.flows
+    return {each.path: each.message for each in found}
+
+
+SLACK = 'alerts: {slack: {webhook: "https://hooks.example/x"}}\n'
+HOOK = 'alerts: {webhook: {url: "https://hooks.example/x"}}\n'
+EVERY = "    every: 1s\n"
+FIELDS = "    fields:\n"
+ONE_FIELD = (EVERY, EVERY + "    fields: [name]\n")
+BILLING = "billing: {collection: customers, key: id}"
+WAITING = "      waiting: {kind: sql_queue, system: crm, table: q, role: main, reason: why}\n"
+
+
+def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
+    assert remarks(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "said", "changes", "alerts"),
+    [
+        (
+            "flows.to_billing.slack_channel",
+            "Slack ignores it",
+            [(EVERY, EVERY + '    slack_channel: "#x"\n')],
+            SLACK,
+        ),
+        ("flows.to_billing.slack_channel", "nobody is told", [(EVERY, EVERY + '    slack_channel: "#x"\n')], ""),
+        ("flows.to_billing.runbook", "nobody is sent any", [(EVERY, EVERY + '    runbook: "https://x"\n')], ""),
+        ("alerts.dashboard", "only messages to Slack", [], HOOK.replace("}}", '}, dashboard: "http://x"}')),
+        (
+            "flows.to_billing.idempotency_key",
+            "'customer id' is no field",
+            [(EVERY, EVERY + "    idempotency_key: customer id\n")],
+            "",
+        ),
+        (
+            "flows.to_billing.sla.dead_letters",
+            "no queue of role dead",
+            [("    queues:\n      dead: ", "    queues:\n      main: "), ("error}", "error, role: main}")],
+            "",
+        ),
+        (
+            "flows.to_billing.sla.backlog_ceiling",
+            "no queue of role main",
+            [("dead_letters: 1", "dead_letters: 1, backlog_ceiling: 9")],
+            "",
+        ),
+        (
+            "flows.to_billing.queues.waiting.reason",
+            "this one is main",
+            [("    queues:\n", "    queues:\n" + WAITING)],
+            "",
+        ),
+        (
+            "data_types.customer.in.billing.fields.name",
+            "never computed",
+            [(BILLING, BILLING.replace("}", ', fields: {name: "lower(mail)"}}'))],
+            "",
+        ),
+        (
+            "flows.to_billing.frequency",
+            "not understood",
+            [(EVERY, EVERY + "    frequency: now and then\n"), ("pattern: real-time", "pattern: batch")],
+            "",
+        ),
+        ("flows.to_billing.direction", "it grants nothing", [(EVERY, EVERY + "    direction: two-way\n")], ""),
+        (
+            "flows.to_billing.overlap",
+            "crm has no changed_at",
+            [(EVERY, EVERY + "    overlap: 30s\n"), (", changed_at: updated_at", "")],
+            "",
+        ),
+        (
+            "data_types.customer.business_key",
+            "no flow compares all",
+            [(FIELDS, "    business_key: [amount]\n" + FIELDS), ONE_FIELD],
+            "",
+        ),
+        (
+            "data_types.customer.rules.paid",
+            "no record is held",
+            [(FIELDS, '    rules: {paid: "amount > 0"}\n' + FIELDS), ONE_FIELD],
+            "",
+        ),
+        ("data_types.customer.fields.amount", "no flow compares it", [ONE_FIELD], ""),
+        (
+            "flows.to_billing.sla.within_window",
+            "no change has a deadline",
+            [("window: 4s", "window: none"), ("dead_letters: 1", "dead_letters: 1, within_window: 0.9")],
+            "",
+        ),
+    ],
+)
+def test_check_says_which_words_change_nothing(
+    path: str, said: str, changes: list[tuple[str, str]], alerts: str, tmp_path: Path
+) -> None:
+    assert said in remarks(tmp_path, *changes, alerts=alerts)[path]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [(EVERY, EVERY + "    idempotency_key: name\n")],
+        [(EVERY, EVERY + '    frequency: "0 * * * *"\n'), ("pattern: real-time", "pattern: batch")],
+        [(EVERY, EVERY + "    frequency: on every change\n")],
+        [(BILLING, BILLING.replace("}", ', fields: {name: "full name"}}'))],
+    ],
+)
+def test_words_that_act_are_not_remarked_on(changes: list[tuple[str, str]], tmp_path: Path) -> None:
+    assert remarks(tmp_path, *changes) == {}
+
+
+def test_a_channel_is_passed_on_to_a_webhook(tmp_path: Path) -> None:
+    assert remarks(tmp_path, (EVERY, EVERY + '    slack_channel: "#x"\n'), alerts=HOOK) == {}
+    loaded, _ = check_map(tmp_path / "map.yaml", {})
+    assert list(open_senders(loaded.alerts)) == ["webhook"]
+
+
+def test_check_prints_them_and_the_map_is_valid_all_the_same(tmp_path: Path) -> None:
+    text = MAP.replace("${PLACE}", str(tmp_path)).replace(EVERY, EVERY + "    direction: two-way\n")
+    (tmp_path / "plumbline.yaml").write_text(text)
+    told = auditor("check", cwd=tmp_path)
+    assert told.returncode == 0
+    assert re.search(r"plumbline.yaml:\d+:\d+ flows.to_billing.direction: note: it grants nothing", told.stdout)
+    (remark,) = json.loads(auditor("check", "--json", cwd=tmp_path).stdout)["remarks"]
+    assert remark["path"] == "flows.to_billing.direction"
+
+
+@pytest.mark.parametrize(
+    ("line", "gap_s"),
+    [
+        ("*/5 * * * *", 300),
+        ("*/7 * * * *", 420),
+        ("15,45 8 * * *", 84_600),
+        ("30 9-17 * * 1-5", 64 * 3600),
+        ("0 2 * * mon", 7 * 86_400),
+        ("0 0 13 * 5", 7 * 86_400),
+        ("0 2 1 * *", 31 * 86_400),
+        ("0 0 29 2 *", 1461 * 86_400),
+        ("0 0 * * 7", 7 * 86_400),
+        ("0 24 * * *", None),
+        ("0 0 31 2 *", None),
+        ("*/0 * * * *", None),
+        ("on every single last change", None),
+    ],
+)
+def test_a_cron_line_is_read_as_its_longest_gap(line: str, gap_s: float | None) -> None:
+    assert longest_gap_s(line) == gap_s

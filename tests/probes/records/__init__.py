@@ -1,0 +1,1 @@
+"""The probes of records, each against a real server."""
