@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from checks.queue_health import Trend
+from checks.queue_states import Trend
 from probes.contract import Role
 
 

@@ -20,7 +20,8 @@ from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked
 from checks.keys import key_parser
 from checks.queue_figures import certain
-from checks.queue_health import STALLED_AFTER_S, Flowing, QueueState, flowing, stalls, trend
+from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
+from checks.queue_states import Flowing, QueueState
 from checks.records import UNREADABLE
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
 from probes.durations import format_duration

@@ -11,7 +11,8 @@ from typing import Any
 from auditor.history.lens import Lens
 from auditor.history.status import STALE_INTERVALS
 from auditor.map.integration_map import IntegrationMap
-from checks.queue_health import Flowing, QueueState, Rate, Trend, drain_s, rate, slope_per_s, stalls, trend
+from checks.queue_health import drain_s, rate, slope_per_s, stalls, trend
+from checks.queue_states import Flowing, QueueState, Rate, Trend
 
 HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""

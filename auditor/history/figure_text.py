@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from checks.queue_health import Trend
+from checks.queue_states import Trend
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from auditor.history.backlogs import Backlog
     from checks.funnel import Stage
-    from checks.queue_health import Rate
+    from checks.queue_states import Rate
 
 
 def interval(lower: float | None, upper: float | None) -> str:

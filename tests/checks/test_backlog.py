@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from checks.backlog import Allowance, about_to_drop, age_s, over_allowance
-from checks.queue_health import Trend
+from checks.queue_states import Trend
 
 ALLOWED = Allowance(dead_letters=2, oldest_letter_s=60, backlog_age_s=30)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -8,17 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checks.queue_health import (
-    Flowing,
-    QueueState,
-    Rate,
-    Trend,
-    drain_s,
-    flowing,
-    rate,
-    slope_per_s,
-    trend,
-)
+from checks.queue_health import drain_s, flowing, rate, slope_per_s, trend
+from checks.queue_states import Flowing, QueueState, Rate, Trend
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

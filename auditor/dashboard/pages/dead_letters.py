@@ -15,7 +15,7 @@ from auditor.history.backlogs import Backlog
 from auditor.history.figure_text import age_text, drain_text, looked_text, per_second, stage_text, trend_text
 from auditor.history.letters import Funnel, Group, LetterRow, Waiting
 from checks.letters import Prospect
-from checks.queue_health import Flowing
+from checks.queue_states import Flowing
 from checks.tables import complete
 from probes.durations import format_duration
 from probes.wording import counted

@@ -18,7 +18,7 @@ from auditor.history.status import Standing, flow_status
 from auditor.ledger import Ledger
 from auditor.systems.doctor import examine
 from checks.queue_figures import certain
-from checks.queue_health import Flowing, Trend
+from checks.queue_states import Flowing, Trend
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from tests.attacks import messages
 from tests.auditor.dashboard.test_pages import run, text

@@ -27,7 +27,7 @@ from auditor.history.lens import Lens
 from auditor.history.letters import explained, funnels, letters
 from auditor.history.status import Standing, flow_status
 from checks.letters import Prospect
-from checks.queue_health import Flowing, Trend
+from checks.queue_states import Flowing, Trend
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.registry import open_queue_probe
 from tests.auditor.audit.test_flow_audit import open_causes, wait_until
