@@ -97,7 +97,7 @@ def test_every_type_reads_every_number_at_once() -> None:
         "import resource\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (240, 240))\n"
-        "from tests.auditor.test_number_ceilings import every_type_reads_every_number as read\n"
+        "from tests.auditor.audit.test_number_ceilings import every_type_reads_every_number as read\n"
         "print(read())\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
