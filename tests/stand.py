@@ -7,12 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from uuid import uuid4
 
 from auditor.audit.flow_audit import Auditor, AuditResult
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
+from auditor.storage.private_files import write
 from auditor.systems.reader import SystemReader, open_readers
 
 MAP = """\
@@ -44,6 +48,18 @@ flows:
 """
 
 
+@cache
+def new_ledger() -> bytes:
+    """The file of a ledger that is empty and up to date. To bring it there takes longer than most tests."""
+    with TemporaryDirectory() as place:
+        ledger = Ledger(f"sqlite:///{place}/ledger.sqlite")
+        ledger.migrate()
+        ledger.close()
+        with closing(sqlite3.connect(f"{place}/ledger.sqlite")) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return Path(place, "ledger.sqlite").read_bytes()
+
+
 class Stand:
     """The systems' databases, the map, the ledger and an auditor of the one flow."""
 
@@ -60,8 +76,10 @@ class Stand:
         self.map_file.write_text(MAP.replace("${PLACE}", str(place)))
         self.map: IntegrationMap = load_map(self.map_file, {})
         self.ledger_url = f"sqlite:///{place}/ledger.sqlite"
+        write(place / "ledger.sqlite", new_ledger())
+        with closing(sqlite3.connect(place / "ledger.sqlite")) as database, database:
+            database.execute("UPDATE installation SET ledger = ?", (uuid4().hex,))
         self.ledger = Ledger(self.ledger_url)
-        self.ledger.migrate()
         self.readers: dict[str, SystemReader] = open_readers(self.map)
         self.auditor = self.new_auditor()
 

@@ -25,16 +25,14 @@ from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
 from probes.contract import Reason, UnprovedError
 from probes.registry import open_queue_probe
-from tests import HOME
+from tests import HOME, warm
 from tests.stand import Stand
 
 
 def auditor(*words: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDITOR_", "DEMO_"))}
-    return subprocess.run(
-        [sys.executable, "-m", "auditor", *map(str, words)],
-        capture_output=True,
-        text=True,
+    return warm.run(
+        [*map(str, words)],
         cwd=cwd or HOME,
         env={**clean, "PYTHONPATH": str(HOME), "COLUMNS": "200", **environment},
         timeout=100,
@@ -86,6 +84,21 @@ def test_help_loads_no_heavy_library(words: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=HOME)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_command_does_the_same_in_a_process_that_begins_with_nothing(stand: Stand, places: list[object]) -> None:
+    for words in (
+        ["--help"],
+        ["check", "--map", stand.map_file],
+        ["check", "--map", "nowhere.yaml"],
+        ["once", *places, "--wait", "soon"],
+        ["record", "customer", "1", "--map", stand.map_file],
+        ["query", "SELECT 1", *places[2:4]],
+    ):
+        warmed, cold = (auditor(*words, **more) for more in ({}, {"PYTHONNODEBUGRANGES": "1"}))
+        assert warmed.args[0] == "auditor"
+        assert cold.args[0] == sys.executable
+        assert (warmed.returncode, warmed.stdout, warmed.stderr) == (cold.returncode, cold.stdout, cold.stderr)
 
 
 def test_init_check_and_their_mistakes(tmp_path: Path) -> None:
