@@ -95,7 +95,7 @@ def test_a_command_does_the_same_in_a_process_that_begins_with_nothing(stand: St
         ["record", "customer", "1", "--map", stand.map_file],
         ["query", "SELECT 1", *places[2:4]],
     ):
-        warmed, cold = (auditor(*words, **more) for more in ({}, {"PYTHONNODEBUGRANGES": "1"}))
+        warmed, cold = auditor(*words), auditor(*words, PYTHONNODEBUGRANGES="1")
         assert warmed.args[0] == "auditor"
         assert cold.args[0] == sys.executable
         assert (warmed.returncode, warmed.stdout, warmed.stderr) == (cold.returncode, cold.stdout, cold.stderr)
