@@ -239,7 +239,7 @@ def test_everything_that_is_made_is_private_under_any_umask(umask: int, stand: S
     script = (
         f"import os; os.umask({umask}); import sys; "
         f"sys.argv = ['auditor', 'once', '--map', {str(stand.map_file)!r}, '--data', {str(folder)!r}]; "
-        "from pathlib import Path; import pyarrow as pa; from auditor.archive import write_file; "
+        "from pathlib import Path; import pyarrow as pa; from auditor.history.archive import write_file; "
         f"write_file({str(folder / 'archive')!r}, 'changes', '2026-01-01', pa.table({{'id': [1]}})); "
         "from auditor.cli.commands import main; main()"
     )
