@@ -28,7 +28,8 @@ from google import pubsub_v1
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from probes.queues.kafka import KafkaSettings
+from benchmarks.kafka_counted import counts
+from probes.queues.kafka import KafkaProbe
 from tests import servers
 
 
@@ -238,18 +239,8 @@ class Kafka(Broker):
         self._consumer = confluent_kafka.Consumer(
             {"bootstrap.servers": self._servers, "group.id": "replay", "enable.auto.commit": False}
         )
-        self._sent: dict[str, int] = {}
         self.probe: Any = None
-        client = KafkaSettings.client
-
-        def counted(settings: KafkaSettings) -> dict[str, Any]:
-            def told(text: str) -> None:
-                stats = json.loads(text)
-                self._sent[stats["name"]] = stats["tx"]
-
-            return {**client(settings), "statistics.interval.ms": 200, "stats_cb": told}
-
-        KafkaSettings.client = counted  # type: ignore[method-assign, assignment]
+        KafkaProbe.driver = "benchmarks.kafka_counted"
 
     def settings(self) -> dict[str, Any]:
         words = {"kind": "kafka", "servers": self._servers, "topic": "dead", "group": "replay"}
@@ -279,10 +270,7 @@ class Kafka(Broker):
         return groups, ends, [each.offset for each in self._consumer.committed(places, timeout=10)]
 
     def requests(self) -> int:
-        # A client tells its statistics only when it is polled.
-        for client in (self.probe._admin, self.probe._consumer):
-            client.poll(0)
-        return sum(self._sent.values())
+        return sum(json.loads(counts(self.probe._child.pid).read_text()).values())
 
 
 class Table(Broker):

@@ -118,7 +118,7 @@ class Measurement:
         settings = self.map.queues["to_billing", "dead"]
         self.probe = registry.open_queue_probe(settings, self.map.system_of(settings))
         if isinstance(broker, Kafka):
-            broker.probe = self.probe
+            broker.probe = getattr(self.probe, "_probe", self.probe)
         self.auditor = QueueAuditor(
             flow=self.map.flow("to_billing"), queue="dead", settings=settings, probe=self.probe, ledger=self.ledger
         )

@@ -7,19 +7,17 @@ length, and is killed when it does not end by itself.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES, NOT_READY, ROW_LIMIT, QueryError
+from probes.child_process import KILL_AFTER_S, command, end_of, environment, kill
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,20 +36,14 @@ __all__ = [
 
 TIMEOUT_S = 20.0
 
-KILL_AFTER_S = 0.75
-"""How long after its time a process has to say so itself; then it is killed."""
-
 _OUTPUT_BYTES = 8 * ANSWER_BYTES
 """What is taken from the process at most; an answer is far below."""
 
-_ENVIRONMENT = frozenset({"PATH", "HOME", "LANG", "TMPDIR", "PGPASSFILE", "PGSSLROOTCERT", "PGSERVICEFILE"})
 _QUIET = {
     # Threads and arenas of libraries, each of which takes memory that the statement could have.
-    "MALLOC_ARENA_MAX": "2",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "PYTHONUNBUFFERED": "1",
 }
 
 
@@ -141,9 +133,8 @@ def _make_ready(workspace: Workspace, told: str) -> None:
 
 
 def _death(code: int) -> str:
-    told = f"by {signal.Signals(-code).name}" if code < 0 else f"with code {code}"
     return (
-        f"the query's process was ended {told}, as happens where it needs more memory than it may have; "
+        f"the query's process {end_of(code)}, as happens where it needs more memory than it may have; "
         "ask for fewer columns, a shorter time, or shorter texts and lists"
     )
 
@@ -151,14 +142,13 @@ def _death(code: int) -> str:
 def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> tuple[int, bytes, str]:
     """Start the process, and see that it ends: by itself, by its time, or with us."""
     asked = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
-    kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
-    with subprocess.Popen(
-        [sys.executable, "-S", "-m", "auditor.console.sandbox"],  # what site would find is on our own path
+    with subprocess.Popen(  # noqa: S603
+        command("auditor.console.sandbox"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=Path(__file__).parents[2],
-        env={**kept, **_QUIET, "PYTHONPATH": os.pathsep.join(each for each in sys.path if each)},
+        env={**environment(), **_QUIET},
         start_new_session=True,
     ) as child:
         try:
@@ -167,7 +157,8 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
         except (TimeoutError, subprocess.TimeoutExpired):
             raise QueryError(f"stopped after {timeout_s:g} s; ask for a shorter time or fewer columns") from None
         finally:
-            _kill(child)
+            kill(child)
+            child.wait()
         return child.returncode, answer, message.decode(errors="replace").strip()
 
 
@@ -213,11 +204,3 @@ def _give(descriptor: int, left: memoryview) -> memoryview:
         return left
     except BrokenPipeError:
         return memoryview(b"")  # it has ended, and says why
-
-
-def _kill(child: subprocess.Popen[bytes]) -> None:
-    """End the process and all that it started, whatever state they are in."""
-    if child.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
-    child.wait()

@@ -27,6 +27,7 @@ from auditor.console.limits import (
     ROW_LIMIT,
     QueryError,
 )
+from probes.child_process import end_with_parent, limit_memory
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,14 +50,12 @@ _BATCH_ROWS = 256
 
 def main() -> int:
     """Answer the one statement that standard input holds."""
-    hold = (resource.RLIMIT_DATA, DATA_BYTES), (resource.RLIMIT_CORE, 0)
-    for limit, most in hold:
-        resource.setrlimit(limit, (most, most))
+    limit_memory(DATA_BYTES)
     task = json.loads(sys.stdin.buffer.readline())
     left_s = float(task["deadline"]) - time.monotonic()
     cpu_s = int(max(left_s, 0) * (os.cpu_count() or 1)) + 5  # for one whose parent cannot end it
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     sys.meta_path.insert(0, _Without())
     code, message = _guarded(task)
     if message:
@@ -71,12 +70,6 @@ class _Without:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name in {"numpy", "pandas"}:
             raise ModuleNotFoundError(name)
-
-
-def _end_with_parent() -> None:
-    while os.read(0, 4096):
-        pass
-    os._exit(1)
 
 
 def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:

@@ -7,35 +7,27 @@ reading them. Kafka Connect writes why it gave a record up only where `errors.de
 is set, keeps the original record's timestamp, and dead-letters for sinks alone; Spring stamps the record anew.
 Source: kafka.apache.org/documentation (Connect error reporting), apache/kafka DeadLetterQueueReporter,
 spring-projects/spring-kafka DeadLetterPublishingRecoverer.
+
+librdkafka is met in a child process alone (`probes.queues.kafka_driver`), one for all queues of a cluster that are
+read with the same login: whatever ends, hangs or fills that process, other clusters and flows go on.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import struct
+import importlib.util
+import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal, Self, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+from weakref import WeakValueDictionary
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator, model_validator
 
 from probes.call_deadline import left, one_call, timed_out
-from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.queues.kafka_greeting import check_greeting
-from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver, read_one
-
-LOOKER = "plumbline-looks"
-"""A group of this name is named to the broker and never joined: it does not come to be."""
-
-CLOSED_WITHIN_S = 0.5
-"""How long a new connection waits for the last one to be closed."""
-
-DESCRIBED_S = 5 * 60
-"""How long a topic's settings are taken to stay as they are."""
+from probes.child_process import Child, ChildEndedError
+from probes.contract import ProbeError, QueueReading, Reason
+from probes.queues.message import MessageSettings, missing_driver
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest answer taken; librdkafka would make room for 100 MB where a server announces as much."""
@@ -43,43 +35,9 @@ ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 SOCKET_LIMIT_MS = 300_000
 """The longest wait for one answer that librdkafka can be told; a reading's own deadline may be later."""
 
-SPARED_S = 0.3
-"""What a look leaves of its time where it ends before the last letter."""
 
-QUIET = logging.getLogger("plumbline.librdkafka")
-"""What librdkafka says of its own accord; what it means is told by the call that meets it."""
-QUIET.propagate = False
-QUIET.addHandler(logging.NullHandler())
-
-CONNECT = "__connect.errors."
-SPRING = "kafka_dlt-"
-BINARY = {
-    f"{SPRING}original-partition": ">i",
-    f"{SPRING}original-offset": ">q",
-    f"{SPRING}original-timestamp": ">q",
-    "kafka_deliveryAttempt": ">i",
-}
-"""Headers that Spring writes as big-endian numbers."""
-
-FETCH = {
-    "enable.auto.commit": False,
-    "enable.auto.offset.store": False,
-    "enable.partition.eof": True,
-    "auto.offset.reset": "earliest",
-    "allow.auto.create.topics": False,
-    # Small buffers: a look keeps a page of letters, not what librdkafka would like to have ready.
-    "message.max.bytes": 1_000_000,
-    "receive.message.max.bytes": 64 * 1024 * 1024,
-    "fetch.max.bytes": 1_048_576,
-    "max.partition.fetch.bytes": 262_144,
-    "queued.max.messages.kbytes": 2_048,
-    "fetch.wait.max.ms": 100,
-}
-
-T = TypeVar("T")
-
-Offsets = dict[int, int]
-"""Partition to offset."""
+STARTING_S = 10.0
+"""The longest one reading waits for the driver's process to be up, which takes less than a second."""
 
 
 class KafkaSettings(MessageSettings):
@@ -136,324 +94,132 @@ class KafkaSettings(MessageSettings):
         return words
 
 
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """What stands in a topic and waits: by partition, the first offset kept, the next to come, the next to replay."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What the driver's process is asked.
 
-    low: Offsets
-    high: Offsets
-    begin: Offsets
+    Attributes:
+        probe: who asks, by number.
+        settings: of its queue, secrets and all; None to close it.
+        until: by when to answer, in monotonic seconds.
+    """
 
-    @property
-    def depth(self) -> int:
-        return sum(self.high[partition] - self.begin[partition] for partition in self.high)
+    probe: int
+    settings: dict[str, Any] | None = None
+    peek: int = 0
+    after: str | None = None
+    until: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What it answers: a reading, the parts of a `ProbeError`, or what failed otherwise."""
+
+    reading: QueueReading | None = None
+    reason: Reason | None = None
+    message: str = ""
+    hint: str = ""
+    failed: str = ""
+
+
+QUESTION = TypeAdapter(Question)
+ANSWER = TypeAdapter(Answer)
+
+
+class DriverError(Exception):
+    """The driver's process failed in a way that nobody expected."""
 
 
 class KafkaProbe:
-    """Reads one topic, through one client for figures and one for records."""
+    """Reads one topic, by asking the process that all queues of its cluster share.
+
+    Attributes:
+        driver: the module that process runs.
+    """
 
     page_limit = 1_000
+    driver = "probes.queues.kafka_driver"
 
     def __init__(self, settings: KafkaSettings, _system: object = None) -> None:
-        try:
-            import confluent_kafka
-            import confluent_kafka.admin
-        except ModuleNotFoundError as error:
-            raise missing_driver("confluent-kafka", "kafka") from error
+        if importlib.util.find_spec("confluent_kafka") is None:
+            raise missing_driver("confluent-kafka", "kafka")
         self._settings = settings
         self.timeout_s = settings.timeout_s
-        self._kafka: Any = confluent_kafka
-        self._errors: list[Any] = []
-        self._lock = threading.Lock()
-        self._admin: Any = None
-        self._consumer: Any = None
-        self._shutting: threading.Thread | None = None
-        self._kept_s: float | None = None
-        self._kept_note: list[str] = []
-        self._kept_until = 0.0
-        self._oldest: tuple[Offsets, tuple[datetime | None, str]] | None = None
+        self._number = next(_numbers)
+        self._child = _child_of(settings, self.driver)
+
+    def read(self, peek: int, after: str | None = None) -> QueueReading:
+        # A process that has to be started first takes nothing of the time that the broker has.
+        try:
+            self._child.start(self._number, left(STARTING_S))
+        except ChildEndedError as ended:
+            raise _ended(ended) from None
+        except TimeoutError:
+            raise ProbeError(
+                Reason.TIMEOUT,
+                f"the process of Kafka's driver is not up within {STARTING_S:g} s",
+                hint="the machine is slow or short of memory; the next reading waits for the same process",
+            ) from None
+        except OSError as error:
+            told = f"the process of Kafka's driver cannot be started: {error.strerror}"
+            raise ProbeError(Reason.UNREACHABLE, told) from None
+        return self._read(peek, after)
 
     @one_call
-    def read(self, peek: int, after: str | None = None) -> QueueReading:
+    def _read(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
-        if not self._lock.acquire(timeout=left()):  # another reading of the same queue
-            raise timed_out(of.timeout_s)
+        words = of.model_dump(mode="json", by_alias=True)
+        if of.password is not None:
+            words["password"] = of.password.get_secret_value()
+        until = time.monotonic() + left()
+        question = Question(probe=self._number, settings=words, peek=peek, after=after, until=until)
         try:
-            until = time.monotonic() + left()
-            try:
-                self._open()
-                notes: list[str] = []
-                span = self._span(until)
-                retention_s = self._retention_s(until, notes)
-                oldest_at, age_of = self._oldest_of(span, until)
-                letters: list[Letter] = []
-                behind = span.begin
-                if peek and of.role == "dead":
-                    told = {int(partition): offset for partition, offset in json.loads(after or "{}").items()}
-                    begin = {each: max(span.begin[each], told.get(each, 0)) for each in span.high}
-                    letters, behind = self._fetch(begin, span.high, peek, until, self._read)
-            except self._kafka.KafkaException as error:
-                failed = self._explain(error.args[0])
-                if failed.reason not in {Reason.QUERY, Reason.PERMISSION}:
-                    # librdkafka would go on trying in the background, also a login that is refused.
-                    self._shut()
-                raise failed from None
-        finally:
-            self._lock.release()
-        if of.group is None:
-            notes.append("no group replays these letters: the topic never shrinks, and its depth only grows")
-        return QueueReading(
-            depth=span.depth,
-            oldest_at=oldest_at,
-            age_of=age_of,
-            arrived=sum(span.high.values()),
-            taken=sum(span.begin.values()),
-            retention_s=retention_s,
-            drops_at=dropped_at(oldest_at, retention_s),
-            notes=tuple(notes),
-            letters=tuple(letters),
-            truncated=any(behind[each] < span.high[each] for each in span.high),
-            next=json.dumps({str(partition): offset for partition, offset in behind.items()}),
-            left_mark=json.dumps([span.low, span.begin]),
-        )
-
-    # -- figures
-
-    def _open(self) -> None:
-        if self._admin is not None:
-            return
-        if self._shutting is not None:  # one that cannot be closed is not joined by another
-            self._shutting.join(CLOSED_WITHIN_S)
-            if self._shutting.is_alive():
-                raise ProbeError(Reason.TIMEOUT, "the server keeps the last connection busy", hint="is it Kafka?")
-        of = self._settings
-        check_greeting(of.servers, tls=of.security.endswith("ssl"), ca=of.ca)
-        words = {**self._settings.client(), "error_cb": self._errors.append}
-        admin = self._kafka.admin.AdminClient(words, logger=QUIET)
-        self._consumer = self._kafka.Consumer({**words, **FETCH, "group.id": LOOKER}, logger=QUIET)
-        self._admin = admin
-
-    def _span(self, until: float) -> _Span:
-        of, kafka = self._settings, self._kafka
-        topic = self._described(until)
-        if topic.error is not None:
-            raise kafka.KafkaException(topic.error)
-        places = [kafka.TopicPartition(of.topic, partition) for partition in topic.partitions]
-        low, high = (
-            self._offsets(places, spec, until)
-            for spec in (kafka.admin.OffsetSpec.earliest(), kafka.admin.OffsetSpec.latest())
-        )
-        committed: Offsets = {}
-        if of.group is not None:
-            asked = [kafka.ConsumerGroupTopicPartitions(of.group, places)]
-            answer = self._admin.list_consumer_group_offsets(asked, request_timeout=_left(until))
-            found = next(iter(answer.values())).result()
-            committed = {each.partition: each.offset for each in found.topic_partitions if each.offset >= 0}
-        begin = {each: min(max(low[each], committed.get(each, low[each])), high[each]) for each in high}
-        return _Span(low, high, begin)
-
-    def _described(self, until: float) -> Any:
-        """The topic's metadata. Why a client cannot connect it tells only when polled, so that is done in between."""
-        kafka, of, topic = self._kafka, self._kafka.KafkaError, self._settings.topic
-        self._admin.poll(0)
-        self._errors.clear()
-        while True:
-            try:
-                return self._admin.list_topics(topic, timeout=min(0.5, _left(until))).topics[topic]
-            except kafka.KafkaException:
-                self._admin.poll(0)
-                known = {error.code() for error in self._errors}
-                if known & {of._AUTHENTICATION, of._RESOLVE, of._ALL_BROKERS_DOWN} or until - time.monotonic() < 0.5:
-                    raise
-
-    def _offsets(self, places: Sequence[Any], spec: Any, until: float) -> Offsets:
-        answer = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=_left(until))
-        return {place.partition: future.result().offset for place, future in answer.items()}
-
-    def _retention_s(self, until: float, notes: list[str]) -> float | None:
-        """How long the topic keeps its records; asked for anew every `DESCRIBED_S`."""
-        if time.monotonic() > self._kept_until:
-            self._kept_s, self._kept_note = self._described_retention(until)
-            self._kept_until = time.monotonic() + DESCRIBED_S
-        notes += self._kept_note
-        return self._kept_s
-
-    def _described_retention(self, until: float) -> tuple[float | None, list[str]]:
-        admin = self._kafka.admin
-        resource = admin.ConfigResource(admin.ResourceType.TOPIC, self._settings.topic)
-        try:
-            (asked,) = self._admin.describe_configs([resource], request_timeout=min(1.0, _left(until) / 2)).values()
-            kept_ms = int(asked.result()["retention.ms"].value)
-        except (self._kafka.KafkaException, KeyError, ValueError):
-            return None, ["how long the topic keeps its records is not known: its settings cannot be read"]
-        return kept_ms / 1000 if kept_ms >= 0 else None, []
-
-    def _oldest_of(self, span: _Span, until: float) -> tuple[datetime | None, str]:
-        """When the oldest record that waits was stamped, and what the stamp means; read anew when it changes."""
-        if not span.depth:
-            return None, ""
-        if self._oldest is None or self._oldest[0] != span.begin:
-            first: list[tuple[datetime | None, str]] = []
-            for partition, begin in span.begin.items():
-                if begin < span.high[partition]:
-                    first += self._fetch({partition: begin}, span.high, 1, until, _stamp)[0]
-            stamps = [(at, meaning) for at, meaning in first if at is not None]
-            self._oldest = span.begin, min(stamps, default=(None, ""))
-        return self._oldest[1]
-
-    # -- records
-
-    def _fetch(
-        self, begin: Offsets, high: Offsets, count: int, until: float, take: Callable[[Any], T]
-    ) -> tuple[list[T], Offsets]:
-        """Read up to `count` records from these offsets on.
-
-        Args:
-            take: what is kept of a record; the record itself may be large, and a thousand of them too large.
-
-        Returns:
-            What was taken, and by partition where to go on.
-        """
-        kafka, behind = self._kafka, dict(begin)
-        waiting = {partition for partition, offset in begin.items() if offset < high[partition]}
-        if not waiting:
-            return [], behind
-        self._consumer.assign([kafka.TopicPartition(self._settings.topic, each, begin[each]) for each in waiting])
-        found: list[T] = []
-        try:
-            while waiting and len(found) < count:
-                if found and time.monotonic() > until - SPARED_S:
-                    break  # the next look goes on from there
-                record = self._consumer.poll(min(0.2, _left(until)))
-                if record is None:
-                    continue
-                error = record.error()
-                if error is None:
-                    behind[record.partition()] = record.offset() + 1
-                    found.append(take(record))
-                elif error.code() == kafka.KafkaError._PARTITION_EOF:
-                    behind[record.partition()] = record.offset()
-                    waiting.discard(record.partition())
-                elif error.code() != kafka.KafkaError.GROUP_AUTHORIZATION_FAILED:  # no group is used
-                    raise kafka.KafkaException(error)
-        finally:
-            self._consumer.unassign()
-        return found, behind
-
-    def _read(self, record: Any) -> Letter:
-        return read_one(record, self._letter, lambda each: f"{each.partition()}/{each.offset()}")
-
-    def _letter(self, record: Any) -> Letter:
-        headers = _headers(record)
-        message = Message({**({"key": record.key()} if record.key() is not None else {}), **headers}, record.value())
-        attempts = headers.get("kafka_deliveryAttempt")
-        return message.letter(
-            self._settings,
-            f"{record.partition()}/{record.offset()}",
-            reason=_reason(headers),
-            attempts=attempts if isinstance(attempts, int) else None,
-            # Connect keeps the original's stamp: when it gave the record up is written nowhere.
-            first_failed_at=None if _by_connect(headers) else _stamped_at(record),
-        )
-
-    # -- what goes wrong
-
-    def _explain(self, error: Any) -> ProbeError:
-        kafka, topic = self._kafka.KafkaError, self._settings.topic
-        self._admin.poll(0)
-        codes = {error.code(), *(each.code() for each in self._errors)}
-        if kafka._AUTHENTICATION in codes or kafka.SASL_AUTHENTICATION_FAILED in codes:
-            return ProbeError(Reason.AUTH, "Kafka refuses the login")
-        if codes & {kafka.TOPIC_AUTHORIZATION_FAILED, kafka.GROUP_AUTHORIZATION_FAILED}:
-            whose = f"of group {self._settings.group}" if kafka.GROUP_AUTHORIZATION_FAILED in codes else f"of {topic}"
-            return ProbeError(
-                Reason.PERMISSION, f"the login may not read the offsets {whose}", hint="DESCRIBE and READ are needed"
+            answer = ANSWER.validate_json(
+                self._child.ask(self._number, QUESTION.dump_json(question), until), strict=True
             )
-        if codes & {kafka.UNKNOWN_TOPIC_OR_PART, kafka._UNKNOWN_TOPIC, kafka._NOENT, kafka._UNKNOWN_PARTITION}:
-            return ProbeError(Reason.QUERY, f"there is no topic {topic}")
-        if codes & {kafka._TRANSPORT, kafka._ALL_BROKERS_DOWN, kafka._RESOLVE, kafka._SSL}:
-            return ProbeError(Reason.UNREACHABLE, "Kafka cannot be reached")
-        if codes & {kafka._TIMED_OUT, kafka.REQUEST_TIMED_OUT}:
-            return ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s")
-        return ProbeError(Reason.QUERY, " ".join(error.str().split())[:200])
+        except ChildEndedError as ended:
+            raise _ended(ended) from None
+        except TimeoutError:
+            raise timed_out(of.timeout_s) from None
+        except ValidationError:
+            raise ProbeError(Reason.DECODE, "Kafka's driver answers what is no reading") from None
+        if answer.reason is not None:
+            raise ProbeError(answer.reason, answer.message, hint=answer.hint)
+        if answer.reading is None:
+            raise DriverError(answer.failed)
+        return replace(answer.reading, letters=tuple(answer.reading.letters))
 
     def prove_read_only(self) -> str:
         return "fetches from given offsets: no group is joined, nothing is committed"
 
     def close(self) -> None:
-        with self._lock:
-            self._shut()
-
-    def _shut(self) -> None:
-        """Give the clients up. On a thread of its own: closing waits for whatever a server goes on to say."""
-        if self._consumer is not None:
-            clients = [self._admin, self._consumer]
-            self._shutting = threading.Thread(target=_close, args=(clients,), name="kafka-close", daemon=True)
-            self._shutting.start()
-        self._admin = self._consumer = None
+        self._child.leave(self._number, QUESTION.dump_json(Question(probe=self._number)))
 
 
-def _close(clients: list[Any]) -> None:
-    """Close the last of these, the consumer; the other is closed by being let go of, which may take as long."""
-    clients.pop().close()
-    clients.clear()
+def _ended(ended: ChildEndedError) -> ProbeError:
+    """What a reading ends with whose process died."""
+    if not ended.crashed:
+        return ProbeError(
+            Reason.UNREACHABLE, f"the process of Kafka's driver {ended}", hint="the next reading starts it again"
+        )
+    return ProbeError(
+        Reason.DECODE,
+        f"the process of Kafka's driver {ended}",
+        hint="is it Kafka? check who answers at servers:, and whether messages of the topic are huge when unpacked",
+    )
 
 
-def _left(until: float) -> float:
-    """Seconds until the deadline. Raises `timeout` behind it."""
-    seconds = until - time.monotonic()
-    if seconds <= 0:
-        raise ProbeError(Reason.TIMEOUT, "no whole answer within the deadline", hint="raise timeout: of the queue")
-    return seconds
+_numbers = itertools.count(1)
+_children: WeakValueDictionary[tuple[object, ...], Child] = WeakValueDictionary()
+_guard = threading.Lock()
 
 
-def _headers(record: Any) -> dict[str, Any]:
-    """The record's headers, the first of a name; numbers where Spring writes them as such."""
-    found: dict[str, Any] = {}
-    for name, value in record.headers() or ():
-        form = BINARY.get(name)
-        if form is not None and value is not None and len(value) == struct.calcsize(form):
-            found.setdefault(name, struct.unpack(form, value)[0])
-        found.setdefault(name, value)
-    return found
-
-
-def _by_connect(headers: Mapping[str, Any]) -> bool:
-    return any(name.startswith(CONNECT) for name in headers)
-
-
-def _reason(headers: Mapping[str, Any]) -> str | None:
-    """Why it was given up on, as Connect or Spring tell it."""
-
-    def told(name: str) -> str:
-        value = headers.get(name)
-        return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else ""
-
-    if _by_connect(headers):
-        kind, said = told(f"{CONNECT}exception.class.name").rpartition(".")[2], told(f"{CONNECT}exception.message")
-        _, caused, cause = told(f"{CONNECT}exception.stacktrace").rpartition("\nCaused by: ")
-        if said.endswith(":") and caused:
-            # A converter says the same of every fault; the innermost cause says what was wrong.
-            kind, _, said = cause.partition("\n")[0].partition(": ")
-        return ": ".join(part for part in (told(f"{CONNECT}stage"), kind.rpartition(".")[2], said) if part) or None
-    kind = told(f"{SPRING}exception-cause-fqcn") or told(f"{SPRING}exception-fqcn")
-    said = told(f"{SPRING}exception-message") or told("x-exception-message")
-    return ": ".join(part for part in (kind.rpartition(".")[2], said) if part) or None
-
-
-def _stamped_at(record: Any) -> datetime | None:
-    kind, stamp_ms = record.timestamp()
-    return instant_at(stamp_ms / 1000) if kind and stamp_ms >= 0 else None
-
-
-def _stamp(record: Any) -> tuple[datetime | None, str]:
-    """A record's stamp, and what its age means: brokers stamp the time of arrival only where the topic says so."""
-    at = _stamped_at(record)
-    try:
-        headers = _headers(record)
-    except Exception:  # whatever the driver cannot read of them; the letter says so
-        headers = {}
-    if _by_connect(headers):
-        return at, "since the original record was made"
-    anew = record.timestamp()[0] == 2 or any(name.startswith(SPRING) for name in headers)
-    return at, "" if anew else "since its producer stamped it"
+def _child_of(of: KafkaSettings, driver: str) -> Child:
+    """The process that reads the queues of this cluster with this login."""
+    password = of.password.get_secret_value() if of.password is not None else None
+    cluster = (driver, of.servers, of.security, of.mechanism, of.user, password, of.ca)
+    with _guard:
+        child = _children.get(cluster)
+        if child is None:
+            child = _children[cluster] = Child(driver)
+        return child

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import traceback
 from collections.abc import Callable
 from typing import Any, cast
@@ -23,10 +22,11 @@ from probes import registry
 from probes.addresses import check_address
 from probes.bounded_http import BoundedClient
 from probes.contract import ProbeError, ReadSpec, Reason
+from probes.queues.kafka import KafkaProbe
 from probes.secrets import Scrubber
+from tests.probes.chatter import PASSWORD, chatter
 from tests.servers import free_port
 
-PASSWORD = "Zw0lf@Boxk4mpfer/jagen:V1ktor?quer#ueber%den Sylter"
 PARTS = ("Zw0lf", "Boxk4mpfer", "jagen", "V1ktor", "ueber", "Sylter")
 SPEC = ReadSpec(data_type="t", collection="things", key="id", changed_at=None, fields=("name",))
 
@@ -138,30 +138,15 @@ def test_nobody_there_tells_no_secret(kinds: dict[str, Callable[[str], dict[str,
     assert_discreet(failure(kinds, kind))
 
 
-class ChattyError(Exception):
-    """What a driver may say: the password in every form."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        said = [PASSWORD, quote(PASSWORD, safe=""), json.dumps(PASSWORD), repr(PASSWORD.encode())]
-        said += [base64.b64encode(f"someone:{PASSWORD}".encode()).decode(), PASSWORD.partition("@")[2].lower()]
-        said += [f"cannot resolve {PASSWORD.rpartition('@')[2]}@host", f"http://someone:{quote(PASSWORD)}@h"]
-        super().__init__(2003, "; ".join(said) + "; " + PASSWORD[:9])
-
-
-def chatter(*_: object, **__: object) -> Any:
-    raise ChattyError
-
-
 @pytest.mark.parametrize(("kinds", "kind"), EVERY, ids=KINDS)
 def test_whatever_a_driver_says_tells_no_secret(
     kinds: dict[str, Callable[[str], dict[str, Any]]], kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import azure.servicebus
     import botocore.endpoint
-    import confluent_kafka.admin
     import nats
 
-    monkeypatch.setattr(confluent_kafka.admin.AdminClient, "__init__", chatter)
+    monkeypatch.setattr(KafkaProbe, "driver", "tests.probes.chatty_kafka_driver")
     monkeypatch.setattr(psycopg.Connection, "connect", chatter)
     monkeypatch.setattr(psycopg, "connect", chatter)
     monkeypatch.setattr(pymysql, "connect", chatter)
@@ -173,6 +158,8 @@ def test_whatever_a_driver_says_tells_no_secret(
     monkeypatch.setattr(azure.servicebus.ServiceBusClient, "from_connection_string", chatter)
     told = failure(kinds, kind)
     assert "***" in told or "ChattyError" in told or "cannot be reached" in told
+    if kind == "kafka":
+        assert "DriverError: ChattyError: (2003, '***" in told
     assert_discreet(told)
 
 

@@ -72,8 +72,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/flow_audit.py": "sample sampling require_every_version overlap",
     },
     "KafkaSettings": {
-        "probes/queues/kafka.py": "role key reason timeout servers security mechanism user password ca topic group",
-        "auditor/audit/queue_audit.py": "evidence",
+        "probes/queues/kafka.py": "role timeout servers security mechanism user password ca group",
+        "probes/queues/kafka_driver.py": "topic",
+        "auditor/audit/queue_audit.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "NatsSettings": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import pytest
 from probes.contract import ProbeError, QueueProbe, QueueReading, Reason
 from probes.queues.kafka import KafkaProbe, KafkaSettings
 from tests.attacks import messages
-from tests.attacks.wires import KAFKA, Wire
+from tests.attacks.wires import KAFKA
 from tests.probes.harness import all_letters, assert_told
 from tests.servers import Kafka
 from tests.waiting import PATIENCE_S
@@ -413,24 +412,3 @@ def test_headers_that_name_another_topic_are_told_and_not_followed(kafka_server:
     reading = topic.probe(key="$.id").read(5)
     assert messages.SECRET not in str(reading)
     assert [letter.key for letter in reading.letters] == [messages.GOOD_KEY]
-
-
-NO_VERSIONS = [
-    KAFKA["an answer with -1 versions"],
-    *(Wire(first=struct.pack(">iihi", 16, 1, 0, count) + bytes(6), again=b"") for count in (-1, -(2**31), 0, 2)),
-]
-
-
-@pytest.mark.parametrize("wire", NO_VERSIONS)
-def test_a_server_whose_versions_cannot_be_is_refused_before_the_driver_meets_it(wire: Wire) -> None:
-    server = WireServer(wire, asked_first=False)
-    words = {"kind": "kafka", "role": "dead", "topic": "t", "servers": f"127.0.0.1:{server.port}", "timeout": "60s"}
-    probe = KafkaProbe(KafkaSettings.model_validate(words))
-    try:
-        with pytest.raises(ProbeError) as caught:
-            probe.read(1)
-    finally:
-        probe.close()
-        server.close()
-    assert caught.value.reason is Reason.DECODE
-    assert f"127.0.0.1:{server.port} claims versions that cannot be" in caught.value.message

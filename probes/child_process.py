@@ -1,0 +1,345 @@
+"""Processes of our own for what may take a whole process with it: how they are started, limited, asked and ended.
+
+A child reads what it is to do from standard input and ends when that is closed, as it is when its parent is gone,
+however that came about. It gets nothing of the environment that may hold a secret, and nothing secret by its command.
+`Child` is one that answers one question after the other, or many at once; `serve` is its other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from queue import SimpleQueue
+from typing import NoReturn
+
+KILL_AFTER_S = 0.75
+"""How long after its deadline a child has to say so itself; then it is killed. A probe's call has a second for it."""
+
+STARTED_WITHIN_S = 60.0
+"""A child that cannot be asked after so long is one that hangs. Who came before just waits no longer: one that is
+killed because the machine is slow would never be up."""
+
+STARTS_APART_S = 5.0
+"""A child that died is not started again earlier than this after its last start: an attack that ends it with every
+call would otherwise have the machine start processes all day."""
+
+UNNEEDED = "is no longer needed"
+
+ANSWER_BYTES = 128 * 1024**2
+"""The longest answer taken; whoever answers keeps far below."""
+
+_ENVIRONMENT = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+        *("PGPASSFILE", "PGSSLROOTCERT", "PGSERVICEFILE"),
+    }
+)
+"""What a child is told of the environment; the secrets of a map stand in others."""
+
+_QUIET = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
+"""Every arena of memory counts against the child's limit, used or not."""
+
+_HEAD = struct.Struct(">QI")
+"""Before every question and answer: its number and how many bytes follow. The number 0 says that the child is up."""
+
+_numbers = itertools.count(1)
+
+
+class ChildEndedError(Exception):
+    """A child ended before it answered.
+
+    Args:
+        how: what goes on behind "its process".
+        crashed: by what it did, not by anybody else.
+    """
+
+    def __init__(self, how: str, *, crashed: bool = False) -> None:
+        super().__init__(how)
+        self.how = how
+        self.crashed = crashed
+
+    def anew(self) -> ChildEndedError:
+        """The same to be raised once more."""
+        return ChildEndedError(self.how, crashed=self.crashed)
+
+
+# -- what every child has
+
+
+def command(module: str) -> list[str]:
+    """How a module of ours is run as a child; what the interpreter would look for is on our own path already."""
+    return [sys.executable, "-S", "-P", "-m", module]
+
+
+def environment() -> dict[str, str]:
+    """What a child is told of the environment, and where its modules stand."""
+    kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
+    places = [str(Path(__file__).parents[1]), *(str(Path(each).absolute()) for each in sys.path if each)]
+    return {**kept, **_QUIET, "PYTHONPATH": os.pathsep.join(dict.fromkeys(places))}
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a child that has a session of its own, and all that it started."""
+    if process.poll() is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def end_of(code: int) -> str:
+    """How a process ended, in words."""
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+
+
+def limit_memory(data_bytes: int) -> None:
+    """Hold the process we are to so much memory of its own, and keep what it holds out of core dumps.
+
+    Linux alone counts all of it: elsewhere a process is only ended by its deadline.
+    """
+    for limit, most in ((resource.RLIMIT_DATA, data_bytes), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(limit, (most, most))
+
+
+def end_with_parent() -> None:
+    """End the process we are when standard input is closed; whatever still comes there is thrown away."""
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
+
+
+# -- a child that answers
+
+
+class Child:
+    """A process that answers questions, started by the first one and again by the next one after its death.
+
+    Several callers share it. It is killed when it does not answer by a call's deadline, and when its last caller has
+    left; whatever is asked of it then ends with an error.
+
+    Args:
+        module: what it runs; it calls `serve`.
+    """
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+        self._guard = threading.Lock()
+        self._life: _Life | None = None
+        self._callers: set[int] = set()
+        self._again_at = 0.0
+
+    def start(self, caller: int, within_s: float) -> None:
+        """Have it up before it is asked: what it takes to start is no time that the answer may take.
+
+        Raises:
+            ChildEndedError: it died.
+            TimeoutError: it is not up yet; it goes on starting.
+        """
+        with self._guard:
+            life = self._living()
+            self._callers.add(caller)
+        if life.begun.wait(within_s):
+            if life.over is not None:
+                raise life.over.anew()
+            return
+        if time.monotonic() > life.started_at + STARTED_WITHIN_S:
+            life.end(f"was ended because it was not up after {STARTED_WITHIN_S:g} s")
+        raise TimeoutError
+
+    def ask(self, caller: int, question: bytes, until: float) -> bytes:
+        """Ask it something.
+
+        Args:
+            caller: who asks; the same until it leaves.
+            until: by when it answers, in monotonic seconds; the child is told in the question.
+
+        Raises:
+            ChildEndedError: it died, or the caller left meanwhile.
+            TimeoutError: it did not answer in time.
+        """
+        with self._guard:
+            life = self._living()
+            self._callers.add(caller)
+        number, answer = life.put(question, caller)
+        try:
+            return answer.result(max(0.0, until + KILL_AFTER_S - time.monotonic()))
+        except TimeoutError:
+            if life.begun.is_set():
+                life.end("was ended because it did not answer another call in time")
+            raise
+        finally:
+            life.drop(number)
+
+    def leave(self, caller: int, farewell: bytes) -> None:
+        """Ask nothing more, and end what this caller still waits for; whoever is left has the child told so."""
+        with self._guard:
+            self._callers.discard(caller)
+            life = self._life
+            if life is None:
+                return
+            life.fail(ChildEndedError(UNNEEDED), caller)
+            if self._callers:
+                life.put(farewell, None)
+            else:
+                self._life, self._again_at = None, 0.0
+                life.end(UNNEEDED)
+
+    @property
+    def pid(self) -> int | None:
+        """The process that answers now; None where none does."""
+        life = self._life
+        return None if life is None or life.over is not None else life.process.pid
+
+    def _living(self) -> _Life:
+        if self._life is not None and self._life.over is None:
+            return self._life
+        if self._life is not None and time.monotonic() < self._again_at:
+            assert self._life.over is not None
+            raise self._life.over.anew()
+        self._again_at = time.monotonic() + STARTS_APART_S
+        self._life = _Life(self._module)
+        return self._life
+
+    def __del__(self) -> None:
+        if self._life is not None:
+            self._life.end(UNNEEDED)
+
+
+class _Life:
+    """A child from its start to its death.
+
+    Attributes:
+        begun: it has said that it can be asked, or is dead already.
+        over: why it is dead; None while it lives.
+    """
+
+    def __init__(self, module: str) -> None:
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(  # noqa: S603
+            command(module),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(),
+            start_new_session=True,
+        )
+        self.begun = threading.Event()
+        self.over: ChildEndedError | None = None
+        self._why = ""
+        self._guard = threading.Lock()
+        self._pending: dict[int, tuple[int, Future[bytes]]] = {}
+        self._questions: SimpleQueue[bytes | None] = SimpleQueue()
+        for each in (self._tell, self._hear):
+            threading.Thread(target=each, name=f"child-{self.process.pid}", daemon=True).start()
+
+    def put(self, question: bytes, caller: int | None) -> tuple[int, Future[bytes]]:
+        """Pass a question on; without a caller nobody waits for the answer."""
+        number, answer = next(_numbers), Future[bytes]()
+        with self._guard:
+            if self.over is not None:
+                answer.set_exception(self.over.anew())
+            elif caller is not None:
+                self._pending[number] = caller, answer
+        self._questions.put(_HEAD.pack(number, len(question)) + question)
+        return number, answer
+
+    def drop(self, number: int) -> None:
+        """Wait for this answer no longer."""
+        with self._guard:
+            self._pending.pop(number, None)
+
+    def fail(self, error: ChildEndedError, caller: int | None = None) -> None:
+        """End what a caller waits for, or what all do."""
+        with self._guard:
+            numbers = [number for number, (whose, _) in self._pending.items() if caller in {None, whose}]
+            answers = [self._pending.pop(number)[1] for number in numbers]
+        for each in answers:
+            each.set_exception(error.anew())
+
+    def end(self, why: str) -> None:
+        """Kill it; from any thread, at any time."""
+        self._why = self._why or why
+        kill(self.process)
+
+    def _tell(self) -> None:
+        assert self.process.stdin
+        with contextlib.suppress(OSError), self.process.stdin as pipe:
+            while (question := self._questions.get()) is not None:
+                pipe.write(question)
+                pipe.flush()
+
+    def _hear(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as pipe:
+            while len(head := pipe.read(_HEAD.size)) == _HEAD.size:
+                number, size = _HEAD.unpack(head)
+                if size > ANSWER_BYTES:
+                    self.end(f"was ended because it answered more than {ANSWER_BYTES >> 20} MiB")
+                    break
+                answer = pipe.read(size)
+                if len(answer) < size:
+                    break
+                self.begun.set()
+                with self._guard:
+                    waiting = self._pending.pop(number, None)
+                if waiting is not None:
+                    waiting[1].set_result(answer)
+                del answer, waiting  # nothing is kept until the next one comes
+        if not self._why:  # it has ended by itself, or has closed its output and is of no more use
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(KILL_AFTER_S)
+        kill(self.process)
+        code = self.process.wait()
+        error = ChildEndedError(self._why or end_of(code), crashed=not self._why and code != -signal.SIGKILL)
+        with self._guard:
+            self.over = error
+        self.begun.set()
+        self.fail(error)
+        self._questions.put(None)
+
+
+def serve(answer: Callable[[bytes], bytes], *, memory_bytes: int) -> NoReturn:
+    """Be a child that answers, each question on a thread of its own, until the parent is gone.
+
+    Args:
+        answer: raises nothing; where it does nevertheless, the process ends.
+        memory_bytes: what the process may take of memory of its own.
+    """
+    limit_memory(memory_bytes)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)  # meant for the parent, which ends it when it has done with it
+    out = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)  # whatever a library prints is no answer
+    one_at_a_time = threading.Lock()
+
+    def say(number: int, said: bytes) -> None:
+        left = memoryview(_HEAD.pack(number, len(said)) + said)
+        with one_at_a_time:
+            while left:
+                left = left[os.write(out, left) :]
+
+    def reply(number: int, question: bytes) -> None:
+        try:
+            say(number, answer(question))
+        except BaseException:
+            os._exit(1)
+
+    try:
+        say(0, b"")
+        while len(head := sys.stdin.buffer.read(_HEAD.size)) == _HEAD.size:
+            number, size = _HEAD.unpack(head)
+            question = sys.stdin.buffer.read(size)
+            threading.Thread(target=reply, args=(number, question), daemon=True).start()
+    finally:
+        # At Python's own end whatever a driver still does could hold the process.
+        os._exit(0)
