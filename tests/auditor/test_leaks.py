@@ -8,7 +8,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.auditor.cli.test_commands import auditor
-from tests.probes.test_secrets import PASSWORD, assert_discreet
+from tests.probes.chatter import PASSWORD
+from tests.probes.test_secrets import assert_discreet
 from tests.servers import free_port
 
 MAP = """\

@@ -24,7 +24,7 @@ from probes.contract import Letter, ProbeError, Reason
 from probes.queues import kafka_driver
 from probes.queues.kafka import ANSWER, Answer, KafkaProbe, KafkaSettings
 from tests.attacks.wires import ANY, KAFKA, Wire
-from tests.probes.test_kafka import Topic
+from tests.probes.queues.test_kafka import Topic
 from tests.proxy import Proxy
 from tests.servers import Kafka
 from tests.waiting import PATIENCE_S, wait_until
