@@ -234,7 +234,6 @@ class _Life:
         )
         self.begun = threading.Event()
         self.over: ChildEndedError | None = None
-        self._why = ""
         self._guard = threading.Lock()
         self._pending: dict[int, tuple[int, Future[bytes]]] = {}
         self._questions: SimpleQueue[bytes | None] = SimpleQueue()
@@ -267,7 +266,8 @@ class _Life:
 
     def end(self, why: str) -> None:
         """Kill it; from any thread, at any time."""
-        self._why = self._why or why
+        with self._guard:  # it is dead from here on: whoever asks next has another one started
+            self.over = self.over or ChildEndedError(why)
         kill(self.process)
 
     def _tell(self) -> None:
@@ -294,14 +294,15 @@ class _Life:
                 if waiting is not None:
                     waiting[1].set_result(answer)
                 del answer, waiting  # nothing is kept until the next one comes
-        if not self._why:  # it has ended by itself, or has closed its output and is of no more use
+        if self.over is None:  # it has ended by itself, or has closed its output and is of no more use
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(KILL_AFTER_S)
         kill(self.process)
         code = self.process.wait()
-        error = ChildEndedError(self._why or end_of(code), crashed=not self._why and code != -signal.SIGKILL)
         with self._guard:
-            self.over = error
+            if self.over is None:
+                self.over = ChildEndedError(end_of(code), crashed=code != -signal.SIGKILL)
+            error = self.over
         self.begun.set()
         self.fail(error)
         self._questions.put(None)

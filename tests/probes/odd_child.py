@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -22,7 +21,7 @@ def answer(question: bytes) -> bytes:
     """Do it."""
     what = question.decode()
     if what == "abort":
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGABRT)
+        os.abort()
     if what == "exit":
         os._exit(7)
     if what == "raise":

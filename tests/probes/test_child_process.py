@@ -112,6 +112,13 @@ def test_one_that_is_stopped_by_a_signal_is_killed_too(child: Child) -> None:
     assert ask(child, "again") == "again"
 
 
+def test_who_asks_at_once_after_one_was_killed_has_another_started(child: Child) -> None:
+    for _ in range(20):
+        with pytest.raises(TimeoutError):
+            ask(child, "hang", within_s=-child_process.KILL_AFTER_S)
+        assert ask(child, "again") == "again"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts all memory of a process")
 def test_one_that_swallows_memory_ends_at_its_limit(child: Child) -> None:
     with pytest.raises(ChildEndedError) as ended:
