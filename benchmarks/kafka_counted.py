@@ -33,4 +33,4 @@ def _counted(settings: KafkaSettings) -> dict[str, Any]:
 
 if __name__ == "__main__":
     KafkaSettings.client = _counted  # type: ignore[method-assign, assignment]
-    serve(Topics().answer, memory_bytes=MEMORY_BYTES)
+    serve(Topics().answer, memory_bytes=MEMORY_BYTES, for_good=False)

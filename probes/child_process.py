@@ -8,6 +8,7 @@ however that came about. It gets nothing of the environment that may hold a secr
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import os
 import resource
@@ -33,6 +34,9 @@ killed because the machine is slow would never be up."""
 STARTS_APART_S = 5.0
 """A child that died is not started again earlier than this after its last start: an attack that ends it with every
 call would otherwise have the machine start processes all day."""
+
+STACK_BYTES = 1024**2
+"""The stack of every thread of a child that answers; a driver may well have eight threads for each queue."""
 
 UNNEEDED = "is no longer needed"
 
@@ -101,13 +105,35 @@ def end_of(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
-def limit_memory(data_bytes: int) -> None:
+def limit_memory(data_bytes: int, *, for_good: bool = True) -> None:
     """Hold the process we are to so much memory of its own, and keep what it holds out of core dumps.
 
     Linux alone counts all of it: elsewhere a process is only ended by its deadline.
+
+    Args:
+        for_good: the limit is not raised later.
     """
-    for limit, most in ((resource.RLIMIT_DATA, data_bytes), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(limit, (most, most))
+    _, highest = resource.getrlimit(resource.RLIMIT_DATA)
+    if not for_good and highest != resource.RLIM_INFINITY:
+        data_bytes = min(data_bytes, highest)
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes if for_good else highest))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def limit_stacks(stack_bytes: int) -> None:
+    """Give every thread that is started from now on, also by a library, no larger stack than this.
+
+    The 8 MiB that are usual count against the limit of memory, used or not. Where the C library has no such setting
+    nothing happens. Source: pthread_setattr_default_np(3).
+    """
+    library = ctypes.CDLL(None)
+    attributes = ctypes.create_string_buffer(256)  # no C library's pthread_attr_t has as much
+    with contextlib.suppress(AttributeError):
+        set_default = library.pthread_setattr_default_np
+        library.pthread_attr_init(attributes)
+        library.pthread_attr_setstacksize(attributes, ctypes.c_size_t(stack_bytes))
+        set_default(attributes)
+        library.pthread_attr_destroy(attributes)
 
 
 def end_with_parent() -> None:
@@ -308,14 +334,16 @@ class _Life:
         self._questions.put(None)
 
 
-def serve(answer: Callable[[bytes], bytes], *, memory_bytes: int) -> NoReturn:
+def serve(answer: Callable[[bytes], bytes], *, memory_bytes: int, for_good: bool = True) -> NoReturn:
     """Be a child that answers, each question on a thread of its own, until the parent is gone.
 
     Args:
         answer: raises nothing; where it does nevertheless, the process ends.
         memory_bytes: what the process may take of memory of its own.
+        for_good: it is not given more later.
     """
-    limit_memory(memory_bytes)
+    limit_memory(memory_bytes, for_good=for_good)
+    limit_stacks(STACK_BYTES)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)  # meant for the parent, which ends it when it has done with it
     out = os.dup(1)

@@ -21,7 +21,7 @@ import confluent_kafka
 import confluent_kafka.admin
 
 from probes.call_deadline import timed_out
-from probes.child_process import serve
+from probes.child_process import limit_memory, serve
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.kafka import ANSWER, QUESTION, Answer, KafkaSettings
 from probes.queues.message import Message, dropped_at, instant_at, read_one, sayable, storable
@@ -31,6 +31,10 @@ FAILED_SHOWN = 20_000
 
 MEMORY_BYTES = 512 * 1024**2
 """What the process may take of memory of its own: a page of letters and librdkafka's buffers need a tenth of it."""
+
+TOPIC_BYTES = 64 * 1024**2
+"""What it may take in addition for each topic it reads: two clients, each with a thread and buffers for every broker
+of the cluster."""
 
 PAGE_CHARACTERS = 16 * 1024**2
 """A look ends behind the letter with which its page comes to so many: as JSON, where one may become six bytes, it is
@@ -407,7 +411,8 @@ def _stamp(record: Any) -> tuple[datetime | None, str]:
 class Topics:
     """All topics that this process reads, by the number of the probe that asks; the first question opens one."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
         self._guard = threading.Lock()
         self._open: dict[int, KafkaTopic] = {}
 
@@ -425,6 +430,7 @@ class Topics:
                 topic = self._open.get(asked.probe)
                 if topic is None:
                     topic = self._open[asked.probe] = KafkaTopic(KafkaSettings.model_validate(asked.settings))
+                    limit_memory(self._memory_bytes + len(self._open) * TOPIC_BYTES, for_good=False)
             return ANSWER.dump_json(Answer(reading=topic.read(asked.peek, asked.after, asked.until)))
         except ProbeError as error:
             return ANSWER.dump_json(Answer(reason=error.reason, message=_plain(error.message), hint=error.hint))
@@ -438,4 +444,4 @@ def _plain(text: str) -> str:
 
 
 if __name__ == "__main__":
-    serve(Topics().answer, memory_bytes=MEMORY_BYTES)
+    serve(Topics().answer, memory_bytes=MEMORY_BYTES, for_good=False)

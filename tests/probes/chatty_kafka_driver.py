@@ -13,4 +13,4 @@ from tests.probes.chatter import chatter
 if __name__ == "__main__":
     client: Any = confluent_kafka.admin.AdminClient
     client.__init__ = chatter
-    serve(Topics().answer, memory_bytes=MEMORY_BYTES)
+    serve(Topics().answer, memory_bytes=MEMORY_BYTES, for_good=False)

@@ -222,6 +222,16 @@ def test_all_queues_of_a_cluster_share_a_process_that_ends_with_the_last(kafka_s
     wait_until(lambda: is_gone(shared))
 
 
+def test_as_many_queues_of_a_cluster_as_anybody_has_are_read_by_one_process(topic: Topic) -> None:
+    probes = [topic.probe(key="$.id", timeout="60s") for _ in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        readings = list(pool.map(lambda probe: probe.read(5), probes))
+    assert [len(each.letters) for each in readings] == [1] * len(probes)
+    assert len({pid_of(each) for each in probes}) == 1
+    for each in probes:
+        each.close()
+
+
 def test_a_probe_that_is_closed_ends_its_reading_under_way() -> None:
     silent = WireServer(Wire(again=b""), asked_first=False)
     probe = probe_of(silent.port, timeout="1h")
