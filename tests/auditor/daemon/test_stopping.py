@@ -22,10 +22,12 @@ from auditor.map.loader import load_map
 from auditor.systems.pool import Pool
 from auditor.workspace import Workspace
 from tests import HOME
+from tests.attacks.wires import KAFKA
 from tests.daemons import Deaf, queues_at, running, stopped_after
 from tests.proxy import Proxy
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
+from tests.wire_server import WireServer
 
 FOR_EVER = "100000s"
 
@@ -111,6 +113,56 @@ def test_systems_and_brokers_that_hang_for_ever_hold_up_no_stop(stand: Stand, de
     assert "Traceback" not in (stand.place / "var" / "log").read_text()
     assert stand.rows("backlogs") == []
     assert [row["system"] for row in stand.rows("probe_runs") if row["reason"]] == []
+
+
+def drivers_of(daemon: subprocess.Popen[bytes]) -> list[int]:
+    """The processes of Kafka's driver that a daemon has started."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            above = int((each / "stat").read_text().rpartition(")")[2].split()[1])
+            if above == daemon.pid and b"kafka_driver" in (each / "cmdline").read_bytes():
+                found.append(int(each.name))
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def with_kafka(stand: Stand, port: int, timeout: str) -> None:
+    queue = json.dumps({"kafka": queues_at(port, timeout)["kafka"]})
+    text = stand.map_file.read_text().partition("    queues:\n")[0]
+    stand.map_file.write_text(f"{text}    queues: {queue}\n")
+
+
+def test_a_driver_of_kafka_that_hangs_holds_up_no_stop_and_ends_with_it(stand: Stand, deaf: Deaf) -> None:
+    with_kafka(stand, deaf.port, FOR_EVER)
+    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+        wait_until(lambda: deaf.taken)
+        (driver,) = drivers_of(daemon)
+        os.kill(driver, signal.SIGSTOP)
+        audited(stand)
+        assert end_of(daemon) == 0
+    wait_until(lambda: is_gone(driver))
+    assert stand.rows("backlogs") == []
+
+
+def test_a_server_that_ends_the_driver_of_kafka_ends_nothing_else(stand: Stand) -> None:
+    server = WireServer(KAFKA["an answer with -1 versions"], asked_first=False)
+    with_kafka(stand, server.port, "5s")
+    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+        wait_until(lambda: len(stand.rows("backlogs")) >= 3)
+        audited(stand, len(stand.rows("probe_runs")) + 3)
+        assert end_of(daemon) == 0
+    server.close()
+    log = (stand.place / "var" / "log").read_text()
+    assert "Traceback" not in log
+    assert {row["reason"] for row in stand.rows("probe_runs") if row["system"] in {"crm", "billing"}} <= {None, ""}
+    assert all("SIGABRT" in str(row) for row in stand.rows("backlogs"))
 
 
 def test_a_ledger_that_hangs_holds_up_no_stop(stand: Stand, postgresql_url: str) -> None:
