@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from probes.call_deadline import left
+from probes.call_deadline import begins, came, left, within
 from probes.contract import ProbeError, Reason
 from probes.deadline import Deadline
 
@@ -54,11 +54,13 @@ class BoundedClient:
     @contextmanager
     def stream(self, method: str, url: httpx.URL | str, **words: Any) -> Iterator[httpx.Response]:
         """An answer whose body is not read yet; reading it inside the block keeps the deadline too."""
-        with (
-            self._deadline.until(time.monotonic() + left(self._timeout_s)),
-            self._client.stream(method, url, **words) as response,
-        ):
-            yield response
+        with within(self._timeout_s):
+            begins()
+            with (
+                self._deadline.until(time.monotonic() + left(self._timeout_s)),
+                self._client.stream(method, url, **words) as response,
+            ):
+                yield response
 
     def ask(self, method: str, url: str, **words: Any) -> httpx.Response:
         """A whole answer; of one that is an error, the beginning.
@@ -90,7 +92,8 @@ def unpacked(response: httpx.Response, limit: int, *, hint: str = "") -> Iterato
         hint: what to do about an answer beyond the limit.
 
     Raises:
-        ProbeError: `too_large` beyond the limit, `decode` for an encoding that nobody asked for or a broken one.
+        ProbeError: `too_large` beyond the limit, `decode` for an encoding that nobody asked for or a broken one,
+            `over_budget` where other answers left no room for it.
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
     parts, size = response.iter_raw(), 0
@@ -98,6 +101,7 @@ def unpacked(response: httpx.Response, limit: int, *, hint: str = "") -> Iterato
         size += len(part)
         if size > limit:
             raise ProbeError(Reason.TOO_LARGE, f"an answer of more than {limit} bytes, unpacked", hint=hint)
+        came(len(part))
         yield part
 
 

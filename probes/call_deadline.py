@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from probes.contract import ProbeError, Reason
+from probes.room import Share
 
 AGAIN_S = 0.25
 """A watchdog that has cut a call off does so again after this time, until the call has ended."""
@@ -33,10 +34,12 @@ class _Call:
     Attributes:
         until: when it must have ended, in monotonic seconds.
         seconds: how long it may take, for messages.
+        share: of the memory that answers may take in this process.
     """
 
     until: float
     seconds: float
+    share: Share
 
 
 _call: ContextVar[_Call | None] = ContextVar("call", default=None)
@@ -46,12 +49,15 @@ _call: ContextVar[_Call | None] = ContextVar("call", default=None)
 def within(seconds: float) -> Iterator[None]:
     """A call that may take so long; inside of another call it ends no later than that one."""
     now, outer = time.monotonic(), _call.get()
-    inner = _Call(now + seconds, seconds)
+    share = Share() if outer is None else outer.share
+    inner = _Call(now + seconds, seconds, share)
     token = _call.set(inner if outer is None or inner.until < outer.until else outer)
     try:
         yield
     finally:
         _call.reset(token)
+        if outer is None:
+            share.end()
 
 
 def one_call(method: Callable[P, ResultT]) -> Callable[P, ResultT]:
@@ -104,6 +110,40 @@ def passed() -> bool:
     """Whether the deadline of the call under way has passed."""
     call = _call.get()
     return call is not None and time.monotonic() >= call.until
+
+
+def begins() -> None:
+    """An answer begins: this thread has done with the one before."""
+    call = _call.get()
+    if call is not None:
+        call.share.begin()
+
+
+def came(size: int) -> None:
+    """So many bytes of the answer have come in; many of them wait until there is room for them.
+
+    Raises:
+        ProbeError: `over_budget` where there was none until the call's deadline.
+    """
+    call = _call.get()
+    if call is not None:
+        call.share.came(size, call.until)
+
+
+def becomes(size: int, *, beside: bool = False) -> None:
+    """The answer is about to be decoded into what takes so much memory; waits until there is room for it.
+
+    It holds that room until the next answer begins or the call ends.
+
+    Args:
+        beside: it is counted without its bytes, which stay in memory beside it.
+
+    Raises:
+        ProbeError: `over_budget` where there was none until the call's deadline.
+    """
+    call = _call.get()
+    if call is not None:
+        call.share.becomes(size, call.until, beside=beside)
 
 
 def timed_out(seconds: float) -> ProbeError:

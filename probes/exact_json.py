@@ -76,6 +76,16 @@ class Undecodable(Mapping[str, Any]):
         return f"Undecodable({self.reason!r})"
 
 
+VALUE_BYTES = 220
+"""What one value takes in memory beside its text, in documents of names with numbers, which take the most."""
+
+
+def weight(text: bytes | bytearray) -> int:
+    """About how much memory a JSON document takes while it is decoded, its bytes and its text counted in."""
+    wide = 1 if text.isascii() else 4  # one emoji makes a whole text as wide
+    return len(text) * (1 + wide) + VALUE_BYTES * min(1 + sum(map(text.count, _SIGNS)), VALUES_LIMIT)
+
+
 def decode(text: bytes | bytearray | str) -> Any:
     """Read a JSON document: whole numbers are `int`, others `Decimal`, objects `dict`, arrays `list`.
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from probes.call_deadline import left
+from probes.call_deadline import begins, came, left
 from probes.contract import ProbeError, Reason
 
 RECEIVED_LIMIT_BYTES = 96 * 1024 * 1024
@@ -16,8 +16,8 @@ RECEIVED_LIMIT_BYTES = 96 * 1024 * 1024
 class GuardedSocket:
     """Stands for a connected socket.
 
-    Reading raises ProbeError, `timeout` when the call's deadline has passed and `too_large` when more than
-    `RECEIVED_LIMIT_BYTES` came in since something was sent.
+    Reading raises ProbeError, `timeout` when the call's deadline has passed, `too_large` when more than
+    `RECEIVED_LIMIT_BYTES` came in since something was sent, and `over_budget` when other answers left no room for it.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -51,6 +51,7 @@ class GuardedSocket:
         """Send; see `socket.sendall`."""
         self._wait()
         self._received = 0
+        begins()
         self._sock.sendall(data, *words)
 
     def _wait(self) -> None:
@@ -64,6 +65,7 @@ class GuardedSocket:
         self._received += size
         if self._received > RECEIVED_LIMIT_BYTES:
             raise received_too_much()
+        came(size)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

@@ -152,7 +152,9 @@ def run(
 ) -> None:
     """Audit continuously: probe each flow on its interval, record, alert. Press Ctrl-C to stop."""
     from auditor.daemon.stopping import StopSignals, end
+    from probes.allocator import give_memory_back
 
+    give_memory_back()
     signals = StopSignals()
     from auditor.daemon.daemon import serve
     from auditor.ledger import LedgerError

@@ -22,9 +22,9 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
-from probes.call_deadline import left, one_call, within
+from probes.call_deadline import becomes, left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow
+from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
 from probes.queues.message import NAMELESS, Message, MessageSettings, figure, read_one, table
 
 BATCH = 10
@@ -217,6 +217,7 @@ class AnypointMqProbe:
         if response.status_code == httpx.codes.NO_CONTENT or not response.content:
             return None
         try:
+            becomes(weight(response.content))
             try:
                 return decode(response.content)
             except TooDeepError:  # one message among many
@@ -258,7 +259,7 @@ class AnypointMqProbe:
         ):
             if response.status_code == status:
                 raise ProbeError(reason, said)
-        if "Destination not found" in response.text[:1000]:
+        if "Destination not found" in response.content[:1000].decode(errors="replace"):
             raise ProbeError(Reason.QUERY, f"there is no queue {of.queue} in {of.region}")
         if response.is_error:
             reason = Reason.UNREACHABLE if response.status_code >= 500 else Reason.QUERY

@@ -14,8 +14,9 @@ from typing import Any
 import httpx
 
 from probes.bounded_http import BoundedClient, unpacked
+from probes.call_deadline import becomes
 from probes.contract import ProbeError, Reason
-from probes.exact_json import TooManyError, check_values
+from probes.exact_json import TooManyError, check_values, weight
 
 AWS_LIMIT_BYTES = 4 * 1024 * 1024
 """The largest answer: SQS answers ten messages of one MiB together, and botocore's own reading of it takes many times
@@ -58,6 +59,7 @@ class BoundedExchange:
             with self._http.stream(request.method, request.url, content=body, headers=headers) as response:
                 content = b"".join(unpacked(response, AWS_LIMIT_BYTES))
             check_values(content)
+            becomes(weight(content))
         except TooManyError as error:
             raise ProbeError(Reason.TOO_LARGE, f"AWS answered {error}") from None
         except httpx.ConnectTimeout:

@@ -26,9 +26,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, login_of
-from probes.call_deadline import left, one_call
+from probes.call_deadline import becomes, begins, came, left, one_call
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import decode
+from probes.exact_json import decode, weight
 from probes.guarded_socket import RECEIVED_LIMIT_BYTES, received_too_much
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, read_one, table, whole
 
@@ -118,6 +118,8 @@ class NatsProbe:
     async def _connected(self, read: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
         of, errors = self._settings, self._nats.errors
         too_much: list[ProbeError] = []
+        # The driver's own tasks meet the errors of its connection, too, and nobody asks them.
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         try:
             async with asyncio.timeout(left()):
                 connection = await self._nats.connect(
@@ -205,6 +207,7 @@ class NatsProbe:
             and (not letters or time.monotonic() < until)
         ):
             # Sequences of other subjects and of deleted messages are skipped by the server, one request each.
+            begins()
             wave = range(begin, min(begin + min(at_once, peek - len(letters)), state.last_seq + 1))
             met = await asyncio.gather(*(line.at_or_after(of.stream, at, self._subject) for at in wave))
             fresh = {each.sequence: each for each in met if each is not None}
@@ -293,10 +296,16 @@ def _count(connection: Any, too_much: list[ProbeError]) -> None:
         nonlocal received
         data: bytes = await read(size)
         received += len(data)
+        failure = received_too_much()
         if received <= RECEIVED_LIMIT_BYTES:
-            return data
+            try:
+                came(len(data))  # where it waits, nothing else of this reading goes on either
+            except ProbeError as error:
+                failure = error
+            else:
+                return data
         if not too_much and reading is not None:
-            too_much.append(received_too_much())
+            too_much.append(failure)
             reading.cancel()
         raise OSError("more than is ever read")
 
@@ -349,6 +358,7 @@ class _Line:
         """One answer of JetStream's API, its numbers exact; None where it says that there is no such thing."""
         asked = b"" if words is None else json.dumps(words).encode()
         answer = await self._connection.request(f"$JS.API.{what}", asked, timeout=self._timeout_s)
+        becomes(weight(answer.data))
         try:
             told = decode(answer.data)
         except ValueError:

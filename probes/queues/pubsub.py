@@ -21,9 +21,9 @@ from pydantic import field_validator
 
 from probes.addresses import check_segment
 from probes.bounded_http import BoundedClient
-from probes.call_deadline import left, one_call, within
+from probes.call_deadline import becomes, begins, came, left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import decode
+from probes.exact_json import decode, weight
 from probes.queues.bounded_google import bounded_request
 from probes.queues.message import (
     Message,
@@ -255,6 +255,7 @@ class PubSubProbe:
                 headers=self._token(),
             )
             response.raise_for_status()
+            becomes(weight(response.content))
             points = [
                 point for series in decode(response.content).get("timeSeries", ()) for point in series["points"]
             ]
@@ -306,6 +307,8 @@ class PubSubProbe:
                 answer = self._ask("pull", left(until - time.monotonic()), max_messages=wanted)
                 empty = 0 if answer.received_messages else empty + 1
                 handles += [each.ack_id for each in answer.received_messages]
+                begins()
+                came(type(answer).pb(answer).ByteSize())
                 for each in answer.received_messages:
                     letter = read_one(each.message, self._letter, lambda message: message.message_id)
                     met[letter.letter_id] = letter
@@ -314,6 +317,10 @@ class PubSubProbe:
                 notes.append("not all letters were looked at: Pub/Sub did not end a request")
         except self._errors.GoogleAPIError as error:
             notes.append(f"not all letters were looked at: {self._explain(error).message}")
+        except ProbeError as error:
+            if error.reason is not Reason.OVER_BUDGET:
+                raise
+            notes.append(f"not all letters were looked at: {error.message}")
         finally:
             self._release(handles, notes)
         return tuple(

@@ -21,9 +21,9 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
-from probes.call_deadline import left, one_call, within
+from probes.call_deadline import becomes, left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
-from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow
+from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
 from probes.queues.message import (
     PAYLOAD_LIMIT,
     TEXT_LIMIT,
@@ -157,7 +157,7 @@ class RabbitMqProbe:
                     raise ProbeError(Reason.DECODE, "RabbitMQ's answer is no list of messages")
                 return distinct(read_each(found, self._letter, lambda each: _digest(kept(each, TEXT_LIMIT))))
             except ProbeError as error:
-                if error.reason not in {Reason.TOO_LARGE, Reason.TIMEOUT}:
+                if error.reason not in {Reason.TOO_LARGE, Reason.TIMEOUT, Reason.OVER_BUDGET}:
                     raise
                 notes.append(f"{least} letters could not be looked at together: {error.message}")
         return ()
@@ -205,6 +205,7 @@ class RabbitMqProbe:
         if response.is_error:
             raise ProbeError(Reason.QUERY, f"RabbitMQ answered {response.status_code}")
         try:
+            becomes(weight(response.content))
             try:
                 return decode(response.content)
             except TooDeepError:  # the headers of one message among many

@@ -17,6 +17,7 @@ import re
 import socket
 import threading
 import time
+from contextvars import copy_context
 from datetime import UTC, datetime
 from typing import Any, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit
@@ -26,7 +27,7 @@ from pydantic import SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address, check_segment
 from probes.bounded_http import BoundedClient
-from probes.call_deadline import left, one_call, timed_out
+from probes.call_deadline import begins, came, left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, figure, missing_driver, read_each
 
@@ -191,10 +192,12 @@ class ServiceBusProbe:
             except Exception as error:
                 failed.append(error)
 
-        worker = threading.Thread(target=work, name="service-bus-look", daemon=True)
+        worker = threading.Thread(target=copy_context().run, args=(work,), name="service-bus-look", daemon=True)
         seconds = left()
         worker.start()
         worker.join(seconds)
+        if failed and isinstance(failed[0], ProbeError):
+            raise failed[0]
         if failed:
             raise self._explain(failed[0])
         if not answered:
@@ -226,12 +229,14 @@ class ServiceBusProbe:
                     )
                     if not more:
                         break
+                    size_of_all = sum(_size(each) for each in more)
+                    begins()
+                    came(size_of_all)
                     letters = read_each(more, self._letter, lambda each: each.sequence_number)
                     found += letters
                     begin = more[len(letters) - 1].sequence_number + 1
-                    came = sum(_size(each) for each in more)
-                    size += came
-                    wanted = min(4 * wanted, BATCH) if came < ENOUGH_BYTES else FIRST
+                    size += size_of_all
+                    wanted = min(4 * wanted, BATCH) if size_of_all < ENOUGH_BYTES else FIRST
                 return _enqueued_at(first[0]) if first else None, found, bool(more)
 
     def _letter(self, each: Any) -> Letter:

@@ -18,12 +18,15 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any
 
-from probes.call_deadline import left, passed
+from probes.call_deadline import begins, came, left, passed
 from probes.contract import ProbeError, Reason
 
 ROWS_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest answer to one statement, as for HTTP: whoever reads it holds it several times, as it comes and as rows.
 """
+
+PACKET_BYTES = 100
+"""What a row from MySQL takes in memory beside its bytes; its driver makes rows of them as they come in."""
 
 TOO_LARGE_SETTING = "plumbline.row_too_large"
 """A setting that PostgreSQL does not know: who asks for it ends a statement with an error that names it."""
@@ -84,6 +87,8 @@ def postgresql_connection() -> Any:
 
         def _counted(self, gen: Any) -> Generator[Any, Any, Any]:
             received: _Received | None = None
+            counted = 0
+            begins()
             try:
                 wanted = next(gen)
                 while True:
@@ -92,9 +97,15 @@ def postgresql_connection() -> Any:
                         wanted = gen.send(ready)
                         continue
                     received = received or _Received(self.pgconn.socket)
-                    if received.before_read() > ROWS_LIMIT_BYTES:
+                    size = received.before_read()
+                    try:
+                        if size > ROWS_LIMIT_BYTES:
+                            raise too_large()
+                        came(max(0, size - counted))
+                    except ProbeError:  # the rest of the answer still waits in it
                         self.pgconn.finish()
-                        raise too_large()
+                        raise
+                    counted = max(size, counted)
                     wanted = gen.send(ready)
                     received.after_read()
             except StopIteration as end:
@@ -179,13 +190,18 @@ def mysql_connection() -> Any:
 
         def _execute_command(self, *words: Any) -> None:
             self._unread = ROWS_LIMIT_BYTES
+            begins()
             super()._execute_command(*words)
 
         def _read_bytes(self, num_bytes: int) -> bytes:
             self._unread -= num_bytes
-            if self._unread < 0:
+            try:
+                if self._unread < 0:
+                    raise too_large()
+                came(num_bytes + PACKET_BYTES)
+            except ProbeError:
                 self._force_close()
-                raise too_large()
+                raise
             return bytes(super()._read_bytes(num_bytes))
 
     return BoundedConnection

@@ -17,8 +17,9 @@ from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
 import httpx
 
 from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, unpacked
+from probes.call_deadline import becomes
 from probes.contract import ProbeError, Reason
-from probes.exact_json import TooDeepError, TooManyError, decode
+from probes.exact_json import TooDeepError, TooManyError, decode, weight
 from probes.records import answers, walk
 from probes.records.request_template import Asked, Template
 from probes.secrets import HIDDEN, Scrubber, secrets_in
@@ -186,6 +187,7 @@ class RestClient:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             raise self._unreachable(error) from None
         try:
+            becomes(weight(body))
             document = decode(body)
         except TooManyError as error:
             raise ProbeError(

@@ -271,7 +271,7 @@ class Sessions:
                         with self._transaction(connection):
                             yield connection
                     except ProbeError as failure:
-                        if failure.reason is Reason.TOO_LARGE:
+                        if failure.reason in {Reason.TOO_LARGE, Reason.OVER_BUDGET}:
                             connection.invalidate()  # the rest of the answer still waits in it
                         raise
             except ProbeError:

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from pydantic import SecretStr, field_validator
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
-from probes.call_deadline import one_call, some_calls
+from probes.call_deadline import becomes, begins, came, one_call, some_calls
 from probes.contract import (
     INSPECT_CALLS,
     Binding,
@@ -81,6 +81,12 @@ FEWER = 8
 
 TEXTS = PLAIN_TEXT | MYSQL_TEXT | {"bytea", "json", "jsonb", "xml", "tinyblob", "blob", "mediumblob", "longblob"}
 """Types of columns that hold texts or bytes of any length."""
+
+VALUE_BYTES = 100
+"""What a value takes in memory beside the bytes that came in for it."""
+
+COUNTED_AT_ONCE = 64 * 1024
+"""Rows of SQLite are counted towards what all answers may take when they come to so many bytes."""
 
 RANK_COST_LIMIT = 12_000
 """The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
@@ -642,15 +648,22 @@ class SqlProbe:
     def _fetched(self, cursor: Any) -> list[Row]:
         """All rows of a statement. SQLite's come one by one; the other drivers hold them already, within bounds."""
         if self._dialect != "sqlite":
+            if self._dialect == "postgresql":
+                becomes(max(0, cursor.rowcount) * len(cursor.description or ()) * VALUE_BYTES, beside=True)
             return list(cursor.fetchall())
+        begins()
         rows: list[Row] = []
-        size = 0
+        size = fresh = 0
         for row in cursor:
             texts = [value for value in row if isinstance(value, str | bytes)]
             # One wide character makes a text in memory four times as large; alone, such a record is read.
             size += sum(map(getsizeof if rows else len, texts))
             if size > ROWS_LIMIT_BYTES:
                 raise too_large()
+            fresh += sum(map(getsizeof, texts)) + len(row) * VALUE_BYTES
+            if fresh > COUNTED_AT_ONCE:
+                came(fresh)
+                fresh = 0
             rows.append(row)
         return rows
 
