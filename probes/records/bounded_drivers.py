@@ -140,7 +140,8 @@ class _Received:
         self._summed = 0
         self._waited = 0
         with contextlib.suppress(OSError, struct.error):
-            self._before = self._by_kernel() - self._waiting()
+            waiting = self._waiting()  # first: what comes in between the two must not count twice
+            self._before = self._by_kernel() - waiting
 
     def _by_kernel(self) -> int:
         # A second object for the same descriptor, which must not close it.
