@@ -137,6 +137,9 @@ class NatsProbe:
                 finally:
                     with contextlib.suppress(TimeoutError):  # it waits until all is sent
                         await asyncio.wait_for(connection.close(), CLOSES_S)
+                    # A private attribute of nats-py (2.16): a message that is not whole would stay until the
+                    # collector finds the connection, which its own tasks refer to.
+                    connection._ps.buf = bytearray()
         except asyncio.CancelledError:
             if too_much:
                 raise too_much[0] from None
