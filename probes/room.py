@@ -25,10 +25,10 @@ RECEIVED_BYTES = 48 * 1024 * 1024
 """Bytes of all answers that are coming in: three of the largest over HTTP (16 MiB), each held twice where its parts
 are put together."""
 
-DECODED_BYTES = 160 * 1024 * 1024
-"""What all answers come to that are being decoded and looked through. The most that one may come to is about as much
-(500,000 values of JSON), so that such a one is alone; together with `RECEIVED_BYTES` a daemon stays within 300 MiB
-above what it takes in quiet."""
+DECODED_BYTES = 96 * 1024 * 1024
+"""What all answers come to that are being decoded and looked through. The most that one may come to is a little more
+(500,000 values of JSON), so that such a one is alone. Beside it stands what audits keep of the answers before, and
+with that a daemon stays within 300 MiB above what it takes in quiet."""
 
 ABANDONED_S = 10.0
 """What an answer holds is given to others so long after its call should have ended: whoever reads it hangs in a
