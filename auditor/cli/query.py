@@ -110,7 +110,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         if size > TABLE_BYTES and shown:
             break
         shown.append(cells)
-    print_rows("", shown)
+    print_rows("", shown, verbatim=True)
     if len(shown) < len(rows):
         say(f"only the first {len(shown)} of {len(rows)} rows fit in a table; --json and --csv show all")
     if long:

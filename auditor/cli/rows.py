@@ -20,15 +20,21 @@ out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 
 err = Console(stderr=True, emoji=False)
 
 
-def print_rows(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Show rows as a table; every mapping has the same keys."""
+def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool = False) -> None:
+    """Show rows as a table; every mapping has the same keys, which are the headings.
+
+    Args:
+        verbatim: show names and numbers as they are, for an answer in SQL; else as people write them.
+    """
     if not rows:
         return
     table = Table(title=escape(visible(title)) or None, title_justify="left")
     for name in rows[0]:
-        table.add_column(escape(visible(name.replace("_", " "))), overflow="fold")
+        table.add_column(escape(visible(name if verbatim else name.replace("_", " "))), overflow="fold")
     for row in rows:
-        table.add_row(*(text_of(value) for value in row.values()))
+        table.add_row(
+            *(shown(value) if verbatim and isinstance(value, float) else text_of(value) for value in row.values())
+        )
     out.print(table)
 
 

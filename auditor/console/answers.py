@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,6 +27,29 @@ _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 def exotic(type_: object) -> bool:
     """Whether a type of the engine is one that others know differently."""
     return str(type_).upper().startswith(EXOTIC)
+
+
+def quoted(name: str) -> str:
+    """A name as SQL takes it, whatever it is made of."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names of an answer's columns, the second `id` as `id_1`: a join of two views has several.
+
+    Names that differ in case alone are the same to the engine.
+    """
+    taken = {name.casefold() for name in names}
+    met: set[str] = set()
+    found = []
+    for name in names:
+        own, number = name, 0
+        while own.casefold() in met or (number and own.casefold() in taken):
+            number += 1
+            own = f"{name}_{number}"
+        met.add(own.casefold())
+        found.append(own)
+    return found
 
 
 def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -267,16 +267,19 @@ class _Cage:
         return steps
 
     def _run(self) -> pa.Table:
-        from auditor.console.answers import exotic
+        from auditor.console.answers import distinct, exotic, quoted
         from auditor.console.statement import ONLY_SELECT
 
         answer = self._connection.sql(self._statement.sql)
         if answer is None:
             raise QueryError(ONLY_SELECT)
-        if any(exotic(type_) for type_ in answer.types):
-            columns = zip(('"' + name.replace('"', '""') + '"' for name in answer.columns), answer.types, strict=True)
+        names = distinct(answer.columns)
+        if names != answer.columns or any(exotic(type_) for type_ in answer.types):
             answer = answer.project(
-                ", ".join(f"CAST({name} AS VARCHAR) AS {name}" if exotic(type_) else name for name, type_ in columns)
+                ", ".join(
+                    f"{f'CAST(#{number} AS VARCHAR)' if exotic(type_) else f'#{number}'} AS {quoted(name)}"
+                    for number, (name, type_) in enumerate(zip(names, answer.types, strict=True), 1)
+                )
             )
         reader = answer.to_arrow_reader(_BATCH_ROWS)
         return _within(reader, reader.schema)

@@ -548,6 +548,37 @@ def test_rows_are_the_values_that_arrow_tells(filled: tuple[str, Lens]) -> None:
     assert rows_of(table) == table.to_pylist()
 
 
+@pytest.mark.parametrize(
+    ("selected", "names"),
+    [
+        ("1 AS a, 2 AS a, 3 AS A", ["a", "a_1", "A_2"]),
+        ("1 AS a, 2 AS a, 3 AS a_1, DATE '2026-01-01' - DATE '2025-01-01' AS d", ["a", "a_2", "a_1", "d"]),
+        ('1 AS a, INTERVAL 2 DAY AS a, 3 AS "a""b"', ["a", "a_1", 'a"b']),
+    ],
+)
+def test_columns_that_share_a_name_are_all_shown(selected: str, names: list[str], place: Place) -> None:
+    table = answer(task(f"sqlite:///{place.ledger}", f"SELECT {selected}"))
+    assert table.column_names == names
+    assert len(rows_of(table)[0]) == len(names)
+    head, row = ask(place, f"SELECT {selected}", 60, "--csv").out.decode().splitlines()
+    assert head.count(",") == row.count(",") == len(names) - 1
+
+
+def test_a_join_of_two_views_keeps_the_columns_of_both(place: Place) -> None:
+    left, right = "SELECT 'x' AS flow, 1 AS n", "SELECT 'y' AS flow, 2 AS n"
+    sql = f"SELECT a.flow, a.n, b.flow, b.n FROM ({left}) a LEFT JOIN ({right}) b ON false"
+    assert answer(task(f"sqlite:///{place.ledger}", sql)).to_pylist() == [
+        {"flow": "x", "n": 1, "flow_1": None, "n_1": None}
+    ]
+
+
+def test_a_table_names_columns_and_numbers_as_they_are(place: Place) -> None:
+    shown = ask(place, "SELECT 1234567.25::DOUBLE AS lag_upper_s, count(*) FROM range(3)", 60).out.decode()
+    assert "lag_upper_s" in shown
+    assert "count_star()" in shown
+    assert "1234567.25" in shown
+
+
 def test_csv_holds_no_formula(place: Place) -> None:
     done = ask(place, "SELECT '=1+1' AS \"@a\", 'x' AS b, [1, 2] AS c, NULL AS d", 60, "--csv")
     assert done.out.decode().splitlines()[0] == "'@a,b,c,d"
