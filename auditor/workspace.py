@@ -95,11 +95,14 @@ class Workspace:
         named = ", ".join(map(str, loose))
         return f"other users may read or change {named}: run `chmod -R go= {self.folder}` unless that is intended"
 
-    def digest_key(self) -> bytes:
+    def digest_key(self, *, begin_anew: bool = False) -> bytes:
         """The secret of the fingerprints, made at first use; `AUDITOR_DIGEST_KEY` overrides it.
 
+        Args:
+            begin_anew: make one also where the ledger was made with a key that is no longer there.
+
         Raises:
-            LedgerError: it is empty, short, no key, or others may read it.
+            LedgerError: it is empty, short, no key, or others may read it; or it is gone, and the ledger knows it.
         """
         given = os.environ.get("AUDITOR_DIGEST_KEY")
         if given:
@@ -112,6 +115,8 @@ class Workspace:
             return key
         file = self.folder / "digest.key"
         if not os.path.lexists(file):
+            if not begin_anew:
+                self._must_know_no_key(file)
             fresh = secrets.token_hex(DIGEST_KEY_BYTES).encode("ascii")
             try:
                 private_files.write(file, fresh, replace=False)
@@ -120,6 +125,18 @@ class Workspace:
             except OSError as error:
                 raise LedgerError(f"cannot write the digest key {file}: {error.strerror}; {MAKE_ROOM}") from None
         return _read_key(file)
+
+    def _must_know_no_key(self, file: Path) -> None:
+        ledger = self.existing_ledger()
+        if ledger is None:
+            return
+        known = ledger.knows_key()
+        ledger.close()
+        if known and not os.path.lexists(file):  # which another process may have made meanwhile
+            raise LedgerError(
+                f"the digest key {file} is missing, and the ledger {ledger.name} was made with it: restore it from a "
+                "backup; where it is lost, `--new-digest-key` begins a new series of fingerprints"
+            )
 
 
 MAKE_ROOM = "let the auditor's user write the data folder and check that its disk has room"

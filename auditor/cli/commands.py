@@ -221,7 +221,7 @@ def once(
     workspace, ledger = open_ledger(data)
     if loose := workspace.loose_text:
         say(loose)
-    digest_key = workspace.digest_key()
+    digest_key = workspace.digest_key(begin_anew=new_digest_key)
     with err.status("starting") as status, _held(workspace, ledger):
         ledger.check_key(digest_key, adopt=True, accept_new=new_digest_key)
         reports = audit_once(

@@ -43,7 +43,7 @@ def dashboard(
 ) -> None:
     """Serve the dashboard. Press Ctrl-C to stop."""
     from auditor.dashboard.access import AccessError, access_of
-    from auditor.dashboard.serving import LOOPBACK, PEERS_AS_THEY_ARE, command, free_port
+    from auditor.dashboard.serving import LOOPBACK, PEERS_AS_THEY_ARE, cannot_listen, command, free_port
 
     if not is_there(map_, "a map"):
         fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
@@ -61,6 +61,8 @@ def dashboard(
         fail(str(error))
     if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
         fail("--address: name the hosts under which people reach the dashboard there, with --host")
+    if told := cannot_listen(address, port):
+        fail(told)
     if access.read_only:
         say("read-only: decide conflicts with `auditor conflicts` on the command line")
     elif access.user_header:
@@ -72,7 +74,7 @@ def dashboard(
         )
     else:
         say(
-            "anyone on this machine can decide conflicts on the pages, under the name that they enter; "
+            "anyone on this machine can decide conflicts on the pages, under whatever name they enter; "
             "--read-only prevents it"
         )
     places = {"AUDITOR_MAP": str(map_.resolve()), "AUDITOR_DATA": str(data.resolve())}

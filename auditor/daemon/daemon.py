@@ -86,7 +86,7 @@ class Daemon:
     ) -> None:
         self.map = integration_map
         self._workspace = workspace
-        digest_key = workspace.digest_key()
+        digest_key = workspace.digest_key(begin_anew=new_key)
         self.tenure = tenure or take_now(workspace, "run")
         try:
             self.ledger = workspace.ledger()

@@ -31,6 +31,16 @@ _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"})
 
 
+_SENT_BY_BROWSERS = re.compile(
+    "(accept|content|if|sec|access-control)-.*|accept|authorization|cache-control|connection|cookie|dnt|expect|host|"
+    "origin|pragma|priority|referer|te|transfer-encoding|upgrade.*|user-agent|via|forwarded"
+)
+"""Headers that a browser or a connection sets by itself, or that say nothing of a person."""
+
+_WIDEST = {4: 8, 6: 32}
+"""By IP version, the shortest prefix of a network of proxies: a wider one holds half the world."""
+
+
 class AccessError(ValueError):
     """A setting that cannot be meant; names the setting and what to do."""
 
@@ -95,6 +105,11 @@ def access_of(environment: Mapping[str, str]) -> Access:
     proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
     if header and not _TOKEN.fullmatch(header):
         raise AccessError("AUDITOR_USER_HEADER: not the name of a header; use one such as X-Forwarded-User")
+    if _SENT_BY_BROWSERS.fullmatch(header.lower()):
+        raise AccessError(
+            f"AUDITOR_USER_HEADER: {header} is sent by browsers themselves and tells no name; use the header in "
+            "which the proxy puts the signed-in user, such as X-Forwarded-User"
+        )
     if header and not proxies:
         raise AccessError(
             "AUDITOR_USER_HEADER: name the proxy that sets this header in AUDITOR_PROXIES (--proxy); from any other "
@@ -132,11 +147,17 @@ def _host_setting(text: str) -> str:
 
 def _network(text: str) -> Network:
     try:
-        return ipaddress.ip_network(text)
+        found = ipaddress.ip_network(text)
     except ValueError:
         raise AccessError(
             f"AUDITOR_PROXIES: {visible(text)} is not an address or a network such as 10.0.0.0/24"
         ) from None
+    if found.prefixlen < _WIDEST[found.version]:
+        raise AccessError(
+            f"AUDITOR_PROXIES: {visible(text)} holds so many addresses that anyone could send any name; give the "
+            "proxy's own address"
+        )
+    return found
 
 
 def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes) -> Refusal | None:

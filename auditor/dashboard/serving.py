@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 
 from auditor.dashboard.site import APP
+from auditor.escaping import visible
 
 DEFAULT_PORT = 8501
 
@@ -22,6 +24,24 @@ def command(port: int, address: str = LOOPBACK) -> list[str]:
         *(sys.executable, "-m", "streamlit", "run", str(APP)),
         *("--server.port", str(port), "--server.address", address),
     ]
+
+
+def cannot_listen(address: str, port: int) -> str:
+    """Why the dashboard cannot listen there, "" where it can."""
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return f"--address: {visible(address)} is neither an address nor a name of this machine"
+    family, kind, _, _, place = found[0]
+    with socket.socket(family, kind) as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(place)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"--port: {port} is in use on {visible(address)}; choose another, or 0 for any free one"
+            return f"--address: cannot listen on {visible(address)}: {error.strerror}"
+    return ""
 
 
 def free_port(wanted: int) -> int:

@@ -174,6 +174,11 @@ class Leasing(Store):
         if not adopted:  # another process was quicker: its key counts
             self.check_key(digest_key)
 
+    def knows_key(self) -> bool:
+        """Whether the ledger's fingerprints were made with a digest key that it knows again."""
+        with self.read() as connection:
+            return connection.execute(sa.select(t.installation.c.key_check)).scalar_one() is not None
+
     def ledger_id(self) -> str:
         """What tells this ledger from every other, also from one that shares its archive's folder."""
         with self.read() as connection:

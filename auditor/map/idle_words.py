@@ -22,9 +22,18 @@ EXPRESSION = re.compile(r"^\s*\w+\s*\(.*\)\s*$|\|\||::|\s(?:as|AS|collate|COLLAT
 """What reads like an expression in SQL."""
 
 
+ADDRESS = re.compile(r"https?://.+", re.DOTALL)
+"""What pages and messages make a link of; a browser would run some of the others."""
+
+NO_ADDRESS = "no link is made of it: write an address that begins with https:// or http://"
+
+
 def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     """What a valid map says that changes nothing, each with the path of the word and why it does not."""
     yield from _alert_words(integration_map)
+    for name, settings in integration_map.systems.items():
+        if settings.link and not ADDRESS.fullmatch(settings.link):
+            yield ("systems", name, "link"), NO_ADDRESS
     for name in integration_map.data_types:
         yield from _data_type_words(name, integration_map)
     for (data_type, system), binding in integration_map.bindings.items():
@@ -131,6 +140,8 @@ def _people_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple
         yield ("slack_channel",), "nobody is told of incidents: the map has no alerts:"
     if settings.runbook and alerts.slack is None and alerts.webhook is None:
         yield ("runbook",), "it stands in messages, and nobody is sent any: the map has no alerts:"
+    elif settings.runbook and alerts.slack is not None and not ADDRESS.fullmatch(settings.runbook):
+        yield ("runbook",), NO_ADDRESS
     if settings.idempotency_key and settings.idempotency_key not in flow.field_names:
         yield (
             ("idempotency_key",),

@@ -21,6 +21,7 @@ from playwright.sync_api import Page, Route, expect
 
 from auditor.dashboard.access import LOCAL, Access, AccessError, Onlooker, Person, access_of, refusal, who
 from auditor.dashboard.guard import PERSON, Guard, sealed, unsealed
+from auditor.dashboard.serving import cannot_listen
 from tests import HOME
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.screens import chromium, served
@@ -351,6 +352,14 @@ def test_a_host_that_is_named_is_answered_and_no_other(host: bytes, origin: byte
         ({"AUDITOR_PROXIES": "10.0.0.1"}, "AUDITOR_USER_HEADER"),
         ({"AUDITOR_USER_HEADER": "X User", "AUDITOR_PROXIES": "10.0.0.1"}, "not the name of a header"),
         ({"AUDITOR_USER_HEADER": "X-User", "AUDITOR_PROXIES": "proxy"}, "FORWARDED_ALLOW_IPS"),
+        *(
+            ({"AUDITOR_USER_HEADER": name, "AUDITOR_PROXIES": "10.0.0.1", "FORWARDED_ALLOW_IPS": ""}, "by browsers")
+            for name in ("Host", "Cookie", "origin", "Referer", "User-Agent", "Accept-Language", "Sec-Fetch-Site")
+        ),
+        *(
+            ({"AUDITOR_USER_HEADER": "X-User", "AUDITOR_PROXIES": wide, "FORWARDED_ALLOW_IPS": ""}, "anyone could")
+            for wide in ("0.0.0.0/0", "10.0.0.1 ::/0", "0.0.0.0/1", "8000::/1")
+        ),
         (
             {"AUDITOR_USER_HEADER": "X-User", "AUDITOR_PROXIES": "proxy", "FORWARDED_ALLOW_IPS": ""},
             "is not an address",
@@ -453,3 +462,16 @@ def test_an_onlooker_is_told_why() -> None:
     told = who(Access(read_only=True), headers=[], peer="127.0.0.1")
     assert isinstance(told, Onlooker)
     assert "--read-only" in told.why
+
+
+def test_where_it_cannot_listen_is_said_before_it_starts() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert cannot_listen("127.0.0.1", port).startswith(f"--port: {port} is in use on 127.0.0.1")
+    assert cannot_listen("127.0.0.1", port) == ""
+    assert (
+        cannot_listen("no such name", 0) == "--address: no such name is neither an address nor a name of this machine"
+    )
+    assert cannot_listen("192.0.2.7", 0).startswith("--address: cannot listen on 192.0.2.7: ")  # RFC 5737: nobody's

@@ -212,6 +212,7 @@ def remarks(tmp_path: Path, *changes: tuple[str, str], alerts: str = "") -> dict
 SLACK = 'alerts: {slack: {webhook: "https://hooks.example/x"}}\n'
 HOOK = 'alerts: {webhook: {url: "https://hooks.example/x"}}\n'
 EVERY = "    every: 1s\n"
+CRM = "  crm: {kind: sql, "
 FIELDS = "    fields:\n"
 ONE_FIELD = (EVERY, EVERY + "    fields: [name]\n")
 BILLING = "billing: {collection: customers, key: id}"
@@ -233,6 +234,10 @@ def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
         ),
         ("flows.to_billing.slack_channel", "nobody is told", [(EVERY, EVERY + '    slack_channel: "#x"\n')], ""),
         ("flows.to_billing.runbook", "nobody is sent any", [(EVERY, EVERY + '    runbook: "https://x"\n')], ""),
+        ("flows.to_billing.runbook", "no link", [(EVERY, EVERY + '    runbook: "javascript:alert(1)"\n')], SLACK),
+        ("flows.to_billing.runbook", "no link", [(EVERY, EVERY + '    runbook: "see page 7"\n')], SLACK),
+        ("systems.crm.link", "no link", [(CRM, CRM + 'link: "JaVaScRiPt:alert({key})", ')], ""),
+        ("systems.crm.link", "no link", [(CRM, CRM + 'link: "data:text/html,{key}", ')], ""),
         ("alerts.dashboard", "only messages to Slack", [], HOOK.replace("}}", '}, dashboard: "http://x"}')),
         (
             "flows.to_billing.idempotency_key",

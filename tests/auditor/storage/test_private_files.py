@@ -305,3 +305,17 @@ def test_the_archive_deletes_nothing_that_is_not_its_own(stand: Stand, tmp_path:
     assert not orphan.exists()
     assert others.exists(), "another ledger may share the folder"
     assert all((location / name).exists() for name in strangers)
+
+
+def test_a_key_that_is_gone_is_not_replaced_where_the_ledger_knows_it(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path)
+    ledger = workspace.ledger()
+    ledger.check_key(workspace.digest_key(), adopt=True)
+    ledger.close()
+    file = tmp_path / "digest.key"
+    file.unlink()
+    with pytest.raises(LedgerError, match=r"is missing, and the ledger .* was made with it: restore it"):
+        workspace.digest_key()
+    assert not file.exists()
+    assert len(workspace.digest_key(begin_anew=True)) == 32
+    assert file.exists()
