@@ -213,6 +213,8 @@ def workspace(folder: Path, *, make: bool = True) -> Workspace:
     """The folder of an installation."""
     from auditor.workspace import Workspace
 
+    if is_there(folder, "a data folder") and not folder.is_dir():
+        fail(f"{short(folder)} is a file, not a folder; name the data folder with --data")
     try:
         return Workspace.at(
             folder,
@@ -221,8 +223,6 @@ def workspace(folder: Path, *, make: bool = True) -> Workspace:
             make=make,
         )
     except (OSError, ValueError) as error:
-        if is_there(folder, "a data folder") and not folder.is_dir():
-            fail(f"{short(folder)} is a file, not a folder; name the data folder with --data")
         fail(f"cannot use the folder {short(folder)}: {getattr(error, 'strerror', None) or error}")
 
 

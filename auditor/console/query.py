@@ -155,7 +155,9 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
             answer, message = _talk(child, json.dumps(asked).encode() + b"\n", deadline + KILL_AFTER_S)
             child.wait(max(0.0, deadline + KILL_AFTER_S - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
-            raise QueryError(f"stopped after {timeout_s:g} s; ask for a shorter time or fewer columns") from None
+            raise QueryError(
+                f"stopped after {timeout_s:g} s; ask for a shorter period or fewer columns, or allow more time"
+            ) from None
         finally:
             kill(child)
             child.wait()

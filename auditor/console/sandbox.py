@@ -89,7 +89,10 @@ def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:
     except QueryError as error:
         return REFUSED, str(error)
     except duckdb.InterruptException:
-        return REFUSED, f"stopped after {task['timeout_s']:g} s; ask for a shorter time or fewer columns"
+        return (
+            REFUSED,
+            f"stopped after {task['timeout_s']:g} s; ask for a shorter period or fewer columns, or allow more time",
+        )
     except (MemoryError, duckdb.Error, OSError) as error:
         return REFUSED, too_much if lacks_memory(error) else str(error)
     except Exception as error:

@@ -175,7 +175,7 @@ def _purpose(flow: Flow) -> Iterator[Remark]:
     settings = flow.settings
     for word, missing, reason in (
         ("team", not settings.team, "nobody is named to call when it breaks"),
-        ("sla", "sla" not in settings.model_fields_set, "nobody said how good is good enough"),
+        ("sla", "sla" not in settings.model_fields_set, "no objective is set"),
     ):
         if missing:
             yield Remark(
