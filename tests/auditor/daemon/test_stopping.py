@@ -162,7 +162,7 @@ def test_a_server_that_ends_the_driver_of_kafka_ends_nothing_else(stand: Stand) 
     log = (stand.place / "var" / "log").read_text()
     assert "Traceback" not in log
     assert {row["reason"] for row in stand.rows("probe_runs") if row["system"] in {"crm", "billing"}} <= {None, ""}
-    told = [row["message"] for row in stand.rows("backlogs")]
+    told = [str(row["message"] or "") for row in stand.rows("backlogs")]
     assert any("SIGABRT" in each for each in told)
     assert all(told), told
 
