@@ -31,9 +31,10 @@ from auditor.map.loader import load_map
 from auditor.systems.live_record import link_of
 from tests.attacks.texts import ADDRESSES, HONEST, SHOWN
 from tests.auditor.alerts.test_delivery import NOTICE
+from tests.corpus import each_of
 from tests.stand import Stand
 
-EACH = pytest.mark.parametrize("text", SHOWN.values(), ids=SHOWN)
+EACH = each_of(SHOWN)
 JOINER = "\u2060"
 
 
@@ -70,8 +71,8 @@ GITHUB = re.compile(r"https?://|www\.|[\w.+-]@\w|(?<!\w)@\w|#\d|:[\w+-]+:", re.I
 """What GitHub makes alive in a text after its Markdown was parsed."""
 
 
-@EACH
 @pytest.mark.parametrize("place", ["{}", "### {}", "| a | b |\n|---|---|\n| {} | x |", "It is **{}**, and so on."])
+@EACH
 def test_a_document_shows_it_as_text(text: str, place: str) -> None:
     parsed = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(place.format(escaping.document(text)))
     inline = [each for token in parsed for each in token.children or ()]
@@ -237,7 +238,7 @@ def test_a_number_stays_a_number(number: str) -> None:
     assert escaping.spreadsheet(number) == number
 
 
-@pytest.mark.parametrize("text", HONEST.values(), ids=HONEST)
+@each_of(HONEST)
 def test_an_honest_text_is_written_as_it_is(text: str) -> None:
     assert escaping.spreadsheet(text) == text
 
