@@ -49,7 +49,7 @@ def main() -> int:
     # Most tests wait for windows to pass: four at once take less than half the time of one after the other.
     # Every one of the four, and every command that they start, would compile all of it again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    return _check() or (_run([PYTHON, "-m", "pytest", "-n", "4"]) if verb == "test" else 0)
+    return _check() or (_run([PYTHON, "-m", "pytest", "-n", "4", "--dist", "loadgroup"]) if verb == "test" else 0)
 
 
 def _install(requirements: str) -> None:

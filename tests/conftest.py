@@ -20,6 +20,17 @@ settings.load_profile("patient")
 
 _numbers = itertools.count(1)
 
+HEAVY = ("kafka_server", "rabbitmq_url", "elasticmq_url", "pubsub_address")
+"""Servers that take long to start: all tests of one of them run in one process, so that it starts once."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in HEAVY:
+            if name in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
+
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:

@@ -18,7 +18,6 @@ def each_of(corpus: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callab
         signature = inspect.signature(check)
         rest = list(signature.parameters.values())[1:]
 
-        @functools.wraps(check)
         def over_all(**given: Any) -> None:
             failures: list[Exception] = []
             for name, entry in corpus.items():
@@ -31,8 +30,9 @@ def each_of(corpus: Mapping[str, Any]) -> Callable[[Callable[..., None]], Callab
                 named = ", ".join(failure.__notes__[-1] for failure in failures[:20])
                 raise ExceptionGroup(f"{len(failures)} of {len(corpus)} failed: {named}", failures)
 
-        del over_all.__wrapped__  # type: ignore[attr-defined]  # pytest would look for the first argument there
-        over_all.__signature__ = signature.replace(parameters=rest)
-        return over_all
+        made: Any = functools.update_wrapper(over_all, check)
+        del made.__wrapped__  # in which pytest would see the first argument
+        made.__signature__ = signature.replace(parameters=rest)
+        return made  # type: ignore[no-any-return]
 
     return decorate
