@@ -20,7 +20,7 @@ import psycopg
 from auditor.audit.flow_audit import Auditor
 from auditor.daemon.daemon import settle_memory
 from auditor.ledger import Ledger
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.map.loader import load_map
 from auditor.systems.reader import SystemReader
 from benchmarks import flights

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from pydantic import BaseModel
 
-from auditor.map.integration_map import (
+from auditor.map.settings import (
     AlertRule,
     AlertSettings,
     Consumer,

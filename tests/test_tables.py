@@ -22,7 +22,7 @@ from auditor.history.status import Standing
 from auditor.ledger import ColumnType
 from auditor.map.consumers import ROLE_WEIGHT
 from auditor.map.diagram import STATE_COLOURS
-from auditor.map.integration_map import Consumer
+from auditor.map.settings import Consumer
 from checks.causes import FAMILY, GRAVEST_FIRST, Cause
 from checks.escalation import State
 from checks.tables import complete

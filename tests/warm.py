@@ -31,7 +31,8 @@ LOADED = (
     "auditor.cli",
     "auditor.cli.rows",
     "auditor.audit.once",
-    "auditor.history.figures",
+    "auditor.history.coverage",
+    "auditor.history.lag",
     "auditor.history.lens",
     "auditor.systems.doctor",
 )

@@ -14,7 +14,7 @@ from auditor.alerts.slack import SlackSender
 from auditor.alerts.unrecorded import Unrecorded
 from auditor.alerts.webhook import WebhookSender
 from auditor.ledger import LEASE_S, Ledger, LedgerError
-from auditor.map.integration_map import AlertSettings
+from auditor.map.settings import AlertSettings
 
 SURE_S = LEASE_S / 3
 """So long after a transaction nobody else can hold the lease; a message leaves within it."""

@@ -10,7 +10,7 @@ from typing import Any
 from auditor.alerts.breaches import BREACH_OF
 from auditor.alerts.objectives import evidence_text
 from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from checks.causes import Cause
 from checks.objectives import Standing, WindowObjective
 from probes.contract import ProbeError, Reason

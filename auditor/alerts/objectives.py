@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from auditor.ledger import Ledger
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from checks.convergence import Verdict
 from checks.objectives import WindowObjective
 from probes.durations import format_duration

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from auditor.audit.reading import Gathered
 from auditor.ledger import Ledger
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.duplicates import Twin, is_the_double, shared, tell
 from checks.records import Comparison, Copy, RecordComparer, Side

@@ -17,7 +17,7 @@ from auditor.audit.second_reading import Later, SecondLook
 from auditor.conflicts import decisions
 from auditor.conflicts.policy import Clocks, Resolver
 from auditor.ledger import ROWS, FlowState, LeaseLostError, Ledger, LedgerError, Transaction
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.clocks import ClockBounds
 from checks.convergence import Verdict, commit_delay_s

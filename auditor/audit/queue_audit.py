@@ -14,7 +14,7 @@ from typing import Any
 from auditor.alerts import incidents
 from auditor.audit.letter_scan import Lap
 from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.systems.reader import ReaderClosedError
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from auditor.audit.budget import Plan
 from auditor.ledger import FlowState
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.systems.batches import SPOILING
 from auditor.systems.reader import SystemReader
 from checks.instants import earliest

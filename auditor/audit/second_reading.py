@@ -10,7 +10,7 @@ from datetime import datetime
 from itertools import islice
 
 from auditor.audit.reading import Gathered
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.causes import moved
 from checks.judgement import NO_HISTORY, DivergenceState, History

@@ -375,7 +375,7 @@ def lag(
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.cli.tables import lag_row
-    from auditor.history.figures import lags
+    from auditor.history.lag import lags
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
         return lags(loaded, lens, begins, now)
@@ -400,7 +400,7 @@ def coverage(
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.cli.tables import coverage_row
-    from auditor.history.figures import coverage as coverages
+    from auditor.history.coverage import coverage as coverages
 
     found, now, unknown, lacks = _figures(map_, data, since, flow, coverages, as_json=as_json, whole=True)
     if as_json:

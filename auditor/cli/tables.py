@@ -25,7 +25,8 @@ from probes.wording import counted
 
 if TYPE_CHECKING:
     from auditor.history.backlogs import Backlog
-    from auditor.history.figures import FlowCoverage, FlowLag
+    from auditor.history.coverage import FlowCoverage
+    from auditor.history.lag import FlowLag
     from auditor.history.letters import Funnel
     from auditor.history.status import FlowStatus
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from auditor.conflicts.leftovers import CONFLICTS_KEPT
 from auditor.ledger import Decision, Ledger, Transaction
-from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from checks.escalation import (
     OTHER,
     Act,

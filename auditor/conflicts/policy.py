@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 from auditor.map.merge_functions import load_merge
 from checks.causes import Finding
 from checks.clocks import ClockBounds

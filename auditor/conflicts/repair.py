@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo
 
 from auditor.conflicts.policy import Resolver
 from auditor.ledger import Ledger
-from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from auditor.systems.reader import SystemReader
 from checks.causes import Cause, Finding, Kind
 from checks.conflicts import Resolution, Winner

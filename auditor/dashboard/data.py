@@ -15,13 +15,15 @@ import pandas as pd
 from auditor.alerts.objectives import within_window
 from auditor.conflicts import decisions
 from auditor.dashboard.frames import frame
-from auditor.history import backlogs, figures, letters, misled
+from auditor.history import backlogs, coverage, lag, letters, misled, patterns
 from auditor.history.archive_files import missing_since
 from auditor.history.backlogs import Backlog
-from auditor.history.figures import FlowCoverage, FlowLag
+from auditor.history.coverage import FlowCoverage
+from auditor.history.lag import FlowLag
 from auditor.history.lens import Lens
 from auditor.history.letters import Explained, Funnel, Waiting
-from auditor.history.misled import Misled, Pattern
+from auditor.history.misled import Misled
+from auditor.history.patterns import Pattern
 from auditor.history.status import FlowStatus, flow_status, system_status
 from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
@@ -188,12 +190,12 @@ class Data:
     def lags(self, since: Since) -> list[FlowLag]:
         """How long the changes of every flow take to arrive."""
         self._refresh()
-        return figures.lags(self.map, self.lens, since.at, datetime.now(UTC))
+        return lag.lags(self.map, self.lens, since.at, datetime.now(UTC))
 
     def heat(self, since: Since, flow: str) -> tuple[list[datetime], Any]:
         """The share of each hour's changes by lag cell: the hours, and an array of shape (cells, hours)."""
         self._refresh()
-        return figures.heat(self.lens, flow, since.at, datetime.now(UTC))
+        return lag.heat(self.lens, flow, since.at, datetime.now(UTC))
 
     def clock_steps(self, since: Since) -> pd.DataFrame:
         """Clocks that were found to have been set: system, stepped_at, by_s."""
@@ -207,7 +209,7 @@ class Data:
     def patterns(self) -> list[Pattern]:
         """Single mistakes that explain many records."""
         self._refresh()
-        return misled.patterns(self.map, self.lens)
+        return patterns.patterns(self.map, self.lens)
 
     def impact_text(self, flow: str, cause: str, winner: str) -> str:
         """Who acts on a wrong value where a record of this flow differs."""
@@ -271,7 +273,7 @@ class Data:
     def coverage(self, since: Since) -> list[FlowCoverage]:
         """How much of what should be known of every flow is known."""
         self._refresh()
-        return figures.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
+        return coverage.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
 
 
 WINDOWS = """

@@ -9,7 +9,7 @@ from auditor import escaping
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.map.consumers import told
-from auditor.map.integration_map import Consumer
+from auditor.map.settings import Consumer
 from auditor.systems.live_record import CopyView, RecordView, read_record
 from auditor.systems.reader import open_readers
 from checks.partition import partition, tell

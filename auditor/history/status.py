@@ -9,7 +9,8 @@ from enum import StrEnum
 from typing import Any
 
 from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger
-from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from checks.clocks import ClockBounds, clock_text
 from checks.sampling import BY_RANK
 from probes.ranking import RANKS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from auditor.map.integration_map import Flow
+from auditor.map.flow import Flow
 
 
 def finds_nothing(flow: Flow) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from auditor.map.integration_map import Consumer, IntegrationMap
+from auditor.map.integration_map import IntegrationMap
+from auditor.map.settings import Consumer
 from checks.causes import Cause
 from checks.conflicts import Winner
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from auditor import escaping
 from auditor.map.document import consumers_of, part_of
-from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from probes.durations import format_duration
 
 BOX_WIDTH, BOX_HEIGHT = 170, 64

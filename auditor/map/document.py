@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from auditor import escaping
 from auditor.escaping import document
 from auditor.map.consumers import told
-from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from probes.durations import format_duration
 from probes.wording import counted
 

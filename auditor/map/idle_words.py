@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from auditor.map.integration_map import Flow, FlowSettings, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import rhythm_s
+from auditor.map.settings import FlowSettings
 from probes.contract import Binding
 
 Path_ = tuple[str | int, ...]

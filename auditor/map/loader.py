@@ -16,8 +16,9 @@ from ruamel.yaml.error import YAMLError
 from auditor.map import yaml_document
 from auditor.map.blind_spots import blind_spots
 from auditor.map.idle_words import idle_words
-from auditor.map.integration_map import AlertSettings, DataType, FlowSettings, IntegrationMap
+from auditor.map.integration_map import IntegrationMap
 from auditor.map.mistakes import of_settings, of_yaml
+from auditor.map.settings import AlertSettings, DataType, FlowSettings
 from auditor.map.validation import contradictions
 from probes import registry
 from probes.contract import Binding, PluginSettings, SystemSettings

@@ -9,7 +9,8 @@ from enum import StrEnum
 from graphlib import CycleError, TopologicalSorter
 
 from auditor.map.crontab import longest_gap_s
-from auditor.map.integration_map import Flow, IntegrationMap
+from auditor.map.flow import Flow
+from auditor.map.integration_map import IntegrationMap
 from probes.durations import format_duration, parse_duration
 
 EVENTS = frozenset({"event-driven", "real-time"})

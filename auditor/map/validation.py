@@ -10,8 +10,9 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from auditor.map.blind_spots import finds_nothing
-from auditor.map.integration_map import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, FlowSettings, IntegrationMap
+from auditor.map.integration_map import IntegrationMap
 from auditor.map.merge_functions import load_merge
+from auditor.map.settings import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, FlowSettings
 from checks.conflicts import MergeError, Policy
 from checks.currencies import minor_digits
 from checks.fields import ACTS_ON, FieldRule

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-from auditor.map.integration_map import IntegrationMap, currencies_of
+from auditor.map.flow import currencies_of
+from auditor.map.integration_map import IntegrationMap
 from auditor.storage.kept_text import restored
 from auditor.systems.reader import SystemReader
 from checks.fields import agree, parser_for, text_of

@@ -16,7 +16,7 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from auditor.alerts.contract import post_json
-from auditor.map.integration_map import AlertSettings
+from auditor.map.settings import AlertSettings
 from auditor.systems.reader import SystemReader
 from probes import registry
 from probes.addresses import check_address

@@ -9,7 +9,7 @@ from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
 from auditor.history.figure_text import estimate_text, ratio_text
-from auditor.history.figures import FlowLag
+from auditor.history.lag import FlowLag
 from probes.durations import format_duration
 
 

@@ -10,8 +10,8 @@ import streamlit as st
 from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
+from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_text import differing_text, ratio_text, waiting_letters
-from auditor.history.figures import FlowCoverage
 from checks.intervals import clopper_pearson
 from checks.objectives import Standing
 

@@ -22,7 +22,7 @@ from auditor.alerts.incidents import after_audit
 from auditor.alerts.slack import SlackSender, message
 from auditor.alerts.webhook import WebhookSender
 from auditor.escaping import mrkdwn
-from auditor.map.integration_map import AlertSettings
+from auditor.map.settings import AlertSettings
 from tests.http_api import Api, Response
 from tests.servers import free_port
 from tests.stand import Stand

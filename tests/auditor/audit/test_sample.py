@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from auditor.history.figures import coverage
+from auditor.history.coverage import coverage
 from auditor.history.lens import Lens
 from auditor.ledger import FlowState
 from checks.judgement import Outcome

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from auditor.alerts.delivery import open_senders
-from auditor.map import integration_map
+from auditor.map import settings
 from auditor.map.crontab import longest_gap_s
 from auditor.map.loader import check_map, json_schema
 from checks import fields
@@ -23,7 +23,7 @@ from tests.stand import MAP
 OBEYED: dict[str, dict[str, str]] = {
     "AlertRule": {
         "auditor/alerts/incidents.py": "divergences clear_after failures",
-        "auditor/map/integration_map.py": "clean_audits",
+        "auditor/map/flow.py": "clean_audits",
     },
     "AlertSettings": {
         "auditor/alerts/delivery.py": "slack webhook dashboard",
@@ -43,10 +43,10 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/consumers.py": "name role reads",
     },
     "CurrencyOf": {
-        "auditor/map/integration_map.py": "from",
+        "auditor/map/flow.py": "from",
     },
     "DataType": {
-        "auditor/map/integration_map.py": "owner writers window key_type key_normalize fields business_key rules",
+        "auditor/map/flow.py": "owner writers window key_type key_normalize fields business_key rules",
         "auditor/map/document.py": "consumers description",
         "auditor/systems/live_record.py": "in",
     },
@@ -57,13 +57,11 @@ OBEYED: dict[str, dict[str, str]] = {
             "encoding evidence"
         ),
         "checks/records.py": "owner writers valid",
-        "auditor/map/integration_map.py": "compare",
+        "auditor/map/flow.py": "compare",
         "auditor/map/document.py": "description",
     },
     "FlowSettings": {
-        "auditor/map/integration_map.py": (
-            "data_type from to pattern fields window alert idempotency_key side_effects every"
-        ),
+        "auditor/map/flow.py": ("data_type from to pattern fields window alert idempotency_key side_effects every"),
         "auditor/map/document.py": "direction trigger transformation retry description",
         "auditor/map/review.py": "frequency queues",
         "auditor/audit/queue_audit.py": "sla",
@@ -85,7 +83,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "Objective": {
         "auditor/alerts/objectives.py": "within_window",
         "auditor/audit/queue_audit.py": "drop_notice",
-        "auditor/map/integration_map.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
+        "auditor/map/settings.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
     },
     "PubSubSettings": {
         "probes/queues/pubsub.py": "role timeout project subscription credentials endpoint monitoring peek",
@@ -107,11 +105,11 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "RestBinding": {
         "probes/contract.py": "collection key changed_at changed_at_unit version fields",
-        "auditor/map/integration_map.py": "absent",
+        "auditor/map/flow.py": "absent",
         "probes/records/rest.py": "records record one many list changed batch limit first_page since more next",
     },
     "RestSettings": {
-        "auditor/map/integration_map.py": "zone",
+        "auditor/map/flow.py": "zone",
         "probes/records/rest.py": "budget delay_floor url headers verify",
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/systems/live_record.py": "link",
@@ -131,7 +129,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "SqlBinding": {
         "probes/contract.py": "collection key changed_at changed_at_unit version fields",
-        "auditor/map/integration_map.py": "absent",
+        "auditor/map/flow.py": "absent",
     },
     "SqlQueueSettings": {
         "probes/queues/sql_queue.py": (
@@ -144,7 +142,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/records/sql.py": "delay_floor url",
         "probes/records/sessions.py": "budget",
         "auditor/audit/flow_audit.py": "clock_slack",
-        "auditor/map/integration_map.py": "zone",
+        "auditor/map/flow.py": "zone",
         "auditor/systems/live_record.py": "link",
         "auditor/map/document.py": "description",
         "probes/registry.py": "kind",
@@ -174,7 +172,7 @@ def model_of(name: str) -> type[BaseModel]:
     kinds += [registry.record_binding(kind) for kind in registry.RECORD_KINDS]
     kinds += [registry.queue_settings(kind) for kind in registry.QUEUE_KINDS]
     found = next((kind for kind in kinds if kind.__name__ == name), None)
-    for place in (integration_map, contract, fields, request_template):
+    for place in (settings, contract, fields, request_template):
         found = found or getattr(place, name, None)
     assert found is not None, name
     return found

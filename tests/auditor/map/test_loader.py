@@ -94,13 +94,6 @@ def told(error: MapError, tmp_path: Path) -> list[str]:
     return [str(problem).replace(f"{tmp_path}/", "") for problem in error.problems]
 
 
-def test_a_good_map_says_everything_about_a_flow(tmp_path: Path) -> None:
-    flow = load(GOOD, tmp_path).flow("customer_to_billing")
-    assert (flow.window_s, flow.every_s, flow.source_name, flow.target_name) == (30, 10, "crm", "billing")
-    assert flow.field_names == ("email", "plan")
-    assert flow.source_spec.collection == "customers"
-
-
 @pytest.mark.parametrize(
     ("what", "by", "expected"), MISTAKES, ids=[each[2].split(" ", 1)[1][:50] for each in MISTAKES]
 )
@@ -109,14 +102,6 @@ def test_one_mistake(what: str, by: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(MapError) as failed:
         load(GOOD.replace(what, by, 1), tmp_path)
     assert expected in told(failed.value, tmp_path)
-
-
-def test_fields_that_are_not_compared_or_not_carried_are_left_out(tmp_path: Path) -> None:  # C1.5, C1.24, C1.29
-    text = GOOD.replace("{type: enum}", "{type: enum}\n      seen: {compare: false}\n      note: {}")
-    text = text.replace('one: "/customers/{key}"', 'one: "/customers/{key}", fields: {email: mail}, absent: [note]')
-    flow = load(text, tmp_path).flow("customer_to_billing")
-    assert flow.field_names == ("email", "plan")
-    assert (flow.source_spec.fields, flow.target_spec.fields) == (("email", "plan"), ("mail", "plan"))
 
 
 def test_all_mistakes_are_told_at_once_in_file_order(tmp_path: Path) -> None:

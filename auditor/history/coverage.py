@@ -1,144 +1,21 @@
-"""Figures of timing and coverage, each with its error, for `auditor lag`, `auditor coverage` and the pages."""
+"""How much of what should be known of each flow is known: `auditor coverage` and the Overview page."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-import numpy as np
 
 from auditor.history.lens import Lens
 from auditor.history.status import Standing, flow_status
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
-from checks.convergence import Verdict
 from checks.estimates import Estimate, estimate
 from checks.intervals import finite_bounds
-from checks.lag import LagCurve, count_cells, fit
-from checks.lag_cells import NEVER, CellPair
 from checks.objectives import EXPECTED_RATE
 from checks.sampling import BY_RANK, Cohort
 from probes.ranking import RANKS
-
-EXACT_WITHIN = timedelta(hours=6)
-"""Up to here figures come from every change, beyond from the counts of whole hours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowLag:
-    """How long a flow's changes take to arrive.
-
-    Attributes:
-        audited: some audit of the time range could read both systems.
-        curve: None where there was no traffic; idle is not lag.
-        waiting: changes that have not arrived yet; the curve knows that they take longer than they have so far.
-        superseded: versions that were overtaken before the target showed them, not in the curve.
-        clamped: changes that seemed to arrive before they were made: a stamp or a clock is wrong.
-    """
-
-    flow: str
-    window_s: float
-    curve: LagCurve | None
-    waiting: int
-    superseded: int
-    clamped: int
-    audited: bool = True
-
-    @property
-    def changes(self) -> int:
-        """How many changes the curve stands on."""
-        return self.curve.changes if self.curve else 0
-
-    def as_row(self) -> dict[str, Any]:
-        """The figures as one row of a table; lags in seconds, an infinite end as None."""
-        row: dict[str, Any] = {
-            "flow": self.flow,
-            "state": "measured" if self.curve else "no traffic" if self.audited else "no data",
-            "changes": self.changes,
-            "waiting": self.waiting,
-            "superseded": self.superseded,
-            "clamped": self.clamped,
-            "window_s": self.window_s,
-        }
-        for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
-            best, lower, upper = self.curve.quantile(share) if self.curve else (None, None, None)
-            row |= {f"{name}_s": _finite(best), f"{name}_lower_s": lower, f"{name}_upper_s": _finite(upper)}
-        beyond = self.curve.exceeds(self.window_s) if self.curve and self.window_s > 0 else (None, None, None)
-        return row | dict(zip(("beyond_window", "beyond_lower", "beyond_upper"), beyond, strict=True))
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None
-
-
-def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[FlowLag]:
-    """The lag of every flow of the map over a time range."""
-    counts: dict[str, dict[CellPair, int]] = defaultdict(lambda: defaultdict(int))
-    superseded: dict[str, int] = defaultdict(int)
-    for row in _cells(lens, since, now):
-        if row["verdict"] == Verdict.SUPERSEDED:
-            superseded[row["flow"]] += row["changes"]
-        else:
-            counts[row["flow"]][row["lower_cell"], row["upper_cell"]] += row["changes"]
-    pending = _columns(lens, "SELECT flow, lag_lower_s FROM changes WHERE settled_at IS NULL")
-    waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
-    clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since]).to_pylist()}
-    audited = {row["flow"] for row in lens.query(AUDITED, [since]).to_pylist()}
-    found = []
-    for name in integration_map.flows:
-        mine: dict[CellPair, int] = dict(counts.get(name, {}))
-        lower = waiting.get(name, np.empty(0))
-        for pair, count in count_cells(lower, np.full(len(lower), np.inf)).items():
-            mine[pair] = mine.get(pair, 0) + count
-        found.append(
-            FlowLag(
-                flow=name,
-                window_s=integration_map.flow(name).window_s,
-                curve=fit(mine),
-                waiting=len(lower),
-                superseded=superseded.get(name, 0),
-                clamped=clamped.get(name, 0),
-                audited=name in audited,
-            )
-        )
-    return found
-
-
-def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
-    if now - since > EXACT_WITHIN:
-        rows: list[dict[str, Any]] = lens.query(CELLS, [since]).to_pylist()
-        return rows
-    settled = _columns(lens, SETTLED, [since])
-    found = []
-    groups = np.char.add(np.char.add(settled["flow"].astype(str), "\x1f"), settled["verdict"].astype(str))
-    for group in np.unique(groups):
-        flow, verdict = str(group).split("\x1f")
-        mine = groups == group
-        for (lower, upper), count in count_cells(settled["lower_s"][mine], settled["upper_s"][mine]).items():
-            found.append(
-                {"flow": flow, "verdict": verdict, "lower_cell": lower, "upper_cell": upper, "changes": count}
-            )
-    return found
-
-
-def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[datetime], Any]:
-    """When changes arrived how late: the share of an hour's changes by lag cell.
-
-    Returns:
-        The hours, oldest first and without a gap, and an array of shape (cells, hours); a lag counts where it
-        surely ended.
-    """
-    hours: dict[datetime, Any] = defaultdict(lambda: np.zeros(NEVER + 1))
-    for row in lens.query(HEAT, [flow, since, now]).to_pylist():
-        hours[row["hour_at"]][row["upper_cell"]] += row["changes"]
-    if not hours:
-        return [], np.zeros((NEVER + 1, 0))
-    first, last = min(hours), max(hours)
-    ordered = [first + timedelta(hours=past) for past in range(round((last - first) / timedelta(hours=1)) + 1)]
-    return ordered, np.array([hours[hour] / max(hours[hour].sum(), 1) for hour in ordered]).T
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,34 +169,7 @@ def _sweep(state: Mapping[str, Any]) -> tuple[float | None, int | None, tuple[in
     return read / population, population, (divergent, possible + population - read)
 
 
-def _columns(lens: Lens, sql: str, parameters: Sequence[Any] = ()) -> dict[str, Any]:
-    table = lens.query(sql, parameters)
-    return {name: table.column(name).to_numpy(zero_copy_only=False) for name in table.column_names}
-
-
-def _by_flow(flows: Any, values: Any) -> dict[str, Any]:
-    return {str(flow): values[flows == flow] for flow in np.unique(flows.astype(str))}
-
-
 LOSSES = ("cannot_verify", "inconclusive", "shed")
-
-CELLS = """
-    SELECT flow, verdict, lower_cell, upper_cell, sum(changes)::BIGINT AS changes
-    FROM lag_cells WHERE hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) GROUP BY ALL"""
-
-SETTLED = """
-    SELECT flow, verdict, lag_lower_s AS lower_s, coalesce(lag_upper_s, 'infinity'::DOUBLE) AS upper_s
-    FROM changes WHERE settled_at >= ?"""
-
-CLAMPED = "SELECT flow, count(*) AS changes FROM changes WHERE clamped AND settled_at >= ? GROUP BY flow"
-
-AUDITED = "SELECT DISTINCT flow FROM probe_runs WHERE started_at >= ? AND reason IS NULL"
-
-HEAT = """
-    SELECT hour_at, upper_cell, sum(changes)::BIGINT AS changes
-    FROM lag_cells
-    WHERE flow = ? AND hour_at >= date_trunc('hour', ?::TIMESTAMPTZ) AND hour_at <= ? AND verdict <> 'superseded'
-    GROUP BY ALL"""
 
 DUE = """
     SELECT flow, sum(read)::BIGINT AS due,

@@ -1,0 +1,245 @@
+"""One flow with everything the map says about it in one place, and the further systems that hold its data type."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from auditor.map.settings import DataType, FlowSettings
+from checks.fields import FieldRule, parser_for
+from checks.keys import key_parser
+from checks.records import RecordComparer, Side
+from checks.validity import RuleSet
+from probes.contract import Binding, ReadSpec, Row, SystemSettings
+
+SHORTEST_EVERY_S, LONGEST_EVERY_S = 1.0, 300.0
+"""How often a flow is audited where its map does not say so."""
+
+SHORTEST_CLEAR_S = 60.0
+LONGEST_CONFIRM_S = 5.0
+
+
+def currencies_of(rules: Sequence[tuple[str, FieldRule]]) -> dict[int, int]:
+    """By position of an amount of money among these fields, the position of the one that holds its currency."""
+    at = {name: position for position, (name, _) in enumerate(rules)}
+    return {
+        at[name]: at[rule.currency_field]
+        for name, rule in rules
+        if rule.currency_field is not None and rule.currency_field in at
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Witness:
+    """A further system that holds a flow's data type.
+
+    Attributes:
+        spec: where to read those of the flow's fields that it carries.
+        side: how all of the flow's fields are parsed.
+        positions: of those it carries among the flow's.
+    """
+
+    spec: ReadSpec
+    side: Side
+    positions: tuple[int, ...]
+
+    def carries(self, position: int) -> bool:
+        """Whether it has the field at this position of the flow."""
+        return position in self.positions
+
+    def spread(self, row: Row) -> Row:
+        """Its row with all of the flow's fields, NULL where it carries none."""
+        held = dict(zip(self.positions, row[2:], strict=True))
+        return (*row[:2], *(held.get(position) for position in range(len(self.side.parsers))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """Owner to target for one data type and a set of fields, resolved from the map."""
+
+    name: str
+    settings: FlowSettings
+    data_type: DataType
+    source: SystemSettings
+    target: SystemSettings
+    source_binding: Binding
+    target_binding: Binding
+    tells_validity: bool = True
+    held_by: dict[str, tuple[SystemSettings, Binding]] = field(default_factory=dict)
+
+    @property
+    def source_name(self) -> str:
+        """The system that is read as the owner."""
+        return self.settings.from_
+
+    @property
+    def target_name(self) -> str:
+        """The system that holds the copy."""
+        return self.settings.to
+
+    @property
+    def window_s(self) -> float:
+        """The consistency window: the flow's own, else the data type's."""
+        own = self.settings.window_s
+        return self.data_type.window_s if own is None else own
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two audits."""
+        if self.settings.every_s is not None:
+            return self.settings.every_s
+        return min(max(self.window_s / 3, SHORTEST_EVERY_S), LONGEST_EVERY_S) if self.window_s else 5.0
+
+    @property
+    def confirm_s(self) -> float:
+        """The least time before a second reading may confirm a first."""
+        return min(max(self.every_s, SHORTEST_EVERY_S), LONGEST_CONFIRM_S)
+
+    @property
+    def clear_after_s(self) -> float:
+        """How long nothing of an incident must be left before it is over."""
+        rule = self.settings.alert
+        if rule.clear_after_s is not None:
+            return rule.clear_after_s
+        if rule.clean_audits is not None:
+            return rule.clean_audits * self.every_s
+        return max(2 * self.every_s, SHORTEST_CLEAR_S)
+
+    @property
+    def target_may_write(self) -> bool:
+        """Whether the target is a declared writer of the data type or of one of the flow's fields."""
+        fields = self.data_type.fields
+        return self.target_name in self.data_type.writers or any(
+            self.target_name in {fields[name].owner, *fields[name].writers} for name in self.field_names
+        )
+
+    @property
+    def two_writers(self) -> tuple[str, ...]:
+        """The fields that both systems may write."""
+        both = {self.source_name, self.target_name}
+        fields, everywhere = self.data_type.fields, {*self.data_type.writers}
+        return tuple(
+            name
+            for name in self.field_names
+            if both <= {fields[name].owner or self.source_name, *fields[name].writers, *everywhere}
+        )
+
+    @property
+    def replay_warnings(self) -> tuple[str, ...]:
+        """What a repair, or a replay of the flow's messages, may set off beside what is meant."""
+        settings = self.settings
+        known = f", unless the receiver checks {settings.idempotency_key}" if settings.idempotency_key else ""
+        found = [f"replaying this flow's messages does it again: {each}{known}" for each in settings.side_effects]
+        if settings.pattern in {"event-driven", "real-time"} and not settings.idempotency_key:
+            found.append("no idempotency key: a replayed message is processed a second time")
+        return tuple(found)
+
+    @cached_property
+    def field_names(self) -> tuple[str, ...]:
+        """The compared fields: those of the flow, else all that both systems carry."""
+        absent = {*self.source_binding.absent, *self.target_binding.absent}
+        return tuple(
+            name
+            for name, rule in self.data_type.fields.items()
+            if rule.compare and name not in absent and (not self.settings.fields or name in self.settings.fields)
+        )
+
+    @cached_property
+    def source_spec(self) -> ReadSpec:
+        """Where to read the owner's copies."""
+        return self.source_binding.spec(
+            self.settings.data_type, self.field_names, zone=self.source.zone, key_type=self.data_type.key_type
+        )
+
+    @cached_property
+    def target_spec(self) -> ReadSpec:
+        """Where to read the target's copies; when they changed there is asked only where both sides may write."""
+        spec = self.target_binding.spec(
+            self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.key_type
+        )
+        return spec if self.target_may_write else replace(spec, changed_at=None, version=None)
+
+    @cached_property
+    def unique_keys(self) -> dict[str, tuple[str, ...]]:
+        """By what people call it, the fields that no two records of one system may share."""
+        found = {}
+        if self.data_type.business_key and set(self.data_type.business_key) <= {*self.field_names}:
+            found["business key"] = self.data_type.business_key
+        if self.settings.idempotency_key in self.field_names:
+            found["idempotency key"] = (str(self.settings.idempotency_key),)
+        return found
+
+    @cached_property
+    def witnesses(self) -> dict[str, Witness]:
+        """By name, the further systems that hold some of the flow's fields."""
+        found = {}
+        for name, (system, binding) in self.held_by.items():
+            positions = self._witnessed(name, binding)
+            if name in {self.source_name, self.target_name} or not positions:
+                continue
+            carried = [self.field_names[at] for at in positions]
+            data_type, key_type = self.settings.data_type, self.data_type.key_type
+            spec = binding.spec(data_type, carried, zone=system.zone, key_type=key_type)
+            found[name] = Witness(
+                spec=replace(spec, changed_at=None, version=None),
+                side=self._side(name, system, binding),
+                positions=positions,
+            )
+        return found
+
+    @cached_property
+    def rules(self) -> tuple[tuple[str, FieldRule], ...]:
+        """The compared fields, each with its rule as it holds between the flow's two systems."""
+        return tuple(
+            (name, self.data_type.fields[name].between(self.source_name, self.target_name))
+            for name in self.field_names
+        )
+
+    def _witnessed(self, name: str, binding: Binding) -> tuple[int, ...]:
+        """Where the fields stand that a further system carries and can be asked about.
+
+        Not one that it keeps in less than the flow compares (without case, say), and no amount without its currency.
+        """
+        found = []
+        for at, (each, rule) in enumerate(self.rules):
+            declared = self.data_type.fields[each]
+            alike = declared.between(self.source_name, self.target_name, name) == rule
+            if each not in binding.absent and alike and rule.currency_field not in binding.absent:
+                found.append(at)
+        return tuple(found)
+
+    def comparer(self, digest_key: bytes) -> RecordComparer:
+        """The comparer of this flow's records."""
+        return RecordComparer(
+            rules=self.rules,
+            owner=self._side(self.source_name, self.source, self.source_binding),
+            target=self._side(self.target_name, self.target, self.target_binding),
+            digest_key=digest_key,
+            key_type=self.data_type.key_type + {"nfc": "", "none": " as stored"}[self.data_type.key_normalize],
+            writers=self.data_type.writers,
+            validity=self.validity,
+            tells_validity=self.tells_validity,
+            unique_keys=self.unique_keys,
+        )
+
+    @cached_property
+    def validity(self) -> RuleSet:
+        """The data type's rules that speak only of fields this flow compares. Raises RuleError."""
+        types = {name: rule.type for name, rule in self.data_type.fields.items()}
+        whole = RuleSet(self.data_type.rules, types)
+        return RuleSet(
+            {name: whole.expressions[name] for name, named in whole.fields.items() if named <= {*self.field_names}},
+            {name: types[name] for name in self.field_names},
+        )
+
+    def _side(self, name: str, system: SystemSettings, binding: Binding) -> Side:
+        units = {name: binding.changed_at_unit} if binding.changed_at_unit else {}
+        stamp_rule = FieldRule(type="timestamp", unit=units)
+        return Side(
+            system=name,
+            parse_key=key_parser(self.data_type.key_type, name, self.data_type.key_normalize),
+            parse_changed_at=parser_for(stamp_rule, name, system.zone),
+            parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
+            currencies=currencies_of(self.rules),
+        )

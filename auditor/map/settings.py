@@ -1,0 +1,224 @@
+"""What a map may say of data types, flows and alerts, as it is written there: one pydantic model for each part."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+
+from checks.backlog import Allowance
+from checks.conflicts import Policy
+from checks.fields import FieldRule
+from probes.addresses import check_address
+from probes.contract import PluginSettings
+from probes.durations import Duration
+
+SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
+"""Windows that are judged; below a second polling cannot tell, and no window at all is `none`."""
+
+Pattern = Literal["real-time", "near-real-time", "batch", "on-demand", "event-driven"]
+
+
+class Consumer(PluginSettings):
+    """Who reads a copy and acts on it."""
+
+    name: str
+    role: Literal["decision-system", "automation", "team", "report"]
+    reads: str
+
+
+class DataType(PluginSettings):
+    """What a record is, who owns it and where it stands.
+
+    Attributes:
+        owner: the system that is the source of truth.
+        writers: every system that may update it; the owner alone where nothing is said.
+        window_s: how long a copy may differ after a change; `none` for not at all.
+        key_type: how keys are compared.
+        key_normalize: whether keys of text are compared in Unicode NFC or as they are stored.
+        business_key: fields that together are the same for one record only, whatever its key.
+        rules: by name, what every record must keep to in each system, in CEL (`checks.validity.RuleSet`).
+        in_: per system, where the data type stands there.
+    """
+
+    owner: str
+    writers: tuple[str, ...] = ()
+    consumers: tuple[Consumer, ...] = ()
+    window_s: Duration = Field(alias="window")
+    key_type: Literal["integer", "string", "uuid", "salesforce_id"] = "string"
+    key_normalize: Literal["nfc", "none"] = "nfc"
+    fields: dict[str, FieldRule]
+    business_key: tuple[str, ...] = ()
+    rules: dict[str, str] = {}
+    in_: dict[str, Any] = Field(alias="in")
+    description: str = ""
+
+
+class Objective(PluginSettings):
+    """The SLA of a flow: the shares and ages that must be kept.
+
+    Attributes:
+        within_window: least share of changes met within the window, over the last day.
+        dead_letters: most dead letters that may wait.
+        oldest_letter_s: oldest age a dead letter may reach.
+        backlog_age_s: oldest age a waiting message may reach.
+        backlog_floor: up to so many waiting messages nothing is a breach; above it growth beyond chance is one.
+        backlog_ceiling: more waiting messages are a breach whatever their age.
+        drop_notice_s: how long before a queue drops a dead letter unread that is a breach.
+    """
+
+    within_window: float = Field(default=0.99, ge=0, le=1)
+    dead_letters: int = Field(default=0, ge=0)
+    oldest_letter_s: Duration | None = Field(default=None, alias="oldest_letter")
+    backlog_age_s: Duration | None = Field(default=None, alias="backlog_age")
+    backlog_floor: int = Field(default=0, ge=0)
+    backlog_ceiling: int | None = Field(default=None, ge=0)
+    drop_notice_s: Duration = Field(default=86_400, alias="drop_notice")
+
+    @property
+    def allowance(self) -> Allowance:
+        """What a queue may hold."""
+        return Allowance(
+            dead_letters=self.dead_letters,
+            oldest_letter_s=self.oldest_letter_s,
+            backlog_age_s=self.backlog_age_s,
+            floor=self.backlog_floor,
+            ceiling=self.backlog_ceiling,
+        )
+
+
+class AlertRule(PluginSettings):
+    """When a flow's divergences open an incident, and when it closes.
+
+    Attributes:
+        divergences: open divergences of one cause that open an incident.
+        clear_after_s: how long nothing of it must be left before it closes; two intervals, at least a minute, where
+            nothing is said.
+        clean_audits: the same in audits, as maps said it before.
+        failures: audits in a row that cannot read a system before that is an incident.
+    """
+
+    divergences: int = Field(default=1, ge=1)
+    clear_after_s: Duration | None = Field(default=None, alias="clear_after", ge=0)
+    clean_audits: int | None = Field(default=None, ge=1)
+    failures: int = Field(default=3, ge=1)
+
+
+class ValuePolicy(PluginSettings):
+    """Records worth more are read more often.
+
+    Attributes:
+        field: a number of the owner's copy.
+        above: from which value on.
+        share: how probably one audit reads such a record.
+    """
+
+    field: str
+    above: float
+    share: float = Field(gt=0, le=1)
+
+
+class SamplingPolicies(PluginSettings):
+    """Which records are read more often than others, as the probability that one audit reads them.
+
+    Attributes:
+        panel: records that every audit reads, always the same.
+        recent: those that changed within `memory`.
+        past_error: those that differed within `memory`.
+        memory_s: how far back the two look.
+    """
+
+    panel: int = Field(default=50, ge=0, le=10_000)
+    recent: float = Field(default=0.01, ge=0, le=1)
+    past_error: float = Field(default=0.05, ge=0, le=1)
+    memory_s: Duration = Field(default=30 * 86_400, alias="memory", gt=0)
+    value: ValuePolicy | None = None
+
+
+class FlowSettings(PluginSettings):
+    """One flow as written in the map; everything the auditor does not act on is shown to people.
+
+    Attributes:
+        every_s: how often to probe; a third of the window where nothing is said.
+        sample: records per side and audit that are read without being known to have changed.
+        sampling: which of them are read more often.
+        merge_function: `module:function` that merges two copies, where that is the conflict policy.
+        idempotency_key: what makes a repeat harmless; where it is a field, that no two records share it is checked.
+        require_every_version: the target must show every version, as an event stream does.
+        overlap_s: how far back each audit looks again for changes that were committed late.
+    """
+
+    data_type: str
+    from_: str = Field(alias="from")
+    to: str
+    pattern: Pattern
+    direction: Literal["one-way", "two-way"] = "one-way"
+    frequency: str = ""
+    trigger: str = ""
+    transformation: str = ""
+    fields: tuple[str, ...] = ()
+    window_s: Duration | None = Field(default=None, alias="window")
+    sla: Objective = Objective()
+    alert: AlertRule = AlertRule()
+    conflict_policy: Policy = Policy.SOURCE_OF_TRUTH
+    merge_function: str | None = None
+    idempotency_key: str | None = None
+    side_effects: tuple[str, ...] = ()
+    retry: str = ""
+    queues: dict[str, Any] = {}
+    team: str = ""
+    slack_channel: str = ""
+    runbook: str = ""
+    every_s: Duration | None = Field(default=None, alias="every", gt=0)
+    sample: int = Field(default=200, ge=0, le=100_000)
+    sampling: SamplingPolicies = SamplingPolicies()
+    require_every_version: bool = False
+    overlap_s: Duration = Field(default=10, alias="overlap")
+    description: str = ""
+
+
+class SlackSettings(PluginSettings):
+    """Where Slack hears of incidents: an incoming webhook, whose address is a secret."""
+
+    webhook: SecretStr
+
+    @field_validator("webhook")
+    @classmethod
+    def _certain(cls, webhook: SecretStr) -> SecretStr:
+        if webhook.get_secret_value():
+            check_address(webhook.get_secret_value(), login=False)
+        return webhook
+
+
+class WebhookSettings(PluginSettings):
+    """Another program that hears of incidents as JSON."""
+
+    url: SecretStr
+
+    @field_validator("url")
+    @classmethod
+    def _certain(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value():
+            check_address(url.get_secret_value(), login=False)
+        return url
+
+
+class AlertSettings(PluginSettings):
+    """Who hears of incidents, and the address of the dashboard for the links in a message.
+
+    An empty address is none, so that one that comes from the environment need not be set.
+    """
+
+    slack: SlackSettings | None = None
+    webhook: WebhookSettings | None = None
+    dashboard: AnyHttpUrl | None = None
+
+    @field_validator("slack")
+    @classmethod
+    def _slack_somewhere(cls, slack: SlackSettings | None) -> SlackSettings | None:
+        return slack if slack is not None and slack.webhook.get_secret_value() else None
+
+    @field_validator("webhook")
+    @classmethod
+    def _webhook_somewhere(cls, webhook: WebhookSettings | None) -> WebhookSettings | None:
+        return webhook if webhook is not None and webhook.url.get_secret_value() else None

@@ -1,0 +1,49 @@
+"""Open divergences of the demo company, in a ledger and the lens over it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from auditor.history.lens import Lens
+from auditor.ledger import Ledger
+from auditor.map.integration_map import IntegrationMap
+from auditor.map.loader import load_map
+from checks.causes import Cause, Kind
+from checks.fields import Difference, Shape
+from checks.judgement import Divergence, DivergenceState
+from tests import HOME
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DEMO = HOME / "auditor" / "demo_map.yaml"
+
+
+def demo() -> IntegrationMap:
+    return load_map(DEMO, {"DEMO_FOLDER": "/tmp/x", "DEMO_BILLING": "http://127.0.0.1:1"})
+
+
+def difference(field: str, pattern: str) -> Difference:
+    return Difference(field=field, shape=Shape.VALUE, owner_value="", target_value="", pattern=pattern)
+
+
+def lens_over(tmp_path: Path, *told: tuple[str, str, Difference]) -> tuple[Lens, Ledger]:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    ledger.migrate()
+    with ledger.write() as connection:
+        rev = ledger.next_revision(connection)
+        for number, (flow, cause, each) in enumerate(told):
+            divergence = Divergence(
+                key=number,
+                kind=Kind.VALUE,
+                cause=Cause(cause),
+                state=DivergenceState.OPEN,
+                first_seen_at=NOW,
+                last_seen_at=NOW,
+                opened_at=NOW,
+                winner="owner",
+                differences=(each,),
+            )
+            ledger.save_divergences(connection, rev, flow, "x", [divergence])
+    lens = Lens(ledger)
+    lens.refresh()
+    return lens, ledger
