@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -25,6 +26,8 @@ from probes.contract import Budget
 from probes.records.rest import RestBinding, RestSettings
 from probes.records.sql import SqlBinding, SqlSettings
 from tests import HOME
+
+PAGES = sorted([*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")])
 
 MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
@@ -71,10 +74,22 @@ def test_every_dependency_is_accounted_for_and_pinned() -> None:
 
 
 def test_every_local_link_leads_somewhere() -> None:
-    for page in (HOME / "README.md", *(HOME / "docs").glob("*.md")):
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)[)#]", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(HOME)))
+def test_every_page_wraps_at_100_columns(page: Path) -> None:
+    """Tables and code are excepted: breaking their lines would change what they say."""
+    fenced, long = False, []
+    for number, line in enumerate(page.read_text().splitlines(), start=1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        if not fenced and not line.startswith(("|", "    ")) and len(line) > 100:
+            long.append(number)
+    assert long == []
 
 
 def test_the_readme_shows_exactly_the_two_commands() -> None:
