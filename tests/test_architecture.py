@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_the_drawing_stacks_the_rooms_as_the_contract_does() -> None:
     drawn = re.findall(r"^    (.+) --> (.+)$", section("Rooms"), re.MULTILINE)
     arrows = [tuple(side.split(" & ") for side in arrow) for arrow in drawn]
     floors = [*contract(), ["checks"], ["probes"]]
-    assert arrows == list(zip(floors, floors[1:], strict=False))
+    assert arrows == list(pairwise(floors))
 
 
 def test_every_room_that_exists_is_drawn_and_no_other() -> None:
