@@ -102,3 +102,12 @@ def test_the_readme_shows_exactly_the_two_commands() -> None:
 def test_the_repository_holds_no_secret_or_state() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=HOME, capture_output=True, text=True).stdout.split()
     assert [name for name in tracked if name.startswith(("var/", ".venv")) or name == ".env"] == []
+
+
+def test_no_source_refers_to_a_document_that_is_not_here() -> None:
+    """A tag such as one letter and two numbers says nothing to who has only this repository: the rule does."""
+    tag = re.compile(r"\b[A-Z]\d{1,2}\.\d{1,2}\b(?!\d)")
+    for folder in ("auditor", "probes", "checks", "demo", "benchmarks", "scripts", "tests"):
+        for file in (HOME / folder).rglob("*.py"):
+            found = [line.strip() for line in file.read_text().splitlines() if tag.search(line)]
+            assert found == [], file

@@ -50,7 +50,7 @@ def test_an_unknown_age_is_unknown_and_a_negative_one_is_0() -> None:
 )
 def test_a_backlog_between_floor_and_ceiling_is_judged_by_age_and_trend(
     depth: int, age: float | None, direction: Trend, over: int | None
-) -> None:  # C3.3
+) -> None:
     allowed = Allowance(dead_letters=0, oldest_letter_s=None, backlog_age_s=30, floor=100, ceiling=1000)
     assert over_allowance("main", depth, age, allowed, direction) == over
 

@@ -95,7 +95,7 @@ def test_re_probes_are_geometric_and_drift_apart() -> None:
     assert waits[0] != waits[1]
 
 
-def test_a_change_that_seems_to_arrive_before_it_was_made_is_clamped_and_no_proof() -> None:  # C2.8
+def test_a_change_that_seems_to_arrive_before_it_was_made_is_clamped_and_no_proof() -> None:
     seen = shows(change(), after(-3), by_later_version=False)
     assert (seen.lag_upper_s, seen.clamped, seen.verdict) == (0, True, Verdict.UNDECIDED)
     assert not shows(change(), after(3), by_later_version=False).clamped
@@ -156,7 +156,7 @@ def test_another_probe_never_widens_the_interval(sent: list[float]) -> None:
         lower = of.lag_lower_s
 
 
-def test_a_stamp_is_corrected_by_the_clock_and_cut_by_what_was_seen() -> None:  # C2.8
+def test_a_stamp_is_corrected_by_the_clock_and_cut_by_what_was_seen() -> None:
     clock = ClockBounds(lower_s=4.9, upper_s=5.1, measured_at=NOW)
     stamp = int(after(5).timestamp() * 1_000_000)
     low, high = commit_bounds(stamp_us=stamp, clock=clock, slack_s=0, seen_at=after(60), not_seen_at=None)
@@ -170,7 +170,7 @@ def test_a_stamp_older_than_a_reading_that_did_not_see_it_is_a_late_commit() -> 
     clock = ClockBounds(lower_s=0, upper_s=0, measured_at=NOW)
     stamp = int(after(-100).timestamp() * 1_000_000)
     bounds = commit_bounds(stamp_us=stamp, clock=clock, slack_s=0.1, seen_at=after(5), not_seen_at=after(1))
-    assert bounds == (after(1), after(5))  # C2.9
+    assert bounds == (after(1), after(5))
 
 
 def test_without_a_stamp_or_a_clock_only_the_readings_count() -> None:

@@ -89,7 +89,7 @@ def test_a_stamp_narrows_the_bracket_of_the_polls() -> None:
     assert after(-1.01) < seen.committed_from_at <= after(-1) <= seen.committed_to_at < after(-0.99)
 
 
-def test_a_commit_long_after_its_stamp_is_bracketed_by_the_polls() -> None:  # C2.9
+def test_a_commit_long_after_its_stamp_is_bracketed_by_the_polls() -> None:
     stamp_us = round((after(-30) - EPOCH).total_seconds() * 1e6)
     stamped = sighting(stamp_us=stamp_us, clock=CLOCK, not_seen_at=after(-2))
     seen = enrol(comparison("b", "a"), AGREED, stamped, window_s=5)

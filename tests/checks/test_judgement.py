@@ -89,7 +89,7 @@ def test_a_change_within_its_window_is_no_divergence() -> None:
     assert found.changes[0].lag_lower_s == 5
 
 
-def test_a_breach_is_suspected_first_and_open_after_a_second_reading() -> None:  # C2.1
+def test_a_breach_is_suspected_first_and_open_after_a_second_reading() -> None:
     history = History(baseline=BASE, changes=(change("1"),))
     first = judge(compared("1", "0"), history, look(11), TERMS)
     assert first.changes[0].verdict is Verdict.BREACH
@@ -205,7 +205,7 @@ def test_an_open_divergence_is_looked_at_again_and_again() -> None:
         history = carried(history, found)
 
 
-def test_an_unknown_value_may_be_a_later_version_and_proves_no_breach_of_an_earlier_one() -> None:  # C2.4
+def test_an_unknown_value_may_be_a_later_version_and_proves_no_breach_of_an_earlier_one() -> None:
     history = History(baseline=BASE, changes=(change("1"), change("3", 2)))
     found = judge(compared("3", "2"), history, look(11), TERMS)
     assert [each.verdict for each in found.changes] == [Verdict.PENDING, Verdict.PENDING]

@@ -33,18 +33,18 @@ def test_many_are_counted_as_one_by_one(pairs: list[tuple[float, float]]) -> Non
     assert counted == {pair: alone.count(pair) for pair in set(alone)}
 
 
-def test_what_is_no_number_enters_no_aggregate() -> None:  # C2.7
+def test_what_is_no_number_enters_no_aggregate() -> None:
     assert cells_of(math.nan, 1) is None
     assert cells_of(0, math.nan) is None
     assert count_cells(np.array([math.nan, 1.0]), np.array([2.0, math.nan])) == {}
 
 
-def test_no_traffic_is_no_lag() -> None:  # C2.7
+def test_no_traffic_is_no_lag() -> None:
     assert fit({}) is None
     assert fit({(1, 2): 0}) is None
 
 
-def test_a_negative_lag_counts_as_none_at_all() -> None:  # C2.8
+def test_a_negative_lag_counts_as_none_at_all() -> None:
     assert cells_of(-3, -1) == (0, 0)
 
 

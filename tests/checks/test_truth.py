@@ -15,7 +15,7 @@ from checks.convergence import Verdict
 
 @given(st.integers(0, 2**32), st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_no_certain_verdict_is_ever_wrong(seed: int, orderly: bool) -> None:  # C2.1, C2.2, C2.4
+def test_no_certain_verdict_is_ever_wrong(seed: int, orderly: bool) -> None:
     chance = random.Random(seed)
     world = make_world(chance, orderly=orderly)
     seen = watch(world, chance)
@@ -30,7 +30,7 @@ def test_no_certain_verdict_is_ever_wrong(seed: int, orderly: bool) -> None:  # 
 
 @given(st.integers(0, 2**32))
 @settings(max_examples=200, deadline=None)
-def test_no_certain_verdict_on_a_restless_record_is_ever_wrong(seed: int) -> None:  # E1.6, E1.7
+def test_no_certain_verdict_on_a_restless_record_is_ever_wrong(seed: int) -> None:
     chance = random.Random(seed)
     world = make_restless_world(chance)
     seen = watch(world, chance)

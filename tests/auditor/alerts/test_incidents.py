@@ -84,7 +84,7 @@ def test_one_record_in_between_begins_the_time_again() -> None:
     assert (clear.state, clear.clear_since_at) == ("open", later(70))
 
 
-def test_comes_back_as_the_same_incident() -> None:  # C3.2
+def test_comes_back_as_the_same_incident() -> None:
     again = step(incident(state="resolved", count=0, growth=100), SEEN, NOW)
     assert again is not None
     assert (again.transition, again.reopened, again.told, again.growth) == ("reopened", 1, 3, 0)

@@ -85,9 +85,7 @@ def test_a_change_that_does_not_arrive_is_late_and_opens_one_incident(stand: Sta
         ("INSERT INTO customers SELECT 99, name, amount, updated_at FROM customers WHERE id = 3", "orphan"),
     ],
 )
-def test_what_happens_to_the_target_alone_is_found_by_the_sample(
-    stand: Stand, spoil: str, cause: str
-) -> None:  # C2.12
+def test_what_happens_to_the_target_alone_is_found_by_the_sample(stand: Stand, spoil: str, cause: str) -> None:
     stand.agree()
     stand.run("billing", spoil)
     wait_until(lambda: open_causes(stand), stand)
@@ -198,7 +196,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     assert after.watermark_at == before.watermark_at  # no change is skipped
 
 
-def test_three_failures_in_a_row_are_one_incident(stand: Stand) -> None:  # C3.1
+def test_three_failures_in_a_row_are_one_incident(stand: Stand) -> None:
     stand.agree()
     stand.run("billing", "ALTER TABLE customers RENAME TO clients")
     for _ in range(5):
@@ -210,7 +208,7 @@ def test_three_failures_in_a_row_are_one_incident(stand: Stand) -> None:  # C3.1
     assert stand.rows("incidents")[0]["state"] == "resolved"
 
 
-def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(stand: Stand) -> None:  # C2.2, C2.4
+def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(stand: Stand) -> None:
     stand.agree(3)
     stop = threading.Event()
 
@@ -241,7 +239,7 @@ def test_pending_changes_are_resumed_after_a_restart(stand: Stand) -> None:
     assert len(stand.rows("changes")) == 1
 
 
-def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) -> None:  # C2.15
+def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) -> None:
     stand.agree()
     stand.auditor = Auditor(
         flow=stand.map.flow("to_billing"),
@@ -256,7 +254,7 @@ def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) ->
     assert open_causes(stand) == {"late": 1}
 
 
-def test_a_late_commit_with_an_earlier_stamp_is_not_missed(stand: Stand) -> None:  # C2.9
+def test_a_late_commit_with_an_earlier_stamp_is_not_missed(stand: Stand) -> None:
     stand.agree()
     stand.put("crm", 3, "newer", ago_s=0)
     stand.audit()
@@ -377,7 +375,7 @@ def test_without_a_stamp_a_growing_version_tells_what_changed(stand: Stand) -> N
     assert before.timestamp() <= to_s
     assert to_s - from_s < 60  # the bracket of two polls
     stand.run("crm", "UPDATE customers SET name = 'Joan', seq = 5 WHERE id = 4")  # drawn earlier, committed later
-    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 1  # C2.9
+    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 1
     assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 0
 
 
@@ -602,7 +600,7 @@ def test_a_change_that_was_late_stays_late_although_it_healed_before_the_second_
     assert {each["id"] for each in healed} <= dismissed
 
 
-def test_a_record_that_never_rests_is_found_although_it_never_agreed(stand: Stand) -> None:  # E1.6
+def test_a_record_that_never_rests_is_found_although_it_never_agreed(stand: Stand) -> None:
     stand.put("crm", 3, "v0", ago_s=0)
     stand.put("billing", 3, "older")
     written = 0

@@ -44,9 +44,7 @@ def test_a_small_collection_is_walked_by_rank_and_another_by_key(
 
 
 @pytest.mark.parametrize("by", ["rank", "key"])
-def test_both_sides_are_walked_and_orphans_found(  # C2.12
-    stand: Stand, monkeypatch: pytest.MonkeyPatch, by: str
-) -> None:
+def test_both_sides_are_walked_and_orphans_found(stand: Stand, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
     if by == "key":
         walk_by_key(monkeypatch)
     stand.agree(5)

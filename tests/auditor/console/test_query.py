@@ -282,7 +282,7 @@ def test_an_error_is_told_of_the_statement_that_was_asked(place: Place) -> None:
     assert "EXPLAIN" not in str(failed.value)
 
 
-def test_a_long_answer_is_cut_and_says_so(workspace: Workspace, stand: Stand) -> None:  # C2.13
+def test_a_long_answer_is_cut_and_says_so(workspace: Workspace, stand: Stand) -> None:
     result = run_query(workspace, "SELECT * FROM range(20000)")
     assert (result.table.num_rows, result.truncated) == (10_000, True)
     assert result.cut_text == "only the first 10000 rows are shown"

@@ -221,7 +221,7 @@ def test_query_answers_and_refuses(watched: Stand) -> None:
     assert "only SELECT" in text(app)
 
 
-def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:  # C3.9
+def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.agree(3)
     monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 3600.0)
     assert "**Stale.**" not in text(run("overview"))

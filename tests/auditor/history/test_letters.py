@@ -358,7 +358,7 @@ def test_a_look_that_breaks_off_goes_on_from_there_and_loses_nothing(stand: Stan
 
 def test_of_an_endless_queue_the_first_letters_are_followed_and_that_is_told(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:  # C2.13
+) -> None:
     monkeypatch.setattr(letter_scan, "LETTERS_FOLLOWED", 300)
     probe = Paged(1_000)
     auditor = watching(stand, probe)
@@ -448,7 +448,7 @@ def test_a_flow_whose_queue_cannot_be_read_has_no_funnel(stand: Stand) -> None:
     assert waiting_letters([]) == "no queue"
 
 
-def test_a_letter_from_the_future_has_age_0_and_a_clock_is_said_to_be_wrong(queue: Any) -> None:  # C2.8
+def test_a_letter_from_the_future_has_age_0_and_a_clock_is_said_to_be_wrong(queue: Any) -> None:
     stand, probe, auditor, lens = queue
     probe.reading = QueueReading(depth=1, oldest_at=NOW + timedelta(minutes=5))
     auditor.audit(NOW)
@@ -479,7 +479,7 @@ def test_an_attempt_count_and_a_look_that_is_not_whole_are_told(queue: Any) -> N
     assert (told.attempts, told.reason, looked_text(backlog)) == (5, "no", "1 of 700")
 
 
-def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(queue: Any) -> None:  # C3.9
+def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(queue: Any) -> None:
     stand, probe, auditor, lens = queue
     probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=(letter(1, 1, "no"),))
     auditor.audit(NOW)

@@ -223,7 +223,7 @@ def test_dead_letters_are_followed_until_they_are_gone(ledger: Ledger) -> None:
         return [row[at] is not None for row in rows["dead_letters"]]
 
     assert seen(letters, True) == [False] * 3
-    assert sorted(map(bool, seen(letters[:1], False))) == [False] * 3  # C2.13: a cut peek proves nothing gone
+    assert sorted(map(bool, seen(letters[:1], False))) == [False] * 3  # a cut peek proves nothing gone
     assert sorted(map(bool, seen(letters[:1], True))) == [False, True, True]
 
 

@@ -136,7 +136,7 @@ def test_keys_are_read_in_batches_that_the_probe_takes(reader: SystemReader, pro
 
 
 @pytest.mark.parametrize("reason", [Reason.DECODE, Reason.TOO_LARGE])
-def test_a_record_that_spoils_its_batch_is_found_and_the_rest_is_read(  # C1.25: never equal on a cut value
+def test_a_record_that_spoils_its_batch_is_found_and_the_rest_is_read(  # a value that was cut short never agrees
     reader: SystemReader, probe: Scripted, reason: Reason
 ) -> None:
     probe.poison, probe.spoils = {17, 60}, reason

@@ -50,7 +50,7 @@ def test_refuses_an_unknown_dialect() -> None:
         SqlSettings(kind="sql", url="oracle://u@h/x")
 
 
-def test_gives_way_to_a_lock(postgresql_url: str) -> None:  # C3.5
+def test_gives_way_to_a_lock(postgresql_url: str) -> None:
     harness = SqlHarness(postgresql_url)
     harness.fill([(1, "one", "2026-03-01T00:00:00+00:00")])
     probe = probe_of(postgresql_url, timeout_s=100)
