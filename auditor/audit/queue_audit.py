@@ -18,11 +18,9 @@ from auditor.map.flow import Flow
 from auditor.systems.reader import ReaderClosedError
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked
-from checks.keys import key_parser
 from checks.queue_figures import certain
 from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
 from checks.queue_states import Flowing, QueueState
-from checks.records import UNREADABLE
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
 from probes.durations import format_duration
 from probes.queues.message import distinct, sayable, storable
@@ -85,7 +83,6 @@ class QueueAuditor:
         self._unkept = False
         self._still_since: datetime | None = None
         self._looked: QueueReading | None = None
-        self._parse_key = key_parser(flow.data_type.key_type, flow.source_name, flow.data_type.key_normalize)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
         """Read the queue and record what was seen, also a failure.
@@ -240,10 +237,8 @@ class QueueAuditor:
         """A letter with its record's canonical key, told as far as its queue's evidence policy allows."""
         key = letter.key
         if key is not None:
-            try:
-                key = self._parse_key(key)
-            except UNREADABLE:
-                key = None
+            key = self.flow.parse_key(key)
+            if key is None:
                 unusable = f"its key is not {KEYS[self.flow.data_type.key_type]}"
                 letter = replace(letter, reason=f"{letter.reason}; {unusable}" if letter.reason else unusable)
         policy = self._settings.evidence

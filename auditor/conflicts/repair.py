@@ -92,11 +92,9 @@ def _of_flow(
     comparer = flow.comparer(digest_key)
     known: dict[Key, Mapping[str, Any]] = {}
     for each in open_now:
-        try:
-            key = comparer.owner.parse_key(each["key"])
+        key = flow.parse_key(each["key"])
+        if key is not None:
             known[key] = {**each, "key": key}
-        except UnreadableError:
-            continue
     keys = list(known)
     held: list[dict[Key, list[Row]]] = []
     for side, system, spec in (

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from auditor.map.settings import DataType, FlowSettings
 from checks.fields import FieldRule, parser_for
-from checks.keys import key_parser
-from checks.records import RecordComparer, Side
+from checks.records import RecordComparer, Side, read_key
 from checks.validity import RuleSet
-from probes.contract import Binding, ReadSpec, Row, SystemSettings
+from checks.values import Parser
+from probes.contract import Binding, Key, ReadSpec, Row, SystemSettings
 
 SHORTEST_EVERY_S, LONGEST_EVERY_S = 1.0, 300.0
 """How often a flow is audited where its map does not say so."""
@@ -196,6 +196,22 @@ class Flow:
             for name in self.field_names
         )
 
+    def parse_key(self, told: Key) -> Key | None:
+        """A key as the ledger or a message gives it, in its canonical form.
+
+        Returns:
+            None where it is no key of this data type, or none any more because the map has changed.
+        """
+        return read_key(self._parse_owner_key, told)
+
+    def parse_keys(self, texts: Iterable[str]) -> list[Key]:
+        """Keys from their texts, in the same order; what is none is left out."""
+        return [key for text in texts if (key := self.parse_key(text)) is not None]
+
+    @cached_property
+    def _parse_owner_key(self) -> Parser:
+        return self.data_type.key_parser(self.source_name)
+
     def _witnessed(self, name: str, binding: Binding) -> tuple[int, ...]:
         """Where the fields stand that a further system carries and can be asked about.
 
@@ -238,7 +254,7 @@ class Flow:
         stamp_rule = FieldRule(type="timestamp", unit=units)
         return Side(
             system=name,
-            parse_key=key_parser(self.data_type.key_type, name, self.data_type.key_normalize),
+            parse_key=self.data_type.key_parser(name),
             parse_changed_at=parser_for(stamp_rule, name, system.zone),
             parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
             currencies=currencies_of(self.rules),

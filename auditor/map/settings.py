@@ -9,6 +9,8 @@ from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
 from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule
+from checks.keys import key_parser
+from checks.values import Parser
 from probes.addresses import check_address
 from probes.contract import PluginSettings
 from probes.durations import Duration
@@ -52,6 +54,10 @@ class DataType(PluginSettings):
     rules: dict[str, str] = {}
     in_: dict[str, Any] = Field(alias="in")
     description: str = ""
+
+    def key_parser(self, system: str) -> Parser:
+        """How a key of this data type is read as `system` holds it."""
+        return key_parser(self.key_type, system, self.key_normalize)
 
 
 class Objective(PluginSettings):

@@ -13,7 +13,6 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.storage.kept_text import restored
 from auditor.systems.reader import SystemReader
 from checks.fields import agree, parser_for, text_of
-from checks.keys import key_parser
 from checks.records import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
 from probes.contract import MISSING, Binding, Key, ReadSpec, Row
@@ -98,7 +97,7 @@ def read_record(
         UnreadableError: the text is no key of this data type.
     """
     described = integration_map.data_types[data_type]
-    key: Key = key_parser(described.key_type, described.owner, described.key_normalize)(restored(key_text))
+    key: Key = described.key_parser(described.owner)(restored(key_text))
     order = [described.owner, *(name for name in described.in_ if name != described.owner)]
     names = [name for name, rule in described.fields.items() if rule.compare]
     rows: dict[str, list[Row]] = {}
@@ -109,7 +108,7 @@ def read_record(
         reading = readers[system].fetch(spec, [key])
         read_at[system] = datetime.now(UTC)
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
-        parse = key_parser(described.key_type, system, described.key_normalize)
+        parse = described.key_parser(system)
         rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
     copies = []
     for system in order:

@@ -20,3 +20,13 @@ def test_fields_that_are_not_compared_or_not_carried_are_left_out(tmp_path: Path
     flow = load(text, tmp_path).flow("customer_to_billing")
     assert flow.field_names == ("email", "plan")
     assert (flow.source_spec.fields, flow.target_spec.fields) == (("email", "plan"), ("mail", "plan"))
+
+
+def test_text_becomes_a_key_of_the_data_type_and_what_is_none_is_left_out(tmp_path: Path) -> None:
+    flow = load(GOOD.replace("window: 30s", "window: 30s\n    key_type: integer"), tmp_path).flow(
+        "customer_to_billing"
+    )
+    assert flow.parse_keys(["7", "none", "", "-8"]) == [7, -8]
+    assert [flow.parse_key("7"), flow.parse_key("seven")] == [7, None]
+    text = load(GOOD, tmp_path).flow("customer_to_billing")
+    assert text.parse_keys(["cafe\u0301", "\ud800", "x" * 3_000]) == ["caf\u00e9"]
