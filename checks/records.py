@@ -143,6 +143,18 @@ class Comparison:
         )
 
 
+class Agreement(NamedTuple):
+    """Two copies that are the same, and nothing more to say of them.
+
+    Attributes:
+        values: canonical, of both.
+        fingerprint: that both share.
+    """
+
+    values: tuple[Any, ...]
+    fingerprint: bytes
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Side:
     """How one system's rows of a data type become keys and copies.
@@ -366,21 +378,29 @@ class RecordComparer:
         digest.update(ascii(canonical).encode())
         return digest.digest()
 
-    def agreement(self, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> bytes | None:
-        """The fingerprint that both copies share, where there is one of each and nothing more to say.
+    def meet(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Agreement | Comparison:
+        """Compare what two systems answered for one key, the quick way where the copies simply agree.
 
-        This is the quick way for the records that simply agree; `compare` says everything about all others.
-        Where the target leads a field the fingerprint does not tell all, and there is no quick way.
+        Where the target leads a field the shared fingerprint does not tell all, and there is no quick way.
+
+        Returns:
+            An agreement, of which `compare_agreed` says everything where that is needed; or all that `compare` says.
         """
-        if len(owner_rows) != 1 or len(target_rows) != 1 or not self._all_led:
-            return None
-        try:
-            owner = self.canonical(self.owner, owner_rows[0])
-            if owner != self.canonical(self.target, target_rows[0]):
-                return None
-        except UnreadableError:
-            return None
-        return self.fingerprint(owner)
+        owner = target = None
+        if len(owner_rows) == 1 and len(target_rows) == 1 and self._all_led:
+            try:
+                owner = self.canonical(self.owner, owner_rows[0])
+                target = self.canonical(self.target, target_rows[0])
+            except UnreadableError:
+                pass  # said below, with all that can be read
+            else:
+                if owner == target:
+                    return Agreement(owner, self.fingerprint(owner))
+        return self._compare(key, owner_rows, target_rows, owner, target)
+
+    def compare_agreed(self, key: Key, agreed: Agreement, owner_row: Row, target_row: Row) -> Comparison:
+        """All that `compare` says of two copies that agree."""
+        return self._compare(key, [owner_row], [target_row], agreed.values, agreed.values)
 
     def changed_at_us(self, side: Side, copy: Copy) -> int | None:
         """The copy's own changed-at stamp, microseconds since 1970 in the system's clock.
@@ -396,14 +416,26 @@ class RecordComparer:
 
     def compare(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Comparison:
         """Compare what two systems answered for one key; an absent record is an empty sequence."""
+        return self._compare(key, owner_rows, target_rows, None, None)
+
+    def _compare(
+        self,
+        key: Key,
+        owner_rows: Sequence[Row],
+        target_rows: Sequence[Row],
+        owner_values: tuple[Any, ...] | None,
+        target_values: tuple[Any, ...] | None,
+    ) -> Comparison:
+        """Compare rows whose first on a side may have been made canonical already."""
         sides = ((self.owner, owner_rows), (self.target, target_rows))
         duplicates = tuple(f"several rows in {side.system}{_spelt(rows)}" for side, rows in sides if len(rows) > 1)
         owner = target = None
         try:
             if owner_rows:
-                owner = self.copy_of(self.canonical(self.owner, owner_rows[0]), owner_rows[0][1])
+                held = self.canonical(self.owner, owner_rows[0]) if owner_values is None else owner_values
+                owner = self.copy_of(held, owner_rows[0][1])
             if target_rows:
-                found = self.canonical(self.target, target_rows[0])
+                found = self.canonical(self.target, target_rows[0]) if target_values is None else target_values
                 if owner is not None and owner.values == found:
                     target = Copy(found, owner.fingerprint, target_rows[0][1], owner.marks)
                 else:

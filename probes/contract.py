@@ -31,7 +31,16 @@ Key = int | str
 """A record's shared identity in its canonical form."""
 
 Row = Sequence[Any]
-"""One record as read: `(key, mark or None, *values)`, values in the order of `ReadSpec.fields`."""
+"""One record as read: `(key, mark or None, *values)`, values in the order of `ReadSpec.fields`.
+
+A plain tuple, as the drivers give it: a class of its own costs more than all else that is done with most rows.
+"""
+
+KEY, MARK, VALUES_FROM = 0, 1, 2
+"""Where a row's key and mark stand, and its first value."""
+
+VALUES = slice(VALUES_FROM, None)
+"""A row's values: `row[VALUES]`."""
 
 
 class Missing:

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 
-from auditor.audit.flow_audit import Auditor, AuditResult
+from auditor.audit.flow_audit import Auditor
+from auditor.audit.result import AuditResult
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map

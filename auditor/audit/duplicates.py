@@ -1,22 +1,62 @@
-"""Twins: records of one system that share a key of which there may be only one, such as a customer's e-mail."""
+"""Duplicates: records of one system that share a key of which there may be only one, such as a customer's e-mail."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from auditor.audit.reading import Gathered
+from auditor.audit.gathered import Failure
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.duplicates import Twin, is_the_double, shared, tell
 from checks.records import Comparison, Copy, RecordComparer, Side
 from checks.values import UnreadableError
-from probes.contract import Key, ReadSpec
+from probes.contract import MARK, Key, ReadSpec
 
 
-class Twins:
-    """Keeps, for both systems of a flow, who has which unique key, and finds whoever has the same.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identities:
+    """What is to be remembered of one unique key of one system's records, beside what was known.
+
+    Attributes:
+        called: the unique key, by what people call it.
+        held: by record, the digest of its unique key.
+        gone: records that have none any more.
+    """
+
+    system: str
+    called: str
+    held: Mapping[Key, bytes]
+    gone: Collection[Key]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubles:
+    """Which records of one audit share a unique key with another one.
+
+    Attributes:
+        told: by record, what is wrong, for people.
+        identities: what the ledger is to remember.
+        error: a system could not be asked for the other records.
+    """
+
+    told: Mapping[Key, Sequence[str]] = field(default_factory=dict)
+    identities: Sequence[Identities] = ()
+    error: Failure | None = None
+
+    def marked(self, comparisons: Sequence[Comparison]) -> Sequence[Comparison]:
+        """The same comparisons, those of such records marked as duplicates."""
+        if not self.told:
+            return comparisons
+        return [
+            replace(each, duplicates=(*each.duplicates, *self.told[each.key])) if each.key in self.told else each
+            for each in comparisons
+        ]
+
+
+class DuplicateFinder:
+    """Finds, in both systems of a flow, who has the same unique key.
 
     What is not read again is remembered as keyed digests in the ledger; before a record is called a duplicate
     the other one is read again.
@@ -33,38 +73,48 @@ class Twins:
             (comparer.target, target, flow.target_spec),
         )
 
-    def find(self, gathered: Gathered, comparisons: Sequence[Comparison]) -> list[Comparison]:
-        """The same comparisons, those with a twin marked as duplicates."""
-        if not self.comparer.unique_keys or gathered.error is not None:
-            return list(comparisons)
+    def find(self, comparisons: Sequence[Comparison]) -> Doubles:
+        """Find the duplicates among what was read, and what is to be remembered for the next audits."""
+        if not self.comparer.unique_keys:
+            return Doubles()
         told: dict[Key, list[str]] = {}
+        identities: list[Identities] = []
+        failures: list[Failure] = []
         by_key = {each.key: each for each in comparisons if not each.unverifiable}
         for called in self.comparer.unique_keys:
             for side, _, _ in self._sides:
-                self._on_one_side(gathered, by_key, called, side, told)
-        return [
-            replace(each, duplicates=(*each.duplicates, *told[each.key])) if each.key in told else each
-            for each in comparisons
-        ]
+                identities.append(self._on_one_side(by_key, called, side, told, failures))
+        return Doubles(told=told, identities=identities, error=failures[0] if failures else None)
 
     def _on_one_side(
-        self, gathered: Gathered, by_key: dict[Key, Comparison], called: str, side: Side, told: dict[Key, list[str]]
-    ) -> None:
+        self,
+        by_key: Mapping[Key, Comparison],
+        called: str,
+        side: Side,
+        told: dict[Key, list[str]],
+        failures: list[Failure],
+    ) -> Identities:
         held = {key: copy for key, each in by_key.items() if (copy := self._copy(each, side)) is not None}
         identities = {
             key: identity for key, copy in held.items() if (identity := self.comparer.identity(copy, called))
         }
         gone = [key for key in by_key if key not in identities]
-        flow, system = self.flow.name, side.system
-        self.ledger.save_identities(flow, system, called, identities, gone)
-        known = self.ledger.holders(flow, system, called, set(identities.values()))
-        suspects = shared(identities, {identity: self._to_keys(texts) for identity, texts in known.items()})
+        system = side.system
+        known = self.ledger.holders(self.flow.name, system, called, set(identities.values()))
+        # What the ledger knows of records that were read just now is overtaken.
+        suspects = shared(
+            identities,
+            {
+                identity: [key for key in self.flow.parse_keys(texts) if key not in by_key]
+                for identity, texts in known.items()
+            },
+        )
         if not suspects:
-            return
+            return Identities(system=system, called=called, held=identities, gone=gone)
         others = {key for found in suspects.values() for key in found}
         copies = {key: held[key] for key in others & held.keys()}
-        copies |= self._read(gathered, side, [key for key in others if key not in held])
-        at_owner = self._at_owner(gathered, {*suspects, *others}, by_key)
+        copies |= self._read(side, [key for key in others if key not in held], failures)
+        at_owner = self._at_owner({*suspects, *others}, by_key, failures)
         names = [self.comparer.rules[position][0] for position in self.comparer.unique_keys[called]]
         stale: list[Key] = [key for key in others if key not in copies]
         for key, found in suspects.items():
@@ -76,39 +126,32 @@ class Twins:
             stale += [other for other in found if other in copies and other not in {twin.key for twin in twins}]
             if twins and is_the_double(at_owner=key in at_owner, twins=twins):
                 told.setdefault(key, []).append(tell(called, names, system, twins))
-        if stale and gathered.error is None:
-            self.ledger.save_identities(flow, system, called, {}, [key for key in stale if key not in identities])
+        if not failures:
+            gone += [key for key in stale if key not in identities]
+        return Identities(system=system, called=called, held=identities, gone=gone)
 
     def _copy(self, comparison: Comparison, side: Side) -> Copy | None:
         return comparison.owner if side is self.comparer.owner else comparison.target
 
-    def _to_keys(self, texts: Sequence[str]) -> list[Key]:
-        found: list[Key] = []
-        for text in texts:
-            try:
-                found.append(self.comparer.owner.parse_key(text))
-            except UnreadableError:
-                continue
-        return found
-
-    def _read(self, gathered: Gathered, side: Side, keys: Sequence[Key]) -> dict[Key, Copy]:
+    def _read(self, side: Side, keys: Sequence[Key], failures: list[Failure]) -> dict[Key, Copy]:
         """Records of one system as they are now."""
         if not keys:
             return {}
         reader, spec = next((reader, spec) for each, reader, spec in self._sides if each is side)
         reading = reader.fetch(spec, keys)
-        if gathered.fail(reading):
+        if reading.error is not None:
+            failures.append((reading.system, reading.error))
             return {}
         found: dict[Key, Copy] = {}
         grouped, _ = self.comparer.group(side, reading.rows)
         for key, rows in grouped.items():
             try:
-                found[key] = self.comparer.copy_of(self.comparer.canonical(side, rows[0]), rows[0][1])
+                found[key] = self.comparer.copy_of(self.comparer.canonical(side, rows[0]), rows[0][MARK])
             except UnreadableError:
                 continue
         return found
 
-    def _at_owner(self, gathered: Gathered, keys: set[Key], by_key: dict[Key, Comparison]) -> set[Key]:
+    def _at_owner(self, keys: set[Key], by_key: Mapping[Key, Comparison], failures: list[Failure]) -> set[Key]:
         """Which of these records the owner knows."""
         known = {key for key in keys if key in by_key and by_key[key].owner is not None}
-        return known | self._read(gathered, self.comparer.owner, [key for key in keys if key not in by_key]).keys()
+        return known | self._read(self.comparer.owner, [key for key in keys if key not in by_key], failures).keys()

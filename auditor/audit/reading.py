@@ -1,4 +1,8 @@
-"""Gathering: everything one audit reads of the owner and the target."""
+"""Reading: which records the owner says have changed, and what both systems hold of those that are wanted.
+
+One reading of an owner (`OwnerReading`) is a value: `read_owner` completes what is known of it, and `read_target`
+goes on from there, whoever read it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from auditor.audit.budget import Plan
+from auditor.audit.gathered import Failure, Gathered, OwnerReading, Seen, TargetReading, Wanted
 from auditor.ledger import FlowState
 from auditor.map.flow import Flow
 from auditor.systems.batches import SPOILING
@@ -25,39 +30,31 @@ MarkT = TypeVar("MarkT", datetime, int)
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathered:
-    """Everything read in one audit, by canonical key.
+class Search:
+    """Collects which records one audit is to read, and keeps what the lists on the way to them gave already.
 
-    Attributes:
-        listed: keys that the owner says have changed lately.
-        polled_before_at: when the owner last told all changes before this audit; what it lists now and did
-            not list then was committed in between.
-        skipped: changes had to be stepped over.
-        unordered: why the owner's stamps do not tell what changed, "" where they do, None where it was not asked.
-        owner_sent_at, owner_received_at: around all reads of the owner before the target's.
-        owner_seen: around the read that gave each record of the owner.
-        look: around all reads of the target.
-        target_seen: around the read that gave each record of the target.
+    It is filled by the steps that look for records (`Gatherer.discover`, `auditor.audit.sample.Sampler.choose`) and
+    ends with them: what goes on from there is `wanted` and `owner`.
     """
 
-    wanted: dict[Key, None] = field(default_factory=dict)
+    keys: dict[Key, None] = field(default_factory=dict)
     listed: set[Key] = field(default_factory=set)
     polled_before_at: datetime | None = None
-    owner_rows: dict[Key, list[Row]] = field(default_factory=dict)
-    target_rows: dict[Key, list[Row]] = field(default_factory=dict)
-    unreadable: dict[Key, str] = field(default_factory=dict)
     nameless: int = 0
     skipped: bool = False
     unordered: str | None = None
-    error: tuple[str, ProbeError] | None = None
+    error: Failure | None = None
+    owner_rows: dict[Key, list[Row]] = field(default_factory=dict)
+    owner_seen: dict[Key, Seen] = field(default_factory=dict)
     owner_sent_at: datetime | None = None
     owner_received_at: datetime | None = None
-    owner_seen: dict[Key, tuple[datetime, datetime]] = field(default_factory=dict)
-    look: Look | None = None
-    target_seen: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)
+
+    def want(self, keys: Iterable[Key]) -> None:
+        """Add records to be read."""
+        self.keys.update(dict.fromkeys(keys))
 
     def fail(self, reading: Reading) -> bool:
-        """Note a failed reading; answers whether it failed."""
+        """Note a failed reading; returns whether it failed."""
         if reading.error is not None:
             self.fail_with(reading.system, reading.error)
         return reading.error is not None
@@ -66,20 +63,35 @@ class Gathered:
         """Note the first failure."""
         self.error = self.error or (system, error)
 
-    def owner_read(self, reading: Reading, keys: Iterable[Key]) -> None:
-        """Note when the owner was read for these records."""
+    def owner_read(self, reading: Reading, grouped: Mapping[Key, list[Row]]) -> None:
+        """Keep records of the owner that came whole."""
+        self.owner_rows.update(grouped)
         self.owner_sent_at = min(self.owner_sent_at or reading.sent_at, reading.sent_at)
         self.owner_received_at = reading.received_at
-        self.owner_seen.update({key: reading.when(key) for key in keys})
+        self.owner_seen.update({key: reading.when(key) for key in grouped})
 
-    def look_at(self, key: Key, whole: Look) -> Look:
-        """When the target was read for this record.
+    @property
+    def wanted(self) -> Wanted:
+        """The records to read."""
+        return Wanted(
+            keys=self.keys,
+            listed=self.listed,
+            polled_before_at=self.polled_before_at,
+            nameless=self.nameless,
+            skipped=self.skipped,
+            unordered=self.unordered,
+            error=self.error,
+        )
 
-        Args:
-            whole: around all reads of the target, for what was not read by its key.
-        """
-        seen = self.target_seen.get(key)
-        return whole if seen is None else Look(sent_at=seen[0], received_at=seen[1])
+    @property
+    def owner(self) -> OwnerReading:
+        """What was read of the owner on the way."""
+        return OwnerReading(
+            rows=self.owner_rows,
+            seen=self.owner_seen,
+            sent_at=self.owner_sent_at,
+            received_at=self.owner_received_at,
+        )
 
 
 class Gatherer:
@@ -94,7 +106,7 @@ class Gatherer:
     # -- changes
 
     def discover(
-        self, gathered: Gathered, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
+        self, search: Search, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
     ) -> FlowState:
         """Want what the owner says has changed, and move its watermark on.
 
@@ -102,60 +114,60 @@ class Gatherer:
             owner_now: the present instant of the owner's clock, at the earliest.
             cap: the same at the latest; the watermark never goes beyond it.
         """
-        gathered.polled_before_at = state.polled_at
+        search.polled_before_at = state.polled_at
         if not self.flow.source_spec.finds_changes:
             return state
         if self.flow.source_spec.changed_at is not None:
-            return self._discover_by_stamp(gathered, state, planned, owner_now, cap)
+            return self._discover_by_stamp(search, state, planned, owner_now, cap)
         if self.flow.source_spec.version is not None:
-            return self._discover_by_version(gathered, state, planned.changes)
+            return self._discover_by_version(search, state, planned.changes)
         return state
 
     def _discover_by_stamp(
-        self, gathered: Gathered, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
+        self, search: Search, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
     ) -> FlowState:
         known = state.watermark_at or planned.changes_since
         reading, whole, latest = self._poll(planned.changes_since, planned.changes, self._stamp, known)
         if isinstance(reading.error, StampsError):
-            gathered.unordered = reading.error.message
+            search.unordered = reading.error.message
             return state
-        gathered.unordered = ""
-        if gathered.fail(reading):
+        search.unordered = ""
+        if search.fail(reading):
             return state
-        found = self.take(gathered, reading, whole=whole)
+        found = self.take(search, reading, whole=whole)
         if state.watermark_at is not None:
-            gathered.listed.update(found)
+            search.listed.update(found)
         if reading.truncated and (latest is None or latest <= known):
             # More changes of one stamp than are ever read at once: step over them, the sample finds the rest.
             latest = known + timedelta(seconds=self.flow.settings.overlap_s) + MICROSECOND
-            gathered.skipped = True
+            search.skipped = True
         first = owner_now if state.watermark_at is None and not reading.truncated else None
         watermark_at = max((at for at in (state.watermark_at, latest, first) if at is not None), default=None)
         # A record stamped in the future must not hide what really changes until then.
         watermark_at = min(watermark_at, cap) if watermark_at is not None else None
         return replace(state, watermark_at=watermark_at, polled_at=_polled_at(state, reading))
 
-    def _discover_by_version(self, gathered: Gathered, state: FlowState, limit: int) -> FlowState:
+    def _discover_by_version(self, search: Search, state: FlowState, limit: int) -> FlowState:
         """The watermark is the highest version as it was an overlap ago: numbers are drawn before the commit."""
         if state.version_high is None:
             try:
                 highest = self.source.call(lambda: self.source.probe.highest_version(self.flow.source_spec))
             except ProbeError as error:
-                gathered.fail_with(self.source.name, error)
+                search.fail_with(self.source.name, error)
                 return state
             if highest is not None:
                 return replace(state, version_low=highest, version_middle=highest, version_high=highest)
         known = state.version_low if state.version_low is not None else -1
         reading, whole, latest = self._poll(state.version_low, limit, self._version, known)
-        if gathered.fail(reading):
+        if search.fail(reading):
             return state
-        found = self.take(gathered, reading, whole=whole)
+        found = self.take(search, reading, whole=whole)
         if state.polled_at is not None:
-            gathered.listed.update(found)
+            search.listed.update(found)
         highest = max(known, state.version_high or known, known if latest is None else latest)
         if reading.truncated:
             low = latest if latest is not None and latest > known else known + 1
-            gathered.skipped = low == known + 1 and latest != low
+            search.skipped = low == known + 1 and latest != low
             return replace(
                 state, version_low=low, version_middle=low, version_high=highest, version_turned_at=reading.sent_at
             )
@@ -223,40 +235,54 @@ class Gatherer:
             return reading, True
         return read(replace(spec, fields=())), False
 
-    def take(self, gathered: Gathered, reading: Reading, *, whole: bool) -> list[Key]:
+    def take(self, search: Search, reading: Reading, *, whole: bool) -> list[Key]:
         """Want the records that the owner listed, and keep their rows where they are whole.
 
         Returns:
             Their keys in the order read.
         """
         grouped, nameless = self.comparer.group(self.comparer.owner, reading.rows)
-        gathered.nameless += nameless
-        gathered.wanted.update(dict.fromkeys(grouped))
+        search.nameless += nameless
+        search.want(grouped)
         if whole:
-            gathered.owner_rows.update(grouped)
-            gathered.owner_read(reading, grouped)
+            search.owner_read(reading, grouped)
         return list(grouped)
 
-    def read(self, gathered: Gathered) -> None:
-        """Read the owner where it was not read yet, and then the target."""
-        if gathered.error or not gathered.wanted:
-            return
-        unread = [key for key in gathered.wanted if key not in gathered.owner_rows]
-        if unread:
-            owner = self.source.fetch(self.flow.source_spec, unread)
-            gathered.unreadable.update(owner.unreadable)
-            if gathered.fail(owner):
-                return
-            rows, _ = self.comparer.group(self.comparer.owner, owner.rows)
-            gathered.owner_rows.update(rows)
-            gathered.owner_read(owner, unread)
-        target = self.target.fetch(self.flow.target_spec, list(gathered.wanted))
-        gathered.look = Look(sent_at=target.sent_at, received_at=target.received_at)
-        gathered.target_seen = target.instants
-        gathered.unreadable.update(target.unreadable)
-        if gathered.fail(target):
-            return
-        gathered.target_rows, _ = self.comparer.group(self.comparer.target, target.rows)
+    def read_owner(self, wanted: Wanted, known: OwnerReading) -> OwnerReading:
+        """Read the owner where it was not read yet.
+
+        Args:
+            known: what was read of it already, for this flow or for another one that starts there.
+        """
+        unread = [key for key in wanted.keys if key not in known.seen]
+        if wanted.error or not unread:
+            return known
+        reading = self.source.fetch(self.flow.source_spec, unread)
+        unreadable = {**known.unreadable, **reading.unreadable}
+        if reading.error is not None:
+            return replace(known, unreadable=unreadable, error=(reading.system, reading.error))
+        rows, _ = self.comparer.group(self.comparer.owner, reading.rows)
+        return OwnerReading(
+            rows={**known.rows, **rows},
+            unreadable=unreadable,
+            seen={**known.seen, **{key: reading.when(key) for key in unread}},
+            sent_at=min(known.sent_at or reading.sent_at, reading.sent_at),
+            received_at=reading.received_at,
+        )
+
+    def read_target(self, wanted: Wanted, owner: OwnerReading) -> Gathered:
+        """Read the target of what is wanted, after the owner, and hand on both."""
+        if wanted.error or owner.error or not wanted.keys:
+            return Gathered(wanted=wanted, owner=owner)
+        reading = self.target.fetch(self.flow.target_spec, list(wanted.keys))
+        look = Look(sent_at=reading.sent_at, received_at=reading.received_at)
+        if reading.error is not None:
+            failure = (reading.system, reading.error)
+            target = TargetReading(unreadable=reading.unreadable, seen=reading.instants, look=look, error=failure)
+        else:
+            rows, _ = self.comparer.group(self.comparer.target, reading.rows)
+            target = TargetReading(rows=rows, unreadable=reading.unreadable, seen=reading.instants, look=look)
+        return Gathered(wanted=wanted, owner=owner, target=target)
 
 
 def _polled_at(state: FlowState, reading: Reading) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The accounts of the sample: what became of the records that were read by chance. Pure, but for what waits."""
+"""The accounts of the sample: what became of the records that were read by chance. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Waiting:
+class Waiting:
     """A sampled record that neither agrees nor is certain to differ yet.
 
     Attributes:
@@ -37,74 +37,71 @@ class _Moves:
     undecided: int = 0
 
 
-class Accounts:
-    """Counts each sampled record once: undecided at first where need be, and moved when it is certain."""
+def settle(
+    waiting: Mapping[Key, Waiting],
+    drawn: Mapping[Key, Drawn],
+    taken: Set[Key],
+    read: Set[Key],
+    outcomes: Mapping[Key, Outcome],
+    state: FlowState,
+) -> tuple[dict[str, Cohort], FlowState, Mapping[Key, Waiting]]:
+    """Account for one audit: each sampled record counts once, undecided at first where need be, and is moved when it
+    is certain.
 
-    def __init__(self) -> None:
-        self._waiting: dict[Key, _Waiting] = {}
+    Args:
+        waiting: sampled records of earlier audits that count as undecided.
+        drawn: the records taken by chance, with their probabilities.
+        taken: those of the sweep's slice.
+        read: everything that was read, for whatever reason.
+        outcomes: of what was read and did not simply agree.
+        state: after the slice was taken; a sweep that this slice completed has ended already.
 
-    def settle(
-        self,
-        drawn: Mapping[Key, Drawn],
-        taken: Set[Key],
-        read: Set[Key],
-        outcomes: Mapping[Key, Outcome],
-        state: FlowState,
-    ) -> tuple[dict[str, Cohort], FlowState]:
-        """Account for one audit.
+    Returns:
+        What is added to each policy's cohort, the state with the sweeps' counts, and what waits from now on.
+    """
+    left = dict(waiting)
+    cohorts: dict[str, Cohort] = {}
+    sweeps = {state.sweeps: _Moves(), state.sweeps - 1: _Moves()}
+    for key in waiting.keys() & read:
+        outcome = outcomes.get(key, Outcome.AGREED)
+        if outcome not in UNSETTLED and outcome is not Outcome.CANNOT_VERIFY:
+            _resolve(left.pop(key), cohorts, sweeps, differs=outcome is Outcome.DIVERGENT)
+    number = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1
+    simply = Counter(drawn.values())
+    for key in outcomes.keys() & (drawn.keys() | taken):
+        outcome, how = outcomes[key], drawn.get(key, UNWEIGHTED)
+        differs, unsettled = outcome is Outcome.DIVERGENT, outcome in UNSETTLED
+        simply[how] -= 1
+        if how.probability and outcome is not Outcome.CANNOT_VERIFY:
+            _add(cohorts, how.policy, Cohort().plus(how.probability, divergent=differs, undecided=unsettled))
+        if unsettled and key not in left:
+            left[key] = Waiting(drawn=how, sweep=number if key in taken else None)
+        if key in taken:
+            sweeps[number].divergent += differs
+            sweeps[number].undecided += unsettled or outcome is Outcome.CANNOT_VERIFY
+    for how, records in simply.items():
+        if how.probability and records > 0:
+            _add(cohorts, how.policy, Cohort().plus(how.probability, records))
+    now, before = sweeps[state.sweeps], sweeps[state.sweeps - 1]
+    counted = replace(
+        state,
+        sweep_divergent=(state.sweep_divergent or 0) + now.divergent,
+        sweep_undecided=(state.sweep_undecided or 0) + now.undecided,
+        swept_divergent=(state.swept_divergent or 0) + before.divergent,
+        swept_undecided=(state.swept_undecided or 0) + before.undecided,
+    )
+    return cohorts, counted, left
 
-        Args:
-            drawn: the records taken by chance, with their probabilities.
-            taken: those of the sweep's slice.
-            read: everything that was read, for whatever reason.
-            outcomes: of what was read and did not simply agree.
-            state: after the slice was taken; a sweep that this slice completed has ended already.
 
-        Returns:
-            What is added to each policy's cohort, and the state with the sweeps' counts.
-        """
-        cohorts: dict[str, Cohort] = {}
-        sweeps = {state.sweeps: _Moves(), state.sweeps - 1: _Moves()}
-        for key in self._waiting.keys() & read:
-            self._resolve(key, outcomes.get(key, Outcome.AGREED), cohorts, sweeps)
-        number = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1
-        simply = Counter(drawn.values())
-        for key in outcomes.keys() & (drawn.keys() | taken):
-            outcome, how = outcomes[key], drawn.get(key, UNWEIGHTED)
-            differs, unsettled = outcome is Outcome.DIVERGENT, outcome in UNSETTLED
-            simply[how] -= 1
-            if how.probability and outcome is not Outcome.CANNOT_VERIFY:
-                _add(cohorts, how.policy, Cohort().plus(how.probability, divergent=differs, undecided=unsettled))
-            if unsettled and key not in self._waiting:
-                self._waiting[key] = _Waiting(drawn=how, sweep=number if key in taken else None)
-            if key in taken:
-                sweeps[number].divergent += differs
-                sweeps[number].undecided += unsettled or outcome is Outcome.CANNOT_VERIFY
-        for how, records in simply.items():
-            if how.probability and records > 0:
-                _add(cohorts, how.policy, Cohort().plus(how.probability, records))
-        now, before = sweeps[state.sweeps], sweeps[state.sweeps - 1]
-        return cohorts, replace(
-            state,
-            sweep_divergent=(state.sweep_divergent or 0) + now.divergent,
-            sweep_undecided=(state.sweep_undecided or 0) + now.undecided,
-            swept_divergent=(state.swept_divergent or 0) + before.divergent,
-            swept_undecided=(state.swept_undecided or 0) + before.undecided,
-        )
-
-    def _resolve(self, key: Key, outcome: Outcome, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves]) -> None:
-        """Move a record that was undecided to where it belongs, once that is known."""
-        if outcome in UNSETTLED or outcome is Outcome.CANNOT_VERIFY:
-            return
-        known = self._waiting.pop(key)
-        differs = outcome is Outcome.DIVERGENT
-        if known.drawn.probability:
-            settled = Cohort().plus(known.drawn.probability, divergent=differs)
-            _add(cohorts, known.drawn.policy, settled.minus(Cohort().plus(known.drawn.probability, undecided=True)))
-        moves = sweeps.get(known.sweep) if known.sweep is not None else None
-        if moves is not None:
-            moves.undecided -= 1
-            moves.divergent += differs
+def _resolve(known: Waiting, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves], *, differs: bool) -> None:
+    """Move a record that was undecided to where it belongs."""
+    if known.drawn.probability:
+        settled = Cohort().plus(known.drawn.probability, divergent=differs)
+        _add(cohorts, known.drawn.policy, settled.minus(Cohort().plus(known.drawn.probability, undecided=True)))
+    moves = sweeps.get(known.sweep) if known.sweep is not None else None
+    if moves is not None:
+        moves.undecided -= 1
+        moves.divergent += differs
 
 
 def _add(cohorts: dict[str, Cohort], policy: str, more: Cohort) -> None:

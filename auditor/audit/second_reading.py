@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import islice
 
-from auditor.audit.reading import Gathered
+from auditor.audit.gathered import Doubts, Failure, Gathered, Later
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.causes import moved
@@ -17,7 +16,7 @@ from checks.judgement import NO_HISTORY, DivergenceState, History
 from checks.partition import partition, tell
 from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
 from checks.values import UnreadableError
-from probes.contract import Key, Reading, Row
+from probes.contract import KEY, MARK, Key, Reading, Row
 
 WITNESS_S = 1.0
 """How long one audit waits for all witnesses together: what they say is told beside a verdict and decides none."""
@@ -29,32 +28,34 @@ TOLD_FIELDS = 3
 """Fields of one record whose groups of systems are told; the Record page shows them all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Later:
-    """What the owner held at the second look, None where the record was gone, and around which instants."""
-
-    copy: Copy | None
-    sent_at: datetime
-    received_at: datetime
-
-
 @dataclass(slots=True, kw_only=True)
-class Doubts:
-    """What the second look found.
-
-    Attributes:
-        moving: records that are being written just now: that they differ concludes nothing.
-        later: of those, what the owner held at the second look, where that can be told.
-        noisy: by record, the fields (by position) that differ from themselves in one system, and in which.
-        rereads: by system and field, how often it was read twice, and how often it then differed from itself.
-        witnesses: by record, what the other systems that hold it say.
-    """
+class _Doubting:
+    """Doubts while the second look is under way."""
 
     moving: set[Key] = field(default_factory=set)
     later: dict[Key, Later] = field(default_factory=dict)
     noisy: dict[Key, dict[int, str]] = field(default_factory=dict)
     rereads: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     witnesses: dict[Key, str] = field(default_factory=dict)
+    error: Failure | None = None
+
+    def failed(self, reading: Reading, differing: Iterable[Key]) -> bool:
+        """Whether a system could not be read again."""
+        if reading.error is not None:
+            self.error = self.error or (reading.system, reading.error)
+            self.moving.update(differing)
+        return reading.error is not None
+
+    def doubts(self) -> Doubts:
+        """What was found."""
+        return Doubts(
+            moving=self.moving,
+            later=self.later,
+            noisy=self.noisy,
+            rereads=self.rereads,
+            witnesses=self.witnesses,
+            error=self.error,
+        )
 
     def count(self, system: str, name: str, *, differs: bool) -> None:
         """Count one field that was read twice."""
@@ -86,67 +87,65 @@ class SecondLook:
     def take(self, gathered: Gathered, comparisons: Sequence[Comparison], histories: Mapping[Key, History]) -> Doubts:
         """Read the owner again for everything that differs; for what differed before also the target, and for
         what is suspected the other systems, too."""
-        doubts = Doubts()
+        found = _Doubting()
         differing = {each.key: each for each in comparisons if not each.agrees and not each.unverifiable}
         if not differing:
-            return doubts
-        owner_again = self._owner(gathered, differing, doubts)
-        live = {key: histories.get(key, NO_HISTORY).divergence for key in differing if key not in doubts.moving}
+            return Doubts()
+        owner_again = self._owner(gathered, differing, found)
+        live = {key: histories.get(key, NO_HISTORY).divergence for key in differing if key not in found.moving}
         seen_before = [key for key, divergence in live.items() if divergence is not None]
         if seen_before:
-            self._target(gathered, {key: differing[key] for key in seen_before}, doubts)
+            self._target(gathered, {key: differing[key] for key in seen_before}, found)
         suspected = [
             key
             for key, divergence in live.items()
             if divergence is not None and divergence.state is DivergenceState.SUSPECTED and differing[key].places
         ]
         if suspected:
-            self._witnesses({key: differing[key] for key in suspected}, doubts)
+            self._witnesses({key: differing[key] for key in suspected}, found)
         if owner_again is not None:
-            self._glimpse(owner_again, doubts)
-        return doubts
+            self._glimpse(owner_again, found)
+        return found.doubts()
 
-    def _glimpse(self, again: Reading, doubts: Doubts) -> None:
+    def _glimpse(self, again: Reading, found: _Doubting) -> None:
         """Note what the owner held at the second look of the records that moved."""
         rows, _ = self.comparer.group(self.comparer.owner, again.rows)
-        for key in doubts.moving - again.unreadable.keys():
-            found = rows.get(key, [])
+        for key in found.moving - again.unreadable.keys():
             sent_at, received_at = again.when(key)
             try:
                 copies = [
-                    self.comparer.copy_of(self.comparer.canonical(self.comparer.owner, row), row[1]) for row in found
+                    self.comparer.copy_of(self.comparer.canonical(self.comparer.owner, row), row[MARK])
+                    for row in rows.get(key, [])
                 ]
             except UNREADABLE:
                 continue
             if len(copies) <= 1:
                 copy = copies[0] if copies else None
-                doubts.later[key] = Later(copy=copy, sent_at=sent_at, received_at=received_at)
+                found.later[key] = Later(copy=copy, sent_at=sent_at, received_at=received_at)
 
-    def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubts: Doubts) -> Reading | None:
+    def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], found: _Doubting) -> Reading | None:
         again = self.source.fetch(self.flow.source_spec, list(differing))
-        if gathered.fail(again):
-            doubts.moving.update(differing)
+        if found.failed(again, differing):
             return None
         rows, _ = self.comparer.group(self.comparer.owner, again.rows)
         marked = self.flow.source_spec.mark is not None
         for key, comparison in differing.items():
-            first = gathered.owner_rows.get(key, [])
-            self._compare(doubts, comparison, self.comparer.owner, first, rows.get(key, []), marked=marked)
+            first, _ = gathered.rows_of(key)
+            self._compare(found, comparison, self.comparer.owner, first, rows.get(key, []), marked=marked)
         return again
 
-    def _target(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubts: Doubts) -> None:
+    def _target(self, gathered: Gathered, differing: Mapping[Key, Comparison], found: _Doubting) -> None:
         again = self.target.fetch(self.flow.target_spec, list(differing))
-        if gathered.fail(again):
-            doubts.moving.update(differing)
+        if found.failed(again, differing):
             return
         rows, _ = self.comparer.group(self.comparer.target, again.rows)
         for key, comparison in differing.items():
-            first = gathered.target_rows.get(key, [])
-            self._compare(doubts, comparison, self.comparer.target, first, rows.get(key, []), marked=True)
+            _, first = gathered.rows_of(key)
+            self._compare(found, comparison, self.comparer.target, first, rows.get(key, []), marked=True)
 
     def _compare(
         self,
-        doubts: Doubts,
+        found: _Doubting,
         comparison: Comparison,
         side: Side,
         first: Sequence[Row],
@@ -162,27 +161,28 @@ class SecondLook:
         """
         key = comparison.key
         if len(first) != len(second):
-            doubts.moving.add(key)
+            found.moving.add(key)
             return
         if len(first) != 1:
             if self._as_a_set(side, first) != self._as_a_set(side, second):
-                doubts.moving.add(key)
+                found.moving.add(key)
             return
-        before, after = (
-            self.comparer.copy_of(self.comparer.readable(side, row[0])[0], row[0][1]) for row in (first, second)
-        )
+        before, other = comparison.owner, comparison.target
+        if side is not self.comparer.owner:
+            before, other = other, before
+        assert before is not None  # one row, and it could be compared
+        after = self.comparer.copy_of(self.comparer.readable(side, second[0])[0], second[0][MARK])
         unlike = [at for at in range(len(self.comparer.rules)) if moved(after.marks, before.marks, at)]
         if unlike and (not marked or before.raw_mark != after.raw_mark):
-            doubts.moving.add(key)
+            found.moving.add(key)
             return
-        other = comparison.target if side is self.comparer.owner else comparison.owner
         if unlike and other is not None and any(not moved(after.marks, other.marks, at) for at in unlike):
-            doubts.moving.add(key)  # it has just arrived
+            found.moving.add(key)  # it has just arrived
             return
         for at, (name, _) in enumerate(self.comparer.rules):
-            doubts.count(side.system, name, differs=at in unlike)
+            found.count(side.system, name, differs=at in unlike)
         for at in unlike:
-            doubts.noisy.setdefault(key, {})[at] = side.system
+            found.noisy.setdefault(key, {})[at] = side.system
 
     def _as_a_set(self, side: Side, rows: Sequence[Row]) -> list[str] | None:
         try:
@@ -190,7 +190,7 @@ class SecondLook:
         except UnreadableError:
             return None
 
-    def _witnesses(self, differing: Mapping[Key, Comparison], doubts: Doubts) -> None:
+    def _witnesses(self, differing: Mapping[Key, Comparison], found: _Doubting) -> None:
         """Ask the other systems that hold the data type which side they are on; who does not answer is left out."""
         held: dict[Key, dict[str, Copy]] = defaultdict(dict)
         asked = list(islice(differing, WITNESSED))
@@ -202,7 +202,7 @@ class SecondLook:
                 continue
             for row in reading.rows:
                 try:
-                    key = witness.side.parse_key(row[0])
+                    key = witness.side.parse_key(row[KEY])
                     values = self.comparer.canonical(witness.side, witness.spread(row))
                 except UNREADABLE:
                     continue
@@ -223,7 +223,7 @@ class SecondLook:
                 if len(carriers) > 2:
                     told.append(tell(difference.field, partition(self._marks(carriers, place.position))))
             if told:
-                doubts.witnesses[key] = "; ".join(told[:TOLD_FIELDS])
+                found.witnesses[key] = "; ".join(told[:TOLD_FIELDS])
 
     def _marks(self, copies: Mapping[str, Copy], position: int) -> dict[str, bytes]:
         return {system: self.comparer.mark(copy, position) for system, copy in copies.items()}

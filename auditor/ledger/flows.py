@@ -233,28 +233,29 @@ class Following(Store):
         return histories, settled
 
     def save_identities(
-        self, flow: str, system: str, called: str, identities: Mapping[Key, bytes], gone: Iterable[Key]
+        self,
+        connection: Transaction,
+        flow: str,
+        system: str,
+        called: str,
+        identities: Mapping[Key, bytes],
+        gone: Iterable[Key],
     ) -> None:
         """Remember which records of a system have which unique key, and forget those that have none any more."""
         mine = {"flow": flow, "system": system, "called": called}
         column = t.identities.c
         here = (column.flow == flow) & (column.system == system) & (column.called == called)
-        with self.read() as connection:
-            asked = {**mine, "keys": self._list([str(key) for key in (*identities, *gone)])}
-            held: dict[str, bytes] = dict(connection.execute(self._identities, asked).all())
+        asked = {**mine, "keys": self._list([str(key) for key in (*identities, *gone)])}
+        held: dict[str, bytes] = dict(connection.execute(self._identities, asked).all())
         rows = [
             {**mine, "key": str(key), "digest": digest}
             for key, digest in identities.items()
             if held.get(str(key)) != digest
         ]
-        stale = [str(key) for key in gone if str(key) in held]
-        if not rows and not stale:
-            return
-        with self.write() as connection:
-            if rows:
-                connection.execute(self._save_identities, rows)
-            for chunk in chunks(stale, IN_LIMIT):
-                connection.execute(sa.delete(t.identities).where(here, column.key.in_(chunk)))
+        if rows:
+            connection.execute(self._save_identities, rows)
+        for chunk in chunks([str(key) for key in gone if str(key) in held], IN_LIMIT):
+            connection.execute(sa.delete(t.identities).where(here, column.key.in_(chunk)))
 
     def holders(self, flow: str, system: str, called: str, digests: Iterable[bytes]) -> dict[bytes, list[str]]:
         """By digest of a unique key, the records of a system that have it."""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from checks import instants
 from checks.difference_kinds import blurred, pattern_of
 from checks.fields import FieldRule, Shape, agree, parser_for, plain, shape_of, show
-from checks.records import RecordComparer, Side
+from checks.records import Comparison, RecordComparer, Side
 from checks.values import UnreadableError
 
 EVIDENCE = ("private", "masked", "clear")
@@ -197,7 +197,7 @@ def test_an_agreement_by_one_of_two_readings_is_kept_as_both_copies_stand() -> N
     assert first.target is not None
     assert first.owner.fingerprint != first.target.fingerprint
     assert (first.owner, first.target) == (again.owner, again.target)
-    assert made.agreement([(1, None, FOLD)], [(1, None, "2026-10-25 01:30:00Z")]) is None
+    assert isinstance(made.meet(1, [(1, None, FOLD)], [(1, None, "2026-10-25 01:30:00Z")]), Comparison)
 
 
 def test_the_shift_is_told_from_the_nearer_instant() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.fields import FieldRule, parser_for, show
-from checks.records import RecordComparer, Side
+from checks.records import Agreement, Comparison, RecordComparer, Side
 from checks.validity import RuleSet
 from probes.contract import MISSING
 
@@ -133,3 +134,32 @@ def test_two_tuples_share_a_fingerprint_only_when_they_are_equal(left: list[str]
 def test_swapping_the_sides_changes_nothing_about_agreement(left: str, right: str) -> None:
     made = comparer([("a", FieldRule(casefold=True))])
     assert made.compare(1, [row(left)], [row(right)]).agrees == made.compare(1, [row(right)], [row(left)]).agrees
+
+
+def test_a_row_is_made_canonical_once() -> None:
+    parsed: list[Any] = []
+
+    def noting(name: str) -> Side:
+        made = side(name, RULES)
+
+        def noted(parse: Any) -> Any:
+            def parse_noted(raw: Any) -> Any:
+                parsed.append((name, raw))
+                return parse(raw)
+
+            return parse_noted
+
+        return replace(made, parsers=tuple(map(noted, made.parsers)))
+
+    made = RecordComparer(rules=RULES, owner=noting("a"), target=noting("b"), digest_key=b"k" * 32)
+    differing = made.meet(1, [row("x", "1")], [row("y", "2")])
+    assert isinstance(differing, Comparison)
+    assert differing == comparer().compare(1, [row("x", "1")], [row("y", "2")])
+    assert len(parsed) == len(set(parsed)) == 4
+    agreed = made.meet(1, [row("x", "1.0")], [row("x", "1")])
+    assert isinstance(agreed, Agreement)
+    told = made.compare_agreed(1, agreed, row("x", "1.0"), row("x", "1"))
+    assert told == comparer().compare(1, [row("x", "1.0")], [row("x", "1")])
+    assert told.owner is not None
+    assert told.owner.fingerprint == agreed.fingerprint
+    assert len(parsed) == 8

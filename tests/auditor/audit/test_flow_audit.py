@@ -509,10 +509,10 @@ def test_a_probe_at_a_windows_end_does_not_forget_when_the_panel_was_read(stand:
     stand.remap(", changed_at: updated_at", "")
     stand.audit()
     stand.audit()
-    read_at = stand.auditor._sampler.panel_read_at
+    read_at = stand.auditor.memory.sample.panel_read_at
     stand.auditor.recheck(datetime.now(UTC))
-    assert stand.auditor._sampler.panel_read_at == read_at
-    assert len(stand.auditor._sampler.panel_read) == 5
+    assert stand.auditor.memory.sample.panel_read_at == read_at
+    assert len(stand.auditor.memory.sample.panel_read) == 5
 
 
 def test_probes_between_two_turns_neither_end_an_incident_nor_count_as_failures(stand: Stand) -> None:

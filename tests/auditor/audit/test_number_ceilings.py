@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -160,7 +160,7 @@ def test_a_flow_goes_on_beside_every_number(ledger: Ledger, tmp_path: Path) -> N
     assert counts[Outcome.CANNOT_VERIFY] >= len(NUMBERS) // 2
 
 
-def audited(ledger: Ledger, place: Path, url: str, keys: str) -> dict[Outcome, int]:
+def audited(ledger: Ledger, place: Path, url: str, keys: str) -> Mapping[Outcome, int]:
     file = place / "map.yaml"
     file.write_text(MAP.replace("PLACE", str(place)).replace("URL", url).replace("KEYS", keys))
     return swept(load_map(file, {}), "sync", ledger).counts

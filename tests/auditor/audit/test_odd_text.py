@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
     made.close()
 
 
-def sweep(world: World, ledger: Ledger) -> dict[Outcome, int]:
+def sweep(world: World, ledger: Ledger) -> Mapping[Outcome, int]:
     loaded = load_map(world.file, {})
     result = swept(loaded, "sync", ledger)
     (status,) = flow_status(loaded, ledger, datetime.now(UTC))

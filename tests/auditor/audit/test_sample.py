@@ -63,11 +63,11 @@ def test_both_sides_are_walked_and_orphans_found(stand: Stand, monkeypatch: pyte
 def test_the_panel_is_the_same_whichever_way_the_sweep_goes(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     stand.remap("pattern: real-time", "pattern: real-time\n    sampling: {panel: 4}")
     stand.agree(30)
-    by_rank = stand.auditor._sampler.panel_read
+    by_rank = stand.auditor.memory.sample.panel_read
     walk_by_key(monkeypatch)
     stand.auditor = stand.new_auditor()
     stand.sweep()
-    assert by_rank == stand.auditor._sampler.panel_read == set(ranked(range(1, 31))[:4])
+    assert by_rank == stand.auditor.memory.sample.panel_read == set(ranked(range(1, 31))[:4])
 
 
 def test_a_sweep_goes_on_after_a_restart_where_it_stood(stand: Stand) -> None:
@@ -76,8 +76,8 @@ def test_a_sweep_goes_on_after_a_restart_where_it_stood(stand: Stand) -> None:
     stand.auditor.begin_sweep()
     order = ranked(range(1, 31))
     for at in range(0, 30, 10):
-        stand.auditor.audit(datetime.now(UTC), sample=10)
-        assert stand.auditor._sampler._slice == set(order[at : at + 10])
+        result = stand.auditor.audit(datetime.now(UTC), sample=10)
+        assert result.taken == set(order[at : at + 10])
         stand.auditor = stand.new_auditor()
     assert state(stand).sweeps == 2
 
@@ -121,9 +121,10 @@ def test_records_that_differed_and_records_worth_more_are_read_more_often(stand:
     stand.auditor = stand.new_auditor()
     stand.sweep()
     for _ in range(3):
-        stand.auditor._sampler._pools_at = None
-        stand.auditor.audit(datetime.now(UTC), sample=3)
-        assert {7, 9} <= set(stand.auditor._sampler._drawn)
+        memory = stand.auditor.memory
+        stand.auditor.memory = replace(memory, sample=replace(memory.sample, pools_at=None))
+        result = stand.auditor.audit(datetime.now(UTC), sample=3)
+        assert {7, 9} <= set(result.drawn)
     policies = {row["policy"] for row in stand.rows("samples")}
     assert policies >= {"base", "past_error", "value"}
 
@@ -155,13 +156,13 @@ def test_a_pool_that_is_full_keeps_what_it_knows(stand: Stand, monkeypatch: pyte
         stand.put("crm", key, amount="1000")
         stand.put("billing", key, amount="1000")
     stand.sweep()
-    known = set(stand.auditor._sampler._valued)
+    known = set(stand.auditor.memory.sample.valued)
     stand.sweep()
     assert len(known) == 2
-    assert set(stand.auditor._sampler._valued) == known
+    assert set(stand.auditor.memory.sample.valued) == known
     stand.put("crm", 1 if 1 in known else 2, amount="1")
     stand.sweep()
-    assert set(stand.auditor._sampler._valued) != known
+    assert set(stand.auditor.memory.sample.valued) != known
 
 
 def test_money_is_worth_its_amount(stand: Stand) -> None:
@@ -177,7 +178,7 @@ def test_money_is_worth_its_amount(stand: Stand) -> None:
         stand.put("crm", key, amount=cents)
         stand.put("billing", key, amount=str(int(cents) // 100))
     assert stand.sweep().counts[Outcome.AGREED] == 2
-    assert set(stand.auditor._sampler._valued) == {2}
+    assert set(stand.auditor.memory.sample.valued) == {2}
 
 
 def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(

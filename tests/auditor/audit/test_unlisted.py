@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from auditor.audit.flow_audit import Auditor, AuditResult
+from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
+from auditor.audit.result import AuditResult
 from auditor.history.status import flow_status
 from auditor.ledger import Ledger
 from auditor.map.blind_spots import blind_spots

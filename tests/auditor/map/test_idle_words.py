@@ -67,7 +67,8 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_audit.py": "sla",
         "auditor/conflicts/policy.py": "conflict_policy merge_function",
         "auditor/alerts/incidents.py": "team slack_channel runbook",
-        "auditor/audit/flow_audit.py": "sample sampling require_every_version overlap",
+        "auditor/audit/flow_audit.py": "sample sampling overlap",
+        "auditor/audit/judging.py": "require_every_version",
     },
     "KafkaSettings": {
         "probes/queues/kafka.py": "role timeout servers security mechanism user password ca group",

@@ -1,0 +1,156 @@
+"""What one audit read: of the owner, of the target, why, and what it found when it read again. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from checks.judgement import Look
+from checks.records import Copy
+from probes.contract import Key, ProbeError, Row
+
+Failure = tuple[str, ProbeError]
+"""The first failure of an audit, with the system that it happened on."""
+
+Seen = tuple[datetime, datetime]
+"""When a record was read: around the request that gave it, local clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which records one audit reads, and what the lists on the way to them said.
+
+    Attributes:
+        keys: canonical, in the order in which they came to be wanted.
+        listed: keys that the owner says have changed lately.
+        polled_before_at: when the owner last told all changes before this audit; what it lists now and did
+            not list then was committed in between.
+        nameless: rows without a key that can be read.
+        skipped: changes had to be stepped over.
+        unordered: why the owner's stamps do not tell what changed, "" where they do, None where it was not asked.
+        error: what ended the search; then nothing more is read.
+    """
+
+    keys: Mapping[Key, None]
+    listed: Set[Key] = frozenset()
+    polled_before_at: datetime | None = None
+    nameless: int = 0
+    skipped: bool = False
+    unordered: str | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnerReading:
+    """What an owner holds, by canonical key. Nothing in it is about the flow that it is read for.
+
+    Attributes:
+        rows: those of each record, in the order of the flow's fields; a record that is absent has none.
+        unreadable: records that cannot be read, and why.
+        seen: around the read that gave each record.
+        sent_at, received_at: around all these reads; None where there was none.
+        error: the owner could not be read.
+    """
+
+    rows: Mapping[Key, list[Row]] = field(default_factory=dict)
+    unreadable: Mapping[Key, str] = field(default_factory=dict)
+    seen: Mapping[Key, Seen] = field(default_factory=dict)
+    sent_at: datetime | None = None
+    received_at: datetime | None = None
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetReading:
+    """What a target holds, by canonical key.
+
+    Attributes:
+        rows, unreadable: as in `OwnerReading`.
+        seen: around the read that gave each record.
+        look: around all reads of the target.
+        error: the target could not be read.
+    """
+
+    rows: Mapping[Key, list[Row]] = field(default_factory=dict)
+    unreadable: Mapping[Key, str] = field(default_factory=dict)
+    seen: Mapping[Key, Seen] = field(default_factory=dict)
+    look: Look | None = None
+    error: Failure | None = None
+
+    def look_at(self, key: Key, whole: Look) -> Look:
+        """When the target was read for this record.
+
+        Args:
+            whole: around all reads of the target, for what was not read by its key.
+        """
+        seen = self.seen.get(key)
+        return whole if seen is None else Look(sent_at=seen[0], received_at=seen[1])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """Everything read in one audit, before what differs is read again.
+
+    Attributes:
+        target: None where it was not read, because nothing is wanted or something failed before.
+    """
+
+    wanted: Wanted
+    owner: OwnerReading
+    target: TargetReading | None = None
+
+    @property
+    def error(self) -> Failure | None:
+        """The first failure."""
+        return self.wanted.error or self.owner.error or (self.target.error if self.target else None)
+
+    @property
+    def look(self) -> Look | None:
+        """When the target was read; None where it was not."""
+        return self.target.look if self.target else None
+
+    def rows_of(self, key: Key) -> tuple[Sequence[Row], Sequence[Row]]:
+        """The rows of one record, in the owner and in the target."""
+        target = self.target.rows.get(key, ()) if self.target else ()
+        return self.owner.rows.get(key, ()), target
+
+    def unreadable(self, key: Key) -> str:
+        """Why one record cannot be read, "" where it can."""
+        target = self.target.unreadable.get(key, "") if self.target else ""
+        return target or self.owner.unreadable.get(key, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Later:
+    """What the owner held at the second look, None where the record was gone, and around which instants."""
+
+    copy: Copy | None
+    sent_at: datetime
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doubts:
+    """What the second look found.
+
+    Attributes:
+        moving: records that are being written just now: that they differ concludes nothing.
+        later: of those, what the owner held at the second look, where that can be told.
+        noisy: by record, the fields (by position) that differ from themselves in one system, and in which.
+        rereads: by system and field, how often it was read twice, and how often it then differed from itself.
+        witnesses: by record, what the other systems that hold it say.
+        error: a system could not be read again; then all that differs counts as moving.
+    """
+
+    moving: Set[Key] = frozenset()
+    later: Mapping[Key, Later] = field(default_factory=dict)
+    noisy: Mapping[Key, Mapping[int, str]] = field(default_factory=dict)
+    rereads: Mapping[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
+    witnesses: Mapping[Key, str] = field(default_factory=dict)
+    error: Failure | None = None
+
+    @property
+    def unfollowed(self) -> bool:
+        """Whether a record moved of which nobody knows what the owner held."""
+        return bool(self.moving - self.later.keys())

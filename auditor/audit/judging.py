@@ -1,0 +1,403 @@
+"""Comparing and judging: what was read and what was known of it in, verdicts out. Nothing is read or written here.
+
+Clocks, histories, duplicates and second readings were fetched before. `compare` says which histories are needed, and
+`Trace.rests_on_clock` whether the owner's clock has to be asked once more before its stamps are believed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from auditor.audit.gathered import Doubts, Gathered, Later
+from auditor.conflicts.policy import Clocks, Resolver
+from auditor.map.flow import Flow
+from checks.clocks import ClockBounds
+from checks.convergence import commit_delay_s
+from checks.enrolment import Sighting, followed
+from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, glimpse, judge
+from checks.records import UNREADABLE, Agreement, Comparison, RecordComparer
+from checks.values import parse_version
+from probes.contract import Key
+
+BLIND_TURNS = 3
+BLIND_S = 5.0
+"""Where nobody could look for so many turns, and at least so long, versions may have come and gone unseen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """All that was read, compared.
+
+    Attributes:
+        comparisons: of the records that do not simply agree.
+        agreed: the others.
+    """
+
+    comparisons: Sequence[Comparison]
+    agreed: Mapping[Key, Agreement]
+
+    @property
+    def keys(self) -> list[Key]:
+        """Everything that was compared."""
+        return [*self.agreed, *(each.key for each in self.comparisons)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What was known before this audit.
+
+    Attributes:
+        looked_at: up to when everything was seen that changed at the owner.
+        known_from_at: every record that the owner held then has been read since.
+        commit_delay_s: the longest time after its stamp that a change was seen to be committed.
+        audited: an audit has read both systems since the auditor was made.
+        unjudged: records of which the last reading told nothing, since when.
+        panel_read, panel_read_at: the panel's records that were read last, and when the owner was asked for them.
+    """
+
+    looked_at: datetime | None
+    known_from_at: datetime | None
+    commit_delay_s: float | None
+    audited: bool
+    unjudged: Mapping[Key, datetime]
+    panel_read: Set[Key]
+    panel_read_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """Everything that one audit's records are judged by.
+
+    Attributes:
+        comparisons: of what does not simply agree or is not known to.
+        settled: records that agree, are known to, and of which nothing is pending.
+        look: around all reads of the target.
+        clocks: of the owner and the target.
+    """
+
+    gathered: Gathered
+    comparisons: Sequence[Comparison]
+    settled: Set[Key]
+    histories: Mapping[Key, History]
+    doubts: Doubts
+    look: Look
+    clocks: Clocks
+    known: Known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What is followed of one record from this reading on.
+
+    Attributes:
+        comparison: without the fields that differ from themselves.
+        history: `known` itself where nothing new is followed.
+        look: around the read of the target that gave this record.
+        later: what the owner held at the second look, where the record was moving.
+    """
+
+    comparison: Comparison
+    known: History
+    history: History
+    sighting: Sighting
+    look: Look
+    later: Later | None
+
+    @property
+    def rests_on_clock(self) -> bool:
+        """Whether the owner's clock says when something new was committed."""
+        return self.history is not self.known and self.sighting.clock is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """What the records read came to.
+
+    Attributes:
+        judgements: those that say anything beyond the count.
+        counts: records by outcome.
+        outcomes: of every record that did not simply agree.
+        unverified: of those that cannot be verified, why.
+        commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
+        unjudged: records of which the last reading told nothing, since when.
+    """
+
+    judgements: Sequence[Judgement]
+    counts: Mapping[Outcome, int]
+    outcomes: Mapping[Key, Outcome]
+    unverified: Mapping[Key, str]
+    commit_delay_s: float
+    unjudged: Mapping[Key, datetime]
+
+
+class Judge:
+    """Judges the records of one flow; remembers nothing."""
+
+    def __init__(self, flow: Flow, comparer: RecordComparer) -> None:
+        self.flow = flow
+        self._comparer = comparer
+        self._resolver = Resolver(flow, comparer)
+
+    # -- compare
+
+    def compare(self, gathered: Gathered) -> Compared:
+        """Compare all that was read."""
+        agreed: dict[Key, Agreement] = {}
+        comparisons: list[Comparison] = []
+        rows_of, unreadable, meet = gathered.rows_of, gathered.unreadable, self._comparer.meet
+        for key in gathered.wanted.keys:
+            spoiled = unreadable(key)
+            if spoiled:
+                comparisons.append(Comparison(key=key, owner=None, target=None, unverifiable=spoiled))
+                continue
+            met = meet(key, *rows_of(key))
+            if isinstance(met, Agreement):
+                agreed[key] = met
+            else:
+                comparisons.append(met)
+        return Compared(comparisons=comparisons, agreed=agreed)
+
+    def to_judge(self, compared: Compared, gathered: Gathered, settled: Set[Key]) -> list[Comparison]:
+        """What has to be judged: all but the records that agree, are known to, and have nothing pending."""
+        return [
+            *compared.comparisons,
+            *(
+                self._comparer.compare_agreed(key, agreed, *(rows[0] for rows in gathered.rows_of(key)))
+                for key, agreed in compared.agreed.items()
+                if key not in settled
+            ),
+        ]
+
+    # -- judge
+
+    def follow(self, case: Case) -> dict[Key, Trace]:
+        """What is followed from here on, of every record of which the owner's copy is known."""
+        return {
+            each.key: self._trace(case, each, case.clocks[0])
+            for each in case.comparisons
+            if each.key not in case.doubts.moving or each.key in case.doubts.later
+        }
+
+    def judge(self, case: Case, traces: Mapping[Key, Trace], *, clock_stands: bool) -> Verdicts:
+        """Judge every record.
+
+        Args:
+            traces: from `follow`.
+            clock_stands: the owner's clock was asked again after its records, and had not been set meanwhile.
+        """
+        terms = self._terms(case.look, case.clocks[0])
+        judgements: list[Judgement] = []
+        outcomes: dict[Key, Outcome] = {}
+        unverified: dict[Key, str] = {}
+        unjudged = {key: at for key, at in case.known.unjudged.items() if key not in case.settled}
+        counts = Counter({Outcome.AGREED: len(case.settled)})
+        delay_s = 0.0
+        for compared in case.comparisons:
+            key = compared.key
+            trace = traces.get(key)
+            if trace is None:  # it moved, and nobody knows what the owner held
+                counts[Outcome.INCONCLUSIVE] += 1
+                outcomes[key] = Outcome.INCONCLUSIVE
+                unjudged.setdefault(key, case.look.sent_at)
+                continue
+            if trace.rests_on_clock:
+                if clock_stands:
+                    delay_s = max(delay_s, _delay_s(case, trace))
+                else:  # it was set while we read: its stamps mean nothing now
+                    trace = self._trace(case, compared, None)
+            judgement = self._judged(case, trace, terms)
+            outcome = judgement.outcome
+            counts[outcome] += 1
+            if outcome is not Outcome.AGREED:
+                outcomes[key] = outcome
+            if outcome is Outcome.CANNOT_VERIFY:
+                unverified[key] = trace.comparison.unverifiable
+            if _tells_the_owner(trace, outcome):
+                unjudged.pop(key, None)
+            else:
+                unjudged.setdefault(key, trace.look.sent_at)
+            if judgement.tells:
+                judgements.append(_dated(judgement, trace, case.gathered.owner.sent_at))
+        return Verdicts(
+            judgements=judgements,
+            counts=counts,
+            outcomes=outcomes,
+            unverified=unverified,
+            commit_delay_s=delay_s,
+            unjudged=unjudged,
+        )
+
+    def _trace(self, case: Case, compared: Comparison, clock: ClockBounds | None) -> Trace:
+        key, doubts = compared.key, case.doubts
+        comparison = compared.without(doubts.noisy[key]) if key in doubts.noisy else compared
+        known = case.histories.get(key, NO_HISTORY)
+        target = case.gathered.target
+        look = target.look_at(key, case.look) if target is not None else case.look
+        sighting = self._sighting(case, comparison, known, look, clock)
+        later = doubts.later.get(key)
+        again = self._later(comparison, sighting, later)
+        history = followed(comparison, known, sighting, window_s=self.flow.window_s, later=again)
+        return Trace(comparison=comparison, known=known, history=history, sighting=sighting, look=look, later=later)
+
+    def _judged(self, case: Case, trace: Trace, terms: Terms) -> Judgement:
+        comparison, key = trace.comparison, trace.comparison.key
+        if key in case.doubts.moving:
+            judgement = glimpse(comparison, trace.history, trace.look, terms)
+        else:
+            quiet = comparison.agrees or self._quiet(case, trace)
+            judgement = judge(comparison, trace.history, trace.look, terms, owner_quiet=quiet)
+        return self._resolved(judgement, comparison, case, case.doubts.witnesses.get(key, ""))
+
+    def _later(
+        self, comparison: Comparison, sighting: Sighting, later: Later | None
+    ) -> tuple[Comparison, Sighting] | None:
+        """What the second look saw, where the owner held another version by then."""
+        first = comparison.owner.fingerprint if comparison.owner else b""
+        if later is None or first == (later.copy.fingerprint if later.copy else b""):
+            return None
+        moved = replace(comparison, owner=later.copy)
+        return moved, replace(
+            sighting,
+            stamp_us=self._stamp_us(moved),
+            version=self._version(moved),
+            seen_at=later.received_at,
+            earlier=(first, sighting.asked_at),
+        )
+
+    def _resolved(self, judgement: Judgement, comparison: Comparison, case: Case, witnesses: str) -> Judgement:
+        """Add to a divergence what its flow's conflict policy says; it is evidence, and never carried out."""
+        divergence = judgement.divergence
+        if divergence is None or judgement.finding is None:
+            return judgement
+        answer = self._resolver.ask(comparison, judgement.finding, case.clocks, self._slack_s(case.known))
+        told = replace(
+            divergence,
+            winner=answer.resolution.winner.value,
+            resolution=answer.resolution.why,
+            owner_written=answer.owner.bounds or divergence.owner_written,
+            target_written=answer.target.bounds or divergence.target_written,
+            witnesses=witnesses or divergence.witnesses,
+        )
+        return replace(judgement, divergence=told)
+
+    def _sighting(
+        self, case: Case, comparison: Comparison, history: History, look: Look, clock: ClockBounds | None
+    ) -> Sighting:
+        key, known, wanted = comparison.key, case.known, case.gathered.wanted
+        listed = key in wanted.listed
+        unjudged_at = known.unjudged.get(key)
+        not_seen_at = None
+        if known.audited and unjudged_at is None:
+            if listed:
+                not_seen_at = wanted.polled_before_at
+            elif key in known.panel_read:
+                not_seen_at = known.panel_read_at
+        # A whole sweep before this audit has come across every record that the owner held then.
+        fresh = history is NO_HISTORY and known.known_from_at is not None and unjudged_at is None
+        fresh = fresh and (listed or comparison.target is None)
+        if fresh:
+            not_seen_at = not_seen_at or known.known_from_at
+        stale_s = self.flow.source.delay_floor_s
+        if not_seen_at is not None:
+            not_seen_at -= timedelta(seconds=stale_s)
+        looked_at = min((at for at in (known.looked_at, unjudged_at) if at is not None), default=look.sent_at)
+        asked_at, seen_at = case.gathered.owner.seen.get(key, (look.sent_at, look.sent_at))
+        return Sighting(
+            listed=listed,
+            fresh=fresh,
+            stamp_us=self._stamp_us(comparison),
+            version=self._version(comparison),
+            clock=clock,
+            slack_s=self._slack_s(known),
+            asked_at=asked_at,
+            seen_at=seen_at,
+            not_seen_at=not_seen_at,
+            stale_s=stale_s,
+            blind=(asked_at - looked_at).total_seconds() > max(BLIND_TURNS * self.flow.every_s, BLIND_S),
+        )
+
+    def _stamp_us(self, comparison: Comparison) -> int | None:
+        """The owner's own stamp of its copy; a growing version is none."""
+        if comparison.owner is None or self.flow.source_spec.changed_at is None:
+            return None
+        return self._comparer.changed_at_us(self._comparer.owner, comparison.owner)
+
+    def _version(self, comparison: Comparison) -> int | None:
+        """The owner's own version number of its copy, where the map says that there is one."""
+        if comparison.owner is None or self.flow.source_spec.version is None:
+            return None
+        try:
+            return None if comparison.owner.raw_mark is None else parse_version(comparison.owner.raw_mark)
+        except UNREADABLE:
+            return None
+
+    def _slack_s(self, known: Known) -> float:
+        """How long after its stamp a change may be committed: as the map says, or as it has been seen."""
+        return max(self.flow.source.clock_slack_s, known.commit_delay_s or 0.0)
+
+    def _quiet(self, case: Case, trace: Trace) -> bool:
+        """Whether the owner's copy is known not to have changed for a whole window, or since both last agreed.
+
+        Otherwise it may have moved and come back between two readings, and the target rightly shows what it
+        held in between.
+        """
+        baseline, clock = trace.history.baseline, case.clocks[0]
+        if baseline is not None and baseline.mark is not None and trace.sighting.mark == baseline.mark:
+            return True
+        stamp_us = trace.sighting.stamp_us
+        if stamp_us is None or clock is None:
+            return False
+        try:
+            latest = clock.local(stamp_us)[1] + timedelta(seconds=self._slack_s(case.known))
+        except OverflowError:
+            return False
+        return (trace.look.sent_at - latest).total_seconds() > self.flow.window_s
+
+    def _terms(self, look: Look, clock: ClockBounds | None) -> Terms:
+        trip_s = (look.received_at - look.sent_at).total_seconds()
+        return Terms(
+            window_s=self.flow.window_s,
+            every_s=self.flow.every_s,
+            guard_s=max(0.0, trip_s) + (clock.half_width_s if clock is not None else 0.0) + TIMER_S,
+            confirm_s=self.flow.confirm_s,
+            every_version=self.flow.settings.require_every_version,
+        )
+
+
+def _delay_s(case: Case, trace: Trace) -> float:
+    """How long after its stamp a change that the owner lists was committed, at least."""
+    fresh = len(trace.history.changes) > len(trace.known.changes)
+    if not fresh or trace.comparison.key not in case.gathered.wanted.listed:
+        return 0.0
+    sighting = trace.sighting
+    return commit_delay_s(stamp_us=sighting.stamp_us, clock=sighting.clock, not_seen_at=sighting.not_seen_at)
+
+
+def _tells_the_owner(trace: Trace, outcome: Outcome) -> bool:
+    """Whether it is known what the owner held as a whole, whatever was concluded."""
+    if trace.comparison.owner_unread:
+        return False
+    return trace.later is not None or outcome not in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}
+
+
+def _dated(judgement: Judgement, trace: Trace, owner_sent_at: datetime | None) -> Judgement:
+    """Add to what is recorded the instants that the owner itself and the reading give."""
+    known, sighting = judgement.divergence, trace.sighting
+    if known is not None and trace.comparison.owner is not None:
+        written = known.owner_written
+        if written is None and sighting.stamp_us is not None and sighting.clock is not None:
+            written = sighting.commit_bounds(None)
+        dated = replace(known, stamped_at=sighting.stamped_at, owner_written=written)
+        judgement = replace(judgement, divergence=dated)
+    if judgement.baseline is not None:
+        # Of what agreed the owner's mark tells later whether it was written since.
+        baseline = replace(
+            judgement.baseline,
+            agreed_at=sighting.asked_at or owner_sent_at,
+            mark=sighting.mark if trace.comparison.agrees else None,
+        )
+        judgement = replace(judgement, baseline=baseline)
+    return judgement

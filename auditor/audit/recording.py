@@ -1,0 +1,267 @@
+"""Recording: everything that one audit came to, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from auditor.alerts import incidents
+from auditor.audit.duplicates import Identities
+from auditor.audit.gathered import Gathered
+from auditor.audit.judging import Verdicts
+from auditor.audit.memory import Lost, Memory
+from auditor.audit.result import AuditResult
+from auditor.audit.sample import count_unlisted
+from auditor.conflicts import decisions
+from auditor.ledger import ROWS, FlowState, Ledger, Transaction
+from auditor.map.flow import Flow
+from auditor.systems.reader import SystemReader
+from checks.judgement import Outcome
+from checks.keys import KEY_LIMIT_BYTES
+from checks.objectives import WindowObjective
+from checks.sampling import Cohort
+from checks.values import EPOCH
+from probes.wording import counted
+
+NAMELESS = (
+    "rows without a key, or with one that is none of this data type or that cannot be kept "
+    f"(half of a surrogate pair, more than {KEY_LIMIT_BYTES:,} bytes)"
+)
+NOT_RECORDED = "not_recorded"
+"""Reason of the row that stands for audits which the ledger could not record."""
+
+UNKNOWN = frozenset({Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """Everything that one audit came to.
+
+    Attributes:
+        verdicts: None where nothing was read.
+        rereads: by system and field, how often it was read twice, and how often it then differed from itself.
+        identities: which records have which unique key.
+        cohorts: what is added to the counts of the sample, by policy.
+        state: where the flow stands now, but for what the transaction itself tells.
+        settled_at: up to when the owner had told all its changes before this audit.
+        left_out: by system, how many records its list lacks.
+        no_keys: texts on the list of what cannot be verified that are no keys any more.
+        unfollowed: a record moved, and nobody knows what the owner held.
+        objective: the changes of the last day against what is promised, where that was counted.
+        before, memory: what the auditor remembered, and what it is to remember.
+    """
+
+    result: AuditResult
+    gathered: Gathered
+    verdicts: Verdicts | None
+    rereads: Mapping[tuple[str, str], tuple[int, int]]
+    identities: Sequence[Identities]
+    cohorts: Mapping[str, Cohort]
+    state: FlowState
+    settled_at: datetime | None
+    left_out: Mapping[str, int]
+    no_keys: Set[str]
+    unfollowed: bool
+    objective: WindowObjective | None
+    before: Memory
+    memory: Memory = field(repr=False)
+
+
+def told_all_at(flow: Flow, state: FlowState, *, unordered: bool | None) -> datetime | None:
+    """When the owner had last told all its changes: where it cannot, only a whole sweep has seen them."""
+    spec = flow.source_spec
+    if spec.finds_changes and not unordered:
+        return state.polled_at
+    return state.swept_from_at if spec.lists else None
+
+
+class Recorder:
+    """Writes the audits of one flow down."""
+
+    def __init__(self, flow: Flow, ledger: Ledger, readers: Sequence[SystemReader], senders: Sequence[str]) -> None:
+        self.flow = flow
+        self.ledger = ledger
+        self.readers = readers
+        self.senders = tuple(senders)
+
+    def record(self, audited: Audited) -> Mapping[str, int]:
+        """Write everything in one transaction: observations, state, incidents and their messages.
+
+        Returns:
+            The flow's open divergences by cause.
+        """
+        flow, ledger, result, state = self.flow.name, self.ledger, audited.result, audited.state
+        judgements = audited.verdicts.judgements if audited.verdicts else ()
+        moved = [pair for each in judgements for pair in zip(each.changes, each.probe_at, strict=True)]
+        divergences = [each.divergence for each in judgements if each.divergence]
+        with ledger.write() as connection:
+            rev = ledger.next_revision(connection)
+            ledger.save_changes(connection, rev, flow, moved)
+            ledger.count_lags(connection, rev, flow, [change for change, _ in moved])
+            ledger.save_divergences(connection, rev, flow, self.flow.settings.data_type, divergences)
+            ledger.count_noise(connection, rev, flow, audited.rereads, result.finished_at)
+            for each in audited.identities:
+                ledger.save_identities(connection, flow, each.system, each.called, each.held, each.gone)
+            ledger.save_baselines(
+                connection,
+                flow,
+                {each.key: each.baseline for each in judgements if each.baseline},
+                [each.key for each in judgements if each.forget_baseline],
+                audited.gathered.owner.sent_at or result.started_at,
+            )
+            if result.error is None:
+                unlisted = self._list_unverified(connection, rev, audited)
+                self._note_unknown(connection, rev, audited)
+                state = count_unlisted(result.taken, state, unlisted)
+                state = self._verified(connection, audited, state)
+                ledger.save_flow_state(connection, flow, state)
+                ledger.save_samples(connection, rev, flow, audited.cohorts, result.finished_at)
+            if audited.before.lost.audits:
+                ledger.save_run(connection, rev, _gap_row(flow, audited.before.lost))
+            ledger.save_run(connection, rev, _run_row(audited, state))
+            for reader in self.readers:
+                ledger.save_health(connection, reader.name, reader.health, reader.clock)
+                ledger.save_clock_steps(connection, rev, reader.take_clock_steps())
+            open_by_cause = ledger.open_divergences(connection, flow)
+            doubt = ledger.doubt(connection, flow, now=result.finished_at, window_s=self.flow.window_s)
+            waiting = decisions.after_audit(
+                ledger, connection, rev, flow=self.flow, divergences=divergences, now=result.finished_at
+            )
+            incidents.after_audit(
+                ledger,
+                connection,
+                rev,
+                flow=self.flow,
+                open_by_cause=open_by_cause,
+                waiting=waiting,
+                doubt=doubt,
+                objective=audited.objective,
+                failed=(*result.error, audited.memory.failed) if result.error else None,
+                senders=self.senders,
+                now=result.finished_at,
+                in_turn=result.in_turn,
+            )
+        return open_by_cause
+
+    def _settled_to(self, audited: Audited) -> datetime:
+        """Up to when everything is settled of what cannot be verified from now on.
+
+        Of what could never be verified nothing is, however often the owner was asked meanwhile.
+        """
+        if not audited.state.verified_through_at:
+            return audited.memory.first_at
+        return audited.settled_at or audited.result.started_at
+
+    def _list_unverified(self, connection: Transaction, rev: int, audited: Audited) -> Set[str]:
+        """Write down which records could not be verified, and take those off the list that were.
+
+        Returns:
+            Those for which the list has no room.
+        """
+        verdicts = audited.verdicts
+        unverified = verdicts.unverified if verdicts else {}
+        outcomes = verdicts.outcomes if verdicts else {}
+
+        def verified() -> set[str]:
+            told = (str(key) for key in audited.gathered.wanted.keys if outcomes.get(key) not in UNKNOWN)
+            return {*told, *audited.no_keys}
+
+        return self.ledger.note_unverified(
+            connection,
+            rev,
+            self.flow.name,
+            found={str(key): why for key, why in unverified.items()},
+            verified=verified,
+            at=audited.result.finished_at,
+            verified_to_at=self._settled_to(audited),
+        )
+
+    def _note_unknown(self, connection: Transaction, rev: int, audited: Audited) -> None:
+        """Write down what nobody can say of records that have no name: rows, changes and lists."""
+        result, memory, at = audited.result, audited.memory, audited.result.finished_at
+
+        def note(name: str, reason: str, verified_to_at: datetime, records: int = 1) -> None:
+            self.ledger.note_unknown(
+                connection,
+                rev,
+                self.flow.name,
+                ROWS,
+                name,
+                reason=reason,
+                at=at,
+                records=records,
+                verified_to_at=verified_to_at,
+            )
+
+        # Rows without a key are met anew in each sweep; only a whole one without any says that there are none.
+        if memory.nameless or (result.swept and memory.whole_sweep):
+            note("", NAMELESS if memory.nameless else "", self._settled_to(audited), memory.nameless)
+        owner, unordered = self.flow.source_name, audited.gathered.wanted.unordered
+        if memory.unordered != audited.before.unordered:
+            told = f"changes of {owner} are found only by the sweep: {unordered}" if unordered else ""
+            note(f"changes of {owner}", told, audited.state.swept_from_at or result.started_at)
+        for system, left_out in audited.left_out.items():
+            told = f"the list of {system} is incomplete: {left_out} records that it answers by key are on no page"
+            settled_at = audited.settled_at or result.started_at
+            note(f"list of {system}", told if left_out else "", settled_at, left_out)
+
+    def _verified(self, connection: Transaction, audited: Audited, state: FlowState) -> FlowState:
+        """Move on the instant up to which every change of the owner has its verdict; it never goes back."""
+        flow, memory = self.flow.name, audited.memory
+        known_at, told_at = state.verified_through_at, told_all_at(self.flow, state, unordered=memory.unordered)
+        open_since = self.ledger.undecided_since(connection, flow)
+        doubt = self.ledger.doubt(connection, flow, now=audited.result.finished_at, window_s=0)
+        if told_at is None or audited.unfollowed:
+            return state
+        if known_at is None and not self.ledger.any_verdict(connection, flow):
+            return state
+        # What differs at first sight is no change to follow, yet nobody knows whether it will arrive.
+        suspected = self.ledger.suspected_since(connection, flow, known_at or EPOCH)
+        through_at = min(at for at in (told_at, open_since, suspected, doubt.verified_to_at) if at is not None)
+        if known_at is None and through_at <= memory.first_at:
+            return state  # what changed before anybody looked was never verified
+        return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
+
+
+def _gap_row(flow: str, lost: Lost) -> dict[str, object]:
+    """The audits that the ledger could not record, as one that failed: what they read was not verified."""
+    return {
+        "flow": flow,
+        "started_at": lost.started_at,
+        "finished_at": lost.finished_at,
+        "read": lost.read,
+        **{outcome.value: lost.read if outcome is Outcome.CANNOT_VERIFY else 0 for outcome in Outcome},
+        "shed": 0,
+        "deadlines": 0,
+        "in_turn": True,
+        "changes": 0,
+        "reason": NOT_RECORDED,
+        "message": f"{counted(lost.audits, 'audit')} could not be recorded: {lost.why}",
+    }
+
+
+def _run_row(audited: Audited, state: FlowState) -> dict[str, object]:
+    result, owner, look = audited.result, audited.gathered.owner, audited.gathered.look
+    system, error = result.error if result.error else (None, None)
+    return {
+        "flow": result.flow,
+        "started_at": result.started_at,
+        "finished_at": result.finished_at,
+        "read": result.read,
+        **{outcome.value: result.counts[outcome] for outcome in Outcome},
+        "shed": result.shed,
+        "deadlines": result.deadlines,
+        "in_turn": result.in_turn,
+        "changes": result.changes,
+        "source_ms": _apart_ms(owner.sent_at, owner.received_at),
+        "target_ms": _apart_ms(look.sent_at, look.received_at) if look else None,
+        "verified_through_at": state.verified_through_at if error is None else None,
+        "system": system,
+        "reason": error.reason.value if error else None,
+        "message": (error.message + (f" ({error.hint})" if error.hint else "")) if error else None,
+    }
+
+
+def _apart_ms(earlier: datetime | None, later: datetime | None) -> float | None:
+    return (later - earlier).total_seconds() * 1e3 if earlier and later else None

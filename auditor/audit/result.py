@@ -1,0 +1,48 @@
+"""What one audit of a flow came to, for whoever asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from auditor.audit.gathered import Failure
+from checks.judgement import Outcome
+from probes.contract import Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditResult:
+    """What one audit saw and concluded.
+
+    Attributes:
+        counts: records read by outcome.
+        changes: changes that were enrolled.
+        shed: records left out because the budget is spent.
+        error: the first failure, with the system it happened on.
+        open_by_cause: open divergences of the flow, those of earlier audits included.
+        swept: a pass over both systems was completed by this audit.
+        taken: the sweep's slice.
+        drawn: records that were taken by chance.
+        deadlines: changes whose window had run out and whose probe this audit made.
+        in_turn: a regular audit, and not a probe between two turns.
+    """
+
+    flow: str
+    started_at: datetime
+    finished_at: datetime
+    counts: Mapping[Outcome, int]
+    changes: int = 0
+    shed: int = 0
+    error: Failure | None = None
+    open_by_cause: Mapping[str, int] = field(default_factory=dict)
+    swept: bool = False
+    taken: Set[Key] = frozenset()
+    drawn: Set[Key] = frozenset()
+    deadlines: int = 0
+    in_turn: bool = True
+
+    @property
+    def read(self) -> int:
+        """Records that got an outcome."""
+        return sum(self.counts.values())
