@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from auditor.escaping import visible
 from auditor.ledger import tables as t
-from auditor.ledger.store import LEASE_S, Store
+from auditor.ledger.store import LEASE_S, WRITES_AS, Store
 from auditor.storage.ledger_error import LedgerError
 from checks.values import EPOCH
 
@@ -96,8 +96,18 @@ class Leasing(Store):
             return _lease(connection.execute(sa.select(t.lease)).one())
 
     def take_lease(self, seen: Lease, mine: Process) -> int | None:
-        """Take the lease if it is as it was seen; answers the new token, None where it has changed since."""
+        """Take the lease if it is as it was seen; answers the new token, None where it has changed since.
+
+        What holders before have under way is rolled back: it could write nothing any more.
+
+        Raises:
+            LedgerError: sessions that this login may not end lock the lease.
+        """
         with self.write() as connection:
+            if not self.is_sqlite:
+                if not self._unchanged(connection, seen):
+                    return None
+                connection.execute(_END_SESSIONS, {"under": WRITES_AS, "last": seen.token})
             row = connection.execute(sa.select(t.lease).with_for_update()).one()
             if (row.token, row.beat) != (seen.token, seen.beat):
                 return None
@@ -115,6 +125,10 @@ class Leasing(Store):
             }
             connection.execute(sa.update(t.lease).values(values))
             return int(row.token) + 1
+
+    def _unchanged(self, connection: sa.Connection, seen: Lease) -> bool:
+        row = connection.execute(sa.select(t.lease.c.token, t.lease.c.beat)).one()
+        return (row.token, row.beat) == (seen.token, seen.beat)
 
     def renew_lease(self, token: int) -> bool:
         """Show that the holder lives; answers False where it is the holder no more."""
@@ -190,6 +204,12 @@ class Leasing(Store):
         microseconds = connection.execute(_POSTGRESQL_NOW).scalar_one()
         return EPOCH + timedelta(microseconds=int(microseconds))
 
+
+_END_SESSIONS = sa.text(  # a lock that is held by anybody else is waited for so long and then told
+    "SELECT set_config('lock_timeout', '20s', true), (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() "
+    "AND starts_with(application_name, :under) AND substr(application_name, length(:under) + 1)::bigint <= :last)"
+)
 
 _POSTGRESQL_NOW = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 

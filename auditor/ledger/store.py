@@ -220,13 +220,16 @@ class Store:
         """Fail where another has taken the lease, and keep it from being taken before this transaction has ended.
 
         In SQLite a transaction that writes is alone. In PostgreSQL the row is locked against whoever takes the lease,
-        and not against the holder's own signs of life; and a holder that is paused in the middle is rolled back by
-        the server, for it would hold up whoever takes over.
+        and not against the holder's own signs of life. A holder that is paused in the middle, or whose way to the
+        server broke off, would hold up whoever takes over: the server rolls it back, or whoever takes over has it
+        do so. The server alone does not always: it forgets its timeout where the last thing that a pipeline sent was
+        to flush, as psycopg does (PostgreSQL 15.18, psycopg 3).
         """
         if self.is_sqlite:
             present = connection.execute(_SQLITE_TOKEN).first()
         else:
-            present = connection.execute(_POSTGRESQL_TOKEN, {"paused": f"{LEASE_S:.0f}s"}).first()
+            own = {"paused": f"{LEASE_S:.0f}s", "named": f"{WRITES_AS}{token}"}
+            present = connection.execute(_POSTGRESQL_TOKEN, own).first()
         if present is None or present.token != token:
             raise LeaseLostError(f"another auditor has taken over the ledger {self.name}; nothing was written")
 
@@ -316,10 +319,13 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 _SQLITE_TOKEN = sa.text("SELECT token FROM lease")
-_POSTGRESQL_TOKEN = sa.text(
-    "SELECT token, set_config('idle_in_transaction_session_timeout', :paused, true) "  # of this transaction alone
-    "FROM lease WHERE id = 1 FOR KEY SHARE"
+_POSTGRESQL_TOKEN = sa.text(  # both settings are of this transaction alone
+    "SELECT token, set_config('idle_in_transaction_session_timeout', :paused, true), "
+    "set_config('application_name', :named, true) FROM lease WHERE id = 1 FOR KEY SHARE"
 )
+
+WRITES_AS = "plumbline writes under lease "
+"""What a transaction under a lease is called among the server's sessions, before the lease's token."""
 
 _NEXT_REVISION = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
 

@@ -9,8 +9,11 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +103,53 @@ def test_what_was_overtaken_writes_nothing(ledger: Ledger) -> None:
     ledger.release_lease(second)
     with pytest.raises(LeaseLostError):
         write_as(ledger, second)
+
+
+def sessions_that_wait(ledger: Ledger) -> int:
+    with ledger.read() as connection:
+        blocked = sa.text(
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
+        )
+        return int(connection.execute(blocked).scalar_one())
+
+
+@pytest.mark.parametrize("waits", [0, 3])
+def test_whoever_takes_over_ends_what_a_holder_left_under_way(postgresql_url: str, waits: int) -> None:
+    """A holder whose way to the server broke off in the middle, and writers of its that wait behind that."""
+    ledger = Ledger(postgresql_url)
+    ledger.migrate()
+    holder, taker = Ledger(postgresql_url), Ledger(postgresql_url)
+    holder.token = ledger.take_lease(ledger.lease(), someone(1))
+    row = {"flow": "f", "owner": b"", "target": b"", "ring": b"", "agreed_at": datetime.now(UTC)}
+
+    def wait_behind() -> None:
+        with contextlib.suppress(LedgerError), holder.write() as connection:
+            holder.next_revision(connection)
+
+    behind = [threading.Thread(target=wait_behind) for _ in range(waits)]
+    with contextlib.suppress(LedgerError), holder.write() as connection:
+        holder.next_revision(connection)
+        for each in behind:
+            each.start()
+        wait_until(lambda: sessions_that_wait(ledger) == waits)
+        # Many rows at once go through a pipeline, behind which PostgreSQL forgets how long a session may be idle.
+        connection.execute(sa.insert(t.baselines), [{**row, "key": str(number)} for number in range(3)])
+        with ThreadPoolExecutor(1) as pool:
+            token = pool.submit(taker.take_lease, taker.lease(), someone(2)).result(PATIENCE_S)
+        assert token == (holder.token or 0) + 1
+        holder.next_revision(connection)
+        pytest.fail("what the taker ended goes on")
+    for each in behind:
+        each.join(PATIENCE_S)
+    assert not any(
+        each.is_alive() for each in behind
+    )  # each was ended too, or came through before the lease went over
+    assert ledger.lease().holder == someone(2)
+    with ledger.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(t.baselines)).scalar_one() == 0
+    for each_ledger in (ledger, holder, taker):
+        each_ledger.close()
 
 
 def test_nobody_takes_over_in_the_middle_of_a_transaction(postgresql_url: str) -> None:
