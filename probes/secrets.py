@@ -118,6 +118,8 @@ class Scrubber:
 
     def error(self, failure: BaseException) -> ProbeError:
         """A failure without secrets; what is no `ProbeError` becomes one."""
+        if isinstance(failure, RecursionError):
+            return ProbeError(Reason.DECODE, "the answer is nested too deeply to be read")
         if not isinstance(failure, ProbeError):
             told = " ".join(self(f"{type(failure).__name__}: {failure}").split())[:300]
             return ProbeError(Reason.DECODE, f"the probe failed: {told}")

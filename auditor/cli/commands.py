@@ -34,6 +34,7 @@ from auditor.cli.options import (
     discreet,
     existing_ledger,
     fail,
+    fail_in_lines,
     flows_of,
     is_there,
     load,
@@ -567,7 +568,9 @@ def query(
         raise
     except UnusableLedgerError as error:
         fail(str(error), UNVERIFIED)
-    except (QueryError, ValueError) as error:
+    except QueryError as error:
+        fail_in_lines(str(error))
+    except ValueError as error:
         fail(str(error))
     print_answer(result, "json" if as_json else "csv" if as_csv else "table")
     raise typer.Exit(UNVERIFIED if result.warnings else CONSISTENT)

@@ -157,6 +157,14 @@ def fail(text: str, code: int = USAGE) -> NoReturn:
     raise typer.Exit(code)
 
 
+def fail_in_lines(text: str, code: int = USAGE) -> NoReturn:
+    """End with a message whose lines belong below each other, such as an engine's with a pointer into a statement."""
+    from auditor.escaping import block
+
+    sys.stderr.write(block(f"error: {text}") + "\n")
+    raise typer.Exit(code)
+
+
 def load(location: Path) -> IntegrationMap:
     """The map, or an end that names every mistake in it."""
     from auditor.map.loader import load_map

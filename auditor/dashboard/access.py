@@ -25,7 +25,7 @@ LOCAL = "local operator, not signed in"
 Headers = Sequence[tuple[bytes, bytes]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]+))(?::([0-9]{1,5}))?")
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?))(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"https?://([^/?#@\\]+)")
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"})
@@ -104,22 +104,26 @@ def access_of(environment: Mapping[str, str]) -> Access:
     header = environment.get("AUDITOR_USER_HEADER", "").strip()
     proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
     if header and not _TOKEN.fullmatch(header):
-        raise AccessError("AUDITOR_USER_HEADER: not the name of a header; use one such as X-Forwarded-User")
+        raise AccessError(
+            "--user-header (AUDITOR_USER_HEADER): not the name of a header; use one such as X-Forwarded-User"
+        )
     if _SENT_BY_BROWSERS.fullmatch(header.lower()):
         raise AccessError(
-            f"AUDITOR_USER_HEADER: {header} is sent by browsers themselves and tells no name; use the header in "
+            f"--user-header (AUDITOR_USER_HEADER): {header} is sent by browsers themselves and tells no name; use the header in "
             "which the proxy puts the signed-in user, such as X-Forwarded-User"
         )
     if header and not proxies:
         raise AccessError(
-            "AUDITOR_USER_HEADER: name the proxy that sets this header in AUDITOR_PROXIES (--proxy); from any other "
+            "--user-header (AUDITOR_USER_HEADER): name the proxy that sets this header with --proxy; from any other "
             "address it would be anyone's word"
         )
     if proxies and not header:
-        raise AccessError("AUDITOR_PROXIES: name the header with the signed-in user's name in AUDITOR_USER_HEADER")
+        raise AccessError(
+            "--proxy (AUDITOR_PROXIES): name the header with the signed-in user's name with --user-header"
+        )
     if header and environment.get("FORWARDED_ALLOW_IPS") != "":
         raise AccessError(
-            "AUDITOR_USER_HEADER: start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an "
+            "--user-header (AUDITOR_USER_HEADER): start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an "
             "empty text; otherwise a request can choose the address that it seems to come from"
         )
     return Access(
@@ -139,7 +143,7 @@ def _host_setting(text: str) -> str:
     named = _authority(bare)
     if named is None or named[1] is not None:
         raise AccessError(
-            f"AUDITOR_HOSTS: {visible(text)} is not a host name; write it without scheme, port and wildcard, such as "
+            f"--host (AUDITOR_HOSTS): {visible(text)} is not a host name; write it without scheme, port and wildcard, such as "
             "plumbline.example.com"
         )
     return named[0]
@@ -150,11 +154,11 @@ def _network(text: str) -> Network:
         found = ipaddress.ip_network(text)
     except ValueError:
         raise AccessError(
-            f"AUDITOR_PROXIES: {visible(text)} is not an address or a network such as 10.0.0.0/24"
+            f"--proxy (AUDITOR_PROXIES): {visible(text)} is not an address or a network such as 10.0.0.0/24"
         ) from None
     if found.prefixlen < _WIDEST[found.version]:
         raise AccessError(
-            f"AUDITOR_PROXIES: {visible(text)} holds so many addresses that anyone could send any name; give the "
+            f"--proxy (AUDITOR_PROXIES): {visible(text)} holds so many addresses that anyone could send any name; give the "
             "proxy's own address"
         )
     return found

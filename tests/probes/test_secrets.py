@@ -300,3 +300,9 @@ def test_a_denied_table_that_is_called_like_the_login_is_named(postgresql_url: s
     assert str(failed.value) == (
         "permission: permission denied for table things (grant SELECT to the auditor's login)"
     )
+
+
+def test_an_answer_nested_too_deeply_is_told_as_that() -> None:
+    assert str(Scrubber([]).error(RecursionError("maximum recursion depth exceeded"))) == (
+        "decode: the answer is nested too deeply to be read"
+    )

@@ -420,6 +420,14 @@ def test_query_answers_and_refuses(stand: Stand, places: list[object]) -> None:
     assert json.loads(good.stdout)["rows"] == [{"flow": "to_billing", "n": 0}]
     bad = auditor("query", "DROP TABLE live_changes", "--data", places[3])
     assert (bad.returncode, "only SELECT" in bad.stderr) == (2, True)
+    misspelt = auditor("query", "SELECT flw FROM probe_runs", "--data", places[3])
+    assert misspelt.returncode == 2
+    lines = misspelt.stderr.splitlines()
+    assert ("flw" in lines[0], lines[1].startswith("Candidate bindings: "), "␊" in misspelt.stderr) == (
+        True,
+        True,
+        False,
+    )
 
 
 @pytest.fixture

@@ -348,8 +348,10 @@ def test_a_host_that_is_named_is_answered_and_no_other(host: bytes, origin: byte
         ({"AUDITOR_HOSTS": "*"}, "is not a host name"),
         ({"AUDITOR_HOSTS": "https://plumbline.example.com"}, "is not a host name"),
         ({"AUDITOR_HOSTS": "plumbline.example.com:8501"}, "is not a host name"),
-        ({"AUDITOR_USER_HEADER": "X-User"}, "AUDITOR_PROXIES"),
-        ({"AUDITOR_PROXIES": "10.0.0.1"}, "AUDITOR_USER_HEADER"),
+        ({"AUDITOR_HOSTS": "plumbline..com"}, "is not a host name"),
+        ({"AUDITOR_HOSTS": ".example.com"}, "is not a host name"),
+        ({"AUDITOR_USER_HEADER": "X-User"}, "with --proxy"),
+        ({"AUDITOR_PROXIES": "10.0.0.1"}, "with --user-header"),
         ({"AUDITOR_USER_HEADER": "X User", "AUDITOR_PROXIES": "10.0.0.1"}, "not the name of a header"),
         ({"AUDITOR_USER_HEADER": "X-User", "AUDITOR_PROXIES": "proxy"}, "FORWARDED_ALLOW_IPS"),
         *(
