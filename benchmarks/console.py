@@ -144,7 +144,7 @@ def escaped(place: Place, sql: str, done: Done, timeout_s: float) -> list[str]:
         if what in said:
             ways.append("shows a secret")
     for what in (str(place.archive_folder), str(place.ledger), "live_", "read_parquet", "CREATE VIEW", "alembic"):
-        if what in said and what not in sql:
+        if what in said and what.casefold() not in sql.casefold():
             ways.append(f"shows {what}")
     if place.state() != place.before:
         ways.append("wrote")

@@ -25,6 +25,10 @@ LOCAL = "local operator, not signed in"
 Headers = Sequence[tuple[bytes, bytes]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_HOSTS = "--host (AUDITOR_HOSTS)"
+_USER_HEADER = "--user-header (AUDITOR_USER_HEADER)"
+_PROXIES = "--proxy (AUDITOR_PROXIES)"
+
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?))(?::([0-9]{1,5}))?")
 _ORIGIN = re.compile(r"https?://([^/?#@\\]+)")
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
@@ -104,27 +108,23 @@ def access_of(environment: Mapping[str, str]) -> Access:
     header = environment.get("AUDITOR_USER_HEADER", "").strip()
     proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
     if header and not _TOKEN.fullmatch(header):
-        raise AccessError(
-            "--user-header (AUDITOR_USER_HEADER): not the name of a header; use one such as X-Forwarded-User"
-        )
+        raise AccessError(f"{_USER_HEADER}: not the name of a header; use one such as X-Forwarded-User")
     if _SENT_BY_BROWSERS.fullmatch(header.lower()):
         raise AccessError(
-            f"--user-header (AUDITOR_USER_HEADER): {header} is sent by browsers themselves and tells no name; use the header in "
-            "which the proxy puts the signed-in user, such as X-Forwarded-User"
+            f"{_USER_HEADER}: {header} is sent by browsers themselves and tells no name; use the "
+            "header in which the proxy puts the signed-in user, such as X-Forwarded-User"
         )
     if header and not proxies:
         raise AccessError(
-            "--user-header (AUDITOR_USER_HEADER): name the proxy that sets this header with --proxy; from any other "
+            f"{_USER_HEADER}: name the proxy that sets this header with --proxy; from any other "
             "address it would be anyone's word"
         )
     if proxies and not header:
-        raise AccessError(
-            "--proxy (AUDITOR_PROXIES): name the header with the signed-in user's name with --user-header"
-        )
+        raise AccessError(f"{_PROXIES}: name the header with the signed-in user's name with --user-header")
     if header and environment.get("FORWARDED_ALLOW_IPS") != "":
         raise AccessError(
-            "--user-header (AUDITOR_USER_HEADER): start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an "
-            "empty text; otherwise a request can choose the address that it seems to come from"
+            f"{_USER_HEADER}: start the dashboard with `auditor dashboard`, or set FORWARDED_ALLOW_IPS to an empty "
+            "text; otherwise a request can choose the address that it seems to come from"
         )
     return Access(
         hosts=frozenset(_host_setting(each) for each in _listed(environment.get("AUDITOR_HOSTS", ""))),
@@ -143,8 +143,8 @@ def _host_setting(text: str) -> str:
     named = _authority(bare)
     if named is None or named[1] is not None:
         raise AccessError(
-            f"--host (AUDITOR_HOSTS): {visible(text)} is not a host name; write it without scheme, port and wildcard, such as "
-            "plumbline.example.com"
+            f"{_HOSTS}: {visible(text)} is not a host name; write it without scheme, port and wildcard, "
+            "such as plumbline.example.com"
         )
     return named[0]
 
@@ -153,13 +153,11 @@ def _network(text: str) -> Network:
     try:
         found = ipaddress.ip_network(text)
     except ValueError:
-        raise AccessError(
-            f"--proxy (AUDITOR_PROXIES): {visible(text)} is not an address or a network such as 10.0.0.0/24"
-        ) from None
+        raise AccessError(f"{_PROXIES}: {visible(text)} is not an address or a network such as 10.0.0.0/24") from None
     if found.prefixlen < _WIDEST[found.version]:
         raise AccessError(
-            f"--proxy (AUDITOR_PROXIES): {visible(text)} holds so many addresses that anyone could send any name; give the "
-            "proxy's own address"
+            f"{_PROXIES}: {visible(text)} holds so many addresses that anyone could send any name; "
+            "give the proxy's own address"
         )
     return found
 
