@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks.attacked import DEADLINE_S, NOTICE, timed
+from benchmarks.hostile.attacked import DEADLINE_S, NOTICE, timed
 
 SHOWN = ("overview", "drift", "lag", "dead_letters", "sla", "map", "record")
 """Pages that are drawn over what an attack left."""
@@ -125,7 +125,7 @@ def shown(file: Path, place: Path, keys: Sequence[str] = ()) -> list[str]:
 
     import auditor.cli  # noqa: F401  the commands
     from auditor.cli.options import app
-    from benchmarks.hostile_pages import drawn
+    from benchmarks.hostile.pages import drawn
 
     named = {
         "AUDITOR_MAP": str(file),
@@ -266,7 +266,7 @@ def letters(
 
 def pages(file: Path, place: Path) -> list[str]:
     """What the pages say of an installation."""
-    from benchmarks.hostile_pages import drawn
+    from benchmarks.hostile.pages import drawn
 
     named = {
         "AUDITOR_MAP": str(file),

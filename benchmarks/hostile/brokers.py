@@ -25,7 +25,7 @@ from tests.probes.queues.test_anypoint_mq import Platform
 from tests.probes.queues.test_service_bus import Namespace
 
 if TYPE_CHECKING:
-    from benchmarks.hostile import Bench
+    from benchmarks.hostile.bench import Bench
 
 _numbers = count(1)
 
@@ -33,7 +33,7 @@ COMMON = {"role": "dead", "key": "$.id", "evidence": "clear"}
 
 
 def letters_in(bench: Bench, kind: str, payloads: Sequence[bytes]) -> dict[str, Any] | None:
-    """The words of `hostile_places.letters` for a queue in which these messages wait; None where it refuses them."""
+    """The words of `places.letters` for a queue in which these messages wait; None where it refuses them."""
     name = f"q{next(_numbers)}"
     with contextlib.suppress(UnicodeError, _RefusedError):
         made: dict[str, Any] = _KINDS[kind](bench, name, payloads)

@@ -87,7 +87,7 @@ class Processes:
 
     def __init__(self) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["benchmarks.hostile_places", "benchmarks.hostile_written", *IMPORTED])
+        self._context.set_forkserver_preload(["benchmarks.hostile.places", "benchmarks.hostile.written", *IMPORTED])
         # Every process would import the benchmark itself again, with all its attacks.
         main: Any = sys.modules["__main__"]
         main.__spec__ = main.__file__ = None

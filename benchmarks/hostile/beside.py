@@ -16,8 +16,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from benchmarks import hostile_places
-from benchmarks.attacked import CANARY, GROWN_MIB, Processes
+from benchmarks.hostile import places
+from benchmarks.hostile.attacked import CANARY, GROWN_MIB, Processes
 from benchmarks.report import emit, percentile, say, wait_until
 from tests import HOME
 from tests.attacks import wires
@@ -53,7 +53,7 @@ def beside(*, quick: bool) -> bool:
         file = place / "plumbline.yaml"
         file.write_text(json.dumps(_map(place, {name: each.port for name, each in servers.items()})))
         for name in ("crm", "copy"):
-            hostile_places.things(str(place / f"{name}.sqlite"), "text", ["same"] * 20)
+            places.things(str(place / f"{name}.sqlite"), "text", ["same"] * 20)
         data = place / "var"
         with running(file, data, environment={"AUDITOR_DIGEST_KEY": "k" * 32}) as daemon:
             wait_until(lambda: len(_runs(data, "healthy")) >= 3, 120)
@@ -218,5 +218,5 @@ def _leaked(place: Path, file: Path, data: Path, log: str) -> Iterator[str]:
         if b"Traceback" in done.stderr:
             yield f"(a traceback of) auditor {command}"
     words = {"file": file, "place": data}
-    shown = Processes().run("pages", hostile_places.pages, words, within_s=300.0)
+    shown = Processes().run("pages", places.pages, words, within_s=300.0)
     yield from (f"the pages: {each}" for each in shown.faults)

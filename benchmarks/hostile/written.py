@@ -12,8 +12,8 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from benchmarks import hostile_places
-from benchmarks.attacked import timed
+from benchmarks.hostile import places
+from benchmarks.hostile.attacked import timed
 
 
 def _command(*words: str) -> tuple[int, str]:
@@ -34,7 +34,7 @@ def repairs(map_text: str, folder: str, flows: int) -> list[str]:
 
     SQL repairs the record in question, or says in a comment why it cannot be written.
     """
-    told = [line for line in hostile_places.audit(map_text, folder) if not line.startswith(("{", "["))]
+    told = [line for line in places.audit(map_text, folder) if not line.startswith(("{", "["))]
     for at in range(flows):
 
         def written(at: int = at) -> str:
@@ -75,7 +75,7 @@ def proposals(names: Sequence[str]) -> list[str]:
 
 def formulas(map_text: str, folder: str) -> list[str]:
     """An audit; no cell of what is written for a spreadsheet begins like a formula."""
-    told = hostile_places.audit(map_text, folder)
+    told = places.audit(map_text, folder)
     _, text = _command("repair", "--format", "csv")
     for row in csv.reader(io.StringIO(text)):
         for each in row:
