@@ -26,7 +26,7 @@ from checks.instants import DAY_US, day_number
 from checks.unreadable import spelling
 from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
 from checks.values import Amount, Parser, UnreadableError
-from probes.contract import MISSING, Key, Row
+from probes.contract import KEY, MARK, MISSING, VALUES, Key, Row
 from probes.exact_json import Undecodable
 
 FINGERPRINT_BYTES = 16
@@ -184,7 +184,7 @@ def read_key(parse: Parser, raw: Any) -> Key | None:
 
 def _spelt(rows: Sequence[Row]) -> str:
     """What is to be said of rows of one key that is spelt in several ways."""
-    spelt = {row[0] for row in rows if isinstance(row[0], str)}
+    spelt = {row[KEY] for row in rows if isinstance(row[KEY], str)}
     if len(spelt) < 2 or len({normalize("NFC", each) for each in spelt}) == len(spelt):
         return ""
     return f": {'two' if len(spelt) == 2 else len(spelt)} spellings of one key (Unicode normalization)"
@@ -213,7 +213,7 @@ def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currenci
 
 def _held(side: Side, row: Row) -> Sequence[Any]:
     """The raw values of a row, amounts of money with their currencies."""
-    return beside_currencies(row[2:], side.parsers, side.currencies) if side.currencies else row[2:]
+    return beside_currencies(row[VALUES], side.parsers, side.currencies) if side.currencies else row[VALUES]
 
 
 def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
@@ -304,7 +304,7 @@ class RecordComparer:
         nameless = 0
         parse_key = side.parse_key
         for row in rows:
-            key = read_key(parse_key, row[0])
+            key = read_key(parse_key, row[KEY])
             if key is None:
                 nameless += 1
             elif (there := grouped.get(key)) is None:
@@ -433,13 +433,13 @@ class RecordComparer:
         try:
             if owner_rows:
                 held = self.canonical(self.owner, owner_rows[0]) if owner_values is None else owner_values
-                owner = self.copy_of(held, owner_rows[0][1])
+                owner = self.copy_of(held, owner_rows[0][MARK])
             if target_rows:
                 found = self.canonical(self.target, target_rows[0]) if target_values is None else target_values
                 if owner is not None and owner.values == found:
-                    target = Copy(found, owner.fingerprint, target_rows[0][1], owner.marks)
+                    target = Copy(found, owner.fingerprint, target_rows[0][MARK], owner.marks)
                 else:
-                    target = self.copy_of(found, target_rows[0][1])
+                    target = self.copy_of(found, target_rows[0][MARK])
             differences: tuple[Difference, ...] = ()
             places: tuple[Place, ...] = ()
             if owner is not None and target is not None and owner.values != target.values:
@@ -470,7 +470,7 @@ class RecordComparer:
             values, why = self.readable(side, rows[0]) if rows else ((), {})
             for position, said in why.items():
                 unread.setdefault(position, {})[len(copies)] = said
-            copies.append(self.copy_of(values, rows[0][1]) if rows else None)
+            copies.append(self.copy_of(values, rows[0][MARK]) if rows else None)
         owner, target = copies
         differences: tuple[Difference, ...] = ()
         places: tuple[Place, ...] = ()

@@ -17,7 +17,7 @@ CHANGED_AFTER = timedelta(seconds=10)
 """The same where its depth changed."""
 
 
-class Lap:
+class LetterScan:
     """Where the look through a queue stands.
 
     A queue that fits one page is looked at whole in every reading. A larger one is gone through once; from then on

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from auditor.alerts import incidents
-from auditor.audit.letter_scan import Lap
+from auditor.audit.letter_scan import LetterScan
 from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
 from auditor.map.flow import Flow
 from auditor.systems.reader import ReaderClosedError
@@ -75,7 +75,7 @@ class QueueAuditor:
         self._ledger = ledger
         self._senders = tuple(senders)
         self._states: deque[QueueState] = deque(maxlen=STALLED_READINGS)
-        self._lap = Lap(probe.page_limit)
+        self._scan = LetterScan(probe.page_limit)
         self._keyless: tuple[str, ...] = ()
         self._failures = 0
         self._closed = False
@@ -99,7 +99,7 @@ class QueueAuditor:
             raise
         finally:
             if self._unkept:
-                self._lap = Lap(self._probe.page_limit)
+                self._scan = LetterScan(self._probe.page_limit)
 
     def _audit(self, now: datetime) -> QueueReading | ProbeError:
         try:
@@ -126,7 +126,7 @@ class QueueAuditor:
         )
         with self._ledger.write() as connection:
             rev = self._ledger.next_revision(connection)
-            there = self._lap.ended()
+            there = self._scan.ended()
             if there is not None:
                 self._ledger.end_letters(connection, rev, self.flow.name, self.queue, there, now)
             if self._settings.role == "dead":
@@ -184,21 +184,21 @@ class QueueAuditor:
 
     def _look(self, now: datetime) -> QueueReading:
         """Read the figures, and as many pages of letters as are new and there is time for."""
-        if self._lap.resting:
+        if self._scan.resting:
             figures = self._read(0)
-            if not self._lap.moved(figures, now):
+            if not self._scan.moved(figures, now):
                 return self._as_looked(figures)
         else:
-            self._lap.begin()
-        first = page = self._read(self._probe.page_limit, self._lap.after)
+            self._scan.begin()
+        first = page = self._read(self._probe.page_limit, self._scan.after)
         self._note_keyless(first)
         until = time.monotonic() + LOOK_S
         self._keep(page, now)
-        while self._lap.take(page, now) and time.monotonic() < until:
+        while self._scan.take(page, now) and time.monotonic() < until:
             try:
-                page = self._read(self._probe.page_limit, self._lap.after)
+                page = self._read(self._probe.page_limit, self._scan.after)
             except ProbeError as error:
-                return replace(first, notes=(*first.notes, f"letters behind the first {self._lap.seen}: {error}"))
+                return replace(first, notes=(*first.notes, f"letters behind the first {self._scan.seen}: {error}"))
             self._keep(page, now)
         self._looked = first
         return first
@@ -266,7 +266,7 @@ class QueueAuditor:
             "taken": reading.taken,
             "retention_s": reading.retention_s,
             "drops_at": reading.drops_at,
-            "looked_at": self._lap.seen if dead else None,
+            "looked_at": self._scan.seen if dead else None,
             "notes": sayable("; ".join((*reading.notes, *self._keyless, *_ahead(reading, now)))),
             "reason": error.reason.value if error else None,
             "message": sayable(error.message) if error else None,

@@ -21,7 +21,7 @@ from checks.instants import earliest
 from checks.judgement import Look
 from checks.records import UNREADABLE, RecordComparer
 from checks.values import EPOCH, MICROSECOND, parse_version
-from probes.contract import Key, ProbeError, Reading, ReadSpec, Row, StampsError
+from probes.contract import MARK, Key, ProbeError, Reading, ReadSpec, Row, StampsError
 
 CHANGES_CEILING = 50_000
 """Changes within one overlap that are still read at once."""
@@ -207,7 +207,7 @@ class Gatherer:
 
     def _stamp(self, row: Row) -> datetime | None:
         try:
-            parsed = self.comparer.owner.parse_changed_at(row[1]) if row[1] is not None else None
+            parsed = self.comparer.owner.parse_changed_at(row[MARK]) if row[MARK] is not None else None
             first_us = None if parsed is None else earliest(parsed)
             return None if first_us is None else EPOCH + first_us * MICROSECOND
         except UNREADABLE:
@@ -215,7 +215,7 @@ class Gatherer:
 
     def _version(self, row: Row) -> int | None:
         try:
-            return parse_version(row[1]) if row[1] is not None else None
+            return parse_version(row[MARK]) if row[MARK] is not None else None
         except UNREADABLE:
             return None
 

@@ -13,7 +13,7 @@ from auditor.audit.reading import Gatherer, Search
 from auditor.ledger import FlowState, Ledger
 from checks.records import UNREADABLE
 from checks.sampling import BY_KEY, BY_RANK, Panel
-from probes.contract import Key, ProbeError, Reading, Reason
+from probes.contract import KEY, Key, ProbeError, Reading, Reason
 from probes.ranking import RANKS, rank_of
 
 AHEAD = 10_000
@@ -102,7 +102,7 @@ class Sweep:
         ):
             first = reader.page(spec.keys_only(), None, 1)
             if not search.fail(first):
-                search.nameless += gatherer.comparer.group(side, [row for row in first.rows if row[0] is None])[1]
+                search.nameless += gatherer.comparer.group(side, [row for row in first.rows if row[KEY] is None])[1]
         return BY_RANK
 
     def _next_slice(self, search: Search, state: FlowState, size: int, memory: SampleMemory) -> Slice:

@@ -24,7 +24,7 @@ from checks.numbers import EXACT, divided, shifted
 from checks.records import Comparison
 from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
 from probes import registry
-from probes.contract import MISSING, Binding, Key, Labels, ProbeError, ReadSpec, Row
+from probes.contract import KEY, MISSING, VALUES, VALUES_FROM, Binding, Key, Labels, ProbeError, ReadSpec, Row
 from probes.exact_json import Undecodable
 from probes.wording import counted
 
@@ -239,13 +239,11 @@ def _of_record(
     if not rows[0] and rows[1]:
         present = _raw(flow.target_binding, flow, rows[1][0])
         deleted = _whole(flow, known, resolution, "delete", flow.target_name, {}, present)
-        return [replace(deleted, held_key=rows[1][0][0])]
+        return [replace(deleted, held_key=rows[1][0][KEY])]
     if rows[0] and not rows[1]:
         values = {
-            name: _as_held(
-                flow, name, (flow.source_name, flow.target_name), rows[0][0][at + 2], None, comparison.owner, at
-            )
-            for at, name in enumerate(flow.field_names)
+            name: _as_held(flow, name, (flow.source_name, flow.target_name), raw, None, comparison.owner, at)
+            for at, (name, raw) in enumerate(zip(flow.field_names, rows[0][0][VALUES], strict=True))
         }
         named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
         return [_whole(flow, known, resolution, "insert", flow.target_name, named, {})]
@@ -258,11 +256,11 @@ def _of_record(
         for difference, place in zip(comparison.differences, comparison.places, strict=True):
             winner = resolution.fields.get(difference.field, resolution.winner)
             column = binding.fields.get(difference.field, difference.field)
-            present = rows[mine][0][place.position + 2]
+            present = rows[mine][0][VALUES_FROM + place.position]
             if winner is loses_to:
                 other = flow.source_name if theirs == 0 else flow.target_name
                 copy = comparison.owner if theirs == 0 else comparison.target
-                raw = rows[theirs][0][place.position + 2]
+                raw = rows[theirs][0][VALUES_FROM + place.position]
                 changes[column] = _as_held(
                     flow, difference.field, (other, system), raw, present, copy, place.position
                 )
@@ -281,7 +279,7 @@ def _of_record(
 def _raw(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
     return {
         binding.fields.get(name, name): value
-        for name, value in zip(flow.field_names, row[2:], strict=True)
+        for name, value in zip(flow.field_names, row[VALUES], strict=True)
         if value is not MISSING
     }
 

@@ -11,7 +11,7 @@ from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer, Side, read_key
 from checks.validity import RuleSet
 from checks.values import Parser
-from probes.contract import Binding, Key, ReadSpec, Row, SystemSettings
+from probes.contract import VALUES, VALUES_FROM, Binding, Key, ReadSpec, Row, SystemSettings
 
 SHORTEST_EVERY_S, LONGEST_EVERY_S = 1.0, 300.0
 """How often a flow is audited where its map does not say so."""
@@ -50,8 +50,8 @@ class Witness:
 
     def spread(self, row: Row) -> Row:
         """Its row with all of the flow's fields, NULL where it carries none."""
-        held = dict(zip(self.positions, row[2:], strict=True))
-        return (*row[:2], *(held.get(position) for position in range(len(self.side.parsers))))
+        held = dict(zip(self.positions, row[VALUES], strict=True))
+        return (*row[:VALUES_FROM], *(held.get(position) for position in range(len(self.side.parsers))))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from auditor.systems.reader import SystemReader
 from checks.fields import FieldRule, parser_for
 from checks.keys import key_parser
 from checks.values import UnreadableError
-from probes.contract import MISSING, CollectionSchema, FieldSchema, Key, ReadSpec, Row
+from probes.contract import KEY, MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Key, ReadSpec, Row
 
 SAMPLE = 200
 """Records of one collection whose values are compared."""
@@ -247,10 +247,10 @@ def _match(left: SystemReader, right: SystemReader, mine: CollectionSchema, thei
     best: Match | None = None
     for key in _keys(mine):
         rows = _page(left, mine, key)
-        by_key = {str(row[0]): row for row in rows if row[0] is not None}
+        by_key = {str(row[KEY]): row for row in rows if row[KEY] is not None}
         others = sorted(_keys(theirs), key=lambda each: -alike(_key_name(mine, key), _key_name(theirs, each)))
         for other in others:
-            held = _fetch(right, theirs, other, [row[0] for row in by_key.values()])
+            held = _fetch(right, theirs, other, [row[KEY] for row in by_key.values()])
             common = {key: (by_key[key], row) for key, row in held.items() if key in by_key}
             match = _paired(mine, theirs, (key, other), common, len(by_key))
             if best is None or match.score > best.score:
@@ -305,7 +305,7 @@ def _fetch(
     if not keys:
         return {}
     reading = reader.fetch(_spec(collection, key), keys)
-    return {} if reading.error is not None else {str(row[0]): row for row in reading.rows}
+    return {} if reading.error is not None else {str(row[KEY]): row for row in reading.rows}
 
 
 def _paired(
@@ -321,7 +321,7 @@ def _paired(
             if one == keys[0] or other == keys[1]:
                 continue
             near = alike(one.name, other.name)
-            held = [(left[at + 2], right[to + 2]) for left, right in common.values()]
+            held = [(left[VALUES_FROM + at], right[VALUES_FROM + to]) for left, right in common.values()]
             compared = _compared(held, one, other, coded=near >= ALIKE)
             if near >= ALIKE or (compared.of >= 5 and compared.share >= HELD):
                 pairs.append(FieldMatch(left=one, right=other, alike=near, compared=compared))

@@ -19,7 +19,7 @@ from checks.queue_figures import certain
 from checks.records import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
-from probes.contract import INSPECT_CALLS, MISSING, ProbeError, ReadSpec, UnprovedError
+from probes.contract import INSPECT_CALLS, MARK, MISSING, ProbeError, ReadSpec, UnprovedError
 from probes.wording import counted
 
 STAMPS_LOOKED_AT = 200
@@ -151,9 +151,9 @@ def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
     latest_us = (datetime.now(UTC) + FUTURE - EPOCH) // MICROSECOND
     odd: dict[str, list[str]] = {}
     for row in reading.rows:
-        told = "" if row[1] is None or row[1] is MISSING else str(row[1])
+        told = "" if row[MARK] is None or row[MARK] is MISSING else str(row[MARK])
         try:
-            at_us = earliest(parse(row[1])) if told else None
+            at_us = earliest(parse(row[MARK])) if told else None
         except UNREADABLE:
             at_us = None
         if at_us is None:

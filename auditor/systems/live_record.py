@@ -15,7 +15,7 @@ from auditor.systems.reader import SystemReader
 from checks.fields import agree, parser_for, text_of
 from checks.records import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
-from probes.contract import MISSING, Binding, Key, ReadSpec, Row
+from probes.contract import KEY, MARK, MISSING, VALUES, Binding, Key, ReadSpec, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,14 +109,14 @@ def read_record(
         read_at[system] = datetime.now(UTC)
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
         parse = described.key_parser(system)
-        rows[system] = [row for row in reading.rows if read_key(parse, row[0]) == key]
+        rows[system] = [row for row in reading.rows if read_key(parse, row[KEY]) == key]
     copies = []
     for system in order:
         found = rows[system]
         first = {name: _first(rows, name) for name in order}
         cells = {name: _cell(integration_map, data_type, name, system, first) for name in names}
         stamped = integration_map.bindings[data_type, system].changed_at is not None
-        stamp = found[0][1] if found and stamped else None
+        stamp = found[0][MARK] if found and stamped else None
         copies.append(
             CopyView(
                 system=system,
@@ -172,7 +172,7 @@ def _value(integration_map: IntegrationMap, data_type: str, name: str, system: s
     ]
     at = [each for each, _ in rules].index(name)
     parsers = [parser_for(rule, system, zone) for _, rule in rules]
-    held = beside_currencies(row[2:], parsers, currencies_of(rules))
+    held = beside_currencies(row[VALUES], parsers, currencies_of(rules))
     return read_field(parsers[at], rules[at][1], held[at])
 
 
