@@ -499,7 +499,7 @@ def letters(
         hidden |= {name for name in ("unreadable", "note") if not any(row.get(name) for row in rows)}
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     elif not unseen:
-        say("no dead letter waits")
+        say("no dead letters are waiting")
     for each in (*unseen, *lacks):
         say(each)
     raise typer.Exit(DRIFT if rows else UNVERIFIED if unseen or lacks else CONSISTENT)
@@ -529,7 +529,7 @@ def record(
     try:
         view = read_record(loaded, readers, data_type, key)
     except UnreadableError as error:
-        fail(f"{key!r} is no key of {data_type}: {error}")
+        fail(f"{key!r} is not a valid key of {data_type}: {error}")
     finally:
         for reader in readers.values():
             reader.close()
@@ -544,7 +544,7 @@ def record(
 def query(
     sql: Annotated[
         str | None,
-        typer.Argument(help="One SELECT over the views of docs/views.md, or - to read it from standard input."),
+        typer.Argument(help="A SELECT over the views of docs/views.md, or - to read it from standard input."),
     ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
     data: DataOption = DEFAULT_DATA,

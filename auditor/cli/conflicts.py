@@ -50,7 +50,7 @@ TextOption = Annotated[str, typer.Option("--text", help="Why; it stays with the 
 def _list(
     context: typer.Context,
     data: DataOption = DEFAULT_DATA,
-    everything: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Include closed conflicts.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Conflicts that no rule decides: list, show, decide, defer, assign, comment."""
@@ -87,7 +87,7 @@ def _list(
     elif audited is None:
         say(f"nothing has been audited yet in {data}")
     else:
-        told_none = "there has been no conflict" if everything else "no conflict waits"
+        told_none = "no conflicts so far" if everything else "no conflicts are waiting"
         say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
     waits = any(each.closed_at is None for each in found)
     raise typer.Exit(DRIFT if waits else CONSISTENT if audited or found else UNVERIFIED)
@@ -125,20 +125,20 @@ def show(
         [{"": word, "what": what} for word, what in evidence.lines()],
     )
     print_rows("Fields", [asdict(each) for each in evidence.fields])
-    print_rows("What was done", acts)
+    print_rows("History", acts)
 
 
 @conflicts.command()
 def decide(
     number: ConflictArgument,
-    choice: Annotated[str, typer.Argument(help="The system whose copy counts, or `other`.")],
+    choice: Annotated[str, typer.Argument(help="The system whose copy is right, or `other`.")],
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
-    within: Annotated[str | None, typer.Option(help="How soon the systems should agree on it, such as 2h.")] = None,
+    within: Annotated[str | None, typer.Option(help="By when the systems must agree on it, such as 2h.")] = None,
     text: TextOption = "",
     who: WhoOption = None,
 ) -> None:
-    """Decide whose copy counts. Nothing is written to any system; later readings check that it came true."""
+    """Record which copy is right. Nothing is written to any system; later readings check that it was carried out."""
     from checks.escalation import Act
 
     within_s = _seconds("--within", within)
@@ -155,24 +155,24 @@ def defer(
     text: TextOption = "",
     who: WhoOption = None,
 ) -> None:
-    """Put a conflict off; it comes back by itself."""
+    """Defer a conflict; it reopens automatically."""
     from checks.escalation import Act
 
     until_at = datetime.now(UTC) + timedelta(seconds=_seconds("FOR", until) or 0)
     _act(map_, data, number, Act.DEFER, who, until_at=until_at, text=text)
-    say(f"put off until {until_at:%Y-%m-%d %H:%M} UTC")
+    say(f"deferred until {until_at:%Y-%m-%d %H:%M} UTC")
 
 
 @conflicts.command()
 def assign(
     number: ConflictArgument,
-    to: Annotated[str, typer.Argument(help="Who is to decide.")],
+    to: Annotated[str, typer.Argument(help="Who decides it.")],
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     text: TextOption = "",
     who: WhoOption = None,
 ) -> None:
-    """Say who is to decide."""
+    """Assign a conflict to someone."""
     from checks.escalation import Act
 
     _act(map_, data, number, Act.ASSIGN, who, assignee=to, text=text)
@@ -182,16 +182,16 @@ def assign(
 @conflicts.command(cls=TextCommand)
 def comment(
     number: ConflictArgument,
-    text: Annotated[str, typer.Argument(help="What to write down.")],
+    text: Annotated[str, typer.Argument(help="The comment.")],
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     who: WhoOption = None,
 ) -> None:
-    """Write something down."""
+    """Add a comment."""
     from checks.escalation import Act
 
     _act(map_, data, number, Act.COMMENT, who, text=text)
-    say("written down")
+    say("comment added")
 
 
 def _seconds(word: str, text: str | None) -> float | None:

@@ -60,7 +60,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from probes.wording import counted
 
     if not is_there(map_, "a map"):
-        fail(f"there is no map at {map_}; `auditor init` writes one, --map names another")
+        fail(f"there is no map at {map_}; create one with `auditor init`, or point to one with --map")
     try:
         loaded, idle = check_map(map_)
     except MapError as error:
@@ -92,7 +92,7 @@ def review(
     fail_on: Annotated[str, typer.Option("--fail-on", help="high, medium, low or never.")] = "high",
     as_json: JsonOption = False,
 ) -> None:
-    """Review the map's design: two writers without a policy, cycles, no dead letters, flows nobody reads."""
+    """Review the map's design: two writers without a policy, cycles, no dead letters, flows without consumers."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.map.review import Severity
@@ -108,7 +108,7 @@ def review(
     elif remarks:
         print_rows("", [remark.as_row() for remark in remarks])
     else:
-        say("nothing to remark")
+        say("no remarks")
     if fail_on != "never" and any(remark.severity.reaches(Severity(fail_on)) for remark in remarks):
         raise typer.Exit(DRIFT)
 
@@ -129,7 +129,7 @@ def map_document(
     diff: Annotated[Path | None, typer.Option("--diff", help="An earlier map: show what changed since.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the map as a document or a picture, or compare it with an earlier one."""
+    """Show the map as a document or a diagram, or compare it with an earlier one."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.map.diagram import svg
@@ -144,7 +144,7 @@ def map_document(
         elif edits:
             print_rows("", edits)
         else:
-            say("the two maps say the same")
+            say("the maps are identical")
         raise typer.Exit(DRIFT if edits else 0)
     if as_json:
         print_json([{name: getattr(row, name) for name in row.__slots__} for row in rows_of(loaded)])

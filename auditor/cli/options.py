@@ -208,7 +208,7 @@ def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     from probes.wording import counted
 
     if not is_there(location, "a map"):
-        fail(f"there is no map at {location}; `auditor init` writes one, --map names another")
+        fail(f"there is no map at {location}; create one with `auditor init`, or point to one with --map")
     try:
         return read(location)
     except MapError as error:

@@ -61,14 +61,14 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
         "queue": backlog.queue,
         "role": backlog.role,
         "depth": "unknown" if backlog.depth is None else backlog.depth,
-        "looked at": looked_text(backlog),
+        "inspected": looked_text(backlog),
         "oldest": age_text(backlog),
         "arriving": per_second(backlog.arriving),
         "leaving": per_second(backlog.leaving),
-        "drained in": drain_text(backlog),
+        "empty in": drain_text(backlog),
         "trend": trend_text(backlog),
-        "taken from": backlog.flowing.value,
-        "drops its oldest in": format_duration(max(0.0, (backlog.drops_at - now).total_seconds()))
+        "consumer": backlog.flowing.value,
+        "oldest expires in": format_duration(max(0.0, (backlog.drops_at - now).total_seconds()))
         if backlog.drops_at
         else None,
         "notes": backlog.message or backlog.notes,

@@ -121,7 +121,7 @@ def act(
     moved: dict[str, Any] = {}
     if what is Act.DECIDE:
         if choice != OTHER and not about:
-            raise RefusedError("what the systems held is archived already; decide for other, and say what")
+            raise RefusedError("what the systems held is archived already; choose `other` and give the value")
         held = {systems[0]: about.get("version"), systems[1]: about.get("shown")}
         moved = {
             "state": State.DECIDED.value,

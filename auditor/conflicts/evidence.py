@@ -54,7 +54,7 @@ class Evidence:
     def lines(self) -> list[tuple[str, str]]:
         """Everything but the fields, as words and what they say."""
         told = [
-            ("why no rule decides", self.why),
+            ("why it needs a person", self.why),
             ("policy", self.policy),
             (f"{self.source} was written", self.owner_written),
             (f"{self.target} was written", self.target_written),

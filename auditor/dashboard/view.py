@@ -48,7 +48,7 @@ CAUSE_WORDS = {
     "orphan": "exists only in the copy",
     "duplicate": "exists more than once",
     "lost_update": "an update that was permitted is gone",
-    "transformation": "the value was changed on the way",
+    "transformation": "the value was altered in transit",
     "regression": "an older version came back",
     "invalid": "breaks its own validity rules",
     "unexplained": "has never matched: check the mapping or the backfill",

@@ -99,7 +99,7 @@ def _ownership(flow: Flow) -> Iterator[Remark]:
             subject=flow.name,
             reason=f"{flow.source_name} and {flow.target_name} may both write {fields}, "
             "and nothing says which one wins",
-            advice="say conflict_policy:, or leave one writer",
+            advice="set conflict_policy:, or keep a single writer",
         )
 
 
@@ -107,7 +107,7 @@ def _windows(flow: Flow) -> Iterator[Remark]:
     settings = flow.settings
     every_s = rhythm_s(settings.frequency)
     if settings.pattern == "batch" and flow.window_s < (every_s or BATCH_WINDOW_S):
-        runs = f"it runs {settings.frequency}" if every_s else "its rhythm is not said"
+        runs = f"it runs {settings.frequency}" if every_s else "its schedule is not declared"
         yield Remark(
             severity=Severity.HIGH,
             rule="window-below-batch",
@@ -123,7 +123,7 @@ def _windows(flow: Flow) -> Iterator[Remark]:
             subject=flow.name,
             reason=f"{', '.join(money)} may differ for {format_duration(flow.window_s)}: "
             "whoever acts on the copy acts on a wrong amount",
-            advice="read amounts from the owner when they count, or say window: none and sync within the transaction",
+            advice="read amounts from the owner when they count, or set window: none and sync within the transaction",
         )
 
 
@@ -149,7 +149,7 @@ def _failure(flow: Flow) -> Iterator[Remark]:
             rule="replay-unsafe",
             subject=flow.name,
             reason=f"replaying a message repeats: {effects}" + (f", unless {key} is checked" if key else ""),
-            advice="make the receiver check the key before it acts" if key else "say idempotency_key:, and check it",
+            advice="make the receiver check the key before it acts" if key else "set idempotency_key:, and check it",
         )
     if settings.pattern not in EVENTS:
         return
@@ -167,8 +167,8 @@ def _failure(flow: Flow) -> Iterator[Remark]:
             severity=Severity.MEDIUM,
             rule="no-idempotency-key",
             subject=flow.name,
-            reason="messages come twice sooner or later, and nothing says how a repeat is known",
-            advice="say idempotency_key:",
+            reason="messages will eventually be delivered twice, and there is no key to recognise a duplicate",
+            advice="set idempotency_key:",
         )
 
 
@@ -190,7 +190,7 @@ def _purpose(flow: Flow) -> Iterator[Remark]:
             rule="nobody-reads",
             subject=flow.name,
             reason=f"no consumer is said to read the copy in {flow.target_name}: should these be synced at all?",
-            advice="name who acts on it under consumers:, or take the flow away",
+            advice="name who acts on it under consumers:, or remove the flow",
         )
     elif all(each.role == "report" for each in readers) and 0 < flow.window_s < PROMPT_S:
         yield Remark(

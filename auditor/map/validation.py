@@ -199,7 +199,7 @@ def _policy_contradictions(name: str, integration_map: IntegrationMap) -> Iterat
                 f"{policy} needs {word} in both systems, and {' and '.join(without)} has none under in:",
             )
     if policy is Policy.MERGE_FUNCTION and settings.merge_function is None:
-        yield ("flows", name, "conflict_policy"), "say merge_function: module:function"
+        yield ("flows", name, "conflict_policy"), "set merge_function: module:function"
     if settings.merge_function is not None:
         if policy is not Policy.MERGE_FUNCTION:
             yield ("flows", name, "merge_function"), f"is not used: the conflict policy is {policy}"
@@ -252,13 +252,13 @@ def _flow_contradictions(
             yield (*path, word), f"unknown system {system!r}" + did_you_mean(system, systems)
     yield from _alert_contradictions(path, flow)
     if flow.from_ == flow.to:
-        yield (*path, "to"), "a flow leads from one system to another"
+        yield (*path, "to"), "from and to must be different systems"
     data_type = integration_map.data_types.get(flow.data_type)
     if data_type is None:
         return
     for word, system in (("from", flow.from_), ("to", flow.to)):
         if system in systems and system not in data_type.in_:
-            yield (*path, word), f"{flow.data_type} does not say where it stands in {system} (in:)"
+            yield (*path, word), f"{flow.data_type} has no entry for {system} under in:"
     for at, field_name in enumerate(flow.fields):
         if field_name not in data_type.fields:
             yield (
@@ -318,7 +318,7 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
         yield (
             where,
             f"the window of {flow.window_s:g} s is below the {floor_s:g} s for which "
-            f"{flow.source_name} or {flow.target_name} may rightly answer an old value (delay_floor)",
+            f"{flow.source_name} or {flow.target_name} may legitimately return stale data (delay_floor)",
         )
     if flow.window_s and flow.every_s > flow.window_s:
         yield (

@@ -73,7 +73,7 @@ class KafkaSettings(MessageSettings):
         if self.security.startswith("sasl") and (self.user is None or self.password is None):
             raise ValueError(f"security: {self.security} wants user: and password:")
         if self.role != "dead" and self.group is None:
-            raise ValueError(f"role: {self.role} wants group: what waits is what the group has not committed")
+            raise ValueError(f"role: {self.role} requires group: the backlog is what the group has not committed")
         return self
 
     def client(self) -> dict[str, Any]:

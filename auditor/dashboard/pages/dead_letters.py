@@ -102,7 +102,7 @@ def _queues(queues: list[Backlog]) -> None:
         alt="Queues with depth, oldest age, rates, trend and time to drain",
         column_config={
             "depth over time": st.column_config.LineChartColumn(y_min=0),
-            "oldest": st.column_config.TextColumn(help="Since it came into this queue, where nothing is said"),
+            "oldest": st.column_config.TextColumn(help="Since it came into this queue, unless stated otherwise"),
             "trend": st.column_config.TextColumn(help="Beyond chance, by a Mann-Kendall test at the 1 % level"),
             "empty in": st.column_config.TextColumn(help="Depth over what leaves less what arrives, at 95 %"),
         },

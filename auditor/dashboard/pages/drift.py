@@ -96,7 +96,7 @@ def _draw(data: Data, since: Since) -> None:
         column_config={
             "difference": st.column_config.TextColumn("owner → copy", width="medium"),
             "resolution": st.column_config.TextColumn("what should be", help="By the flow's conflict policy"),
-            "letter": st.column_config.TextColumn("dead letter", help="Why its message was given up on"),
+            "letter": st.column_config.TextColumn("dead letter", help="Why its message was dead-lettered"),
             "first_seen_at": st.column_config.DatetimeColumn("first seen", format="MM-DD HH:mm:ss"),
             "last_seen_at": st.column_config.DatetimeColumn("last seen", format="MM-DD HH:mm:ss"),
             "closed_at": st.column_config.DatetimeColumn("closed", format="MM-DD HH:mm:ss"),

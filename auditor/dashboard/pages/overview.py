@@ -36,7 +36,7 @@ def _draw(data: Data, since: Since) -> None:
     if timeline.empty:
         components.nothing(f"No record began to differ in the last {since.label}.", well=data.all_known())
     else:
-        alt = f"Records that began to differ in the last {since.label}, by family of cause"
+        alt = f"New differences in the last {since.label}, by family of cause"
         st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displaylogo": False}, alt=alt)
     st.subheader("Systems")
     systems = data.systems()[["system", "state", "latency_ms", "clock", "message"]]

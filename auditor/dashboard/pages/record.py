@@ -19,7 +19,7 @@ SIGNS = {
         "The copies differ in this reading. The audits decide whether that counts as drift.",
     ),
     "not found": (":gray-badge[not found]", "No system holds a record with this key."),
-    "cannot verify": (":orange-badge[cannot verify]", "A copy cannot be read, or is there more than once."),
+    "cannot verify": (":orange-badge[cannot verify]", "A copy cannot be read, or exists more than once."),
 }
 
 

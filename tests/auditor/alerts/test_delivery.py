@@ -32,7 +32,7 @@ NOTICE: dict[str, Any] = {
     "incident": 7,
     "transition": "opened",
     "breach": "orphan",
-    "summary": "to_billing: 3 customer: records exist that the owner does not know",
+    "summary": "to_billing: 3 customer: records exist that the owner does not have",
     "flow": "to_billing",
     "system": None,
     "source": "crm",

@@ -150,7 +150,7 @@ def test_the_command_line_tells_it_with_a_sign(world: World, tmp_path: Path) -> 
     once = auditor("once", *words)
     assert "Error" not in once.stderr
     refused = auditor("record", "odd", os.fsdecode(b"k\xff"), "--map", str(world.file))
-    assert "is no key of odd" in refused.stderr
+    assert "is not a valid key of odd" in refused.stderr
 
 
 def test_views_read_the_differences_of_such_values(world: World, ledger: Ledger) -> None:

@@ -220,7 +220,7 @@ def test_an_update_that_billing_may_make_and_that_vanishes_is_told(stand: Stand)
     stand.audit(after_s=10)
     (told,) = stand.rows("divergences")
     assert (told["cause"], told["state"]) == ("lost_update", "closed")
-    assert told["detail"] == "the target's update is gone: both show what the owner held before"
+    assert told["detail"] == "the target's update was overwritten: both show the owner's earlier value"
     (conflict,) = stand.ledger.conflicts()
     assert conflict.cause.value == "lost_update"
 

@@ -120,7 +120,7 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
     assert evidence.writers == "billing, crm"
     assert "within" in evidence.owner_written
     told = dict(evidence.lines())
-    assert told["why no rule decides"] == "the map leaves the decision to a person"
+    assert told["why it needs a person"] == "the map leaves the decision to a person"
     (incident,) = [each for each in disputed.rows("incidents") if each["breach"] == "undecided"]
     assert incident["state"] == "open"
 

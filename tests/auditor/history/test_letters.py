@@ -175,7 +175,7 @@ def test_a_queue_that_nobody_takes_from_is_one_incident(stand: Stand) -> None:
         auditor.audit(NOW + timedelta(seconds=10 * number))
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "stalled"]
     assert incident["state"] == "open"
-    assert "nobody takes messages" in str(incident["summary"])
+    assert "no consumer is reading" in str(incident["summary"])
     for number in range(20, 24):
         probe.reading = QueueReading(depth=0, oldest_at=None, arrived=18, taken=18)
         auditor.audit(NOW + timedelta(seconds=10 * number))
@@ -398,7 +398,7 @@ def test_letters_about_to_be_dropped_are_one_incident(stand: Stand) -> None:
         probe.reading = QueueReading(depth=3, oldest_at=NOW, retention_s=14 * 86_400, drops_at=drops_at)
         auditor.audit(NOW)
     (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "expiring"]
-    assert "queue dead: its oldest dead letters are about to be dropped unread" in str(incident["summary"])
+    assert "queue dead: its oldest dead letters are about to expire unread" in str(incident["summary"])
     assert incident["state"] == "open"
 
 
@@ -544,7 +544,7 @@ def test_the_message_about_dead_letters_names_the_queue_and_the_main_reason(stan
     auditor.audit(NOW)
     (alert,) = stand.rows("alerts")
     notice = json.loads(str(alert["notice"]))
-    assert notice["summary"] == "to_billing, queue dead: messages were given up on (3 messages)"
+    assert notice["summary"] == "to_billing, queue dead: messages were dead-lettered (3 messages)"
     assert notice["detail"] == "2 of 3: 422: no e-mail of <id>"
 
 

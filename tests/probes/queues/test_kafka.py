@@ -156,7 +156,7 @@ def test_a_group_behind_in_a_main_topic_is_a_backlog_without_letters(topic: Topi
     topic.commit("billing", 1)
     reading = reading_of(topic.probe(role="main", group="billing"))
     assert (reading.depth, reading.arrived, reading.taken, reading.letters) == (3, 4, 1, ())
-    with pytest.raises(ValueError, match="wants group:"):
+    with pytest.raises(ValueError, match="requires group:"):
         topic.probe(role="main")
 
 
