@@ -13,6 +13,7 @@ from auditor.audit.duplicates import Doubles, DuplicateFinder
 from auditor.audit.gathered import Doubts, Gathered
 from auditor.audit.judging import Case, Judge, Known, Verdicts
 from auditor.audit.memory import NONE_LOST, Memory, no_memory
+from auditor.audit.owner_reads import Owner
 from auditor.audit.reading import Gatherer, Search
 from auditor.audit.recording import Audited, Recorder, told_all_at
 from auditor.audit.result import AuditResult
@@ -125,20 +126,24 @@ class Auditor:
         """Audit only what is due: windows that have run out cannot wait for the next turn."""
         return self.audit(now, sample=0, discover=False)
 
-    def audit(self, now: datetime, *, sample: int | None = None, discover: bool = True) -> AuditResult:
+    def audit(
+        self, now: datetime, *, sample: int | None = None, discover: bool = True, owner: Owner | None = None
+    ) -> AuditResult:
         """Run one audit and record it.
 
         Args:
             now: the instant it is done for (UTC).
             sample: keys per side, instead of the flow's own number.
             discover: ask the owner what has changed.
+            owner: where records of the owner are read, together with other flows that are audited for the same
+                instant; its reader where this flow is alone.
         """
         with self._one_at_a_time:
             before = self.memory
             read, failed = 0, before.failed
             try:
                 planned = self._planned(now, self.flow.settings.sample if sample is None else sample)
-                chosen, gathered = self._read(planned, discover=discover)
+                chosen, gathered = self._read(planned, owner or self.source, discover=discover)
                 judged = self._judged(planned, gathered)
                 audited = self._concluded(planned, chosen, gathered, judged, in_turn=discover)
                 read, failed = audited.result.read, audited.memory.failed
@@ -202,14 +207,14 @@ class Auditor:
 
     # -- read
 
-    def _read(self, planned: _Planned, *, discover: bool) -> tuple[Chosen, Gathered]:
-        search, moved = Search(), planned.state
+    def _read(self, planned: _Planned, source: Owner, *, discover: bool) -> tuple[Chosen, Gathered]:
+        search, moved = Search(source=source), planned.state
         if discover:
             moved = self._gatherer.discover(search, moved, planned.plan, planned.owner_now, planned.owner_latest)
         chosen = self._sampler.choose(search, moved, planned.plan, planned.now, planned.memory.sample)
         search.want((*planned.deadlines, *planned.rechecks[: planned.plan.rechecks], *planned.memory.busy))
         wanted = search.wanted
-        owner = self._gatherer.read_owner(wanted, search.owner)
+        owner = self._gatherer.read_owner(wanted, search.owner, source)
         return chosen, self._gatherer.read_target(wanted, owner)
 
     # -- compare and judge

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auditor.audit.flow_audit import Auditor
+from auditor.audit.owner_reads import OwnerReads
 from auditor.history.findings import Findings, findings
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
@@ -97,7 +98,9 @@ def audit_once(
             )
             for name in flows
         ]
-        swept = {auditor.flow.name: _sweep(auditor, tell) for auditor in auditors}
+        swept: dict[str, tuple[int, str]] = {}
+        for together in _by_owner(auditors):
+            swept |= _sweep(together, tell)
         _settle(auditors, ledger, swept, wait_s, tell)
     finally:
         for reader in readers.values():
@@ -113,26 +116,62 @@ def audit_once(
             error=error,
             findings=findings(ledger, name),
         )
-        for name, (records, error) in swept.items()
+        for name in flows
+        for records, error in (swept[name],)
     ]
 
 
-def _sweep(auditor: Auditor, tell: Callable[[str], None]) -> tuple[int, str]:
-    """Sweep one flow whole; answers how many records were read, and the error that ended it."""
-    auditor.begin_sweep()
-    flow = auditor.flow
-    budget_per_s = min(flow.source.budget.records_per_s, flow.target.budget.records_per_s)
-    while True:
-        result = auditor.audit(datetime.now(UTC), sample=SWEEP_PAGE)
-        # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
-        state = auditor.ledger.flow_state(flow.name)
-        records = (state.swept_read if result.swept else state.sweep_read) or 0
-        tell(f"{auditor.flow.name}: {counted(records, 'record')} read")
-        if result.error is not None:
-            return records, f"{result.error[0]}: {result.error[1]}"
-        if result.swept:
-            return records, ""
-        time.sleep(result.read / budget_per_s)
+def _by_owner(auditors: Sequence[Auditor]) -> list[list[Auditor]]:
+    """Those together that read the same data type at the same owner."""
+    groups: dict[tuple[str, str], list[Auditor]] = {}
+    for auditor in auditors:
+        groups.setdefault((auditor.flow.source_name, auditor.flow.settings.data_type), []).append(auditor)
+    return list(groups.values())
+
+
+def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str, tuple[int, str]]:
+    """Sweep flows of one owner whole, side by side, so that each of its records is read once.
+
+    Returns:
+        By flow, how many records were read, and the error that ended it.
+    """
+    for auditor in auditors:
+        auditor.begin_sweep()
+    ended: dict[str, tuple[int, str]] = {}
+    going = list(auditors)
+    while going:
+        now = datetime.now(UTC)
+        owner = OwnerReads(going[0].source, [auditor.flow for auditor in going]) if len(going) > 1 else None
+        read: dict[str, int] = {}
+        for auditor in going:
+            flow = auditor.flow
+            result = auditor.audit(now, sample=SWEEP_PAGE, owner=owner)
+            # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
+            state = auditor.ledger.flow_state(flow.name)
+            records = (state.swept_read if result.swept else state.sweep_read) or 0
+            tell(f"{flow.name}: {counted(records, 'record')} read")
+            if result.error is not None:
+                ended[flow.name] = records, f"{result.error[0]}: {result.error[1]}"
+            elif result.swept:
+                ended[flow.name] = records, ""
+            read[flow.target_name] = read.get(flow.target_name, 0) + result.read
+            read[flow.source_name] = max(read.get(flow.source_name, 0), result.read)
+        going = [auditor for auditor in going if auditor.flow.name not in ended]
+        time.sleep(_rest_s(going, read))
+    return ended
+
+
+def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:
+    """How long systems of which so many records were read are to be left alone, before these go on."""
+    systems = {
+        name: system
+        for auditor in auditors
+        for name, system in (
+            (auditor.flow.source_name, auditor.flow.source),
+            (auditor.flow.target_name, auditor.flow.target),
+        )
+    }
+    return max((read[name] / system.budget.records_per_s for name, system in systems.items()), default=0.0)
 
 
 def _settle(

@@ -1,7 +1,8 @@
 """Reading: which records the owner says have changed, and what both systems hold of those that are wanted.
 
 One reading of an owner (`OwnerReading`) is a value: `read_owner` completes what is known of it, and `read_target`
-goes on from there, whoever read it.
+goes on from there, whoever read it. The owner is asked through `auditor.audit.owner_reads.Owner`, so that flows that
+start there can be served by one reading.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TypeVar
 
 from auditor.audit.budget import Plan
 from auditor.audit.gathered import Failure, Gathered, OwnerReading, Seen, TargetReading, Wanted
+from auditor.audit.owner_reads import Owner
 from auditor.ledger import FlowState
 from auditor.map.flow import Flow
 from auditor.systems.batches import SPOILING
@@ -35,8 +37,12 @@ class Search:
 
     It is filled by the steps that look for records (`Gatherer.discover`, `auditor.audit.sample.Sampler.choose`) and
     ends with them: what goes on from there is `wanted` and `owner`.
+
+    Attributes:
+        source: where the owner is asked, alone or together with other flows that start there.
     """
 
+    source: Owner
     keys: dict[Key, None] = field(default_factory=dict)
     listed: set[Key] = field(default_factory=set)
     polled_before_at: datetime | None = None
@@ -127,7 +133,7 @@ class Gatherer:
         self, search: Search, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
     ) -> FlowState:
         known = state.watermark_at or planned.changes_since
-        reading, whole, latest = self._poll(planned.changes_since, planned.changes, self._stamp, known)
+        reading, whole, latest = self._poll(search.source, planned.changes_since, planned.changes, self._stamp, known)
         if isinstance(reading.error, StampsError):
             search.unordered = reading.error.message
             return state
@@ -151,14 +157,14 @@ class Gatherer:
         """The watermark is the highest version as it was an overlap ago: numbers are drawn before the commit."""
         if state.version_high is None:
             try:
-                highest = self.source.call(lambda: self.source.probe.highest_version(self.flow.source_spec))
+                highest = search.source.highest_version(self.flow.source_spec)
             except ProbeError as error:
-                search.fail_with(self.source.name, error)
+                search.fail_with(search.source.name, error)
                 return state
             if highest is not None:
                 return replace(state, version_low=highest, version_middle=highest, version_high=highest)
         known = state.version_low if state.version_low is not None else -1
-        reading, whole, latest = self._poll(state.version_low, limit, self._version, known)
+        reading, whole, latest = self._poll(search.source, state.version_low, limit, self._version, known)
         if search.fail(reading):
             return state
         found = self.take(search, reading, whole=whole)
@@ -185,6 +191,7 @@ class Gatherer:
 
     def _poll(
         self,
+        source: Owner,
         since: datetime | int | None,
         limit: int,
         mark: Callable[[Row], MarkT | None],
@@ -197,7 +204,7 @@ class Gatherer:
         """
         while True:
             reading, whole = self.list_owner(
-                lambda spec, limit=limit: self.source.changed(spec, since, limit)  # type: ignore[misc]
+                lambda spec, limit=limit: source.changed(spec, since, limit)  # type: ignore[misc]
             )
             latest = max((at for at in map(mark, reading.rows) if at is not None), default=None)
             stuck = reading.truncated and (latest is None or latest <= known)
@@ -248,16 +255,17 @@ class Gatherer:
             search.owner_read(reading, grouped)
         return list(grouped)
 
-    def read_owner(self, wanted: Wanted, known: OwnerReading) -> OwnerReading:
+    def read_owner(self, wanted: Wanted, known: OwnerReading, source: Owner) -> OwnerReading:
         """Read the owner where it was not read yet.
 
         Args:
-            known: what was read of it already, for this flow or for another one that starts there.
+            known: what was read of it already.
+            source: where it is asked.
         """
         unread = [key for key in wanted.keys if key not in known.seen]
         if wanted.error or not unread:
             return known
-        reading = self.source.fetch(self.flow.source_spec, unread)
+        reading = source.fetch(self.flow.source_spec, unread)
         unreadable = {**known.unreadable, **reading.unreadable}
         if reading.error is not None:
             return replace(known, unreadable=unreadable, error=(reading.system, reading.error))

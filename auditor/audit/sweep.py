@@ -89,7 +89,7 @@ class Sweep:
         """How the sweep is to go; also counts what has no key, which no walk by rank comes across."""
         flow, gatherer = self._flow, self._gatherer
         try:
-            ranked = gatherer.source.can_rank(flow.source_spec, self._seed) and gatherer.target.can_rank(
+            ranked = search.source.can_rank(flow.source_spec, self._seed) and gatherer.target.can_rank(
                 flow.target_spec, self._seed
             )
         except ProbeError:
@@ -97,7 +97,7 @@ class Sweep:
         if not ranked:
             return BY_KEY
         for reader, spec, side in (
-            (gatherer.source, flow.source_spec, gatherer.comparer.owner),
+            (search.source, flow.source_spec, gatherer.comparer.owner),
             (gatherer.target, flow.target_spec, gatherer.comparer.target),
         ):
             first = reader.page(spec.keys_only(), None, 1)
@@ -133,7 +133,7 @@ class Sweep:
         end = RANKS
         found: dict[Key, int] = {}
         for reader, spec, side in (
-            (gatherer.source, flow.source_spec, gatherer.comparer.owner),
+            (search.source, flow.source_spec, gatherer.comparer.owner),
             (gatherer.target, flow.target_spec, gatherer.comparer.target),
         ):
             try:
@@ -192,7 +192,7 @@ class Sweep:
             taken += known
             moved = replace(moved, owner_after=cursor)
         elif on_owner_side:
-            source = self._gatherer.source
+            source = search.source
             page, whole = self._gatherer.list_owner(lambda spec: source.page(spec, state.owner_after, size))
             if _failed(search, page):
                 return state, {}
@@ -269,7 +269,7 @@ class Sweep:
         """Those of the keys that a side does not have, or cannot be asked for."""
         flow, gatherer = self._flow, self._gatherer
         reader, spec, side = (
-            (gatherer.source, flow.source_spec, gatherer.comparer.owner)
+            (search.source, flow.source_spec, gatherer.comparer.owner)
             if at_owner
             else (gatherer.target, flow.target_spec, gatherer.comparer.target)
         )

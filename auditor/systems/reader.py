@@ -266,6 +266,10 @@ class SystemReader:
         """Read keys by rank; see `RecordProbe.ranked`. Raises ProbeError."""
         return self.call(lambda: self.probe.ranked(spec, seed, lower, upper, limit))
 
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        """The highest version in a collection; see `RecordProbe.highest_version`. Raises ProbeError."""
+        return self.call(lambda: self.probe.highest_version(spec))
+
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
         """Whether keys can be read by rank cheaply. Raises ProbeError."""
         return self.call(lambda: self.probe.can_rank(spec, seed))

@@ -33,11 +33,11 @@ def test_one_reading_of_an_owner_serves_whoever_starts_there(
         return fetch(spec, keys)
 
     monkeypatch.setattr(gatherer.source, "fetch", noted)
-    owner = gatherer.read_owner(Wanted(keys=dict.fromkeys([1, 2, 9])), OwnerReading())
+    owner = gatherer.read_owner(Wanted(keys=dict.fromkeys([1, 2, 9])), OwnerReading(), gatherer.source)
     assert [*owner.rows] == [1, 2]
     # Also what is absent was read: it is not asked for again.
-    assert gatherer.read_owner(Wanted(keys=dict.fromkeys([2, 9])), owner) is owner
-    more = gatherer.read_owner(Wanted(keys=dict.fromkeys([2, 3])), owner)
+    assert gatherer.read_owner(Wanted(keys=dict.fromkeys([2, 9])), owner, gatherer.source) is owner
+    more = gatherer.read_owner(Wanted(keys=dict.fromkeys([2, 3])), owner, gatherer.source)
     assert asked == [[1, 2, 9], [3]]
     assert ([*more.rows], [*owner.rows]) == ([1, 2, 3], [1, 2])
     another = stand.map.flow("to_billing")
@@ -58,7 +58,7 @@ def test_a_failure_ends_the_reading_where_it_happens(gatherer: Gatherer) -> None
 
 
 def test_a_search_ends_as_values(gatherer: Gatherer) -> None:
-    search = Search()
+    search = Search(source=gatherer.source)
     page = gatherer.source.page(gatherer.flow.source_spec, None, 2)
     search.want([7])
     assert gatherer.take(search, page, whole=True) == [1, 2]
