@@ -39,12 +39,12 @@ class LedgerWatch:
             self.unrecorded.take_in(sender, (news.transition, news.since_at), news.notice(), news.at)
 
     def queued(self, connection: Transaction, sender: str, about: About, notice: Mapping[str, Any]) -> None:
-        """See `auditor.ledger.store.Watch`."""
+        """See `auditor.ledger.database.Watch`."""
         with self._lock:
             self._queued.setdefault(connection, []).append((sender, about, notice))
 
     def sent_at(self, sender: str, about: About) -> datetime | None:
-        """See `auditor.ledger.store.Watch`; a message is the same for as long as an incident comes back as itself."""
+        """See `auditor.ledger.database.Watch`; a message is the same for as long as an incident comes back as itself."""
         sent_at = self.unrecorded.sent_at(sender, about)
         old = sent_at is not None and datetime.now(UTC) - sent_at > timedelta(seconds=ABSORB_S)
         if old and not self.trouble.lasts:
@@ -53,7 +53,7 @@ class LedgerWatch:
         return sent_at
 
     def failed(self, connection: Transaction | None, error: LedgerError) -> None:
-        """See `auditor.ledger.store.Watch`; messages of the transaction go out without it."""
+        """See `auditor.ledger.database.Watch`; messages of the transaction go out without it."""
         now = datetime.now(UTC)
         if not error.noted:
             error.noted = True
@@ -62,7 +62,7 @@ class LedgerWatch:
             self.unrecorded.take_in(sender, about, {**notice, "incident": NOT_RECORDED}, now)
 
     def written(self, connection: Transaction | None) -> None:
-        """See `auditor.ledger.store.Watch`."""
+        """See `auditor.ledger.database.Watch`."""
         self._pop(connection)
         self.trouble.worked(datetime.now(UTC))
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.store import Store, Transaction
+from auditor.ledger.database import Store, Transaction
 from checks.causes import Cause
 from checks.escalation import BY_RULE, Act, Conflict, State, Step
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.store import IN_LIMIT, Store, chunks
+from auditor.ledger.database import IN_LIMIT, Store, chunks
 from auditor.storage.archivable import SETTLED, ArchiveFile, ColumnType
 from checks.convergence import Verdict
 from checks.judgement import DivergenceState

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
+from auditor.ledger.database import IN_LIMIT, Store, Transaction, chunks
 from auditor.storage.kept_text import kept, restored
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Operation, Verdict

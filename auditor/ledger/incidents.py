@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.store import Store, Transaction
+from auditor.ledger.database import Store, Transaction
 from probes.wording import counted
 
 DUE_LIMIT = 100

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
+from auditor.ledger.database import IN_LIMIT, Store, Transaction, chunks
 from auditor.systems.reader import ClockStep, Health
 from checks.clocks import ClockBounds
 from checks.convergence import Change, Verdict

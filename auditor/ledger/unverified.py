@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.store import IN_LIMIT, Store, Transaction, chunks
+from auditor.ledger.database import IN_LIMIT, Store, Transaction, chunks
 
 LISTED = 1_000
 """Records of one flow that are listed one by one; those beyond are counted."""

@@ -21,7 +21,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from auditor.history.views import COLUMNS
-from auditor.ledger import LISTED, QUEUE, FlowState, Ledger, LedgerError, store
+from auditor.ledger import LISTED, QUEUE, FlowState, Ledger, LedgerError, database
 from auditor.ledger import tables as t
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
@@ -362,7 +362,7 @@ def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> 
     for engine in ("sqlite", "postgresql"):
         older = Ledger(request.getfixturevalue(f"{engine}_url"))
         config = Config()
-        config.set_main_option("script_location", str(Path(store.__file__).parent / "migrations"))
+        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
         with older.write() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "0005")

@@ -27,7 +27,7 @@ from auditor.daemon.daemon import Daemon
 from auditor.daemon.tenure import Watcher, take_now
 from auditor.ledger import LEASE_S, FlowState, Lease, LeaseHeldError, LeaseLostError, Ledger, LedgerError, Process
 from auditor.ledger import tables as t
-from auditor.ledger.leasing import is_gone, this_process
+from auditor.ledger.lease import is_gone, this_process
 from auditor.workspace import Workspace
 from tests import HOME
 from tests.auditor.alerts.test_delivery import FakeSlack

@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from auditor.escaping import visible
 from auditor.ledger import tables as t
-from auditor.ledger.store import LEASE_S, WRITES_AS, Store
+from auditor.ledger.database import LEASE_S, WRITES_AS, Store
 from auditor.storage.ledger_error import LedgerError
 from checks.values import EPOCH
 
