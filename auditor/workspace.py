@@ -130,7 +130,7 @@ class Workspace:
         ledger = self.existing_ledger()
         if ledger is None:
             return
-        known = ledger.knows_key()
+        known = ledger.installation.knows_key()
         ledger.close()
         if known and not os.path.lexists(file):  # which another process may have made meanwhile
             raise LedgerError(

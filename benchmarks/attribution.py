@@ -138,13 +138,13 @@ def injected(*, quick: bool, seed: int) -> bool:
 
 
 def _sweeps(ledger: Ledger) -> dict[str, int]:
-    return {flow: ledger.flow_state(flow).sweeps for flow in company.FLOWS}
+    return {flow: ledger.flows.state(flow).sweeps for flow in company.FLOWS}
 
 
 def _suspected(ledger: Ledger) -> int:
     """Divergences that are not certain yet."""
-    rows, _ = ledger.snapshot({"divergences": 0}, files_since=0)
-    at = [name for name, _ in ledger.columns("divergences")].index("state")
+    rows, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)
+    at = [name for name, _ in ledger.exports.columns("divergences")].index("state")
     return sum(row[at] == "suspected" for row in rows["divergences"])
 
 
@@ -153,8 +153,8 @@ def _swept(ledger: Ledger, times: int) -> bool:
 
 
 def _score(ledger: Ledger, truth: dict[tuple[str, int], str], *, quick: bool) -> bool:
-    rows, _ = ledger.snapshot({"divergences": 0}, files_since=0)
-    names = [name for name, _ in ledger.columns("divergences")]
+    rows, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)
+    names = [name for name, _ in ledger.exports.columns("divergences")]
     opened = [each for row in rows["divergences"] if (each := dict(zip(names, row, strict=True)))["opened_at"]]
     called: dict[tuple[str, int], str] = {}
     for each in sorted(opened, key=lambda each: each["id"]):

@@ -368,7 +368,7 @@ class Score:
 
     def add(self, world: World, ledger: Ledger, began: float) -> None:
         """Hold one world's changes and divergences to its truth."""
-        rows, _ = ledger.snapshot({"changes": 0, "divergences": 0, "probe_runs": 0}, files_since=0)
+        rows, _ = ledger.exports.snapshot({"changes": 0, "divergences": 0, "probe_runs": 0}, files_since=0)
         flow = f"flow_{world.number}"
         changes, divergences, runs = (
             [
@@ -480,7 +480,7 @@ class Score:
 
 
 def _names(ledger: Ledger, source: str) -> list[str]:
-    return [name for name, _ in ledger.columns(source)]
+    return [name for name, _ in ledger.exports.columns(source)]
 
 
 def _version_of(change: dict[str, Any], versions: list[Version]) -> int | None:
@@ -573,7 +573,9 @@ def _batch(numbers: range, timetable: Timetable, seed: int, score: Score) -> Non
         try:
             traffic.join()
             settle_s = 12 if timetable is QUICK else 120
-            wait_until(lambda: not any(ledger.undecided(f"flow_{each.number}") for each in worlds), settle_s)
+            wait_until(
+                lambda: not any(ledger.findings.pending_count(f"flow_{each.number}") for each in worlds), settle_s
+            )
         finally:
             daemon.terminate()
             daemon.wait(60)

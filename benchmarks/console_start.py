@@ -62,15 +62,15 @@ def fill(url: str, live: int) -> None:
     """Write live changes, one every 70 ms up to now."""
     ledger = Ledger(url)
     ledger.migrate()
-    kind = ledger.engine.dialect.name
+    kind = ledger.database.engine.dialect.name
     head = f"INSERT INTO changes ({_COLUMNS}) "
     body = f"SELECT {_ROW} FROM n"
     sql = _NUMBERS[kind] + head + body if kind == "postgresql" else head + _NUMBERS[kind] + body
-    with ledger.write() as connection:
+    with ledger.database.unnumbered() as connection:
         values = {"live": live, "digest": b"f" * 16, "now": int(time.time() * 1e6), "step": SPACING_US}
         connection.execute(sa.text(sql), values)
     if kind == "postgresql":
-        with ledger.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with ledger.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.execute(sa.text("ANALYZE changes"))
     ledger.close()
 

@@ -146,10 +146,9 @@ class Measurement:
             "differences": "[]",
             "detail": "",
         }
-        with self.ledger.write() as connection:
-            rev = self.ledger.next_revision(connection)
-            rows = [{"rev": rev, "key": key, **words} for key in sorted(self.differing)]
-            connection.execute(sa.insert(t.divergences), rows)
+        with self.ledger.write() as transaction:
+            rows = [{"rev": transaction.revision, "key": key, **words} for key in sorted(self.differing)]
+            transaction.execute(sa.insert(t.divergences), rows)
 
     def run(self) -> None:
         """The pipeline writes and recovers in the foreground while the auditor looks in the background."""
@@ -192,7 +191,7 @@ class Measurement:
 
     def _known(self) -> int:
         column = t.dead_letters.c
-        with self.ledger.read() as connection:
+        with self.ledger.database.read() as connection:
             asked = sa.select(sa.func.count()).select_from(t.dead_letters).where(column.gone_at.is_(None))
             return int(connection.execute(asked).scalar_one())
 

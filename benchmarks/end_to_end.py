@@ -218,7 +218,7 @@ def main() -> int:
             wait_until(lambda: _sweeps(ledger) >= 1, 600)
             pipeline.prepare(faults // len(FAULTS) + 1)
             time.sleep(2)
-            wait_until(lambda: not ledger.undecided("flights"), 60)
+            wait_until(lambda: not ledger.findings.pending_count("flights"), 60)
             say("auditing while the pipeline runs")
             pipeline.run(faults, normal, seconds)
             finished = time.monotonic()
@@ -226,7 +226,7 @@ def main() -> int:
             say("waiting for one more whole sweep, and for what is undecided")
             swept = _sweeps(ledger) + 2  # the one under way, and one that began after the last fault
             wait_until(lambda: _sweeps(ledger) >= swept, 600)
-            wait_until(lambda: not ledger.undecided("flights"), 120)
+            wait_until(lambda: not ledger.findings.pending_count("flights"), 120)
             say(f"finished {time.monotonic() - finished:.0f} s after the last fault")
         finally:
             daemon.terminate()
@@ -237,12 +237,12 @@ def main() -> int:
 
 
 def _sweeps(ledger: Ledger) -> int:
-    return ledger.flow_state("flights").sweeps
+    return ledger.flows.state("flights").sweeps
 
 
 def _score(ledger: Ledger, truth: Truth, total: int, *, quick: bool) -> bool:
-    rows, _ = ledger.snapshot({"divergences": 0, "changes": 0}, files_since=0)
-    divergence = [name for name, _ in ledger.columns("divergences")]
+    rows, _ = ledger.exports.snapshot({"divergences": 0, "changes": 0}, files_since=0)
+    divergence = [name for name, _ in ledger.exports.columns("divergences")]
     told = [dict(zip(divergence, row, strict=True)) for row in rows["divergences"]]
     opened = [each for each in told if each["opened_at"] is not None]
     detected = {int(each["key"]) for each in opened}
@@ -272,7 +272,7 @@ def _score(ledger: Ledger, truth: Truth, total: int, *, quick: bool) -> bool:
 
 
 def _score_lags(ledger: Ledger, changes: list[tuple[Any, ...]], truth: Truth, *, quick: bool) -> bool:
-    names = [name for name, _ in ledger.columns("changes")]
+    names = [name for name, _ in ledger.exports.columns("changes")]
     inside = compared = 0
     widths = []
     for row in changes:

@@ -163,10 +163,10 @@ def fill(ledger: Ledger, archive: str, rows: int) -> None:
             count = int(rows * share / DAYS)
             table = history(source, count, identity, day, chance)
             identity += max(count, table.num_rows)
-            assert set(table.column_names) == {name for name, _ in ledger.columns(source)}, source
+            assert set(table.column_names) == {name for name, _ in ledger.exports.columns(source)}, source
             label = f"{day:%Y-%m-%d}"
             path = write_file(archive, source, label, table)
-            ledger.hand_over(source, [], path=path, day=label, now=now)
+            ledger.exports.hand_over(source, [], path=path, day=label, now=now)
 
 
 def dead_letters(ledger: Ledger, now: datetime) -> None:
@@ -186,10 +186,9 @@ def dead_letters(ledger: Ledger, now: datetime) -> None:
         )
         for number in range(0, LETTERS, 2)
     ]
-    with ledger.write() as connection:
-        rev = ledger.next_revision(connection)
-        ledger.save_letters(connection, rev, "flow_4", "dead", letters, now)
-        ledger.save_divergences(connection, rev, "flow_4", "thing", differing)
+    with ledger.write() as transaction:
+        ledger.queues.save_letters(transaction, "flow_4", "dead", letters, now)
+        ledger.records.save_divergences(transaction, "flow_4", "thing", differing)
 
 
 def observations(
@@ -231,12 +230,11 @@ def commits(ledger: Ledger, map_file: Path, workspace: Workspace, rounds: int) -
             now = datetime.now(UTC)
             changes, divergences, baselines = observations(200, number * 200, now)
             begun = time.perf_counter()
-            with ledger.write() as connection:
-                rev = ledger.next_revision(connection)
-                ledger.save_changes(connection, rev, "flow_1", [(each, now) for each in changes])
-                ledger.count_lags(connection, rev, "flow_1", changes)
-                ledger.save_divergences(connection, rev, "flow_1", "thing", divergences)
-                ledger.save_baselines(connection, "flow_1", baselines, [], now)
+            with ledger.write() as transaction:
+                ledger.records.save_changes(transaction, "flow_1", [(each, now) for each in changes])
+                ledger.measurements.count_lags(transaction, "flow_1", changes)
+                ledger.records.save_divergences(transaction, "flow_1", "thing", divergences)
+                ledger.records.save_baselines(transaction, "flow_1", baselines, [], now)
             took.append((time.perf_counter() - begun) * 1000)
             time.sleep(0.05)
     finally:
@@ -285,9 +283,8 @@ def main() -> int:
             fill(ledger, workspace.archive, rows)
             for key in range(0, LIVE_ROWS, 200):
                 changes, _, _ = observations(200, 10**8 + key, datetime.now(UTC))
-                with ledger.write() as connection:
-                    rev = ledger.next_revision(connection)
-                    ledger.save_changes(connection, rev, "flow_2", [(each, None) for each in changes])
+                with ledger.write() as transaction:
+                    ledger.records.save_changes(transaction, "flow_2", [(each, None) for each in changes])
             dead_letters(ledger, datetime.now(UTC))
             data = Data(load_map(file, {}), workspace)
             begun = time.perf_counter()

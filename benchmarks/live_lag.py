@@ -89,10 +89,10 @@ def main() -> int:
             env={**os.environ, "PUBLISHER": publisher_url, "SUBSCRIBER": subscriber_url},
         )
         try:
-            wait_until(lambda: ledger.flow_state("replication").sweeps >= 1, 120)
+            wait_until(lambda: ledger.flows.state("replication").sweeps >= 1, 120)
             say(f"{changes} changes, {PER_S:.0f} a second, with the subscription paused in between")
             _run(publisher_url, subscriber_url, truth, changes, asked.seed)
-            wait_until(lambda: not ledger.undecided("replication"), 120)
+            wait_until(lambda: not ledger.findings.pending_count("replication"), 120)
         finally:
             daemon.terminate()
             daemon.wait(30)
@@ -170,8 +170,8 @@ def _pause(url: str, over: threading.Event) -> None:
 
 
 def _score(ledger: Ledger, truth: Truth, *, quick: bool) -> bool:
-    rows, _ = ledger.snapshot({"changes": 0}, files_since=0)
-    names = [name for name, _ in ledger.columns("changes")]
+    rows, _ = ledger.exports.snapshot({"changes": 0}, files_since=0)
+    names = [name for name, _ in ledger.exports.columns("changes")]
     held = wrong = compared = 0
     widths, precision = [], []
     verdicts: Counter[str] = Counter()

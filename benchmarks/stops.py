@@ -270,18 +270,18 @@ class Chain:
 
     def _runs(self) -> int:
         with contextlib.closing(self.ledger()) as ledger:
-            return len(ledger.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
+            return len(ledger.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
 
     def _swept(self) -> int:
         with contextlib.closing(self.ledger()) as ledger:
             flows = [f"to_{name}_{at}" for name in HEALTHY for at in range(self._world.flows_each)]
-            return sum(ledger.flow_state(flow).watermark_at is not None for flow in flows)
+            return sum(ledger.flows.state(flow).watermark_at is not None for flow in flows)
 
     def rows(self, source: str) -> list[dict[str, Any]]:
         """What its ledger holds in a table."""
         with contextlib.closing(self.ledger()) as ledger:
-            found, _ = ledger.snapshot({source: 0}, files_since=0)
-            names = [name for name, _ in ledger.columns(source)]
+            found, _ = ledger.exports.snapshot({source: 0}, files_since=0)
+            names = [name for name, _ in ledger.exports.columns(source)]
             return [dict(zip(names, row, strict=True)) for row in found[source]]
 
     def counted(self, keys: list[int]) -> tuple[int, int]:
@@ -290,7 +290,7 @@ class Chain:
         A record that was delivered before it was first seen agreed at first sight: it has a baseline and no change.
         """
         found = Counter((row["flow"], int(row["key"])) for row in self.rows("changes"))
-        with contextlib.closing(self.ledger()) as ledger, ledger.read() as connection:
+        with contextlib.closing(self.ledger()) as ledger, ledger.database.read() as connection:
             agreed = {(row.flow, int(row.key)) for row in connection.execute(sa.select(t.baselines))}
         flows = [f"to_{name}_{at}" for name in HEALTHY for at in range(self._world.flows_each)]
         missing = sum(not found[flow, key] and (flow, key) not in agreed for flow in flows for key in keys)

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from probes.wording import counted
+
 SIGNATURE_LENGTH = 160
 
 POISON_TIMES = 3
@@ -63,6 +65,30 @@ def signature(reason: str | None) -> str:
     for pattern, word in _PARTS:
         text = pattern.sub(word, text)
     return text[:SIGNATURE_LENGTH]
+
+
+def main_reason(reasons: Sequence[tuple[str | None, int]]) -> str:
+    """Say why most letters of a queue were given up on; "" where nobody told it.
+
+    Args:
+        reasons: signatures with how many letters have each, most of them first.
+    """
+    if not reasons or reasons[0][0] is None:
+        return ""
+    return f"{reasons[0][1]} of {sum(letters for _, letters in reasons)}: {reasons[0][0]}"
+
+
+def unreadable_note(reasons: Sequence[tuple[str, int]]) -> str:
+    """Say how many letters of a queue could not be read whole, and why most of them; "" where all could.
+
+    Args:
+        reasons: with how many letters each has, most of them first.
+    """
+    if not reasons:
+        return ""
+    letters = sum(each for _, each in reasons)
+    most = "" if len(reasons) == 1 else f" {reasons[0][1]} of them:"
+    return f"{counted(letters, 'letter')} could not be read whole:{most} {reasons[0][0]}"
 
 
 def prospects(letters: Sequence[LetterFate], *, unsafe_flows: Iterable[str] = ()) -> list[Prospect]:

@@ -43,17 +43,17 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
         Whether there was one.
     """
     begun_s = awake_s()
-    alert = ledger.claim_alert(now, to=to)
+    alert = ledger.outbox.claim(now, to=to)
     if alert is None:
         return False
     if awake_s() - begun_s > SURE_S:
-        ledger.confirm_lease()  # this process or the machine has slept, and another may have taken over
+        ledger.lease.confirm()  # this process or the machine has slept, and another may have taken over
     sender = senders.get(alert.sender)
     if sender is None:
         receipt = Receipt(outcome="rejected", error=f"the map no longer names the sender {alert.sender}")
     else:
         receipt = sender.send(alert.notice, possible_repeat=alert.possible_repeat)
-    ledger.settle_alert(alert.alert_id, **after_try(receipt, alert.tries, now, alert.possible_repeat))
+    ledger.outbox.settle(alert.alert_id, **after_try(receipt, alert.tries, now, alert.possible_repeat))
     if receipt.outcome != "sent":
         log.warning("alert %d to %s: %s %s", alert.alert_id, alert.sender, receipt.outcome, receipt.error)
     return True
@@ -67,7 +67,7 @@ def deliver_unrecorded(
     Those that wait in the ledger are read, if it can be read, and sent, too; `settle_unrecorded` writes that down.
     """
     with contextlib.suppress(LedgerError):
-        for alert in ledger.due_alerts(now, to=to):
+        for alert in ledger.outbox.due(now, to=to):
             unrecorded.take_in(to, alert.alert_id, alert.notice, now)
     return unrecorded.deliver_next(senders, now, to=to)
 
@@ -75,7 +75,7 @@ def deliver_unrecorded(
 def settle_unrecorded(ledger: Ledger, unrecorded: Unrecorded, *, to: str) -> None:
     """Write down which of the ledger's messages were delivered while it could not record that. Raises LedgerError."""
     for alert_id, sent_at in unrecorded.delivered(to, int).items():
-        ledger.settle_alert(alert_id, state="sent", sent_at=sent_at, error=None, next_try_at=None)
+        ledger.outbox.settle(alert_id, state="sent", sent_at=sent_at, error=None, next_try_at=None)
         unrecorded.forget(to, alert_id)
 
 

@@ -163,8 +163,7 @@ def _growth(incident: Incident, evidence: Evidence) -> int:
 
 def after_audit(
     ledger: Ledger,
-    connection: Transaction,
-    rev: int,
+    transaction: Transaction,
     *,
     flow: Flow,
     open_by_cause: Mapping[str, int],
@@ -260,7 +259,7 @@ def after_audit(
     )
     if not in_turn:
         evidence = [replace(each, known=each.known and each.count > 0) for each in evidence]
-    move(ledger, connection, rev, evidence, flow=flow, senders=senders, now=now)
+    move(ledger, transaction, evidence, flow=flow, senders=senders, now=now)
 
 
 def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
@@ -280,8 +279,7 @@ def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
 
 def move(
     ledger: Ledger,
-    connection: Transaction,
-    rev: int,
+    transaction: Transaction,
     evidence: Sequence[Evidence],
     *,
     flow: Flow,
@@ -289,8 +287,8 @@ def move(
     now: datetime,
 ) -> None:
     """Write what `step` decides for each piece of evidence, and queue a message per transition."""
-    known = ledger.recent_incidents(
-        connection, [each.fingerprint for each in evidence], now - timedelta(seconds=ABSORB_S)
+    known = ledger.incidents.recent(
+        transaction, [each.fingerprint for each in evidence], now - timedelta(seconds=ABSORB_S)
     )
     for each in evidence:
         incident = known.get(each.fingerprint)
@@ -318,16 +316,15 @@ def move(
                 "breach": each.breach,
                 "opened_at": opened_at,
             }
-        identity = ledger.save_incident(connection, rev, incident.incident_id if incident else 0, values)
+        identity = ledger.incidents.save(transaction, incident.incident_id if incident else 0, values)
         if not moved.transition:
             continue
         grown = f" {moved.growth}x" if moved.transition == "grown" else ""
         times = grown + (f" {moved.reopened}" if moved.reopened else "")
         notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
         for sender in senders:
-            ledger.queue_alert(
-                connection,
-                rev,
+            ledger.outbox.queue(
+                transaction,
                 incident_id=identity,
                 transition=moved.transition + times,
                 sender=sender,

@@ -19,7 +19,7 @@ BREACHES = (Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED)
 
 def within_window(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
     """The changes of a flow in the last day against the share that its SLA promises."""
-    counts = ledger.windows_of(flow.name, now - PERIOD)
+    counts = ledger.measurements.windows_of(flow.name, now - PERIOD)
     return WindowObjective(
         met=counts.get(Verdict.MET, 0),
         breach=sum(counts.get(verdict, 0) for verdict in BREACHES),

@@ -100,7 +100,7 @@ class DuplicateFinder:
         }
         gone = [key for key in by_key if key not in identities]
         system = side.system
-        known = self.ledger.holders(self.flow.name, system, called, set(identities.values()))
+        known = self.ledger.identities.holders(self.flow.name, system, called, set(identities.values()))
         # What the ledger knows of records that were read just now is overtaken.
         suspects = shared(
             identities,

@@ -112,15 +112,15 @@ class Auditor:
 
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
-        state = self.ledger.flow_state(self.flow.name)
+        state = self.ledger.flows.state(self.flow.name)
         fresh = replace(state, owner_after=None, target_after=None, rank_after=None, sweep_begun_at=None)
-        with self.ledger.write() as connection:
-            self.ledger.save_flow_state(connection, self.flow.name, fresh)
-            self.ledger.recheck_unverified(connection, self.flow.name, datetime.now(UTC))
+        with self.ledger.write() as transaction:
+            self.ledger.flows.save_state(transaction, self.flow.name, fresh)
+            self.ledger.unverified.recheck(transaction, self.flow.name, datetime.now(UTC))
 
     def next_deadline(self) -> datetime | None:
         """When a probe about the end of an undecided change's window is due next."""
-        return self.ledger.next_deadline(self.flow.name)
+        return self.ledger.records.next_deadline(self.flow.name)
 
     def recheck(self, now: datetime) -> AuditResult:
         """Audit only what is due: windows that have run out cannot wait for the next turn."""
@@ -163,11 +163,11 @@ class Auditor:
         flow, memory = self.flow, self.memory
         if not memory.begun:
             # A new series begins where the rules or the digest key have changed since the last audit.
-            self.ledger.begin_series(flow.name, self._series, now)
-            self.ledger.forget_queues(flow.name, flow.settings.queues.keys(), now)
-        state = self.ledger.flow_state(flow.name)
-        deadlines, due = map(flow.parse_keys, self.ledger.due(flow.name, now, RECHECKS_LIMIT))
-        texts = self.ledger.unverified_due(flow.name, now, RECHECKS_LIMIT)
+            self.ledger.flows.begin_series(flow.name, self._series, now)
+            self.ledger.unverified.forget_queues(flow.name, flow.settings.queues.keys(), now)
+        state = self.ledger.flows.state(flow.name)
+        deadlines, due = map(flow.parse_keys, self.ledger.records.due(flow.name, now, RECHECKS_LIMIT))
+        texts = self.ledger.unverified.due(flow.name, now, RECHECKS_LIMIT)
         doubted = flow.parse_keys(texts)
         rechecks = list(dict.fromkeys((*due, *doubted)))[:RECHECKS_LIMIT]
         clock, target_clock = self.source.read_clock(now), self.target.read_clock(now)
@@ -225,7 +225,7 @@ class Auditor:
             return _Judged()
         compared = self._judge.compare(gathered)
         shared = {key: agreed.fingerprint for key, agreed in compared.agreed.items()}
-        histories, settled = self.ledger.histories(self.flow.name, compared.keys, agreed=shared)
+        histories, settled = self.ledger.records.histories(self.flow.name, compared.keys, agreed=shared)
         unsettled = self._judge.to_judge(compared, gathered, settled)
         doubles = self._duplicates.find(unsettled)
         comparisons = doubles.marked(unsettled)

@@ -105,14 +105,14 @@ def audit_once(
     finally:
         for reader in readers.values():
             reader.close()
-    open_now = ledger.live_counts()
+    open_now = ledger.findings.open_by_cause()
     return [
         Report(
             flow=name,
             records=records,
             open_by_cause=open_now.get(name, {}),
-            undecided=ledger.undecided(name),
-            cannot_verify=ledger.unverified_count(name, queues=False),
+            undecided=ledger.findings.pending_count(name),
+            cannot_verify=ledger.unverified.count(name, queues=False),
             error=error,
             findings=findings(ledger, name),
         )
@@ -147,7 +147,7 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
             flow = auditor.flow
             result = auditor.audit(now, sample=SWEEP_PAGE, owner=owner)
             # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
-            state = auditor.ledger.flow_state(flow.name)
+            state = auditor.ledger.flows.state(flow.name)
             records = (state.swept_read if result.swept else state.sweep_read) or 0
             tell(f"{flow.name}: {counted(records, 'record')} read")
             if result.error is not None:
@@ -184,11 +184,13 @@ def _settle(
     deadline = time.monotonic() + wait_s
     while time.monotonic() < deadline:
         waiting = [
-            auditor for auditor in auditors if not swept[auditor.flow.name][1] and ledger.undecided(auditor.flow.name)
+            auditor
+            for auditor in auditors
+            if not swept[auditor.flow.name][1] and ledger.findings.pending_count(auditor.flow.name)
         ]
         if not waiting:
             return
-        left = sum(ledger.undecided(auditor.flow.name) for auditor in waiting)
+        left = sum(ledger.findings.pending_count(auditor.flow.name) for auditor in waiting)
         tell(f"{left} undecided, waiting up to {deadline - time.monotonic():.0f} s")
         time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
         for auditor in waiting:

@@ -18,6 +18,7 @@ from auditor.map.flow import Flow
 from auditor.systems.reader import ReaderClosedError
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.fields import masked
+from checks.letters import main_reason, unreadable_note
 from checks.queue_figures import certain
 from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
 from checks.queue_states import Flowing, QueueState
@@ -107,11 +108,10 @@ class QueueAuditor:
         except ProbeError as failure:
             self._failures += 1
             self._looked = None
-            with self._ledger.write() as connection:
-                rev = self._ledger.next_revision(connection)
-                self._record(connection, rev, NOTHING_TOLD, now, failure)
-                unmeasured = self._measured(connection, rev, NOTHING_TOLD, now, failure)
-                self._move(connection, rev, [self._unread(str(failure)), unmeasured], now)
+            with self._ledger.write() as transaction:
+                self._record(transaction, NOTHING_TOLD, now, failure)
+                unmeasured = self._measured(transaction, NOTHING_TOLD, now, failure)
+                self._move(transaction, [self._unread(str(failure)), unmeasured], now)
             return failure
         self._failures = self._failures + 1 if error else 0
         unread = self._unread(f"its letters cannot be read: {error}" if error else "")
@@ -124,20 +124,19 @@ class QueueAuditor:
                 oldest_at=reading.oldest_at,
             )
         )
-        with self._ledger.write() as connection:
-            rev = self._ledger.next_revision(connection)
+        with self._ledger.write() as transaction:
             there = self._scan.ended()
             if there is not None:
-                self._ledger.end_letters(connection, rev, self.flow.name, self.queue, there, now)
+                self._ledger.queues.end_letters(transaction, self.flow.name, self.queue, there, now)
             if self._settings.role == "dead":
-                odd = self._ledger.unreadable_letters(connection, self.flow.name, self.queue)
-                reading = replace(reading, notes=(*reading.notes, *odd))
-            self._record(connection, rev, reading, now, None)
-            reason = (
-                self._ledger.main_reason(connection, self.flow.name, self.queue) if self._lettered(reading) else ""
-            )
-            unmeasured = self._measured(connection, rev, reading, now, error)
-            self._move(connection, rev, [*self._evidence(reading, now, reason), unread, unmeasured], now)
+                odd = unreadable_note(self._ledger.queues.unreadable_letters(transaction, self.flow.name, self.queue))
+                reading = replace(reading, notes=(*reading.notes, *([odd] if odd else [])))
+            self._record(transaction, reading, now, None)
+            reason = ""
+            if self._lettered(reading):
+                reason = main_reason(self._ledger.queues.letter_reasons(transaction, self.flow.name, self.queue))
+            unmeasured = self._measured(transaction, reading, now, error)
+            self._move(transaction, [*self._evidence(reading, now, reason), unread, unmeasured], now)
         return reading
 
     def _seen(self, now: datetime) -> tuple[QueueReading, ProbeError | None]:
@@ -225,9 +224,8 @@ class QueueAuditor:
             return
         letters = [self._as_kept(letter) for letter in page.letters]
         try:
-            with self._ledger.write() as connection:
-                rev = self._ledger.next_revision(connection)
-                self._ledger.save_letters(connection, rev, self.flow.name, self.queue, letters, now)
+            with self._ledger.write() as transaction:
+                self._ledger.queues.save_letters(transaction, self.flow.name, self.queue, letters, now)
         except LeaseLostError:
             raise
         except LedgerError:
@@ -250,7 +248,7 @@ class QueueAuditor:
         return replace(letter, key=key, headers=headers, payload=letter.payload and masked(letter.payload))
 
     def _record(
-        self, connection: Transaction, rev: int, reading: QueueReading, now: datetime, error: ProbeError | None
+        self, transaction: Transaction, reading: QueueReading, now: datetime, error: ProbeError | None
     ) -> None:
         dead = self._settings.role == "dead" and error is None
         values = {
@@ -271,7 +269,7 @@ class QueueAuditor:
             "reason": error.reason.value if error else None,
             "message": sayable(error.message) if error else None,
         }
-        self._ledger.save_backlog(connection, rev, values)
+        self._ledger.queues.save_backlog(transaction, values)
 
     def _evidence(self, reading: QueueReading, now: datetime, reason: str) -> list[incidents.Evidence]:
         """What this reading says about each breach that a queue of this role can have."""
@@ -289,7 +287,7 @@ class QueueAuditor:
         flows = flowing(states) if len(states) == STALLED_READINGS else Flowing.UNKNOWN
         since_at = states[0].read_at
         if flows is Flowing.STALLED:
-            flows = stalls(states, self._ledger.arrived_at(self.flow.name, since_at), least_s=0)
+            flows = stalls(states, self._ledger.records.arrived_at(self.flow.name, since_at), least_s=0)
         if flows is not Flowing.STALLED:
             self._still_since = None
             return None if flows is Flowing.UNKNOWN else 0
@@ -298,7 +296,7 @@ class QueueAuditor:
         return states[-1].depth if lasts_s >= max(STALLED_AFTER_S, self.flow.window_s) else None
 
     def _measured(
-        self, connection: Transaction, rev: int, reading: QueueReading, now: datetime, error: ProbeError | None = None
+        self, transaction: Transaction, reading: QueueReading, now: datetime, error: ProbeError | None = None
     ) -> incidents.Evidence:
         """Note what the reading cannot tell; evidence of a queue not measured for longer than the window."""
         role, sla = self._settings.role, self.flow.settings.sla
@@ -306,9 +304,7 @@ class QueueAuditor:
         reason = "; ".join((why, *reading.notes)) if why else ""
         if error:
             reason = f"{'cannot be read' if reading is NOTHING_TOLD else 'its letters cannot be read'}: {error}"
-        since_at = self._ledger.note_unknown(
-            connection, rev, self.flow.name, QUEUE, self.queue, reason=reason, at=now
-        )
+        since_at = self._ledger.unverified.note(transaction, self.flow.name, QUEUE, self.queue, reason=reason, at=now)
         self._untold = self._untold + 1 if why and not error else 0
         lasts = since_at is not None and (now - since_at).total_seconds() > self.flow.window_s
         evidence = self._breach("unmeasured_queue", self._untold if lasts else 0 if not why else None)
@@ -325,8 +321,8 @@ class QueueAuditor:
         unread = self._breach("unread_queue", self._failures)
         return replace(unread, threshold=rule.failures, detail=error)
 
-    def _move(self, connection: Transaction, rev: int, evidence: Sequence[incidents.Evidence], now: datetime) -> None:
-        incidents.move(self._ledger, connection, rev, evidence, flow=self.flow, senders=self._senders, now=now)
+    def _move(self, transaction: Transaction, evidence: Sequence[incidents.Evidence], now: datetime) -> None:
+        incidents.move(self._ledger, transaction, evidence, flow=self.flow, senders=self._senders, now=now)
 
     def _breach(self, breach: str, count: int | None) -> incidents.Evidence:
         """Evidence of so many messages; None where it cannot be told."""

@@ -95,43 +95,41 @@ class Recorder:
         judgements = audited.verdicts.judgements if audited.verdicts else ()
         moved = [pair for each in judgements for pair in zip(each.changes, each.probe_at, strict=True)]
         divergences = [each.divergence for each in judgements if each.divergence]
-        with ledger.write() as connection:
-            rev = ledger.next_revision(connection)
-            ledger.save_changes(connection, rev, flow, moved)
-            ledger.count_lags(connection, rev, flow, [change for change, _ in moved])
-            ledger.save_divergences(connection, rev, flow, self.flow.settings.data_type, divergences)
-            ledger.count_noise(connection, rev, flow, audited.rereads, result.finished_at)
+        with ledger.write() as transaction:
+            ledger.records.save_changes(transaction, flow, moved)
+            ledger.measurements.count_lags(transaction, flow, [change for change, _ in moved])
+            ledger.records.save_divergences(transaction, flow, self.flow.settings.data_type, divergences)
+            ledger.measurements.count_noise(transaction, flow, audited.rereads, result.finished_at)
             for each in audited.identities:
-                ledger.save_identities(connection, flow, each.system, each.called, each.held, each.gone)
-            ledger.save_baselines(
-                connection,
+                ledger.identities.save(transaction, flow, each.system, each.called, each.held, each.gone)
+            ledger.records.save_baselines(
+                transaction,
                 flow,
                 {each.key: each.baseline for each in judgements if each.baseline},
                 [each.key for each in judgements if each.forget_baseline],
                 audited.gathered.owner.sent_at or result.started_at,
             )
             if result.error is None:
-                unlisted = self._list_unverified(connection, rev, audited)
-                self._note_unknown(connection, rev, audited)
+                unlisted = self._list_unverified(transaction, audited)
+                self._note_unknown(transaction, audited)
                 state = count_unlisted(result.taken, state, unlisted)
-                state = self._verified(connection, audited, state)
-                ledger.save_flow_state(connection, flow, state)
-                ledger.save_samples(connection, rev, flow, audited.cohorts, result.finished_at)
+                state = self._verified(transaction, audited, state)
+                ledger.flows.save_state(transaction, flow, state)
+                ledger.measurements.save_samples(transaction, flow, audited.cohorts, result.finished_at)
             if audited.before.lost.audits:
-                ledger.save_run(connection, rev, _gap_row(flow, audited.before.lost))
-            ledger.save_run(connection, rev, _run_row(audited, state))
+                ledger.flows.save_run(transaction, _gap_row(flow, audited.before.lost))
+            ledger.flows.save_run(transaction, _run_row(audited, state))
             for reader in self.readers:
-                ledger.save_health(connection, reader.name, reader.health, reader.clock)
-                ledger.save_clock_steps(connection, rev, reader.take_clock_steps())
-            open_by_cause = ledger.open_divergences(connection, flow)
-            doubt = ledger.doubt(connection, flow, now=result.finished_at, window_s=self.flow.window_s)
+                ledger.measurements.save_health(transaction, reader.name, reader.health, reader.clock)
+                ledger.measurements.save_clock_steps(transaction, reader.take_clock_steps())
+            open_by_cause = ledger.records.open_divergences(transaction, flow)
+            doubt = ledger.unverified.doubt(transaction, flow, now=result.finished_at, window_s=self.flow.window_s)
             waiting = decisions.after_audit(
-                ledger, connection, rev, flow=self.flow, divergences=divergences, now=result.finished_at
+                ledger, transaction, flow=self.flow, divergences=divergences, now=result.finished_at
             )
             incidents.after_audit(
                 ledger,
-                connection,
-                rev,
+                transaction,
                 flow=self.flow,
                 open_by_cause=open_by_cause,
                 waiting=waiting,
@@ -153,7 +151,7 @@ class Recorder:
             return audited.memory.first_at
         return audited.settled_at or audited.result.started_at
 
-    def _list_unverified(self, connection: Transaction, rev: int, audited: Audited) -> Set[str]:
+    def _list_unverified(self, transaction: Transaction, audited: Audited) -> Set[str]:
         """Write down which records could not be verified, and take those off the list that were.
 
         Returns:
@@ -167,9 +165,8 @@ class Recorder:
             told = (str(key) for key in audited.gathered.wanted.keys if outcomes.get(key) not in UNKNOWN)
             return {*told, *audited.no_keys}
 
-        return self.ledger.note_unverified(
-            connection,
-            rev,
+        return self.ledger.unverified.note_records(
+            transaction,
             self.flow.name,
             found={str(key): why for key, why in unverified.items()},
             verified=verified,
@@ -177,14 +174,13 @@ class Recorder:
             verified_to_at=self._settled_to(audited),
         )
 
-    def _note_unknown(self, connection: Transaction, rev: int, audited: Audited) -> None:
+    def _note_unknown(self, transaction: Transaction, audited: Audited) -> None:
         """Write down what nobody can say of records that have no name: rows, changes and lists."""
         result, memory, at = audited.result, audited.memory, audited.result.finished_at
 
         def note(name: str, reason: str, verified_to_at: datetime, records: int = 1) -> None:
-            self.ledger.note_unknown(
-                connection,
-                rev,
+            self.ledger.unverified.note(
+                transaction,
                 self.flow.name,
                 ROWS,
                 name,
@@ -206,18 +202,18 @@ class Recorder:
             settled_at = audited.settled_at or result.started_at
             note(f"list of {system}", told if left_out else "", settled_at, left_out)
 
-    def _verified(self, connection: Transaction, audited: Audited, state: FlowState) -> FlowState:
+    def _verified(self, transaction: Transaction, audited: Audited, state: FlowState) -> FlowState:
         """Move on the instant up to which every change of the owner has its verdict; it never goes back."""
         flow, memory = self.flow.name, audited.memory
         known_at, told_at = state.verified_through_at, told_all_at(self.flow, state, unordered=memory.unordered)
-        open_since = self.ledger.undecided_since(connection, flow)
-        doubt = self.ledger.doubt(connection, flow, now=audited.result.finished_at, window_s=0)
+        open_since = self.ledger.records.undecided_since(transaction, flow)
+        doubt = self.ledger.unverified.doubt(transaction, flow, now=audited.result.finished_at, window_s=0)
         if told_at is None or audited.unfollowed:
             return state
-        if known_at is None and not self.ledger.any_verdict(connection, flow):
+        if known_at is None and not self.ledger.records.any_verdict(transaction, flow):
             return state
         # What differs at first sight is no change to follow, yet nobody knows whether it will arrive.
-        suspected = self.ledger.suspected_since(connection, flow, known_at or EPOCH)
+        suspected = self.ledger.records.suspected_since(transaction, flow, known_at or EPOCH)
         through_at = min(at for at in (told_at, open_since, suspected, doubt.verified_to_at) if at is not None)
         if known_at is None and through_at <= memory.first_at:
             return state  # what changed before anybody looked was never verified

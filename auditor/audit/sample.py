@@ -127,7 +127,7 @@ class Sampler:
         """What the policies choose from, asked for again now and then."""
         if memory.pools_at is not None and (now - memory.pools_at).total_seconds() < POOLS_EVERY_S:
             return memory
-        differed, changed = self._ledger.suspects(
+        differed, changed = self._ledger.records.suspects(
             self._flow.name, since=now - timedelta(seconds=self._policies.memory_s), limit=POOL_LIMIT
         )
         pools = {

@@ -253,7 +253,7 @@ class Sweep:
         Args:
             beyond: only those that a side lacks, because it lists the others itself: the owner, or the target.
         """
-        texts = self._ledger.known_keys(self._flow.name, _place(after), size)
+        texts = self._ledger.records.known_keys(self._flow.name, _place(after), size)
         cursor = json.dumps({"known": texts[-1]}) if len(texts) >= size else None
         keys = self._flow.parse_keys(texts)
         if beyond:

@@ -136,10 +136,12 @@ def _known(folder: Path) -> tuple[str | None, dict[str, datetime], list[Undelive
     workspace, ledger = open_ledger(folder, make=False)
     if ledger is None:
         return None, {}, []
-    steps = {row["name"]: row["clock_stepped_at"] for row in ledger.table("systems") if row["clock_stepped_at"]}
-    lost = ledger.undelivered()
+    steps = {
+        row["name"]: row["clock_stepped_at"] for row in ledger.exports.table("systems") if row["clock_stepped_at"]
+    }
+    lost = ledger.outbox.undelivered()
     digest_key = workspace.digest_key()
-    ledger.check_key(digest_key)
+    ledger.installation.check_key(digest_key)
     ledger.close()
     return seed_of(digest_key), steps, lost
 
@@ -224,7 +226,7 @@ def once(
         say(loose)
     digest_key = workspace.digest_key(begin_anew=new_digest_key)
     with err.status("starting") as status, _held(workspace, ledger):
-        ledger.check_key(digest_key, adopt=True, accept_new=new_digest_key)
+        ledger.installation.check_key(digest_key, adopt=True, accept_new=new_digest_key)
         reports = audit_once(
             loaded,
             ledger,
@@ -283,8 +285,8 @@ def status(
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
-    lost = [{**asdict(each), "advice": each.advice} for each in ledger.undelivered()]
-    lease = ledger.lease()
+    lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
+    lease = ledger.lease.now()
     ledger.close()
     if as_json:
         told = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}

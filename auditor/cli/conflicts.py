@@ -62,7 +62,7 @@ def _list(
     from auditor.cli.rows import print_rows
 
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = ledger.conflicts(live_only=not everything)
+    found = ledger.conflicts.listed(live_only=not everything)
     audited = audited_at(ledger)
     ledger.close()
     rows = [{**asdict(each), "expected": None} for each in found]
@@ -109,7 +109,7 @@ def show(
 
     loaded = load(map_)
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = ledger.conflict(number) if number <= MOST_NUMBER else None
+    found = ledger.conflicts.find(number) if number <= MOST_NUMBER else None
     ledger.close()
     if found is None:
         fail(f"there is no conflict {number}")
@@ -258,13 +258,13 @@ def repair(
     workspace, ledger = existing_ledger(data)
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
     readers = open_readers(loaded)
-    for name, clock in ledger.clocks().items():
+    for name, clock in ledger.measurements.clocks().items():
         if name in readers:
             readers[name].clock = clock
     try:
         with err.status("reading the records that differ"):
             digest_key = workspace.digest_key()
-            ledger.check_key(digest_key)
+            ledger.installation.check_key(digest_key)
             proposals = propose(loaded, ledger, readers, digest_key, wanted)
     finally:
         for reader in readers.values():

@@ -107,7 +107,7 @@ def incidents(
     from auditor.cli.rows import print_rows
 
     _, ledger = existing_ledger(data, as_json=as_json)
-    rows = ledger.incident_rows(live_only=not everything, limit=INCIDENTS_SHOWN)
+    rows = ledger.incidents.rows(live_only=not everything, limit=INCIDENTS_SHOWN)
     audited = audited_at(ledger)
     ledger.close()
     live = [row for row in rows if row["state"] != "resolved"]

@@ -269,7 +269,7 @@ def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:
 
 def audited_at(ledger: Any) -> datetime | None:
     """When anything was last audited, None where nothing ever was."""
-    return max((row["audited_at"] for row in ledger.table("flow_state") if row["audited_at"]), default=None)
+    return max((row["audited_at"] for row in ledger.exports.table("flow_state") if row["audited_at"]), default=None)
 
 
 def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:

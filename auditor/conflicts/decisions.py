@@ -26,8 +26,7 @@ from checks.judgement import Divergence
 
 def after_audit(
     ledger: Ledger,
-    connection: Transaction,
-    rev: int,
+    transaction: Transaction,
     *,
     flow: Flow,
     divergences: Sequence[Divergence],
@@ -41,25 +40,23 @@ def after_audit(
     Returns:
         How many wait for a person.
     """
-    ledger.wake_conflicts(connection, rev, flow.name, now)
+    ledger.conflicts.wake(transaction, flow.name, now)
     live = {}
-    for conflict, agreed in ledger.live_conflicts(connection, flow.name):
+    for conflict, agreed in ledger.conflicts.live(transaction, flow.name):
         step = follow(conflict, agreed, now)
         if step is not None:
-            ledger.step_conflict(connection, rev, conflict, step, now)
+            ledger.conflicts.step(transaction, conflict, step, now)
         if step is None or not step.closes:
             live[conflict.key] = conflict
     for divergence in divergences:
         if escalates(divergence) and str(divergence.key) not in live:
-            _take_in(ledger, connection, rev, flow, divergence, now)
-    return ledger.waiting_conflicts(connection, flow.name)
+            _take_in(ledger, transaction, flow, divergence, now)
+    return ledger.conflicts.waiting(transaction, flow.name)
 
 
-def _take_in(
-    ledger: Ledger, connection: Transaction, rev: int, flow: Flow, divergence: Divergence, now: datetime
-) -> None:
+def _take_in(ledger: Ledger, transaction: Transaction, flow: Flow, divergence: Divergence, now: datetime) -> None:
     key = str(divergence.key)
-    before = ledger.decided_before(connection, flow.name, key)
+    before = ledger.conflicts.decided_before(transaction, flow.name, key)
     why = divergence.detail or divergence.resolution
     values: dict[str, Any] = {
         "flow": flow.name,
@@ -74,7 +71,7 @@ def _take_in(
         "came_back_of": before,
     }
     text = f"{why}; it was decided before, see conflict {before}" if before else why
-    ledger.open_conflict(connection, rev, values, text)
+    ledger.conflicts.open(transaction, values, text)
 
 
 def act(
@@ -106,7 +103,7 @@ def act(
     Raises:
         RefusedError: the act makes no sense, or somebody else was quicker.
     """
-    found = ledger.conflict(conflict_id)
+    found = ledger.conflicts.find(conflict_id)
     if found is None:
         raise RefusedError(f"there is no conflict {conflict_id}")
     conflict, _, about = found
@@ -150,6 +147,6 @@ def act(
         assignee=assignee,
         until_at=until_at,
     )
-    if not ledger.act_on_conflict(conflict, decision, moved):
+    if not ledger.conflicts.act_on(conflict, decision, moved):
         raise RefusedError(f"conflict {conflict_id} moved while you looked at it; look again")
     return conflict

@@ -26,12 +26,10 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
         How many were closed.
     """
     closed = 0
-    with ledger.read() as connection:
-        gone = ledger.flows_in_conflict(connection) - integration_map.flows.keys()
+    gone = ledger.conflicts.flows() - integration_map.flows.keys()
     forgotten = [flow for flow in sorted(gone) if not _audited_since(ledger, flow, now - CONFLICTS_KEPT)]
-    with ledger.write() as connection:
-        rev = ledger.next_revision(connection)
-        for incident in ledger.live_incidents(connection):
+    with ledger.write() as transaction:
+        for incident in ledger.incidents.live(transaction):
             what = _gone(integration_map, incident)
             if not what:
                 continue
@@ -39,14 +37,13 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
             detail = f"{what} is {GONE}"
             moved = {"state": "resolved", "resolved_at": now, "clear_since_at": None}
             summary = f"{incident.summary}; closed: {detail}"
-            ledger.save_incident(connection, rev, incident.incident_id, {**moved, "summary": summary})
-            notice = ledger.last_notice(connection, incident.incident_id)
+            ledger.incidents.save(transaction, incident.incident_id, {**moved, "summary": summary})
+            notice = ledger.incidents.last_notice(transaction, incident.incident_id)
             for sender in senders if notice else ():
                 told = {**(notice or {}), "transition": "resolved", "summary": summary, "detail": detail}
                 transition = "resolved" + (f" {incident.reopened}" if incident.reopened else "")
-                ledger.queue_alert(
-                    connection,
-                    rev,
+                ledger.outbox.queue(
+                    transaction,
                     incident_id=incident.incident_id,
                     transition=transition,
                     sender=sender,
@@ -56,16 +53,16 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
                 )
         for flow in forgotten:
             step = Step(act=Act.SETTLED, state=State.SETTLED, text=f"flow {flow} is {GONE}", closes=True)
-            for conflict, _ in ledger.live_conflicts(connection, flow):
+            for conflict, _ in ledger.conflicts.live(transaction, flow):
                 closed += 1
-                ledger.step_conflict(connection, rev, conflict, step, now)
+                ledger.conflicts.step(transaction, conflict, step, now)
     return closed
 
 
 def _audited_since(ledger: Ledger, flow: str, since: datetime) -> bool:
     """Whether an audit of the flow, also one that failed, has ended after an instant."""
-    audited_at = ledger.flow_state(flow).audited_at
-    failed = ledger.failed_runs(flow, audited_at)
+    audited_at = ledger.flows.state(flow).audited_at
+    failed = ledger.flows.failed_runs(flow, audited_at)
     return any(at is not None and at > since for at in (audited_at, failed.last_at if failed else None))
 
 

@@ -77,7 +77,7 @@ def propose(
 ) -> list[Proposal]:
     """Read every record with an open divergence again, and say what would make it right."""
     found = []
-    open_now = ledger.open_records()
+    open_now = ledger.findings.open_records()
     for name in flows:
         flow = integration_map.flow(name)
         mine = [each for each in open_now if each["flow"] == name]

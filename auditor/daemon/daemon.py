@@ -90,8 +90,8 @@ class Daemon:
         self.tenure = tenure or take_now(workspace, "run")
         try:
             self.ledger = workspace.ledger()
-            self.ledger.token = self.tenure.token
-            self.ledger.check_key(digest_key, adopt=True, accept_new=new_key)
+            self.ledger.database.token = self.tenure.token
+            self.ledger.installation.check_key(digest_key, adopt=True, accept_new=new_key)
             self._open(integration_map, digest_key)
         except BaseException:
             self.tenure.end()
@@ -99,10 +99,10 @@ class Daemon:
 
     def _open(self, integration_map: IntegrationMap, digest_key: bytes) -> None:
         self._senders = open_senders(integration_map.alerts)
-        self._watch = self.ledger.watch = LedgerWatch(list(self._senders))
+        self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self.readers = open_readers(integration_map)
-        for name, clock in self.ledger.clocks().items():
+        for name, clock in self.ledger.measurements.clocks().items():
             if name in self.readers:
                 self.readers[name].clock = clock
         self.auditors = {
@@ -136,7 +136,7 @@ class Daemon:
 
     def start(self) -> None:
         """Begin; returns at once."""
-        repeats = self.ledger.recover_alerts(datetime.now(UTC))
+        repeats = self.ledger.outbox.recover(datetime.now(UTC))
         if repeats:
             log.warning("%s may be sent twice: the last daemon ended while sending", counted(repeats, "alert"))
         self._close_leftovers()
@@ -149,7 +149,7 @@ class Daemon:
         for name, reader in self.readers.items():
             self._add(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), ["clocks", name])
         if self._senders:
-            for name in sorted({*self._senders, *self.ledger.waiting_senders()}):  # none waits for another
+            for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # none waits for another
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
@@ -304,7 +304,7 @@ def serve(
     """
     if not new_key:  # told at once, and not only when the waiting is over
         ledger = workspace.ledger()
-        ledger.check_key(workspace.digest_key())
+        ledger.installation.check_key(workspace.digest_key())
         ledger.close()
     begun = False
     while not stopping.is_set():

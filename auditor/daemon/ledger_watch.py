@@ -38,13 +38,16 @@ class LedgerWatch:
         for sender in self._senders:
             self.unrecorded.take_in(sender, (news.transition, news.since_at), news.notice(), news.at)
 
-    def queued(self, connection: Transaction, sender: str, about: About, notice: Mapping[str, Any]) -> None:
-        """See `auditor.ledger.database.Watch`."""
+    def queued(self, transaction: Transaction, sender: str, about: About, notice: Mapping[str, Any]) -> None:
+        """See `auditor.ledger.transaction.Watch`."""
         with self._lock:
-            self._queued.setdefault(connection, []).append((sender, about, notice))
+            self._queued.setdefault(transaction, []).append((sender, about, notice))
 
     def sent_at(self, sender: str, about: About) -> datetime | None:
-        """See `auditor.ledger.database.Watch`; a message is the same for as long as an incident comes back as itself."""
+        """See `auditor.ledger.transaction.Watch`.
+
+        A message is the same for as long as an incident comes back as itself.
+        """
         sent_at = self.unrecorded.sent_at(sender, about)
         old = sent_at is not None and datetime.now(UTC) - sent_at > timedelta(seconds=ABSORB_S)
         if old and not self.trouble.lasts:
@@ -52,22 +55,22 @@ class LedgerWatch:
             return None
         return sent_at
 
-    def failed(self, connection: Transaction | None, error: LedgerError) -> None:
-        """See `auditor.ledger.database.Watch`; messages of the transaction go out without it."""
+    def failed(self, transaction: Transaction | None, error: LedgerError) -> None:
+        """See `auditor.ledger.transaction.Watch`; messages of the transaction go out without it."""
         now = datetime.now(UTC)
         if not error.noted:
             error.noted = True
             self.trouble.failed(str(error), now)
-        for sender, about, notice in self._pop(connection):
+        for sender, about, notice in self._pop(transaction):
             self.unrecorded.take_in(sender, about, {**notice, "incident": NOT_RECORDED}, now)
 
-    def written(self, connection: Transaction | None) -> None:
-        """See `auditor.ledger.database.Watch`."""
-        self._pop(connection)
+    def written(self, transaction: Transaction | None) -> None:
+        """See `auditor.ledger.transaction.Watch`."""
+        self._pop(transaction)
         self.trouble.worked(datetime.now(UTC))
 
-    def _pop(self, connection: Transaction | None) -> list[tuple[str, About, Mapping[str, Any]]]:
-        if connection is None:
+    def _pop(self, transaction: Transaction | None) -> list[tuple[str, About, Mapping[str, Any]]]:
+        if transaction is None:
             return []
         with self._lock:
-            return self._queued.pop(connection, [])
+            return self._queued.pop(transaction, [])

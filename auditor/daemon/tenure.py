@@ -75,7 +75,7 @@ class Tenure:
     def _keep(self) -> None:
         while not self._ended.wait(RENEW_S):
             try:
-                if not self._keeper.renew_lease(self.token):
+                if not self._keeper.lease.renew(self.token):
                     self.lost.set()
                     return
             except LedgerError:
@@ -87,7 +87,7 @@ class Tenure:
             return
         self._ended.set()
         with contextlib.suppress(LedgerError):
-            self._keeper.release_lease(self.token)
+            self._keeper.lease.release(self.token)
         self._keeper.close()
 
 
@@ -122,9 +122,9 @@ def take(
     try:
         while not stopping.is_set():
             try:
-                lease = keeper.lease()
+                lease = keeper.lease.now()
                 if watcher.may_take(lease, time.monotonic()):
-                    token = keeper.take_lease(lease, mine)
+                    token = keeper.lease.take(lease, mine)
                     if token is not None:
                         if told is not None:
                             tell("the ledger is free: auditing begins")
@@ -163,7 +163,7 @@ def take_now(workspace: Workspace, does: str, *, tell: Callable[[str], None] = l
 def held(workspace: Workspace, ledger: Ledger, does: str, *, tell: Callable[[str], None]) -> Iterator[Tenure]:
     """Write to a ledger under its lease for a while; see `take` for what is raised where another holds it."""
     tenure = take_now(workspace, does, tell=tell)
-    ledger.token = tenure.token
+    ledger.database.token = tenure.token
     try:
         yield tenure
     finally:

@@ -121,7 +121,7 @@ def _freshness(data: Data) -> None:
     if failed:
         st.warning(f"**No data.** {failed}.", icon=":material/warning:")
     told = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
-    lease = data.ledger.lease()
+    lease = data.ledger.lease.now()
     if lease.holder is not None:
         told += f"; audited by {escaping.markdown(lease)}"
     if silent:

@@ -217,7 +217,7 @@ class Data:
 
     def conflicts(self, *, live_only: bool) -> list[Conflict]:
         """Conflicts that no rule decides, latest first."""
-        return [each for each in self.ledger.conflicts(live_only=live_only) if each.flow in self.map.flows]
+        return [each for each in self.ledger.conflicts.listed(live_only=live_only) if each.flow in self.map.flows]
 
     def act(self, conflict_id: int, what: Act, **more: Any) -> None:
         """Write down what a person does about a conflict. Raises RefusedError."""

@@ -77,20 +77,20 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
         How many rows were moved.
     """
     moved = 0
-    ours = ledger.ledger_id()
+    ours = ledger.installation.ledger_id()
     _bring_up_to_date(ledger, location, now, ours)
     before = now - timedelta(seconds=keep_live_s)
     for source, settled in SETTLED.items():
-        columns = ledger.columns(source)
+        columns = ledger.exports.columns(source)
         names = [name for name, _ in columns]
         at, identity = names.index(settled), names.index("id")
-        while rows := ledger.settled_rows(source, before, ROWS_PER_FILE):
+        while rows := ledger.exports.settled_rows(source, before, ROWS_PER_FILE):
             by_day: dict[str, list[tuple[Any, ...]]] = {}
             for row in rows:
                 by_day.setdefault(f"{datetime.fromtimestamp(row[at] / 1e6, UTC):%Y-%m-%d}", []).append(row)
             for day, of_day in by_day.items():
                 path = write_file(location, source, day, arrow_table(columns, of_day), ours=ours)
-                ledger.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
+                ledger.exports.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
                 moved += len(of_day)
     _drop_old(ledger, location, now)
     if moved:
@@ -105,7 +105,7 @@ _STAMP = {b"plumbline.evidence": b"kinds"}
 def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -> None:
     """Write the files again that an earlier version wrote with exact differences of private fields."""
     for source in ("divergences", "unverified"):
-        for file in ledger.archive_files(source):
+        for file in ledger.exports.archive_files(source):
             try:
                 filesystem, path = fsspec.core.url_to_fs(file.path)
                 with filesystem.open(path, "rb") as opened:
@@ -117,7 +117,7 @@ def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -
                 continue  # readers list it as missing
             if held.num_rows == file.rows:
                 fresh = write_file(location, source, file.day, _cleaned(held), ours=ours)
-                ledger.exchange_file(file, fresh, now)
+                ledger.exports.exchange_file(file, fresh, now)
 
 
 def _cleaned(held: pa.Table) -> pa.Table:
@@ -172,9 +172,9 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
     filesystem, root = fsspec.core.url_to_fs(location)
     if not filesystem.exists(root):
         return
-    ours = ledger.ledger_id()[:LEDGER_LETTERS]
+    ours = ledger.installation.ledger_id()[:LEDGER_LETTERS]
     kept_from_day = f"{now - timedelta(days=KEEP_DAYS):%Y-%m-%d}"
-    counted = {path.rpartition("/")[2] for paths in ledger.archive_paths().values() for path in paths}
+    counted = {path.rpartition("/")[2] for paths in ledger.exports.archive_paths().values() for path in paths}
     for path, info in filesystem.find(root, detail=True).items():
         written = info.get("mtime", info.get("LastModified"))
         if isinstance(written, datetime):
@@ -187,4 +187,4 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
         if named["ledger"] == ours or (named["ledger"] is None and named["day"] < kept_from_day):
             filesystem.rm(path)
     # What is struck now is deleted by the next pass: whoever still reads it has ended by then.
-    ledger.forget_files(kept_from_day)
+    ledger.exports.forget_files(kept_from_day)

@@ -107,7 +107,7 @@ def coverage(
     integration_map: IntegrationMap, ledger: Ledger, lens: Lens, since: datetime, now: datetime
 ) -> list[FlowCoverage]:
     """The coverage of every flow of the map over a time range."""
-    states = {row["flow"]: row for row in ledger.table("flow_state")}
+    states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
     standing = {each.flow: each for each in flow_status(integration_map, ledger, now)}
     due = {row["flow"]: row for row in lens.query(DUE, [since]).to_pylist()}
     changes = {row["flow"]: row for row in lens.query(UNDECIDED, [since]).to_pylist()}

@@ -65,18 +65,18 @@ def findings(ledger: Ledger, flow: str, *, causes: Collection[str] = (), limit: 
         causes: only divergences of these, and nothing but divergences; all of everything where none is named.
         limit: most rows of each kind.
     """
-    by_cause = ledger.live_counts().get(flow, {})
-    divergent = ledger.divergent_rows(flow, list(causes), limit)
+    by_cause = ledger.findings.open_by_cause().get(flow, {})
+    divergent = ledger.findings.divergent(flow, list(causes), limit)
     counts = {"divergent": sum(count for cause, count in by_cause.items() if not causes or cause in causes)}
     if causes:
         counts |= {"undecided": 0, "unverified": 0}
         return Findings(flow=flow, divergent=divergent, undecided=[], unverified=[], counts=counts)
-    counts["undecided"] = ledger.undecided(flow)
-    counts["unverified"] = ledger.unverified_count(flow)
+    counts["undecided"] = ledger.findings.pending_count(flow)
+    counts["unverified"] = ledger.unverified.count(flow)
     return Findings(
         flow=flow,
         divergent=divergent,
-        undecided=ledger.undecided_rows(flow, limit),
-        unverified=ledger.unverified_rows(flow, limit),
+        undecided=ledger.findings.pending(flow, limit),
+        unverified=ledger.unverified.rows(flow, limit),
         counts=counts,
     )

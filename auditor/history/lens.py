@@ -59,7 +59,7 @@ class Lens:
         self._missing: dict[str, MissingFile] = {}
         self._looked_at = time.monotonic()
         for source in SOURCES:
-            empty = arrow_table(ledger.columns(source), [])
+            empty = arrow_table(ledger.exports.columns(source), [])
             self._duckdb.register("incoming", empty)
             self._duckdb.execute(f"CREATE TABLE live_{source} AS SELECT * FROM incoming")  # noqa: S608
             self._duckdb.unregister("incoming")
@@ -82,8 +82,8 @@ class Lens:
                         raise
 
     def _top_up(self) -> None:
-        rows, files = self._ledger.snapshot(self._known, files_since=self._files_known)
-        paths = self._ledger.archive_paths() if files or self._files else {}
+        rows, files = self._ledger.exports.snapshot(self._known, files_since=self._files_known)
+        paths = self._ledger.exports.archive_paths() if files or self._files else {}
         struck = any(set(held) - set(paths.get(source, ())) for source, held in self._files.items())
         restored = self._restored()
         if not files and not struck and not restored and not any(rows.values()):
@@ -99,7 +99,7 @@ class Lens:
         try:
             for source, fresh in rows.items():
                 if fresh:
-                    self._take(source, arrow_table(self._ledger.columns(source), fresh))
+                    self._take(source, arrow_table(self._ledger.exports.columns(source), fresh))
             if files or struck or restored:
                 self._files = paths
                 self._files_known = max((file.rev for file in files), default=files_known)
@@ -120,7 +120,7 @@ class Lens:
     def _examine(self, files: Iterable[ArchiveFile]) -> None:
         """Find out which files can be used, from their ends alone."""
         for file in files:
-            why = fault(file, self._ledger.columns(file.source))
+            why = fault(file, self._ledger.exports.columns(file.source))
             if why:
                 self._leave_out(file, why)
 
@@ -141,7 +141,7 @@ class Lens:
 
     def _unreadable(self, file: ArchiveFile) -> str:
         """Why a file cannot be used, "" where all of it can be read."""
-        why = fault(file, self._ledger.columns(file.source))
+        why = fault(file, self._ledger.exports.columns(file.source))
         if why:
             return why
         self._register(file.path)

@@ -126,11 +126,11 @@ class FlowStatus:
 
 def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[FlowStatus]:
     """The status of every flow of the map."""
-    states = {row["flow"]: row for row in ledger.table("flow_state")}
-    counts = ledger.live_counts()
+    states = {row["flow"]: row for row in ledger.exports.table("flow_state")}
+    counts = ledger.findings.open_by_cause()
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
-    doubts = ledger.doubts({name: flow.window_s for name, flow in flows.items()}, now)
-    systems = {row["name"]: row for row in ledger.table("systems")}
+    doubts = ledger.unverified.doubts({name: flow.window_s for name, flow in flows.items()}, now)
+    systems = {row["name"]: row for row in ledger.exports.table("systems")}
     found = []
     for name in integration_map.flows:
         state = states.get(name, {})
@@ -146,10 +146,12 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 audited_at=audited_at,
                 age_s=age_s,
                 stale=stale,
-                failing=_failing(flow, ledger.failed_runs(name, audited_at), systems, limit_s, now) if stale else "",
+                failing=_failing(flow, ledger.flows.failed_runs(name, audited_at), systems, limit_s, now)
+                if stale
+                else "",
                 open_by_cause=counts.get(name, {}),
-                undecided=ledger.undecided(name),
-                overdue=ledger.overdue(name, now),
+                undecided=ledger.findings.pending_count(name),
+                overdue=ledger.findings.overdue(name, now),
                 doubt=doubts.get(name, NO_DOUBT),
                 unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),
                 begun=_begun(flow, state),
@@ -207,7 +209,7 @@ def _sweep_ratio(state: Mapping[str, Any]) -> float | None:
 
 def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[dict[str, Any]]:
     """How every system of the map has been answering."""
-    rows = {row["name"]: row for row in ledger.table("systems")}
+    rows = {row["name"]: row for row in ledger.exports.table("systems")}
     in_flows = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
     found = []
     for name in integration_map.systems:

@@ -1,13 +1,14 @@
 """The ledger: the system of record of every observation and every decision."""
 
-from auditor.ledger.conflicts import Conflicts, Decision
-from auditor.ledger.database import LEASE_S, LeaseLostError, Transaction
-from auditor.ledger.exports import FailedRuns, Shelves
-from auditor.ledger.flows import FlowState, Following
-from auditor.ledger.incidents import Incident, Outbox, PendingAlert, Undelivered
-from auditor.ledger.lease import Lease, LeaseHeldError, Leasing, Process, is_gone, this_process
-from auditor.ledger.measurements import Measuring
-from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt, Unverified
+from auditor.ledger.conflicts import Decision
+from auditor.ledger.flows import FailedRuns, FlowState
+from auditor.ledger.incidents import Incident
+from auditor.ledger.lease import Lease, LeaseHeldError
+from auditor.ledger.ledger import Ledger
+from auditor.ledger.outbox import PendingAlert, Undelivered
+from auditor.ledger.process import Process, is_gone, this_process
+from auditor.ledger.transaction import LEASE_S, LeaseLostError, Transaction
+from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt
 from auditor.storage.archivable import SETTLED, ArchiveFile, ColumnType
 from auditor.storage.ledger_error import LedgerError
 
@@ -37,7 +38,3 @@ __all__ = [
     "is_gone",
     "this_process",
 ]
-
-
-class Ledger(Conflicts, Following, Leasing, Measuring, Outbox, Shelves, Unverified):
-    """Everything that can be asked of the ledger and told it; see the modules for each part."""

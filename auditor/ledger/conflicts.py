@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.database import Store, Transaction
+from auditor.ledger.database import Database
+from auditor.ledger.transaction import Transaction
 from checks.causes import Cause
 from checks.escalation import BY_RULE, Act, Conflict, State, Step
 
@@ -33,10 +34,13 @@ class Decision:
     until_at: datetime | None = None
 
 
-class Conflicts(Store):
+class Conflicts:
     """The queue of conflicts. Acts are only ever added; a conflict's own row says where it stands after them."""
 
-    def live_conflicts(self, connection: Transaction, flow: str) -> list[tuple[Conflict, bytes | None]]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def live(self, transaction: Transaction, flow: str) -> list[tuple[Conflict, bytes | None]]:
         """The conflicts of a flow that are not over, each with the fingerprint its copies agree on.
 
         The fingerprint is None while they differ, and empty where both are gone.
@@ -48,70 +52,74 @@ class Conflicts(Store):
             .label("differs")
         )
         known = sa.and_(baseline.flow == column.flow, baseline.key == column.key)
-        rows = connection.execute(
+        rows = transaction.execute(
             sa.select(t.conflicts, differs, baseline.owner.label("agreed"))
             .select_from(t.conflicts.outerjoin(t.baselines, known))
             .where(column.flow == flow, column.closed_at.is_(None))
         )
         return [(_conflict(row), None if row.differs else row.agreed or b"") for row in rows]
 
-    def flows_in_conflict(self, connection: Transaction) -> set[str]:
+    def flows(self) -> set[str]:
         """The flows that have conflicts that are not over."""
         column = t.conflicts.c
-        return set(connection.execute(sa.select(column.flow).where(column.closed_at.is_(None)).distinct()).scalars())
+        with self._database.read() as connection:
+            named = sa.select(column.flow).where(column.closed_at.is_(None)).distinct()
+            return set(connection.execute(named).scalars())
 
-    def decided_before(self, connection: Transaction, flow: str, key: str) -> int | None:
+    def decided_before(self, transaction: Transaction, flow: str, key: str) -> int | None:
         """The latest conflict of a record that somebody decided and that is over."""
         column = t.conflicts.c
-        found: int | None = connection.execute(
+        found: int | None = transaction.execute(
             sa.select(sa.func.max(column.id)).where(
                 column.flow == flow, column.key == key, column.choice.is_not(None), column.closed_at.is_not(None)
             )
         ).scalar_one()
         return found
 
-    def open_conflict(self, connection: Transaction, rev: int, values: Mapping[str, Any], text: str) -> int:
+    def open(self, transaction: Transaction, values: Mapping[str, Any], text: str) -> int:
         """Add a conflict to the queue; answers its number."""
-        inserted = connection.execute(sa.insert(t.conflicts).values(rev=rev, **values).returning(t.conflicts.c.id))
+        inserted = transaction.execute(
+            sa.insert(t.conflicts).values(rev=transaction.revision, **values).returning(t.conflicts.c.id)
+        )
         identity = int(inserted.scalar_one())
         act = Act.CAME_BACK if values.get("came_back_of") else Act.OPENED
         self._write_down(
-            connection, rev, identity, Decision(act=act, who=BY_RULE, acted_at=values["opened_at"], text=text)
+            transaction, identity, Decision(act=act, who=BY_RULE, acted_at=values["opened_at"], text=text)
         )
         return identity
 
-    def step_conflict(self, connection: Transaction, rev: int, conflict: Conflict, step: Step, now: datetime) -> None:
+    def step(self, transaction: Transaction, conflict: Conflict, step: Step, now: datetime) -> None:
         """Write down what the auditor saw of a conflict."""
-        values: dict[str, Any] = {"rev": rev, "state": step.state.value}
+        values: dict[str, Any] = {"rev": transaction.revision, "state": step.state.value}
         if step.closes:
             values["closed_at"] = now
-        connection.execute(sa.update(t.conflicts).where(t.conflicts.c.id == conflict.conflict_id).values(**values))
+        transaction.execute(sa.update(t.conflicts).where(t.conflicts.c.id == conflict.conflict_id).values(**values))
         self._write_down(
-            connection,
-            rev,
+            transaction,
             conflict.conflict_id,
             Decision(act=step.act, who=BY_RULE, acted_at=now, text=step.text),
         )
 
-    def act_on_conflict(self, conflict: Conflict, decision: Decision, moved: Mapping[str, Any]) -> bool:
+    def act_on(self, conflict: Conflict, decision: Decision, moved: Mapping[str, Any]) -> bool:
         """Write down what a person did, and how the conflict stands after it.
 
         Returns:
             False where the conflict moved meanwhile; nothing is written then.
         """
         column = t.conflicts.c
-        with self.write() as connection:
-            rev = self.next_revision(connection)
+        with self._database.write() as transaction:
             still = (column.id == conflict.conflict_id) & (column.state == conflict.state.value)
-            touched = connection.execute(sa.update(t.conflicts).where(still).values(rev=rev, **moved)).rowcount
+            touched = transaction.execute(
+                sa.update(t.conflicts).where(still).values(rev=transaction.revision, **moved)
+            ).rowcount
             if touched:
-                self._write_down(connection, rev, conflict.conflict_id, decision)
+                self._write_down(transaction, conflict.conflict_id, decision)
             return bool(touched)
 
-    def _write_down(self, connection: Transaction, rev: int, conflict_id: int, decision: Decision) -> None:
-        connection.execute(
+    def _write_down(self, transaction: Transaction, conflict_id: int, decision: Decision) -> None:
+        transaction.execute(
             sa.insert(t.decisions).values(
-                rev=rev,
+                rev=transaction.revision,
                 conflict_id=conflict_id,
                 act=decision.act.value,
                 who=decision.who,
@@ -124,35 +132,35 @@ class Conflicts(Store):
             )
         )
 
-    def waiting_conflicts(self, connection: Transaction, flow: str) -> int:
+    def waiting(self, transaction: Transaction, flow: str) -> int:
         """How many conflicts of a flow nobody has decided, put off, or seen carried out."""
         column = t.conflicts.c
         waiting = (State.OPEN.value, State.OVERDUE.value)
         counted = sa.select(sa.func.count()).where(
             column.flow == flow, column.closed_at.is_(None), column.state.in_(waiting)
         )
-        return int(connection.execute(counted).scalar_one())
+        return int(transaction.execute(counted).scalar_one())
 
-    def wake_conflicts(self, connection: Transaction, rev: int, flow: str, now: datetime) -> None:
+    def wake(self, transaction: Transaction, flow: str, now: datetime) -> None:
         """Open again what was put off until now."""
         column = t.conflicts.c
-        connection.execute(
+        transaction.execute(
             sa.update(t.conflicts)
             .where(column.flow == flow, column.state == State.DEFERRED.value, column.until_at <= now)
-            .values(rev=rev, state=State.OPEN.value, until_at=None)
+            .values(rev=transaction.revision, state=State.OPEN.value, until_at=None)
         )
 
-    def conflicts(self, *, live_only: bool = True) -> list[Conflict]:
+    def listed(self, *, live_only: bool = True) -> list[Conflict]:
         """All conflicts, latest first."""
         column = t.conflicts.c
         wanted = sa.select(t.conflicts).order_by(column.id.desc())
-        with self.read() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(wanted.where(column.closed_at.is_(None)) if live_only else wanted)
             return [_conflict(row) for row in rows]
 
-    def conflict(self, conflict_id: int) -> tuple[Conflict, list[Decision], dict[str, Any]] | None:
+    def find(self, conflict_id: int) -> tuple[Conflict, list[Decision], dict[str, Any]] | None:
         """One conflict with its acts, oldest first, and the divergence it is about (empty once archived)."""
-        with self.read() as connection:
+        with self._database.read() as connection:
             row = connection.execute(sa.select(t.conflicts).where(t.conflicts.c.id == conflict_id)).first()
             if row is None:
                 return None

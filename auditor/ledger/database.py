@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy.dialects import postgresql, sqlite
 
 from auditor.ledger import failures
 from auditor.ledger import tables as t
 from auditor.ledger.own_file import why_none
+from auditor.ledger.statements import Statements
+from auditor.ledger.transaction import LEASE_S, LeaseLostError, Transaction, Watch
 from auditor.storage.ledger_error import LedgerError, LedgerSettingError
 from auditor.storage.private_files import PRIVATE, make_folder
 from probes.addresses import check_address
@@ -35,48 +35,19 @@ _GIVES_UP = {
 Source: libpq, Parameter Key Words, https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
-LEASE_S = 15.0
-"""After so long without a sign of life a daemon's lease may be taken over: five times what lies between two signs, so
-that a busy disk costs nobody the lease, and short enough that hardly an audit is missed."""
-
-IN_LIMIT = 500
-"""Keys in one `IN` list; SQLite before 3.32 takes 999 variables."""
-
-
 _MIGRATING = threading.Lock()
 """Alembic keeps the migration under way in the module, so that two threads of a process would mix theirs up."""
 
-Transaction = sa.Connection
-"""What `Ledger.write` yields: everything done with it is committed together or not at all."""
 
-
-class LeaseLostError(LedgerError):
-    """Another process has taken the lease; nothing was written, and nothing can be any more."""
-
-
-class Watch(Protocol):
-    """Follows how transactions end, so that what the ledger cannot record is not lost."""
-
-    def queued(self, connection: Transaction, sender: str, about: tuple[str, str], notice: Mapping[str, Any]) -> None:
-        """A transaction has put a message into the outbox, which is there when the transaction has ended well."""
-
-    def sent_at(self, sender: str, about: tuple[str, str]) -> datetime | None:
-        """When a message went out that the ledger could not record, None where none did."""
-
-    def failed(self, connection: Transaction | None, error: LedgerError) -> None:
-        """A transaction could not be written, or not even begun."""
-
-    def written(self, connection: Transaction | None) -> None:
-        """A transaction was written."""
-
-
-class Store:
+class Database:
     """The database behind a URL; safe to share between threads.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`.
 
     Attributes:
+        is_sqlite: whether it is a file of SQLite, and not a database of PostgreSQL.
+        statements: in its dialect.
         watch: told how transactions that write have ended.
         token: of the lease under which it writes; every transaction fails where that is not the ledger's present one.
             None for one that needs no lease: readers, people's decisions.
@@ -117,6 +88,7 @@ class Store:
                 ) from error
         else:
             raise LedgerSettingError("the ledger is a sqlite:/// or a postgresql:// URL")
+        self.statements = Statements(is_sqlite=self.is_sqlite)
         sa.event.listen(self.engine, "handle_error", self._explain)
         self._writer = self.engine.execution_options(plumbline_write=True)
 
@@ -157,7 +129,7 @@ class Store:
             self._refuse_second_name()
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        with self.write() as connection:
+        with self.unnumbered() as connection:
             if not self.is_sqlite:
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305128)"))
             head = ScriptDirectory.from_config(config).get_current_head()
@@ -198,23 +170,43 @@ class Store:
         self.engine.dispose()
 
     @contextlib.contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """A transaction that writes; all of it is committed or none."""
-        held: sa.Connection | None = None
+    def write(self) -> Iterator[Transaction]:
+        """A transaction that writes rows which readers follow by their revision; all of it is committed or none.
+
+        Its number is drawn first, and writers queue up there: so no two of them lock the same rows crosswise.
+        """
+        with self._watched() as begun, self._begin() as connection:
+            transaction = Transaction(connection, int(connection.execute(_NEXT_REVISION).scalar_one()))
+            begun.append(transaction)
+            yield transaction
+
+    @contextlib.contextmanager
+    def unnumbered(self) -> Iterator[sa.Connection]:
+        """A transaction that writes only what no reader follows by revision, so that it waits for no other writer."""
+        with self._watched(), self._begin() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[list[Transaction]]:
+        """Tell the watch how a transaction ends; one that has a number is put into the list."""
+        begun: list[Transaction] = []
         try:
-            with _without_values(), self._writer.connect() as connection, connection.begin():
-                held = connection
-                if self.token is not None:
-                    self._check_lease(connection, self.token)
-                yield connection
+            yield begun
         except LeaseLostError:
             raise
         except LedgerError as error:
             if self.watch is not None:
-                self.watch.failed(held, error)
+                self.watch.failed(begun[0] if begun else None, error)
             raise
         if self.watch is not None:
-            self.watch.written(held)
+            self.watch.written(begun[0] if begun else None)
+
+    @contextlib.contextmanager
+    def _begin(self) -> Iterator[sa.Connection]:
+        with _without_values(), self._writer.connect() as connection, connection.begin():
+            if self.token is not None:
+                self._check_lease(connection, self.token)
+            yield connection
 
     def _check_lease(self, connection: sa.Connection, token: int) -> None:
         """Fail where another has taken the lease, and keep it from being taken before this transaction has ended.
@@ -243,49 +235,6 @@ class Store:
         """A transaction that only reads."""
         with _without_values(), self.engine.connect() as connection:
             yield connection
-
-    def next_revision(self, connection: sa.Connection) -> int:
-        """Draw the number of this transaction; writers queue up here."""
-        return int(connection.execute(_NEXT_REVISION).scalar_one())
-
-    def insert(self, table: sa.Table) -> Any:
-        """An INSERT of this database's dialect, for `on_conflict_*`."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
-
-    def upsert(self, table: sa.Table, *, keep_if_null: Sequence[str] = ()) -> Any:
-        """An INSERT that updates the row of the same primary key.
-
-        Args:
-            keep_if_null: columns that a NULL does not overwrite.
-        """
-        insert = self.insert(table)
-        fresh = {
-            column.name: sa.func.coalesce(insert.excluded[column.name], column)
-            if column.name in keep_if_null
-            else insert.excluded[column.name]
-            for column in table.c
-            if not column.primary_key
-        }
-        return insert.on_conflict_do_update(index_elements=[*table.primary_key], set_=fresh)
-
-    def accumulate(self, table: sa.Table, keys: Sequence[str]) -> Any:
-        """An INSERT that adds its numbers to the row of the same keys, and takes the fresh `rev`."""
-        insert = self.insert(table)
-        added = {
-            column.name: column + insert.excluded[column.name]
-            for column in table.c
-            if column.name not in {"id", "rev", *keys}
-        }
-        return insert.on_conflict_do_update(index_elements=list(keys), set_={"rev": insert.excluded.rev, **added})
-
-    def among(self, select: sa.Select[Any], column: Any) -> sa.Select[Any]:
-        """The rows of `:flow` whose key is one of `:keys`, told as one parameter however many they are."""
-        if self.is_sqlite:
-            keys = sa.func.json_each(sa.bindparam("keys")).table_valued("value")
-            among = column.key.in_(sa.select(keys.c.value))
-        else:
-            among = column.key == sa.any_(sa.bindparam("keys", type_=postgresql.ARRAY(t.Text)))
-        return select.where(column.flow == sa.bindparam("flow"), among)
 
 
 @contextlib.contextmanager
@@ -328,9 +277,3 @@ WRITES_AS = "plumbline writes under lease "
 """What a transaction under a lease is called among the server's sessions, before the lease's token."""
 
 _NEXT_REVISION = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)
-
-
-def chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Cut a list into pieces of this size."""
-    for at in range(0, len(items), size):
-        yield items[at : at + size]

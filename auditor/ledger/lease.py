@@ -9,38 +9,19 @@ one machine is ever compared with one of another.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import os
-import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from auditor.escaping import visible
 from auditor.ledger import tables as t
-from auditor.ledger.database import LEASE_S, WRITES_AS, Store
+from auditor.ledger.database import WRITES_AS, Database
+from auditor.ledger.process import Process
+from auditor.ledger.transaction import LEASE_S
 from auditor.storage.ledger_error import LedgerError
 from checks.values import EPOCH
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """A process that may hold the lease, told so that another on the same machine sees whether it still lives.
-
-    Attributes:
-        does: what it does with the ledger: run, once.
-        born: the machine's start, the process namespace and the process's start; "" where the system does not tell.
-    """
-
-    does: str
-    host: str
-    number: int
-    born: str
-    folder: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,15 +68,18 @@ class LeaseHeldError(LedgerError):
     """Another process audits with this ledger."""
 
 
-class Leasing(Store):
-    """Taking, keeping and giving back the lease; and what the ledger knows of its digest key."""
+class Leases:
+    """Taking, keeping and giving back the lease."""
 
-    def lease(self) -> Lease:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def now(self) -> Lease:
         """The lease as it stands."""
-        with self.read() as connection:
+        with self._database.read() as connection:
             return _lease(connection.execute(sa.select(t.lease)).one())
 
-    def take_lease(self, seen: Lease, mine: Process) -> int | None:
+    def take(self, seen: Lease, mine: Process) -> int | None:
         """Take the lease if it is as it was seen; answers the new token, None where it has changed since.
 
         What holders before have under way is rolled back: it could write nothing any more.
@@ -103,8 +87,8 @@ class Leasing(Store):
         Raises:
             LedgerError: sessions that this login may not end lock the lease.
         """
-        with self.write() as connection:
-            if not self.is_sqlite:
+        with self._database.unnumbered() as connection:
+            if not self._database.is_sqlite:
                 if not self._unchanged(connection, seen):
                     return None
                 connection.execute(_END_SESSIONS, {"under": WRITES_AS, "last": seen.token})
@@ -130,76 +114,34 @@ class Leasing(Store):
         row = connection.execute(sa.select(t.lease.c.token, t.lease.c.beat)).one()
         return (row.token, row.beat) == (seen.token, seen.beat)
 
-    def renew_lease(self, token: int) -> bool:
+    def renew(self, token: int) -> bool:
         """Show that the holder lives; answers False where it is the holder no more."""
-        with self.write() as connection:
+        with self._database.unnumbered() as connection:
             until_at = self._now(connection) + timedelta(seconds=LEASE_S)
             renewed = sa.update(t.lease).where(t.lease.c.token == token, t.lease.c.since_at.is_not(None))
             return bool(connection.execute(renewed.values(beat=t.lease.c.beat + 1, until_at=until_at)).rowcount)
 
-    def release_lease(self, token: int) -> None:
+    def release(self, token: int) -> None:
         """Give the lease back; what the holder still has under way cannot write any more."""
         column = t.lease.c
-        with self.write() as connection:
+        with self._database.unnumbered() as connection:
             connection.execute(
                 sa.update(t.lease)
                 .where(column.token == token)
                 .values(token=column.token + 1, beat=column.beat + 1, since_at=None, until_at=None)
             )
 
-    def confirm_lease(self) -> None:
+    def confirm(self) -> None:
         """Make sure that the lease is still held, before something that no transaction takes back.
 
         Raises:
             LeaseLostError: it is not.
         """
-        with self.write():
+        with self._database.unnumbered():
             pass
 
-    def check_key(self, digest_key: bytes, *, adopt: bool = False, accept_new: bool = False) -> None:
-        """Make sure that the ledger's fingerprints were made with this digest key.
-
-        Args:
-            adopt: a ledger that knows no key yet takes this one.
-            accept_new: a ledger that knows another takes this one; a new series of fingerprints begins.
-
-        Raises:
-            LedgerError: they were made with another.
-        """
-        column = t.installation.c
-        with self.read() as connection:
-            row = connection.execute(sa.select(t.installation)).one()
-        proof = hashlib.blake2b(
-            str(row.ledger).encode(), key=digest_key, digest_size=16, person=b"key check"
-        ).digest()
-        if row.key_check is not None and hmac.compare_digest(row.key_check, proof):
-            return
-        if row.key_check is not None and not accept_new:
-            raise LedgerError(
-                f"the ledger {self.name} was made with another digest key than this one: every record would seem to "
-                "have changed. Use the key it was made with (AUDITOR_DIGEST_KEY, or digest.key of its data folder); "
-                "where that is lost, `--new-digest-key` begins a new series of fingerprints"
-            )
-        if not adopt and not accept_new:
-            return
-        known = column.key_check.is_(None) if row.key_check is None else column.key_check == row.key_check
-        with self.write() as connection:
-            adopted = connection.execute(sa.update(t.installation).where(known).values(key_check=proof)).rowcount
-        if not adopted:  # another process was quicker: its key counts
-            self.check_key(digest_key)
-
-    def knows_key(self) -> bool:
-        """Whether the ledger's fingerprints were made with a digest key that it knows again."""
-        with self.read() as connection:
-            return connection.execute(sa.select(t.installation.c.key_check)).scalar_one() is not None
-
-    def ledger_id(self) -> str:
-        """What tells this ledger from every other, also from one that shares its archive's folder."""
-        with self.read() as connection:
-            return str(connection.execute(sa.select(t.installation.c.ledger)).scalar_one())
-
     def _now(self, connection: sa.Connection) -> datetime:
-        if self.is_sqlite:
+        if self._database.is_sqlite:
             return datetime.now(UTC)
         microseconds = connection.execute(_POSTGRESQL_NOW).scalar_one()
         return EPOCH + timedelta(microseconds=int(microseconds))
@@ -219,33 +161,3 @@ def _lease(row: Any) -> Lease:
     if row.since_at is not None:
         holder = Process(does=row.does, host=row.host, number=row.process, born=row.born, folder=row.folder)
     return Lease(token=row.token, beat=row.beat, holder=holder, since_at=row.since_at, until_at=row.until_at)
-
-
-def this_process(does: str, folder: Path) -> Process:
-    """This process, as it would hold the lease."""
-    number = os.getpid()
-    return Process(does=does, host=socket.gethostname(), number=number, born=_born(number) or "", folder=str(folder))
-
-
-def _born(number: int) -> str | None:
-    """What tells a process from one that has its number later; None where there is none, "" where nobody can tell.
-
-    Source: proc_pid_stat(5), field 22 is the start of the process in clock ticks since the machine's.
-    """
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-    try:
-        fields = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in {"Z", "X"} else f"{boot} {space} {fields[19]}"
-
-
-def is_gone(holder: Process, mine: Process) -> bool:
-    """Whether a holder is known to have ended: it ran on this machine, and its process is not there any more."""
-    if not holder.born or holder.born.split()[:2] != mine.born.split()[:2]:
-        return False
-    return _born(holder.number) != holder.born

@@ -10,17 +10,24 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger import tables as t
-from auditor.ledger.database import IN_LIMIT, Store, Transaction, chunks
+from auditor.ledger.database import Database
+from auditor.ledger.statements import IN_LIMIT, chunks
+from auditor.ledger.transaction import Transaction
 
 LISTED = 1_000
 """Records of one flow that are listed one by one; those beyond are counted."""
 
+
 REASON_LIMIT = 300
+
 
 RECORD, ROWS, QUEUE = "record", "rows", "queue"
 """What a row is about: one record, the rows of a system that have no readable key, or a queue."""
 
+
 SOONEST_AGAIN_S = 30.0
+
+
 LATEST_AGAIN_S = 900.0
 
 
@@ -52,20 +59,22 @@ class Doubt:
 NO_DOUBT = Doubt()
 
 
-class Unverified(Store):
+class UnverifiedList:
     """The list of what could not be verified, kept until it can be."""
 
-    def unverified_due(self, flow: str, now: datetime, limit: int) -> list[str]:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def due(self, flow: str, now: datetime, limit: int) -> list[str]:
         """Keys of listed records that are due to be read again, longest due first."""
         column = t.unverified.c
         due = sa.select(column.name).where(_live(flow), column.subject == RECORD, column.next_check_at <= now)
-        with self.read() as connection:
+        with self._database.read() as connection:
             return list(connection.execute(due.order_by(column.next_check_at).limit(limit)).scalars())
 
-    def note_unverified(
+    def note_records(
         self,
-        connection: Transaction,
-        rev: int,
+        transaction: Transaction,
         flow: str,
         *,
         found: Mapping[str, str],
@@ -87,13 +96,13 @@ class Unverified(Store):
         column = t.unverified.c
         live = {
             row.name: row
-            for row in connection.execute(sa.select(t.unverified).where(_live(flow), column.subject == RECORD))
+            for row in transaction.execute(sa.select(t.unverified).where(_live(flow), column.subject == RECORD))
         }
         struck = live.keys() & verified() if live else set()
         again = [
             {
                 "b_id": live[key].id,
-                "rev": rev,
+                "rev": transaction.revision,
                 "reason": reason[:REASON_LIMIT],
                 "last_seen_at": at,
                 "readings": live[key].readings + 1,
@@ -104,16 +113,16 @@ class Unverified(Store):
         ]
         if again:
             moved: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name != "b_id"}
-            connection.execute(sa.update(t.unverified).where(column.id == sa.bindparam("b_id")).values(moved), again)
-        self._strike(connection, rev, [live[key].id for key in struck], at)
+            transaction.execute(sa.update(t.unverified).where(column.id == sa.bindparam("b_id")).values(moved), again)
+        self._strike(transaction, [live[key].id for key in struck], at)
         new = [key for key in found if key not in live]
         room = max(0, LISTED - len(live) + len(struck))
         if new[:room]:
-            connection.execute(
+            transaction.execute(
                 sa.insert(t.unverified),
                 [
                     {
-                        **_row(rev, flow, RECORD, key, found[key], 1, at, verified_to_at),
+                        **_row(transaction.revision, flow, RECORD, key, found[key], 1, at, verified_to_at),
                         "next_check_at": _next_check_at(at, at),
                     }
                     for key in new[:room]
@@ -121,10 +130,9 @@ class Unverified(Store):
             )
         return set(new[room:])
 
-    def note_unknown(
+    def note(
         self,
-        connection: Transaction,
-        rev: int,
+        transaction: Transaction,
         flow: str,
         subject: str,
         name: str,
@@ -140,21 +148,21 @@ class Unverified(Store):
             Since when they could not be, None where they can.
         """
         column = t.unverified.c
-        row = connection.execute(
+        row = transaction.execute(
             sa.select(t.unverified).where(_live(flow), column.subject == subject, column.name == name)
         ).first()
         if not reason:
-            self._strike(connection, rev, [row.id] if row else [], at)
+            self._strike(transaction, [row.id] if row else [], at)
             return None
         if row is None:
-            values = _row(rev, flow, subject, name, reason, records, at, verified_to_at)
-            connection.execute(sa.insert(t.unverified), [{**values, "next_check_at": None}])
+            values = _row(transaction.revision, flow, subject, name, reason, records, at, verified_to_at)
+            transaction.execute(sa.insert(t.unverified), [{**values, "next_check_at": None}])
             return at
-        connection.execute(
+        transaction.execute(
             sa.update(t.unverified)
             .where(column.id == row.id)
             .values(
-                rev=rev,
+                rev=transaction.revision,
                 reason=reason[:REASON_LIMIT],
                 records=records,
                 last_seen_at=at,
@@ -164,49 +172,52 @@ class Unverified(Store):
         since_at: datetime = row.first_seen_at
         return since_at
 
-    def _strike(self, connection: Transaction, rev: int, ids: Iterable[int], at: datetime) -> None:
+    def _strike(self, transaction: Transaction, ids: Iterable[int], at: datetime) -> None:
         for chunk in chunks(list(ids), IN_LIMIT):
-            connection.execute(
+            transaction.execute(
                 sa.update(t.unverified)
                 .where(t.unverified.c.id.in_(chunk))
-                .values(rev=rev, cleared_at=at, next_check_at=None)
+                .values(rev=transaction.revision, cleared_at=at, next_check_at=None)
             )
 
-    def doubt(self, connection: Transaction, flow: str, *, now: datetime, window_s: float) -> Doubt:
+    def doubt(self, transaction: Transaction, flow: str, *, now: datetime, window_s: float) -> Doubt:
         """What of a flow cannot be verified now.
 
         Args:
             window_s: after so long it counts as lasting.
         """
-        return _doubt(connection.execute(_LIVE, {"flow": flow}).all(), now, window_s)
+        return _doubt(transaction.execute(_LIVE, {"flow": flow}).all(), now, window_s)
 
     def doubts(self, windows: Mapping[str, float], now: datetime) -> dict[str, Doubt]:
         """The same for several flows, each with its window."""
-        with self.read() as connection:
-            return {flow: self.doubt(connection, flow, now=now, window_s=windows[flow]) for flow in windows}
+        with self._database.read() as connection:
+            return {
+                flow: _doubt(connection.execute(_LIVE, {"flow": flow}).all(), now, window_s)
+                for flow, window_s in windows.items()
+            }
 
     def forget_queues(self, flow: str, kept: Collection[str], at: datetime) -> None:
         """Strike the queues that the map no longer names; nobody reads them any more."""
         column = t.unverified.c
         gone = sa.select(column.id).where(_live(flow), column.subject == QUEUE, column.name.not_in(list(kept)))
-        with self.read() as connection:
+        with self._database.read() as connection:
             ids = list(connection.execute(gone).scalars())
         if ids:
-            with self.write() as connection:
-                self._strike(connection, self.next_revision(connection), ids, at)
+            with self._database.write() as transaction:
+                self._strike(transaction, ids, at)
 
-    def recheck_unverified(self, connection: Transaction, flow: str, at: datetime) -> None:
+    def recheck(self, transaction: Transaction, flow: str, at: datetime) -> None:
         """Have every listed record of a flow read again at once."""
         column = t.unverified.c
-        connection.execute(
+        transaction.execute(
             sa.update(t.unverified).where(_live(flow), column.subject == RECORD).values(next_check_at=at)
         )
 
-    def unverified_count(self, flow: str, *, queues: bool = True) -> int:
+    def count(self, flow: str, *, queues: bool = True) -> int:
         """How many records and queues of a flow cannot be verified, those beyond the list included."""
         state = t.flow_state.c
         beyond = sa.select(state.sweep_unlisted, state.swept_unlisted).where(state.flow == flow)
-        with self.read() as connection:
+        with self._database.read() as connection:
             column = t.unverified.c
             rows = sa.select(sa.func.coalesce(sa.func.sum(column.records), 0)).where(_live(flow))
             if not queues:
@@ -215,13 +226,13 @@ class Unverified(Store):
             row = connection.execute(beyond).first()
         return listed + (max(row.sweep_unlisted or 0, row.swept_unlisted or 0) if row else 0)
 
-    def unverified_rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
+    def rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
         """What of a flow cannot be verified now, longest first: subject, name, reason, since_at, records."""
         column = t.unverified.c
         wanted = sa.select(
             column.subject, column.name, column.reason, column.records, column.first_seen_at.label("since_at")
         ).where(_live(flow))
-        with self.read() as connection:
+        with self._database.read() as connection:
             rows = connection.execute(wanted.order_by(column.first_seen_at, column.id).limit(limit))
             return [row._asdict() for row in rows]
 

@@ -90,7 +90,11 @@ def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
 
 
 def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
-    found = data.ledger.conflict(int(number)) if number.isascii() and number.isdigit() and len(number) < 19 else None
+    found = (
+        data.ledger.conflicts.find(int(number))
+        if number.isascii() and number.isdigit() and len(number) < 19
+        else None
+    )
     if found is None:
         st.error(
             f"There is no conflict {escaping.markdown(number)}. Empty the field to see all.", icon=":material/error:"

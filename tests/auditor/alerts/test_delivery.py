@@ -191,9 +191,8 @@ def deliver(stand: Stand, slack: FakeSlack, now: datetime = NOW) -> bool:
 
 
 def queue(stand: Stand, transition: str = "opened") -> None:
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
-        known = stand.ledger.recent_incidents(connection, ["x"], NOW)
+    with stand.ledger.write() as transaction:
+        known = stand.ledger.incidents.recent(transaction, ["x"], NOW)
         values = {
             "fingerprint": "x",
             "breach": "orphan",
@@ -206,9 +205,9 @@ def queue(stand: Stand, transition: str = "opened") -> None:
             "reopened": 0,
             "summary": "s",
         }
-        identity = known["x"].incident_id if known else stand.ledger.save_incident(connection, rev, 0, values)
-        stand.ledger.queue_alert(
-            connection, rev, incident_id=identity, transition=transition, sender="slack", notice=NOTICE, at=NOW
+        identity = known["x"].incident_id if known else stand.ledger.incidents.save(transaction, 0, values)
+        stand.ledger.outbox.queue(
+            transaction, incident_id=identity, transition=transition, sender="slack", notice=NOTICE, at=NOW
         )
 
 
@@ -270,8 +269,8 @@ def test_a_rejection_is_final_and_visible(stand: Stand, slack: FakeSlack) -> Non
 
 def test_a_sender_that_died_while_sending_repeats_and_says_so(stand: Stand, slack: FakeSlack) -> None:
     queue(stand)
-    assert stand.ledger.claim_alert(NOW) is not None  # and then: kill -9
-    assert stand.ledger.recover_alerts(NOW) == 1
+    assert stand.ledger.outbox.claim(NOW) is not None  # and then: kill -9
+    assert stand.ledger.outbox.recover(NOW) == 1
     deliver(stand, slack)
     assert "possible duplicate" in slack.got[0]["text"]
     assert states(stand) == [("sent", True)]
@@ -323,18 +322,17 @@ def test_what_becomes_of_a_message_after_a_try(receipt: Receipt, state: str) -> 
 def test_growth_is_told_with_the_count_it_grew_from(stand: Stand) -> None:
     flow = stand.map.flow("to_billing")
     for count in (5, 256):
-        with stand.ledger.write() as connection:
+        with stand.ledger.write() as transaction:
             after_audit(
                 stand.ledger,
-                connection,
-                stand.ledger.next_revision(connection),
+                transaction,
                 flow=flow,
                 open_by_cause={"late": count},
                 failed=None,
                 senders=["slack"],
                 now=NOW,
             )
-    claimed = [stand.ledger.claim_alert(NOW + timedelta(seconds=1)) for _ in range(2)]
+    claimed = [stand.ledger.outbox.claim(NOW + timedelta(seconds=1)) for _ in range(2)]
     assert [each.transition for each in claimed if each] == ["opened", "grown 10x"]
     assert claimed[1] is not None
     told = message(claimed[1].notice, dashboard=None, possible_repeat=False)

@@ -160,7 +160,6 @@ def test_every_opening_is_told_once_and_resolved_at_most_once(seen: list[tuple[i
 )
 def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: int, said: str) -> None:
     evidence = Evidence(breach=breach, fingerprint="f", count=count, threshold=1, clear_after_s=1, flow="to_billing")
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
-        move(stand.ledger, connection, rev, [evidence], flow=stand.auditor.flow, senders=[], now=NOW)
+    with stand.ledger.write() as transaction:
+        move(stand.ledger, transaction, [evidence], flow=stand.auditor.flow, senders=[], now=NOW)
     assert str(stand.rows("incidents")[0]["summary"]).endswith(said)

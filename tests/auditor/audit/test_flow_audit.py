@@ -35,7 +35,7 @@ def wait_until(done: object, stand: Stand, seconds: float = 60) -> None:
 
 
 def open_causes(stand: Stand) -> dict[str, int]:
-    return stand.ledger.live_counts().get("to_billing", {})
+    return stand.ledger.findings.open_by_cause().get("to_billing", {})
 
 
 def test_two_equal_systems_agree_on_everything(stand: Stand) -> None:
@@ -184,7 +184,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     stand: Stand, system: str, harm: str, reason: Reason, message: str
 ) -> None:
     stand.agree()
-    before = stand.ledger.flow_state("to_billing")
+    before = stand.ledger.flows.state("to_billing")
     stand.run(system, harm)
     result = stand.audit()
     assert result.error is not None
@@ -192,7 +192,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     assert result.counts[Outcome.AGREED] == 0
     row = stand.rows("probe_runs")[-1]
     assert (row["system"], row["reason"]) == (system, reason.value)
-    after = stand.ledger.flow_state("to_billing")
+    after = stand.ledger.flows.state("to_billing")
     assert after.watermark_at == before.watermark_at  # no change is skipped
 
 
@@ -435,7 +435,7 @@ def test_the_delay_of_commits_is_learned_from_the_first_that_was_caught(stand: S
     stand.put("crm", 3, "late commit", ago_s=100)
     stamped = time.time() - 100
     stand.audit()
-    state = stand.ledger.flow_state("to_billing")
+    state = stand.ledger.flows.state("to_billing")
     assert state.commit_delay_s is not None
     assert 0 < state.commit_delay_s <= polled - stamped + 1
     assert state.commit_delay_s > 10
@@ -463,7 +463,7 @@ def test_the_end_of_a_window_is_awaited_and_probed_alone(stand: Stand) -> None:
 
 def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand: Stand) -> None:
     def verified_through() -> datetime | None:
-        return stand.ledger.flow_state("to_billing").verified_through_at
+        return stand.ledger.flows.state("to_billing").verified_through_at
 
     stand.agree(5)
     stand.audit()
@@ -579,7 +579,7 @@ def test_a_change_with_a_text_stamp_of_any_offset_is_found_before_it_is_passed(s
         assert time.monotonic() < deadline
         result = stand.auditor.audit(datetime.now(UTC), sample=0)
         assert result.error is None
-        verified_at = stand.ledger.flow_state("to_billing").verified_through_at
+        verified_at = stand.ledger.flows.state("to_billing").verified_through_at
         assert stand.rows("changes") or verified_at is None or verified_at <= put_at
     assert [each["key"] for each in stand.rows("changes")] == ["2"]
 
@@ -689,20 +689,20 @@ def test_the_watermark_waits_for_what_differs_when_it_is_seen_first(stand: Stand
     stand.agree(5)
     stand.remap("window: 4s", "window: 1h")
     stand.audit()
-    state = stand.ledger.flow_state("to_billing")
-    with stand.ledger.write() as connection:  # as in a ledger that has not seen a whole sweep
-        stand.ledger.save_flow_state(connection, "to_billing", replace(state, known_from_at=None))
+    state = stand.ledger.flows.state("to_billing")
+    with stand.ledger.write() as transaction:  # as in a ledger that has not seen a whole sweep
+        stand.ledger.flows.save_state(transaction, "to_billing", replace(state, known_from_at=None))
     stand.put("crm", 6, "Grace", ago_s=0)
     written_at = datetime.now(UTC)
     stand.put("billing", 6, "older")
     for _ in range(3):
         stand.audit()
     assert stand.rows("changes") == []
-    through_at = stand.ledger.flow_state("to_billing").verified_through_at
+    through_at = stand.ledger.flows.state("to_billing").verified_through_at
     assert through_at is not None
     assert through_at <= written_at
     stand.put("billing", 6, "Grace")
-    stand.audit_until(lambda: (stand.ledger.flow_state("to_billing").verified_through_at or through_at) > written_at)
+    stand.audit_until(lambda: (stand.ledger.flows.state("to_billing").verified_through_at or through_at) > written_at)
 
 
 def test_a_record_that_moves_at_every_reading_is_followed_all_the_same(
@@ -723,5 +723,5 @@ def test_a_record_that_moves_at_every_reading_is_followed_all_the_same(
     stand.audit_until(lambda: open_causes(stand) == {"late": 1})
     assert stand.audit().counts[Outcome.INCONCLUSIVE] == 1
     assert stand.rows("changes")[0]["operation"] == "update"
-    before = stand.ledger.flow_state("to_billing").verified_through_at
+    before = stand.ledger.flows.state("to_billing").verified_through_at
     assert before is not None

@@ -210,8 +210,8 @@ def test_one_letter_of_any_content_keeps_no_other_from_being_listed(stand: Stand
     probe = Played()
     probe.figures = probe.page = QueueReading(depth=len(good), oldest_at=NOW, letters=tuple(good))
     watching(stand, probe, ledger, evidence="clear").audit(NOW)
-    found, _ = ledger.snapshot({"dead_letters": 0}, files_since=0)
-    names = [name for name, _ in ledger.columns("dead_letters")]
+    found, _ = ledger.exports.snapshot({"dead_letters": 0}, files_since=0)
+    names = [name for name, _ in ledger.exports.columns("dead_letters")]
     rows = {row["letter_id"]: row for row in (dict(zip(names, each, strict=True)) for each in found["dead_letters"])}
     assert (rows["first"]["key"], rows["last"]["key"]) == ("7", "8")
     # Those whose identity is the odd one are listed under what can be kept of it.

@@ -97,7 +97,7 @@ def test_one_key_that_cannot_be_kept_is_one_row_that_cannot_be_verified(
     world.put(key)
     counts = sweep(world, ledger)
     assert counts[Outcome.AGREED] == 3
-    (row,) = [row for row in ledger.table("unverified") if row["cleared_at"] is None]
+    (row,) = [row for row in ledger.exports.table("unverified") if row["cleared_at"] is None]
     assert row["subject"] == ROWS
     assert "cannot be kept" in row["reason"]
 
@@ -107,13 +107,13 @@ def test_a_key_with_nul_is_audited_like_any_other(world: World, ledger: Ledger) 
         world.put(good)
     world.put("k\0other", "Ada", "Eve")
     assert sweep(world, ledger)[Outcome.AGREED] == 4
-    (row,) = ledger.table("divergences")
+    (row,) = ledger.exports.table("divergences")
     assert row["key"] == "k\0other"
-    with ledger.read() as connection:
+    with ledger.database.read() as connection:
         assert set(connection.execute(sa.select(t.baselines.c.key)).scalars()) == {"a", "k\0", "\0", "k\u24260000"}
     world.put("k\0other")
     assert sweep(world, ledger)[Outcome.AGREED] == 5
-    (row,) = ledger.table("divergences")
+    (row,) = ledger.exports.table("divergences")
     assert row["closed_at"] is not None
 
 
@@ -122,16 +122,15 @@ def test_a_value_that_cannot_be_kept_is_compared_and_told(world: World, ledger: 
     world.put("other", LONE, "k")
     world.put("nul", "k\0", "k")
     assert sweep(world, ledger)[Outcome.AGREED] == 1
-    found = {row["key"] for row in ledger.table("divergences")}
+    found = {row["key"] for row in ledger.exports.table("divergences")}
     assert found == {"other", "nul"}
 
 
 def test_what_a_letter_or_a_message_tells_is_kept_exactly(ledger: Ledger) -> None:
     letter = Letter(letter_id=LONE, key="k", reason=f"no\0 {LONE}", headers={LONE: "\0"}, payload=LONE)
-    with ledger.write() as connection:
-        rev = ledger.next_revision(connection)
-        ledger.save_letters(connection, rev, "sync", "dead", [letter], datetime.now(UTC))
-    with ledger.read() as connection:
+    with ledger.write() as transaction:
+        ledger.queues.save_letters(transaction, "sync", "dead", [letter], datetime.now(UTC))
+    with ledger.database.read() as connection:
         row = connection.execute(sa.select(t.dead_letters)).mappings().one()
     assert row["reason"] == f"no\0 {LONE}"
     assert row["letter_id"] == row["payload"] == LONE
@@ -157,7 +156,7 @@ def test_views_read_the_differences_of_such_values(world: World, ledger: Ledger)
     """JSON can write half of a pair as an escape, which no query over JSON takes: one such row fails them all."""
     world.put("a", "h\ud800", "Ada\0")
     sweep(world, ledger)
-    (row,) = ledger.table("divergences")
+    (row,) = ledger.exports.table("divergences")
     lens = Lens(ledger)
     lens.refresh()
     told = "SELECT json_extract_string(differences, '$[0].owner_value') FROM divergences"

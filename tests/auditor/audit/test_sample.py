@@ -30,7 +30,7 @@ def walk_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def state(stand: Stand) -> FlowState:
-    return stand.ledger.flow_state("to_billing")
+    return stand.ledger.flows.state("to_billing")
 
 
 def test_a_small_collection_is_walked_by_rank_and_another_by_key(
@@ -189,8 +189,8 @@ def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(
     stand.auditor.begin_sweep()
     stand.auditor.audit(datetime.now(UTC), sample=4)
     torn = replace(state(stand), owner_after="4", target_after="4")
-    with stand.ledger.write() as connection:
-        stand.ledger.save_flow_state(connection, "to_billing", torn)
+    with stand.ledger.write() as transaction:
+        stand.ledger.flows.save_state(transaction, "to_billing", torn)
     stand.auditor = stand.new_auditor()
     seen: Counter[Outcome] = Counter()
     for _ in range(4):

@@ -147,7 +147,7 @@ def test_another_record_of_the_same_business_key_is_a_duplicate_and_no_orphan(un
     (told,) = [each for each in unique.rows("divergences") if each["state"] == "open"]
     assert (told["key"], told["detail"]) == ("99", "same name as 3 in billing")
     assert told["winner"] == "nobody"
-    assert [conflict.key for conflict in unique.ledger.conflicts()] == ["99"]
+    assert [conflict.key for conflict in unique.ledger.conflicts.listed()] == ["99"]
 
 
 def test_a_duplicate_is_over_when_the_other_record_is_gone(unique: Stand) -> None:
@@ -194,7 +194,7 @@ def test_a_rule_is_asked_of_each_systems_own_copy(stand: Stand) -> None:
     assert open_causes(stand) == {"invalid": 1}
     (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
     assert told["fields"] == "some name"
-    assert stand.ledger.conflicts() == []
+    assert stand.ledger.conflicts.listed() == []
     stand.put("crm", 3, "Ada", ago_s=0)
     stand.put("billing", 3, "Ada")
     wait_until(lambda: not open_causes(stand), stand)
@@ -221,7 +221,7 @@ def test_an_update_that_billing_may_make_and_that_vanishes_is_told(stand: Stand)
     (told,) = stand.rows("divergences")
     assert (told["cause"], told["state"]) == ("lost_update", "closed")
     assert told["detail"] == "the target's update was overwritten: both show the owner's earlier value"
-    (conflict,) = stand.ledger.conflicts()
+    (conflict,) = stand.ledger.conflicts.listed()
     assert conflict.cause.value == "lost_update"
 
 

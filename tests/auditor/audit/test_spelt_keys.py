@@ -35,7 +35,7 @@ def test_keys_may_be_compared_as_they_are_stored(spelt: Stand) -> None:
     spelt.remap("key_type: string", "key_type: string\n    key_normalize: none")
     spelt.sweep()
     assert spelt.rows("divergences") == []
-    assert spelt.ledger.known_keys("to_billing", "", 10) == ["e", NFD, NFC]
+    assert spelt.ledger.records.known_keys("to_billing", "", 10) == ["e", NFD, NFC]
 
 
 def test_check_says_that_keys_which_are_no_text_have_one_spelling(stand: Stand) -> None:

@@ -121,12 +121,12 @@ class World:
 
     def swept(self) -> dict[str, str]:
         """Audit until two whole sweeps have ended; by key, the kind of what is found to be wrong."""
-        sweeps = self.state["sweeps"] if self.ledger.table("flow_state") else 0
+        sweeps = self.state["sweeps"] if self.ledger.exports.table("flow_state") else 0
         for _ in range(50):
             self.audit()
             if self.state["sweeps"] >= sweeps + 2:
                 break
-        rows = self.ledger.table("divergences")
+        rows = self.ledger.exports.table("divergences")
         return {row["key"]: row["kind"] for row in rows if row["closed_at"] is None}
 
     def found(self, kinds: dict[str, str]) -> None:
@@ -139,7 +139,7 @@ class World:
 
     @property
     def state(self) -> dict[str, Any]:
-        (row,) = self.ledger.table("flow_state")
+        (row,) = self.ledger.exports.table("flow_state")
         return row
 
     def close(self) -> None:
@@ -238,7 +238,7 @@ def test_a_cursor_that_expired_begins_the_walk_anew_and_nothing_is_called_missin
     world.breaks = False
     assert world.swept() == {}
     assert world.state["swept_read"] == 30
-    assert world.ledger.table("divergences") == []
+    assert world.ledger.exports.table("divergences") == []
 
 
 def test_where_nobody_lists_nothing_is_consistent_before_anything_is_known(world: World, tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_an_error_with_status_200_makes_no_record_missing(world: World) -> None:
         result = world.auditor.audit(world.now)
         assert result.error is not None or result.counts[Outcome.CANNOT_VERIFY]
     world.api.answer = whole
-    assert world.ledger.table("divergences") == []
+    assert world.ledger.exports.table("divergences") == []
 
 
 def test_a_list_that_leaves_records_out_is_incomplete_and_its_sweep_is_not_counted(world: World) -> None:
@@ -358,4 +358,4 @@ def test_a_record_created_behind_the_walk_makes_no_list_incomplete(world: World)
         world.audit()
         world.put(key)
     assert world.swept() == {}
-    assert [row for row in world.ledger.table("unverified") if row["cleared_at"] is None] == []
+    assert [row for row in world.ledger.exports.table("unverified") if row["cleared_at"] is None] == []

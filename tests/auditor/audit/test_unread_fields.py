@@ -125,7 +125,7 @@ def audited(postgresql_url: str, mariadb_url: str, tmp_path: Path) -> Callable[[
         until = time.monotonic() + 60
         while len(found) < 2 and time.monotonic() < until:
             auditor.audit(datetime.now(UTC), sample=10)
-            records = ledger.open_records()
+            records = ledger.findings.open_records()
             found = {int(each["key"]): json.loads(each["differences"]) for each in records}
         assert {int(each["key"]): each["fields"] for each in records} == {1: "plan", 3: "born"}
         for reader in readers:

@@ -153,8 +153,8 @@ def test_doctor_tells_that_a_clock_was_set(stand: Stand, places: list[object]) -
     stepped = narrow(
         ClockBounds(lower_s=99, upper_s=100, measured_at=datetime.now(UTC)), stand.readers["crm"].probe.clock()
     )
-    with stand.ledger.write() as connection:
-        stand.ledger.save_health(connection, "crm", stand.readers["crm"].health, stepped)
+    with stand.ledger.write() as transaction:
+        stand.ledger.measurements.save_health(transaction, "crm", stand.readers["crm"].health, stepped)
     (stand.place / "var").mkdir()
     told = auditor("doctor", *places, AUDITOR_LEDGER=stand.ledger_url).stdout
     assert "crm: its clock was found to have been set at" in told
@@ -279,9 +279,9 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
         "webhook": Receipt(outcome="rejected", error="HTTP 404: no_service"),
         "slack": Receipt(outcome="sent"),
     }.items():
-        alert = ledger.claim_alert(datetime.now(UTC), to=sender)
+        alert = ledger.outbox.claim(datetime.now(UTC), to=sender)
         assert alert is not None
-        ledger.settle_alert(alert.alert_id, **after_try(receipt, 1, datetime.now(UTC), False))
+        ledger.outbox.settle(alert.alert_id, **after_try(receipt, 1, datetime.now(UTC), False))
     ledger.close()
     (row,) = json.loads(auditor("incidents", *data, "--json").stdout)
     assert (row["breach"], row["state"], row["message"]) == ("unreadable", "open", "failed")
@@ -354,7 +354,7 @@ def test_figures_of_a_flow_that_nobody_audits_any_more_are_unverified(
     stand: Stand, places: list[object], command: str
 ) -> None:
     stand.agree(5)
-    with stand.ledger.write() as connection:
+    with stand.ledger.database.unnumbered() as connection:
         connection.exec_driver_sql("UPDATE flow_state SET audited_at = audited_at - 3600000000")
     done = auditor(command, *places, AUDITOR_LEDGER=stand.ledger_url)
     assert (done.returncode, "to_billing: no data: not audited" in done.stderr) == (3, True), done.stderr
@@ -523,9 +523,9 @@ def test_letters_of_a_queue_that_are_not_known_are_not_called_none(stand: Stand,
         def read(depth: int | None, looked_at: int, message: str | None = None) -> None:
             values = dict.fromkeys(("arrived", "taken", "oldest_at", "oldest_age_s", "age_of", "drops_at", "reason"))
             told = {"flow": "to_billing", "queue": "dead", "role": "dead", "read_at": datetime.now(UTC), "notes": ""}
-            with ledger.write() as connection:
+            with ledger.write() as transaction:
                 row = {**values, **told, "depth": depth, "looked_at": looked_at, "message": message}
-                ledger.save_backlog(connection, ledger.next_revision(connection), row)
+                ledger.queues.save_backlog(transaction, row)
 
         for reading, code, said in (
             ((None, 0), 3, "how many dead letters wait is not known"),

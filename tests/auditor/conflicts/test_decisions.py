@@ -96,7 +96,7 @@ def disputed(stand: Stand) -> Stand:
 
 
 def state_of(stand: Stand, conflict_id: int) -> State:
-    found = stand.ledger.conflict(conflict_id)
+    found = stand.ledger.conflicts.find(conflict_id)
     assert found is not None
     return found[0].state
 
@@ -104,14 +104,14 @@ def state_of(stand: Stand, conflict_id: int) -> State:
 def _dispute(stand: Stand) -> None:
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.put("billing", 3, "Eve")
-    wait_until(stand.ledger.conflicts, stand)
+    wait_until(stand.ledger.conflicts.listed, stand)
 
 
 def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(disputed: Stand) -> None:
-    (conflict,) = disputed.ledger.conflicts()
+    (conflict,) = disputed.ledger.conflicts.listed()
     assert (conflict.key, conflict.cause, conflict.state) == ("3", Cause.CONFLICT, State.OPEN)
     assert conflict.assignee == "billing"
-    found = disputed.ledger.conflict(conflict.conflict_id)
+    found = disputed.ledger.conflicts.find(conflict.conflict_id)
     assert found is not None
     evidence = evidence_of(disputed.map, *found[::2])
     assert [(each.field, each.owner, each.target, each.cause) for each in evidence.fields] == [
@@ -126,7 +126,7 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
 
 
 def test_a_decision_is_written_down_and_checked_against_later_readings(disputed: Stand) -> None:
-    (conflict,) = disputed.ledger.conflicts()
+    (conflict,) = disputed.ledger.conflicts.listed()
     act(
         disputed.map,
         disputed.ledger,
@@ -149,7 +149,7 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
     assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "undecided"] == ["resolved"]
     disputed.put("crm", 3, "Eve", ago_s=0)
     wait_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT, disputed)
-    found = disputed.ledger.conflict(conflict.conflict_id)
+    found = disputed.ledger.conflicts.find(conflict.conflict_id)
     assert found is not None
     assert found[0].state is State.KEPT
     assert [(each.act, each.who) for each in found[1]] == [
@@ -161,7 +161,7 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
 
 
 def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disputed: Stand) -> None:
-    (first,) = disputed.ledger.conflicts()
+    (first,) = disputed.ledger.conflicts.listed()
     now = datetime.now(UTC)
     act(
         disputed.map,
@@ -175,21 +175,23 @@ def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disp
     )
     disputed.put("billing", 3, "Grace")
     wait_until(lambda: state_of(disputed, first.conflict_id) is State.NOT_KEPT, disputed)
-    found = disputed.ledger.conflict(first.conflict_id)
+    found = disputed.ledger.conflicts.find(first.conflict_id)
     assert found is not None
     assert found[0].state is State.NOT_KEPT
     disputed.put("crm", 3, "Hedy", ago_s=0)
     disputed.put("billing", 3, "Mary")
-    wait_until(lambda: any(each.came_back_of == first.conflict_id for each in disputed.ledger.conflicts()), disputed)
-    again = disputed.ledger.conflicts()[0]
+    wait_until(
+        lambda: any(each.came_back_of == first.conflict_id for each in disputed.ledger.conflicts.listed()), disputed
+    )
+    again = disputed.ledger.conflicts.listed()[0]
     assert again.came_back_of == first.conflict_id
-    history = disputed.ledger.conflict(again.conflict_id)
+    history = disputed.ledger.conflicts.find(again.conflict_id)
     assert history is not None
     assert history[1][0].act is Act.CAME_BACK
 
 
 def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
-    (conflict,) = disputed.ledger.conflicts()
+    (conflict,) = disputed.ledger.conflicts.listed()
     now = datetime.now(UTC)
     until_at = now + timedelta(seconds=1)
     act(
@@ -203,13 +205,13 @@ def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
         until_at=until_at,
     )
     disputed.audit()
-    assert disputed.ledger.conflicts()[0].state is State.DEFERRED
-    wait_until(lambda: disputed.ledger.conflicts()[0].state is State.OPEN, disputed)
-    assert disputed.ledger.conflicts()[0].state is State.OPEN
+    assert disputed.ledger.conflicts.listed()[0].state is State.DEFERRED
+    wait_until(lambda: disputed.ledger.conflicts.listed()[0].state is State.OPEN, disputed)
+    assert disputed.ledger.conflicts.listed()[0].state is State.OPEN
 
 
 def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> None:
-    found = disputed.ledger.conflict(disputed.ledger.conflicts()[0].conflict_id)
+    found = disputed.ledger.conflicts.find(disputed.ledger.conflicts.listed()[0].conflict_id)
     assert found is not None
     stale = found[0]
     now = datetime.now(UTC)
@@ -224,15 +226,15 @@ def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> No
         choice="crm",
     )
     decision = found[1][0]
-    assert not disputed.ledger.act_on_conflict(stale, decision, {"state": State.DEFERRED.value})
-    assert disputed.ledger.conflicts()[0].state is State.DECIDED
+    assert not disputed.ledger.conflicts.act_on(stale, decision, {"state": State.DEFERRED.value})
+    assert disputed.ledger.conflicts.listed()[0].state is State.DECIDED
 
 
 def test_acts_on_what_is_not_there_are_refused(disputed: Stand) -> None:
     now = datetime.now(UTC)
     with pytest.raises(RefusedError, match="no conflict 99"):
         act(disputed.map, disputed.ledger, 99, Act.COMMENT, who="ada", known_by="test", now=now, text="x")
-    number = disputed.ledger.conflicts()[0].conflict_id
+    number = disputed.ledger.conflicts.listed()[0].conflict_id
     with pytest.raises(RefusedError, match="in the future"):
         act(disputed.map, disputed.ledger, number, Act.DEFER, who="ada", known_by="test", now=now, until_at=now)
     with pytest.raises(RefusedError, match="assign it to somebody"):

@@ -18,12 +18,10 @@ NOW = datetime.now(UTC)
 
 def open_incident(stand: Stand, **values: Any) -> int:
     fixed = {"state": "open", "opened_at": NOW, "count": 1, "peak": 1, "reopened": 0, "summary": "it is broken"}
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
-        identity = stand.ledger.save_incident(connection, rev, 0, {**fixed, **values})
-        stand.ledger.queue_alert(
-            connection,
-            rev,
+    with stand.ledger.write() as transaction:
+        identity = stand.ledger.incidents.save(transaction, 0, {**fixed, **values})
+        stand.ledger.outbox.queue(
+            transaction,
             incident_id=identity,
             transition="opened",
             sender="slack",
@@ -62,8 +60,7 @@ def test_incidents_of_what_the_map_no_longer_has_are_closed_and_told(stand: Stan
 
 
 def test_conflicts_of_a_flow_that_is_gone_are_settled_with_the_reason(stand: Stand) -> None:
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
+    with stand.ledger.write() as transaction:
         for flow in ("to_billing", "to_shop"):
             values: dict[str, Any] = {
                 "flow": flow,
@@ -73,11 +70,11 @@ def test_conflicts_of_a_flow_that_is_gone_are_settled_with_the_reason(stand: Sta
                 "cause": "conflict",
             }
             values |= {"why": "both moved", "opened_at": NOW, "state": "open", "assignee": None}
-            stand.ledger.open_conflict(connection, rev, values, "both moved")
+            stand.ledger.conflicts.open(transaction, values, "both moved")
     assert close_leftovers(stand.map, stand.ledger, [], NOW) == 1
-    (left,) = stand.ledger.conflicts()
+    (left,) = stand.ledger.conflicts.listed()
     assert left.flow == "to_billing"
-    found = stand.ledger.conflict(2)
+    found = stand.ledger.conflicts.find(2)
     assert found is not None
     gone, acts, _ = found
     assert (gone.state, gone.closed_at is not None) == (State.SETTLED, True)
@@ -86,18 +83,17 @@ def test_conflicts_of_a_flow_that_is_gone_are_settled_with_the_reason(stand: Sta
 
 def test_a_start_with_the_wrong_map_leaves_conflicts_alone_until_the_flow_was_absent_for_days(stand: Stand) -> None:
     stand.agree(3)
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
+    with stand.ledger.write() as transaction:
         values: dict[str, Any] = {"flow": "to_billing", "data_type": "customer", "key": "3", "divergence_id": 1}
         values |= {"cause": "conflict", "why": "both moved", "opened_at": NOW, "state": "open", "assignee": "ada"}
-        stand.ledger.open_conflict(connection, rev, values, "both moved")
+        stand.ledger.conflicts.open(transaction, values, "both moved")
     stand.map_file.write_text(stand.map_file.read_text().replace("to_billing:", "to_other:"))
     wrong = load_map(stand.map_file, {})
-    audited_at = stand.ledger.flow_state("to_billing").audited_at
+    audited_at = stand.ledger.flows.state("to_billing").audited_at
     assert audited_at is not None
     for days, closed in ((0, 0), (6, 0), (8, 1)):
         assert close_leftovers(wrong, stand.ledger, [], audited_at + timedelta(days=days)) == closed
-        assert len(stand.ledger.conflicts()) == 1 - closed
+        assert len(stand.ledger.conflicts.listed()) == 1 - closed
 
 
 def test_a_daemon_closes_them_when_it_starts(stand: Stand) -> None:

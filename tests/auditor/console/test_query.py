@@ -317,9 +317,8 @@ def fill(ledger: Ledger, count: int, now: datetime) -> None:
                 "operation": chance.choice([None, "insert", "it's) AND (1=1"]),
             }
         )
-    with ledger.write() as connection:
-        rev = ledger.next_revision(connection)
-        connection.execute(sa.insert(t.changes), [{"rev": rev, **row} for row in rows])
+    with ledger.write() as transaction:
+        transaction.execute(sa.insert(t.changes), [{"rev": transaction.revision, **row} for row in rows])
 
 
 FILTERS = [
@@ -460,7 +459,7 @@ def test_an_older_ledger_is_brought_to_this_version(tmp_path: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(ledger_package.__file__ or "").parent / "migrations"))
     ledger = Ledger(workspace.ledger_url)
-    with ledger.write() as connection:
+    with ledger.database.unnumbered() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0006")
     ledger.close()

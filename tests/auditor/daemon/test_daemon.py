@@ -269,7 +269,7 @@ def test_kill_9_resumes_pending_changes_and_repeats_no_alert_silently(stand: Sta
     daemon = subprocess.Popen(command, cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: len(stand.rows("probe_runs")) > before)
-        wait_until(lambda: stand.ledger.live_counts().get("to_billing") == {"late": 1})
+        wait_until(lambda: stand.ledger.findings.open_by_cause().get("to_billing") == {"late": 1})
     finally:
         daemon.terminate()
         assert daemon.wait(PATIENCE_S) == 0

@@ -174,13 +174,13 @@ def test_a_ledger_that_hangs_holds_up_no_stop(stand: Stand, postgresql_url: str)
     try:
         with running(stand.map_file, stand.place / "var", environment=ledger) as daemon:
             shared = Workspace.at(stand.place / "var", ledger_url=postgresql_url).ledger()
-            wait_until(lambda: shared.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
+            wait_until(lambda: shared.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
             proxy.mode = "swallow"
             assert end_of(daemon) == 0
         proxy.mode = "pass"
-        runs = len(shared.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
+        runs = len(shared.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
         with running(stand.map_file, stand.place / "var", environment=ledger) as daemon:
-            wait_until(lambda: len(shared.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"]) > runs)
+            wait_until(lambda: len(shared.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"]) > runs)
             assert end_of(daemon) == 0
         shared.close()
     finally:
@@ -255,7 +255,7 @@ def test_a_log_that_nobody_takes_holds_up_no_stop(stand: Stand) -> None:
                 os.write(writer, b"x" * 4096)
         os.set_blocking(writer, True)
         with running(stand.map_file, stand.place / "var", environment=settings(stand), stderr=writer) as daemon:
-            wait_until(lambda: stand.ledger.lease().holder)
+            wait_until(lambda: stand.ledger.lease.now().holder)
             assert end_of(daemon) == 0
     finally:
         os.close(reader)
@@ -318,7 +318,7 @@ def test_connections_that_do_not_close_keep_nothing_else_open(stand: Stand, capl
     assert not stop.is_alive()
     assert closed == ["queue"]
     assert "left 2 of 3 connections open: TimeoutError, ZeroDivisionError" in caplog.text
-    assert stand.ledger.lease().holder is None  # the ledger is free
+    assert stand.ledger.lease.now().holder is None  # the ledger is free
     obstinate.released.set()
 
 

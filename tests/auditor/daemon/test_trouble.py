@@ -131,8 +131,8 @@ def told(slack: FakeSlack, text: str) -> int:
 
 
 def rows(ledger: Ledger, table: str) -> list[dict[str, Any]]:
-    found, _ = ledger.snapshot({table: 0}, files_since=0)
-    names = [name for name, _ in ledger.columns(table)]
+    found, _ = ledger.exports.snapshot({table: 0}, files_since=0)
+    names = [name for name, _ in ledger.exports.columns(table)]
     return [dict(zip(names, row, strict=True)) for row in found[table]]
 
 
@@ -157,7 +157,7 @@ def goes_through(
         stand.put("billing", key)
     try:
         with watched(stand, url) as daemon:
-            wait_until(lambda: ledger.flow_state("to_billing").sweeps and len(rows(ledger, "probe_runs")) > 3)
+            wait_until(lambda: ledger.flows.state("to_billing").sweeps and len(rows(ledger, "probe_runs")) > 3)
             broken(daemon)
             stand.run("billing", "DELETE FROM customers WHERE id < 4")
             wait_until(lambda: told(slack, "audits are not recorded"))
@@ -172,7 +172,7 @@ def goes_through(
             mended(daemon)
             wait_until(lambda: told(slack, "Works again"))
             wait_until(lambda: any(row["reason"] == "not_recorded" for row in rows(ledger, "probe_runs")))
-            wait_until(lambda: ledger.live_counts().get("to_billing"))
+            wait_until(lambda: ledger.findings.open_by_cause().get("to_billing"))
             audited = len(rows(ledger, "probe_runs"))
             wait_until(lambda: len(rows(ledger, "probe_runs")) > audited + 3)
             wait_until(lambda: all(row["state"] == "sent" for row in rows(ledger, "alerts")))
@@ -280,7 +280,12 @@ def test_a_spoilt_ledger_is_named_with_what_is_wrong(spoil: Callable[[Path], Non
     ledger.close()
     spoil(file)
     opened = Ledger(url)
-    for ask in (opened.made, opened.migrate, lambda: opened.snapshot({"probe_runs": 0}, files_since=0), opened.lease):
+    for ask in (
+        opened.made,
+        opened.migrate,
+        lambda: opened.exports.snapshot({"probe_runs": 0}, files_since=0),
+        opened.lease.now,
+    ):
         with pytest.raises(
             LedgerError, match=r": it is (damaged|no SQLite database); restore a backup of it, or move"
         ):

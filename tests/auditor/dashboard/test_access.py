@@ -402,7 +402,7 @@ def disputed(stand: Stand) -> Stand:
     stand.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 3")
     stand.sweep()
     deadline = time.monotonic() + 60
-    while not stand.ledger.conflicts() and time.monotonic() < deadline:
+    while not stand.ledger.conflicts.listed() and time.monotonic() < deadline:
         stand.sweep()
     return stand
 
@@ -430,7 +430,7 @@ def test_a_decision_names_who_signed_in_and_only_they_decide(disputed: Stand) ->
         expect(page.get_by_role("heading", name=re.compile("→ decided"))).to_be_visible(timeout=60_000)
         sign_in.close()
         stranger.close()
-    found = disputed.ledger.conflict(1)
+    found = disputed.ledger.conflicts.find(1)
     assert found is not None
     assert (found[1][-1].who, found[1][-1].known_by) == ("ada@example.com", "signed in, by x-forwarded-user")
 
@@ -445,7 +445,7 @@ def test_the_local_operator_is_told_what_they_are(disputed: Stand) -> None:
         page.get_by_label("Your name").press("Enter")
         page.get_by_role("button", name="Decide").click()
         expect(page.get_by_role("heading", name=re.compile("→ decided"))).to_be_visible(timeout=60_000)
-    found = disputed.ledger.conflict(1)
+    found = disputed.ledger.conflicts.find(1)
     assert found is not None
     assert (found[1][-1].who, found[1][-1].known_by) == ("grace", LOCAL)
 
@@ -454,7 +454,7 @@ def test_the_command_line_records_whose_login_it_was(disputed: Stand) -> None:
     words = ("--map", str(disputed.map_file), "--data", str(disputed.place / "var"))
     done = auditor("conflicts", "comment", "1", "seen", *words, "--who", "ada", AUDITOR_LEDGER=disputed.ledger_url)
     assert done.returncode == 0, done.stderr
-    found = disputed.ledger.conflict(1)
+    found = disputed.ledger.conflicts.find(1)
     assert found is not None
     assert found[1][-1].who == "ada"
     assert (found[1][-1].known_by or "").startswith("command line, login ")

@@ -313,9 +313,9 @@ def test_a_conflict_is_decided_on_its_page(disputed: Stand) -> None:
     app.text_input(key="who").set_value("ada")
     app.button[1].click().run()
     assert not app.exception
-    (conflict,) = disputed.ledger.conflicts()
+    (conflict,) = disputed.ledger.conflicts.listed()
     assert (conflict.state.value, conflict.choice) == ("decided", "crm")
-    found = disputed.ledger.conflict(conflict.conflict_id)
+    found = disputed.ledger.conflicts.find(conflict.conflict_id)
     assert found is not None
     assert (found[1][-1].who, found[1][-1].known_by) == ("ada", LOCAL)
     assert "→ decided" in text(run("conflicts", conflict="1"))
@@ -352,10 +352,9 @@ def test_one_mistake_that_many_records_show_is_told_once(watched: Stand) -> None
 
 def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: Stand) -> None:
     watched.agree(3)
-    with watched.ledger.write() as connection:
-        rev = watched.ledger.next_revision(connection)
+    with watched.ledger.write() as transaction:
         counted = {("billing", "amount"): (10, 4), ("billing", "name"): (10, 0)}
-        watched.ledger.count_noise(connection, rev, "to_billing", counted, datetime.now(UTC))
+        watched.ledger.measurements.count_noise(transaction, "to_billing", counted, datetime.now(UTC))
     app = run("sla")
     assert not app.exception
     (shown,) = [frame.value for frame in app.dataframe if "reread" in frame.value.columns]
@@ -436,7 +435,7 @@ def test_objectives_are_over_the_day_whatever_range_is_shown(watched: Stand) -> 
     watched.put("billing", 3, "Grace")
     watched.audit()
     moved = timedelta(hours=5)
-    with watched.ledger.write() as connection:
+    with watched.ledger.database.unnumbered() as connection:
         for name in ("enrolled_at", "settled_at"):
             connection.exec_driver_sql(f"UPDATE changes SET {name} = {name} - {int(moved.total_seconds() * 1e6)}")
     for shown in ("15 min", "7 d"):
@@ -460,21 +459,19 @@ def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None
         "reopened": 0,
         "summary": "s",
     }
-    with watched.ledger.write() as connection:
-        rev = watched.ledger.next_revision(connection)
-        incident = watched.ledger.save_incident(connection, rev, 0, values)
-        watched.ledger.queue_alert(
-            connection,
-            rev,
+    with watched.ledger.write() as transaction:
+        incident = watched.ledger.incidents.save(transaction, 0, values)
+        watched.ledger.outbox.queue(
+            transaction,
             incident_id=incident,
             transition="opened",
             sender="slack",
             notice={},
             at=datetime.now(UTC),
         )
-    alert = watched.ledger.claim_alert(datetime.now(UTC))
+    alert = watched.ledger.outbox.claim(datetime.now(UTC))
     assert alert is not None
-    watched.ledger.settle_alert(alert.alert_id, state="failed", error="HTTP 404: no_service", next_try_at=None)
+    watched.ledger.outbox.settle(alert.alert_id, state="failed", error="HTTP 404: no_service", next_try_at=None)
     for page in ("overview", "sla"):
         app = run(page)
         assert not app.exception

@@ -30,10 +30,9 @@ def followed(key: int, lag_s: float | None, hours_ago: float = 1, superseded: bo
 
 
 def save(stand: Stand, changes: list[Change]) -> Lens:
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
-        stand.ledger.save_changes(connection, rev, "to_billing", [(change, NOW) for change in changes])
-        stand.ledger.count_lags(connection, rev, "to_billing", changes)
+    with stand.ledger.write() as transaction:
+        stand.ledger.records.save_changes(transaction, "to_billing", [(change, NOW) for change in changes])
+        stand.ledger.measurements.count_lags(transaction, "to_billing", changes)
     lens = Lens(stand.ledger)
     lens.refresh()
     return lens

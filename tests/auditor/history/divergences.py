@@ -29,8 +29,7 @@ def difference(field: str, pattern: str) -> Difference:
 def lens_over(tmp_path: Path, *told: tuple[str, str, Difference]) -> tuple[Lens, Ledger]:
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
     ledger.migrate()
-    with ledger.write() as connection:
-        rev = ledger.next_revision(connection)
+    with ledger.write() as transaction:
         for number, (flow, cause, each) in enumerate(told):
             divergence = Divergence(
                 key=number,
@@ -43,7 +42,7 @@ def lens_over(tmp_path: Path, *told: tuple[str, str, Difference]) -> tuple[Lens,
                 winner="owner",
                 differences=(each,),
             )
-            ledger.save_divergences(connection, rev, flow, "x", [divergence])
+            ledger.records.save_divergences(transaction, flow, "x", [divergence])
     lens = Lens(ledger)
     lens.refresh()
     return lens, ledger

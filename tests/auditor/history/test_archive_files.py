@@ -78,7 +78,7 @@ def test_a_new_reader_goes_on_without_it_and_names_it(
 
 
 def rows_of(stand: Stand, path: Path) -> int:
-    _, files = stand.ledger.snapshot({}, files_since=0)
+    _, files = stand.ledger.exports.snapshot({}, files_since=0)
     return next(file.rows for file in files if file.path == str(path))
 
 

@@ -100,7 +100,7 @@ def test_files_past_keeping_are_struck_and_deleted_later(stand: Stand, workspace
     files = list(Path(workspace.archive).rglob("*.parquet"))
     assert files
     archive_settled(stand.ledger, workspace.archive, now + timedelta(days=401))
-    assert stand.ledger.archive_paths() == {}
+    assert stand.ledger.exports.archive_paths() == {}
     assert list(Path(workspace.archive).rglob("*.parquet")) == files  # a query may still read them
     archive_settled(stand.ledger, workspace.archive, now + timedelta(days=401))
     assert not list(Path(workspace.archive).rglob("*.parquet"))
@@ -137,7 +137,7 @@ def test_changes_and_divergences_name_their_operation_stamp_and_incident(stand: 
     stand.put("crm", 21, "Grace", ago_s=0)
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.run("crm", "DELETE FROM customers WHERE id = 4")
-    stand.audit_until(lambda: stand.ledger.live_counts().get("to_billing", {}).get("late") == 3)
+    stand.audit_until(lambda: stand.ledger.findings.open_by_cause().get("to_billing", {}).get("late") == 3)
     lens = Lens(stand.ledger)
     lens.refresh()
     asked = "SELECT key, operation, stamped_at IS NOT NULL AS stamped, incident_id FROM {} ORDER BY key::INTEGER"
@@ -158,12 +158,12 @@ def test_an_archive_without_the_newer_columns_stays_readable(stand: Stand, works
     stand.put("billing", 3, "Grace")
     stand.audit_until(lambda: stand.rows("changes") and stand.rows("changes")[0]["settled_at"])
     newer = {"operation", "stamped_at", "mark", "missed_at", "unseen_before", "lost_sight"}
-    columns = [column for column in stand.ledger.columns("changes") if column[0] not in newer]
+    columns = [column for column in stand.ledger.exports.columns("changes") if column[0] not in newer]
     (row,) = stand.rows("changes")
     old = arrow_table(columns, [[row[name] for name, _ in columns]])
     path = write_file(workspace.archive, "changes", "2026-01-01", old)
     now = datetime.now(UTC)
-    stand.ledger.hand_over("changes", [int(str(row["id"]))], path=path, day="2026-01-01", now=now)
+    stand.ledger.exports.hand_over("changes", [int(str(row["id"]))], path=path, day="2026-01-01", now=now)
     lens = Lens(stand.ledger)
     lens.refresh()
     (seen,) = lens.query("SELECT key, verdict, operation, stamped_at, incident_id FROM changes").to_pylist()

@@ -27,7 +27,7 @@ from auditor.daemon.daemon import Daemon
 from auditor.daemon.tenure import Watcher, take_now
 from auditor.ledger import LEASE_S, FlowState, Lease, LeaseHeldError, LeaseLostError, Ledger, LedgerError, Process
 from auditor.ledger import tables as t
-from auditor.ledger.lease import is_gone, this_process
+from auditor.ledger.process import is_gone, this_process
 from auditor.workspace import Workspace
 from tests import HOME
 from tests.auditor.alerts.test_delivery import FakeSlack
@@ -52,61 +52,61 @@ def someone(number: int) -> Process:
 
 def write_as(ledger: Ledger, token: int) -> None:
     """A transaction of whoever holds this token."""
-    other = Ledger(ledger.engine.url.render_as_string(hide_password=False))
-    other.token = token
+    other = Ledger(ledger.database.engine.url.render_as_string(hide_password=False))
+    other.database.token = token
     try:
-        with other.write() as connection:
-            other.save_flow_state(connection, "f", FlowState(sweeps=token))
+        with other.write() as transaction:
+            other.flows.save_state(transaction, "f", FlowState(sweeps=token))
     finally:
         other.close()
 
 
 def test_a_lease_is_taken_kept_and_given_back(ledger: Ledger) -> None:
-    free = ledger.lease()
+    free = ledger.lease.now()
     assert (free.holder, str(free)) == (None, "nobody")
-    token = ledger.take_lease(free, someone(1))
+    token = ledger.lease.take(free, someone(1))
     assert token is not None
-    held = ledger.lease()
+    held = ledger.lease.now()
     assert held.holder == someone(1)
     assert held.since_at is not None
     assert held.until_at is not None
     assert (held.until_at - held.since_at).total_seconds() == LEASE_S
     assert str(held).startswith("`auditor run` on host1, process 1, data folder /srv/1, since ")
-    assert ledger.renew_lease(token)
-    assert ledger.lease().beat != held.beat
-    ledger.release_lease(token)
-    assert ledger.lease().holder is None
-    assert not ledger.renew_lease(token)
+    assert ledger.lease.renew(token)
+    assert ledger.lease.now().beat != held.beat
+    ledger.lease.release(token)
+    assert ledger.lease.now().holder is None
+    assert not ledger.lease.renew(token)
 
 
 def test_one_that_looked_too_early_does_not_get_it(ledger: Ledger) -> None:
-    free = ledger.lease()
-    first = ledger.take_lease(free, someone(1))
+    free = ledger.lease.now()
+    first = ledger.lease.take(free, someone(1))
     assert first is not None
-    assert ledger.take_lease(free, someone(2)) is None
-    seen = ledger.lease()
-    ledger.renew_lease(first)
-    assert ledger.take_lease(seen, someone(2)) is None
-    assert ledger.lease().holder == someone(1)
+    assert ledger.lease.take(free, someone(2)) is None
+    seen = ledger.lease.now()
+    ledger.lease.renew(first)
+    assert ledger.lease.take(seen, someone(2)) is None
+    assert ledger.lease.now().holder == someone(1)
 
 
 def test_what_was_overtaken_writes_nothing(ledger: Ledger) -> None:
-    first = ledger.take_lease(ledger.lease(), someone(1))
+    first = ledger.lease.take(ledger.lease.now(), someone(1))
     assert first is not None
     write_as(ledger, first)
-    second = ledger.take_lease(ledger.lease(), someone(2))
+    second = ledger.lease.take(ledger.lease.now(), someone(2))
     assert second is not None
     with pytest.raises(LeaseLostError, match="another auditor has taken over"):
         write_as(ledger, first)
-    assert ledger.flow_state("f").sweeps == first
+    assert ledger.flows.state("f").sweeps == first
     write_as(ledger, second)
-    ledger.release_lease(second)
+    ledger.lease.release(second)
     with pytest.raises(LeaseLostError):
         write_as(ledger, second)
 
 
 def sessions_that_wait(ledger: Ledger) -> int:
-    with ledger.read() as connection:
+    with ledger.database.read() as connection:
         blocked = sa.text(
             "SELECT count(*) FROM pg_stat_activity "
             "WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0"
@@ -120,33 +120,31 @@ def test_whoever_takes_over_ends_what_a_holder_left_under_way(postgresql_url: st
     ledger = Ledger(postgresql_url)
     ledger.migrate()
     holder, taker = Ledger(postgresql_url), Ledger(postgresql_url)
-    holder.token = ledger.take_lease(ledger.lease(), someone(1))
+    holder.database.token = ledger.lease.take(ledger.lease.now(), someone(1))
     row = {"flow": "f", "owner": b"", "target": b"", "ring": b"", "agreed_at": datetime.now(UTC)}
 
     def wait_behind() -> None:
-        with contextlib.suppress(LedgerError), holder.write() as connection:
-            holder.next_revision(connection)
+        with contextlib.suppress(LedgerError), holder.write():
+            pass
 
     behind = [threading.Thread(target=wait_behind) for _ in range(waits)]
-    with contextlib.suppress(LedgerError), holder.write() as connection:
-        holder.next_revision(connection)
+    with contextlib.suppress(LedgerError), holder.write() as transaction:
         for each in behind:
             each.start()
         wait_until(lambda: sessions_that_wait(ledger) == waits)
         # Many rows at once go through a pipeline, behind which PostgreSQL forgets how long a session may be idle.
-        connection.execute(sa.insert(t.baselines), [{**row, "key": str(number)} for number in range(3)])
+        transaction.execute(sa.insert(t.baselines), [{**row, "key": str(number)} for number in range(3)])
         with ThreadPoolExecutor(1) as pool:
-            token = pool.submit(taker.take_lease, taker.lease(), someone(2)).result(PATIENCE_S)
-        assert token == (holder.token or 0) + 1
-        holder.next_revision(connection)
+            token = pool.submit(taker.lease.take, taker.lease.now(), someone(2)).result(PATIENCE_S)
+        assert token == (holder.database.token or 0) + 1
+        transaction.execute(sa.select(t.revision))
         pytest.fail("what the taker ended goes on")
     for each in behind:
         each.join(PATIENCE_S)
-    assert not any(
-        each.is_alive() for each in behind
-    )  # each was ended too, or came through before the lease went over
-    assert ledger.lease().holder == someone(2)
-    with ledger.read() as connection:
+    # Each was ended too, or came through before the lease went over.
+    assert not any(each.is_alive() for each in behind)
+    assert ledger.lease.now().holder == someone(2)
+    with ledger.database.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(t.baselines)).scalar_one() == 0
     for each_ledger in (ledger, holder, taker):
         each_ledger.close()
@@ -155,21 +153,21 @@ def test_whoever_takes_over_ends_what_a_holder_left_under_way(postgresql_url: st
 def test_nobody_takes_over_in_the_middle_of_a_transaction(postgresql_url: str) -> None:
     ledger = Ledger(postgresql_url)
     ledger.migrate()
-    first = ledger.take_lease(ledger.lease(), someone(1))
+    first = ledger.lease.take(ledger.lease.now(), someone(1))
     holder, taker = Ledger(postgresql_url), Ledger(postgresql_url)
-    holder.token = first
+    holder.database.token = first
     taken: list[int | None] = []
-    with holder.write() as connection:
-        holder.save_flow_state(connection, "f", FlowState(sweeps=1))
-        with taker.engine.connect() as other:
+    with holder.write() as transaction:
+        holder.flows.save_state(transaction, "f", FlowState(sweeps=1))
+        with taker.database.engine.connect() as other:
             other.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
             with pytest.raises(LedgerError, match="lock timeout"):
                 other.execute(sa.select(t.lease).with_for_update())
         assert first is not None
-        assert ledger.renew_lease(first), "the holder's own sign of life waits for nothing"
-    taken.append(taker.take_lease(taker.lease(), someone(2)))
+        assert ledger.lease.renew(first), "the holder's own sign of life waits for nothing"
+    taken.append(taker.lease.take(taker.lease.now(), someone(2)))
     assert taken == [first + 1]
-    assert ledger.flow_state("f").sweeps == 1
+    assert ledger.flows.state("f").sweeps == 1
     for each in (ledger, holder, taker):
         each.close()
 
@@ -206,7 +204,7 @@ class Leases(RuleBasedStateMachine):
     @rule(number=st.integers(0, 2))
     def looks(self, number: int) -> None:
         actor = self.actors[number]
-        lease = actor.ledger.lease()
+        lease = actor.ledger.lease.now()
         actor.seen = lease if actor.watcher.may_take(lease, actor.steady_s) else None
 
     @precondition(lambda self: any(actor.seen for actor in self.actors))
@@ -215,7 +213,7 @@ class Leases(RuleBasedStateMachine):
         actor = self.actors[number]
         if actor.seen is None:
             return
-        token = actor.ledger.take_lease(actor.seen, someone(number))
+        token = actor.ledger.lease.take(actor.seen, someone(number))
         actor.seen = None
         if token is not None:
             assert token not in self.drawn
@@ -228,7 +226,7 @@ class Leases(RuleBasedStateMachine):
     def shows_that_it_lives(self, number: int) -> None:
         actor = self.actors[number]
         if actor.token is not None:
-            assert actor.ledger.renew_lease(actor.token) == (actor.token == max(self.drawn) and self.is_held())
+            assert actor.ledger.lease.renew(actor.token) == (actor.token == max(self.drawn) and self.is_held())
 
     @precondition(lambda self: any(actor.token for actor in self.actors))
     @rule(number=st.integers(0, 2))
@@ -236,26 +234,26 @@ class Leases(RuleBasedStateMachine):
         actor = self.actors[number]
         if actor.token is None:
             return
-        actor.ledger.token = actor.token
+        actor.ledger.database.token = actor.token
         try:
-            with actor.ledger.write() as connection:
-                actor.ledger.save_flow_state(connection, "f", FlowState(sweeps=actor.token))
+            with actor.ledger.write() as transaction:
+                actor.ledger.flows.save_state(transaction, "f", FlowState(sweeps=actor.token))
             self.accepted.append((actor.token, number))
             assert actor.token == max(self.drawn)
         except LeaseLostError:
-            assert actor.token < self.ledger.lease().token
+            assert actor.token < self.ledger.lease.now().token
         finally:
-            actor.ledger.token = None
+            actor.ledger.database.token = None
 
     @precondition(lambda self: any(actor.token for actor in self.actors))
     @rule(number=st.integers(0, 2))
     def gives_it_back(self, number: int) -> None:
         actor = self.actors[number]
         if actor.token is not None:
-            actor.ledger.release_lease(actor.token)
+            actor.ledger.lease.release(actor.token)
 
     def is_held(self) -> bool:
-        return self.ledger.lease().holder is not None
+        return self.ledger.lease.now().holder is not None
 
     @invariant()
     def writes_are_accepted_from_one_after_the_other(self) -> None:
@@ -333,16 +331,16 @@ def shared(request: pytest.FixtureRequest, stand: Stand) -> Iterator[Ledger]:
 
 
 def url_of(ledger: Ledger) -> str:
-    return ledger.engine.url.render_as_string(hide_password=False)
+    return ledger.database.engine.url.render_as_string(hide_password=False)
 
 
 def holder(ledger: Ledger) -> int:
-    lease = ledger.lease()
+    lease = ledger.lease.now()
     return lease.holder.number if lease.holder else 0
 
 
 def runs(ledger: Ledger) -> int:
-    rows, _ = ledger.snapshot({"probe_runs": 0}, files_since=0)
+    rows, _ = ledger.exports.snapshot({"probe_runs": 0}, files_since=0)
     return len(rows["probe_runs"])
 
 
@@ -370,7 +368,7 @@ def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(s
             wait_until(lambda: runs(shared) > before + 1)
             second.terminate()
             assert second.wait(PATIENCE_S) == 0
-    assert shared.lease().holder is None, "a clean stop leaves it free"
+    assert shared.lease.now().holder is None, "a clean stop leaves it free"
     once = auditor("once", "--map", stand.map_file, "--data", stand.place / "three", "--fail-on", "never",
                    AUDITOR_LEDGER=url_of(shared), AUDITOR_DIGEST_KEY=KEY)  # fmt: skip
     assert "another auditor" not in once.stderr
@@ -378,7 +376,7 @@ def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(s
 
 def dump(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
     """All that the ledger holds, but for the lease."""
-    with ledger.read() as connection:
+    with ledger.database.read() as connection:
         return {
             name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
             for name, table in t.metadata.tables.items()
@@ -390,9 +388,9 @@ def pause(process: subprocess.Popen[bytes], ledger: Ledger) -> None:
     """Stop a process where it stands; with SQLite not in a transaction, which would hold up everybody."""
     while True:
         process.send_signal(signal.SIGSTOP)
-        if not ledger.is_sqlite:
+        if not ledger.database.is_sqlite:
             return
-        tried = sqlite3.connect(ledger.engine.url.database or "", timeout=0, isolation_level=None)
+        tried = sqlite3.connect(ledger.database.engine.url.database or "", timeout=0, isolation_level=None)
         try:
             tried.execute("BEGIN IMMEDIATE")
             tried.execute("ROLLBACK")
@@ -455,7 +453,7 @@ def test_a_sqlite_ledger_with_two_names_is_refused(stand: Stand) -> None:
 
 
 def delivered(ledger: Ledger) -> bool:
-    with ledger.read() as connection:
+    with ledger.database.read() as connection:
         return "sent" in connection.execute(sa.select(t.alerts.c.state)).scalars().all()
 
 
@@ -491,18 +489,18 @@ def test_a_daemon_of_the_same_process_is_refused_too(stand: Stand) -> None:
 
 def test_another_digest_key_is_refused_and_nothing_is_written(stand: Stand, ledger: Ledger) -> None:
     first, second = b"a" * 32, b"b" * 32
-    ledger.check_key(second)  # a ledger that knows none yet, and one that only reads
-    ledger.check_key(first, adopt=True)
-    ledger.check_key(first)
+    ledger.installation.check_key(second)  # a ledger that knows none yet, and one that only reads
+    ledger.installation.check_key(first, adopt=True)
+    ledger.installation.check_key(first)
     for more in ({}, {"adopt": True}):
         with pytest.raises(LedgerError, match="another digest key") as refused:
-            ledger.check_key(second, **more)
+            ledger.installation.check_key(second, **more)
         assert "AUDITOR_DIGEST_KEY" in str(refused.value)
         assert "b" * 8 not in str(refused.value)
-    ledger.check_key(second, accept_new=True)
-    ledger.check_key(second)
+    ledger.installation.check_key(second, accept_new=True)
+    ledger.installation.check_key(second)
     with pytest.raises(LedgerError, match="another digest key"):
-        ledger.check_key(first, adopt=True)
+        ledger.installation.check_key(first, adopt=True)
 
 
 def test_commands_refuse_another_key_until_it_is_meant(stand: Stand) -> None:

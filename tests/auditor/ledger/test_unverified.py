@@ -73,9 +73,8 @@ def test_what_changed_before_anybody_looked_was_never_verified(stand: Stand) -> 
 
 def test_a_queue_that_cannot_be_told_of_is_no_incident_about_records(stand: Stand) -> None:
     long_ago = datetime.now(UTC) - timedelta(hours=1)
-    with stand.ledger.write() as connection:
-        rev = stand.ledger.next_revision(connection)
-        stand.ledger.note_unknown(connection, rev, "to_billing", QUEUE, "dead", reason="no figures", at=long_ago)
+    with stand.ledger.write() as transaction:
+        stand.ledger.unverified.note(transaction, "to_billing", QUEUE, "dead", reason="no figures", at=long_ago)
     stand.put("crm", 1)
     stand.put("billing", 1)
     stand.sweep()
@@ -206,7 +205,7 @@ def test_a_failed_audit_takes_nothing_off_the_list(labels: Stand) -> None:
 
 def test_a_flow_without_doubt_costs_no_list(stand: Stand) -> None:
     stand.agree(5)
-    assert stand.ledger.doubts({"to_billing": 4.0}, datetime.now(UTC)) == {"to_billing": NO_DOUBT}
+    assert stand.ledger.unverified.doubts({"to_billing": 4.0}, datetime.now(UTC)) == {"to_billing": NO_DOUBT}
 
 
 def test_a_flow_whose_audits_fail_says_which_system_why_and_since_when(stand: Stand) -> None:

@@ -84,14 +84,14 @@ def test_no_text_column_is_without_it() -> None:
 
 def test_every_column_of_every_table_takes_every_text(ledger: Ledger) -> None:
     for number, text in enumerate(TEXTS.values(), start=100):
-        with ledger.write() as connection:
+        with ledger.database.unnumbered() as connection:
             for name in TABLES:
                 table = t.metadata.tables[name]
                 connection.execute(sa.insert(table).values(**row_of(table, text, number)))
     for name in TABLES:
         table = t.metadata.tables[name]
         texts = [column for column in table.c if isinstance(column.type, t.Text)]
-        with ledger.read() as connection:
+        with ledger.database.read() as connection:
             for column in texts:
                 held = set(connection.execute(sa.select(column)).scalars())
                 assert held >= set(TEXTS.values()), column
@@ -101,7 +101,7 @@ def test_every_column_of_every_table_takes_every_text(ledger: Ledger) -> None:
 
 
 def test_the_archive_and_the_views_hold_what_the_ledger_holds(ledger: Ledger, tmp_path: Path) -> None:
-    with ledger.write() as connection:
+    with ledger.database.unnumbered() as connection:
         for number, text in enumerate(TEXTS.values(), start=1):
             for name in SETTLED:
                 table = t.metadata.tables[name]
@@ -139,12 +139,12 @@ def test_what_a_ledger_refuses_is_told_without_its_values(ledger: Ledger, wrong:
     table = t.metadata.tables["conflicts"]
     row = row_of(table, "a secret of the record", 1)
     row |= {"divergence_id": 2**70} if wrong == "too large a number" else {"why": None}
-    with pytest.raises((LedgerError, OverflowError)) as failed, ledger.write() as connection:
+    with pytest.raises((LedgerError, OverflowError)) as failed, ledger.database.unnumbered() as connection:
         connection.execute(sa.insert(table).values(**row))
     logged = "".join(traceback.format_exception(failed.value))
     assert "a secret of" not in logged.replace('"a secret of the record", 1', "")
     assert "INSERT" not in str(failed.value)
-    assert ledger.engine.hide_parameters
+    assert ledger.database.engine.hide_parameters
 
 
 TOLD = {
@@ -164,7 +164,7 @@ TOLD = {
 @pytest.mark.parametrize("page", PAGES)
 def test_every_page_shows_whatever_is_kept(page: str, watched: Stand) -> None:
     drift(watched)
-    with watched.ledger.write() as connection:
+    with watched.ledger.database.unnumbered() as connection:
         for name in ("unverified", "conflicts", "decisions"):
             row = {**row_of(t.metadata.tables[name], "to_billing", 7), "closed_at": None, "cleared_at": None}
             row |= {"conflict_id": 7, "state": "open", "key": "3\0", "data_type": "customer", "rev": 10_000}

@@ -48,12 +48,12 @@ def differing(stand: Stand) -> None:
         stand.run(system, f"UPDATE customers SET {values} WHERE id = 3")
     stand.run("billing", "UPDATE customers SET amount = 'Wilhelmina' WHERE id = 2")
     stand.sweep()
-    wait_until(lambda: {"3"} & {row["key"] for row in stand.ledger.open_records()}, stand)
+    wait_until(lambda: {"3"} & {row["key"] for row in stand.ledger.findings.open_records()}, stand)
 
 
 def test_no_surface_shows_what_belongs_to_one_record(watched: Stand) -> None:
     differing(watched)
-    told = watched.ledger.open_records()
+    told = watched.ledger.findings.open_records()
     kept = [each for row in told for each in json.loads(row["differences"])]
     assert {each["field"] for each in kept} >= {"name", "amount", "updated_at"}
     for each in kept:
@@ -82,7 +82,7 @@ def test_no_surface_shows_what_belongs_to_one_record(watched: Stand) -> None:
     for table in t.metadata.sorted_tables:
         if not any(isinstance(each.type, t.Text) for each in table.c):
             continue
-        with watched.ledger.read() as connection:
+        with watched.ledger.database.read() as connection:
             rows = connection.execute(sa.select(*(each for each in table.c if isinstance(each.type, t.Text)))).all()
         said_by[f"ledger: {table.name}"] = repr(rows)
     for place, said in said_by.items():
@@ -139,7 +139,7 @@ def old_row(ledger: Ledger, number: int, closed_at: datetime | None) -> None:
         "detail": DETAIL,
         "closed_at": closed_at,
     }
-    with ledger.write() as connection:
+    with ledger.database.unnumbered() as connection:
         connection.execute(sa.insert(t.divergences).values(**row))
 
 
@@ -149,10 +149,10 @@ def test_an_older_ledger_is_cleaned_when_it_is_upgraded(request: pytest.FixtureR
     ledger.migrate()
     for number in range(1, 4):
         old_row(ledger, number, None)
-    with ledger.write() as connection:
+    with ledger.database.unnumbered() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0010'"))
     ledger.migrate()
-    rows = ledger.table("divergences")
+    rows = ledger.exports.table("divergences")
     assert len(rows) == 3
     for row in rows:
         holds_nothing(row["differences"], row["detail"])
@@ -164,17 +164,17 @@ def test_the_archive_of_an_earlier_version_is_written_again(sqlite_url: str, tmp
     ledger.migrate()
     closed = datetime(2026, 1, 2, tzinfo=UTC)
     old_row(ledger, 1, closed)
-    columns = ledger.columns("divergences")
-    rows = ledger.settled_rows("divergences", closed + timedelta(days=1), 10)
+    columns = ledger.exports.columns("divergences")
+    rows = ledger.exports.settled_rows("divergences", closed + timedelta(days=1), 10)
     location = str(tmp_path / "archive")
     path = write_file(location, "divergences", "2026-01-02", arrow_table(columns, rows))
     pq.write_table(pq.read_table(path).replace_schema_metadata({}), path)  # as an earlier version wrote it
-    ledger.hand_over("divergences", [1], path=path, day="2026-01-02", now=closed)
+    ledger.exports.hand_over("divergences", [1], path=path, day="2026-01-02", now=closed)
     lens = Lens(ledger)
     lens.refresh()
     archive_settled(ledger, location, closed + timedelta(days=2))
     lens.refresh()
-    (file,) = ledger.archive_files("divergences")
+    (file,) = ledger.exports.archive_files("divergences")
     assert file.path != path
     for each in (lens, Lens(ledger)):
         each.refresh()
@@ -182,5 +182,5 @@ def test_the_archive_of_an_earlier_version_is_written_again(sqlite_url: str, tmp
         holds_nothing(row["differences"], row["detail"])
         each.close()
     archive_settled(ledger, location, closed + timedelta(days=2))
-    assert ledger.archive_files("divergences") == [file]
+    assert ledger.exports.archive_files("divergences") == [file]
     ledger.close()

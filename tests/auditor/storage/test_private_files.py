@@ -296,7 +296,7 @@ def test_the_archive_deletes_nothing_that_is_not_its_own(stand: Stand, tmp_path:
         (location / name).parent.mkdir(parents=True, exist_ok=True)
         (location / name).write_text("mine")
         os.utime(location / name, (0, 0))
-    rows, day, ours = pa.table({"id": [1]}), "2026-01-01", stand.ledger.ledger_id()
+    rows, day, ours = pa.table({"id": [1]}), "2026-01-01", stand.ledger.installation.ledger_id()
     orphan = Path(write_file(str(location), "changes", day, rows, ours=ours))
     others = Path(write_file(str(location), "changes", day, rows, ours="0123456789abcdef"))
     for file in (orphan, others):
@@ -310,7 +310,7 @@ def test_the_archive_deletes_nothing_that_is_not_its_own(stand: Stand, tmp_path:
 def test_a_key_that_is_gone_is_not_replaced_where_the_ledger_knows_it(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path)
     ledger = workspace.ledger()
-    ledger.check_key(workspace.digest_key(), adopt=True)
+    ledger.installation.check_key(workspace.digest_key(), adopt=True)
     ledger.close()
     file = tmp_path / "digest.key"
     file.unlink()

@@ -200,7 +200,7 @@ class World:
         self.map = load(self.file)
         self._probes = {name: open_queue_probe(settings, None) for name, settings in self.map.queues.items()}
         self.ledger: Ledger = self.workspace.ledger()
-        self.ledger.check_key(self.workspace.digest_key(), adopt=True)
+        self.ledger.installation.check_key(self.workspace.digest_key(), adopt=True)
 
     def _answer(self, request: Request) -> Response:
         if request.path.endswith("/oauth2/token") and self.turn % 2:

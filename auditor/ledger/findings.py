@@ -1,0 +1,117 @@
+"""What of every flow differs or is not decided yet, counted and listed for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.database import Database
+from checks.convergence import Verdict
+from checks.judgement import DivergenceState
+from checks.values import EPOCH, MICROSECOND
+
+PROBED_WITHIN_US = 2_000_000
+"""A change whose window has just run out is being probed; it is not overdue for so long."""
+
+
+_CHANGE = t.changes.c
+
+
+class Findings:
+    """The open findings of every flow."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open_by_cause(self) -> dict[str, dict[str, int]]:
+        """Per flow, how many divergences are open by cause; for the status."""
+        column = t.divergences.c
+        counted = (
+            sa.select(column.flow, column.cause, sa.func.count())
+            .where(column.closed_at.is_(None), column.state == DivergenceState.OPEN.value)
+            .group_by(column.flow, column.cause)
+        )
+        found: dict[str, dict[str, int]] = {}
+        with self._database.read() as connection:
+            for flow, cause, count in connection.execute(counted):
+                found.setdefault(flow, {})[cause] = count
+        return found
+
+    def divergent(self, flow: str, causes: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """Open divergences of a flow, longest first: key, kind, cause, fields, detail, since_at."""
+        column = t.divergences.c
+        wanted = sa.select(
+            column.key,
+            column.kind,
+            column.cause,
+            column.fields,
+            column.detail,
+            sa.func.coalesce(column.first_seen_at, column.opened_at).label("since_at"),
+        ).where(
+            column.flow == flow,
+            column.closed_at.is_(None),
+            column.state == DivergenceState.OPEN.value,
+            column.cause.in_(causes) if causes else sa.true(),
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(wanted.order_by(column.first_seen_at, column.id).limit(limit))
+            return [row._asdict() for row in rows]
+
+    def open_records(self) -> list[dict[str, Any]]:
+        """Every open divergence whole, oldest first; for repair proposals."""
+        column = t.divergences.c
+        wanted = sa.select(t.divergences).where(
+            column.closed_at.is_(None), column.state == DivergenceState.OPEN.value
+        )
+        with self._database.read() as connection:
+            return [row._asdict() for row in connection.execute(wanted.order_by(column.opened_at, column.id))]
+
+    def pending(self, flow: str, limit: int) -> list[dict[str, Any]]:
+        """Records of a flow that are undecided, longest first: key, why, since_at; each once."""
+        divergence = t.divergences.c
+        suspected = sa.select(
+            divergence.key, (sa.literal("suspected: ") + divergence.cause).label("why"), divergence.first_seen_at
+        ).where(
+            divergence.flow == flow,
+            divergence.closed_at.is_(None),
+            divergence.state == DivergenceState.SUSPECTED.value,
+        )
+        on_the_way = sa.select(
+            _CHANGE.key, sa.literal("a change on its way"), _CHANGE.committed_to_at.label("first_seen_at")
+        ).where(_CHANGE.flow == flow, _CHANGE.settled_at.is_(None), _CHANGE.verdict == Verdict.PENDING.value)
+        both = sa.union_all(suspected, on_the_way).subquery()
+        wanted = (
+            sa.select(both.c.key, sa.func.max(both.c.why).label("why"), sa.func.min(both.c.first_seen_at))
+            .group_by(both.c.key)
+            .order_by(sa.func.min(both.c.first_seen_at))
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [{"key": row[0], "why": row[1], "since_at": row[2]} for row in connection.execute(wanted)]
+
+    def pending_count(self, flow: str) -> int:
+        """How many records of a flow are suspected of differing, or have a change whose window still runs."""
+        return self._count_pending(flow, _CHANGE.verdict == Verdict.PENDING.value)
+
+    def overdue(self, flow: str, now: datetime) -> int:
+        """How many of the undecided should be decided by now: suspected ones, and those whose window has run out."""
+        window_us = sa.cast(_CHANGE.window_s * 1_000_000, sa.BigInteger)
+        ends_us = sa.type_coerce(_CHANGE.committed_to_at, sa.BigInteger) + window_us + PROBED_WITHIN_US
+        past = ends_us < (now - EPOCH) // MICROSECOND
+        return self._count_pending(flow, (_CHANGE.verdict == Verdict.PENDING.value) & past)
+
+    def _count_pending(self, flow: str, pending: sa.ColumnElement[bool]) -> int:
+        divergence = t.divergences.c
+        suspected = sa.select(divergence.key).where(
+            divergence.flow == flow,
+            divergence.closed_at.is_(None),
+            divergence.state == DivergenceState.SUSPECTED.value,
+        )
+        on_the_way = sa.select(_CHANGE.key).where(_CHANGE.flow == flow, _CHANGE.settled_at.is_(None), pending)
+        with self._database.read() as connection:
+            both = sa.union(suspected, on_the_way).subquery()
+            return int(connection.execute(sa.select(sa.func.count()).select_from(both)).scalar_one())

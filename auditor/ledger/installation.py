@@ -1,0 +1,61 @@
+"""Which ledger this is, and the digest key that its fingerprints were made with."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.database import Database
+from auditor.storage.ledger_error import LedgerError
+
+
+class Installation:
+    """What the ledger knows of itself."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def check_key(self, digest_key: bytes, *, adopt: bool = False, accept_new: bool = False) -> None:
+        """Make sure that the ledger's fingerprints were made with this digest key.
+
+        Args:
+            adopt: a ledger that knows no key yet takes this one.
+            accept_new: a ledger that knows another takes this one; a new series of fingerprints begins.
+
+        Raises:
+            LedgerError: they were made with another.
+        """
+        column = t.installation.c
+        with self._database.read() as connection:
+            row = connection.execute(sa.select(t.installation)).one()
+        proof = hashlib.blake2b(
+            str(row.ledger).encode(), key=digest_key, digest_size=16, person=b"key check"
+        ).digest()
+        if row.key_check is not None and hmac.compare_digest(row.key_check, proof):
+            return
+        if row.key_check is not None and not accept_new:
+            raise LedgerError(
+                f"the ledger {self._database.name} was made with another digest key than this one: every record "
+                "would seem to have changed. Use the key it was made with (AUDITOR_DIGEST_KEY, or digest.key of its "
+                "data folder); where that is lost, `--new-digest-key` begins a new series of fingerprints"
+            )
+        if not adopt and not accept_new:
+            return
+        known = column.key_check.is_(None) if row.key_check is None else column.key_check == row.key_check
+        with self._database.unnumbered() as connection:
+            adopted = connection.execute(sa.update(t.installation).where(known).values(key_check=proof)).rowcount
+        if not adopted:  # another process was quicker: its key counts
+            self.check_key(digest_key)
+
+    def knows_key(self) -> bool:
+        """Whether the ledger's fingerprints were made with a digest key that it knows again."""
+        with self._database.read() as connection:
+            return connection.execute(sa.select(t.installation.c.key_check)).scalar_one() is not None
+
+    def ledger_id(self) -> str:
+        """What tells this ledger from every other, also from one that shares its archive's folder."""
+        with self._database.read() as connection:
+            return str(connection.execute(sa.select(t.installation.c.ledger)).scalar_one())

@@ -1,0 +1,71 @@
+"""The ledger as a whole: one database, and a store for each subject."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+from auditor.ledger.conflicts import Conflicts
+from auditor.ledger.database import Database
+from auditor.ledger.exports import Exports
+from auditor.ledger.findings import Findings
+from auditor.ledger.flows import Flows
+from auditor.ledger.identities import Identities
+from auditor.ledger.incidents import Incidents
+from auditor.ledger.installation import Installation
+from auditor.ledger.lease import Leases
+from auditor.ledger.measurements import Measurements
+from auditor.ledger.outbox import Outbox
+from auditor.ledger.queues import Queues
+from auditor.ledger.records import Records
+from auditor.ledger.transaction import Transaction
+from auditor.ledger.unverified import UnverifiedList
+
+
+class Ledger:
+    """The ledger behind a URL; safe to share between threads.
+
+    What is written together takes the `Transaction` of one `write`; what is asked alone reads by itself.
+
+    Args:
+        url: `sqlite:///FILE` or `postgresql://...`.
+
+    Attributes:
+        database: its connections, transactions and migrations.
+    """
+
+    def __init__(self, url: str) -> None:
+        database = self.database = Database(url)
+        self.conflicts = Conflicts(database)
+        self.exports = Exports(database)
+        self.findings = Findings(database)
+        self.flows = Flows(database)
+        self.identities = Identities(database)
+        self.incidents = Incidents(database)
+        self.installation = Installation(database)
+        self.lease = Leases(database)
+        self.measurements = Measurements(database)
+        self.outbox = Outbox(database)
+        self.queues = Queues(database)
+        self.records = Records(database)
+        self.unverified = UnverifiedList(database)
+
+    @property
+    def name(self) -> str:
+        """What the ledger is called to people: its file, or its address without a login."""
+        return self.database.name
+
+    def made(self) -> bool:
+        """Whether an auditor has made the ledger; looks without making anything."""
+        return self.database.made()
+
+    def migrate(self) -> None:
+        """Bring the schema to this version's; safe to run again and from several processes."""
+        self.database.migrate()
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """A transaction that writes; all of it is committed or none."""
+        return self.database.write()
+
+    def close(self) -> None:
+        """Release every connection."""
+        self.database.close()

@@ -1,0 +1,272 @@
+"""The records that are followed: their baselines, changes and divergences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from auditor.ledger import tables as t
+from auditor.ledger.database import Database
+from auditor.ledger.record_rows import (
+    baseline_of,
+    baseline_row,
+    change_of,
+    change_row,
+    divergence_of,
+    divergence_row,
+    insert_or_update,
+)
+from auditor.ledger.statements import IN_LIMIT, chunks
+from auditor.ledger.transaction import Transaction
+from auditor.storage.kept_text import restored
+from checks.causes import Baseline
+from checks.convergence import Change, Verdict
+from checks.judgement import Divergence, DivergenceState, History
+from probes.contract import Key
+
+
+class Records:
+    """What is known of every record, and when it is due to be read again."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._save_baselines = database.statements.upsert(t.baselines)
+        among = database.statements.among
+        baseline, change, divergence = t.baselines.c, t.changes.c, t.divergences.c
+        columns = (
+            baseline.key,
+            baseline.owner,
+            baseline.target,
+            baseline.owner_marks,
+            baseline.target_marks,
+            baseline.ring,
+            baseline.mark,
+        )
+        agreed_at_us = sa.type_coerce(baseline.agreed_at, sa.BigInteger)
+        self._baselines = among(sa.select(*columns, agreed_at_us), baseline)
+        self._changes = among(sa.select(t.changes).order_by(change.committed_to_at, change.id), change).where(
+            change.settled_at.is_(None)
+        )
+        self._divergences = among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
+
+    def due(self, flow: str, now: datetime, limit: int) -> tuple[list[str], list[str]]:
+        """Keys that are due to be looked at.
+
+        Args:
+            limit: most of the second kind.
+
+        Returns:
+            Keys with an undecided change whose window has run out, all of them; and those whose pending
+            change or live divergence is due besides, longest due first.
+        """
+        asked = {"flow": flow, "now": now, "limit": limit}
+        with self._database.read() as connection:
+            deadlines = dict.fromkeys(connection.execute(_DEADLINES, asked).scalars())
+            others = connection.execute(_DUE, asked).scalars()
+            return list(deadlines), [key for key in others if key not in deadlines]
+
+    def next_deadline(self, flow: str) -> datetime | None:
+        """When a probe about the end of an undecided change's window is due next, before it or after."""
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(_NEXT_DEADLINE, {"flow": flow}).scalar_one()
+        return found
+
+    def undecided_since(self, transaction: Transaction, flow: str) -> datetime | None:
+        """The earliest that a change without a verdict may have been committed."""
+        found: datetime | None = transaction.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
+        return found
+
+    def any_verdict(self, transaction: Transaction, flow: str) -> bool:
+        """Whether anything was ever said of a record of this flow: it agreed, it differs, or a change arrived."""
+        return any(
+            transaction.execute(sa.select(sa.exists().where(table.c.flow == flow))).scalar()
+            for table in (t.baselines, t.divergences, t.changes)
+        )
+
+    def arrived_at(self, flow: str, since: datetime) -> datetime | None:
+        """When a change of a flow last arrived at its target, None where none did since then."""
+        column = t.changes.c
+        latest = sa.select(sa.func.max(column.shown_at)).where(column.flow == flow, column.settled_at >= since)
+        with self._database.read() as connection:
+            found: datetime | None = connection.execute(latest).scalar_one()
+        return found
+
+    def suspected_since(self, transaction: Transaction, flow: str, after: datetime) -> datetime | None:
+        """When the first record may have been written that is suspected of differing and not known to be older."""
+        column = t.divergences.c
+        written = sa.select(sa.func.min(column.owner_from_at)).where(
+            column.flow == flow,
+            column.closed_at.is_(None),
+            column.state == DivergenceState.SUSPECTED.value,
+            column.owner_to_at > after,
+        )
+        found: datetime | None = transaction.execute(written).scalar_one()
+        return found
+
+    def suspects(self, flow: str, *, since: datetime, limit: int) -> tuple[list[str], list[str]]:
+        """Keys that differed, and keys that changed since then, latest first; for the sampling policies."""
+        divergence, change = t.divergences.c, t.changes.c
+        differed = (
+            sa.select(divergence.key)
+            .where(divergence.flow == flow, divergence.opened_at >= since)
+            .order_by(divergence.id.desc())
+        )
+        changed = (
+            sa.select(change.key).where(change.flow == flow, change.enrolled_at >= since).order_by(change.id.desc())
+        )
+        with self._database.read() as connection:
+            return (
+                list(dict.fromkeys(connection.execute(differed.limit(limit)).scalars())),
+                list(dict.fromkeys(connection.execute(changed.limit(limit)).scalars())),
+            )
+
+    def known_keys(self, flow: str, after: str, limit: int) -> list[str]:
+        """Keys on which both sides of a flow agreed once, the next `limit` behind one of them."""
+        baseline = t.baselines.c
+        known = sa.select(baseline.key).where(baseline.flow == flow, baseline.key > after)
+        with self._database.read() as connection:
+            return list(connection.execute(known.order_by(baseline.key).limit(limit)).scalars())
+
+    def histories(
+        self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None
+    ) -> tuple[dict[Key, History], set[Key]]:
+        """The baseline, pending changes and live divergence of each key that has any of them.
+
+        Args:
+            agreed: for keys whose copies agree, the fingerprint they share.
+
+        Returns:
+            The histories, and the keys of `agreed` that are known to agree on just that and have nothing
+            pending; those have no history here, because nothing follows from reading them again.
+        """
+        text_of = {str(key): key for key in keys}
+        shared = agreed or {}
+        settled: set[Key] = set()
+        known: dict[Key, Baseline] = {}
+        pending: dict[Key, list[Change]] = {}
+        live: dict[Key, Divergence] = {}
+        with self._database.read() as connection:
+            asked = {"flow": flow, "keys": self._database.statements.keys(list(text_of))}
+            for row in connection.execute(self._changes, asked):
+                key = text_of[row.key]
+                pending.setdefault(key, []).append(change_of(row, key))
+            for row in connection.execute(self._divergences, asked):
+                key = text_of[row.key]
+                live[key] = divergence_of(row, key)
+            # As the driver gives them: there are as many as records read, and nothing to convert.
+            for text, owner, target, *rest in connection.execute(self._baselines, asked).cursor.fetchall():
+                key = text_of[restored(text)]
+                if owner == target and shared.get(key) == owner and key not in pending and key not in live:
+                    settled.add(key)
+                else:
+                    known[key] = baseline_of(owner, target, *rest)
+        histories = {
+            key: History(baseline=known.get(key), changes=tuple(pending.get(key, ())), divergence=live.get(key))
+            for key in {*known, *pending, *live}
+        }
+        return histories, settled
+
+    def save_baselines(
+        self,
+        transaction: Transaction,
+        flow: str,
+        baselines: Mapping[Key, Baseline],
+        forgotten: Iterable[Key],
+        at: datetime,
+    ) -> None:
+        """Advance and forget baselines.
+
+        Args:
+            at: when the owner was read, for those that do not tell.
+        """
+        rows = [{"flow": flow, "key": str(key), **baseline_row(each, at)} for key, each in baselines.items()]
+        if rows:
+            transaction.execute(self._save_baselines, rows)
+        for chunk in chunks([str(key) for key in forgotten], IN_LIMIT):
+            transaction.execute(
+                sa.delete(t.baselines).where(t.baselines.c.flow == flow, t.baselines.c.key.in_(chunk))
+            )
+
+    def save_changes(
+        self,
+        transaction: Transaction,
+        flow: str,
+        changes: Sequence[tuple[Change, datetime | None]],
+    ) -> None:
+        """Insert enrolled changes and update followed ones, each with when to probe it next."""
+        rows = [
+            {"rev": transaction.revision, "flow": flow, **change_row(change), "next_probe_at": probe_at}
+            for change, probe_at in changes
+        ]
+        insert_or_update(transaction, t.changes, rows)
+
+    def save_divergences(
+        self,
+        transaction: Transaction,
+        flow: str,
+        data_type: str,
+        divergences: Sequence[Divergence],
+    ) -> None:
+        """Insert new divergences and update known ones."""
+        written = {"rev": transaction.revision, "flow": flow, "data_type": data_type}
+        insert_or_update(transaction, t.divergences, [{**written, **divergence_row(each)} for each in divergences])
+
+    def open_divergences(self, transaction: Transaction, flow: str) -> dict[str, int]:
+        """How many divergences of each cause are open in a flow, inside the running transaction."""
+        return {cause: int(count) for cause, count in transaction.execute(_OPEN_BY_CAUSE, {"flow": flow})}
+
+
+_OPEN_BY_CAUSE = (
+    sa.select(t.divergences.c.cause, sa.func.count())
+    .where(
+        t.divergences.c.flow == sa.bindparam("flow"),
+        t.divergences.c.closed_at.is_(None),
+        t.divergences.c.state == DivergenceState.OPEN.value,
+    )
+    .group_by(t.divergences.c.cause)
+)
+
+
+def _due() -> sa.Select[Any]:
+    change, divergence = t.changes.c, t.divergences.c
+    now = sa.bindparam("now", type_=t.Instant)
+    due = sa.union_all(
+        sa.select(change.key, change.next_probe_at.label("due_at")).where(
+            change.flow == sa.bindparam("flow"), change.settled_at.is_(None), change.next_probe_at <= now
+        ),
+        sa.select(divergence.key, divergence.next_check_at.label("due_at")).where(
+            divergence.flow == sa.bindparam("flow"), divergence.closed_at.is_(None), divergence.next_check_at <= now
+        ),
+    ).subquery()
+    longest = sa.func.min(due.c.due_at)
+    return sa.select(due.c.key).group_by(due.c.key).order_by(longest).limit(sa.bindparam("limit"))
+
+
+def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
+    """Keys whose window has run out, when the next one does, and since when anything is undecided."""
+    change = t.changes.c
+    undecided = (
+        (change.flow == sa.bindparam("flow"))
+        & change.settled_at.is_(None)
+        & (change.verdict == Verdict.PENDING.value)
+        & change.next_probe_at.is_not(None)
+    )
+    window_us = sa.cast(change.window_s * 1_000_000, sa.BigInteger)
+    ends_us = sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us
+    now = sa.bindparam("now", type_=t.Instant)
+    past = (change.next_probe_at <= now) & (ends_us <= sa.type_coerce(now, sa.BigInteger))
+    closing = sa.type_coerce(change.next_probe_at, sa.BigInteger) >= (
+        sa.type_coerce(change.committed_to_at, sa.BigInteger) + window_us / 2
+    )
+    return (
+        sa.select(change.key).where(undecided, past).order_by(change.next_probe_at),
+        sa.select(sa.func.min(change.next_probe_at)).where(undecided, closing),
+        sa.select(sa.func.min(change.committed_from_at)).where(undecided),
+    )
+
+
+_DUE = _due()
+_DEADLINES, _NEXT_DEADLINE, _UNDECIDED_SINCE = _run_out()
