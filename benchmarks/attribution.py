@@ -138,7 +138,7 @@ def injected(*, quick: bool, seed: int) -> bool:
 
 
 def _sweeps(ledger: Ledger) -> dict[str, int]:
-    return {flow: ledger.flows.state(flow).sweeps for flow in company.FLOWS}
+    return {flow: ledger.flows.state(flow).swept.count for flow in company.FLOWS}
 
 
 def _suspected(ledger: Ledger) -> int:

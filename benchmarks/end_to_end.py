@@ -237,7 +237,7 @@ def main() -> int:
 
 
 def _sweeps(ledger: Ledger) -> int:
-    return ledger.flows.state("flights").sweeps
+    return ledger.flows.state("flights").swept.count
 
 
 def _score(ledger: Ledger, truth: Truth, total: int, *, quick: bool) -> bool:

@@ -89,7 +89,7 @@ def main() -> int:
             env={**os.environ, "PUBLISHER": publisher_url, "SUBSCRIBER": subscriber_url},
         )
         try:
-            wait_until(lambda: ledger.flows.state("replication").sweeps >= 1, 120)
+            wait_until(lambda: ledger.flows.state("replication").swept.count >= 1, 120)
             say(f"{changes} changes, {PER_S:.0f} a second, with the subscription paused in between")
             _run(publisher_url, subscriber_url, truth, changes, asked.seed)
             wait_until(lambda: not ledger.findings.pending_count("replication"), 120)

@@ -275,7 +275,7 @@ class Chain:
     def _swept(self) -> int:
         with contextlib.closing(self.ledger()) as ledger:
             flows = [f"to_{name}_{at}" for name in HEALTHY for at in range(self._world.flows_each)]
-            return sum(ledger.flows.state(flow).watermark_at is not None for flow in flows)
+            return sum(ledger.flows.state(flow).watermark.at is not None for flow in flows)
 
     def rows(self, source: str) -> list[dict[str, Any]]:
         """What its ledger holds in a table."""

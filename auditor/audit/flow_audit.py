@@ -113,9 +113,9 @@ class Auditor:
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
         state = self.ledger.flows.state(self.flow.name)
-        fresh = replace(state, owner_after=None, target_after=None, rank_after=None, sweep_begun_at=None)
+        sweep = replace(state.sweep, owner_after=None, target_after=None, rank_after=None, begun_at=None)
         with self.ledger.write() as transaction:
-            self.ledger.flows.save_state(transaction, self.flow.name, fresh)
+            self.ledger.flows.save_state(transaction, self.flow.name, replace(state, sweep=sweep))
             self.ledger.unverified.recheck(transaction, self.flow.name, datetime.now(UTC))
 
     def next_deadline(self) -> datetime | None:
@@ -172,7 +172,7 @@ class Auditor:
         rechecks = list(dict.fromkeys((*due, *doubted)))[:RECHECKS_LIMIT]
         clock, target_clock = self.source.read_clock(now), self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
-        begins = sample > 0 and state.sweep_begun_at is None
+        begins = sample > 0 and state.sweep.begun_at is None
         return _Planned(
             now=now,
             state=state,
@@ -193,7 +193,7 @@ class Auditor:
             owner_now=owner_now,
             owner_latest=now + timedelta(seconds=(clock.upper_s if clock else 0) + flow.source.clock_slack_s),
             plan=plan(
-                watermark_at=state.watermark_at,
+                watermark_at=state.watermark.at,
                 owner_now=owner_now,
                 overlap_s=flow.settings.overlap_s,
                 deadlines=len(deadlines),
@@ -210,7 +210,10 @@ class Auditor:
     def _read(self, planned: _Planned, source: Owner, *, discover: bool) -> tuple[Chosen, Gathered]:
         search, moved = Search(source=source), planned.state
         if discover:
-            moved = self._gatherer.discover(search, moved, planned.plan, planned.owner_now, planned.owner_latest)
+            watermark = self._gatherer.discover(
+                search, moved.watermark, planned.plan, planned.owner_now, planned.owner_latest
+            )
+            moved = replace(moved, watermark=watermark)
         chosen = self._sampler.choose(search, moved, planned.plan, planned.now, planned.memory.sample)
         search.want((*planned.deadlines, *planned.rechecks[: planned.plan.rechecks], *planned.memory.busy))
         wanted = search.wanted
@@ -250,7 +253,7 @@ class Auditor:
         # What the owner lists is all that changed since; without that only what was read tells.
         lists = self.flow.source_spec.mark is not None
         return Known(
-            looked_at=state.polled_at if lists else state.audited_at,
+            looked_at=state.watermark.polled_at if lists else state.audited_at,
             known_from_at=state.known_from_at,
             commit_delay_s=state.commit_delay_s,
             audited=memory.audited,
@@ -288,7 +291,7 @@ class Auditor:
             changes=sum(1 for each in judgements for change in each.changes if not change.change_id),
             shed=planned.plan.shed + wanted.skipped,
             error=error,
-            swept=chosen.state.swept_at == planned.now and not accounted.walks_again,
+            swept=chosen.state.swept.at == planned.now and not accounted.walks_again,
             taken=chosen.taken,
             drawn=chosen.drawn.keys(),
             deadlines=len(planned.deadlines),
@@ -298,7 +301,7 @@ class Auditor:
         memory = replace(
             before,
             sample=self._sampler.note_values(gathered, accounted.memory),
-            audited=before.audited or (error is None and accounted.state.polled_at is not None),
+            audited=before.audited or (error is None and accounted.state.watermark.polled_at is not None),
             failed=before.failed if not in_turn else before.failed + 1 if error else 0,
             lost=NONE_LOST,
             busy=frozenset(judged.doubts.moving) if verdicts else before.busy,

@@ -148,7 +148,7 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
             result = auditor.audit(now, sample=SWEEP_PAGE, owner=owner)
             # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
             state = auditor.ledger.flows.state(flow.name)
-            records = (state.swept_read if result.swept else state.sweep_read) or 0
+            records = (state.swept.read if result.swept else state.sweep.read) or 0
             tell(f"{flow.name}: {counted(records, 'record')} read")
             if result.error is not None:
                 ended[flow.name] = records, f"{result.error[0]}: {result.error[1]}"

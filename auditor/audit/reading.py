@@ -15,7 +15,7 @@ from typing import TypeVar
 from auditor.audit.budget import Plan
 from auditor.audit.gathered import Failure, Gathered, OwnerReading, Seen, TargetReading, Wanted
 from auditor.audit.owner_reads import Owner
-from auditor.ledger import FlowState
+from auditor.ledger import Watermark
 from auditor.map.flow import Flow
 from auditor.systems.batches import SPOILING
 from auditor.systems.reader import SystemReader
@@ -112,76 +112,76 @@ class Gatherer:
     # -- changes
 
     def discover(
-        self, search: Search, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
-    ) -> FlowState:
-        """Want what the owner says has changed, and move its watermark on.
+        self, search: Search, before: Watermark, planned: Plan, owner_now: datetime, cap: datetime
+    ) -> Watermark:
+        """Want what the owner says has changed, and return the watermark moved on.
 
         Args:
             owner_now: the present instant of the owner's clock, at the earliest.
             cap: the same at the latest; the watermark never goes beyond it.
         """
-        search.polled_before_at = state.polled_at
+        search.polled_before_at = before.polled_at
         if not self.flow.source_spec.finds_changes:
-            return state
+            return before
         if self.flow.source_spec.changed_at is not None:
-            return self._discover_by_stamp(search, state, planned, owner_now, cap)
+            return self._discover_by_stamp(search, before, planned, owner_now, cap)
         if self.flow.source_spec.version is not None:
-            return self._discover_by_version(search, state, planned.changes)
-        return state
+            return self._discover_by_version(search, before, planned.changes)
+        return before
 
     def _discover_by_stamp(
-        self, search: Search, state: FlowState, planned: Plan, owner_now: datetime, cap: datetime
-    ) -> FlowState:
-        known = state.watermark_at or planned.changes_since
+        self, search: Search, before: Watermark, planned: Plan, owner_now: datetime, cap: datetime
+    ) -> Watermark:
+        known = before.at or planned.changes_since
         reading, whole, latest = self._poll(search.source, planned.changes_since, planned.changes, self._stamp, known)
         if isinstance(reading.error, StampsError):
             search.unordered = reading.error.message
-            return state
+            return before
         search.unordered = ""
         if search.fail(reading):
-            return state
+            return before
         found = self.take(search, reading, whole=whole)
-        if state.watermark_at is not None:
+        if before.at is not None:
             search.listed.update(found)
         if reading.truncated and (latest is None or latest <= known):
             # More changes of one stamp than are ever read at once: step over them, the sample finds the rest.
             latest = known + timedelta(seconds=self.flow.settings.overlap_s) + MICROSECOND
             search.skipped = True
-        first = owner_now if state.watermark_at is None and not reading.truncated else None
-        watermark_at = max((at for at in (state.watermark_at, latest, first) if at is not None), default=None)
+        first = owner_now if before.at is None and not reading.truncated else None
+        reached = max((at for at in (before.at, latest, first) if at is not None), default=None)
         # A record stamped in the future must not hide what really changes until then.
-        watermark_at = min(watermark_at, cap) if watermark_at is not None else None
-        return replace(state, watermark_at=watermark_at, polled_at=_polled_at(state, reading))
+        reached = min(reached, cap) if reached is not None else None
+        return replace(before, at=reached, polled_at=_polled_at(before, reading))
 
-    def _discover_by_version(self, search: Search, state: FlowState, limit: int) -> FlowState:
+    def _discover_by_version(self, search: Search, before: Watermark, limit: int) -> Watermark:
         """The watermark is the highest version as it was an overlap ago: numbers are drawn before the commit."""
-        if state.version_high is None:
+        if before.version_high is None:
             try:
                 highest = search.source.highest_version(self.flow.source_spec)
             except ProbeError as error:
                 search.fail_with(search.source.name, error)
-                return state
+                return before
             if highest is not None:
-                return replace(state, version_low=highest, version_middle=highest, version_high=highest)
-        known = state.version_low if state.version_low is not None else -1
-        reading, whole, latest = self._poll(search.source, state.version_low, limit, self._version, known)
+                return replace(before, version_low=highest, version_middle=highest, version_high=highest)
+        known = before.version_low if before.version_low is not None else -1
+        reading, whole, latest = self._poll(search.source, before.version_low, limit, self._version, known)
         if search.fail(reading):
-            return state
+            return before
         found = self.take(search, reading, whole=whole)
-        if state.polled_at is not None:
+        if before.polled_at is not None:
             search.listed.update(found)
-        highest = max(known, state.version_high or known, known if latest is None else latest)
+        highest = max(known, before.version_high or known, known if latest is None else latest)
         if reading.truncated:
             low = latest if latest is not None and latest > known else known + 1
             search.skipped = low == known + 1 and latest != low
             return replace(
-                state, version_low=low, version_middle=low, version_high=highest, version_turned_at=reading.sent_at
+                before, version_low=low, version_middle=low, version_high=highest, version_turned_at=reading.sent_at
             )
-        moved = replace(state, version_low=known, version_high=highest, polled_at=_polled_at(state, reading))
-        turned_s = (reading.sent_at - (state.version_turned_at or EPOCH)).total_seconds()
+        moved = replace(before, version_low=known, version_high=highest, polled_at=_polled_at(before, reading))
+        turned_s = (reading.sent_at - (before.version_turned_at or EPOCH)).total_seconds()
         if turned_s < self.flow.settings.overlap_s:
             return moved
-        middle = state.version_middle
+        middle = before.version_middle
         return replace(
             moved,
             version_low=known if middle is None else middle,
@@ -293,9 +293,9 @@ class Gatherer:
         return Gathered(wanted=wanted, owner=owner, target=target)
 
 
-def _polled_at(state: FlowState, reading: Reading) -> datetime | None:
+def _polled_at(before: Watermark, reading: Reading) -> datetime | None:
     """Only a complete answer proves that nothing else had changed when it was asked for."""
     if reading.truncated:
-        return state.polled_at
+        return before.polled_at
     proved_at = reading.sent_at - timedelta(seconds=reading.behind_s)
-    return proved_at if state.polled_at is None else max(state.polled_at, proved_at)
+    return proved_at if before.polled_at is None else max(before.polled_at, proved_at)

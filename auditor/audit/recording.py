@@ -72,8 +72,8 @@ def told_all_at(flow: Flow, state: FlowState, *, unordered: bool | None) -> date
     """When the owner had last told all its changes: where it cannot, only a whole sweep has seen them."""
     spec = flow.source_spec
     if spec.finds_changes and not unordered:
-        return state.polled_at
-    return state.swept_from_at if spec.lists else None
+        return state.watermark.polled_at
+    return state.swept.from_at if spec.lists else None
 
 
 class Recorder:
@@ -196,7 +196,7 @@ class Recorder:
         owner, unordered = self.flow.source_name, audited.gathered.wanted.unordered
         if memory.unordered != audited.before.unordered:
             told = f"changes of {owner} are found only by the sweep: {unordered}" if unordered else ""
-            note(f"changes of {owner}", told, audited.state.swept_from_at or result.started_at)
+            note(f"changes of {owner}", told, audited.state.swept.from_at or result.started_at)
         for system, left_out in audited.left_out.items():
             told = f"the list of {system} is incomplete: {left_out} records that it answers by key are on no page"
             settled_at = audited.settled_at or result.started_at

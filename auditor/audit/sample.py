@@ -12,7 +12,7 @@ from auditor.audit.listing import Held, Listing
 from auditor.audit.memory import SampleMemory
 from auditor.audit.reading import Gatherer, Search
 from auditor.audit.sample_counts import settle
-from auditor.audit.sweep import Sweep, ended
+from auditor.audit.sweep import Sweeper, ended
 from auditor.ledger import FlowState, Ledger
 from checks.judgement import Outcome
 from checks.records import UNREADABLE
@@ -76,7 +76,7 @@ class Sampler:
         self._ledger = ledger
         self._flow = gatherer.flow
         self._policies = gatherer.flow.settings.sampling
-        self._sweep = Sweep(gatherer, ledger, seed)
+        self._sweep = Sweeper(gatherer, ledger, seed)
 
     # -- choosing
 
@@ -88,8 +88,8 @@ class Sampler:
         if search.error:
             return Chosen(state=state, memory=part.memory)
         taken, moved = part.taken, part.state
-        by_rank = moved.walk == BY_RANK
-        population = max(state.swept_read or part.memory.ahead.population, len(taken), 1)
+        by_rank = moved.sweep.walk == BY_RANK
+        population = max(state.swept.read or part.memory.ahead.population, len(taken), 1)
         base = Arc(part.start, round(min(1.0, planned.sample / population) * RANKS) if by_rank else 0)
         memory = self._with_pools(replace(part.memory, panel=part.memory.panel.seen(taken)), now)
         arcs = _next_arcs(affordable_shares(memory.pools, self._shares(), planned.extra), memory.next_starts)
@@ -100,13 +100,14 @@ class Sampler:
         watched = frozenset(list(memory.panel.ranks)[: planned.panel])
         search.want(drawn)
         search.want(watched)
-        behind = ended(replace(moved, sweep_read=(moved.sweep_read or 0) + len(taken)), now)
-        is_over = behind.swept_at == now
+        read = replace(moved.sweep, read=(moved.sweep.read or 0) + len(taken))
+        behind = ended(replace(moved, sweep=read), now)
+        is_over = behind.swept.at == now
         starts = {policy: (arc.start + arc.width) % RANKS for policy, arc in arcs.items()}
         memory = replace(memory, next_starts={**memory.next_starts, **starts})
         return Chosen(
             state=behind,
-            memory=replace(memory, panel_filled=False, torn=0) if behind.sweep_begun_at is None else memory,
+            memory=replace(memory, panel_filled=False, torn=0) if behind.sweep.begun_at is None else memory,
             taken=taken.keys(),
             drawn=drawn,
             watched=watched,
@@ -190,9 +191,10 @@ def count_unlisted(taken: Set[Key], state: FlowState, unlisted: Set[str]) -> Flo
     if not unlisted:
         return state
     count = sum(str(key) in unlisted for key in taken)
-    if state.sweep_begun_at is None:  # the slice completed its sweep
-        return replace(state, swept_unlisted=(state.swept_unlisted or 0) + count)
-    return replace(state, sweep_unlisted=(state.sweep_unlisted or 0) + count)
+    sweep, swept = state.sweep, state.swept
+    if sweep.begun_at is None:  # the slice completed its sweep
+        return replace(state, swept=replace(swept, unlisted=(swept.unlisted or 0) + count))
+    return replace(state, sweep=replace(sweep, unlisted=(sweep.unlisted or 0) + count))
 
 
 def _next_arcs(shares: Mapping[str, float], starts: Mapping[str, int]) -> dict[str, Arc]:
@@ -219,14 +221,9 @@ def _complete(
     left_out = {system: len(listings[system].left_out) for system in judged}
     if not walks_again and not any(left_out.values()):
         return state, left_out, walks_again
-    uncounted = replace(
-        state,
-        sweeps=before.sweeps,
-        swept_at=before.swept_at,
-        swept_from_at=before.swept_from_at,
-        known_from_at=before.known_from_at,
-    )
-    return uncounted, left_out, walks_again
+    last = before.swept
+    swept = replace(state.swept, count=last.count, at=last.at, from_at=last.from_at)
+    return replace(state, swept=swept, known_from_at=before.known_from_at), left_out, walks_again
 
 
 def _absent(gathered: Gathered, key: Key) -> bool:

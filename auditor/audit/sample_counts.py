@@ -61,12 +61,13 @@ def settle(
     """
     left = dict(waiting)
     cohorts: dict[str, Cohort] = {}
-    sweeps = {state.sweeps: _Moves(), state.sweeps - 1: _Moves()}
+    count, sweep, swept = state.swept.count, state.sweep, state.swept
+    sweeps = {count: _Moves(), count - 1: _Moves()}
     for key in waiting.keys() & read:
         outcome = outcomes.get(key, Outcome.AGREED)
         if outcome not in UNSETTLED and outcome is not Outcome.CANNOT_VERIFY:
             _resolve(left.pop(key), cohorts, sweeps, differs=outcome is Outcome.DIVERGENT)
-    number = state.sweeps if state.sweep_begun_at is not None else state.sweeps - 1
+    number = count if sweep.begun_at is not None else count - 1
     simply = Counter(drawn.values())
     for key in outcomes.keys() & (drawn.keys() | taken):
         outcome, how = outcomes[key], drawn.get(key, UNWEIGHTED)
@@ -82,13 +83,19 @@ def settle(
     for how, records in simply.items():
         if how.probability and records > 0:
             _add(cohorts, how.policy, Cohort().plus(how.probability, records))
-    now, before = sweeps[state.sweeps], sweeps[state.sweeps - 1]
+    now, before = sweeps[count], sweeps[count - 1]
     counted = replace(
         state,
-        sweep_divergent=(state.sweep_divergent or 0) + now.divergent,
-        sweep_undecided=(state.sweep_undecided or 0) + now.undecided,
-        swept_divergent=(state.swept_divergent or 0) + before.divergent,
-        swept_undecided=(state.swept_undecided or 0) + before.undecided,
+        sweep=replace(
+            sweep,
+            divergent=(sweep.divergent or 0) + now.divergent,
+            undecided=(sweep.undecided or 0) + now.undecided,
+        ),
+        swept=replace(
+            swept,
+            divergent=(swept.divergent or 0) + before.divergent,
+            undecided=(swept.undecided or 0) + before.undecided,
+        ),
     )
     return cohorts, counted, left
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from auditor.audit.listing import Listing
 from auditor.audit.memory import Ahead, SampleMemory
 from auditor.audit.reading import Gatherer, Search
-from auditor.ledger import FlowState, Ledger
+from auditor.ledger import FlowState, Ledger, Sweep, Swept
 from checks.records import UNREADABLE
 from checks.sampling import BY_KEY, BY_RANK, Panel
 from probes.contract import KEY, Key, ProbeError, Reading, Reason
@@ -47,7 +47,7 @@ class Slice:
     memory: SampleMemory
 
 
-class Sweep:
+class Sweeper:
     """Goes through all records of a flow's two systems, a slice in each audit.
 
     It goes by rank where both systems can answer that, and each slice is then a random sample of all
@@ -70,16 +70,16 @@ class Sweep:
         Args:
             size: records of each side.
         """
-        begun = state.sweep_begun_at is not None and not memory.begin_anew
+        begun = state.sweep.begun_at is not None and not memory.begin_anew
         moved = state if begun else fresh(state, self._walk(search), now)
         memory = replace(memory, begin_anew=False)
-        if moved.walk == BY_RANK:
+        if moved.sweep.walk == BY_RANK:
             return self._next_slice(search, moved, size, memory)
         try:
-            moved, taken = self._next_pages(search, moved, size, memory.listings, begun=begun)
+            sweep, taken = self._next_pages(search, moved.sweep, size, memory.listings, begun=begun)
         except _TornError as torn:
             return self._begin_torn(search, moved, size, torn, now, memory)
-        return Slice(taken=taken, start=0, state=moved, memory=memory)
+        return Slice(taken=taken, start=0, state=replace(moved, sweep=sweep), memory=memory)
 
     def rank(self, key: Key) -> int:
         """The rank of a record, the same in both systems."""
@@ -107,7 +107,7 @@ class Sweep:
 
     def _next_slice(self, search: Search, state: FlowState, size: int, memory: SampleMemory) -> Slice:
         """The keys of the next ranks on either side."""
-        start = state.rank_after or 0
+        start = state.sweep.rank_after or 0
         try:
             if not memory.panel_filled:
                 # At the beginning of a sweep its first keys are the panel; after a restart they are asked for.
@@ -123,7 +123,7 @@ class Sweep:
         return Slice(
             taken={key: rank for rank, key in taken},
             start=start,
-            state=replace(state, rank_after=None if end >= RANKS else end),
+            state=replace(state, sweep=replace(state.sweep, rank_after=None if end >= RANKS else end)),
             memory=replace(memory, ahead=replace(memory.ahead, pairs=left, start=end)),
         )
 
@@ -160,8 +160,8 @@ class Sweep:
         if memory.torn <= TORN_LIMIT:
             try:
                 anew = fresh(state, BY_KEY, now)
-                moved, taken = self._next_pages(search, anew, size, memory.listings, begun=False)
-                return Slice(taken=taken, start=0, state=moved, memory=memory)
+                sweep, taken = self._next_pages(search, anew.sweep, size, memory.listings, begun=False)
+                return Slice(taken=taken, start=0, state=replace(anew, sweep=sweep), memory=memory)
             except _TornError as again:
                 torn = again
         if torn.error is not None:
@@ -169,46 +169,46 @@ class Sweep:
         return Slice(taken={}, start=0, state=state, memory=replace(memory, begin_anew=True))
 
     def _next_pages(
-        self, search: Search, state: FlowState, size: int, listings: Mapping[str, Listing], *, begun: bool
-    ) -> tuple[FlowState, dict[Key, int]]:
+        self, search: Search, sweep: Sweep, size: int, listings: Mapping[str, Listing], *, begun: bool
+    ) -> tuple[Sweep, dict[Key, int]]:
         """The next page of the owner's records and of the target's keys.
 
         A side that does not list its records is stood in for by the keys on which both agreed once: a record that
         went missing there is then found, one that never agreed is not.
         """
-        moved = state
+        moved = sweep
         taken: list[Key] = []
         if not begun:
             for listing in listings.values():
                 listing.begin()
         owner_lists, target_lists = self._flow.source_spec.lists, self._flow.target_spec.lists
-        on_owner_side = not begun or state.owner_after is not None
+        on_owner_side = not begun or sweep.owner_after is not None
         if on_owner_side and not owner_lists:
             cursor, known = self._known_keys(
-                search, listings, state.owner_after, size, at_owner=False, beyond=target_lists
+                search, listings, sweep.owner_after, size, at_owner=False, beyond=target_lists
             )
             if search.error:
-                return state, {}
+                return sweep, {}
             taken += known
             moved = replace(moved, owner_after=cursor)
         elif on_owner_side:
             source = search.source
-            page, whole = self._gatherer.list_owner(lambda spec: source.page(spec, state.owner_after, size))
+            page, whole = self._gatherer.list_owner(lambda spec: source.page(spec, sweep.owner_after, size))
             if _failed(search, page):
-                return state, {}
+                return sweep, {}
             keys = self._gatherer.take(search, page, whole=whole)
             _list(listings, source.name, keys)
             taken += keys
             moved = replace(moved, owner_after=page.next)
-        if (owner_lists or target_lists) and (not begun or state.target_after is not None):
+        if (owner_lists or target_lists) and (not begun or sweep.target_after is not None):
             if target_lists:
-                cursor, unknown = self._look_for_orphans(search, listings, state.target_after, size)
+                cursor, unknown = self._look_for_orphans(search, listings, sweep.target_after, size)
             else:
                 cursor, unknown = self._known_keys(
-                    search, listings, state.target_after, size, at_owner=True, beyond=True
+                    search, listings, sweep.target_after, size, at_owner=True, beyond=True
                 )
             if search.error:
-                return state, {}
+                return sweep, {}
             taken += unknown
             moved = replace(moved, target_after=cursor)
         return moved, {key: self.rank(key) for key in taken}
@@ -283,38 +283,27 @@ class Sweep:
 
 
 def fresh(state: FlowState, walk: str, now: datetime) -> FlowState:
-    """A sweep at its beginning."""
-    return replace(
-        state,
-        walk=walk,
-        sweep_begun_at=now,
-        sweep_read=0,
-        sweep_divergent=0,
-        sweep_undecided=0,
-        sweep_unlisted=0,
-        rank_after=0,
-        owner_after=None,
-        target_after=None,
-    )
+    """The state with a sweep at its beginning."""
+    sweep = Sweep(walk=walk, begun_at=now, rank_after=0, read=0, divergent=0, undecided=0, unlisted=0)
+    return replace(state, sweep=sweep)
 
 
 def ended(state: FlowState, now: datetime) -> FlowState:
     """Where the sweep stands, a new one to begin where it is complete."""
-    left = state.rank_after if state.walk == BY_RANK else (state.owner_after or state.target_after)
+    sweep = state.sweep
+    left = sweep.rank_after if sweep.walk == BY_RANK else (sweep.owner_after or sweep.target_after)
     if left is not None:
         return state
-    return replace(
-        state,
-        sweep_begun_at=None,
-        sweeps=state.sweeps + 1,
-        swept_at=now,
-        swept_from_at=state.sweep_begun_at,
-        known_from_at=state.sweep_begun_at,
-        swept_read=state.sweep_read,
-        swept_divergent=state.sweep_divergent,
-        swept_undecided=state.sweep_undecided,
-        swept_unlisted=state.sweep_unlisted,
+    swept = Swept(
+        count=state.swept.count + 1,
+        from_at=sweep.begun_at,
+        at=now,
+        read=sweep.read,
+        divergent=sweep.divergent,
+        undecided=sweep.undecided,
+        unlisted=sweep.unlisted,
     )
+    return replace(state, sweep=replace(sweep, begun_at=None), swept=swept, known_from_at=sweep.begun_at)
 
 
 def _place(after: str | None) -> str:

@@ -1,7 +1,8 @@
 """The ledger: the system of record of every observation and every decision."""
 
 from auditor.ledger.conflicts import Decision
-from auditor.ledger.flows import FailedRuns, FlowState
+from auditor.ledger.flow_state import FlowState, Sweep, Swept, Watermark
+from auditor.ledger.flows import FailedRuns
 from auditor.ledger.incidents import Incident
 from auditor.ledger.lease import Lease, LeaseHeldError
 from auditor.ledger.ledger import Ledger
@@ -33,8 +34,11 @@ __all__ = [
     "LedgerError",
     "PendingAlert",
     "Process",
+    "Sweep",
+    "Swept",
     "Transaction",
     "Undelivered",
+    "Watermark",
     "is_gone",
     "this_process",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,62 +11,9 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
+from auditor.ledger.flow_state import SWEEP_COLUMNS, FlowState, state_of, state_row
 from auditor.ledger.transaction import Transaction
 from checks.convergence import Verdict
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlowState:
-    """Where a flow's audits stand.
-
-    Attributes:
-        watermark_at: the latest changed-at stamp seen at the owner, in the owner's clock.
-        version_low, version_middle, version_high: the highest version seen at least one overlap ago, when
-            `version_middle` was last taken (`version_turned_at`), and at all.
-        polled_at: when the owner was last asked for changes and answered all of them (local), the
-            request's start.
-        commit_delay_s: the longest time after its stamp that a change was seen to be committed.
-        known_from_at: every record that the owner held then has been read since, under the present series.
-        verified_through_at: every change of the owner up to then has its verdict.
-        walk: how the sweep goes, by `rank` or by `key`.
-        owner_after, target_after: where the next page begins, in the probes' own words, where it goes by key.
-        rank_after: the rank at which the next slice begins, where it goes by rank.
-        sweep_read, sweep_divergent, sweep_undecided: records of the sweep under way.
-        sweeps: completed passes over both systems.
-        swept_from_at, swept_at: begin and end of the last one.
-        swept_read, swept_divergent, swept_undecided: its records.
-        sweep_unlisted, swept_unlisted: records of either that could not be verified and that the list of these
-            (`Unverified`) had no room for.
-        series: the rules and the digest key under which its fingerprints were made.
-    """
-
-    watermark_at: datetime | None = None
-    version_low: int | None = None
-    version_middle: int | None = None
-    version_high: int | None = None
-    version_turned_at: datetime | None = None
-    polled_at: datetime | None = None
-    commit_delay_s: float | None = None
-    known_from_at: datetime | None = None
-    verified_through_at: datetime | None = None
-    walk: str | None = None
-    owner_after: str | None = None
-    target_after: str | None = None
-    rank_after: int | None = None
-    sweep_begun_at: datetime | None = None
-    sweep_read: int | None = None
-    sweep_divergent: int | None = None
-    sweep_undecided: int | None = None
-    sweeps: int = 0
-    swept_at: datetime | None = None
-    swept_from_at: datetime | None = None
-    swept_read: int | None = None
-    swept_divergent: int | None = None
-    swept_undecided: int | None = None
-    sweep_unlisted: int | None = None
-    swept_unlisted: int | None = None
-    audited_at: datetime | None = None
-    series: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +45,7 @@ class Flows:
             row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
         if row is None:
             return FlowState()
-        known = row._asdict()
-        known.pop("flow")
-        return FlowState(**known)
+        return state_of(row._asdict())
 
     def begin_series(self, flow: str, series: str, now: datetime) -> None:
         """Forget what was fingerprinted under other rules or another key; does nothing for the same series.
@@ -130,7 +75,7 @@ class Flows:
             )
             known = row._asdict() if row is not None else {column.name: None for column in t.flow_state.c}
             fresh = {**known, "flow": flow, "series": series, "sweeps": known["sweeps"] or 0}
-            fresh |= dict.fromkeys(_SWEEP_COLUMNS)
+            fresh |= dict.fromkeys((*SWEEP_COLUMNS.values(), "known_from_at"))
             transaction.execute(self._save_state, fresh)
             transaction.execute(
                 sa.update(t.unverified)
@@ -146,7 +91,7 @@ class Flows:
 
     def save_state(self, transaction: Transaction, flow: str, state: FlowState) -> None:
         """Write where a flow's audits stand."""
-        transaction.execute(self._save_state, {"flow": flow, **asdict(state)})
+        transaction.execute(self._save_state, {"flow": flow, **state_row(state)})
 
     def save_run(self, transaction: Transaction, run: Mapping[str, Any]) -> None:
         """Append one row to `probe_runs`."""
@@ -165,20 +110,6 @@ class Flows:
                 return None
             since_at = connection.execute(sa.select(sa.func.min(column.started_at)).where(failed)).scalar_one()
         return FailedRuns(system=last.system, reason=last.reason, since_at=since_at, last_at=last.finished_at)
-
-
-_SWEEP_COLUMNS = (
-    "walk",
-    "owner_after",
-    "target_after",
-    "rank_after",
-    "sweep_begun_at",
-    "sweep_read",
-    "sweep_divergent",
-    "sweep_undecided",
-    "sweep_unlisted",
-    "known_from_at",
-)
 
 
 _FLOW_STATE = sa.select(t.flow_state).where(t.flow_state.c.flow == sa.bindparam("flow"))

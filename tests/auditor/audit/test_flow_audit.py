@@ -193,7 +193,7 @@ def test_a_system_that_changed_its_shape_is_named_and_nothing_is_concluded(
     row = stand.rows("probe_runs")[-1]
     assert (row["system"], row["reason"]) == (system, reason.value)
     after = stand.ledger.flows.state("to_billing")
-    assert after.watermark_at == before.watermark_at  # no change is skipped
+    assert after.watermark.at == before.watermark.at  # no change is skipped
 
 
 def test_three_failures_in_a_row_are_one_incident(stand: Stand) -> None:

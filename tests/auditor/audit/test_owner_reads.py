@@ -111,10 +111,10 @@ def told(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
             "changes",
         ),
     }
-    found, _ = ledger.snapshot(dict.fromkeys(wanted, 0), files_since=0)
+    found, _ = ledger.exports.snapshot(dict.fromkeys(wanted, 0), files_since=0)
     all_told = {}
     for table, columns in wanted.items():
-        names = [name for name, _ in ledger.columns(table)]
+        names = [name for name, _ in ledger.exports.columns(table)]
         at = [names.index(column) for column in columns]
         all_told[table] = sorted(tuple(str(row[position]) for position in at) for row in found[table])
     return all_told

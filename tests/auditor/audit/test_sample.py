@@ -37,10 +37,10 @@ def test_a_small_collection_is_walked_by_rank_and_another_by_key(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand.agree(5)
-    assert (state(stand).walk, state(stand).swept_read) == ("rank", 5)
+    assert (state(stand).sweep.walk, state(stand).swept.read) == ("rank", 5)
     walk_by_key(monkeypatch)
     assert stand.sweep().counts[Outcome.AGREED] == 5
-    assert (state(stand).walk, state(stand).swept_read) == ("key", 5)
+    assert (state(stand).sweep.walk, state(stand).swept.read) == ("key", 5)
 
 
 @pytest.mark.parametrize("by", ["rank", "key"])
@@ -57,7 +57,7 @@ def test_both_sides_are_walked_and_orphans_found(stand: Stand, monkeypatch: pyte
         if result.swept:
             break
     assert Outcome.SUSPECTED in seen
-    assert state(stand).swept_read == 6
+    assert state(stand).swept.read == 6
 
 
 def test_the_panel_is_the_same_whichever_way_the_sweep_goes(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_a_sweep_goes_on_after_a_restart_where_it_stood(stand: Stand) -> None:
         result = stand.auditor.audit(datetime.now(UTC), sample=10)
         assert result.taken == set(order[at : at + 10])
         stand.auditor = stand.new_auditor()
-    assert state(stand).sweeps == 2
+    assert state(stand).swept.count == 2
 
 
 def test_what_was_suspected_is_counted_once_it_is_certain(stand: Stand) -> None:
@@ -188,7 +188,8 @@ def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(
     stand.agree(9)
     stand.auditor.begin_sweep()
     stand.auditor.audit(datetime.now(UTC), sample=4)
-    torn = replace(state(stand), owner_after="4", target_after="4")
+    before = state(stand)
+    torn = replace(before, sweep=replace(before.sweep, owner_after="4", target_after="4"))
     with stand.ledger.write() as transaction:
         stand.ledger.flows.save_state(transaction, "to_billing", torn)
     stand.auditor = stand.new_auditor()
@@ -198,7 +199,7 @@ def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(
         assert result.error is None
         seen.update(result.counts)
     assert set(+seen) == {Outcome.AGREED}
-    assert (state(stand).sweeps, state(stand).swept_read) == (torn.sweeps + 1, 9)
+    assert (state(stand).swept.count, state(stand).swept.read) == (torn.swept.count + 1, 9)
 
 
 def test_a_sweep_whose_cursor_is_lost_every_time_fails_its_audit_and_goes_on_with_the_next(
@@ -219,4 +220,4 @@ def test_a_sweep_whose_cursor_is_lost_every_time_fails_its_audit_and_goes_on_wit
     failed = [stand.auditor.audit(datetime.now(UTC), sample=4).error for _ in range(12)]
     reasons = [None if error is None else error[1].reason for error in failed]
     assert set(reasons) == {None, Reason.CURSOR_LOST}
-    assert state(stand).sweeps == 1
+    assert state(stand).swept.count == 1

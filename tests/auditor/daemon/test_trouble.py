@@ -157,7 +157,7 @@ def goes_through(
         stand.put("billing", key)
     try:
         with watched(stand, url) as daemon:
-            wait_until(lambda: ledger.flows.state("to_billing").sweeps and len(rows(ledger, "probe_runs")) > 3)
+            wait_until(lambda: ledger.flows.state("to_billing").swept.count and len(rows(ledger, "probe_runs")) > 3)
             broken(daemon)
             stand.run("billing", "DELETE FROM customers WHERE id < 4")
             wait_until(lambda: told(slack, "audits are not recorded"))

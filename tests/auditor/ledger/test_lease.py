@@ -25,7 +25,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from auditor.daemon.daemon import Daemon
 from auditor.daemon.tenure import Watcher, take_now
-from auditor.ledger import LEASE_S, FlowState, Lease, LeaseHeldError, LeaseLostError, Ledger, LedgerError, Process
+from auditor.ledger import (
+    LEASE_S,
+    FlowState,
+    Lease,
+    LeaseHeldError,
+    LeaseLostError,
+    Ledger,
+    LedgerError,
+    Process,
+    Swept,
+)
 from auditor.ledger import tables as t
 from auditor.ledger.process import is_gone, this_process
 from auditor.workspace import Workspace
@@ -56,7 +66,7 @@ def write_as(ledger: Ledger, token: int) -> None:
     other.database.token = token
     try:
         with other.write() as transaction:
-            other.flows.save_state(transaction, "f", FlowState(sweeps=token))
+            other.flows.save_state(transaction, "f", FlowState(swept=Swept(count=token)))
     finally:
         other.close()
 
@@ -98,7 +108,7 @@ def test_what_was_overtaken_writes_nothing(ledger: Ledger) -> None:
     assert second is not None
     with pytest.raises(LeaseLostError, match="another auditor has taken over"):
         write_as(ledger, first)
-    assert ledger.flows.state("f").sweeps == first
+    assert ledger.flows.state("f").swept.count == first
     write_as(ledger, second)
     ledger.lease.release(second)
     with pytest.raises(LeaseLostError):
@@ -158,7 +168,7 @@ def test_nobody_takes_over_in_the_middle_of_a_transaction(postgresql_url: str) -
     holder.database.token = first
     taken: list[int | None] = []
     with holder.write() as transaction:
-        holder.flows.save_state(transaction, "f", FlowState(sweeps=1))
+        holder.flows.save_state(transaction, "f", FlowState(swept=Swept(count=1)))
         with taker.database.engine.connect() as other:
             other.execute(sa.text("SET LOCAL lock_timeout = '200ms'"))
             with pytest.raises(LedgerError, match="lock timeout"):
@@ -167,7 +177,7 @@ def test_nobody_takes_over_in_the_middle_of_a_transaction(postgresql_url: str) -
         assert ledger.lease.renew(first), "the holder's own sign of life waits for nothing"
     taken.append(taker.lease.take(taker.lease.now(), someone(2)))
     assert taken == [first + 1]
-    assert ledger.flows.state("f").sweeps == 1
+    assert ledger.flows.state("f").swept.count == 1
     for each in (ledger, holder, taker):
         each.close()
 
@@ -237,7 +247,7 @@ class Leases(RuleBasedStateMachine):
         actor.ledger.database.token = actor.token
         try:
             with actor.ledger.write() as transaction:
-                actor.ledger.flows.save_state(transaction, "f", FlowState(sweeps=actor.token))
+                actor.ledger.flows.save_state(transaction, "f", FlowState(swept=Swept(count=actor.token)))
             self.accepted.append((actor.token, number))
             assert actor.token == max(self.drawn)
         except LeaseLostError:

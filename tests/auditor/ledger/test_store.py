@@ -21,7 +21,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from auditor.history.views import COLUMNS
-from auditor.ledger import LISTED, QUEUE, FlowState, Ledger, LedgerError, database
+from auditor.ledger import LISTED, QUEUE, FlowState, Ledger, LedgerError, Sweep, Swept, Watermark, database
 from auditor.ledger import tables as t
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Verdict
@@ -93,11 +93,13 @@ def test_a_ledger_from_the_future_is_refused(ledger: Ledger) -> None:
 
 def test_flow_state_comes_back_as_it_was(ledger: Ledger) -> None:
     assert ledger.flows.state("f") == FlowState()
-    state = FlowState(watermark_at=NOW, owner_after="17", sweeps=3, audited_at=NOW)
+    state = FlowState(
+        watermark=Watermark(at=NOW), sweep=Sweep(owner_after="17"), swept=Swept(count=3), audited_at=NOW
+    )
     with ledger.write() as transaction:
         ledger.flows.save_state(transaction, "f", state)
-        ledger.flows.save_state(transaction, "f", replace(state, sweeps=4))
-    assert ledger.flows.state("f") == replace(state, sweeps=4)
+        ledger.flows.save_state(transaction, "f", replace(state, swept=Swept(count=4)))
+    assert ledger.flows.state("f") == replace(state, swept=Swept(count=4))
 
 
 def test_histories_come_back_as_they_were(ledger: Ledger) -> None:
@@ -131,13 +133,15 @@ def test_a_new_series_forgets_what_cannot_be_compared_any_more(ledger: Ledger) -
         ledger.records.save_baselines(
             transaction, "f", {1: Baseline(owner=fingerprint(1), target=fingerprint(1))}, [], NOW
         )
-        ledger.flows.save_state(transaction, "f", FlowState(sweeps=4, owner_after="3", series="old"))
+        ledger.flows.save_state(
+            transaction, "f", FlowState(swept=Swept(count=4), sweep=Sweep(owner_after="3"), series="old")
+        )
     save(ledger, changes=[change(2)])
     ledger.flows.begin_series("f", "old", NOW)
     assert set(ledger.records.histories("f", [1, 2])[0]) == {1, 2}
     ledger.flows.begin_series("f", "new", NOW)
     assert ledger.records.histories("f", [1, 2]) == ({}, set())
-    assert ledger.flows.state("f") == FlowState(sweeps=4, series="new")
+    assert ledger.flows.state("f") == FlowState(swept=Swept(count=4), series="new")
     rows, _ = ledger.exports.snapshot({"changes": 0}, files_since=0)
     assert "undecided" in rows["changes"][0]
 
@@ -179,7 +183,7 @@ def test_only_one_live_divergence_of_a_record(ledger: Ledger) -> None:
 def test_a_transaction_that_fails_leaves_no_trace(ledger: Ledger) -> None:
     def fail() -> None:
         with ledger.write() as transaction:
-            ledger.flows.save_state(transaction, "f", FlowState(sweeps=1))
+            ledger.flows.save_state(transaction, "f", FlowState(swept=Swept(count=1)))
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
