@@ -1,0 +1,44 @@
+"""The ledger's tables.
+
+Every table that a view shows carries `rev`, the number of the transaction that last wrote the row. Numbers
+are drawn inside the transaction, one writer at a time, so a reader that remembers the highest it saw never
+misses a row. Instants are microseconds since 1970 UTC.
+"""
+
+from auditor.ledger.tables.columns import Identity, Instant, Text, metadata
+from auditor.ledger.tables.conflicts import conflicts, decisions
+from auditor.ledger.tables.flows import flow_state, probe_runs
+from auditor.ledger.tables.incidents import alerts, incidents
+from auditor.ledger.tables.installation import archive_files, installation, lease, revision
+from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems
+from auditor.ledger.tables.queues import backlogs, dead_letters
+from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
+
+__all__ = [
+    "Identity",
+    "Instant",
+    "Text",
+    "alerts",
+    "archive_files",
+    "backlogs",
+    "baselines",
+    "changes",
+    "clock_steps",
+    "conflicts",
+    "dead_letters",
+    "decisions",
+    "divergences",
+    "flow_state",
+    "identities",
+    "incidents",
+    "installation",
+    "lag_cells",
+    "lease",
+    "metadata",
+    "noise",
+    "probe_runs",
+    "revision",
+    "samples",
+    "systems",
+    "unverified",
+]

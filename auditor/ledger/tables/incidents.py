@@ -1,0 +1,49 @@
+"""Incidents, and the messages about them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from auditor.ledger.tables.columns import Identity, Instant, Text, identity, metadata, rev
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    identity(),
+    rev(),
+    sa.Column("fingerprint", Text, nullable=False, index=True),
+    sa.Column("flow", Text),
+    sa.Column("system", Text),
+    sa.Column("breach", Text, nullable=False),
+    sa.Column("state", Text, nullable=False),
+    sa.Column("opened_at", Instant, nullable=False),
+    sa.Column("resolved_at", Instant),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("peak", sa.Integer, nullable=False),
+    sa.Column("told", sa.Integer),
+    sa.Column("growth", sa.Integer),
+    sa.Column("clear_since_at", Instant),
+    sa.Column("reopened", sa.Integer, nullable=False),
+    sa.Column("summary", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    identity(),
+    rev(),
+    sa.Column("incident_id", Identity, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("transition", Text, nullable=False),
+    sa.Column("sender", Text, nullable=False),
+    sa.Column("state", Text, nullable=False),
+    sa.Column("created_at", Instant, nullable=False),
+    sa.Column("next_try_at", Instant),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("sent_at", Instant),
+    sa.Column("possible_repeat", sa.Boolean, nullable=False),
+    sa.Column("error", Text),
+    sa.Column("notice", Text, nullable=False),
+    sa.UniqueConstraint("incident_id", "transition", "sender", name="alerts_once"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,50 @@
+"""The ledger itself: its revision, its installation, its lease, and the files it handed to the archive."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from auditor.ledger.tables.columns import Instant, Text, identity, metadata, rev
+
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+installation = sa.Table(
+    "installation",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("ledger", Text, nullable=False),
+    sa.Column("key_check", sa.LargeBinary),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("token", sa.BigInteger, nullable=False),
+    sa.Column("beat", sa.BigInteger, nullable=False),
+    sa.Column("does", Text),
+    sa.Column("host", Text),
+    sa.Column("process", sa.BigInteger),
+    sa.Column("born", Text),
+    sa.Column("folder", Text),
+    sa.Column("since_at", Instant),
+    sa.Column("until_at", Instant),
+)
+
+archive_files = sa.Table(
+    "archive_files",
+    metadata,
+    identity(),
+    rev(),
+    sa.Column("source", Text, nullable=False),
+    sa.Column("day", Text, nullable=False),
+    sa.Column("path", Text, nullable=False, unique=True),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("archived_at", Instant, nullable=False),
+    sqlite_autoincrement=True,
+)
