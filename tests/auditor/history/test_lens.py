@@ -11,7 +11,7 @@ import pytest
 from auditor.history.archive import archive_settled, arrow_table, write_file
 from auditor.history.lens import Lens
 from auditor.history.views import VIEWS
-from auditor.ledger import Ledger
+from auditor.ledger.exports import Exports
 from auditor.workspace import Workspace
 from tests import HOME
 from tests.stand import Stand
@@ -82,7 +82,7 @@ def test_a_crash_between_file_and_ledger_shows_nothing_twice(
     def die(*_: object, **__: object) -> None:
         raise RuntimeError("power cut")
 
-    monkeypatch.setattr(Ledger, "hand_over", die)
+    monkeypatch.setattr(Exports, "hand_over", die)
     with pytest.raises(RuntimeError):
         archive_settled(stand.ledger, workspace.archive, datetime.now(UTC) + timedelta(seconds=5), keep_live_s=0)
     monkeypatch.undo()
