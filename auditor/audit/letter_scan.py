@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from probes.contract import QueueReading
@@ -17,6 +17,7 @@ CHANGED_AFTER = timedelta(seconds=10)
 """The same where its depth changed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LetterScan:
     """Where the look through a queue stands.
 
@@ -24,84 +25,68 @@ class LetterScan:
     only what came behind is looked at, until letters have left (`QueueReading.left_mark`) or, where the queue does
     not tell that, its depth changed or some minutes have passed. A queue that can only be looked at from its
     beginning (no `next`) is spared the same way however small it is: there a look does something to the letters.
+
+    Attributes:
+        page_limit: letters of one page.
+        met: letters that this look has met.
+        after: where to go on.
+        begun_at_mark: the queue's `left_mark` when the look began.
+        spared: the queue can only be looked at from its beginning.
+        left_mark, depth, ended_at: of the reading with which the last look ended; none before.
     """
 
-    def __init__(self, page_limit: int) -> None:
-        self._page_limit = page_limit
-        self._begin()
-        self._spared = False
-        self._left_mark: str | None = None
-        self._depth: int | None = None
-        self._ended_at: datetime | None = None
-
-    def _begin(self) -> None:
-        self._seen: set[str] = set()
-        self._after: str | None = None
-        self._left_mark_at_begin: str | None = None
-        self._all: set[str] | None = None
-
-    @property
-    def seen(self) -> int:
-        """How many letters were met."""
-        return len(self._seen)
-
-    def ended(self) -> Collection[str] | None:
-        """All letters there are, once after each look that met them all."""
-        met, self._all = self._all, None
-        return met
+    page_limit: int
+    met: frozenset[str] = frozenset()
+    after: str | None = None
+    begun_at_mark: str | None = None
+    spared: bool = False
+    left_mark: str | None = None
+    depth: int | None = None
+    ended_at: datetime | None = None
 
     @property
     def capped(self) -> bool:
         """There are more letters than are followed."""
-        return len(self._seen) >= LETTERS_FOLLOWED
+        return len(self.met) >= LETTERS_FOLLOWED
 
     @property
     def resting(self) -> bool:
         """The figures alone say whether there is anything to look at."""
-        return self._ended_at is not None and (self._spared or len(self._seen) > self._page_limit)
+        return self.ended_at is not None and (self.spared or len(self.met) > self.page_limit)
 
-    @property
-    def after(self) -> str | None:
-        """Where to go on."""
-        return self._after
+    def anew(self) -> LetterScan:
+        """The same queue from its oldest letter on."""
+        return replace(self, met=frozenset(), after=None, begun_at_mark=None, ended_at=None)
 
-    def moved(self, figures: QueueReading, now: datetime) -> bool:
-        """Whether there is anything new to look at, by the figures; prepares for it."""
-        if figures.left_mark is not None and self._left_mark is not None:
-            if figures.left_mark != self._left_mark:
-                self._restart()
-                return True
-            return figures.depth != self._depth and not self.capped
-        wait = AGAIN_AFTER if figures.depth == self._depth else CHANGED_AFTER
-        if self._ended_at is not None and now - self._ended_at < wait:
-            return False
-        self._restart()
-        return True
+    def beginning(self) -> LetterScan:
+        """Begin anew, unless a look is under way."""
+        return self.anew() if self.ended_at is not None and not self.resting else self
 
-    def _restart(self) -> None:
-        self._begin()
-        self._ended_at = None
+    def moved(self, figures: QueueReading, now: datetime) -> LetterScan | None:
+        """From where to look at what is new by the figures; None where nothing is."""
+        if figures.left_mark is not None and self.left_mark is not None:
+            if figures.left_mark != self.left_mark:
+                return self.anew()
+            return self if figures.depth != self.depth and not self.capped else None
+        wait = AGAIN_AFTER if figures.depth == self.depth else CHANGED_AFTER
+        if self.ended_at is not None and now - self.ended_at < wait:
+            return None
+        return self.anew()
 
-    def begin(self) -> None:
-        """Begin anew, with the oldest letter, unless a look is under way."""
-        if self._ended_at is not None and not self.resting:
-            self._restart()
-
-    def take(self, reading: QueueReading, now: datetime) -> bool:
-        """Take in one page.
+    def behind(self, page: QueueReading, now: datetime) -> tuple[LetterScan, bool]:
+        """Where the look stands behind one page.
 
         Returns:
-            Whether another page can follow.
+            That, and whether another page can follow.
         """
-        if self._after is None:
-            self._left_mark_at_begin = reading.left_mark
-        self._seen.update(letter.letter_id for letter in reading.letters)
-        more = reading.truncated and reading.next is not None and bool(reading.letters) and not self.capped
-        self._after = reading.next
-        self._spared = reading.next is None and reading.depth != 0
-        if not more:
-            # Where letters left meanwhile, the next figures differ from those of the beginning and all begins anew.
-            self._left_mark = self._left_mark_at_begin
-            self._depth, self._ended_at = reading.depth, now
-            self._all = None if reading.truncated or self.capped else self._seen
-        return more
+        scan = replace(
+            self,
+            begun_at_mark=page.left_mark if self.after is None else self.begun_at_mark,
+            met=self.met.union(letter.letter_id for letter in page.letters),
+            after=page.next,
+            spared=page.next is None and page.depth != 0,
+        )
+        if page.truncated and page.next is not None and page.letters and not scan.capped:
+            return scan, True
+        # Where letters left meanwhile, the next figures differ from those of the beginning and all begins anew.
+        return replace(scan, left_mark=scan.begun_at_mark, depth=page.depth, ended_at=now), False

@@ -1,17 +1,19 @@
-"""What an auditor remembers from one audit of its flow to the next, beside what the ledger keeps."""
+"""What the auditors of a flow and of a queue remember from one audit to the next, beside what the ledger keeps."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from auditor.audit.letter_scan import LetterScan
 from auditor.audit.listing import Listing
 from auditor.audit.sample_counts import Waiting
 from auditor.map.flow import Flow
+from checks.queue_states import QueueState
 from checks.sampling import Panel, Pool
 from checks.values import EPOCH
-from probes.contract import Key
+from probes.contract import Key, QueueReading
 from probes.records.rest import RestSettings
 
 
@@ -148,3 +150,49 @@ def no_memory(flow: Flow, now: datetime) -> Memory:
     listings = {name: Listing() for name, system, spec in sides if isinstance(system, RestSettings) and spec.lists}
     panel = Panel(size=flow.settings.sampling.panel, ranks={})
     return Memory(first_at=now, sample=SampleMemory(panel=panel, listings=listings))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueMemory:
+    """What an auditor remembers from one audit of its queue to the next.
+
+    The ledger keeps the figures and the letters; a restart forgets only what stands here. After it
+
+    - the letters are looked through from the oldest on (`scan`), and until then the figures tell no more than the
+      broker itself does (`looked`), and not whether the letters name their records (`keyless`);
+    - whether messages are taken, and whether there are more and more, takes as many readings to tell as at first, and
+      a queue that stands still is said to do so from then on (`states`, `still_since`);
+    - readings in a row that failed, or told too little, are counted from the first (`failures`, `untold`).
+
+    An audit that could not be recorded is forgotten in the same way, and what it read of the letters is read again.
+
+    Attributes:
+        scan: where the look through the letters stands.
+        looked: the last reading that looked at letters; None where it failed.
+        keyless: what is to be said of letters that do not name their records.
+        states: the last readings, oldest first.
+        still_since: since when nothing has been taken.
+        failures: readings in a row that failed.
+        untold: readings in a row that did not tell what the map asks for.
+    """
+
+    scan: LetterScan
+    looked: QueueReading | None = None
+    keyless: tuple[str, ...] = ()
+    states: tuple[QueueState, ...] = ()
+    still_since: datetime | None = None
+    failures: int = 0
+    untold: int = 0
+
+    def to_look_again(self) -> QueueMemory:
+        """The same with all letters to be looked at again."""
+        return replace(self, scan=LetterScan(page_limit=self.scan.page_limit))
+
+
+def no_queue_memory(page_limit: int) -> QueueMemory:
+    """What an auditor of a queue knows that has just been made.
+
+    Args:
+        page_limit: letters of one page.
+    """
+    return QueueMemory(scan=LetterScan(page_limit=page_limit))

@@ -10,14 +10,32 @@ from typing import Any
 
 import pytest
 
-from auditor.audit import duplicates, flow_audit, gathered, judging, memory, recording, result, sample, sweep
-from auditor.audit.memory import NONE_LOST, Memory
+from auditor.audit import (
+    budget,
+    duplicates,
+    flow_audit,
+    gathered,
+    judging,
+    letter_scan,
+    memory,
+    queue_reading,
+    recording,
+    result,
+    sample,
+    sweep,
+)
+from auditor.audit.memory import NONE_LOST, Memory, QueueMemory
+from auditor.audit.queue_audit import QueueAuditor
 from auditor.ledger import LedgerError
+from probes.registry import open_queue_probe
 from tests.stand import Stand
 
 VALUES: set[type[Any]] = {
     each
-    for module in (duplicates, flow_audit, gathered, judging, memory, recording, result, sample, sweep)
+    for module in (
+        *(budget, duplicates, flow_audit, gathered, judging, letter_scan),
+        *(memory, queue_reading, recording, result, sample, sweep),
+    )
     for each in vars(module).values()
     if isinstance(each, type) and is_dataclass(each) and each.__module__ == module.__name__
 }
@@ -44,6 +62,51 @@ def test_the_docstring_names_everything_that_a_restart_forgets() -> None:
     # What is asked of the ledger again at no cost but a query goes without saying.
     asked_again = {"begun", "unordered", "counted_at"}
     assert {each.name for each in fields(Memory) if f"`{each.name}`" not in told} == asked_again
+
+
+def test_everything_that_is_remembered_of_a_queue_is_one_value(stand: Stand) -> None:
+    stand.agree(1)
+    stand.run("billing", "INSERT INTO letters VALUES (1, 1, '2026-01-01', 'no')")
+    with closing(open_record_queue(stand)) as auditor:
+        made = {name: id(value) for name, value in vars(auditor).items() if name != "memory"}
+        reader = dict(vars(auditor._reader))
+        before = auditor.memory
+        auditor.audit(datetime.now(UTC))
+        assert {name: id(value) for name, value in vars(auditor).items() if name != "memory"} == made
+        assert vars(auditor._reader) == reader
+        assert (len(before.states), len(auditor.memory.states)) == (0, 1)
+        assert auditor.memory.scan.met == {"1"}
+
+
+def test_letters_of_an_audit_that_could_not_be_recorded_are_read_again(stand: Stand) -> None:
+    stand.run("billing", "INSERT INTO letters VALUES (1, 1, '2026-01-01', 'no')")
+    with closing(open_record_queue(stand)) as auditor:
+        refuse(stand, "backlogs")
+        before = auditor.memory
+        with pytest.raises(LedgerError):
+            auditor.audit(datetime.now(UTC))
+        assert auditor.memory == before
+        allow(stand)
+        stand.run("billing", "INSERT INTO letters VALUES (2, 1, '2026-01-01', 'no')")
+        refuse(stand, "dead_letters")
+        auditor.audit(datetime.now(UTC))
+        assert (len(auditor.memory.states), auditor.memory.scan) == (1, before.scan)
+
+
+def test_the_docstring_names_everything_that_a_restart_forgets_of_a_queue() -> None:
+    told = str(QueueMemory.__doc__).split("Attributes:")[0]
+    assert [each.name for each in fields(QueueMemory) if f"`{each.name}`" not in told] == []
+
+
+def open_record_queue(stand: Stand) -> QueueAuditor:
+    settings = stand.map.queues["to_billing", "dead"]
+    return QueueAuditor(
+        flow=stand.map.flow("to_billing"),
+        queue="dead",
+        settings=settings,
+        probe=open_queue_probe(settings, stand.map.system_of(settings)),
+        ledger=stand.ledger,
+    )
 
 
 def refuse(stand: Stand, what: str) -> None:

@@ -309,7 +309,7 @@ def test_connections_that_do_not_close_keep_nothing_else_open(stand: Stand, capl
     daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
     obstinate = Obstinate(daemon)
     closed: list[str] = []
-    queue = daemon.queues[0]._probe
+    queue = daemon.queues[0]._reader._probe
     queue.close = lambda: closed.append("queue")  # type: ignore[method-assign]
     daemon.start()
     stop = threading.Thread(target=daemon.stop, daemon=True)

@@ -32,7 +32,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/queues/anypoint_mq.py": (
             "role timeout organization environment region queue client_id client_secret peek url broker_url"
         ),
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "Budget": {
@@ -73,12 +73,12 @@ OBEYED: dict[str, dict[str, str]] = {
     "KafkaSettings": {
         "probes/queues/kafka.py": "role timeout servers security mechanism user password ca group",
         "probes/queues/kafka_driver.py": "topic",
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "NatsSettings": {
         "probes/queues/nats.py": "role timeout url stream consumer of",
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "Objective": {
@@ -88,12 +88,12 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "PubSubSettings": {
         "probes/queues/pubsub.py": "role timeout project subscription credentials endpoint monitoring peek",
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "RabbitMqSettings": {
         "probes/queues/rabbitmq.py": "role reason timeout url vhost queue peek",
-        "auditor/audit/queue_audit.py": "evidence key",
+        "auditor/audit/queue_reading.py": "evidence key",
         "probes/registry.py": "kind",
     },
     "ReadOnlyPost": {
@@ -101,7 +101,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "RedisSettings": {
         "probes/queues/redis.py": "role timeout url name group deliveries oldest payload",
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "RestBinding": {
@@ -122,7 +122,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "ServiceBusSettings": {
         "probes/queues/service_bus.py": "role timeout connection queue topic subscription management",
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "SlackSettings": {
@@ -136,7 +136,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/queues/sql_queue.py": (
             "role system table letter_id key payload since since_unit reason attempts where"
         ),
-        "auditor/audit/queue_audit.py": "evidence",
+        "auditor/audit/queue_reading.py": "evidence",
         "probes/registry.py": "kind",
     },
     "SqlSettings": {
@@ -152,7 +152,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/queues/sqs.py": (
             "role timeout queue_url region access_key secret_key endpoint peek cloudwatch cloudwatch_endpoint"
         ),
-        "auditor/audit/queue_audit.py": "evidence key reason",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "Validity": {
