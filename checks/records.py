@@ -391,11 +391,10 @@ class RecordComparer:
             try:
                 owner = self.canonical(self.owner, owner_rows[0])
                 target = self.canonical(self.target, target_rows[0])
-            except UnreadableError:
-                pass  # said below, with all that can be read
-            else:
-                if owner == target:
-                    return Agreement(owner, self.fingerprint(owner))
+            except UnreadableError as error:
+                return self._compare_unreadable(key, owner_rows, target_rows, (), error)
+            if owner == target:
+                return Agreement(owner, self.fingerprint(owner))
         return self._compare(key, owner_rows, target_rows, owner, target)
 
     def compare_agreed(self, key: Key, agreed: Agreement, owner_row: Row, target_row: Row) -> Comparison:
@@ -446,10 +445,7 @@ class RecordComparer:
                 differences, places = self._differences(owner.values, target.values)
             invalid = self._invalid(owner, target, agreeing=not differences)
         except UNREADABLE as error:
-            found_so_far = self._compare_readable(key, owner_rows, target_rows, duplicates)
-            if found_so_far is not None:
-                return found_so_far
-            return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
+            return self._compare_unreadable(key, owner_rows, target_rows, duplicates, error)
         return Comparison(
             key=key,
             owner=owner,
@@ -459,6 +455,20 @@ class RecordComparer:
             duplicates=duplicates,
             invalid=invalid,
         )
+
+    def _compare_unreadable(
+        self,
+        key: Key,
+        owner_rows: Sequence[Row],
+        target_rows: Sequence[Row],
+        duplicates: tuple[str, ...],
+        error: Exception,
+    ) -> Comparison:
+        """All that can be said of copies that cannot be read whole."""
+        found = self._compare_readable(key, owner_rows, target_rows, duplicates)
+        if found is not None:
+            return found
+        return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
 
     def _compare_readable(
         self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row], duplicates: tuple[str, ...]

@@ -30,13 +30,18 @@ TOLD_FIELDS = 3
 
 @dataclass(slots=True, kw_only=True)
 class _Doubting:
-    """Doubts while the second look is under way."""
+    """Doubts while the second look is under way.
+
+    Attributes:
+        owner_again: by record, the one copy that the owner held now; None where it cannot be read whole.
+    """
 
     moving: set[Key] = field(default_factory=set)
     later: dict[Key, Later] = field(default_factory=dict)
     noisy: dict[Key, dict[int, str]] = field(default_factory=dict)
     rereads: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     witnesses: dict[Key, str] = field(default_factory=dict)
+    owner_again: dict[Key, Copy | None] = field(default_factory=dict)
     error: Failure | None = None
 
     def failed(self, reading: Reading, differing: Iterable[Key]) -> bool:
@@ -112,16 +117,20 @@ class SecondLook:
         rows, _ = self.comparer.group(self.comparer.owner, again.rows)
         for key in found.moving - again.unreadable.keys():
             sent_at, received_at = again.when(key)
-            try:
-                copies = [
-                    self.comparer.copy_of(self.comparer.canonical(self.comparer.owner, row), row[MARK])
-                    for row in rows.get(key, [])
-                ]
-            except UNREADABLE:
-                continue
-            if len(copies) <= 1:
-                copy = copies[0] if copies else None
+            second = rows.get(key, [])
+            if key not in found.owner_again and len(second) == 1:
+                self._copy_again(found, key, self.comparer.owner, second[0])
+            copy = found.owner_again.get(key)
+            if copy is not None or not second:
                 found.later[key] = Later(copy=copy, sent_at=sent_at, received_at=received_at)
+
+    def _copy_again(self, found: _Doubting, key: Key, side: Side, row: Row) -> Copy:
+        """The copy of a row that was read again, as far as it can be read."""
+        values, unread = self.comparer.readable(side, row)
+        copy = self.comparer.copy_of(values, row[MARK])
+        if side is self.comparer.owner:
+            found.owner_again[key] = None if unread else copy
+        return copy
 
     def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], found: _Doubting) -> Reading | None:
         again = self.source.fetch(self.flow.source_spec, list(differing))
@@ -171,7 +180,7 @@ class SecondLook:
         if side is not self.comparer.owner:
             before, other = other, before
         assert before is not None  # one row, and it could be compared
-        after = self.comparer.copy_of(self.comparer.readable(side, second[0])[0], second[0][MARK])
+        after = self._copy_again(found, key, side, second[0])
         unlike = [at for at in range(len(self.comparer.rules)) if moved(after.marks, before.marks, at)]
         if unlike and (not marked or before.raw_mark != after.raw_mark):
             found.moving.add(key)

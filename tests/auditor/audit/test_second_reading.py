@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from checks.judgement import Outcome
+from checks.values import Parser
 from probes.contract import Key, ProbeError, ReadSpec, Reason, RecordProbe, Row
 from tests.auditor.audit.test_flow_audit import open_causes, wait_until
 from tests.stand import Stand
@@ -123,6 +126,42 @@ def test_a_witness_that_hangs_delays_nobody_and_is_asked_once(stand: Stand) -> N
     told = [each["witnesses"] for each in stand.rows("divergences") if each["state"] == "open"]
     assert told == [None] * 3 or told == [""] * 3
     mute.let_go.set()
+
+
+def count_parsed(stand: Stand) -> Counter[str]:
+    """Counts, by system, how often a name is made canonical."""
+    comparer, counted = stand.auditor._gatherer.comparer, Counter[str]()
+
+    def counting(system: str, parse: Parser) -> Parser:
+        def counted_parse(raw: Any) -> Any:
+            counted[system] += 1
+            return parse(raw)
+
+        return counted_parse
+
+    for side in (comparer.owner, comparer.target):
+        name, *others = side.parsers
+        object.__setattr__(side, "parsers", (counting(side.system, name), *others))
+    return counted
+
+
+def test_each_row_that_is_read_is_made_canonical_once(stand: Stand) -> None:
+    stand.agree(1)
+    stand.run("billing", "UPDATE customers SET name = 'Eve'")
+    stand.sweep()
+    counted = count_parsed(stand)
+    stand.sweep()  # read again in both systems, because it differed before
+    assert counted == {"crm": 2, "billing": 2}
+    with stand.open("crm") as database:
+        database.executescript(
+            "ALTER TABLE customers RENAME TO held;"
+            "CREATE VIEW customers AS SELECT id, hex(randomblob(9)) AS name, amount, "
+            "strftime('%Y-%m-%d %H:%M:%f', 'now', '-' || abs(random() % 1000000) || ' seconds') AS updated_at "
+            "FROM held;"
+        )
+    counted.clear()
+    assert stand.sweep().counts[Outcome.INCONCLUSIVE] == 1  # it moves, and the second copy is looked at as well
+    assert counted == {"crm": 2, "billing": 1}
 
 
 UNIQUE = "    key_type: integer\n    business_key: [name]\n"
