@@ -19,6 +19,7 @@ from auditor.map.settings import (
     SamplingPolicies,
     ValuePolicy,
 )
+from auditor.senders.registry import SENDERS, sender_settings
 from checks.fields import FieldRule
 from checks.validity import Validity
 from probes import registry
@@ -33,6 +34,7 @@ MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
     *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, AlertSettings),
     *(registry.queue_settings(kind) for kind in registry.QUEUE_KINDS),
+    *(sender_settings(name) for name in SENDERS),
 ]
 
 

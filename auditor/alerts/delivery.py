@@ -8,13 +8,12 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from auditor.alerts.contract import Receipt, Sender
 from auditor.alerts.delivery_rule import after_try
-from auditor.alerts.slack import SlackSender
 from auditor.alerts.unrecorded import Unrecorded
-from auditor.alerts.webhook import WebhookSender
 from auditor.ledger import LEASE_S, Ledger, LedgerError
-from auditor.map.settings import AlertSettings
+from auditor.map.settings import Alerts
+from auditor.senders.contract import TIMEOUT_S, Receipt, Sender
+from auditor.senders.registry import open_sender
 
 SURE_S = LEASE_S / 3
 """So long after a transaction nobody else can hold the lease; a message leaves within it."""
@@ -22,15 +21,17 @@ SURE_S = LEASE_S / 3
 log = logging.getLogger(__name__)
 
 
-def open_senders(settings: AlertSettings) -> dict[str, Sender]:
-    """The senders that the map asks for, by name."""
+def open_senders(settings: Alerts, *, timeout_s: float = TIMEOUT_S) -> dict[str, Sender]:
+    """The senders that the map asks for, by name.
+
+    Args:
+        timeout_s: the deadline of one try.
+    """
     dashboard = str(settings.dashboard) if settings.dashboard else None
-    senders: dict[str, Sender] = {}
-    if settings.slack is not None:
-        senders["slack"] = SlackSender(settings.slack.webhook.get_secret_value(), dashboard=dashboard)
-    if settings.webhook is not None:
-        senders["webhook"] = WebhookSender(settings.webhook.url.get_secret_value())
-    return senders
+    return {
+        name: open_sender(name, each, dashboard=dashboard, timeout_s=timeout_s)
+        for name, each in settings.senders.items()
+    }
 
 
 def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *, to: str | None = None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NotRequired, TypedDict
 
-from auditor.alerts.contract import Receipt
+from auditor.senders.contract import Receipt
 
 MOST_TRIES = 12
 FIRST_WAIT_S = 2.0

@@ -15,8 +15,7 @@ def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered])
     Args:
         lost: messages about incidents that could not be delivered.
     """
-    alerts = integration_map.alerts
-    named = {name for name, sender in (("slack", alerts.slack), ("webhook", alerts.webhook)) if sender is not None}
+    named = integration_map.alerts.senders.keys()
     return [
         Finding(
             system=f"alerts {each.sender}",

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from auditor.alerts.contract import Receipt, Sender
 from auditor.alerts.delivery_rule import after_try
+from auditor.senders.contract import Receipt, Sender
 
 KEPT = 1_000
 """Messages held at once: each is of another incident, and more would say nothing new."""

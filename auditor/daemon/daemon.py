@@ -23,6 +23,7 @@ from auditor.daemon.trouble import Trouble
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
 from auditor.map.integration_map import IntegrationMap
+from auditor.senders.contract import TIMEOUT_S
 from auditor.systems.reader import SystemReader, open_readers
 from auditor.workspace import Workspace
 from probes import registry
@@ -70,6 +71,7 @@ class Daemon:
         workspace: where the state is kept.
         tenure: under which it writes; its own if need be. It ends with the daemon.
         new_key: a digest key other than the ledger's is accepted.
+        alert_timeout_s: the deadline of one try to send a message.
 
     Raises:
         LeaseHeldError: it is to take the lease itself, and another process holds it.
@@ -83,6 +85,7 @@ class Daemon:
         tenure: Tenure | None = None,
         *,
         new_key: bool = False,
+        alert_timeout_s: float = TIMEOUT_S,
     ) -> None:
         self.map = integration_map
         self._workspace = workspace
@@ -92,13 +95,13 @@ class Daemon:
             self.ledger = workspace.ledger()
             self.ledger.database.token = self.tenure.token
             self.ledger.installation.check_key(digest_key, adopt=True, accept_new=new_key)
-            self._open(integration_map, digest_key)
+            self._open(integration_map, digest_key, alert_timeout_s)
         except BaseException:
             self.tenure.end()
             raise
 
-    def _open(self, integration_map: IntegrationMap, digest_key: bytes) -> None:
-        self._senders = open_senders(integration_map.alerts)
+    def _open(self, integration_map: IntegrationMap, digest_key: bytes, alert_timeout_s: float) -> None:
+        self._senders = open_senders(integration_map.alerts, timeout_s=alert_timeout_s)
         self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self.readers = open_readers(integration_map)

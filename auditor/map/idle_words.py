@@ -9,6 +9,7 @@ from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import rhythm_s
 from auditor.map.settings import FlowSettings
+from auditor.senders.registry import SENDERS, sender_settings
 from probes.contract import Binding
 
 Path_ = tuple[str | int, ...]
@@ -74,8 +75,11 @@ def _columns(binding: Binding) -> Iterator[tuple[Path_, str]]:
 
 def _alert_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     alerts = integration_map.alerts
-    if alerts.dashboard is not None and alerts.slack is None:
-        yield ("alerts", "dashboard"), "only messages to Slack carry links, and alerts.slack is not set"
+    if alerts.dashboard is not None and not any(each.links for each in alerts.senders.values()):
+        linking = [name for name in SENDERS if sender_settings(name).links]
+        titles = " and ".join(sender_settings(name).title for name in linking)
+        unset = " or ".join(f"alerts.{name}" for name in linking)
+        yield ("alerts", "dashboard"), f"only messages to {titles} carry links, and {unset} is not set"
 
 
 def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
@@ -131,18 +135,21 @@ def _queue_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[
 
 
 def _people_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
-    settings, alerts = flow.settings, integration_map.alerts
-    if settings.slack_channel and alerts.slack is not None:
-        also = "; alerts.webhook gets it with each notice" if alerts.webhook is not None else ""
-        yield (
-            ("slack_channel",),
-            f"Slack ignores it: an incoming webhook posts to the one channel it was made for{also}",
-        )
-    elif settings.slack_channel and alerts.webhook is None:
+    settings, senders = flow.settings, integration_map.alerts.senders
+    if settings.slack_channel and not senders:
         yield ("slack_channel",), "nobody is told of incidents: the map has no alerts:"
-    if settings.runbook and alerts.slack is None and alerts.webhook is None:
+    elif settings.slack_channel:
+        also = "".join(
+            f"; alerts.{name} gets it with each notice" for name, each in senders.items() if not each.ignores_channel
+        )
+        for each in senders.values():
+            if each.ignores_channel:
+                yield ("slack_channel",), f"{each.title} ignores it: {each.ignores_channel}{also}"
+    if settings.runbook and not senders:
         yield ("runbook",), "it stands in messages, and nobody is sent any: the map has no alerts:"
-    elif settings.runbook and alerts.slack is not None and not ADDRESS.fullmatch(settings.runbook):
+    elif (
+        settings.runbook and any(each.links for each in senders.values()) and not ADDRESS.fullmatch(settings.runbook)
+    ):
         yield ("runbook",), NO_ADDRESS
     if settings.idempotency_key and settings.idempotency_key not in flow.field_names:
         yield (

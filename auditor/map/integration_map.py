@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from auditor.map.flow import Flow
-from auditor.map.settings import AlertSettings, DataType, FlowSettings
+from auditor.map.settings import Alerts, AlertSettings, DataType, FlowSettings
 from probes.contract import Binding, SystemSettings
 
 
@@ -23,7 +23,7 @@ class IntegrationMap:
     systems: dict[str, SystemSettings]
     data_types: dict[str, DataType]
     flows: dict[str, FlowSettings]
-    alerts: AlertSettings = field(default_factory=AlertSettings)
+    alerts: Alerts = field(default_factory=AlertSettings)
     bindings: dict[tuple[str, str], Binding] = field(default_factory=dict)
     queues: dict[tuple[str, str], Any] = field(default_factory=dict)
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator
+from pydantic import AnyHttpUrl, Field, create_model, field_validator
 
+from auditor.senders.contract import SenderSettings
+from auditor.senders.registry import SENDERS, sender_settings
 from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule
 from checks.keys import key_parser
 from checks.values import Parser
-from probes.addresses import check_address
 from probes.contract import PluginSettings
 from probes.durations import Duration
 
@@ -183,48 +184,27 @@ class FlowSettings(PluginSettings):
     description: str = ""
 
 
-class SlackSettings(PluginSettings):
-    """Where Slack hears of incidents: an incoming webhook, whose address is a secret."""
-
-    webhook: SecretStr
-
-    @field_validator("webhook")
-    @classmethod
-    def _certain(cls, webhook: SecretStr) -> SecretStr:
-        if webhook.get_secret_value():
-            check_address(webhook.get_secret_value(), login=False)
-        return webhook
-
-
-class WebhookSettings(PluginSettings):
-    """Another program that hears of incidents as JSON."""
-
-    url: SecretStr
-
-    @field_validator("url")
-    @classmethod
-    def _certain(cls, url: SecretStr) -> SecretStr:
-        if url.get_secret_value():
-            check_address(url.get_secret_value(), login=False)
-        return url
-
-
-class AlertSettings(PluginSettings):
+class Alerts(PluginSettings):
     """Who hears of incidents, and the address of the dashboard for the links in a message.
 
     An empty address is none, so that one that comes from the environment need not be set.
     """
 
-    slack: SlackSettings | None = None
-    webhook: WebhookSettings | None = None
     dashboard: AnyHttpUrl | None = None
 
-    @field_validator("slack")
+    @field_validator("*")
     @classmethod
-    def _slack_somewhere(cls, slack: SlackSettings | None) -> SlackSettings | None:
-        return slack if slack is not None and slack.webhook.get_secret_value() else None
+    def _somewhere(cls, value: Any) -> Any:
+        return None if isinstance(value, SenderSettings) and not value.address else value
 
-    @field_validator("webhook")
-    @classmethod
-    def _webhook_somewhere(cls, webhook: WebhookSettings | None) -> WebhookSettings | None:
-        return webhook if webhook is not None and webhook.url.get_secret_value() else None
+    @property
+    def senders(self) -> dict[str, SenderSettings]:
+        """The senders that are set, by name."""
+        named = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: each for name, each in named.items() if isinstance(each, SenderSettings)}
+
+
+_SENDERS: dict[str, Any] = {name: (sender_settings(name) | None, None) for name in SENDERS}
+
+AlertSettings: type[Alerts] = create_model("AlertSettings", __base__=Alerts, __doc__=Alerts.__doc__, **_SENDERS)
+"""`Alerts` with a word for every sender of the registry."""

@@ -83,12 +83,11 @@ def _of_queue(reading: Any) -> str:
 
 
 def sender(kind: str, url: str) -> list[str]:
-    """A try to send an alert. Its deadline is fixed (10 s), so that it is set to ours."""
-    from auditor.alerts import slack, webhook
+    """A try to send an alert."""
+    from auditor.senders.registry import open_sender, sender_settings
 
-    for module in (slack, webhook):
-        module.TIMEOUT_S = DEADLINE_S  # type: ignore[attr-defined]
-    made = webhook.WebhookSender(url) if kind == "webhook" else slack.SlackSender(url, dashboard=None)
+    model = sender_settings(kind)
+    made = open_sender(kind, model.model_validate({model.address_word: url}), timeout_s=DEADLINE_S)
     return [timed(lambda: made.send(NOTICE, possible_repeat=False))]
 
 

@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 
 from auditor import escaping
-from auditor.alerts.slack import message
 from auditor.cli.options import VisibleFormatter
 from auditor.cli.rows import err, out, shown
 from auditor.conflicts.repair import Proposal
@@ -28,9 +27,10 @@ from auditor.dashboard.log_lines import VisibleRecord
 from auditor.map.diagram import svg
 from auditor.map.document import markdown, mermaid
 from auditor.map.loader import load_map
+from auditor.senders.slack import message
 from auditor.systems.live_record import link_of
 from tests.attacks.texts import ADDRESSES, HONEST, SHOWN
-from tests.auditor.alerts.test_delivery import NOTICE
+from tests.auditor.senders.receivers import NOTICE
 from tests.corpus import each_of
 from tests.stand import Stand
 

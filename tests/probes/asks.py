@@ -9,9 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from auditor.alerts import slack, webhook
-from auditor.alerts.slack import SlackSender
-from auditor.alerts.webhook import WebhookSender
+from auditor.senders.registry import SENDERS, open_sender, sender_settings
 from probes import registry
 from probes.bounded_http import BoundedClient
 from probes.contract import ProbeError
@@ -103,13 +101,13 @@ def token(url: str, timeout_s: float) -> str:
     return "an answer"
 
 
-def sender(make: Callable[[str], Any]) -> Callable[[str, float], str]:
+def sender(name: str) -> Callable[[str, float], str]:
     """A try of a sender of alerts."""
 
     def ask(url: str, timeout_s: float) -> str:
-        for module in (slack, webhook):
-            module.TIMEOUT_S = timeout_s  # type: ignore[attr-defined]
-        made = make(f"{url}/services/T0/B0/secret-part")
+        model = sender_settings(name)
+        settings = model.model_validate({model.address_word: f"{url}/services/T0/B0/secret-part"})
+        made = open_sender(name, settings, timeout_s=timeout_s)
         receipt = made.send(NOTICE, possible_repeat=False)
         made.close()
         assert "secret-part" not in receipt.error
@@ -149,8 +147,7 @@ CLIENTS: dict[str, Callable[[str, float], str]] = {
     ),
     "pubsub monitoring": monitoring,
     "google token": token,
-    "slack": sender(lambda url: SlackSender(url, dashboard=None)),
-    "webhook": sender(WebhookSender),
+    **{name: sender(name) for name in SENDERS},
 }
 
 

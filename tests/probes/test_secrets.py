@@ -15,8 +15,9 @@ import pytest
 import redis
 from pydantic import SecretStr, ValidationError
 
-from auditor.alerts.contract import post_json
 from auditor.map.settings import AlertSettings
+from auditor.senders.json_post import post_json
+from auditor.senders.registry import SENDERS, sender_settings
 from auditor.systems.reader import SystemReader
 from probes import registry
 from probes.addresses import check_address
@@ -105,10 +106,10 @@ def test_a_login_with_an_unquoted_sign_is_refused_with_how_to_quote_it(
     assert_discreet(first["msg"])
 
 
-@pytest.mark.parametrize("kind", ["slack", "webhook"])
+@pytest.mark.parametrize("kind", SENDERS)
 @pytest.mark.parametrize("sign", ["@", "/", "#"])
 def test_a_sender_with_an_unquoted_login_is_refused(kind: str, sign: str) -> None:
-    word = {"slack": "webhook", "webhook": "url"}[kind]
+    word = sender_settings(kind).address_word
     with pytest.raises(ValidationError, match="percent-encoded"):
         AlertSettings.model_validate({kind: {word: f"https://someone:Zw0lf{sign}Boxk4mpfer@hooks.example/x"}})
 

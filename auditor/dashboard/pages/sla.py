@@ -97,7 +97,7 @@ def _messages(data: Data, since: Since) -> None:
     if alerts.empty:
         components.nothing(
             "No message was sent in this range."
-            if data.map.alerts.slack or data.map.alerts.webhook
+            if data.map.alerts.senders
             else "No alert channel is configured. Add `alerts: slack: webhook:` to the map to be notified."
         )
     else:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from auditor.alerts.contract import Receipt
 from auditor.alerts.delivery_rule import after_try
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.ledger import Ledger
+from auditor.senders.contract import Receipt
 from auditor.systems.doctor import _examine
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow

@@ -20,7 +20,7 @@ from auditor.daemon.daemon import THREADS, Daemon
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from tests import HOME
-from tests.auditor.alerts.test_delivery import FakeSlack
+from tests.auditor.senders.receivers import FakeSlack
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.stand import MAP, Stand

@@ -16,14 +16,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from auditor.alerts.contract import Receipt
 from auditor.alerts.unrecorded import Unrecorded
 from auditor.daemon.trouble import ALERT_AFTER_S, QUIET_S, News, Trouble
 from auditor.ledger import Ledger, LedgerError
+from auditor.senders.contract import Receipt
 from tests import HOME
 from tests.attacks.files import LEDGERS
-from tests.auditor.alerts.test_delivery import FakeSlack
 from tests.auditor.cli.test_commands import auditor
+from tests.auditor.senders.receivers import FakeSlack
 from tests.servers import free_port
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until

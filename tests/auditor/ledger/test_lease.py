@@ -40,8 +40,8 @@ from auditor.ledger import tables as t
 from auditor.ledger.process import is_gone, this_process
 from auditor.workspace import Workspace
 from tests import HOME
-from tests.auditor.alerts.test_delivery import FakeSlack
 from tests.auditor.cli.test_commands import auditor
+from tests.auditor.senders.receivers import FakeSlack
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 

@@ -13,6 +13,7 @@ from auditor.alerts.delivery import open_senders
 from auditor.map import settings
 from auditor.map.crontab import longest_gap_s
 from auditor.map.loader import check_map, json_schema
+from auditor.senders.registry import SENDERS, sender_settings
 from checks import fields
 from probes import contract, registry
 from probes.records import request_template
@@ -20,13 +21,24 @@ from tests import HOME
 from tests.auditor.cli.test_commands import auditor
 from tests.stand import MAP
 
+
+def own_file(sender: str) -> str:
+    module, _, _ = SENDERS[sender]
+    return f"{module.replace('.', '/')}.py"
+
+
+def own_words(sender: str) -> list[str]:
+    return [field.alias or name for name, field in sender_settings(sender).model_fields.items()]
+
+
 OBEYED: dict[str, dict[str, str]] = {
     "AlertRule": {
         "auditor/alerts/incidents.py": "divergences clear_after failures",
         "auditor/map/flow.py": "clean_audits",
     },
     "AlertSettings": {
-        "auditor/alerts/delivery.py": "slack webhook dashboard",
+        "auditor/alerts/delivery.py": "dashboard",
+        "auditor/senders/registry.py": " ".join(SENDERS),
     },
     "AnypointMqSettings": {
         "probes/queues/anypoint_mq.py": (
@@ -125,9 +137,6 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
-    "SlackSettings": {
-        "auditor/alerts/delivery.py": "webhook",
-    },
     "SqlBinding": {
         "probes/contract.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
@@ -161,9 +170,8 @@ OBEYED: dict[str, dict[str, str]] = {
     "ValuePolicy": {
         "auditor/audit/sample.py": "field above share",
     },
-    "WebhookSettings": {
-        "auditor/alerts/delivery.py": "url",
-    },
+    # What is said of a sender is read in its own file.
+    **{sender_settings(name).__name__: {own_file(name): " ".join(own_words(name))} for name in SENDERS},
 }
 """By model and by module that acts on them, the words of the map."""
 
@@ -172,6 +180,7 @@ def model_of(name: str) -> type[BaseModel]:
     kinds = [registry.record_settings(kind) for kind in registry.RECORD_KINDS]
     kinds += [registry.record_binding(kind) for kind in registry.RECORD_KINDS]
     kinds += [registry.queue_settings(kind) for kind in registry.QUEUE_KINDS]
+    kinds += [sender_settings(name) for name in SENDERS]
     found = next((kind for kind in kinds if kind.__name__ == name), None)
     for place in (settings, contract, fields, request_template):
         found = found or getattr(place, name, None)

@@ -1,51 +1,46 @@
-"""What a sender is, and how a try to send can end."""
+"""A POST of JSON to a secret address, and what is certain after it."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from probes.bounded_http import BoundedClient, beginning
-from probes.records.answers import retry_after_s
+from auditor.senders.contract import TIMEOUT_S, Receipt
 from probes.secrets import Scrubber, secret_parts
 
-TIMEOUT_S = 10.0
-"""The deadline of one try."""
+if TYPE_CHECKING:
+    from probes.bounded_http import BoundedClient
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """How one try ended.
+class JsonPost:
+    """Posts JSON to one address.
 
-    Attributes:
-        outcome: `sent`; `refused`, certainly not delivered and worth another try; `rejected`, certainly not
-            delivered and never will be; `ambiguous`, it may have arrived.
-        retry_after_s: how long the receiver asks to wait.
+    The HTTP client is loaded here and not with the module: every map that is read loads the settings of all senders.
     """
 
-    outcome: Literal["sent", "refused", "rejected", "ambiguous"]
-    error: str = ""
-    retry_after_s: float | None = None
+    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        from probes.bounded_http import BoundedClient
 
+        self._url = url
+        self._client = BoundedClient(timeout_s=timeout_s)
 
-class Sender(Protocol):
-    """Sends one notice; never raises, never puts its secret address into the receipt."""
+    def send(self, payload: Mapping[str, Any]) -> Receipt:
+        """Try once; never raises, and the receipt shows nothing of the address."""
+        return post_json(self._client, self._url, payload)
 
-    name: str
-
-    def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
-        """Try once; answers within `TIMEOUT_S`."""
-
-    def close(self) -> None:
-        """Cut off a try under way, from another thread."""
+    def cut_off(self) -> None:
+        """End a try under way, from another thread."""
+        self._client.cut_off()
 
 
 def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Receipt:
     """POST JSON, in ASCII so that any text can be sent, and say what is certain afterwards."""
+    import httpx
+
+    from probes.bounded_http import beginning
+    from probes.records.answers import retry_after_s
+
     body, headers = json.dumps(payload), {"Content-Type": "application/json"}
     try:
         with client.stream("POST", url, content=body, headers=headers) as response:

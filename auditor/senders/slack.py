@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from auditor.alerts.contract import TIMEOUT_S, Receipt, post_json
 from auditor.escaping import mrkdwn
-from probes.bounded_http import BoundedClient
+from auditor.senders.contract import TIMEOUT_S, Address, Receipt, SenderSettings
+from auditor.senders.json_post import JsonPost
 from probes.durations import format_duration
 
 TITLE_LIMIT = 2500
@@ -97,19 +97,28 @@ def _link(dashboard: str | None, notice: Mapping[str, Any]) -> str:
     return f"{dashboard.rstrip('/')}/{page}"
 
 
+class SlackSettings(SenderSettings):
+    """Where Slack hears of incidents: an incoming webhook, whose address is a secret."""
+
+    title = "Slack"
+    address_word = "webhook"
+    links = True
+    ignores_channel = "an incoming webhook posts to the one channel it was made for"
+
+    webhook: Address
+
+
 class SlackSender:
-    """Posts to an incoming webhook, whose address is a secret."""
+    """Posts to an incoming webhook."""
 
-    name = "slack"
-
-    def __init__(self, webhook: str, *, dashboard: str | None) -> None:
-        self._webhook = webhook
+    def __init__(
+        self, settings: SlackSettings, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
         self._dashboard = dashboard
-        self._client = BoundedClient(timeout_s=TIMEOUT_S)
+        self._post = JsonPost(settings.webhook.get_secret_value(), timeout_s=timeout_s)
 
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
-        payload = message(notice, dashboard=self._dashboard, possible_repeat=possible_repeat)
-        return post_json(self._client, self._webhook, payload)
+        return self._post.send(message(notice, dashboard=self._dashboard, possible_repeat=possible_repeat))
 
     def close(self) -> None:
-        self._client.cut_off()
+        self._post.cut_off()

@@ -1,0 +1,85 @@
+"""What a sender is, what the map says of one, and how a try to send can end.
+
+A sender is one file beside this one, with its settings and its `Sender`, and one line in `auditor.senders.registry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Protocol
+
+from pydantic import AfterValidator, SecretStr
+
+from probes.addresses import check_address
+from probes.contract import PluginSettings
+
+TIMEOUT_S = 10.0
+"""The deadline of one try."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """How one try ended.
+
+    Attributes:
+        outcome: `sent`; `refused`, certainly not delivered and worth another try; `rejected`, certainly not
+            delivered and never will be; `ambiguous`, it may have arrived.
+        retry_after_s: how long the receiver asks to wait.
+    """
+
+    outcome: Literal["sent", "refused", "rejected", "ambiguous"]
+    error: str = ""
+    retry_after_s: float | None = None
+
+
+class Sender(Protocol):
+    """Sends one notice; never raises, never puts its secret address into the receipt.
+
+    It is made of its settings, the address of the dashboard (None for none) and the deadline of one try.
+    """
+
+    def __init__(self, settings: Any, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S) -> None: ...
+
+    def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
+        """Try once; answers by the deadline.
+
+        Args:
+            notice: what `auditor.alerts.incidents` tells of an incident; any text may stand in it.
+            possible_repeat: an earlier try may have arrived; the message says so.
+        """
+
+    def close(self) -> None:
+        """Cut off a try under way, from another thread."""
+
+
+def _certain(address: SecretStr) -> SecretStr:
+    if address.get_secret_value():
+        check_address(address.get_secret_value(), login=False)
+    return address
+
+
+Address = Annotated[SecretStr, AfterValidator(_certain)]
+"""The address of a receiver, a secret; an empty one is none, so that one from the environment need not be set."""
+
+
+class SenderSettings(PluginSettings):
+    """What the map says of a sender, under its name in `alerts:`.
+
+    Attributes:
+        title: what people call the receiver.
+        address_word: the word of the map that holds the `Address`.
+        links: whether its messages carry links to the dashboard and to a flow's runbook.
+        ignores_channel: why it makes nothing of a flow's `slack_channel`; "" where it passes that on.
+    """
+
+    title: ClassVar[str]
+    address_word: ClassVar[str]
+    links: ClassVar[bool] = False
+    ignores_channel: ClassVar[str] = ""
+
+    @property
+    def address(self) -> str:
+        """The secret address, "" for none."""
+        address: SecretStr = getattr(self, self.address_word)
+        return address.get_secret_value()

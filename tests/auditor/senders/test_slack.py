@@ -1,0 +1,105 @@
+"""Messages to Slack: within its limits, and no text from a system is anything but text."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auditor.escaping import mrkdwn
+from auditor.senders.slack import message
+from tests.auditor.senders.receivers import NOTICE, FakeSlack, opened
+
+
+def check_limits(payload: dict[str, Any]) -> None:
+    """https://docs.slack.dev/reference/block-kit/blocks"""
+    assert 0 < len(payload["text"]) <= 4000
+    blocks = payload["attachments"][0]["blocks"]
+    assert 0 < len(blocks) <= 50
+    for block in blocks:
+        if block["type"] == "section":
+            texts = [block["text"]] if "text" in block else []
+            assert all(0 < len(text["text"]) <= 3000 for text in texts)
+            assert len(block.get("fields", [])) <= 10
+            assert all(0 < len(text["text"]) <= 2000 for text in block.get("fields", []))
+        elif block["type"] == "context":
+            assert 0 < len(block["elements"]) <= 10
+        elif block["type"] == "actions":
+            assert 0 < len(block["elements"]) <= 25
+            assert all(len(each["url"]) <= 3000 and len(each["text"]["text"]) <= 75 for each in block["elements"])
+    assert sum(len(json.dumps(block, ensure_ascii=False)) for block in blocks) < 13_000
+
+
+def test_a_message_says_what_where_and_how_many() -> None:
+    payload = message(NOTICE, dashboard="http://127.0.0.1:8501/", possible_repeat=False)
+    check_limits(payload)
+    text = json.dumps(payload)
+    for word in ("OPEN", "crm", "billing", "http://127.0.0.1:8501/drift?flow=to_billing", "wiki.example", "<!date^"):
+        assert word in text
+    resolved = message({**NOTICE, "transition": "resolved"}, dashboard=None, possible_repeat=False)
+    assert "resolved after 5 min" in json.dumps(resolved)
+    assert resolved["attachments"][0]["color"] != payload["attachments"][0]["color"]
+
+
+@given(st.text(max_size=5000), st.text(max_size=5000))
+def test_any_text_from_a_system_stays_within_limits_and_harmless(summary: str, team: str) -> None:
+    hostile = f"<!channel> <@U1> <https://evil|x> & {summary}"
+    payload = message(
+        {**NOTICE, "summary": hostile, "team": team, "detail": summary}, dashboard=None, possible_repeat=True
+    )
+    check_limits(payload)
+    shown = payload["text"] + json.dumps(payload["attachments"], ensure_ascii=False)
+    assert re.findall(r"<(?!!date\^\d+\^)[^>]", shown) == []
+    assert all(block["text"]["verbatim"] for block in payload["attachments"][0]["blocks"] if "text" in block)
+
+
+@given(st.text(max_size=100), st.integers(10, 40))
+def test_escaping_never_cuts_an_entity_in_two(text: str, limit: int) -> None:
+    cut = mrkdwn(text + "&" * 20, limit)
+    assert len(cut) <= limit
+    assert cut.endswith("…") or len(cut) == limit
+    assert re.sub(r"&(amp|lt|gt);", "", cut).count("&") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a & b < c > d", "a &amp; b &lt; c &gt; d"),
+        ("<!channel> <!here> <@U012> <#C012> <!subteam^S1>", None),
+        ("@here @channel #general", "@\u2060here @\u2060channel #\u2060general"),
+        ("*bold* _it_ ~gone~ `code` ```block```", "∗bold∗ ˍitˍ ∼gone∼ ˋcodeˋ ˋˋˋblockˋˋˋ"),
+        ("to_billing past_due", "to_billing past_due"),
+        ("https://evil.example/x", "https:\u2060//evil.\u2060example/x"),
+        ("www.evil.example evil.example a@b.example", None),
+        (":tada: :+1:", ":\u2060tada: :\u2060+1:"),
+        ("> quoted", "\u2060&gt; quoted"),
+        ("two\nlines\u202e", "two␊lines⟨U+202E⟩"),
+        ("1.25 at 12:30", "1.25 at 12:\u206030"),
+        ("", "–"),
+    ],
+)
+def test_slack_shows_any_text_as_text(text: str, shown: str | None) -> None:
+    told = mrkdwn(text, 500)
+    assert shown is None or told == shown
+    for alive in (r"<", r"(?<!\w)[*_~`]", r"[*_~`](?!\w)", r":[\w+-]+:", r"@\w", r"#\w", r"://", r"\w\.[a-z]"):
+        assert re.search(alive, re.sub("&(amp|lt|gt);", "", told)) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(["summary", "team", "detail", "source", "target", "flow", "runbook"]), st.text())
+)
+def test_every_word_of_a_notice_stays_within_limits(words: dict[str, str]) -> None:
+    long = {name: (text or "<&>") * (6000 // max(1, len(text))) for name, text in words.items()}
+    for notice in ({**NOTICE, **words}, {**NOTICE, **long}):
+        check_limits(message(notice, dashboard="http://127.0.0.1:8501", possible_repeat=True))
+
+
+def test_half_a_character_is_shown_by_its_number() -> None:
+    slack = FakeSlack()
+    opened("slack", slack.url).send({**NOTICE, "summary": "half: \ud800"}, possible_repeat=False)
+    slack.close()
+    assert "⟨U+D800⟩" in slack.got[0]["text"]
