@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from checks.tables import complete
 
@@ -34,20 +36,36 @@ class Cause(StrEnum):
     UNEXPLAINED = "unexplained"
 
 
-FAMILY = complete(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What is said of a cause.
+
+    Attributes:
+        words: what happened to the record.
+    """
+
+    family: Literal["timing", "ownership", "validity", "unexplained"]
+    words: str
+
+
+MEANINGS = complete(
     {
-        Cause.IN_FLIGHT: "timing",
-        Cause.LATE: "timing",
-        Cause.LOST: "timing",
-        Cause.FOREIGN_WRITE: "ownership",
-        Cause.CONFLICT: "ownership",
-        Cause.LOST_UPDATE: "ownership",
-        Cause.TRANSFORMATION: "ownership",
-        Cause.ORPHAN: "ownership",
-        Cause.DUPLICATE: "ownership",
-        Cause.REGRESSION: "ownership",
-        Cause.INVALID: "validity",
-        Cause.UNEXPLAINED: "unexplained",
+        Cause.IN_FLIGHT: Meaning(family="timing", words="on its way, within its window"),
+        Cause.LATE: Meaning(family="timing", words="did not arrive within its window"),
+        Cause.LOST: Meaning(family="timing", words="never arrived"),
+        Cause.FOREIGN_WRITE: Meaning(family="ownership", words="changed by a system that does not own it"),
+        Cause.CONFLICT: Meaning(family="ownership", words="changed on both sides"),
+        Cause.LOST_UPDATE: Meaning(family="ownership", words="an update that was permitted is gone"),
+        Cause.TRANSFORMATION: Meaning(family="ownership", words="the value was altered in transit"),
+        Cause.ORPHAN: Meaning(family="ownership", words="exists only in the copy"),
+        Cause.DUPLICATE: Meaning(family="ownership", words="exists more than once"),
+        Cause.REGRESSION: Meaning(family="ownership", words="an older version came back"),
+        Cause.INVALID: Meaning(family="validity", words="breaks its own validity rules"),
+        Cause.UNEXPLAINED: Meaning(
+            family="unexplained", words="has never matched: check the mapping or the backfill"
+        ),
     }
 )
 """A transformation that changes what a value means is a matter of ownership: it wrote what no owner ever held."""
+
+FAMILY = {cause: meaning.family for cause, meaning in MEANINGS.items()}

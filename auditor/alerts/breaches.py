@@ -1,24 +1,105 @@
-"""What an incident of records is about, by the cause of what differs."""
+"""What an incident can be about: every breach, and what is said of each."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
 
 from checks.cause import Cause
 from checks.tables import complete
 
+
+class Breach(StrEnum):
+    """What an incident is about."""
+
+    NOT_ARRIVING = "not_arriving"
+    FOREIGN_WRITE = "foreign_write"
+    CONFLICT = "conflict"
+    ORPHAN = "orphan"
+    DUPLICATE = "duplicate"
+    LOST_UPDATE = "lost_update"
+    TRANSFORMATION = "transformation"
+    REGRESSION = "regression"
+    INVALID = "invalid"
+    UNEXPLAINED = "unexplained"
+    UNDECIDED = "undecided"
+    UNVERIFIED = "unverified"
+    OBJECTIVE = "objective"
+    DEAD_LETTERS = "dead_letters"
+    EXPIRING = "expiring"
+    BACKLOG = "backlog"
+    STALLED = "stalled"
+    UNREAD_QUEUE = "unread_queue"
+    UNMEASURED_QUEUE = "unmeasured_queue"
+    UNREACHABLE = "unreachable"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What is said of a breach.
+
+    Attributes:
+        words: what is wrong.
+        counts: what its number counts: records, messages, changes of the last day, or audits in a row.
+        unknown: it says that something is not known, and not that it is wrong.
+    """
+
+    words: str
+    counts: Literal["record", "message", "change", "audit"] = "record"
+    unknown: bool = False
+
+    @property
+    def grows(self) -> bool:
+        """Whether more of it is news by itself; of what is counted over a time it is not."""
+        return self.counts in {"record", "message"}
+
+
+MEANINGS = complete(
+    {
+        Breach.NOT_ARRIVING: Meaning(words="changes do not arrive within the window"),
+        Breach.FOREIGN_WRITE: Meaning(words="records were changed in a system that does not own them"),
+        Breach.CONFLICT: Meaning(words="records were changed on both sides"),
+        Breach.ORPHAN: Meaning(words="records exist that the owner does not have"),
+        Breach.DUPLICATE: Meaning(words="records exist more than once"),
+        Breach.LOST_UPDATE: Meaning(words="an update of a system that may write was overwritten"),
+        Breach.TRANSFORMATION: Meaning(words="values are altered in transit"),
+        Breach.REGRESSION: Meaning(words="an older version overwrote a newer one"),
+        Breach.INVALID: Meaning(words="records break their own validity rules"),
+        Breach.UNEXPLAINED: Meaning(words="records have never matched"),
+        Breach.UNDECIDED: Meaning(words="conflicts are waiting for a decision"),
+        Breach.UNVERIFIED: Meaning(words="records cannot be verified", unknown=True),
+        Breach.OBJECTIVE: Meaning(words="fewer changes arrive within the window than promised", counts="change"),
+        Breach.DEAD_LETTERS: Meaning(words="messages were dead-lettered", counts="message"),
+        Breach.EXPIRING: Meaning(words="its oldest dead letters are about to expire unread", counts="message"),
+        Breach.BACKLOG: Meaning(words="messages wait too long", counts="message"),
+        Breach.STALLED: Meaning(words="no consumer is reading from it", counts="message"),
+        Breach.UNREAD_QUEUE: Meaning(words="cannot be read", counts="audit", unknown=True),
+        Breach.UNMEASURED_QUEUE: Meaning(words="its depth or age cannot be told", counts="audit", unknown=True),
+        Breach.UNREACHABLE: Meaning(words="the system cannot be read", counts="audit", unknown=True),
+        Breach.UNREADABLE: Meaning(words="its records cannot be read", counts="audit", unknown=True),
+    }
+)
+
+UNKNOWN = frozenset(breach for breach, meaning in MEANINGS.items() if meaning.unknown)
+"""Breaches that say that something is not known."""
+
 BREACH_OF = complete(
     {
-        Cause.LATE: "not_arriving",
-        Cause.LOST: "not_arriving",
-        Cause.FOREIGN_WRITE: "foreign_write",
-        Cause.CONFLICT: "conflict",
-        Cause.ORPHAN: "orphan",
-        Cause.DUPLICATE: "duplicate",
-        Cause.LOST_UPDATE: "lost_update",
-        Cause.TRANSFORMATION: "transformation",
-        Cause.REGRESSION: "regression",
-        Cause.INVALID: "invalid",
-        Cause.UNEXPLAINED: "unexplained",
+        Cause.LATE: Breach.NOT_ARRIVING,
+        Cause.LOST: Breach.NOT_ARRIVING,
+        Cause.FOREIGN_WRITE: Breach.FOREIGN_WRITE,
+        Cause.CONFLICT: Breach.CONFLICT,
+        Cause.ORPHAN: Breach.ORPHAN,
+        Cause.DUPLICATE: Breach.DUPLICATE,
+        Cause.LOST_UPDATE: Breach.LOST_UPDATE,
+        Cause.TRANSFORMATION: Breach.TRANSFORMATION,
+        Cause.REGRESSION: Breach.REGRESSION,
+        Cause.INVALID: Breach.INVALID,
+        Cause.UNEXPLAINED: Breach.UNEXPLAINED,
     },
     but={Cause.IN_FLIGHT},
 )
-"""What an incident is about; late and lost records of one flow share a cause to look for."""
+"""What an incident of records is about, by the cause of what differs; late and lost records of one flow share what to
+look for."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.alerts.breaches import BREACH_OF
+from auditor.alerts.breaches import BREACH_OF, MEANINGS, Breach
 from auditor.alerts.objectives import evidence_text
 from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
 from auditor.map.flow import Flow
@@ -22,46 +22,11 @@ ABSORB_S = 15 * 60
 WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
 """Failures that every reader of a system meets."""
 
-READING = frozenset({"unreachable", "unreadable", "unread_queue", "unmeasured_queue"})
-"""Breaches that count audits in a row."""
-
-NO_GROWTH = READING | {"objective"}
-"""Breaches of which more is no news by itself: they are counted over a time."""
-
-UNKNOWN = READING | {"unverified"}
-"""Breaches that say that something is not known, and not that it is wrong."""
-
 GROWTH = (100, 10, 2)
 """From so many times the count that people were told they are told again."""
 
 GROWN_AT_LEAST = 10
 """Fewer records or messages are no growth worth a message."""
-
-QUEUE_BREACHES = frozenset({"dead_letters", "expiring", "backlog", "stalled"})
-
-WORDS = {
-    "not_arriving": "changes do not arrive within the window",
-    "foreign_write": "records were changed in a system that does not own them",
-    "conflict": "records were changed on both sides",
-    "orphan": "records exist that the owner does not have",
-    "duplicate": "records exist more than once",
-    "lost_update": "an update of a system that may write was overwritten",
-    "transformation": "values are altered in transit",
-    "regression": "an older version overwrote a newer one",
-    "undecided": "conflicts are waiting for a decision",
-    "invalid": "records break their own validity rules",
-    "unexplained": "records have never matched",
-    "unverified": "records cannot be verified",
-    "objective": "fewer changes arrive within the window than promised",
-    "dead_letters": "messages were dead-lettered",
-    "expiring": "its oldest dead letters are about to expire unread",
-    "backlog": "messages wait too long",
-    "stalled": "no consumer is reading from it",
-    "unread_queue": "cannot be read",
-    "unmeasured_queue": "its depth or age cannot be told",
-    "unreachable": "the system cannot be read",
-    "unreadable": "its records cannot be read",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +41,7 @@ class Evidence:
         detail: what people are told beside the summary.
     """
 
-    breach: str
+    breach: Breach
     fingerprint: str
     count: int
     threshold: int
@@ -154,7 +119,7 @@ def step(incident: Incident | None, evidence: Evidence, now: datetime) -> Step |
 
 def _growth(incident: Incident, evidence: Evidence) -> int:
     """How many times the count that was told it has grown to (2, 10, 100), 0 where that is no news."""
-    if evidence.breach in NO_GROWTH or evidence.count < GROWN_AT_LEAST:
+    if not MEANINGS[evidence.breach].grows or evidence.count < GROWN_AT_LEAST:
         return 0
     times = evidence.count / max(1, incident.told or incident.count)
     reached = next((each for each in GROWTH if times >= each), 0)
@@ -206,7 +171,7 @@ def after_audit(
     records, lasting = doubt.records - doubt.queues, doubt.lasting - doubt.lasting_queues
     evidence.append(
         Evidence(
-            breach="unverified",
+            breach=Breach.UNVERIFIED,
             fingerprint=f"flow/{flow.name}/unverified",
             # One that has just been met opens nothing; one of an open incident keeps it open.
             count=records if lasting else 0,
@@ -219,7 +184,7 @@ def after_audit(
     )
     evidence.append(
         Evidence(
-            breach="undecided",
+            breach=Breach.UNDECIDED,
             fingerprint=f"flow/{flow.name}/undecided",
             count=waiting,
             threshold=1,
@@ -234,7 +199,7 @@ def after_audit(
     everybodys = error is not None and error.reason in WHOLE_SYSTEM
     evidence += [
         Evidence(
-            breach="unreachable",
+            breach=Breach.UNREACHABLE,
             fingerprint=f"system/{name}/unreachable",
             count=audits if everybodys and name == broken else 0,
             threshold=rule.failures,
@@ -247,7 +212,7 @@ def after_audit(
     ]
     evidence.append(
         Evidence(
-            breach="unreadable",
+            breach=Breach.UNREADABLE,
             fingerprint=f"flow/{flow.name}/unreadable",
             count=0 if everybodys else audits,
             threshold=rule.failures,
@@ -266,7 +231,7 @@ def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
     """Evidence of changes that missed the window, where they are more than promised beyond chance."""
     standing = objective.standing
     return Evidence(
-        breach="objective",
+        breach=Breach.OBJECTIVE,
         fingerprint=f"flow/{flow.name}/objective",
         count=objective.breach if standing is Standing.BROKEN else 0,
         threshold=1,
@@ -313,7 +278,7 @@ def move(
                 "fingerprint": each.fingerprint,
                 "flow": each.flow,
                 "system": each.system,
-                "breach": each.breach,
+                "breach": each.breach.value,
                 "opened_at": opened_at,
             }
         identity = ledger.incidents.save(transaction, incident.incident_id if incident else 0, values)
@@ -335,19 +300,14 @@ def move(
 
 
 def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
-    words = WORDS[evidence.breach]
+    meaning = MEANINGS[evidence.breach]
     if evidence.system is not None:
-        return f"{evidence.system}: {words}"
-    what, more = f"{flow.settings.data_type} record", ""
-    if evidence.breach in QUEUE_BREACHES:
-        what = "message"
-    if evidence.breach in READING:
-        what, more = "audit", " in a row"
-    if evidence.breach == "objective":
-        what, more = "change", " of the last day did not"
+        return f"{evidence.system}: {meaning.words}"
+    what = f"{flow.settings.data_type} record" if meaning.counts == "record" else meaning.counts
+    more = {"audit": " in a row", "change": " of the last day did not"}.get(meaning.counts, "")
     where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
     since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
-    return f"{where}: {words} ({counted(moved.count, what)}{more}{since})"
+    return f"{where}: {meaning.words} ({counted(moved.count, what)}{more}{since})"
 
 
 def _notice(
@@ -362,7 +322,7 @@ def _notice(
     return {
         "incident": identity,
         "transition": moved.transition,
-        "breach": evidence.breach,
+        "breach": evidence.breach.value,
         "summary": summary,
         "detail": evidence.detail,
         "flow": evidence.flow,

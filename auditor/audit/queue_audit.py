@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from auditor.alerts import incidents
+from auditor.alerts.breaches import Breach
 from auditor.audit.memory import QueueMemory, no_queue_memory
 from auditor.audit.queue_reading import QueueReader, QueueSeen
 from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
@@ -174,9 +175,9 @@ class QueueAuditor:
         over = over_allowance(role, depth, age_s(reading.oldest_at, now), sla.allowance, trend(memory.states))
         if role == "dead":
             dropping = about_to_drop(depth, reading.drops_at, reading.retention_s, sla.drop_notice_s, now)
-            letters = replace(self._breach("dead_letters", over), detail=reason)
-            return [letters, self._breach("expiring", dropping)]
-        return [self._breach("backlog", over), self._breach("stalled", self._stalled(memory, flows, now))]
+            letters = replace(self._breach(Breach.DEAD_LETTERS, over), detail=reason)
+            return [letters, self._breach(Breach.EXPIRING, dropping)]
+        return [self._breach(Breach.BACKLOG, over), self._breach(Breach.STALLED, self._stalled(memory, flows, now))]
 
     def _flows(self, states: Sequence[QueueState]) -> Flowing:
         """Whether messages leave the queue; unknown where that cannot be told (yet)."""
@@ -212,7 +213,7 @@ class QueueAuditor:
             reason = f"{'cannot be read' if reading is NOTHING_TOLD else 'its letters cannot be read'}: {error}"
         since_at = self._ledger.unverified.note(transaction, self.flow.name, QUEUE, self.queue, reason=reason, at=now)
         lasts = since_at is not None and (now - since_at).total_seconds() > self.flow.window_s
-        evidence = self._breach("unmeasured_queue", memory.untold if lasts else 0 if not why else None)
+        evidence = self._breach(Breach.UNMEASURED_QUEUE, memory.untold if lasts else 0 if not why else None)
         return replace(evidence, known=evidence.known and error is None, detail=reason)
 
     def _lettered(self, memory: QueueMemory) -> bool:
@@ -224,13 +225,13 @@ class QueueAuditor:
     def _unread(self, memory: QueueMemory, error: str) -> incidents.Evidence:
         """Evidence of audits in a row that could not read the queue: what is not watched may be anything."""
         rule = self.flow.settings.alert
-        unread = self._breach("unread_queue", memory.failures)
+        unread = self._breach(Breach.UNREAD_QUEUE, memory.failures)
         return replace(unread, threshold=rule.failures, detail=error)
 
     def _move(self, transaction: Transaction, evidence: Sequence[incidents.Evidence], now: datetime) -> None:
         incidents.move(self._ledger, transaction, evidence, flow=self.flow, senders=self._senders, now=now)
 
-    def _breach(self, breach: str, count: int | None) -> incidents.Evidence:
+    def _breach(self, breach: Breach, count: int | None) -> incidents.Evidence:
         """Evidence of so many messages; None where it cannot be told."""
         return incidents.Evidence(
             breach=breach,

@@ -102,7 +102,7 @@ def incidents(
     as_json: JsonOption = False,
 ) -> None:
     """List the open incidents: what is broken, since when, how much, and whether its message was delivered."""
-    from auditor.alerts.incidents import UNKNOWN
+    from auditor.alerts.breaches import UNKNOWN
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
 

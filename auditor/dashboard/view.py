@@ -39,21 +39,6 @@ STATE_SIGNS = {
     "no data": "? no data",
 }
 
-CAUSE_WORDS = {
-    "in_flight": "on its way, within its window",
-    "late": "did not arrive within its window",
-    "lost": "never arrived",
-    "foreign_write": "changed by a system that does not own it",
-    "conflict": "changed on both sides",
-    "orphan": "exists only in the copy",
-    "duplicate": "exists more than once",
-    "lost_update": "an update that was permitted is gone",
-    "transformation": "the value was altered in transit",
-    "regression": "an older version came back",
-    "invalid": "breaks its own validity rules",
-    "unexplained": "has never matched: check the mapping or the backfill",
-}
-
 
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, in words."""

@@ -13,6 +13,7 @@ from auditor.dashboard.data import Data, Since
 from auditor.dashboard.frames import frame
 from auditor.history.figure_text import agreement_text, waiting_letters
 from auditor.history.status import FlowStatus, Standing
+from checks.cause import MEANINGS, Cause
 from probes.durations import format_duration
 
 CARDS_IN_A_ROW = 5
@@ -97,7 +98,7 @@ def _causes(open_now: pd.DataFrame) -> None:
             named = str(cause.cause)
             words = escaping.markdown(named.replace("_", " "))
             navigation.link(f"**{cause.records} {words}**", navigation.drift(cause=named))
-            st.caption(f"{cause.family}: {view.CAUSE_WORDS[str(cause.cause)]}")
+            st.caption(f"{cause.family}: {MEANINGS[Cause(cause.cause)].words}")
 
 
 def _misled(data: Data) -> None:

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from auditor.alerts.breaches import Breach
 from auditor.alerts.incidents import Evidence, Step, move, step
 from auditor.ledger import Incident
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-SEEN = Evidence(breach="orphan", fingerprint="flow/f/orphan", count=3, threshold=2, clear_after_s=60, flow="f")
+SEEN = Evidence(breach=Breach.ORPHAN, fingerprint="flow/f/orphan", count=3, threshold=2, clear_after_s=60, flow="f")
 
 
 def incident(**words: object) -> Incident:
@@ -120,7 +121,7 @@ def test_a_few_records_more_and_more_audits_in_a_row_are_no_growth() -> None:
     assert few is not None
     assert few.transition == ""
     failing = step(
-        incident(count=3, told=3, breach="unreachable"), replace(SEEN, breach="unreachable", count=400), NOW
+        incident(count=3, told=3, breach="unreachable"), replace(SEEN, breach=Breach.UNREACHABLE, count=400), NOW
     )
     assert failing is not None
     assert failing.transition == ""
@@ -159,7 +160,9 @@ def test_every_opening_is_told_once_and_resolved_at_most_once(seen: list[tuple[i
     ],
 )
 def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: int, said: str) -> None:
-    evidence = Evidence(breach=breach, fingerprint="f", count=count, threshold=1, clear_after_s=1, flow="to_billing")
+    evidence = Evidence(
+        breach=Breach(breach), fingerprint="f", count=count, threshold=1, clear_after_s=1, flow="to_billing"
+    )
     with stand.ledger.write() as transaction:
         move(stand.ledger, transaction, [evidence], flow=stand.auditor.flow, senders=[], now=NOW)
     assert str(stand.rows("incidents")[0]["summary"]).endswith(said)
