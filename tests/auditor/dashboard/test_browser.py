@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from auditor.dashboard import navigation
 from tests import HOME
 from tests.auditor.screens import chromium, click_cell
 
@@ -95,7 +96,7 @@ def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
 
 @pytest.mark.timeout(600)
 def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
-    for path in ("", "drift", "record", "conflicts", "lag", "dead-letters", "sla", "map", "query"):
+    for path in ("", *navigation.PAGES):
         page.goto(f"{demo}/{path}")
         page.locator("h1").first.wait_for(timeout=90_000)
         page.wait_for_timeout(800)

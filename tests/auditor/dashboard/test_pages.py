@@ -23,6 +23,11 @@ from tests.stand import Stand
 PAGES = list(navigation.PAGES)
 
 
+def test_every_file_of_the_pages_is_on_the_list() -> None:
+    files = {file.stem for file in (HOME / "auditor" / "dashboard" / "pages").glob("*.py")} - {"__init__"}
+    assert sorted(files) == sorted(name.replace("-", "_") for name in PAGES)
+
+
 def run(page: str, **query: str) -> AppTest:
     _open.clear()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
