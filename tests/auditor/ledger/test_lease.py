@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -37,23 +36,15 @@ from auditor.ledger import (
     Swept,
 )
 from auditor.ledger import tables as t
-from auditor.ledger.process import is_gone, this_process
 from auditor.workspace import Workspace
 from tests import HOME
 from tests.auditor.cli.test_commands import auditor
+from tests.auditor.ledger.rows import dump
 from tests.auditor.senders.receivers import FakeSlack
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 
 KEY = "k" * 32
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 def someone(number: int) -> Process:
@@ -297,18 +288,6 @@ def test_a_holder_that_shows_that_it_lives_is_left_alone() -> None:
     assert watcher.may_take(replace(held, holder=None), 0)
 
 
-def test_a_holder_whose_process_has_ended_is_known_to_be_gone(tmp_path: Path) -> None:
-    mine = this_process("run", tmp_path)
-    assert not is_gone(mine, mine)
-    ended = subprocess.Popen(["true"])
-    ended.wait()
-    assert is_gone(replace(mine, number=ended.pid), mine)
-    assert is_gone(replace(mine, born=f"{mine.born}0"), mine), "another process has its number"
-    elsewhere = replace(mine, born=mine.born.replace(mine.born.split()[0], "another-machine"), number=ended.pid)
-    assert not is_gone(elsewhere, mine), "of another machine nothing is known"
-    assert not is_gone(replace(mine, born=""), mine)
-
-
 # -- with real processes
 
 
@@ -382,16 +361,6 @@ def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(s
     once = auditor("once", "--map", stand.map_file, "--data", stand.place / "three", "--fail-on", "never",
                    AUDITOR_LEDGER=url_of(shared), AUDITOR_DIGEST_KEY=KEY)  # fmt: skip
     assert "another auditor" not in once.stderr
-
-
-def dump(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
-    """All that the ledger holds, but for the lease."""
-    with ledger.database.read() as connection:
-        return {
-            name: sorted((tuple(row) for row in connection.execute(sa.select(table))), key=repr)
-            for name, table in t.metadata.tables.items()
-            if name != "lease"
-        }
 
 
 def pause(process: subprocess.Popen[bytes], ledger: Ledger) -> None:
@@ -492,39 +461,3 @@ def test_a_daemon_of_the_same_process_is_refused_too(stand: Stand) -> None:
         Daemon(stand.map, workspace)
     tenure.end()
     Daemon(stand.map, workspace).stop()
-
-
-# -- the digest key
-
-
-def test_another_digest_key_is_refused_and_nothing_is_written(stand: Stand, ledger: Ledger) -> None:
-    first, second = b"a" * 32, b"b" * 32
-    ledger.installation.check_key(second)  # a ledger that knows none yet, and one that only reads
-    ledger.installation.check_key(first, adopt=True)
-    ledger.installation.check_key(first)
-    for more in ({}, {"adopt": True}):
-        with pytest.raises(LedgerError, match="another digest key") as refused:
-            ledger.installation.check_key(second, **more)
-        assert "AUDITOR_DIGEST_KEY" in str(refused.value)
-        assert "b" * 8 not in str(refused.value)
-    ledger.installation.check_key(second, accept_new=True)
-    ledger.installation.check_key(second)
-    with pytest.raises(LedgerError, match="another digest key"):
-        ledger.installation.check_key(first, adopt=True)
-
-
-def test_commands_refuse_another_key_until_it_is_meant(stand: Stand) -> None:
-    places = ["--map", stand.map_file, "--data", stand.place / "var"]
-    stand.put("crm", 1)
-    stand.put("billing", 1)
-    more: dict[str, Any] = {"AUDITOR_LEDGER": stand.ledger_url}
-    assert auditor("once", *places, **more, AUDITOR_DIGEST_KEY=KEY).returncode == 0
-    before = dump(stand.ledger)
-    for command in ("once", "run", "repair", "doctor"):
-        done = auditor(command, *places, **more, AUDITOR_DIGEST_KEY="another key of some length")
-        assert done.returncode != 0, command
-        assert "was made with another digest key" in done.stderr, command
-    assert dump(stand.ledger) == before
-    told = auditor("once", *places, "--new-digest-key", **more, AUDITOR_DIGEST_KEY="another key of some length")
-    assert told.returncode == 0, told.stderr
-    assert [row["verdict"] for row in stand.rows("changes")] == []

@@ -10,7 +10,8 @@ import pytest
 
 from auditor.history.lens import Lens
 from auditor.history.status import FlowStatus, Standing, flow_status
-from auditor.ledger import LISTED, NO_DOUBT, QUEUE
+from auditor.ledger import LISTED, NO_DOUBT, QUEUE, Ledger
+from tests.auditor.ledger.rows import NOW
 from tests.stand import Stand
 
 UNLISTED = "name: {type: enum, map: {crm: {gold: gold}, billing: {gold: gold}}}"
@@ -253,3 +254,40 @@ def test_a_row_that_never_had_a_key_leaves_nothing_verified(stand: Stand) -> Non
         stand.sweep()
         stand.audit()
     assert status(stand).verified_through_at is not None
+
+
+def test_what_cannot_be_verified_is_listed_struck_and_bounded(ledger: Ledger) -> None:
+    def note(found: dict[str, str], verified: set[str], at: datetime) -> set[str]:
+        with ledger.write() as transaction:
+            return ledger.unverified.note_records(
+                transaction,
+                "f",
+                found=found,
+                verified=lambda: verified,
+                at=at,
+                verified_to_at=NOW,
+            )
+
+    many = {str(key): "why" for key in range(LISTED + 3)}
+    assert len(note(many, set(), NOW)) == 3
+    later = NOW + timedelta(minutes=1)
+    assert note({"1": "another reason"}, {"2", "3"}, later) == set()
+    found = ledger.unverified.doubts({"f": 30.0}, later)["f"]
+    assert (found.listed, found.records, found.lasting) == (LISTED - 2, LISTED - 2, LISTED - 2)
+    assert (found.since_at, found.verified_to_at, found.reason) == (NOW, NOW, "why")
+    assert [row["reason"] for row in ledger.unverified.rows("f", LISTED) if row["name"] == "1"] == ["another reason"]
+    assert "1" not in ledger.unverified.due("f", later, 2_000)
+    assert len(ledger.unverified.due("f", later, 2_000)) == LISTED - 3
+    assert note({"2000": "new"}, set(), later) == set(), "there is room again"
+    assert ledger.unverified.count("f") == LISTED - 1
+
+
+def test_queues_that_the_map_no_longer_names_are_struck(ledger: Ledger) -> None:
+    with ledger.write() as transaction:
+        for queue in ("dead", "retry"):
+            assert ledger.unverified.note(transaction, "f", QUEUE, queue, reason="no figures", at=NOW) == NOW
+    ledger.unverified.forget_queues("f", {"retry"}, NOW)
+    assert [row["name"] for row in ledger.unverified.rows("f", 10)] == ["retry"]
+    with ledger.write() as transaction:
+        assert ledger.unverified.note(transaction, "f", QUEUE, "retry", reason="", at=NOW) is None
+    assert ledger.unverified.rows("f", 10) == []

@@ -283,7 +283,7 @@ def test_the_archive_deletes_nothing_that_is_not_its_own(stand: Stand, tmp_path:
     import pyarrow as pa
 
     from auditor.history.archive import archive_settled
-    from tests.auditor.ledger.test_store import NOW
+    from tests.auditor.ledger.rows import NOW
 
     location = tmp_path / "shared"
     strangers = [

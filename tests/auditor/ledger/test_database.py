@@ -1,0 +1,82 @@
+"""The database behind a ledger: made and brought up to date by one at a time, and only one of ours."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+
+from auditor.ledger import Ledger, LedgerError, database
+from auditor.ledger import tables as t
+from tests.auditor.ledger.rows import NOW
+
+
+def test_migrating_twice_changes_nothing_and_matches_the_tables(ledger: Ledger) -> None:
+    ledger.migrate()
+    with ledger.database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": False})
+        assert compare_metadata(context, t.metadata) == []
+
+
+def test_a_ledger_from_the_future_is_refused(ledger: Ledger) -> None:
+    with ledger.database.unnumbered() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match="newer version"):
+        ledger.migrate()
+
+
+def test_a_ledger_url_of_another_kind_is_refused() -> None:
+    with pytest.raises(LedgerError, match="sqlite"):
+        Ledger("mysql://u@h/x")
+    with pytest.raises(LedgerError, match="needs a file"):
+        Ledger("sqlite://")
+
+
+def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> None:
+    for engine in ("sqlite", "postgresql"):
+        older = Ledger(request.getfixturevalue(f"{engine}_url"))
+        config = Config()
+        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+        with older.database.unnumbered() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0005")
+            connection.execute(
+                sa.text(
+                    "INSERT INTO incidents (rev, fingerprint, breach, state, opened_at, count, peak, clean, "
+                    "reopened, summary) VALUES (1, 'x', 'orphan', 'open', 0, 7, 9, 1, 0, 's')"
+                )
+            )
+        older.migrate()
+        with older.write() as transaction:
+            (known,) = older.incidents.recent(transaction, ["x"], NOW).values()
+        assert (known.count, known.peak, known.told, known.growth, known.clear_since_at) == (7, 9, 7, None, None)
+        older.close()
+
+
+def test_threads_that_each_make_a_ledger_do_not_mix_them_up(tmp_path: Path) -> None:
+    ledgers = [Ledger(f"sqlite:///{tmp_path}/{at}.sqlite") for at in range(6)]
+    failed: list[Exception] = []
+    together = threading.Barrier(len(ledgers))
+
+    def make(ledger: Ledger) -> None:
+        together.wait()
+        try:
+            ledger.migrate()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=make, args=(each,)) for each in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    for ledger in ledgers:
+        assert ledger.findings.open_by_cause() == {}
+        ledger.close()
