@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.alerts.breaches import BREACH_OF, MEANINGS, Breach
 from auditor.alerts.objectives import evidence_text
-from auditor.ledger import NO_DOUBT, Doubt, Incident, Ledger, Transaction
+from auditor.ledger import NO_DOUBT, Doubt, Ledger, Transaction
 from auditor.map.flow import Flow
-from checks.causes import Cause
+from checks.breaches import BREACH_OF, MEANINGS, Breach
+from checks.cause import Cause
+from checks.incidents import BreachSignal, IncidentMove, next_move
 from checks.objectives import Standing, WindowObjective
 from probes.contract import ProbeError, Reason
 from probes.wording import counted
@@ -21,109 +22,6 @@ ABSORB_S = 15 * 60
 
 WHOLE_SYSTEM = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.OVER_BUDGET})
 """Failures that every reader of a system meets."""
-
-GROWTH = (100, 10, 2)
-"""From so many times the count that people were told they are told again."""
-
-GROWN_AT_LEAST = 10
-"""Fewer records or messages are no growth worth a message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What one audit says about one possible breach.
-
-    Attributes:
-        count: how many records, letters or failures there are now.
-        threshold: from how many on it is a breach.
-        clear_after_s: how long nothing must be left before it is over.
-        known: false where the audit could not tell; nothing is concluded then.
-        detail: what people are told beside the summary.
-    """
-
-    breach: Breach
-    fingerprint: str
-    count: int
-    threshold: int
-    clear_after_s: float
-    known: bool = True
-    flow: str | None = None
-    system: str | None = None
-    queue: str | None = None
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """The next state of an incident.
-
-    Attributes:
-        transition: what to tell people, or "" for nothing: opened, grown, resolved, reopened.
-        told, growth, clear_since_at: see `auditor.ledger.Incident`.
-    """
-
-    state: str
-    transition: str
-    count: int
-    peak: int
-    told: int
-    growth: int
-    clear_since_at: datetime | None
-    reopened: int
-
-
-def step(incident: Incident | None, evidence: Evidence, now: datetime) -> Step | None:
-    """Decide how an incident moves on. Pure.
-
-    Args:
-        incident: the live or lately resolved incident of the same fingerprint, or None.
-
-    Returns:
-        None where nothing moves. An incident opens at the threshold, and resolves when not a single record has
-        been left for `clear_after_s`, so that it does not flap around the threshold, however often it is audited.
-        It is told again when it has grown to 2, 10 and 100 times the count that was told.
-    """
-    broken = evidence.known and evidence.count >= evidence.threshold
-    count = evidence.count
-    if incident is None or incident.state == "resolved":
-        if not broken:
-            return None
-        return Step(
-            state="open",
-            transition="reopened" if incident else "opened",
-            count=count,
-            peak=max(incident.peak, count) if incident else count,
-            told=count,
-            growth=0,
-            clear_since_at=None,
-            reopened=incident.reopened + 1 if incident else 0,
-        )
-    if not evidence.known:
-        return None
-    clear_since_at = None if count else incident.clear_since_at or now
-    resolved = clear_since_at is not None and (now - clear_since_at).total_seconds() >= evidence.clear_after_s
-    growth = 0 if resolved else _growth(incident, evidence)
-    if not resolved and not growth and (count, clear_since_at) == (incident.count, incident.clear_since_at):
-        return None
-    return Step(
-        state="resolved" if resolved else incident.state,
-        transition="resolved" if resolved else "grown" if growth else "",
-        count=count,
-        peak=max(incident.peak, count),
-        told=incident.told or incident.count,
-        growth=growth or incident.growth or 0,
-        clear_since_at=None if resolved else clear_since_at,
-        reopened=incident.reopened,
-    )
-
-
-def _growth(incident: Incident, evidence: Evidence) -> int:
-    """How many times the count that was told it has grown to (2, 10, 100), 0 where that is no news."""
-    if not MEANINGS[evidence.breach].grows or evidence.count < GROWN_AT_LEAST:
-        return 0
-    times = evidence.count / max(1, incident.told or incident.count)
-    reached = next((each for each in GROWTH if times >= each), 0)
-    return reached if reached > (incident.growth or 0) else 0
 
 
 def after_audit(
@@ -155,8 +53,8 @@ def after_audit(
     counts = dict.fromkeys(BREACH_OF.values(), 0)
     for cause, count in open_by_cause.items():
         counts[BREACH_OF[Cause(cause)]] += count
-    evidence = [
-        Evidence(
+    signals = [
+        BreachSignal(
             breach=breach,
             fingerprint=f"flow/{flow.name}/{breach}",
             count=count,
@@ -169,8 +67,8 @@ def after_audit(
     ]
     # A queue that cannot be told of is an incident of the queue.
     records, lasting = doubt.records - doubt.queues, doubt.lasting - doubt.lasting_queues
-    evidence.append(
-        Evidence(
+    signals.append(
+        BreachSignal(
             breach=Breach.UNVERIFIED,
             fingerprint=f"flow/{flow.name}/unverified",
             # One that has just been met opens nothing; one of an open incident keeps it open.
@@ -182,8 +80,8 @@ def after_audit(
             detail=doubt.reason,
         )
     )
-    evidence.append(
-        Evidence(
+    signals.append(
+        BreachSignal(
             breach=Breach.UNDECIDED,
             fingerprint=f"flow/{flow.name}/undecided",
             count=waiting,
@@ -193,12 +91,12 @@ def after_audit(
         )
     )
     if objective is not None:
-        evidence.append(_objective(objective, flow))
+        signals.append(_objective(objective, flow))
     broken, error, audits = failed if failed else ("", None, 0)
     # What keeps everybody out is an incident of the system; what only this flow meets is one of the flow.
     everybodys = error is not None and error.reason in WHOLE_SYSTEM
-    evidence += [
-        Evidence(
+    signals += [
+        BreachSignal(
             breach=Breach.UNREACHABLE,
             fingerprint=f"system/{name}/unreachable",
             count=audits if everybodys and name == broken else 0,
@@ -210,8 +108,8 @@ def after_audit(
         )
         for name in (flow.source_name, flow.target_name)
     ]
-    evidence.append(
-        Evidence(
+    signals.append(
+        BreachSignal(
             breach=Breach.UNREADABLE,
             fingerprint=f"flow/{flow.name}/unreadable",
             count=0 if everybodys else audits,
@@ -223,14 +121,14 @@ def after_audit(
         )
     )
     if not in_turn:
-        evidence = [replace(each, known=each.known and each.count > 0) for each in evidence]
-    move(ledger, transaction, evidence, flow=flow, senders=senders, now=now)
+        signals = [replace(each, known=each.known and each.count > 0) for each in signals]
+    move(ledger, transaction, signals, flow=flow, senders=senders, now=now)
 
 
-def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
-    """Evidence of changes that missed the window, where they are more than promised beyond chance."""
+def _objective(objective: WindowObjective, flow: Flow) -> BreachSignal:
+    """The signal of changes that missed the window, where they are more than promised beyond chance."""
     standing = objective.standing
-    return Evidence(
+    return BreachSignal(
         breach=Breach.OBJECTIVE,
         fingerprint=f"flow/{flow.name}/objective",
         count=objective.breach if standing is Standing.BROKEN else 0,
@@ -245,19 +143,19 @@ def _objective(objective: WindowObjective, flow: Flow) -> Evidence:
 def move(
     ledger: Ledger,
     transaction: Transaction,
-    evidence: Sequence[Evidence],
+    signals: Sequence[BreachSignal],
     *,
     flow: Flow,
     senders: Sequence[str],
     now: datetime,
 ) -> None:
-    """Write what `step` decides for each piece of evidence, and queue a message per transition."""
+    """Write what `next_move` decides for each signal, and queue a message per transition."""
     known = ledger.incidents.recent(
-        transaction, [each.fingerprint for each in evidence], now - timedelta(seconds=ABSORB_S)
+        transaction, [each.fingerprint for each in signals], now - timedelta(seconds=ABSORB_S)
     )
-    for each in evidence:
+    for each in signals:
         incident = known.get(each.fingerprint)
-        moved = step(incident, each, now)
+        moved = next_move(incident, each, now)
         if moved is None:
             continue
         summary = _summary(each, moved, flow)
@@ -299,20 +197,20 @@ def move(
             )
 
 
-def _summary(evidence: Evidence, moved: Step, flow: Flow) -> str:
-    meaning = MEANINGS[evidence.breach]
-    if evidence.system is not None:
-        return f"{evidence.system}: {meaning.words}"
+def _summary(signal: BreachSignal, moved: IncidentMove, flow: Flow) -> str:
+    meaning = MEANINGS[signal.breach]
+    if signal.system is not None:
+        return f"{signal.system}: {meaning.words}"
     what = f"{flow.settings.data_type} record" if meaning.counts == "record" else meaning.counts
     more = {"audit": " in a row", "change": " of the last day did not"}.get(meaning.counts, "")
-    where = f"{flow.name}, queue {evidence.queue}" if evidence.queue else flow.name
+    where = f"{flow.name}, queue {signal.queue}" if signal.queue else flow.name
     since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
     return f"{where}: {meaning.words} ({counted(moved.count, what)}{more}{since})"
 
 
 def _notice(
-    evidence: Evidence,
-    moved: Step,
+    signal: BreachSignal,
+    moved: IncidentMove,
     flow: Flow,
     identity: int,
     opened_at: datetime,
@@ -322,11 +220,11 @@ def _notice(
     return {
         "incident": identity,
         "transition": moved.transition,
-        "breach": evidence.breach.value,
+        "breach": signal.breach.value,
         "summary": summary,
-        "detail": evidence.detail,
-        "flow": evidence.flow,
-        "system": evidence.system,
+        "detail": signal.detail,
+        "flow": signal.flow,
+        "system": signal.system,
         "data_type": flow.settings.data_type,
         "source": flow.source_name,
         "target": flow.target_name,

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from auditor.alerts import incidents
-from auditor.alerts.breaches import Breach
 from auditor.audit.memory import QueueMemory, no_queue_memory
 from auditor.audit.queue_reading import QueueReader, QueueSeen
 from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
 from auditor.map.flow import Flow
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
+from checks.breaches import Breach
+from checks.incidents import BreachSignal
 from checks.letters import main_reason, unreadable_note
 from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
 from checks.queue_states import Flowing, QueueState
@@ -99,7 +100,7 @@ class QueueAuditor:
             if self._lettered(memory):
                 reason = main_reason(self._ledger.queues.letter_reasons(transaction, self.flow.name, self.queue))
             unmeasured = self._measured(transaction, reading, now, seen.error, memory)
-            self._move(transaction, [*self._evidence(reading, now, reason, memory, flows), unread, unmeasured], now)
+            self._move(transaction, [*self._signals(reading, now, reason, memory, flows), unread, unmeasured], now)
         return reading, memory if seen.kept else memory.to_look_again()
 
     def _states(self, seen: QueueSeen, now: datetime) -> tuple[QueueState, ...]:
@@ -167,9 +168,9 @@ class QueueAuditor:
         }
         self._ledger.queues.save_backlog(transaction, values)
 
-    def _evidence(
+    def _signals(
         self, reading: QueueReading, now: datetime, reason: str, memory: QueueMemory, flows: Flowing
-    ) -> list[incidents.Evidence]:
+    ) -> list[BreachSignal]:
         """What this reading says about each breach that a queue of this role can have."""
         role, depth, sla = self._settings.role, reading.depth, self.flow.settings.sla
         over = over_allowance(role, depth, age_s(reading.oldest_at, now), sla.allowance, trend(memory.states))
@@ -205,16 +206,16 @@ class QueueAuditor:
         now: datetime,
         error: ProbeError | None,
         memory: QueueMemory,
-    ) -> incidents.Evidence:
-        """Note what the reading cannot tell; evidence of a queue not measured for longer than the window."""
+    ) -> BreachSignal:
+        """Note what the reading cannot tell; the signal of a queue not measured for longer than the window."""
         why = self._untold(reading, now)
         reason = "; ".join((why, *reading.notes)) if why else ""
         if error:
             reason = f"{'cannot be read' if reading is NOTHING_TOLD else 'its letters cannot be read'}: {error}"
         since_at = self._ledger.unverified.note(transaction, self.flow.name, QUEUE, self.queue, reason=reason, at=now)
         lasts = since_at is not None and (now - since_at).total_seconds() > self.flow.window_s
-        evidence = self._breach(Breach.UNMEASURED_QUEUE, memory.untold if lasts else 0 if not why else None)
-        return replace(evidence, known=evidence.known and error is None, detail=reason)
+        signal = self._breach(Breach.UNMEASURED_QUEUE, memory.untold if lasts else 0 if not why else None)
+        return replace(signal, known=signal.known and error is None, detail=reason)
 
     def _lettered(self, memory: QueueMemory) -> bool:
         """Whether dead letters wait, and not as many as in the reading before."""
@@ -222,18 +223,18 @@ class QueueAuditor:
         changed = len(memory.states) < 2 or memory.states[-2].depth != depth
         return self._settings.role == "dead" and bool(depth) and changed
 
-    def _unread(self, memory: QueueMemory, error: str) -> incidents.Evidence:
-        """Evidence of audits in a row that could not read the queue: what is not watched may be anything."""
+    def _unread(self, memory: QueueMemory, error: str) -> BreachSignal:
+        """The signal of audits in a row that could not read the queue: what is not watched may be anything."""
         rule = self.flow.settings.alert
         unread = self._breach(Breach.UNREAD_QUEUE, memory.failures)
         return replace(unread, threshold=rule.failures, detail=error)
 
-    def _move(self, transaction: Transaction, evidence: Sequence[incidents.Evidence], now: datetime) -> None:
-        incidents.move(self._ledger, transaction, evidence, flow=self.flow, senders=self._senders, now=now)
+    def _move(self, transaction: Transaction, signals: Sequence[BreachSignal], now: datetime) -> None:
+        incidents.move(self._ledger, transaction, signals, flow=self.flow, senders=self._senders, now=now)
 
-    def _breach(self, breach: Breach, count: int | None) -> incidents.Evidence:
-        """Evidence of so many messages; None where it cannot be told."""
-        return incidents.Evidence(
+    def _breach(self, breach: Breach, count: int | None) -> BreachSignal:
+        """The signal of so many messages; None where it cannot be told."""
+        return BreachSignal(
             breach=breach,
             fingerprint=f"flow/{self.flow.name}/{breach}/{self.queue}",
             count=count or 0,

@@ -102,9 +102,9 @@ def incidents(
     as_json: JsonOption = False,
 ) -> None:
     """List the open incidents: what is broken, since when, how much, and whether its message was delivered."""
-    from auditor.alerts.breaches import UNKNOWN
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
+    from checks.breaches import UNKNOWN
 
     _, ledger = existing_ledger(data, as_json=as_json)
     rows = ledger.incidents.rows(live_only=not everything, limit=INCIDENTS_SHOWN)

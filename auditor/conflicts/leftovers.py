@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from auditor.ledger import Incident, Ledger
+from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from checks.escalation import Act, State, Step
+from checks.incidents import Incident
 
 GONE = "no longer in the map"
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from string import Formatter
 from typing import cast
 
-from auditor.alerts.breaches import BREACH_OF
 from auditor.storage.archivable import ColumnType
+from checks.breaches import BREACH_OF
 from checks.cause import FAMILY
 
 

@@ -3,7 +3,6 @@
 from auditor.ledger.conflicts import Decision
 from auditor.ledger.flow_state import FlowState, Sweep, Swept, Watermark
 from auditor.ledger.flows import FailedRuns
-from auditor.ledger.incidents import Incident
 from auditor.ledger.lease import Lease, LeaseHeldError
 from auditor.ledger.ledger import Ledger
 from auditor.ledger.outbox import PendingAlert, Undelivered
@@ -26,7 +25,6 @@ __all__ = [
     "Doubt",
     "FailedRuns",
     "FlowState",
-    "Incident",
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",

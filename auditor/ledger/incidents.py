@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,34 +12,7 @@ import sqlalchemy as sa
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from auditor.ledger.transaction import Transaction
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """A breach's life, as the ledger holds it.
-
-    Attributes:
-        told: the count that people were told when it opened or came back.
-        growth: how many times that count they have been told since (0, 2, 10, 100).
-        clear_since_at: since when nothing of it is left, None while something is.
-    """
-
-    incident_id: int
-    fingerprint: str
-    flow: str | None
-    system: str | None
-    breach: str
-    state: str
-    opened_at: datetime
-    resolved_at: datetime | None
-    count: int
-    peak: int
-    told: int | None
-    growth: int | None
-    clear_since_at: datetime | None
-    reopened: int
-    summary: str
-
+from checks.incidents import Incident
 
 _INCIDENT_COLUMNS = (
     "id",
