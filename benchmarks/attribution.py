@@ -25,8 +25,9 @@ from benchmarks import company
 from benchmarks.causes_oracle import ABSENT, AGREED, OWNER_STATES, TARGET_STATES, Pair, Row, alone, pairs, row_of
 from benchmarks.report import arguments, emit, say, wait_until
 from checks.causes import Baseline, classify
+from checks.comparison import Comparison, Copy, Place
 from checks.partition import minority, partition
-from checks.records import MARK_BYTES, Comparison, Copy, Place
+from checks.records import MARK_BYTES
 
 NAMES = ("a", "b", "c", "d")
 

@@ -16,10 +16,14 @@ from typing import Any
 
 from benchmarks.report import arguments, emit
 from checks.causes import Baseline, Cause, Kind
+from checks.comparison import Comparison
 from checks.convergence import Change
 from checks.fields import FieldRule, parser_for
-from checks.judgement import Divergence, DivergenceState, History, Look, Terms, judge
-from checks.records import Comparison, RecordComparer, Side
+from checks.judgement import judge
+from checks.record_history import Divergence, DivergenceState, History
+from checks.records import RecordComparer
+from checks.sides import Side
+from checks.terms import Look, Terms
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK = Look(sent_at=NOW, received_at=NOW + timedelta(milliseconds=5))

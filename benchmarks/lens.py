@@ -22,7 +22,7 @@ from auditor.workspace import Workspace
 from benchmarks.report import arguments, emit, percentile, say
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change
-from checks.judgement import Divergence, DivergenceState
+from checks.record_history import Divergence, DivergenceState
 from probes.contract import Letter
 
 FLOWS = 20

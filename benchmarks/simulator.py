@@ -18,11 +18,14 @@ from datetime import UTC, datetime, timedelta
 
 from checks.causes import Baseline
 from checks.clocks import ClockBounds
+from checks.comparison import Comparison, Copy, Place
 from checks.convergence import Change, Verdict
+from checks.differences import Difference, Shape
 from checks.enrolment import Sighting, followed
-from checks.fields import Difference, Shape
-from checks.judgement import NO_HISTORY, TIMER_S, DivergenceState, History, Look, Terms, glimpse, judge
-from checks.records import MARK_BYTES, Comparison, Copy, Place
+from checks.judgement import glimpse, judge
+from checks.record_history import NO_HISTORY, DivergenceState, History
+from checks.records import MARK_BYTES
+from checks.terms import TIMER_S, Look, Terms
 from checks.values import EPOCH, MICROSECOND
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -20,7 +20,8 @@ import psycopg
 import sqlalchemy as sa
 
 from benchmarks.report import arguments, emit, say
-from checks.fields import FieldRule, agree, parser_for
+from checks.equality import agree
+from checks.fields import FieldRule, parser_for
 from checks.unreadable import UnreadableError
 from probes.contract import ReadSpec, RecordProbe, Row
 from probes.records.known_types import KNOWN

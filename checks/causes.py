@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from checks.cause import FAMILY, Cause, Kind
-from checks.records import MARK_BYTES, Comparison, Copy, Place
+from checks.comparison import Comparison, Copy, Place
+from checks.records import MARK_BYTES
 
 __all__ = [
     "FAMILY",

@@ -14,8 +14,9 @@ from typing import Any
 
 from checks.causes import Cause, Finding, Kind
 from checks.clocks import ClockBounds
-from checks.fields import FieldRule, plain
-from checks.records import Comparison
+from checks.comparison import Comparison
+from checks.field_text import plain
+from checks.fields import FieldRule
 
 
 class Policy(StrEnum):
@@ -86,7 +87,7 @@ class Resolution:
         winner: whose record counts; `merged` where it differs from field to field, `nobody` where it abstains.
         why: the reason, for people.
         fields: by differing field, whose value counts.
-        merged: by field, values that neither copy holds (canonical, as `checks.fields.plain` gives them).
+        merged: by field, values that neither copy holds (canonical, as `checks.field_text.plain` gives them).
     """
 
     winner: Winner

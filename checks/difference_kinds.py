@@ -11,7 +11,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from checks import numbers
-from checks.fields import DERIVED, QUARTER_HOUR_US, FieldRule, Shape, apart_us
+from checks.differences import DERIVED, QUARTER_HOUR_US, Shape, apart_us
+from checks.fields import FieldRule
 
 LONGEST_PATTERN = 40
 

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 from checks.causes import Kind
 from checks.clocks import ClockBounds
+from checks.comparison import Comparison
 from checks.convergence import Change, Operation, Verdict, commit_bounds
-from checks.judgement import History
-from checks.records import Comparison
+from checks.record_history import History
 from checks.values import EPOCH, MICROSECOND
 
 MARKS = range(-(2**63), 2**63)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.causes import Cause
-from checks.judgement import Divergence, DivergenceState
+from checks.record_history import Divergence, DivergenceState
 
 LEAST_WITHIN_S = 15 * 60
 """A decision is carried out by people: it is given at least this long, however short the flow's window."""

@@ -1,26 +1,19 @@
-"""Comparing fields: their rules, equality of canonical values, and the shape of a difference."""
+"""The rules of fields, and the parsers that follow from them for each system."""
 
 from __future__ import annotations
 
-import json
-import math
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from checks import further_types, instants, numbers, values
 from checks.further_types import Encoding
-from checks.instants import Instant
 from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
 from checks.validity import NO_VALIDITY, Span, Validity
 from checks.values import Parser
-from probes.contract import MISSING, Evidence, PluginSettings
-from probes.exact_json import encode
+from probes.contract import Evidence, PluginSettings
 
 FieldType = Literal[
     "string",
@@ -50,7 +43,6 @@ FURTHER = frozenset({"time", "duration", "bytes", "bits", "network", "mac", "arr
 """Types whose canonical forms stand in `checks.further_types`."""
 
 PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
-QUARTER_HOUR_US = 15 * 60 * 1_000_000
 
 
 class CurrencyOf(PluginSettings):
@@ -184,59 +176,6 @@ ACTS_ON: dict[str, frozenset[str]] = {
 """The types that each word of a rule acts on; the words that are not here act on all of them."""
 
 
-class Shape(StrEnum):
-    """What a difference looks like, as a hint at where it comes from."""
-
-    VALUE = "value"
-    NORMALIZATION = "normalization"
-    NULL = "null"
-    MISSING = "missing"
-    EMPTY = "empty"
-    CASE = "case"
-    WHITESPACE = "whitespace"
-    ACCENTS = "accents"
-    TRUNCATED = "truncated"
-    ROUNDED = "rounded"
-    ZONE_SHIFTED = "zone_shifted"
-    SIGN = "sign"
-    SCALED = "scaled"
-    CURRENCY = "currency"
-    UNREADABLE = "unreadable"
-
-
-DERIVED = frozenset(
-    {
-        Shape.NORMALIZATION,
-        Shape.CASE,
-        Shape.WHITESPACE,
-        Shape.ACCENTS,
-        Shape.TRUNCATED,
-        Shape.ROUNDED,
-        Shape.ZONE_SHIFTED,
-        Shape.SIGN,
-        Shape.SCALED,
-    }
-)
-"""Shapes that a change of form on the way makes of a value."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One field that differs, told as far as its evidence policy allows.
-
-    Attributes:
-        pattern: what the difference has in common with others of its field (`checks.difference_kinds`).
-        cause: why this field differs, where it is known.
-    """
-
-    field: str
-    shape: Shape
-    owner_value: str
-    target_value: str
-    pattern: str = ""
-    cause: str = ""
-
-
 def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
     """Make the parser of one field as `system` holds it.
 
@@ -313,182 +252,6 @@ def _scaled(scale: int) -> Parser:
     return parse
 
 
-def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
-    """Whether two canonical values of one field mean the same under its rule."""
-    if owner == target:
-        return True
-    if owner is None or target is None or owner is MISSING or target is MISSING:
-        return False
-    if rule.type == "timestamp":
-        return _same_instant(owner, target, PRECISION_US[rule.precision])
-    if rule.type in {"time", "duration"}:
-        return _same_span(owner, target, PRECISION_US[rule.precision], at=int(rule.type == "duration"))
-    if rule.type in {"array", "range"} and rule.items is not None:
-        return _same_items(rule.model_copy(update={"type": rule.items, "items": None}), owner, target)
-    if rule.type == "money":
-        return bool(owner[1] == target[1] and _near(rule, owner[0], target[0]))
-    if rule.type == "float":
-        return _same_float(rule, owner, target)
-    if rule.type in {"decimal", "integer"}:
-        return _near(rule, owner, target)
-    return False
-
-
-def _same_items(of: FieldRule, owner: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
-    """Whether two arrays or sets of ranges agree item by item; a local time among them may stand for two instants."""
-    if len(owner) != len(target) or owner[:1] != target[:1]:
-        return False
-    if owner[0] == "range":
-        return all(
-            left[1::2] == right[1::2] and all(agree(of, *ends) for ends in zip(left[::2], right[::2], strict=True))
-            for left, right in zip(owner[1:], target[1:], strict=True)
-        )
-    return all(
-        _is_array(left) and _is_array(right) and _same_items(of, left, right)
-        if _is_array(left) or _is_array(right)
-        else agree(of, left, right)
-        for left, right in zip(owner[1:], target[1:], strict=True)
-    )
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, tuple) and value[:1] == ("array",)
-
-
-def _near(rule: FieldRule, owner: Decimal | int, target: Decimal | int) -> bool:
-    """Whether two unequal numbers are no further apart than their rule tolerates, exactly reckoned."""
-    left, right = Decimal(owner), Decimal(target)
-    if left.is_nan() and right.is_nan():
-        return rule.nan_equal
-    if not (left.is_finite() and right.is_finite()):
-        return False
-    allowed = rule.tolerance
-    if rule.relative_tolerance:
-        larger = max(left.copy_abs(), right.copy_abs())
-        allowed = max(allowed, numbers.EXACT.multiply(Decimal(str(rule.relative_tolerance)), larger))
-    return bool(numbers.EXACT.subtract(left, right).copy_abs() <= allowed)
-
-
-def _same_instant(owner: Instant, target: Instant, precision_us: int) -> bool:
-    """Whether either reading of the one is either reading of the other, at the coarser precision."""
-    if isinstance(owner, str) or isinstance(target, str):
-        return False
-    return any(
-        left == right or (precision_us > 1 and _near_instants(left, right, precision_us))
-        for left in _readings(owner)
-        for right in _readings(target)
-    )
-
-
-def _readings(instant: int | tuple[int, int]) -> tuple[int, ...]:
-    return instant if isinstance(instant, tuple) else (instant,)
-
-
-def _near_instants(owner: int, target: int, precision_us: int) -> bool:
-    """Equal at the coarser precision, whether the coarser system truncated or rounded."""
-    forms = [{at // precision_us, (at + precision_us // 2) // precision_us} for at in (owner, target)]
-    exact = [at // precision_us if at % precision_us == 0 else None for at in (owner, target)]
-    if exact[0] is None and exact[1] is None:
-        return owner // precision_us == target // precision_us
-    return (exact[0] in forms[1] if exact[0] is not None else False) or (
-        exact[1] in forms[0] if exact[1] is not None else False
-    )
-
-
-def _same_span(owner: Any, target: Any, precision_us: int, *, at: int) -> bool:
-    """The same for times of day, whose offsets must be equal, and durations, whose months must.
-
-    Args:
-        at: where in a pair the microseconds stand.
-    """
-    if precision_us == 1 or isinstance(owner, int) is not isinstance(target, int):
-        return False
-    if isinstance(owner, int):
-        return _near_instants(owner, target, precision_us)
-    return bool(owner[1 - at] == target[1 - at]) and _near_instants(owner[at], target[at], precision_us)
-
-
-def _same_float(rule: FieldRule, owner: float, target: float) -> bool:
-    if math.isnan(owner) or math.isnan(target):
-        return rule.nan_equal and math.isnan(owner) and math.isnan(target)
-    if math.isinf(owner) or math.isinf(target):
-        return False
-    allowed = max(
-        float(rule.tolerance),
-        rule.relative_tolerance * max(abs(owner), abs(target)),
-        rule.ulps * math.ulp(max(abs(owner), abs(target))),
-    )
-    return abs(owner - target) <= allowed
-
-
-def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
-    """Say what the difference between two canonical values looks like."""
-    either = (owner, target)
-    if rule.normalize == "none" and _composed(owner) == _composed(target):
-        return Shape.NORMALIZATION
-    if MISSING in either:
-        return Shape.MISSING
-    if None in either:
-        return Shape.EMPTY if "" in either or () in either else Shape.NULL
-    if isinstance(owner, str) and isinstance(target, str) and rule.type in {"string", "enum"}:
-        return _text_shape(owner, target)
-    if rule.type == "timestamp" and not (isinstance(owner, str) or isinstance(target, str)):
-        apart = abs(apart_us(owner, target))
-        if apart % QUARTER_HOUR_US == 0 and apart <= 14 * 4 * QUARTER_HOUR_US:
-            return Shape.ZONE_SHIFTED
-        return Shape.ROUNDED if apart <= 1_000_000 else Shape.VALUE
-    if rule.type == "money":
-        if owner[1] != target[1]:
-            return Shape.CURRENCY
-        owner, target = owner[0], target[0]
-    if isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal):
-        return _number_shape(owner, target)
-    return Shape.VALUE
-
-
-def _composed(value: Any) -> Any:
-    """A canonical value with all of its text in Unicode NFC."""
-    if isinstance(value, str):
-        return values.composed(value)
-    return tuple(map(_composed, value)) if isinstance(value, tuple) else value
-
-
-def apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
-    """From the owner's instant to the target's; where one stands for two, between the nearest."""
-    return min((right - left for left in _readings(owner) for right in _readings(target)), key=abs)
-
-
-def _text_shape(owner: str, target: str) -> Shape:
-    if not owner or not target:
-        return Shape.EMPTY
-    if owner.casefold() == target.casefold():
-        return Shape.CASE
-    if re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", owner) == re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", target):
-        return Shape.WHITESPACE
-    shorter, longer = sorted((owner, target), key=len)
-    if longer.startswith(shorter) and len(shorter) >= 4:
-        return Shape.TRUNCATED
-    folded = values.string_parser(strip="none", casefold=False, strip_accents=True, newlines=False)
-    return Shape.ACCENTS if folded(owner) == folded(target) else Shape.VALUE
-
-
-def _number_shape(owner: Any, target: Any) -> Shape:
-    try:
-        left, right = Decimal(str(owner)), Decimal(str(target))
-    except ArithmeticError:
-        return Shape.VALUE
-    if not (left.is_finite() and right.is_finite()):
-        return Shape.VALUE
-    if left == -right:
-        return Shape.SIGN
-    if left and right and abs(left / right) in {Decimal(1000), Decimal(100), Decimal("0.01"), Decimal("0.001")}:
-        return Shape.SCALED
-    coarser = max(int(left.as_tuple().exponent), int(right.as_tuple().exponent))
-    if coarser >= -15 and abs(left - right) < Decimal(1).scaleb(coarser):
-        return Shape.ROUNDED
-    return Shape.VALUE
-
-
 def span_of(rule: FieldRule) -> Span | None:
     """The order of a field's values where it is neither that of numbers nor that of text: of instants and days."""
     if rule.type not in {"timestamp", "date"}:
@@ -505,73 +268,3 @@ def span_of(rule: FieldRule) -> Span | None:
             return None
 
     return span
-
-
-def plain(rule: FieldRule, value: Any) -> Any:
-    """A canonical value as ordinary Python: instants as aware datetimes, JSON as it was, NULL and missing as None.
-
-    An instant that Python does not have (an infinity, one beyond the years 1 to 9999, one of two) is its text.
-    """
-    if value is None or value is MISSING:
-        return None
-    if rule.type == "timestamp":
-        return instants.aware(value) or instants.instant_text(value)
-    if rule.type == "json":
-        return _plain_json(value)
-    if rule.type == "array":
-        return _plain_json(value) if rule.items is None else _each(rule, value, plain)
-    if rule.type in FURTHER:
-        return text_of(rule, value)
-    return list(value) if rule.type == "set" else value
-
-
-def _each(rule: FieldRule, value: Any, tell: Callable[[FieldRule, Any], Any]) -> Any:
-    """A canonical array as nested lists, each item told as its type is."""
-    if isinstance(value, tuple) and value and value[0] == "array":
-        return [_each(rule, each, tell) for each in value[1:]]
-    return None if value is None else tell(rule.model_copy(update={"type": rule.items, "items": None}), value)
-
-
-def _plain_json(value: Any) -> Any:
-    if not isinstance(value, tuple):
-        return value
-    kind, *items = value
-    if kind == "boolean":
-        return items[0]
-    if kind == "object":
-        return {key: _plain_json(each) for key, each in items}
-    return [_plain_json(each) for each in items]
-
-
-def show(rule: FieldRule, value: Any) -> str:
-    """Tell a canonical value as far as the field's evidence policy allows."""
-    if value is None or value is MISSING:
-        return values.describe(value)
-    if rule.evidence == "private":
-        return values.describe(value)
-    text = text_of(rule, value)
-    return text[:200] if rule.evidence == "clear" else masked(text)
-
-
-def masked(text: str) -> str:
-    """The ends of a text and its length."""
-    return f"{text[:1]}***{text[-1:]} ({len(text)})" if len(text) > 4 else f"*** ({len(text)})"
-
-
-def text_of(rule: FieldRule, value: Any) -> str:
-    """Write a canonical value as people read it."""
-    if value is None or value is MISSING:
-        return values.describe(value)
-    if rule.type == "timestamp":
-        return instants.instant_text(value)
-    if rule.type == "money":
-        return f"{value[0]:f} {value[1]}"
-    if rule.type == "json" or (rule.type == "array" and rule.items is None):
-        return encode(_plain_json(value))
-    if rule.type == "array":
-        return json.dumps(_each(rule, value, text_of), ensure_ascii=False)
-    if rule.type == "decimal" and isinstance(value, Decimal):
-        return f"{value:f}"
-    if rule.type == "set":
-        return ", ".join(value)
-    return further_types.text_of_further(rule.type, value) if rule.type in FURTHER else str(value)

@@ -4,182 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 from unicodedata import normalize
 
+from checks.comparison import Agreement, Comparison, Copy, Place, Unread
 from checks.difference_kinds import pattern_of
-from checks.fields import (
-    DERIVED,
-    Difference,
-    FieldRule,
-    Shape,
-    agree,
-    plain,
-    shape_of,
-    show,
-    span_of,
-    text_of,
-)
+from checks.differences import DERIVED, Difference, Shape, shape_of
+from checks.equality import agree
+from checks.field_text import plain, show, text_of
+from checks.fields import FieldRule, span_of
 from checks.instants import DAY_US, day_number
+from checks.sides import UNREADABLE, Side, held_values, read_field, read_key
 from checks.unreadable import spelling
 from checks.validity import NO_RULES, NO_VALIDITY, RuleSet, violation
-from checks.values import Amount, Parser, UnreadableError
-from probes.contract import KEY, MARK, MISSING, VALUES, Key, Row
-from probes.exact_json import Undecodable
+from checks.values import UnreadableError
+from probes.contract import KEY, MARK, MISSING, Key, Row
 
 FINGERPRINT_BYTES = 16
 
 MARK_BYTES = 4
 """Of one field's digest, kept beside the fingerprint: two values of one field share it once in 4 billion times."""
 
-UNREADABLE = (ValueError, ArithmeticError, RecursionError, TypeError)
-"""Whatever an outlandish value makes a parser or a comparison raise: the record then cannot be verified."""
-
 
 FIRST_STAMP_US, LAST_STAMP_US = (day_number(year, 1, 1) * DAY_US for year in (2, 9999))
 """Stamps between which clocks and slacks can be added without leaving the calendar."""
-
-
-class Copy(NamedTuple):
-    """One system's copy of a record in canonical form.
-
-    Attributes:
-        fingerprint: keyed digest of the fields that the flow's source leads; of all where no other owner is named.
-        raw_mark: the system's own changed-at stamp or version, as it was read.
-        marks: a keyed digest of `MARK_BYTES` for each compared field, one after the other.
-    """
-
-    values: tuple[Any, ...]
-    fingerprint: bytes
-    raw_mark: Any
-    marks: bytes = b""
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Stands in a copy for a value that cannot be read, equal to itself as long as it stays as it is."""
-
-    raw: str
-
-
-class Place(NamedTuple):
-    """Where a difference stands, and who may write there.
-
-    Attributes:
-        position: of the field among the compared ones.
-        target_leads: the flow's target is the field's owner.
-        shared: the side that does not lead may write it too.
-        derived: the one value looks like the other after a change of form (cut off, rounded, scaled, shifted).
-    """
-
-    position: int
-    target_leads: bool = False
-    shared: bool = False
-    derived: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """What two systems hold for one key. Exactly one of agreeing, differing or unverifiable.
-
-    Attributes:
-        owner, target: the copies; None where the record is absent (or unreadable, see `unverifiable`).
-        differences: the fields that differ; empty when the copies agree or one is absent.
-        places: where each of them stands.
-        duplicates: what makes the record one of several, told for people: several rows for the key, another
-            record of the same business key.
-        invalid: fields of the owner's copy that break their own validity rules.
-        unverifiable: why nothing can be said, or "".
-        partial: fields that differ were left out as noise, so that what is left proves no arrival.
-        unread: fields that cannot be read on one side at least, in a record that differs in others (or is absent
-            on one side): whether these differ is not known.
-    """
-
-    key: Key
-    owner: Copy | None
-    target: Copy | None
-    differences: tuple[Difference, ...] = ()
-    places: tuple[Place, ...] = ()
-    duplicates: tuple[str, ...] = ()
-    invalid: tuple[Difference, ...] = ()
-    unverifiable: str = ""
-    partial: bool = False
-    unread: tuple[Difference, ...] = ()
-
-    def without(self, noisy: Mapping[int, str]) -> Comparison:
-        """The same without fields that differ from themselves in one system; nothing left cannot be verified.
-
-        Args:
-            noisy: by position of the field, the system.
-        """
-        pairs = zip(self.differences, self.places, strict=True)
-        left = [(each, place) for each, place in pairs if place.position not in noisy]
-        if len(left) == len(self.places):
-            return self
-        if left:
-            differences, places = zip(*left, strict=True)
-            return replace(self, differences=differences, places=places, partial=True)
-        told = ", ".join(
-            f"{each.field} differs from itself in {noisy[place.position]}"
-            for each, place in zip(self.differences, self.places, strict=True)
-        )
-        return Comparison(key=self.key, owner=None, target=None, unverifiable=told)
-
-    @property
-    def owner_unread(self) -> bool:
-        """Whether a field of the owner's copy cannot be read: its fingerprint names no version then."""
-        return bool(self.unread) and self.owner is not None and any(isinstance(v, Unread) for v in self.owner.values)
-
-    @property
-    def agrees(self) -> bool:
-        """Both copies are there, readable, single, and mean the same; or the record is in neither."""
-        return (
-            not self.differences
-            and not self.duplicates
-            and not self.unverifiable
-            and (self.owner is None) == (self.target is None)
-        )
-
-
-class Agreement(NamedTuple):
-    """Two copies that are the same, and nothing more to say of them.
-
-    Attributes:
-        values: canonical, of both.
-        fingerprint: that both share.
-    """
-
-    values: tuple[Any, ...]
-    fingerprint: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Side:
-    """How one system's rows of a data type become keys and copies.
-
-    Attributes:
-        currencies: by position of an amount of money among the fields, the position of the one that holds its
-            currency.
-    """
-
-    system: str
-    parse_key: Parser
-    parse_changed_at: Parser
-    parsers: tuple[Parser, ...]
-    currencies: Mapping[int, int] = field(default_factory=dict)
-
-
-def read_key(parse: Parser, raw: Any) -> Key | None:
-    """A row's key in its canonical form; None where the row has none, or none that can be read."""
-    if raw is None or raw is MISSING or raw == "":
-        return None
-    try:
-        key: Key = parse(raw)
-    except UNREADABLE:
-        return None
-    return key
 
 
 def _spelt(rows: Sequence[Row]) -> str:
@@ -194,44 +43,6 @@ def _told(rule: FieldRule) -> str:
     """The words of a rule, the same on every start of every program; those that say nothing new are left out."""
     words = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"description"})
     return json.dumps({**words, "null_is": sorted(words.get("null_is", ()))}, sort_keys=True)
-
-
-def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currencies: Mapping[int, int]) -> list[Any]:
-    """Raw values of a row, each amount of money beside the currency that another field of its record names."""
-    found = list(values)
-    for at, currency_at in currencies.items():
-        if values[at] is None or values[at] is MISSING:
-            continue
-        code = values[currency_at]
-        try:
-            code = None if code is None or code is MISSING else parsers[currency_at](code)
-        except UNREADABLE:
-            code = Undecodable("an amount of money whose currency cannot be read")
-        found[at] = Amount(values[at], code)
-    return found
-
-
-def _held(side: Side, row: Row) -> Sequence[Any]:
-    """The raw values of a row, amounts of money with their currencies."""
-    return beside_currencies(row[VALUES], side.parsers, side.currencies) if side.currencies else row[VALUES]
-
-
-def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
-    """One field's raw value in its canonical form, NULL and missing included.
-
-    Raises:
-        UnreadableError: it is not what its field declares.
-    """
-    if raw is None:
-        return None
-    if raw is MISSING:
-        return None if "missing" in rule.null_is else MISSING
-    try:
-        return parse(raw)
-    except UnreadableError:
-        raise
-    except UNREADABLE as error:
-        raise UnreadableError(f"cannot be read ({type(error).__name__})") from None
 
 
 class RecordComparer:
@@ -319,7 +130,7 @@ class RecordComparer:
         Raises:
             UnreadableError: with the field's name, when a value is not what its field declares.
         """
-        held = _held(side, row)
+        held = held_values(side, row)
         try:
             return tuple([None if raw is None else parse(raw) for parse, raw in zip(side.parsers, held, strict=True)])
         except UNREADABLE:
@@ -334,7 +145,7 @@ class RecordComparer:
         Returns:
             The canonical values, an `Unread` where one cannot be read, and by position why, lowest first.
         """
-        return self._readable(side, _held(side, row))
+        return self._readable(side, held_values(side, row))
 
     def _readable(self, side: Side, held: Sequence[Any]) -> tuple[tuple[Any, ...], dict[int, str]]:
         found: list[Any] = []

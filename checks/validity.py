@@ -157,7 +157,7 @@ class RuleSet:
         """The rules that a record breaks, each with its expression.
 
         Args:
-            values: by field, as `checks.fields.plain` gives them. A rule is not asked of a record in which a
+            values: by field, as `checks.field_text.plain` gives them. A rule is not asked of a record in which a
                 field it names is absent or NULL, unless it speaks of `null` itself (instants never are null).
 
         Raises:

@@ -9,8 +9,10 @@ from auditor.audit.gathered import Failure
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
+from checks.comparison import Comparison, Copy
 from checks.duplicates import Twin, is_the_double, shared, tell
-from checks.records import Comparison, Copy, RecordComparer, Side
+from checks.records import RecordComparer
+from checks.sides import Side
 from checks.values import UnreadableError
 from probes.contract import MARK, Key, ReadSpec
 

@@ -24,8 +24,9 @@ from auditor.ledger import FlowState, LeaseLostError, Ledger, LedgerError
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.convergence import Verdict
-from checks.judgement import Look, Outcome
+from checks.judgement import Outcome
 from checks.objectives import WindowObjective
+from checks.terms import Look
 from probes.contract import Key
 from probes.ranking import seed_of
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from checks.judgement import Look
-from checks.records import Copy
+from checks.comparison import Copy
+from checks.terms import Look
 from probes.contract import Key, ProbeError, Row
 
 Failure = tuple[str, ProbeError]

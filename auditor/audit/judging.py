@@ -15,10 +15,14 @@ from auditor.audit.gathered import Doubts, Gathered, Later
 from auditor.conflicts.policy import Clocks, Resolver
 from auditor.map.flow import Flow
 from checks.clocks import ClockBounds
+from checks.comparison import Agreement, Comparison
 from checks.convergence import commit_delay_s
 from checks.enrolment import Sighting, followed
-from checks.judgement import NO_HISTORY, TIMER_S, History, Judgement, Look, Outcome, Terms, glimpse, judge
-from checks.records import UNREADABLE, Agreement, Comparison, RecordComparer
+from checks.judgement import Judgement, Outcome, glimpse, judge
+from checks.record_history import NO_HISTORY, History
+from checks.records import RecordComparer
+from checks.sides import UNREADABLE
+from checks.terms import TIMER_S, Look, Terms
 from checks.values import parse_version
 from probes.contract import Key
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from auditor.map.flow import Flow
-from checks.records import read_key
+from checks.sides import read_key
 from probes.contract import KEY, VALUES, VALUES_FROM, Key, Reading, ReadSpec, Row
 
 ResultT = TypeVar("ResultT")

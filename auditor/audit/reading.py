@@ -20,8 +20,9 @@ from auditor.map.flow import Flow
 from auditor.systems.batches import SPOILING
 from auditor.systems.reader import SystemReader
 from checks.instants import earliest
-from checks.judgement import Look
-from checks.records import UNREADABLE, RecordComparer
+from checks.records import RecordComparer
+from checks.sides import UNREADABLE
+from checks.terms import Look
 from checks.values import EPOCH, MICROSECOND, parse_version
 from probes.contract import MARK, Key, ProbeError, Reading, ReadSpec, Row, StampsError
 

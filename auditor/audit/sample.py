@@ -15,8 +15,8 @@ from auditor.audit.sample_counts import settle
 from auditor.audit.sweep import Sweeper, ended
 from auditor.ledger import FlowState, Ledger
 from checks.judgement import Outcome
-from checks.records import UNREADABLE
 from checks.sampling import BY_RANK, PAST_ERROR, RECENT, VALUE, Arc, Cohort, Drawn, Pool, affordable_shares, draw
+from checks.sides import UNREADABLE
 from probes.contract import VALUES_FROM, Key
 from probes.ranking import RANKS
 

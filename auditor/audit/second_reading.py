@@ -12,9 +12,11 @@ from auditor.audit.gathered import Doubts, Failure, Gathered, Later
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.causes import moved
-from checks.judgement import NO_HISTORY, DivergenceState, History
+from checks.comparison import Comparison, Copy
 from checks.partition import partition, tell
-from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
+from checks.record_history import NO_HISTORY, DivergenceState, History
+from checks.records import RecordComparer
+from checks.sides import UNREADABLE, Side
 from checks.values import UnreadableError
 from probes.contract import KEY, MARK, Key, Reading, Row
 

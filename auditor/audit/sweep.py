@@ -11,8 +11,8 @@ from auditor.audit.listing import Listing
 from auditor.audit.memory import Ahead, SampleMemory
 from auditor.audit.reading import Gatherer, Search
 from auditor.ledger import FlowState, Ledger, Sweep, Swept
-from checks.records import UNREADABLE
 from checks.sampling import BY_KEY, BY_RANK, Panel
+from checks.sides import UNREADABLE
 from probes.contract import KEY, Key, ProbeError, Reading, Reason
 from probes.ranking import RANKS, rank_of
 

@@ -21,7 +21,7 @@ from checks.escalation import (
     escalates,
     follow,
 )
-from checks.judgement import Divergence
+from checks.record_history import Divergence
 
 
 def after_audit(

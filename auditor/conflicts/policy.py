@@ -8,8 +8,10 @@ from auditor.map.flow import Flow
 from auditor.map.merge_functions import load_merge
 from checks.causes import Finding
 from checks.clocks import ClockBounds
+from checks.comparison import Comparison, Copy
 from checks.conflicts import UNKNOWN, Resolution, Written, resolve, written_between
-from checks.records import UNREADABLE, Comparison, Copy, RecordComparer, Side
+from checks.records import RecordComparer
+from checks.sides import UNREADABLE, Side
 from checks.values import parse_integer
 from probes.contract import ReadSpec
 

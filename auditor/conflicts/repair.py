@@ -17,11 +17,12 @@ from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.reader import SystemReader
 from checks.causes import Cause, Finding, Kind
+from checks.comparison import Comparison
 from checks.conflicts import Resolution, Winner
-from checks.fields import FieldRule, plain, text_of
+from checks.field_text import plain, text_of
+from checks.fields import FieldRule
 from checks.instants import aware
 from checks.numbers import EXACT, divided, shifted
-from checks.records import Comparison
 from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
 from probes import registry
 from probes.contract import KEY, MISSING, VALUES, VALUES_FROM, Binding, Key, Labels, ProbeError, ReadSpec, Row
@@ -395,7 +396,7 @@ def _local(instant: Any, zone: str | None, raw: Any, present: Any) -> Any:
 
 
 def written(rule: FieldRule, to: str, value: Any) -> Any:
-    """A value in ordinary Python (`checks.fields.plain`) as a system writes it: its labels, its units.
+    """A value in ordinary Python (`checks.field_text.plain`) as a system writes it: its labels, its units.
 
     Raises:
         UnreadableError: it cannot be written there exactly.

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from checks.convergence import Verdict
-from checks.judgement import DivergenceState
+from checks.record_history import DivergenceState
 from checks.values import EPOCH, MICROSECOND
 
 PROBED_WITHIN_US = 2_000_000

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from auditor.ledger.transaction import Transaction
 from checks.causes import Baseline, Cause, Kind
 from checks.convergence import Change, Operation, Verdict
-from checks.fields import Difference, Shape
-from checks.judgement import Divergence, DivergenceState
+from checks.differences import Difference, Shape
+from checks.record_history import Divergence, DivergenceState
 from checks.records import FINGERPRINT_BYTES
 from checks.values import EPOCH
 from probes.contract import Key

@@ -24,7 +24,7 @@ from auditor.ledger.transaction import Transaction
 from auditor.storage.kept_text import restored
 from checks.causes import Baseline
 from checks.convergence import Change, Verdict
-from checks.judgement import Divergence, DivergenceState, History
+from checks.record_history import Divergence, DivergenceState, History
 from probes.contract import Key
 
 

@@ -8,7 +8,8 @@ from functools import cached_property
 
 from auditor.map.settings import DataType, FlowSettings
 from checks.fields import FieldRule, parser_for
-from checks.records import RecordComparer, Side, read_key
+from checks.records import RecordComparer
+from checks.sides import Side, read_key
 from checks.validity import RuleSet
 from checks.values import Parser
 from probes.contract import VALUES, VALUES_FROM, Binding, Key, ReadSpec, Row, SystemSettings

@@ -16,7 +16,7 @@ from checks.clocks import clock_text
 from checks.fields import FieldRule, parser_for
 from checks.instants import earliest
 from checks.queue_figures import certain
-from checks.records import UNREADABLE
+from checks.sides import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
 from probes.contract import INSPECT_CALLS, MARK, MISSING, ProbeError, ReadSpec, UnprovedError

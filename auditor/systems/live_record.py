@@ -12,8 +12,10 @@ from auditor.map.flow import currencies_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.storage.kept_text import restored
 from auditor.systems.reader import SystemReader
-from checks.fields import agree, parser_for, text_of
-from checks.records import beside_currencies, read_field, read_key
+from checks.equality import agree
+from checks.field_text import text_of
+from checks.fields import parser_for
+from checks.sides import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
 from probes.contract import KEY, MARK, MISSING, VALUES, Binding, Key, ReadSpec, Row
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from checks.causes import RING_LENGTH, Baseline, Cause, Kind, classify
-from checks.records import MARK_BYTES, Comparison, Copy, Place
+from checks.comparison import Comparison, Copy, Place
+from checks.records import MARK_BYTES
 
 
 def mark(version: str) -> bytes:

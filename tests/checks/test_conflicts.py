@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from checks.causes import Cause, Finding, Kind
 from checks.clocks import ClockBounds
+from checks.comparison import Comparison, Copy, Place
 from checks.conflicts import MergeError, Policy, Resolution, Winner, Written, resolve, written_between
-from checks.fields import Difference, FieldRule, Shape
-from checks.records import Comparison, Copy, Place
+from checks.differences import Difference, Shape
+from checks.fields import FieldRule
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RULES = [("name", FieldRule()), ("status", FieldRule()), ("plan", FieldRule())]

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.difference_kinds import KINDS, blurred, kind_of, pattern_of
-from checks.fields import FieldRule, parser_for, shape_of
+from checks.differences import shape_of
+from checks.fields import FieldRule, parser_for
 
 CASES: list[tuple[dict[str, Any], Any, Any, str, str]] = [
     ({"type": "decimal"}, "1", "123457.78", "higher", "+123456.78"),

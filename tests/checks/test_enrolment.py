@@ -9,10 +9,10 @@ import pytest
 
 from checks.causes import Baseline, Cause, Kind
 from checks.clocks import ClockBounds
+from checks.comparison import Comparison, Copy
 from checks.convergence import Change, Operation, Verdict
 from checks.enrolment import Sighting, enrol, followed
-from checks.judgement import Divergence, DivergenceState, History
-from checks.records import Comparison, Copy
+from checks.record_history import Divergence, DivergenceState, History
 from checks.values import EPOCH
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -12,7 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from checks.fields import FieldRule, agree, parser_for, plain, shape_of, text_of
+from checks.differences import shape_of
+from checks.equality import agree
+from checks.field_text import plain, text_of
+from checks.fields import FieldRule, parser_for
 from checks.unreadable import UnreadableError
 from probes.contract import Bits, Labels
 

@@ -11,9 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from checks import instants
+from checks.comparison import Comparison
 from checks.difference_kinds import blurred, pattern_of
-from checks.fields import FieldRule, Shape, agree, parser_for, plain, shape_of, show
-from checks.records import Comparison, RecordComparer, Side
+from checks.differences import Shape, shape_of
+from checks.equality import agree
+from checks.field_text import plain, show
+from checks.fields import FieldRule, parser_for
+from checks.records import RecordComparer
+from checks.sides import Side
 from checks.values import UnreadableError
 
 EVIDENCE = ("private", "masked", "clear")

@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from checks.causes import Baseline, Cause, Kind
+from checks.comparison import Comparison, Copy, Place
 from checks.convergence import Change, Operation, Verdict
-from checks.fields import Difference, Shape
-from checks.judgement import Divergence, DivergenceState, History, Judgement, Look, Outcome, Terms, glimpse, judge
-from checks.records import MARK_BYTES, Comparison, Copy, Place
+from checks.differences import Difference, Shape
+from checks.judgement import Judgement, Outcome, glimpse, judge
+from checks.record_history import Divergence, DivergenceState, History
+from checks.records import MARK_BYTES
+from checks.terms import Look, Terms
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TERMS = Terms(window_s=10, every_s=1, guard_s=0.1, confirm_s=1)

@@ -9,8 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.fields import FieldRule, parser_for, show
-from checks.records import Agreement, Comparison, RecordComparer, Side
+from checks.comparison import Agreement, Comparison
+from checks.field_text import show
+from checks.fields import FieldRule, parser_for
+from checks.records import RecordComparer
+from checks.sides import Side
 from checks.validity import RuleSet
 from probes.contract import MISSING
 

@@ -11,8 +11,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from checks.difference_kinds import KINDS, blurred, pattern_of
-from checks.fields import FieldRule, FieldType, agree, parser_for, plain, shape_of, show
-from checks.records import RecordComparer, Side
+from checks.differences import shape_of
+from checks.equality import agree
+from checks.field_text import plain, show
+from checks.fields import FieldRule, FieldType, parser_for
+from checks.records import RecordComparer
+from checks.sides import Side
 from checks.unreadable import DESCRIBED
 from checks.values import UnreadableError
 from probes.contract import MISSING

@@ -13,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import values
-from checks.fields import FieldRule, Shape, agree, parser_for, shape_of
+from checks.differences import Shape, shape_of
+from checks.equality import agree
+from checks.fields import FieldRule, parser_for
 from checks.values import UnreadableError
 from probes.contract import MISSING
 

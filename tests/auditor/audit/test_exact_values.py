@@ -15,9 +15,9 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from auditor.systems.live_record import RecordView, read_record
 from auditor.systems.reader import open_readers
+from checks.comparison import Comparison
 from checks.difference_kinds import blurred
 from checks.judgement import Outcome
-from checks.records import Comparison
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.rest import RestBinding, RestProbe, RestSettings
 from probes.records.sql import SqlSettings

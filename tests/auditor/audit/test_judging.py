@@ -17,7 +17,9 @@ from auditor.audit.judging import Case, Judge, Known, Verdicts
 from auditor.map.loader import load_map
 from checks.causes import Baseline
 from checks.clocks import ClockBounds
-from checks.judgement import History, Look, Outcome
+from checks.judgement import Outcome
+from checks.record_history import History
+from checks.terms import Look
 from probes.contract import Key, Row
 from tests.stand import MAP
 

@@ -15,7 +15,10 @@ import sqlalchemy as sa
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from checks.difference_kinds import pattern_of
-from checks.fields import FieldRule, FieldType, agree, parser_for, plain, shape_of, show, text_of
+from checks.differences import shape_of
+from checks.equality import agree
+from checks.field_text import plain, show, text_of
+from checks.fields import FieldRule, FieldType, parser_for
 from checks.judgement import Outcome
 from checks.keys import key_parser
 from checks.unreadable import UnreadableError

@@ -17,8 +17,11 @@ from auditor.audit.flow_audit import Auditor
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from auditor.systems.reader import SystemReader
-from checks.fields import FieldRule, Shape, parser_for
-from checks.records import Comparison, RecordComparer, Side
+from checks.comparison import Comparison
+from checks.differences import Shape
+from checks.fields import FieldRule, parser_for
+from checks.records import RecordComparer
+from checks.sides import Side
 from probes.registry import open_record_probe
 
 RULES = [("at", FieldRule(type="timestamp")), ("plan", FieldRule()), ("note", FieldRule())]

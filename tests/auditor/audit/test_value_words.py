@@ -19,8 +19,8 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import MapError, load_map
 from auditor.systems.live_record import read_record
 from auditor.systems.reader import SystemReader, open_readers
+from checks.comparison import Comparison
 from checks.fields import FieldRule
-from checks.records import Comparison
 from checks.values import UnreadableError
 
 

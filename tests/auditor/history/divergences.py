@@ -10,8 +10,8 @@ from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from checks.causes import Cause, Kind
-from checks.fields import Difference, Shape
-from checks.judgement import Divergence, DivergenceState
+from checks.differences import Difference, Shape
+from checks.record_history import Divergence, DivergenceState
 from tests import HOME
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

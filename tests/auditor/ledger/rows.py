@@ -10,8 +10,8 @@ from auditor.ledger import Ledger
 from auditor.ledger import tables as t
 from checks.causes import Cause, Kind
 from checks.convergence import Change
-from checks.fields import Difference, Shape
-from checks.judgement import Divergence, DivergenceState
+from checks.differences import Difference, Shape
+from checks.record_history import Divergence, DivergenceState
 from probes.contract import Key
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from auditor.ledger import Ledger
-from checks.judgement import DivergenceState
+from checks.record_history import DivergenceState
 from tests.auditor.ledger.rows import NOW, change, divergence, save
 
 

@@ -10,7 +10,7 @@ import pytest
 from auditor.ledger import Ledger, LedgerError
 from checks.causes import Baseline
 from checks.convergence import Verdict
-from checks.judgement import DivergenceState
+from checks.record_history import DivergenceState
 from tests.auditor.ledger.rows import NOW, change, divergence, fingerprint, save
 
 

@@ -64,10 +64,11 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "FieldRule": {
         "checks/fields.py": (
-            "type tolerance relative_tolerance ulps nan_equal scale precision strip casefold strip_accents "
-            "newlines normalize null_is map currency minor_units factor unit zone unordered separator items "
-            "encoding evidence"
+            "type scale strip casefold strip_accents newlines normalize null_is map currency minor_units factor unit "
+            "zone unordered separator items encoding"
         ),
+        "checks/equality.py": "tolerance relative_tolerance ulps nan_equal precision",
+        "checks/field_text.py": "evidence",
         "checks/records.py": "owner writers valid",
         "auditor/map/flow.py": "compare",
         "auditor/map/document.py": "description",

@@ -1,0 +1,137 @@
+"""How one field differs: told as far as its evidence policy allows, and what the difference looks like."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from checks import values
+from checks.equality import readings_of
+from checks.fields import FieldRule
+from probes.contract import MISSING
+
+QUARTER_HOUR_US = 15 * 60 * 1_000_000
+
+
+class Shape(StrEnum):
+    """What a difference looks like, as a hint at where it comes from."""
+
+    VALUE = "value"
+    NORMALIZATION = "normalization"
+    NULL = "null"
+    MISSING = "missing"
+    EMPTY = "empty"
+    CASE = "case"
+    WHITESPACE = "whitespace"
+    ACCENTS = "accents"
+    TRUNCATED = "truncated"
+    ROUNDED = "rounded"
+    ZONE_SHIFTED = "zone_shifted"
+    SIGN = "sign"
+    SCALED = "scaled"
+    CURRENCY = "currency"
+    UNREADABLE = "unreadable"
+
+
+DERIVED = frozenset(
+    {
+        Shape.NORMALIZATION,
+        Shape.CASE,
+        Shape.WHITESPACE,
+        Shape.ACCENTS,
+        Shape.TRUNCATED,
+        Shape.ROUNDED,
+        Shape.ZONE_SHIFTED,
+        Shape.SIGN,
+        Shape.SCALED,
+    }
+)
+"""Shapes that a change of form on the way makes of a value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One field that differs, told as far as its evidence policy allows.
+
+    Attributes:
+        pattern: what the difference has in common with others of its field (`checks.difference_kinds`).
+        cause: why this field differs, where it is known.
+    """
+
+    field: str
+    shape: Shape
+    owner_value: str
+    target_value: str
+    pattern: str = ""
+    cause: str = ""
+
+
+def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
+    """Say what the difference between two canonical values looks like."""
+    either = (owner, target)
+    if rule.normalize == "none" and _composed(owner) == _composed(target):
+        return Shape.NORMALIZATION
+    if MISSING in either:
+        return Shape.MISSING
+    if None in either:
+        return Shape.EMPTY if "" in either or () in either else Shape.NULL
+    if isinstance(owner, str) and isinstance(target, str) and rule.type in {"string", "enum"}:
+        return _text_shape(owner, target)
+    if rule.type == "timestamp" and not (isinstance(owner, str) or isinstance(target, str)):
+        apart = abs(apart_us(owner, target))
+        if apart % QUARTER_HOUR_US == 0 and apart <= 14 * 4 * QUARTER_HOUR_US:
+            return Shape.ZONE_SHIFTED
+        return Shape.ROUNDED if apart <= 1_000_000 else Shape.VALUE
+    if rule.type == "money":
+        if owner[1] != target[1]:
+            return Shape.CURRENCY
+        owner, target = owner[0], target[0]
+    if isinstance(owner, int | float | Decimal) and isinstance(target, int | float | Decimal):
+        return _number_shape(owner, target)
+    return Shape.VALUE
+
+
+def _composed(value: Any) -> Any:
+    """A canonical value with all of its text in Unicode NFC."""
+    if isinstance(value, str):
+        return values.composed(value)
+    return tuple(map(_composed, value)) if isinstance(value, tuple) else value
+
+
+def apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
+    """From the owner's instant to the target's; where one stands for two, between the nearest."""
+    return min((right - left for left in readings_of(owner) for right in readings_of(target)), key=abs)
+
+
+def _text_shape(owner: str, target: str) -> Shape:
+    if not owner or not target:
+        return Shape.EMPTY
+    if owner.casefold() == target.casefold():
+        return Shape.CASE
+    if re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", owner) == re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", target):
+        return Shape.WHITESPACE
+    shorter, longer = sorted((owner, target), key=len)
+    if longer.startswith(shorter) and len(shorter) >= 4:
+        return Shape.TRUNCATED
+    folded = values.string_parser(strip="none", casefold=False, strip_accents=True, newlines=False)
+    return Shape.ACCENTS if folded(owner) == folded(target) else Shape.VALUE
+
+
+def _number_shape(owner: Any, target: Any) -> Shape:
+    try:
+        left, right = Decimal(str(owner)), Decimal(str(target))
+    except ArithmeticError:
+        return Shape.VALUE
+    if not (left.is_finite() and right.is_finite()):
+        return Shape.VALUE
+    if left == -right:
+        return Shape.SIGN
+    if left and right and abs(left / right) in {Decimal(1000), Decimal(100), Decimal("0.01"), Decimal("0.001")}:
+        return Shape.SCALED
+    coarser = max(int(left.as_tuple().exponent), int(right.as_tuple().exponent))
+    if coarser >= -15 and abs(left - right) < Decimal(1).scaleb(coarser):
+        return Shape.ROUNDED
+    return Shape.VALUE

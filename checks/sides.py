@@ -1,0 +1,80 @@
+"""How one system's rows become keys and canonical values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from checks.fields import FieldRule
+from checks.values import Amount, Parser, UnreadableError
+from probes.contract import MISSING, VALUES, Key, Row
+from probes.exact_json import Undecodable
+
+UNREADABLE = (ValueError, ArithmeticError, RecursionError, TypeError)
+"""Whatever an outlandish value makes a parser or a comparison raise: the record then cannot be verified."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Side:
+    """How one system's rows of a data type become keys and copies.
+
+    Attributes:
+        currencies: by position of an amount of money among the fields, the position of the one that holds its
+            currency.
+    """
+
+    system: str
+    parse_key: Parser
+    parse_changed_at: Parser
+    parsers: tuple[Parser, ...]
+    currencies: Mapping[int, int] = field(default_factory=dict)
+
+
+def read_key(parse: Parser, raw: Any) -> Key | None:
+    """A row's key in its canonical form; None where the row has none, or none that can be read."""
+    if raw is None or raw is MISSING or raw == "":
+        return None
+    try:
+        key: Key = parse(raw)
+    except UNREADABLE:
+        return None
+    return key
+
+
+def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currencies: Mapping[int, int]) -> list[Any]:
+    """Raw values of a row, each amount of money beside the currency that another field of its record names."""
+    found = list(values)
+    for at, currency_at in currencies.items():
+        if values[at] is None or values[at] is MISSING:
+            continue
+        code = values[currency_at]
+        try:
+            code = None if code is None or code is MISSING else parsers[currency_at](code)
+        except UNREADABLE:
+            code = Undecodable("an amount of money whose currency cannot be read")
+        found[at] = Amount(values[at], code)
+    return found
+
+
+def held_values(side: Side, row: Row) -> Sequence[Any]:
+    """The raw values of a row, amounts of money with their currencies."""
+    return beside_currencies(row[VALUES], side.parsers, side.currencies) if side.currencies else row[VALUES]
+
+
+def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
+    """One field's raw value in its canonical form, NULL and missing included.
+
+    Raises:
+        UnreadableError: it is not what its field declares.
+    """
+    if raw is None:
+        return None
+    if raw is MISSING:
+        return None if "missing" in rule.null_is else MISSING
+    try:
+        return parse(raw)
+    except UnreadableError:
+        raise
+    except UNREADABLE as error:
+        raise UnreadableError(f"cannot be read ({type(error).__name__})") from None

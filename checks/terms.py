@@ -1,0 +1,36 @@
+"""When a record was read, and on which terms of its flow the reading is judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+TIMER_S = 0.05
+"""How late a probe may be made that was due at an instant; part of the guard."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the map says about judging a flow.
+
+    Attributes:
+        window_s: the consistency window.
+        every_s: the flow's probe interval.
+        guard_s: clock half-width plus round trip plus `TIMER_S`: how far from the window's end it is probed.
+        confirm_s: the least time between a first reading and the one that confirms it.
+        every_version: the target must show every version, a later one does not stand for it.
+    """
+
+    window_s: float
+    every_s: float
+    guard_s: float
+    confirm_s: float
+    every_version: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """When the target was read: the instants around the request, local clock."""
+
+    sent_at: datetime
+    received_at: datetime
