@@ -280,3 +280,19 @@ def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
         if name not in loaded.flows:
             fail(f"unknown flow {name!r}{did_you_mean(name, loaded.flows)}")
     return names or list(loaded.flows)
+
+
+def causes_failing(fail_on: str) -> set[str]:
+    """The causes of drift with which a command ends as with drift; an end where one is unknown."""
+    from checks.causes import Cause
+    from probes.wording import did_you_mean
+
+    known = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}
+    if fail_on == "any":
+        return known
+    if fail_on == "never":
+        return set()
+    asked = {each.strip() for each in fail_on.split(",") if each.strip()}
+    for each in sorted(asked - known):
+        fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, known)}")
+    return asked

@@ -4,9 +4,26 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from auditor.cli.options import fail, say, short, write
+import typer
+
+from auditor.cli.options import (
+    CONSISTENT,
+    DEFAULT_DATA,
+    UNVERIFIED,
+    DataOption,
+    JsonOption,
+    TextCommand,
+    app,
+    existing_ledger,
+    fail,
+    fail_in_lines,
+    say,
+    short,
+    workspace,
+    write,
+)
 
 if TYPE_CHECKING:
     from auditor.console.query import QueryResult
@@ -115,3 +132,38 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         say(f"only the first {len(shown)} of {len(rows)} rows fit in a table; --json and --csv show all")
     if long:
         say(f"values are cut after {CELL_CHARACTERS} characters in a table; --json and --csv show them whole")
+
+
+@app.command(cls=TextCommand)
+def query(
+    sql: Annotated[
+        str | None,
+        typer.Argument(help="A SELECT over the views of docs/views.md, or - to read it from standard input."),
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from this file.")] = None,
+    data: DataOption = DEFAULT_DATA,
+    timeout: Annotated[str, typer.Option(help="Stop the query after this long.")] = "20s",
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV on standard output, for a spreadsheet.")] = False,
+) -> None:
+    """Query the history with SQL (read-only, in a process of its own, with limits)."""
+    from auditor.console.query import NoLedgerError, QueryError, UnusableLedgerError, run_query
+    from probes.durations import parse_duration
+
+    if as_json and as_csv:
+        fail("choose one of --json and --csv")
+    try:
+        timeout_s = parse_duration(timeout)
+        asked = statement(sql, file)
+        result = run_query(workspace(data, make=False), asked, timeout_s=timeout_s)
+    except NoLedgerError:
+        existing_ledger(data, as_json=as_json)
+        raise
+    except UnusableLedgerError as error:
+        fail(str(error), UNVERIFIED)
+    except QueryError as error:
+        fail_in_lines(str(error))
+    except ValueError as error:
+        fail(str(error))
+    print_answer(result, "json" if as_json else "csv" if as_csv else "table")
+    raise typer.Exit(UNVERIFIED if result.warnings else CONSISTENT)

@@ -58,7 +58,7 @@ class Outcome:
 
 IMPORTED = (
     "auditor.cli",
-    "auditor.cli.commands",
+    "auditor.cli.program",
     "auditor.history.lens",
     "auditor.audit.once",
     "auditor.senders.slack",

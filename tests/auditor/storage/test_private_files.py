@@ -241,7 +241,7 @@ def test_everything_that_is_made_is_private_under_any_umask(umask: int, stand: S
         f"sys.argv = ['auditor', 'once', '--map', {str(stand.map_file)!r}, '--data', {str(folder)!r}]; "
         "from pathlib import Path; import pyarrow as pa; from auditor.history.archive import write_file; "
         f"write_file({str(folder / 'archive')!r}, 'changes', '2026-01-01', pa.table({{'id': [1]}})); "
-        "from auditor.cli.commands import main; main()"
+        "from auditor.cli.program import main; main()"
     )
     done = drive(script)
     assert (folder / "ledger.sqlite").exists(), done.stderr

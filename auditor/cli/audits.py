@@ -1,0 +1,160 @@
+"""The commands that audit: until they are stopped, or once."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from auditor.cli.options import (
+    CONSISTENT,
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DRIFT,
+    UNVERIFIED,
+    DataOption,
+    FailOption,
+    FlowOption,
+    JsonOption,
+    MapOption,
+    NewKeyOption,
+    VisibleFormatter,
+    app,
+    causes_failing,
+    fail,
+    flows_of,
+    load,
+    open_ledger,
+    say,
+    workspace,
+)
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from auditor.ledger import Ledger
+    from auditor.workspace import Workspace
+
+RECORDS_SHOWN = 20
+"""Records under the table of `auditor once`."""
+
+
+@app.command()
+def run(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
+    new_digest_key: NewKeyOption = False,
+) -> None:
+    """Audit continuously: probe each flow on its interval, record, alert. Press Ctrl-C to stop."""
+    from auditor.daemon.stopping import StopSignals, end
+    from probes.allocator import give_memory_back
+
+    give_memory_back()
+    signals = StopSignals()
+    from auditor.daemon.daemon import serve
+    from auditor.ledger import LedgerError
+    from probes.contract import ProbeError
+
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[lines])
+    for noisy in ("httpx", "httpcore", "alembic", "azure", "boto3", "botocore", "google", "urllib3"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    loaded = load(map_)
+    opened = workspace(data)
+
+    def ready() -> None:
+        signals.ready.set()
+        if loose := opened.loose_text:
+            logging.getLogger(__name__).warning(loose)
+
+    try:
+        serve(
+            loaded,
+            opened,
+            signals.told,
+            ready=ready,
+            stop=_say_stopping,
+            new_key=new_digest_key,
+        )
+    except LedgerError as error:
+        fail(str(error), UNVERIFIED)
+    except ProbeError as error:
+        fail(str(error))
+    end(CONSISTENT)
+
+
+def _say_stopping() -> None:
+    with contextlib.suppress(OSError):  # the terminal may be what has gone
+        say("stopping")
+
+
+@app.command()
+def once(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    flow: FlowOption = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for what is undecided.")] = "60s",
+    fail_on: FailOption = "any",
+    as_json: JsonOption = False,
+    new_digest_key: NewKeyOption = False,
+) -> None:
+    """Audit every record of every flow once, wait for what is undecided, and report."""
+    from auditor.audit.once import audit_once
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import err, print_rows, shown
+    from probes.durations import parse_duration
+    from probes.wording import counted
+
+    failing = causes_failing(fail_on)
+    try:
+        wait_s = parse_duration(wait)
+    except ValueError as error:
+        fail(f"--wait: {error}")
+    loaded = load(map_)
+    wanted = flows_of(loaded, flow)
+    workspace, ledger = open_ledger(data)
+    if loose := workspace.loose_text:
+        say(loose)
+    digest_key = workspace.digest_key(begin_anew=new_digest_key)
+    with err.status("starting") as status, _held(workspace, ledger):
+        ledger.installation.check_key(digest_key, adopt=True, accept_new=new_digest_key)
+        reports = audit_once(
+            loaded,
+            ledger,
+            digest_key,
+            flows=wanted,
+            wait_s=wait_s,
+            tell=lambda text: status.update(shown(text)),
+        )
+    ledger.close()
+    rows = [report.as_row() for report in reports]
+    if as_json:
+        print_json([report.as_document() for report in reports])
+    else:
+        print_rows("", rows)
+        listed = [row for report in reports for row in report.findings.as_rows()]
+        print_rows("Records", listed[:RECORDS_SHOWN])
+        if len(listed) > RECORDS_SHOWN:
+            say(f"{counted(len(listed) - RECORDS_SHOWN, 'more record')}: `auditor drift --json` lists them")
+        for report in reports:
+            if report.error:
+                say(f"{report.flow}: {report.error}")
+    raise typer.Exit(
+        DRIFT
+        if any(set(report.open_by_cause) & failing for report in reports)
+        else UNVERIFIED
+        if any(report.unverified for report in reports)
+        else CONSISTENT
+    )
+
+
+def _held(workspace: Workspace, ledger: Ledger) -> AbstractContextManager[object]:
+    """The ledger's lease for a command that audits; an end where a daemon has it."""
+    from auditor.daemon.tenure import held
+
+    return held(workspace, ledger, "once", tell=say)

@@ -1,0 +1,183 @@
+"""The commands that show what is known of the flows: their state, their lag and how far they are verified."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+
+from auditor.cli.options import (
+    CONSISTENT,
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DRIFT,
+    UNVERIFIED,
+    DataOption,
+    FailOption,
+    FlowOption,
+    JsonOption,
+    MapOption,
+    SinceOption,
+    app,
+    causes_failing,
+    existing_ledger,
+    fail,
+    flows_of,
+    load,
+    say,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command()
+def status(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    fail_on: FailOption = "any",
+    as_json: JsonOption = False,
+) -> None:
+    """Show what the last audits found, without reading any system."""
+    from dataclasses import asdict
+
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.cli.tables import status_row
+    from auditor.history.status import flow_status, system_status
+
+    failing = causes_failing(fail_on)
+    loaded = load(map_)
+    _, ledger = existing_ledger(data, as_json=as_json)
+    now = datetime.now(UTC)
+    flows = flow_status(loaded, ledger, now)
+    systems = system_status(loaded, ledger, now)
+    lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
+    lease = ledger.lease.now()
+    ledger.close()
+    if as_json:
+        told = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
+        print_json({**told, "auditor": lease.as_row()})
+    else:
+        say(f"audited by {lease}")
+        print_rows("Flows", [status_row(each) for each in flows])
+        print_rows("Systems", systems)
+        print_rows("Messages not delivered", lost)
+    raise typer.Exit(
+        DRIFT
+        if any(set(each.open_by_cause) & failing for each in flows)
+        else UNVERIFIED
+        if any(each.unknown for each in flows)
+        else CONSISTENT
+    )
+
+
+def documents(rows: Iterable[dict[str, Any]], lacks: list[str]) -> list[dict[str, Any]]:
+    """Figures for programs, each with what of the history they lack."""
+    return [{**row, "incomplete": lacks} for row in rows]
+
+
+def end_unknown(unknown: list[str]) -> NoReturn:
+    """Say what is not known of the flows, and end with what that means for figures of them."""
+    for each in unknown:
+        say(each)
+    raise typer.Exit(UNVERIFIED if unknown else CONSISTENT)
+
+
+def _since(text: str, now: datetime) -> datetime:
+    from probes.durations import parse_duration
+
+    try:
+        return now - timedelta(seconds=parse_duration(text))
+    except (ValueError, OverflowError) as error:
+        fail(f"--since: {error}")
+
+
+def figures_of(
+    map_: Path,
+    data: Path,
+    since: str,
+    flow: list[str] | None,
+    ask: Callable[..., list[Any]],
+    *,
+    as_json: bool,
+    whole: bool = False,
+) -> tuple[list[Any], datetime, list[str], list[str]]:
+    """Ask the history for the figures of some flows over a time range.
+
+    Args:
+        as_json: the answer is a document.
+        whole: the figures say how much of a flow is known, so that every flow that is not known whole counts.
+
+    Returns:
+        The figures, the present instant, a sentence for each flow that is not audited now (with `whole`, for each
+        that is undecided or unverified, too), and a sentence for each file of the archive that they lack.
+    """
+    from auditor.history.archive_files import missing_since
+    from auditor.history.lens import Lens
+    from auditor.history.status import flow_status
+
+    loaded, now = load(map_), datetime.now(UTC)
+    wanted, begins = flows_of(loaded, flow), _since(since, now)
+    _, ledger = existing_ledger(data, as_json=as_json)
+    lens = Lens(ledger)
+    try:
+        lens.refresh()
+        found = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
+        standing = [each for each in flow_status(loaded, ledger, now) if each.flow in wanted]
+        unknown = [each for each in standing if (each.unknown if whole else each.stale)]
+        lacks = [str(each) for each in missing_since(lens.missing, begins)]
+        return found, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown], lacks
+    finally:
+        lens.close()
+        ledger.close()
+
+
+@app.command()
+def lag(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "24h",
+    flow: FlowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.cli.tables import lag_row
+    from auditor.history.lag import lags
+
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
+        return lags(loaded, lens, begins, now)
+
+    found, _, silent, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
+    if as_json:
+        print_json(documents((each.as_row() for each in found), lacks))
+    else:
+        print_rows("", [lag_row(each) for each in found])
+    end_unknown([*silent, *lacks])
+
+
+@app.command()
+def coverage(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "24h",
+    flow: FlowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far each flow is verified, what is undecided, and at most how many records differ."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.cli.tables import coverage_row
+    from auditor.history.coverage import coverage as coverages
+
+    found, now, unknown, lacks = figures_of(map_, data, since, flow, coverages, as_json=as_json, whole=True)
+    if as_json:
+        print_json(documents((each.as_row() for each in found), lacks))
+    else:
+        print_rows("", [coverage_row(each, now) for each in found])
+    end_unknown([*unknown, *lacks])

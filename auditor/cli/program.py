@@ -1,0 +1,68 @@
+"""The command line as a whole. Each command loads what it needs when it runs: `--help` is quick."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from dotenv import load_dotenv
+from typer.models import CommandInfo
+
+from auditor import __version__
+from auditor.cli import audits, conflicts, doctor, figures, findings, map, query, queues, record, serve
+from auditor.cli.options import UNVERIFIED, app, discreet, say
+
+MODULES = (audits, conflicts, doctor, figures, findings, map, query, queues, record, serve)
+"""The files with the commands; to load one is to add its commands."""
+
+ORDER = (
+    *("init", "check", "review", "map", "schema", "discover", "doctor"),
+    *("run", "once", "status", "drift", "incidents", "lag", "coverage", "backlog", "letters", "record", "repair"),
+    *("query", "dashboard", "demo"),
+)
+"""The commands in the order in which help shows them: as one needs them."""
+
+
+def _place(command: CommandInfo) -> int:
+    assert command.callback is not None
+    return ORDER.index(command.name or command.callback.__name__)
+
+
+app.registered_commands.sort(key=_place)
+
+
+def main() -> NoReturn:
+    """Run the command line; everything expected ends with a sentence and an exit code."""
+    load_dotenv(Path.cwd() / ".env")
+    try:
+        app()
+    except KeyboardInterrupt:
+        say("stopped")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        from auditor.ledger import LedgerError
+
+        if isinstance(error, LedgerError):
+            say(f"error: {error}")
+            sys.exit(UNVERIFIED)
+        # Drift has an exit code of its own, so nothing unexpected may end with it.
+        logging.getLogger(__name__).debug("unexpected", exc_info=True)
+        say(f"error: {type(error).__name__}: {' '.join(discreet(str(error)).split())[:500]}")
+        sys.exit(UNVERIFIED)
+    sys.exit(0)
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"plumbline {__version__}")
+        raise typer.Exit

@@ -1,0 +1,122 @@
+"""The commands that show queues, and the dead letters in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from auditor.cli.figures import documents, end_unknown, figures_of
+from auditor.cli.options import (
+    CONSISTENT,
+    DEFAULT_DATA,
+    DEFAULT_MAP,
+    DRIFT,
+    UNVERIFIED,
+    DataOption,
+    FlowOption,
+    JsonOption,
+    MapOption,
+    SinceOption,
+    app,
+    flows_of,
+    say,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+@app.command()
+def backlog(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "1h",
+    flow: FlowOption = None,
+    recovery: Annotated[bool, typer.Option("--funnel", help="What happened to failed messages.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show every queue: depth, oldest age, rates, trend, time to drain, and whether it is being consumed."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.cli.tables import backlog_row, funnel_row
+    from auditor.history.backlogs import backlogs, unread_queues
+    from auditor.history.letters import funnels
+
+    if recovery:
+        told, _, silent, lacks = figures_of(
+            map_,
+            data,
+            since,
+            flow,
+            lambda loaded, _, lens, begins, now: funnels(loaded, lens, begins, now),
+            as_json=as_json,
+        )
+        if as_json:
+            print_json(documents((each.as_row() for each in told), lacks))
+        else:
+            print_rows("", [funnel_row(each) for each in told])
+            for stage in told[0].stages if told else ():
+                say(f"{stage.name}: {stage.why}")
+        end_unknown([*silent, *lacks])
+    unread: list[str] = []
+
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
+        found = backlogs(loaded, lens, begins)
+        unread.extend(unread_queues(loaded, flows_of(loaded, flow), found, now))
+        return found
+
+    found, now, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
+    if as_json:
+        print_json(documents((each.as_row() for each in found), lacks))
+    elif found:
+        print_rows("", [backlog_row(each, now) for each in found])
+    else:
+        say(f"no queue was read in the last {since}")
+    for each in (*unread, *lacks):
+        say(each)
+    broken = [each for each in found if each.message or each.depth is None]
+    raise typer.Exit(UNVERIFIED if broken or unread or lacks or not found else CONSISTENT)
+
+
+@app.command()
+def letters(
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    since: SinceOption = "24h",
+    flow: FlowOption = None,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="One row per reason instead of per letter.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the dead letters that wait, why, which records they explain, and what replaying them would fix."""
+    from dataclasses import asdict
+
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.history.letters import letters as read_letters
+    from auditor.history.letters import unseen_letters
+
+    unseen: list[str] = []
+
+    def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
+        waiting = read_letters(loaded, lens, begins, 0 if by_reason else None)
+        unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, now))
+        return list(waiting.groups if by_reason else waiting.rows)
+
+    found, _, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
+    rows = [asdict(each) for each in found]
+    if as_json:
+        print_json(documents(rows, lacks))
+    elif rows:
+        for row in rows if by_reason else ():
+            told = (f"{count} {name.replace('_', ' ')}" for name, count in row["prospects"].items())
+            row["prospects"] = ", ".join(told)
+        hidden = {"id", "first_seen_at", "signature"} if not by_reason else set()
+        hidden |= {name for name in ("unreadable", "note") if not any(row.get(name) for row in rows)}
+        print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
+    elif not unseen:
+        say("no dead letters are waiting")
+    for each in (*unseen, *lacks):
+        say(each)
+    raise typer.Exit(DRIFT if rows else UNVERIFIED if unseen or lacks else CONSISTENT)
