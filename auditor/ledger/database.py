@@ -38,12 +38,18 @@ Source: libpq, Parameter Key Words, https://www.postgresql.org/docs/current/libp
 _MIGRATING = threading.Lock()
 """Alembic keeps the migration under way in the module, so that two threads of a process would mix theirs up."""
 
+CONNECTIONS = 20
+"""The most that a process has open at once; half of them are kept open."""
+
+PATIENCE_S = 30.0
+
 
 class Database:
     """The database behind a URL; safe to share between threads.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`.
+        patience_s: how long is waited for one of its connections.
 
     Attributes:
         is_sqlite: whether it is a file of SQLite, and not a database of PostgreSQL.
@@ -56,7 +62,13 @@ class Database:
     token: int | None = None
     watch: Watch | None = None
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, patience_s: float = PATIENCE_S) -> None:
+        self._patience_s = patience_s
+        pool: dict[str, Any] = {
+            "pool_size": CONNECTIONS // 2,
+            "max_overflow": CONNECTIONS - CONNECTIONS // 2,
+            "pool_timeout": patience_s,
+        }
         if not url.startswith("sqlite:"):
             try:
                 check_address(url)
@@ -68,7 +80,7 @@ class Database:
         if self.is_sqlite:
             if not parsed.database or parsed.database == ":memory:":
                 raise LedgerSettingError("the ledger needs a file, so that several processes can share it")
-            self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, pool_size=10, hide_parameters=True)
+            self.engine = sa.create_engine(parsed, connect_args={"timeout": 30}, hide_parameters=True, **pool)
             sa.event.listen(self.engine, "connect", _prepare_sqlite)
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
@@ -77,10 +89,10 @@ class Database:
                 unprepared = {"prepare_threshold": None, **_GIVES_UP}
                 self.engine = sa.create_engine(
                     parsed.set(drivername="postgresql+psycopg"),
-                    pool_size=10,
                     pool_pre_ping=True,
                     connect_args=unprepared,
                     hide_parameters=True,
+                    **pool,
                 )
             except ModuleNotFoundError as error:
                 raise LedgerError(
@@ -203,7 +215,7 @@ class Database:
 
     @contextlib.contextmanager
     def _begin(self) -> Iterator[sa.Connection]:
-        with _without_values(), self._writer.connect() as connection, connection.begin():
+        with self._failing(), self._writer.connect() as connection, connection.begin():
             if self.token is not None:
                 self._check_lease(connection, self.token)
             yield connection
@@ -233,17 +245,18 @@ class Database:
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads."""
-        with _without_values(), self.engine.connect() as connection:
+        with self._failing(), self.engine.connect() as connection:
             yield connection
 
-
-@contextlib.contextmanager
-def _without_values() -> Iterator[None]:
-    """Part what failed from the driver's own error, which a log would print with the row's values."""
-    try:
-        yield
-    except LedgerError as error:
-        raise error from None
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Part what failed from the driver's own error, which a log would print with the row's values."""
+        try:
+            yield
+        except LedgerError as error:
+            raise error from None
+        except sa.exc.TimeoutError:
+            raise LedgerError(failures.busy(self.engine.url, CONNECTIONS, self._patience_s)) from None
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

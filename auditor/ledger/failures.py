@@ -77,6 +77,14 @@ def told(error: BaseException, url: sa.URL, *, opening: bool) -> str:
     return f"cannot {verb} the ledger {ledger_name(url)}: {text}; {remedy}"
 
 
+def busy(url: sa.URL, connections: int, waited_s: float) -> str:
+    """That every connection is in use and none has become free."""
+    return (
+        f"cannot use the ledger {ledger_name(url)}: none of its {connections} connections became free within "
+        f"{waited_s:g} s, so slowly does it answer; {_WAIT}"
+    )
+
+
 def refused(error: BaseException, url: sa.URL) -> str:
     """That the ledger took a row for wrong, without a word of the driver's, which quotes the values."""
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or type(error).__name__

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from auditor.ledger import Ledger, LedgerError
+from auditor.ledger.database import CONNECTIONS, Database
 from tests.auditor.cli.test_commands import auditor
 from tests.servers import free_port
 
@@ -54,6 +56,20 @@ def test_a_table_that_is_gone_while_it_runs_shows_no_statement(tmp_path: Path) -
         pass
     ledger.close()
     assert str(failed.value).startswith(f"cannot use the ledger {file}: a table is missing in it; restore a backup")
+
+
+def test_a_ledger_whose_connections_are_all_in_use_says_so(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/ledger.sqlite", patience_s=0.01)
+    database.migrate()
+    with ExitStack() as stack:
+        for _ in range(CONNECTIONS):
+            stack.enter_context(database.read())
+        with pytest.raises(LedgerError, match="none of its 20 connections became free") as failed, database.read():
+            pass
+    assert failed.value.__cause__ is None
+    with database.read() as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    database.close()
 
 
 def test_a_ledger_in_postgresql_is_named_without_its_login(postgresql_url: str) -> None:
