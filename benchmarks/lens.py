@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import Since
 from auditor.history.archive import write_file
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map

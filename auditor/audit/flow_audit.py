@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 from auditor.alerts.objectives import within_window
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
+from auditor.audit.case import Case, Known, Verdicts
 from auditor.audit.duplicates import Doubles, DuplicateFinder
 from auditor.audit.gathered import Doubts, Gathered
-from auditor.audit.judging import Case, Judge, Known, Verdicts
+from auditor.audit.judging import Judge
 from auditor.audit.memory import NONE_LOST, Memory, no_memory
 from auditor.audit.owner_reads import Owner
 from auditor.audit.reading import Gatherer, Search

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from auditor.alerts import incidents
+from auditor.audit.case import Verdicts
 from auditor.audit.duplicates import Identities
 from auditor.audit.gathered import Gathered
-from auditor.audit.judging import Verdicts
 from auditor.audit.memory import Lost, Memory
 from auditor.audit.result import AuditResult
 from auditor.audit.sample import count_unlisted

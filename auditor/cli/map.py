@@ -56,7 +56,8 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
 
     from auditor.cli.documents import print_json
     from auditor.escaping import visible
-    from auditor.map.loader import MapError, check_map
+    from auditor.map.loader import check_map
+    from auditor.map.problems import MapError
     from probes.wording import counted
 
     if not is_there(map_, "a map"):
@@ -117,7 +118,7 @@ def review(
 def schema() -> None:
     """Print the map's JSON Schema, for completion in editors."""
     from auditor.cli.documents import print_json
-    from auditor.map.loader import json_schema
+    from auditor.map.schema import json_schema
 
     print_json(json_schema())
 

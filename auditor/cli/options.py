@@ -204,7 +204,7 @@ def short(path: Path) -> str:
 
 
 def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
-    from auditor.map.loader import MapError
+    from auditor.map.problems import MapError
     from probes.wording import counted
 
     if not is_there(location, "a map"):

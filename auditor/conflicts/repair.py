@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from decimal import Decimal
+from dataclasses import replace
 from typing import Any
-from zoneinfo import ZoneInfo
 
+from auditor.conflicts.held_values import as_held, raw_values, written
 from auditor.conflicts.policy import Resolver
+from auditor.conflicts.proposal import Proposal
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
@@ -19,54 +17,11 @@ from auditor.systems.reader import SystemReader
 from checks.causes import Cause, Finding, Kind
 from checks.comparison import Comparison
 from checks.conflicts import Resolution, Winner
-from checks.field_text import plain, text_of
-from checks.fields import FieldRule
-from checks.instants import aware
-from checks.numbers import EXACT, divided, shifted
-from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
+from checks.values import UnreadableError
 from probes import registry
-from probes.contract import KEY, MISSING, VALUES, VALUES_FROM, Binding, Key, Labels, ProbeError, ReadSpec, Row
+from probes.contract import KEY, MISSING, VALUES, VALUES_FROM, Key, ProbeError, ReadSpec, Row
 from probes.exact_json import Undecodable
 from probes.wording import counted
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """What should be written to one system for one record, or why nothing is proposed.
-
-    Attributes:
-        action: update, insert, delete, or none.
-        system: where.
-        changes: by the system's own field name, the present and the proposed value, raw.
-        guard: the present values that a statement checks, so that it changes nothing that moved meanwhile.
-        warnings: what carrying it out may set off.
-        natives: the types of the system's columns, where they are known, for the statement.
-        held_key: the key as the system spells it, where it has the record.
-    """
-
-    flow: str
-    data_type: str
-    key: Key
-    cause: str
-    action: str
-    system: str
-    collection: str = ""
-    key_field: str = ""
-    changes: Mapping[str, Any]
-    guard: Mapping[str, Any]
-    why: str
-    warnings: tuple[str, ...] = ()
-    natives: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    held_key: Any = None
-
-    def as_row(self) -> dict[str, Any]:
-        """The proposal as one row of a table."""
-        return {
-            name: value for name, value in asdict(replace(self, natives={})).items() if name not in _OF_STATEMENTS
-        }
-
-
-_OF_STATEMENTS = frozenset({"natives", "held_key"})
 
 
 def propose(
@@ -238,12 +193,12 @@ def _of_record(
     if resolution.abstains:
         return [_none(flow, known, f"a person must decide: {resolution.why}")]
     if not rows[0] and rows[1]:
-        present = _raw(flow.target_binding, flow, rows[1][0])
+        present = raw_values(flow.target_binding, flow, rows[1][0])
         deleted = _whole(flow, known, resolution, "delete", flow.target_name, {}, present)
         return [replace(deleted, held_key=rows[1][0][KEY])]
     if rows[0] and not rows[1]:
         values = {
-            name: _as_held(flow, name, (flow.source_name, flow.target_name), raw, None, comparison.owner, at)
+            name: as_held(flow, name, (flow.source_name, flow.target_name), raw, None, comparison.owner, at)
             for at, (name, raw) in enumerate(zip(flow.field_names, rows[0][0][VALUES], strict=True))
         }
         named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
@@ -262,9 +217,7 @@ def _of_record(
                 other = flow.source_name if theirs == 0 else flow.target_name
                 copy = comparison.owner if theirs == 0 else comparison.target
                 raw = rows[theirs][0][VALUES_FROM + place.position]
-                changes[column] = _as_held(
-                    flow, difference.field, (other, system), raw, present, copy, place.position
-                )
+                changes[column] = as_held(flow, difference.field, (other, system), raw, present, copy, place.position)
             elif winner is Winner.MERGED:
                 rule = flow.data_type.fields[difference.field]
                 changes[column] = written(rule, system, resolution.merged[difference.field])
@@ -275,14 +228,6 @@ def _of_record(
             updated = _whole(flow, known, resolution, "update", system, changes, guard)
             found.append(replace(updated, held_key=rows[mine][0][0]))
     return found or [_none(flow, known, resolution.why)]
-
-
-def _raw(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
-    return {
-        binding.fields.get(name, name): value
-        for name, value in zip(flow.field_names, row[VALUES], strict=True)
-        if value is not MISSING
-    }
 
 
 def _whole(
@@ -309,122 +254,3 @@ def _whole(
         why=resolution.why,
         warnings=flow.replay_warnings,
     )
-
-
-def _as_held(
-    flow: Flow, name: str, systems: tuple[str, str], raw: Any, present: Any, copy: Any, position: int
-) -> Any:
-    """One system's value as another one writes it: its labels, units, tokens and local time.
-
-    A value that both write alike is taken as it is, because its canonical form may have lost case or spaces.
-
-    Args:
-        systems: the one and the other.
-        present: what the other holds at present, None where that is nothing.
-
-    Raises:
-        UnreadableError: it cannot be written there exactly.
-    """
-    rule = flow.data_type.fields[name]
-    from_, to = systems
-    if raw is None or raw is MISSING:
-        return None
-    labelled = rule.type == "enum" or (rule.type == "boolean" and to in rule.map)
-    counted = rule.type == "money" and (from_ in rule.minor_units) != (to in rule.minor_units)
-    scaled = rule.factor.get(from_) != rule.factor.get(to)
-    timed = rule.type == "timestamp" and rule.unit.get(from_) != rule.unit.get(to)
-    value = copy.values[position]
-    if rule.type == "bytes":
-        return _encoded(value, rule.encoding.get(to), raw)
-    if rule.type == "duration" and rule.unit.get(from_) != rule.unit.get(to):
-        return _span(name, value, rule.unit.get(to))
-    if rule.type == "set" and isinstance(raw, Labels):
-        return raw if rule.separator == "," else _labels(name, raw, present)
-    try:
-        if rule.type == "timestamp" and not timed and _is_local(raw) and not rule.unit.get(to):
-            zones = [rule.zone.get(each, flow.held_by[each][0].zone) for each in systems]
-            return raw if zones[0] == zones[1] else _local(value, zones[1], raw, present)
-        return written(rule, to, plain(rule, value)) if labelled or counted or scaled or timed else raw
-    except UnreadableError as error:
-        raise UnreadableError(f"{name}: {error}") from None
-
-
-def _encoded(value: Any, encoding: str | None, raw: Any) -> Any:
-    """Bytes as a system holds them: as themselves, or as the text that the map says it writes."""
-    if not isinstance(value, bytes):
-        return raw
-    if encoding == "hex":
-        return value.hex()
-    return base64.b64encode(value).decode() if encoding == "base64" else value
-
-
-def _span(name: str, value: Any, unit: str | None) -> int:
-    """A span of time as a number of units."""
-    months, span_us = value
-    if unit is None or months or span_us % UNITS_US[unit]:
-        raise UnreadableError(f"{name}: the span of time has no exact form there")
-    return int(span_us // UNITS_US[unit])
-
-
-def _labels(name: str, raw: Labels, present: Any) -> Any:
-    """The labels of a SET column for another column: only another of the kind is sure to take them as they are."""
-    if present is not None and not isinstance(present, Labels):
-        raise UnreadableError(
-            f"{name}: the labels of a SET column are joined by commas, and the map's separator is another"
-        )
-    return raw
-
-
-def _is_local(raw: Any) -> bool:
-    """Whether it is a date and time without a zone."""
-    try:
-        at = raw if isinstance(raw, datetime) else datetime.fromisoformat(raw.strip())
-    except (ValueError, AttributeError):
-        return False
-    return at.tzinfo is None
-
-
-def _local(instant: Any, zone: str | None, raw: Any, present: Any) -> Any:
-    """An instant as a system writes it whose own carry no zone, unless the one it holds at present carries one."""
-    at = aware(instant)
-    if at is None:
-        raise UnreadableError("an instant that is one of two, or beyond the calendar, has no local time elsewhere")
-    if zone is None or (present is not None and not _is_local(present)):
-        return at.isoformat(sep=" ")
-    local = at.astimezone(ZoneInfo(zone)).replace(tzinfo=None, fold=0)
-    return local if isinstance(raw, datetime) else local.isoformat(sep=" ")
-
-
-def written(rule: FieldRule, to: str, value: Any) -> Any:
-    """A value in ordinary Python (`checks.field_text.plain`) as a system writes it: its labels, its units.
-
-    Raises:
-        UnreadableError: it cannot be written there exactly.
-    """
-    if rule.type in {"enum", "boolean"} and to in rule.map:
-        meaning = str(value).lower() if rule.type == "boolean" else value
-        return next((label for label, each in rule.map[to].items() if each == meaning), meaning)
-    if rule.type == "money" and isinstance(value, tuple):
-        amount, currency = value
-        return _counted(parse_decimal(amount), currency, to) if to in rule.minor_units else amount
-    if rule.type == "decimal" and to in rule.factor and value is not None:
-        held = divided(parse_decimal(value), rule.factor[to])
-        if held is None:
-            raise UnreadableError(f"the value has no exact form in {to}, whose factor is {rule.factor[to]}")
-        return held
-    if rule.type == "timestamp" and to in rule.unit and not isinstance(value, datetime):
-        raise UnreadableError(f"an instant that is one of two, or beyond the calendar, has no number in {to}")
-    if rule.type == "timestamp" and isinstance(value, datetime):
-        unit = rule.unit.get(to)
-        held_us = (value - EPOCH) // MICROSECOND
-        return held_us // UNITS_US[unit] if unit else text_of(rule, held_us)
-    return value
-
-
-def _counted(amount: Decimal, currency: str, to: str) -> Decimal:
-    """An amount in the minor units of its currency."""
-    digits = minor_digits(currency)
-    count = shifted(amount, digits) if digits is not None and amount.is_finite() else None
-    if count is None or count != count.to_integral_value(context=EXACT):
-        raise UnreadableError(f"the amount is no whole number of the minor units that {to} counts")
-    return count

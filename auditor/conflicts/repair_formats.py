@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from auditor.conflicts.repair import Proposal, statement_of
+from auditor.conflicts.proposal import Proposal
+from auditor.conflicts.repair import statement_of
 from auditor.escaping import spreadsheet, unseen_escaped, visible
 from auditor.map.integration_map import IntegrationMap
 from probes.contract import MISSING

@@ -11,9 +11,11 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import navigation, view
-from auditor.dashboard.data import DAY, Data, NoLedgerError, Since
+from auditor.dashboard.data import Data, NoLedgerError
+from auditor.dashboard.time_range import DAY, Since
 from auditor.ledger import LedgerError
-from auditor.map.loader import MapError, load_map
+from auditor.map.loader import load_map
+from auditor.map.problems import MapError
 from auditor.workspace import Workspace
 
 

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,6 +14,7 @@ import pandas as pd
 from auditor.alerts.objectives import within_window
 from auditor.conflicts import decisions
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
 from auditor.history.archive_files import missing_since
 from auditor.history.backlogs import Backlog
@@ -32,31 +32,6 @@ from checks.escalation import Act, Conflict
 from checks.objectives import WindowObjective
 
 REFRESH_AT_MOST_EVERY_S = 1.0
-
-RANGES = {"15 min": 0.25, "1 h": 1.0, "6 h": 6.0, "24 h": 24.0, "7 d": 168.0, "30 d": 720.0}
-"""Time ranges in hours."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Since:
-    """The time range that a page shows."""
-
-    label: str
-
-    @property
-    def at(self) -> datetime:
-        """Its beginning."""
-        return datetime.now(UTC) - timedelta(hours=RANGES[self.label])
-
-    @property
-    def bucket(self) -> str:
-        """The width of a bar in a chart over the range, about sixty of them."""
-        minutes = max(1, round(RANGES[self.label]))
-        return f"INTERVAL {minutes} MINUTE"
-
-
-DAY = Since(label="24 h")
-"""How far back a message counts that nobody got, whatever range a page shows."""
 
 
 class NoLedgerError(Exception):

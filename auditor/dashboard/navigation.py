@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from auditor.dashboard.data import RANGES
+from auditor.dashboard.time_range import RANGES
 
 PAGES = {
     "overview": "Overview",

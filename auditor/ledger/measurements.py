@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from auditor.ledger.transaction import Transaction
-from auditor.systems.reader import ClockStep, Health
+from auditor.systems.health import ClockStep, Health
 from checks.clocks import ClockBounds
 from checks.convergence import Change, Verdict
 from checks.lag_cells import cells_of

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from difflib import SequenceMatcher
+from dataclasses import replace
 from typing import Any
 
+from auditor.systems.alike_names import alike, words_of
+from auditor.systems.matches import NUMBERS, Compared, FieldMatch, Found, Match
 from auditor.systems.reader import SystemReader
 from checks.fields import FieldRule, parser_for
 from checks.keys import key_parser
@@ -27,7 +28,6 @@ ALIKE = 0.55
 HELD = 0.5
 """From this share of equal values on, two fields are matched whatever they are called."""
 
-NUMBERS = ("integer", "decimal", "float")
 
 CODED = frozenset({"string", "enum", "integer"})
 """Types of fields that may hold codes or labels."""
@@ -61,146 +61,6 @@ COMMON = {
 """As what two types are compared of which each can hold the other's values."""
 
 _KEY = re.compile(r"(^|_)(id|key|no|number|code)$", re.IGNORECASE)
-_PREFIX = re.compile(r"^(dim|fact|stg|tbl|t|v|vw|raw)_")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """How the values of two fields compare.
-
-    Attributes:
-        equal: of how many records that both hold, how many show the same value, read as `words` and `labels` say.
-        plain: how many without them.
-        constant: the left says the same in every record, so that being equal says nothing.
-        words: words of a field by which more values are equal.
-        labels: what the codes of the one side mean in the other's labels, None for one that is not certain.
-        coded: the side that has the codes, 0 or 1.
-    """
-
-    equal: int = 0
-    of: int = 0
-    plain: int = 0
-    constant: bool = False
-    words: Mapping[str, Any] = field(default_factory=dict)
-    labels: Mapping[str, str | None] = field(default_factory=dict)
-    coded: int = 1
-
-    @property
-    def share(self) -> float:
-        """How much it says for the two being the same field, 0 to 1."""
-        return self.equal / self.of if self.of and not self.constant else 0.0
-
-    @property
-    def evidence(self) -> str:
-        """What was seen, for people."""
-        if not self.of:
-            return "no record holds a value in both"
-        told = f"{self.plain} of {self.of} values equal"
-        if self.constant:
-            return f"{told}, but all have one value here, which proves little"
-        if self.words:
-            return f"{told}, {self.equal} with {' and '.join(self.words)}"
-        return f"{told}, {self.equal} by the map" if self.labels else told
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FieldMatch:
-    """Two fields that seem to be the same.
-
-    Attributes:
-        alike: how alike their names are, 0 to 1.
-        compared: what they hold.
-    """
-
-    left: FieldSchema
-    right: FieldSchema
-    alike: float
-    compared: Compared
-
-    @property
-    def equal(self) -> int:
-        """How many records show the same value, of those in which both are there."""
-        return self.compared.equal
-
-    @property
-    def of(self) -> int:
-        """How many records hold both."""
-        return self.compared.of
-
-    @property
-    def evidence(self) -> str:
-        """Why, for people."""
-        told = [self.compared.evidence]
-        if self.left.name != self.right.name:
-            told.append(f"names {self.alike:.0%} alike")
-        if self.left.type != self.right.type:
-            told.append(f"{self.left.described} here, {self.right.described} there")
-        return ", ".join(told)
-
-    @property
-    def incomparable(self) -> bool:
-        """Text on one side and numbers on the other, of which none is equal to its counterpart."""
-        types = {self.left.type, self.right.type}
-        return bool(
-            self.of and not self.equal and not self.compared.labels and "string" in types and types & set(NUMBERS)
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """Two collections that seem to hold the same records.
-
-    Attributes:
-        keys: the field that identifies a record in each.
-        common: how many of the `asked` records of the left are in the right, too.
-        unmatched: fields of either side that have no counterpart, by side.
-    """
-
-    left: CollectionSchema
-    right: CollectionSchema
-    keys: tuple[FieldSchema, FieldSchema]
-    common: int
-    asked: int
-    fields: tuple[FieldMatch, ...]
-    unmatched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
-
-    @property
-    def score(self) -> float:
-        """How good a match it is: records first, then fields, then the name."""
-        share = self.common / self.asked if self.asked else 0.0
-        return share * 2 + len(self.fields) / max(1, len(self.left.fields)) + alike(self.left.name, self.right.name)
-
-
-@dataclass(slots=True, kw_only=True)
-class Found:
-    """What two systems have in common.
-
-    Attributes:
-        alone: collections without a counterpart, by system.
-    """
-
-    systems: tuple[str, str]
-    matches: list[Match] = field(default_factory=list)
-    alone: dict[str, list[str]] = field(default_factory=dict)
-
-
-def words_of(name: str) -> str:
-    """A name without case, signs, plural and the prefixes of warehouses."""
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2]).lower()
-    parts = [part for part in re.split(r"[^a-z0-9]+", _PREFIX.sub("", name)) if part]
-    return " ".join(
-        part[:-1] if part.endswith("s") and not part.endswith("ss") and len(part) > 3 else part for part in parts
-    )
-
-
-def alike(left: str, right: str) -> float:
-    """How alike two names are, 0 to 1; one within the other (`name`, `full_name`) counts as alike."""
-    one, other = words_of(left), words_of(right)
-    if one == other:
-        return 1.0
-    shared = set(one.split()) & set(other.split())
-    ratio = SequenceMatcher(None, one, other).ratio()
-    return max(ratio, 0.75) if shared and (set(one.split()) <= shared or set(other.split()) <= shared) else ratio
 
 
 def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: None) -> Found:

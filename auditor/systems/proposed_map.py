@@ -6,7 +6,9 @@ import re
 from collections.abc import Container, Iterable, Iterator
 
 from auditor.escaping import visible
-from auditor.systems.discovery import FieldMatch, Found, Match, common_type, key_type, words_of
+from auditor.systems.alike_names import words_of
+from auditor.systems.discovery import common_type, key_type
+from auditor.systems.matches import FieldMatch, Found, Match
 
 STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
 """Names of fields that tell when a record changed."""

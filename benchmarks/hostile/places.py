@@ -171,7 +171,8 @@ def rows(url: str, table: str, keys: int) -> list[str]:
 
 def map_text(text: bytes, folder: str) -> list[str]:
     """A map's file, as every command reads it first."""
-    from auditor.map.loader import MapError, load_map
+    from auditor.map.loader import load_map
+    from auditor.map.problems import MapError
 
     file = Path(folder) / "plumbline.yaml"
     file.write_bytes(text)

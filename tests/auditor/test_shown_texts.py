@@ -20,7 +20,7 @@ from rich.table import Table
 from auditor import escaping
 from auditor.cli.options import VisibleFormatter
 from auditor.cli.rows import err, out, shown
-from auditor.conflicts.repair import Proposal
+from auditor.conflicts.proposal import Proposal
 from auditor.conflicts.repair_formats import write_csv
 from auditor.dashboard import tables
 from auditor.dashboard.log_lines import VisibleRecord

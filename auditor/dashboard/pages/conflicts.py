@@ -13,8 +13,9 @@ from auditor import escaping
 from auditor.conflicts.evidence import Evidence, evidence_of
 from auditor.dashboard import acting, components, navigation, side_by_side, tables, view
 from auditor.dashboard.access import Onlooker, Person
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from checks.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
 from probes.durations import format_duration, parse_duration

@@ -9,8 +9,9 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from auditor.history.backlogs import Backlog
 from auditor.history.figure_text import age_text, drain_text, looked_text, per_second, stage_text, trend_text
 from auditor.history.letters import Funnel, Group, LetterRow, Waiting

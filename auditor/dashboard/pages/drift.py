@@ -8,7 +8,8 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import Since
 from checks.causes import Cause
 from checks.record_history import DivergenceState
 

@@ -6,8 +6,9 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import components, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from auditor.history.figure_text import estimate_text, ratio_text
 from auditor.history.lag import FlowLag
 from probes.durations import format_duration

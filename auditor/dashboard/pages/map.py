@@ -8,8 +8,9 @@ from typing import Any
 import streamlit as st
 
 from auditor.dashboard import components, navigation, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from auditor.map.diagram import columns_of, svg
 from auditor.map.document import markdown, mermaid, rows_of
 from auditor.map.review import review

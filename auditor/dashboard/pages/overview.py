@@ -9,8 +9,9 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from auditor.history.figure_text import agreement_text, waiting_letters
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause

@@ -8,7 +8,8 @@ import streamlit as st
 from auditor import escaping
 from auditor.console.query import QueryError, run_query
 from auditor.dashboard import components, tables
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import Since
 from auditor.history.views import VIEWS
 
 EXAMPLES = {

@@ -6,7 +6,8 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.dashboard import components, side_by_side, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import Since
 from auditor.history.figure_text import interval
 from checks.values import UnreadableError
 from probes.durations import format_duration

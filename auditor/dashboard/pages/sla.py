@@ -8,8 +8,9 @@ import pandas as pd
 import streamlit as st
 
 from auditor.dashboard import components, tables, view
-from auditor.dashboard.data import Data, Since
+from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
+from auditor.dashboard.time_range import Since
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_text import differing_text, ratio_text, waiting_letters
 from checks.intervals import clopper_pearson

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from auditor.audit import case as cases
 from auditor.audit import gathered as readings
 from auditor.audit import judging
+from auditor.audit.case import Case, Known, Verdicts
 from auditor.audit.gathered import Doubts, Gathered, Later, OwnerReading, TargetReading, Wanted
-from auditor.audit.judging import Case, Judge, Known, Verdicts
+from auditor.audit.judging import Judge
 from auditor.map.loader import load_map
 from checks.causes import Baseline
 from checks.clocks import ClockBounds
@@ -89,7 +91,7 @@ def agreed_before(judge: Judge, row: Row) -> History:
     return History(baseline=replace(baseline, agreed_at=NOW - timedelta(hours=1)))
 
 
-@pytest.mark.parametrize("module", [judging, readings])
+@pytest.mark.parametrize("module", [judging, cases, readings])
 def test_judging_asks_no_clock_and_opens_nothing(module: object) -> None:
     source = Path(str(getattr(module, "__file__", ""))).read_text()
     called = {ast.unparse(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}

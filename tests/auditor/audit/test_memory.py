@@ -12,6 +12,7 @@ import pytest
 
 from auditor.audit import (
     budget,
+    case,
     duplicates,
     flow_audit,
     gathered,
@@ -33,7 +34,7 @@ from tests.stand import Stand
 VALUES: set[type[Any]] = {
     each
     for module in (
-        *(budget, duplicates, flow_audit, gathered, judging, letter_scan),
+        *(budget, case, duplicates, flow_audit, gathered, judging, letter_scan),
         *(memory, queue_reading, recording, result, sample, sweep),
     )
     for each in vars(module).values()

@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from auditor.map.loader import MapError
+from auditor.map.problems import MapError
 from tests.stand import Stand
 
 NFC = "\u00e9"

@@ -17,7 +17,8 @@ from auditor.audit.result import AuditResult
 from auditor.history.status import flow_status
 from auditor.ledger import Ledger
 from auditor.map.blind_spots import blind_spots
-from auditor.map.loader import MapError, check_map, load_map
+from auditor.map.loader import check_map, load_map
+from auditor.map.problems import MapError
 from auditor.systems.doctor import examine
 from auditor.systems.reader import open_readers
 from checks.judgement import Outcome

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from auditor.conflicts.repair import written
+from auditor.conflicts.held_values import written
 from auditor.map.integration_map import IntegrationMap
-from auditor.map.loader import MapError, load_map
+from auditor.map.loader import load_map
+from auditor.map.problems import MapError
 from auditor.systems.live_record import read_record
 from auditor.systems.reader import SystemReader, open_readers
 from checks.comparison import Comparison

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from auditor.conflicts.repair import Proposal, propose, written
+from auditor.conflicts.held_values import written
+from auditor.conflicts.proposal import Proposal
+from auditor.conflicts.repair import propose
 from auditor.conflicts.repair_formats import write_csv, write_json, write_sql
 from checks.fields import FieldRule
 from probes.records.sql import SqlSettings

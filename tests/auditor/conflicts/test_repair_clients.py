@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from auditor.conflicts.repair import Proposal
+from auditor.conflicts.proposal import Proposal
 from auditor.conflicts.repair_formats import write_sql
 from probes.contract import ReadSpec
 from probes.records.names import join_name

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from auditor.alerts.delivery import open_senders
 from auditor.map import settings
 from auditor.map.crontab import longest_gap_s
-from auditor.map.loader import check_map, json_schema
+from auditor.map.loader import check_map
+from auditor.map.schema import json_schema
 from auditor.senders.registry import SENDERS, sender_settings
 from checks import fields
 from probes import contract, registry

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from auditor.cli.template import TEMPLATE
-from auditor.map.loader import MapError, check_map, files_of, json_schema, load_map, load_systems
+from auditor.map.loader import check_map, files_of, load_map, load_systems
+from auditor.map.problems import MapError
+from auditor.map.schema import json_schema
 
 GOOD = """\
 systems:

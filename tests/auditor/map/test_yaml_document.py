@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from auditor.cli import app
-from auditor.map.loader import MapError, check_map, load_systems, system_text
+from auditor.map.loader import check_map, load_systems, system_text
+from auditor.map.problems import MapError
 from auditor.map.yaml_document import ENTRIES_LIMIT
 from tests import HOME
 from tests.attacks.yaml_texts import READ, REFUSED

@@ -8,7 +8,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from auditor.map.loader import load_map
-from auditor.systems.discovery import Compared, FieldMatch, Found, Match, discover
+from auditor.systems.discovery import discover
+from auditor.systems.matches import Compared, FieldMatch, Found, Match
 from auditor.systems.proposed_map import as_yaml, new_system, system_name
 from auditor.systems.reader import SystemReader
 from probes import registry

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from auditor.map.loader import load_map
-from auditor.systems.discovery import Found, _compared, alike, discover, words_of
+from auditor.systems.alike_names import alike, words_of
+from auditor.systems.discovery import _compared, discover
+from auditor.systems.matches import Found
 from auditor.systems.proposed_map import as_yaml, new_system
 from auditor.systems.reader import SystemReader
 from probes import registry

@@ -1,0 +1,31 @@
+"""The time range that pages show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+RANGES = {"15 min": 0.25, "1 h": 1.0, "6 h": 6.0, "24 h": 24.0, "7 d": 168.0, "30 d": 720.0}
+"""Time ranges in hours."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """The time range that a page shows."""
+
+    label: str
+
+    @property
+    def at(self) -> datetime:
+        """Its beginning."""
+        return datetime.now(UTC) - timedelta(hours=RANGES[self.label])
+
+    @property
+    def bucket(self) -> str:
+        """The width of a bar in a chart over the range, about sixty of them."""
+        minutes = max(1, round(RANGES[self.label]))
+        return f"INTERVAL {minutes} MINUTE"
+
+
+DAY = Since(label="24 h")
+"""How far back a message counts that nobody got, whatever range a page shows."""

@@ -1,0 +1,27 @@
+"""What is wrong with a map: where, and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Problem:
+    """One mistake in the map."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column} {self.path}: {self.message}"
+
+
+class MapError(Exception):
+    """The map cannot be used; `problems` holds every mistake found, in file order."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in sorted(problems)))
+        self.problems = sorted(problems)
