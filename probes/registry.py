@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
     "sql": ("probes.records.sql", "SqlSettings", "SqlBinding", "SqlProbe"),
     "rest": ("probes.records.rest", "RestSettings", "RestBinding", "RestProbe"),
+    "mongodb": ("probes.records.mongodb", "MongoDbSettings", "MongoDbBinding", "MongoDbProbe"),
 }
 
 # kind -> (module, settings, probe)

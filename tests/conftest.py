@@ -51,6 +51,14 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def ferretdb_url() -> Iterator[str]:
+    with servers.mongodb() as url:
+        if url is None:
+            pytest.skip("FerretDB cannot be had here")
+        yield url
+
+
+@pytest.fixture(scope="session")
 def nats_url() -> Iterator[str]:
     with servers.nats() as url:
         yield url

@@ -437,6 +437,32 @@ def pubsub() -> Iterator[str | None]:
             process.kill()
 
 
+@contextlib.contextmanager
+def mongodb(*, replica_set: str = "") -> Iterator[str | None]:
+    """FerretDB, which speaks MongoDB's protocol; yields the URL of a login with all rights, None where it has none.
+
+    Args:
+        replica_set: the name of the replica set whose primary it says it is.
+    """
+    engine = engines.FERRETDB.found()
+    if engine is None:
+        yield None
+        return
+    with workplace() as place:
+        port = free_port()
+        (place / "data").mkdir()
+        command = [
+            str(engine / "ferretdb"),
+            *("--handler=sqlite", f"--sqlite-url=file:{place}/data/", f"--state-dir={place}", "--log-level=error"),
+            *(f"--listen-addr=127.0.0.1:{port}", "--debug-addr=-", "--telemetry=disable"),
+            *("--test-enable-new-auth", "--setup-database=admin", "--setup-username=t"),
+            *("--setup-password=secret-of-t", f"--repl-set-name={replica_set}"),
+        ]
+        with _served(command, place) as process:
+            wait_for_port(port, process)
+            yield f"mongodb://t:secret-of-t@127.0.0.1:{port}/?authMechanism=SCRAM-SHA-256"
+
+
 def _java(engine: Path, place: Path) -> list[str]:
     (place / "log4j.properties").write_text(LOG4J)
     logs = f"-Dlog4j.configuration=file:{place}/log4j.properties"

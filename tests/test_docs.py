@@ -24,6 +24,7 @@ from checks.fields import FieldRule
 from checks.validity import Validity
 from probes import registry
 from probes.contract import Budget
+from probes.records.mongodb import MongoDbBinding, MongoDbSettings
 from probes.records.rest import RestBinding, RestSettings
 from probes.records.sql import SqlBinding, SqlSettings
 from tests import HOME
@@ -32,6 +33,7 @@ PAGES = sorted([*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")])
 
 MODELS: list[type[BaseModel]] = [
     *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
+    *(MongoDbSettings, MongoDbBinding),
     *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, AlertSettings),
     *(registry.queue_settings(kind) for kind in registry.QUEUE_KINDS),
     *(sender_settings(name) for name in SENDERS),

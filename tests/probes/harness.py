@@ -11,10 +11,13 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
 
 import sqlalchemy as sa
+from pymongo import MongoClient
 
 from probes.contract import Budget, Letter, QueueProbe, ReadSpec, RecordProbe
+from probes.records.mongodb import MongoDbProbe, MongoDbSettings
 from probes.records.rest import RestBinding, RestProbe, RestSettings
 from probes.records.sql import SqlProbe, SqlSettings
 from tests.attacks import messages
@@ -194,6 +197,35 @@ class RestHarness(Harness):
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class MongoDbHarness(Harness):
+    """A collection whose records have a number of their own beside the `_id` that MongoDB gives them."""
+
+    def __init__(self, url: str) -> None:
+        self._client: MongoClient[dict[str, Any]] = MongoClient(url)
+        self._url = url
+        self.port = int(url.partition("@")[2].partition(":")[2].partition("/")[0])
+        self._name = f"t{uuid4().hex[:12]}"
+        self._things = self._client[self._name]["things"]
+        self._things.create_index("id")
+
+    def fill(self, records: Sequence[Record]) -> None:
+        self._things.delete_many({})
+        for identity, name, at in records:
+            stamped = {"name": name, "changed_at": datetime.fromisoformat(at)}
+            self._things.insert_one(stamped if identity is None else {"id": identity, **stamped})
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        url = self._url.replace(f":{self.port}/", f":{port or self.port}/{self._name}")
+        if secret is not None:
+            url = url.replace("secret-of-t", secret)
+        settings = {"kind": "mongodb", "url": f"{url}&authSource=admin", "budget": {"timeout": TIMEOUT_S}}
+        return MongoDbProbe(MongoDbSettings.model_validate(settings))
+
+    def close(self) -> None:
+        self._client.drop_database(self._name)
+        self._client.close()
 
 
 def all_letters(probe: QueueProbe) -> tuple[int | None, list[Letter]]:

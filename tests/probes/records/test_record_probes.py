@@ -11,7 +11,7 @@ import pytest
 
 from probes.contract import ProbeError, Reason, RecordProbe
 from probes.records.rest import RestProbe
-from tests.probes.harness import TIMEOUT_S, Harness, Record, RestHarness, SqlHarness
+from tests.probes.harness import TIMEOUT_S, Harness, MongoDbHarness, Record, RestHarness, SqlHarness
 from tests.proxy import Proxy
 from tests.servers import free_port
 
@@ -23,13 +23,15 @@ RECORDS: list[Record] = [
     (4, "ναι 'quoted' \\ %s ${x}", f"{DAY}4+00:00"),
     (5, "five", f"{DAY}5+00:00"),
 ]
-KINDS = ["postgresql", "mariadb", "sqlite", "rest-many", "rest-one"]
+KINDS = ["postgresql", "mariadb", "sqlite", "rest-many", "rest-one", "mongodb"]
 OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
 
 
 def make(kind: str, request: pytest.FixtureRequest) -> Harness:
     if kind.startswith("rest"):
         return RestHarness(batch=kind == "rest-many")
+    if kind == "mongodb":
+        return MongoDbHarness(request.getfixturevalue("ferretdb_url"))
     return SqlHarness(request.getfixturevalue(f"{kind}_url"))
 
 
@@ -49,9 +51,9 @@ def remote(request: pytest.FixtureRequest) -> Iterator[Harness]:
     made.close()
 
 
-@pytest.fixture(params=[kind for kind in KINDS if not kind.startswith("rest")])
+@pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def database(request: pytest.FixtureRequest) -> Iterator[Harness]:
-    """The systems that page by their own key order; an API pages as it likes."""
+    """The systems that page by their own key order; an API pages as it likes, and MongoDB by `_id`."""
     made = make(request.param, request)
     made.fill(RECORDS)
     yield made

@@ -1,0 +1,447 @@
+"""Documents as MongoDB keeps them: their order, their keys, and what stands in them. Pure but for the codec.
+
+Every value becomes one that other systems have: an ObjectId its 24 hexadecimal digits, a Decimal128 a `Decimal`, a
+date an instant in UTC, 16 bytes of subtype 4 a UUID. What has no counterpart, or no one meaning, is `Undecodable`.
+Source: bsonspec.org, BSON 1.1; MongoDB manual, "BSON Types" and "Comparison/Sort Order".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import bson
+from bson.binary import Binary, UuidRepresentation
+from bson.code import Code
+from bson.codec_options import CodecOptions, DatetimeConversion
+from bson.datetime_ms import DatetimeMS
+from bson.dbref import DBRef
+from bson.decimal128 import Decimal128
+from bson.errors import BSONError
+from bson.max_key import MaxKey
+from bson.min_key import MinKey
+from bson.objectid import ObjectId
+from bson.regex import Regex
+from bson.timestamp import Timestamp
+
+from probes.call_deadline import left
+from probes.contract import MISSING, Key, ProbeError, Reason
+from probes.exact_json import Undecodable
+
+ELEMENTS_LIMIT = 500_000
+"""The most values in one answer: three bytes of BSON may be a hundred of memory."""
+
+ELEMENT_BYTES = 120
+"""What a value takes in memory beside its bytes."""
+
+CURSOR_LIMIT_BYTES = 4_000
+"""The longest `_id` behind which a listing goes on: it is kept, as text, for the next audit."""
+
+ORDER = ((-1,), (6,), (10,), (1, 16, 18, 19), (2, 14), (3,), (4,), (5,), (7,), (8,), (9,), (17,), (11,), (12,), (13,))
+"""Numbers of the types in the order in which MongoDB sorts values of different types; those together compare as one.
+Source: MongoDB manual, "Comparison/Sort Order"."""
+
+LAST = ((15,), (127,))
+"""What follows: JavaScript with a scope, and MaxKey."""
+
+COMMON = frozenset({1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 16, 17, 18})
+"""Types that every server of the protocol knows. One that refuses another by its number cannot hold it either."""
+
+NUMBERS = (1, 16, 18, 19)
+DATE, TIMESTAMP, TEXT = 9, 17, 2
+
+_OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,33})")
+_BROKEN = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_HALF = re.compile("[\ud800-\udfff]")
+
+_INT64 = range(-(2**63), 2**63)
+
+LEGACY = {
+    "java_legacy": UuidRepresentation.JAVA_LEGACY,
+    "csharp_legacy": UuidRepresentation.CSHARP_LEGACY,
+    "python_legacy": UuidRepresentation.PYTHON_LEGACY,
+}
+"""Orders in which drivers once wrote the bytes of a UUID, all of them under subtype 3."""
+
+_STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, uuid_representation=0
+)
+_LENIENT = _STRICT.with_options(unicode_decode_error_handler="surrogateescape")
+
+
+# -- documents
+
+
+def documents(batch: bytes) -> list[Any]:
+    """The documents of a batch, each as its bytes.
+
+    Raises:
+        ProbeError: `decode` where it is none, `too_large` where it holds more values than are bearable.
+    """
+    found, at = [], 0
+    while at < len(batch):
+        length = int.from_bytes(batch[at : at + 4], "little", signed=True)
+        if length < 5 or at + length > len(batch):
+            raise ProbeError(Reason.DECODE, "the answer is no BSON: a document reaches beyond its end")
+        found.append(batch[at : at + length])
+        at += length
+    if batch.count(0) > ELEMENTS_LIMIT:  # each value has one behind its name; most have more
+        _check_elements(found)
+    return found
+
+
+def memory_of(batch: bytes) -> int:
+    """What a batch may come to when it is decoded."""
+    return len(batch) + min(batch.count(0), ELEMENTS_LIMIT) * ELEMENT_BYTES
+
+
+_FIXED = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 255: 0, 127: 0}
+_LENGTH_FIRST = {2: 4, 13: 4, 14: 4, 5: 5, 12: 16, 15: 0}
+
+
+def _check_elements(found: Sequence[bytes]) -> None:
+    met = 0
+    for document in found:
+        inside = [(4, len(document) - 1)]
+        while inside:
+            at, end = inside.pop()
+            while at < end:
+                met += 1
+                if met > ELEMENTS_LIMIT:
+                    raise ProbeError(
+                        Reason.TOO_LARGE,
+                        f"an answer with more than {ELEMENTS_LIMIT:,} values",
+                        hint="leave such fields out of the map",
+                        of_key=True,
+                    )
+                if not met % 10_000:
+                    left()
+                kind, name_end = document[at], document.find(b"\0", at + 1, end)
+                if name_end < 0:
+                    return  # whoever decodes it says what is wrong
+                at = name_end + 1
+                if kind in {3, 4}:
+                    length = int.from_bytes(document[at : at + 4], "little", signed=True)
+                    if length < 5 or at + length > end:
+                        return
+                    inside.append((at + length, end))
+                    at, end = at + 4, at + length - 1
+                elif kind in _FIXED:
+                    at += _FIXED[kind]
+                elif kind in _LENGTH_FIRST:
+                    at += int.from_bytes(document[at : at + 4], "little") + _LENGTH_FIRST[kind]
+                elif kind == 11:
+                    at = document.find(b"\0", document.find(b"\0", at, end) + 1, end) + 1 or end
+                else:
+                    return
+
+
+def decoded(document: bytes) -> Mapping[str, Any]:
+    """A document; where a text in it is no UTF-8, this text alone is undecodable.
+
+    Raises:
+        ProbeError: `decode` where it is no BSON.
+    """
+    try:
+        return bson.decode(document, _STRICT)
+    except RecursionError:
+        raise ProbeError(Reason.DECODE, "a document is nested too deeply to be read", of_key=True) from None
+    except (BSONError, ValueError, OverflowError):
+        pass
+    try:
+        return bson.decode(document, _LENIENT)
+    except RecursionError:
+        raise ProbeError(Reason.DECODE, "a document is nested too deeply to be read", of_key=True) from None
+    except (BSONError, ValueError, OverflowError) as error:
+        told = " ".join(str(error).split())[:100]
+        raise ProbeError(Reason.DECODE, f"a document is no BSON: {told}", of_key=True) from None
+
+
+def find(document: Any, path: str) -> Any:
+    """What stands at a dotted path, followed through the items of arrays as MongoDB does; `MISSING` for nothing."""
+    return _found(document, path.split("."))
+
+
+def _found(value: Any, parts: Sequence[str]) -> Any:
+    for at, part in enumerate(parts):
+        if isinstance(value, list):
+            if part.isdecimal():
+                number = int(part[:9])
+                value = value[number] if number < len(value) else MISSING
+                continue
+            inside = (_found(each, parts[at:]) for each in value if isinstance(each, Mapping))
+            found = [each for each in inside if each is not MISSING]
+            return found or MISSING
+        if not isinstance(value, Mapping) or isinstance(value, Undecodable):
+            return MISSING
+        value = value.get(part, MISSING)
+    return value
+
+
+def projection(paths: Iterable[str]) -> dict[str, int]:
+    """What has to be asked for so that these paths can be followed; never a path within another, which is refused."""
+    tops = []
+    for path in paths:
+        parts = path.split(".")
+        number = next((at for at, part in enumerate(parts) if part.isdecimal()), len(parts))
+        tops.append(tuple(parts[:number] or parts))
+    wanted = {top for top in tops if not any(top[:length] in tops for length in range(1, len(top)))}
+    return {"_id": 1, **{".".join(top): 1 for top in sorted(wanted) if top[0] != "_id"}}
+
+
+# -- values
+
+
+def converter(legacy: str | None) -> Callable[[Any], Any]:
+    """What makes a value one that other systems have.
+
+    Args:
+        legacy: the order of the bytes of UUIDs of subtype 3, None where the map does not say.
+    """
+    order = None if legacy is None else LEGACY[legacy]
+
+    def convert(value: Any, inside: bool = False) -> Any:
+        if value is None or isinstance(value, bool | float | int):
+            return int(value) if type(value) not in {bool, float, int} and isinstance(value, int) else value
+        if isinstance(value, str):
+            if type(value) is not str:  # Code, which is a text of its own kind
+                return Undecodable("JavaScript code, which no other system has")
+            if not value.isascii() and _HALF.search(value):
+                return Undecodable("text that is not UTF-8")
+            return value
+        if isinstance(value, datetime):
+            return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if inside else value
+        if isinstance(value, ObjectId):
+            return str(value)
+        if isinstance(value, Decimal128):
+            return value.to_decimal()
+        if isinstance(value, list):
+            return [convert(each, True) for each in value]
+        if isinstance(value, Mapping):
+            return {name: convert(each, True) for name, each in value.items()}
+        return _special(value, inside, order)
+
+    return convert
+
+
+def _special(value: Any, inside: bool, order: int | None) -> Any:
+    if isinstance(value, bytes):
+        return _binary(value, inside, order)
+    if isinstance(value, Timestamp):
+        at = datetime.fromtimestamp(value.time, UTC)
+        return at.isoformat(timespec="seconds").replace("+00:00", "Z") if inside else at
+    if isinstance(value, DatetimeMS):
+        return Undecodable("a date beyond the years 1 to 9999")
+    if isinstance(value, Regex):
+        return Undecodable("a regular expression, which no other system has")
+    if isinstance(value, Code):
+        return Undecodable("JavaScript code, which no other system has")
+    if isinstance(value, DBRef):
+        return Undecodable("a reference (DBRef); name its field in the map, for example customer.$id")
+    if isinstance(value, MinKey | MaxKey):
+        return Undecodable(f"{type(value).__name__}, which no other system has")
+    return Undecodable(f"a value of type {type(value).__name__}, which no other system has")
+
+
+def _binary(value: bytes, inside: bool, order: int | None) -> Any:
+    subtype = value.subtype if isinstance(value, Binary) else 0
+    if subtype in {3, 4}:
+        if len(value) != 16:
+            return Undecodable("a UUID of another length than 16 bytes")
+        if subtype == 3 and order is None:
+            return Undecodable(
+                "a UUID of an old driver (subtype 3): say in which order its bytes stand, uuid: in the map"
+            )
+        found = Binary(bytes(value), subtype).as_uuid(4 if subtype == 4 else order)  # type: ignore[arg-type]
+        return str(found) if inside else found
+    if subtype == 6:
+        return Undecodable("a value that the client has encrypted")
+    return Undecodable("bytes within a document, which JSON does not have") if inside else bytes(value)
+
+
+def key_of(value: Any, convert: Callable[[Any], Any]) -> Any:
+    """A key as other systems write it; old shells kept whole numbers as doubles."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if value is None or value is MISSING:
+        return None
+    if isinstance(value, Mapping | list):
+        what = "an array" if isinstance(value, list) else "a document"
+        return Undecodable(
+            f"a key that is {what}; name the field of it that identifies a record, for example _id.number"
+        )
+    return convert(value)
+
+
+def alternatives(key_type: str, key: Key, legacy: str | None) -> list[Any]:
+    """All values under which MongoDB may keep a key; a number finds the equal ones of every numeric type."""
+    text = str(key)
+    found: list[Any] = [text]
+    if key_type == "salesforce_id":
+        return [text, text[:15]]
+    if key_type == "uuid" or _UUID.fullmatch(text):
+        found += _uuids(text, legacy)
+    if key_type == "uuid":
+        plain = text.replace("-", "")
+        return [*found, text.upper(), plain, plain.upper()]
+    if _WHOLE.fullmatch(text) and text != "-0":
+        found.append(int(text) if int(text) in _INT64 else Decimal128(text))
+    elif key_type == "string" and len(text) <= 34 and _BROKEN.fullmatch(text):
+        found.append(Decimal128(text))
+    elif key_type == "string" and _OBJECT_ID.fullmatch(text):
+        found.append(ObjectId(text))
+    if not text.isascii() and (apart := unicodedata.normalize("NFD", text)) != text:
+        found.append(apart)
+    return found
+
+
+def _uuids(text: str, legacy: str | None) -> list[Any]:
+    value = uuid.UUID(text)
+    found = [Binary.from_uuid(value, UuidRepresentation.STANDARD)]
+    return found if legacy is None else [*found, Binary.from_uuid(value, LEGACY[legacy])]
+
+
+def as_asked(row_key: Any, texts: frozenset[str]) -> bool:
+    """Whether a key is one of those asked for: 12.5 and 12.50 are one number to MongoDB, and two keys."""
+    return not isinstance(row_key, Decimal) or str(row_key) in texts
+
+
+# -- order
+
+
+def rank_of_type(value: Any) -> int:
+    """Where the values of this value's type stand in the order of all values."""
+    return next(at for at, types in enumerate((*ORDER, *LAST)) if _type_of(value) in types)
+
+
+def _type_of(value: Any) -> int:
+    document = bson.encode({"": value})
+    return -1 if document[4] == 255 else document[4]
+
+
+def types_behind(rank: int) -> list[int]:
+    """The types whose values come after all values of a type."""
+    return [number for types in (*ORDER, *LAST)[rank + 1 :] for number in types]
+
+
+def behind(name: str, value: Any) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """What comes behind a value: of its own type, None where there is only one such value, and of all later types.
+
+    A comparison finds values of one type alone, which is why there are two.
+    """
+    rank = rank_of_type(value)
+    later = {name: {"$type": types_behind(rank)}}
+    if value is None or isinstance(value, MinKey | MaxKey):
+        return None, later
+    if (isinstance(value, float) and math.isnan(value)) or (
+        isinstance(value, Decimal128) and value.to_decimal().is_nan()
+    ):
+        return {name: {"$gte": float("-inf")}}, later  # NaN comes before all other numbers
+    return {name: {"$gt": value}}, later
+
+
+def of_common_types(condition: Any) -> Any:
+    """A condition that names none but common types."""
+    if isinstance(condition, list):
+        return [of_common_types(each) for each in condition]
+    if not isinstance(condition, dict):
+        return condition
+    return {
+        name: [each for each in value if each in COMMON] if name == "$type" else of_common_types(value)
+        for name, value in condition.items()
+    }
+
+
+# -- where a listing goes on
+
+
+def cursor_text(**values: Any) -> str:
+    """Values as text, each with its type.
+
+    Raises:
+        ProbeError: `decode` where they are too long to be kept.
+    """
+    data = bson.encode(values)
+    if len(data) > CURSOR_LIMIT_BYTES:
+        raise ProbeError(
+            Reason.DECODE, f"an _id of more than {CURSOR_LIMIT_BYTES:,} bytes, behind which no page begins"
+        )
+    return json.dumps({"bson": data.hex()})
+
+
+def cursor_values(text: str, *names: str) -> list[Any]:
+    """The values of a text.
+
+    Raises:
+        ProbeError: `cursor_lost` where it is none of ours.
+    """
+    try:
+        data = bytes.fromhex(json.loads(text)["bson"])
+        # Dates beyond the calendar stay what they are.
+        values = bson.decode(data, _LENIENT)
+        return [values[name] for name in names]
+    except (ValueError, TypeError, KeyError, BSONError):
+        raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release or of another map") from None
+
+
+# -- what a collection seems to hold
+
+
+_NAMES: tuple[tuple[Any, str, str], ...] = (
+    (bool, "boolean", "bool"),
+    (int, "integer", "int"),
+    (float, "float", "double"),
+    (str, "string", "string"),
+    (Decimal128, "decimal", "decimal"),
+    (datetime, "timestamp", "date"),
+    (DatetimeMS, "timestamp", "date"),
+    (Timestamp, "timestamp", "timestamp"),
+    (ObjectId, "string", "objectId"),
+    (list, "array", "array"),
+    (Mapping, "json", "object"),
+)
+
+
+def described(values: Sequence[Any]) -> tuple[str, str]:
+    """The canonical type that fits some values, a guess, and the names of the types that they have."""
+    found = [_named(value) for value in values if value is not None]
+    types, told = {type_ for type_, _ in found}, sorted({name for _, name in found})
+    if not types:
+        return "string", "null"
+    if types <= {"integer", "float", "decimal"}:
+        type_ = "decimal" if "decimal" in types else "float" if "float" in types else "integer"
+    else:
+        type_ = types.pop() if len(types) == 1 else "string"
+    return type_, " or ".join(told)
+
+
+def _named(value: Any) -> tuple[str, str]:
+    for kind, type_, name in _NAMES:
+        if isinstance(value, kind):
+            return type_, name
+    if isinstance(value, bytes):
+        subtype = value.subtype if isinstance(value, Binary) else 0
+        return ("uuid", "UUID") if subtype in {3, 4} else ("bytes", "binData")
+    return "string", type(value).__name__
+
+
+def paths_of(document: Mapping[str, Any], levels: int = 3) -> list[str]:
+    """The dotted paths of a document's fields; of a document within it also those of its own."""
+    found = []
+    for name, value in document.items():
+        if not name or "." in name or name.startswith("$"):
+            continue  # no path leads to it
+        if isinstance(value, Mapping) and value and levels > 1 and not isinstance(value, DBRef):
+            found += [f"{name}.{each}" for each in paths_of(value, levels - 1)] or [name]
+        else:
+            found.append(name)
+    return found

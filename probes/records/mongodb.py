@@ -1,0 +1,769 @@
+"""Records in MongoDB, read with PyMongo.
+
+Only `find` with a projection reads records: no aggregation, no script, and no command that could write
+(`probes.records.mongodb_driver` refuses it before it is sent). A listing follows `_id`, which every document has and
+which is always indexed, through all its types in MongoDB's own order.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any, Literal
+from urllib.parse import parse_qsl, unquote
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from probes.addresses import check_address
+from probes.call_deadline import becomes, begins, left, one_call, some_calls
+from probes.contract import (
+    INSPECT_CALLS,
+    MISSING,
+    Binding,
+    ClockSample,
+    CollectionSchema,
+    FieldSchema,
+    Key,
+    Page,
+    ProbeError,
+    ReadSpec,
+    Reason,
+    Row,
+    StampsError,
+    SystemSettings,
+)
+from probes.durations import Duration
+from probes.secrets import Scrubber
+from probes.wording import did_you_mean
+
+KEYS_AT_ONCE = 1_000
+"""Keys of one `find`: with all the ways to write each they stay far below the 16 MiB of a command."""
+
+ROWS_AT_ONCE = 5_000
+"""Documents of one batch of an answer, which ends at 16 MiB all the same."""
+
+FETCHED_LIMIT_BYTES = 16 * 1024 * 1024
+"""What all the documents of one call may come to, as for every other system."""
+
+SAMPLE = 100
+"""Documents that are looked at to learn which fields there are."""
+
+STRAYS_CEILING = 1_000
+"""Stamps of another type than most, which are looked at in every poll: no comparison finds them."""
+
+LEAST_STALENESS_S = 90.0
+"""Source: MongoDB manual, "Read Preference maxStalenessSeconds"."""
+
+READS_FROM = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
+
+KNOWN_OPTIONS = frozenset(
+    {
+        *("authsource", "authmechanism", "replicaset", "directconnection", "loadbalanced", "tls", "ssl", "appname"),
+        *("tlscafile", "tlscertificatekeyfile", "tlscertificatekeyfilepassword", "tlscrlfile", "tlsinsecure"),
+        *("tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "tlsdisableocspendpointcheck"),
+        *("srvservicename", "srvmaxhosts"),
+    }
+)
+"""Options of a URL that are passed on."""
+
+IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wtimeoutms", "wtimeout", "compressors"})
+"""Options that people copy with their URL, and that mean nothing to who only reads."""
+
+MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
+
+_WRITES = frozenset(
+    {
+        *(
+            "insert",
+            "update",
+            "remove",
+            "dropCollection",
+            "dropDatabase",
+            "createCollection",
+            "createIndex",
+            "dropIndex",
+        ),
+        *("renameCollectionSameDB", "collMod", "bypassDocumentValidation", "createUser", "grantRole", "anyAction"),
+    }
+)
+"""Actions of a privilege that change something. Source: MongoDB manual, "Privilege Actions"."""
+
+# Numbers of errors; 8000 and 16500 are Atlas's and Cosmos DB's. Source: mongodb/mongo, base/error_codes.yml.
+_REFUSED = {
+    18: Reason.AUTH,
+    11: Reason.AUTH,
+    334: Reason.AUTH,
+    8000: Reason.AUTH,
+    13: Reason.PERMISSION,
+    50: Reason.TIMEOUT,
+    262: Reason.TIMEOUT,
+    202: Reason.TIMEOUT,
+    16500: Reason.OVER_BUDGET,
+}
+
+
+class MongoDbSettings(SystemSettings):
+    """A MongoDB deployment.
+
+    Attributes:
+        url: `mongodb://USER:PASSWORD@HOST/DATABASE` or `mongodb+srv://...`; a secret.
+        database: where the URL names none, or one for the login alone.
+        read: from which member of a replica set.
+        max_staleness_s: how old an answer of a secondary may be; required where `read` is not `primary`.
+        read_concern: `majority` reads nothing that a failover could undo; `local` reads what the member has.
+        uuid: the order of the bytes of UUIDs that old drivers wrote (subtype 3).
+    """
+
+    kind: Literal["mongodb"]
+    url: SecretStr
+    database: str | None = Field(default=None, pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')
+    read: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = "primary"
+    max_staleness_s: Duration | None = Field(default=None, alias="max_staleness")
+    read_concern: Literal["majority", "local"] = "majority"
+    uuid: Literal["java_legacy", "csharp_legacy", "python_legacy"] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value().strip()
+        if not text.startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("not a MongoDB URL; write for example mongodb://user:password@host:27017/shop")
+        check_address(text)
+        options = _options(text)
+        for name in options:
+            if name in {"readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel"}:
+                raise ValueError(
+                    f"leave {name} out of the URL: the map says it, as read:, max_staleness: or read_concern:"
+                )
+            if name == "uuidrepresentation":
+                raise ValueError("leave uuidRepresentation out of the URL: the map says it, as uuid:")
+            if name.endswith("timeoutms"):
+                raise ValueError(f"leave {name} out of the URL: the map says it, as budget: timeout:")
+            if name not in KNOWN_OPTIONS | IDLE_OPTIONS:
+                raise ValueError(f"unknown option {name} in the URL{did_you_mean(name, KNOWN_OPTIONS)}")
+        mechanism = options.get("authmechanism", "SCRAM-SHA-256")
+        if mechanism not in MECHANISMS:
+            raise ValueError(f"authMechanism {mechanism} is not supported; known: {', '.join(sorted(MECHANISMS))}")
+        tls = options.get("tls", options.get("ssl", "true" if text.startswith("mongodb+srv://") else "false"))
+        if mechanism == "PLAIN" and tls != "true":
+            raise ValueError("authMechanism PLAIN sends the password as it is: add tls=true")
+        return SecretStr(text)
+
+    @model_validator(mode="after")
+    def _says_how_old(self) -> MongoDbSettings:
+        if not self.database_name:
+            raise ValueError("name the database, in the URL behind the host or as database:")
+        if self.read == "primary":
+            if self.max_staleness_s is not None:
+                raise ValueError("max_staleness is for secondaries, and read: is primary")
+            return self
+        if self.max_staleness_s is None or self.max_staleness_s < LEAST_STALENESS_S:
+            raise ValueError(
+                f"read: {self.read} may answer old values: set max_staleness, at least {LEAST_STALENESS_S:.0f}s"
+            )
+        if self.delay_floor_s < self.max_staleness_s:
+            raise ValueError(
+                f"read: {self.read} may answer values {self.max_staleness_s:.0f} s old: set delay_floor to as much"
+            )
+        return self
+
+    @property
+    def database_name(self) -> str:
+        """Where the collections are."""
+        rest = self.url.get_secret_value().partition("://")[2].partition("?")[0]
+        return self.database or unquote(rest.partition("/")[2])
+
+
+def _options(url: str) -> dict[str, str]:
+    """The options of a URL; their names mean the same in any case."""
+    return {name.lower(): value for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+
+
+def _plain_url(url: str) -> str:
+    """The URL without options that are of no use here."""
+    address, _, query = url.partition("?")
+    kept = [part for part in query.split("&") if part.partition("=")[0].lower() in KNOWN_OPTIONS]
+    address += "" if "/" in address.partition("://")[2] else "/"
+    return f"{address}?{'&'.join(kept)}" if kept else address
+
+
+class MongoDbBinding(Binding):
+    """A collection or view; fields are dotted paths (`address.city`, `lines.sku`).
+
+    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
+    """
+
+    @field_validator("collection")
+    @classmethod
+    def _is_name(cls, name: str) -> str:
+        if not name or name.startswith("system.") or "$" in name or "\0" in name:
+            raise ValueError(f"{name!r} is no collection's name")
+        return name
+
+    @field_validator("key", "changed_at", "version")
+    @classmethod
+    def _is_path(cls, path: str | None) -> str | None:
+        return None if path is None else checked_path(path)
+
+    @field_validator("fields")
+    @classmethod
+    def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
+        for path in fields.values():
+            checked_path(path)
+        return fields
+
+
+def checked_path(path: str) -> str:
+    """A dotted path. Raises ValueError where it leads nowhere."""
+    parts = path.split(".")
+    if "\0" in path or any(not part or part.startswith("$") for part in parts if part not in {"$id", "$ref", "$db"}):
+        raise ValueError(f"{path!r} is no path to a field; write names with a dot between them, such as address.city")
+    return path
+
+
+class MongoDbProbe:
+    """Reads one database through a small pool of connections."""
+
+    def __init__(self, settings: MongoDbSettings) -> None:
+        try:
+            import pymongo
+            import pymongo.errors
+            from bson.codec_options import CodecOptions
+            from pymongo.read_concern import ReadConcern
+            from pymongo.read_preferences import make_read_preference
+
+            from probes.records import bson_documents, mongodb_driver
+        except ModuleNotFoundError as error:
+            raise ProbeError(
+                Reason.QUERY,
+                "the driver pymongo is not installed",
+                hint="pip install 'plumbline-auditor[mongodb]'",
+            ) from error
+        self._bson: ModuleType = bson_documents
+        self._driver: ModuleType = mongodb_driver
+        self._errors: Any = pymongo.errors
+        self._within = pymongo.timeout
+        self.delay_floor_s = settings.delay_floor_s
+        self.timeout_s = settings.budget.timeout_s
+        self._settings = settings
+        self._scrub = Scrubber.of(settings)
+        try:
+            self._client, self._wrapping = mongodb_driver.open_client(
+                _plain_url(settings.url.get_secret_value()), self.timeout_s, settings.budget.connections
+            )
+        except (pymongo.errors.PyMongoError, ValueError, OSError) as error:
+            raise ProbeError(Reason.QUERY, f"the URL cannot be used: {self._said(error)}") from None
+        age = -1 if settings.max_staleness_s is None else int(settings.max_staleness_s)
+        mode = READS_FROM.index(settings.read)
+        self._database: Any = self._client.get_database(
+            settings.database_name,
+            read_preference=make_read_preference(mode, None, age),
+            read_concern=ReadConcern(settings.read_concern),
+            codec_options=CodecOptions(
+                tz_aware=True, datetime_conversion=4
+            ),  # dates beyond the calendar stay numbers
+        )
+        self._convert = bson_documents.converter(settings.uuid)
+        self._collations: dict[str, Mapping[str, Any] | None] = {}
+        self._common_types = False
+
+    # -- what it can do
+
+    def batch_limit(self, spec: ReadSpec) -> int:
+        return KEYS_AT_ONCE
+
+    @some_calls(INSPECT_CALLS)
+    def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        described = self._described(spec.collection)
+        remarks: list[str] = []
+        if described is None:
+            remarks.append(
+                f"{spec.collection}: the login may not list collections, so it is unknown whether it exists"
+            )
+        some = [self._bson.decoded(each) for each in self._documents(spec.collection, {}, None, {}, SAMPLE)[0]]
+        for path in dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None):
+            remarks += self._field_remarks(spec, path, some)
+        if described is not None and described.get("type") == "view":
+            return tuple(remarks)
+        return (*remarks, *self._index_remarks(spec), *self._collation_remarks(spec, some))
+
+    def _described(self, collection: str) -> Mapping[str, Any] | None:
+        """What the server says of a collection; None where the login may not ask.
+
+        Raises:
+            ProbeError: `query` where there is none of this name.
+        """
+        try:
+            with self._asking():
+                found = self._listed_collections({"name": collection})
+                if not found:
+                    names = [each["name"] for each in self._listed_collections({})]
+                    there = [name for name in names if not name.startswith("system.")]
+                    raise ProbeError(
+                        Reason.QUERY,
+                        f"no collection named {collection!r} in {self._settings.database_name}"
+                        f"{did_you_mean(collection, there)}",
+                    )
+        except ProbeError as failure:
+            if failure.reason is Reason.PERMISSION:
+                return None
+            raise
+        known: Mapping[str, Any] = found[0]
+        collation = known.get("options", {}).get("collation")
+        self._collations[collection] = collation if collation and collation.get("locale") != "simple" else None
+        return known
+
+    def _listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        begins()
+        return list(self._database.list_collections(filter=dict(wanted)))
+
+    def _field_remarks(self, spec: ReadSpec, path: str, some: Sequence[Mapping[str, Any]]) -> list[str]:
+        """What is to be said of a field that none of some documents has."""
+        if not some or any(self._bson.find(document, path) is not MISSING for document in some):
+            return []
+        try:
+            if self._documents(spec.collection, {path: {"$exists": True}}, None, {"_id": 1}, 1)[0]:
+                return []
+        except ProbeError as failure:
+            if failure.reason is not Reason.TIMEOUT:
+                raise
+            return [f"{path} is in none of the first {len(some)} records of {spec.collection}"]
+        names = dict.fromkeys(name for document in some for name in self._bson.paths_of(document))
+        raise ProbeError(
+            Reason.QUERY, f"no record of {spec.collection} has a field named {path!r}{did_you_mean(path, names)}"
+        )
+
+    def _index_remarks(self, spec: ReadSpec) -> list[str]:
+        try:
+            with self._asking():
+                begins()
+                indexes = list(self._database[spec.collection].list_indexes())
+        except ProbeError as failure:
+            if failure.reason is not Reason.PERMISSION:
+                raise
+            return [f"{spec.collection}: the login may not see whether its fields have an index"]
+        led = {next(iter(index["key"])) for index in indexes if index.get("key") and _answers_all(index)}
+        wanted = [each for each in (spec.key, spec.mark) if each is not None]
+        remarks = [
+            f"{spec.collection}.{path} has no index: every read scans the collection"
+            for path in wanted
+            if path not in led and path != "_id"
+        ]
+        mark = spec.mark
+        if (
+            mark is not None
+            and mark in led
+            and self._documents(spec.collection, {mark: None}, None, {"_id": 1}, 1)[0]
+        ):
+            told = f"{spec.collection}.{mark} is null or missing in some records"
+            remarks.append(f"{told}: only the sweep finds their changes")
+        return remarks
+
+    def _collation_remarks(self, spec: ReadSpec, some: Sequence[Mapping[str, Any]]) -> list[str]:
+        if self._collations.get(spec.collection) is None:
+            return []
+        if not any(isinstance(self._bson.find(document, spec.key), str) for document in some):
+            return []
+        return [f"{spec.collection} has a collation, and keys are compared byte by byte: no index answers for texts"]
+
+    @one_call
+    def collections(self) -> list[CollectionSchema]:
+        with self._asking():
+            known = self._listed_collections({})
+        names = sorted(each["name"] for each in known if not each["name"].startswith("system."))
+        views = {each["name"] for each in known if each.get("type") == "view"}
+        return [self._schema(name, view=name in views) for name in names]
+
+    def _schema(self, name: str, *, view: bool) -> CollectionSchema:
+        """A collection as its first documents are."""
+        found = self._documents(name, {}, {"_id": -1}, {}, SAMPLE)[0]
+        some = [self._bson.decoded(each) for each in found]
+        unique = {"_id"}
+        if not view:
+            with contextlib.suppress(ProbeError), self._asking():
+                begins()
+                for index in self._database[name].list_indexes():
+                    if index.get("unique") and len(index["key"]) == 1:
+                        unique |= set(index["key"])
+        fields = []
+        for path in dict.fromkeys(path for document in some for path in self._bson.paths_of(document)):
+            values = [self._bson.find(document, path) for document in some]
+            type_, described = self._bson.described([each for each in values if each is not MISSING])
+            fields.append(FieldSchema(name=path, type=type_, described=described, unique=path in unique))
+        return CollectionSchema(name=name, fields=tuple(fields))
+
+    # -- reading
+
+    @one_call
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        if not keys:
+            return []
+        among = [each for key in keys for each in self._bson.alternatives(spec.key_type, key, self._settings.uuid)]
+        found, more = self._documents(
+            spec.collection, {spec.key: {"$in": among}}, None, self._projection(spec), None, all_batches=True
+        )
+        if more:
+            raise _too_large()
+        asked = frozenset(map(str, keys))
+        rows = [self._row(spec, document) for document in found]
+        return [row for row in rows if self._bson.as_asked(row[0], asked)]
+
+    @one_call
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        wanted: dict[str, Any] | None = {}
+        later: dict[str, Any] | None = None
+        if after is not None:
+            wanted, later = self._bson.behind("_id", *self._bson.cursor_values(after, "id"))
+        found: list[bytes] = []
+        cut = False
+        for condition in (wanted, later):
+            if condition is not None and not cut and len(found) <= limit:
+                some, cut = self._documents(
+                    spec.collection, condition, {"_id": 1}, self._projection(spec), limit + 1 - len(found)
+                )
+                found += some
+        documents = [self._bson.decoded(each) for each in found[:limit]]
+        more = cut or len(found) > limit
+        rows = [self._row_of(spec, document) for document in documents]
+        place = self._bson.cursor_text(id=documents[-1]["_id"]) if more and documents else None
+        return Page(rows=rows, next=place, more=more)
+
+    @one_call
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
+        path = spec.mark
+        if path is None:
+            raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed_at and no version field in the map")
+        types, bound = self._bound(spec, path, since)
+        conditions: list[dict[str, Any]] = [{path: {"$type": list(types)} if bound is None else {"$gte": bound}}]
+        strays: list[Row] = []
+        if after is None:
+            strays = self._strays(spec, path, types, since)
+        else:
+            mark, identity = self._bson.cursor_values(after, "mark", "id")
+            same, later = self._bson.behind("_id", identity)
+            conditions = [{path: mark, **each} for each in (same, later) if each is not None]
+            conditions.append({path: {"$gt": mark}})
+        found: list[bytes] = []
+        cut = False
+        for condition in conditions:
+            if not cut and len(found) < limit:
+                some, cut = self._documents(
+                    spec.collection, condition, {path: 1, "_id": 1}, self._projection(spec), limit - len(found)
+                )
+                found += some
+        documents = [self._bson.decoded(each) for each in found]
+        rows = [self._row_of(spec, document) for document in documents]
+        place = None
+        if cut and documents:  # the answer ended before the limit did: it goes on behind the last of its records
+            mark = self._bson.find(documents[-1], path)
+            if not isinstance(mark, list):
+                place = self._bson.cursor_text(mark=mark, id=documents[-1]["_id"])
+        return Page(rows=[*strays, *rows], next=place, more=cut or len(found) >= limit)
+
+    def _bound(self, spec: ReadSpec, path: str, since: datetime | int | None) -> tuple[Sequence[int], Any]:
+        """The types of most stamps, and from which value on they are asked for; None for all of them."""
+        bson = self._bson
+        if spec.changed_at is None or spec.changed_at_unit is not None:
+            bound = since
+            if isinstance(since, datetime):
+                unit = _PER_S[spec.changed_at_unit or "s"]
+                bound = (since - _EPOCH) // timedelta(microseconds=1) * unit // 1_000_000
+            return bson.NUMBERS, bound
+        newest, _ = self._documents(spec.collection, {}, {path: -1}, {"_id": 1, path: 1}, 1)
+        stamp = bson.find(bson.decoded(newest[0]), path) if newest else None
+        if isinstance(stamp, bson.Timestamp):
+            return (bson.TIMESTAMP,), (
+                None if not isinstance(since, datetime) else bson.Timestamp(max(0, int(since.timestamp())), 0)
+            )
+        if isinstance(stamp, int | float) and not isinstance(stamp, bool):
+            raise ProbeError(
+                Reason.QUERY, f"{spec.collection}.{path} holds numbers", hint="set changed_at_unit: s, ms or us"
+            )
+        return (bson.DATE,), since
+
+    def _strays(self, spec: ReadSpec, path: str, types: Sequence[int], since: datetime | int | None) -> list[Row]:
+        """Records whose stamp is of another type: a comparison passes them over, whatever they say."""
+        other = {"$and": [{path: {"$ne": None}}, {path: {"$not": {"$type": list(types)}}}]}
+        found, cut = self._documents(spec.collection, other, None, self._projection(spec), STRAYS_CEILING + 1)
+        if cut or len(found) > STRAYS_CEILING:
+            expected = "dates" if spec.changed_at is not None and spec.changed_at_unit is None else "numbers"
+            raise StampsError(
+                Reason.QUERY,
+                f"{spec.collection}.{path}: more than {STRAYS_CEILING:,} stamps that are not {expected}, so changes "
+                "cannot be found by it",
+                hint="store them as dates, or name a growing version:; with neither, leave changed_at out, and only "
+                "the sweep finds changes",
+            )
+        rows = [self._row(spec, document) for document in found]
+        return [row for row in rows if not _certainly_before(row[1], since)]
+
+    @one_call
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        path = spec.version
+        if path is None:
+            raise ProbeError(Reason.QUERY, f"{spec.collection} has no version field in the map")
+        numbers = {path: {"$type": list(self._bson.NUMBERS)}}
+        found, _ = self._documents(spec.collection, numbers, {path: -1}, {"_id": 1, path: 1}, 1)
+        value = self._convert(self._bson.find(self._bson.decoded(found[0]), path)) if found else None
+        try:
+            number = None if value is None else int(value)
+        except (ValueError, ArithmeticError, TypeError):
+            return None
+        return number if number is not None and -(2**63) <= number < 2**63 else None
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        """MongoDB has no SHA-256 to compute ranks with; the sample walks its keys instead."""
+        return False
+
+    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        return None
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
+        raise ProbeError(Reason.QUERY, "MongoDB cannot list keys by rank")
+
+    # -- the system
+
+    @one_call
+    def clock(self) -> ClockSample:
+        """Read the primary's own clock, in milliseconds.
+
+        Not `operationTime` and `$clusterTime`: they count whole seconds, stand still for up to ten seconds while
+        nothing is written, and may run ahead of every clock of the cluster.
+        Source: MongoDB manual, "hello" (`localTime`), and "periodicNoopIntervalSecs".
+        """
+        from pymongo.read_preferences import ReadPreference
+
+        words = {"read_preference": ReadPreference.PRIMARY, "codec_options": self._database.codec_options}
+        with self._asking():
+            self._database.command("hello", **words)  # a connection is there
+            sent_at = datetime.now(UTC)
+            told = self._database.command("hello", **words)
+            received_at = datetime.now(UTC)
+        server_at = told.get("localTime")
+        if not isinstance(server_at, datetime):
+            raise ProbeError(Reason.DECODE, "the server does not tell its time")
+        return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=0.001)
+
+    @one_call
+    def prove_read_only(self, spec: ReadSpec | None) -> str:
+        """MongoDB has no read-only session; no other command than one that reads can leave the probe."""
+        sent = "only commands that read are ever sent"
+        with self._asking():
+            begins()
+            told = self._database.command("connectionStatus", showPrivileges=True)
+        info = told.get("authInfo") or {}
+        users = [f"{each.get('user')}" for each in info.get("authenticatedUsers") or []]
+        if not users:
+            return f"{sent}; nobody had to log in, so anybody may write"
+        privileges = info.get("authenticatedUserPrivileges")
+        if privileges is None:
+            return f"{sent}; what else {users[0]} may do the server does not tell"
+        may = sorted({action for each in privileges for action in self._writes(each)})
+        if may:
+            return f"{sent}; {users[0]} may also write ({', '.join(may[:4])}): the role read is enough"
+        return f"{sent}; {users[0]} may not write"
+
+    def _writes(self, privilege: Mapping[str, Any]) -> set[str]:
+        """What a privilege lets a login change in this database."""
+        resource = privilege.get("resource") or {}
+        here = resource.get("db") in {"", self._settings.database_name} or resource.get("anyResource")
+        return set(_WRITES) & set(privilege.get("actions") or ()) if here else set()
+
+    def close(self) -> None:
+        self._wrapping.cut_off()
+        with contextlib.suppress(Exception), self._within(0.5):
+            self._client.close()
+
+    # -- one question
+
+    def _projection(self, spec: ReadSpec) -> dict[str, int]:
+        projection: dict[str, int] = self._bson.projection(
+            path for path in (spec.key, spec.mark, *spec.fields) if path is not None
+        )
+        return projection
+
+    def _documents(
+        self,
+        collection: str,
+        wanted: Mapping[str, Any],
+        order: Mapping[str, int] | None,
+        fields: Mapping[str, int],
+        limit: int | None,
+        *,
+        all_batches: bool = False,
+    ) -> tuple[list[bytes], bool]:
+        """Documents as their bytes, and whether the answer ended before all of them were in it.
+
+        Args:
+            fields: the projection; {} for whole documents.
+            limit: of documents.
+            all_batches: read on until all are there, up to `FETCHED_LIMIT_BYTES`.
+        """
+        if self._common_types:
+            wanted = self._bson.of_common_types(wanted)
+        try:
+            return self._read(collection, wanted, order, fields, limit, all_batches=all_batches)
+        except ProbeError as failure:
+            if self._common_types or failure.reason is not Reason.QUERY or "type code" not in failure.message.lower():
+                raise
+        self._common_types = True
+        fewer = self._bson.of_common_types(wanted)
+        return self._read(collection, fewer, order, fields, limit, all_batches=all_batches)
+
+    def _read(
+        self,
+        collection: str,
+        wanted: Mapping[str, Any],
+        order: Mapping[str, int] | None,
+        fields: Mapping[str, int],
+        limit: int | None,
+        *,
+        all_batches: bool,
+    ) -> tuple[list[bytes], bool]:
+        words: dict[str, Any] = {"batch_size": min(limit or ROWS_AT_ONCE, ROWS_AT_ONCE), "limit": limit or 0}
+        if order:
+            words["sort"] = list(order.items())
+        if fields:
+            words["projection"] = dict(fields)
+        if self._has_collation(collection):
+            words["collation"] = {"locale": "simple"}
+        found: list[bytes] = []
+        size = 0
+        with self._asking():
+            begins()
+            cursor = self._database[collection].find_raw_batches(dict(wanted), **words)
+            try:
+                for batch in cursor:
+                    size += len(batch)
+                    if size > FETCHED_LIMIT_BYTES and found:
+                        if all_batches:
+                            raise _too_large()
+                        return found, True
+                    becomes(self._bson.memory_of(batch))
+                    found += self._bson.documents(batch)
+                    if not all_batches and cursor.alive and (limit is None or len(found) < limit):
+                        return found, True
+                    left()
+            finally:
+                with contextlib.suppress(self._errors.PyMongoError, ProbeError):
+                    cursor.close()
+        return found, False
+
+    def _has_collation(self, collection: str) -> bool:
+        """Whether a collection compares texts otherwise than by their bytes, where nothing else is asked for."""
+        if collection not in self._collations:
+            try:
+                self._described(collection)
+            except ProbeError as failure:
+                if failure.reason is not Reason.QUERY:
+                    raise
+            self._collations.setdefault(collection, None)
+        return self._collations[collection] is not None
+
+    def _row(self, spec: ReadSpec, document: bytes) -> Row:
+        return self._row_of(spec, self._bson.decoded(document))
+
+    def _row_of(self, spec: ReadSpec, document: Mapping[str, Any]) -> Row:
+        left()
+        find, convert = self._bson.find, self._convert
+        mark = find(document, spec.mark) if spec.mark else None
+        values = (find(document, path) for path in spec.fields)
+        return (
+            self._bson.key_of(find(document, spec.key), convert),
+            None if mark is None or mark is MISSING else convert(mark),
+            *(value if value is MISSING else convert(value) for value in values),
+        )
+
+    # -- errors
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What is asked inside ends with the call, and every failure of PyMongo is a `ProbeError`."""
+        try:
+            with self._within(left(INSPECT_CALLS * self.timeout_s)):
+                yield
+        except self._errors.PyMongoError as error:
+            raise self._explained(error) from None
+        except (OSError, RecursionError) as error:
+            raise ProbeError(Reason.UNREACHABLE, self._said(error)) from None
+
+    def _explained(self, error: Any) -> ProbeError:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, ProbeError):
+            return cause
+        errors = self._errors
+        if isinstance(error, errors.OperationFailure):
+            return self._refused(error)
+        if self._driver.hung(error) or isinstance(error, errors.NetworkTimeout | errors.WaitQueueTimeoutError):
+            if isinstance(error, errors.ServerSelectionTimeoutError) and "refused" in str(error):
+                return ProbeError(Reason.UNREACHABLE, self._said(error))
+            return ProbeError(
+                Reason.TIMEOUT,
+                f"no answer within {self.timeout_s:.3g} s: {self._said(error)}",
+                hint="is the server hanging? raise the timeout if it is only slow",
+            )
+        if isinstance(error, errors.ServerSelectionTimeoutError | errors.AutoReconnect | errors.InvalidOperation):
+            hint = (
+                "is the certificate's authority known? name it with tlsCAFile in the URL"
+                if "CERT" in str(error)
+                else ""
+            )
+            return ProbeError(Reason.UNREACHABLE, self._said(error), hint=hint)
+        if isinstance(error, errors.ConfigurationError):
+            return ProbeError(Reason.QUERY, self._said(error))
+        return ProbeError(Reason.DECODE, self._said(error))
+
+    def _refused(self, error: Any) -> ProbeError:
+        reason = _REFUSED.get(error.code, Reason.QUERY)
+        details = error.details if isinstance(error.details, Mapping) else {}
+        said = self._one_line(str(details.get("errmsg") or error))
+        hints = {
+            Reason.AUTH: "are user, password and authSource of the URL right?",
+            Reason.PERMISSION: "grant the auditor's login the role read on this database",
+            Reason.TIMEOUT: "is a field without an index asked for? raise the timeout if the server is only slow",
+        }
+        wait = details.get("RetryAfterMs")
+        return ProbeError(
+            reason,
+            said,
+            hint=hints.get(reason, ""),
+            retry_after_s=wait / 1000 if isinstance(wait, int | float) and wait >= 0 else None,
+        )
+
+    def _said(self, error: BaseException) -> str:
+        return self._one_line(str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0])
+
+    def _one_line(self, text: str) -> str:
+        return " ".join("".join(sign if sign.isprintable() else " " for sign in self._scrub(text)).split())[:300]
+
+
+def _answers_all(index: Mapping[str, Any]) -> bool:
+    """Whether an index answers for every document and every value: neither partial nor hashed, of texts or places."""
+    return "partialFilterExpression" not in index and next(iter(index["key"].values())) in {1, -1}
+
+
+def _certainly_before(stamp: Any, since: datetime | int | None) -> bool:
+    """Whether a stamp says for certain that a record was not changed since."""
+    if isinstance(stamp, str) and isinstance(since, datetime):
+        try:
+            at = datetime.fromisoformat(stamp.strip())
+        except ValueError:
+            return False
+        return at.tzinfo is not None and at < since
+    if isinstance(stamp, datetime) and isinstance(since, datetime):
+        return stamp < since
+    return False
+
+
+def _too_large() -> ProbeError:
+    return ProbeError(
+        Reason.TOO_LARGE,
+        f"records of more than {FETCHED_LIMIT_BYTES >> 20} MiB together",
+        hint="leave fields of that size out of the map",
+        of_key=True,
+    )

@@ -1,0 +1,210 @@
+"""PyMongo, kept within bounds: what it sends, what it reads, and how long it waits.
+
+Every message that leaves is looked at: a command that is not on the list of those that only read is refused before
+it reaches the network, which is the proof that nothing can be written. What comes in is looked at, too, from the
+first 16 bytes on: PyMongo makes room for a message as long as its server says that it is, and decodes it whole.
+Source: MongoDB manual, "MongoDB Wire Protocol".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import weakref
+from typing import Any
+
+from probes.call_deadline import passed
+from probes.contract import ProbeError, Reason
+from probes.guarded_socket import GuardedSocket
+
+READS = frozenset({"find", "getMore", "count", "listCollections", "listIndexes", "connectionStatus", "buildInfo"})
+"""Commands that read."""
+
+KEEPS = frozenset(
+    {
+        "hello",
+        "ismaster",
+        "isMaster",
+        "ping",
+        "saslStart",
+        "saslContinue",
+        "authenticate",
+        "killCursors",
+        "endSessions",
+    }
+)
+"""Commands that open, keep and close a connection and its own cursors and sessions."""
+
+ANSWER_LIMIT_BYTES = 16 * 1024 * 1024 + 64 * 1024
+"""The largest answer to a command that reads: MongoDB's own limit, with what stands around the records.
+Source: MongoDB manual, "MongoDB Limits and Thresholds", BSON Document Size."""
+
+SMALL_LIMIT_BYTES = 1024 * 1024
+"""The largest answer to any other command: PyMongo decodes it whole, whatever it holds."""
+
+LARGE = frozenset({"find", "getMore"})
+OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG = 1, 2004, 2012, 2013
+
+
+def command_of(message: bytes) -> str:
+    """The command that a message asks for; "" where it is none that can be told."""
+    try:
+        (kind,) = struct.unpack_from("<i", message, 12)
+        if kind == OP_MSG:
+            at = 21 if message[20] == 0 else -1
+        elif kind == OP_QUERY:
+            at = message.index(b"\0", 20) + 9
+        else:
+            return ""
+        if at < 0:
+            return ""
+        begin = at + 5  # the document's length, and the type of its first value
+        return bytes(message[begin : message.index(b"\0", begin)]).decode("ascii")
+    except (ValueError, IndexError, struct.error):
+        return ""
+
+
+class MessageSocket(GuardedSocket):
+    """Stands for a connected socket of PyMongo.
+
+    Reading raises ProbeError where an answer is too large, or packed although nobody asked for that; sending does
+    where a command is none of those that are allowed.
+    """
+
+    def __init__(self, sock: Any) -> None:
+        super().__init__(sock)
+        self._limit = SMALL_LIMIT_BYTES
+        self._head = b""
+        self._body = 0
+
+    def sendall(self, data: bytes, *words: Any) -> None:
+        """Send one message; see `socket.sendall`."""
+        command = command_of(bytes(data[:4096]))
+        if command not in READS and command not in KEEPS:
+            raise ProbeError(
+                Reason.PERMISSION, f"refused to send {command or 'a message'!r}: it is no command that reads"
+            )
+        self._limit = ANSWER_LIMIT_BYTES if command in LARGE else SMALL_LIMIT_BYTES
+        self._head, self._body = b"", 0
+        super().sendall(bytes(data), *words)
+
+    def recv_into(self, buffer: Any, *words: Any) -> int:
+        """Receive; see `socket.recv_into`."""
+        size = super().recv_into(buffer, *words)
+        self._look(memoryview(buffer)[:size])
+        return size
+
+    def recv(self, size: int, *words: Any) -> bytes:
+        """Receive; see `socket.recv`."""
+        data = super().recv(size, *words)
+        self._look(memoryview(data))
+        return data
+
+    def _look(self, data: memoryview) -> None:
+        at = 0
+        while at < len(data):
+            if self._body:
+                part = min(self._body, len(data) - at)
+                self._body -= part
+                at += part
+                continue
+            part = min(16 - len(self._head), len(data) - at)
+            self._head += bytes(data[at : at + part])
+            at += part
+            if len(self._head) == 16:
+                length, _, _, kind = struct.unpack("<iiii", self._head)
+                self._head, self._body = b"", max(0, length - 16)
+                self._check(length, kind)
+
+    def _check(self, length: int, kind: int) -> None:
+        if kind not in {OP_MSG, OP_REPLY} or length < 21:
+            self.cut_off()
+            what = "packed, which nobody asked for" if kind == OP_COMPRESSED else "no message of MongoDB's protocol"
+            raise ProbeError(
+                Reason.DECODE, f"the answer is {what}", hint="is it a MongoDB server that listens there?"
+            )
+        if length > self._limit:
+            self.cut_off()
+            raise ProbeError(
+                Reason.TOO_LARGE,
+                f"an answer of more than {self._limit >> 20} MiB",
+                hint="leave fields of that size out of the map",
+                of_key=self._limit == ANSWER_LIMIT_BYTES,
+            )
+
+    def cut_off(self) -> None:
+        """End what is under way, from any thread."""
+        with contextlib.suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+
+class Wrapping:
+    """What PyMongo takes for a TLS context: it hands out guarded sockets, with TLS inside where it is asked for.
+
+    Args:
+        context: PyMongo's own TLS context, None for none.
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._open: weakref.WeakSet[MessageSocket] = weakref.WeakSet()
+        self._guard = threading.Lock()
+        self._over = False
+        self.check_hostname: bool = context is not None and bool(context.check_hostname)
+        self.verify_mode: Any = context.verify_mode if context is not None else False
+
+    def wrap_socket(self, sock: Any, server_hostname: str | None = None, session: Any = None) -> MessageSocket:
+        """A guarded socket over a connected one."""
+        if self._context is not None:
+            sock = self._context.wrap_socket(sock, server_hostname=server_hostname, session=session)
+        guarded = MessageSocket(sock)
+        with self._guard:
+            if not self._over:
+                self._open.add(guarded)
+                return guarded
+        sock.close()
+        raise OSError("closed")
+
+    def cut_off(self) -> None:
+        """End everything under way, and let nothing begin any more."""
+        with self._guard:
+            self._over = True
+            sockets = list(self._open)
+        for each in sockets:
+            each.cut_off()
+
+
+def open_client(url: str, timeout_s: float, connections: int, **words: Any) -> tuple[Any, Wrapping]:
+    """A client of PyMongo that connects at its first call, and what cuts it off.
+
+    Raises:
+        PyMongoError, ValueError: the URL cannot be used.
+    """
+    import pymongo
+
+    client: Any = pymongo.MongoClient(
+        url,
+        connect=False,
+        appname="plumbline",
+        connectTimeoutMS=int(timeout_s * 1000) or 1,
+        serverSelectionTimeoutMS=int(timeout_s * 1000) or 1,
+        socketTimeoutMS=int(timeout_s * 1000) or 1,
+        maxPoolSize=connections,
+        serverMonitoringMode="poll",
+        retryReads=True,
+        retryWrites=False,
+        compressors=[],
+        **words,
+    )
+    options = client.options.pool_options
+    wrapping = Wrapping(options._ssl_context)
+    # The one place through which every connection of a client goes, its monitors' included.
+    options._PoolOptions__ssl_context = wrapping
+    return client, wrapping
+
+
+def hung(error: BaseException) -> bool:
+    """Whether the call under way ended because its time was over."""
+    return passed() or "timed out" in str(error)
