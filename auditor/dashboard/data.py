@@ -13,6 +13,7 @@ import pandas as pd
 
 from auditor.alerts.objectives import within_window
 from auditor.conflicts import decisions
+from auditor.dashboard import queries
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
@@ -64,7 +65,11 @@ class Data:
                 self.lens.refresh()
                 self._refreshed = time.monotonic()
 
-    def _frame(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
+        """The rows of the views that a query answers, without those of flows that the map no longer names.
+
+        What only one page shows is asked by that page, with this.
+        """
         self._refresh()
         frame = self.lens.query(sql, parameters).to_pandas()
         if "flow" in frame.columns:  # what the map no longer names is history, and not shown
@@ -100,7 +105,7 @@ class Data:
 
     def windows(self, since: Since) -> pd.DataFrame:
         """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
-        return self._frame(WINDOWS, [since.at])
+        return self.query(queries.WINDOWS, [since.at])
 
     def objectives(self) -> dict[str, WindowObjective]:
         """By flow, the changes of the last day against the share that is promised within the window."""
@@ -109,25 +114,25 @@ class Data:
 
     def open_by_cause(self) -> pd.DataFrame:
         """Open divergences: flow, cause, family, records, oldest."""
-        return self._frame(OPEN_BY_CAUSE)
+        return self.query(queries.OPEN_BY_CAUSE)
 
     def timeline(self, since: Since) -> pd.DataFrame:
         """Records that newly differ, by time and family: bucket_at, family, opened."""
-        return self._frame(TIMELINE.format(bucket=since.bucket), [since.at])
+        return self.query(queries.TIMELINE.format(bucket=since.bucket), [since.at])
 
     def heartbeats(self, since: Since) -> pd.DataFrame:
         """The last forty audits of each flow: flow, shares, unknown (of the records read, oldest first).
 
         `shares` of them differ or could not be verified, `unknown` could not; of an audit that failed it is all.
         """
-        return self._frame(HEARTBEATS, [since.at])
+        return self.query(queries.HEARTBEATS, [since.at])
 
     def count_divergences(
         self, since: Since, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
     ) -> int:
         """How many divergences match; those still open whenever they were seen last."""
         matching = self._matching(since, flows, causes, states, search)
-        frame = self._frame(f"SELECT count(*) AS n FROM divergences WHERE {MATCHING}", matching)  # noqa: S608
+        frame = self.query(f"SELECT count(*) AS n FROM divergences WHERE {queries.MATCHING}", matching)  # noqa: S608
         return int(frame["n"].iloc[0])
 
     def divergences(
@@ -142,7 +147,7 @@ class Data:
         offset: int,
     ) -> pd.DataFrame:
         """Divergences that match, latest first."""
-        return self._frame(DIVERGENCES, [*self._matching(since, flows, causes, states, search), limit, offset])
+        return self.query(queries.DIVERGENCES, [*self._matching(since, flows, causes, states, search), limit, offset])
 
     def _matching(
         self, since: Since, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
@@ -153,14 +158,14 @@ class Data:
         """Divergences, changes and dead letters of one record."""
         flows = [name for name, flow in self.map.flows.items() if flow.data_type == data_type]
         return (
-            self._frame(RECORD_DIVERGENCES, [data_type, key]),
-            self._frame(RECORD_CHANGES, [flows, key]),
-            self._frame(RECORD_LETTERS, [flows, key]),
+            self.query(queries.RECORD_DIVERGENCES, [data_type, key]),
+            self.query(queries.RECORD_CHANGES, [flows, key]),
+            self.query(queries.RECORD_LETTERS, [flows, key]),
         )
 
     def unverified(self, flows: Sequence[str]) -> pd.DataFrame:
         """What cannot be verified now, longest first: flow, subject, name, reason, records, first_seen_at."""
-        return self._frame(UNVERIFIED, [list(flows or self.map.flows)])
+        return self.query(queries.UNVERIFIED, [list(flows or self.map.flows)])
 
     def lags(self, since: Since) -> list[FlowLag]:
         """How long the changes of every flow take to arrive."""
@@ -174,7 +179,7 @@ class Data:
 
     def clock_steps(self, since: Since) -> pd.DataFrame:
         """Clocks that were found to have been set: system, stepped_at, by_s."""
-        return self._frame(CLOCK_STEPS, [since.at])
+        return self.query(queries.CLOCK_STEPS, [since.at])
 
     def misled(self) -> list[Misled]:
         """Consumers that act on wrong values now, the gravest first."""
@@ -211,7 +216,7 @@ class Data:
     def evidence(self, letter: int) -> tuple[dict[str, str], str | None]:
         """A dead letter's headers and payload, as far as its queue's policy lets them be kept."""
         self._refresh()
-        (row,) = self.lens.query(EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
+        (row,) = self.lens.query(queries.EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
         return json.loads(row["headers"] or "{}"), row["payload"]
 
     def letters(self, since: Since, limit: int) -> Waiting:
@@ -231,114 +236,21 @@ class Data:
 
     def noise(self, since: Since) -> pd.DataFrame:
         """Fields that differed from themselves: flow, system, field, differed, reread."""
-        return self._frame(NOISE, [since.at])
+        return self.query(queries.NOISE, [since.at])
 
     def incidents(self, since: Since) -> pd.DataFrame:
         """Incidents that are open or were in this range, latest first."""
-        return self._frame(INCIDENTS, [since.at])
+        return self.query(queries.INCIDENTS, [since.at])
 
     def alerts(self, since: Since) -> pd.DataFrame:
         """Messages of the outbox, latest first."""
-        return self._frame(ALERTS, [since.at])
+        return self.query(queries.ALERTS, [since.at])
 
     def undelivered(self, since: Since) -> pd.DataFrame:
         """Receivers that the latest messages did not reach: sender, state, error, messages, since_at."""
-        return self._frame(UNDELIVERED, [since.at])
+        return self.query(queries.UNDELIVERED, [since.at])
 
     def coverage(self, since: Since) -> list[FlowCoverage]:
         """How much of what should be known of every flow is known."""
         self._refresh()
         return coverage.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))
-
-
-WINDOWS = """
-    SELECT flow,
-           count(*) FILTER (verdict = 'met') AS met,
-           count(*) FILTER (verdict LIKE 'breach%') AS breach,
-           count(*) FILTER (verdict = 'undecided') AS undecided,
-           count(*) FILTER (verdict = 'superseded') AS superseded,
-           count(*) FILTER (verdict = 'pending') AS pending
-    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? GROUP BY flow ORDER BY flow"""
-
-OPEN_BY_CAUSE = """
-    SELECT flow, cause, any_value(family) AS family, count(*) AS records, min(first_seen_at) AS oldest
-    FROM divergences WHERE state = 'open' GROUP BY flow, cause ORDER BY records DESC"""
-
-TIMELINE = """
-    SELECT time_bucket({bucket}, opened_at) AS bucket_at, family, count(*) AS opened
-    FROM divergences WHERE opened_at >= ? GROUP BY ALL ORDER BY bucket_at"""
-
-HEARTBEATS = """
-    WITH latest AS (
-        SELECT flow, started_at,
-               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN (divergent + cannot_verify) / read ELSE 0 END
-                   AS share,
-               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN cannot_verify / read ELSE 0 END AS unknown,
-               row_number() OVER (PARTITION BY flow ORDER BY started_at DESC) AS back
-        FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR) AND coalesce(in_turn, true))
-    SELECT flow, list(share ORDER BY started_at) AS shares,
-           list(unknown ORDER BY started_at) AS unknown
-    FROM latest WHERE back <= 40 GROUP BY flow"""
-
-MATCHING = """
-    (closed_at IS NULL OR last_seen_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
-    AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
-    AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
-
-DIVERGENCES = f"""
-    SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
-           coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
-           (SELECT min(signature) FROM dead_letters
-            WHERE divergence_id = divergences.id AND gone_at IS NULL) AS letter,
-           first_seen_at, last_seen_at, opened_at, closed_at
-    FROM divergences WHERE {MATCHING}
-    ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
-
-UNVERIFIED = """
-    SELECT flow, subject, name, reason, records, first_seen_at, last_seen_at, readings
-    FROM unverified WHERE cleared_at IS NULL AND flow IN (SELECT unnest(?::VARCHAR[]))
-    ORDER BY first_seen_at, id"""
-
-RECORD_DIVERGENCES = """
-    SELECT flow, kind, cause, state, fields, differences, detail, resolution, witnesses, versions_behind,
-           first_missed_at, readings, first_seen_at, opened_at, closed_at
-    FROM divergences WHERE data_type = ? AND key = ? ORDER BY first_seen_at DESC LIMIT 100"""
-
-RECORD_CHANGES = """
-    SELECT flow, verdict, committed_from_at, committed_to_at, shown_at, lag_lower_s, lag_upper_s, window_s, probes
-    FROM changes WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
-    ORDER BY committed_to_at DESC LIMIT 100"""
-
-EVIDENCE = "SELECT headers, payload FROM dead_letters WHERE id = ?"
-
-RECORD_LETTERS = """
-    SELECT flow, queue, reason, attempts, first_failed_at, gone_at
-    FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
-    ORDER BY first_seen_at DESC LIMIT 100"""
-
-CLOCK_STEPS = """
-    SELECT system, stepped_at,
-           (after_lower_s + after_upper_s - before_lower_s - before_upper_s) / 2 AS by_s
-    FROM clock_steps WHERE stepped_at >= ? ORDER BY stepped_at DESC LIMIT 50"""
-
-NOISE = """
-    SELECT flow, system, field, sum(differed)::BIGINT AS differed, sum(reread)::BIGINT AS reread
-    FROM noise WHERE hour_at >= date_trunc('hour', ?) GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
-
-INCIDENTS = """
-    SELECT id, state, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened, opened_at,
-           resolved_at
-    FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
-    LIMIT 500"""
-
-UNDELIVERED = """
-    WITH tried AS (SELECT * FROM alerts WHERE created_at >= ? AND (state IN ('sent', 'failed') OR error IS NOT NULL)),
-    latest AS (SELECT sender, max(id) FILTER (state = 'sent') AS reached FROM tried GROUP BY sender)
-    SELECT sender, arg_max(tried.state, id) AS state, arg_max(error, id) AS error, count(*) AS messages,
-           min(created_at) AS since_at
-    FROM tried JOIN latest USING (sender)
-    WHERE id > coalesce(reached, 0) GROUP BY sender ORDER BY sender"""
-
-ALERTS = """
-    SELECT incident_id, transition, sender, state, created_at, sent_at, tries, possible_repeat, error
-    FROM alerts WHERE created_at >= ? ORDER BY id DESC LIMIT 200"""

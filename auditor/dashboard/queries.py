@@ -1,0 +1,95 @@
+"""What is asked of the views for the pages, as SQL; `?` stands for what `Data` fills in."""
+
+from __future__ import annotations
+
+WINDOWS = """
+    SELECT flow,
+           count(*) FILTER (verdict = 'met') AS met,
+           count(*) FILTER (verdict LIKE 'breach%') AS breach,
+           count(*) FILTER (verdict = 'undecided') AS undecided,
+           count(*) FILTER (verdict = 'superseded') AS superseded,
+           count(*) FILTER (verdict = 'pending') AS pending
+    FROM changes WHERE coalesce(settled_at, enrolled_at) >= ? GROUP BY flow ORDER BY flow"""
+
+OPEN_BY_CAUSE = """
+    SELECT flow, cause, any_value(family) AS family, count(*) AS records, min(first_seen_at) AS oldest
+    FROM divergences WHERE state = 'open' GROUP BY flow, cause ORDER BY records DESC"""
+
+TIMELINE = """
+    SELECT time_bucket({bucket}, opened_at) AS bucket_at, family, count(*) AS opened
+    FROM divergences WHERE opened_at >= ? GROUP BY ALL ORDER BY bucket_at"""
+
+HEARTBEATS = """
+    WITH latest AS (
+        SELECT flow, started_at,
+               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN (divergent + cannot_verify) / read ELSE 0 END
+                   AS share,
+               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN cannot_verify / read ELSE 0 END AS unknown,
+               row_number() OVER (PARTITION BY flow ORDER BY started_at DESC) AS back
+        FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR) AND coalesce(in_turn, true))
+    SELECT flow, list(share ORDER BY started_at) AS shares,
+           list(unknown ORDER BY started_at) AS unknown
+    FROM latest WHERE back <= 40 GROUP BY flow"""
+
+MATCHING = """
+    (closed_at IS NULL OR last_seen_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
+    AND (len(?::VARCHAR[]) = 0 OR cause IN (SELECT unnest(?::VARCHAR[])))
+    AND state IN (SELECT unnest(?::VARCHAR[])) AND contains(key, ?)"""
+
+DIVERGENCES = f"""
+    SELECT data_type, key, flow, kind, cause, family, state, fields, differences, detail,
+           coalesce(winner, '') AS winner, coalesce(resolution, '') AS resolution,
+           (SELECT min(signature) FROM dead_letters
+            WHERE divergence_id = divergences.id AND gone_at IS NULL) AS letter,
+           first_seen_at, last_seen_at, opened_at, closed_at
+    FROM divergences WHERE {MATCHING}
+    ORDER BY last_seen_at DESC, id DESC LIMIT ? OFFSET ?"""  # noqa: S608
+
+UNVERIFIED = """
+    SELECT flow, subject, name, reason, records, first_seen_at, last_seen_at, readings
+    FROM unverified WHERE cleared_at IS NULL AND flow IN (SELECT unnest(?::VARCHAR[]))
+    ORDER BY first_seen_at, id"""
+
+RECORD_DIVERGENCES = """
+    SELECT flow, kind, cause, state, fields, differences, detail, resolution, witnesses, versions_behind,
+           first_missed_at, readings, first_seen_at, opened_at, closed_at
+    FROM divergences WHERE data_type = ? AND key = ? ORDER BY first_seen_at DESC LIMIT 100"""
+
+RECORD_CHANGES = """
+    SELECT flow, verdict, committed_from_at, committed_to_at, shown_at, lag_lower_s, lag_upper_s, window_s, probes
+    FROM changes WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
+    ORDER BY committed_to_at DESC LIMIT 100"""
+
+EVIDENCE = "SELECT headers, payload FROM dead_letters WHERE id = ?"
+
+RECORD_LETTERS = """
+    SELECT flow, queue, reason, attempts, first_failed_at, gone_at
+    FROM dead_letters WHERE flow IN (SELECT unnest(?::VARCHAR[])) AND key = ?
+    ORDER BY first_seen_at DESC LIMIT 100"""
+
+CLOCK_STEPS = """
+    SELECT system, stepped_at,
+           (after_lower_s + after_upper_s - before_lower_s - before_upper_s) / 2 AS by_s
+    FROM clock_steps WHERE stepped_at >= ? ORDER BY stepped_at DESC LIMIT 50"""
+
+NOISE = """
+    SELECT flow, system, field, sum(differed)::BIGINT AS differed, sum(reread)::BIGINT AS reread
+    FROM noise WHERE hour_at >= date_trunc('hour', ?) GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
+
+INCIDENTS = """
+    SELECT id, state, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened, opened_at,
+           resolved_at
+    FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
+    LIMIT 500"""
+
+UNDELIVERED = """
+    WITH tried AS (SELECT * FROM alerts WHERE created_at >= ? AND (state IN ('sent', 'failed') OR error IS NOT NULL)),
+    latest AS (SELECT sender, max(id) FILTER (state = 'sent') AS reached FROM tried GROUP BY sender)
+    SELECT sender, arg_max(tried.state, id) AS state, arg_max(error, id) AS error, count(*) AS messages,
+           min(created_at) AS since_at
+    FROM tried JOIN latest USING (sender)
+    WHERE id > coalesce(reached, 0) GROUP BY sender ORDER BY sender"""
+
+ALERTS = """
+    SELECT incident_id, transition, sender, state, created_at, sent_at, tries, possible_repeat, error
+    FROM alerts WHERE created_at >= ? ORDER BY id DESC LIMIT 200"""
