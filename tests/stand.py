@@ -94,6 +94,7 @@ class Stand:
             digest_key=b"k" * 32,
             senders=["slack"],
             others=self.readers,
+            objective_every_s=1,
         )
 
     def remap(self, old: str, new: str) -> None:

@@ -31,8 +31,9 @@ from checks.terms import Look
 from probes.contract import Key
 from probes.ranking import seed_of
 
-OBJECTIVE_EVERY_S, OBJECTIVE_SOONEST_S = 30.0, 5.0
-"""Seconds between two counts of a flow's changes of the last day."""
+OBJECTIVE_EVERY_S = 30.0
+SOONER = 6
+"""So many times sooner a flow's changes of the last day are counted where one has just missed its window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +82,7 @@ class Auditor:
         digest_key: secret of the fingerprints.
         senders: names of the alert senders that an incident's messages are queued for.
         others: readers of further systems, for those that hold the data type, too.
+        objective_every_s: seconds between two counts of the changes of the last day.
 
     Attributes:
         memory: what is remembered from one audit to the next; replaced where an audit ends.
@@ -96,11 +98,13 @@ class Auditor:
         digest_key: bytes,
         senders: Sequence[str] = (),
         others: Mapping[str, SystemReader] | None = None,
+        objective_every_s: float = OBJECTIVE_EVERY_S,
     ) -> None:
         self.flow = flow
         self.source = source
         self.target = target
         self.ledger = ledger
+        self._objective_every_s = objective_every_s
         self.memory = no_memory(flow, datetime.now(UTC))
         comparer = flow.comparer(digest_key)
         self._series = comparer.series
@@ -332,7 +336,7 @@ class Auditor:
     def _objective(self, at: datetime, *, missed: bool) -> WindowObjective | None:
         """The changes of the last day against what is promised; sooner where a change has just missed its window."""
         counted_at = self.memory.counted_at
-        due_s = OBJECTIVE_SOONEST_S if missed else OBJECTIVE_EVERY_S
+        due_s = self._objective_every_s / SOONER if missed else self._objective_every_s
         if counted_at and (at - counted_at).total_seconds() < due_s:
             return None
         return within_window(self.flow, self.ledger, at)
