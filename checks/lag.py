@@ -19,7 +19,7 @@ EDGES_S: Floats = np.array(lag_cells.EDGES_S)
 _WIDTHS_S: Floats = np.append(np.diff(EDGES_S[:-1]), 1.0)
 """Where the intervals do not tell, arrivals are taken to be spread evenly over time."""
 
-STEPS = 2_000
+MAX_ITERATIONS = 2_000
 STILL_RATIO = 1e-9
 """The fit ends when a step gains less than this much log-likelihood per change."""
 
@@ -140,7 +140,7 @@ def fit(counts: Mapping[CellPair, int]) -> LagCurve | None:
     mass[int(finite.max()) + 1 if len(finite) else 0 : NEVER] = 0.0  # where only waiting is seen nothing is known
     mass /= mass.sum()
     before = -np.inf
-    for _ in range(STEPS):
+    for _ in range(MAX_ITERATIONS):
         summed = np.concatenate([[0.0], np.cumsum(mass)])
         within = np.maximum(summed[upper + 1] - summed[lower], 1e-300)
         likelihood = float((count * np.log(within)).sum() / total)

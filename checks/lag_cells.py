@@ -11,10 +11,10 @@ from bisect import bisect_left, bisect_right
 
 FIRST_EDGE_S = 0.02
 CELLS_PER_DECADE = 8
-STEPS = 68
+GRID_STEPS = 68
 """From 0.02 s to 80 days, eight windows of the longest kind and more."""
 
-EDGES_S = (0.0, *(FIRST_EDGE_S * 10 ** (step / CELLS_PER_DECADE) for step in range(STEPS)), math.inf)
+EDGES_S = (0.0, *(FIRST_EDGE_S * 10 ** (step / CELLS_PER_DECADE) for step in range(GRID_STEPS)), math.inf)
 """Cell j holds lags in `(EDGES_S[j], EDGES_S[j + 1]]`; the first one lags of 0 too."""
 
 NEVER = len(EDGES_S) - 2

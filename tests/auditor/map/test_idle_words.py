@@ -11,7 +11,6 @@ from pydantic import BaseModel
 
 from auditor.alerts.delivery import open_senders
 from auditor.map import settings
-from auditor.map.crontab import longest_gap_s
 from auditor.map.loader import check_map
 from auditor.map.schema import json_schema
 from auditor.senders.registry import SENDERS, sender_settings
@@ -346,25 +345,3 @@ def test_check_prints_them_and_the_map_is_valid_all_the_same(tmp_path: Path) -> 
     assert re.search(r"plumbline.yaml:\d+:\d+ flows.to_billing.direction: note: it grants nothing", told.stdout)
     (remark,) = json.loads(auditor("check", "--json", cwd=tmp_path).stdout)["remarks"]
     assert remark["path"] == "flows.to_billing.direction"
-
-
-@pytest.mark.parametrize(
-    ("line", "gap_s"),
-    [
-        ("*/5 * * * *", 300),
-        ("*/7 * * * *", 420),
-        ("15,45 8 * * *", 84_600),
-        ("30 9-17 * * 1-5", 64 * 3600),
-        ("0 2 * * mon", 7 * 86_400),
-        ("0 0 13 * 5", 7 * 86_400),
-        ("0 2 1 * *", 31 * 86_400),
-        ("0 0 29 2 *", 1461 * 86_400),
-        ("0 0 * * 7", 7 * 86_400),
-        ("0 24 * * *", None),
-        ("0 0 31 2 *", None),
-        ("*/0 * * * *", None),
-        ("on every single last change", None),
-    ],
-)
-def test_a_cron_line_is_read_as_its_longest_gap(line: str, gap_s: float | None) -> None:
-    assert longest_gap_s(line) == gap_s

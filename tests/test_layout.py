@@ -1,0 +1,195 @@
+"""Where a module's tests stand: in the file of its name, or where a reason says."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests import HOME
+
+ROOMS = (
+    *("auditor/audit", "auditor/cli", "auditor/conflicts", "auditor/console", "auditor/daemon", "auditor/dashboard"),
+    *("auditor/history", "auditor/map", "auditor/storage", "auditor/systems", "checks"),
+)
+"""Folders in which every module has a test file of its name, at the same place in `tests/`, or a reason."""
+
+ELSEWHERE: dict[str, dict[str, str]] = {
+    "it holds values or tables alone, which the tests of whoever makes them compare": {
+        "auditor/audit/case.py": "auditor/audit/test_judging.py",
+        "auditor/audit/gathered.py": "auditor/audit/test_reading.py",
+        "auditor/audit/result.py": "auditor/audit/test_flow_audit.py",
+        "auditor/conflicts/proposal.py": "auditor/conflicts/test_repair.py",
+        "auditor/console/allowed_functions.py": "auditor/console/test_query.py",
+        "auditor/console/limits.py": "auditor/console/test_query.py",
+        "auditor/dashboard/time_range.py": "auditor/dashboard/test_pages.py",
+        "auditor/history/views.py": "auditor/history/test_lens.py",
+        "auditor/map/integration_map.py": "auditor/map/test_flow.py",
+        "auditor/map/problems.py": "auditor/map/test_loader.py",
+        "auditor/map/settings.py": "auditor/map/test_loader.py",
+        "auditor/storage/archivable.py": "auditor/history/test_archive_files.py",
+        "auditor/storage/ledger_error.py": "auditor/ledger/test_failures.py",
+        "auditor/systems/health.py": "auditor/systems/test_reader.py",
+        "auditor/systems/matches.py": "auditor/systems/test_discovery.py",
+        "checks/breaches.py": "checks/test_incidents.py",
+        "checks/cause.py": "checks/test_causes.py",
+        "checks/comparison.py": "checks/test_records.py",
+        "checks/currencies.py": "checks/test_values.py",
+        "checks/estimates.py": "checks/test_intervals.py",
+        "checks/lag_cells.py": "checks/test_lag.py",
+        "checks/queue_states.py": "checks/test_queue_health.py",
+        "checks/record_history.py": "checks/test_judgement.py",
+        "checks/tables.py": "test_tables.py",
+        "checks/terms.py": "checks/test_judgement.py",
+    },
+    "it is one step of a whole, and the tests ask what the whole came to": {
+        "auditor/audit/letter_scan.py": "auditor/history/test_letters.py",
+        "auditor/audit/listing.py": "auditor/audit/test_unlisted.py",
+        "auditor/audit/once.py": "auditor/audit/test_owner_reads.py",
+        "auditor/audit/queue_audit.py": "auditor/history/test_letters.py",
+        "auditor/audit/queue_reading.py": "auditor/history/test_letters.py",
+        "auditor/audit/recording.py": "auditor/audit/test_flow_audit.py",
+        "auditor/audit/sample_counts.py": "auditor/audit/test_sample.py",
+        "auditor/audit/sweep.py": "auditor/audit/test_sample.py",
+        "auditor/conflicts/evidence.py": "auditor/conflicts/test_decisions.py",
+        "auditor/conflicts/held_values.py": "auditor/conflicts/test_repair.py",
+        "auditor/conflicts/policy.py": "auditor/conflicts/test_decisions.py",
+        "auditor/conflicts/repair_formats.py": "auditor/conflicts/test_repair.py",
+        "auditor/console/answers.py": "auditor/console/test_query.py",
+        "auditor/console/ledger_rows.py": "auditor/console/test_query.py",
+        "auditor/console/query_plan.py": "auditor/console/test_query.py",
+        "auditor/console/sandbox.py": "auditor/console/test_query.py",
+        "auditor/console/statement.py": "auditor/console/test_query.py",
+        "auditor/daemon/ledger_watch.py": "auditor/daemon/test_trouble.py",
+        "auditor/daemon/tenure.py": "auditor/ledger/test_lease.py",
+        "auditor/history/archive.py": "auditor/history/test_archive_files.py",
+        "auditor/history/backlogs.py": "auditor/history/test_letters.py",
+        "auditor/history/findings.py": "auditor/history/test_figure_text.py",
+        "auditor/history/status.py": "auditor/history/test_coverage.py",
+        "auditor/map/blind_spots.py": "auditor/audit/test_unlisted.py",
+        "auditor/map/consumers.py": "auditor/history/test_misled.py",
+        "auditor/map/diagram.py": "auditor/map/test_document.py",
+        "auditor/map/diff.py": "auditor/map/test_document.py",
+        "auditor/map/map_reader.py": "auditor/map/test_loader.py",
+        "auditor/map/mistakes.py": "auditor/map/test_yaml_document.py",
+        "auditor/map/schema.py": "auditor/map/test_loader.py",
+        "auditor/map/secrets.py": "auditor/systems/test_echoes.py",
+        "auditor/map/validation.py": "auditor/map/test_loader.py",
+        "auditor/systems/alike_names.py": "auditor/systems/test_discovery.py",
+        "auditor/systems/batches.py": "auditor/systems/test_reader.py",
+        "auditor/systems/doctor.py": "auditor/cli/test_commands.py",
+        "auditor/systems/live_record.py": "auditor/dashboard/test_record_links.py",
+        "auditor/systems/pool.py": "auditor/daemon/test_stopping.py",
+        "auditor/systems/proposed_map.py": "auditor/systems/test_discovery.py",
+        "checks/differences.py": "checks/test_values.py",
+        "checks/divergences.py": "checks/test_judgement.py",
+        "checks/equality.py": "checks/test_values.py",
+        "checks/escalation.py": "auditor/conflicts/test_decisions.py",
+        "checks/field_text.py": "checks/test_further_types.py",
+        "checks/fields.py": "checks/test_values.py",
+        "checks/keys.py": "auditor/audit/test_odd_text.py",
+        "checks/numbers.py": "checks/test_values.py",
+        "checks/per_system.py": "auditor/map/test_loader.py",
+        "checks/queue_figures.py": "auditor/audit/test_letter_attacks.py",
+        "checks/sides.py": "checks/test_records.py",
+    },
+    "it is run as people run it: by a command": {
+        f"auditor/cli/{name}.py": "auditor/cli/test_commands.py"
+        for name in (
+            *("audits", "conflicts", "doctor", "documents", "figures", "findings", "map", "options", "program"),
+            *("query", "queues", "record", "rows", "serve", "tables", "template"),
+        )
+    },
+    "it is seen as people see it: on a page": {
+        **{
+            f"auditor/dashboard/{name}.py": "auditor/dashboard/test_pages.py"
+            for name in ("components", "data", "frames", "navigation", "tables", "view")
+        },
+        **{
+            f"auditor/dashboard/pages/{name}.py": "auditor/dashboard/test_pages.py"
+            for name in ("conflicts", "dead_letters", "drift", "lag", "map", "overview", "query", "record", "sla")
+        },
+        "auditor/dashboard/acting.py": "auditor/dashboard/test_access.py",
+        "auditor/dashboard/guard.py": "auditor/dashboard/test_access.py",
+        "auditor/dashboard/log_lines.py": "auditor/test_shown_texts.py",
+        "auditor/dashboard/serving.py": "auditor/dashboard/test_access.py",
+        "auditor/dashboard/side_by_side.py": "auditor/dashboard/test_record_links.py",
+        "auditor/dashboard/site/app.py": "auditor/dashboard/test_access.py",
+        "auditor/dashboard/site/pages.py": "auditor/dashboard/test_access.py",
+    },
+}
+"""By reason, modules without a test file of their name, and the file whose tests hold them."""
+
+ASIDE = {module: test for held in ELSEWHERE.values() for module, test in held.items()}
+
+STARTED = (
+    "auditor.__main__",
+    *(
+        str(path.relative_to(HOME)).removesuffix(".py").replace("/", ".")
+        for folder in ("pages", "site")
+        for path in sorted((HOME / "auditor" / "dashboard" / folder).glob("*.py"))
+    ),
+)
+"""What a test reaches that starts a command or a page instead of importing it."""
+
+
+def modules() -> list[str]:
+    """The modules of the rooms, as paths."""
+    found = (path for room in ROOMS for path in sorted((HOME / room).rglob("*.py")))
+    return [str(path.relative_to(HOME)) for path in found if not path.name.startswith("__")]
+
+
+def file_for(module: str) -> str:
+    """Where the tests of a module stand, below `tests/`."""
+    path = Path(module)
+    return str(path.with_name(f"test_{path.name}"))
+
+
+@cache
+def imports_of(module: str) -> frozenset[str]:
+    """What a module of this repository imports of it, wherever in the module."""
+    path = HOME / (module.replace(".", "/") + ".py")
+    path = path if path.exists() else HOME / module.replace(".", "/") / "__init__.py"
+    if not path.exists():
+        return frozenset()
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+    return frozenset(each for each in found if each.split(".")[0] in {"auditor", "checks", "probes", "tests", "app"})
+
+
+def reached_from(test: str) -> set[str]:
+    """Everything that a test file imports, or starts as a process, however far its imports reach."""
+    reached: set[str] = set()
+    text = (HOME / "tests" / test).read_text()
+    starts = "AppTest" in text or "auditor(" in text or "Served" in text or "subprocess" in text or "screens" in text
+    left = {f"tests.{test[:-3].replace('/', '.')}", *(STARTED if starts else ())}
+    while left:
+        module = left.pop()
+        if module not in reached:
+            reached.add(module)
+            left |= imports_of(module)
+    return reached
+
+
+def test_every_module_has_a_file_for_its_name_or_a_reason() -> None:
+    lacking = [each for each in modules() if not (HOME / "tests" / file_for(each)).exists()]
+    assert [each for each in lacking if each not in ASIDE] == []
+
+
+def test_no_reason_is_stale() -> None:
+    assert [each for each in ASIDE if each not in modules()] == []
+    assert [each for each in ASIDE if (HOME / "tests" / file_for(each)).exists()] == []
+    assert sum(map(len, ELSEWHERE.values())) == len(ASIDE)
+
+
+@pytest.mark.parametrize("test", sorted({*ASIDE.values()}))
+def test_the_file_that_is_named_instead_reaches_the_module(test: str) -> None:
+    reached = reached_from(test)
+    named = {module[:-3].replace("/", ".") for module, held_by in ASIDE.items() if held_by == test}
+    assert named - reached == set()
