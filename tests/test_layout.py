@@ -79,6 +79,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/map/validation.py": "auditor/map/test_loader.py",
         "auditor/systems/alike_names.py": "auditor/systems/test_discovery.py",
         "auditor/systems/batches.py": "auditor/systems/test_reader.py",
+        "auditor/systems/caller.py": "auditor/systems/test_reader.py",
         "auditor/systems/doctor.py": "auditor/cli/test_commands.py",
         "auditor/systems/live_record.py": "auditor/dashboard/test_record_links.py",
         "auditor/systems/pool.py": "auditor/daemon/test_stopping.py",
@@ -105,7 +106,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
     "it is seen as people see it: on a page": {
         **{
             f"auditor/dashboard/{name}.py": "auditor/dashboard/test_pages.py"
-            for name in ("components", "data", "frames", "navigation", "tables", "view")
+            for name in ("components", "data", "frames", "navigation", "queries", "tables", "view")
         },
         **{
             f"auditor/dashboard/pages/{name}.py": "auditor/dashboard/test_pages.py"

@@ -12,7 +12,7 @@ from typing import Any
 
 from auditor.audit.memory import QueueMemory
 from auditor.map.flow import Flow
-from auditor.systems.reader import ReaderClosedError
+from auditor.systems.caller import ReaderClosedError
 from checks.field_text import masked
 from checks.queue_figures import certain
 from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason

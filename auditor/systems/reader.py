@@ -1,7 +1,4 @@
-"""Reading systems: deadlines, pools, batches, budgets and clocks, once for every probe.
-
-Each system has its own bounded pool of threads, so that a system that hangs delays only who needs it.
-"""
+"""Reading systems: batches, listings and clocks, once for every probe."""
 
 from __future__ import annotations
 
@@ -9,18 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.batches import Batches
-from auditor.systems.health import ClockStep, Health
-from auditor.systems.pool import Pool
+from auditor.systems.caller import Caller, Patience, ReaderClosedError
+from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes import registry
 from probes.contract import (
-    ClockSample,
     Key,
     Page,
     ProbeError,
@@ -31,7 +26,6 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
-from probes.secrets import Scrubber
 
 READ_BATCH = 500
 CLOCK_KEEPS_S = 30.0
@@ -42,78 +36,11 @@ REQUESTS_PER_LISTING = 200
 LISTING_S = 30.0
 """How long one listing may take altogether, however slowly its pages come; it goes on from there the next time."""
 
-GRACE_S = 1.0
-"""How much later than its deadline a probe may answer before it is given up on."""
-
-SILENT_S = 5.0
-"""A system that gave no answer even about its clock is asked again after this time, by one of those who need it.
-The others are told at once, so that one hung system does not hold up all threads."""
-
 ASIDE_RESTS_S = 30.0
 """A system that gave no answer is asked nothing aside for this time: there is no verdict that waits for it."""
 
-SLOW_S = 1.0
-"""Failures that took less keep nobody waiting."""
 
-NO_ANSWER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
-
-PATIENCE_S = 10.0
-"""How long one reading waits altogether where a system asks to be left alone for a while."""
-
-MOMENT_S = 0.05
-"""What is waited beyond the time asked for, twice as long with each further try."""
-
-LONGEST_REST_S = 300.0
-"""A system that asks to be left alone for longer is asked again after this time all the same."""
-
-ResultT = TypeVar("ResultT")
-
-
-class ReaderClosedError(Exception):
-    """The auditor is stopping: a read was cut off, and nothing follows from it, about the system least of all."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Silence:
-    """That a system gives no answer.
-
-    Attributes:
-        failure: of the last one who asked.
-        asked_at, again_at: when that was, and from when on somebody asks again, in monotonic seconds.
-        certain: the clock was asked in vain, too, and not only something that may be slow by itself.
-        asking: the clock is being asked just now.
-    """
-
-    failure: ProbeError
-    asked_at: float
-    again_at: float
-    certain: bool
-    asking: Future[ClockSample] | None = None
-
-
-@dataclass(slots=True)
-class _Patience:
-    """How long a reading may still wait, and the least it waits before the next try."""
-
-    left_s: float = PATIENCE_S
-    least_s: float = MOMENT_S
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rest:
-    """That a system has asked to be left alone.
-
-    Attributes:
-        failure: with which it asked.
-        asked_at, until: when, and until when it is, in monotonic seconds.
-    """
-
-    failure: ProbeError
-    asked_at: float
-    until: float
-
-
-class SystemReader:
+class SystemReader(Caller):
     """Reads one system for everybody who needs it.
 
     Args:
@@ -122,20 +49,11 @@ class SystemReader:
     """
 
     def __init__(self, name: str, settings: SystemSettings, probe: RecordProbe) -> None:
-        self.name = name
-        self.probe = probe
-        self.health = Health()
+        super().__init__(name, settings, probe)
         self.clock: ClockBounds | None = None
         self.clock_failure: ProbeError | None = None
         self._clock_steps: list[ClockStep] = []
-        self._timeout_s = settings.budget.timeout_s
-        self._scrub = Scrubber.of(settings)
-        self._pool = Pool(settings.budget.connections, f"read-{name}")
-        self._closing: Future[None] = Future()
-        self._silence: _Silence | None = None
         self._aside: Future[Reading] | None = None
-        self._rest: _Rest | None = None
-        self._lock = threading.Lock()
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
@@ -146,8 +64,8 @@ class SystemReader:
         """
         sent_at = datetime.now(UTC)
         error: ProbeError | None = None
-        patience = _Patience()
-        batches = Batches(lambda batch: self._patiently(patience, lambda: self.probe.fetch(spec, batch)))
+        patience = Patience()
+        batches = Batches(lambda batch: self.patiently(patience, lambda: self.probe.fetch(spec, batch)))
         try:
             batches.read(keys, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
         except ProbeError as failure:
@@ -210,11 +128,11 @@ class SystemReader:
         page = Page(next=after, more=True)
         behind_s = 0.0
         error: ProbeError | None = None
-        patience = _Patience()
+        patience = Patience()
         try:
             for _ in range(REQUESTS_PER_LISTING):
                 left = limit - len(rows)
-                page = self._patiently(patience, lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
+                page = self.patiently(patience, lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
                 rows += page.rows
                 behind_s = max(behind_s, page.behind_s)
                 if page.next is None or len(rows) >= limit or time.monotonic() >= until:
@@ -251,9 +169,9 @@ class SystemReader:
         if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_KEEPS_S:
             return known.at(now)
         try:
-            self._break_silence()
-            self._keep_rest()
-            sample = self._measured(self.probe.clock, clock=True)
+            self.break_silence()
+            self.keep_rest()
+            sample = self.measured(self.probe.clock, clock=True)
         except ProbeError as failure:
             self.clock_failure = failure
             return known.at(now) if known is not None else None
@@ -294,164 +212,6 @@ class SystemReader:
         with self._lock:
             taken, self._clock_steps = self._clock_steps, []
         return taken
-
-    @property
-    def answers(self) -> bool:
-        """Whether it has answered, and has not fallen silent since."""
-        return self.health.last_ok_at is not None and self._silence is None
-
-    def call(self, read: Callable[[], ResultT], *, requests: int = 1) -> ResultT:
-        """Run one probe call within the deadline; anything it raises comes out as a ProbeError.
-
-        While the system gives no answer at all, only one call in `SILENT_S` waits for it.
-
-        Args:
-            requests: how many the call may send, each with its own deadline.
-
-        Raises:
-            ProbeError: the probe could not answer.
-            ReaderClosedError: the reader was closed before it could.
-        """
-        self._break_silence()
-        self._keep_rest()
-        return self._measured(read, clock=False, requests=requests)
-
-    def _patiently(self, patience: _Patience, read: Callable[[], ResultT]) -> ResultT:
-        """The same as `call`, but where the system asks to be left alone for a while, wait and try again."""
-        while True:
-            try:
-                return self.call(read)
-            except ProbeError as failure:
-                rest = self._rest
-                if failure.retry_after_s is None or rest is None:
-                    raise
-                wait_s = max(0.0, rest.until - time.monotonic()) + patience.least_s
-                if wait_s > patience.left_s:
-                    raise
-                patience.left_s -= wait_s
-                patience.least_s *= 2
-                wait((self._closing,), wait_s)
-
-    def _keep_rest(self) -> None:
-        """Leave a system alone that asked for it.
-
-        Raises:
-            ProbeError: it did, and the time is not over.
-        """
-        with self._lock:
-            rest, now = self._rest, time.monotonic()
-            if rest is None or now >= rest.until:
-                return
-            failure = rest.failure
-            raise ProbeError(
-                failure.reason,
-                f"{failure.message}, {now - rest.asked_at:.0f} s ago",
-                hint=f"{failure.hint}; it is asked again in {rest.until - now:.0f} s",
-                retry_after_s=failure.retry_after_s,
-            )
-
-    def _take_rest(self, failure: ProbeError) -> None:
-        if failure.retry_after_s is None:
-            return
-        now = time.monotonic()
-        rest = _Rest(failure=failure, asked_at=now, until=now + min(failure.retry_after_s, LONGEST_REST_S))
-        with self._lock:
-            self._rest = rest
-
-    def _measured(self, read: Callable[[], ResultT], *, clock: bool, requests: int = 1) -> ResultT:
-        begun = time.monotonic()
-        try:
-            answer = self._wait(self._submit(read), requests)
-        except ProbeError as failure:
-            self._note(failure, begun)
-            self._take_rest(failure)
-            if failure.reason in NO_ANSWER and time.monotonic() - begun >= min(SLOW_S, self._timeout_s):
-                self._fall_silent(failure, certain=clock)
-            raise
-        self._note(None, begun)
-        return answer
-
-    def _submit(self, read: Callable[[], ResultT]) -> Future[ResultT]:
-        try:
-            return self._pool.submit(read)
-        except RuntimeError:
-            raise ReaderClosedError(self.name) from None
-
-    def _wait(self, future: Future[ResultT], requests: int = 1) -> ResultT:
-        either: tuple[Future[Any], ...] = (future, self._closing)
-        wait(either, requests * self._timeout_s + GRACE_S, FIRST_COMPLETED)
-        if self._closing.done():
-            future.cancel()
-            raise ReaderClosedError(self.name)
-        if not future.done():
-            future.cancel()
-            raise ProbeError(
-                Reason.TIMEOUT,
-                f"no answer within {requests * self._timeout_s:g} s",
-                hint="is the server hanging? raise budget.timeout if it is only slow",
-            )
-        try:
-            return future.result()
-        except Exception as error:
-            raise self._scrub.error(error) from None
-
-    def _fall_silent(self, failure: ProbeError, *, certain: bool) -> None:
-        now = time.monotonic()
-        again_at = now + min(SILENT_S, self._timeout_s) if certain else now
-        with self._lock:
-            if self._silence is None or certain:
-                self._silence = _Silence(failure=failure, asked_at=now, again_at=again_at, certain=certain)
-
-    def _break_silence(self) -> None:
-        """Find out whether a system answers again that gave no answer; by its clock, which is never slow by itself.
-
-        Raises:
-            ProbeError: it does not.
-        """
-        with self._lock:
-            silence, now = self._silence, time.monotonic()
-            if silence is None:
-                return
-            if silence.certain and (silence.asking is not None or now < silence.again_at):
-                failure = silence.failure
-                tried = f"{failure.message}, last tried {now - silence.asked_at:.0f} s ago"
-                raise ProbeError(failure.reason, tried, hint=failure.hint)
-            if silence.asking is None:
-                silence.asking = self._submit(self.probe.clock)
-        begun = time.monotonic()
-        try:
-            self._wait(silence.asking)
-        except ProbeError as failure:
-            if failure.reason in NO_ANSWER:
-                self._note(failure, begun)
-                self._fall_silent(failure, certain=True)
-                raise
-        with self._lock:
-            if self._silence is silence:
-                self._silence = None
-
-    def _note(self, failure: ProbeError | None, begun: float) -> None:
-        now = datetime.now(UTC)
-        with self._lock:
-            known = self.health
-            if failure is None:
-                self.health = Health(last_ok_at=now, latency_s=time.monotonic() - begun)
-            else:
-                self.health = Health(
-                    failures=known.failures + 1,
-                    failing_since=known.failing_since or now,
-                    last_ok_at=known.last_ok_at,
-                    reason=failure.reason.value,
-                    message=failure.message + (f" ({failure.hint})" if failure.hint else ""),
-                )
-
-    def close(self) -> None:
-        """Close the probe, cutting off calls under way."""
-        with self._lock:
-            if not self._closing.done():
-                self._closing.set_result(None)
-        self._pool.close()
-        self.probe.close()
 
 
 def open_readers(integration_map: IntegrationMap) -> dict[str, SystemReader]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from auditor.systems.reader import PATIENCE_S
+from auditor.systems.caller import PATIENCE_S
 from benchmarks.hostile import places
 from benchmarks.hostile.attacked import CANARY, DEADLINE_S
 from benchmarks.hostile.bench import Attack, Bench, cell

@@ -12,7 +12,8 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from auditor.systems.reader import REQUESTS_PER_LISTING, ReaderClosedError, SystemReader, _Patience
+from auditor.systems.caller import Patience, ReaderClosedError
+from auditor.systems.reader import REQUESTS_PER_LISTING, SystemReader
 from probes.contract import (
     Budget,
     ClockSample,
@@ -400,8 +401,8 @@ def test_a_server_that_asks_to_wait_no_time_at_all_is_not_asked_without_end() ->
 def test_a_listing_that_is_over_budget_goes_on_the_next_time_where_it_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("auditor.systems.reader.LONGEST_REST_S", 0.2)
-    monkeypatch.setattr("auditor.systems.reader._Patience", lambda: _Patience(0.1))
+    monkeypatch.setattr("auditor.systems.caller.LONGEST_REST_S", 0.2)
+    monkeypatch.setattr("auditor.systems.reader.Patience", lambda: Patience(0.1))
     api, _ = rate_limited("3600", allows=3)
     reader = rest_reader(api)
     spec = rest_spec(list="/c?offset={offset}", limit=10)
