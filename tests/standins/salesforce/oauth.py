@@ -113,6 +113,11 @@ class Authority:
             )
         session.used_at = max(now, session.used_at)
 
+    def valid(self, token: str) -> bool:
+        """Whether a session still lives, without prolonging it."""
+        session = self._sessions.get(token)
+        return session is not None and self._clock.now() - session.used_at <= self.timeout
+
     def revoke(self, token: str) -> None:
         """Answer a call of the revocation endpoint."""
         if self._sessions.pop(token, None) is None and self._refresh.pop(token, None) is None:

@@ -11,10 +11,12 @@ from typing import Any
 
 from tests.standins.salesforce.clock import Clock
 from tests.standins.salesforce.errors import ApiError
+from tests.standins.salesforce.events import Bus
 from tests.standins.salesforce.faults import Answer, Fault, Faults
 from tests.standins.salesforce.http_front import HttpFront
 from tests.standins.salesforce.limits import Limits, check_lengths
 from tests.standins.salesforce.oauth import App, Authority, OAuthError
+from tests.standins.salesforce.pubsub import PubSub
 from tests.standins.salesforce.rest import Request, Rest
 from tests.standins.salesforce.schema import Field, objects
 from tests.standins.salesforce.store import Store, Transaction, Values
@@ -33,6 +35,7 @@ class Salesforce:
 
     Attributes:
         calls: how often each kind of call came in, refused ones too.
+        bus: the events of changes, and platform events.
         requests: what came in, in order.
     """
 
@@ -49,6 +52,7 @@ class Salesforce:
         self.authority = Authority(self.clock, [APP] if apps is None else apps)
         self.limits = Limits(self.clock, daily)
         self.rest = Rest(self.store, self.clock, self.limits)
+        self.bus = Bus(self.store, self.clock)
         self.faults = Faults()
         self.calls: Counter[str] = Counter()
         self.requests: list[Request] = []
@@ -56,6 +60,7 @@ class Salesforce:
         self._lock = threading.Lock()
         self._front = HttpFront(self._answer, self.clock)
         self.url = self._front.url
+        self._pubsub: PubSub | None = None
 
     def __enter__(self) -> Salesforce:
         return self
@@ -64,8 +69,17 @@ class Salesforce:
         self.close()
 
     def close(self) -> None:
-        """Stop the server."""
+        """Stop the servers."""
         self._front.close()
+        if self._pubsub is not None:
+            self._pubsub.close()
+
+    @property
+    def pubsub(self) -> PubSub:
+        """The Pub/Sub API, which is started when it is asked for first."""
+        if self._pubsub is None:
+            self._pubsub = PubSub(self.bus, self.authority, self.url)
+        return self._pubsub
 
     # what people do
 
