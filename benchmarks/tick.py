@@ -25,7 +25,7 @@ from auditor.map.loader import load_map
 from auditor.systems.reader import SystemReader
 from benchmarks import flights
 from benchmarks.report import arguments, emit, percentile, say
-from probes.records import sql
+from probes.records.sql import probe as sql
 from probes.registry import open_record_probe
 from tests import servers
 

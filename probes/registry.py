@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # kind -> (module, settings, binding, probe)
 RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
-    "sql": ("probes.records.sql", "SqlSettings", "SqlBinding", "SqlProbe"),
-    "rest": ("probes.records.rest", "RestSettings", "RestBinding", "RestProbe"),
+    "sql": ("probes.records.sql.probe", "SqlSettings", "SqlBinding", "SqlProbe"),
+    "rest": ("probes.records.rest.probe", "RestSettings", "RestBinding", "RestProbe"),
     "mongodb": ("probes.records.mongodb", "MongoDbSettings", "MongoDbBinding", "MongoDbProbe"),
 }
 
@@ -36,7 +36,7 @@ QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
 
 # kind -> (module, function that writes out one statement for people to run)
 STATEMENTS: dict[str, tuple[str, str]] = {
-    "sql": ("probes.records.statements", "statement"),
+    "sql": ("probes.records.sql.statements", "statement"),
 }
 
 
@@ -112,7 +112,7 @@ class _Discreet:
 
 
 def statement_writer(settings: Any) -> Callable[..., str] | None:
-    """What writes a change out in a system's own language (`probes.records.statements`); None where nothing does."""
+    """What writes a change out in a system's own language (`probes.records.sql.statements`); None where nothing does."""
     if settings.kind not in STATEMENTS:
         return None
     writer: Callable[..., str] = partial(_load(*STATEMENTS[settings.kind]), settings)

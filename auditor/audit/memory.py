@@ -14,7 +14,7 @@ from checks.queue_states import QueueState
 from checks.sampling import Panel, Pool
 from checks.values import EPOCH
 from probes.contract import Key, QueueReading
-from probes.records.rest import RestSettings
+from probes.records.rest.probe import RestSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

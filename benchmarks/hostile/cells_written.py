@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from benchmarks.hostile import places, written
 from benchmarks.hostile.bench import Attack, Bench, cell
 from benchmarks.hostile.cells_held import map_of, owner_holding
-from probes.records.names import join_name
+from probes.records.sql.names import join_name
 from tests.attacks import files, names, texts, yaml_texts
 
 

@@ -17,8 +17,8 @@ from pydantic import model_validator
 from probes.call_deadline import one_call
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
 from probes.queues.message import TEXT_LIMIT, Message, checked, counted, distinct, instant_at, kept, read_each
-from probes.records.key_cursors import cursor_of
-from probes.records.sql import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
+from probes.records.sql.key_cursors import cursor_of
+from probes.records.sql.probe import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 

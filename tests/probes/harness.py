@@ -18,8 +18,8 @@ from pymongo import MongoClient
 
 from probes.contract import Budget, Letter, QueueProbe, ReadSpec, RecordProbe
 from probes.records.mongodb import MongoDbProbe, MongoDbSettings
-from probes.records.rest import RestBinding, RestProbe, RestSettings
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
+from probes.records.sql.probe import SqlProbe, SqlSettings
 from tests.attacks import messages
 
 Record = tuple[int | None, str | None, str]

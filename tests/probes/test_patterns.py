@@ -17,7 +17,7 @@ from checks.validity import Validity, violation
 from probes import json_paths
 from probes.contract import ProbeError
 from probes.patterns import Pattern, PatternError, pattern
-from probes.records import answers
+from probes.records.rest import answers
 from tests.attacks.patterns import REFUSED, SLOW
 
 LONG_S = 20.0

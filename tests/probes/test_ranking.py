@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from probes import registry
 from probes.contract import ReadSpec
 from probes.ranking import RANKS, rank_hex, rank_of, rank_sql, seed_of
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe, SqlSettings
 
 SEED = "000102030405060708090a0b0c0d0e0f"
 
@@ -143,7 +143,7 @@ def test_postgresql_ranks_a_key_as_it_is_read(postgresql_url: str, kind: str, ke
 def test_a_large_table_is_ranked_only_where_an_index_answers(
     postgresql_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("probes.records.sql.RANK_SCAN_LIMIT", 1000)
+    monkeypatch.setattr("probes.records.sql.probe.RANK_SCAN_LIMIT", 1000)
     fill(postgresql_url, "bigint", [])
     engine = sa.create_engine(postgresql_url.replace("postgresql:", "postgresql+psycopg:"))
     probe = next(opened(postgresql_url))

@@ -180,8 +180,8 @@ from concurrent.futures import ThreadPoolExecutor
 from probes.allocator import give_memory_back
 give_memory_back()
 from probes.contract import ReadSpec
-from probes.records.rest_client import RestClient
-from probes.records.request_template import Asked
+from probes.records.rest.client import RestClient
+from probes.records.rest.request_template import Asked
 from probes.call_deadline import within
 from probes.secrets import Scrubber
 

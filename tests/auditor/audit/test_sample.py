@@ -15,7 +15,7 @@ from auditor.ledger import FlowState
 from checks.judgement import Outcome
 from probes.contract import Page, ProbeError, ReadSpec, Reason
 from probes.ranking import rank_of, seed_of
-from probes.records.sql import SqlProbe
+from probes.records.sql.probe import SqlProbe
 from tests.stand import Stand
 
 SEED = seed_of(b"k" * 32)
@@ -26,7 +26,7 @@ def ranked(keys: range) -> list[int]:
 
 
 def walk_by_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("probes.records.sql.RANK_SCAN_LIMIT", 0)
+    monkeypatch.setattr("probes.records.sql.probe.RANK_SCAN_LIMIT", 0)
 
 
 def state(stand: Stand) -> FlowState:

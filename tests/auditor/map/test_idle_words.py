@@ -16,7 +16,7 @@ from auditor.map.schema import json_schema
 from auditor.senders.registry import SENDERS, sender_settings
 from checks import fields
 from probes import contract, registry
-from probes.records import request_template
+from probes.records.rest import request_template
 from tests import HOME
 from tests.auditor.cli.test_commands import auditor
 from tests.stand import MAP
@@ -110,7 +110,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "ReadOnlyPost": {
-        "probes/records/request_template.py": "read_only_post body",
+        "probes/records/rest/request_template.py": "read_only_post body",
     },
     "RedisSettings": {
         "probes/queues/redis.py": "role timeout url name group deliveries oldest payload",
@@ -120,11 +120,11 @@ OBEYED: dict[str, dict[str, str]] = {
     "RestBinding": {
         "probes/contract.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
-        "probes/records/rest.py": "records record one many list changed batch limit first_page since more next",
+        "probes/records/rest/probe.py": "records record one many list changed batch limit first_page since more next",
     },
     "RestSettings": {
         "auditor/map/flow.py": "zone",
-        "probes/records/rest.py": "budget delay_floor url headers verify",
+        "probes/records/rest/probe.py": "budget delay_floor url headers verify",
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/systems/live_record.py": "link",
         "auditor/map/document.py": "description",
@@ -150,8 +150,8 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "SqlSettings": {
-        "probes/records/sql.py": "delay_floor url",
-        "probes/records/sessions.py": "budget",
+        "probes/records/sql/probe.py": "delay_floor url",
+        "probes/records/sql/sessions.py": "budget",
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/map/flow.py": "zone",
         "auditor/systems/live_record.py": "link",

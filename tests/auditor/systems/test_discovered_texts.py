@@ -14,7 +14,7 @@ from auditor.systems.proposed_map import as_yaml, new_system, system_name
 from auditor.systems.reader import SystemReader
 from probes import registry
 from probes.contract import CollectionSchema, FieldSchema
-from probes.records.names import join_name, split_name
+from probes.records.sql.names import join_name, split_name
 from tests.attacks.texts import TEXTS
 from tests.probes.clients import Client
 

@@ -26,7 +26,7 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
-from probes.records.rest import RestBinding, RestProbe, RestSettings
+from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
 from tests.http_api import Api, Request, Response
 from tests.probes.harness import RestHarness
 from tests.waiting import wait_until

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from probes.contract import ProbeError, Reason, RecordProbe
-from probes.records.rest import RestProbe
+from probes.records.rest.probe import RestProbe
 from tests.probes.harness import TIMEOUT_S, Harness, MongoDbHarness, Record, RestHarness, SqlHarness
 from tests.proxy import Proxy
 from tests.servers import free_port

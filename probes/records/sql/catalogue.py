@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from probes.contract import CollectionSchema, FieldSchema
-from probes.records.column_types import UNKNOWN, Native, native_types
-from probes.records.known_types import field_type
-from probes.records.names import join_name
+from probes.records.sql.column_types import UNKNOWN, Native, native_types
+from probes.records.sql.known_types import field_type
+from probes.records.sql.names import join_name
 
 OWN_SCHEMAS = frozenset({"information_schema", "pg_catalog", "pg_toast"})
 """Of PostgreSQL itself."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from probes.contract import ProbeError, Reason, UnprovedError
-from probes.records.sessions import Sessions
+from probes.records.sql.sessions import Sessions
 
 ASKED = {
     "postgresql": (("SHOW transaction_read_only", "transaction_read_only"),),

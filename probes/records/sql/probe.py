@@ -1,7 +1,7 @@
 """Records in a SQL database: PostgreSQL, MariaDB or MySQL, SQLite.
 
 Identifiers are looked up in the database's catalogue and quoted by SQLAlchemy; values are always bound. How columns
-of each type are asked for, and how keys are compared with them, stands in `probes.records.column_types`. Rows are
+of each type are asked for, and how keys are compared with them, stands in `probes.records.sql.column_types`. Rows are
 answered without SQLAlchemy's result processors; a value that the driver cannot convert is read as text.
 """
 
@@ -36,10 +36,10 @@ from probes.contract import (
     SystemSettings,
 )
 from probes.ranking import RANKS, rank_hex, rank_sql
-from probes.records import key_cursors
-from probes.records.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, too_large
-from probes.records.catalogue import columns_of, describe, leading_columns, unreadable_columns
-from probes.records.column_types import (
+from probes.records.sql import key_cursors
+from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, too_large
+from probes.records.sql.catalogue import columns_of, describe, leading_columns, unreadable_columns
+from probes.records.sql.column_types import (
     INT64,
     MYSQL_TEXT,
     PLAIN_TEXT,
@@ -55,12 +55,12 @@ from probes.records.column_types import (
     sqlite_native,
     sqlite_text,
 )
-from probes.records.database_url import canonical, read_url
-from probes.records.names import join_name, split_name
-from probes.records.read_only import prove_read_only
-from probes.records.sessions import Sessions
-from probes.records.sqlite_file import undisturbed
-from probes.records.stamps import (
+from probes.records.sql.database_url import canonical, read_url
+from probes.records.sql.names import join_name, split_name
+from probes.records.sql.read_only import prove_read_only
+from probes.records.sql.sessions import Sessions
+from probes.records.sql.sqlite_file import undisturbed
+from probes.records.sql.stamps import (
     SCAN_CEILING,
     STRAYS_CEILING,
     Form,

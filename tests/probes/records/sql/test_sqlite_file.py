@@ -16,9 +16,9 @@ import pytest
 from pydantic import ValidationError
 
 from probes.contract import ProbeError, ReadSpec
-from probes.records.database_url import read_url
-from probes.records.sessions import Sessions
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql.database_url import read_url
+from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.sessions import Sessions
 from tests.attacks.database_urls import SQLITE, UNLOCKING_MARIADB, UNLOCKING_POSTGRESQL
 
 SPEC = ReadSpec(data_type="t", collection="things", key="id", changed_at=None, fields=("name",), key_type="integer")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from probes.records.column_types import Native
+from probes.records.sql.column_types import Native
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

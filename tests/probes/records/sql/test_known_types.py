@@ -14,8 +14,8 @@ from benchmarks import types
 from checks.fields import FieldType
 from probes import registry
 from probes.contract import ReadSpec
-from probes.records.known_types import KNOWN, MARIADB, POSTGRESQL, SQLITE, KnownType, as_table
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql.known_types import KNOWN, MARIADB, POSTGRESQL, SQLITE, KnownType, as_table
+from probes.records.sql.probe import SqlProbe, SqlSettings
 from tests import HOME, engine_types
 
 DOCS = HOME / "docs" / "map.md"

@@ -22,7 +22,7 @@ from urllib.parse import quote, urlencode
 
 from probes.contract import ProbeError, Reason
 from probes.ranking import SQLITE_FUNCTION, sqlite_rank
-from probes.records.bounded_drivers import ROWS_LIMIT_BYTES
+from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES
 
 SYSTEMS = frozenset({"unix", "unix-none", "win32", "win32-longpath", "win32-none"})
 """Ways to reach files that make none of their own; `unix-dotfile` makes a lock, others are no files at all."""

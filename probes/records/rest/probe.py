@@ -40,8 +40,9 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
-from probes.records import answers, walk
-from probes.records.request_template import (
+from probes.records.rest import answers, walk
+from probes.records.rest.client import Answer, RestClient
+from probes.records.rest.request_template import (
     ReadOnlyPost,
     Template,
     checked,
@@ -50,8 +51,7 @@ from probes.records.request_template import (
     takes_exactly,
     template_of,
 )
-from probes.records.rest_client import Answer, RestClient
-from probes.records.walk import Place
+from probes.records.rest.walk import Place
 from probes.secrets import Scrubber, without_parameters
 
 CURSOR_LIMIT = 8_000

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from probes.records.column_types import MYSQL_TEXT, UNKNOWN, Native, binary_key
-from probes.records.identifiers import identifier
-from probes.records.literals import MYSQL_BYTES, NoLiteralError, compared_as_text, literal
-from probes.records.names import split_name
-from probes.records.sql import SqlSettings
+from probes.records.sql.column_types import MYSQL_TEXT, UNKNOWN, Native, binary_key
+from probes.records.sql.identifiers import identifier
+from probes.records.sql.literals import MYSQL_BYTES, NoLiteralError, compared_as_text, literal
+from probes.records.sql.names import split_name
+from probes.records.sql.probe import SqlSettings
 
 Action = Literal["update", "insert", "delete"]
 

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 
 from auditor.ledger import Ledger
 from probes.contract import Budget, ProbeError, ReadSpec, Reason, UnprovedError
-from probes.records.database_url import HONOURED, read_url
-from probes.records.read_only import refusal_of
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql.database_url import HONOURED, read_url
+from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.read_only import refusal_of
 from tests import servers
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("name",))

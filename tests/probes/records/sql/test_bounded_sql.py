@@ -15,8 +15,8 @@ import sqlalchemy as sa
 
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
-from probes.records.bounded_drivers import ROWS_LIMIT_BYTES
-from probes.records.sql import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
+from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES
+from probes.records.sql.probe import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
 from tests.attacks.rows import MIB, TABLES, Table
 
 GROWN_LIMIT_BYTES = 300 * MIB

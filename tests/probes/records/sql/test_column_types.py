@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from probes.contract import Bits, Budget, Key, ReadSpec
-from probes.records.column_types import shortest_single
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql.column_types import shortest_single
+from probes.records.sql.probe import SqlProbe, SqlSettings
 
 Run = Callable[..., None]
 ENGINES = ("postgresql", "mariadb", "sqlite")

@@ -20,8 +20,8 @@ from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, un
 from probes.call_deadline import becomes
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, weight
-from probes.records import answers, walk
-from probes.records.request_template import Asked, Template
+from probes.records.rest import answers, walk
+from probes.records.rest.request_template import Asked, Template
 from probes.secrets import HIDDEN, Scrubber, secrets_in
 
 _STATUS = {

@@ -22,10 +22,10 @@ from sqlalchemy.pool import QueuePool
 from probes.call_deadline import Watchdog, left, within
 from probes.call_deadline import timed_out as call_timed_out
 from probes.contract import ProbeError, Reason, SystemSettings
-from probes.records import bounded_drivers
-from probes.records.column_types import POSTGRESQL_OUTPUT
-from probes.records.database_url import DRIVERS, DatabaseUrl
-from probes.records.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite, sqlite_file
+from probes.records.sql import bounded_drivers
+from probes.records.sql.column_types import POSTGRESQL_OUTPUT
+from probes.records.sql.database_url import DRIVERS, DatabaseUrl
+from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite, sqlite_file
 from probes.secrets import Scrubber
 
 SERVER_FIRST_S = 0.2

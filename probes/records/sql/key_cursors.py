@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from probes.contract import ProbeError, Reason
-from probes.records.column_types import KeyColumn, NotText
+from probes.records.sql.column_types import KeyColumn, NotText
 
 _TYPES: dict[str, Callable[[str], object]] = {
     "int": int,

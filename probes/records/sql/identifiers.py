@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from probes.records.literals import NoLiteralError, is_unseen
+from probes.records.sql.literals import NoLiteralError, is_unseen
 
 _SIMPLE = re.compile(r"[a-z_][a-z0-9_]*")
 _QUOTES = {"mariadb": "`", "mysql": "`"}

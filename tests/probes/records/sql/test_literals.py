@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from probes.contract import Bits
-from probes.records.literals import NoLiteralError
-from probes.records.sql import SqlSettings
-from probes.records.statements import statement
-from tests.probes.records.test_column_types import Database, database, mariadb, postgresql, sqlite
+from probes.records.sql.literals import NoLiteralError
+from probes.records.sql.probe import SqlSettings
+from probes.records.sql.statements import statement
+from tests.probes.records.sql.test_column_types import Database, database, mariadb, postgresql, sqlite
 
 __all__ = ["database", "mariadb", "postgresql", "sqlite"]
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from probes.contract import MISSING, Labels
 from probes.exact_json import MAX_DIGITS, Undecodable, decode, encode
-from probes.records.column_types import INT64, MYSQL_GEOMETRY, MYSQL_TEXT, UNKNOWN, Native
+from probes.records.sql.column_types import INT64, MYSQL_GEOMETRY, MYSQL_TEXT, UNKNOWN, Native
 
 MYSQL_NUMBERS = frozenset(
     {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "float", "double", "year", "bool"}

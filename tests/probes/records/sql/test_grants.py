@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from probes.contract import ProbeError, ReadSpec, Reason
-from probes.records.names import join_name, split_name
-from probes.records.sql import SqlProbe
-from tests.probes.records.test_sessions import probe_of
+from probes.records.sql.names import join_name, split_name
+from probes.records.sql.probe import SqlProbe
+from tests.probes.records.sql.test_sessions import probe_of
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at="at", fields=("name",), zone="UTC")
 VIEW = ReadSpec(data_type="v", collection="v", key="id", changed_at="at", fields=("name",), zone="UTC")

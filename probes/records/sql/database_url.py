@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from probes.addresses import check_address
 from probes.ranking import Dialect
-from probes.records.sqlite_file import SYSTEMS, sqlite_file
+from probes.records.sql.sqlite_file import SYSTEMS, sqlite_file
 
 DRIVERS = {
     "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),

@@ -19,8 +19,8 @@ from ruamel.yaml import YAML
 from auditor.systems.reader import SystemReader
 from probes.bounded_http import ANSWER_LIMIT_BYTES
 from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason, Row
-from probes.records import walk
-from probes.records.rest import RestBinding, RestProbe, RestSettings
+from probes.records.rest import walk
+from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
 from tests import HOME
 from tests.http_api import Api, Request, Response
 
@@ -771,7 +771,7 @@ def test_how_long_a_server_asks_to_wait(serve: Callable[[Answer], Api], told: st
     def answer(_: Request) -> Response:
         return Response(document={}, status=429, headers={"Retry-After": told})
 
-    from probes.records import answers
+    from probes.records.rest import answers
 
     assert answers.retry_after_s(told, "Sun, 01 Mar 2026 10:00:00 GMT") == wait_s
     if not told.startswith("Sun"):

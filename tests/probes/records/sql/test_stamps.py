@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.contract import Budget, ProbeError, ReadSpec, Reason
-from probes.records import stamps
-from probes.records.sql import SqlProbe, SqlSettings
-from probes.records.stamps import earliest_local
+from probes.records.sql import stamps
+from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.stamps import earliest_local
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at="at", fields=("name",), zone="UTC")
 SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -209,7 +209,7 @@ def test_what_is_no_iso_instant_is_always_among_the_answers(table: Table, odd: s
 def test_too_many_stamps_that_cannot_be_compared_cannot_be_verified(
     table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import probes.records.sql as sql
+    import probes.records.sql.probe as sql
 
     monkeypatch.setattr(sql, "STRAYS_CEILING", 3)
     monkeypatch.setattr(sql, "SCAN_CEILING", 3)

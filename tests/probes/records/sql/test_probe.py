@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from probes.contract import Budget, ProbeError, ReadSpec, Reason
-from probes.records.sql import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe, SqlSettings
 from tests.probes.harness import SPEC, SqlHarness
 
 

@@ -1,0 +1,1 @@
+"""Records behind an HTTP API that answers JSON."""

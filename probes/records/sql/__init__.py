@@ -1,0 +1,1 @@
+"""Records in a SQL database: PostgreSQL, MariaDB or MySQL, SQLite."""
