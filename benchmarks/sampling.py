@@ -23,7 +23,7 @@ from checks.sampling import PAST_ERROR, RECENT, VALUE, Arc, Cohort, Pool, afford
 from probes import registry
 from probes.contract import ReadSpec
 from probes.ranking import RANKS, rank_hex, rank_of, rank_sql
-from probes.records.sql.probe import SqlSettings
+from probes.records.sql.settings import SqlSettings
 from tests import servers
 
 SEED = "000102030405060708090a0b0c0d0e0f"

@@ -24,7 +24,7 @@ from checks.equality import agree
 from checks.fields import FieldRule, parser_for
 from checks.unreadable import UnreadableError
 from probes.contract import ReadSpec, RecordProbe, Row
-from probes.records.rest.probe import RestBinding
+from probes.records.rest.settings import RestBinding
 from probes.records.sql.known_types import KNOWN
 from probes.registry import open_record_probe, record_settings
 from tests import engine_types, servers

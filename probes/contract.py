@@ -489,6 +489,7 @@ class SystemSettings(PluginSettings):
     """What every kind of system has.
 
     Attributes:
+        kind: as it is registered (`probes.registry`).
         zone: the time zone of instants that carry none, as an IANA name; without it they are refused.
         budget: how much of the system may be used.
         delay_floor_s: how long the system may rightly go on answering an old value (caches, search indexes).
@@ -496,6 +497,7 @@ class SystemSettings(PluginSettings):
         link: template of a record's page in the system itself, with `{key}`.
     """
 
+    kind: str
     zone: str | None = None
     budget: Budget = Budget()
     delay_floor_s: Duration = Field(default=0, alias="delay_floor")

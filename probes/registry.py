@@ -2,74 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from probes.contract import Binding, PluginSettings
+from probes.contract import Binding, PluginSettings, SystemSettings
 from probes.secrets import Scrubber
 
 if TYPE_CHECKING:
     from probes.contract import QueueProbe, QueueReading, RecordProbe
 
-# kind -> (module, settings, binding, probe)
-RECORD_KINDS: dict[str, tuple[str, str, str, str]] = {
-    "sql": ("probes.records.sql.probe", "SqlSettings", "SqlBinding", "SqlProbe"),
-    "rest": ("probes.records.rest.probe", "RestSettings", "RestBinding", "RestProbe"),
-    "mongodb": ("probes.records.mongodb", "MongoDbSettings", "MongoDbBinding", "MongoDbProbe"),
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordKind:
+    """A kind of system that holds records, and what it can do. What is named is `module:name`, loaded on first use.
+
+    Attributes:
+        title: what people call it.
+        settings: the model of a system's settings; its module loads no driver.
+        binding: the model of `in: SYSTEM:`.
+        probe: what reads it.
+        statements: the function that writes a change out in its own language; None where it has none.
+        schemes: what the addresses begin with that alone say where a system of this kind is.
+        names_columns: a field's name is looked up as that of a column, and never computed as an expression.
+        lists_all: its lists hold every record of a collection; false where an API's author has to see to that.
+    """
+
+    title: str
+    settings: str
+    binding: str
+    probe: str
+    statements: str | None = None
+    schemes: tuple[str, ...] = ()
+    names_columns: bool = False
+    lists_all: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueKind:
+    """A kind of queue. What is named is `module:name`, loaded on first use.
+
+    Attributes:
+        settings: the model of a queue's settings; its module loads no driver.
+        probe: what reads it.
+        stands_in: the kind of system of the map that such a queue is part of; None where it has its own address.
+    """
+
+    settings: str
+    probe: str
+    stands_in: str | None = None
+
+
+RECORD_KINDS: Mapping[str, RecordKind] = {
+    "sql": RecordKind(
+        title="SQL",
+        settings="probes.records.sql.settings:SqlSettings",
+        binding="probes.records.sql.settings:SqlBinding",
+        probe="probes.records.sql.probe:SqlProbe",
+        statements="probes.records.sql.statements:statement",
+        schemes=("postgresql", "postgres", "mariadb", "mysql", "sqlite"),
+        names_columns=True,
+    ),
+    "rest": RecordKind(
+        title="HTTP",
+        settings="probes.records.rest.settings:RestSettings",
+        binding="probes.records.rest.settings:RestBinding",
+        probe="probes.records.rest.probe:RestProbe",
+        lists_all=False,
+    ),
+    "mongodb": RecordKind(
+        title="MongoDB",
+        settings="probes.records.mongodb:MongoDbSettings",
+        binding="probes.records.mongodb:MongoDbBinding",
+        probe="probes.records.mongodb:MongoDbProbe",
+        schemes=("mongodb",),
+    ),
 }
 
-# kind -> (module, settings, probe)
-QUEUE_KINDS: dict[str, tuple[str, str, str]] = {
-    "sql_queue": ("probes.queues.sql_queue", "SqlQueueSettings", "SqlQueueProbe"),
-    "anypoint_mq": ("probes.queues.anypoint_mq", "AnypointMqSettings", "AnypointMqProbe"),
-    "kafka": ("probes.queues.kafka", "KafkaSettings", "KafkaProbe"),
-    "nats": ("probes.queues.nats", "NatsSettings", "NatsProbe"),
-    "pubsub": ("probes.queues.pubsub", "PubSubSettings", "PubSubProbe"),
-    "rabbitmq": ("probes.queues.rabbitmq", "RabbitMqSettings", "RabbitMqProbe"),
-    "redis": ("probes.queues.redis", "RedisSettings", "RedisProbe"),
-    "service_bus": ("probes.queues.service_bus", "ServiceBusSettings", "ServiceBusProbe"),
-    "sqs": ("probes.queues.sqs", "SqsSettings", "SqsProbe"),
+
+def _queue(name: str, class_name: str, stands_in: str | None = None) -> QueueKind:
+    module = f"probes.queues.{name}"
+    return QueueKind(
+        settings=f"{module}:{class_name}Settings", probe=f"{module}:{class_name}Probe", stands_in=stands_in
+    )
+
+
+QUEUE_KINDS: Mapping[str, QueueKind] = {
+    "sql_queue": _queue("sql_queue", "SqlQueue", stands_in="sql"),
+    "anypoint_mq": _queue("anypoint_mq", "AnypointMq"),
+    "kafka": _queue("kafka", "Kafka"),
+    "nats": _queue("nats", "Nats"),
+    "pubsub": _queue("pubsub", "PubSub"),
+    "rabbitmq": _queue("rabbitmq", "RabbitMq"),
+    "redis": _queue("redis", "Redis"),
+    "service_bus": _queue("service_bus", "ServiceBus"),
+    "sqs": _queue("sqs", "Sqs"),
 }
 
-# kind -> (module, function that writes out one statement for people to run)
-STATEMENTS: dict[str, tuple[str, str]] = {
-    "sql": ("probes.records.sql.statements", "statement"),
-}
 
-
-def _load(module: str, name: str) -> Any:
-    return getattr(import_module(module), name)
+def _load(name: str) -> Any:
+    module, _, attribute = name.partition(":")
+    return getattr(import_module(module), attribute)
 
 
 def record_settings(kind: str) -> type[PluginSettings]:
     """The settings model of a kind of system. Raises KeyError for an unknown kind."""
-    module, settings, _, _ = RECORD_KINDS[kind]
-    loaded: type[PluginSettings] = _load(module, settings)
+    loaded: type[PluginSettings] = _load(RECORD_KINDS[kind].settings)
     return loaded
 
 
 def record_binding(kind: str) -> type[Binding]:
     """The model of `in: SYSTEM:` for a kind of system. Raises KeyError for an unknown kind."""
-    module, _, binding, _ = RECORD_KINDS[kind]
-    loaded: type[Binding] = _load(module, binding)
+    loaded: type[Binding] = _load(RECORD_KINDS[kind].binding)
     return loaded
 
 
 def queue_settings(kind: str) -> type[PluginSettings]:
     """The settings model of a kind of queue. Raises KeyError for an unknown kind."""
-    module, settings, _ = QUEUE_KINDS[kind]
-    loaded: type[PluginSettings] = _load(module, settings)
+    loaded: type[PluginSettings] = _load(QUEUE_KINDS[kind].settings)
     return loaded
+
+
+def record_kind(settings: SystemSettings) -> RecordKind:
+    """What the kind of a system can do."""
+    return RECORD_KINDS[settings.kind]
+
+
+def kind_of_address(address: str) -> str:
+    """The kind of system that an address is of; for one of none, a kind whose settings say what is wrong."""
+    scheme = address.partition("://")[0].partition("+")[0]
+    addressed = [name for name, kind in RECORD_KINDS.items() if kind.schemes]
+    return next((name for name in addressed if scheme in RECORD_KINDS[name].schemes), addressed[0])
 
 
 def open_record_probe(settings: Any) -> RecordProbe:
     """Open the probe for a system's settings; nothing is connected before the first call."""
-    module, _, _, probe = RECORD_KINDS[settings.kind]
     try:
-        opened: RecordProbe = _load(module, probe)(settings)
+        opened: RecordProbe = _load(RECORD_KINDS[settings.kind].probe)(settings)
     except Exception as error:
         raise Scrubber.of(settings).error(error) from None
     return opened
@@ -77,10 +148,9 @@ def open_record_probe(settings: Any) -> RecordProbe:
 
 def open_queue_probe(settings: Any, system: Any) -> QueueProbe:
     """Open the probe for a queue; `system` is the settings of the system it lives in, None where it names none."""
-    module, _, probe = QUEUE_KINDS[settings.kind]
     scrub = Scrubber.of(settings, system)
     try:
-        opened: QueueProbe = _load(module, probe)(settings, system)
+        opened: QueueProbe = _load(QUEUE_KINDS[settings.kind].probe)(settings, system)
     except Exception as error:
         raise scrub.error(error) from None
     return _Discreet(opened, scrub)
@@ -112,8 +182,6 @@ class _Discreet:
 
 
 def statement_writer(settings: Any) -> Callable[..., str] | None:
-    """What writes a change out in a system's own language (`probes.records.sql.statements`); None where nothing does."""
-    if settings.kind not in STATEMENTS:
-        return None
-    writer: Callable[..., str] = partial(_load(*STATEMENTS[settings.kind]), settings)
-    return writer
+    """What writes a change out in a system's own language; None where nothing does."""
+    name = RECORD_KINDS[settings.kind].statements
+    return partial(_load(name), settings) if name else None

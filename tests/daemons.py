@@ -109,3 +109,24 @@ def queues_at(port: int, timeout: str) -> dict[str, dict[str, Any]]:
         },
     }
     return {kind: {"kind": kind, "role": "dead", "timeout": timeout, **more} for kind, more in settings.items()}
+
+
+def map_of_every_kind() -> dict[str, Any]:
+    """A valid map with a system of every kind and every SQL dialect, and a queue of every kind; none is reached."""
+    systems = {
+        "owner": {"kind": "sql", "url": "postgresql://looker@127.0.0.1:1/x", "zone": "UTC"},
+        "maria": {"kind": "sql", "url": "mariadb://looker@127.0.0.1:1/x", "zone": "UTC"},
+        "file": {"kind": "sql", "url": "sqlite:///copy.sqlite", "zone": "UTC"},
+        "api": {"kind": "rest", "url": "http://127.0.0.1:1", "zone": "UTC"},
+    }
+    bindings: dict[str, Any] = {name: {"collection": "things", "key": "id"} for name in systems}
+    bindings["owner"]["changed_at"] = "updated_at"
+    bindings["api"] |= {"records": "$.data[*]", "many": "/things?ids={keys}"}
+    queues = queues_at(1, "5s")
+    queues["sql_queue"] = {"kind": "sql_queue", "role": "dead", "system": "owner", "table": "failed"}
+    words = {"data_type": "thing", "from": "owner", "pattern": "real-time", "every": "5s"}
+    flows: dict[str, Any] = {f"to_{name}": {**words, "to": name} for name in systems if name != "owner"}
+    flows["to_api"]["queues"] = queues
+    fields = {"name": {"type": "string"}, "amount": {"type": "decimal"}}
+    thing = {"owner": "owner", "window": "30s", "key_type": "integer", "fields": fields, "in": bindings}
+    return {"systems": systems, "data_types": {"thing": thing}, "flows": flows}

@@ -25,8 +25,8 @@ from checks.validity import Validity
 from probes import registry
 from probes.contract import Budget
 from probes.records.mongodb import MongoDbBinding, MongoDbSettings
-from probes.records.rest.probe import RestBinding, RestSettings
-from probes.records.sql.probe import SqlBinding, SqlSettings
+from probes.records.rest.settings import RestBinding, RestSettings
+from probes.records.sql.settings import SqlBinding, SqlSettings
 from tests import HOME
 
 PAGES = sorted([*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")])

@@ -14,7 +14,7 @@ from checks.queue_states import QueueState
 from checks.sampling import Panel, Pool
 from checks.values import EPOCH
 from probes.contract import Key, QueueReading
-from probes.records.rest.probe import RestSettings
+from probes.registry import record_kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +147,7 @@ def no_memory(flow: Flow, now: datetime) -> Memory:
         (flow.source_name, flow.source, flow.source_spec),
         (flow.target_name, flow.target, flow.target_spec),
     )
-    listings = {name: Listing() for name, system, spec in sides if isinstance(system, RestSettings) and spec.lists}
+    listings = {name: Listing() for name, system, spec in sides if spec.lists and not record_kind(system).lists_all}
     panel = Panel(size=flow.settings.sampling.panel, ranks={})
     return Memory(first_at=now, sample=SampleMemory(panel=panel, listings=listings))
 

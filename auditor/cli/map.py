@@ -197,9 +197,10 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
         return text, SystemReader(text, known, registry.open_record_probe(known)), system_text(map_, text) or ""
     settings: Any
     try:
-        settings = registry.record_settings("sql").model_validate({"kind": "sql", "url": text, "zone": "UTC"})
+        kind = registry.kind_of_address(text)
+        settings = registry.record_settings(kind).model_validate({"kind": kind, "url": text, "zone": "UTC"})
     except ValidationError as error:
         fail(error.errors()[0]["msg"].removeprefix("Value error, "))
     name = system_name(text, at)
     reader = SystemReader(name, settings, registry.open_record_probe(settings))
-    return name, reader, new_system(name, f"${{{name.upper()}_URL}}")
+    return name, reader, new_system(name, kind, f"${{{name.upper()}_URL}}")

@@ -336,12 +336,12 @@ def serve(
 
 def broker_of(settings: Any) -> str:
     """Where a queue lives, as far as its settings tell: queues of one place hang together."""
-    at: Any = (
-        getattr(settings, "system", None) or getattr(settings, "url", None) or getattr(settings, "servers", None)
-    )
+    if system := getattr(settings, "system", None):
+        return str(system)
+    at: Any = getattr(settings, "url", None) or getattr(settings, "servers", None)
     if isinstance(at, SecretStr):
         at = at.get_secret_value()
-    return f"{settings.kind} {at}" if at and settings.kind != "sql_queue" else str(at or settings.kind)
+    return f"{settings.kind} {at}" if at else str(settings.kind)
 
 
 def settle_memory() -> None:

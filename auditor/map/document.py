@@ -156,7 +156,7 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
         [
             [
                 name,
-                str(getattr(system, "kind", "")),
+                system.kind,
                 system.zone or "",
                 format_duration(system.delay_floor_s) if system.delay_floor_s else "",
                 system.description,

@@ -11,6 +11,7 @@ from auditor.map.review import rhythm_s
 from auditor.map.settings import FlowSettings
 from auditor.senders.registry import SENDERS, sender_settings
 from probes.contract import Binding
+from probes.registry import record_kind
 
 Path_ = tuple[str | int, ...]
 
@@ -45,7 +46,7 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
                 ("data_types", data_type, "in", system, "changed"),
                 "changes are never asked for: set changed_at or version, the field that says when a record changed",
             )
-        if getattr(integration_map.systems[system], "kind", "") == "sql":
+        if record_kind(integration_map.systems[system]).names_columns:
             for path, column in _columns(binding):
                 if EXPRESSION.search(column):
                     yield (

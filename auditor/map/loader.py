@@ -169,7 +169,7 @@ def _bindings(
                 continue
             if system not in systems:
                 continue  # its own mistakes have been told
-            model = registry.record_binding(getattr(systems[system], "kind"))  # noqa: B009
+            model = registry.record_binding(systems[system].kind)
             parsed = reader.parse(model, path, entry)
             if parsed is None:
                 continue
@@ -197,9 +197,10 @@ def _queues(reader: MapReader) -> Iterator[tuple[tuple[str, str], PluginSettings
             parsed = reader.parse(registry.queue_settings(kind), path, entry)
             if parsed is None:
                 continue
-            system = getattr(parsed, "system", None)
+            system, stands_in = getattr(parsed, "system", None), registry.QUEUE_KINDS[kind].stands_in
             if system is not None and system not in known:
                 reader.say((*path, "system"), f"unknown system {system!r}" + did_you_mean(system, known))
-            elif system is not None and known[system].get("kind") != "sql":
-                reader.say((*path, "system"), f"{system} is no SQL system, and a {kind} stands in one")
+            elif system is not None and stands_in is not None and known[system].get("kind") != stands_in:
+                title = registry.RECORD_KINDS[stands_in].title
+                reader.say((*path, "system"), f"{system} is no {title} system, and a {kind} stands in one")
             yield (name, queue), parsed

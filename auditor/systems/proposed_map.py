@@ -34,9 +34,9 @@ def as_yaml(found: Found, systems: tuple[str, str]) -> str:
     return "\n".join(_yaml(found, systems)) + "\n"
 
 
-def new_system(name: str, url: str) -> str:
+def new_system(name: str, kind: str, url: str) -> str:
     """A database that stands in no map yet, as it would stand in one."""
-    return f'  {_name(name)}: {{kind: sql, url: "{url}"}}  # TODO zone: of instants that carry none'
+    return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: of instants that carry none'
 
 
 def system_name(address: str, at: int) -> str:

@@ -26,7 +26,7 @@ def records(settings: Mapping[str, Any], binding: Mapping[str, Any]) -> list[str
     made: Any = registry.record_settings(settings["kind"]).model_validate(dict(settings))
     options: dict[str, Any] = {}
     if settings["kind"] == "rest":
-        from probes.records.rest.probe import RestBinding
+        from probes.records.rest.settings import RestBinding
 
         options = {"options": RestBinding.model_validate(dict(binding)).options()}
     spec = ReadSpec(

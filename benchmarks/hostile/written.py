@@ -64,7 +64,9 @@ def proposals(names: Sequence[str]) -> list[str]:
 
     def proposed() -> str:
         for name in names:
-            written = as_yaml(found_with(name), (new_system("crm", "${CRM}"), new_system("dwh", "${DWH}")))
+            written = as_yaml(
+                found_with(name), (new_system("crm", "sql", "${CRM}"), new_system("dwh", "sql", "${DWH}"))
+            )
             document = YAML(typ="safe").load(written)
             if set(document) != {"version", "systems", "data_types", "flows"} or len(document["flows"]) != 2:
                 raise AssertionError(f"{name!r} made a part of the map")

@@ -14,18 +14,20 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
-import httpx
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, check_segment
-from probes.bounded_http import BoundedClient
 from probes.call_deadline import becomes, left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
 from probes.queues.message import NAMELESS, Message, MessageSettings, figure, read_one, table
+
+if TYPE_CHECKING:
+    import httpx
 
 BATCH = 10
 """Messages one request reads or gives back, by Anypoint MQ."""
@@ -85,6 +87,8 @@ class AnypointMqProbe:
     page_limit = 1_000
 
     def __init__(self, settings: AnypointMqSettings, _system: object = None) -> None:
+        from probes.bounded_http import BoundedClient
+
         self._settings = settings
         self.timeout_s = settings.timeout_s
         self._http = BoundedClient(timeout_s=settings.timeout_s)
@@ -214,7 +218,7 @@ class AnypointMqProbe:
         if time.monotonic() > self._token_until:
             self._log_in()
         response = self._send(method, url, headers={"Authorization": f"Bearer {self._token}"}, **words)
-        if response.status_code == httpx.codes.NO_CONTENT or not response.content:
+        if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
             becomes(weight(response.content))
@@ -242,6 +246,8 @@ class AnypointMqProbe:
         self._token_until = time.monotonic() + TOKEN_S
 
     def _send(self, method: str, url: str, **words: Any) -> httpx.Response:
+        import httpx
+
         of = self._settings
         try:
             response = self._http.ask(method, url, **words)
@@ -249,13 +255,13 @@ class AnypointMqProbe:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Anypoint MQ cannot be reached: {type(error).__name__}") from None
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
             self._token_until = 0.0
             raise ProbeError(Reason.AUTH, "Anypoint refuses the login")
         for status, reason, said in (
-            (httpx.codes.FORBIDDEN, Reason.PERMISSION, f"the app may not read {of.queue}"),
-            (httpx.codes.NOT_FOUND, Reason.QUERY, f"there is no queue {of.queue} in {of.region}"),
-            (httpx.codes.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Anypoint MQ asks for fewer requests"),
+            (HTTPStatus.FORBIDDEN, Reason.PERMISSION, f"the app may not read {of.queue}"),
+            (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no queue {of.queue} in {of.region}"),
+            (HTTPStatus.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Anypoint MQ asks for fewer requests"),
         ):
             if response.status_code == status:
                 raise ProbeError(reason, said)

@@ -11,7 +11,6 @@ Source: docs.nats.io, JetStream advisories and the stream API.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import contextlib
@@ -111,11 +110,15 @@ class NatsProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
+        import asyncio
+
         if self._settings.role == "dead":
             return asyncio.run(self._connected(lambda line: self._dead(line, min(peek, self.page_limit), after)))
         return asyncio.run(self._connected(self._waiting))
 
     async def _connected(self, read: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
+        import asyncio
+
         of, errors = self._settings, self._nats.errors
         too_much: list[ProbeError] = []
         # The driver's own tasks meet the errors of its connection, too, and nobody asks them.
@@ -194,6 +197,8 @@ class NatsProbe:
     # -- what was given up on
 
     async def _dead(self, line: _Line, peek: int, after: str | None) -> QueueReading:
+        import asyncio
+
         of = self._settings
         until = time.monotonic() + LOOKS_FOR * of.timeout_s
         stream = await line.js.stream_info(of.stream, subjects_filter=self._subject)
@@ -282,6 +287,8 @@ class NatsProbe:
 
     @one_call
     def prove_read_only(self) -> str:
+        import asyncio
+
         asyncio.run(self._connected(lambda line: line.js.stream_info(self._settings.stream)))
         return "reads by sequence: no consumer is made, nothing is delivered or acknowledged"
 
@@ -292,6 +299,8 @@ class NatsProbe:
 def _count(connection: Any, too_much: list[ProbeError]) -> None:
     """Count what comes in on a connection, and cancel this task where it is too much."""
     # A private attribute of nats-py (2.16): it limits messages by what the server itself says of them.
+    import asyncio
+
     transport, reading = connection._transport, asyncio.current_task()
     read, received = transport.read, 0
 

@@ -16,15 +16,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-import httpx
 from pydantic import field_validator
 
 from probes.addresses import check_segment
-from probes.bounded_http import BoundedClient
 from probes.call_deadline import becomes, begins, came, left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import decode, weight
-from probes.queues.bounded_google import bounded_request
 from probes.queues.message import (
     Message,
     MessageSettings,
@@ -104,6 +101,8 @@ class PubSubProbe:
     page_limit = 10_000
 
     def __init__(self, settings: PubSubSettings, _system: object = None) -> None:
+        from probes.bounded_http import BoundedClient
+
         try:
             import google.api_core.exceptions
             import google.auth.exceptions
@@ -155,6 +154,8 @@ class PubSubProbe:
 
     def _open(self) -> None:
         """Log in and make the client, on first use."""
+        from probes.queues.bounded_google import bounded_request
+
         if self._client is not None:
             return
         if self._stuck is not None and self._stuck.is_alive():  # one that never ends is not joined by another
@@ -241,6 +242,8 @@ class PubSubProbe:
 
     def _latest(self, metric: str) -> tuple[int, datetime] | None:
         """The latest point of a metric; None where there is none."""
+        import httpx
+
         of, now = self._settings, datetime.now(UTC)
         wanted = (
             f'metric.type="pubsub.googleapis.com/subscription/{metric}" AND resource.type="pubsub_subscription" '
@@ -277,6 +280,8 @@ class PubSubProbe:
         return value, sampled_at
 
     def _token(self) -> Mapping[str, str]:
+        from probes.queues.bounded_google import bounded_request
+
         if self._login is None:
             return {}
         try:

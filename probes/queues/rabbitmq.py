@@ -13,14 +13,13 @@ import base64
 import binascii
 from collections.abc import Mapping
 from hashlib import blake2b
+from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import quote
 
-import httpx
 from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, check_segment
-from probes.bounded_http import BoundedClient
 from probes.call_deadline import becomes, left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
@@ -95,6 +94,10 @@ class RabbitMqProbe:
     page_limit = 10_000
 
     def __init__(self, settings: RabbitMqSettings, _system: object = None) -> None:
+        import httpx
+
+        from probes.bounded_http import BoundedClient
+
         self._settings = settings
         self.timeout_s = settings.timeout_s
         url = httpx.URL(settings.url.get_secret_value())
@@ -188,17 +191,19 @@ class RabbitMqProbe:
         )
 
     def _ask(self, method: str, path: str, body: object = None) -> Any:
+        import httpx
+
         try:
             response = self._client.ask(method, path, json=body)
         except httpx.TimeoutException:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"RabbitMQ cannot be reached: {type(error).__name__}") from None
-        if response.status_code == httpx.codes.UNAUTHORIZED:
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
             raise ProbeError(Reason.AUTH, "RabbitMQ refuses the login, or it may not use the management API")
-        if response.status_code == httpx.codes.FORBIDDEN:
+        if response.status_code == HTTPStatus.FORBIDDEN:
             raise ProbeError(Reason.PERMISSION, f"the login may not read {self._settings.queue}")
-        if response.status_code == httpx.codes.NOT_FOUND:
+        if response.status_code == HTTPStatus.NOT_FOUND:
             raise ProbeError(
                 Reason.QUERY, f"there is no queue {self._settings.queue} in the virtual host {self._settings.vhost}"
             )

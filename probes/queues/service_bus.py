@@ -19,14 +19,13 @@ import threading
 import time
 from contextvars import copy_context
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, Literal, Self
 from urllib.parse import quote, quote_plus, urlsplit
 
-import httpx
 from pydantic import SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address, check_segment
-from probes.bounded_http import BoundedClient
 from probes.call_deadline import begins, came, left, one_call, timed_out
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.queues.message import Message, MessageSettings, figure, missing_driver, read_each
@@ -103,6 +102,8 @@ class ServiceBusProbe:
     page_limit = 1_000
 
     def __init__(self, settings: ServiceBusSettings, _system: object = None) -> None:
+        from probes.bounded_http import BoundedClient
+
         try:
             import azure.servicebus
             import azure.servicebus.exceptions
@@ -142,6 +143,8 @@ class ServiceBusProbe:
 
     def _described(self) -> str:
         """The entity's description, as the management API gives it."""
+        import httpx
+
         of = self._settings
         path = f"/{quote(of.place)}"
         try:
@@ -153,10 +156,10 @@ class ServiceBusProbe:
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Service Bus cannot be reached: {type(error).__name__}") from None
         for status, reason, said in (
-            (httpx.codes.UNAUTHORIZED, Reason.AUTH, "Service Bus refuses the key"),
-            (httpx.codes.FORBIDDEN, Reason.PERMISSION, "the key may not manage; counts want Manage"),
-            (httpx.codes.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Service Bus asks for fewer requests"),
-            (httpx.codes.NOT_FOUND, Reason.QUERY, f"there is no {of.place}"),
+            (HTTPStatus.UNAUTHORIZED, Reason.AUTH, "Service Bus refuses the key"),
+            (HTTPStatus.FORBIDDEN, Reason.PERMISSION, "the key may not manage; counts want Manage"),
+            (HTTPStatus.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Service Bus asks for fewer requests"),
+            (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no {of.place}"),
         ):
             if response.status_code == status:
                 raise ProbeError(reason, said)

@@ -17,8 +17,7 @@ from pydantic import model_validator
 from probes.call_deadline import one_call
 from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
 from probes.queues.message import TEXT_LIMIT, Message, checked, counted, distinct, instant_at, kept, read_each
-from probes.records.sql.key_cursors import cursor_of
-from probes.records.sql.probe import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
+from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
@@ -65,6 +64,8 @@ class SqlQueueProbe:
     page_limit = 1_000
 
     def __init__(self, settings: SqlQueueSettings, system: SqlSettings) -> None:
+        from probes.records.sql.probe import SqlProbe
+
         if not isinstance(system, SqlSettings):
             raise ProbeError(Reason.QUERY, f"{settings.system} is no SQL system", hint="name a system of kind: sql")
         self._settings = settings
@@ -74,6 +75,8 @@ class SqlQueueProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
+        from probes.records.sql.key_cursors import cursor_of
+
         of = self._settings
         in_payload = of.key is not None and of.key.startswith("$")
         columns = [of.letter_id, None if in_payload else of.key, of.reason, of.attempts, of.since, of.payload]

@@ -22,7 +22,6 @@ from probes.addresses import check_address
 from probes.call_deadline import left, one_call, within
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.durations import format_duration
-from probes.queues.bounded_aws import BoundedExchange
 from probes.queues.message import (
     Message,
     MessageSettings,
@@ -112,6 +111,8 @@ class SqsProbe:
     page_limit = 10_000
 
     def __init__(self, settings: SqsSettings, _system: object = None) -> None:
+        from probes.queues.bounded_aws import BoundedExchange
+
         try:
             import boto3
             import botocore.exceptions

@@ -15,7 +15,8 @@ from probes.bounded_http import BoundedClient
 from probes.contract import ProbeError
 from probes.queues.bounded_google import bounded_request
 from probes.queues.pubsub import PubSubProbe, PubSubSettings
-from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
+from probes.records.rest.probe import RestProbe
+from probes.records.rest.settings import RestBinding, RestSettings
 
 KEY = {"client_secret": "secret-of-looker"}
 BINDING: dict[str, Any] = {

@@ -18,8 +18,10 @@ from pymongo import MongoClient
 
 from probes.contract import Budget, Letter, QueueProbe, ReadSpec, RecordProbe
 from probes.records.mongodb import MongoDbProbe, MongoDbSettings
-from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.rest.probe import RestProbe
+from probes.records.rest.settings import RestBinding, RestSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests.attacks import messages
 
 Record = tuple[int | None, str | None, str]

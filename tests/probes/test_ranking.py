@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from probes import registry
 from probes.contract import ReadSpec
 from probes.ranking import RANKS, rank_hex, rank_of, rank_sql, seed_of
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 
 SEED = "000102030405060708090a0b0c0d0e0f"
 

@@ -20,7 +20,7 @@ from auditor.cli import app
 from auditor.cli.options import VisibleFormatter, load
 from probes import registry
 from probes.contract import ProbeError, ReadSpec
-from probes.records.rest.probe import RestBinding
+from probes.records.rest.settings import RestBinding
 from probes.secrets import Scrubber, parameters_of, secrets_in, without_parameters
 from tests.attacks.secrets import FORMS, SECRETS, SHORT
 

@@ -15,21 +15,14 @@ from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from jsonpath.exceptions import JSONPathError
-from pydantic import Field, SecretStr, field_validator, model_validator
-
-from probes import json_paths
-from probes.addresses import check_address
 from probes.call_deadline import begins, left, one_call, some_calls
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
-    Binding,
     ClockSample,
     CollectionSchema,
     Key,
@@ -38,21 +31,19 @@ from probes.contract import (
     ReadSpec,
     Reason,
     Row,
-    SystemSettings,
 )
 from probes.records.rest import answers, walk
 from probes.records.rest.client import Answer, RestClient
 from probes.records.rest.request_template import (
     ReadOnlyPost,
     Template,
-    checked,
     filled,
     places,
     takes_exactly,
-    template_of,
 )
+from probes.records.rest.settings import RestSettings
 from probes.records.rest.walk import Place
-from probes.secrets import Scrubber, without_parameters
+from probes.secrets import Scrubber
 
 CURSOR_LIMIT = 8_000
 """Characters of a cursor or an address that are kept to go on."""
@@ -65,145 +56,6 @@ _FOLD = tuple(timedelta(minutes=15 * quarter) for quarter in range(13))
 
 LONGEST_STAMP_DIGITS = 30
 """A number of more digits is no instant in any unit."""
-
-
-class RestSettings(SystemSettings):
-    """An HTTP API.
-
-    Attributes:
-        url: the address that the templates are appended to; parameters in it are sent with every request. A secret.
-        headers: sent with every request, for example `Authorization`; values are secrets.
-        verify: false to accept any TLS certificate (a test system's own).
-    """
-
-    kind: Literal["rest"]
-    url: SecretStr
-    headers: dict[str, SecretStr] = {}
-    verify: bool = True
-
-    @field_validator("url")
-    @classmethod
-    def _is_address(cls, url: SecretStr) -> SecretStr:
-        text = check_address(url.get_secret_value().strip(), login=False)
-        try:
-            found = urlsplit(text)
-            whole = found.scheme in {"http", "https"} and bool(found.hostname) and (found.port or 1) > 0
-        except ValueError:
-            whole = False
-        if not whole or any(sign.isspace() for sign in text):
-            raise ValueError("not an HTTP address; write for example https://api.example.com/v1")
-        if "#" in text:
-            raise ValueError("whatever stands behind # is never sent; write %23 for the character itself")
-        return SecretStr(text)
-
-
-class RestBinding(Binding):
-    """Where a data type stands in an API; `collection` is its path.
-
-    Attributes:
-        records: JSONPath of the records in the answer to `many`, `list` and `changed`.
-        record: JSONPath of the record in the answer to `one`.
-        one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`, `{offset}`,
-            `{page}`, `{limit}` and `{since}`; at least one of `one` and `many` is needed.
-        next: where an answer says how its list goes on: a JSONPath of a cursor or an address, or `link` for the
-            Link header.
-        more: JSONPath of whether more follows, true or false.
-        limit: the most records that `list` and `changed` may ask for at once.
-        first_page: the number of the first page, where pages are numbered.
-        since: how an instant is written in a request: `iso`, `s`, `ms` or `us` since 1970, or `local` for a text
-            without an offset in the zone of the system; by default as `changed_at_unit` says, otherwise `iso`.
-        batch: keys asked for in one `many` request.
-    """
-
-    records: str = "$[*]"
-    record: str = "$"
-    one: Template | None = None
-    many: Template | None = None
-    list_: Template | None = Field(default=None, alias="list")
-    changed: Template | None = None
-    next: str | None = None
-    more: str | None = None
-    limit: int | None = Field(default=None, ge=1)
-    first_page: int = Field(default=1, ge=0)
-    since: Literal["iso", "s", "ms", "us", "local"] | None = None
-    batch: int = Field(default=100, ge=1, le=5000)
-
-    @property
-    def lists(self) -> bool:
-        """Whether a template says how."""
-        return self.list_ is not None
-
-    @property
-    def tells_changes(self) -> bool:
-        """Whether a template says how."""
-        return self.changed is not None
-
-    @field_validator("one", "many", "list_", "changed", mode="before")
-    @classmethod
-    def _is_template(cls, told: object) -> object:
-        return template_of(told)
-
-    @field_validator("records", "record", "next", "more")
-    @classmethod
-    def _is_path(cls, path: str | None) -> str | None:
-        if path is None or path == "link":
-            return path
-        try:
-            json_paths.compiled(path)
-        except JSONPathError as error:
-            raise ValueError(f"not a JSONPath: {str(error).splitlines()[0]}") from None
-        if not path.startswith("$"):
-            raise ValueError(f"not a JSONPath: it begins with $, got {path!r}")
-        return path
-
-    @model_validator(mode="after")
-    def _can_fetch(self) -> RestBinding:
-        if self.one is None and self.many is None:
-            raise ValueError("say how records are read: one: /path/{key} or many: /path?ids={keys}")
-        walked, listed = ("after", "offset", "page", "limit"), ("keys", "key")
-        for word, template, known, needed in (
-            ("one", self.one, ("key",), ("key",)),
-            ("many", self.many, ("keys", "key") if isinstance(self.many, ReadOnlyPost) else ("keys",), listed),
-            ("list", self.list_, walked, ()),
-            ("changed", self.changed, ("since", *walked), ("since",)),
-        ):
-            if template is None:
-                continue
-            checked(word, template, known)
-            if needed and not places(template) & set(needed):
-                raise ValueError(f"{word} needs {{{needed[0]}}}, got {without_parameters(str(template))!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _can_walk(self) -> RestBinding:
-        for word, template in (("list", self.list_), ("changed", self.changed)):
-            named = sorted(places(template) & {"after", "offset", "page"}) if template is not None else []
-            if len(named) > 1:
-                raise ValueError(f"{word} goes on by {{{named[0]}}} or by {{{named[1]}}}, not by both")
-            if word == "changed" and named == ["after"] and self.next is None:
-                raise ValueError("changed is not in the order of keys: say next: to tell where {after} comes from")
-        if "page" in (places(self.list_) if self.list_ is not None else ()) and self.limit is None:
-            raise ValueError("list goes by {page}: say limit:, how many records a page holds, which must not change")
-        if self.next is not None and self.list_ is None and self.changed is None:
-            raise ValueError("next says how a list goes on, and there is no list: or changed: template")
-        return self
-
-    def options(self) -> dict[str, Any]:
-        """The templates and paths."""
-        return {
-            "records": self.records,
-            "record": self.record,
-            "one": self.one,
-            "many": self.many,
-            "list": self.list_,
-            "changed": self.changed,
-            "next": self.next,
-            "more": self.more,
-            "limit": self.limit,
-            "first_page": self.first_page,
-            "since": self.since or self.changed_at_unit or "iso",
-            "batch": self.batch,
-        }
 
 
 class RestProbe:

@@ -25,6 +25,9 @@ ROWS_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest answer to one statement, as for HTTP: whoever reads it holds it several times, as it comes and as rows.
 """
 
+VALUE_BYTES = 100
+"""What a value takes in memory beside the bytes that came in for it."""
+
 PACKET_BYTES = 100
 """What a row from MySQL takes in memory beside its bytes; its driver makes rows of them as they come in."""
 

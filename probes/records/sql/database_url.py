@@ -11,22 +11,64 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, cast
-
-import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import parse_qsl, unquote
 
 from probes.addresses import check_address
 from probes.ranking import Dialect
-from probes.records.sql.sqlite_file import SYSTEMS, sqlite_file
 
-DRIVERS = {
-    "postgresql": ("postgresql+psycopg", "psycopg", "postgresql"),
-    "mariadb": ("mariadb+pymysql", "pymysql", "mariadb"),
-    "mysql": ("mysql+pymysql", "pymysql", "mysql"),
-    "sqlite": ("sqlite", "sqlite3", "sqlite"),
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """How the databases of a dialect are reached, and what reads them.
+
+    Attributes:
+        reader: module and class of its `Dialect`, which is loaded to connect.
+        drivername: as SQLAlchemy calls dialect and driver.
+        module: the driver.
+        extra: what installs it with this product.
+    """
+
+    reader: str
+    drivername: str
+    module: str
+    extra: str
+
+
+_READERS = "probes.records.sql.dialects"
+
+DIALECTS: Mapping[str, Reached] = {
+    "postgresql": Reached(
+        reader=f"{_READERS}.postgresql:PostgreSql",
+        drivername="postgresql+psycopg",
+        module="psycopg",
+        extra="postgresql",
+    ),
+    "mariadb": Reached(
+        reader=f"{_READERS}.mysql:MariaDb", drivername="mariadb+pymysql", module="pymysql", extra="mariadb"
+    ),
+    "mysql": Reached(reader=f"{_READERS}.mysql:MySql", drivername="mysql+pymysql", module="pymysql", extra="mysql"),
+    "sqlite": Reached(reader=f"{_READERS}.sqlite:Sqlite", drivername="sqlite", module="sqlite3", extra="sqlite"),
 }
+
+
+_URL = re.compile(
+    r"""(?P<dialect>\w+)(?:\+\w+)*://
+        (?:(?P<user>[^:/]*)(?::(?P<password>[^@]*))?@)?
+        (?:\[(?P<ipv6>[^/?]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>[0-9]+))?
+        (?:/(?P<database>[^?]*))?
+        (?:\?(?P<query>.*))?""",
+    re.VERBOSE | re.DOTALL,
+)
+"""The form of SQLAlchemy's URLs (docs.sqlalchemy.org, "Database URLs"), whose own reader loads all of SQLAlchemy."""
+
+SYSTEMS = frozenset({"unix", "unix-none", "win32", "win32-longpath", "win32-none"})
+"""Ways to reach files that make none of their own; `unix-dotfile` makes a lock, others are no files at all."""
 
 _BUDGET = "the deadline is budget.timeout of the system"
 _VALUES = "the auditor reads values in one form"
@@ -93,15 +135,36 @@ class DatabaseUrl:
     """What a database's URL says.
 
     Attributes:
-        url: for SQLAlchemy, with the driver, and without parameters but for hosts.
+        user, password, host, port, database: decoded; None where the URL has none.
+        places: hosts and ports among the parameters, which SQLAlchemy itself takes apart.
         parameters: for the driver.
         settings: of a PostgreSQL session, out of `options`, in their order.
     """
 
     dialect: Dialect
-    url: sa.URL
-    parameters: Mapping[str, Any]
+    user: str | None
+    password: str | None = field(repr=False)
+    host: str | None
+    port: int | None
+    database: str | None
+    places: Mapping[str, str | tuple[str, ...]]
+    parameters: Mapping[str, Any] = field(repr=False)
     settings: Mapping[str, str]
+
+    @property
+    def url(self) -> sa.URL:
+        """For SQLAlchemy, with the driver, and without parameters but for hosts."""
+        from sqlalchemy import URL  # only to connect: a map is read without it
+
+        return URL.create(
+            DIALECTS[self.dialect].drivername,
+            username=self.user,
+            password=self.password,
+            host=self.host,
+            port=self.port,
+            database=self.database,
+            query=self.places,
+        )
 
 
 def read_url(text: str) -> DatabaseUrl:
@@ -110,40 +173,43 @@ def read_url(text: str) -> DatabaseUrl:
     Raises:
         ValueError: it cannot be read one certain way, or asks for what is not honoured; quotes no value.
     """
-    text = canonical(text)
-    try:
-        url = sa.make_url(text)
-        dialect = url.get_backend_name()
-    except (SQLAlchemyError, ValueError):
-        raise ValueError("not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE") from None
-    if dialect not in DRIVERS:
-        raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DRIVERS)}")
-    for name in url.query:
+    parts = _URL.fullmatch(canonical(text))
+    if parts is None:
+        raise ValueError("not a database URL; write for example postgresql://USER:PASSWORD@HOST/DATABASE")
+    dialect = parts["dialect"]
+    if dialect not in DIALECTS:
+        raise ValueError(f"no SQL probe for {dialect!r}; known: {', '.join(DIALECTS)}")
+    query: dict[str, list[str]] = {}
+    for name, value in parse_qsl(parts["query"] or ""):
+        query.setdefault(name, []).append(value)
+    for name in query:
         _check_parameter(dialect, name)
-    parameters: dict[str, Any] = {
-        name: value if isinstance(value, str) else " ".join(value) for name, value in url.query.items()
-    }
+    user, password, database = (
+        None if parts[part] is None else unquote(parts[part]) for part in ("user", "password", "database")
+    )
+    parameters: dict[str, Any] = {name: " ".join(values) for name, values in query.items()}
     places: dict[str, Any] = {}
     settings: dict[str, str] = {}
     if dialect == "postgresql":
         settings = _settings(parameters.pop("options", ""))
-        # SQLAlchemy itself takes several hosts apart.
-        places = {name: url.query[name] for name in ("host", "port") if parameters.pop(name, None) is not None}
+        for name in ("host", "port"):
+            if parameters.pop(name, None) is not None:
+                places[name] = query[name][0] if len(query[name]) == 1 else tuple(query[name])
     elif dialect == "sqlite":
-        if parameters.get("mode", "ro") != "ro":
-            raise ValueError("the URL's parameter mode is not honoured: a SQLite file is only opened with mode=ro")
-        if parameters.get("vfs", "unix") not in SYSTEMS:
-            raise ValueError(f"the URL's parameter vfs is not honoured but for {', '.join(sorted(SYSTEMS))}")
-        if parameters.get("cache", "private") not in {"private", "shared"}:
-            raise ValueError("the URL's parameter cache is private or shared")
-        if url.host or url.username:
+        if parts["host"] or user:
             raise ValueError("a SQLite URL has three slashes before the file, and four before a whole path")
-        sqlite_file(url.database or "")
+        _check_sqlite(parameters)
+        sqlite_file(database or "")
     else:
         parameters = _for_pymysql(parameters)
     return DatabaseUrl(
         dialect=cast(Dialect, dialect),
-        url=url.set(drivername=DRIVERS[dialect][0], query=places),
+        user=user,
+        password=password,
+        host=parts["ipv6"] or parts["host"],
+        port=int(parts["port"]) if parts["port"] else None,
+        database=database,
+        places=places,
         parameters=parameters,
         settings=settings,
     )
@@ -166,6 +232,15 @@ def _check_parameter(dialect: str, name: str) -> None:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
     raise ValueError(f"unknown parameter {name!r} in the URL of a {dialect} system; {hint}")
+
+
+def _check_sqlite(parameters: Mapping[str, str]) -> None:
+    if parameters.get("mode", "ro") != "ro":
+        raise ValueError("the URL's parameter mode is not honoured: a SQLite file is only opened with mode=ro")
+    if parameters.get("vfs", "unix") not in SYSTEMS:
+        raise ValueError(f"the URL's parameter vfs is not honoured but for {', '.join(sorted(SYSTEMS))}")
+    if parameters.get("cache", "private") not in {"private", "shared"}:
+        raise ValueError("the URL's parameter cache is private or shared")
 
 
 def _for_pymysql(asked: Mapping[str, str]) -> dict[str, Any]:
@@ -213,3 +288,28 @@ def _settings(options: str) -> dict[str, str]:
         if harmless is None:
             found[name] = value
     return found
+
+
+def sqlite_file(database: str) -> Path:
+    """The file that a SQLite URL names.
+
+    Args:
+        database: what stands behind `sqlite:///`, decoded. Every character of it belongs to the name: what SQLite
+            would take for a parameter or leave out behind a `#` is none of its business.
+
+    Raises:
+        ValueError: it names none, or not certainly this one.
+    """
+    path = database
+    if database.startswith("file:"):
+        path = database.removeprefix("file:")
+        if path.startswith("//"):
+            host, slash, rest = path.removeprefix("//").partition("/")
+            if host not in {"", "localhost"}:
+                raise ValueError("a file: address has three slashes and then the path: file:///FOLDER/FILE")
+            path = slash + rest
+    if "\0" in path:
+        raise ValueError("a file's name holds no NUL")
+    if path in {"", ":memory:"}:
+        raise ValueError("the URL names no file; write sqlite:///FILE, or sqlite:////FOLDER/FILE for a whole path")
+    return Path(path).absolute()

@@ -11,20 +11,17 @@ import contextlib
 import difflib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from sys import getsizeof
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic import SecretStr, field_validator
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
-from probes.call_deadline import becomes, begins, came, one_call, some_calls
+from probes.call_deadline import one_call, some_calls
 from probes.contract import (
     INSPECT_CALLS,
-    Binding,
     ClockSample,
     CollectionSchema,
     Key,
@@ -33,32 +30,17 @@ from probes.contract import (
     ReadSpec,
     Reason,
     Row,
-    SystemSettings,
 )
 from probes.ranking import RANKS, rank_hex, rank_sql
 from probes.records.sql import key_cursors
-from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, too_large
-from probes.records.sql.catalogue import columns_of, describe, leading_columns, unreadable_columns
-from probes.records.sql.column_types import (
-    INT64,
-    MYSQL_TEXT,
-    PLAIN_TEXT,
-    UNKNOWN,
-    Asked,
-    KeyColumn,
-    Native,
-    NotText,
-    asked,
-    asked_plainly,
-    key_column,
-    native_types,
-    sqlite_native,
-    sqlite_text,
-)
-from probes.records.sql.database_url import canonical, read_url
+from probes.records.sql.catalogue import describe, leading_columns
+from probes.records.sql.column_types import INT64, UNKNOWN, Asked, KeyColumn, Native, NotText
+from probes.records.sql.database_url import read_url
+from probes.records.sql.dialects.dialect import Build, Dialect, dialect_of
 from probes.records.sql.names import join_name, split_name
 from probes.records.sql.read_only import prove_read_only
 from probes.records.sql.sessions import Sessions
+from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
 from probes.records.sql.sqlite_file import undisturbed
 from probes.records.sql.stamps import (
     SCAN_CEILING,
@@ -73,50 +55,14 @@ from probes.records.sql.stamps import (
 RANK_SCAN_LIMIT = 200_000
 """Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
 
-QUEUE_TEXT_LIMIT = 256 * 1024
-"""Characters of a message that are read from a table; no probe of a queue reads into longer payloads."""
-
 FEWER = 8
 """As many times fewer messages are asked for where those asked for came to too many bytes."""
-
-TEXTS = PLAIN_TEXT | MYSQL_TEXT | {"bytea", "json", "jsonb", "xml", "tinyblob", "blob", "mediumblob", "longblob"}
-"""Types of columns that hold texts or bytes of any length."""
-
-VALUE_BYTES = 100
-"""What a value takes in memory beside the bytes that came in for it."""
-
-COUNTED_AT_ONCE = 64 * 1024
-"""Rows of SQLite are counted towards what all answers may take when they come to so many bytes."""
-
-RANK_COST_LIMIT = 12_000
-"""The planner's price of a thousand ranked keys above which PostgreSQL has no index on the rank."""
 
 
 # A column of a type without a counterpart in SQLAlchemy is read as text, which is what `column_types` is for.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.exc.SAWarning)
 # A name with a line break in SHOW CREATE TABLE, which `catalogue` reads from elsewhere.
 warnings.filterwarnings("ignore", message="Unknown (schema content|column definition)", category=sa.exc.SAWarning)
-
-
-class SqlSettings(SystemSettings):
-    """A SQL database, named by its URL: `postgresql://`, `mariadb://`, `mysql://` or `sqlite:///FILE`."""
-
-    kind: Literal["sql"]
-    url: SecretStr
-
-    @field_validator("url")
-    @classmethod
-    def _known_dialect(cls, url: SecretStr) -> SecretStr:
-        text = canonical(url.get_secret_value())
-        read_url(text)
-        return SecretStr(text)
-
-
-class SqlBinding(Binding):
-    """A table or view; `collection` may name the schema: `sales.orders`.
-
-    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
-    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,10 +80,6 @@ class QueueRows:
     oldest: Any
     rows: Sequence[Row] = ()
     asked: int = 0
-
-
-Build = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
-"""Makes a statement of the columns it is to answer."""
 
 
 @dataclass(slots=True)
@@ -159,15 +101,15 @@ class _Collection:
     plain: bool = False
     known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
 
-    def asked(self, dialect: str, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
+    def asked(self, dialect: Dialect, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
         """How these columns are read, a NULL for None."""
         found = self.known.get((names, plainly))
         if found is None:
-            how = asked_plainly if plainly else asked
+            how = dialect.asked_plainly if plainly else dialect.asked
             found = self.known[names, plainly] = [
                 Asked(sa.null())
                 if name is None
-                else how(dialect, self.table.c[name], self.natives.get(name, UNKNOWN), key=name == self.key.name)
+                else how(self.table.c[name], self.natives.get(name, UNKNOWN), key=name == self.key.name)
                 for name in names
             ]
         return found
@@ -180,8 +122,8 @@ class SqlProbe:
         self.delay_floor_s = settings.delay_floor_s
         self.timeout_s = settings.budget.timeout_s
         address = read_url(settings.url.get_secret_value())
-        self._dialect = address.dialect
-        self._sessions = Sessions(settings, address)
+        self._dialect = dialect_of(address, settings.budget.timeout_s)
+        self._sessions = Sessions(settings, self._dialect)
         self._session = self._sessions.session
         self._engine = self._sessions.engine
         # The engine's own would double a percent sign for the driver, which a whole statement does once more.
@@ -201,7 +143,7 @@ class SqlProbe:
             self._check_rights(connection, spec, schema, name)
             if name in inspector.get_view_names(schema=schema):
                 return ()
-            led = leading_columns(connection, name, schema)
+            led = leading_columns(connection, self._dialect, name, schema)
             if led is None:
                 return (f"{spec.collection}: the login may not see whether its columns have an index",)
             unmarked = self._unmarked(connection, spec, collection) if spec.mark in led else ()
@@ -225,7 +167,7 @@ class SqlProbe:
     def _check_rights(self, connection: sa.Connection, spec: ReadSpec, schema: str | None, name: str) -> None:
         """Whether every column that is wanted may be read; the database is asked, and nothing is read."""
         wanted = list(dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None))
-        refused = unreadable_columns(connection, name, schema, wanted)
+        refused = self._dialect.unreadable_columns(connection, name, schema, wanted)
         if refused:
             what = ", ".join(refused) if len(refused) < len(wanted) else "any column that the map names"
             raise ProbeError(
@@ -240,7 +182,7 @@ class SqlProbe:
     @undisturbed
     def collections(self) -> list[CollectionSchema]:
         with self._session() as connection:
-            return describe(connection)
+            return describe(connection, self._dialect)
 
     def _collection(self, spec: ReadSpec) -> _Collection:
         cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
@@ -253,7 +195,7 @@ class SqlProbe:
         with self._session() as connection, self._any_text(connection, wanted=True):
             inspector = sa.inspect(connection)
             try:
-                described = columns_of(connection, name, schema)
+                described = self._dialect.columns(connection, name, schema)
             except (NoSuchTableError, DBAPIError) as error:
                 if schema is not None and inspector.has_table(spec.collection):
                     quoted = join_name(None, spec.collection)
@@ -266,21 +208,19 @@ class SqlProbe:
             types = {column["name"]: column["type"] for column in described}
             for wanted in (spec.key, spec.mark, *spec.fields):
                 if wanted is not None and wanted not in types:
-                    # MariaDB shows a login only the columns on which it has some right.
-                    note = "; or the login may not read it" if self._dialect in {"mariadb", "mysql"} else ""
-                    raise _unknown(f"column in {spec.collection}", wanted, list(types), note)
+                    raise _unknown(f"column in {spec.collection}", wanted, list(types), self._dialect.absent_columns)
             columns = {each: sa.column(each, type_) for each, type_ in types.items()}
             table = sa.table(name, *columns.values(), schema=schema)
             mark = table.c[spec.mark] if spec.mark else None
             stamps = stamps_of(connection, self._dialect, spec, mark if spec.changed_at else None)
-            natives = native_types(connection, schema, name)
+            natives = self._dialect.native_types(connection, schema, name)
         return _Collection(
             table=table,
             key=table.c[spec.key],
             mark=mark,
             natives=natives,
             names=(spec.key, spec.mark, *spec.fields),
-            lookup=key_column(self._dialect, table.c[spec.key], natives.get(spec.key, UNKNOWN)),
+            lookup=self._dialect.key_column(table.c[spec.key], natives.get(spec.key, UNKNOWN)),
             stamps=stamps,
         )
 
@@ -288,9 +228,7 @@ class SqlProbe:
     def column_types(self, spec: ReadSpec) -> dict[str, Native]:
         """The type of each column of a spec, for whoever writes a statement for people to run."""
         collection = self._collection(spec)
-        if self._dialect != "sqlite":
-            return collection.natives
-        return {column.name: sqlite_native(column.type) for column in collection.table.columns}
+        return self._dialect.written_types(collection.table, collection.natives)
 
     # -- reading
 
@@ -404,20 +342,13 @@ class SqlProbe:
             rows = connection.execute(sa.select(sa.func.count()).select_from(some)).scalar_one()
             if rows <= RANK_SCAN_LIMIT:
                 return True
-            if self._dialect != "postgresql":
-                return False
             key = self._collection(spec.keys_only()).key
-            priced = self._ranked(spec, seed, 0, RANKS, 1000, key).compile(
-                self._engine, compile_kwargs={"literal_binds": True}
-            )
-            planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {priced}").scalar_one()
-        return float(planned[0]["Plan"]["Total Cost"]) < RANK_COST_LIMIT
+            ranked = self._ranked(spec, seed, 0, RANKS, 1000, key)
+            return self._dialect.ranks_by_index(connection, ranked, self._engine)
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        if self._dialect != "postgresql":
-            return None
         table = self._quoted.format_table(self._collection(spec.keys_only()).table)
-        return f"CREATE INDEX CONCURRENTLY ON {table} ({self._rank(spec, seed)})"
+        return self._dialect.rank_index(table, self._rank(spec, seed))
 
     @one_call
     @undisturbed
@@ -442,12 +373,10 @@ class SqlProbe:
 
     def _rank(self, spec: ReadSpec, seed: str) -> str:
         collection = self._collection(spec.keys_only())
-        key, column = collection.key, self._quoted.quote(spec.key)
-        if collection.natives.get(spec.key, UNKNOWN).name == "inet":  # as it is read, without the mask of a host
-            column = f"pg_catalog.abbrev({column})"
+        key, native = collection.key, collection.natives.get(spec.key, UNKNOWN)
         return rank_sql(
-            self._dialect,
-            column,
+            self._dialect.address.dialect,
+            self._dialect.rank_text(self._quoted.quote(spec.key), native),
             seed=seed,
             key_type=spec.key_type,
             binary=isinstance(key.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary),
@@ -556,18 +485,17 @@ class SqlProbe:
         self, collection: _Collection, names: Sequence[str | None], read: Sequence[sa.ColumnElement[Any]]
     ) -> list[sa.ColumnElement[Any]]:
         """Columns of texts, the identity's aside, cut by the database."""
-        found = [read[0]]
-        for name, column in zip(names[1:], read[1:], strict=True):
-            some = sa.func.substr(column, 1, QUEUE_TEXT_LIMIT + 1)
-            if name is None:
-                found.append(column)
-            elif self._dialect == "sqlite":
-                held = sa.func.typeof(collection.table.c[name]).in_(("text", "blob"))
-                found.append(sa.case((held, some), else_=column))
-            else:
-                texts = collection.natives.get(name, UNKNOWN).name in TEXTS
-                found.append(some if texts else column)
-        return found
+        return [
+            read[0],
+            *(
+                column
+                if name is None
+                else self._dialect.cut(
+                    collection.table.c[name], collection.natives.get(name, UNKNOWN), column, QUEUE_TEXT_LIMIT + 1
+                )
+                for name, column in zip(names[1:], read[1:], strict=True)
+            ),
+        ]
 
     def _rows(
         self,
@@ -597,8 +525,8 @@ class SqlProbe:
     ) -> list[Row]:
         with self._session() as connection, self._any_text(connection, wanted=plainly):
             try:
-                cursor = connection.execute(self._statement(build, columns), parameters).cursor
-                rows: list[Row] = self._fetched(cursor)
+                cursor = connection.execute(self._dialect.statement(build, columns), parameters).cursor
+                rows: list[Row] = self._dialect.fetched(cursor)
             except UnicodeDecodeError:
                 connection.invalidate()  # the rest of the answer still waits in it
                 raise
@@ -611,70 +539,13 @@ class SqlProbe:
             found = connection.execute(statement, parameters).one_or_none()
         return (None,) if found is None else found
 
-    @contextlib.contextmanager
-    def _any_text(self, connection: sa.Connection, *, wanted: bool) -> Iterator[None]:
-        """Have SQLite's driver answer texts that are not UTF-8, too; which takes it longer."""
-        if not wanted or self._dialect != "sqlite":
-            yield
-            return
-        raw: Any = connection.connection.dbapi_connection
-        raw.text_factory = sqlite_text
-        try:
-            yield
-        finally:
-            raw.text_factory = str
-
-    def _statement(self, build: Build, columns: Sequence[Asked]) -> sa.Select[Any]:
-        """The statement, which in PostgreSQL fails at the first row that holds too much.
-
-        Its driver takes a whole row in one step, during which nobody can count.
-        """
-        if not any(each.held for each in columns):
-            return build([each.column for each in columns])
-        # OFFSET keeps what a view computes from being computed again for its length.
-        inner = build([each.column.label(f"c{at}") for at, each in enumerate(columns)]).offset(0).subquery()
-        found = list(inner.c)
-        held = {at: each.held for at, each in enumerate(columns) if each.held}
-        length: sa.ColumnElement[int] = sa.literal_column("0")
-        for at in held:
-            length = length + sa.func.coalesce(sa.func.octet_length(found[at]), 0)
-        at, type_ = next(iter(held.items()))
-        failure: sa.ColumnElement[Any] = sa.func.current_setting(TOO_LARGE_SETTING)
-        if type_ == "bytea":
-            failure = sa.func.convert_to(failure, "UTF8")
-        found[at] = sa.case((length > ROWS_LIMIT_BYTES, failure), else_=found[at])  # type: ignore[call-overload]
-        return sa.select(*found)
-
-    def _fetched(self, cursor: Any) -> list[Row]:
-        """All rows of a statement. SQLite's come one by one; the other drivers hold them already, within bounds."""
-        if self._dialect != "sqlite":
-            if self._dialect == "postgresql":
-                becomes(max(0, cursor.rowcount) * len(cursor.description or ()) * VALUE_BYTES, beside=True)
-            return list(cursor.fetchall())
-        begins()
-        rows: list[Row] = []
-        size = fresh = 0
-        for row in cursor:
-            texts = [value for value in row if isinstance(value, str | bytes)]
-            # One wide character makes a text in memory four times as large; alone, such a record is read.
-            size += sum(map(getsizeof if rows else len, texts))
-            if size > ROWS_LIMIT_BYTES:
-                raise too_large()
-            fresh += sum(map(getsizeof, texts)) + len(row) * VALUE_BYTES
-            if fresh > COUNTED_AT_ONCE:
-                came(fresh)
-                fresh = 0
-            rows.append(row)
-        return rows
+    def _any_text(self, connection: sa.Connection, *, wanted: bool) -> contextlib.AbstractContextManager[None]:
+        return self._dialect.any_text(connection) if wanted else contextlib.nullcontext()
 
     @one_call
     @undisturbed
     def clock(self) -> ClockSample:
-        statements = {
-            "postgresql": ("SELECT clock_timestamp()", 0.0),
-            "sqlite": ("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')", 0.001),
-        }
-        text, resolution_s = statements.get(self._dialect, ("SELECT utc_timestamp(6)", 0.0))
+        text, resolution_s = self._dialect.clock
         with self._session() as connection:
             statement = sa.text(text)
             sent_at = datetime.now(UTC)
@@ -696,7 +567,7 @@ class SqlProbe:
         if spec is not None:
             collection = self._collection(spec)
             attempt = sa.update(collection.table).where(sa.false()).values({spec.key: collection.key})
-        return prove_read_only(self._sessions, self._dialect, attempt)
+        return prove_read_only(self._sessions, attempt)
 
     def close(self) -> None:
         self._sessions.close()

@@ -23,9 +23,7 @@ from urllib.parse import quote, urlencode
 from probes.contract import ProbeError, Reason
 from probes.ranking import SQLITE_FUNCTION, sqlite_rank
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES
-
-SYSTEMS = frozenset({"unix", "unix-none", "win32", "win32-longpath", "win32-none"})
-"""Ways to reach files that make none of their own; `unix-dotfile` makes a lock, others are no files at all."""
+from probes.records.sql.database_url import sqlite_file
 
 _WRITE_VERSION = 18
 _WAL = 2
@@ -84,31 +82,6 @@ class ReadOnlyConnection(sqlite3.Connection):
     def written(self) -> bool:
         """Whether a file that was taken for immutable was written, so that nothing read of it counts."""
         return self.stamp is not None and self.stamp != _stamp(self.path)
-
-
-def sqlite_file(database: str) -> Path:
-    """The file that a SQLite URL names.
-
-    Args:
-        database: what stands behind `sqlite:///`, decoded. Every character of it belongs to the name: what SQLite
-            would take for a parameter or leave out behind a `#` is none of its business.
-
-    Raises:
-        ValueError: it names none, or not certainly this one.
-    """
-    path = database
-    if database.startswith("file:"):
-        path = database.removeprefix("file:")
-        if path.startswith("//"):
-            host, slash, rest = path.removeprefix("//").partition("/")
-            if host not in {"", "localhost"}:
-                raise ValueError("a file: address has three slashes and then the path: file:///FOLDER/FILE")
-            path = slash + rest
-    if "\0" in path:
-        raise ValueError("a file's name holds no NUL")
-    if path in {"", ":memory:"}:
-        raise ValueError("the URL names no file; write sqlite:///FILE, or sqlite:////FOLDER/FILE for a whole path")
-    return Path(path).absolute()
 
 
 def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) -> ReadOnlyConnection:

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from probes.contract import ProbeError, ReadSpec, Reason, StampsError
+from probes.records.sql.dialects.dialect import Dialect
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
@@ -207,7 +208,7 @@ class Written:
 
 
 def stamps_of(
-    connection: sa.Connection, dialect: str, spec: ReadSpec, column: sa.ColumnClause[Any] | None
+    connection: sa.Connection, dialect: Dialect, spec: ReadSpec, column: sa.ColumnClause[Any] | None
 ) -> Ordered | Written | None:
     """How this column of change stamps is asked; None where the map names none.
 
@@ -220,14 +221,14 @@ def stamps_of(
     zone = ZoneInfo(spec.zone) if spec.zone else UTC
     if spec.changed_at_unit:
         return _numbers(column, type_, spec.changed_at_unit)
-    if isinstance(type_, sa.types.DateTime) and dialect != "sqlite":
+    if isinstance(type_, sa.types.DateTime) and dialect.typed_instants:
         if getattr(type_, "timezone", False):
             return Ordered(column, lambda at: at)
         # MySQL's TIMESTAMP is told in the session's zone, which is UTC here; DATETIME in its own.
-        if isinstance(type_, sa.TIMESTAMP) and dialect != "postgresql":
+        if isinstance(type_, sa.TIMESTAMP) and dialect.utc_timestamps:
             return Ordered(column, lambda at: at.astimezone(UTC).replace(tzinfo=None))
         return Ordered(column, lambda at: earliest_local(at, zone))
-    if dialect != "sqlite":
+    if dialect.typed_instants:
         _refuse_type(spec, type_)
     example = connection.execute(
         sa.select(sa.type_coerce(column, sa.types.NullType()))
@@ -236,7 +237,7 @@ def stamps_of(
         .limit(1)
     ).scalar()
     _refuse_example(spec, example)
-    return Written(f"{spec.collection}.{spec.changed_at}", column, zone, globs=dialect == "sqlite")
+    return Written(f"{spec.collection}.{spec.changed_at}", column, zone, globs=dialect.globs)
 
 
 def _numbers(column: sa.ColumnClause[Any], type_: Any, unit: str) -> Ordered:

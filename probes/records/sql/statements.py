@@ -8,10 +8,11 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from probes.records.sql.column_types import MYSQL_TEXT, UNKNOWN, Native, binary_key
+from probes.records.sql.database_url import read_url
 from probes.records.sql.identifiers import identifier
 from probes.records.sql.literals import MYSQL_BYTES, NoLiteralError, compared_as_text, literal
 from probes.records.sql.names import split_name
-from probes.records.sql.probe import SqlSettings
+from probes.records.sql.settings import SqlSettings
 
 Action = Literal["update", "insert", "delete"]
 
@@ -37,7 +38,7 @@ def statement(
     Raises:
         NoLiteralError: a value has no exact literal there, or a name cannot stand in a statement.
     """
-    dialect_class: Any = sa.make_url(settings.url.get_secret_value()).get_dialect()
+    dialect_class: Any = read_url(settings.url.get_secret_value()).url.get_dialect()
     # Another paramstyle would double every percent sign in a name.
     dialect: sa.Dialect = dialect_class(paramstyle="named")
     known = natives or {}

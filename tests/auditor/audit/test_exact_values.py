@@ -19,8 +19,9 @@ from checks.comparison import Comparison
 from checks.difference_kinds import blurred
 from checks.judgement import Outcome
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
-from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
-from probes.records.sql.probe import SqlSettings
+from probes.records.rest.probe import RestProbe
+from probes.records.rest.settings import RestBinding, RestSettings
+from probes.records.sql.settings import SqlSettings
 from tests.auditor.audit.test_value_words import api
 from tests.stand import Stand
 

@@ -25,7 +25,8 @@ from checks.unreadable import UnreadableError
 from probes.contract import ReadSpec
 from probes.durations import LONGEST_S, parse_duration
 from probes.exact_json import decode
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests.attacks.numbers import NUMBERS, SPELT
 from tests.auditor.cli.test_commands import auditor
 from tests.stand import swept

@@ -18,7 +18,7 @@ from auditor.conflicts.proposal import Proposal
 from auditor.conflicts.repair import propose
 from auditor.conflicts.repair_formats import write_csv, write_json, write_sql
 from checks.fields import FieldRule
-from probes.records.sql.probe import SqlSettings
+from probes.records.sql.settings import SqlSettings
 from probes.records.sql.statements import statement
 from tests.auditor.audit.test_flow_audit import open_causes, wait_until
 from tests.stand import Stand

@@ -14,7 +14,8 @@ from auditor.conflicts.proposal import Proposal
 from auditor.conflicts.repair_formats import write_sql
 from probes.contract import ReadSpec
 from probes.records.sql.names import join_name
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests.attacks.texts import NAME, TEXTS
 from tests.probes.clients import Client
 

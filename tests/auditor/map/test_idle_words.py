@@ -120,7 +120,8 @@ OBEYED: dict[str, dict[str, str]] = {
     "RestBinding": {
         "probes/contract.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
-        "probes/records/rest/probe.py": "records record one many list changed batch limit first_page since more next",
+        "probes/records/rest/settings.py": "records record one many list changed batch limit first_page since more "
+        "next",
     },
     "RestSettings": {
         "auditor/map/flow.py": "zone",

@@ -60,7 +60,7 @@ NAMES = {name: text for name, text in TEXTS.items() if 0 < len(text) < 200}
 
 @pytest.mark.parametrize("text", NAMES.values(), ids=NAMES)
 def test_what_is_proposed_is_read_back_as_it_was(text: str) -> None:
-    written = as_yaml(found_with(text), (new_system("crm", "${CRM}"), new_system("dwh", "${DWH}")))
+    written = as_yaml(found_with(text), (new_system("crm", "sql", "${CRM}"), new_system("dwh", "sql", "${DWH}")))
     document = YAML(typ="safe").load(written)
     assert document.keys() == {"version", "systems", "data_types", "flows"}
     assert document["systems"].keys() == {"crm", "dwh"}
@@ -97,7 +97,7 @@ def test_what_is_proposed_is_read_back_as_it_was(text: str) -> None:
 def test_a_database_of_any_name_is_called_something_the_map_takes(address: str) -> None:
     names = {system_name(address, at) for at in (0, 1)}
     for name in names:
-        assert new_system(name, "${X}").startswith(f"  {name}: {{")
+        assert new_system(name, "sql", "${X}").startswith(f"  {name}: {{")
         assert name.isascii()
         assert name[0].isalpha()
         assert len(name) <= 40
@@ -125,7 +125,7 @@ def test_a_real_database_of_such_names_is_proposed_and_audited(tmp_path: Path) -
     try:
         found = discover(*readers)
         assert len(found.matches) == len(names)
-        written = as_yaml(found, (new_system("crm", "${CRM}"), new_system("dwh", "${DWH}")))
+        written = as_yaml(found, (new_system("crm", "sql", "${CRM}"), new_system("dwh", "sql", "${DWH}")))
         file = tmp_path / "proposed.yaml"
         file.write_text(written, encoding="utf-8")
         urls = {f"{each.upper()}": f"sqlite:///{tmp_path}/{each}.sqlite" for each in ("crm", "dwh")}
@@ -147,5 +147,7 @@ def test_a_real_database_of_such_names_is_proposed_and_audited(tmp_path: Path) -
 
 
 def test_a_name_too_long_for_a_key_is_left_to_a_person() -> None:
-    written = as_yaml(found_with("x" * 5_000), (new_system("crm", "${CRM}"), new_system("dwh", "${DWH}")))
+    written = as_yaml(
+        found_with("x" * 5_000), (new_system("crm", "sql", "${CRM}"), new_system("dwh", "sql", "${DWH}"))
+    )
     assert "its name is too long for a key: xxx" in written

@@ -67,7 +67,7 @@ def test_collections_and_fields_are_matched_by_what_they_hold(found: Found) -> N
 
 
 def test_the_proposal_is_a_valid_map_that_says_what_a_person_must_decide(found: Found, tmp_path: Path) -> None:
-    text = as_yaml(found, (new_system("crm", "${CRM_URL}"), new_system("dwh", "${DWH_URL}")))
+    text = as_yaml(found, (new_system("crm", "sql", "${CRM_URL}"), new_system("dwh", "sql", "${DWH_URL}")))
     file = tmp_path / "proposed.yaml"
     file.write_text(text)
     urls = {f"{name.upper()}_URL": f"sqlite:///{tmp_path}/{name}.sqlite" for name in ("crm", "dwh")}

@@ -26,7 +26,8 @@ from probes.contract import (
     Row,
     SystemSettings,
 )
-from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
+from probes.records.rest.probe import RestProbe
+from probes.records.rest.settings import RestBinding, RestSettings
 from tests.http_api import Api, Request, Response
 from tests.probes.harness import RestHarness
 from tests.waiting import wait_until
@@ -124,7 +125,7 @@ def probe() -> Scripted:
 
 @pytest.fixture
 def reader(probe: Scripted):  # type: ignore[no-untyped-def]
-    settings = SystemSettings(budget=Budget(timeout_s=0.2, connections=2))
+    settings = SystemSettings(kind="sql", budget=Budget(timeout_s=0.2, connections=2))
     made = SystemReader("crm", settings, probe)
     yield made
     made.close()
@@ -162,7 +163,7 @@ def test_a_system_of_which_nothing_can_be_read_is_not_asked_for_every_record(
 def test_pages_of_html_from_an_api_end_a_reading_after_a_few_requests(batch: bool) -> None:
     harness = HtmlHarness(batch=batch)
     probe = harness.probe()
-    reader = SystemReader("billing", SystemSettings(), probe)
+    reader = SystemReader("billing", SystemSettings(kind="sql"), probe)
     reading = reader.fetch(harness.spec, list(range(10_000)))
     reader.close()
     harness.close()
@@ -218,7 +219,7 @@ def test_a_silent_system_is_waited_for_by_one_and_the_others_are_told_at_once(
 
 
 def test_a_read_that_is_slow_by_itself_silences_nobody(probe: Scripted) -> None:
-    reader = SystemReader("crm", SystemSettings(budget=Budget(timeout_s=0.2, connections=4)), probe)
+    reader = SystemReader("crm", SystemSettings(kind="sql", budget=Budget(timeout_s=0.2, connections=4)), probe)
     probe.hang.clear()
     for _ in range(2):
         assert reader.fetch(SPEC, [1]).error is not None

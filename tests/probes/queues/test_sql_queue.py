@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from probes.contract import ProbeError, QueueProbe, Reason
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
-from probes.records.rest.probe import RestSettings
-from probes.records.sql.probe import SqlSettings
+from probes.records.rest.settings import RestSettings
+from probes.records.sql.settings import SqlSettings
 from tests.attacks import messages
 from tests.probes.harness import all_letters, assert_told
 

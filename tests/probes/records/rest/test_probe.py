@@ -20,7 +20,8 @@ from auditor.systems.reader import SystemReader
 from probes.bounded_http import ANSWER_LIMIT_BYTES
 from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason, Row
 from probes.records.rest import walk
-from probes.records.rest.probe import RestBinding, RestProbe, RestSettings
+from probes.records.rest.probe import RestProbe
+from probes.records.rest.settings import RestBinding, RestSettings
 from tests import HOME
 from tests.http_api import Api, Request, Response
 

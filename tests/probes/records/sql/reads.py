@@ -12,7 +12,8 @@ from typing import Any
 from auditor.systems.reader import SystemReader
 from probes.contract import Reading, ReadSpec
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 
 SPEC = ReadSpec(data_type="wide", collection="wide", key="id", changed_at=None, version="id", fields=("value",))
 

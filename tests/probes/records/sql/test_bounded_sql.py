@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES
-from probes.records.sql.probe import QUEUE_TEXT_LIMIT, SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
 from tests.attacks.rows import MIB, TABLES, Table
 
 GROWN_LIMIT_BYTES = 300 * MIB

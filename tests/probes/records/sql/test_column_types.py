@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from probes.contract import Bits, Budget, Key, ReadSpec
 from probes.records.sql.column_types import shortest_single
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 
 Run = Callable[..., None]
 ENGINES = ("postgresql", "mariadb", "sqlite")

@@ -15,7 +15,8 @@ from checks.fields import FieldType
 from probes import registry
 from probes.contract import ReadSpec
 from probes.records.sql.known_types import KNOWN, MARIADB, POSTGRESQL, SQLITE, KnownType, as_table
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests import HOME, engine_types
 
 DOCS = HOME / "docs" / "map.md"

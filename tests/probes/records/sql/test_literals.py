@@ -9,7 +9,7 @@ import pytest
 
 from probes.contract import Bits
 from probes.records.sql.literals import NoLiteralError
-from probes.records.sql.probe import SqlSettings
+from probes.records.sql.settings import SqlSettings
 from probes.records.sql.statements import statement
 from tests.probes.records.sql.test_column_types import Database, database, mariadb, postgresql, sqlite
 

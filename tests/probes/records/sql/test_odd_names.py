@@ -17,7 +17,8 @@ from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.ranking import RANKS, rank_of
 from probes.records.sql.literals import NoLiteralError
 from probes.records.sql.names import join_name
-from probes.records.sql.probe import RANK_SCAN_LIMIT, SqlProbe, SqlSettings
+from probes.records.sql.probe import RANK_SCAN_LIMIT, SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests.attacks.names import LONGEST_IN_MARIADB, NAMES
 
 ENGINES = ("postgresql", "mariadb", "sqlite")

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from probes.contract import Budget, ProbeError, ReadSpec, Reason
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests.probes.harness import SPEC, SqlHarness
 
 

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from auditor.ledger import Ledger
 from probes.contract import Budget, ProbeError, ReadSpec, Reason, UnprovedError
 from probes.records.sql.database_url import HONOURED, read_url
-from probes.records.sql.probe import SqlProbe, SqlSettings
-from probes.records.sql.read_only import refusal_of
+from probes.records.sql.dialects.dialect import dialect_of
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests import servers
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("name",))
@@ -210,7 +211,7 @@ def test_a_pooler_that_passes_for_the_server_is_known_by_what_it_forgets(schemas
         with pytest.raises(ProbeError), probe._session() as connection:
             connection.exec_driver_sql("EXECUTE _pg3_12")
         assert probe.fetch(SPEC, [1])
-        assert probe._sessions.pooled
+        assert probe._sessions.dialect.pooled
 
 
 def test_many_readers_share_the_connections_of_a_pooler(pooled: str) -> None:
@@ -287,7 +288,7 @@ def test_the_message_names_the_pooler_whose_server_is_gone() -> None:
 def test_a_direct_connection_is_not_taken_for_a_pooled_one(schemas: str) -> None:
     with opened(schemas) as probe:
         probe.fetch(SPEC, [1])
-        assert not probe._sessions.pooled
+        assert not probe._sessions.dialect.pooled
 
 
 # -- read-only
@@ -362,7 +363,7 @@ def writable(probe: SqlProbe) -> None:
     ],
 )
 def test_only_a_refusal_proves_that_nothing_can_be_written(dialect: str, error: Exception, proves: bool) -> None:
-    assert bool(refusal_of(dialect, error)) == proves
+    assert bool(dialect_of(read_url(f"{dialect}:///x"), 5).refusal(error)) == proves
 
 
 # -- what keeps a connection from being opened

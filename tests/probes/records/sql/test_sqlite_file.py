@@ -17,8 +17,10 @@ from pydantic import ValidationError
 
 from probes.contract import ProbeError, ReadSpec
 from probes.records.sql.database_url import read_url
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.dialects.dialect import dialect_of
+from probes.records.sql.probe import SqlProbe
 from probes.records.sql.sessions import Sessions
+from probes.records.sql.settings import SqlSettings
 from tests.attacks.database_urls import SQLITE, UNLOCKING_MARIADB, UNLOCKING_POSTGRESQL
 
 SPEC = ReadSpec(data_type="t", collection="things", key="id", changed_at=None, fields=("name",), key_type="integer")
@@ -255,7 +257,7 @@ def test_a_journal_that_a_killed_program_left_is_not_rolled_back(folder: Path) -
 def test_what_is_read_while_a_file_changes_does_not_count(folder: Path) -> None:
     made(folder / "data.db", "wal", "one")
     settings = SqlSettings(kind="sql", url="sqlite:///data.db", zone="UTC")
-    sessions = Sessions(settings, read_url("sqlite:///data.db"))
+    sessions = Sessions(settings, dialect_of(read_url("sqlite:///data.db"), 5))
 
     def written_meanwhile() -> None:
         with sessions.session() as connection:

@@ -14,7 +14,8 @@ import pytest
 from probes.contract import ReadSpec, Row
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.ranking import RANKS, rank_of
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from tests.auditor.cli.test_commands import auditor
 
 SEED = "0123456789abcdef" * 2

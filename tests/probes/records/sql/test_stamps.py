@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from probes.contract import Budget, ProbeError, ReadSpec, Reason
 from probes.records.sql import stamps
-from probes.records.sql.probe import SqlProbe, SqlSettings
+from probes.records.sql.probe import SqlProbe
+from probes.records.sql.settings import SqlSettings
 from probes.records.sql.stamps import earliest_local
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at="at", fields=("name",), zone="UTC")

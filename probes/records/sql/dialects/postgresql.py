@@ -1,0 +1,386 @@
+"""PostgreSQL, also through a pooler.
+
+A session is told its settings when it connects. A pooler such as pgbouncer refuses or ignores that, and in
+transaction pooling hands every transaction to another session of the server: through one, each read is a transaction
+that is opened READ ONLY and told its settings itself, and nothing is prepared on the server.
+Source: pgbouncer.org/features.html (pooling modes), /config.html (ignore_startup_parameters);
+postgresql.org/docs/15/errcodes-appendix.html (SQLSTATE classes).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from probes.call_deadline import becomes
+from probes.contract import Bits, Key, Reason, Row
+from probes.records.sql import bounded_drivers
+from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, VALUE_BYTES
+from probes.records.sql.column_types import (
+    PLAIN_TEXT,
+    UNKNOWN,
+    Asked,
+    KeyColumn,
+    Native,
+    binary_key,
+    decimal_key,
+    uuid_key,
+)
+from probes.records.sql.database_url import DatabaseUrl
+from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, NO_DATABASE, Build, Dialect
+
+OUTPUT: Mapping[str, str] = {
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "1",
+    "bytea_output": "hex",
+}
+"""How a session has to write values; a role or database may have set something else."""
+
+DRIVEN = PLAIN_TEXT | {
+    *("bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "bytea"),
+    *("date", "timestamp", "timestamptz", "uuid"),
+}
+"""Types that the driver converts without losing anything."""
+
+CALENDAR = frozenset({"date", "timestamp", "timestamptz"})
+
+TEXTS = PLAIN_TEXT | {"char", "bytea", "json", "jsonb", "xml"}
+"""Types of columns that hold texts or bytes of any length."""
+
+RANK_COST_LIMIT = 12_000
+"""The planner's price of a thousand ranked keys above which there is no index on the rank."""
+
+OWN_SCHEMAS = frozenset({"information_schema", "pg_catalog", "pg_toast"})
+"""Of PostgreSQL itself."""
+
+OPTIONS_REFUSED = ("startup parameter", "command-line options", "startup options")
+"""What a pooler says that takes no session settings: pgbouncer, Amazon RDS Proxy, others."""
+
+POOLER_SAYS = {
+    "unsupported startup parameter": "pgbouncer refuses a parameter of the URL; see its ignore_startup_parameters",
+    "transaction blocks not allowed": "pgbouncer pools by statement; set pool_mode = transaction or session",
+    "query_wait_timeout": "pgbouncer has no free connection to the server; see its default_pool_size",
+    "no more connections allowed": "pgbouncer is full; see its max_client_conn",
+    "client_login_timeout": "pgbouncer could not log in to the server in time",
+    "server_login_retry": "pgbouncer cannot log in to the server",
+    "pgbouncer cannot connect": "pgbouncer runs, and the server behind it does not answer",
+    "server login failed": "pgbouncer's own login to the server is refused",
+    "no such database": "pgbouncer does not know the database; see its [databases]",
+    "no such user": "pgbouncer does not know the user; see its auth_file or auth_query",
+    "bouncer config error": "pgbouncer is set up wrongly",
+    "pgbouncer": "the message is pgbouncer's",
+}
+
+PREPARED = frozenset({"26000", "42P05"})
+"""What was prepared is not there, or is there already: only behind a pooler that passes for the server itself."""
+
+OF_A_SESSION = frozenset({"default_transaction_read_only"})
+"""Settings that a transaction opened READ ONLY does not need."""
+
+_SQLSTATES = {
+    "42501": Reason.PERMISSION,
+    "57014": Reason.TIMEOUT,
+    "55P03": Reason.TIMEOUT,
+    "28": Reason.AUTH,
+    "08": Reason.UNREACHABLE,
+    "57P": Reason.UNREACHABLE,
+    "53": Reason.UNREACHABLE,
+    "22": Reason.DECODE,
+    "54": Reason.TOO_LARGE,
+}
+_REFUSALS = {"25006": "the transaction is read-only", "42501": "the login has no such right"}
+"""Errors that mean that writing is refused, and nothing else."""
+
+_NO_ROLE = re.compile(r'FATAL:\s+role ".*" does not exist')
+_NO_DATABASE = re.compile(r'FATAL:\s+database ".*" does not exist')
+
+_TYPES = sa.text("""
+    WITH RECURSIVE told (name, type) AS (
+        SELECT a.attname::text, a.atttypid FROM pg_catalog.pg_attribute a
+        WHERE a.attrelid = pg_catalog.to_regclass(:quoted) AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL
+        SELECT told.name, t.typbasetype FROM told JOIN pg_catalog.pg_type t ON t.oid = told.type
+        WHERE t.typtype = 'd')
+    SELECT told.name, t.typname::text, CASE t.typcategory WHEN 'A' THEN 'a' ELSE t.typtype::text END,
+        n.nspname::text
+    FROM told JOIN pg_catalog.pg_type t ON t.oid = told.type
+    JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    WHERE t.typtype <> 'd'""")
+
+_UNREADABLE = sa.text(
+    "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:quoted) AND attname = ANY(:wanted) "
+    "AND NOT has_column_privilege(attrelid, attnum, 'SELECT')"
+)
+
+
+class PostgreSql(Dialect):
+    """One database of a server."""
+
+    clock = ("SELECT clock_timestamp()", 0.0)
+    read_only_words = (("SHOW transaction_read_only", "transaction_read_only"),)
+
+    def __init__(self, address: DatabaseUrl, timeout_s: float) -> None:
+        super().__init__(address, timeout_s)
+        self._pooled = False
+        self._settings = {
+            "default_transaction_read_only": "on",
+            "statement_timeout": str(int(timeout_s * 1000)),
+            "lock_timeout": str(LOCK_TIMEOUT_S * 1000),
+            "timezone": "UTC",
+            **OUTPUT,
+            **address.settings,
+        }
+
+    @property
+    def pooled(self) -> bool:
+        return self._pooled
+
+    # -- connecting
+
+    def connect_args(self) -> dict[str, Any]:
+        escaped = {name: value.replace("\\", r"\\") for name, value in self._settings.items()}
+        spaced = {name: re.sub(r"(\s)", r"\\\1", value) for name, value in escaped.items()}
+        return {
+            "application_name": "plumbline-auditor",
+            **self.address.parameters,
+            "autocommit": True,
+            "connect_timeout": max(2, int(self.timeout_s)),
+            "options": " ".join(f"-c {name}={value}" for name, value in spaced.items()),
+        }
+
+    def connect(self, dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
+        """Connect, without settings where a pooler stands between."""
+        connect = bounded_drivers.postgresql_connection().connect
+        if not self._pooled:
+            try:
+                connection = connect(*arguments, **parameters)
+            except dialect.loaded_dbapi.OperationalError as error:
+                if not any(part in str(error).lower() for part in OPTIONS_REFUSED):
+                    raise
+            else:
+                if _is_direct(connection):
+                    return connection
+                connection.close()
+            self._pooled = True
+        without = {name: value for name, value in parameters.items() if name != "options"}
+        return connect(*arguments, **without, prepare_threshold=None)
+
+    def prepare(self, cursor: Any) -> None:
+        """Its settings came with the connection."""
+
+    @contextmanager
+    def transaction(self, connection: sa.Connection) -> Iterator[None]:
+        """Through a pooler, one transaction with its settings; otherwise nothing of the kind."""
+        if not self._pooled:
+            yield
+            return
+        settings = {name: value for name, value in self._settings.items() if name not in OF_A_SESSION}
+        told = ", ".join(f"set_config({_text(name)}, {_text(value)}, true)" for name, value in settings.items())
+        raw: Any = connection.connection.dbapi_connection
+        # Both in one message: the second statement already runs in the transaction.
+        raw.execute(f"BEGIN READ ONLY; SELECT {told}")
+        try:
+            yield
+        except BaseException:
+            try:
+                raw.execute("ROLLBACK")
+            except Exception:
+                connection.invalidate()
+            raise
+        raw.execute("COMMIT")
+
+    # -- failing
+
+    def reason(self, original: BaseException, text: str) -> Reason:
+        state = getattr(original, "sqlstate", None)
+        if state:
+            return next((reason for prefix, reason in _SQLSTATES.items() if state.startswith(prefix)), Reason.QUERY)
+        kind, folded = type(original).__name__, text.lower()
+        if "DataError" in kind:
+            return Reason.DECODE
+        if "authentication failed" in folded or "no password supplied" in folded or _NO_ROLE.search(text):
+            return Reason.AUTH
+        if "does not exist" in folded:
+            return Reason.QUERY
+        if "timeout" in folded:
+            return Reason.TIMEOUT
+        return Reason.UNREACHABLE if "OperationalError" in kind else Reason.QUERY
+
+    def is_too_large(self, _reason: Reason, text: str) -> bool:
+        return TOO_LARGE_SETTING in text
+
+    def noticed_pooler(self, original: BaseException) -> bool:
+        if getattr(original, "sqlstate", None) not in PREPARED:
+            return False
+        self._pooled = True
+        return True
+
+    def hint(self, reason: Reason, original: BaseException, text: str, usual: str) -> str:
+        if getattr(original, "sqlstate", None) == "3D000" or _NO_DATABASE.search(text):
+            usual = NO_DATABASE
+        if reason in {Reason.PERMISSION, Reason.DECODE, Reason.TOO_LARGE}:
+            return usual
+        said = next((said for part, said in POOLER_SAYS.items() if part in text.lower()), "")
+        return said or (f"{usual}; a pooler stands between".removeprefix("; ") if self._pooled else usual)
+
+    def refusal(self, error: BaseException) -> str:
+        code = getattr(error, "sqlstate", None)
+        return f"a write is refused: {_REFUSALS[code]} ({code})" if code in _REFUSALS else ""
+
+    # -- the catalogue
+
+    def schemas(self, connection: sa.Connection, inspector: sa.Inspector) -> list[str | None]:
+        """A session's search_path may be another than at first."""
+        default = connection.exec_driver_sql("SELECT current_schema()").scalar() or inspector.default_schema_name
+        others = (each for each in inspector.get_schema_names() if each not in OWN_SCHEMAS and each != default)
+        return [default, *others]
+
+    def unreadable_columns(
+        self, connection: sa.Connection, name: str, schema: str | None, wanted: Sequence[str]
+    ) -> list[str]:
+        quoted = _quoted(connection, schema, name)
+        refused = set(connection.execute(_UNREADABLE, {"quoted": quoted, "wanted": list(wanted)}).scalars())
+        return [each for each in wanted if each in refused]
+
+    def native_types(self, connection: sa.Connection, schema: str | None, name: str) -> dict[str, Native]:
+        rows = connection.execute(_TYPES, {"quoted": _quoted(connection, schema, name)})
+        return {each: Native(name=type_, kind=kind, schema=at) for each, type_, kind, at in rows}
+
+    # -- reading
+
+    def asked(self, column: sa.ColumnClause[Any], native: Native, *, key: bool = False) -> Asked:
+        if native is UNKNOWN:
+            return Asked(column)
+        if native.kind == "b" and native.name in DRIVEN and not (key and native.name == "bpchar"):
+            if native.name == "bytea":
+                return Asked(column, held="bytea")
+            return Asked(column, held="text" if native.name in PLAIN_TEXT else None)
+        if native.kind in {"a", "c"} or native.name == "hstore":
+            # JSON keeps nesting, NULLs and every digit, whatever the elements are.
+            return Asked(sa.cast(sa.func.pg_catalog.to_json(column), sa.Text), held="text")
+        if native.name == "money":
+            return Asked(sa.cast(column, sa.Numeric))
+        if native.name == "inet":  # its cast to text adds the length of every mask
+            return Asked(sa.func.pg_catalog.to_json(column).op("#>>")(sa.literal_column("'{}'")), held="text")
+        return Asked(sa.cast(column, sa.Text), Bits if native.name in {"bit", "varbit"} else None, held="text")
+
+    def asked_plainly(self, column: sa.ColumnClause[Any], native: Native, *, key: bool = False) -> Asked:
+        if native.kind == "b" and native.name in CALENDAR:
+            return Asked(sa.cast(column, sa.Text), held="text")
+        return self.asked(column, native, key=key)
+
+    def key_column(self, column: sa.ColumnClause[Any], native: Native) -> KeyColumn:
+        if native is UNKNOWN:
+            return _PostgreSqlKey(column, isinstance(column.type, sa.Integer), native, column.type)
+        matched: sa.ColumnElement[Any] = column
+        whole = native.name in {"int2", "int4", "int8"}
+        if not whole and native.name not in {"uuid", "numeric", "bytea", "citext", *PLAIN_TEXT}:
+            matched = self.asked(column, native, key=True).column
+            if native.name in DRIVEN:
+                matched = sa.cast(column, sa.Text)
+        return _PostgreSqlKey(matched, whole, native, column.type)
+
+    def cut(
+        self, _held: sa.ColumnElement[Any], native: Native, column: sa.ColumnElement[Any], length: int
+    ) -> sa.ColumnElement[Any]:
+        return sa.func.substr(column, 1, length) if native.name in TEXTS else column
+
+    def statement(self, build: Build, columns: Sequence[Asked]) -> sa.Select[Any]:
+        """The statement, which fails at the first row that holds too much.
+
+        The driver takes a whole row in one step, during which nobody can count.
+        """
+        if not any(each.held for each in columns):
+            return super().statement(build, columns)
+        # OFFSET keeps what a view computes from being computed again for its length.
+        inner = build([each.column.label(f"c{at}") for at, each in enumerate(columns)]).offset(0).subquery()
+        found = list(inner.c)
+        held = {at: each.held for at, each in enumerate(columns) if each.held}
+        length: sa.ColumnElement[int] = sa.literal_column("0")
+        for at in held:
+            length = length + sa.func.coalesce(sa.func.octet_length(found[at]), 0)
+        at, type_ = next(iter(held.items()))
+        failure: sa.ColumnElement[Any] = sa.func.current_setting(TOO_LARGE_SETTING)
+        if type_ == "bytea":
+            failure = sa.func.convert_to(failure, "UTF8")
+        found[at] = sa.case((length > ROWS_LIMIT_BYTES, failure), else_=found[at])  # type: ignore[call-overload]
+        return sa.select(*found)
+
+    def fetched(self, cursor: Any) -> list[Row]:
+        becomes(max(0, cursor.rowcount) * len(cursor.description or ()) * VALUE_BYTES, beside=True)
+        return super().fetched(cursor)
+
+    # -- ranks
+
+    def rank_text(self, column: str, native: Native) -> str:
+        """As it is read: an inet without the mask of a host."""
+        return f"pg_catalog.abbrev({column})" if native.name == "inet" else column
+
+    def ranks_by_index(self, connection: sa.Connection, ranked: sa.Select[Any], engine: sa.Engine) -> bool:
+        priced = ranked.compile(engine, compile_kwargs={"literal_binds": True})
+        planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {priced}").scalar_one()
+        return float(planned[0]["Plan"]["Total Cost"]) < RANK_COST_LIMIT
+
+    def rank_index(self, table: str, rank: str) -> str | None:
+        return f"CREATE INDEX CONCURRENTLY ON {table} ({rank})"
+
+
+class _Named(sa.types.UserDefinedType[Any]):
+    """A type by its SQL name, without a length that would cut what is cast to it."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        return self.name
+
+
+class _PostgreSqlKey(KeyColumn):
+    """Keys in a column of PostgreSQL, which are bound as one array."""
+
+    def among(self) -> sa.ColumnElement[bool]:
+        array = postgresql.ARRAY(self._cast)
+        return self.column == sa.any_(sa.cast(sa.bindparam("keys", type_=sa.types.NullType()), array))
+
+    def behind(self) -> sa.ColumnElement[bool]:
+        return self.column > sa.cast(sa.bindparam("after", type_=sa.types.NullType()), self._cast)
+
+    @property
+    def _cast(self) -> sa.types.TypeEngine[Any]:
+        if self.whole:
+            return sa.BigInteger()
+        if self.native.name in {"numeric", "uuid", "bytea", "citext", "bpchar"}:
+            return _Named(f'"{self.native.schema}"."{self.native.name}"')
+        return sa.Text()
+
+    def held(self, keys: Sequence[Key]) -> list[Any]:
+        as_held = {"uuid": uuid_key, "numeric": decimal_key, "bytea": binary_key}.get(self.native.name)
+        if as_held is not None:
+            return [found for key in keys if (found := as_held(key)) is not None]
+        return super().held([key for key in keys if "\0" not in str(key)])
+
+
+def _is_direct(connection: Any) -> bool:
+    """Whether the server that answers is the one that was connected to, and has taken the settings.
+
+    A pooler makes up the process's number that it gives its clients.
+    """
+    answer = connection.execute("SELECT pg_backend_pid(), current_setting('default_transaction_read_only')")
+    return bool(answer.fetchone() == (connection.info.backend_pid, "on"))
+
+
+def _quoted(connection: sa.Connection, schema: str | None, name: str) -> str:
+    return connection.dialect.identifier_preparer.format_table(sa.table(name, schema=schema))
+
+
+def _text(value: str) -> str:
+    """A text literal, under standard_conforming_strings."""
+    return "'" + value.replace("'", "''") + "'"

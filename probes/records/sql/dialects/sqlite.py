@@ -1,0 +1,223 @@
+"""SQLite: one file, opened so that nothing is written, in which a column of any type may hold any value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from sys import getsizeof
+from typing import Any, cast
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from probes.call_deadline import begins, came
+from probes.contract import Key, ProbeError, Reason, Row
+from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, VALUE_BYTES, too_large
+from probes.records.sql.column_types import INT64, KeyColumn, Native, NotText, binary_key, is_whole, spellings
+from probes.records.sql.database_url import sqlite_file
+from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect, Explain
+from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite
+
+COUNTED_AT_ONCE = 64 * 1024
+"""Rows are counted towards what all answers may take when they come to so many bytes."""
+
+PATH_SHOWN = 200
+"""Characters told of the path of a file, which may be longer than any file's."""
+
+_TEXTS = {
+    "interrupted": Reason.TIMEOUT,
+    "locked": Reason.TIMEOUT,
+    "unable to open": Reason.UNREACHABLE,
+    "decode to utf-8": Reason.DECODE,
+    "not a database": Reason.DECODE,
+    "malformed": Reason.DECODE,
+    "too big": Reason.TOO_LARGE,
+}
+
+
+class Sqlite(Dialect):
+    """One file."""
+
+    clock = ("SELECT strftime('%Y-%m-%d %H:%M:%f', 'now')", 0.001)
+    read_only_words = (("PRAGMA query_only", "query_only"),)
+    typed_instants = False
+    globs = True
+
+    @property
+    def _database(self) -> str:
+        return self.address.database or ""
+
+    # -- connecting
+
+    def engine_options(self) -> Mapping[str, Any]:
+        return {"creator": lambda: open_sqlite(self._database, self.address.parameters, LOCK_TIMEOUT_S)}
+
+    def prepare(self, cursor: Any) -> None:
+        cursor.execute("PRAGMA query_only=on")
+
+    @contextmanager
+    def undisturbed(self, connection: sa.Connection, explain: Explain) -> Iterator[None]:
+        """Read the file as it is now, and let nothing count that was read while it changed."""
+        if _raw(connection).outdated:
+            connection.invalidate()  # and opened anew by its next use
+        opened = _raw(connection)
+        disturbed = WrittenMeanwhileError(
+            Reason.UNREACHABLE, "the SQLite file was written while it was read", hint="it is read again"
+        )
+        try:
+            yield
+        except Exception as error:
+            # The files beside it went, or came, between the look at them and the read: they may be there again.
+            lost = isinstance(error, DBAPIError) and "unable to open" in str(error.orig)
+            if not opened.outdated and not lost:
+                raise
+            connection.invalidate()
+            told = explain(error) if lost else disturbed
+            raise WrittenMeanwhileError(Reason.UNREACHABLE, told.message, hint=told.hint) from None
+        if opened.written:
+            raise disturbed
+
+    # -- failing
+
+    def reason(self, original: BaseException, text: str) -> Reason:
+        folded = text.lower()
+        return next((reason for part, reason in _TEXTS.items() if part in folded), Reason.QUERY)
+
+    def is_too_large(self, reason: Reason, _text: str) -> bool:
+        return reason is Reason.TOO_LARGE
+
+    def told(self, reason: Reason, text: str) -> ProbeError | None:
+        """What is wrong with the file itself."""
+        folded = text.lower()
+        path = sqlite_file(self._database)
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        except OSError as error:
+            return ProbeError(
+                Reason.UNREACHABLE,
+                f"the file {str(path)[:PATH_SHOWN]} cannot be looked at: {error.strerror}",
+                hint="check the path in the system's url, and let the auditor's user read its folder",
+            )
+        if path.is_dir():
+            return ProbeError(
+                Reason.UNREACHABLE, f"{path} is a folder", hint="name the file in it in the system's url"
+            )
+        if "unable to open" in folded and not path.exists():
+            return ProbeError(
+                reason,
+                f"there is no file {path}",
+                hint="check the path in the system's url; sqlite:///FILE is relative to the folder in which the "
+                "auditor is started, sqlite:////FOLDER/FILE is not",
+            )
+        if "unable to open" in folded:
+            return ProbeError(
+                reason, f"{path} cannot be opened", hint="let the auditor's user read it and its folder"
+            )
+        if "not a database" in folded:
+            return ProbeError(reason, f"{path} is no SQLite database", hint="check the path in the system's url")
+        if "disk image is malformed" in folded:
+            return ProbeError(
+                reason, f"the SQLite database {path} is damaged", hint="see PRAGMA integrity_check; restore a backup"
+            )
+        return None
+
+    def refusal(self, error: BaseException) -> str:
+        return "a write is refused: the database is read-only" if "readonly database" in str(error) else ""
+
+    # -- the catalogue
+
+    def written_types(self, table: sa.TableClause, _natives: dict[str, Native]) -> dict[str, Native]:
+        """What is made of values for a column declared so: `number` where what looks like one is taken for it."""
+        return {
+            each.name: Native(name="number" if isinstance(each.type, sa.Numeric | sa.Float | sa.Integer) else "")
+            for each in table.columns
+        }
+
+    # -- reading
+
+    def key_column(self, column: sa.ColumnClause[Any], native: Native) -> KeyColumn:
+        return _SqliteKey(column, isinstance(column.type, sa.Integer), native, column.type)
+
+    def cut(
+        self, held: sa.ColumnElement[Any], _native: Native, column: sa.ColumnElement[Any], length: int
+    ) -> sa.ColumnElement[Any]:
+        """Numbers are no texts: substr would make them some."""
+        return sa.case(
+            (sa.func.typeof(held).in_(("text", "blob")), sa.func.substr(column, 1, length)),
+            else_=column,
+        )
+
+    @contextmanager
+    def any_text(self, connection: sa.Connection) -> Iterator[None]:
+        raw: Any = connection.connection.dbapi_connection
+        raw.text_factory = text_or_not
+        try:
+            yield
+        finally:
+            raw.text_factory = str
+
+    def fetched(self, cursor: Any) -> list[Row]:
+        """All rows of a statement, which come one by one and are counted."""
+        begins()
+        rows: list[Row] = []
+        size = fresh = 0
+        for row in cursor:
+            texts = [value for value in row if isinstance(value, str | bytes)]
+            # One wide character makes a text in memory four times as large; alone, such a record is read.
+            size += sum(map(getsizeof if rows else len, texts))
+            if size > ROWS_LIMIT_BYTES:
+                raise too_large()
+            fresh += sum(map(getsizeof, texts)) + len(row) * VALUE_BYTES
+            if fresh > COUNTED_AT_ONCE:
+                came(fresh)
+                fresh = 0
+            rows.append(row)
+        return rows
+
+
+class _SqliteKey(KeyColumn):
+    """Keys in a column that may hold text and numbers, whatever it is declared as."""
+
+    def among(self) -> sa.ColumnElement[bool]:
+        found = super().among()
+        if not self.whole:
+            return found
+        raw = sa.type_coerce(self.column, sa.types.NullType())
+        return sa.or_(found, raw.in_(sa.bindparam("texts", expanding=True)))
+
+    def parameters(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
+        if not self.whole:
+            return super().parameters(keys)
+        texts = [key for key in keys if not isinstance(key, int) and not is_whole(key)]
+        return {"keys": self.bind(keys), "texts": [each for key in texts for each in _either(key, sa.String())]}
+
+    def held(self, keys: Sequence[Key]) -> list[Any]:
+        if isinstance(self.declared, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
+            length = self.declared.length if isinstance(self.declared, sa.BINARY) else None
+            return [binary_key(key).ljust(length or 0, b"\0") for key in keys]
+        return [form for key in keys for form in _either(key, self.declared)]
+
+
+def _either(key: Key, declared: Any) -> list[Any]:
+    """A key as text, and as a number where the column is not one of text and may hold either; bytes as they are."""
+    if isinstance(key, bytes):
+        return [key]
+    spelled: list[Any] = spellings(str(key))
+    if is_whole(key) and int(key) in INT64 and not isinstance(declared, sa.String):
+        spelled.append(int(key))
+    return spelled
+
+
+def text_or_not(raw: bytes) -> str | bytes:
+    """Text of a database, or the bytes that are none, which are not to be taken for a blob."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return NotText(raw)
+
+
+def _raw(connection: sa.Connection) -> ReadOnlyConnection:
+    raw: Any = connection.connection.dbapi_connection
+    return cast(ReadOnlyConnection, raw)

@@ -1,0 +1,34 @@
+"""What the map says of a SQL database, and of a data type in it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import SecretStr, field_validator
+
+from probes.contract import Binding, SystemSettings
+from probes.records.sql.database_url import canonical, read_url
+
+QUEUE_TEXT_LIMIT = 256 * 1024
+"""Characters of a message that are read from a table; no probe of a queue reads into longer payloads."""
+
+
+class SqlSettings(SystemSettings):
+    """A SQL database, named by its URL: `postgresql://`, `mariadb://`, `mysql://` or `sqlite:///FILE`."""
+
+    kind: Literal["sql"]
+    url: SecretStr
+
+    @field_validator("url")
+    @classmethod
+    def _known_dialect(cls, url: SecretStr) -> SecretStr:
+        text = canonical(url.get_secret_value())
+        read_url(text)
+        return SecretStr(text)
+
+
+class SqlBinding(Binding):
+    """A table or view; `collection` may name the schema: `sales.orders`.
+
+    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
+    """
