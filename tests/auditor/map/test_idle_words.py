@@ -99,6 +99,18 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_audit.py": "drop_notice",
         "auditor/map/settings.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
     },
+    "MongoDbBinding": {
+        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "auditor/map/flow.py": "absent",
+    },
+    "MongoDbSettings": {
+        "auditor/map/flow.py": "zone",
+        "probes/records/mongodb.py": "budget delay_floor url database read max_staleness read_concern uuid",
+        "auditor/audit/flow_audit.py": "clock_slack",
+        "auditor/systems/live_record.py": "link",
+        "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
     "PubSubSettings": {
         "probes/queues/pubsub.py": "role timeout project subscription credentials endpoint monitoring peek",
         "auditor/audit/queue_reading.py": "evidence key reason",
