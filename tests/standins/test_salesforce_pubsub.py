@@ -242,7 +242,20 @@ def test_all_changes_have_a_topic_and_gaps_tell_no_values(org: Salesforce, subsc
         ("GAP_OVERFLOW", "Account"),
     ]
     assert events[2]["Name"] is None
-    assert events[3]["ChangeEventHeader"]["recordIds"] == ["001*"]
+    assert events[3]["ChangeEventHeader"]["recordIds"] == []
+
+
+def test_a_transaction_too_large_ends_in_an_overflow_event_per_object(
+    org: Salesforce, subscriber: Subscriber
+) -> None:
+    org.bus.most_changes = 2
+    with org.begin() as people:
+        for number in range(4):
+            people.put("Account", {"Name": f"A{number}"})
+        people.put("Contact", {"LastName": "Lee"})
+    events = [subscriber.decoded(each) for each in subscriber.subscribe("/data/ChangeEvents").events(4)]
+    seen = [(each["ChangeEventHeader"]["changeType"], each["ChangeEventHeader"]["entityName"]) for each in events]
+    assert seen == [("CREATE", "Account")] * 2 + [("GAP_OVERFLOW", "Account"), ("GAP_OVERFLOW", "Contact")]
 
 
 def test_only_selected_objects_are_published(org: Salesforce, subscriber: Subscriber) -> None:

@@ -534,7 +534,7 @@ def test_a_job_is_created_waited_for_and_read_in_sets(org: Salesforce, caller: C
     found, locators, locator = [], [], ""
     while locator != "null":
         answer = results(caller, made["id"], maxRecords=10, **({"locator": locator} if locator else {}))
-        assert answer.headers["Content-Type"] == "text/csv"
+        assert (answer.headers["Content-Type"], answer.headers["Content-Encoding"]) == ("text/csv", "gzip")
         rows = list(csv.DictReader(io.StringIO(answer.text)))
         assert len(rows) == int(answer.headers["Sforce-NumberOfRecords"])
         found += [row["Id"] for row in rows]

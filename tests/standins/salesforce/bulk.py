@@ -2,8 +2,8 @@
 
 Source: Bulk API 2.0 and Bulk API Developer Guide (v64.0, August 2025, and the current pages): "Create a Query Job",
 "Get Information About a Query Job", "Get Results for a Query Job" (Sforce-Locator, the word `null` behind the last
-set; Sforce-NumberOfRecords; 204 without a body while the job is not complete; 409 for another API version), "Abort
-a Query Job", "Delete a Query Job", "Job States", "Limits" (jobs go after 7 days).
+set; Sforce-NumberOfRecords; always compressed; 204 without a body while the job is not complete; 409 for another
+API version), "Abort a Query Job", "Delete a Query Job", "Job States", "Limits" (jobs go after 7 days).
 
 Where the documents are silent: the state of data that a job reads is that of its first moment InProgress; instants
 in CSV end in Z; what a statement outside the subset of Bulk (COUNT(), OFFSET) does: the job fails.

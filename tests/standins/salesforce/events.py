@@ -179,11 +179,13 @@ class Bus:
 
     Attributes:
         enabled: the objects whose changes are published; None for all.
+        most_changes: how many changes of one transaction have events of their own, before overflow events.
         arrived: told when something was published.
     """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.enabled: set[str] | None = None
+        self.most_changes = 100_000
         self.arrived = threading.Condition()
         self.platform: dict[str, EventType] = {}
         self._store = store
@@ -233,9 +235,8 @@ class Bus:
         return self._add(self.platform[name], None, whole)
 
     def gap(self, change: str, sobject: str, *record_ids: str) -> None:
-        """Publish a gap event: something changed, the event does not say what. OVERFLOW is for too many at once."""
-        kind = change_type(self._store.objects[sobject.lower()])
-        ids = list(record_ids) or [f"{self._store.objects[sobject.lower()].prefix}*"]
+        """Publish a gap event: something changed, the event does not say what. OVERFLOW names no record either."""
+        kind, ids = change_type(self._store.objects[sobject.lower()]), list(record_ids)
         self._add(kind, self._header(sobject, ids, f"GAP_{change}", str(uuid4()), 1), {})
 
     def hold(self) -> None:
@@ -264,6 +265,7 @@ class Bus:
         told = [each for each in changes if each.kind != "SYSTEM"]
         if self.enabled is not None:
             told = [each for each in told if each.sobject in self.enabled]
+        told, beyond = self._cut(told)
         for number, same in enumerate(_merged(told), 1):
             first = same[0]
             kind = change_type(self._store.objects[first.sobject.lower()])
@@ -275,6 +277,17 @@ class Bus:
                 header["changedFields"] = kind.bitmap(first.changed)
                 header["nulledFields"] = kind.bitmap(name for name, value in values.items() if value is None)
             self._add(kind, header, values)
+        for sobject in dict.fromkeys(each.sobject for each in beyond):
+            self.gap("OVERFLOW", sobject)
+
+    def _cut(self, changes: list[Change]) -> tuple[list[Change], list[Change]]:
+        """The changes with events of their own, and the rest. In an update each field counts."""
+        count = 0
+        for at, change in enumerate(changes):
+            count += len(change.changed) if change.kind == "UPDATE" else 1
+            if count > self.most_changes:
+                return changes[:at], changes[at:]
+        return changes, []
 
     def _header(self, of: str, ids: list[str], change: str, key: str, number: int) -> dict[str, Any]:
         return {

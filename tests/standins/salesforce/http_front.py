@@ -31,10 +31,9 @@ class HttpFront:
             def _serve(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 headers = {name.title(): value for name, value in self.headers.items()}
-                self._send(
-                    answer(Request(method=self.command, target=self.path, headers=headers, body=body)),
-                    zipped="gzip" in headers.get("Accept-Encoding", ""),
-                )
+                answered = answer(Request(method=self.command, target=self.path, headers=headers, body=body))
+                results = answered.headers.get("Content-Type") == "text/csv"  # "always compressed"
+                self._send(answered, zipped=results or "gzip" in headers.get("Accept-Encoding", ""))
 
             def _send(self, answered: Answer, *, zipped: bool) -> None:
                 headers = {"Content-Type": "application/json;charset=UTF-8", **answered.headers}

@@ -6,7 +6,7 @@ and 1 TB of results a day, kept 7 days); REST API Developer Guide, "Status Codes
 and 431 for URI and headers over 16,384 bytes), "Limit Info Header", "Limits".
 
 Where the documents are silent: whether a refused call counts (it does not here), and whether calls of the token
-endpoint do (they do not here).
+endpoint do (they do not here); the words for too many jobs.
 """
 
 from __future__ import annotations
