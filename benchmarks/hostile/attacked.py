@@ -67,6 +67,7 @@ IMPORTED = (
     "streamlit.testing.v1",
     "typer.testing",
     "psycopg",
+    "pymongo",
     "pymysql",
     "confluent_kafka",
     "nats",

@@ -64,6 +64,7 @@ OWN: Mapping[str, Mapping[str, Wire]] = {
     "service_bus": wires.AMQP,
     "postgresql": wires.POSTGRESQL,
     "mariadb": wires.MARIADB,
+    "mongodb": wires.MONGODB,
 }
 
 
@@ -81,6 +82,13 @@ def _wires(bench: Bench, place: str) -> Iterator[Attack]:
             settings = {"kind": "sql", "url": url, "zone": "UTC", "budget": budget}
             binding = {"collection": "things", "changed_at": "updated_at"}
             words = {"settings": settings, "binding": binding}
+            yield Attack(name=name, call=places.records, words=words, calls=4)
+            continue
+        if place == "mongodb":
+            url = f"mongodb://looker:{CANARY}@127.0.0.1:{port}/x"
+            budget = {"timeout": f"{DEADLINE_S:g}s", "connections": 1}
+            binding = {"collection": "things", "key": "_id", "changed_at": "updated_at"}
+            words = {"settings": {"kind": "mongodb", "url": url, "budget": budget}, "binding": binding}
             yield Attack(name=name, call=places.records, words=words, calls=4)
             continue
         settings = _queue_at(port, place)

@@ -328,6 +328,29 @@ def _type_of(value: Any) -> int:
     return -1 if document[4] == 255 else document[4]
 
 
+def comes_behind(value: Any, before: Any) -> bool:
+    """Whether a value stands behind another in MongoDB's order, as far as that can be told here."""
+    ranks = rank_of_type(value), rank_of_type(before)
+    if ranks[0] != ranks[1]:
+        return ranks[0] > ranks[1]
+    here, there = _place(value), _place(before)
+    return here is None or there is None or bool(here > there)
+
+
+def _place(value: Any) -> Any:
+    """What values of one type are ordered by; None where this is not followed here."""
+    if isinstance(value, bool | datetime | ObjectId | Timestamp):
+        return value
+    if isinstance(value, int | float | Decimal128):
+        number = value.to_decimal() if isinstance(value, Decimal128) else Decimal(value)
+        return (0, 0) if number.is_nan() else (1, number)
+    if isinstance(value, str) and not isinstance(value, Code):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, bytes):
+        return len(value), value.subtype if isinstance(value, Binary) else 0, bytes(value)
+    return None
+
+
 def types_behind(rank: int) -> list[int]:
     """The types whose values come after all values of a type."""
     return [number for types in (*ORDER, *LAST)[rank + 1 :] for number in types]

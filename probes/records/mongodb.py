@@ -8,16 +8,17 @@ which is always indexed, through all its types in MongoDB's own order.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
-from probes.call_deadline import becomes, begins, left, one_call, some_calls
+from probes.call_deadline import becomes, begins, left, one_call, passed, some_calls
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
@@ -72,6 +73,8 @@ IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wti
 """Options that people copy with their URL, and that mean nothing to who only reads."""
 
 MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
+
+AnswerT = TypeVar("AnswerT")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
@@ -299,16 +302,15 @@ class MongoDbProbe:
             ProbeError: `query` where there is none of this name.
         """
         try:
-            with self._asking():
-                found = self._listed_collections({"name": collection})
-                if not found:
-                    names = [each["name"] for each in self._listed_collections({})]
-                    there = [name for name in names if not name.startswith("system.")]
-                    raise ProbeError(
-                        Reason.QUERY,
-                        f"no collection named {collection!r} in {self._settings.database_name}"
-                        f"{did_you_mean(collection, there)}",
-                    )
+            found = self._listed_collections({"name": collection})
+            if not found:
+                names = [each["name"] for each in self._listed_collections({})]
+                there = [name for name in names if not name.startswith("system.")]
+                raise ProbeError(
+                    Reason.QUERY,
+                    f"no collection named {collection!r} in {self._settings.database_name}"
+                    f"{did_you_mean(collection, there)}",
+                )
         except ProbeError as failure:
             if failure.reason is Reason.PERMISSION:
                 return None
@@ -319,8 +321,10 @@ class MongoDbProbe:
         return known
 
     def _listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        begins()
-        return list(self._database.list_collections(filter=dict(wanted)))
+        return self._asked(lambda: list(self._database.list_collections(filter=dict(wanted))))
+
+    def _listed_indexes(self, collection: str) -> list[Mapping[str, Any]]:
+        return self._asked(lambda: list(self._database[collection].list_indexes()))
 
     def _field_remarks(self, spec: ReadSpec, path: str, some: Sequence[Mapping[str, Any]]) -> list[str]:
         """What is to be said of a field that none of some documents has."""
@@ -340,9 +344,7 @@ class MongoDbProbe:
 
     def _index_remarks(self, spec: ReadSpec) -> list[str]:
         try:
-            with self._asking():
-                begins()
-                indexes = list(self._database[spec.collection].list_indexes())
+            indexes = self._listed_indexes(spec.collection)
         except ProbeError as failure:
             if failure.reason is not Reason.PERMISSION:
                 raise
@@ -373,8 +375,7 @@ class MongoDbProbe:
 
     @one_call
     def collections(self) -> list[CollectionSchema]:
-        with self._asking():
-            known = self._listed_collections({})
+        known = self._listed_collections({})
         names = sorted(each["name"] for each in known if not each["name"].startswith("system."))
         views = {each["name"] for each in known if each.get("type") == "view"}
         return [self._schema(name, view=name in views) for name in names]
@@ -385,9 +386,8 @@ class MongoDbProbe:
         some = [self._bson.decoded(each) for each in found]
         unique = {"_id"}
         if not view:
-            with contextlib.suppress(ProbeError), self._asking():
-                begins()
-                for index in self._database[name].list_indexes():
+            with contextlib.suppress(ProbeError):
+                for index in self._listed_indexes(name):
                     if index.get("unique") and len(index["key"]) == 1:
                         unique |= set(index["key"])
         fields = []
@@ -428,10 +428,28 @@ class MongoDbProbe:
                 )
                 found += some
         documents = [self._bson.decoded(each) for each in found[:limit]]
+        self._check_order(spec, documents, None if after is None else self._bson.cursor_values(after, "id"))
         more = cut or len(found) > limit
         rows = [self._row_of(spec, document) for document in documents]
         place = self._bson.cursor_text(id=documents[-1]["_id"]) if more and documents else None
         return Page(rows=rows, next=place, more=more)
+
+    def _check_order(self, spec: ReadSpec, documents: Sequence[Mapping[str, Any]], before: list[Any] | None) -> None:
+        """See that a listing goes on, so that it comes to an end and leaves nothing out.
+
+        Raises:
+            ProbeError: `decode` where it does not.
+        """
+        for document in documents:
+            if "_id" not in document:
+                raise ProbeError(Reason.DECODE, f"{spec.collection} answers a record without _id")
+            if before and not self._bson.comes_behind(document["_id"], before[0]):
+                raise ProbeError(
+                    Reason.DECODE,
+                    f"{spec.collection} answers records out of the order of _id, or one of them again",
+                    hint="is it MongoDB, or a server that only speaks its protocol?",
+                )
+            before = [document["_id"]]
 
     @one_call
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
@@ -539,11 +557,11 @@ class MongoDbProbe:
         from pymongo.read_preferences import ReadPreference
 
         words = {"read_preference": ReadPreference.PRIMARY, "codec_options": self._database.codec_options}
+        self._asked(lambda: self._database.command("hello", **words))  # a connection is there
+        sent_at = datetime.now(UTC)
         with self._asking():
-            self._database.command("hello", **words)  # a connection is there
-            sent_at = datetime.now(UTC)
             told = self._database.command("hello", **words)
-            received_at = datetime.now(UTC)
+        received_at = datetime.now(UTC)
         server_at = told.get("localTime")
         if not isinstance(server_at, datetime):
             raise ProbeError(Reason.DECODE, "the server does not tell its time")
@@ -553,9 +571,7 @@ class MongoDbProbe:
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """MongoDB has no read-only session; no other command than one that reads can leave the probe."""
         sent = "only commands that read are ever sent"
-        with self._asking():
-            begins()
-            told = self._database.command("connectionStatus", showPrivileges=True)
+        told = self._asked(lambda: self._database.command("connectionStatus", showPrivileges=True))
         info = told.get("authInfo") or {}
         users = [f"{each.get('user')}" for each in info.get("authenticatedUsers") or []]
         if not users:
@@ -632,13 +648,14 @@ class MongoDbProbe:
             words["projection"] = dict(fields)
         if self._has_collation(collection):
             words["collation"] = {"locale": "simple"}
-        found: list[bytes] = []
-        size = 0
-        with self._asking():
-            begins()
+
+        def read() -> tuple[list[bytes], bool]:
+            found: list[bytes] = []
+            size = 0
             cursor = self._database[collection].find_raw_batches(dict(wanted), **words)
             try:
-                for batch in cursor:
+                while True:
+                    batch = next(cursor, b"")
                     size += len(batch)
                     if size > FETCHED_LIMIT_BYTES and found:
                         if all_batches:
@@ -646,13 +663,17 @@ class MongoDbProbe:
                         return found, True
                     becomes(self._bson.memory_of(batch))
                     found += self._bson.documents(batch)
-                    if not all_batches and cursor.alive and (limit is None or len(found) < limit):
-                        return found, True
                     left()
+                    if not cursor.cursor_id:  # an empty batch alone is no end
+                        break
+                    if found and not all_batches:
+                        return found, limit is None or len(found) < limit
             finally:
                 with contextlib.suppress(self._errors.PyMongoError, ProbeError):
                     cursor.close()
-        return found, False
+            return found, False
+
+        return self._asked(read)
 
     def _has_collation(self, collection: str) -> bool:
         """Whether a collection compares texts otherwise than by their bytes, where nothing else is asked for."""
@@ -681,16 +702,34 @@ class MongoDbProbe:
 
     # -- errors
 
+    def _asked(self, ask: Callable[[], AnswerT]) -> AnswerT:
+        """Ask, and once more where the connection broke off or its member has stepped down."""
+        begins()
+        try:
+            with self._asking():
+                return ask()
+        except ProbeError as failure:
+            if failure.reason is not Reason.UNREACHABLE or passed():
+                raise
+        begins()
+        with self._asking():
+            return ask()
+
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """What is asked inside ends with the call, and every failure of PyMongo is a `ProbeError`."""
         try:
             with self._within(left(INSPECT_CALLS * self.timeout_s)):
                 yield
+        except ProbeError:
+            raise
         except self._errors.PyMongoError as error:
             raise self._explained(error) from None
-        except (OSError, RecursionError) as error:
+        except OSError as error:
             raise ProbeError(Reason.UNREACHABLE, self._said(error)) from None
+        except Exception as error:  # PyMongo takes it for granted that an answer has its parts
+            told = f"an answer that is none of MongoDB's ({type(error).__name__})"
+            raise ProbeError(Reason.DECODE, told, hint="is it a MongoDB server that listens there?") from None
 
     def _explained(self, error: Any) -> ProbeError:
         cause = error.__cause__ or error.__context__
@@ -700,8 +739,9 @@ class MongoDbProbe:
         if isinstance(error, errors.OperationFailure):
             return self._refused(error)
         if self._driver.hung(error) or isinstance(error, errors.NetworkTimeout | errors.WaitQueueTimeoutError):
-            if isinstance(error, errors.ServerSelectionTimeoutError) and "refused" in str(error):
-                return ProbeError(Reason.UNREACHABLE, self._said(error))
+            why = next((each for each in _chain(error) if _BROKEN_OFF.search(str(each))), None)
+            if why is not None:
+                return ProbeError(Reason.UNREACHABLE, self._said(why))
             return ProbeError(
                 Reason.TIMEOUT,
                 f"no answer within {self.timeout_s:.3g} s: {self._said(error)}",
@@ -740,6 +780,16 @@ class MongoDbProbe:
 
     def _one_line(self, text: str) -> str:
         return " ".join("".join(sign if sign.isprintable() else " " for sign in self._scrub(text)).split())[:300]
+
+
+_BROKEN_OFF = re.compile(r"refused|connection closed|reset by peer|broken pipe", re.IGNORECASE)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it: PyMongo asks again as long as there is time, and tells the last try alone."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _answers_all(index: Mapping[str, Any]) -> bool:

@@ -44,7 +44,13 @@ Source: MongoDB manual, "MongoDB Limits and Thresholds", BSON Document Size."""
 SMALL_LIMIT_BYTES = 1024 * 1024
 """The largest answer to any other command: PyMongo decodes it whole, whatever it holds."""
 
-LARGE = frozenset({"find", "getMore"})
+LISTED_LIMIT_BYTES = 4 * 1024 * 1024
+"""The same for a list of collections or indexes."""
+
+LIMITS = {
+    **dict.fromkeys(("find", "getMore"), ANSWER_LIMIT_BYTES),
+    **dict.fromkeys(("listCollections", "listIndexes"), LISTED_LIMIT_BYTES),
+}
 OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG = 1, 2004, 2012, 2013
 
 
@@ -86,7 +92,7 @@ class MessageSocket(GuardedSocket):
             raise ProbeError(
                 Reason.PERMISSION, f"refused to send {command or 'a message'!r}: it is no command that reads"
             )
-        self._limit = ANSWER_LIMIT_BYTES if command in LARGE else SMALL_LIMIT_BYTES
+        self._limit = LIMITS.get(command, SMALL_LIMIT_BYTES)
         self._head, self._body = b"", 0
         super().sendall(bytes(data), *words)
 
@@ -193,7 +199,7 @@ def open_client(url: str, timeout_s: float, connections: int, **words: Any) -> t
         socketTimeoutMS=int(timeout_s * 1000) or 1,
         maxPoolSize=connections,
         serverMonitoringMode="poll",
-        retryReads=True,
+        retryReads=False,  # within a deadline PyMongo asks again and again, and tells the last try alone
         retryWrites=False,
         compressors=[],
         **words,

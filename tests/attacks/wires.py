@@ -265,6 +265,58 @@ REDIS: Mapping[str, Wire] = {
     "an error with escape sequences": Wire(first=b"-ERR \x1b]0;owned\x07\x1b[2J\r\n" * 20, again=b""),
 }
 
+
+def _mongodb(body: bytes, *, kind: int = 2013, length: int | None = None) -> bytes:
+    return struct.pack("<iiii", len(body) + 16 if length is None else length, 1, 1, kind) + body
+
+
+def _bson(*elements: bytes) -> bytes:
+    body = b"".join(elements)
+    return struct.pack("<i", len(body) + 5) + body + b"\0"
+
+
+_HELLO = (
+    b"\x08ismaster\0\x01",
+    b"\x10maxWireVersion\0" + struct.pack("<i", 25),
+    b"\x10minWireVersion\0" + struct.pack("<i", 0),
+    b"\x01ok\0" + struct.pack("<d", 1.0),
+)
+_REPLY = struct.pack("<iqii", 8, 0, 0, 1)
+
+MONGODB: Mapping[str, Wire] = {
+    "a message of 2 GB": Wire(first=_mongodb(b"", length=2**31 - 1), again=bytes(65_536)),
+    "a message of -1 bytes": Wire(first=_mongodb(b"", length=-1), again=b""),
+    "a message of 0 bytes": Wire(first=_mongodb(b"", length=0), again=b""),
+    "a message of 17 bytes": Wire(first=_mongodb(b"\0"), again=b""),
+    "an answer of 30 MB": Wire(first=_mongodb(b"", kind=1, length=30_000_000), again=bytes(65_536)),
+    "packed, which nobody asked for": Wire(
+        first=_mongodb(struct.pack("<iib", 2013, 2**30, 2) + zlib.compress(bytes(MIB), 9), kind=2012), again=b""
+    ),
+    "a kind of message that is none": Wire(first=_mongodb(bytes(50), kind=4711), again=b""),
+    "messages without end": Wire(again=_mongodb(_REPLY + _bson(*_HELLO), kind=1) * 100),
+    "a greeting, then silence": Wire(first=_mongodb(_REPLY + _bson(*_HELLO), kind=1), again=b""),
+    "a greeting cut off": Wire(first=_mongodb(_REPLY + _bson(*_HELLO), kind=1)[:60]),
+    "a greeting of a server of another age": Wire(
+        first=_mongodb(_REPLY + _bson(b"\x08ismaster\0\x01", b"\x01ok\0" + struct.pack("<d", 1.0)), kind=1), again=b""
+    ),
+    "a greeting with a million values": Wire(
+        first=_mongodb(_REPLY + _bson(*_HELLO, b"\x0aa\0" * 1_000_000), kind=1), again=b""
+    ),
+    "a greeting that is no BSON": Wire(first=_mongodb(_REPLY + b"\xff" * 100, kind=1), again=b""),
+    "no document at all": Wire(first=_mongodb(struct.pack("<iqii", 8, 0, 0, 0), kind=1), again=b""),
+    "an error with escape sequences": Wire(
+        first=_mongodb(
+            _REPLY
+            + _bson(
+                b"\x01ok\0" + struct.pack("<d", 0.0),
+                b"\x02errmsg\0" + struct.pack("<i", 26) + b"\x1b]0;owned\x07\x1b[2J\nnext line\0",
+            ),
+            kind=1,
+        ),
+        again=b"",
+    ),
+}
+
 NATS: Mapping[str, Wire] = {
     "INFO without end": Wire(first=b'INFO {"server_id": "', again=b"x" * 65_536),
     "INFO that is no JSON": Wire(first=b"INFO {no}\r\n", again=b""),
