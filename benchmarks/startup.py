@@ -73,7 +73,7 @@ _COUNTED = (
     "sys.argv = ['auditor', *json.loads(sys.argv[1])]\n"
     "sys.stdout = sys.stderr\n"
     "from auditor.cli import main\n"
-    "try:\n    main()\nexcept SystemExit:\n    pass\n"
+    "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
     "print(json.dumps([len(sys.modules), sorted(sys.modules)]), file=sys.__stdout__)\n"
 )
 
@@ -86,7 +86,7 @@ def _used() -> float:
 def _run(words: tuple[str, ...], environment: dict[str, str]) -> tuple[float, float]:
     """CPU and time that a process took, in seconds."""
     before, began = _used(), time.monotonic()
-    subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=False)
+    subprocess.run([sys.executable, *words], env=environment, capture_output=True, check=True)
     return _used() - before, time.monotonic() - began
 
 

@@ -24,20 +24,25 @@ from checks.fields import FieldRule
 from checks.validity import Validity
 from probes import registry
 from probes.contract import Budget
-from probes.records.mongodb import MongoDbBinding, MongoDbSettings
-from probes.records.rest.settings import RestBinding, RestSettings
-from probes.records.sql.settings import SqlBinding, SqlSettings
 from tests import HOME
 
 PAGES = sorted([*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")])
 
 MODELS: list[type[BaseModel]] = [
-    *(SqlSettings, RestSettings, Budget, DataType, Consumer, FieldRule, Validity, SqlBinding, RestBinding),
-    *(MongoDbSettings, MongoDbBinding),
+    *(Budget, DataType, Consumer, FieldRule, Validity),
+    *(registry.record_settings(kind) for kind in registry.RECORD_KINDS),
+    *(registry.record_binding(kind) for kind in registry.RECORD_KINDS),
     *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, AlertSettings),
     *(registry.queue_settings(kind) for kind in registry.QUEUE_KINDS),
     *(sender_settings(name) for name in SENDERS),
 ]
+
+
+def test_every_kind_has_its_place_in_the_documentation() -> None:
+    described, written = ((HOME / "docs" / f"{page}.md").read_text() for page in ("probes", "map"))
+    assert [kind for kind in registry.RECORD_KINDS if f"\n## {kind}\n" not in described] == []
+    kinds = (*registry.RECORD_KINDS, *registry.QUEUE_KINDS)
+    assert [kind for kind in kinds if f"\n`kind: {kind}`" not in written] == []
 
 
 @pytest.mark.parametrize("model", MODELS)

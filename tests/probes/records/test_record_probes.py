@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from probes import registry
 from probes.contract import ProbeError, Reason, RecordProbe
 from probes.records.rest.probe import RestProbe
+from probes.records.sql.database_url import DIALECTS
 from tests.probes.harness import TIMEOUT_S, Harness, MongoDbHarness, Record, RestHarness, SqlHarness
 from tests.proxy import Proxy
 from tests.servers import free_port
@@ -24,6 +26,9 @@ RECORDS: list[Record] = [
     (5, "five", f"{DAY}5+00:00"),
 ]
 KINDS = ["postgresql", "mariadb", "sqlite", "rest-many", "rest-one", "mongodb"]
+SERVED = {**dict.fromkeys(DIALECTS, "sql"), "rest-many": "rest", "rest-one": "rest"}
+"""The registered kind of what is not called by it."""
+
 OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
 
 
@@ -33,6 +38,11 @@ def make(kind: str, request: pytest.FixtureRequest) -> Harness:
     if kind == "mongodb":
         return MongoDbHarness(request.getfixturevalue("ferretdb_url"))
     return SqlHarness(request.getfixturevalue(f"{kind}_url"))
+
+
+def test_every_kind_and_every_dialect_passes_this_suite() -> None:
+    assert {SERVED.get(kind, kind) for kind in KINDS} == {*registry.RECORD_KINDS}
+    assert {*DIALECTS} - {*KINDS} == {"mysql"}  # MariaDB's sister, of which no server is at hand
 
 
 @pytest.fixture(params=KINDS)
