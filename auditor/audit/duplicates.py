@@ -57,6 +57,15 @@ class Doubles:
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _OneSide:
+    """What was found of one unique key in one system; `told` as in `Doubles`, one sentence for each record."""
+
+    identities: Identities
+    told: Mapping[Key, str] = field(default_factory=dict)
+    error: Failure | None = None
+
+
 class DuplicateFinder:
     """Finds, in both systems of a flow, who has the same unique key.
 
@@ -79,30 +88,29 @@ class DuplicateFinder:
         """Find the duplicates among what was read, and what is to be remembered for the next audits."""
         if not self.comparer.unique_keys:
             return Doubles()
-        told: dict[Key, list[str]] = {}
-        identities: list[Identities] = []
-        failures: list[Failure] = []
         by_key = {each.key: each for each in comparisons if not each.unverifiable}
-        for called in self.comparer.unique_keys:
-            for side, _, _ in self._sides:
-                identities.append(self._on_one_side(by_key, called, side, told, failures))
-        return Doubles(told=told, identities=identities, error=failures[0] if failures else None)
+        sides = [
+            self._on_one_side(by_key, called, side)
+            for called in self.comparer.unique_keys
+            for side, _, _ in self._sides
+        ]
+        told: dict[Key, list[str]] = {}
+        for each in sides:
+            for key, what in each.told.items():
+                told.setdefault(key, []).append(what)
+        return Doubles(
+            told=told,
+            identities=[each.identities for each in sides],
+            error=next((each.error for each in sides if each.error is not None), None),
+        )
 
-    def _on_one_side(
-        self,
-        by_key: Mapping[Key, Comparison],
-        called: str,
-        side: Side,
-        told: dict[Key, list[str]],
-        failures: list[Failure],
-    ) -> Identities:
+    def _on_one_side(self, by_key: Mapping[Key, Comparison], called: str, side: Side) -> _OneSide:
         held = {key: copy for key, each in by_key.items() if (copy := self._copy(each, side)) is not None}
         identities = {
             key: identity for key, copy in held.items() if (identity := self.comparer.identity(copy, called))
         }
         gone = [key for key in by_key if key not in identities]
-        system = side.system
-        known = self.ledger.identities.holders(self.flow.name, system, called, set(identities.values()))
+        known = self.ledger.identities.holders(self.flow.name, side.system, called, set(identities.values()))
         # What the ledger knows of records that were read just now is overtaken.
         suspects = shared(
             identities,
@@ -112,13 +120,15 @@ class DuplicateFinder:
             },
         )
         if not suspects:
-            return Identities(system=system, called=called, held=identities, gone=gone)
+            return _OneSide(identities=Identities(system=side.system, called=called, held=identities, gone=gone))
         others = {key for found in suspects.values() for key in found}
-        copies = {key: held[key] for key in others & held.keys()}
-        copies |= self._read(side, [key for key in others if key not in held], failures)
-        at_owner = self._at_owner({*suspects, *others}, by_key, failures)
+        again, error = self._read(side, [key for key in others if key not in held])
+        copies = {key: held[key] for key in others & held.keys()} | again
+        at_owner, owner_error = self._at_owner({*suspects, *others}, by_key)
+        error = error or owner_error
         names = [self.comparer.rules[position][0] for position in self.comparer.unique_keys[called]]
         stale: list[Key] = [key for key in others if key not in copies]
+        told: dict[Key, str] = {}
         for key, found in suspects.items():
             twins = [
                 Twin(key=other, at_owner=other in at_owner, same=copies[other].values == held[key].values)
@@ -127,23 +137,26 @@ class DuplicateFinder:
             ]
             stale += [other for other in found if other in copies and other not in {twin.key for twin in twins}]
             if twins and is_the_double(at_owner=key in at_owner, twins=twins):
-                told.setdefault(key, []).append(tell(called, names, system, twins))
-        if not failures:
+                told[key] = tell(called, names, side.system, twins)
+        if error is None:
             gone += [key for key in stale if key not in identities]
-        return Identities(system=system, called=called, held=identities, gone=gone)
+        return _OneSide(
+            identities=Identities(system=side.system, called=called, held=identities, gone=gone),
+            told=told,
+            error=error,
+        )
 
     def _copy(self, comparison: Comparison, side: Side) -> Copy | None:
         return comparison.owner if side is self.comparer.owner else comparison.target
 
-    def _read(self, side: Side, keys: Sequence[Key], failures: list[Failure]) -> dict[Key, Copy]:
-        """Records of one system as they are now."""
+    def _read(self, side: Side, keys: Sequence[Key]) -> tuple[dict[Key, Copy], Failure | None]:
+        """Records of one system as they are now, or why it cannot be asked."""
         if not keys:
-            return {}
+            return {}, None
         reader, spec = next((reader, spec) for each, reader, spec in self._sides if each is side)
         reading = reader.fetch(spec, keys)
         if reading.error is not None:
-            failures.append((reading.system, reading.error))
-            return {}
+            return {}, (reading.system, reading.error)
         found: dict[Key, Copy] = {}
         grouped, _ = self.comparer.group(side, reading.rows)
         for key, rows in grouped.items():
@@ -151,9 +164,10 @@ class DuplicateFinder:
                 found[key] = self.comparer.copy_of(self.comparer.canonical(side, rows[0]), rows[0][MARK])
             except UnreadableError:
                 continue
-        return found
+        return found, None
 
-    def _at_owner(self, keys: set[Key], by_key: Mapping[Key, Comparison], failures: list[Failure]) -> set[Key]:
+    def _at_owner(self, keys: set[Key], by_key: Mapping[Key, Comparison]) -> tuple[set[Key], Failure | None]:
         """Which of these records the owner knows."""
         known = {key for key in keys if key in by_key and by_key[key].owner is not None}
-        return known | self._read(self.comparer.owner, [key for key in keys if key not in by_key], failures).keys()
+        read, error = self._read(self.comparer.owner, [key for key in keys if key not in by_key])
+        return known | read.keys(), error
