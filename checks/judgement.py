@@ -193,8 +193,8 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
     owner, target, known = comparison.owner, comparison.target, history.baseline
     last = len(history.changes) - 1
     changes = tuple(
-        shows(change, look.received_at, by_later_version=at < last, every_version=terms.every_version)
-        for at, change in enumerate(history.changes)
+        shows(change, look.received_at, by_later_version=index < last, every_version=terms.every_version)
+        for index, change in enumerate(history.changes)
     )
     baseline = None
     if owner is not None and target is not None and (known is None or not known.holds(owner, target)):
@@ -228,7 +228,9 @@ def _follow(
     last = len(history.changes) - 1
     # What the owner was only seen to hold after the target had answered says nothing about that answer.
     there = [change.enrolled_at <= look.received_at for change in history.changes]
-    shows_it = (at for at, change in enumerate(history.changes) if there[at] and change.fingerprint == target)
+    shows_it = (
+        index for index, change in enumerate(history.changes) if there[index] and change.fingerprint == target
+    )
     shown = max(shows_it, default=-1)
     shown = last if finding.arrived else shown
     certain = last if finding.arrived is False and last >= 0 and history.changes[last].fingerprint == version else -1
@@ -239,20 +241,20 @@ def _follow(
     # Of several rows for one key any may be the one that shows it.
     single = not comparison.duplicates
 
-    def accounted(at: int, change: Change) -> Change:
-        if not there[at]:
+    def accounted(index: int, change: Change) -> Change:
+        if not there[index]:
             return change
-        if at <= shown:
-            return shows(change, look.received_at, by_later_version=at < shown, every_version=terms.every_version)
+        if index <= shown:
+            return shows(change, look.received_at, by_later_version=index < shown, every_version=terms.every_version)
         same_as_before = there_too and change.behind == target
         # A deletion has no stamp: where the target moved meanwhile, the record may have been there and gone again.
-        surely = at == certain and (bool(change.fingerprint) or change.behind is None)
+        surely = index == certain and (bool(change.fingerprint) or change.behind is None)
         behind = older or surely or same_as_before
         if behind and single and not change.lost_sight:
             return still_differs(change, look.sent_at, look.received_at, target)
         return cannot_tell(change, look.received_at)
 
-    changes = tuple(accounted(at, change) for at, change in enumerate(history.changes))
+    changes = tuple(accounted(index, change) for index, change in enumerate(history.changes))
     probe_at = tuple(
         None
         if change.settled_at

@@ -309,9 +309,9 @@ class RecordComparer:
             name, rule = self.rules[position]
             shown = [
                 "" if copy is None
-                else f"cannot be read: {why[at]}" if at in why
+                else f"cannot be read: {why[index]}" if index in why
                 else show(rule, copy.values[position])
-                for at, copy in enumerate(copies)
+                for index, copy in enumerate(copies)
             ]  # fmt: skip
             told.append(Difference(field=name, shape=Shape.UNREADABLE, owner_value=shown[0], target_value=shown[1]))
         return Comparison(

@@ -183,17 +183,17 @@ class SecondLook:
             before, other = other, before
         assert before is not None  # one row, and it could be compared
         after = self._copy_again(found, key, side, second[0])
-        unlike = [at for at in range(len(self.comparer.rules)) if moved(after.marks, before.marks, at)]
+        unlike = [index for index in range(len(self.comparer.rules)) if moved(after.marks, before.marks, index)]
         if unlike and (not marked or before.raw_mark != after.raw_mark):
             found.moving.add(key)
             return
-        if unlike and other is not None and any(not moved(after.marks, other.marks, at) for at in unlike):
+        if unlike and other is not None and any(not moved(after.marks, other.marks, index) for index in unlike):
             found.moving.add(key)  # it has just arrived
             return
-        for at, (name, _) in enumerate(self.comparer.rules):
-            found.count(side.system, name, differs=at in unlike)
-        for at in unlike:
-            found.noisy.setdefault(key, {})[at] = side.system
+        for index, (name, _) in enumerate(self.comparer.rules):
+            found.count(side.system, name, differs=index in unlike)
+        for index in unlike:
+            found.noisy.setdefault(key, {})[index] = side.system
 
     def _as_a_set(self, side: Side, rows: Sequence[Row]) -> list[str] | None:
         try:

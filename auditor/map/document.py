@@ -184,7 +184,7 @@ def mermaid(integration_map: IntegrationMap) -> str:
     """A Mermaid flowchart: systems, their flows, and who reads what."""
     lines = ["flowchart LR"]
     owned = owned_by(integration_map)
-    number = {name: f"s{at}" for at, name in enumerate(integration_map.systems)}
+    number = {name: f"s{index}" for index, name in enumerate(integration_map.systems)}
     for name, node in number.items():
         owns = f"<br/>owns {escaping.mermaid(', '.join(owned[name]))}" if owned[name] else ""
         lines.append(f'    {node}["{escaping.mermaid(name)}{owns}"]')
@@ -196,8 +196,8 @@ def mermaid(integration_map: IntegrationMap) -> str:
         lines.append(
             f'    {number[flow.source_name]} {arrow}|"{escaping.mermaid(label)}"| {number[flow.target_name]}'
         )
-    for at, (reads, consumer, role) in enumerate(consumers_of(integration_map)):
-        lines.append(f'    {number[reads]} -.-> c{at}(["{escaping.mermaid(consumer)}<br/>{role}"])')
+    for index, (reads, consumer, role) in enumerate(consumers_of(integration_map)):
+        lines.append(f'    {number[reads]} -.-> c{index}(["{escaping.mermaid(consumer)}<br/>{role}"])')
     return "\n".join(lines) + "\n"
 
 

@@ -219,11 +219,11 @@ class Flow:
         Not one that it keeps in less than the flow compares (without case, say), and no amount without its currency.
         """
         found = []
-        for at, (each, rule) in enumerate(self.rules):
+        for index, (each, rule) in enumerate(self.rules):
             declared = self.data_type.fields[each]
             alike = declared.between(self.source_name, self.target_name, name) == rule
             if each not in binding.absent and alike and rule.currency_field not in binding.absent:
-                found.append(at)
+                found.append(index)
         return tuple(found)
 
     def comparer(self, digest_key: bytes) -> RecordComparer:

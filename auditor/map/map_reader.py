@@ -114,9 +114,9 @@ class MapReader:
             return plain
         if isinstance(node, CommentedSeq):
             items = []
-            for at, value in enumerate(node):
-                self._note(file, (*path, at), node.lc.item(at))
-                items.append(self._plain(file, (*path, at), value))
+            for index, value in enumerate(node):
+                self._note(file, (*path, index), node.lc.item(index))
+                items.append(self._plain(file, (*path, index), value))
             return items
         return self._interpolated(path, str(node)) if isinstance(node, str) else node
 

@@ -90,9 +90,9 @@ def _data_type_contradictions(
 ) -> Iterator[tuple[Path_, str]]:
     path: Path_ = ("data_types", name)
     mentions: list[tuple[Path_, str]] = [((*path, "owner"), data_type.owner)]
-    mentions += [((*path, "writers", at), system) for at, system in enumerate(data_type.writers)]
+    mentions += [((*path, "writers", index), system) for index, system in enumerate(data_type.writers)]
     mentions += [
-        ((*path, "consumers", at, "reads"), consumer.reads) for at, consumer in enumerate(data_type.consumers)
+        ((*path, "consumers", index, "reads"), consumer.reads) for index, consumer in enumerate(data_type.consumers)
     ]
     mentions += [
         ((*path, "fields", field_name, "owner"), rule.owner)
@@ -105,17 +105,17 @@ def _data_type_contradictions(
         elif system not in data_type.in_:
             yield where, f"{system} is not listed under in: of {name}"
     mentions = [
-        ((*path, "fields", field_name, "writers", at), system)
+        ((*path, "fields", field_name, "writers", index), system)
         for field_name, rule in data_type.fields.items()
-        for at, system in enumerate(rule.writers)
+        for index, system in enumerate(rule.writers)
     ]
     for where, system in mentions:
         if system not in systems:
             yield where, f"unknown system {system!r}" + did_you_mean(system, systems)
-    for at, field_name in enumerate(data_type.business_key):
+    for index, field_name in enumerate(data_type.business_key):
         if field_name not in data_type.fields:
             yield (
-                (*path, "business_key", at),
+                (*path, "business_key", index),
                 f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
             )
     yield from _rule_contradictions(path, data_type)
@@ -259,10 +259,10 @@ def _flow_contradictions(
     for word, system in (("from", flow.from_), ("to", flow.to)):
         if system in systems and system not in data_type.in_:
             yield (*path, word), f"{flow.data_type} has no entry for {system} under in:"
-    for at, field_name in enumerate(flow.fields):
+    for index, field_name in enumerate(flow.fields):
         if field_name not in data_type.fields:
             yield (
-                (*path, "fields", at),
+                (*path, "fields", index),
                 f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
             )
     owners = {data_type.fields[each].owner or data_type.owner for each in flow.fields if each in data_type.fields}
