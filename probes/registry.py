@@ -74,9 +74,9 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
     ),
     "mongodb": RecordKind(
         title="MongoDB",
-        settings="probes.records.mongodb:MongoDbSettings",
-        binding="probes.records.mongodb:MongoDbBinding",
-        probe="probes.records.mongodb:MongoDbProbe",
+        settings="probes.records.mongodb.settings:MongoDbSettings",
+        binding="probes.records.mongodb.settings:MongoDbBinding",
+        probe="probes.records.mongodb.probe:MongoDbProbe",
         schemes=("mongodb",),
     ),
 }

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from pymongo import MongoClient
 
 from probes.contract import Budget, Letter, QueueProbe, ReadSpec, RecordProbe
-from probes.records.mongodb import MongoDbProbe, MongoDbSettings
+from probes.records.mongodb.probe import MongoDbProbe
+from probes.records.mongodb.settings import MongoDbSettings
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
 from probes.records.sql.probe import SqlProbe

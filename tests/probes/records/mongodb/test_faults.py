@@ -20,7 +20,8 @@ from checks.keys import key_parser
 from probes import registry
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.exact_json import Undecodable
-from probes.records.mongodb import MongoDbProbe, MongoDbSettings
+from probes.records.mongodb.probe import MongoDbProbe
+from probes.records.mongodb.settings import MongoDbSettings
 from tests.attacks.wires import ANY, MONGODB, Wire
 from tests.standins.mongodb import Fault, MongoServer
 from tests.wire_server import WireServer

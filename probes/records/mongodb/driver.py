@@ -15,7 +15,6 @@ import threading
 import weakref
 from typing import Any
 
-from probes.call_deadline import passed
 from probes.contract import ProbeError, Reason
 from probes.guarded_socket import GuardedSocket
 
@@ -209,8 +208,3 @@ def open_client(url: str, timeout_s: float, connections: int, **words: Any) -> t
     # The one place through which every connection of a client goes, its monitors' included.
     options._PoolOptions__ssl_context = wrapping
     return client, wrapping
-
-
-def hung(error: BaseException) -> bool:
-    """Whether the call under way ended because its time was over."""
-    return passed() or "timed out" in str(error)

@@ -18,8 +18,9 @@ from checks.keys import key_parser
 from checks.values import UnreadableError
 from probes.contract import MISSING, ProbeError, ReadSpec, Reason, StampsError
 from probes.exact_json import Undecodable
-from probes.records.bson_documents import LAST, ORDER, behind, find, projection
-from probes.records.mongodb import STRAYS_CEILING, MongoDbBinding, MongoDbProbe, MongoDbSettings
+from probes.records.mongodb.documents import LAST, ORDER, behind, find, projection
+from probes.records.mongodb.probe import STRAYS_CEILING, MongoDbProbe
+from probes.records.mongodb.settings import MongoDbBinding, MongoDbSettings
 
 SECRET = "secret-of-t"
 AT = datetime(2026, 3, 1, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -108,7 +109,7 @@ def test_what_no_other_system_has_is_undecodable_and_named(
 def test_uuids_of_old_drivers_are_read_and_found_in_the_order_that_the_map_says(
     shop: Database[dict[str, Any]], address: str, order: str
 ) -> None:
-    from probes.records.bson_documents import LEGACY
+    from probes.records.mongodb.documents import LEGACY
 
     shop.things.insert_one({"_id": Binary.from_uuid(UUID, LEGACY[order]), "n": 1})
     opened = MongoDbProbe(settings(address, uuid=order))

@@ -1,28 +1,22 @@
 """Records in MongoDB, read with PyMongo.
 
 Only `find` with a projection reads records: no aggregation, no script, and no command that could write
-(`probes.records.mongodb_driver` refuses it before it is sent). A listing follows `_id`, which every document has and
+(`probes.records.mongodb.driver` refuses it before it is sent). A listing follows `_id`, which every document has and
 which is always indexed, through all its types in MongoDB's own order.
 """
 
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
-from typing import Any, Literal, TypeVar
-from urllib.parse import parse_qsl, unquote
+from typing import Any, TypeVar
 
-from pydantic import Field, SecretStr, field_validator, model_validator
-
-from probes.addresses import check_address
 from probes.call_deadline import becomes, begins, left, one_call, passed, some_calls
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
-    Binding,
     ClockSample,
     CollectionSchema,
     FieldSchema,
@@ -33,9 +27,8 @@ from probes.contract import (
     Reason,
     Row,
     StampsError,
-    SystemSettings,
 )
-from probes.durations import Duration
+from probes.records.mongodb.settings import MongoDbSettings, plain_url
 from probes.secrets import Scrubber
 from probes.wording import did_you_mean
 
@@ -54,25 +47,7 @@ SAMPLE = 100
 STRAYS_CEILING = 1_000
 """Stamps of another type than most, which are looked at in every poll: no comparison finds them."""
 
-LEAST_STALENESS_S = 90.0
-"""Source: MongoDB manual, "Read Preference maxStalenessSeconds"."""
-
 READS_FROM = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
-
-KNOWN_OPTIONS = frozenset(
-    {
-        *("authsource", "authmechanism", "replicaset", "directconnection", "loadbalanced", "tls", "ssl", "appname"),
-        *("tlscafile", "tlscertificatekeyfile", "tlscertificatekeyfilepassword", "tlscrlfile", "tlsinsecure"),
-        *("tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "tlsdisableocspendpointcheck"),
-        *("srvservicename", "srvmaxhosts"),
-    }
-)
-"""Options of a URL that are passed on."""
-
-IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wtimeoutms", "wtimeout", "compressors"})
-"""Options that people copy with their URL, and that mean nothing to who only reads."""
-
-MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
 
 AnswerT = TypeVar("AnswerT")
 
@@ -96,138 +71,6 @@ _WRITES = frozenset(
 )
 """Actions of a privilege that change something. Source: MongoDB manual, "Privilege Actions"."""
 
-# Numbers of errors; 8000 and 16500 are Atlas's and Cosmos DB's. Source: mongodb/mongo, base/error_codes.yml.
-_REFUSED = {
-    18: Reason.AUTH,
-    11: Reason.AUTH,
-    334: Reason.AUTH,
-    8000: Reason.AUTH,
-    13: Reason.PERMISSION,
-    50: Reason.TIMEOUT,
-    262: Reason.TIMEOUT,
-    202: Reason.TIMEOUT,
-    16500: Reason.OVER_BUDGET,
-}
-
-
-class MongoDbSettings(SystemSettings):
-    """A MongoDB deployment.
-
-    Attributes:
-        url: `mongodb://USER:PASSWORD@HOST/DATABASE` or `mongodb+srv://...`; a secret.
-        database: where the URL names none, or one for the login alone.
-        read: from which member of a replica set.
-        max_staleness_s: how old an answer of a secondary may be; required where `read` is not `primary`.
-        read_concern: `majority` reads nothing that a failover could undo; `local` reads what the member has.
-        uuid: the order of the bytes of UUIDs that old drivers wrote (subtype 3).
-    """
-
-    kind: Literal["mongodb"]
-    url: SecretStr
-    database: str | None = Field(default=None, pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')
-    read: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = "primary"
-    max_staleness_s: Duration | None = Field(default=None, alias="max_staleness")
-    read_concern: Literal["majority", "local"] = "majority"
-    uuid: Literal["java_legacy", "csharp_legacy", "python_legacy"] | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _is_address(cls, url: SecretStr) -> SecretStr:
-        text = url.get_secret_value().strip()
-        if not text.startswith(("mongodb://", "mongodb+srv://")):
-            raise ValueError("not a MongoDB URL; write for example mongodb://user:password@host:27017/shop")
-        check_address(text)
-        options = _options(text)
-        for name in options:
-            if name in {"readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel"}:
-                raise ValueError(
-                    f"leave {name} out of the URL: the map says it, as read:, max_staleness: or read_concern:"
-                )
-            if name == "uuidrepresentation":
-                raise ValueError("leave uuidRepresentation out of the URL: the map says it, as uuid:")
-            if name.endswith("timeoutms"):
-                raise ValueError(f"leave {name} out of the URL: the map says it, as budget: timeout:")
-            if name not in KNOWN_OPTIONS | IDLE_OPTIONS:
-                raise ValueError(f"unknown option {name} in the URL{did_you_mean(name, KNOWN_OPTIONS)}")
-        mechanism = options.get("authmechanism", "SCRAM-SHA-256")
-        if mechanism not in MECHANISMS:
-            raise ValueError(f"authMechanism {mechanism} is not supported; known: {', '.join(sorted(MECHANISMS))}")
-        tls = options.get("tls", options.get("ssl", "true" if text.startswith("mongodb+srv://") else "false"))
-        if mechanism == "PLAIN" and tls != "true":
-            raise ValueError("authMechanism PLAIN sends the password as it is: add tls=true")
-        return SecretStr(text)
-
-    @model_validator(mode="after")
-    def _says_how_old(self) -> MongoDbSettings:
-        if not self.database_name:
-            raise ValueError("name the database, in the URL behind the host or as database:")
-        if self.read == "primary":
-            if self.max_staleness_s is not None:
-                raise ValueError("max_staleness is for secondaries, and read: is primary")
-            return self
-        if self.max_staleness_s is None or self.max_staleness_s < LEAST_STALENESS_S:
-            raise ValueError(
-                f"read: {self.read} may answer old values: set max_staleness, at least {LEAST_STALENESS_S:.0f}s"
-            )
-        if self.delay_floor_s < self.max_staleness_s:
-            raise ValueError(
-                f"read: {self.read} may answer values {self.max_staleness_s:.0f} s old: set delay_floor to as much"
-            )
-        return self
-
-    @property
-    def database_name(self) -> str:
-        """Where the collections are."""
-        rest = self.url.get_secret_value().partition("://")[2].partition("?")[0]
-        return self.database or unquote(rest.partition("/")[2])
-
-
-def _options(url: str) -> dict[str, str]:
-    """The options of a URL; their names mean the same in any case."""
-    return {name.lower(): value for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
-
-
-def _plain_url(url: str) -> str:
-    """The URL without options that are of no use here."""
-    address, _, query = url.partition("?")
-    kept = [part for part in query.split("&") if part.partition("=")[0].lower() in KNOWN_OPTIONS]
-    address += "" if "/" in address.partition("://")[2] else "/"
-    return f"{address}?{'&'.join(kept)}" if kept else address
-
-
-class MongoDbBinding(Binding):
-    """A collection or view; fields are dotted paths (`address.city`, `lines.sku`).
-
-    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
-    """
-
-    @field_validator("collection")
-    @classmethod
-    def _is_name(cls, name: str) -> str:
-        if not name or name.startswith("system.") or "$" in name or "\0" in name:
-            raise ValueError(f"{name!r} is no collection's name")
-        return name
-
-    @field_validator("key", "changed_at", "version")
-    @classmethod
-    def _is_path(cls, path: str | None) -> str | None:
-        return None if path is None else checked_path(path)
-
-    @field_validator("fields")
-    @classmethod
-    def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
-        for path in fields.values():
-            checked_path(path)
-        return fields
-
-
-def checked_path(path: str) -> str:
-    """A dotted path. Raises ValueError where it leads nowhere."""
-    parts = path.split(".")
-    if "\0" in path or any(not part or part.startswith("$") for part in parts if part not in {"$id", "$ref", "$db"}):
-        raise ValueError(f"{path!r} is no path to a field; write names with a dot between them, such as address.city")
-    return path
-
 
 class MongoDbProbe:
     """Reads one database through a small pool of connections."""
@@ -240,27 +83,26 @@ class MongoDbProbe:
             from pymongo.read_concern import ReadConcern
             from pymongo.read_preferences import make_read_preference
 
-            from probes.records import bson_documents, mongodb_driver
+            from probes.records.mongodb import documents, driver, failures
         except ModuleNotFoundError as error:
             raise ProbeError(
                 Reason.QUERY,
                 "the driver pymongo is not installed",
                 hint="pip install 'plumbline-auditor[mongodb]'",
             ) from error
-        self._bson: ModuleType = bson_documents
-        self._driver: ModuleType = mongodb_driver
+        self._bson: ModuleType = documents
         self._errors: Any = pymongo.errors
         self._within = pymongo.timeout
         self.delay_floor_s = settings.delay_floor_s
         self.timeout_s = settings.budget.timeout_s
         self._settings = settings
-        self._scrub = Scrubber.of(settings)
+        self._explain = failures.Explainer(Scrubber.of(settings), self.timeout_s)
         try:
-            self._client, self._wrapping = mongodb_driver.open_client(
-                _plain_url(settings.url.get_secret_value()), self.timeout_s, settings.budget.connections
+            self._client, self._wrapping = driver.open_client(
+                plain_url(settings.url.get_secret_value()), self.timeout_s, settings.budget.connections
             )
         except (pymongo.errors.PyMongoError, ValueError, OSError) as error:
-            raise ProbeError(Reason.QUERY, f"the URL cannot be used: {self._said(error)}") from None
+            raise ProbeError(Reason.QUERY, f"the URL cannot be used: {self._explain.said(error)}") from None
         age = -1 if settings.max_staleness_s is None else int(settings.max_staleness_s)
         mode = READS_FROM.index(settings.read)
         self._database: Any = self._client.get_database(
@@ -271,7 +113,7 @@ class MongoDbProbe:
                 tz_aware=True, datetime_conversion=4
             ),  # dates beyond the calendar stay numbers
         )
-        self._convert = bson_documents.converter(settings.uuid)
+        self._convert = documents.converter(settings.uuid)
         self._collations: dict[str, Mapping[str, Any] | None] = {}
         self._common_types = False
 
@@ -724,72 +566,12 @@ class MongoDbProbe:
         except ProbeError:
             raise
         except self._errors.PyMongoError as error:
-            raise self._explained(error) from None
+            raise self._explain.explained(error) from None
         except OSError as error:
-            raise ProbeError(Reason.UNREACHABLE, self._said(error)) from None
+            raise ProbeError(Reason.UNREACHABLE, self._explain.said(error)) from None
         except Exception as error:  # PyMongo takes it for granted that an answer has its parts
             told = f"an answer that is none of MongoDB's ({type(error).__name__})"
             raise ProbeError(Reason.DECODE, told, hint="is it a MongoDB server that listens there?") from None
-
-    def _explained(self, error: Any) -> ProbeError:
-        cause = error.__cause__ or error.__context__
-        if isinstance(cause, ProbeError):
-            return cause
-        errors = self._errors
-        if isinstance(error, errors.OperationFailure):
-            return self._refused(error)
-        if self._driver.hung(error) or isinstance(error, errors.NetworkTimeout | errors.WaitQueueTimeoutError):
-            why = next((each for each in _chain(error) if _BROKEN_OFF.search(str(each))), None)
-            if why is not None:
-                return ProbeError(Reason.UNREACHABLE, self._said(why))
-            return ProbeError(
-                Reason.TIMEOUT,
-                f"no answer within {self.timeout_s:.3g} s: {self._said(error)}",
-                hint="is the server hanging? raise the timeout if it is only slow",
-            )
-        if isinstance(error, errors.ServerSelectionTimeoutError | errors.AutoReconnect | errors.InvalidOperation):
-            hint = (
-                "is the certificate's authority known? name it with tlsCAFile in the URL"
-                if "CERT" in str(error)
-                else ""
-            )
-            return ProbeError(Reason.UNREACHABLE, self._said(error), hint=hint)
-        if isinstance(error, errors.ConfigurationError):
-            return ProbeError(Reason.QUERY, self._said(error))
-        return ProbeError(Reason.DECODE, self._said(error))
-
-    def _refused(self, error: Any) -> ProbeError:
-        reason = _REFUSED.get(error.code, Reason.QUERY)
-        details = error.details if isinstance(error.details, Mapping) else {}
-        said = self._one_line(str(details.get("errmsg") or error))
-        hints = {
-            Reason.AUTH: "are user, password and authSource of the URL right?",
-            Reason.PERMISSION: "grant the auditor's login the role read on this database",
-            Reason.TIMEOUT: "is a field without an index asked for? raise the timeout if the server is only slow",
-        }
-        wait = details.get("RetryAfterMs")
-        return ProbeError(
-            reason,
-            said,
-            hint=hints.get(reason, ""),
-            retry_after_s=wait / 1000 if isinstance(wait, int | float) and wait >= 0 else None,
-        )
-
-    def _said(self, error: BaseException) -> str:
-        return self._one_line(str(error).partition(", Timeout:")[0].partition(" (configured timeouts")[0])
-
-    def _one_line(self, text: str) -> str:
-        return " ".join("".join(sign if sign.isprintable() else " " for sign in self._scrub(text)).split())[:300]
-
-
-_BROKEN_OFF = re.compile(r"refused|connection closed|reset by peer|broken pipe", re.IGNORECASE)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it: PyMongo asks again as long as there is time, and tells the last try alone."""
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _answers_all(index: Mapping[str, Any]) -> bool:

@@ -1,0 +1,150 @@
+"""Where MongoDB is, which member of it is read, and where records stand in it: what the map says."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import parse_qsl, unquote
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from probes.addresses import check_address
+from probes.contract import Binding, SystemSettings
+from probes.durations import Duration
+from probes.wording import did_you_mean
+
+LEAST_STALENESS_S = 90.0
+"""Source: MongoDB manual, "Read Preference maxStalenessSeconds"."""
+
+KNOWN_OPTIONS = frozenset(
+    {
+        *("authsource", "authmechanism", "replicaset", "directconnection", "loadbalanced", "tls", "ssl", "appname"),
+        *("tlscafile", "tlscertificatekeyfile", "tlscertificatekeyfilepassword", "tlscrlfile", "tlsinsecure"),
+        *("tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "tlsdisableocspendpointcheck"),
+        *("srvservicename", "srvmaxhosts"),
+    }
+)
+"""Options of a URL that are passed on."""
+
+IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wtimeoutms", "wtimeout", "compressors"})
+"""Options that people copy with their URL, and that mean nothing to who only reads."""
+
+MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
+
+
+class MongoDbSettings(SystemSettings):
+    """A MongoDB deployment.
+
+    Attributes:
+        url: `mongodb://USER:PASSWORD@HOST/DATABASE` or `mongodb+srv://...`; a secret.
+        database: where the URL names none, or one for the login alone.
+        read: from which member of a replica set.
+        max_staleness_s: how old an answer of a secondary may be; required where `read` is not `primary`.
+        read_concern: `majority` reads nothing that a failover could undo; `local` reads what the member has.
+        uuid: the order of the bytes of UUIDs that old drivers wrote (subtype 3).
+    """
+
+    kind: Literal["mongodb"]
+    url: SecretStr
+    database: str | None = Field(default=None, pattern=r'^[^/\\. "$*<>:|?\x00]{1,63}$')
+    read: Literal["primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest"] = "primary"
+    max_staleness_s: Duration | None = Field(default=None, alias="max_staleness")
+    read_concern: Literal["majority", "local"] = "majority"
+    uuid: Literal["java_legacy", "csharp_legacy", "python_legacy"] | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value().strip()
+        if not text.startswith(("mongodb://", "mongodb+srv://")):
+            raise ValueError("not a MongoDB URL; write for example mongodb://user:password@host:27017/shop")
+        check_address(text)
+        options = _options(text)
+        for name in options:
+            if name in {"readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel"}:
+                raise ValueError(
+                    f"leave {name} out of the URL: the map says it, as read:, max_staleness: or read_concern:"
+                )
+            if name == "uuidrepresentation":
+                raise ValueError("leave uuidRepresentation out of the URL: the map says it, as uuid:")
+            if name.endswith("timeoutms"):
+                raise ValueError(f"leave {name} out of the URL: the map says it, as budget: timeout:")
+            if name not in KNOWN_OPTIONS | IDLE_OPTIONS:
+                raise ValueError(f"unknown option {name} in the URL{did_you_mean(name, KNOWN_OPTIONS)}")
+        mechanism = options.get("authmechanism", "SCRAM-SHA-256")
+        if mechanism not in MECHANISMS:
+            raise ValueError(f"authMechanism {mechanism} is not supported; known: {', '.join(sorted(MECHANISMS))}")
+        tls = options.get("tls", options.get("ssl", "true" if text.startswith("mongodb+srv://") else "false"))
+        if mechanism == "PLAIN" and tls != "true":
+            raise ValueError("authMechanism PLAIN sends the password as it is: add tls=true")
+        return SecretStr(text)
+
+    @model_validator(mode="after")
+    def _says_how_old(self) -> MongoDbSettings:
+        if not self.database_name:
+            raise ValueError("name the database, in the URL behind the host or as database:")
+        if self.read == "primary":
+            if self.max_staleness_s is not None:
+                raise ValueError("max_staleness is for secondaries, and read: is primary")
+            return self
+        if self.max_staleness_s is None or self.max_staleness_s < LEAST_STALENESS_S:
+            raise ValueError(
+                f"read: {self.read} may answer old values: set max_staleness, at least {LEAST_STALENESS_S:.0f}s"
+            )
+        if self.delay_floor_s < self.max_staleness_s:
+            raise ValueError(
+                f"read: {self.read} may answer values {self.max_staleness_s:.0f} s old: set delay_floor to as much"
+            )
+        return self
+
+    @property
+    def database_name(self) -> str:
+        """Where the collections are."""
+        rest = self.url.get_secret_value().partition("://")[2].partition("?")[0]
+        return self.database or unquote(rest.partition("/")[2])
+
+
+def _options(url: str) -> dict[str, str]:
+    """The options of a URL; their names mean the same in any case."""
+    return {name.lower(): value for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
+
+
+def plain_url(url: str) -> str:
+    """The URL without options that are of no use here."""
+    address, _, query = url.partition("?")
+    kept = [part for part in query.split("&") if part.partition("=")[0].lower() in KNOWN_OPTIONS]
+    address += "" if "/" in address.partition("://")[2] else "/"
+    return f"{address}?{'&'.join(kept)}" if kept else address
+
+
+class MongoDbBinding(Binding):
+    """A collection or view; fields are dotted paths (`address.city`, `lines.sku`).
+
+    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
+    """
+
+    @field_validator("collection")
+    @classmethod
+    def _is_name(cls, name: str) -> str:
+        if not name or name.startswith("system.") or "$" in name or "\0" in name:
+            raise ValueError(f"{name!r} is no collection's name")
+        return name
+
+    @field_validator("key", "changed_at", "version")
+    @classmethod
+    def _is_path(cls, path: str | None) -> str | None:
+        return None if path is None else checked_path(path)
+
+    @field_validator("fields")
+    @classmethod
+    def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
+        for path in fields.values():
+            checked_path(path)
+        return fields
+
+
+def checked_path(path: str) -> str:
+    """A dotted path. Raises ValueError where it leads nowhere."""
+    parts = path.split(".")
+    if "\0" in path or any(not part or part.startswith("$") for part in parts if part not in {"$id", "$ref", "$db"}):
+        raise ValueError(f"{path!r} is no path to a field; write names with a dot between them, such as address.city")
+    return path
