@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from auditor.ledger import Undelivered
 from auditor.map.integration_map import IntegrationMap
-from auditor.systems.doctor import Finding
+from auditor.systems.doctor import SystemReport
 
 
-def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered]) -> list[Finding]:
+def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered]) -> list[SystemReport]:
     """The senders of the map whose last messages did not arrive.
 
     Args:
@@ -17,7 +17,7 @@ def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered])
     """
     named = integration_map.alerts.senders.keys()
     return [
-        Finding(
+        SystemReport(
             system=f"alerts {each.sender}",
             latency_s=None,
             clock="",

@@ -31,7 +31,7 @@ ANY_SEED = "0" * 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class SystemReport:
     """What is known of one system.
 
     Attributes:
@@ -69,7 +69,7 @@ def examine(
     *,
     seed: str | None,
     steps: Mapping[str, datetime],
-) -> list[Finding]:
+) -> list[SystemReport]:
     """Connect to everything the map names; never raises for what a system does.
 
     Args:
@@ -82,7 +82,7 @@ def examine(
             reader = SystemReader(name, settings, registry.open_record_probe(settings))
         except ProbeError as error:
             findings.append(
-                Finding(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
+                SystemReport(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
             )
             continue
         try:
@@ -94,7 +94,7 @@ def examine(
 
 def _examine(
     integration_map: IntegrationMap, reader: SystemReader, seed: str | None, stepped_at: datetime | None
-) -> Finding:
+) -> SystemReport:
     problems: list[str] = []
     remarks: list[str] = []
     specs = [
@@ -131,7 +131,7 @@ def _examine(
                 remarks.append(f"its clock was found to have been set at {stepped_at:%Y-%m-%d %H:%M:%S} UTC")
         elif reader.clock_failure is not None:
             remarks.append(f"its clock cannot be read: {reader.clock_failure.message}")
-    return Finding(
+    return SystemReport(
         system=reader.name,
         latency_s=reader.health.latency_s,
         clock=clock,
@@ -188,7 +188,7 @@ def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str
     ]
 
 
-def _queues(integration_map: IntegrationMap) -> list[Finding]:
+def _queues(integration_map: IntegrationMap) -> list[SystemReport]:
     findings = []
     for (flow, queue), settings in integration_map.queues.items():
         problems, remarks, read_only, unknown = [], [], "", ""
@@ -211,7 +211,7 @@ def _queues(integration_map: IntegrationMap) -> list[Finding]:
             # Whatever a broker answers is data; the text of the error may quote it.
             problems.append(f"decode: an answer that nobody expected ({type(error).__name__})")
         findings.append(
-            Finding(
+            SystemReport(
                 system=f"queue {flow}/{queue}",
                 latency_s=None,
                 clock="",

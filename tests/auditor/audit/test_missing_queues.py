@@ -9,13 +9,13 @@ import pytest
 import redis
 
 from auditor.map.loader import load_map
-from auditor.systems.doctor import Finding, examine
+from auditor.systems.doctor import SystemReport, examine
 from tests.stand import Stand
 
 SQL = "kind: sql_queue, system: billing, table: letters, key: record, since: failed_at, reason: error"
 
 
-def queue(stand: Stand) -> Finding:
+def queue(stand: Stand) -> SystemReport:
     found = examine(load_map(stand.map_file, {}), seed=None, steps={})
     (told,) = [each for each in found if each.system == "queue to_billing/dead"]
     return told

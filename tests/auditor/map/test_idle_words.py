@@ -49,7 +49,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "Budget": {
         "auditor/audit/flow_audit.py": "records_per_s",
-        "auditor/systems/reader.py": "connections timeout",
+        "auditor/systems/caller.py": "connections timeout",
     },
     "Consumer": {
         "auditor/map/consumers.py": "name role reads",
