@@ -135,7 +135,7 @@ def test_flows_audited_together_conclude_what_they_conclude_apart(
     shared: Stand, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     if by == "key":
-        monkeypatch.setattr("probes.records.sql.RANK_SCAN_LIMIT", 0)
+        monkeypatch.setattr("probes.records.sql.probe.RANK_SCAN_LIMIT", 0)
     ledgers: dict[str, Any] = {}
     notes: dict[str, Noting] = {}
     results: dict[str, list[Any]] = {}
