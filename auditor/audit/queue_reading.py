@@ -119,7 +119,7 @@ class QueueReader:
             kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
             log.warning("queue %s/%s: %s in %s:%s", self._flow.name, self._queue, kind, place.filename, place.lineno)
             raise ProbeError(
-                Reason.DECODE, f"an answer that nobody expected ({kind})", hint="where it was met is in the log"
+                Reason.DECODE, f"an unexpected answer ({kind})", hint="where it was met is in the log"
             ) from None
 
     def _look(self, now: datetime, memory: QueueMemory) -> QueueSeen:

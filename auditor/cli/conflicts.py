@@ -276,9 +276,9 @@ def repair(
         write(write_json(proposals) + "\n")
     else:
         write(write_csv(proposals))
-    undecided = sum(each.action == "none" for each in proposals)
-    proposed = counted(len(proposals) - undecided, "proposal")
-    say(f"{proposed}, {counted(undecided, 'record')} for which nothing is proposed")
+    without = sum(each.action == "none" for each in proposals)
+    proposed = counted(len(proposals) - without, "proposal")
+    say(f"{proposed}, {counted(without, 'record')} without a proposal")
     unknown = [each for each in standing if each.audited_at is None]
     for each in unknown:
         say(f"{each.flow}: {each.why}, so what differs is not known")

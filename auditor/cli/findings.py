@@ -85,7 +85,7 @@ def drift(
             if stands.unknown:
                 say(f"{stands.flow}: {stands.unknown}: {stands.why}")
         if not any(sum(each.counts.values()) for each in found):
-            say("no record is known to differ")
+            say("no records are known to differ")
     raise typer.Exit(
         DRIFT
         if any(each.divergent for each in found)

@@ -167,7 +167,7 @@ def discover(
 
     systems = [_system(each, map_, at) for at, each in enumerate((left, right))]
     if systems[0][0] == systems[1][0]:
-        fail("the two are one system")
+        fail("both names mean the same system; choose two")
     try:
         with err.status("connecting") as status:
             found = compare(*(reader for _, reader, _ in systems), tell=lambda text: status.update(shown(text)))

@@ -89,7 +89,7 @@ def letters(
     by_reason: Annotated[bool, typer.Option("--by-reason", help="One row per reason instead of per letter.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the dead letters that wait, why, which records they explain, and what replaying them would fix."""
+    """Show waiting dead letters: why they failed, which records they explain, and what a replay would fix."""
     from dataclasses import asdict
 
     from auditor.cli.documents import print_json

@@ -39,7 +39,9 @@ def dashboard(
     proxy: Annotated[
         list[str] | None, typer.Option(help="Believe --user-header from this address only; may be repeated.")
     ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Let nobody decide conflicts on the pages.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Do not allow conflicts to be decided on the pages.")
+    ] = False,
 ) -> None:
     """Serve the dashboard. Press Ctrl-C to stop."""
     from auditor.dashboard.access import AccessError, access_of

@@ -45,11 +45,11 @@ def lag_row(lag: FlowLag) -> dict[str, object]:
         "flow": lag.flow,
         "state": row["state"],
         "changes": lag.changes,
-        "waiting": lag.waiting,
+        "in flight": lag.waiting,
         "superseded": lag.superseded,
         "window": format_duration(lag.window_s) if lag.window_s else "none",
         **{name: estimate_text(*(row[f"{name}{end}_s"] for end in ("", "_lower", "_upper"))) for name in QUANTILES},
-        "beyond window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
+        "beyond the window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
         "clamped": lag.clamped,
     }
 
@@ -95,15 +95,16 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
         "unverified": covered.unverified,
         "verified through": through_at or NOTHING_VERIFIED,
         "behind": format_duration(max(0.0, (now - through_at).total_seconds())) if through_at else None,
-        "with a verdict": ratio_text(covered.verdict_ratio),
-        "of due": covered.due,
+        "conclusive readings": None
+        if covered.verdict_ratio is None
+        else f"{covered.verdict_ratio:.2%} of {covered.due}",
         "windows undecided": ratio_text(covered.undecided_ratio),
         "cannot verify": covered.cannot_verify,
-        "shed": covered.shed,
+        "skipped (budget)": covered.shed,
         "sweep": None if covered.sweep_ratio is None else f"{covered.sweep_ratio:.0%} by {covered.walk}",
-        "differ so far": differing_text(covered.differing, covered.population),
-        "last sweep": differing_text(covered.differed, covered.population),
-        "share that differs": ratio_text(differ.share, differ.lower, differ.upper),
+        "differing so far": differing_text(covered.differing, covered.population),
+        "differed, last sweep": differing_text(covered.differed, covered.population),
+        "share that differs, sampled": ratio_text(differ.share, differ.lower, differ.upper),
     }
 
 

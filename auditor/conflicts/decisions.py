@@ -129,14 +129,14 @@ def act(
         }
     elif what is Act.DEFER:
         if until_at is None or until_at <= now:
-            raise RefusedError("put it off until some time in the future")
+            raise RefusedError("choose a time in the future to defer it to")
         moved = {"state": State.DEFERRED.value, "until_at": until_at}
     elif what is Act.ASSIGN:
         if not assignee:
-            raise RefusedError("assign it to somebody")
+            raise RefusedError("name the person to assign it to")
         moved = {"assignee": assignee}
     elif not text:
-        raise RefusedError("an empty comment")
+        raise RefusedError("the comment is empty")
     decision = Decision(
         act=what,
         who=who,
@@ -148,5 +148,5 @@ def act(
         until_at=until_at,
     )
     if not ledger.conflicts.act_on(conflict, decision, moved):
-        raise RefusedError(f"conflict {conflict_id} moved while you looked at it; look again")
+        raise RefusedError(f"conflict {conflict_id} changed while you were looking at it; reload it and try again")
     return conflict

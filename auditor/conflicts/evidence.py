@@ -76,7 +76,7 @@ def evidence_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapp
     """
     settings = integration_map.flows.get(conflict.flow)
     if settings is None:
-        raise RefusedError(f"the map does not have the flow {conflict.flow} any more")
+        raise RefusedError(f"the flow {conflict.flow} is no longer in the map")
     flow = integration_map.flow(conflict.flow)
     differing = json.loads(about.get("differences") or "[]")
     names = [each["field"] for each in differing if each["field"] in flow.data_type.fields] or list(flow.field_names)

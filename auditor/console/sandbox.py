@@ -323,7 +323,7 @@ def _within(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
     if cut == "size" and rows == 0:
         raise QueryError(
             f"one row of the answer is longer than {ANSWER_BYTES >> 20} MiB; "
-            "ask for fewer columns, or for a part of its texts and lists"
+            "ask for fewer columns, or for parts of its texts and lists"
         )
     if not kept:
         kept.append(plain_batch(pa.RecordBatch.from_pylist([], schema=schema)))

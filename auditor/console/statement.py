@@ -56,7 +56,7 @@ def read_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement
     _refuse_text(sql)
     statements = _parsed(connection, sql)
     if len(statements) != 1:
-        raise QueryError(f"exactly one statement is run, got {len(statements)}")
+        raise QueryError(f"exactly one statement is allowed, got {len(statements)}")
     act: Literal["run", "explain", "analyze", "list"] = "run"
     if _explains(statements[0]):
         found = _EXPLAIN.match(sql)
@@ -122,7 +122,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
             )
         raise QueryError(ONLY_SELECT if "Only SELECT" in message else message or ONLY_SELECT)
     if len(tree.get("statements", ())) != 1:
-        raise QueryError("exactly one statement is run")
+        raise QueryError("exactly one statement is allowed")
     return tree
 
 

@@ -246,7 +246,7 @@ class Daemon:
     def _close_leftovers(self) -> None:
         closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
         if closed:
-            log.info("incidents and conflicts closed because the map no longer has what they are about: %d", closed)
+            log.info("closed %d incidents and conflicts about things that are no longer in the map", closed)
 
     def _archive(self) -> None:
         self._close_leftovers()
@@ -276,7 +276,7 @@ class Daemon:
         of_senders = [each.close for each in self._senders.values()]
         self._give_back("connections", [*of_systems, *of_queues, *of_senders])
         if not ended and not self.timetable.stop(CUT_OFF_S):
-            log.warning("left behind what hangs in a driver; nothing of it is recorded")
+            log.warning("abandoned work that hangs in a driver; nothing of it is recorded")
         self._give_back("ledgers", [self.tenure.end, self.ledger.close])
 
     def _give_back(self, what: str, closings: Sequence[Callable[[], object]]) -> None:
@@ -330,7 +330,9 @@ def serve(
         if stopping.is_set():
             stop()
         else:
-            log.warning("another auditor has taken over the ledger: stepping back; nothing was written since")
+            log.warning(
+                "another auditor has taken over the ledger: stepping back; this one has written nothing since"
+            )
         daemon.stop()
 
 

@@ -127,17 +127,17 @@ def take(
                     token = keeper.lease.take(lease, mine)
                     if token is not None:
                         if told is not None:
-                            tell("the ledger is free: auditing begins")
+                            tell("the ledger is free: starting to audit")
                         return Tenure(keeper, token)
                     continue
                 if watcher.lives and not patient:
                     raise LeaseHeldError(
-                        f"another auditor audits with the ledger {keeper.name}: {lease}. "
+                        f"another auditor is using the ledger {keeper.name}: {lease}. "
                         "`auditor status` and `auditor drift` show what it finds; stop it to audit here"
                     )
                 if lease.token != told:
                     told = lease.token
-                    tell(f"another auditor audits with the ledger {keeper.name}: {lease}; waiting to take over")
+                    tell(f"another auditor is using the ledger {keeper.name}: {lease}; waiting to take over")
             except LeaseHeldError:
                 raise
             except LedgerError as error:

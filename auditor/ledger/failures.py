@@ -11,7 +11,7 @@ ACCESS = "let the auditor's user read and write it and its folder"
 
 # What SQLite says: https://www.sqlite.org/rescode.html
 _SQLITE = {
-    "not a database": ("it is no SQLite database", BEGIN_ANEW),
+    "not a database": ("it is not a SQLite database", BEGIN_ANEW),
     "malformed": ("it is damaged", BEGIN_ANEW),
     "no such table": ("a table is missing in it", BEGIN_ANEW),
     "no such column": ("a column is missing in it", BEGIN_ANEW),

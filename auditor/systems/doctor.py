@@ -209,7 +209,7 @@ def _queues(integration_map: IntegrationMap) -> list[SystemReport]:
             problems.append(str(error))
         except Exception as error:
             # Whatever a broker answers is data; the text of the error may quote it.
-            problems.append(f"decode: an answer that nobody expected ({type(error).__name__})")
+            problems.append(f"decode: an unexpected answer ({type(error).__name__})")
         findings.append(
             SystemReport(
                 system=f"queue {flow}/{queue}",

@@ -234,7 +234,7 @@ class NatsProbe:
             drops_at=dropped_at(first.at, stream.config.max_age or None) if first else None,
             missing=""
             if depth or not self._subject
-            else f"there is no message under {self._subject}: none was given up on, or a name is misspelt",
+            else f"there is no message under {self._subject}: none was dead-lettered, or a name is misspelt",
             letters=tuple(letters),
             truncated=begin <= state.last_seq,
             next=str(begin - 1),

@@ -106,7 +106,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
     about_what = escaping.markdown(f"{conflict.data_type} {conflict.key}")
     st.subheader(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
     if conflict.came_back_of:
-        st.warning("This was decided before and came back.", icon=":material/replay:")
+        st.warning("This conflict was decided before and has reopened.", icon=":material/replay:")
         navigation.link(f"See conflict {conflict.came_back_of}", navigation.conflict(conflict.came_back_of))
     try:
         evidence = evidence_of(data.map, conflict, about)

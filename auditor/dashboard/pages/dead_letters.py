@@ -1,4 +1,4 @@
-"""Dead letters: queues, what was given up on and why, which records it explains, and what a redrive would fix."""
+"""Dead letters: queues, which messages failed and why, which records it explains, and what a redrive would fix."""
 
 from __future__ import annotations
 
@@ -104,8 +104,10 @@ def _queues(queues: list[Backlog]) -> None:
         column_config={
             "depth over time": st.column_config.LineChartColumn(y_min=0),
             "oldest": st.column_config.TextColumn(help="Since it came into this queue, unless stated otherwise"),
-            "trend": st.column_config.TextColumn(help="Beyond chance, by a Mann-Kendall test at the 1 % level"),
-            "empty in": st.column_config.TextColumn(help="Depth over what leaves less what arrives, at 95 %"),
+            "trend": st.column_config.TextColumn(help="By a Mann-Kendall test at the 1 % significance level"),
+            "empty in": st.column_config.TextColumn(
+                help="Depth divided by (leaving minus arriving), 95 % confidence"
+            ),
         },
     )
     for each in queues:

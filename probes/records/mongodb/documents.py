@@ -91,7 +91,7 @@ def documents(batch: bytes) -> list[Any]:
     while at < len(batch):
         length = int.from_bytes(batch[at : at + 4], "little", signed=True)
         if length < 5 or at + length > len(batch):
-            raise ProbeError(Reason.DECODE, "the answer is no BSON: a document reaches beyond its end")
+            raise ProbeError(Reason.DECODE, "the answer is not valid BSON: a document reaches beyond its end")
         found.append(batch[at : at + length])
         at += length
     if batch.count(0) > ELEMENTS_LIMIT:  # each value has one behind its name; most have more
@@ -149,7 +149,7 @@ def decoded(document: bytes) -> Mapping[str, Any]:
     """A document; where a text in it is no UTF-8, this text alone is undecodable.
 
     Raises:
-        ProbeError: `decode` where it is no BSON.
+        ProbeError: `decode` where it is not valid BSON.
     """
     try:
         return bson.decode(document, _STRICT)
@@ -163,7 +163,7 @@ def decoded(document: bytes) -> Mapping[str, Any]:
         raise ProbeError(Reason.DECODE, "a document is nested too deeply to be read", of_key=True) from None
     except (BSONError, ValueError, OverflowError) as error:
         told = " ".join(str(error).split())[:100]
-        raise ProbeError(Reason.DECODE, f"a document is no BSON: {told}", of_key=True) from None
+        raise ProbeError(Reason.DECODE, f"a document is not valid BSON: {told}", of_key=True) from None
 
 
 def find(document: Any, path: str) -> Any:

@@ -119,7 +119,7 @@ def _check_regular(path: Path) -> None:
         return  # SQLite says what is wrong
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ProbeError(
-            Reason.UNREACHABLE, f"{path} is no regular file", hint="name a SQLite file in the system's url"
+            Reason.UNREACHABLE, f"{path} is not a regular file", hint="name a SQLite file in the system's url"
         )
 
 

@@ -99,7 +99,7 @@ def test_an_exception_that_nobody_expects_is_an_unread_queue_and_an_incident(
             assert (told.depth, told.oldest_age_s, told.trend, told.flowing, told.arriving) == (
                 *(None, None, Trend.UNKNOWN, Flowing.UNKNOWN, None),
             ), "from the first reading on that failed"
-            assert f"an answer that nobody expected ({type(odd).__name__})" in told.message
+            assert f"an unexpected answer ({type(odd).__name__})" in told.message
     assert messages.SECRET not in caplog.text + str(failed) + str(stand.rows("backlogs")) + str(
         stand.rows("incidents")
     )
@@ -290,7 +290,7 @@ def test_the_doctor_calls_a_queue_ok_only_where_its_depth_is_known(
         (QueueReading(depth=3, oldest_at=None), "ok"),
         (QueueReading(depth=None, oldest_at=None, notes=("its statistics are switched off",)), "depth unknown"),
         (QueueReading(depth=-3, oldest_at=None), "depth unknown"),
-        (TypeError(messages.SECRET), "decode: an answer that nobody expected (TypeError)"),
+        (TypeError(messages.SECRET), "decode: an unexpected answer (TypeError)"),
         (ProbeError(Reason.AUTH, "refused"), "auth: refused"),
     ):
         probe.figures = told

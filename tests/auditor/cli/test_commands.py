@@ -242,7 +242,7 @@ def test_drift_lists_what_differs_by_flow_and_cause(stand: Stand, places: list[o
         stand.put("billing", key)
     assert auditor("once", *places).returncode == 0
     clean = auditor("drift", *places)
-    assert (clean.returncode, "no record is known to differ" in clean.stderr) == (0, True)
+    assert (clean.returncode, "no records are known to differ" in clean.stderr) == (0, True)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
     stand.run("billing", "DELETE FROM customers WHERE id = 3")
     assert auditor("once", *places).returncode == 1
@@ -556,7 +556,7 @@ def test_repair_proposes_and_executes_nothing(stand: Stand, doubled: list[object
     assert done.returncode == 0, done.stderr
     assert "UPDATE customers SET name='Ada' WHERE id = 3 AND name = 'Eve';" in done.stdout
     assert "a person must decide" in done.stdout
-    assert "1 proposal, 1 record for which nothing is proposed" in done.stderr
+    assert "1 proposal, 1 record without a proposal" in done.stderr
     assert {row["action"] for row in json.loads(auditor("repair", *doubled, "--format", "json").stdout)} == {
         "update",
         "none",

@@ -237,7 +237,7 @@ def test_acts_on_what_is_not_there_are_refused(disputed: Stand) -> None:
     number = disputed.ledger.conflicts.listed()[0].conflict_id
     with pytest.raises(RefusedError, match="in the future"):
         act(disputed.map, disputed.ledger, number, Act.DEFER, who="ada", known_by="test", now=now, until_at=now)
-    with pytest.raises(RefusedError, match="assign it to somebody"):
+    with pytest.raises(RefusedError, match="name the person to assign it to"):
         act(disputed.map, disputed.ledger, number, Act.ASSIGN, who="ada", known_by="test", now=now)
-    with pytest.raises(RefusedError, match="empty comment"):
+    with pytest.raises(RefusedError, match="comment is empty"):
         act(disputed.map, disputed.ledger, number, Act.COMMENT, who="ada", known_by="test", now=now)

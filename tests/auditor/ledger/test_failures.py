@@ -30,7 +30,7 @@ def test_a_ledger_that_is_no_database_is_named_with_what_to_do(tmp_path: Path) -
     file = tmp_path / "ledger.sqlite"
     file.write_text("not a ledger\n" * 200)
     assert refused(f"sqlite:///{file}") == (
-        f"cannot open the ledger {file}: it is no SQLite database; "
+        f"cannot open the ledger {file}: it is not a SQLite database; "
         "restore a backup of it, or move it away to begin a new one"
     )
 
@@ -40,7 +40,7 @@ def test_a_command_says_it_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "var" / "ledger.sqlite").write_text("not a ledger\n" * 200)
     done = auditor("query", "SELECT 1", "--data", tmp_path / "var")
     assert done.returncode != 0
-    assert "it is no SQLite database; restore a backup" in done.stderr
+    assert "it is not a SQLite database; restore a backup" in done.stderr
     assert "sqlalche" not in done.stderr
 
 

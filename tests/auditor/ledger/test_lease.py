@@ -349,7 +349,7 @@ def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(s
             once = auditor("once", "--map", stand.map_file, "--data", stand.place / "three",
                            AUDITOR_LEDGER=url_of(shared), AUDITOR_DIGEST_KEY=KEY)  # fmt: skip
             assert once.returncode == 3
-            assert "another auditor audits with the ledger" in once.stderr
+            assert "another auditor is using the ledger" in once.stderr
             os.kill(first.pid, signal.SIGKILL)
             first.wait()
             wait_until(lambda: holder(shared) == second.pid)

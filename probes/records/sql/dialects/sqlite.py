@@ -97,7 +97,7 @@ class Sqlite(Dialect):
         except OSError as error:
             return ProbeError(
                 Reason.UNREACHABLE,
-                f"the file {str(path)[:PATH_SHOWN]} cannot be looked at: {error.strerror}",
+                f"the file {str(path)[:PATH_SHOWN]} cannot be examined: {error.strerror}",
                 hint="check the path in the system's url, and let the auditor's user read its folder",
             )
         if path.is_dir():
@@ -116,7 +116,7 @@ class Sqlite(Dialect):
                 reason, f"{path} cannot be opened", hint="let the auditor's user read it and its folder"
             )
         if "not a database" in folded:
-            return ProbeError(reason, f"{path} is no SQLite database", hint="check the path in the system's url")
+            return ProbeError(reason, f"{path} is not a SQLite database", hint="check the path in the system's url")
         if "disk image is malformed" in folded:
             return ProbeError(
                 reason, f"the SQLite database {path} is damaged", hint="see PRAGMA integrity_check; restore a backup"

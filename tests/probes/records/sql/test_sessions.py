@@ -393,7 +393,7 @@ def test_what_is_no_sqlite_database_is_said_to_be_none(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("id;name\n" * 200)
     told = refused(f"sqlite:///{tmp_path}/text.db")
     assert told.reason is Reason.DECODE
-    assert told.message == f"{tmp_path}/text.db is no SQLite database"
+    assert told.message == f"{tmp_path}/text.db is not a SQLite database"
     assert refused(f"sqlite:///{tmp_path}").message == f"{tmp_path} is a folder"
 
 
