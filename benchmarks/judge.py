@@ -15,7 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from benchmarks.report import arguments, emit
-from checks.causes import Baseline, Cause, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Baseline
 from checks.comparison import Comparison
 from checks.convergence import Change
 from checks.fields import FieldRule, parser_for

@@ -21,7 +21,8 @@ from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
 from benchmarks.report import arguments, emit, percentile, say
-from checks.causes import Baseline, Cause, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Baseline
 from checks.convergence import Change
 from checks.record_history import Divergence, DivergenceState
 from probes.contract import Letter

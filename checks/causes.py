@@ -11,23 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from checks.cause import FAMILY, Cause, Kind
+from checks.cause import Cause, Kind
 from checks.comparison import Comparison, Copy, Place
 from checks.records import MARK_BYTES
-
-__all__ = [
-    "FAMILY",
-    "GRAVEST_FIRST",
-    "RING_LENGTH",
-    "TARGET_ONLY",
-    "Baseline",
-    "Cause",
-    "Finding",
-    "Kind",
-    "classify",
-    "merged_marks",
-    "moved",
-]
 
 RING_LENGTH = 8
 

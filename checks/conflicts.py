@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from checks.causes import Cause, Finding, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Finding
 from checks.clocks import ClockBounds
 from checks.comparison import Comparison
 from checks.field_text import plain

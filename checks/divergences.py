@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from checks.causes import FAMILY, Cause, Finding
+from checks.cause import FAMILY, Cause
+from checks.causes import Finding
 from checks.comparison import Comparison
 from checks.conflicts import Winner
 from checks.convergence import Change, Verdict

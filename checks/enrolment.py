@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from checks.causes import Kind
+from checks.cause import Kind
 from checks.clocks import ClockBounds
 from checks.comparison import Comparison
 from checks.convergence import Change, Operation, Verdict, commit_bounds

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from checks.causes import Cause
+from checks.cause import Cause
 from checks.record_history import Divergence, DivergenceState
 
 LEAST_WITHIN_S = 15 * 60

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from checks.causes import Baseline, Cause, Finding, Kind, classify, merged_marks
+from checks.cause import Cause, Kind
+from checks.causes import Baseline, Finding, classify, merged_marks
 from checks.comparison import Comparison
 from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
 from checks.divergences import diverged, ended

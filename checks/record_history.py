@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from checks.causes import Baseline, Cause, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Baseline
 from checks.convergence import Change
 from checks.differences import Difference
 from probes.contract import Key

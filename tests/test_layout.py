@@ -54,6 +54,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/audit/sample_counts.py": "auditor/audit/test_sample.py",
         "auditor/audit/sweep.py": "auditor/audit/test_sample.py",
         "auditor/conflicts/evidence.py": "auditor/conflicts/test_decisions.py",
+        "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",
         "auditor/conflicts/held_values.py": "auditor/conflicts/test_repair.py",
         "auditor/conflicts/policy.py": "auditor/conflicts/test_decisions.py",
         "auditor/conflicts/repair_formats.py": "auditor/conflicts/test_repair.py",

@@ -22,7 +22,8 @@ from auditor.map.consumers import ROLE_WEIGHT
 from auditor.map.diagram import STATE_COLOURS
 from auditor.map.settings import Consumer
 from checks.breaches import BREACH_OF, MEANINGS, Breach
-from checks.causes import FAMILY, GRAVEST_FIRST, Cause
+from checks.cause import FAMILY, Cause
+from checks.causes import GRAVEST_FIRST
 from checks.escalation import State
 from checks.tables import complete
 from tests import HOME

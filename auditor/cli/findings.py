@@ -47,7 +47,7 @@ def drift(
     from auditor.history.findings import findings
     from auditor.history.status import flow_status
     from auditor.ledger import LISTED
-    from checks.causes import Cause
+    from checks.cause import Cause
     from probes.wording import did_you_mean
 
     known = [each.value for each in Cause]

@@ -284,7 +284,7 @@ def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
 
 def causes_failing(fail_on: str) -> set[str]:
     """The causes of drift with which a command ends as with drift; an end where one is unknown."""
-    from checks.causes import Cause
+    from checks.cause import Cause
     from probes.wording import did_you_mean
 
     known = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}

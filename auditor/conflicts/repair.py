@@ -14,7 +14,8 @@ from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.reader import SystemReader
-from checks.causes import Cause, Finding, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Finding
 from checks.comparison import Comparison
 from checks.conflicts import Resolution, Winner
 from checks.values import UnreadableError

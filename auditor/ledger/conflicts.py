@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from auditor.ledger.transaction import Transaction
-from checks.causes import Cause
+from checks.cause import Cause
 from checks.escalation import BY_RULE, Act, Conflict, State, Step
 
 

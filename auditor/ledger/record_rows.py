@@ -11,7 +11,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from auditor.ledger.transaction import Transaction
-from checks.causes import Baseline, Cause, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Baseline
 from checks.convergence import Change, Operation, Verdict
 from checks.differences import Difference, Shape
 from checks.record_history import Divergence, DivergenceState

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.settings import Consumer
-from checks.causes import Cause
+from checks.cause import Cause
 from checks.conflicts import Winner
 
 ROLE_WEIGHT = {"decision-system": 8, "automation": 4, "team": 2, "report": 1}

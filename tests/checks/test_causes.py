@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from checks.causes import RING_LENGTH, Baseline, Cause, Kind, classify
+from checks.cause import Cause, Kind
+from checks.causes import RING_LENGTH, Baseline, classify
 from checks.comparison import Comparison, Copy, Place
 from checks.records import MARK_BYTES
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from checks.causes import Cause, Finding, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Finding
 from checks.clocks import ClockBounds
 from checks.comparison import Comparison, Copy, Place
 from checks.conflicts import MergeError, Policy, Resolution, Winner, Written, resolve, written_between

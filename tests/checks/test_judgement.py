@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checks.causes import Baseline, Cause, Kind
+from checks.cause import Cause, Kind
+from checks.causes import Baseline
 from checks.comparison import Comparison, Copy, Place
 from checks.convergence import Change, Operation, Verdict
 from checks.differences import Difference, Shape

@@ -10,7 +10,7 @@ from auditor import escaping
 from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.time_range import Since
-from checks.causes import Cause
+from checks.cause import Cause
 from checks.record_history import DivergenceState
 
 PER_PAGE = 100

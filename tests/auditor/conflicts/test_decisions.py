@@ -9,7 +9,7 @@ import pytest
 
 from auditor.conflicts.decisions import act
 from auditor.conflicts.evidence import evidence_of
-from checks.causes import Cause
+from checks.cause import Cause
 from checks.escalation import Act, Conflict, RefusedError, State, check_act, due_at, follow
 from tests.auditor.audit.test_flow_audit import wait_until
 from tests.stand import Stand

@@ -9,7 +9,7 @@ from auditor.history.lens import Lens
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
-from checks.causes import Cause, Kind
+from checks.cause import Cause, Kind
 from checks.differences import Difference, Shape
 from checks.record_history import Divergence, DivergenceState
 from tests import HOME

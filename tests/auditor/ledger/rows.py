@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from auditor.ledger import Ledger
 from auditor.ledger import tables as t
-from checks.causes import Cause, Kind
+from checks.cause import Cause, Kind
 from checks.convergence import Change
 from checks.differences import Difference, Shape
 from checks.record_history import Divergence, DivergenceState
