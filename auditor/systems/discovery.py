@@ -60,7 +60,7 @@ COMMON = {
 }
 """As what two types are compared of which each can hold the other's values."""
 
-_KEY = re.compile(r"(^|_)(id|key|no|number|code)$", re.IGNORECASE)
+_KEY = re.compile(r"(?i:(?:^|[_.])(?:id|key|no|number|code)$)|(?<=[a-z0-9])(?:Id|ID|Key|No|Number|Code)$")
 
 
 def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: None) -> Found:
@@ -125,9 +125,7 @@ def _key_name(collection: CollectionSchema, key: FieldSchema) -> str:
 
 def _keys(collection: CollectionSchema) -> list[FieldSchema]:
     unique = [each for each in collection.fields if each.unique]
-    named = [
-        each for each in collection.fields if re.search(r"(^|_)(id|key|no|number|code)$", each.name, re.IGNORECASE)
-    ]
+    named = [each for each in collection.fields if _KEY.search(each.name)]
     return list(dict.fromkeys([*unique, *named[:2]]))[:4]
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -64,6 +65,10 @@ class Fault:
 class MongoServer:
     """Listens on loopback; its documents, faults and clock may change at any time.
 
+    Args:
+        name: of its database.
+        tls: with which it speaks TLS.
+
     Attributes:
         collections: by name the documents.
         options: by name the options of a collection (`collation`, for example).
@@ -76,8 +81,9 @@ class MongoServer:
         hello: what its greeting says beside the usual.
     """
 
-    def __init__(self, name: str = "shop") -> None:
+    def __init__(self, name: str = "shop", tls: ssl.SSLContext | None = None) -> None:
         self.name = name
+        self._tls = tls
         self.collections: dict[str, list[dict[str, Any]]] = {}
         self.options: dict[str, dict[str, Any]] = {}
         self.views: set[str] = set()
@@ -125,6 +131,8 @@ class MongoServer:
 
     def _serve(self, taken: socket.socket) -> None:
         with contextlib.suppress(OSError, EOFError), taken:
+            if self._tls is not None:
+                taken = self._tls.wrap_socket(taken, server_side=True)
             while True:
                 length, identity, _, kind = struct.unpack("<iiii", _exactly(taken, 16))
                 body = _exactly(taken, length - 16)

@@ -43,6 +43,8 @@ class Explainer:
             return cause
         if isinstance(error, errors.OperationFailure):
             return self._refused(error)
+        if isinstance(error, errors.ServerSelectionTimeoutError) and "timed out" not in str(error):
+            return self._unreachable(error)
         if _hung(error) or isinstance(error, errors.NetworkTimeout | errors.WaitQueueTimeoutError):
             why = next((each for each in _chain(error) if _BROKEN_OFF.search(str(each))), None)
             if why is not None:
@@ -53,15 +55,15 @@ class Explainer:
                 hint="is the server hanging? raise the timeout if it is only slow",
             )
         if isinstance(error, errors.ServerSelectionTimeoutError | errors.AutoReconnect | errors.InvalidOperation):
-            hint = (
-                "is the certificate's authority known? name it with tlsCAFile in the URL"
-                if "CERT" in str(error)
-                else ""
-            )
-            return ProbeError(Reason.UNREACHABLE, self.said(error), hint=hint)
+            return self._unreachable(error)
         if isinstance(error, errors.ConfigurationError):
             return ProbeError(Reason.QUERY, self.said(error))
         return ProbeError(Reason.DECODE, self.said(error))
+
+    def _unreachable(self, error: BaseException) -> ProbeError:
+        certificate = "CERTIFICATE" in str(error).upper()
+        hint = "is the certificate's authority known? name it with tlsCAFile in the URL" if certificate else ""
+        return ProbeError(Reason.UNREACHABLE, self.said(error), hint=hint)
 
     def _refused(self, error: Any) -> ProbeError:
         reason = _REFUSED.get(error.code, Reason.QUERY)

@@ -15,15 +15,15 @@ from probes.wording import did_you_mean
 LEAST_STALENESS_S = 90.0
 """Source: MongoDB manual, "Read Preference maxStalenessSeconds"."""
 
-KNOWN_OPTIONS = frozenset(
-    {
-        *("authsource", "authmechanism", "replicaset", "directconnection", "loadbalanced", "tls", "ssl", "appname"),
-        *("tlscafile", "tlscertificatekeyfile", "tlscertificatekeyfilepassword", "tlscrlfile", "tlsinsecure"),
-        *("tlsallowinvalidcertificates", "tlsallowinvalidhostnames", "tlsdisableocspendpointcheck"),
-        *("srvservicename", "srvmaxhosts"),
-    }
+_PASSED_ON = (
+    *("authSource", "authMechanism", "replicaSet", "directConnection", "loadBalanced", "tls", "ssl", "appName"),
+    *("tlsCAFile", "tlsCertificateKeyFile", "tlsCertificateKeyFilePassword", "tlsCRLFile", "tlsInsecure"),
+    *("tlsAllowInvalidCertificates", "tlsAllowInvalidHostnames", "tlsDisableOCSPEndpointCheck"),
+    *("srvServiceName", "srvMaxHosts"),
 )
-"""Options of a URL that are passed on."""
+
+KNOWN_OPTIONS = frozenset(name.lower() for name in _PASSED_ON)
+"""Options of a URL that are passed on; their names mean the same in any case."""
 
 IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wtimeoutms", "wtimeout", "compressors"})
 """Options that people copy with their URL, and that mean nothing to who only reads."""
@@ -58,18 +58,20 @@ class MongoDbSettings(SystemSettings):
         if not text.startswith(("mongodb://", "mongodb+srv://")):
             raise ValueError("not a MongoDB URL; write for example mongodb://user:password@host:27017/shop")
         check_address(text)
+        written = [name for name, _ in parse_qsl(text.partition("?")[2], keep_blank_values=True)]
         options = _options(text)
-        for name in options:
+        for option in written:
+            name = option.lower()
             if name in {"readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel"}:
                 raise ValueError(
-                    f"leave {name} out of the URL: the map says it, as read:, max_staleness: or read_concern:"
+                    f"leave {option} out of the URL: the map says it, as read:, max_staleness: or read_concern:"
                 )
             if name == "uuidrepresentation":
                 raise ValueError("leave uuidRepresentation out of the URL: the map says it, as uuid:")
             if name.endswith("timeoutms"):
-                raise ValueError(f"leave {name} out of the URL: the map says it, as budget: timeout:")
+                raise ValueError(f"leave {option} out of the URL: the map says it, as budget: timeout:")
             if name not in KNOWN_OPTIONS | IDLE_OPTIONS:
-                raise ValueError(f"unknown option {name} in the URL{did_you_mean(name, KNOWN_OPTIONS)}")
+                raise ValueError(f"unknown option {option} in the URL{did_you_mean(option, _PASSED_ON)}")
         mechanism = options.get("authmechanism", "SCRAM-SHA-256")
         if mechanism not in MECHANISMS:
             raise ValueError(f"authMechanism {mechanism} is not supported; known: {', '.join(sorted(MECHANISMS))}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
 import struct
+import subprocess
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import bson
@@ -454,3 +457,46 @@ def test_whatever_a_server_says_the_call_ends_with_one_named_error(name: str) ->
     assert "\n" not in str(error)
     assert len(str(error)) < 600
     assert peak < 100_000_000
+
+
+# -- names and certificates
+
+
+def test_a_host_that_does_not_exist_is_unreachable_and_not_slow() -> None:
+    opened = MongoDbProbe(settings("mongodb://no-such-host.invalid/x", 2))
+    error = fails(lambda: opened.fetch(spec(), ["1"]))
+    opened.close()
+    assert error.reason is Reason.UNREACHABLE
+    assert "no-such-host.invalid" in str(error)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of its own for 127.0.0.1, with its key in the same file."""
+    made = tmp_path / "server.pem"
+    words = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(made), "-out", str(tmp_path / "cert.pem"), "-days", "30"]
+    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(["openssl", "req", "-x509", *words, *name], check=True, capture_output=True)
+    made.write_bytes(made.read_bytes() + (tmp_path / "cert.pem").read_bytes())
+    return made
+
+
+def test_tls_is_spoken_with_a_certificate_that_the_map_names_and_with_no_other(certificate: Path) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = MongoServer(tls=context)
+    server.collections["things"] = [{"_id": 1, "n": 1}]
+    try:
+        trusted = MongoDbProbe(settings(f"{server.url}&tls=true&tlsCAFile={certificate.parent}/cert.pem"))
+        assert trusted.fetch(spec("n", key_type="integer"), [1]) == [(1, None, 1)]
+        trusted.close()
+        strange = MongoDbProbe(settings(f"{server.url}&tls=true", 2))
+        error = fails(lambda: strange.fetch(spec("n", key_type="integer"), [1]))
+        strange.close()
+        assert error.reason is Reason.UNREACHABLE
+        assert "tlsCAFile" in error.hint
+        plain = MongoDbProbe(settings(server.url, 2))
+        assert fails(lambda: plain.fetch(spec(), ["1"])).reason in {Reason.UNREACHABLE, Reason.TIMEOUT}
+        plain.close()
+    finally:
+        server.close()

@@ -367,7 +367,10 @@ def test_calls_after_the_end_are_errors(probe: MongoDbProbe) -> None:
         ({"url": "mongodb://u:p@ss@127.0.0.1/x"}, "percent-encoded"),
         ({"url": "mongodb://127.0.0.1/x?readPreference=secondary"}, "the map says it, as read:"),
         ({"url": "mongodb://127.0.0.1/x?socketTimeoutMS=5"}, "budget: timeout:"),
-        ({"url": "mongodb://127.0.0.1/x?autSource=x"}, "did you mean 'authsource'"),
+        (
+            {"url": "mongodb://127.0.0.1/x?autSource=x"},
+            "unknown option autSource in the URL; did you mean 'authSource'",
+        ),
         ({"url": "mongodb://127.0.0.1/x?authMechanism=GSSAPI"}, "GSSAPI is not supported"),
         ({"url": "mongodb://u:p@127.0.0.1/x?authMechanism=PLAIN"}, "add tls=true"),
         ({"read": "secondary"}, "set max_staleness, at least 90s"),
