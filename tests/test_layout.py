@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import pytest
 from tests import HOME
 
 ROOMS = (
-    *("auditor/audit", "auditor/cli", "auditor/conflicts", "auditor/console", "auditor/daemon", "auditor/dashboard"),
-    *("auditor/history", "auditor/map", "auditor/storage", "auditor/systems", "checks"),
+    *("auditor/alerts", "auditor/audit", "auditor/cli", "auditor/conflicts", "auditor/console", "auditor/daemon"),
+    *("auditor/dashboard", "auditor/history", "auditor/ledger", "auditor/map", "auditor/senders", "auditor/storage"),
+    *("auditor/systems", "checks", "probes"),
 )
 """Folders in which every module has a test file of its name, at the same place in `tests/`, or a reason."""
 
@@ -26,9 +28,12 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/console/limits.py": "auditor/console/test_query.py",
         "auditor/dashboard/time_range.py": "auditor/dashboard/test_pages.py",
         "auditor/history/views.py": "auditor/history/test_lens.py",
+        "auditor/ledger/flow_state.py": "auditor/ledger/test_flows.py",
+        "auditor/ledger/record_rows.py": "auditor/ledger/test_records.py",
         "auditor/map/integration_map.py": "auditor/map/test_flow.py",
         "auditor/map/problems.py": "auditor/map/test_loader.py",
         "auditor/map/settings.py": "auditor/map/test_loader.py",
+        "auditor/senders/contract.py": "auditor/senders/test_senders.py",
         "auditor/storage/archivable.py": "auditor/history/test_archive_files.py",
         "auditor/storage/ledger_error.py": "auditor/ledger/test_failures.py",
         "auditor/systems/health.py": "auditor/systems/test_reader.py",
@@ -43,8 +48,15 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "checks/record_history.py": "checks/test_judgement.py",
         "checks/tables.py": "test_tables.py",
         "checks/terms.py": "checks/test_judgement.py",
+        "probes/contract.py": "probes/records/test_record_probes.py",
+        "probes/records/rest/settings.py": "probes/records/rest/test_probe.py",
+        "probes/records/sql/settings.py": "probes/records/sql/test_probe.py",
+        "probes/wording.py": "auditor/map/test_loader.py",
     },
     "it is one step of a whole, and the tests ask what the whole came to": {
+        "auditor/alerts/delivery_rule.py": "auditor/alerts/test_delivery.py",
+        "auditor/alerts/silent.py": "auditor/cli/test_commands.py",
+        "auditor/alerts/unrecorded.py": "auditor/daemon/test_trouble.py",
         "auditor/audit/letter_scan.py": "auditor/history/test_letters.py",
         "auditor/audit/listing.py": "auditor/audit/test_unlisted.py",
         "auditor/audit/once.py": "auditor/audit/test_owner_reads.py",
@@ -54,7 +66,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/audit/sample_counts.py": "auditor/audit/test_sample.py",
         "auditor/audit/sweep.py": "auditor/audit/test_sample.py",
         "auditor/conflicts/evidence.py": "auditor/conflicts/test_decisions.py",
-        "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",
         "auditor/conflicts/held_values.py": "auditor/conflicts/test_repair.py",
         "auditor/conflicts/policy.py": "auditor/conflicts/test_decisions.py",
         "auditor/conflicts/repair_formats.py": "auditor/conflicts/test_repair.py",
@@ -65,10 +76,19 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/console/statement.py": "auditor/console/test_query.py",
         "auditor/daemon/ledger_watch.py": "auditor/daemon/test_trouble.py",
         "auditor/daemon/tenure.py": "auditor/ledger/test_lease.py",
+        "auditor/dashboard/queries.py": "auditor/dashboard/test_pages.py",
         "auditor/history/archive.py": "auditor/history/test_archive_files.py",
         "auditor/history/backlogs.py": "auditor/history/test_letters.py",
         "auditor/history/findings.py": "auditor/history/test_figure_text.py",
         "auditor/history/status.py": "auditor/history/test_coverage.py",
+        "auditor/ledger/conflicts.py": "auditor/conflicts/test_decisions.py",
+        "auditor/ledger/identities.py": "auditor/audit/test_memory.py",
+        "auditor/ledger/incidents.py": "auditor/alerts/test_incidents.py",
+        "auditor/ledger/ledger.py": "auditor/ledger/test_store.py",
+        "auditor/ledger/measurements.py": "auditor/alerts/test_objectives.py",
+        "auditor/ledger/outbox.py": "auditor/alerts/test_delivery.py",
+        "auditor/ledger/statements.py": "auditor/ledger/test_store.py",
+        "auditor/ledger/transaction.py": "auditor/ledger/test_store.py",
         "auditor/map/blind_spots.py": "auditor/audit/test_unlisted.py",
         "auditor/map/consumers.py": "auditor/history/test_misled.py",
         "auditor/map/diagram.py": "auditor/map/test_document.py",
@@ -78,6 +98,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/map/schema.py": "auditor/map/test_loader.py",
         "auditor/map/secrets.py": "auditor/systems/test_echoes.py",
         "auditor/map/validation.py": "auditor/map/test_loader.py",
+        "auditor/senders/json_post.py": "auditor/senders/test_webhook.py",
+        "auditor/senders/registry.py": "auditor/senders/test_senders.py",
         "auditor/systems/alike_names.py": "auditor/systems/test_discovery.py",
         "auditor/systems/batches.py": "auditor/systems/test_reader.py",
         "auditor/systems/caller.py": "auditor/systems/test_reader.py",
@@ -96,6 +118,35 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "checks/per_system.py": "auditor/map/test_loader.py",
         "checks/queue_figures.py": "auditor/audit/test_letter_attacks.py",
         "checks/sides.py": "checks/test_records.py",
+        "probes/addresses.py": "probes/test_secrets.py",
+        "probes/deadline.py": "probes/test_call_deadline.py",
+        "probes/durations.py": "auditor/map/test_loader.py",
+        "probes/guarded_socket.py": "probes/queues/test_redis.py",
+        "probes/json_paths.py": "probes/test_patterns.py",
+        "probes/queues/bounded_aws.py": "probes/queues/test_sqs.py",
+        "probes/queues/bounded_google.py": "probes/queues/test_pubsub.py",
+        "probes/records/mongodb/settings.py": "probes/records/mongodb/test_probe.py",
+        "probes/records/mongodb/failures.py": "probes/records/mongodb/test_probe.py",
+        "probes/records/mongodb/driver.py": "probes/records/mongodb/test_probe.py",
+        "probes/records/mongodb/documents.py": "probes/records/mongodb/test_probe.py",
+        "probes/records/rest/answers.py": "probes/records/rest/test_probe.py",
+        "probes/records/rest/client.py": "probes/records/rest/test_probe.py",
+        "probes/records/rest/request_template.py": "probes/records/rest/test_probe.py",
+        "probes/records/rest/walk.py": "probes/records/rest/test_probe.py",
+        "probes/records/sql/bounded_drivers.py": "probes/records/sql/test_bounded_sql.py",
+        "probes/records/sql/catalogue.py": "probes/records/sql/test_grants.py",
+        "probes/records/sql/identifiers.py": "probes/records/sql/test_literals.py",
+        "probes/records/sql/key_cursors.py": "probes/records/sql/test_probe.py",
+        "probes/records/sql/names.py": "probes/records/sql/test_odd_names.py",
+        "probes/records/sql/read_only.py": "probes/records/sql/test_sessions.py",
+        "probes/records/sql/statements.py": "auditor/conflicts/test_repair.py",
+        "probes/registry.py": "probes/records/test_record_probes.py",
+    },
+    "every dialect is asked the same questions by the tests of the reader": {
+        "probes/records/sql/dialects/dialect.py": "probes/records/sql/test_probe.py",
+        "probes/records/sql/dialects/mysql.py": "probes/records/sql/test_probe.py",
+        "probes/records/sql/dialects/postgresql.py": "probes/records/sql/test_probe.py",
+        "probes/records/sql/dialects/sqlite.py": "probes/records/sql/test_probe.py",
     },
     "it is run as people run it: by a command": {
         f"auditor/cli/{name}.py": "auditor/cli/test_commands.py"
@@ -126,6 +177,9 @@ ELSEWHERE: dict[str, dict[str, str]] = {
 
 ASIDE = {module: test for held in ELSEWHERE.values() for module, test in held.items()}
 
+NAMED = re.compile(r"(?:auditor|probes)(?:\.\w+)+(?::\w+)?")
+"""A module, or a name of it, as registries write it."""
+
 STARTED = (
     "auditor.__main__",
     *(
@@ -138,9 +192,13 @@ STARTED = (
 
 
 def modules() -> list[str]:
-    """The modules of the rooms, as paths."""
+    """The modules of the rooms, as paths; migrations and tables are held by tests/auditor/ledger/test_database.py."""
     found = (path for room in ROOMS for path in sorted((HOME / room).rglob("*.py")))
-    return [str(path.relative_to(HOME)) for path in found if not path.name.startswith("__")]
+    return [
+        str(path.relative_to(HOME))
+        for path in found
+        if not path.name.startswith("__") and not {"migrations", "tables"} & {*path.parts}
+    ]
 
 
 def file_for(module: str) -> str:
@@ -162,6 +220,8 @@ def imports_of(module: str) -> frozenset[str]:
             found |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
         elif isinstance(node, ast.Import):
             found |= {each.name for each in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and NAMED.fullmatch(node.value):
+            found.add(node.value.partition(":")[0])  # by a registry
     return frozenset(each for each in found if each.split(".")[0] in {"auditor", "checks", "probes", "tests", "app"})
 
 

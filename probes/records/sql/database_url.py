@@ -40,20 +40,31 @@ class Reached:
     extra: str
 
 
-_READERS = "probes.records.sql.dialects"
-
 DIALECTS: Mapping[str, Reached] = {
     "postgresql": Reached(
-        reader=f"{_READERS}.postgresql:PostgreSql",
+        reader="probes.records.sql.dialects.postgresql:PostgreSql",
         drivername="postgresql+psycopg",
         module="psycopg",
         extra="postgresql",
     ),
     "mariadb": Reached(
-        reader=f"{_READERS}.mysql:MariaDb", drivername="mariadb+pymysql", module="pymysql", extra="mariadb"
+        reader="probes.records.sql.dialects.mysql:MariaDb",
+        drivername="mariadb+pymysql",
+        module="pymysql",
+        extra="mariadb",
     ),
-    "mysql": Reached(reader=f"{_READERS}.mysql:MySql", drivername="mysql+pymysql", module="pymysql", extra="mysql"),
-    "sqlite": Reached(reader=f"{_READERS}.sqlite:Sqlite", drivername="sqlite", module="sqlite3", extra="sqlite"),
+    "mysql": Reached(
+        reader="probes.records.sql.dialects.mysql:MySql",
+        drivername="mysql+pymysql",
+        module="pymysql",
+        extra="mysql",
+    ),
+    "sqlite": Reached(
+        reader="probes.records.sql.dialects.sqlite:Sqlite",
+        drivername="sqlite",
+        module="sqlite3",
+        extra="sqlite",
+    ),
 }
 
 
