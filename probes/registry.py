@@ -79,6 +79,12 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         probe="probes.records.mongodb.probe:MongoDbProbe",
         schemes=("mongodb",),
     ),
+    "salesforce": RecordKind(
+        title="Salesforce",
+        settings="probes.records.salesforce.settings:SalesforceSettings",
+        binding="probes.records.salesforce.settings:SalesforceBinding",
+        probe="probes.records.salesforce.probe:SalesforceProbe",
+    ),
 }
 
 

@@ -21,9 +21,13 @@ from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbSettings
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
+from probes.records.salesforce.probe import SalesforceProbe
+from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
 from tests.attacks import messages
+from tests.standins.salesforce import APP, Field, Salesforce
+from tests.standins.salesforce.schema import AFTER, BEFORE, SObject
 
 Record = tuple[int | None, str | None, str]
 """id, name, changed at (ISO, UTC)."""
@@ -200,6 +204,45 @@ class RestHarness(Harness):
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class SalesforceHarness(Harness):
+    """An org of the stand-in with one more object, whose key is an External Id."""
+
+    THINGS = SObject(
+        name="things",
+        prefix="a99",
+        fields=(*BEFORE, Field(name="number", type="double", external_id=True), Field(name="name"), *AFTER),
+    )
+    spec = replace(SPEC, key="number", changed_at="SystemModstamp")
+
+    def __init__(self) -> None:
+        self._org = Salesforce()
+        self._org.store.objects["things"] = self.THINGS
+        self.port = int(self._org.url.rpartition(":")[2])
+
+    def fill(self, records: Sequence[Record]) -> None:
+        for known in list(self._org.store.scan(self.THINGS)):
+            self._org.delete(known["Id"], purge=True)
+        for identity, name, at in records:
+            self._org.clock.stand_at(datetime.fromisoformat(at))
+            self._org.put("things", {"number": identity, "name": name})
+        self._org.clock.stand_at(None)
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        settings = SalesforceSettings.model_validate(
+            {
+                "kind": "salesforce",
+                "url": f"http://127.0.0.1:{port or self.port}",
+                "client_id": APP.client_id,
+                "client_secret": secret or APP.client_secret,
+                "budget": {"timeout": TIMEOUT_S},
+            }
+        )
+        return SalesforceProbe(settings)
+
+    def close(self) -> None:
+        self._org.close()
 
 
 class MongoDbHarness(Harness):

@@ -281,6 +281,16 @@ def test_records_in_the_recycle_bin_are_seen_by_query_all_alone(store: Store) ->
     assert names(store, "IsDeleted = TRUE", deleted=True) == ["Gone"]
 
 
+def test_ids_are_ordered_as_they_are_compared(store: Store) -> None:
+    with store.begin() as people:
+        for number in range(80):
+            people.put("Account", {"Name": f"N{number}"})
+    rows = Query(store, parse("SELECT Id FROM Account ORDER BY Id"), deleted=True).rows()
+    middle = rows[40]["Id"]
+    later = Query(store, parse(f"SELECT Id FROM Account WHERE Id > '{middle}' ORDER BY Id"), deleted=True).rows()
+    assert later == rows[41:]
+
+
 def test_an_id_is_found_in_both_forms(store: Store) -> None:
     acme = next(
         row["Id"] for row in Query(store, parse("SELECT Id FROM Account WHERE Name = 'Acme'"), deleted=False).rows()

@@ -144,6 +144,21 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/document.py": "description",
         "probes/registry.py": "kind",
     },
+    "SalesforceBinding": {
+        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "auditor/map/flow.py": "absent",
+    },
+    "SalesforceSettings": {
+        "auditor/map/flow.py": "zone",
+        "probes/records/salesforce/probe.py": "budget delay_floor",
+        "probes/records/salesforce/session.py": (
+            "url client_id client_secret private_key username audience api_version"
+        ),
+        "auditor/audit/flow_audit.py": "clock_slack",
+        "auditor/systems/live_record.py": "link",
+        "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
     "SamplingPolicies": {
         "auditor/audit/sample.py": "panel recent past_error memory value",
     },

@@ -13,7 +13,15 @@ from probes import registry
 from probes.contract import ProbeError, Reason, RecordProbe
 from probes.records.rest.probe import RestProbe
 from probes.records.sql.database_url import DIALECTS
-from tests.probes.harness import TIMEOUT_S, Harness, MongoDbHarness, Record, RestHarness, SqlHarness
+from tests.probes.harness import (
+    TIMEOUT_S,
+    Harness,
+    MongoDbHarness,
+    Record,
+    RestHarness,
+    SalesforceHarness,
+    SqlHarness,
+)
 from tests.proxy import Proxy
 from tests.servers import free_port
 
@@ -25,7 +33,7 @@ RECORDS: list[Record] = [
     (4, "ναι 'quoted' \\ %s ${x}", f"{DAY}4+00:00"),
     (5, "five", f"{DAY}5+00:00"),
 ]
-KINDS = ["postgresql", "mariadb", "sqlite", "rest-many", "rest-one", "mongodb"]
+KINDS = ["postgresql", "mariadb", "sqlite", "rest-many", "rest-one", "mongodb", "salesforce"]
 SERVED = {**dict.fromkeys(DIALECTS, "sql"), "rest-many": "rest", "rest-one": "rest"}
 """The registered kind of what is not called by it."""
 
@@ -35,6 +43,8 @@ OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
 def make(kind: str, request: pytest.FixtureRequest) -> Harness:
     if kind.startswith("rest"):
         return RestHarness(batch=kind == "rest-many")
+    if kind == "salesforce":
+        return SalesforceHarness()
     if kind == "mongodb":
         return MongoDbHarness(request.getfixturevalue("ferretdb_url"))
     return SqlHarness(request.getfixturevalue(f"{kind}_url"))

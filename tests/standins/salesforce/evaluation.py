@@ -6,8 +6,8 @@ fields; INCLUDES and EXCLUDES with `;` for all of several), "ORDER BY" (nulls fi
 Reference, "Field Types".
 
 Where the documents are silent: without ORDER BY the order of rows is the hash of their ids, so that nobody relies
-on one. `!=`, NOT IN and EXCLUDES hold for null, as null is a value in SOQL. Weeks begin on Sunday (locale en_US),
-the user's time zone is UTC.
+on one. `!=`, NOT IN and EXCLUDES hold for null, as null is a value in SOQL. Ids are ordered and compared by their
+bytes. Weeks begin on Sunday (locale en_US), the user's time zone is UTC.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Query:
         ]
         found.sort(key=lambda row: (crc32(row["Id"].encode()), row["Id"]))
         for path, order in reversed(self._orders):
-            _sort(found, lambda row, path=path: self.value(path, row), order)  # type: ignore[misc]
+            _sort(found, path[1], lambda row, path=path: self.value(path, row), order)  # type: ignore[misc]
         end = None if self._statement.limit is None else self._statement.offset + self._statement.limit
         return found[self._statement.offset : end]
 
@@ -304,10 +304,9 @@ def _like(value: Value) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE | re.DOTALL)
 
 
-def _sort(rows: list[Values], value: Callable[[Values], Any], order: Order) -> None:
+def _sort(rows: list[Values], of: Field, value: Callable[[Values], Any], order: Order) -> None:
     def key(row: Values) -> Any:
-        held = value(row)
-        return held.lower() if isinstance(held, str) else held
+        return _comparable(of, value(row))
 
     empty = [row for row in rows if value(row) is None]
     full = sorted((row for row in rows if value(row) is not None), key=key, reverse=order.descending)

@@ -1,0 +1,1 @@
+"""Records in Salesforce, read through its REST API."""

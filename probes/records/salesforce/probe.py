@@ -1,0 +1,425 @@
+"""Records in Salesforce: by Id through sObject Collections, by another key and by changes through SOQL.
+
+Every listing goes by key and stamp, never by OFFSET or by a query locator, which dies after two days: its position
+survives a restart. What the user of the connected app may not see does not exist for the API.
+Source: REST API Developer Guide (v68.0), SOQL and SOSL Reference (v66.0), Object Reference, "System Fields".
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import unicodedata
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from probes.call_deadline import left, one_call, some_calls
+from probes.contract import (
+    INSPECT_CALLS,
+    MISSING,
+    ClockSample,
+    CollectionSchema,
+    FieldSchema,
+    Key,
+    Page,
+    ProbeError,
+    ReadSpec,
+    Reason,
+    Row,
+)
+from probes.records.salesforce import soql
+from probes.records.salesforce.session import Session, reason_of, refused, server_instant
+from probes.records.salesforce.settings import SalesforceSettings
+from probes.wording import did_you_mean
+
+IDS_AT_ONCE = 2_000
+"""Source: REST API Developer Guide, "Get Records With a Request Body Using sObject Collections"."""
+
+KEYS_AT_ONCE = 400
+"""Keys of one `fetch` by another field: they take a few queries, each as long as an address may be."""
+
+LARGEST_PAGE = 2_000
+"""Source: REST API Developer Guide, "Query"."""
+
+DESCRIBED = 40
+"""Objects that `collections` describes, each with a call of the org's allowance."""
+
+LONGEST_NUMBER = 40
+"""Digits of a key that is a number: the org's own have 18."""
+
+OFTEN_USED = ("Account", "Contact", "Lead", "Opportunity", "Order", "Contract", "Product2", "Case", "Asset", "User")
+
+NUMBERS = frozenset({"int", "double", "currency", "percent", "long"})
+TEXTS = frozenset({"string", "email", "phone", "url", "picklist", "textarea", "combobox", "encryptedstring"})
+_TYPES = {"boolean": "boolean", "int": "integer", "long": "integer", "date": "date", "datetime": "datetime"}
+_TYPES |= {"double": "decimal", "currency": "decimal", "percent": "decimal", "multipicklist": "set"}
+_TYPES |= {"id": "salesforce_id", "reference": "salesforce_id"}
+
+_ID = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
+_POSITION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\|([0-9A-Za-z]{18})")
+
+FieldsOf = Mapping[str, Mapping[str, Any]]
+"""The described fields of an object, by their names in small letters."""
+
+
+class SalesforceProbe:
+    """Reads one org."""
+
+    def __init__(self, settings: SalesforceSettings) -> None:
+        self.delay_floor_s = settings.delay_floor_s
+        self.timeout_s = settings.budget.timeout_s
+        self._session = Session(settings)
+        self._known: dict[str, FieldsOf] = {}
+        self._knowing = threading.Lock()
+
+    # -- what it can do
+
+    def batch_limit(self, spec: ReadSpec) -> int:
+        return IDS_AT_ONCE if _by_id(spec) else KEYS_AT_ONCE
+
+    @some_calls(INSPECT_CALLS)
+    def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        fields = self._described(spec.collection)
+        remarks = []
+        for name in dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None):
+            remarks += self._field_remarks(spec, name, fields)
+        key = fields[spec.key.lower()]
+        if not key.get("idLookup") and not key.get("externalId"):
+            remarks.append(f"{spec.collection}.{spec.key} is no External Id: every read scans the object")
+        if spec.mark and spec.mark.lower() != "systemmodstamp":
+            remarks.append(f"{spec.mark} stands still when the system changes a record; SystemModstamp does not")
+        self._session.query(soql.select(_selected(spec), spec.collection, "ORDER BY Id LIMIT 1"))
+        return (*remarks, "records that the user may not see are missing for the auditor: give it View All")
+
+    def _field_remarks(self, spec: ReadSpec, name: str, fields: FieldsOf) -> list[str]:
+        own, _, of_parent = name.partition(".")
+        if of_parent:
+            parents = {str(each.get("relationshipName")).lower() for each in fields.values()} - {"none"}
+            if own.lower() in parents:
+                return []
+            raise ProbeError(
+                Reason.QUERY, f"{spec.collection} refers to no {own!r}{did_you_mean(own, sorted(parents))}"
+            )
+        found = fields.get(own.lower())
+        if found is None:
+            names = [str(each["name"]) for each in fields.values()]
+            raise ProbeError(
+                Reason.QUERY,
+                f"{spec.collection} has no field named {own!r}{did_you_mean(own, names)}",
+                hint="a field that the user may not see is not there either",
+            )
+        if found.get("calculated"):
+            return [f"{name} is computed: it changes without a stamp, so that only the sweep finds its changes"]
+        return []
+
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        """There is no growing number."""
+        return None
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        return False
+
+    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        return None
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
+        raise ProbeError(Reason.QUERY, "Salesforce cannot list keys by rank")
+
+    @some_calls(INSPECT_CALLS)
+    def collections(self) -> list[CollectionSchema]:
+        """Describe the org's own objects and those of every CRM, 40 at most."""
+        readable = [each for each in self._objects() if each.get("queryable") and each.get("retrieveable")]
+        names = [str(each["name"]) for each in readable]
+        wanted = [name for name in OFTEN_USED if name in names]
+        wanted += [str(each["name"]) for each in readable if each.get("custom") and each["name"] not in wanted]
+        return [self._schema(name) for name in wanted[:DESCRIBED]]
+
+    def _schema(self, name: str) -> CollectionSchema:
+        fields = [
+            FieldSchema(
+                name=str(each["name"]),
+                type=_TYPES.get(str(each["type"]), "string"),
+                described=str(each["type"]),
+                unique=each["type"] == "id" or bool(each.get("unique")),
+            )
+            for each in self._described(name).values()
+        ]
+        return CollectionSchema(name=name, fields=tuple(fields))
+
+    def _objects(self) -> list[Mapping[str, Any]]:
+        document = self._session.ask("GET", f"{self._session.data}/sobjects")
+        found = document.get("sobjects") if isinstance(document, dict) else None
+        if not isinstance(found, list):
+            raise _no_answer("sobjects", document)
+        return found
+
+    def _described(self, name: str) -> FieldsOf:
+        """The fields of an object, which are asked for once.
+
+        Raises:
+            ProbeError: `query` where there is no such object.
+        """
+        with self._knowing:
+            if name.lower() in self._known:
+                return self._known[name.lower()]
+        try:
+            document = self._session.ask("GET", f"{self._session.data}/sobjects/{name}/describe")
+        except ProbeError as failure:
+            if "NOT_FOUND" not in failure.message:
+                raise
+            names = [str(each["name"]) for each in self._objects()]
+            raise ProbeError(
+                Reason.QUERY,
+                f"no object named {name!r}{did_you_mean(name, names)}",
+                hint="an object that the user may not read is not there either",
+            ) from None
+        found = document.get("fields") if isinstance(document, dict) else None
+        if not isinstance(found, list):
+            raise _no_answer("describe", document)
+        fields = {str(each["name"]).lower(): each for each in found}
+        with self._knowing:
+            self._known[name.lower()] = fields
+        return fields
+
+    # -- reading
+
+    @one_call
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        if not keys:
+            return []
+        if _by_id(spec):
+            return self._by_ids(spec, [str(key) for key in keys if _ID.fullmatch(str(key))])
+        kind = self._kind_of_key(spec)
+        literals = [literal for key in keys if (literal := _literal(kind, key)) is not None]
+        head = soql.select(_selected(spec), spec.collection, f"WHERE {spec.key} IN")
+        asked = {_alike(spec, kind, key) for key in keys}
+        rows = []
+        for text in soql.parts(head, literals):
+            rows += [_row(spec, record) for record in self._all(text)]
+        # Texts are compared without case: a key that is only like one asked for is another one.
+        return [row for row in rows if _alike(spec, kind, row[0]) in asked]
+
+    def _by_ids(self, spec: ReadSpec, ids: Sequence[str]) -> list[Row]:
+        rows = []
+        names = _selected(spec)
+        for at in range(0, len(ids), IDS_AT_ONCE):
+            part = ids[at : at + IDS_AT_ONCE]
+            asked = {"ids": part, "fields": names}
+            target = f"{self._session.data}/composite/sobjects/{spec.collection}"
+            found = self._session.ask("POST", target, asked)
+            if not isinstance(found, list) or refused(found)[0]:
+                raise _no_answer("composite/sobjects", found)
+            if len(found) != len(part):
+                raise ProbeError(Reason.DECODE, f"{len(found)} records were answered for {len(part)} ids")
+            for wanted, record in zip(part, found, strict=True):
+                if record is None:
+                    continue
+                row = _row(spec, _checked(record))
+                if str(row[0])[:15] != wanted[:15]:
+                    raise ProbeError(Reason.DECODE, f"{spec.collection} answered another record than asked for")
+                rows.append(row)
+        return rows
+
+    def _kind_of_key(self, spec: ReadSpec) -> str:
+        """The type of the key's field. Raises ProbeError where it is of one that is no key, or is not there."""
+        found = self._described(spec.collection).get(spec.key.lower())
+        kind = "" if found is None else str(found["type"])
+        if kind not in NUMBERS | TEXTS | {"id", "reference"}:
+            told = f"is a {kind}, which is no key" if kind else "is not there, or the user may not see it"
+            raise ProbeError(Reason.QUERY, f"{spec.collection}.{spec.key} {told}")
+        return kind
+
+    @one_call
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
+        if spec.mark is None or not (since is None or isinstance(since, datetime)):
+            raise ProbeError(Reason.QUERY, "changes are found by changed_at: SystemModstamp alone")
+        mark, wanted = spec.mark, ""
+        if after is not None:
+            place = _POSITION.fullmatch(after)
+            if place is None:
+                raise ProbeError(Reason.CURSOR_LOST, "a position that this probe did not write")
+            wanted = f"WHERE {mark} > {place[1]} OR ({mark} = {place[1]} AND Id > '{place[2]}') "
+        elif since is not None:
+            wanted = f"WHERE {mark} >= {soql.instant(since)} "
+        rows, last = self._listed(spec, f"{wanted}ORDER BY {mark}, Id", limit)
+        if last is None:
+            return Page(rows=rows)
+        stamp = _instant(_value(last, mark))
+        if stamp is None:
+            raise ProbeError(Reason.DECODE, f"{spec.collection}.{mark} holds something that is no instant")
+        return Page(rows=rows, next=f"{soql.instant(stamp)}|{_value(last, 'Id')}", more=True)
+
+    @one_call
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        wanted = ""
+        if after is not None:
+            if not re.fullmatch(r"[0-9A-Za-z]{18}", after):
+                raise ProbeError(Reason.CURSOR_LOST, "a position that this probe did not write")
+            wanted = f"WHERE Id > '{after}' "
+        rows, last = self._listed(spec, f"{wanted}ORDER BY Id", limit, after)
+        return Page(rows=rows) if last is None else Page(rows=rows, next=str(_value(last, "Id")), more=True)
+
+    def _listed(
+        self, spec: ReadSpec, rest: str, limit: int, after: str | None = None
+    ) -> tuple[list[Row], Mapping[str, Any] | None]:
+        """The rows of a listing and the record behind which it goes on, None behind its end."""
+        count = min(limit, LARGEST_PAGE)
+        text = soql.select(_selected(spec, "Id"), spec.collection, f"{rest} LIMIT {count}")
+        document = self._session.query(text)
+        records, further = _records(document)
+        ids = [str(_value(record, "Id")) for record in records]
+        if len(set(ids)) < len(ids) or after in ids or len(ids) > count:
+            raise ProbeError(Reason.DECODE, f"{spec.collection} answered a record twice, or more than asked for")
+        rows = [_row(spec, record) for record in records]
+        if not records:
+            if further is not None:
+                raise ProbeError(Reason.DECODE, f"{spec.collection} answered no record and says that more follow")
+            return rows, None
+        # A page may hold less than asked for; only one that is not full and says that it is the last is the last.
+        return rows, records[-1] if further is not None or len(records) == count else None
+
+    def _all(self, text: str) -> list[Mapping[str, Any]]:
+        """All records of a query, however many pages they come in.
+
+        Raises:
+            ProbeError: `decode` where a page came twice or was left out: then nothing follows from what is not there.
+        """
+        document = self._session.query(text)
+        found, further = _records(document)
+        whole = document["totalSize"]
+        asked: set[str] = set()
+        while further is not None:
+            if further in asked or not re.fullmatch(r"/services/data/v\d+\.0/query/[A-Za-z0-9]+-\d+", further):
+                raise ProbeError(Reason.DECODE, "an answer does not say how it goes on")
+            asked.add(further)
+            part, further = _records(self._session.ask("GET", further))
+            found += part
+        addresses = {str(record["attributes"]["url"]) for record in found}
+        if len(addresses) != len(found) or whole != len(found):
+            raise ProbeError(
+                Reason.DECODE, f"{len(addresses)} records came of {whole}: a page was repeated or skipped"
+            )
+        return found
+
+    # -- the system
+
+    @one_call
+    def clock(self) -> ClockSample:
+        """Read the `Date` header, which counts whole seconds."""
+        sent_at = datetime.now(UTC)
+        told, cached = self._session.date()
+        received_at = datetime.now(UTC)
+        server_at = server_instant(told)
+        if server_at is None or cached:
+            raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
+        return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
+
+    def prove_read_only(self, spec: ReadSpec | None) -> str:
+        """The API has no read-only session; the probe has no way to send what is not on its list."""
+        return "only GET is ever sent, and POST to composite/sobjects/OBJECT, which reads records by their ids"
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _by_id(spec: ReadSpec) -> bool:
+    """Whether records are read by sObject Collections, which take no fields of parents."""
+    return spec.key.lower() == "id" and not any("." in name for name in spec.fields)
+
+
+def _selected(spec: ReadSpec, *more: str) -> list[str]:
+    """The fields to ask for, each once: a query that names one twice is refused."""
+    names: dict[str, str] = {}
+    for name in (spec.key, spec.mark, *spec.fields, *more):
+        if name is not None:
+            names.setdefault(name.lower(), name)
+    return list(names.values())
+
+
+def _checked(record: Any) -> Mapping[str, Any]:
+    if not isinstance(record, dict) or not isinstance(record.get("attributes"), dict):
+        raise ProbeError(Reason.DECODE, "an answer holds something that is no record")
+    return record
+
+
+def _records(document: Any) -> tuple[list[Mapping[str, Any]], str | None]:
+    """The records of an answer to a query, and where it goes on."""
+    left()
+    shape = isinstance(document, dict) and isinstance(document.get("records"), list)
+    if not shape or not isinstance(document.get("done"), bool) or not isinstance(document.get("totalSize"), int):
+        raise _no_answer("query", document)
+    further = document.get("nextRecordsUrl")
+    if document["done"] == isinstance(further, str):
+        raise ProbeError(Reason.DECODE, "an answer does not say whether it goes on")
+    return [_checked(record) for record in document["records"]], further
+
+
+def _no_answer(what: str, document: Any) -> ProbeError:
+    """What came instead of an answer, with status 200."""
+    code, message = refused(document) if isinstance(document, list) else ("", "")
+    if code:
+        return ProbeError(reason_of(code), f"{what} answered {code}: {message[:200]}")
+    return ProbeError(Reason.DECODE, f"{what} answered something else than the API describes")
+
+
+def _row(spec: ReadSpec, record: Mapping[str, Any]) -> Row:
+    mark = _instant(_value(record, spec.mark)) if spec.mark else None
+    return (_value(record, spec.key), mark, *(_value(record, name) for name in spec.fields))
+
+
+def _value(record: Mapping[str, Any], path: str) -> Any:
+    """A field's value, by its name in whatever case; that of a parent that is not there is null."""
+    found: Any = record
+    for name in path.split("."):
+        if found is None:
+            return None
+        if not isinstance(found, dict):
+            return MISSING
+        named = found.get(name, MISSING)
+        if named is MISSING:
+            small = name.lower()
+            named = next((value for key, value in found.items() if key.lower() == small), MISSING)
+        found = named
+    return found
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC)
+    except ValueError:
+        return None
+
+
+def _literal(kind: str, key: Key) -> str | None:
+    """A key as SOQL writes one of a field's type; None where such a field cannot hold it."""
+    if kind in NUMBERS:
+        value = _number(key)
+        return None if value is None else soql.number(value)
+    if kind in {"id", "reference"} and not _ID.fullmatch(str(key)):
+        return None
+    return soql.text(str(key))
+
+
+def _number(key: Any) -> Decimal | None:
+    try:
+        value = Decimal(str(key))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and abs(value.adjusted()) < LONGEST_NUMBER else None
+
+
+def _alike(spec: ReadSpec, kind: str, key: Any) -> str:
+    """A key in a form in which what is answered is recognised as what was asked for."""
+    if kind in NUMBERS:
+        value = _number(key)
+        return str(key) if value is None else soql.number(value.normalize())
+    text = unicodedata.normalize("NFC", str(key)).strip()
+    if spec.key_type == "salesforce_id" or kind in {"id", "reference"}:
+        return text[:15]
+    if spec.key_type == "uuid":
+        return text.casefold().replace("-", "").strip("{}")
+    if spec.key_type == "integer" and text.lstrip("+-").isdecimal() and len(text) <= LONGEST_NUMBER:
+        return str(int(text))
+    return text

@@ -1,0 +1,90 @@
+"""What the map says of a Salesforce org, and of a data type in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from probes.addresses import check_address
+from probes.contract import Binding, SystemSettings
+from probes.durations import Duration
+
+LATE_COMMIT_S = 600.0
+"""How long after its SystemModstamp a change may be committed: a call of the API ends after ten minutes.
+
+Source: Salesforce Developer Limits and Allocations, "API Timeout Limits"; SOAP API Developer Guide,
+"GetUpdatedResult" (a long-running transaction commits records with earlier stamps)."""
+
+_NAME = re.compile(r"[A-Za-z]\w{0,254}")
+_PATH = re.compile(r"[A-Za-z]\w{0,254}(\.[A-Za-z]\w{0,254})?")
+
+
+class SalesforceSettings(SystemSettings):
+    """A Salesforce org.
+
+    Attributes:
+        url: the org's own address (My Domain), such as `https://example.my.salesforce.com`.
+        client_id: the consumer key of the connected app.
+        client_secret: its consumer secret, for the client credentials flow.
+        private_key: in PEM, of the certificate in the connected app, for the JWT bearer flow.
+        username: whom the JWT bearer flow signs in.
+        audience: whom a JWT is meant for; `https://test.salesforce.com` for a sandbox.
+        api_version: the version of the API that is spoken.
+    """
+
+    kind: Literal["salesforce"]
+    url: str
+    client_id: SecretStr
+    client_secret: SecretStr | None = None
+    private_key: SecretStr | None = None
+    username: str | None = None
+    audience: str = "https://login.salesforce.com"
+    api_version: str = Field(default="62.0", pattern=r"^\d{2,3}\.0$")
+    clock_slack_s: Duration = Field(default=LATE_COMMIT_S, alias="clock_slack")
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        text = check_address(url.strip().rstrip("/"), login=False)
+        found = urlsplit(text)
+        plain = found.scheme == "https" or (found.scheme == "http" and found.hostname in {"127.0.0.1", "localhost"})
+        if not plain or not found.hostname or found.path or found.query or found.fragment or "@" in found.netloc:
+            raise ValueError("not an org's address; write for example https://example.my.salesforce.com")
+        return text
+
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> SalesforceSettings:
+        if (self.client_secret is None) == (self.private_key is None):
+            raise ValueError("set client_secret (client credentials) or private_key (JWT), and not both")
+        if (self.private_key is None) != (self.username is None):
+            raise ValueError("username belongs to private_key: it is whom the JWT signs in")
+        return self
+
+
+class SalesforceBinding(Binding):
+    """An object; fields are its own (`Name`), or those of a record it refers to (`Account.Name`)."""
+
+    @field_validator("collection", "key", "changed_at")
+    @classmethod
+    def _is_name(cls, name: str | None) -> str | None:
+        if name is not None and not _NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no API name; write for example Account or Customer_Number__c")
+        return name
+
+    @field_validator("version")
+    @classmethod
+    def _has_none(cls, name: str | None) -> str | None:
+        if name is not None:
+            raise ValueError("Salesforce has no growing number: use changed_at: SystemModstamp")
+        return name
+
+    @field_validator("fields")
+    @classmethod
+    def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
+        for path in fields.values():
+            if not _PATH.fullmatch(path):
+                raise ValueError(f"{path!r} is no field; write its API name, or Account.Name for one of a parent")
+        return fields

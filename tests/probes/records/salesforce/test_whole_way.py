@@ -1,0 +1,77 @@
+"""From records in Salesforce to verdicts about their copies, through the map, the reader and the audit."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from auditor.ledger import Ledger
+from auditor.map.loader import load_map
+from tests.stand import new_ledger, swept
+from tests.standins.salesforce import APP, Salesforce
+
+MAP = """\
+systems:
+  crm:
+    kind: salesforce
+    url: "${CRM}"
+    client_id: "${CLIENT_ID}"
+    client_secret: "${CLIENT_SECRET}"
+    budget: {timeout: 30s}
+  billing: {kind: sql, url: "sqlite:///${PLACE}/billing.sqlite", zone: UTC}
+data_types:
+  customer:
+    owner: crm
+    window: 1h
+    key_type: salesforce_id
+    fields:
+      name: {type: string}
+      balance: {type: decimal}
+      regions: {type: set, separator: ";"}
+      active: {type: boolean}
+    in:
+      crm:
+        collection: Account
+        key: Id
+        changed_at: SystemModstamp
+        fields: {name: Name, balance: Balance__c, regions: Regions__c, active: Active__c}
+      billing: {collection: customers, key: id}
+flows:
+  to_billing: {data_type: customer, from: crm, to: billing, pattern: batch, every: 1h}
+"""
+
+
+def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
+    with Salesforce() as org:
+        org.clock.advance(-7 * 24 * 3600)  # long ago, so that every window has passed
+        ids = [
+            org.put("Account", Name=f"A{n}", Balance__c="1.50", Regions__c="North;East", Active__c=True)
+            for n in range(6)
+        ]
+        gone = org.put("Account", Name="Gone")
+        org.delete(gone)
+        org.clock.stand_at(None)
+        with closing(sqlite3.connect(tmp_path / "billing.sqlite")) as billing, billing:
+            billing.execute("CREATE TABLE customers (id text, name text, balance text, regions text, active integer)")
+            rows = [(key, f"A{n}", "1.5", "East;North", 1) for n, key in enumerate(ids)]
+            rows[1] = (ids[1], "other", "1.50", "North;East", 1)  # a wrong name
+            rows[2] = (ids[2], "A2", "1.50", "North", 1)  # a region too few
+            del rows[3]
+            billing.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", rows)
+        (tmp_path / "map.yaml").write_text(MAP)
+        (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+        words = {
+            "CRM": org.url,
+            "PLACE": str(tmp_path),
+            "CLIENT_ID": APP.client_id,
+            "CLIENT_SECRET": APP.client_secret,
+        }
+        ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+        result = swept(load_map(tmp_path / "map.yaml", words), "to_billing", ledger)
+        found, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)
+        names = [name for name, _ in ledger.exports.columns("divergences")]
+        ledger.close()
+        assert result.error is None
+        suspected = {dict(zip(names, row, strict=True))["key"] for row in found["divergences"]}
+        assert suspected == {ids[1], ids[2], ids[3]}
