@@ -463,6 +463,45 @@ def mongodb(*, replica_set: str = "") -> Iterator[str | None]:
             yield f"mongodb://t:secret-of-t@127.0.0.1:{port}/?authMechanism=SCRAM-SHA-256"
 
 
+@contextlib.contextmanager
+def stripe_mock() -> Iterator[str | None]:
+    """Stripe's own server of shapes; yields its URL, None where it cannot be had."""
+    engine = engines.STRIPE_MOCK.found()
+    if engine is None:
+        yield None
+        return
+    with workplace() as place:
+        port = free_port()
+        with _served([str(engine / "stripe-mock"), "-http-addr", f"127.0.0.1:{port}"], place) as process:
+            wait_for_port(port, process)
+            yield f"http://127.0.0.1:{port}"
+
+
+LOOPBACK_ONLY = """import socket
+_bind = socket.socket.bind
+socket.socket.bind = lambda self, at: _bind(self, ("::ffff:127.0.0.1", *at[1:]) if at[0] == "::" else at)
+"""
+
+
+@contextlib.contextmanager
+def localstripe() -> Iterator[str | None]:
+    """localstripe, which keeps state; yields its URL, None where it cannot be had.
+
+    It listens on every address, so that its interpreter is started with a socket that binds loopback instead.
+    """
+    engine = engines.LOCALSTRIPE.found()
+    if engine is None:
+        yield None
+        return
+    with workplace() as place:
+        port = free_port()
+        (place / "sitecustomize.py").write_text(LOOPBACK_ONLY)
+        command = ["env", f"PYTHONPATH={place}", f"HOME={place}", str(engine / "bin/python")]
+        with _served([*command, "-m", "localstripe.server", "--port", str(port), "--from-scratch"], place) as process:
+            wait_for_port(port, process)
+            yield f"http://127.0.0.1:{port}"
+
+
 def _java(engine: Path, place: Path) -> list[str]:
     (place / "log4j.properties").write_text(LOG4J)
     logs = f"-Dlog4j.configuration=file:{place}/log4j.properties"

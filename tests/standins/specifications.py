@@ -52,6 +52,11 @@ class OpenApi:
         self._document = document
         self._components = _as_json_schema(document["components"])
 
+    @property
+    def paths(self) -> list[str]:
+        """Every path."""
+        return list(self._document["paths"])
+
     def answer(self, path: str, method: str = "get", status: str = "200") -> dict[str, Any]:
         """The JSON Schema of an operation's answer."""
         responses = self._document["paths"][path][method]["responses"]

@@ -63,12 +63,12 @@ class HubSpot(Service):
 
     # -- what a test keeps in it
 
-    def create(self, of: str, **values: str | None) -> str:
+    def create(self, of: str, /, **values: str | None) -> str:
         """A new record; answers its id."""
         with self.changing():
             return self.store.create(self._type(of), values).id
 
-    def update(self, of: str, record_id: str, **values: str | None) -> None:
+    def update(self, of: str, record_id: str, /, **values: str | None) -> None:
         """Change properties of a record; None clears one."""
         with self.changing():
             self.store.update(self._type(of), record_id, values)
