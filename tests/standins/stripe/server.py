@@ -168,9 +168,9 @@ class Stripe(Service):
         if verb not in {"list", "read", "search"} or path not in BY_PATH:
             raise AttributeError(name)
         shape = BY_PATH[path]
+        operations: Mapping[str, Callable[..., Any]]
         operations = {"list": self._list, "read": self._read, "search": self._search}
-        operation: Callable[..., Any] = operations[verb]
-        return lambda request, **parts: operation(shape, request, **parts)
+        return lambda request, **parts: operations[verb](shape, request, **parts)
 
     def _read(self, shape: Shape, request: Request, object_id: str) -> Any:
         kept = self._objects[shape.path].get(object_id)
