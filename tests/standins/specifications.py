@@ -79,11 +79,13 @@ def openapi(name: str) -> OpenApi:
 
 
 def _as_json_schema(node: Any) -> Any:
-    """OpenAPI 3.0 says `nullable` where JSON Schema says it with a type."""
+    """OpenAPI 3.0 says `nullable` where JSON Schema names a type; Slack's has alternatives in `items` alone."""
     if isinstance(node, list):
         return [_as_json_schema(each) for each in node]
     if not isinstance(node, dict):
         return node
+    if node.keys() == {"items"} and isinstance(node["items"], dict):
+        return _as_json_schema(node["items"])
     found = {name: _as_json_schema(value) for name, value in node.items() if name not in {"example", "examples"}}
     if isinstance(found.get("exclusiveMinimum"), bool):
         del found["exclusiveMinimum"]

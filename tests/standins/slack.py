@@ -1,0 +1,230 @@
+"""A stand-in for Slack's Web API: users and channels of one workspace over HTTP on 127.0.0.1. It is not Slack.
+
+Written from Slack's documentation as of 2026-11 (docs.slack.dev: "Using the Slack Web API", "Pagination", "Rate
+limits", methods users.list, users.info, conversations.list, conversations.info) and its OpenAPI document (1.7.0 of
+2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is older than `ratelimited`,
+`token_revoked`, `token_expired` and a channel's `updated` in milliseconds, which stand in the documentation.
+
+Where the documents are silent: what a cursor is made of; the order of a list, which is that of creation here.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from tests.standins.allowance import Allowance
+from tests.standins.clock import Clock
+from tests.standins.faults import Answer
+from tests.standins.service import RefusalError, Request, Service
+
+BOT_TOKEN = "xoxb-0000000000-stand-in"
+TEAM = "T012AB3C4"
+ERRORS = {401: "invalid_auth", 403: "no_permission", 404: "unknown_method", 409: "fatal_error", 429: "ratelimited"}
+SCOPES = {"users": "users:read", "conversations": "channels:read"}
+TIERS = {"users_list": 20, "conversations_list": 20, "users_info": 100, "conversations_info": 50}
+"""Calls in a minute of each method (tiers 2, 2, 4, 3), at least."""
+
+
+class Slack(Service):
+    """One workspace.
+
+    Attributes:
+        scopes: what the token may read; `users:read.email` shows addresses.
+        methods: the allowance of each method.
+    """
+
+    routes: ClassVar[Sequence[tuple[str, str, str]]] = [
+        (method, f"/api/{name.replace('_', '.')}", name) for name in TIERS for method in ("GET", "POST")
+    ]
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        super().__init__(clock=clock)
+        self.scopes = {*SCOPES.values(), "users:read.email"}
+        minute = timedelta(minutes=1)
+        self.methods = {name: Allowance(name, most, minute, self.clock) for name, most in TIERS.items()}
+        self._revoked = False
+        self._users: dict[str, dict[str, Any]] = {}
+        self._channels: dict[str, dict[str, Any]] = {}
+
+    # -- what a test keeps in it
+
+    def create_user(self, name: str, *, email: str | None = None, **given: Any) -> str:
+        """A member; answers the id."""
+        with self.changing():
+            made_id = f"W{len(self._users):08d}X"
+            shown = {"real_name": name, "display_name": name}
+            profile: dict[str, Any] = {
+                **shown,
+                **{f"{each}_normalized": name for each in shown},
+                **dict.fromkeys(("title", "phone", "skype", "status_text", "status_emoji"), ""),
+                "avatar_hash": "ge3b51ca72de",
+                "email": email,
+                "fields": {},
+                "team": TEAM,
+            }
+            roles = ("admin", "owner", "primary_owner", "restricted", "ultra_restricted", "bot", "app_user")
+            self._users[made_id] = {
+                "id": made_id,
+                "team_id": TEAM,
+                "name": name,
+                "real_name": name,
+                "deleted": False,
+                "color": "9f69e7",
+                "tz": "Europe/Zurich",
+                "tz_label": "Central European Time",
+                "tz_offset": 3600,
+                "profile": profile,
+                "updated": self._now(),
+                **{f"is_{each}": False for each in roles},
+                **given,
+            }
+            return made_id
+
+    def create_channel(self, name: str, **given: Any) -> str:
+        """A public channel; answers its id."""
+        with self.changing():
+            made_id = f"C{len(self._channels):08d}X"
+            nothing = {"value": "", "creator": "", "last_set": 0}
+            flags = ("archived", "general", "group", "im", "mpim", "private", "shared", "ext_shared", "org_shared")
+            self._channels[made_id] = {
+                "id": made_id,
+                "name": name,
+                "name_normalized": name,
+                "created": self._now(),
+                "creator": "W00000000X",
+                "is_channel": True,
+                "is_member": True,
+                "is_pending_ext_shared": False,
+                **{f"is_{each}": False for each in flags},
+                "pending_shared": [],
+                "previous_names": [],
+                "topic": nothing,
+                "purpose": nothing,
+                "num_members": 1,
+                "unlinked": 0,
+                **given,
+            }
+            return made_id
+
+    def update_user(self, user_id: str, **changed: Any) -> None:
+        """Change members of a user, or of the profile."""
+        with self.changing():
+            user = self._users[user_id]
+            user["profile"] |= {name: value for name, value in changed.items() if name in user["profile"]}
+            own = {
+                name: value for name, value in changed.items() if name not in user["profile"] or name == "real_name"
+            }
+            user |= {**own, "updated": self._now()}
+
+    def deactivate(self, user_id: str) -> None:
+        """Deactivate a member, who stays in the list."""
+        self.update_user(user_id, deleted=True)
+
+    def archive(self, channel_id: str) -> None:
+        """Archive a channel, which stays in the list unless archived ones are excluded."""
+        with self.changing():
+            self._channels[channel_id]["is_archived"] = True
+
+    def revoke(self) -> None:
+        """Make the token worthless."""
+        self._revoked = True
+
+    def _now(self) -> int:
+        return int(self.clock.now().timestamp())
+
+    # -- letting in
+
+    def refusal(self, status: int, retry_after: str | None) -> Answer:
+        """An error as Slack tells it: status 200 with `ok: false`, but for 429 and what is no answer of a method."""
+        told = {"ok": False, "error": ERRORS.get(status, "internal_error")}
+        if status == 429:
+            headers = {} if retry_after is None else {"Retry-After": retry_after or "30"}
+            return Answer(status=429, document=told, headers=headers)
+        headers = {"Retry-After": retry_after} if retry_after else {}
+        return Answer(status=status if status >= 500 else 200, document=told, headers=headers)
+
+    def admit(self, operation: str, request: Request) -> Mapping[str, str]:
+        """Look at the token, the scope and the limit of the method."""
+        word, _, told = request.headers.get("authorization", "").partition(" ")
+        token = told if word.lower() == "bearer" else request.form.get("token")
+        if not token:
+            raise _refused("not_authed")
+        if token != BOT_TOKEN or self._revoked:
+            raise _refused("token_revoked" if token == BOT_TOKEN else "invalid_auth")
+        needed = SCOPES.get(operation.partition("_")[0])
+        if needed and needed not in self.scopes:
+            raise _refused("missing_scope", needed=needed, provided=",".join(sorted(self.scopes)))
+        allowance = self.methods.get(operation)
+        if allowance and not allowance.take():
+            raise RefusalError(self.refusal(429, str(allowance.wait_s)))
+        return {"X-OAuth-Scopes": ",".join(sorted(self.scopes))}
+
+    # -- reading
+
+    def users_list(self, request: Request) -> Any:
+        """List members, deactivated ones, too."""
+        found, cursor = self._page(request, "user", [*self._users.values()])
+        members = [self._shown(each) for each in found]
+        metadata = {"response_metadata": {"next_cursor": cursor}}
+        return {"ok": True, "members": members, "cache_ts": self._now(), **metadata}
+
+    def users_info(self, request: Request) -> Any:
+        """Read one member."""
+        user = self._users.get(_argument(request, "user") or "")
+        if user is None:
+            raise _refused("user_not_found")
+        return {"ok": True, "user": self._shown(user)}
+
+    def conversations_list(self, request: Request) -> Any:
+        """List channels."""
+        leave_out = _argument(request, "exclude_archived") == "true"
+        channels = [each for each in self._channels.values() if not (leave_out and each["is_archived"])]
+        found, cursor = self._page(request, "team", channels)
+        return {"ok": True, "channels": found, "response_metadata": {"next_cursor": cursor}}
+
+    def conversations_info(self, request: Request) -> Any:
+        """Read one channel."""
+        channel = self._channels.get(_argument(request, "channel") or "")
+        if channel is None:
+            raise _refused("channel_not_found")
+        return {"ok": True, "channel": channel}
+
+    def _shown(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        profile = {name: value for name, value in user["profile"].items() if name != "email"}
+        seen = user["profile"] if "users:read.email" in self.scopes else profile
+        return {**user, "profile": seen}
+
+    def _page(
+        self, request: Request, word: str, found: Sequence[dict[str, Any]]
+    ) -> tuple[Sequence[dict[str, Any]], str]:
+        """One page and the cursor of the next, which is empty behind the last."""
+        size = int(_argument(request, "limit") or 0) or len(found)
+        if size > 1_000:
+            raise _refused("limit_required" if word == "user" else "invalid_limit")
+        cursor = _argument(request, "cursor")
+        start = 0
+        if cursor:
+            try:
+                told, _, at = base64.b64decode(cursor, validate=True).decode().partition(":")
+                start = int(at) if told == word else -1
+            except (ValueError, binascii.Error):
+                start = -1
+            if start < 0:
+                raise _refused("invalid_cursor")
+        start = max(0, start + request.page * size)
+        more = start + size < len(found)
+        next_cursor = base64.b64encode(f"{word}:{start + size}".encode()).decode() if more else ""
+        return found[start : start + size], next_cursor
+
+
+def _argument(request: Request, name: str) -> str | None:
+    """An argument of a method, from the query or from a form."""
+    return request.value(name) if request.method == "GET" else request.form.get(name, request.value(name))
+
+
+def _refused(error: str, **more: str) -> RefusalError:
+    return RefusalError(Answer(document={"ok": False, "error": error, **more}))
