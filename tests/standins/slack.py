@@ -2,8 +2,8 @@
 
 Written from Slack's documentation as of 2026-11 (docs.slack.dev: "Using the Slack Web API", "Pagination", "Rate
 limits", methods users.list, users.info, conversations.list, conversations.info) and its OpenAPI document (1.7.0 of
-2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is older than `ratelimited`,
-`token_revoked`, `token_expired` and a channel's `updated` in milliseconds, which stand in the documentation.
+2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is older than
+`ratelimited`, `token_revoked` and `token_expired`, which stand in the documentation.
 
 Where the documents are silent: what a cursor is made of; the order of a list, which is that of creation here.
 """

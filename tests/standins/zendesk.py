@@ -2,8 +2,8 @@
 
 Written from Zendesk's developer documentation as of 2026-11 (developer.zendesk.com/api-reference: "Security and
 authentication", "Pagination", "Rate limits", "Tickets", "Users", "Incremental Exports"; "Using the Incremental Export
-API"). Zendesk's OpenAPI document is in no registry that the tests may reach, so that answers are held to the documented
-members by `tests/standins/test_zendesk.py` alone.
+API"). Zendesk's OpenAPI document is in no registry that the tests may reach, so that `tests/standins/test_zendesk.py`
+holds its answers to the documented members alone.
 
 Where the documents are silent: what a cursor is made of; that ids which do not exist are left out of show_many
 (seen in integrations); the words of the refusal of a recent start_time; the members `deleted` tickets keep.
