@@ -477,7 +477,7 @@ def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
         (["decide", "99", "crm"], "there is no conflict 99"),
         (["defer", "1", "soon"], "not a duration"),
         (["decide", "1", "crm", "--within", "x"], "not a duration"),
-        (["comment", "1", ""], "empty comment"),
+        (["comment", "1", ""], "comment is empty"),
         (["show", "zero"], "valid integer"),
     ],
 )
@@ -596,7 +596,7 @@ def test_discover_proposes_a_map_from_names_or_addresses(stand: Stand) -> None:
     assert str(stand.place) not in by_url.stdout
     for words, said in (
         (["crm", "biling"], "did you mean 'billing'"),
-        (["crm", "crm"], "are one system"),
+        (["crm", "crm"], "mean the same system"),
         (["oracle://x/y", "crm"], "no SQL probe for 'oracle'"),
     ):
         done = auditor("discover", *words, "--map", stand.map_file)

@@ -58,7 +58,7 @@ LEDGERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "folder": (lambda file: file.mkdir(), "is a folder, not a file"),
     "of another program": (foreign, "the database of another program"),
     "newer": (of_a_newer_version, "newer version"),
-    "text": (lambda file: file.write_text("id;name\n" * 200), "no SQLite database"),
+    "text": (lambda file: file.write_text("id;name\n" * 200), "not a SQLite database"),
 }
 
 

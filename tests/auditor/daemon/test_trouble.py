@@ -287,7 +287,7 @@ def test_a_spoilt_ledger_is_named_with_what_is_wrong(spoil: Callable[[Path], Non
         opened.lease.now,
     ):
         with pytest.raises(
-            LedgerError, match=r": it is (damaged|no SQLite database); restore a backup of it, or move"
+            LedgerError, match=r": it is (damaged|not a SQLite database); restore a backup of it, or move"
         ):
             ask()
     opened.close()

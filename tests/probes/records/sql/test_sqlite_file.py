@@ -272,7 +272,7 @@ def test_what_is_read_while_a_file_changes_does_not_count(folder: Path) -> None:
 
 def test_a_pipe_is_no_database(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
-    with pytest.raises(ProbeError, match="no regular file"):
+    with pytest.raises(ProbeError, match="not a regular file"):
         names("sqlite:///pipe")
 
 
