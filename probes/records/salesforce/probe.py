@@ -53,7 +53,7 @@ OFTEN_USED = ("Account", "Contact", "Lead", "Opportunity", "Order", "Contract", 
 
 NUMBERS = frozenset({"int", "double", "currency", "percent", "long"})
 TEXTS = frozenset({"string", "email", "phone", "url", "picklist", "textarea", "combobox", "encryptedstring"})
-_TYPES = {"boolean": "boolean", "int": "integer", "long": "integer", "date": "date", "datetime": "datetime"}
+_TYPES = {"boolean": "boolean", "int": "integer", "long": "integer", "date": "date", "datetime": "timestamp"}
 _TYPES |= {"double": "decimal", "currency": "decimal", "percent": "decimal", "multipicklist": "set"}
 _TYPES |= {"id": "salesforce_id", "reference": "salesforce_id"}
 
@@ -91,7 +91,8 @@ class SalesforceProbe:
         if spec.mark and spec.mark.lower() != "systemmodstamp":
             remarks.append(f"{spec.mark} stands still when the system changes a record; SystemModstamp does not")
         self._session.query(soql.select(_selected(spec), spec.collection, "ORDER BY Id LIMIT 1"))
-        return (*remarks, "records that the user may not see are missing for the auditor: give it View All")
+        remarks.append(f"records of {spec.collection} that the user may not see count as missing: give it View All")
+        return tuple(remarks)
 
     def _field_remarks(self, spec: ReadSpec, name: str, fields: FieldsOf) -> list[str]:
         own, _, of_parent = name.partition(".")
@@ -235,7 +236,8 @@ class SalesforceProbe:
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         if spec.mark is None or not (since is None or isinstance(since, datetime)):
             raise ProbeError(Reason.QUERY, "changes are found by changed_at: SystemModstamp alone")
-        mark, wanted = spec.mark, ""
+        mark = spec.mark
+        wanted = f"WHERE {mark} != null "
         if after is not None:
             place = _POSITION.fullmatch(after)
             if place is None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import sys
 import threading
+import traceback
 from collections.abc import Callable
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -87,8 +89,7 @@ class HttpFront:
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -98,3 +99,14 @@ class HttpFront:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+class _Quiet(ThreadingHTTPServer):
+    """Says nothing of callers that go away."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing but of faults of the stand-in itself."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            traceback.print_exc()

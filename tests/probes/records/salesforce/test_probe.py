@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from checks.fields import FieldType
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
@@ -141,6 +142,15 @@ def test_a_change_of_the_system_is_found_and_a_late_commit_within_the_slack(
     assert walked(probe, org.clock.now() - timedelta(seconds=slack), 10) == ["Late", "One"]
 
 
+def test_a_record_without_a_stamp_is_left_to_the_sweep(org: Salesforce, probe: SalesforceProbe) -> None:
+    org.put("Account", Name="Stamped", Last_Order__c=NOON)
+    org.put("Account", Name="Never")
+    spec = replace(SPEC, changed_at="Last_Order__c")
+    page = probe.changed(spec, None, 1)
+    assert [row[2] for row in page.rows] == ["Stamped"]
+    assert probe.changed(spec, None, 1, page.next).rows == []
+
+
 def test_only_stamps_find_changes(probe: SalesforceProbe) -> None:
     assert failure(lambda: probe.changed(SPEC, 17, 10)).reason is Reason.QUERY
     assert failure(lambda: probe.changed(SPEC, NOON, 10, "17")).reason is Reason.CURSOR_LOST
@@ -223,7 +233,7 @@ def test_an_answer_of_another_shape_is_refused(
     org.put("Account", Name="One", Customer_Number__c="C-1")
     org.fail(changed_answer(**words), on="query")
     assert failure(lambda: probe.fetch(BY_NUMBER, ["C-1"])).reason is Reason.DECODE
-    assert {httpx_host for each in org.requests if (httpx_host := each.headers["Host"])} == {org.url[7:]}
+    assert {each.headers["Host"] for each in org.requests} == {org.url[7:]}
 
 
 def test_fewer_records_than_ids_are_no_answer(org: Salesforce, probe: SalesforceProbe) -> None:
@@ -272,6 +282,7 @@ def test_it_describes_objects(probe: SalesforceProbe) -> None:
         "salesforce_id", "decimal", "set",
     )  # fmt: skip
     assert account["Customer_Number__c"].unique
+    assert {field.type for each in found.values() for field in each.values()} <= {*get_args(FieldType)}
 
 
 def test_the_clock_is_the_org_s_and_takes_no_call_of_its_allowance(org: Salesforce, probe: SalesforceProbe) -> None:
