@@ -145,7 +145,8 @@ class SalesforceProbe:
                 described=str(each["type"]),
                 unique=each["type"] == "id" or bool(each.get("unique")),
             )
-            for each in self._described(name).values()
+            # A first map takes the first field that looks like a stamp; LastModifiedDate misses what the system does.
+            for each in sorted(self._described(name).values(), key=lambda each: each["name"] != "SystemModstamp")
         ]
         return CollectionSchema(name=name, fields=tuple(fields))
 

@@ -282,6 +282,8 @@ def test_it_describes_objects(probe: SalesforceProbe) -> None:
         "salesforce_id", "decimal", "set",
     )  # fmt: skip
     assert account["Customer_Number__c"].unique
+    stamps = [name for name in account if name in {"LastModifiedDate", "SystemModstamp"}]
+    assert stamps == ["SystemModstamp", "LastModifiedDate"]  # a first map takes the first
     assert {field.type for each in found.values() for field in each.values()} <= {*get_args(FieldType)}
 
 
