@@ -356,6 +356,16 @@ def types_behind(rank: int) -> list[int]:
     return [number for types in (*ORDER, *LAST)[rank + 1 :] for number in types]
 
 
+def other_types(types: Sequence[int]) -> list[int]:
+    """All types but these, null, and arrays: MongoDB finds those of a list in an index, and what is *not* of a type
+    only by looking at everything.
+
+    Source: mongodb/mongo, src/mongo/db/query/index_bounds_builder.cpp (a `$type` with arrays has no bounds).
+    """
+    known = {number for each in (*ORDER, *LAST) for number in each}
+    return sorted(known - {*types, 4, 6, 10})
+
+
 def behind(name: str, value: Any) -> tuple[dict[str, Any] | None, dict[str, Any]]:
     """What comes behind a value: of its own type, None where there is only one such value, and of all later types.
 

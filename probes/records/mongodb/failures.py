@@ -56,6 +56,8 @@ class Explainer:
             )
         if isinstance(error, errors.ServerSelectionTimeoutError | errors.AutoReconnect | errors.InvalidOperation):
             return self._unreachable(error)
+        if isinstance(error, errors.ConfigurationError) and "DNS" in str(error):
+            return self._unreachable(error)
         if isinstance(error, errors.ConfigurationError):
             return ProbeError(Reason.QUERY, self.said(error))
         return ProbeError(Reason.DECODE, self.said(error))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any, TypeVar
 
-from probes.call_deadline import becomes, begins, left, one_call, passed, some_calls
+from probes.call_deadline import becomes, begins, left, one_call, passed, some_calls, within
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
@@ -173,8 +173,9 @@ class MongoDbProbe:
         if not some or any(self._bson.find(document, path) is not MISSING for document in some):
             return []
         try:
-            if self._documents(spec.collection, {path: {"$exists": True}}, None, {"_id": 1}, 1)[0]:
-                return []
+            with within(self.timeout_s):
+                if self._documents(spec.collection, {path: {"$exists": True}}, None, {"_id": 1}, 1)[0]:
+                    return []
         except ProbeError as failure:
             if failure.reason is not Reason.TIMEOUT:
                 raise
@@ -348,7 +349,7 @@ class MongoDbProbe:
 
     def _strays(self, spec: ReadSpec, path: str, types: Sequence[int], since: datetime | int | None) -> list[Row]:
         """Records whose stamp is of another type: a comparison passes them over, whatever they say."""
-        other = {"$and": [{path: {"$ne": None}}, {path: {"$not": {"$type": list(types)}}}]}
+        other = {path: {"$type": self._bson.other_types(types)}}
         found, cut = self._documents(spec.collection, other, None, self._projection(spec), STRAYS_CEILING + 1)
         if cut or len(found) > STRAYS_CEILING:
             expected = "dates" if spec.changed_at is not None and spec.changed_at_unit is None else "numbers"

@@ -462,8 +462,9 @@ def test_whatever_a_server_says_the_call_ends_with_one_named_error(name: str) ->
 # -- names and certificates
 
 
-def test_a_host_that_does_not_exist_is_unreachable_and_not_slow() -> None:
-    opened = MongoDbProbe(settings("mongodb://no-such-host.invalid/x", 2))
+@pytest.mark.parametrize("scheme", ["mongodb", "mongodb+srv"])
+def test_a_host_that_does_not_exist_is_unreachable_and_not_slow(scheme: str) -> None:
+    opened = MongoDbProbe(settings(f"{scheme}://no-such-host.invalid/x", 2))
     error = fails(lambda: opened.fetch(spec(), ["1"]))
     opened.close()
     assert error.reason is Reason.UNREACHABLE

@@ -165,6 +165,14 @@ def test_a_key_is_found_in_whatever_type_it_is_kept(
     assert (key_parser(key_type, "s")(found), number) == (key, 1)
 
 
+def test_one_key_in_two_types_is_a_duplicate_and_not_overwritten(
+    shop: Database[dict[str, Any]], probe: MongoDbProbe
+) -> None:  # P: duplicate canonical keys within a system
+    shop.things.insert_many([{"_id": 12, "n": 1}, {"_id": "12", "n": 2}])
+    rows = probe.fetch(spec("n"), ["12"])
+    assert {(key_parser("string", "s")(row[0]), row[2]) for row in rows} == {("12", 1), ("12", 2)}
+
+
 def test_a_key_that_is_a_document_is_refused_by_name_and_its_field_is_one(
     shop: Database[dict[str, Any]], probe: MongoDbProbe
 ) -> None:
@@ -247,11 +255,12 @@ def test_changes_are_found_by_dates_and_stamps_of_other_types_are_never_passed_o
             {"_id": "number", "at": 5},
             {"_id": "null", "at": None},
             {"_id": "missing"},
+            {"_id": "array", "at": ["soon"]},
         ]
     )
     asked = spec(changed_at="at")
     assert changes(probe, asked, AT)[-2:] == ["same", "new"]
-    assert set(changes(probe, asked, AT)) == {"same", "new", "text", "odd", "number"}
+    assert set(changes(probe, asked, AT)) == {"same", "new", "text", "odd", "number", "array"}
     assert "old" in changes(probe, asked, None)
 
 
