@@ -25,6 +25,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.dbref import DBRef
 from bson.decimal128 import Decimal128
 from bson.errors import BSONError
+from bson.int64 import Int64
 from bson.max_key import MaxKey
 from bson.min_key import MinKey
 from bson.objectid import ObjectId
@@ -71,6 +72,8 @@ LEGACY = {
     "python_legacy": UuidRepresentation.PYTHON_LEGACY,
 }
 """Orders in which drivers once wrote the bytes of a UUID, all of them under subtype 3."""
+
+_PLAIN = frozenset({int, float, bool, type(None)})
 
 _STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, uuid_representation=0
@@ -168,6 +171,8 @@ def decoded(document: bytes) -> Mapping[str, Any]:
 
 def find(document: Any, path: str) -> Any:
     """What stands at a dotted path, followed through the items of arrays as MongoDB does; `MISSING` for nothing."""
+    if "." not in path and type(document) is dict:
+        return document.get(path, MISSING)
     return _found(document, path.split("."))
 
 
@@ -181,7 +186,9 @@ def _found(value: Any, parts: Sequence[str]) -> Any:
             inside = (_found(each, parts[at:]) for each in value if isinstance(each, Mapping))
             found = [each for each in inside if each is not MISSING]
             return found or MISSING
-        if not isinstance(value, Mapping) or isinstance(value, Undecodable):
+        if isinstance(value, DBRef):
+            value = dict(value.as_doc())
+        if type(value) is not dict:
             return MISSING
         value = value.get(part, MISSING)
     return value
@@ -210,16 +217,16 @@ def converter(legacy: str | None) -> Callable[[Any], Any]:
     order = None if legacy is None else LEGACY[legacy]
 
     def convert(value: Any, inside: bool = False) -> Any:
-        if value is None or isinstance(value, bool | float | int):
-            return int(value) if type(value) not in {bool, float, int} and isinstance(value, int) else value
-        if isinstance(value, str):
-            if type(value) is not str:  # Code, which is a text of its own kind
-                return Undecodable("JavaScript code, which no other system has")
-            if not value.isascii() and _HALF.search(value):
-                return Undecodable("text that is not UTF-8")
+        kind = type(value)
+        if kind in _PLAIN:
             return value
-        if isinstance(value, datetime):
+        if kind is str:
+            unread = not value.isascii() and _HALF.search(value)
+            return Undecodable("text that is not UTF-8") if unread else value
+        if kind is datetime:
             return value.isoformat(timespec="milliseconds").replace("+00:00", "Z") if inside else value
+        if kind is Int64:
+            return int(value)
         if isinstance(value, ObjectId):
             return str(value)
         if isinstance(value, Decimal128):
