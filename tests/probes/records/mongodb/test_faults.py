@@ -102,7 +102,7 @@ def test_what_has_no_counterpart_is_named(server: MongoServer, probe: MongoDbPro
 
 
 def test_what_a_reference_leads_to_is_read_by_its_field(server: MongoServer, probe: MongoDbProbe) -> None:
-    server.collections["things"] = [{"_id": 1, "customer": DBRef("customers", ObjectId("5" * 24))}]
+    server.collections["things"] = [{"_id": 1, "customer": {"$ref": "customers", "$id": ObjectId("5" * 24)}}]
     assert probe.fetch(spec("customer.$id", key_type="integer"), [1]) == [(1, None, "5" * 24)]
     assert probe.fetch(spec("customer.$id", "customer", key_type="integer"), [1])[0][2] == "5" * 24
 
