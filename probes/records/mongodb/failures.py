@@ -23,6 +23,10 @@ _REFUSED = {
     262: Reason.TIMEOUT,
     202: Reason.TIMEOUT,
     16500: Reason.OVER_BUDGET,
+    462: Reason.OVER_BUDGET,
+    # InternalError, HostUnreachable, HostNotFound, CursorNotFound, NetworkTimeout, ShutdownInProgress,
+    # FailedToSatisfyReadPreference, ReadConcernMajorityNotAvailableYet, QueryPlanKilled, SocketException
+    **dict.fromkeys((1, 6, 7, 43, 89, 91, 133, 134, 175, 9001), Reason.UNREACHABLE),
 }
 
 

@@ -252,6 +252,8 @@ class MongoDbProbe:
         )
         if more:
             raise _too_large()
+        if not found:
+            self._described(spec.collection)  # of a collection that is gone MongoDB answers nothing, and no error
         asked = frozenset(map(str, keys))
         rows = [self._row(spec, document) for document in found]
         return [row for row in rows if self._bson.as_asked(row[0], asked)]
@@ -270,6 +272,8 @@ class MongoDbProbe:
                     spec.collection, condition, {"_id": 1}, self._projection(spec), limit + 1 - len(found)
                 )
                 found += some
+        if not found and after is None:
+            self._described(spec.collection)
         documents = [self._bson.decoded(each) for each in found[:limit]]
         self._check_order(spec, documents, None if after is None else self._bson.cursor_values(after, "id"))
         more = cut or len(found) > limit
@@ -318,6 +322,8 @@ class MongoDbProbe:
                 )
                 found += some
         documents = [self._bson.decoded(each) for each in found]
+        if not found and not strays and after is None:
+            self._described(spec.collection)
         rows = [self._row_of(spec, document) for document in documents]
         place = None
         if cut and documents:  # the answer ended before the limit did: it goes on behind the last of its records
@@ -494,7 +500,7 @@ class MongoDbProbe:
 
         def read() -> tuple[list[bytes], bool]:
             found: list[bytes] = []
-            size = 0
+            size = memory = 0
             cursor = self._database[collection].find_raw_batches(dict(wanted), **words)
             try:
                 while True:
@@ -504,7 +510,8 @@ class MongoDbProbe:
                         if all_batches:
                             raise _too_large()
                         return found, True
-                    becomes(self._bson.memory_of(batch))
+                    memory += self._bson.memory_of(batch)
+                    becomes(memory)
                     found += self._bson.documents(batch)
                     left()
                     if not cursor.cursor_id:  # an empty batch alone is no end
@@ -521,11 +528,7 @@ class MongoDbProbe:
     def _has_collation(self, collection: str) -> bool:
         """Whether a collection compares texts otherwise than by their bytes, where nothing else is asked for."""
         if collection not in self._collations:
-            try:
-                self._described(collection)
-            except ProbeError as failure:
-                if failure.reason is not Reason.QUERY:
-                    raise
+            self._described(collection)
             self._collations.setdefault(collection, None)
         return self._collations[collection] is not None
 

@@ -260,7 +260,10 @@ def test_large_records_are_read_in_smaller_parts(server: MongoServer, probe: Mon
         (Fault(code=26, message="ns not found"), Reason.QUERY, "ns not found"),
         (Fault(code=16500, message="too many", details={"RetryAfterMs": 7000}), Reason.OVER_BUDGET, "too many"),
         (Fault(code=13, message="line\n\x1b]0;owned\x07 two"), Reason.PERMISSION, "line ]0;owned two"),
+        (Fault(code=1, message="something failed inside"), Reason.UNREACHABLE, "something failed inside"),
+        (Fault(code=43, message="cursor id 5 not found"), Reason.UNREACHABLE, "not found"),
         (Fault(raw=None), Reason.UNREACHABLE, ""),
+        (Fault(raw=struct.pack("<iiii", 5_000, 1, 1, 2013) + bytes(100)), Reason.DECODE, ""),
         (Fault(reply={"ok": 1.0}), Reason.DECODE, ""),
         (Fault(reply={"ok": 1.0, "cursor": {"id": 0, "ns": "shop.things"}}), Reason.DECODE, ""),
         (Fault(reply={"ok": 1.0, "cursor": [1]}), Reason.DECODE, ""),
@@ -307,6 +310,25 @@ def test_a_login_that_may_not_list_collections_is_enough(server: MongoServer, pr
     told = " ".join(probe.inspect(spec("n")))
     assert "may not list collections" in told
     assert "may not see whether its fields have an index" in told
+
+
+def test_of_a_collection_that_is_gone_nothing_follows_about_its_records(
+    server: MongoServer, probe: MongoDbProbe
+) -> None:  # P: MongoDB answers a misspelt or renamed collection with nothing, and no error
+    asked = spec("n", changed_at="at", key_type="integer")
+    assert len(probe.fetch(asked, [1])) == 1
+    server.collections["things_v2"] = server.collections.pop("things")
+    for call in (
+        lambda: probe.fetch(asked, [1]),
+        lambda: probe.page(asked, None, 10),
+        lambda: probe.changed(asked, AT, 10),
+    ):
+        error = fails(call)
+        assert error.reason is Reason.QUERY
+        assert "no collection named 'things' in shop; did you mean 'things_v2'?" in error.message
+    server.collections["things"] = []
+    assert probe.fetch(asked, [1]) == []
+    assert probe.page(asked, None, 10).rows == []
 
 
 def test_a_page_that_comes_again_is_noticed(server: MongoServer, probe: MongoDbProbe) -> None:
