@@ -5,9 +5,11 @@ from __future__ import annotations
 import ssl
 import struct
 import subprocess
+import sys
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -193,6 +195,61 @@ def test_the_primary_is_read_with_majority_and_a_secondary_only_as_the_map_says(
             preference is None and told in (None, {"mode": "primary"}, {"mode": "primaryPreferred"})
         )
         assert 0 < asked["maxTimeMS"] <= PATIENT_S * 1000
+
+
+@pytest.fixture
+def members(server: MongoServer) -> Iterator[tuple[MongoServer, MongoServer]]:
+    """A replica set of two members: the primary, and a secondary that is behind."""
+    second = MongoServer()
+    second.collections["things"] = [{"_id": 1, "n": "old"}]
+    _elect(server, second)
+    yield server, second
+    second.close()
+
+
+def _elect(primary: MongoServer, secondary: MongoServer) -> None:
+    hosts = sorted(f"127.0.0.1:{each.port}" for each in (primary, secondary))
+    whole = {"hosts": hosts, "primary": f"127.0.0.1:{primary.port}"}
+    primary.hello = {**whole, "isWritablePrimary": True, "ismaster": True, "secondary": False}
+    secondary.hello = {**whole, "isWritablePrimary": False, "ismaster": False, "secondary": True}
+
+
+def test_the_primary_is_read_whoever_it_is_and_whichever_member_is_named(
+    members: tuple[MongoServer, MongoServer],
+) -> None:
+    first, second = members
+    opened = MongoDbProbe(settings(second.url))  # the URL names the one that is behind
+    assert opened.fetch(spec("n", key_type="integer"), [1]) == [(1, None, 1)]
+    assert not second.calls
+    _elect(second, first)
+    first.faults["find"] = Fault(code=10107, message="not primary")
+    assert opened.fetch(spec("n", key_type="integer"), [1]) == [(1, None, "old")]
+    opened.close()
+
+
+def test_a_secondary_is_read_where_the_map_allows_it(members: tuple[MongoServer, MongoServer]) -> None:
+    first, _ = members
+    words: dict[str, Any] = {"read": "secondary", "max_staleness": "90s", "delay_floor": "90s"}
+    opened = MongoDbProbe(settings(first.url, **words))
+    assert opened.delay_floor_s == 90
+    assert opened.fetch(spec("n", key_type="integer"), [1]) == [(1, None, "old")]
+    assert abs(opened.clock().server_at - datetime.now(UTC)) < timedelta(minutes=5)
+    assert "find" not in first.calls, "its clock alone is read from the primary"
+    opened.close()
+
+
+def test_calls_come_from_several_threads_at_once(server: MongoServer) -> None:
+    opened = MongoDbProbe(settings(server.url))
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        asked = [pool.submit(opened.fetch, spec("n", key_type="integer"), [at % 5]) for at in range(60)]
+        assert [each.result() for each in asked] == [[(at % 5, None, at % 5)] for at in range(60)]
+    opened.close()
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    error = fails(lambda: registry.open_record_probe(settings("mongodb://127.0.0.1/x")))
+    assert "pip install 'plumbline-auditor[mongodb]'" in error.hint
 
 
 def test_its_clock_is_the_primarys_own_in_milliseconds(server: MongoServer, probe: MongoDbProbe) -> None:
