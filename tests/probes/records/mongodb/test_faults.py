@@ -340,6 +340,18 @@ def test_every_failure_has_a_name(server: MongoServer, fault: Fault, reason: Rea
     assert error.retry_after_s == (7.0 if reason is Reason.OVER_BUDGET else None)
 
 
+@pytest.mark.parametrize("form", ["cAnary4711/s@cret", "cAnary4711%2Fs%40cret", "Y0FuYXJ5NDcxMS9zQGNyZXQ"])
+def test_a_password_that_a_server_repeats_is_not_told(server: MongoServer, form: str) -> None:
+    server.faults["saslStart"] = Fault(code=18, message=f"Authentication failed for looker with {form}")
+    url = server.url.replace("://", "://looker:cAnary4711%2Fs%40cret@") + "&authMechanism=SCRAM-SHA-256"
+    opened = MongoDbProbe(settings(url))
+    error = fails(lambda: opened.fetch(spec(), ["1"]))
+    opened.close()
+    assert error.reason is Reason.AUTH
+    assert "Authentication failed for looker" in str(error)
+    assert form not in str(error)
+
+
 def test_a_login_revoked_meanwhile_ends_the_reading_and_nothing_partial_counts(
     server: MongoServer, probe: MongoDbProbe
 ) -> None:
