@@ -18,21 +18,11 @@ from typing import Any
 from probes.contract import ProbeError, Reason
 from probes.guarded_socket import GuardedSocket
 
-READS = frozenset({"find", "getMore", "count", "listCollections", "listIndexes", "connectionStatus", "buildInfo"})
+READS = frozenset({"find", "getMore", "listCollections", "listIndexes", "connectionStatus"})
 """Commands that read."""
 
 KEEPS = frozenset(
-    {
-        "hello",
-        "ismaster",
-        "isMaster",
-        "ping",
-        "saslStart",
-        "saslContinue",
-        "authenticate",
-        "killCursors",
-        "endSessions",
-    }
+    {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "authenticate", "killCursors", "endSessions"}
 )
 """Commands that open, keep and close a connection and its own cursors and sessions."""
 

@@ -354,7 +354,17 @@ def test_what_it_holds_is_told_by_its_first_records(shop: Database[dict[str, Any
 
 def test_it_sends_nothing_but_commands_that_read(probe: MongoDbProbe) -> None:
     assert probe.prove_read_only(None).startswith("only commands that read are ever sent; what else t may do")
-    for command in ("insert", "aggregate", "createIndexes", "drop"):
+    for command in (
+        "insert",
+        "update",
+        "delete",
+        "findAndModify",
+        "aggregate",
+        "mapReduce",
+        "createIndexes",
+        "drop",
+        "eval",
+    ):
         with pytest.raises(ProbeError, match=f"refused to send '{command}'"), probe._asking():
             probe._database.command({command: "things"})
 
