@@ -19,6 +19,7 @@ from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.ledger import Ledger
+from auditor.map import presets
 from auditor.senders.contract import Receipt
 from auditor.systems.doctor import _examine
 from auditor.workspace import Workspace
@@ -103,6 +104,16 @@ def test_a_command_does_the_same_in_a_process_that_begins_with_nothing(stand: St
         assert warmed.args[0] == "auditor"
         assert cold.args[0] == sys.executable
         assert (warmed.returncode, warmed.stdout, warmed.stderr) == (cold.returncode, cold.stdout, cold.stderr)
+
+
+def test_init_writes_a_preset_and_names_those_there_are(tmp_path: Path) -> None:
+    assert "presets for slack, twilio, zendesk" in auditor("init", cwd=tmp_path).stdout
+    made = auditor("init", "--preset", "zendesk", cwd=tmp_path)
+    assert (made.returncode, "wrote zendesk.yaml" in made.stdout) == (0, True)
+    assert (tmp_path / "zendesk.yaml").read_text() == presets.text("zendesk")
+    assert auditor("init", "--preset", "zendesk", cwd=tmp_path).returncode == 2
+    other = auditor("init", "--preset", "zendex", cwd=tmp_path)
+    assert (other.returncode, "did you mean 'zendesk'?" in other.stderr) == (2, True)
 
 
 def test_init_check_and_their_mistakes(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     "demo": ("--port=x{}", "{}|--port=none"),
     "schema": ("{}x",),
-    "init": ("plumbline.yaml/{}", "nowhere/{}", "x{}|--nothing"),
+    "init": ("plumbline.yaml/{}", "nowhere/{}", "x{}|--nothing", "--preset={}"),
 }
 """Arguments of each command, `|` between them; others keep it from serving or asking whatever the word is."""
 
