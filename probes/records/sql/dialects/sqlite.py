@@ -21,6 +21,12 @@ from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileE
 COUNTED_AT_ONCE = 64 * 1024
 """Rows are counted towards what all answers may take when they come to so many bytes."""
 
+INDEX_NOT_READY = frozenset({"SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_CANTLOCK"})
+"""What a reader meets that would have to write the index of a log which a program has just begun or left.
+
+Source: sqlite.org/rescode.html.
+"""
+
 PATH_SHOWN = 200
 """Characters told of the path of a file, which may be longer than any file's."""
 
@@ -68,7 +74,9 @@ class Sqlite(Dialect):
             yield
         except Exception as error:
             # The files beside it went, or came, between the look at them and the read: they may be there again.
-            lost = isinstance(error, DBAPIError) and "unable to open" in str(error.orig)
+            lost = isinstance(error, DBAPIError) and (
+                "unable to open" in str(error.orig) or getattr(error.orig, "sqlite_errorname", "") in INDEX_NOT_READY
+            )
             if not opened.outdated and not lost:
                 raise
             connection.invalidate()
