@@ -107,6 +107,7 @@ def test_the_wheel_is_named_so_that_it_cannot_be_confused(wheel: Path) -> None:
     assert wheel.name.startswith("plumbline_auditor-")
     held = zipfile.ZipFile(wheel).namelist()
     assert not [name for name in held if name.startswith(("tests/", "benchmarks/", "scripts/", "app.py"))]
+    assert "auditor/map/presets/zendesk.yaml" in held
 
 
 def test_it_runs_out_of_the_wheel_and_not_out_of_the_repository(program: Path, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 Written from Stripe's API reference and guides as of 2026-11 (docs.stripe.com/api: "Authentication", "Errors",
 "Expanding responses", "Pagination", "Versioning", "Events"; docs.stripe.com/search, /rate-limits, /currencies); every
 answer is checked in `tests/standins/test_stripe.py` against Stripe's OpenAPI document, version 2026-08-26.dahlia.
-It stands beside stripe-mock (Stripe's own, without state) and localstripe (state, but it refuses an empty cursor with
-500, has no search, and its events lack `pending_webhooks`).
+It stands beside stripe-mock (Stripe's own, without state) and localstripe (state, but it answers 500 to an instant
+in ISO 8601, has no search, and its events lack `pending_webhooks`).
 
 Where the documents are silent: objects created within the same second are listed the last first; a cursor that names
 a deleted object goes on behind where it stood; 429 has no Retry-After unless a test orders one.
