@@ -204,7 +204,8 @@ def test_letters_that_are_huge_when_unpacked_end_one_reading(
 
 def test_all_queues_of_a_cluster_share_a_process_that_ends_with_the_last(kafka_server: Kafka, topic: Topic) -> None:
     other = Topic(kafka_server)
-    probes = [topic.probe(timeout="60s"), other.probe(timeout="60s"), topic.probe(group="g", timeout="60s")]
+    login = {"security": "plaintext", "user": "of this test", "password": "alone", "timeout": "60s"}
+    probes = [topic.probe(**login), other.probe(**login), topic.probe(group="g", **login)]
     with ThreadPoolExecutor(3) as pool:
         assert [each.depth for each in pool.map(lambda probe: probe.read(5), probes)][::2] == [1, 1]
     (shared,) = {pid_of(each) for each in probes}

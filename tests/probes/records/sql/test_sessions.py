@@ -22,6 +22,7 @@ from probes.records.sql.dialects.dialect import dialect_of
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
 from tests import servers
+from tests.waiting import wait_until
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at=None, fields=("name",))
 
@@ -254,7 +255,13 @@ def test_the_deadline_holds_through_a_pooler(pooled: str, schemas: str) -> None:
         with pytest.raises(ProbeError) as failed:
             probe.fetch(spec, [1])
         assert failed.value.reason is Reason.TIMEOUT
-        assert probe.fetch(SPEC, [1])  # the connection, or the next one, is good again
+
+        def answers() -> bool:
+            with contextlib.suppress(ProbeError):  # a second may be short where the machine is slow
+                return bool(probe.fetch(SPEC, [1]))
+            return False
+
+        wait_until(answers)  # the connection, or the next one, is good again
 
 
 def test_a_failed_statement_leaves_no_transaction_behind(pooled: str) -> None:
