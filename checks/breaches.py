@@ -76,7 +76,7 @@ MEANINGS = complete(
         Breach.BACKLOG: Meaning(words="messages wait too long", counts="message"),
         Breach.STALLED: Meaning(words="no consumer is reading from it", counts="message"),
         Breach.UNREAD_QUEUE: Meaning(words="cannot be read", counts="audit", unknown=True),
-        Breach.UNMEASURED_QUEUE: Meaning(words="its depth or age cannot be told", counts="audit", unknown=True),
+        Breach.UNMEASURED_QUEUE: Meaning(words="its depth or age is not known", counts="audit", unknown=True),
         Breach.UNREACHABLE: Meaning(words="the system cannot be read", counts="audit", unknown=True),
         Breach.UNREADABLE: Meaning(words="its records cannot be read", counts="audit", unknown=True),
     }

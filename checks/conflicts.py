@@ -147,7 +147,7 @@ def resolve(
         rules: the compared fields, for a merge function.
     """
     if finding.kind is Kind.DUPLICATE:
-        return _nobody("several records stand for one: which of them is to stay cannot be told from outside")
+        return _nobody("several records stand for one: which of them is to stay cannot be determined from outside")
     if finding.kind is Kind.INVALID:
         return _nobody("the value is wrong in itself: only its owner can say what is right")
     if not contested(comparison, finding, target_may_write=target_may_write):

@@ -155,7 +155,7 @@ def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> Step | No
             return Step(act=Act.OVERDUE, state=State.OVERDUE, text=text)
         return None
     if conflict.expected is None:
-        text = "the systems agree; whether on the value that was meant cannot be told"
+        text = "the systems agree; whether on the intended value is not known"
         return Step(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
     text = f"the systems agree, but not on what {conflict.choice} held"
     return Step(act=Act.NOT_KEPT, state=State.NOT_KEPT, text=text, closes=True)

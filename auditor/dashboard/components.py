@@ -17,6 +17,7 @@ from auditor.ledger import LedgerError
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.workspace import Workspace
+from probes.wording import counted
 
 
 @st.cache_resource(show_spinner="Opening the history …", on_release=Data.close)
@@ -44,7 +45,7 @@ def open_data() -> Data:
     try:
         return _open(map_file, folder)
     except MapError as error:
-        st.error(f"The integration map has {len(error.problems)} mistakes:", icon=":material/error:")
+        st.error(f"The integration map has {counted(len(error.problems), 'mistake')}:", icon=":material/error:")
         st.code("\n".join(escaping.visible(problem) for problem in error.problems), language=None)
         st.stop()
     except NoLedgerError as error:

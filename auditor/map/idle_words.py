@@ -138,7 +138,7 @@ def _queue_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[
 def _people_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     settings, senders = flow.settings, integration_map.alerts.senders
     if settings.slack_channel and not senders:
-        yield ("slack_channel",), "nobody is told of incidents: the map has no alerts:"
+        yield ("slack_channel",), "no one is notified of incidents: the map has no alerts:"
     elif settings.slack_channel:
         also = "".join(
             f"; alerts.{name} gets it with each notice" for name, each in senders.items() if not each.ignores_channel
@@ -147,7 +147,7 @@ def _people_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple
             if each.ignores_channel:
                 yield ("slack_channel",), f"{each.title} ignores it: {each.ignores_channel}{also}"
     if settings.runbook and not senders:
-        yield ("runbook",), "it stands in messages, and nobody is sent any: the map has no alerts:"
+        yield ("runbook",), "it appears in messages, and none are sent: the map has no alerts:"
     elif (
         settings.runbook and any(each.links for each in senders.values()) and not ADDRESS.fullmatch(settings.runbook)
     ):

@@ -159,7 +159,7 @@ def _failure(flow: Flow) -> Iterator[Remark]:
             severity=Severity.HIGH if settings.pattern == "event-driven" else Severity.MEDIUM,
             rule="no-dead-letters",
             subject=flow.name,
-            reason="a message that fails for good is gone, and nobody hears of it",
+            reason="a message that fails for good is gone, and no one finds out",
             advice="keep dead letters, and name the queue under queues:",
         )
     if not settings.idempotency_key and not settings.side_effects:
@@ -175,7 +175,7 @@ def _failure(flow: Flow) -> Iterator[Remark]:
 def _purpose(flow: Flow) -> Iterator[Remark]:
     settings = flow.settings
     for word, missing, reason in (
-        ("team", not settings.team, "nobody is named to call when it breaks"),
+        ("team", not settings.team, "no one is named to contact when it breaks"),
         ("sla", "sla" not in settings.model_fields_set, "no objective is set"),
     ):
         if missing:

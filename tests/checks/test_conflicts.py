@@ -182,7 +182,7 @@ def test_a_deletion_is_decided_by_the_source_of_truth_alone() -> None:
 def test_duplicates_and_invalid_records_are_for_people() -> None:
     twice = Finding(kind=Kind.DUPLICATE, cause=Cause.DUPLICATE)
     wrong = Finding(kind=Kind.INVALID, cause=Cause.INVALID)
-    assert "cannot be told from outside" in asked(Policy.SOURCE_OF_TRUTH, compared(), twice).why
+    assert "cannot be determined from outside" in asked(Policy.SOURCE_OF_TRUTH, compared(), twice).why
     assert "only its owner" in asked(Policy.SOURCE_OF_TRUTH, compared(), wrong).why
 
 

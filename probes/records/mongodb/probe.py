@@ -424,7 +424,7 @@ class MongoDbProbe:
         info = told.get("authInfo") or {}
         users = [f"{each.get('user')}" for each in info.get("authenticatedUsers") or []]
         if not users:
-            return f"{sent}; nobody had to log in, so anybody may write"
+            return f"{sent}; no login is required, so anyone may write"
         privileges = info.get("authenticatedUserPrivileges")
         if privileges is None:
             return f"{sent}; what else {users[0]} may do the server does not tell"

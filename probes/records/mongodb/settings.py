@@ -148,5 +148,7 @@ def checked_path(path: str) -> str:
     """A dotted path. Raises ValueError where it leads nowhere."""
     parts = path.split(".")
     if "\0" in path or any(not part or part.startswith("$") for part in parts if part not in {"$id", "$ref", "$db"}):
-        raise ValueError(f"{path!r} is no path to a field; write names with a dot between them, such as address.city")
+        raise ValueError(
+            f"{path!r} is not a path to a field; write names with a dot between them, such as address.city"
+        )
     return path

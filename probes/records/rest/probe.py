@@ -237,7 +237,7 @@ class RestProbe:
         if others and len(met) < len(wanted):
             raise ProbeError(
                 Reason.DECODE,
-                f"{spec.collection} answered records that were not asked for, and not those that were",
+                f"{spec.collection} returned records that were not requested, and not those that were",
                 hint="does the API know the parameter that one: or many: asks with?",
             )
         return rows

@@ -334,7 +334,7 @@ def _mysql_bytes(value: Any) -> str:
         except ValueError:
             raise NoLiteralError("text that is no hex, for a column of bytes") from None
     if not isinstance(value, bytes):
-        raise NoLiteralError("no bytes, for a column of bytes")
+        raise NoLiteralError("a value that is not bytes, for a column of bytes")
     return f"X'{value.hex().upper()}'"
 
 

@@ -261,7 +261,7 @@ def test_its_clock_is_the_primarys_own_in_milliseconds(server: MongoServer, prob
 
 
 def test_what_the_login_may_do_is_told(server: MongoServer, probe: MongoDbProbe) -> None:
-    assert "anybody may write" in probe.prove_read_only(None)
+    assert "anyone may write" in probe.prove_read_only(None)
     of = {"db": server.name, "collection": ""}
     server.privileges = [{"resource": of, "actions": ["find", "listIndexes"]}]
     assert probe.prove_read_only(None).endswith("looker may not write")

@@ -381,7 +381,7 @@ def test_records_that_were_not_asked_for_do_not_make_the_others_missing(serve: C
     spec = spec_of()
     assert [row[0] for row in probe_of(api.url).fetch(spec, ["c01", "c03"])] == ["c01", "c03"]
     told = failure(lambda: probe_of(api.url).fetch(spec, ["c01", "c07"]))
-    assert (told.reason, "not asked for" in told.message) == (Reason.DECODE, True)
+    assert (told.reason, "not requested" in told.message) == (Reason.DECODE, True)
 
 
 def test_a_key_in_other_letters_is_another_key_unless_its_type_says_otherwise(serve: Callable[[Answer], Api]) -> None:
@@ -569,8 +569,8 @@ def test_an_empty_key_cannot_be_verified_and_the_others_are_read(serve: Callable
 
 
 OTHERS: dict[str, tuple[str, Any, str]] = {
-    "another record": ("$", {"id": "b", "name": "n"}, "not asked for"),
-    "a list of others": ("$[*]", [{"id": "b"}, {"id": "c"}], "not asked for"),
+    "another record": ("$", {"id": "b", "name": "n"}, "not requested"),
+    "a list of others": ("$[*]", [{"id": "b"}, {"id": "c"}], "not requested"),
     "a list where a record should be": ("$", [{"id": "a"}], "without id"),
     "an empty list where a record should be": ("$", [], "without id"),
     "nothing": ("$", None, "without id"),
@@ -579,7 +579,7 @@ OTHERS: dict[str, tuple[str, Any, str]] = {
     "the key as an object": ("$", {"id": {"a": "a"}}, "without id"),
     "no key": ("$", {"id": None}, "without id"),
     "yes for a key": ("$", {"id": True}, "without id"),
-    "the key in other letters": ("$", {"id": "A"}, "not asked for"),
+    "the key in other letters": ("$", {"id": "A"}, "not requested"),
     "a container that is not there": ("$.data", {"id": "a"}, "without anything at $.data"),
 }
 
