@@ -36,6 +36,14 @@ SPEC = ReadSpec(
     data_type="thing", collection="things", key="id", changed_at="changed_at", fields=("name",), zone="UTC"
 )
 TIMEOUT_S = 1.0
+"""The deadline of a probe whose line is broken; every other has `PATIENT_S`, however slow the machine is."""
+
+PATIENT_S = 30.0
+
+
+def timeout_s(port: int | None) -> float:
+    """The deadline of a probe, by whether it reads through another port."""
+    return PATIENT_S if port is None else TIMEOUT_S
 
 
 class Harness(ABC):
@@ -101,7 +109,7 @@ class SqlHarness(Harness):
             kind="sql",
             url=url.render_as_string(hide_password=False),
             zone="UTC",
-            budget=Budget(timeout_s=TIMEOUT_S, connections=2),
+            budget=Budget(timeout_s=timeout_s(port), connections=2),
         )
         return SqlProbe(settings)
 
@@ -196,7 +204,7 @@ class RestHarness(Harness):
                 "kind": "rest",
                 "url": f"http://127.0.0.1:{port or self.port}",
                 "headers": {"Authorization": f"Bearer {secret or self.TOKEN}"},
-                "budget": {"timeout": TIMEOUT_S},
+                "budget": {"timeout": timeout_s(port)},
             }
         )
         return RestProbe(settings)
@@ -236,7 +244,7 @@ class SalesforceHarness(Harness):
                 "url": f"http://127.0.0.1:{port or self.port}",
                 "client_id": APP.client_id,
                 "client_secret": secret or APP.client_secret,
-                "budget": {"timeout": TIMEOUT_S},
+                "budget": {"timeout": timeout_s(port)},
             }
         )
         return SalesforceProbe(settings)
@@ -266,7 +274,7 @@ class MongoDbHarness(Harness):
         url = self._url.replace(f":{self.port}/", f":{port or self.port}/{self._name}")
         if secret is not None:
             url = url.replace("secret-of-t", secret)
-        settings = {"kind": "mongodb", "url": f"{url}&authSource=admin", "budget": {"timeout": TIMEOUT_S}}
+        settings = {"kind": "mongodb", "url": f"{url}&authSource=admin", "budget": {"timeout": timeout_s(port)}}
         return MongoDbProbe(MongoDbSettings.model_validate(settings))
 
     def close(self) -> None:
