@@ -38,6 +38,8 @@ DRIVERS = frozenset(
         "google.pubsub_v1",
         "proton",
         "asyncio",
+        "pymongo",
+        "cryptography",
         "scipy",
         "numpy",
         "pandas",

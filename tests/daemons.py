@@ -118,8 +118,11 @@ def map_of_every_kind() -> dict[str, Any]:
         "maria": {"kind": "sql", "url": "mariadb://looker@127.0.0.1:1/x", "zone": "UTC"},
         "file": {"kind": "sql", "url": "sqlite:///copy.sqlite", "zone": "UTC"},
         "api": {"kind": "rest", "url": "http://127.0.0.1:1", "zone": "UTC"},
+        "documents": {"kind": "mongodb", "url": "mongodb://127.0.0.1:1/x", "zone": "UTC"},
+        "org": {"kind": "salesforce", "url": "http://127.0.0.1:1", "client_id": "x", "client_secret": "y"},
     }
     bindings: dict[str, Any] = {name: {"collection": "things", "key": "id"} for name in systems}
+    bindings["documents"]["key"], bindings["org"]["key"] = "_id", "Id"
     bindings["owner"]["changed_at"] = "updated_at"
     bindings["api"] |= {"records": "$.data[*]", "many": "/things?ids={keys}"}
     queues = queues_at(1, "5s")

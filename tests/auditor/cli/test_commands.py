@@ -25,7 +25,7 @@ from auditor.systems.doctor import _examine
 from auditor.workspace import Workspace
 from checks.clocks import ClockBounds, narrow
 from probes.contract import Reason, UnprovedError
-from probes.registry import open_queue_probe
+from probes.registry import QUEUE_KINDS, RECORD_KINDS, open_queue_probe
 from tests import HOME, warm
 from tests.daemons import map_of_every_kind
 from tests.stand import Stand
@@ -76,14 +76,17 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize("words", [["--help"], ["check", "--help"], ["--version"], ["check"], ["review"], ["schema"]])
 def test_what_reads_no_more_than_the_map_loads_no_driver(words: list[str], tmp_path: Path) -> None:
-    (tmp_path / "map.yaml").write_text(json.dumps(map_of_every_kind()))
+    every = map_of_every_kind()
+    assert {system["kind"] for system in every["systems"].values()} == {*RECORD_KINDS}
+    assert {queue["kind"] for queue in every["flows"]["to_api"]["queues"].values()} == {*QUEUE_KINDS}
+    (tmp_path / "map.yaml").write_text(json.dumps(every))
     code = (
         "import sys\n"
         f"sys.argv = ['auditor', *{words!r}]\n"
         "from auditor.cli import main\n"
         "try:\n    main()\nexcept SystemExit as ended:\n    assert not ended.code, ended.code\n"
         "heavy = 'pandas streamlit plotly duckdb pyarrow scipy numpy apscheduler sqlalchemy alembic httpx psycopg '\n"
-        "heavy += 'pymysql sqlite3 redis nats confluent_kafka boto3 grpc proton asyncio'\n"
+        "heavy += 'pymysql sqlite3 redis nats confluent_kafka boto3 grpc proton asyncio pymongo bson cryptography'\n"
         "assert not set(heavy.split()) & set(sys.modules), set(heavy.split()) & set(sys.modules)\n"
     )
     environment = {**os.environ, "AUDITOR_MAP": str(tmp_path / "map.yaml")}
