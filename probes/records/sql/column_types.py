@@ -140,8 +140,18 @@ class KeyColumn:
             return [number for key in keys if is_whole(key) and (number := int(key)) in self.bounds]
         return self.held(keys)
 
+    @property
+    def binary(self) -> bool:
+        """Whether the column is declared as one of bytes."""
+        return isinstance(self.declared, sa.BINARY | sa.VARBINARY | sa.LargeBinary)
+
+    def binary_held(self, keys: Sequence[Key]) -> list[bytes]:
+        """The keys as a column of bytes holds them: padded to the length of a BINARY."""
+        length = self.declared.length if isinstance(self.declared, sa.BINARY) else None
+        return [binary_key(key).ljust(length or 0, b"\0") for key in keys]
+
     def held(self, keys: Sequence[Key]) -> list[Any]:
-        """The same, of a column that does not hold whole numbers only."""
+        """The same as `bind`, of a column that does not hold whole numbers only."""
         return [spelled for key in keys for spelled in spellings(str(key))]
 
 

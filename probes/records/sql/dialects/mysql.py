@@ -23,7 +23,6 @@ from probes.records.sql.column_types import (
     Asked,
     KeyColumn,
     Native,
-    binary_key,
     decimal_key,
     shortest_single,
     text_or_bytes,
@@ -204,9 +203,8 @@ class _MySqlKey(KeyColumn):
     bounds = range(INT64.start, UINT64.stop)
 
     def held(self, keys: Sequence[Key]) -> list[Any]:
-        if isinstance(self.declared, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
-            length = self.declared.length if isinstance(self.declared, sa.BINARY) else None
-            return [binary_key(key).ljust(length or 0, b"\0") for key in keys]
+        if self.binary:
+            return self.binary_held(keys)
         if self.native.name == "uuid":
             return [str(found) for key in keys if (found := uuid_key(key)) is not None]
         if isinstance(self.declared, sa.Numeric):

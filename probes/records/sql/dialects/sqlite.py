@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from probes.call_deadline import begins, came
 from probes.contract import Key, ProbeError, Reason, Row
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, VALUE_BYTES, too_large
-from probes.records.sql.column_types import INT64, KeyColumn, Native, NotText, binary_key, is_whole, spellings
+from probes.records.sql.column_types import INT64, KeyColumn, Native, NotText, is_whole, spellings
 from probes.records.sql.database_url import sqlite_file
 from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect, Explain
 from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite
@@ -202,9 +202,8 @@ class _SqliteKey(KeyColumn):
         return {"keys": self.bind(keys), "texts": [each for key in texts for each in _either(key, sa.String())]}
 
     def held(self, keys: Sequence[Key]) -> list[Any]:
-        if isinstance(self.declared, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
-            length = self.declared.length if isinstance(self.declared, sa.BINARY) else None
-            return [binary_key(key).ljust(length or 0, b"\0") for key in keys]
+        if self.binary:
+            return self.binary_held(keys)
         return [form for key in keys for form in _either(key, self.declared)]
 
 
