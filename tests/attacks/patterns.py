@@ -46,7 +46,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "many of many": ("((a{100}){100}){100}", "parts when its repetitions"),
     "beyond any number": ("a{99999999999999999999}", "not a regular expression"),
     "too long": ("a" * 5_000, "characters"),
-    "too deep": ("(" * 1_000, ""),
+    "too deep": ("(" * 900 + "a" + ")" * 900, "nested too deep"),
     "borders of two kinds": (r"\ba(?a:\b)", "borders of ASCII words"),
 }
 """By name, an expression, and a part of what is said of it."""
