@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from auditor.storage.private_files import write
 from auditor.systems.reader import SystemReader, open_readers
+from tests.standins.clock import Clock
 
 MAP = """\
 systems:
@@ -61,11 +61,20 @@ def new_ledger() -> bytes:
         return Path(place, "ledger.sqlite").read_bytes()
 
 
+MOMENT_S = 0.25
+"""From one audit to the next, where something is awaited."""
+
+
 class Stand:
-    """The systems' databases, the map, the ledger and an auditor of the one flow."""
+    """The systems' databases, the map, the ledger and an auditor of the one flow.
+
+    Attributes:
+        clock: what writes, reads and audits take for the present; a test moves it instead of waiting.
+    """
 
     def __init__(self, place: Path) -> None:
         self.place = place
+        self.clock = Clock()
         for system in ("crm", "billing"):
             with self.open(system) as database:
                 database.executescript(
@@ -81,7 +90,7 @@ class Stand:
         with closing(sqlite3.connect(place / "ledger.sqlite")) as database, database:
             database.execute("UPDATE installation SET ledger = ?", (uuid4().hex,))
         self.ledger = Ledger(self.ledger_url)
-        self.readers: dict[str, SystemReader] = open_readers(self.map)
+        self.readers: dict[str, SystemReader] = open_readers(self.map, now=self.clock.now)
         self.auditor = self.new_auditor()
 
     def new_auditor(self) -> Auditor:
@@ -95,6 +104,7 @@ class Stand:
             senders=["slack"],
             others=self.readers,
             objective_every_s=1,
+            now=self.clock.now,
         )
 
     def remap(self, old: str, new: str) -> None:
@@ -105,7 +115,7 @@ class Stand:
         self.map = load_map(self.map_file, {})
         for reader in self.readers.values():
             reader.close()
-        self.readers = open_readers(self.map)
+        self.readers = open_readers(self.map, now=self.clock.now)
         self.auditor = self.new_auditor()
 
     @contextmanager
@@ -118,7 +128,7 @@ class Stand:
 
     def put(self, system: str, key: int, name: str = "Ada", amount: str = "1.00", ago_s: float = 3600) -> None:
         """Write a record; `ago_s` says when it changed."""
-        at = (datetime.now(UTC) - timedelta(seconds=ago_s)).strftime("%Y-%m-%d %H:%M:%S.%f")
+        at = (self.clock.now() - timedelta(seconds=ago_s)).strftime("%Y-%m-%d %H:%M:%S.%f")
         with self.open(system) as database:
             database.execute("DELETE FROM customers WHERE id = ?", (key,))
             database.execute("INSERT INTO customers VALUES (?, ?, ?, ?)", (key, name, amount, at))
@@ -137,15 +147,16 @@ class Stand:
 
     def audit(self, after_s: float = 0) -> AuditResult:
         """Audit as of now plus some seconds (what is due by then is due)."""
-        return self.auditor.audit(datetime.now(UTC) + timedelta(seconds=after_s))
+        return self.auditor.audit(self.clock.now() + timedelta(seconds=after_s))
 
     def audit_until(self, done: Callable[[], object], seconds: float = 60) -> None:
-        """Audit again and again until something has become true."""
-        deadline = time.monotonic() + seconds
-        while not done():
-            assert time.monotonic() < deadline, "waited in vain"
+        """Audit again and again, a moment of the clock apart, until something has become true."""
+        for _ in range(round(seconds / MOMENT_S)):
+            if done():
+                return
             self.audit()
-            time.sleep(0.05)
+            self.clock.advance(MOMENT_S)
+        assert done(), f"waited {seconds:g} s in vain"
 
     def sweep(self) -> AuditResult:
         """Audit every record once."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from auditor.alerts.objectives import within_window
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
@@ -23,6 +23,7 @@ from auditor.audit.second_reading import SecondLook
 from auditor.conflicts.policy import Clocks
 from auditor.ledger import FlowState, LeaseLostError, Ledger, LedgerError
 from auditor.map.flow import Flow
+from auditor.systems.caller import utc_now
 from auditor.systems.reader import SystemReader
 from checks.convergence import Verdict
 from checks.judgement import Outcome
@@ -83,6 +84,7 @@ class Auditor:
         senders: names of the alert senders that an incident's messages are queued for.
         others: readers of further systems, for those that hold the data type, too.
         objective_every_s: seconds between two counts of the changes of the last day.
+        now: tells the present, UTC.
 
     Attributes:
         memory: what is remembered from one audit to the next; replaced where an audit ends.
@@ -99,13 +101,15 @@ class Auditor:
         senders: Sequence[str] = (),
         others: Mapping[str, SystemReader] | None = None,
         objective_every_s: float = OBJECTIVE_EVERY_S,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
+        self._now = now
         self.flow = flow
         self.source = source
         self.target = target
         self.ledger = ledger
         self._objective_every_s = objective_every_s
-        self.memory = no_memory(flow, datetime.now(UTC))
+        self.memory = no_memory(flow, self._now())
         comparer = flow.comparer(digest_key)
         self._series = comparer.series
         self._gatherer = Gatherer(flow, source, target, comparer)
@@ -122,7 +126,7 @@ class Auditor:
         sweep = replace(state.sweep, owner_after=None, target_after=None, rank_after=None, begun_at=None)
         with self.ledger.write() as transaction:
             self.ledger.flows.save_state(transaction, self.flow.name, replace(state, sweep=sweep))
-            self.ledger.unverified.recheck(transaction, self.flow.name, datetime.now(UTC))
+            self.ledger.unverified.recheck(transaction, self.flow.name, self._now())
 
     def next_deadline(self) -> datetime | None:
         """When a probe about the end of an undecided change's window is due next."""
@@ -157,7 +161,7 @@ class Auditor:
             except LeaseLostError:
                 raise
             except LedgerError as error:
-                lost = before.lost.with_one(now, datetime.now(UTC), read, str(error))
+                lost = before.lost.with_one(now, self._now(), read, str(error))
                 self.memory = replace(before, failed=failed, lost=lost)
                 raise
             self.memory = audited.memory
@@ -286,7 +290,7 @@ class Auditor:
             accounted = self._sampler.account(chosen, gathered, state, verdicts.outcomes if verdicts else {})
         judgements = verdicts.judgements if verdicts else ()
         delay_s = max(state.commit_delay_s or 0.0, verdicts.commit_delay_s if verdicts else 0.0)
-        finished_at = datetime.now(UTC)
+        finished_at = self._now()
         missed = any(change.verdict is Verdict.BREACH for each in judgements for change in each.changes)
         objective = self._objective(finished_at, missed=missed) if in_turn else None
         result = AuditResult(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from sys import getsizeof
 
 from probes.contract import Key, ProbeError, Reason, Row
@@ -30,10 +30,12 @@ class Batches:
 
     Args:
         fetch: reads a batch of keys; raises ProbeError.
+        now: tells the present, UTC.
     """
 
-    def __init__(self, fetch: Callable[[list[Key]], list[Row]]) -> None:
+    def __init__(self, fetch: Callable[[list[Key]], list[Row]], now: Callable[[], datetime]) -> None:
         self._fetch = fetch
+        self._now = now
         self._spoiled = self._spoiled_alone = self._kept_bytes = 0
         self.rows: list[Row] = []
         self.instants: dict[Key, tuple[datetime, datetime]] = {}
@@ -72,7 +74,7 @@ class Batches:
 
     def _read(self, batch: list[Key]) -> ProbeError | None:
         """Read one batch; answers why it is spoiled. Raises ProbeError for any other failure."""
-        asked_at = datetime.now(UTC)
+        asked_at = self._now()
         if self._kept_bytes > KEPT_LIMIT_BYTES:
             return _too_many()
         try:
@@ -85,7 +87,7 @@ class Batches:
             return failure
         self.rows.extend(rows)
         self._kept_bytes += sum(sum(map(getsizeof, row)) for row in rows)
-        self.instants.update(dict.fromkeys(batch, (asked_at, datetime.now(UTC))))
+        self.instants.update(dict.fromkeys(batch, (asked_at, self._now())))
         return None
 
     def _try_alone(self, batch: list[Key], failure: ProbeError) -> list[list[Key]]:

@@ -99,6 +99,11 @@ class _Rest:
     until: float
 
 
+def utc_now() -> datetime:
+    """The present."""
+    return datetime.now(UTC)
+
+
 class Caller:
     """Calls one system's probe.
 

@@ -6,12 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.batches import Batches
-from auditor.systems.caller import Caller, Patience, ReaderClosedError
+from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes import registry
@@ -46,10 +46,14 @@ class SystemReader(Caller):
     Args:
         name: the system's name in the map.
         probe: opened; closed by `close()`.
+        now: tells the present, UTC.
     """
 
-    def __init__(self, name: str, settings: SystemSettings, probe: RecordProbe) -> None:
+    def __init__(
+        self, name: str, settings: SystemSettings, probe: RecordProbe, *, now: Callable[[], datetime] = utc_now
+    ) -> None:
         super().__init__(name, settings, probe)
+        self._now = now
         self.clock: ClockBounds | None = None
         self.clock_failure: ProbeError | None = None
         self._clock_steps: list[ClockStep] = []
@@ -62,10 +66,10 @@ class SystemReader(Caller):
         longer than a reading waits, what was read stands, and the keys that are left cannot be verified. Every key
         carries the instants of its own batch: a reading of many batches is many readings.
         """
-        sent_at = datetime.now(UTC)
+        sent_at = self._now()
         error: ProbeError | None = None
         patience = Patience()
-        batches = Batches(lambda batch: self.patiently(patience, lambda: self.probe.fetch(spec, batch)))
+        batches = Batches(lambda batch: self.patiently(patience, lambda: self.probe.fetch(spec, batch)), self._now)
         try:
             batches.read(keys, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
         except ProbeError as failure:
@@ -76,7 +80,7 @@ class SystemReader(Caller):
         return Reading(
             system=self.name,
             sent_at=sent_at,
-            received_at=datetime.now(UTC),
+            received_at=self._now(),
             rows=batches.rows,
             error=error,
             unreadable=batches.unreadable,
@@ -123,7 +127,7 @@ class SystemReader(Caller):
 
     def _listing(self, read: Callable[[str | None, int], Page], after: str | None, limit: int) -> Reading:
         """Read page after page, each within its own deadline, until there are `limit` records or no time is left."""
-        sent_at, until = datetime.now(UTC), time.monotonic() + LISTING_S
+        sent_at, until = self._now(), time.monotonic() + LISTING_S
         rows: list[Row] = []
         page = Page(next=after, more=True)
         behind_s = 0.0
@@ -143,7 +147,7 @@ class SystemReader(Caller):
         return Reading(
             system=self.name,
             sent_at=sent_at,
-            received_at=datetime.now(UTC),
+            received_at=self._now(),
             rows=rows,
             truncated=page.more or page.next is not None,
             next=page.next,
@@ -198,13 +202,13 @@ class SystemReader(Caller):
         Args:
             sleep: waits; a true answer ends the aiming.
         """
-        bounds = self.read_clock(datetime.now(UTC), afresh=True)
+        bounds = self.read_clock(self._now(), afresh=True)
         for _ in range(AIMED_EXCHANGES - 1):
             if bounds is None or self.clock_failure is not None or not worth_aiming(bounds):
                 break
-            if sleep(aim_s(bounds, datetime.now(UTC))):
+            if sleep(aim_s(bounds, self._now())):
                 break
-            bounds = self.read_clock(datetime.now(UTC), afresh=True)
+            bounds = self.read_clock(self._now(), afresh=True)
         return bounds
 
     def take_clock_steps(self) -> list[ClockStep]:
@@ -214,9 +218,15 @@ class SystemReader(Caller):
         return taken
 
 
-def open_readers(integration_map: IntegrationMap) -> dict[str, SystemReader]:
-    """A reader for every system of the map; nothing is connected before the first read."""
+def open_readers(
+    integration_map: IntegrationMap, *, now: Callable[[], datetime] = utc_now
+) -> dict[str, SystemReader]:
+    """A reader for every system of the map; nothing is connected before the first read.
+
+    Args:
+        now: tells the present, UTC.
+    """
     return {
-        name: SystemReader(name, settings, registry.open_record_probe(settings))
+        name: SystemReader(name, settings, registry.open_record_probe(settings), now=now)
         for name, settings in integration_map.systems.items()
     }

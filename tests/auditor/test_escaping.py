@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from csv import reader
 from pathlib import Path
@@ -217,6 +216,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a dashboard over systems, a map and people all of whose words are hostile."""
     place = tmp_path_factory.mktemp("hostile")
     stand = Stand(place)
+    stand.clock.advance(-1.1)
     for system in ("crm", "billing"):
         with stand.open(system) as database:
             database.executescript(
@@ -253,7 +253,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         database.execute("INSERT INTO letters VALUES (1, ?, '2026-03-01 00:00:00', ?)", (HOSTILE, HOSTILE))
     stand.sweep()
     stand.sweep()
-    time.sleep(1.1)
+    stand.clock.advance(1.1)
     stand.sweep()
     look(stand)
     look(stand, "broken")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from auditor.alerts.objectives import evidence_text, within_window
 from checks.objectives import Standing, WindowObjective
-from tests.auditor.audit.test_flow_audit import wait_until
 from tests.stand import Stand
 
 
 def objective(stand: Stand, after: timedelta = timedelta()) -> WindowObjective:
-    return within_window(stand.map.flow("to_billing"), stand.ledger, datetime.now(UTC) + after)
+    return within_window(stand.map.flow("to_billing"), stand.ledger, stand.clock.now() + after)
 
 
 def incident(stand: Stand) -> dict[str, object]:
@@ -24,11 +23,11 @@ def test_123_changes_none_of_which_arrived_in_time_break_the_promise(stand: Stan
     stand.audit()
     for key in range(1, 124):
         stand.put("crm", key, "Grace", ago_s=0)
-    wait_until(lambda: incident(stand)["state"], stand, 60)
+    stand.audit_until(lambda: incident(stand)["state"], 60)
     found = incident(stand)
     assert found["state"] == "open"
     assert str(found["summary"]).startswith("to_billing: fewer changes arrive within the window than promised (")
-    wait_until(lambda: objective(stand).breach == 123, stand, 60)
+    stand.audit_until(lambda: objective(stand).breach == 123, 60)
     counted = objective(stand)
     assert (counted.met, counted.breach, counted.standing) == (0, 123, Standing.BROKEN)
     assert evidence_text(counted, 4).startswith(
@@ -38,7 +37,7 @@ def test_123_changes_none_of_which_arrived_in_time_break_the_promise(stand: Stan
     assert [row["transition"] for row in opened] == ["opened"]
     for key in range(1, 124):
         stand.put("billing", key, "Grace")
-    wait_until(lambda: all(row["settled_at"] for row in stand.rows("changes")), stand, 60)
+    stand.audit_until(lambda: all(row["settled_at"] for row in stand.rows("changes")), 60)
     assert objective(stand, timedelta(hours=23)).breach == 123, "it stays counted for the day"
     assert objective(stand, timedelta(hours=26)).standing is Standing.NO_TRAFFIC
 
@@ -49,7 +48,7 @@ def test_it_closes_when_the_day_keeps_the_promise_again(stand: Stand) -> None:
     stand.audit()
     for key in range(1, 11):
         stand.put("crm", key, "Grace", ago_s=0)
-    wait_until(lambda: incident(stand)["state"], stand, 60)
+    stand.audit_until(lambda: incident(stand)["state"], 60)
     assert incident(stand)["state"] == "open"
     for key in range(1, 11):
         stand.put("billing", key, "Grace")
@@ -58,7 +57,7 @@ def test_it_closes_when_the_day_keeps_the_promise_again(stand: Stand) -> None:
     stand.audit()
     for key in range(11, 41):
         stand.put("billing", key, "Grace")
-    wait_until(lambda: incident(stand)["state"] == "resolved", stand, 90)
+    stand.audit_until(lambda: incident(stand)["state"] == "resolved", 90)
     assert incident(stand)["state"] == "resolved"
     assert objective(stand).standing is Standing.KEPT
 
@@ -67,7 +66,7 @@ def test_one_late_change_of_a_quiet_day_breaks_nothing(stand: Stand) -> None:
     stand.agree(5)
     stand.audit()
     stand.put("crm", 3, "Grace", ago_s=0)
-    wait_until(lambda: objective(stand).breach == 1, stand, 60)
+    stand.audit_until(lambda: objective(stand).breach == 1, 60)
     assert objective(stand).standing is Standing.UNDECIDED
     stand.audit()
     assert incident(stand)["state"] is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.auditor.audit.test_flow_audit import open_causes, wait_until
+from tests.auditor.audit.test_flow_audit import open_causes
 from tests.stand import Stand
 
 UNIQUE = "    key_type: integer\n    business_key: [name]\n"
@@ -24,7 +24,7 @@ def unique(stand: Stand) -> Stand:
 def test_another_record_of_the_same_business_key_is_a_duplicate_and_no_orphan(unique: Stand) -> None:
     unique.put("billing", 99, "Name 3")
     unique.sweep()
-    wait_until(lambda: open_causes(unique), unique)
+    unique.audit_until(lambda: open_causes(unique))
     assert open_causes(unique) == {"duplicate": 1}
     (told,) = [each for each in unique.rows("divergences") if each["state"] == "open"]
     assert (told["key"], told["detail"]) == ("99", "same name as 3 in billing")
@@ -36,11 +36,11 @@ def test_a_duplicate_is_over_when_the_other_record_is_gone(unique: Stand) -> Non
     unique.put("crm", 6, "Name 3")
     unique.put("billing", 6, "Name 3")
     unique.sweep()
-    wait_until(lambda: open_causes(unique), unique)
+    unique.audit_until(lambda: open_causes(unique))
     assert open_causes(unique) == {"duplicate": 1}
     unique.run("crm", "DELETE FROM customers WHERE id = 3")
     unique.run("billing", "DELETE FROM customers WHERE id = 3")
-    wait_until(lambda: not open_causes(unique), unique)
+    unique.audit_until(lambda: not open_causes(unique))
     assert open_causes(unique) == {}
 
 
@@ -48,7 +48,7 @@ def test_two_that_both_exist_at_the_owner_are_told_there(unique: Stand) -> None:
     unique.put("crm", 6, "Name 3")
     unique.put("billing", 6, "Name 3")
     unique.sweep()
-    wait_until(lambda: open_causes(unique), unique)
+    unique.audit_until(lambda: open_causes(unique))
     (told,) = [each for each in unique.rows("divergences") if each["state"] == "open"]
     assert told["detail"] == "same name as 3 in crm; same name as 3 in billing"
 
@@ -61,6 +61,6 @@ def test_an_idempotency_key_that_comes_again_with_another_payload_is_told(stand:
     stand.sweep()
     stand.put("billing", 50, "event-2", amount="7.00")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
     assert told["detail"] == "idempotency key of 2 used again with another payload in billing"

@@ -26,14 +26,6 @@ from tests.stand import Stand
 from tests.waiting import PATIENCE_S
 
 
-def wait_until(done: object, stand: Stand, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain"
-        stand.audit()
-        time.sleep(0.1)
-
-
 def open_causes(stand: Stand) -> dict[str, int]:
     return stand.ledger.findings.open_by_cause().get("to_billing", {})
 
@@ -52,7 +44,7 @@ def test_a_change_on_its_way_is_followed_and_met(stand: Stand) -> None:
     result = stand.audit()
     assert result.counts[Outcome.IN_FLIGHT] == 1
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: any(c["verdict"] == "met" for c in stand.rows("changes")), stand)
+    stand.audit_until(lambda: any(c["verdict"] == "met" for c in stand.rows("changes")))
     (change,) = stand.rows("changes")
     assert change["verdict"] == "met"
     assert 0 <= float(str(change["lag_lower_s"])) < float(str(change["lag_upper_s"])) <= 4
@@ -63,7 +55,7 @@ def test_a_change_that_does_not_arrive_is_late_and_opens_one_incident(stand: Sta
     stand.agree()
     for key in (3, 4, 5):
         stand.put("crm", key, "Grace", ago_s=0)
-    wait_until(lambda: open_causes(stand).get("late") == 3, stand)
+    stand.audit_until(lambda: open_causes(stand).get("late") == 3)
     assert open_causes(stand) == {"late": 3}
     (incident,) = stand.rows("incidents")
     assert (incident["breach"], incident["state"]) == ("not_arriving", "open")
@@ -71,7 +63,7 @@ def test_a_change_that_does_not_arrive_is_late_and_opens_one_incident(stand: Sta
     assert (alert["transition"], alert["sender"], alert["state"]) == ("opened", "slack", "pending")
     for key in (3, 4, 5):
         stand.put("billing", key, "Grace")
-    wait_until(lambda: stand.rows("incidents")[0]["state"] == "resolved", stand)
+    stand.audit_until(lambda: stand.rows("incidents")[0]["state"] == "resolved")
     assert {str(c["verdict"]) for c in stand.rows("changes")} == {"breach_then_converged"}
     assert [alert["transition"] for alert in stand.rows("alerts")] == ["opened", "resolved"]
 
@@ -88,7 +80,7 @@ def test_a_change_that_does_not_arrive_is_late_and_opens_one_incident(stand: Sta
 def test_what_happens_to_the_target_alone_is_found_by_the_sample(stand: Stand, spoil: str, cause: str) -> None:
     stand.agree()
     stand.run("billing", spoil)
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {cause: 1}
 
 
@@ -98,14 +90,14 @@ def test_an_older_version_that_comes_back_is_a_regression(stand: Stand) -> None:
     stand.put("billing", 3, "Grace")
     stand.audit()
     stand.put("billing", 3, "Ada")
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {"regression": 1}
 
 
 def test_a_deletion_that_does_not_arrive_is_late(stand: Stand) -> None:
     stand.agree()
     stand.run("crm", "DELETE FROM customers WHERE id = 3")
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (found,) = [each for each in stand.rows("divergences") if each["opened_at"]]
     assert (found["kind"], found["cause"]) == ("orphan", "late")
 
@@ -114,7 +106,7 @@ def test_an_invalid_record_that_synced_perfectly_is_invalid_and_no_drift(stand: 
     stand.agree()
     for system in ("crm", "billing"):
         stand.put(system, 3, amount="-5")
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {"invalid": 1}
 
 
@@ -132,7 +124,7 @@ def test_a_value_that_does_not_parse_cannot_be_verified_and_hides_nothing_else(s
 def test_a_record_that_cannot_even_be_decoded_spoils_no_other(stand: Stand, system: str) -> None:
     stand.agree()
     stand.put("crm", 5, "Grace", ago_s=0)
-    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    now = stand.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     stand.run(system, f"UPDATE customers SET name = CAST(x'ff41' AS TEXT), updated_at = '{now}' WHERE id = 3")
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 4")
     for _ in range(2):
@@ -204,7 +196,7 @@ def test_three_failures_in_a_row_are_one_incident(stand: Stand) -> None:
     (incident,) = stand.rows("incidents")
     assert (incident["flow"], incident["breach"]) == ("to_billing", "unreadable")
     stand.run("billing", "ALTER TABLE clients RENAME TO customers")
-    wait_until(lambda: stand.rows("incidents")[0]["state"] == "resolved", stand)
+    stand.audit_until(lambda: stand.rows("incidents")[0]["state"] == "resolved")
     assert stand.rows("incidents")[0]["state"] == "resolved"
 
 
@@ -235,7 +227,7 @@ def test_pending_changes_are_resumed_after_a_restart(stand: Stand) -> None:
     stand.audit()
     stand.auditor = stand.new_auditor()
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    stand.audit_until(lambda: stand.rows("changes")[0]["settled_at"])
     assert len(stand.rows("changes")) == 1
 
 
@@ -250,7 +242,7 @@ def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) ->
     )
     assert stand.sweep().counts[Outcome.AGREED] == 20
     stand.put("crm", 3, "Grace", ago_s=0)
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {"late": 1}
 
 
@@ -269,12 +261,12 @@ def test_more_changes_of_one_stamp_than_a_limit_do_not_stop_the_watermark(
     monkeypatch.setattr("auditor.audit.budget.CHANGES_LIMIT", 5)
     monkeypatch.setattr("auditor.audit.reading.CHANGES_CEILING", 20)
     stand.agree(40)
-    stamp = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    stamp = stand.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     stand.run("crm", f"UPDATE customers SET name = 'bulk', updated_at = '{stamp}'")
     stand.run("billing", "UPDATE customers SET name = 'bulk'")
     seen = [stand.audit(after_s=20) for _ in range(6)]
     assert any(result.shed for result in seen)
-    time.sleep(0.01)
+    stand.clock.advance(0.01)
     stand.put("crm", 3, "after the bulk", ago_s=-30)
     assert stand.audit(after_s=40).changes == 1
 
@@ -366,17 +358,17 @@ def test_without_a_stamp_a_growing_version_tells_what_changed(stand: Stand) -> N
     stand.remap("changed_at: updated_at", "version: seq")
     for _ in range(3):
         assert stand.audit().changes == 0
-    before = datetime.now(UTC)
+    before = stand.clock.now()
     stand.run("crm", "UPDATE customers SET name = 'Grace', seq = 6 WHERE id = 3")
-    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 1
+    assert stand.auditor.audit(stand.clock.now(), sample=0).changes == 1
     (change,) = stand.rows("changes")
     from_s, to_s = (float(str(change[name])) / 1e6 for name in ("committed_from_at", "committed_to_at"))
     assert from_s <= before.timestamp() + 0.1
     assert before.timestamp() <= to_s
     assert to_s - from_s < 60  # the bracket of two polls
     stand.run("crm", "UPDATE customers SET name = 'Joan', seq = 5 WHERE id = 4")  # drawn earlier, committed later
-    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 1
-    assert stand.auditor.audit(datetime.now(UTC), sample=0).changes == 0
+    assert stand.auditor.audit(stand.clock.now(), sample=0).changes == 1
+    assert stand.auditor.audit(stand.clock.now(), sample=0).changes == 0
 
 
 def test_without_stamp_and_version_the_panel_tells_what_changed(stand: Stand) -> None:
@@ -384,7 +376,7 @@ def test_without_stamp_and_version_the_panel_tells_what_changed(stand: Stand) ->
     stand.remap(", changed_at: updated_at", "")
     stand.audit()
     stand.audit()
-    before = datetime.now(UTC)
+    before = stand.clock.now()
     stand.run("crm", "UPDATE customers SET name = 'Grace' WHERE id = 3")
     assert stand.audit().changes == 1
     (change,) = stand.rows("changes")
@@ -392,7 +384,7 @@ def test_without_stamp_and_version_the_panel_tells_what_changed(stand: Stand) ->
     assert from_s <= before.timestamp() <= to_s
     assert to_s - from_s < 60
     stand.run("billing", "UPDATE customers SET name = 'Grace' WHERE id = 3")
-    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    stand.audit_until(lambda: stand.rows("changes")[0]["settled_at"])
     assert stand.rows("changes")[0]["verdict"] == "met"
 
 
@@ -417,7 +409,7 @@ def test_a_clock_that_was_set_is_an_event_and_calls_no_false_breach(
     stand.put("crm", 3, "Grace", ago_s=-by_s)  # its stamp is of the clock that was set
     assert stand.audit().changes == 1
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    stand.audit_until(lambda: stand.rows("changes")[0]["settled_at"])
     (change,) = stand.rows("changes")
     assert change["verdict"] in {"met", "undecided"}
     (step,) = stand.rows("clock_steps")
@@ -447,15 +439,15 @@ def test_the_end_of_a_window_is_awaited_and_probed_alone(stand: Stand) -> None:
     stand.audit()
     due_at = stand.auditor.next_deadline()
     if due_at is None:  # the first re-probes come before half of the window is over
-        time.sleep(2)
+        stand.clock.advance(2)
         stand.audit()
         due_at = stand.auditor.next_deadline()
     assert due_at is not None
-    assert (due_at - datetime.now(UTC)).total_seconds() < 4.5
+    assert (due_at - stand.clock.now()).total_seconds() < 4.5
     runs = len(stand.rows("probe_runs"))
-    time.sleep(max(0.0, (due_at - datetime.now(UTC)).total_seconds()) + 0.01)
+    stand.clock.advance(max(0.0, (due_at - stand.clock.now()).total_seconds()) + 0.01)
     stand.put("crm", 4, "Joan", ago_s=0)
-    result = stand.auditor.recheck(datetime.now(UTC))
+    result = stand.auditor.recheck(stand.clock.now())
     assert (result.read, result.changes) == (1, 0)
     assert len(stand.rows("probe_runs")) == runs + 1
     assert stand.audit().changes == 1
@@ -469,7 +461,7 @@ def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand:
     stand.audit()
     before = verified_through()
     assert before is not None
-    changed_at = datetime.now(UTC)
+    changed_at = stand.clock.now()
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.audit()
     stand.audit()
@@ -477,7 +469,7 @@ def test_verified_through_waits_for_what_is_undecided_and_never_goes_back(stand:
     assert held is not None
     assert before <= held <= changed_at
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
+    stand.audit_until(lambda: stand.rows("changes")[0]["settled_at"])
     stand.audit()
     through = verified_through()
     assert through is not None
@@ -492,14 +484,14 @@ def test_what_could_not_be_judged_before_is_not_taken_for_new(stand: Stand, show
     stand.audit()
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.put("billing", 3, shown, amount="twelve")
-    changed_at = datetime.now(UTC)
+    changed_at = stand.clock.now()
     assert stand.audit().counts[outcome] == 1
-    stand.auditor.recheck(datetime.now(UTC))  # reads nothing of it
-    time.sleep(0.3)
+    stand.auditor.recheck(stand.clock.now())  # reads nothing of it
+    stand.clock.advance(0.3)
     stand.audit()
-    time.sleep(0.3)
+    stand.clock.advance(0.3)
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: stand.rows("changes"), stand)
+    stand.audit_until(lambda: stand.rows("changes"))
     (change,) = stand.rows("changes")
     assert float(str(change["committed_from_at"])) / 1e6 <= changed_at.timestamp()
 
@@ -510,7 +502,7 @@ def test_a_probe_at_a_windows_end_does_not_forget_when_the_panel_was_read(stand:
     stand.audit()
     stand.audit()
     read_at = stand.auditor.memory.sample.panel_read_at
-    stand.auditor.recheck(datetime.now(UTC))
+    stand.auditor.recheck(stand.clock.now())
     assert stand.auditor.memory.sample.panel_read_at == read_at
     assert len(stand.auditor.memory.sample.panel_read) == 5
 
@@ -518,20 +510,20 @@ def test_a_probe_at_a_windows_end_does_not_forget_when_the_panel_was_read(stand:
 def test_probes_between_two_turns_neither_end_an_incident_nor_count_as_failures(stand: Stand) -> None:
     stand.agree(5)
     stand.put("crm", 3, "Grace", ago_s=0)
-    wait_until(lambda: stand.rows("incidents"), stand)
+    stand.audit_until(lambda: stand.rows("incidents"))
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: not open_causes(stand), stand)
-    until = time.monotonic() + 1.5  # longer than clear_after
-    while time.monotonic() < until:
-        stand.auditor.recheck(datetime.now(UTC))
+    stand.audit_until(lambda: not open_causes(stand))
+    for _ in range(6):  # longer than clear_after altogether
+        stand.clock.advance(0.25)
+        stand.auditor.recheck(stand.clock.now())
     assert stand.rows("incidents")[0]["state"] == "open"
-    wait_until(lambda: stand.rows("incidents")[0]["state"] == "resolved", stand)
+    stand.audit_until(lambda: stand.rows("incidents")[0]["state"] == "resolved")
     assert stand.rows("incidents")[0]["state"] == "resolved"
     stand.put("crm", 4, "Joan", ago_s=0)
     stand.audit()
     stand.run("billing", "ALTER TABLE customers RENAME TO clients")
     for _ in range(5):
-        stand.auditor.recheck(datetime.now(UTC) + timedelta(seconds=9))
+        stand.auditor.recheck(stand.clock.now() + timedelta(seconds=9))
     assert [row["state"] for row in stand.rows("incidents")] == ["resolved"]
     assert stand.rows("probe_runs")[-1]["in_turn"] == 0
 
@@ -546,7 +538,7 @@ def test_a_lag_is_as_wide_as_its_own_batch_and_not_as_the_whole_audit(
     fetch = billing.fetch
 
     def slowly(spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
-        time.sleep(0.25)
+        stand.clock.advance(0.25)
         return fetch(spec, keys)
 
     monkeypatch.setattr(billing, "fetch", slowly)
@@ -565,19 +557,20 @@ def test_a_change_with_a_text_stamp_of_any_offset_is_found_before_it_is_passed(s
     offset = timezone(timedelta(hours=int(form[-6:-3])) if form[-1] != "Z" else timedelta(0))
 
     def stamp(ago_s: float) -> str:
-        return (datetime.now(UTC) - timedelta(seconds=ago_s)).astimezone(offset).strftime(form)
+        return (stand.clock.now() - timedelta(seconds=ago_s)).astimezone(offset).strftime(form)
 
     stand.agree(3)
     for system in ("crm", "billing"):
         stand.run(system, f"UPDATE customers SET updated_at = '{stamp(3600)}'")
     stand.sweep()
     stand.audit()
-    put_at = datetime.now(UTC)
+    put_at = stand.clock.now()
     stand.run("crm", f"UPDATE customers SET name = 'Eve', updated_at = '{stamp(0)}' WHERE id = 2")
     deadline = time.monotonic() + PATIENCE_S
     while not stand.rows("changes"):
         assert time.monotonic() < deadline
-        result = stand.auditor.audit(datetime.now(UTC), sample=0)
+        stand.clock.advance(0.05)
+        result = stand.auditor.audit(stand.clock.now(), sample=0)
         assert result.error is None
         verified_at = stand.ledger.flows.state("to_billing").verified_through_at
         assert stand.rows("changes") or verified_at is None or verified_at <= put_at
@@ -633,9 +626,9 @@ def test_what_was_written_without_a_change_of_what_is_compared_has_no_lag(stand:
         stand.put("crm", key)
         stand.put("billing", key)
     for _ in range(2):
-        stand.auditor.audit(datetime.now(UTC), sample=0)
+        stand.auditor.audit(stand.clock.now(), sample=0)
     stand.put("crm", 3, ago_s=0)
-    result = stand.auditor.audit(datetime.now(UTC), sample=0)
+    result = stand.auditor.audit(stand.clock.now(), sample=0)
     assert (result.read, result.counts[Outcome.AGREED]) == (1, 1)
     stand.sweep()
     stand.put("crm", 4, ago_s=0)
@@ -693,7 +686,7 @@ def test_the_watermark_waits_for_what_differs_when_it_is_seen_first(stand: Stand
     with stand.ledger.write() as transaction:  # as in a ledger that has not seen a whole sweep
         stand.ledger.flows.save_state(transaction, "to_billing", replace(state, known_from_at=None))
     stand.put("crm", 6, "Grace", ago_s=0)
-    written_at = datetime.now(UTC)
+    written_at = stand.clock.now()
     stand.put("billing", 6, "older")
     for _ in range(3):
         stand.audit()

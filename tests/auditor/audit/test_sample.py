@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -52,7 +51,7 @@ def test_both_sides_are_walked_and_orphans_found(stand: Stand, monkeypatch: pyte
     stand.auditor.begin_sweep()
     seen: list[Outcome] = []
     for _ in range(10):
-        result = stand.auditor.audit(datetime.now(UTC), sample=2)
+        result = stand.auditor.audit(stand.clock.now(), sample=2)
         seen += [outcome for outcome, count in result.counts.items() if count and outcome is not Outcome.AGREED]
         if result.swept:
             break
@@ -76,7 +75,7 @@ def test_a_sweep_goes_on_after_a_restart_where_it_stood(stand: Stand) -> None:
     stand.auditor.begin_sweep()
     order = ranked(range(1, 31))
     for at in range(0, 30, 10):
-        result = stand.auditor.audit(datetime.now(UTC), sample=10)
+        result = stand.auditor.audit(stand.clock.now(), sample=10)
         assert result.taken == set(order[at : at + 10])
         stand.auditor = stand.new_auditor()
     assert state(stand).swept.count == 2
@@ -89,13 +88,13 @@ def test_what_was_suspected_is_counted_once_it_is_certain(stand: Stand) -> None:
     stand.sweep()
     (found,) = stand.rows("samples")
     assert (found["divergent"], found["undecided"]) == (0, 1)
-    time.sleep(1.1)
-    stand.auditor.recheck(datetime.now(UTC) + timedelta(seconds=2))
+    stand.clock.advance(1.1)
+    stand.auditor.recheck(stand.clock.now() + timedelta(seconds=2))
     (found,) = stand.rows("samples")
     assert (found["divergent"], found["undecided"]) == (1, 0)
     lens = Lens(stand.ledger)
     lens.refresh()
-    now = datetime.now(UTC)
+    now = stand.clock.now()
     (told,) = coverage(stand.map, stand.ledger, lens, now - timedelta(hours=1), now)
     lens.close()
     assert told.differed == (1, 1)
@@ -116,14 +115,14 @@ def test_records_that_differed_and_records_worth_more_are_read_more_often(stand:
     stand.sweep()
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 9")
     stand.sweep()
-    time.sleep(1.1)
-    stand.auditor.recheck(datetime.now(UTC) + timedelta(seconds=2))
+    stand.clock.advance(1.1)
+    stand.auditor.recheck(stand.clock.now() + timedelta(seconds=2))
     stand.auditor = stand.new_auditor()
     stand.sweep()
     for _ in range(3):
         memory = stand.auditor.memory
         stand.auditor.memory = replace(memory, sample=replace(memory.sample, pools_at=None))
-        result = stand.auditor.audit(datetime.now(UTC), sample=3)
+        result = stand.auditor.audit(stand.clock.now(), sample=3)
         assert {7, 9} <= set(result.drawn)
     policies = {row["policy"] for row in stand.rows("samples")}
     assert policies >= {"base", "past_error", "value"}
@@ -137,7 +136,7 @@ def test_a_budget_sheds_the_sample_and_never_a_window_that_has_run_out(stand: St
     for _ in range(5):
         stand.audit()
     assert sum(change["settled_at"] is None for change in stand.rows("changes")) == 10
-    time.sleep(4.2)
+    stand.clock.advance(4.2)
     result = stand.audit()
     assert result.deadlines == 10
     assert result.shed > 0
@@ -187,7 +186,7 @@ def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(
     walk_by_key(monkeypatch)
     stand.agree(9)
     stand.auditor.begin_sweep()
-    stand.auditor.audit(datetime.now(UTC), sample=4)
+    stand.auditor.audit(stand.clock.now(), sample=4)
     before = state(stand)
     torn = replace(before, sweep=replace(before.sweep, owner_after="4", target_after="4"))
     with stand.ledger.write() as transaction:
@@ -195,7 +194,7 @@ def test_a_sweep_whose_cursor_is_lost_begins_anew_and_concludes_nothing(
     stand.auditor = stand.new_auditor()
     seen: Counter[Outcome] = Counter()
     for _ in range(4):
-        result = stand.auditor.audit(datetime.now(UTC), sample=4)
+        result = stand.auditor.audit(stand.clock.now(), sample=4)
         assert result.error is None
         seen.update(result.counts)
     assert set(+seen) == {Outcome.AGREED}
@@ -217,7 +216,7 @@ def test_a_sweep_whose_cursor_is_lost_every_time_fails_its_audit_and_goes_on_wit
 
     monkeypatch.setattr(type(probe), "page", forgetful)
     stand.auditor.begin_sweep()
-    failed = [stand.auditor.audit(datetime.now(UTC), sample=4).error for _ in range(12)]
+    failed = [stand.auditor.audit(stand.clock.now(), sample=4).error for _ in range(12)]
     reasons = [None if error is None else error[1].reason for error in failed]
     assert set(reasons) == {None, Reason.CURSOR_LOST}
     assert state(stand).swept.count == 1

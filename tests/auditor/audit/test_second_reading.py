@@ -13,7 +13,7 @@ import pytest
 from checks.judgement import Outcome
 from checks.values import Parser
 from probes.contract import Key, ProbeError, ReadSpec, Reason, RecordProbe, Row
-from tests.auditor.audit.test_flow_audit import open_causes, wait_until
+from tests.auditor.audit.test_flow_audit import open_causes
 from tests.stand import Stand
 
 
@@ -43,9 +43,9 @@ def test_a_field_that_differs_from_itself_blames_nobody(noisy: Stand) -> None:
 
 def test_what_differs_beside_the_noise_is_still_found(noisy: Stand) -> None:
     noisy.run("billing", "UPDATE held SET name = 'Eve' WHERE id = 3")
-    wait_until(lambda: open_causes(noisy), noisy)
+    noisy.audit_until(lambda: open_causes(noisy))
     noisy.sweep()
-    wait_until(lambda: open_causes(noisy), noisy)
+    noisy.audit_until(lambda: open_causes(noisy))
     assert open_causes(noisy) == {"foreign_write": 1}
     (told,) = [each for each in noisy.rows("divergences") if each["state"] == "open"]
     assert told["fields"] == "name"
@@ -79,7 +79,7 @@ def test_the_other_systems_are_asked_which_side_they_are_on(stand: Stand) -> Non
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
     assert told["witnesses"] == "name: billing against crm and shop"
 
@@ -119,7 +119,7 @@ def test_a_witness_that_hangs_delays_nobody_and_is_asked_once(stand: Stand) -> N
         stand.run("billing", f"UPDATE customers SET name = 'Eve' WHERE id = {key}")
         stand.sweep()
         stand.sweep()
-    wait_until(lambda: open_causes(stand) == {"foreign_write": 3}, stand)
+    stand.audit_until(lambda: open_causes(stand) == {"foreign_write": 3})
     assert open_causes(stand) == {"foreign_write": 3}
     assert not mute.let_go.is_set()
     assert mute.asked == 1
@@ -170,14 +170,14 @@ def test_a_rule_is_asked_of_each_systems_own_copy(stand: Stand) -> None:
     stand.put("crm", 3, "")
     stand.put("billing", 3, "")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {"invalid": 1}
     (told,) = [each for each in stand.rows("divergences") if each["state"] == "open"]
     assert told["fields"] == "some name"
     assert stand.ledger.conflicts.listed() == []
     stand.put("crm", 3, "Ada", ago_s=0)
     stand.put("billing", 3, "Ada")
-    wait_until(lambda: not open_causes(stand), stand)
+    stand.audit_until(lambda: not open_causes(stand))
     assert open_causes(stand) == {}
 
 
@@ -210,11 +210,11 @@ def test_a_field_that_billing_owns_is_late_at_the_crm(stand: Stand) -> None:
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {"late": 1}
     stand.put("crm", 3, "Eve", ago_s=0)
-    wait_until(lambda: not open_causes(stand), stand)
+    stand.audit_until(lambda: not open_causes(stand))
     stand.put("crm", 4, "Mallory", ago_s=0)
     stand.audit()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     assert open_causes(stand) == {"foreign_write": 1}

@@ -11,7 +11,6 @@ from auditor.conflicts.decisions import act
 from auditor.conflicts.evidence import evidence_of
 from checks.cause import Cause
 from checks.escalation import Act, Conflict, RefusedError, State, check_act, due_at, follow
-from tests.auditor.audit.test_flow_audit import wait_until
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -104,7 +103,7 @@ def state_of(stand: Stand, conflict_id: int) -> State:
 def _dispute(stand: Stand) -> None:
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.put("billing", 3, "Eve")
-    wait_until(stand.ledger.conflicts.listed, stand)
+    stand.audit_until(stand.ledger.conflicts.listed)
 
 
 def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(disputed: Stand) -> None:
@@ -134,21 +133,21 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
         Act.COMMENT,
         who="ada",
         known_by="test",
-        now=datetime.now(UTC),
+        now=disputed.clock.now(),
         text="hm",
     )
     act(
         *(disputed.map, disputed.ledger, conflict.conflict_id, Act.DECIDE),
         who="ada",
         known_by="test",
-        now=datetime.now(UTC),
+        now=disputed.clock.now(),
         choice="billing",
         text="they called",
     )
     disputed.audit()
     assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "undecided"] == ["resolved"]
     disputed.put("crm", 3, "Eve", ago_s=0)
-    wait_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT, disputed)
+    disputed.audit_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT)
     found = disputed.ledger.conflicts.find(conflict.conflict_id)
     assert found is not None
     assert found[0].state is State.KEPT
@@ -162,7 +161,7 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
 
 def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disputed: Stand) -> None:
     (first,) = disputed.ledger.conflicts.listed()
-    now = datetime.now(UTC)
+    now = disputed.clock.now()
     act(
         disputed.map,
         disputed.ledger,
@@ -174,14 +173,14 @@ def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disp
         choice="billing",
     )
     disputed.put("billing", 3, "Grace")
-    wait_until(lambda: state_of(disputed, first.conflict_id) is State.NOT_KEPT, disputed)
+    disputed.audit_until(lambda: state_of(disputed, first.conflict_id) is State.NOT_KEPT)
     found = disputed.ledger.conflicts.find(first.conflict_id)
     assert found is not None
     assert found[0].state is State.NOT_KEPT
     disputed.put("crm", 3, "Hedy", ago_s=0)
     disputed.put("billing", 3, "Mary")
-    wait_until(
-        lambda: any(each.came_back_of == first.conflict_id for each in disputed.ledger.conflicts.listed()), disputed
+    disputed.audit_until(
+        lambda: any(each.came_back_of == first.conflict_id for each in disputed.ledger.conflicts.listed())
     )
     again = disputed.ledger.conflicts.listed()[0]
     assert again.came_back_of == first.conflict_id
@@ -192,7 +191,7 @@ def test_a_decision_that_was_not_kept_and_a_conflict_that_comes_back_say_so(disp
 
 def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
     (conflict,) = disputed.ledger.conflicts.listed()
-    now = datetime.now(UTC)
+    now = disputed.clock.now()
     until_at = now + timedelta(seconds=1)
     act(
         disputed.map,
@@ -206,7 +205,7 @@ def test_a_conflict_put_off_comes_back_by_itself(disputed: Stand) -> None:
     )
     disputed.audit()
     assert disputed.ledger.conflicts.listed()[0].state is State.DEFERRED
-    wait_until(lambda: disputed.ledger.conflicts.listed()[0].state is State.OPEN, disputed)
+    disputed.audit_until(lambda: disputed.ledger.conflicts.listed()[0].state is State.OPEN)
     assert disputed.ledger.conflicts.listed()[0].state is State.OPEN
 
 
@@ -214,7 +213,7 @@ def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> No
     found = disputed.ledger.conflicts.find(disputed.ledger.conflicts.listed()[0].conflict_id)
     assert found is not None
     stale = found[0]
-    now = datetime.now(UTC)
+    now = disputed.clock.now()
     act(
         disputed.map,
         disputed.ledger,
@@ -231,7 +230,7 @@ def test_of_two_people_who_act_at_once_the_second_is_told(disputed: Stand) -> No
 
 
 def test_acts_on_what_is_not_there_are_refused(disputed: Stand) -> None:
-    now = datetime.now(UTC)
+    now = disputed.clock.now()
     with pytest.raises(RefusedError, match="no conflict 99"):
         act(disputed.map, disputed.ledger, 99, Act.COMMENT, who="ada", known_by="test", now=now, text="x")
     number = disputed.ledger.conflicts.listed()[0].conflict_id

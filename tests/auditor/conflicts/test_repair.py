@@ -20,7 +20,7 @@ from auditor.conflicts.repair_formats import write_csv, write_json, write_sql
 from checks.fields import FieldRule
 from probes.records.sql.settings import SqlSettings
 from probes.records.sql.statements import statement
-from tests.auditor.audit.test_flow_audit import open_causes, wait_until
+from tests.auditor.audit.test_flow_audit import open_causes
 from tests.stand import Stand
 
 
@@ -44,7 +44,7 @@ def test_a_proposal_makes_the_record_right_and_changes_nothing_that_moved(stand:
     stand.run("billing", "DELETE FROM customers WHERE id = 3")
     stand.run("billing", "UPDATE customers SET amount = '7.00' WHERE id = 4")
     stand.sweep()
-    wait_until(lambda: sum(open_causes(stand).values()) == 3, stand)
+    stand.audit_until(lambda: sum(open_causes(stand).values()) == 3)
     found = {each.key: each for each in proposals(stand)}
     assert (found[2].action, dict(found[2].changes), dict(found[2].guard)) == (
         "update",
@@ -64,7 +64,7 @@ def test_what_a_person_must_decide_is_said_and_not_proposed(stand: Stand) -> Non
     stand.agree(5)
     stand.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 3")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = proposals(stand)
     assert told.action == "none"
     assert told.why.startswith("a person must decide: several records stand for one")
@@ -75,7 +75,7 @@ def test_an_orphan_is_proposed_for_deletion_under_its_present_values(stand: Stan
     stand.agree(5)
     stand.put("billing", 77, "Nobody")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = proposals(stand)
     assert (told.action, dict(told.guard)) == ("delete", {"name": "Nobody", "amount": "1.00"})
     text = write_sql(stand.map, [told])
@@ -87,7 +87,7 @@ def test_side_effects_are_warned_about(stand: Stand) -> None:
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     text = write_sql(stand.map, proposals(stand))
     assert "-- WARNING: replaying this flow's messages does it again: welcome e-mail" in text
     assert "-- WARNING: no idempotency key: a replayed message is processed a second time" in text
@@ -97,7 +97,7 @@ def test_the_three_formats_tell_the_same(stand: Stand) -> None:
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve', amount = '2.00' WHERE id = 2")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     found = proposals(stand)
     (document,) = json.loads(write_json(found))
     rows = list(csv.DictReader(io.StringIO(write_csv(found))))
@@ -112,7 +112,7 @@ def test_the_winner_of_a_field_merge_is_proposed_to_the_other_side(stand: Stand)
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = proposals(stand)
     assert (told.system, dict(told.changes), dict(told.guard)) == ("crm", {"name": "Eve"}, {"name": "Ada"})
 
@@ -128,7 +128,7 @@ def test_values_are_written_as_the_other_system_writes_them(stand: Stand) -> Non
     stand.sweep()
     stand.run("billing", "UPDATE customers SET name = '0' WHERE id = 2")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = proposals(stand)
     assert dict(told.changes) == {"name": "1"}
 
@@ -137,7 +137,7 @@ def test_a_system_that_cannot_be_read_gets_no_proposal(stand: Stand) -> None:
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     stand.run("billing", "ALTER TABLE customers RENAME TO gone")
     (told,) = proposals(stand)
     assert told.action == "none"
@@ -181,7 +181,7 @@ def test_a_local_time_is_proposed_in_the_zone_of_its_system(stand: Stand) -> Non
         stand.run("crm", f"INSERT INTO customers VALUES ({key}, 'x', '1', '{at}')")
         stand.run("billing", f"INSERT INTO customers VALUES ({key}, 'x', '1', '{there}')")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = proposals(stand)
     assert (told.key, dict(told.changes)) == (2, {"updated_at": "2026-07-01 14:00:00"})
 
@@ -209,7 +209,7 @@ def test_deletions_of_most_of_a_copy_carry_a_caution(stand: Stand) -> None:
     stand.agree(6)
     stand.run("crm", "DELETE FROM customers WHERE id > 2")
     stand.sweep()
-    wait_until(lambda: sum(open_causes(stand).values()) == 4, stand)
+    stand.audit_until(lambda: sum(open_causes(stand).values()) == 4)
     found = proposals(stand)
     assert {each.action for each in found} == {"delete"}
     caution = "4 of the 6 records of billing would be deleted (67%): is crm really empty of them"
@@ -241,7 +241,7 @@ def test_bytes_are_proposed_as_bytes_and_not_as_words_about_them(stand: Stand) -
     for system, held in (("crm", "00FF41"), ("billing", "00")):
         stand.run(system, f"INSERT INTO customers VALUES (1, X'{held}', '1', '2026-01-01 00:00:00')")
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     text = write_sql(stand.map, proposals(stand))
     assert "SET name=X'00FF41' WHERE id = 1 AND name = X'00'" in text
     run_sql(stand, text)
@@ -254,7 +254,7 @@ def test_text_with_nul_is_not_proposed_and_said(stand: Stand) -> None:
     with stand.open("billing") as database:
         database.execute("UPDATE customers SET name = ? WHERE id = 2", ("a\0b",))
     stand.sweep()
-    wait_until(lambda: open_causes(stand), stand)
+    stand.audit_until(lambda: open_causes(stand))
     (told,) = proposals(stand)
     assert (told.action, "NUL" in told.why) == ("none", True)
     text = write_sql(stand.map, [told])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -78,12 +77,13 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Stand:
 
 def drift(stand: Stand) -> None:
     """One record that differs, for certain."""
+    stand.clock.advance(-1.1)
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
     stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', 'no')")
     stand.audit()
     stand.audit(after_s=2)
-    time.sleep(1.1)
+    stand.clock.advance(1.1)
     stand.audit(after_s=2)
 
 
@@ -174,11 +174,11 @@ def test_records_that_cannot_be_read_look_fine_on_no_page(watched: Stand) -> Non
     watched.remap(
         "name: {type: string, evidence: clear}", "name: {type: enum, map: {crm: {gold: gold}, billing: {gold: gold}}}"
     )
+    watched.clock.advance(-1.1)
     for key in range(1, 101):
         watched.put("crm", key, f"label {key}")
         watched.put("billing", key, "gold")
     watched.sweep()
-    time.sleep(1.1)
     app = run("overview")
     assert [each.value for each in app.metric if each.label == "Flows consistent"] == ["0 of 1"]
     flows = app.dataframe[0].value
@@ -227,11 +227,11 @@ def test_query_answers_and_refuses(watched: Stand) -> None:
 
 
 def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.clock.advance(-2.1)  # two intervals of the flow
     watched.agree(3)
     monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 3600.0)
     assert "**Stale.**" not in text(run("overview"))
     monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 0.0)
-    time.sleep(2.1)  # two intervals of the flow
     assert "Not audited for two intervals: to_billing" in text(run("overview"))
 
 
@@ -284,10 +284,11 @@ def disputed(watched: Stand) -> Stand:
         "consumers: [{name: dunning, role: automation, reads: billing}, {name: sales, role: team, reads: crm}]"
     )
     watched.remap("    key_type: integer\n", f"    key_type: integer\n    {consumers}\n")
+    watched.clock.advance(-1.1)
     watched.agree(5)
     watched.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 3")
     watched.sweep()
-    time.sleep(1.1)
+    watched.clock.advance(1.1)
     watched.sweep()
     return watched
 
@@ -342,13 +343,14 @@ def test_the_map_page_shows_every_flow_and_its_review(disputed: Stand) -> None:
 
 
 def test_one_mistake_that_many_records_show_is_told_once(watched: Stand) -> None:
+    watched.clock.advance(-5)
     watched.agree(5)
     for key in range(6, 10):
         watched.put("crm", key, amount="1.50")
         watched.put("billing", key, amount="150.00")
     watched.sweep()
     for _ in range(5):
-        time.sleep(1)
+        watched.clock.advance(1)
         watched.audit()
     app = run("drift")
     assert not app.exception
@@ -359,7 +361,7 @@ def test_fields_that_differ_from_themselves_are_shown_with_their_share(watched: 
     watched.agree(3)
     with watched.ledger.write() as transaction:
         counted = {("billing", "amount"): (10, 4), ("billing", "name"): (10, 0)}
-        watched.ledger.measurements.count_noise(transaction, "to_billing", counted, datetime.now(UTC))
+        watched.ledger.measurements.count_noise(transaction, "to_billing", counted, watched.clock.now())
     app = run("sla")
     assert not app.exception
     (shown,) = [frame.value for frame in app.dataframe if "reread" in frame.value.columns]
@@ -377,7 +379,7 @@ def look(stand: Stand, name: str = "dead") -> None:
         probe=open_queue_probe(settings, stand.map.systems["billing"]),
         ledger=stand.ledger,
     )
-    queue.audit(datetime.now(UTC))
+    queue.audit(stand.clock.now())
     queue.close()
 
 
@@ -456,7 +458,7 @@ def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None
         "fingerprint": "x",
         "breach": "orphan",
         "state": "open",
-        "opened_at": datetime.now(UTC),
+        "opened_at": watched.clock.now(),
         "count": 1,
         "peak": 1,
         "told": 1,
@@ -472,9 +474,9 @@ def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None
             transition="opened",
             sender="slack",
             notice={},
-            at=datetime.now(UTC),
+            at=watched.clock.now(),
         )
-    alert = watched.ledger.outbox.claim(datetime.now(UTC))
+    alert = watched.ledger.outbox.claim(watched.clock.now())
     assert alert is not None
     watched.ledger.outbox.settle(alert.alert_id, state="failed", error="HTTP 404: no_service", next_try_at=None)
     for page in ("overview", "sla"):
@@ -505,12 +507,12 @@ def test_a_queue_that_cannot_be_read_is_not_called_empty(watched: Stand) -> None
         probe=open_queue_probe(settings, watched.map.systems["billing"]),
         ledger=watched.ledger,
     )
-    queue.audit(datetime.now(UTC))
+    queue.audit(watched.clock.now())
     told = text(run("dead-letters"))
     assert "to_billing, queue dead: cannot be read, so whether dead letters wait is not known" in told.replace(
         "\\", ""
     )
     assert "No dead letter is waiting" not in told
     watched.run("billing", "ALTER TABLE posts RENAME TO letters")
-    queue.audit(datetime.now(UTC))
+    queue.audit(watched.clock.now())
     assert "No dead letter is waiting" in text(run("dead-letters"))

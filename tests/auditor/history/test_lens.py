@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -61,7 +61,7 @@ def test_archiving_moves_settled_rows_and_every_reader_still_sees_each_once(
     old = Lens(stand.ledger)
     old.refresh()
     before = {view: count(old, view) for view in VIEWS}
-    now = datetime.now(UTC) + timedelta(seconds=5)
+    now = stand.clock.now() + timedelta(seconds=5)
     assert archive_settled(stand.ledger, workspace.archive, now, keep_live_s=0) > 0
     fresh = Lens(stand.ledger)
     for lens in (old, fresh):
@@ -84,7 +84,7 @@ def test_a_crash_between_file_and_ledger_shows_nothing_twice(
 
     monkeypatch.setattr(Exports, "hand_over", die)
     with pytest.raises(RuntimeError):
-        archive_settled(stand.ledger, workspace.archive, datetime.now(UTC) + timedelta(seconds=5), keep_live_s=0)
+        archive_settled(stand.ledger, workspace.archive, stand.clock.now() + timedelta(seconds=5), keep_live_s=0)
     monkeypatch.undo()
     assert list(Path(workspace.archive).rglob("*.parquet"))
     lens = Lens(stand.ledger)
@@ -95,7 +95,7 @@ def test_a_crash_between_file_and_ledger_shows_nothing_twice(
 
 def test_files_past_keeping_are_struck_and_deleted_later(stand: Stand, workspace: Workspace) -> None:
     stand.agree(5)
-    now = datetime.now(UTC)
+    now = stand.clock.now()
     archive_settled(stand.ledger, workspace.archive, now + timedelta(seconds=5), keep_live_s=0)
     files = list(Path(workspace.archive).rglob("*.parquet"))
     assert files
@@ -162,7 +162,7 @@ def test_an_archive_without_the_newer_columns_stays_readable(stand: Stand, works
     (row,) = stand.rows("changes")
     old = arrow_table(columns, [[row[name] for name, _ in columns]])
     path = write_file(workspace.archive, "changes", "2026-01-01", old)
-    now = datetime.now(UTC)
+    now = stand.clock.now()
     stand.ledger.exports.hand_over("changes", [int(str(row["id"]))], path=path, day="2026-01-01", now=now)
     lens = Lens(stand.ledger)
     lens.refresh()

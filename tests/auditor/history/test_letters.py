@@ -30,7 +30,7 @@ from checks.letters import Prospect
 from checks.queue_states import Flowing, Trend
 from probes.contract import Letter, ProbeError, QueueReading, Reason
 from probes.registry import open_queue_probe
-from tests.auditor.audit.test_flow_audit import open_causes, wait_until
+from tests.auditor.audit.test_flow_audit import open_causes
 from tests.stand import Stand
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -109,7 +109,7 @@ def test_letters_are_joined_to_the_records_they_explain(queue: Any) -> None:
     for key in (2, 3):
         stand.run("billing", f"UPDATE customers SET name = 'Eve' WHERE id = {key}")
     stand.sweep()
-    wait_until(lambda: sum(open_causes(stand).values()) == 2, stand)
+    stand.audit_until(lambda: sum(open_causes(stand).values()) == 2)
     probe.reading = QueueReading(depth=2, oldest_at=NOW, letters=(letter(1, 3, "no"), letter(2, 99, "no")))
     auditor.audit(NOW)
     lens.refresh()
@@ -200,8 +200,8 @@ def test_a_head_that_stays_the_same_is_no_stall_within_a_minute_or_while_changes
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.audit()
     stand.put("billing", 3, "Grace")
-    wait_until(lambda: stand.rows("changes")[0]["settled_at"], stand)
-    begun_at = datetime.now(UTC) + timedelta(seconds=1)
+    stand.audit_until(lambda: stand.rows("changes")[0]["settled_at"])
+    begun_at = stand.clock.now() + timedelta(seconds=1)
     for number in range(STALLED_READINGS):
         auditor.audit(begun_at + timedelta(seconds=20 * number))
     assert breaches(stand, "stalled") == ["open"]  # nothing has arrived for more than a minute
@@ -213,12 +213,12 @@ def test_a_worker_that_works_off_a_queue_with_an_old_head_opens_nothing(stand: S
     probe = Scripted()
     auditor = watching(stand, probe)
     probe.reading = QueueReading(depth=3, oldest_at=NOW - timedelta(minutes=1))
-    at = datetime.now(UTC)
+    at = stand.clock.now()
     for key in (1, 2, 3, 4):
         stand.put("crm", key, f"Grace {key}", ago_s=0)
         stand.audit()
         stand.put("billing", key, f"Grace {key}")
-        wait_until(lambda key=key: all(row["settled_at"] for row in stand.rows("changes")), stand)
+        stand.audit_until(lambda: all(row["settled_at"] for row in stand.rows("changes")))
     for number in range(2 * STALLED_READINGS):  # ends before the last change arrived
         auditor.audit(at - timedelta(seconds=8 * (2 * STALLED_READINGS - number)))
     assert breaches(stand, "stalled") == []
@@ -229,7 +229,7 @@ def test_a_depth_that_stays_unknown_is_unverified_and_an_incident_with_the_reaso
     probe = Scripted()
     auditor = watching(stand, probe, senders=["slack"])
     probe.reading = QueueReading(depth=None, oldest_at=None, notes=("statistics are switched off",))
-    now = datetime.now(UTC)
+    now = stand.clock.now()
     auditor.audit(now)
     assert breaches(stand, "unmeasured_queue") == []
     (found,) = flow_status(stand.map, stand.ledger, now)
@@ -246,7 +246,7 @@ def test_a_depth_that_stays_unknown_is_unverified_and_an_incident_with_the_reaso
     for number in range(4, 8):
         auditor.audit(now + timedelta(seconds=2 * number))
     assert breaches(stand, "unmeasured_queue") == ["resolved"]
-    (found,) = flow_status(stand.map, stand.ledger, datetime.now(UTC))
+    (found,) = flow_status(stand.map, stand.ledger, stand.clock.now())
     assert found.state is Standing.CONSISTENT
 
 
@@ -255,11 +255,11 @@ def test_an_age_that_is_promised_and_stays_unknown_is_unverified(stand: Stand) -
     stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 9, oldest_letter: 1h}")
     auditor = watching(stand, probe := Scripted())
     probe.reading = QueueReading(depth=2, oldest_at=None)
-    auditor.audit(datetime.now(UTC))
+    auditor.audit(stand.clock.now())
     (row,) = stand.rows("unverified")
     assert "sla.oldest_letter cannot be judged" in str(row["reason"])
     probe.reading = QueueReading(depth=2, oldest_at=NOW)
-    auditor.audit(datetime.now(UTC))
+    auditor.audit(stand.clock.now())
     (row,) = stand.rows("unverified")
     assert row["cleared_at"] is not None
 
@@ -269,8 +269,8 @@ def test_a_queue_that_cannot_be_read_makes_its_flow_unverified(stand: Stand) -> 
     probe = Paged(1)
     probe.fails_behind = 0
     auditor = watching(stand, probe)
-    auditor.audit(datetime.now(UTC))
-    (found,) = flow_status(stand.map, stand.ledger, datetime.now(UTC) + timedelta(seconds=5))
+    auditor.audit(stand.clock.now())
+    (found,) = flow_status(stand.map, stand.ledger, stand.clock.now() + timedelta(seconds=5))
     assert (found.state, found.unverified) == (Standing.UNVERIFIED, 1)
     assert "queue dead: cannot be read: timeout: no answer" in found.why
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -28,19 +26,12 @@ def labels(stand: Stand) -> Stand:
 
 
 def status(stand: Stand, after_s: float = 0) -> FlowStatus:
-    (found,) = flow_status(stand.map, stand.ledger, datetime.now(UTC) + timedelta(seconds=after_s))
+    (found,) = flow_status(stand.map, stand.ledger, stand.clock.now() + timedelta(seconds=after_s))
     return found
 
 
 def listed(stand: Stand) -> list[dict[str, object]]:
     return [row for row in stand.rows("unverified") if row["cleared_at"] is None]
-
-
-def audit_until(stand: Stand, done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not done() and time.monotonic() < deadline:
-        stand.audit()
-        time.sleep(0.1)
 
 
 def test_a_hundred_records_that_cannot_be_read_are_unverified_and_listed(labels: Stand) -> None:
@@ -64,7 +55,7 @@ def test_nothing_is_verified_through_until_anything_is(labels: Stand) -> None:
 
 
 def test_what_changed_before_anybody_looked_was_never_verified(stand: Stand) -> None:
-    begun_at = datetime.now(UTC) - timedelta(seconds=1)
+    begun_at = stand.clock.now() - timedelta(seconds=1)
     stand.put("crm", 1, ago_s=86_400 * 365 * 56)
     stand.put("crm", 2, ago_s=7_200)
     stand.audit()
@@ -73,7 +64,7 @@ def test_what_changed_before_anybody_looked_was_never_verified(stand: Stand) -> 
 
 
 def test_a_queue_that_cannot_be_told_of_is_no_incident_about_records(stand: Stand) -> None:
-    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    long_ago = stand.clock.now() - timedelta(hours=1)
     with stand.ledger.write() as transaction:
         stand.ledger.unverified.note(transaction, "to_billing", QUEUE, "dead", reason="no figures", at=long_ago)
     stand.put("crm", 1)
@@ -86,14 +77,14 @@ def test_a_queue_that_cannot_be_told_of_is_no_incident_about_records(stand: Stan
 def test_it_becomes_an_incident_when_it_persists_and_ends_when_it_can_be_read(labels: Stand) -> None:
     labels.sweep()
     assert labels.rows("incidents") == []
-    audit_until(labels, lambda: labels.rows("incidents"))
+    labels.audit_until(lambda: labels.rows("incidents"))
     (incident,) = labels.rows("incidents")
     assert (incident["breach"], incident["state"], incident["count"]) == ("unverified", "open", 100)
     assert str(incident["summary"]) == "to_billing: records cannot be verified (100 customer records)"
     assert [row["transition"] for row in labels.rows("alerts")] == ["opened"]
     for key in range(1, 101):
         labels.put("crm", key, "gold")
-    audit_until(labels, lambda: labels.rows("incidents")[0]["state"] == "resolved")
+    labels.audit_until(lambda: labels.rows("incidents")[0]["state"] == "resolved")
     assert labels.rows("incidents")[0]["state"] == "resolved"
     assert listed(labels) == []
     assert all(row["cleared_at"] for row in labels.rows("unverified"))
@@ -134,7 +125,7 @@ def test_a_record_that_cannot_be_read_is_read_again_without_a_sweep(stand: Stand
     stand.put("billing", 3, amount="twelve")
     stand.sweep()
     stand.put("billing", 3)
-    stand.auditor.audit(datetime.now(UTC) + timedelta(seconds=31), sample=0)
+    stand.auditor.audit(stand.clock.now() + timedelta(seconds=31), sample=0)
     assert listed(stand) == []
 
 
@@ -142,7 +133,7 @@ def test_nothing_is_called_consistent_before_it_was_swept(stand: Stand) -> None:
     for key in range(1, 41):
         stand.put("crm", key)
         stand.put("billing", key)
-    stand.auditor.audit(datetime.now(UTC), sample=5)
+    stand.auditor.audit(stand.clock.now(), sample=5)
     found = status(stand)
     assert found.state is Standing.UNVERIFIED
     assert found.why.startswith("the first sweep is not complete (")
@@ -177,7 +168,7 @@ def test_the_list_has_an_end_and_what_is_beyond_is_counted(stand: Stand) -> None
             crm.execute("INSERT INTO customers VALUES (?, 'Ada', '1', '2026-01-01 00:00:00')", (key,))
             billing.execute("INSERT INTO customers VALUES (?, 'Ada', 'many', NULL)", (key,))
     stand.auditor.begin_sweep()
-    while not stand.auditor.audit(datetime.now(UTC), sample=400).swept:
+    while not stand.auditor.audit(stand.clock.now(), sample=400).swept:
         pass
     assert len(listed(stand)) == LISTED
     found = status(stand, after_s=5)
@@ -206,7 +197,7 @@ def test_a_failed_audit_takes_nothing_off_the_list(labels: Stand) -> None:
 
 def test_a_flow_without_doubt_costs_no_list(stand: Stand) -> None:
     stand.agree(5)
-    assert stand.ledger.unverified.doubts({"to_billing": 4.0}, datetime.now(UTC)) == {"to_billing": NO_DOUBT}
+    assert stand.ledger.unverified.doubts({"to_billing": 4.0}, stand.clock.now()) == {"to_billing": NO_DOUBT}
 
 
 def test_a_flow_whose_audits_fail_says_which_system_why_and_since_when(stand: Stand) -> None:

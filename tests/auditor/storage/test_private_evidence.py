@@ -18,7 +18,6 @@ from auditor.ledger import tables as t
 from auditor.storage.private_evidence import cleaned, without_sizes
 from checks.difference_kinds import KINDS
 from checks.unreadable import DESCRIBED
-from tests.auditor.audit.test_flow_audit import wait_until
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.dashboard.test_pages import PAGES, released, run, text, watched
 from tests.stand import Stand
@@ -40,6 +39,7 @@ def differing(stand: Stand) -> None:
         "      amount: {type: decimal, evidence: clear, valid: {min: 0}}\n",
         FIELDS,
     )
+    stand.clock.advance(-10)  # so that all of it lies in the past when pages and commands look at it
     stand.agree(4)
     for system, values in (
         ("crm", "name = 'Wilhelmina', amount = '524287.31', updated_at = '2026-03-01 11:22:33'"),
@@ -48,7 +48,8 @@ def differing(stand: Stand) -> None:
         stand.run(system, f"UPDATE customers SET {values} WHERE id = 3")
     stand.run("billing", "UPDATE customers SET amount = 'Wilhelmina' WHERE id = 2")
     stand.sweep()
-    wait_until(lambda: {"3"} & {row["key"] for row in stand.ledger.findings.open_records()}, stand)
+    stand.audit_until(lambda: {"3"} & {row["key"] for row in stand.ledger.findings.open_records()})
+    assert stand.clock.now() < datetime.now(UTC)
 
 
 def test_no_surface_shows_what_belongs_to_one_record(watched: Stand) -> None:
