@@ -21,7 +21,7 @@ from probes.records.rest import answers
 from tests.attacks.patterns import REFUSED, SLOW
 
 LONG_S = 20.0
-"""Seconds of this thread on a processor: a hundred times what the slowest takes; the other engine would take years."""
+"""Seconds on a processor: a hundred times what the slowest takes; the other engine would take years."""
 
 CORPUS = [
     r"[A-Z]{2}\d{4}",
