@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -25,11 +27,29 @@ import pymysql
 from tests import engines
 
 
+# Below the ports that Linux lends to outgoing connections and to whoever asks for any (32768 to 60999).
+PORTS = range(10_240, 32_000)
+_kept: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
+    """A port of 127.0.0.1 that nobody listens on, kept from every other run here until this process ends.
+
+    Seconds pass between the choice and a Java server's first `bind`: a port that another may take meanwhile would let
+    a test speak to the wrong server. An abstract socket of the port's name is the mark that all runs of a machine see.
+    """
+    while True:
+        port = random.SystemRandom().choice(PORTS)
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            if sys.platform == "linux":
+                mark.bind(f"\0plumbline-port-{port}")
+            with socket.socket() as tried:
+                tried.bind(("127.0.0.1", port))
+        except OSError:
+            mark.close()
+            continue
+        _kept.append(mark)
         return port
 
 
