@@ -67,11 +67,14 @@ class Proxy:
                 else:
                     sink.sendall(data)
         with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_RDWR)  # closed alone, it would stay open as long as the other thread reads it
             sink.close()
 
     def close(self) -> None:
         """Stop listening and end every connection."""
         self.mode = "pass"
         for each in (self._listener, *self._open):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
             with contextlib.suppress(OSError):
                 each.close()

@@ -26,7 +26,6 @@ import pymysql
 
 from tests import engines
 
-
 # Below the ports that Linux lends to outgoing connections and to whoever asks for any (32768 to 60999).
 PORTS = range(10_240, 32_000)
 _kept: list[socket.socket] = []
@@ -35,8 +34,8 @@ _kept: list[socket.socket] = []
 def free_port() -> int:
     """A port of 127.0.0.1 that nobody listens on, kept from every other run here until this process ends.
 
-    Seconds pass between the choice and a Java server's first `bind`: a port that another may take meanwhile would let
-    a test speak to the wrong server. An abstract socket of the port's name is the mark that all runs of a machine see.
+    Seconds pass between the choice and a Java server's `bind`: whoever took the port meanwhile would be spoken to in
+    its place. An abstract socket of the port's name is the mark that all runs of a machine see.
     """
     while True:
         port = random.SystemRandom().choice(PORTS)

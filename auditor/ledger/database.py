@@ -43,6 +43,12 @@ CONNECTIONS = 20
 
 PATIENCE_S = 30.0
 
+MIGRATION_PATIENCE_S = 300.0
+"""How long is waited for another process that brings the ledger up to date, or for readers of a table it alters."""
+
+LOCK_PATIENCE_S = 20.0
+"""How long one that writes without a lease waits for a lock."""
+
 
 class Database:
     """The database behind a URL; safe to share between threads.
@@ -130,8 +136,12 @@ class Database:
         if self.is_sqlite and (told := why_none(Path(self.engine.url.database or ""))):
             raise LedgerError(told)
 
-    def migrate(self) -> None:
-        """Bring the schema to this version's; safe to run again and from several processes."""
+    def migrate(self, patience_s: float = MIGRATION_PATIENCE_S) -> None:
+        """Bring the schema to this version's; safe to run again and from several processes.
+
+        Args:
+            patience_s: how long to wait for another process that does so; a ledger of this version waits for none.
+        """
         self._refuse_other_file()
         if self.is_sqlite:
             file = Path(self.engine.url.database or "")
@@ -141,16 +151,17 @@ class Database:
             self._refuse_second_name()
         config = Config()
         config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        scripts = ScriptDirectory.from_config(config)
+        with self.read() as connection:
+            here = MigrationContext.configure(connection).get_current_revision()
+        if here == scripts.get_current_head():
+            return
+        if here is not None and here not in {each.revision for each in scripts.walk_revisions()}:
+            raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
         with self.unnumbered() as connection:
             if not self.is_sqlite:
+                _give_way(connection, patience_s)
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305128)"))
-            head = ScriptDirectory.from_config(config).get_current_head()
-            here = MigrationContext.configure(connection).get_current_revision()
-            if here == head:
-                return
-            known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
-            if here is not None and here not in known:
-                raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
             config.attributes["connection"] = connection
             with _MIGRATING:
                 command.upgrade(config, "head")
@@ -218,6 +229,8 @@ class Database:
         with self._failing(), self._writer.connect() as connection, connection.begin():
             if self.token is not None:
                 self._check_lease(connection, self.token)
+            elif not self.is_sqlite:
+                _give_way(connection, LOCK_PATIENCE_S)
             yield connection
 
     def _check_lease(self, connection: sa.Connection, token: int) -> None:
@@ -280,8 +293,22 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
+def _give_way(connection: sa.Connection, patience_s: float) -> None:
+    """Have PostgreSQL end this transaction if its process falls silent, and no lock waited for without end.
+
+    A process that is paused, or whose way to the server broke off, would otherwise keep its locks until the server
+    misses it: two hours by default. Both settings are of this transaction alone.
+    """
+    limits = {"paused": f"{LEASE_S:.0f}s", "locked": f"{patience_s * 1000:.0f}ms"}
+    connection.execute(_GIVES_WAY, limits)
+
+
 _SQLITE_TOKEN = sa.text("SELECT token FROM lease")
-_POSTGRESQL_TOKEN = sa.text(  # both settings are of this transaction alone
+_GIVES_WAY = sa.text(
+    "SELECT set_config('idle_in_transaction_session_timeout', :paused, true), "
+    "set_config('lock_timeout', :locked, true)"
+)
+_POSTGRESQL_TOKEN = sa.text(  # its settings are of this transaction alone
     "SELECT token, set_config('idle_in_transaction_session_timeout', :paused, true), "
     "set_config('application_name', :named, true) FROM lease WHERE id = 1 FOR KEY SHARE"
 )

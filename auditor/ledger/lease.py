@@ -147,10 +147,10 @@ class Leases:
         return EPOCH + timedelta(microseconds=int(microseconds))
 
 
-_END_SESSIONS = sa.text(  # a lock that is held by anybody else is waited for so long and then told
-    "SELECT set_config('lock_timeout', '20s', true), (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+_END_SESSIONS = sa.text(
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
     "WHERE datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() "
-    "AND starts_with(application_name, :under) AND substr(application_name, length(:under) + 1)::bigint <= :last)"
+    "AND starts_with(application_name, :under) AND substr(application_name, length(:under) + 1)::bigint <= :last"
 )
 
 _POSTGRESQL_NOW = sa.text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -57,6 +58,39 @@ def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> 
             (known,) = older.incidents.recent(transaction, ["x"], NOW).values()
         assert (known.count, known.peak, known.told, known.growth, known.clear_since_at) == (7, 9, 7, None, None)
         older.close()
+
+
+def test_a_ledger_of_this_version_waits_for_nobody_who_migrates(postgresql_url: str) -> None:
+    ledger = Ledger(postgresql_url)
+    ledger.migrate()
+    with psycopg.connect(postgresql_url) as stuck:
+        stuck.execute("SELECT pg_advisory_xact_lock(7305128)")
+        ledger.database.migrate(patience_s=0.01)
+    ledger.close()
+
+
+def test_a_process_that_died_while_it_migrated_holds_nobody_up_without_end(postgresql_url: str) -> None:
+    ledger = Ledger(postgresql_url)
+    with psycopg.connect(postgresql_url) as stuck:
+        stuck.execute("SELECT pg_advisory_xact_lock(7305128)")
+        with pytest.raises(LedgerError, match="lock timeout"):
+            ledger.database.migrate(patience_s=0.01)
+    ledger.migrate()
+    ledger.close()
+
+
+def test_whoever_writes_without_a_lease_gives_way_when_it_falls_silent(postgresql_url: str) -> None:
+    ledger = Ledger(postgresql_url)
+    ledger.migrate()
+    with ledger.database.unnumbered() as connection:
+        limits = [
+            connection.execute(sa.text(f"SHOW {name}")).scalar_one()
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout")
+        ]
+    with ledger.database.read() as connection:
+        assert connection.execute(sa.text("SHOW lock_timeout")).scalar_one() == "0"
+    ledger.close()
+    assert "0" not in limits
 
 
 def test_threads_that_each_make_a_ledger_do_not_mix_them_up(tmp_path: Path) -> None:
