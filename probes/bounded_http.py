@@ -17,6 +17,7 @@ import httpx
 from probes.call_deadline import begins, came, left, within
 from probes.contract import ProbeError, Reason
 from probes.deadline import Deadline
+from probes.metering import spend
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
 """The largest answer read, unpacked: a server that never stops sending must not fill the memory."""
@@ -53,9 +54,14 @@ class BoundedClient:
 
     @contextmanager
     def stream(self, method: str, url: httpx.URL | str, **words: Any) -> Iterator[httpx.Response]:
-        """An answer whose body is not read yet; reading it inside the block keeps the deadline too."""
+        """An answer whose body is not read yet; reading it inside the block keeps the deadline too.
+
+        Raises:
+            ProbeError: the system's budget is spent (`probes.metering`), and nothing was sent.
+        """
         with within(self._timeout_s):
             begins()
+            spend()
             with (
                 self._deadline.until(time.monotonic() + left(self._timeout_s)),
                 self._client.stream(method, url, **words) as response,

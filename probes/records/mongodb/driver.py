@@ -17,6 +17,7 @@ from typing import Any
 
 from probes.contract import ProbeError, Reason
 from probes.guarded_socket import GuardedSocket
+from probes.metering import spend
 
 READS = frozenset({"find", "getMore", "listCollections", "listIndexes", "connectionStatus"})
 """Commands that read."""
@@ -25,6 +26,9 @@ KEEPS = frozenset(
     {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "authenticate", "killCursors", "endSessions"}
 )
 """Commands that open, keep and close a connection and its own cursors and sessions."""
+
+ENDS = frozenset({"killCursors", "endSessions"})
+"""Commands that let go of something: they are sent however little is left of a budget."""
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024 + 64 * 1024
 """The largest answer to a command that reads: MongoDB's own limit, with what stands around the records.
@@ -65,7 +69,7 @@ class MessageSocket(GuardedSocket):
     """Stands for a connected socket of PyMongo.
 
     Reading raises ProbeError where an answer is too large, or packed although nobody asked for that; sending does
-    where a command is none of those that are allowed.
+    where a command is none of those that are allowed, or where the system's budget is spent.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -81,6 +85,8 @@ class MessageSocket(GuardedSocket):
             raise ProbeError(
                 Reason.PERMISSION, f"refused to send {command or 'a message'!r}: it is no command that reads"
             )
+        if command not in ENDS:
+            spend()
         self._limit = LIMITS.get(command, SMALL_LIMIT_BYTES)
         self._head, self._body = b"", 0
         super().sendall(bytes(data), *words)

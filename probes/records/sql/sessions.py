@@ -14,6 +14,7 @@ from sqlalchemy.pool import QueuePool
 from probes.call_deadline import Watchdog, left, within
 from probes.call_deadline import timed_out as call_timed_out
 from probes.contract import ProbeError, Reason, SystemSettings
+from probes.metering import SpentError, spend
 from probes.records.sql import bounded_drivers
 from probes.records.sql.database_url import DIALECTS
 from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect
@@ -54,6 +55,7 @@ class Sessions:
             ) from error
         sa.event.listen(self.engine, "connect", self._prepare)
         sa.event.listen(self.engine, "do_connect", dialect.connect)
+        sa.event.listen(self.engine, "before_cursor_execute", _before_statement)
 
     def close(self) -> None:
         """Release every connection that is not in use."""
@@ -95,6 +97,8 @@ class Sessions:
                     try:
                         with self.dialect.transaction(connection):
                             yield connection
+                    except SpentError:
+                        raise  # nothing was sent, so nothing waits in it
                     except ProbeError as failure:
                         if failure.reason in {Reason.TOO_LARGE, Reason.OVER_BUDGET}:
                             connection.invalidate()  # the rest of the answer still waits in it
@@ -131,3 +135,8 @@ class Sessions:
             Reason.UNREACHABLE: "check host, port and whether the server runs",
         }
         return ProbeError(reason, text, hint=dialect.hint(reason, original, text, hints.get(reason, "")))
+
+
+def _before_statement(*_: Any) -> None:
+    """Each statement is a call; those that open a connection and a transaction are none."""
+    spend()

@@ -11,6 +11,7 @@ import pytest
 
 from probes import registry
 from probes.contract import ProbeError, Reason, RecordProbe
+from probes.metering import SpentError, metered
 from probes.records.rest.probe import RestProbe
 from probes.records.sql.database_url import DIALECTS
 from tests.probes.harness import (
@@ -22,6 +23,7 @@ from tests.probes.harness import (
     SalesforceHarness,
     SqlHarness,
 )
+from tests.probes.meters import CountingMeter
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.waiting import wait_until
@@ -203,6 +205,29 @@ def test_refuses_a_cursor_that_it_did_not_write(database: Harness) -> None:
         probe.page(database.spec, "17", 3)
     assert failed.value.reason is Reason.CURSOR_LOST
     probe.close()
+
+
+def test_spends_a_call_before_it_sends_one(system: Harness, probe: RecordProbe) -> None:
+    meter = CountingMeter()
+    reads: list[Callable[[], object]] = [
+        lambda: probe.fetch(system.spec, [1]),
+        lambda: probe.page(system.spec, None, 2),
+        lambda: probe.changed(system.spec, datetime(2026, 3, 1, tzinfo=UTC), 2),
+        probe.clock,
+    ]
+    for read in reads:
+        with metered(meter):
+            read()
+    allowed = meter.spent
+    assert allowed >= (len(reads) if system.port else len(reads) - 1)  # SQLite's clock is the machine's own
+    meter.left = 0
+    for read in reads if system.port else reads[:-1]:
+        with metered(meter), pytest.raises(SpentError):
+            read()
+    assert meter.spent == allowed
+    meter.left = None
+    with metered(meter):
+        assert names(probe.fetch(system.spec, [2])) == {2: "two"}
 
 
 def _fails(call: Callable[[], object]) -> tuple[ProbeError, float]:
