@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import typer
 
@@ -29,9 +29,6 @@ from auditor.cli.options import (
     load,
     say,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command()
@@ -147,7 +144,7 @@ def lag(
     """Show how long changes take to arrive, each figure as an interval; no traffic is not a lag."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.tables import lag_row
+    from auditor.history.figure_rows import lag_row
     from auditor.history.lag import lags
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
@@ -172,8 +169,8 @@ def coverage(
     """Show how far each flow is verified, what is undecided, and at most how many records differ."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.tables import coverage_row
     from auditor.history.coverage import coverage as coverages
+    from auditor.history.figure_rows import coverage_row
 
     found, now, unknown, lacks = figures_of(map_, data, since, flow, coverages, as_json=as_json, whole=True)
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -24,9 +24,6 @@ from auditor.cli.options import (
     say,
 )
 
-if TYPE_CHECKING:
-    pass
-
 
 @app.command()
 def backlog(
@@ -40,8 +37,9 @@ def backlog(
     """Show every queue: depth, oldest age, rates, trend, time to drain, and whether it is being consumed."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.cli.tables import backlog_row, funnel_row
+    from auditor.cli.tables import funnel_row
     from auditor.history.backlogs import backlogs, unread_queues
+    from auditor.history.figure_rows import backlog_row
     from auditor.history.letters import funnels
 
     if recovery:
@@ -71,7 +69,7 @@ def backlog(
     if as_json:
         print_json(documents((each.as_row() for each in found), lacks))
     elif found:
-        print_rows("", [backlog_row(each, now) for each in found])
+        print_rows("", [{**backlog_row(each, now), "notes": each.message or each.notes} for each in found])
     else:
         say(f"no queue was read in the last {since}")
     for each in (*unread, *lacks):

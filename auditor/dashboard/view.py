@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from auditor import escaping
+from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.history.figure_text import stage_text
 from auditor.history.letters import Funnel
 from auditor.map.diagram import STATE_COLOURS, columns_of
@@ -43,6 +44,11 @@ STATE_SIGNS = {
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, in words."""
     return "never" if at is None or pd.isna(at) else f"{format_duration(max(0.0, (now - at).total_seconds()))} ago"
+
+
+def verified(through_at: datetime | None, now: datetime) -> str:
+    """How long ago it was up to when a flow is verified, in words."""
+    return NOTHING_VERIFIED if through_at is None else ago(through_at, now)
 
 
 def share_within(met: int, breach: int, undecided: int) -> str:

@@ -31,6 +31,11 @@ def estimate_text(best: float | None, lower: float | None, upper: float | None) 
     return told if best is None else f"{format_duration(best)} ({told})"
 
 
+def window_text(window_s: float) -> str:
+    """How long a copy may differ after a change."""
+    return format_duration(window_s) if window_s else "none"
+
+
 def ratio_text(best: float | None, lower: float | None = None, upper: float | None = None) -> str:
     """A share in percent; where none was seen, what it is at most."""
     if best is None:

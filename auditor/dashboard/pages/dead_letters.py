@@ -13,12 +13,12 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history.backlogs import Backlog
-from auditor.history.figure_text import age_text, drain_text, looked_text, per_second, stage_text, trend_text
+from auditor.history.figure_rows import backlog_row
+from auditor.history.figure_text import stage_text
 from auditor.history.letters import Funnel, Group, LetterRow, Waiting
 from checks.letters import Prospect
 from checks.queue_states import Flowing
 from checks.tables import complete
-from probes.durations import format_duration
 from probes.wording import counted
 
 LIMIT = 500
@@ -80,21 +80,10 @@ def _queues(queues: list[Backlog]) -> None:
         frame(
             [
                 {
-                    "flow": each.flow,
-                    "queue": each.queue,
-                    "role": each.role,
+                    **backlog_row(each, now),
                     "depth": each.depth,
-                    "inspected": looked_text(each),
-                    "oldest": age_text(each),
-                    "depth over time": [depth for depth in each.depths if depth is not None],
-                    "trend": trend_text(each),
                     "consumer": FLOWING[each.flowing],
-                    "arriving": per_second(each.arriving),
-                    "leaving": per_second(each.leaving),
-                    "empty in": drain_text(each),
-                    "oldest expires in": format_duration(max(0.0, (each.drops_at - now).total_seconds()))
-                    if each.drops_at
-                    else "",
+                    "depth over time": [depth for depth in each.depths if depth is not None],
                 }
                 for each in queues
             ]

@@ -9,7 +9,7 @@ from auditor.dashboard import components, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
-from auditor.history.figure_text import estimate_text, ratio_text
+from auditor.history.figure_rows import lag_row
 from auditor.history.lag import FlowLag
 from probes.durations import format_duration
 
@@ -45,20 +45,10 @@ def _draw(data: Data, since: Since) -> None:
 
 
 def _row(lag: FlowLag) -> dict[str, object]:
-    row = lag.as_row()
-    quantiles = {
-        word: estimate_text(row[f"{name}_s"], row[f"{name}_lower_s"], row[f"{name}_upper_s"])
-        for word, name in (("median", "p50"), ("p95", "p95"), ("p99", "p99"))
-    }
-    return {
-        "flow": lag.flow,
-        "changes": f"{lag.changes}" if lag.curve else row["state"],
-        "in flight": lag.waiting,
-        "window": format_duration(lag.window_s) if lag.window_s else "none",
-        **quantiles,
-        "beyond the window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
-        "superseded": lag.superseded,
-    }
+    row = lag_row(lag)
+    changes, state = row["changes"], row.pop("state")
+    del row["clamped"]  # told below the table
+    return {**row, "changes": f"{changes}" if lag.curve else state}
 
 
 def _clamped(lags: list[FlowLag]) -> None:

@@ -12,10 +12,9 @@ from auditor.dashboard import components, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
-from auditor.history.figure_text import agreement_text, waiting_letters
+from auditor.history.figure_text import agreement_text, waiting_letters, window_text
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause
-from probes.durations import format_duration
 
 CARDS_IN_A_ROW = 5
 
@@ -154,11 +153,11 @@ def _flows(
                 "last audits": beats.get(flow.flow, []),
                 "differ": int(mine["records"].sum()),
                 "records that agree": agreement_text(covered[flow.flow].agreement),
-                "window": format_duration(resolved.window_s) if resolved.window_s else "none",
+                "window": window_text(resolved.window_s),
                 "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
                 if counted
                 else "no traffic",
-                "verified through": view.ago(flow.verified_through_at, now).replace("never", "nothing verified yet"),
+                "verified through": view.verified(flow.verified_through_at, now),
                 "unverified": flow.unverified,
                 "undecided": flow.undecided,
                 "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),

@@ -12,7 +12,8 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history.coverage import FlowCoverage
-from auditor.history.figure_text import differing_text, ratio_text, waiting_letters
+from auditor.history.figure_rows import coverage_row
+from auditor.history.figure_text import ratio_text, waiting_letters
 from checks.intervals import clopper_pearson
 from checks.objectives import Standing
 
@@ -130,22 +131,15 @@ def _noise(data: Data, since: Since) -> None:
 
 
 def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
-    differ = each.disagreement
+    row = coverage_row(each, now)
+    del row["behind"]
     return {
-        "flow": each.flow,
+        **row,
         "state": view.STATE_SIGNS[each.state],
-        "verified through": view.ago(each.verified_through_at, now).replace("never", "nothing verified yet"),
-        "unverified": each.unverified,
-        "windows undecided": ratio_text(each.undecided_ratio),
-        "cannot verify": each.cannot_verify,
-        "conclusive readings": "–" if each.verdict_ratio is None else f"{each.verdict_ratio:.2%} of {each.due}",
-        "skipped (budget)": each.shed,
+        "verified through": view.verified(each.verified_through_at, now),
         "sweep": each.sweep_ratio,
         "sweep order": each.walk,
-        "differing so far": differing_text(each.differing, each.population),
-        "differed, last sweep": differing_text(each.differed, each.population),
         "last sweep ended": each.swept_at,
-        "share that differs, sampled": ratio_text(differ.share, differ.lower, differ.upper),
     }
 
 

@@ -1,0 +1,85 @@
+"""The figures of one flow or queue as one row: columns that the command line and the pages share, each named once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from auditor.history.figure_text import (
+    age_text,
+    differing_text,
+    drain_text,
+    estimate_text,
+    looked_text,
+    per_second,
+    ratio_text,
+    trend_text,
+    window_text,
+)
+from probes.durations import format_duration
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from auditor.history.backlogs import Backlog
+    from auditor.history.coverage import FlowCoverage
+    from auditor.history.lag import FlowLag
+
+NOTHING_VERIFIED = "nothing verified yet"
+
+QUANTILES = ("p50", "p95", "p99")
+
+
+def lag_row(lag: FlowLag) -> dict[str, object]:
+    """A flow's lag as people read it."""
+    row = lag.as_row()
+    return {
+        "flow": lag.flow,
+        "state": row["state"],
+        "changes": lag.changes,
+        "in flight": lag.waiting,
+        "superseded": lag.superseded,
+        "window": window_text(lag.window_s),
+        **{name: estimate_text(*(row[f"{name}{end}_s"] for end in ("", "_lower", "_upper"))) for name in QUANTILES},
+        "beyond the window": ratio_text(row["beyond_window"], row["beyond_lower"], row["beyond_upper"]),
+        "clamped": lag.clamped,
+    }
+
+
+def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
+    """A queue as people read it."""
+    drops_at = backlog.drops_at
+    return {
+        "flow": backlog.flow,
+        "queue": backlog.queue,
+        "role": backlog.role,
+        "depth": "unknown" if backlog.depth is None else backlog.depth,
+        "inspected": looked_text(backlog),
+        "oldest": age_text(backlog),
+        "arriving": per_second(backlog.arriving),
+        "leaving": per_second(backlog.leaving),
+        "empty in": drain_text(backlog),
+        "trend": trend_text(backlog),
+        "consumer": backlog.flowing.value,
+        "oldest expires in": format_duration(max(0.0, (drops_at - now).total_seconds())) if drops_at else "",
+    }
+
+
+def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
+    """A flow's coverage as people read it."""
+    through_at, differ = covered.verified_through_at, covered.disagreement
+    ratio, due = covered.verdict_ratio, covered.due
+    return {
+        "flow": covered.flow,
+        "state": covered.state.value,
+        "unverified": covered.unverified,
+        "verified through": through_at or NOTHING_VERIFIED,
+        "behind": format_duration(max(0.0, (now - through_at).total_seconds())) if through_at else "–",
+        "conclusive readings": "–" if ratio is None else f"{ratio:.2%} of {due}",
+        "windows undecided": ratio_text(covered.undecided_ratio),
+        "cannot verify": covered.cannot_verify,
+        "skipped (budget)": covered.shed,
+        "sweep": "–" if covered.sweep_ratio is None else f"{covered.sweep_ratio:.0%} by {covered.walk}",
+        "differing so far": differing_text(covered.differing, covered.population),
+        "differed, last sweep": differing_text(covered.differed, covered.population),
+        "share that differs, sampled": ratio_text(differ.share, differ.lower, differ.upper),
+    }
