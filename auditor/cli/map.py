@@ -19,6 +19,7 @@ from auditor.cli.options import (
     is_there,
     load,
     load_systems,
+    need_map,
     say,
     short,
     write,
@@ -76,8 +77,7 @@ def check(map_: MapOption = DEFAULT_MAP, as_json: JsonOption = False) -> None:
     from auditor.map.problems import MapError
     from probes.wording import counted
 
-    if not is_there(map_, "a map"):
-        fail(f"there is no map at {map_}; create one with `auditor init`, or point to one with --map")
+    need_map(map_)
     try:
         loaded, idle = check_map(map_)
     except MapError as error:

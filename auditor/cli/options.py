@@ -198,6 +198,12 @@ def is_there(path: Path, what: str) -> bool:
         fail(f"cannot read {what} at {short(path)}: {getattr(error, 'strerror', None) or error}")
 
 
+def need_map(location: Path) -> None:
+    """End with what to do where there is no map."""
+    if not is_there(location, "a map"):
+        fail(f"there is no map at {location}; create one with `auditor init`, or point to one with --map")
+
+
 def short(path: Path) -> str:
     """A path as it is told: the beginning of one that no file can have."""
     return text if len(text := str(path)) <= PATH_SHOWN else f"{text[:PATH_SHOWN]}…"
@@ -207,8 +213,7 @@ def _read(location: Path, read: Callable[[Path], ReadT]) -> ReadT:
     from auditor.map.problems import MapError
     from probes.wording import counted
 
-    if not is_there(location, "a map"):
-        fail(f"there is no map at {location}; create one with `auditor init`, or point to one with --map")
+    need_map(location)
     try:
         return read(location)
     except MapError as error:

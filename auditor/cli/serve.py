@@ -17,6 +17,7 @@ from auditor.cli.options import (
     app,
     fail,
     is_there,
+    need_map,
     say,
     workspace,
 )
@@ -47,8 +48,7 @@ def dashboard(
     from auditor.dashboard.access import AccessError, access_of
     from auditor.dashboard.serving import LOOPBACK, PEERS_AS_THEY_ARE, cannot_listen, command, free_port
 
-    if not is_there(map_, "a map"):
-        fail(f"there is no map at {map_}; create one with `auditor init` or point to one with --map")
+    need_map(map_)
     is_there(data, "the data")
     settings = {
         "AUDITOR_HOSTS": ",".join(host or ()),
