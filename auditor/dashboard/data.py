@@ -118,7 +118,7 @@ class Data:
 
     def timeline(self, since: Since) -> pd.DataFrame:
         """Records that newly differ, by time and family: bucket_at, family, opened."""
-        return self.query(queries.TIMELINE.format(bucket=since.bucket), [since.at])
+        return self.query(queries.TIMELINE, [since.bucket, since.at])
 
     def heartbeats(self, since: Since) -> pd.DataFrame:
         """The last forty audits of each flow: flow, shares, unknown (of the records read, oldest first).

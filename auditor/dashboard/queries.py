@@ -16,7 +16,7 @@ OPEN_BY_CAUSE = """
     FROM divergences WHERE state = 'open' GROUP BY flow, cause ORDER BY records DESC"""
 
 TIMELINE = """
-    SELECT time_bucket({bucket}, opened_at) AS bucket_at, family, count(*) AS opened
+    SELECT time_bucket(?, opened_at) AS bucket_at, family, count(*) AS opened
     FROM divergences WHERE opened_at >= ? GROUP BY ALL ORDER BY bucket_at"""
 
 HEARTBEATS = """

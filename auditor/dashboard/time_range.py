@@ -21,10 +21,9 @@ class Since:
         return datetime.now(UTC) - timedelta(hours=RANGES[self.label])
 
     @property
-    def bucket(self) -> str:
+    def bucket(self) -> timedelta:
         """The width of a bar in a chart over the range, about sixty of them."""
-        minutes = max(1, round(RANGES[self.label]))
-        return f"INTERVAL {minutes} MINUTE"
+        return timedelta(minutes=max(1, round(RANGES[self.label])))
 
 
 DAY = Since(label="24 h")
