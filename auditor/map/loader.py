@@ -130,7 +130,7 @@ def _compose(reader: MapReader) -> IntegrationMap:
     flows = reader.parse_all(FlowSettings, "flows")
     alerts = reader.parse(AlertSettings, ("alerts",), sections.get("alerts") or {})
     bindings = dict(_bindings(reader, systems, data_types))
-    queues = dict(_queues(reader))
+    queues = dict(_queues(reader, systems))
     integration_map = IntegrationMap(
         systems=systems,
         data_types=data_types,
@@ -183,7 +183,9 @@ def _bindings(
             yield (name, system), parsed
 
 
-def _queues(reader: MapReader) -> Iterator[tuple[tuple[str, str], PluginSettings]]:
+def _queues(
+    reader: MapReader, systems: Mapping[str, SystemSettings]
+) -> Iterator[tuple[tuple[str, str], PluginSettings]]:
     """The queues of every flow, also of one that has mistakes elsewhere."""
     known = reader.sections.get("systems", {})
     for name, flow in reader.sections.get("flows", {}).items():
@@ -200,7 +202,8 @@ def _queues(reader: MapReader) -> Iterator[tuple[tuple[str, str], PluginSettings
             system, stands_in = getattr(parsed, "system", None), registry.QUEUE_KINDS[kind].stands_in
             if system is not None and system not in known:
                 reader.say((*path, "system"), f"unknown system {system!r}" + did_you_mean(system, known))
-            elif system is not None and stands_in is not None and known[system].get("kind") != stands_in:
+            read = systems.get(system) if system is not None else None  # its own mistakes have been told
+            if read is not None and stands_in is not None and read.kind != stands_in:
                 title = registry.RECORD_KINDS[stands_in].title
                 reader.say((*path, "system"), f"{system} is no {title} system, and a {kind} stands in one")
             yield (name, queue), parsed

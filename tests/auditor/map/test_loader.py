@@ -159,6 +159,9 @@ def test_merge_keys_and_odd_shapes_are_no_crash(tmp_path: Path) -> None:
     queue = "pattern: real-time\n    queues: {dead: {kind: sql_queue, system: billing, table: t}}"
     with pytest.raises(MapError, match="billing is no SQL system"):
         load(GOOD.replace("pattern: real-time", queue), tmp_path)
+    spare = GOOD.replace("systems:\n", "systems:\n  spare: 5\n")
+    with pytest.raises(MapError, match=r"systems\.spare: kind is required"):
+        load(spare.replace("pattern: real-time", queue.replace("billing", "spare")), tmp_path)
 
 
 def test_an_empty_map_says_what_it_needs(tmp_path: Path) -> None:
