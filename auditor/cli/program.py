@@ -48,8 +48,9 @@ def main() -> NoReturn:
         sys.exit(0)
     except Exception as error:
         from auditor.ledger import LedgerError
+        from probes.contract import ProbeError
 
-        if isinstance(error, LedgerError):
+        if isinstance(error, LedgerError | ProbeError):
             say(f"error: {error}")
             sys.exit(UNVERIFIED)
         # Drift has an exit code of its own, so nothing unexpected may end with it.

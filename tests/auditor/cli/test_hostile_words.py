@@ -144,3 +144,18 @@ def test_a_name_that_no_file_can_have_is_said_to_be_none(
     if name in {"AUDITOR_DATA", "AUDITOR_LEDGER"} and command[0] != "doctor":
         assert "File name too long" in text, text[:500]
     assert len(text) < 5_000
+
+
+@pytest.mark.parametrize(
+    "command", [["once", "--wait=0s"], ["record", "customer", "1"], ["discover", "crm", "billing"]]
+)
+def test_a_driver_that_is_missing_is_named_with_what_to_install(
+    place: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    sqlite = 'kind: sql\n    url: "sqlite:///crm.sqlite"'
+    (place / "plumbline.yaml").write_text(GOOD.replace(sqlite, "kind: mongodb\n    url: mongodb://127.0.0.1:1/x"))
+    monkeypatch.setitem(sys.modules, "pymongo", None)
+    code, text = told(monkeypatch, *command)
+    assert_ended_well(code, text, command)
+    assert code == 3
+    assert "the driver pymongo is not installed (pip install 'plumbline-auditor[mongodb]')" in text
