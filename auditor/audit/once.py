@@ -130,7 +130,7 @@ def _by_owner(auditors: Sequence[Auditor]) -> list[list[Auditor]]:
 
 
 def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str, tuple[int, str]]:
-    """Sweep flows of one owner whole, side by side, so that each of its records is read once.
+    """Sweep flows of one owner whole, side by side, so that what several want of it in one turn is read once.
 
     Returns:
         By flow, how many records were read, and the error that ended it.
@@ -155,7 +155,7 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
             elif result.swept:
                 ended[flow.name] = records, ""
             read[flow.target_name] = read.get(flow.target_name, 0) + result.read
-            read[flow.source_name] = max(read.get(flow.source_name, 0), result.read)
+            read[flow.source_name] = owner.records if owner is not None else result.read
         going = [auditor for auditor in going if auditor.flow.name not in ended]
         time.sleep(_rest_s(going, read))
     return ended

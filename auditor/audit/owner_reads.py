@@ -68,6 +68,9 @@ class OwnerReads:
 
     Args:
         flows: of one data type, from the same owner.
+
+    Attributes:
+        records: how many the owner has given, each as often as it was read.
     """
 
     def __init__(self, reader: Owner, flows: Sequence[Flow]) -> None:
@@ -75,6 +78,7 @@ class OwnerReads:
         self._reader = reader
         self._fields = tuple(dict.fromkeys(name for flow in flows for name in flow.source_spec.fields))
         self._parse_key = flows[0].data_type.key_parser(reader.name)
+        self.records = 0
         self._known: dict[tuple[str, ...], _Known] = {}
         self._answers: dict[Hashable, Any] = {}
 
@@ -105,6 +109,7 @@ class OwnerReads:
         narrow = self._reader.fetch(spec, again) if again else None
         served = [key for key in keys if key in known.seen]
         made = [each for each in (reading, narrow) if each is not None]
+        self.records += sum(len(each.instants) for each in made) if spec.fields else 0
         last = narrow or reading
         return Reading(
             system=self._name,
@@ -142,11 +147,16 @@ class OwnerReads:
     def _listed(self, spec: ReadSpec, question: Hashable, ask: Callable[[ReadSpec], Reading]) -> Reading:
         wide = self._wide(spec)
         known = self._of(wide)
-        reading = known.listings.get(question) or ask(wide)
+        reading = known.listings.get(question) or self._counted(ask(wide), wide)
         if reading.error is not None:
-            return reading if wide.fields == spec.fields else ask(spec)
+            return reading if wide.fields == spec.fields else self._counted(ask(spec), spec)
         known.listings[question] = reading
         return replace(reading, rows=_narrowed(reading.rows, wide, spec))
+
+    def _counted(self, reading: Reading, spec: ReadSpec) -> Reading:
+        """The same; its records are counted, and keys alone are none."""
+        self.records += len(reading.rows) if spec.fields else 0
+        return reading
 
     def _wide(self, spec: ReadSpec) -> ReadSpec:
         """The same with the fields of all flows; of what is read without any, none."""

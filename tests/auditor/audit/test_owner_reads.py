@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -14,9 +14,11 @@ import pytest
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.owner_reads import Owner, OwnerReads
+from auditor.audit.result import AuditResult
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from checks.judgement import Outcome
+from checks.values import EPOCH, MICROSECOND
 from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason, Row
 from tests.stand import Stand
 
@@ -173,6 +175,59 @@ def test_a_turn_reads_no_record_of_the_owner_twice(shared: Stand) -> None:
     assert {*noted.fetched.values()} == {1}
 
 
+def together(
+    stand: Stand, both: Sequence[Auditor], meanwhile: Callable[[], None] = lambda: None
+) -> list[AuditResult]:
+    """Audit flows together; something happens after the first of them."""
+    now, owner = datetime.now(UTC), OwnerReads(stand.readers["crm"], [each.flow for each in both])
+    first = both[0].audit(now, sample=100, owner=owner)
+    meanwhile()
+    return [first, *(each.audit(now, sample=100, owner=owner) for each in both[1:])]
+
+
+def test_what_is_written_after_the_owner_was_read_is_dated_by_that_reading(shared: Stand) -> None:
+    both = auditors(shared, shared.ledger)
+    together(shared, both)
+    written_us: list[int] = []
+
+    def note() -> None:
+        written_us.append((datetime.now(UTC) - EPOCH) // MICROSECOND)
+
+    def write() -> None:
+        note()
+        for key in (1, 2):
+            shared.put("crm", key, name="Eve", ago_s=0)
+        shared.run("billing", "UPDATE copies SET name = 'Eve' WHERE id = 1")
+        note()
+
+    def of_shop(table: str) -> dict[object, dict[str, Any]]:
+        rows = [row for row in shared.rows(table) if row["flow"] == "to_shop" and row["key"] in {"1", "2"}]
+        return {row["key"]: row for row in rows}
+
+    together(shared, both, write)
+    assert of_shop("divergences") == {}  # the owner, read before, is behind the target in record 1
+    together(shared, both)
+    assert of_shop("divergences") == {}
+    changes = of_shop("changes")
+    assert {key: row["verdict"] for key, row in changes.items()} == {"1": "met", "2": "pending"}
+    begun_us, ended_us = written_us
+    for row in changes.values():
+        assert row["committed_from_at"] <= ended_us
+        assert row["committed_to_at"] >= begun_us
+
+
+def test_a_field_that_one_flow_cannot_read_takes_nothing_from_the_others(shared: Stand) -> None:
+    shared.run("crm", "ALTER TABLE customers RENAME COLUMN amount TO total")
+    both = auditors(shared, shared.ledger)
+    failed, shop = together(shared, both)
+    with closing(Ledger(f"sqlite:///{shared.place}/apart.sqlite")) as ledger:
+        ledger.migrate()
+        apart = auditors(shared, ledger)[1].audit(datetime.now(UTC), sample=100)
+    assert failed.error is not None
+    assert (shop.error, shop.read) == (None, 31)
+    assert shop.counts == apart.counts
+
+
 def test_once_sweeps_the_flows_of_one_owner_side_by_side(shared: Stand) -> None:
     said: list[str] = []
     reports = audit_once(
@@ -301,6 +356,22 @@ def test_what_another_flow_reads_spoils_nothing(flow: Flow) -> None:
     first, second = turn.fetch(a, [1, 2]), turn.fetch(b, [1, 2])
     assert (first.rows, first.unreadable) == ([(1, None, "a1"), (2, None, "a2")], {})
     assert (second.rows, second.unreadable) == ([(1, None, "b1")], {2: "spoiled"})
+
+
+def test_records_count_as_often_as_the_owner_gave_them(flow: Flow) -> None:
+    turn, a, b = reads(flow, Scripted())
+    for spec in (a, b, a.keys_only()):
+        turn.fetch(spec, [1, 9])
+        turn.page(spec, None, 5)
+    assert turn.records == 5
+    turn, a, b = reads(flow, Scripted(spoiled={"b": 2}))
+    turn.fetch(a, [1, 2])
+    turn.fetch(b, [1, 2])
+    assert turn.records == 2
+    turn, a, b = reads(flow, Scripted(broken=frozenset("b")))
+    for _ in range(2):
+        turn.page(a, None, 5)
+    assert turn.records == 6
 
 
 def test_a_failure_is_no_answer_for_the_next_flow(flow: Flow) -> None:
