@@ -188,17 +188,14 @@ def together(
 def test_what_is_written_after_the_owner_was_read_is_dated_by_that_reading(shared: Stand) -> None:
     both = auditors(shared, shared.ledger)
     together(shared, both)
-    written_us: list[int] = []
-
-    def note() -> None:
-        written_us.append((datetime.now(UTC) - EPOCH) // MICROSECOND)
+    written_at: list[datetime] = []
 
     def write() -> None:
-        note()
+        written_at.append(datetime.now(UTC))
         for key in (1, 2):
             shared.put("crm", key, name="Eve", ago_s=0)
         shared.run("billing", "UPDATE copies SET name = 'Eve' WHERE id = 1")
-        note()
+        written_at.append(datetime.now(UTC))
 
     def of_shop(table: str) -> dict[object, dict[str, Any]]:
         rows = [row for row in shared.rows(table) if row["flow"] == "to_shop" and row["key"] in {"1", "2"}]
@@ -206,11 +203,14 @@ def test_what_is_written_after_the_owner_was_read_is_dated_by_that_reading(share
 
     together(shared, both, write)
     assert of_shop("divergences") == {}  # the owner, read before, is behind the target in record 1
+    polled_at = shared.ledger.flows.state("to_shop").watermark.polled_at
+    assert polled_at is not None
+    assert polled_at < written_at[0]  # nothing is known of what came later
     together(shared, both)
     assert of_shop("divergences") == {}
     changes = of_shop("changes")
     assert {key: row["verdict"] for key, row in changes.items()} == {"1": "met", "2": "pending"}
-    begun_us, ended_us = written_us
+    begun_us, ended_us = ((at - EPOCH) // MICROSECOND for at in written_at)
     for row in changes.values():
         assert row["committed_from_at"] <= ended_us
         assert row["committed_to_at"] >= begun_us
