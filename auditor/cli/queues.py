@@ -92,6 +92,7 @@ def letters(
 
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
+    from auditor.history.figure_rows import letter_row, reason_row
     from auditor.history.letters import letters as read_letters
     from auditor.history.letters import unseen_letters
 
@@ -103,18 +104,14 @@ def letters(
         return list(waiting.groups if by_reason else waiting.rows)
 
     found, _, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
-    rows = [asdict(each) for each in found]
     if as_json:
-        print_json(documents(rows, lacks))
-    elif rows:
-        for row in rows if by_reason else ():
-            told = (f"{count} {name.replace('_', ' ')}" for name, count in row["prospects"].items())
-            row["prospects"] = ", ".join(told)
-        hidden = {"id", "first_seen_at", "signature"} if not by_reason else set()
-        hidden |= {name for name in ("unreadable", "note") if not any(row.get(name) for row in rows)}
+        print_json(documents((asdict(each) for each in found), lacks))
+    elif found:
+        rows = [reason_row(each) if by_reason else {"letter": each.letter_id, **letter_row(each)} for each in found]
+        hidden = set() if any(row.get("remarks") for row in rows) else {"remarks"}
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     elif not unseen:
         say("no dead letters are waiting")
     for each in (*unseen, *lacks):
         say(each)
-    raise typer.Exit(DRIFT if rows else UNVERIFIED if unseen or lacks else CONSISTENT)
+    raise typer.Exit(DRIFT if found else UNVERIFIED if unseen or lacks else CONSISTENT)

@@ -15,6 +15,8 @@ from auditor.history.figure_text import (
     trend_text,
     window_text,
 )
+from checks.letters import Prospect
+from checks.tables import complete
 from probes.durations import format_duration
 
 if TYPE_CHECKING:
@@ -23,10 +25,21 @@ if TYPE_CHECKING:
     from auditor.history.backlogs import Backlog
     from auditor.history.coverage import FlowCoverage
     from auditor.history.lag import FlowLag
+    from auditor.history.letters import Group, LetterRow
 
 NOTHING_VERIFIED = "nothing verified yet"
 
 QUANTILES = ("p50", "p95", "p99")
+
+PROSPECTS = complete(
+    {
+        Prospect.POISON: "poison: failed again and again for this reason",
+        Prospect.REPLAY_UNSAFE: "unsafe to replay (side effects)",
+        Prospect.REPLAYABLE: "others with this reason succeeded later",
+        Prospect.UNKNOWN: "none with this reason has succeeded yet",
+    }
+)
+"""What sending a dead letter again would come to, and why."""
 
 
 def lag_row(lag: FlowLag) -> dict[str, object]:
@@ -61,6 +74,38 @@ def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
         "trend": trend_text(backlog),
         "consumer": backlog.flowing.value,
         "oldest expires in": format_duration(max(0.0, (drops_at - now).total_seconds())) if drops_at else "",
+    }
+
+
+def reason_row(group: Group) -> dict[str, object]:
+    """The dead letters of one reason as people read them."""
+    prospects = (f"{count} {PROSPECTS[Prospect(name)]}" for name, count in group.prospects.items())
+    return {
+        "reason": group.signature,
+        "flow": group.flow,
+        "letters": group.letters,
+        "records": group.records,
+        "explain": group.explains,
+        "succeeded later": group.recovered,
+        "first": group.first_at,
+        "last": group.last_at,
+        "if replayed": "; ".join(prospects),
+    }
+
+
+def letter_row(letter: LetterRow) -> dict[str, object]:
+    """A dead letter as people read it."""
+    return {
+        "record": letter.key or "",
+        "flow": letter.flow,
+        "queue": letter.queue,
+        "reason": letter.reason,
+        "attempts": letter.attempts,
+        "failed": letter.first_failed_at,
+        "failed last": letter.last_failed_at,
+        "explains": "open divergence" if letter.divergence_id else "–",
+        "if replayed": letter.prospect.value.replace("_", " "),
+        "remarks": letter.remarks,
     }
 
 

@@ -13,10 +13,9 @@ from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history.backlogs import Backlog
-from auditor.history.figure_rows import backlog_row
+from auditor.history.figure_rows import backlog_row, letter_row, reason_row
 from auditor.history.figure_text import stage_text
 from auditor.history.letters import Funnel, Group, LetterRow, Waiting
-from checks.letters import Prospect
 from checks.queue_states import Flowing
 from checks.tables import complete
 from probes.wording import counted
@@ -25,14 +24,6 @@ LIMIT = 500
 OPENED = "opened_letter"
 """In the session: the number of the letter whose evidence is shown."""
 
-PROSPECTS = complete(
-    {
-        Prospect.POISON: "poison: failed again and again for this reason",
-        Prospect.REPLAY_UNSAFE: "unsafe to replay (side effects)",
-        Prospect.REPLAYABLE: "others with this reason succeeded later",
-        Prospect.UNKNOWN: "none with this reason has succeeded yet",
-    }
-)
 FLOWING = complete(
     {
         Flowing.OK: "✓ ok",
@@ -142,24 +133,7 @@ def _explained(data: Data) -> None:
 def _reasons(data: Data, groups: Sequence[Group]) -> None:
     st.markdown("**By reason**")
     tables.table(
-        frame(
-            [
-                {
-                    "reason": each.signature,
-                    "flow": each.flow,
-                    "letters": each.letters,
-                    "records": each.records,
-                    "explain": each.explains,
-                    "succeeded later": each.recovered,
-                    "first": each.first_at,
-                    "last": each.last_at,
-                    "if replayed": "; ".join(
-                        f"{count} {PROSPECTS[Prospect(name)]}" for name, count in each.prospects.items()
-                    ),
-                }
-                for each in groups
-            ]
-        ),
+        frame([reason_row(each) for each in groups]),
         key="reasons",
         alt="Dead letters by reason, with how many records they explain and what replaying them would do",
         column_config={
@@ -185,16 +159,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
             [
                 {
                     "letter": f"▸ {each.id}" if each.id == opened else str(each.id),
-                    "record": each.key or "",
-                    "flow": each.flow,
-                    "queue": each.queue,
-                    "reason": each.reason,
-                    "attempts": each.attempts,
-                    "failed": each.first_failed_at,
-                    "failed last": each.last_failed_at,
-                    "explains": "open divergence" if each.divergence_id else "–",
-                    "if replayed": each.prospect.value.replace("_", " "),
-                    "remarks": each.remarks,
+                    **letter_row(each),
                 }
                 for each in shown
             ]

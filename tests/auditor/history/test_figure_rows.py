@@ -10,10 +10,12 @@ import pytest
 from auditor.cli.rows import text_of
 from auditor.history.backlogs import Backlog
 from auditor.history.coverage import FlowCoverage
-from auditor.history.figure_rows import backlog_row, coverage_row, lag_row
+from auditor.history.figure_rows import backlog_row, coverage_row, lag_row, letter_row, reason_row
 from auditor.history.lag import FlowLag
+from auditor.history.letters import Group, LetterRow
 from auditor.history.status import Standing
 from checks.estimates import estimate
+from checks.letters import Prospect
 from checks.queue_states import Flowing, Trend
 from checks.sampling import Cohort
 
@@ -59,6 +61,47 @@ def test_what_a_queue_does_not_tell_is_unknown_and_not_nothing() -> None:
     dropping = backlog_row(replace(silent, drops_at=NOW + timedelta(seconds=90)), NOW)
     overdue = backlog_row(replace(silent, drops_at=NOW - timedelta(seconds=90)), NOW)
     assert (dropping["oldest expires in"], overdue["oldest expires in"]) == ("90 s", "0 s")
+
+
+def test_a_dead_letter_says_what_it_explains_and_what_a_replay_would_come_to() -> None:
+    letter = LetterRow(
+        id=1,
+        flow="f",
+        queue="q",
+        letter_id="m-1",
+        key=None,
+        reason="422",
+        signature="422",
+        attempts=None,
+        first_failed_at=None,
+        last_failed_at=None,
+        first_seen_at=NOW,
+        divergence_id=None,
+        unreadable="its body",
+        note=None,
+        prospect=Prospect.REPLAY_UNSAFE,
+    )
+    row = shown(letter_row(letter))
+    assert {row[name] for name in ("record", "attempts", "failed", "failed last", "explains")} == {"–"}
+    assert (row["if replayed"], row["remarks"]) == ("replay unsafe", "unreadable: its body")
+    assert letter_row(replace(letter, divergence_id=7))["explains"] == "open divergence"
+
+
+def test_letters_of_one_reason_say_how_many_have_which_prospect() -> None:
+    prospects = {Prospect.POISON.value: 2, Prospect.UNKNOWN.value: 1}
+    group = Group(
+        flow="f",
+        signature="422",
+        letters=3,
+        records=3,
+        explains=1,
+        recovered=0,
+        first_at=NOW,
+        last_at=NOW,
+        prospects=prospects,
+    )
+    told = "2 poison: failed again and again for this reason; 1 none with this reason has succeeded yet"
+    assert reason_row(group)["if replayed"] == told
 
 
 def test_coverage_says_what_is_not_known_yet() -> None:
