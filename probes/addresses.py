@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import SplitResult, parse_qsl, unquote
 
 QUOTED = {"@": "%40", "/": "%2F", "?": "%3F", "#": "%23", "[": "%5B", "]": "%5D", " ": "%20", "\\": "%5C"}
 """Characters that end a login, or make drivers disagree about where it ends."""
@@ -118,3 +118,13 @@ def check_segment(name: str) -> str:
     if name in {"", ".", ".."}:
         raise ValueError(f"{name!r} cannot be asked for: in an address's path it stands for another place")
     return name
+
+
+def plain_address(found: SplitResult) -> str:
+    """An address without what may be secret: the login and the query."""
+    host = found.hostname or ""
+    try:
+        port = f":{found.port}" if found.port else ""
+    except ValueError:
+        port = ""
+    return f"{found.scheme}://{host}{port}{found.path}"

@@ -1,0 +1,1 @@
+"""HTTP as every probe of an API speaks it: signing in, asking within limits, trying again, walking through pages."""

@@ -1,0 +1,186 @@
+"""What is sent to a token endpoint for a token: three grants of OAuth 2.
+
+Sources: RFC 6749, sections 2.3.1 (how a client says who it is), 4.4 (client credentials), 6 (refresh token);
+RFC 7521 and RFC 7523, section 2.1 (JWT as an authorization grant).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+from urllib.parse import quote_plus
+
+from probes.http.authentication import pair
+from probes.http.signed_jwt import signed
+
+JWT_LIVES_S = 120
+"""Salesforce takes a JWT that ends up to three minutes ahead, others up to an hour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a token endpoint is asked.
+
+    Attributes:
+        form: the fields, as they are meant.
+        headers: what is sent beside them.
+        secrets: what of both must never be told.
+        tokens: the same, of what another one will replace.
+    """
+
+    form: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    secrets: Sequence[str] = ()
+    tokens: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An app that asks for tokens.
+
+    Attributes:
+        sends: where it says who it is: in the form, or as HTTP basic.
+    """
+
+    client_id: str
+    secret: str = field(repr=False)
+    sends: Literal["form", "basic"] = "form"
+
+    def question(self, form: Mapping[str, str]) -> Question:
+        """The question that a form comes to with who asks."""
+        if self.sends == "form":
+            known = {"client_id": self.client_id} | ({"client_secret": self.secret} if self.secret else {})
+            return Question(form={**form, **known}, secrets=[self.secret])
+        login = pair(quote_plus(self.client_id), quote_plus(self.secret))
+        return Question(
+            form=form, headers={login.name: login.value}, secrets=[self.secret, login.value.partition(" ")[2]]
+        )
+
+
+class Grant(Protocol):
+    """One way to get a token."""
+
+    def question(self) -> Question:
+        """What to ask with. Raises ProbeError where it cannot be written."""
+
+    def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
+        """Take note of what came beside a token.
+
+        Returns:
+            What of it is secret.
+        """
+
+    def advice(self, error: str) -> str:
+        """What to do about one of OAuth's errors; empty for one that says nothing about this grant."""
+
+
+class ClientCredentials:
+    """The app signs in as itself.
+
+    Args:
+        further: fields beside those of the standard, such as `scope` and `audience`.
+    """
+
+    def __init__(self, client: Client, further: Mapping[str, str]) -> None:
+        self._client = client
+        self._further = further
+
+    def question(self) -> Question:
+        return self._client.question({"grant_type": "client_credentials", **self._further})
+
+    def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
+        return []
+
+    def advice(self, error: str) -> str:
+        if error == "invalid_grant":
+            return "the server gives this app no token of its own; does its set-up there name whom it runs as?"
+        return ""
+
+
+class RefreshToken:
+    """A person has allowed the app once.
+
+    A server may replace the refresh token with each use: the new one is kept in this process alone, since nothing is
+    ever written to the map.
+    """
+
+    def __init__(self, client: Client, refresh_token: str, further: Mapping[str, str]) -> None:
+        self._client = client
+        self._first = self._latest = refresh_token
+        self._further = further
+        self._changing = threading.Lock()
+
+    def question(self) -> Question:
+        with self._changing:
+            token = self._latest
+        asked = self._client.question({"grant_type": "refresh_token", "refresh_token": token, **self._further})
+        return replace(asked, tokens=[token])
+
+    def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
+        found = document.get("refresh_token")
+        if not isinstance(found, str) or not found:
+            return []
+        with self._changing:
+            self._latest = found
+        return [found]
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the server has given out another one than the map holds."""
+        return self._latest != self._first
+
+    def advice(self, error: str) -> str:
+        if error == "invalid_grant":
+            return (
+                "the refresh token has ended, was revoked, or was replaced when it was used: allow the app again, "
+                "and put the new one into the map"
+            )
+        return ""
+
+
+class JwtBearer:
+    """The app signs a statement about itself with its key.
+
+    Args:
+        claims: of the statement, without its times.
+        further: fields of the form beside it.
+        extra: of this product that brings the library along, for messages.
+    """
+
+    def __init__(
+        self,
+        claims: Mapping[str, Any],
+        private_key: str,
+        further: Mapping[str, str],
+        *,
+        key_id: str | None = None,
+        extra: str = "jwt",
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._claims = claims
+        self._key = private_key
+        self._further = further
+        self._key_id = key_id
+        self._extra = extra
+        self._now = now
+
+    def question(self) -> Question:
+        now = int(self._now())
+        claims = {**self._claims, "iat": now, "exp": now + JWT_LIVES_S}
+        assertion = signed(claims, self._key, key_id=self._key_id, extra=self._extra)
+        form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
+        return Question(form={**form, **self._further}, tokens=[assertion])
+
+    def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
+        return []
+
+    def advice(self, error: str) -> str:
+        if error == "invalid_grant":
+            return (
+                "the server does not accept the signed statement: check the issuer, the subject, the audience and "
+                "the key, and whether both clocks are right"
+            )
+        return ""

@@ -1,0 +1,51 @@
+"""Secrets that become known on the way: tokens that a server gives out are taken out of texts like any other."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from probes.secrets import Scrubber
+
+KEPT_TOKENS = 24
+"""Of tokens that come and go the last ones are known: an older one is worth nothing any more."""
+
+
+class LearningScrubber:
+    """Takes secrets out of texts, those that it learns of, too.
+
+    Args:
+        scrub: knows the secrets of the settings.
+    """
+
+    def __init__(self, scrub: Scrubber) -> None:
+        self._known = scrub
+        self._tokens: deque[str] = deque(maxlen=KEPT_TOKENS)
+        self._scrub = scrub
+        self._learning = threading.Lock()
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Know more secrets from now on."""
+        with self._learning:
+            known = set(self._known.secrets)
+            new = [each for each in dict.fromkeys(secrets) if each and each not in known]
+            if new:
+                self._known = self._known.knowing(new)
+                self._scrub = self._known.knowing(self._tokens)
+
+    def learn_tokens(self, tokens: Iterable[str]) -> None:
+        """Know secrets that others will replace."""
+        with self._learning:
+            new = [each for each in dict.fromkeys(tokens) if each and each not in self._tokens]
+            if new:
+                self._tokens.extend(new)
+                self._scrub = self._known.knowing(self._tokens)
+
+    def __call__(self, text: str) -> str:
+        """The text without any of them."""
+        return self._scrub(text)
+
+    def line(self, text: str, length: int) -> str:
+        """The beginning of a text on one line, without any of them."""
+        return " ".join(self(text).split())[:length]

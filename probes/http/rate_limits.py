@@ -1,0 +1,157 @@
+"""What an answer's headers say of an API's own limits to calls. Pure.
+
+Sources: draft-ietf-httpapi-ratelimit-headers 06 (`RateLimit-Limit`, `-Remaining`, `-Reset`), 07 (`RateLimit` with
+`limit`, `remaining`, `reset`) and 10 (`RateLimit-Policy` with `q` and `w`, `RateLimit` with `r` and `t`); Salesforce
+REST API Developer Guide, "Limit Info Header"; HubSpot, "API usage guidelines and limits"; Zendesk, "Rate limits";
+GitHub REST API, "Rate limits for the REST API" (`X-RateLimit-Reset` in seconds since 1970); Okta, "Rate limits".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from probes.metering import RateLimit
+
+DAY_S = 86_400.0
+
+MOST_LIMITS = 8
+"""So many limits are read of one answer: a server may name any number of them."""
+
+LONGEST_S = 31 * DAY_S
+"""Longer spans than a month are not believed."""
+
+SHORT_SPAN_S = 60.0
+"""Of a used-up limit whose end is not told, at most so long a span is waited for."""
+
+_COUNT = re.compile(r"\s*(\d{1,15})\s*")
+_USAGE = re.compile(r"\s*api-usage\s*=\s*(\d{1,12})\s*/\s*(\d{1,12})\s*")
+_SINCE_1970_S, _SINCE_1970_MS = 1_000_000_000.0, 1_000_000_000_000.0
+_FAMILIES = (
+    ("ratelimit-limit", "ratelimit-remaining", "ratelimit-reset"),
+    ("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"),
+    ("x-rate-limit-limit", "x-rate-limit-remaining", "x-rate-limit-reset"),
+    ("x-rate-limit", "x-rate-limit-remaining", "x-rate-limit-reset"),
+)
+
+
+def rate_limits(headers: Mapping[str, str], now: datetime | None = None) -> tuple[RateLimit, ...]:
+    """The limits that an answer speaks of, each once; none where it says nothing that can be read.
+
+    Args:
+        headers: by lower-case name, or of a mapping that does not mind the case.
+        now: the server's own clock, by which an end in seconds since 1970 is meant; without it none such is told.
+    """
+    found = [*_by_draft(headers), *_of_salesforce(headers), *_of_hubspot(headers)]
+    found += [each for names in _FAMILIES if (each := _of_family(headers, names, now)) is not None]
+    return tuple(dict.fromkeys(found))[:MOST_LIMITS]
+
+
+def wait_s(limits: Iterable[RateLimit]) -> float | None:
+    """How long to wait for the next call where a limit is used up; None where none is, or where it is not told."""
+    waits = []
+    for each in limits:
+        if each.left != 0:
+            continue
+        if each.resets_in_s is not None:
+            waits.append(each.resets_in_s)
+        elif each.per is not None and each.per <= SHORT_SPAN_S:
+            waits.append(each.per)
+    return max(waits, default=None)
+
+
+def _by_draft(headers: Mapping[str, str]) -> list[RateLimit]:
+    """`RateLimit-Policy` and `RateLimit`, whose items belong together by their names."""
+    policies = {name: (_count(of.get("q", "")), _span(of.get("w"))) for name, of in _items(headers, "-policy")}
+    found = []
+    for name, of in _items(headers, ""):
+        limit, per = policies.get(name, (None, None))
+        left = _count(of.get("r", ""))
+        if left is not None:
+            found.append(RateLimit(limit=limit, left=left, resets_in_s=_span(of.get("t")), per=per))
+    words = dict(re.findall(r"\b(limit|remaining|reset)\s*=\s*(\d{1,15})", headers.get("ratelimit", "")))
+    if "remaining" in words:
+        limit = _count(words.get("limit", ""))
+        found.append(RateLimit(limit=limit, left=_count(words["remaining"]), resets_in_s=_span(words.get("reset"))))
+    return found
+
+
+def _items(headers: Mapping[str, str], suffix: str) -> list[tuple[str, dict[str, str]]]:
+    """The items of a structured list, each with its parameters. Source: RFC 9651, sections 3.1 and 3.1.2."""
+    found = []
+    for item in headers.get(f"ratelimit{suffix}", "").split(","):
+        name, *parameters = (part.strip() for part in item.split(";"))
+        pairs = (part.partition("=") for part in parameters)
+        if name:
+            found.append((name.strip('"'), {key.strip().lower(): value.strip() for key, _, value in pairs}))
+    return found
+
+
+def _of_family(headers: Mapping[str, str], names: tuple[str, str, str], now: datetime | None) -> RateLimit | None:
+    limit_name, left_name, reset_name = names
+    if left_name not in headers or limit_name not in headers:
+        return None
+    first, _, further = headers[limit_name].partition(",")
+    limit, left = _count(first.partition(";")[0]), _count(headers[left_name])
+    if limit is None or left is None:
+        return None
+    span = re.search(rf"(?:^|,)\s*{limit}\s*;[^,]*\bw\s*=\s*(\d{{1,9}})", f"{first},{further}")
+    resets_in_s = _reset(headers.get(reset_name), now)
+    return RateLimit(limit=limit, left=left, resets_in_s=resets_in_s, per=_span(span[1]) if span else None)
+
+
+def _of_salesforce(headers: Mapping[str, str]) -> list[RateLimit]:
+    """Calls used and allowed in the 24 hours before, by everybody in the org."""
+    told = headers.get("sforce-limit-info", "")
+    found = next((match for part in told.split(";") if (match := _USAGE.fullmatch(part))), None)
+    if found is None:
+        return []
+    used, limit = int(found[1]), int(found[2])
+    return [RateLimit(limit=limit, left=max(0, limit - used), per=DAY_S)]
+
+
+def _of_hubspot(headers: Mapping[str, str]) -> list[RateLimit]:
+    """The limit of ten seconds, and that of the day, which OAuth apps are not told."""
+    found = []
+    spans = (
+        ("-max", "-remaining", headers.get("x-hubspot-ratelimit-interval-milliseconds")),
+        ("-daily", "-daily-remaining", None),
+    )
+    for limit_name, left_name, interval in spans:
+        limit = _count(headers.get(f"x-hubspot-ratelimit{limit_name}", ""))
+        left = _count(headers.get(f"x-hubspot-ratelimit{left_name}", ""))
+        if limit is None or left is None:
+            continue
+        span = _span(interval)
+        per = DAY_S if limit_name == "-daily" else None if span is None else span / 1000
+        found.append(RateLimit(limit=limit, left=left, per=per))
+    return found
+
+
+def _count(told: str) -> int | None:
+    found = _COUNT.fullmatch(told)
+    return int(found[1]) if found else None
+
+
+def _span(told: str | None) -> float | None:
+    """A span in the unit that it is told in; None for one that nobody means."""
+    try:
+        span = float(told) if told is not None else -1.0
+    except ValueError:
+        return None
+    return span if 0 <= span <= LONGEST_S else None
+
+
+def _reset(told: str | None, now: datetime | None) -> float | None:
+    """Seconds until a limit begins anew, which some tell as seconds, and some as an instant since 1970."""
+    try:
+        number = float(told) if told is not None else -1.0
+    except ValueError:
+        return None
+    if number >= _SINCE_1970_S:
+        if now is None:
+            return None
+        at_s = number / 1000 if number >= _SINCE_1970_MS else number
+        return _span(str(max(0.0, at_s - now.timestamp())))
+    return _span(told)

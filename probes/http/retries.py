@@ -1,0 +1,114 @@
+"""Asking again where a failure may pass: a few times, with growing random pauses, never beyond the call's deadline.
+
+Only reads are sent, so every request may be repeated. It is worth it where the server did not come to answer (a
+connection that is refused or reset, 502, 504) or asks for a short pause itself (429 and 503 with `Retry-After`). A
+request that took all its time is not repeated: there is none left.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+from tenacity.stop import stop_base
+
+from probes.call_deadline import left
+from probes.contract import ProbeError
+
+LONGEST_WAIT_S = 2.0
+"""Who asks for a longer pause is left alone by everybody, not waited for in the middle of a call."""
+
+FIRST_WAIT_S, MOST_WAIT_S = 0.1, 1.0
+"""The first pause, which doubles, and the longest; each is drawn between half of it and all of it."""
+
+LEAST_LEFT_S = 0.05
+"""So much of the deadline must be left behind a pause."""
+
+ResultT = TypeVar("ResultT")
+
+
+class PassingError(Exception):
+    """A request failed in a way that may pass.
+
+    Attributes:
+        error: what is told where it does not.
+        wait_s: the pause that the server asks for, None where it asks for none.
+    """
+
+    def __init__(self, error: ProbeError, wait_s: float | None = None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.wait_s = wait_s
+
+
+def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Event) -> ResultT:
+    """What comes of a request that is sent once, and again while its failure may pass.
+
+    Args:
+        retries: how often again at most.
+        closing: set by who ends everything; it ends a pause at once.
+
+    Raises:
+        ProbeError: of the last try.
+    """
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(PassingError),
+        wait=_pause_s,
+        stop=tenacity.stop_any(
+            tenacity.stop_after_attempt(retries + 1),
+            tenacity.stop_when_event_set(closing),
+            _NoTimeLeft(),
+        ),
+        sleep=tenacity.sleep_using_event(closing),
+        reraise=True,
+    )
+    try:
+        return again(send)
+    except PassingError as failure:
+        raise failure.error from None
+
+
+def _pause_s(state: tenacity.RetryCallState) -> float:
+    """How long to wait before the next try: as long as the server asks for, and a little longer."""
+    share = random.uniform(0.5, 1.0)  # noqa: S311 -- many clients must not come back at the same moment
+    asked_s = _failure(state).wait_s
+    if asked_s is not None:
+        return asked_s + FIRST_WAIT_S * share
+    most_s: float = min(MOST_WAIT_S, FIRST_WAIT_S * 2 ** (state.attempt_number - 1))
+    return most_s * share
+
+
+class _NoTimeLeft(stop_base):
+    """Stops where the next try would begin too late, or after a longer pause than anybody waits for."""
+
+    def __call__(self, state: tenacity.RetryCallState) -> bool:
+        asked_s = _failure(state).wait_s
+        if asked_s is not None and asked_s > LONGEST_WAIT_S:
+            return True
+        try:
+            return state.upcoming_sleep + LEAST_LEFT_S >= left()
+        except ProbeError:
+            return True  # the deadline has passed
+
+
+def _failure(state: tenacity.RetryCallState) -> PassingError:
+    found = state.outcome.exception() if state.outcome else None
+    assert isinstance(found, PassingError)
+    return found
+
+
+def passes(error: BaseException) -> bool:
+    """Whether a connection that could not be opened may be opened in a moment: not so for names and certificates."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, ssl.SSLError):
+            return False
+        if isinstance(seen, socket.gaierror):
+            return seen.errno == socket.EAI_AGAIN
+        seen = seen.__cause__ or seen.__context__
+    return True

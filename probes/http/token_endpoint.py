@@ -1,0 +1,202 @@
+"""Asking a token endpoint. Whatever it answers instead of a token is a named error that says what to do.
+
+Where it gives none for a reason that stays, that is `auth`, and nobody asks again at once: servers lock out who signs
+in in vain too often. Where it is not there, that is `unreachable` or `timeout`, as of any server.
+Source: RFC 6749, sections 5.1, 5.2 and 7.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+
+from probes.bounded_http import BoundedClient, beginning, unpacked
+from probes.contract import ProbeError, Reason
+from probes.exact_json import TooDeepError, TooManyError, decode
+from probes.http.grants import Grant
+from probes.http.header_times import instant, retry_after_s, span
+from probes.http.learning_scrubber import LearningScrubber
+from probes.http.line import DIRECT, Line
+
+ANSWER_LIMIT_BYTES = 256 * 1024
+"""The largest answer that is read: a token is a few kilobytes."""
+
+LEAVE_ALONE_S = 60.0
+"""A server that has refused to give a token is left alone for so long."""
+
+CLOCKS_APART_S = 60.0
+"""Clocks that are further apart are named where a token is refused."""
+
+LONGEST_TOKEN = 16_000
+"""Characters of a token: servers refuse headers that are longer."""
+
+_ADVICE = {
+    "invalid_client": "check client_id and client_secret, and whether the server takes them in the form or as basic",
+    "invalid_client_id": "check client_id",
+    "invalid_scope": "check the scope, and what the app is allowed at the server",
+    "unauthorized_client": "allow this app this grant, where it is set up",
+    "unsupported_grant_type": "the server does not know this grant; is it the right token endpoint?",
+}
+_BEARERS = frozenset({"bearer", "bot", "user", ""})
+"""What a token that goes behind `Bearer` is called; Slack names whom it stands for. Some servers leave it out."""
+
+
+class TokenEndpoint:
+    """Gives tokens.
+
+    Args:
+        url: on https, or on loopback; checked where the map is read.
+        scrub: learns each secret before it is sent, and each token before it is used.
+        verify: false to accept any TLS certificate.
+        advice: what to do where a token is refused and the error says nothing more precise.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        scrub: LearningScrubber,
+        *,
+        timeout_s: float,
+        verify: bool = True,
+        line: Line = DIRECT,
+        advice: str = "check how the app is set up at the server",
+    ) -> None:
+        self._url = url
+        found = urlsplit(url)
+        self._name = f"the token endpoint {found.hostname}{found.path}"
+        self._scrub = scrub
+        self._timeout_s = timeout_s
+        self._advice = advice
+        self._client = BoundedClient(
+            timeout_s=timeout_s,
+            headers={"Accept": "application/json", "User-Agent": "plumbline-auditor"},
+            transport=line.connect(verify, 2),
+        )
+
+    def ask(self, grant: Grant) -> tuple[str, Any]:
+        """Ask for a token.
+
+        Returns:
+            The token, and what the answer says of how many seconds it lives.
+
+        Raises:
+            ProbeError: there is none to be had.
+        """
+        question = grant.question()
+        self._scrub.learn(question.secrets)
+        self._scrub.learn_tokens(question.tokens)
+        headers = {"Content-Type": "application/x-www-form-urlencoded", **question.headers}
+        try:
+            with self._client.stream(
+                "POST", self._url, content=urlencode(question.form).encode(), headers=headers
+            ) as response:
+                if not response.is_success:
+                    raise self._refused(response, grant)
+                document = self._read(response)
+        except httpx.TimeoutException:
+            raise ProbeError(
+                Reason.TIMEOUT,
+                f"no whole answer from {self._name} within {self._timeout_s:g} s",
+                hint="raise budget.timeout if the server is only slow",
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise ProbeError(
+                Reason.UNREACHABLE,
+                self._scrub(f"{self._name}: {type(error).__name__}: {error}"),
+                hint="check the token endpoint's address and whether the server runs",
+            ) from None
+        return self._token(document, grant)
+
+    def _read(self, response: httpx.Response) -> Any:
+        """The document of an answer that claims to be one."""
+        hint = "is this the token endpoint? a page for people answers like this"
+        try:
+            body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES))
+            return decode(body)
+        except ProbeError as failure:
+            if failure.reason not in {Reason.TOO_LARGE, Reason.DECODE}:
+                raise
+            told = failure.message
+        except (TooManyError, TooDeepError) as failure:
+            told = str(failure)
+        except ValueError:
+            kind = " ".join(response.headers.get("content-type", "no content type").split())[:80]
+            told = self._scrub(f"{len(body)} bytes that are not JSON ({kind})")
+        raise self._no_token(f"{self._name} answered {told}", hint)
+
+    def _token(self, document: Any, grant: Grant) -> tuple[str, Any]:
+        """The token in an answer; everybody knows it for a secret from here on."""
+        if not isinstance(document, dict):
+            raise self._no_token(f"{self._name} answered JSON that is no object", "is this the token endpoint?")
+        token = document.get("access_token")
+        known = (document.get("id_token"), *grant.answered(document), token)
+        self._scrub.learn_tokens([each for each in known if isinstance(each, str) and len(each) <= LONGEST_TOKEN])
+        if not token and document.get("error"):  # some tell an error with status 200
+            code, words = _told(document)
+            raise self._no_token(f"{self._name} answered {words}", self._what_to_do(grant, code))
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
+            raise self._no_token(f"{self._name} answered without an access_token", "is this the token endpoint?")
+        if len(token) > LONGEST_TOKEN:
+            raise self._no_token(f"{self._name} gave a token of {len(token)} characters", "ask for fewer scopes")
+        kind = document.get("token_type", "")
+        if not isinstance(kind, str) or kind.lower() not in _BEARERS:
+            raise self._no_token(
+                f"{self._name} gave a token of the type {self._scrub(str(kind))[:40]!r}",
+                "only bearer tokens are sent; set the app up to be given one",
+            )
+        return token, document.get("expires_in")
+
+    def _refused(self, response: httpx.Response, grant: Grant) -> ProbeError:
+        """What an answer that is no success means."""
+        status, told = response.status_code, response.headers.get("retry-after")
+        if 300 <= status < 400:
+            return self._no_token(
+                f"HTTP {status} from {self._name}: redirected",
+                "redirects are not followed, so that no secret goes elsewhere; correct the token endpoint's address",
+            )
+        said = beginning(response)
+        try:
+            code, words = _told(decode(said))
+        except (ValueError, TooDeepError, TooManyError):
+            code, words = "", said.decode(errors="replace")
+        message = self._scrub.line(f"HTTP {status} from {self._name}: {words}", 400)
+        wait_s = retry_after_s(told, response.headers.get("date"))
+        if status == 429 or status >= 500:
+            reason = Reason.OVER_BUDGET if status == 429 else Reason.UNREACHABLE
+            hint = "" if wait_s is None else f"the server asks to wait {span(wait_s, told or '')}"
+            return ProbeError(reason, message, hint=hint, retry_after_s=wait_s)
+        if status in {404, 405, 410}:
+            return self._no_token(message, "is this the token endpoint?")
+        apart = _clocks_apart(response.headers.get("date")) if code == "invalid_grant" else ""
+        return self._no_token(message, self._what_to_do(grant, code) + apart)
+
+    def _what_to_do(self, grant: Grant, code: str) -> str:
+        return grant.advice(code) or _ADVICE.get(code) or self._advice
+
+    def _no_token(self, message: str, hint: str) -> ProbeError:
+        return ProbeError(Reason.AUTH, self._scrub.line(message, 400), hint=hint, retry_after_s=LEAVE_ALONE_S)
+
+    def close(self) -> None:
+        """End a request under way."""
+        self._client.close()
+
+
+def _told(document: Mapping[str, Any]) -> tuple[str, str]:
+    """The code and the words of an error as OAuth tells one."""
+    if not isinstance(document, dict) or "error" not in document:
+        return "", str(document)
+    code, described = document["error"], document.get("error_description")
+    return str(code)[:80], str(code) if described is None else f"{code}: {described}"
+
+
+def _clocks_apart(date: str | None) -> str:
+    """What to say of the server's clock where it is far from this machine's."""
+    at = instant(date)
+    apart_s = 0.0 if at is None else (at - datetime.now(UTC)).total_seconds()
+    if abs(apart_s) < CLOCKS_APART_S:
+        return ""
+    return f"; the server's clock is {abs(apart_s):.0f} s {'ahead of' if apart_s > 0 else 'behind'} this machine's"

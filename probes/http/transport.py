@@ -1,0 +1,391 @@
+"""Requests to one API: signed in, on the list of reads, within one deadline, tried again, and their JSON read.
+
+What every probe of an API keeps to stands here once: redirects are never followed; no request goes to another host
+than the API's own, since it carries secrets; an answer is bounded as it is unpacked; no text holds a secret.
+
+Conditional requests (`If-None-Match`) are not sent. An answer is needed whole to be judged, so it would have to be
+kept, which the auditor never does with records; and an answer without a body counts as a call with every vendor that
+was looked at but GitHub. What rarely changes (a description of fields) is asked for once and kept by who asks.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+import httpx
+
+from probes.addresses import plain_address
+from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, unpacked
+from probes.call_deadline import becomes, within
+from probes.contract import ProbeError, Reason
+from probes.exact_json import TooDeepError, TooManyError, decode, weight
+from probes.http.allowed_reads import AllowedReads
+from probes.http.authentication import Authentication, Credentials, nobody
+from probes.http.header_times import instant, retry_after_s, span
+from probes.http.learning_scrubber import LearningScrubber
+from probes.http.line import DIRECT, Line
+from probes.http.rate_limits import rate_limits, wait_s
+from probes.http.retries import LONGEST_WAIT_S, PassingError, passes, repeated
+from probes.metering import learned
+
+RETRIES = 2
+"""How often a request is sent again, where the map says nothing else."""
+
+STATUS = {
+    401: Reason.AUTH,
+    403: Reason.PERMISSION,
+    407: Reason.AUTH,
+    413: Reason.TOO_LARGE,
+    414: Reason.TOO_LARGE,
+    429: Reason.OVER_BUDGET,
+    431: Reason.TOO_LARGE,
+}
+"""What a status means that no vendor's own word says more about; 5xx is `unreachable`, everything else `query`."""
+
+_LATER = frozenset({429, 503})
+"""With these a server may say when to come again."""
+
+_GATEWAY = frozenset({502, 504})
+"""With these the server did not answer at all, but something before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back.
+
+    Attributes:
+        document: the JSON; None with a status that was expected beside success.
+        headers: without any that is a secret of ours.
+    """
+
+    document: Any
+    status: int
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """An answer that is no success.
+
+    Attributes:
+        said: the beginning of its body.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    said: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meaning:
+    """What a refusal means by the words of one API.
+
+    Attributes:
+        words: what it says, in place of the beginning of its body.
+        retry_after_s: how long to leave it alone, where it does not say so itself.
+    """
+
+    reason: Reason
+    words: str = ""
+    hint: str = ""
+    retry_after_s: float | None = None
+
+
+ReadT = TypeVar("ReadT")
+
+Explained = Callable[[Refusal], Meaning | None]
+
+
+def unexplained(refusal: Refusal) -> None:
+    """What a refusal means where the API has no words of its own: what its status says."""
+
+
+class _RefusedError(Exception):
+    """The API answered 401."""
+
+    def __init__(self, error: ProbeError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class Transport:
+    """Sends requests to one API. Calls may come from several threads at once.
+
+    Args:
+        origin: scheme, host and port; whatever else it holds is not used.
+        authentication: signs every request in.
+        scrub: knows the secrets; learns those of the authentication.
+        allowed: the list of what may be sent.
+        headers: sent with every request.
+        timeout_s: the deadline of one request with all that belongs to it.
+        retries: how often a request is sent again at most.
+        too_large: what to do about an answer that is too large, for messages.
+        named: what the other side is called in hints.
+    """
+
+    def __init__(
+        self,
+        origin: SplitResult,
+        *,
+        authentication: Authentication | None = None,
+        scrub: LearningScrubber,
+        allowed: AllowedReads,
+        headers: Mapping[str, str] | None = None,
+        verify: bool = True,
+        timeout_s: float,
+        connections: int,
+        retries: int = RETRIES,
+        line: Line = DIRECT,
+        too_large: str = "",
+        named: str = "API",
+    ) -> None:
+        self._authentication = authentication or nobody()
+        self._scrub = scrub
+        self._scrub.learn(self._authentication.secrets)
+        self._allowed = allowed
+        self._timeout_s = timeout_s
+        self._retries = retries
+        self._too_large = too_large
+        self._named = named
+        self._closing = threading.Event()
+        self._client = BoundedClient(
+            timeout_s=timeout_s,
+            headers={"Accept": "application/json", "User-Agent": "plumbline-auditor", **(headers or {})},
+            transport=line.connect(verify, connections * 2),
+        )
+        host = origin.hostname or ""
+        port = f":{origin.port}" if origin.port else ""
+        self._origin = f"{origin.scheme}://{f'[{host}]' if ':' in host else host}{port}/"
+        self._address = httpx.URL(self._origin)
+
+    def ask(
+        self,
+        method: str,
+        target: str,
+        *,
+        body: bytes | None = None,
+        expected: Collection[int] = (),
+        explained: Explained = unexplained,
+    ) -> Answer:
+        """Send one request and read its JSON.
+
+        Args:
+            target: path and query, percent-encoded, exactly as they are to arrive.
+            body: JSON.
+            expected: statuses that are an answer without a document.
+            explained: what a refusal means by the words of the API.
+
+        Raises:
+            ProbeError: whatever keeps it from an answer.
+        """
+
+        def read(response: httpx.Response, shown: str) -> Answer:
+            document = None if response.status_code in expected else self._document(response, shown)
+            return Answer(document=document, status=response.status_code, headers=response.headers)
+
+        return self._sent(method, target, body, read, expected, explained)
+
+    def head(self, target: str, *, method: str = "HEAD", signed_in: bool = True) -> Mapping[str, str]:
+        """The headers of an answer, whatever its status.
+
+        Args:
+            method: GET where an API answers nothing else.
+            signed_in: false for what everybody may ask.
+
+        Raises:
+            ProbeError: there is none.
+        """
+
+        def read(response: httpx.Response, _: str) -> Mapping[str, str]:
+            return response.headers
+
+        return self._sent(method, target, None, read, None, unexplained, signed_in)
+
+    def clean(self, text: str) -> str:
+        """A text without secrets."""
+        return self._scrub(text)
+
+    def close(self) -> None:
+        """End requests under way."""
+        self._closing.set()
+        self._client.close()
+        self._authentication.close()
+
+    # -- sending
+
+    def _sent(
+        self,
+        method: str,
+        target: str,
+        body: bytes | None,
+        read: Callable[[httpx.Response, str], ReadT],
+        expected: Collection[int] | None,
+        explained: Explained,
+        signed_in: bool = True,
+    ) -> ReadT:
+        """What `read` makes of the answer to a request.
+
+        Args:
+            expected: statuses that are no refusal; None for all of them.
+        """
+        self._allowed.check(method, target)
+        request = _Request(method=method, target=target, body=body)
+
+        def once(credentials: Credentials | None) -> ReadT:
+            return self._exchanged(request, credentials, read, expected, explained)
+
+        def tried() -> ReadT:
+            if not signed_in:
+                return once(None)
+            credentials = self._authentication.credentials()
+            try:
+                return once(credentials)
+            except _RefusedError as refused:
+                fresh = None if credentials is None else self._authentication.renewed(credentials)
+                if fresh is None:
+                    raise refused.error from None
+            try:
+                return once(fresh)
+            except _RefusedError as refused:
+                self._authentication.in_vain()
+                raise refused.error from None
+
+        with within(self._timeout_s):
+            return repeated(tried, retries=self._retries, closing=self._closing)
+
+    def _exchanged(
+        self,
+        request: _Request,
+        credentials: Credentials | None,
+        read: Callable[[httpx.Response, str], ReadT],
+        expected: Collection[int] | None,
+        explained: Explained,
+    ) -> ReadT:
+        """Send a request once."""
+        headers = {} if credentials is None else {credentials.name: credentials.value}
+        if request.body is not None:
+            headers["Content-Type"] = "application/json"
+        answered = False
+        try:
+            with self._client.stream(
+                request.method,
+                self._address,
+                content=request.body,
+                headers=headers,
+                # Not as part of the URL, which httpx would fold: `..` and what is encoded must arrive as it is.
+                extensions={"target": request.target.encode("ascii")},
+            ) as response:
+                answered = True
+                limits = rate_limits(response.headers, instant(response.headers.get("date")))
+                for limit in limits:
+                    learned(limit)
+                if expected is None or response.is_success or response.status_code in expected:
+                    return read(response, self._scrub(request.path))
+                raise self._refused(response, request, explained, wait_s(limits))
+        except httpx.TimeoutException:
+            raise self._timed_out() from None
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            failure = self._lost(error)
+            if not answered and isinstance(error, httpx.TransportError) and passes(error):
+                raise PassingError(failure) from None
+            raise failure from None
+
+    def _document(self, response: httpx.Response, shown: str) -> Any:
+        body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES, hint=self._too_large))
+        try:
+            becomes(weight(body))
+            return decode(body)
+        except TooManyError as error:
+            raise ProbeError(Reason.TOO_LARGE, f"{shown} answered {error}", hint=self._too_large) from None
+        except TooDeepError as error:
+            raise ProbeError(Reason.DECODE, f"{shown} answered {error}, which is not read") from None
+        except ValueError:
+            kind = self._scrub.line(response.headers.get("content-type", "no content type"), 80)
+            raise ProbeError(
+                Reason.DECODE, f"{shown} answered {len(body)} bytes that are not JSON ({kind})"
+            ) from None
+
+    # -- failing
+
+    def _refused(
+        self, response: httpx.Response, request: _Request, explained: Explained, reset_s: float | None
+    ) -> Exception:
+        """What an answer that is no success means, and whether it may pass."""
+        status, headers = response.status_code, response.headers
+        shown = self._scrub(request.path)
+        if 300 <= status < 400:
+            return self._redirected(status, request.path, shown, headers.get("location"))
+        refusal = Refusal(status=status, headers=headers, said=beginning(response))
+        meaning = explained(refusal) or _by_status(refusal)
+        words = meaning.words or refusal.said.decode(errors="replace")
+        told = headers.get("retry-after")
+        asked_s = retry_after_s(told, headers.get("date"))
+        rest_s, hint = asked_s, meaning.hint
+        if rest_s is None and meaning.reason is Reason.OVER_BUDGET:
+            rest_s = reset_s if meaning.retry_after_s is None else meaning.retry_after_s
+        if asked_s is not None:
+            hint = "; ".join(filter(None, (hint, f"the server asks to wait {span(asked_s, told or '')}")))
+        error = ProbeError(
+            meaning.reason,
+            f"HTTP {status} from {shown}: {self._scrub.line(words, 200)}",
+            hint=hint,
+            retry_after_s=rest_s,
+        )
+        if status == 401:
+            return _RefusedError(error)
+        if status in _GATEWAY:
+            return PassingError(error, asked_s)
+        if status in _LATER and asked_s is not None and asked_s <= LONGEST_WAIT_S:
+            return PassingError(error, asked_s)
+        return error
+
+    def _redirected(self, status: int, path: str, shown: str, location: str | None) -> ProbeError:
+        if location is None:
+            return ProbeError(Reason.QUERY, f"HTTP {status} from {shown}, without saying where to")
+        try:
+            to = self._scrub.line(plain_address(urlsplit(urljoin(self._origin.rstrip("/") + path, location))), 200)
+        except ValueError:
+            to = "something that is no address"
+        return ProbeError(
+            Reason.QUERY,
+            f"HTTP {status} from {shown}: redirected to {to}",
+            hint="redirects are not followed, so that no secret goes elsewhere; correct url: or the path",
+        )
+
+    def _timed_out(self) -> ProbeError:
+        return ProbeError(
+            Reason.TIMEOUT,
+            f"no whole answer within {self._timeout_s:g} s",
+            hint=f"raise budget.timeout if the {self._named} is only slow",
+        )
+
+    def _lost(self, error: Exception) -> ProbeError:
+        return ProbeError(
+            Reason.UNREACHABLE,
+            self._scrub(f"{type(error).__name__}: {error}"),
+            hint="check the system's url and whether the server runs",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    method: str
+    target: str
+    body: bytes | None
+
+    @property
+    def path(self) -> str:
+        """Without the query, which may hold secrets and keys."""
+        return self.target.partition("?")[0]
+
+
+def _by_status(refusal: Refusal) -> Meaning:
+    status = refusal.status
+    reason = STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
+    if status == 403 and refusal.headers.get("x-ratelimit-remaining") == "0":  # GitHub's word for a spent budget
+        reason = Reason.OVER_BUDGET
+    return Meaning(reason=reason)
