@@ -103,7 +103,7 @@ class TokenEndpoint:
                 f"no whole answer from {self._name} within {self._timeout_s:g} s",
                 hint="raise budget.timeout if the server is only slow",
             ) from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
             raise ProbeError(
                 Reason.UNREACHABLE,
                 self._scrub(f"{self._name}: {type(error).__name__}: {error}"),

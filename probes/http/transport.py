@@ -293,6 +293,10 @@ class Transport:
             if not answered and isinstance(error, httpx.TransportError) and passes(error):
                 raise PassingError(failure) from None
             raise failure from None
+        except RuntimeError as error:  # httpx's word for a client that was closed
+            if not self._closing.is_set():
+                raise
+            raise self._lost(error) from None
 
     def _document(self, response: httpx.Response, shown: str) -> Any:
         body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES, hint=self._too_large))

@@ -66,7 +66,7 @@ def test_a_signed_statement_gets_a_token(server: OAuth, form: PrivateFormat) -> 
 
 
 @pytest.mark.parametrize("claims", [{"iss": "nobody"}, {"sub": "another"}, {"aud": "https://elsewhere.example"}])
-def test_a_statement_that_is_not_for_the_server_is_refused_with_advice(server: OAuth, claims: dict[str, str]) -> None:
+def test_a_statement_that_is_not_for_the_server_is_refused_with_advice(server: OAuth, claims: dict[str, Any]) -> None:
     error = failure(lambda: asked(server, **claims))
     assert (error.reason, "check the issuer" in error.hint) == (Reason.AUTH, True)
 

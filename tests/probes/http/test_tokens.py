@@ -312,7 +312,7 @@ def test_clocks_that_are_far_apart_are_named_where_a_grant_is_refused(server: OA
 def test_client_credentials_in_the_form_and_as_basic(server: OAuth) -> None:
     for sends in ("form", "basic"):
         server.takes = frozenset({sends})
-        client = Client(CLIENT_ID, CLIENT_SECRET, sends)  # type: ignore[arg-type]
+        client = Client(CLIENT_ID, CLIENT_SECRET, sends)
         app = SignedIn(server, ClientCredentials(client, {"scope": "read", "audience": "crm"}))
         assert app.ask()["id"] == "c1"
         form = next(call.request.form for call in reversed(server.calls) if call.operation == "token")
