@@ -141,7 +141,7 @@ class MongoDbProbe:
         """What the server says of a collection; None where the login may not ask.
 
         Raises:
-            ProbeError: `query` where there is none of this name.
+            ProbeError: `query` where there is none of this name, or it is a view of one that is gone.
         """
         try:
             found = self._listed_collections({"name": collection})
@@ -160,6 +160,8 @@ class MongoDbProbe:
         known: Mapping[str, Any] = found[0]
         collation = known.get("options", {}).get("collation")
         self._collations[collection] = collation if collation and collation.get("locale") != "simple" else None
+        if viewed := known.get("options", {}).get("viewOn"):
+            self._described(viewed)
         return known
 
     def _listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -272,7 +274,7 @@ class MongoDbProbe:
                     spec.collection, condition, {"_id": 1}, self._projection(spec), limit + 1 - len(found)
                 )
                 found += some
-        if not found and after is None:
+        if not found:
             self._described(spec.collection)
         documents = [self._bson.decoded(each) for each in found[:limit]]
         self._check_order(spec, documents, None if after is None else self._bson.cursor_values(after, "id"))
@@ -322,7 +324,7 @@ class MongoDbProbe:
                 )
                 found += some
         documents = [self._bson.decoded(each) for each in found]
-        if not found and not strays and after is None:
+        if not found and not strays:
             self._described(spec.collection)
         rows = [self._row_of(spec, document) for document in documents]
         place = None

@@ -164,11 +164,13 @@ class RestProbe:
         for at in range(0, len(together), size):
             rows += self._many(spec, together[at : at + size])
         if len(alone) == 1:
-            return rows + self._one(spec, alone[0])
-        if alone:
+            rows += self._one(spec, alone[0])
+        elif alone:
             with ThreadPoolExecutor(max_workers=self._connections) as pool:
                 asked = [pool.submit(copy_context().run, self._one_aside, spec, key) for key in alone]
                 rows += [row for found in asked for row in found.result()]
+        if alone and not rows and spec.options["list"]:
+            self._listed(spec, "list", None, 1)  # where the collection itself is gone, each record is a 404 too
         return rows
 
     def _one_aside(self, spec: ReadSpec, key: Key) -> list[Row]:

@@ -386,10 +386,12 @@ def test_of_a_collection_that_is_gone_nothing_follows_about_its_records(
 ) -> None:  # P: MongoDB answers a misspelt or renamed collection with nothing, and no error
     asked = spec("n", changed_at="at", key_type="integer")
     assert len(probe.fetch(asked, [1])) == 1
+    begun = probe.page(asked, None, 2).next
     server.collections["things_v2"] = server.collections.pop("things")
     for call in (
         lambda: probe.fetch(asked, [1]),
         lambda: probe.page(asked, None, 10),
+        lambda: probe.page(asked, begun, 10),
         lambda: probe.changed(asked, AT, 10),
     ):
         error = fails(call)
@@ -398,6 +400,25 @@ def test_of_a_collection_that_is_gone_nothing_follows_about_its_records(
     server.collections["things"] = []
     assert probe.fetch(asked, [1]) == []
     assert probe.page(asked, None, 10).rows == []
+
+
+def test_of_a_view_of_a_collection_that_is_gone_nothing_follows_either(
+    server: MongoServer, probe: MongoDbProbe
+) -> None:
+    server.collections["stored"] = []
+    server.views.add("things")
+    server.options["things"] = {"viewOn": "stored"}
+    server.collections["things"] = []
+    assert probe.fetch(spec(key_type="integer"), [1]) == []
+    del server.collections["stored"]
+    for call in (
+        lambda: probe.fetch(spec(key_type="integer"), [1]),
+        lambda: probe.page(spec(), None, 10),
+        lambda: probe.inspect(spec()),
+    ):
+        error = fails(call)
+        assert error.reason is Reason.QUERY
+        assert "no collection named 'stored' in shop" in error.message
 
 
 def test_a_page_that_comes_again_is_noticed(server: MongoServer, probe: MongoDbProbe) -> None:

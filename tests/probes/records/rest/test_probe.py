@@ -619,6 +619,16 @@ def test_a_404_for_a_key_with_a_slash_is_not_missing(serve: Callable[[Answer], A
     )
 
 
+def test_of_a_collection_that_is_gone_nothing_follows_about_its_records(serve: Callable[[Answer], Api]) -> None:
+    api = serve(lambda request: Response(document={}, status=404) if request.path == "/c/a" else [])
+    spec = spec_of(many=None, one="/c/{key}", list="/c?limit={limit}")
+    assert probe_of(api.url).fetch(spec, ["a"]) == []
+    api.answer = lambda _: Response(document={"error": "no such route"}, status=404)
+    for keys in (["a"], ["a", "b"]):
+        told = failure(lambda keys=keys: probe_of(api.url).fetch(spec, keys))  # type: ignore[misc]
+        assert (told.reason, "HTTP 404 from /c" in told.message) == (Reason.QUERY, True)
+
+
 # -- a POST that only reads
 
 
