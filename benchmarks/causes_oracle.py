@@ -88,11 +88,11 @@ def row_of(pair: Pair) -> Row:
         return Row("value", "transformation" if pair.derived else "unexplained")
     a_changed, b_changed = a != "v0", b != "v0"
     if a == ABSENT:
-        return Row("orphan", "conflict") if b_changed else Row("orphan", "late", on_its_way=True)
+        return Row("orphan", "write_conflict") if b_changed else Row("orphan", "late", on_its_way=True)
     if b == ABSENT:
-        return Row("missing", "conflict") if a_changed else Row("missing", "lost", at_once=True)
+        return Row("missing", "write_conflict") if a_changed else Row("missing", "lost", at_once=True)
     if a_changed and b_changed:
-        return Row("value", "transformation" if pair.derived else "conflict")
+        return Row("value", "transformation" if pair.derived else "write_conflict")
     if a_changed:
         return Row("value", "late", on_its_way=True)
     if pair.derived and not pair.shared:

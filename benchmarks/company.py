@@ -42,7 +42,7 @@ FAULTS = {
     "lost_row": {"lost"},
     "orphan": {"orphan"},
     "foreign_write": {"foreign_write"},
-    "conflict": {"conflict"},
+    "conflict": {"write_conflict"},
     "lost_update": {"lost_update"},
     "regression": {"regression"},
     "duplicate": {"duplicate"},

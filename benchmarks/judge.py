@@ -77,7 +77,7 @@ def _case(comparer: RecordComparer, kind: str, key: int) -> tuple[Any, Any, Comp
         divergence = Divergence(
             key=key,
             kind=Kind.VALUE,
-            cause=Cause.CONFLICT if kind == "open" else Cause.LATE,
+            cause=Cause.WRITE_CONFLICT if kind == "open" else Cause.LATE,
             state=DivergenceState.OPEN if kind == "open" else DivergenceState.SUSPECTED,
             first_seen_at=NOW - timedelta(seconds=60),
             last_seen_at=NOW - timedelta(seconds=5),

@@ -102,7 +102,7 @@ def history(source: str, rows: int, first_id: int, day: datetime, chance: np.ran
             }
         )  # fmt: skip
     if source == "divergences":
-        causes = np.array(["late", "lost", "foreign_write", "conflict", "orphan", "duplicate"])
+        causes = np.array(["late", "lost", "foreign_write", "write_conflict", "orphan", "duplicate"])
         empty = pa.array([""] * rows)
         return pa.table(
             {

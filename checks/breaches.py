@@ -15,7 +15,7 @@ class Breach(StrEnum):
 
     NOT_ARRIVING = "not_arriving"
     FOREIGN_WRITE = "foreign_write"
-    CONFLICT = "conflict"
+    WRITE_CONFLICT = "write_conflict"
     ORPHAN = "orphan"
     DUPLICATE = "duplicate"
     LOST_UPDATE = "lost_update"
@@ -23,7 +23,7 @@ class Breach(StrEnum):
     REGRESSION = "regression"
     INVALID = "invalid"
     UNEXPLAINED = "unexplained"
-    UNDECIDED = "undecided"
+    CONFLICTS_WAITING = "conflicts_waiting"
     UNVERIFIED = "unverified"
     OBJECTIVE = "objective"
     DEAD_LETTERS = "dead_letters"
@@ -60,7 +60,7 @@ MEANINGS = complete(
     {
         Breach.NOT_ARRIVING: Meaning(words="changes do not arrive within the window"),
         Breach.FOREIGN_WRITE: Meaning(words="records were changed in a system that does not own them"),
-        Breach.CONFLICT: Meaning(words="records were changed on both sides"),
+        Breach.WRITE_CONFLICT: Meaning(words="records were changed on both sides"),
         Breach.ORPHAN: Meaning(words="records exist that the owner does not have"),
         Breach.DUPLICATE: Meaning(words="records exist more than once"),
         Breach.LOST_UPDATE: Meaning(words="an update of a system that may write was overwritten"),
@@ -68,7 +68,7 @@ MEANINGS = complete(
         Breach.REGRESSION: Meaning(words="an older version overwrote a newer one"),
         Breach.INVALID: Meaning(words="records break their own validity rules"),
         Breach.UNEXPLAINED: Meaning(words="records have never matched"),
-        Breach.UNDECIDED: Meaning(words="conflicts are waiting for a decision"),
+        Breach.CONFLICTS_WAITING: Meaning(words="conflicts are waiting for a decision"),
         Breach.UNVERIFIED: Meaning(words="records cannot be verified", unknown=True),
         Breach.OBJECTIVE: Meaning(words="fewer changes arrive within the window than promised", counts="change"),
         Breach.DEAD_LETTERS: Meaning(words="messages were dead-lettered", counts="message"),
@@ -90,7 +90,7 @@ BREACH_OF = complete(
         Cause.LATE: Breach.NOT_ARRIVING,
         Cause.LOST: Breach.NOT_ARRIVING,
         Cause.FOREIGN_WRITE: Breach.FOREIGN_WRITE,
-        Cause.CONFLICT: Breach.CONFLICT,
+        Cause.WRITE_CONFLICT: Breach.WRITE_CONFLICT,
         Cause.ORPHAN: Breach.ORPHAN,
         Cause.DUPLICATE: Breach.DUPLICATE,
         Cause.LOST_UPDATE: Breach.LOST_UPDATE,

@@ -26,7 +26,7 @@ class Cause(StrEnum):
     LATE = "late"
     LOST = "lost"
     FOREIGN_WRITE = "foreign_write"
-    CONFLICT = "conflict"
+    WRITE_CONFLICT = "write_conflict"
     LOST_UPDATE = "lost_update"
     TRANSFORMATION = "transformation"
     ORPHAN = "orphan"
@@ -54,7 +54,7 @@ MEANINGS = complete(
         Cause.LATE: Meaning(family="timing", words="did not arrive within its window"),
         Cause.LOST: Meaning(family="timing", words="never arrived"),
         Cause.FOREIGN_WRITE: Meaning(family="ownership", words="changed by a system that does not own it"),
-        Cause.CONFLICT: Meaning(family="ownership", words="changed on both sides"),
+        Cause.WRITE_CONFLICT: Meaning(family="ownership", words="changed on both sides"),
         Cause.LOST_UPDATE: Meaning(family="ownership", words="an update that was permitted is gone"),
         Cause.TRANSFORMATION: Meaning(family="ownership", words="the value was altered in transit"),
         Cause.ORPHAN: Meaning(family="ownership", words="exists only in the copy"),

@@ -17,7 +17,7 @@ from checks.records import MARK_BYTES
 
 RING_LENGTH = 8
 
-_GRAVEST = (Cause.CONFLICT, Cause.FOREIGN_WRITE, Cause.UNEXPLAINED, Cause.TRANSFORMATION, Cause.LATE)
+_GRAVEST = (Cause.WRITE_CONFLICT, Cause.FOREIGN_WRITE, Cause.UNEXPLAINED, Cause.TRANSFORMATION, Cause.LATE)
 
 GRAVEST_FIRST = (*_GRAVEST, *(cause for cause in Cause if cause not in _GRAVEST))
 """Which cause of a field a record is called by."""
@@ -138,7 +138,7 @@ def _owner_gone(target: Copy | None, baseline: Baseline | None, versions: Sequen
         return Finding(kind=Kind.ORPHAN, cause=Cause.LATE, source_ahead=True)
     if baseline is None:
         return Finding(kind=Kind.ORPHAN, cause=Cause.ORPHAN)
-    return Finding(kind=Kind.ORPHAN, cause=Cause.CONFLICT)
+    return Finding(kind=Kind.ORPHAN, cause=Cause.WRITE_CONFLICT)
 
 
 def _target_gone(owner: Copy, baseline: Baseline | None) -> Finding:
@@ -146,7 +146,7 @@ def _target_gone(owner: Copy, baseline: Baseline | None) -> Finding:
         return Finding(kind=Kind.MISSING, cause=Cause.LATE, source_ahead=True)
     if owner.fingerprint == baseline.owner:
         return Finding(kind=Kind.MISSING, cause=Cause.LOST, at_once=True)
-    return Finding(kind=Kind.MISSING, cause=Cause.CONFLICT)
+    return Finding(kind=Kind.MISSING, cause=Cause.WRITE_CONFLICT)
 
 
 def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None, versions: Sequence[bytes]) -> Cause:
@@ -157,7 +157,7 @@ def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None
         return Cause.TRANSFORMATION if place.derived else Cause.UNEXPLAINED
     leader_moved, follower_moved = _sides_moved(place, owner, target, baseline)
     if leader_moved and follower_moved:
-        return Cause.TRANSFORMATION if place.derived else Cause.CONFLICT
+        return Cause.TRANSFORMATION if place.derived else Cause.WRITE_CONFLICT
     if leader_moved:
         return Cause.LATE
     if not follower_moved:
@@ -202,7 +202,7 @@ def _of_record(fields: Sequence[Cause], places: Sequence[Place], target_only: se
         source_ahead=cause is Cause.LATE,
         at_once=cause in TARGET_ONLY
         and not any(place.shared or place.target_leads or place.position not in target_only for place in called),
-        permitted=cause in {Cause.FOREIGN_WRITE, Cause.CONFLICT} and all(place.shared for place in called),
+        permitted=cause in {Cause.FOREIGN_WRITE, Cause.WRITE_CONFLICT} and all(place.shared for place in called),
         fields=tuple(fields),
         arrived=arrived,
     )

@@ -111,7 +111,7 @@ Merge = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Sequence[st
 Raises MergeError."""
 
 
-WRITTEN = frozenset({Cause.CONFLICT, Cause.LOST_UPDATE, Cause.FOREIGN_WRITE})
+WRITTEN = frozenset({Cause.WRITE_CONFLICT, Cause.LOST_UPDATE, Cause.FOREIGN_WRITE})
 """Causes in which the target's copy was written beside the owner's."""
 
 
@@ -151,7 +151,7 @@ def resolve(
     if finding.kind is Kind.INVALID:
         return _nobody("the value is wrong in itself: only its owner can say what is right")
     if not contested(comparison, finding, target_may_write=target_may_write):
-        if policy is Policy.MANUAL and finding.cause in {Cause.UNEXPLAINED, Cause.ORPHAN, Cause.CONFLICT}:
+        if policy is Policy.MANUAL and finding.cause in {Cause.UNEXPLAINED, Cause.ORPHAN, Cause.WRITE_CONFLICT}:
             return _nobody("the map leaves the decision to a person")
         return _by_leaders(comparison, systems)
     if policy is Policy.SOURCE_OF_TRUTH:
@@ -246,7 +246,7 @@ def _by_field(comparison: Comparison, finding: Finding) -> Resolution:
     clashing = [
         difference.field
         for difference, place, cause in zip(comparison.differences, comparison.places, finding.fields, strict=True)
-        if place.shared and cause in {Cause.CONFLICT, Cause.UNEXPLAINED}
+        if place.shared and cause in {Cause.WRITE_CONFLICT, Cause.UNEXPLAINED}
     ]
     if clashing:
         return _nobody(f"field-merge: both sides changed {', '.join(clashing)}")
@@ -278,7 +278,7 @@ def _by_function(
     for name, winner in _changed_by(comparison, finding).items():
         sides[winner.value].append(name)
     for difference, cause in zip(comparison.differences, finding.fields, strict=True):
-        if cause is Cause.CONFLICT:
+        if cause is Cause.WRITE_CONFLICT:
             for names in sides.values():
                 if difference.field not in names:
                     names.append(difference.field)

@@ -74,7 +74,7 @@ def _lost_update(divergence: Divergence, comparison: Comparison) -> str:
     now = comparison.owner.fingerprint
     if now == divergence.version and divergence.shown != now and divergence.winner != Winner.OWNER:
         return "the target's update was overwritten: both show the owner's earlier value"
-    both_wrote = divergence.cause is Cause.CONFLICT
+    both_wrote = divergence.cause is Cause.WRITE_CONFLICT
     if both_wrote and now == divergence.shown and divergence.winner not in {Winner.TARGET, Winner.MERGED}:
         return "the owner's update is gone: both show what the target held"
     return ""

@@ -82,8 +82,8 @@ def after_audit(
     )
     signals.append(
         BreachSignal(
-            breach=Breach.UNDECIDED,
-            fingerprint=f"flow/{flow.name}/undecided",
+            breach=Breach.CONFLICTS_WAITING,
+            fingerprint=f"flow/{flow.name}/conflicts_waiting",
             count=waiting,
             threshold=1,
             clear_after_s=0,

@@ -1,4 +1,4 @@
-"""Auditing once: a whole sweep of every flow, then waiting for what is undecided."""
+"""Auditing once: a whole sweep of every flow, then waiting for what is pending."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ class Report:
 
     Attributes:
         records: records compared in the sweep.
-        undecided: records still within their window when the waiting ended.
+        pending: records still within their window when the waiting ended.
         cannot_verify: listed records and rows of which nothing could be said when the waiting ended.
         error: what ended the sweep before its end, "" where nothing did; of the records not read nothing is known.
-        findings: which records differ, are undecided or cannot be verified.
+        findings: which records differ, are pending or cannot be verified.
     """
 
     flow: str
     records: int
     open_by_cause: Mapping[str, int]
-    undecided: int
+    pending: int
     cannot_verify: int
     error: str
     findings: Findings
@@ -42,18 +42,18 @@ class Report:
     @property
     def unverified(self) -> bool:
         """Whether anything is left of which nothing can be said."""
-        return bool(self.error or self.cannot_verify or self.undecided)
+        return bool(self.error or self.cannot_verify or self.pending)
 
     def as_row(self) -> dict[str, Any]:
         """The report as one row of a table."""
         drift = ", ".join(f"{count} {cause}" for cause, count in sorted(self.open_by_cause.items()))
-        unknown = "unverified" if self.error or self.cannot_verify else "undecided" if self.undecided else ""
+        unknown = "unverified" if self.error or self.cannot_verify else "pending" if self.pending else ""
         verdict = drift or unknown or "consistent"
         return {
             "flow": self.flow,
             "verdict": verdict,
             "records": self.records,
-            "undecided": self.undecided,
+            "pending": self.pending,
             "cannot_verify": self.cannot_verify,
             "error": self.error,
         }
@@ -65,7 +65,7 @@ class Report:
             **self.as_row(),
             "counts": found.counts,
             "divergent_records": found.divergent,
-            "undecided_records": found.undecided,
+            "pending_records": found.pending,
             "unverified_records": found.unverified,
         }
 
@@ -111,7 +111,7 @@ def audit_once(
             flow=name,
             records=records,
             open_by_cause=open_now.get(name, {}),
-            undecided=ledger.findings.pending_count(name),
+            pending=ledger.findings.pending_count(name),
             cannot_verify=ledger.unverified.count(name, queues=False),
             error=error,
             findings=findings(ledger, name),
@@ -191,7 +191,7 @@ def _settle(
         if not waiting:
             return
         left = sum(ledger.findings.pending_count(auditor.flow.name) for auditor in waiting)
-        tell(f"{left} undecided, waiting up to {deadline - time.monotonic():.0f} s")
+        tell(f"{left} pending, waiting up to {deadline - time.monotonic():.0f} s")
         time.sleep(min(1.0, max(0.0, deadline - time.monotonic())))
         for auditor in waiting:
             auditor.audit(datetime.now(UTC), sample=0)

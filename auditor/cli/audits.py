@@ -98,12 +98,14 @@ def once(
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     flow: FlowOption = None,
-    wait: Annotated[str, typer.Option(help="How long to wait for what is undecided.")] = "60s",
+    wait: Annotated[
+        str, typer.Option(help="How long to wait for records that are still within their window.")
+    ] = "60s",
     fail_on: FailOption = "any",
     as_json: JsonOption = False,
     new_digest_key: NewKeyOption = False,
 ) -> None:
-    """Audit every record of every flow once, wait for what is undecided, and report."""
+    """Audit every record of every flow once, wait for what is pending, and report."""
     from auditor.audit.once import audit_once
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, print_rows, shown

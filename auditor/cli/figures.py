@@ -111,7 +111,7 @@ def figures_of(
 
     Returns:
         The figures, the present instant, a sentence for each flow that is not audited now (with `whole`, for each
-        that is undecided or unverified, too), and a sentence for each file of the archive that they lack.
+        that is pending or unverified, too), and a sentence for each file of the archive that they lack.
     """
     from auditor.history.archive_files import missing_since
     from auditor.history.lens import Lens
@@ -166,7 +166,7 @@ def coverage(
     flow: FlowOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far each flow is verified, what is undecided, and at most how many records differ."""
+    """Show how far each flow is verified, which changes are undecided, and at most how many records differ."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.history.coverage import coverage as coverages

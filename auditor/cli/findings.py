@@ -41,23 +41,25 @@ def drift(
     cause: Annotated[list[str] | None, typer.Option("--cause", help="Only divergences of these causes.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the records that differ, are undecided or cannot be verified, without reading any system."""
+    """List the records that differ, are pending or cannot be verified, without reading any system."""
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.history.findings import findings
     from auditor.history.status import flow_status
     from auditor.ledger import LISTED
+    from auditor.storage.renamed_words import CAUSES
     from checks.cause import Cause
     from probes.wording import did_you_mean
 
     known = [each.value for each in Cause]
-    for name in cause or ():
+    causes = [CAUSES.get(name, name) for name in cause or ()]
+    for name in causes:
         if name not in known:
             fail(f"--cause: unknown cause {name!r}{did_you_mean(name, known)}")
     loaded = load(map_)
     wanted = flows_of(loaded, [*(flows or ()), *(flow or ())] or None)
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = [findings(ledger, name, causes=cause or (), limit=LISTED if as_json else SHOWN) for name in wanted]
+    found = [findings(ledger, name, causes=causes, limit=LISTED if as_json else SHOWN) for name in wanted]
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
     ledger.close()
     if as_json:
@@ -70,7 +72,7 @@ def drift(
                     "why": states[each.flow].why,
                     "counts": each.counts,
                     "divergent_records": each.divergent,
-                    "undecided_records": each.undecided,
+                    "pending_records": each.pending,
                     "unverified_records": each.unverified,
                 }
                 for each in found

@@ -289,6 +289,7 @@ def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
 
 def causes_failing(fail_on: str) -> set[str]:
     """The causes of drift with which a command ends as with drift; an end where one is unknown."""
+    from auditor.storage.renamed_words import CAUSES
     from checks.cause import Cause
     from probes.wording import did_you_mean
 
@@ -297,7 +298,8 @@ def causes_failing(fail_on: str) -> set[str]:
         return known
     if fail_on == "never":
         return set()
-    asked = {each.strip() for each in fail_on.split(",") if each.strip()}
+    named = (each.strip() for each in fail_on.split(",") if each.strip())
+    asked = {CAUSES.get(each, each) for each in named}
     for each in sorted(asked - known):
         fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, known)}")
     return asked

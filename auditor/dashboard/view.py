@@ -35,7 +35,7 @@ WHY = "%{y}: %{customdata}<extra></extra>"
 STATE_SIGNS = {
     "consistent": "✓ consistent",
     "drift": "✗ drift",
-    "undecided": "… undecided",
+    "pending": "… pending",
     "unverified": "? unverified",
     "no data": "? no data",
 }

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from auditor.ledger import SETTLED, ColumnType, Ledger
 from auditor.storage import private_files
 from auditor.storage.private_evidence import cleaned, without_sizes
+from auditor.storage.renamed_words import CAUSES, renamed_differences
 from probes.wording import counted
 
 KEEP_LIVE_S = 24 * 3600.0
@@ -98,12 +99,12 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
     return moved
 
 
-_STAMP = {b"plumbline.evidence": b"kinds"}
-"""In every file written since private evidence is a kind from a fixed list."""
+_STAMP = {b"plumbline.evidence": b"kinds", b"plumbline.causes": b"write_conflict"}
+"""In every file written since private evidence is a kind from a fixed list, and causes have their present names."""
 
 
 def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -> None:
-    """Write the files again that an earlier version wrote with exact differences of private fields."""
+    """Write the files again that an earlier version wrote otherwise than we would: see `_STAMP`."""
     for source in ("divergences", "unverified"):
         for file in ledger.exports.archive_files(source):
             try:
@@ -116,15 +117,18 @@ def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -
             except (OSError, pa.ArrowException):
                 continue  # readers list it as missing
             if held.num_rows == file.rows:
-                fresh = write_file(location, source, file.day, _cleaned(held), ours=ours)
+                fresh = write_file(location, source, file.day, _as_of_now(held), ours=ours)
                 ledger.exports.exchange_file(file, fresh, now)
 
 
-def _cleaned(held: pa.Table) -> pa.Table:
+def _as_of_now(held: pa.Table) -> pa.Table:
     rows = held.to_pylist()
     for row in rows:
         if row.get("differences") is not None:
-            row["differences"], row["detail"] = cleaned(row["differences"], row.get("detail") or "")
+            differences, row["detail"] = cleaned(row["differences"], row.get("detail") or "")
+            row["differences"] = renamed_differences(differences)
+        if row.get("cause") is not None:
+            row["cause"] = CAUSES.get(row["cause"], row["cause"])
         if row.get("reason") is not None:
             row["reason"] = without_sizes(row["reason"])
     return pa.Table.from_pylist(rows, schema=held.schema)

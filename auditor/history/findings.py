@@ -1,4 +1,4 @@
-"""Which records differ, are undecided or cannot be verified now, one by one; and which incidents there are."""
+"""Which records differ, are pending or cannot be verified now, one by one; and which incidents there are."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Findings:
 
     Attributes:
         divergent: rows of key, kind, cause, fields, detail, since_at; longest first.
-        undecided: rows of key, why, since_at.
+        pending: rows of key, why, since_at; records that may be in order within their window.
         unverified: rows of subject (record, rows, queue), name, reason, records, since_at.
         counts: of each of the three, how many there are; a list has at most `LISTED` of them.
     """
 
     flow: str
     divergent: list[dict[str, Any]]
-    undecided: list[dict[str, Any]]
+    pending: list[dict[str, Any]]
     unverified: list[dict[str, Any]]
     counts: dict[str, int]
 
@@ -41,8 +41,8 @@ class Findings:
         for each in self.divergent:
             why = fields_text(each["fields"], each["detail"])
             rows.append(self._row(each["key"], f"divergent: {each['cause']}", why, each["since_at"]))
-        for each in self.undecided:
-            rows.append(self._row(each["key"], "undecided", each["why"], each["since_at"]))
+        for each in self.pending:
+            rows.append(self._row(each["key"], "pending", each["why"], each["since_at"]))
         for each in self.unverified:
             name = f"queue {each['name']}" if each["subject"] == "queue" else each["name"]
             rows.append(self._row(name, "unverified", each["reason"], each["since_at"]))
@@ -55,7 +55,7 @@ class Findings:
     def beyond(self) -> int:
         """How many are counted, but not listed."""
         unverified = sum(int(each["records"]) for each in self.unverified)
-        return max(0, sum(self.counts.values()) - len(self.divergent) - len(self.undecided) - unverified)
+        return max(0, sum(self.counts.values()) - len(self.divergent) - len(self.pending) - unverified)
 
 
 def findings(ledger: Ledger, flow: str, *, causes: Collection[str] = (), limit: int = LISTED) -> Findings:
@@ -69,14 +69,14 @@ def findings(ledger: Ledger, flow: str, *, causes: Collection[str] = (), limit: 
     divergent = ledger.findings.divergent(flow, list(causes), limit)
     counts = {"divergent": sum(count for cause, count in by_cause.items() if not causes or cause in causes)}
     if causes:
-        counts |= {"undecided": 0, "unverified": 0}
-        return Findings(flow=flow, divergent=divergent, undecided=[], unverified=[], counts=counts)
-    counts["undecided"] = ledger.findings.pending_count(flow)
+        counts |= {"pending": 0, "unverified": 0}
+        return Findings(flow=flow, divergent=divergent, pending=[], unverified=[], counts=counts)
+    counts["pending"] = ledger.findings.pending_count(flow)
     counts["unverified"] = ledger.unverified.count(flow)
     return Findings(
         flow=flow,
         divergent=divergent,
-        undecided=ledger.findings.pending(flow, limit),
+        pending=ledger.findings.pending(flow, limit),
         unverified=ledger.unverified.rows(flow, limit),
         counts=counts,
     )

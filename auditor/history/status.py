@@ -32,7 +32,7 @@ class Standing(StrEnum):
 
     CONSISTENT = "consistent"
     DRIFT = "drift"
-    UNDECIDED = "undecided"
+    PENDING = "pending"
     UNVERIFIED = "unverified"
     NO_DATA = "no data"
 
@@ -44,7 +44,7 @@ class FlowStatus:
     Attributes:
         stale: no audit for two intervals, or none ever.
         failing: of a stale flow, which of its systems could not be read, why and since when; "" where none is known.
-        undecided: records that differ for now, or have a change whose window still runs.
+        pending: records that differ for now, or have a change whose window still runs.
         overdue: of them, those that a change on its way does not explain, or whose window has run out.
         doubt: what cannot be verified.
         unlisted: records besides that the last sweeps could not verify and that are on no list.
@@ -58,7 +58,7 @@ class FlowStatus:
     stale: bool
     failing: str
     open_by_cause: Mapping[str, int]
-    undecided: int
+    pending: int
     overdue: int
     doubt: Doubt
     unlisted: int
@@ -84,7 +84,7 @@ class FlowStatus:
         # A queue may keep silent for one reading; a record that cannot be read is unverified from the first one.
         if self.doubt.records > self.doubt.queues or self.doubt.lasting or self.unlisted or not self.begun:
             return Standing.UNVERIFIED
-        return Standing.UNDECIDED if self.doubt.records or self.overdue else None
+        return Standing.PENDING if self.doubt.records or self.overdue else None
 
     @property
     def unverified(self) -> int:
@@ -105,7 +105,7 @@ class FlowStatus:
             done = "" if self.sweep_ratio is None else f" ({self.sweep_ratio:.0%} so far)"
             told.append(f"the first sweep is not complete{done}")
         if self.overdue:
-            told.append(f"{self.overdue} undecided")
+            told.append(f"{self.overdue} pending")
         return "; ".join(told)
 
     def as_row(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class FlowStatus:
             "flow": self.flow,
             "state": self.state,
             "open": drift,
-            "undecided": self.undecided,
+            "pending": self.pending,
             "unverified": self.unverified,
             "why": self.why,
             "audited_at": self.audited_at,
@@ -150,7 +150,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 if stale
                 else "",
                 open_by_cause=counts.get(name, {}),
-                undecided=ledger.findings.pending_count(name),
+                pending=ledger.findings.pending_count(name),
                 overdue=ledger.findings.overdue(name, now),
                 doubt=doubts.get(name, NO_DOUBT),
                 unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),

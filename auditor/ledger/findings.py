@@ -71,7 +71,7 @@ class Findings:
             return [row._asdict() for row in connection.execute(wanted.order_by(column.opened_at, column.id))]
 
     def pending(self, flow: str, limit: int) -> list[dict[str, Any]]:
-        """Records of a flow that are undecided, longest first: key, why, since_at; each once."""
+        """Pending records of a flow, longest first: key, why, since_at; each once."""
         divergence = t.divergences.c
         suspected = sa.select(
             divergence.key, (sa.literal("suspected: ") + divergence.cause).label("why"), divergence.first_seen_at
@@ -98,7 +98,7 @@ class Findings:
         return self._count_pending(flow, _CHANGE.verdict == Verdict.PENDING.value)
 
     def overdue(self, flow: str, now: datetime) -> int:
-        """How many of the undecided should be decided by now: suspected ones, and those whose window has run out."""
+        """How many of the pending should be decided by now: suspected ones, and those whose window has run out."""
         window_us = sa.cast(_CHANGE.window_s * 1_000_000, sa.BigInteger)
         ends_us = sa.type_coerce(_CHANGE.committed_to_at, sa.BigInteger) + window_us + PROBED_WITHIN_US
         past = ends_us < (now - EPOCH) // MICROSECOND

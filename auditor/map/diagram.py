@@ -18,7 +18,7 @@ MARGIN = 24
 STATE_COLOURS = {
     "consistent": "#2E8B74",
     "drift": "#D0453B",
-    "undecided": "#C9A227",
+    "pending": "#C9A227",
     "unverified": "#B7791F",
     "no data": "#7C8798",
     "": "#4C7DD9",

@@ -35,11 +35,11 @@ ROWS: list[tuple[str, str | None, str | None, Baseline | None, bool, tuple[Any, 
     ("source ahead", "1", "0", BASE, False, (Kind.VALUE, Cause.LATE, True, False)),
     ("foreign write", "0", "9", BASE, False, (Kind.VALUE, Cause.FOREIGN_WRITE, False, True)),
     ("failed reverse sync", "0", "9", BASE, True, (Kind.VALUE, Cause.FOREIGN_WRITE, False, False)),
-    ("conflict", "1", "9", BASE, False, (Kind.VALUE, Cause.CONFLICT, False, False)),
+    ("conflict", "1", "9", BASE, False, (Kind.VALUE, Cause.WRITE_CONFLICT, False, False)),
     ("delete not propagated", None, "0", BASE, False, (Kind.ORPHAN, Cause.LATE, True, False)),
-    ("delete/update conflict", None, "9", BASE, False, (Kind.ORPHAN, Cause.CONFLICT, False, False)),
+    ("delete/update conflict", None, "9", BASE, False, (Kind.ORPHAN, Cause.WRITE_CONFLICT, False, False)),
     ("target lost the row", "0", None, BASE, False, (Kind.MISSING, Cause.LOST, False, True)),
-    ("update/delete conflict", "1", None, BASE, False, (Kind.MISSING, Cause.CONFLICT, False, False)),
+    ("update/delete conflict", "1", None, BASE, False, (Kind.MISSING, Cause.WRITE_CONFLICT, False, False)),
     ("create not propagated", "1", None, None, False, (Kind.MISSING, Cause.LATE, True, False)),
     ("orphan", None, "9", None, False, (Kind.ORPHAN, Cause.ORPHAN, False, False)),
     ("never agreed", "1", "9", None, False, (Kind.VALUE, Cause.UNEXPLAINED, False, False)),
@@ -121,7 +121,7 @@ def test_a_field_that_the_target_owns_is_judged_the_other_way_round() -> None:
     foreign = classify(both(record("0", "9"), record("0", "0"), target_leads=True), BASE_OF_TWO)
     assert (foreign.cause, foreign.at_once) == (Cause.FOREIGN_WRITE, False)
     conflict = classify(both(record("0", "8"), record("0", "9"), target_leads=True), BASE_OF_TWO)
-    assert conflict.cause is Cause.CONFLICT
+    assert conflict.cause is Cause.WRITE_CONFLICT
 
 
 def test_what_looks_made_of_the_owners_new_value_is_a_transformation() -> None:

@@ -48,7 +48,7 @@ def compared(
 
 
 def found(*causes: Cause) -> Finding:
-    cause = Cause.CONFLICT if Cause.CONFLICT in causes else causes[0]
+    cause = Cause.WRITE_CONFLICT if Cause.WRITE_CONFLICT in causes else causes[0]
     return Finding(kind=Kind.VALUE, cause=cause, fields=causes, permitted=True)
 
 
@@ -63,7 +63,7 @@ def at(seconds: float, spread_s: float = 0.1) -> Written:
 
 @pytest.mark.parametrize("policy", [policy for policy in Policy if policy is not Policy.MANUAL])
 def test_who_may_not_write_never_wins(policy: Policy) -> None:
-    for cause in (Cause.FOREIGN_WRITE, Cause.CONFLICT, Cause.REGRESSION, Cause.LATE):
+    for cause in (Cause.FOREIGN_WRITE, Cause.WRITE_CONFLICT, Cause.REGRESSION, Cause.LATE):
         told = asked(policy, compared(shared=()), found(cause), owner=at(0), target=at(60))
         assert (told.winner, told.fields) == (Winner.OWNER, {"status": Winner.OWNER})
         assert "crm is the source of truth" in told.why
@@ -82,7 +82,7 @@ def test_last_write_wins_only_where_the_clocks_separate_the_writes(
     apart_s: float, left_s: float, right_s: float
 ) -> None:
     owner, target = at(0, left_s), at(apart_s, right_s)
-    told = asked(Policy.LAST_WRITE, compared(), found(Cause.CONFLICT), owner=owner, target=target)
+    told = asked(Policy.LAST_WRITE, compared(), found(Cause.WRITE_CONFLICT), owner=owner, target=target)
     assert owner.from_at is not None
     assert owner.to_at is not None
     assert target.from_at is not None
@@ -99,21 +99,21 @@ def test_last_write_wins_only_where_the_clocks_separate_the_writes(
 
 
 def test_last_write_wins_abstains_where_a_copy_does_not_tell_when() -> None:
-    told = asked(Policy.LAST_WRITE, compared(), found(Cause.CONFLICT), owner=at(0))
+    told = asked(Policy.LAST_WRITE, compared(), found(Cause.WRITE_CONFLICT), owner=at(0))
     assert told.abstains
     assert "billing cannot tell when" in told.why
 
 
 def test_the_higher_version_wins_and_equal_ones_decide_nothing() -> None:
     newer = asked(
-        Policy.VERSION, compared(), found(Cause.CONFLICT), owner=Written(version=3), target=Written(version=4)
+        Policy.VERSION, compared(), found(Cause.WRITE_CONFLICT), owner=Written(version=3), target=Written(version=4)
     )
     assert newer.winner is Winner.TARGET
     same = asked(
-        Policy.VERSION, compared(), found(Cause.CONFLICT), owner=Written(version=4), target=Written(version=4)
+        Policy.VERSION, compared(), found(Cause.WRITE_CONFLICT), owner=Written(version=4), target=Written(version=4)
     )
     assert same.abstains
-    silent = asked(Policy.VERSION, compared(), found(Cause.CONFLICT), owner=Written(version=4))
+    silent = asked(Policy.VERSION, compared(), found(Cause.WRITE_CONFLICT), owner=Written(version=4))
     assert "billing carries no version" in silent.why
 
 
@@ -122,7 +122,7 @@ def test_fields_are_merged_where_only_one_side_changed_each() -> None:
     told = asked(Policy.FIELD_MERGE, both, found(Cause.FOREIGN_WRITE, Cause.LATE))
     assert told.fields == {"status": Winner.TARGET, "plan": Winner.OWNER}
     assert told.winner is Winner.MERGED
-    clash = asked(Policy.FIELD_MERGE, both, found(Cause.CONFLICT, Cause.LATE))
+    clash = asked(Policy.FIELD_MERGE, both, found(Cause.WRITE_CONFLICT, Cause.LATE))
     assert clash.abstains
     assert clash.why == "field-merge: both sides changed status"
 
@@ -141,7 +141,7 @@ def test_a_merge_function_may_answer_what_neither_holds() -> None:
         return {"status": f"{owner['status']}+{target['status']}", "plan": owner["plan"]}
 
     both = compared(copy("Ada", "active", "team"), copy("Ada", "paused", "pro"))
-    told = asked(Policy.MERGE_FUNCTION, both, found(Cause.CONFLICT, Cause.LATE), merge=merge)
+    told = asked(Policy.MERGE_FUNCTION, both, found(Cause.WRITE_CONFLICT, Cause.LATE), merge=merge)
     assert (told.winner, told.merged) == (Winner.MERGED, {"status": "active+paused"})
     assert told.fields == {"status": Winner.MERGED, "plan": Winner.OWNER}
 
@@ -160,20 +160,20 @@ def test_a_merge_function_that_fails_decides_nothing(answer: Any, why: str) -> N
             raise answer
         return dict(answer)
 
-    told = asked(Policy.MERGE_FUNCTION, compared(), found(Cause.CONFLICT), merge=merge)
+    told = asked(Policy.MERGE_FUNCTION, compared(), found(Cause.WRITE_CONFLICT), merge=merge)
     assert told.abstains
     assert told.why == f"merge-function: {why}"
 
 
 def test_manual_and_avoidance_leave_it_to_people_and_say_why() -> None:
-    assert "leaves the decision" in asked(Policy.MANUAL, compared(), found(Cause.CONFLICT)).why
-    assert "breach of the design" in asked(Policy.AVOIDANCE, compared(), found(Cause.CONFLICT)).why
+    assert "leaves the decision" in asked(Policy.MANUAL, compared(), found(Cause.WRITE_CONFLICT)).why
+    assert "breach of the design" in asked(Policy.AVOIDANCE, compared(), found(Cause.WRITE_CONFLICT)).why
     assert asked(Policy.MANUAL, compared(shared=()), found(Cause.UNEXPLAINED)).abstains
 
 
 def test_a_deletion_is_decided_by_the_source_of_truth_alone() -> None:
     gone = Comparison(key=1, owner=None, target=copy("Ada", "paused", "pro"))
-    conflict = Finding(kind=Kind.ORPHAN, cause=Cause.CONFLICT)
+    conflict = Finding(kind=Kind.ORPHAN, cause=Cause.WRITE_CONFLICT)
     assert asked(Policy.SOURCE_OF_TRUTH, gone, conflict).winner is Winner.OWNER
     for policy in (Policy.LAST_WRITE, Policy.VERSION, Policy.FIELD_MERGE, Policy.MERGE_FUNCTION):
         assert "cannot compare a deletion" in asked(policy, gone, conflict).why

@@ -290,7 +290,7 @@ def test_a_record_written_again_and_again_is_given_its_window_each_time() -> Non
         found = judge(compared("o36", "t36"), history, look(at), TERMS)
         history = carried(history, found)
     assert found.divergence is not None
-    assert (found.divergence.state, found.divergence.cause) == (DivergenceState.OPEN, Cause.CONFLICT)
+    assert (found.divergence.state, found.divergence.cause) == (DivergenceState.OPEN, Cause.WRITE_CONFLICT)
 
 
 def shared(owner: str, target: str) -> Comparison:
@@ -305,9 +305,9 @@ def shared(owner: str, target: str) -> Comparison:
         (("0", "9"), "target", "9", Cause.FOREIGN_WRITE),  # it came through to the owner
         (("1", "9"), "nobody", "1", Cause.LOST_UPDATE),
         (("1", "9"), "nobody", "9", Cause.LOST_UPDATE),
-        (("1", "9"), "target", "9", Cause.CONFLICT),
-        (("1", "9"), "owner", "1", Cause.CONFLICT),
-        (("1", "9"), "nobody", "5", Cause.CONFLICT),  # a third value: nobody's update alone
+        (("1", "9"), "target", "9", Cause.WRITE_CONFLICT),
+        (("1", "9"), "owner", "1", Cause.WRITE_CONFLICT),
+        (("1", "9"), "nobody", "5", Cause.WRITE_CONFLICT),  # a third value: nobody's update alone
     ],
 )
 def test_an_update_that_may_be_made_must_not_vanish(

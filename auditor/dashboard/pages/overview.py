@@ -159,7 +159,7 @@ def _flows(
                 else "no traffic",
                 "verified through": view.verified(flow.verified_through_at, now),
                 "unverified": flow.unverified,
-                "undecided": flow.undecided,
+                "pending": flow.pending,
                 "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),
                 "audited": view.ago(flow.audited_at, now),
                 "route": f"{resolved.source_name} → {resolved.target_name}",

@@ -233,7 +233,7 @@ def test_records_that_cannot_be_read_are_told_one_by_one_with_the_reason(stand: 
     done = auditor("once", *places, "--json")
     assert done.returncode == 1, done.stderr
     (told,) = json.loads(done.stdout)
-    assert told["counts"] == {"divergent": 1, "undecided": 0, "unverified": 1}
+    assert told["counts"] == {"divergent": 1, "pending": 0, "unverified": 1}
     assert [(each["key"], each["cause"], each["fields"]) for each in told["divergent_records"]] == [
         ("1", "unexplained", "name")
     ]

@@ -20,7 +20,7 @@ OPEN = Conflict(
     data_type="customer",
     key="3",
     divergence_id=1,
-    cause=Cause.CONFLICT,
+    cause=Cause.WRITE_CONFLICT,
     why="the map leaves the decision to a person",
     opened_at=NOW,
     state=State.OPEN,
@@ -108,7 +108,7 @@ def _dispute(stand: Stand) -> None:
 
 def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(disputed: Stand) -> None:
     (conflict,) = disputed.ledger.conflicts.listed()
-    assert (conflict.key, conflict.cause, conflict.state) == ("3", Cause.CONFLICT, State.OPEN)
+    assert (conflict.key, conflict.cause, conflict.state) == ("3", Cause.WRITE_CONFLICT, State.OPEN)
     assert conflict.assignee == "billing"
     found = disputed.ledger.conflicts.find(conflict.conflict_id)
     assert found is not None
@@ -120,7 +120,7 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
     assert "within" in evidence.owner_written
     told = dict(evidence.lines())
     assert told["why it needs a person"] == "the map leaves the decision to a person"
-    (incident,) = [each for each in disputed.rows("incidents") if each["breach"] == "undecided"]
+    (incident,) = [each for each in disputed.rows("incidents") if each["breach"] == "conflicts_waiting"]
     assert incident["state"] == "open"
 
 
@@ -145,7 +145,9 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
         text="they called",
     )
     disputed.audit()
-    assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "undecided"] == ["resolved"]
+    assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "conflicts_waiting"] == [
+        "resolved"
+    ]
     disputed.put("crm", 3, "Eve", ago_s=0)
     disputed.audit_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT)
     found = disputed.ledger.conflicts.find(conflict.conflict_id)

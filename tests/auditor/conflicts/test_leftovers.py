@@ -67,7 +67,7 @@ def test_conflicts_of_a_flow_that_is_gone_are_settled_with_the_reason(stand: Sta
                 "data_type": "customer",
                 "key": "3",
                 "divergence_id": 1,
-                "cause": "conflict",
+                "cause": "write_conflict",
             }
             values |= {"why": "both moved", "opened_at": NOW, "state": "open", "assignee": None}
             stand.ledger.conflicts.open(transaction, values, "both moved")
@@ -85,7 +85,13 @@ def test_a_start_with_the_wrong_map_leaves_conflicts_alone_until_the_flow_was_ab
     stand.agree(3)
     with stand.ledger.write() as transaction:
         values: dict[str, Any] = {"flow": "to_billing", "data_type": "customer", "key": "3", "divergence_id": 1}
-        values |= {"cause": "conflict", "why": "both moved", "opened_at": NOW, "state": "open", "assignee": "ada"}
+        values |= {
+            "cause": "write_conflict",
+            "why": "both moved",
+            "opened_at": NOW,
+            "state": "open",
+            "assignee": "ada",
+        }
         stand.ledger.conflicts.open(transaction, values, "both moved")
     stand.map_file.write_text(stand.map_file.read_text().replace("to_billing:", "to_other:"))
     wrong = load_map(stand.map_file, {})

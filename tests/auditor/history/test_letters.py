@@ -233,7 +233,7 @@ def test_a_depth_that_stays_unknown_is_unverified_and_an_incident_with_the_reaso
     auditor.audit(now)
     assert breaches(stand, "unmeasured_queue") == []
     (found,) = flow_status(stand.map, stand.ledger, now)
-    assert found.state is Standing.UNDECIDED
+    assert found.state is Standing.PENDING
     for number in range(1, 4):
         auditor.audit(now + timedelta(seconds=2 * number))
     (found,) = flow_status(stand.map, stand.ledger, now + timedelta(seconds=6))

@@ -21,7 +21,7 @@ def test_who_reads_the_copy_that_does_not_count_is_misled() -> None:
 
 
 def test_where_nobody_can_say_which_copy_is_right_all_may_be_misled() -> None:
-    impact = impact_of(demo(), "customer_to_billing", "conflict", "nobody")
+    impact = impact_of(demo(), "customer_to_billing", "write_conflict", "nobody")
     assert ([each.name for each in impact.misled], impact.certain) == (["dunning", "sales"], False)
     assert str(impact) == "dunning (automation), sales (team)"
 

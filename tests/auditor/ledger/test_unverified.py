@@ -141,11 +141,11 @@ def test_nothing_is_called_consistent_before_it_was_swept(stand: Stand) -> None:
     assert (status(stand).state, status(stand).why) == (Standing.CONSISTENT, "")
 
 
-def test_a_change_on_its_way_is_not_due_and_one_whose_window_is_over_is_undecided(stand: Stand) -> None:
+def test_a_change_on_its_way_is_not_due_and_one_whose_window_is_over_is_pending(stand: Stand) -> None:
     stand.agree(5)
     stand.put("crm", 3, "Grace", ago_s=0)
     stand.audit()
-    assert (status(stand).state, status(stand).undecided) == (Standing.CONSISTENT, 1)
+    assert (status(stand).state, status(stand).pending) == (Standing.CONSISTENT, 1)
     assert status(stand, after_s=7).overdue == 1
 
 

@@ -168,7 +168,7 @@ def test_every_page_shows_whatever_is_kept(page: str, watched: Stand) -> None:
         for name in ("unverified", "conflicts", "decisions"):
             row = {**row_of(t.metadata.tables[name], "to_billing", 7), "closed_at": None, "cleared_at": None}
             row |= {"conflict_id": 7, "state": "open", "key": "3\0", "data_type": "customer", "rev": 10_000}
-            row |= {"cause": "conflict", "act": "comment"}
+            row |= {"cause": "write_conflict", "act": "comment"}
             known = {column.name for column in t.metadata.tables[name].c}
             connection.execute(
                 sa.insert(t.metadata.tables[name]).values(**{word: row[word] for word in row if word in known})

@@ -85,7 +85,7 @@ def test_what_differs_in_mongodb_is_found_and_nothing_else(shop_url: str, tmp_pa
         "20": ("duplicate", ""),
         "999": ("orphan", ""),
     }
-    assert told["counts"] == {"divergent": 4, "undecided": 0, "unverified": 0}
+    assert told["counts"] == {"divergent": 4, "pending": 0, "unverified": 0}
 
 
 def test_the_doctor_says_what_is_slow_and_what_the_login_may_do(shop_url: str, tmp_path: Path) -> None:

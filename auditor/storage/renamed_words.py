@@ -1,0 +1,28 @@
+"""Words of earlier versions, in rows and on command lines, under the names they have now. Pure.
+
+The cause `conflict` is now `write_conflict`, apart from the conflicts that wait for a person; an incident about those
+is `conflicts_waiting`, no longer `undecided`.
+"""
+
+from __future__ import annotations
+
+import json
+
+CAUSES = {"conflict": "write_conflict"}
+BREACHES = {**CAUSES, "undecided": "conflicts_waiting"}
+
+
+def renamed_differences(differences: str) -> str:
+    """The `differences` of a divergence, with today's causes of its fields."""
+    try:
+        fields = json.loads(differences)
+    except ValueError:
+        return differences
+    if not isinstance(fields, list):
+        return differences
+    changed = False
+    for field in fields:
+        if isinstance(field, dict) and field.get("cause") in CAUSES:
+            field["cause"] = CAUSES[field["cause"]]
+            changed = True
+    return json.dumps(fields) if changed else differences
