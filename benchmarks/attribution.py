@@ -27,7 +27,7 @@ from benchmarks.report import arguments, emit, say, wait_until
 from checks.causes import Baseline, classify
 from checks.comparison import Comparison, Copy, Place
 from checks.partition import minority, partition
-from checks.records import MARK_BYTES
+from checks.records import FIELD_DIGEST_BYTES
 
 NAMES = ("a", "b", "c", "d")
 
@@ -37,7 +37,7 @@ def _copy(state: str) -> Copy | None:
 
 
 def _mark(state: str) -> bytes:
-    return state.encode().ljust(MARK_BYTES, b".")[:MARK_BYTES]
+    return state.encode().ljust(FIELD_DIGEST_BYTES, b".")[:FIELD_DIGEST_BYTES]
 
 
 @cache
@@ -57,7 +57,9 @@ def found_for(pair: Pair) -> Row:
     baseline = None
     if pair.history != "none":
         ring = (b"old",) if pair.history == "agreed twice" else ()
-        baseline = Baseline(owner=b"v0", target=b"v0", owner_marks=_mark("v0"), target_marks=_mark("v0"), ring=ring)
+        baseline = Baseline(
+            owner=b"v0", target=b"v0", owner_digests=_mark("v0"), target_digests=_mark("v0"), ring=ring
+        )
     found = classify(comparison, baseline, versions=[b"mid"] if pair.pending else [])
     return Row(found.kind.value, found.cause.value, found.at_once, found.source_ahead)
 

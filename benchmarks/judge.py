@@ -59,7 +59,10 @@ def _case(comparer: RecordComparer, kind: str, key: int) -> tuple[Any, Any, Comp
     before = comparer.compare(key, [_row(key, "team")], [_row(key, "team")]).owner
     assert before is not None
     baseline = Baseline(
-        owner=before.fingerprint, target=before.fingerprint, owner_marks=before.marks, target_marks=before.marks
+        owner=before.fingerprint,
+        target=before.fingerprint,
+        owner_digests=before.digests,
+        target_digests=before.digests,
     )
     comparison = comparer.compare(key, owner, target)
     changes: tuple[Change, ...] = ()

@@ -24,7 +24,7 @@ from checks.differences import Difference, Shape
 from checks.enrolment import Sighting, followed
 from checks.judgement import glimpse, judge
 from checks.record_history import NO_HISTORY, DivergenceState, History
-from checks.records import MARK_BYTES
+from checks.records import FIELD_DIGEST_BYTES
 from checks.terms import TIMER_S, Look, Terms
 from checks.values import EPOCH, MICROSECOND
 
@@ -255,8 +255,8 @@ def watch(world: World, chance: random.Random) -> Watch:
     agreed = Baseline(
         owner=first.fingerprint,
         target=first.fingerprint,
-        owner_marks=first.marks,
-        target_marks=first.marks,
+        owner_digests=first.digests,
+        target_digests=first.digests,
         agreed_at=at(-10),
     )
     history = NO_HISTORY if world.first_sight else History(baseline=agreed)
@@ -396,7 +396,7 @@ def _copy(version: int) -> Copy | None:
     if version == ABSENT:
         return None
     digest = _print(version)
-    return Copy((version,), digest, None, digest[-MARK_BYTES:])
+    return Copy((version,), digest, None, digest[-FIELD_DIGEST_BYTES:])
 
 
 def _hold_to_truth(world: World, seen: Watch, version: int, moved: Change, target_s: float, shown: int) -> None:

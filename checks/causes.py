@@ -13,7 +13,7 @@ from datetime import datetime
 
 from checks.cause import Cause, Kind
 from checks.comparison import Comparison, Copy, Place
-from checks.records import MARK_BYTES
+from checks.records import FIELD_DIGEST_BYTES
 
 RING_LENGTH = 8
 
@@ -32,7 +32,7 @@ class Baseline:
 
     Attributes:
         owner, target: fingerprints of both at that time (they differ where a tolerance was used).
-        owner_marks, target_marks: the same field by field, see `Copy.marks`.
+        owner_digests, target_digests: the same field by field, see `Copy.digests`.
         ring: earlier owner fingerprints, oldest first, at most `RING_LENGTH`.
         agreed_at: local instant at which the owner was known to hold this version.
         mark: the owner's own mark of its copy when both were seen to agree, see `checks.convergence.Change`; None
@@ -41,22 +41,22 @@ class Baseline:
 
     owner: bytes
     target: bytes
-    owner_marks: bytes = b""
-    target_marks: bytes = b""
+    owner_digests: bytes = b""
+    target_digests: bytes = b""
     ring: tuple[bytes, ...] = ()
     agreed_at: datetime | None = None
     mark: int | None = None
 
     def advance(
-        self, owner: bytes, target: bytes, *, owner_marks: bytes = b"", target_marks: bytes = b""
+        self, owner: bytes, target: bytes, *, owner_digests: bytes = b"", target_digests: bytes = b""
     ) -> Baseline:
         """The baseline after a newer agreement."""
         older = tuple(each for each in (*self.ring, self.owner) if each != owner)
         return Baseline(
             owner=owner,
             target=target,
-            owner_marks=owner_marks,
-            target_marks=target_marks,
+            owner_digests=owner_digests,
+            target_digests=target_digests,
             ring=older[-RING_LENGTH:],
         )
 
@@ -65,8 +65,8 @@ class Baseline:
         return (
             owner.fingerprint == self.owner
             and target.fingerprint == self.target
-            and owner.marks == self.owner_marks
-            and target.marks == self.target_marks
+            and owner.digests == self.owner_digests
+            and target.digests == self.target_digests
         )
 
 
@@ -169,8 +169,8 @@ def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None
 def _sides_moved(place: Place, owner: Copy, target: Copy, baseline: Baseline) -> tuple[bool, bool]:
     """Whether the side that owns the field has moved since both agreed, and whether the other one has."""
     sides = (
-        moved(owner.marks, baseline.owner_marks, place.position),
-        moved(target.marks, baseline.target_marks, place.position),
+        moved(owner.digests, baseline.owner_digests, place.position),
+        moved(target.digests, baseline.target_digests, place.position),
     )
     return (sides[1], sides[0]) if place.target_leads else sides
 
@@ -208,15 +208,15 @@ def _of_record(fields: Sequence[Cause], places: Sequence[Place], target_only: se
     )
 
 
-def moved(marks: bytes, known: bytes, position: int) -> bool:
-    """Whether a field's mark is another one than it was."""
-    begin = position * MARK_BYTES
-    return marks[begin : begin + MARK_BYTES] != known[begin : begin + MARK_BYTES]
+def moved(digests: bytes, known: bytes, position: int) -> bool:
+    """Whether a field's digest is another one than it was."""
+    begin = position * FIELD_DIGEST_BYTES
+    return digests[begin : begin + FIELD_DIGEST_BYTES] != known[begin : begin + FIELD_DIGEST_BYTES]
 
 
-def merged_marks(marks: bytes, known: bytes, differing: frozenset[int]) -> bytes:
-    """The marks of the fields that agree now, and for the others the ones known before."""
+def merged_digests(digests: bytes, known: bytes, differing: frozenset[int]) -> bytes:
+    """The digests of the fields that agree now, and for the others the ones known before."""
     return b"".join(
-        (known if at // MARK_BYTES in differing else marks)[at : at + MARK_BYTES]
-        for at in range(0, len(marks), MARK_BYTES)
+        (known if at // FIELD_DIGEST_BYTES in differing else digests)[at : at + FIELD_DIGEST_BYTES]
+        for at in range(0, len(digests), FIELD_DIGEST_BYTES)
     )

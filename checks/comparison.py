@@ -16,13 +16,13 @@ class Copy(NamedTuple):
     Attributes:
         fingerprint: keyed digest of the fields that the flow's source leads; of all where no other owner is named.
         raw_mark: the system's own changed-at stamp or version, as it was read.
-        marks: a keyed digest of `MARK_BYTES` for each compared field, one after the other.
+        digests: a keyed digest of `FIELD_DIGEST_BYTES` for each compared field, one after the other.
     """
 
     values: tuple[Any, ...]
     fingerprint: bytes
     raw_mark: Any
-    marks: bytes = b""
+    digests: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ConflictMove:
     """What the auditor writes down about a conflict.
 
     Attributes:
@@ -131,7 +131,7 @@ def check_act(conflict: Conflict, act: Act, *, choice: str | None, systems: Sequ
         raise RefusedError(f"conflict {conflict.conflict_id} is decided; there is nothing to defer")
 
 
-def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> Step | None:
+def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> ConflictMove | None:
     """Hold a conflict against what is known of its record now.
 
     Args:
@@ -145,17 +145,17 @@ def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> Step | No
         if agreed is None or conflict.cause is Cause.LOST_UPDATE:
             return None
         text = "the systems agree again before anybody decided"
-        return Step(act=Act.SETTLED, state=State.SETTLED, text=text, closes=True)
+        return ConflictMove(act=Act.SETTLED, state=State.SETTLED, text=text, closes=True)
     if agreed is not None and agreed == conflict.expected:
         text = f"the systems agree on what {conflict.choice} held" + (", later than decided" if late else "")
-        return Step(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
+        return ConflictMove(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
     if agreed is None or (conflict.cause is Cause.LOST_UPDATE and not late):
         if late and conflict.state is not State.OVERDUE:
             text = f"decided for {conflict.choice}, and the systems still differ"
-            return Step(act=Act.OVERDUE, state=State.OVERDUE, text=text)
+            return ConflictMove(act=Act.OVERDUE, state=State.OVERDUE, text=text)
         return None
     if conflict.expected is None:
         text = "the systems agree; whether on the intended value is not known"
-        return Step(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
+        return ConflictMove(act=Act.KEPT, state=State.KEPT, text=text, closes=True)
     text = f"the systems agree, but not on what {conflict.choice} held"
-    return Step(act=Act.NOT_KEPT, state=State.NOT_KEPT, text=text, closes=True)
+    return ConflictMove(act=Act.NOT_KEPT, state=State.NOT_KEPT, text=text, closes=True)

@@ -13,7 +13,7 @@ from checks.further_types import Encoding
 from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
 from checks.validity import NO_VALIDITY, Span, Validity
 from checks.values import Parser
-from probes.contract import Evidence, PluginSettings
+from probes.contract import EvidencePolicy, PluginSettings
 
 FieldType = Literal[
     "string",
@@ -123,7 +123,7 @@ class FieldRule(PluginSettings):
     separator: str = ";"
     items: FieldType | None = None
     encoding: dict[str, Encoding] = {}
-    evidence: Evidence = "private"
+    evidence: EvidencePolicy = "private"
     valid: Validity = NO_VALIDITY
     description: str = ""
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.cause import Cause, Kind
-from checks.causes import Baseline, Finding, classify, merged_marks
+from checks.causes import Baseline, Finding, classify, merged_digests
 from checks.comparison import Comparison
 from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
 from checks.divergences import diverged, ended
@@ -139,7 +139,7 @@ def _shown_so_far(
 
     Where the target shows an earlier version of the owner's, both have held that one; so does a record that never
     rests come to its first baseline. Where single fields
-    agree, they have arrived; what differs keeps the marks it had when it last agreed.
+    agree, they have arrived; what differs keeps the digests it had when it last agreed.
     """
     owner, target = comparison.owner, comparison.target
     if comparison.unread or owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
@@ -148,25 +148,25 @@ def _shown_so_far(
         if target.fingerprint not in versions or any(place.target_leads for place in comparison.places):
             return None
         fresh = Baseline(owner=target.fingerprint, target=target.fingerprint)
-        return replace(fresh, owner_marks=target.marks, target_marks=target.marks)
+        return replace(fresh, owner_digests=target.digests, target_digests=target.digests)
     if target.fingerprint in versions and target.fingerprint != known.owner:
         led_by_target = frozenset(place.position for place in comparison.places if place.target_leads)
         return known.advance(
             target.fingerprint,
             target.fingerprint,
-            owner_marks=merged_marks(target.marks, known.owner_marks, led_by_target),
-            target_marks=merged_marks(target.marks, known.target_marks, led_by_target),
+            owner_digests=merged_digests(target.digests, known.owner_digests, led_by_target),
+            target_digests=merged_digests(target.digests, known.target_digests, led_by_target),
         )
     differing = frozenset(place.position for place in comparison.places)
-    owner_marks = merged_marks(owner.marks, known.owner_marks, differing)
-    target_marks = merged_marks(target.marks, known.target_marks, differing)
+    owner_digests = merged_digests(owner.digests, known.owner_digests, differing)
+    target_digests = merged_digests(target.digests, known.target_digests, differing)
     if finding.arrived and owner.fingerprint != known.owner:
         return known.advance(
-            owner.fingerprint, target.fingerprint, owner_marks=owner_marks, target_marks=target_marks
+            owner.fingerprint, target.fingerprint, owner_digests=owner_digests, target_digests=target_digests
         )
-    if (owner_marks, target_marks) == (known.owner_marks, known.target_marks):
+    if (owner_digests, target_digests) == (known.owner_digests, known.target_digests):
         return None
-    return replace(known, owner_marks=owner_marks, target_marks=target_marks)
+    return replace(known, owner_digests=owner_digests, target_digests=target_digests)
 
 
 def _put_off(key: Key, history: History, look: Look, terms: Terms) -> Judgement:
@@ -201,7 +201,10 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
     if owner is not None and target is not None and (known is None or not known.holds(owner, target)):
         fresh = known or Baseline(owner=owner.fingerprint, target=target.fingerprint)
         baseline = fresh.advance(
-            owner.fingerprint, target.fingerprint, owner_marks=owner.marks, target_marks=target.marks
+            owner.fingerprint,
+            target.fingerprint,
+            owner_digests=owner.digests,
+            target_digests=target.digests,
         )
     return Judgement(
         key=comparison.key,

@@ -23,7 +23,7 @@ from probes.contract import KEY, MARK, MISSING, Key, Row
 
 FINGERPRINT_BYTES = 16
 
-MARK_BYTES = 4
+FIELD_DIGEST_BYTES = 4
 """Of one field's digest, kept beside the fingerprint: two values of one field share it once in 4 billion times."""
 
 
@@ -98,7 +98,7 @@ class RecordComparer:
         self._digest = blake2b(key=digest_key[:64], digest_size=FINGERPRINT_BYTES)
         self._digest.update(blake2b(series, digest_size=16).digest())
         self.series = self._digest.copy().hexdigest()
-        self._mark = blake2b(key=digest_key[:64], digest_size=MARK_BYTES)
+        self._field_digest = blake2b(key=digest_key[:64], digest_size=FIELD_DIGEST_BYTES)
 
     def _place(self, position: int, rule: FieldRule, writers: Sequence[str]) -> Place:
         target_leads = rule.owner is not None and rule.owner == self.target.system
@@ -160,12 +160,12 @@ class RecordComparer:
 
     def copy_of(self, canonical: tuple[Any, ...], raw_mark: Any) -> Copy:
         """A copy with its digests."""
-        marks = []
+        digests = []
         for position, value in enumerate(canonical):
-            digest = self._mark.copy()
+            digest = self._field_digest.copy()
             digest.update(ascii((position, value)).encode())
-            marks.append(digest.digest())
-        return Copy(canonical, self.fingerprint(canonical), raw_mark, b"".join(marks))
+            digests.append(digest.digest())
+        return Copy(canonical, self.fingerprint(canonical), raw_mark, b"".join(digests))
 
     def identity(self, copy: Copy, called: str) -> bytes | None:
         """The keyed digest of one of the unique keys; None where a part of it is NULL, missing or empty."""
@@ -176,9 +176,9 @@ class RecordComparer:
         digest.update(ascii((called, parts)).encode())
         return digest.digest()
 
-    def mark(self, copy: Copy, position: int) -> bytes:
+    def field_digest(self, copy: Copy, position: int) -> bytes:
         """One field's digest."""
-        return copy.marks[position * MARK_BYTES : (position + 1) * MARK_BYTES]
+        return copy.digests[position * FIELD_DIGEST_BYTES : (position + 1) * FIELD_DIGEST_BYTES]
 
     def fingerprint(self, canonical: tuple[Any, ...]) -> bytes:
         """The keyed digest of the canonical values that the flow's source leads, under this comparer's rules."""
@@ -247,7 +247,7 @@ class RecordComparer:
             if target_rows:
                 found = self.canonical(self.target, target_rows[0]) if target_values is None else target_values
                 if owner is not None and owner.values == found:
-                    target = Copy(found, owner.fingerprint, target_rows[0][MARK], owner.marks)
+                    target = Copy(found, owner.fingerprint, target_rows[0][MARK], owner.digests)
                 else:
                     target = self.copy_of(found, target_rows[0][MARK])
             differences: tuple[Difference, ...] = ()

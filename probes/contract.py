@@ -455,7 +455,7 @@ class PluginSettings(BaseModel):
 Role = Literal["main", "retry", "dead"]
 """What the messages in a queue are: waiting for their first delivery, for another one, or given up on."""
 
-Evidence = Literal["private", "masked", "clear"]
+EvidencePolicy = Literal["private", "masked", "clear"]
 """What may be stored of a value: that there is one, its ends, or itself."""
 
 
@@ -468,7 +468,7 @@ class QueueSettings(PluginSettings):
     """
 
     role: Role = "dead"
-    evidence: Evidence = "private"
+    evidence: EvidencePolicy = "private"
 
 
 class Budget(PluginSettings):

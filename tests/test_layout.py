@@ -66,7 +66,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/audit/recording.py": "auditor/audit/test_flow_audit.py",
         "auditor/audit/sample_counts.py": "auditor/audit/test_sample.py",
         "auditor/audit/sweep.py": "auditor/audit/test_sample.py",
-        "auditor/conflicts/evidence.py": "auditor/conflicts/test_decisions.py",
+        "auditor/conflicts/brief.py": "auditor/conflicts/test_decisions.py",
         "auditor/conflicts/held_values.py": "auditor/conflicts/test_repair.py",
         "auditor/conflicts/policy.py": "auditor/conflicts/test_decisions.py",
         "auditor/conflicts/repair_formats.py": "auditor/conflicts/test_repair.py",

@@ -183,11 +183,11 @@ class SecondLook:
             before, other = other, before
         assert before is not None  # one row, and it could be compared
         after = self._copy_again(found, key, side, second[0])
-        unlike = [index for index in range(len(self.comparer.rules)) if moved(after.marks, before.marks, index)]
+        unlike = [index for index in range(len(self.comparer.rules)) if moved(after.digests, before.digests, index)]
         if unlike and (not marked or before.raw_mark != after.raw_mark):
             found.moving.add(key)
             return
-        if unlike and other is not None and any(not moved(after.marks, other.marks, index) for index in unlike):
+        if unlike and other is not None and any(not moved(after.digests, other.digests, index) for index in unlike):
             found.moving.add(key)  # it has just arrived
             return
         for index, (name, _) in enumerate(self.comparer.rules):
@@ -237,4 +237,4 @@ class SecondLook:
                 found.witnesses[key] = "; ".join(told[:TOLD_FIELDS])
 
     def _marks(self, copies: Mapping[str, Copy], position: int) -> dict[str, bytes]:
-        return {system: self.comparer.mark(copy, position) for system, copy in copies.items()}
+        return {system: self.comparer.field_digest(copy, position) for system, copy in copies.items()}

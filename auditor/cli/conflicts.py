@@ -105,7 +105,7 @@ def show(
 
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
-    from auditor.conflicts.evidence import evidence_of
+    from auditor.conflicts.brief import brief_of
 
     loaded = load(map_)
     _, ledger = existing_ledger(data, as_json=as_json)
@@ -114,17 +114,17 @@ def show(
     if found is None:
         fail(f"there is no conflict {number}")
     conflict, decisions, about = found
-    evidence = evidence_of(loaded, conflict, about)
+    brief = brief_of(loaded, conflict, about)
     acts = [asdict(each) for each in decisions]
     if as_json:
         shown = {name: value for name, value in asdict(conflict).items() if name != "expected"}
-        print_json({"conflict": shown, "evidence": asdict(evidence), "decisions": acts})
+        print_json({"conflict": shown, "evidence": asdict(brief), "decisions": acts})
         return
     print_rows(
         f"Conflict {number}: {conflict.data_type} {conflict.key} in {conflict.flow}, {conflict.state}",
-        [{"": word, "what": what} for word, what in evidence.lines()],
+        [{"": word, "what": what} for word, what in brief.lines()],
     )
-    print_rows("Fields", [asdict(each) for each in evidence.fields])
+    print_rows("Fields", [asdict(each) for each in brief.fields])
     print_rows("History", acts)
 
 

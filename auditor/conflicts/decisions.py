@@ -43,10 +43,10 @@ def after_audit(
     ledger.conflicts.wake(transaction, flow.name, now)
     live = {}
     for conflict, agreed in ledger.conflicts.live(transaction, flow.name):
-        step = follow(conflict, agreed, now)
-        if step is not None:
-            ledger.conflicts.step(transaction, conflict, step, now)
-        if step is None or not step.closes:
+        move = follow(conflict, agreed, now)
+        if move is not None:
+            ledger.conflicts.move(transaction, conflict, move, now)
+        if move is None or not move.closes:
             live[conflict.key] = conflict
     for divergence in divergences:
         if escalates(divergence) and str(divergence.key) not in live:

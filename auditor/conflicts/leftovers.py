@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
-from checks.escalation import Act, State, Step
+from checks.escalation import Act, ConflictMove, State
 from checks.incidents import Incident
 
 GONE = "no longer in the map"
@@ -53,10 +53,10 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
                     fingerprint=incident.fingerprint,
                 )
         for flow in forgotten:
-            step = Step(act=Act.SETTLED, state=State.SETTLED, text=f"flow {flow} is {GONE}", closes=True)
+            move = ConflictMove(act=Act.SETTLED, state=State.SETTLED, text=f"flow {flow} is {GONE}", closes=True)
             for conflict, _ in ledger.conflicts.live(transaction, flow):
                 closed += 1
-                ledger.conflicts.step(transaction, conflict, step, now)
+                ledger.conflicts.move(transaction, conflict, move, now)
     return closed
 
 

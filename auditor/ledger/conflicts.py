@@ -13,7 +13,7 @@ from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from auditor.ledger.transaction import Transaction
 from checks.cause import Cause
-from checks.escalation import BY_RULE, Act, Conflict, State, Step
+from checks.escalation import BY_RULE, Act, Conflict, ConflictMove, State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,16 +88,16 @@ class Conflicts:
         )
         return identity
 
-    def step(self, transaction: Transaction, conflict: Conflict, step: Step, now: datetime) -> None:
+    def move(self, transaction: Transaction, conflict: Conflict, move: ConflictMove, now: datetime) -> None:
         """Write down what the auditor saw of a conflict."""
-        values: dict[str, Any] = {"rev": transaction.revision, "state": step.state.value}
-        if step.closes:
+        values: dict[str, Any] = {"rev": transaction.revision, "state": move.state.value}
+        if move.closes:
             values["closed_at"] = now
         transaction.execute(sa.update(t.conflicts).where(t.conflicts.c.id == conflict.conflict_id).values(**values))
         self._write_down(
             transaction,
             conflict.conflict_id,
-            Decision(act=step.act, who=BY_RULE, acted_at=now, text=step.text),
+            Decision(act=move.act, who=BY_RULE, acted_at=now, text=move.text),
         )
 
     def act_on(self, conflict: Conflict, decision: Decision, moved: Mapping[str, Any]) -> bool:

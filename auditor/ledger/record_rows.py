@@ -60,8 +60,8 @@ def insert_or_update(transaction: Transaction, table: sa.Table, rows: Sequence[d
 def baseline_of(
     owner: bytes,
     target: bytes,
-    owner_marks: bytes | None,
-    target_marks: bytes | None,
+    owner_digests: bytes | None,
+    target_digests: bytes | None,
     ring: bytes,
     mark: int | None,
     agreed_at_us: int,
@@ -70,8 +70,8 @@ def baseline_of(
     return Baseline(
         owner=owner,
         target=target,
-        owner_marks=owner_marks or b"",
-        target_marks=target_marks or b"",
+        owner_digests=owner_digests or b"",
+        target_digests=target_digests or b"",
         ring=tuple(ring[at : at + FINGERPRINT_BYTES] for at in starts) if ring else (),
         agreed_at=EPOCH + timedelta(microseconds=agreed_at_us),
         mark=mark,
@@ -129,8 +129,8 @@ def baseline_row(baseline: Baseline, at: datetime) -> dict[str, Any]:
     return {
         "owner": baseline.owner,
         "target": baseline.target,
-        "owner_marks": baseline.owner_marks,
-        "target_marks": baseline.target_marks,
+        "owner_digests": baseline.owner_digests,
+        "target_digests": baseline.target_digests,
         "ring": b"".join(baseline.ring),
         "agreed_at": baseline.agreed_at or at,
         "mark": baseline.mark,

@@ -40,8 +40,8 @@ class Records:
             baseline.key,
             baseline.owner,
             baseline.target,
-            baseline.owner_marks,
-            baseline.target_marks,
+            baseline.owner_digests,
+            baseline.target_digests,
             baseline.ring,
             baseline.mark,
         )

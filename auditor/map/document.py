@@ -16,7 +16,7 @@ from probes.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class FlowRow:
     """A flow as the document tells it; a word of the map each, in its order."""
 
     flow: str
@@ -41,12 +41,12 @@ class Row:
     description: str
 
 
-def rows_of(integration_map: IntegrationMap) -> list[Row]:
+def rows_of(integration_map: IntegrationMap) -> list[FlowRow]:
     """Every flow, as one row of a table."""
     return [_row(integration_map.flow(name)) for name in integration_map.flows]
 
 
-def _row(flow: Flow) -> Row:
+def _row(flow: Flow) -> FlowRow:
     settings = flow.settings
     readers = [told(each) for each in flow.data_type.consumers if each.reads == flow.target_name]
     kept = [f"{settings.sla.within_window:.3%} within the window".replace(".000", "")]
@@ -57,7 +57,7 @@ def _row(flow: Flow) -> Row:
     if settings.sla.backlog_ceiling is not None:
         kept.append(f"at most {counted(settings.sla.backlog_ceiling, 'message')} waiting")
     roles = [f"{name} ({queue.get('role', 'dead')})" for name, queue in settings.queues.items()]
-    return Row(
+    return FlowRow(
         flow=flow.name,
         data_type=settings.data_type,
         source=flow.source_name,
@@ -146,7 +146,7 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
         yield ""
         yield f"### {document(row.flow)}"
         yield ""
-        words = {name.replace("_", " "): getattr(row, name) for name in Row.__slots__ if name != "flow"}
+        words = {name.replace("_", " "): getattr(row, name) for name in FlowRow.__slots__ if name != "flow"}
         yield from _table(["", row.flow], [[word, text] for word, text in words.items() if text])
     yield ""
     yield "## Systems"

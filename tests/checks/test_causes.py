@@ -9,14 +9,14 @@ import pytest
 from checks.cause import Cause, Kind
 from checks.causes import RING_LENGTH, Baseline, classify
 from checks.comparison import Comparison, Copy, Place
-from checks.records import MARK_BYTES
+from checks.records import FIELD_DIGEST_BYTES
 
 
 def mark(version: str) -> bytes:
-    return version.encode().ljust(MARK_BYTES)[:MARK_BYTES]
+    return version.encode().ljust(FIELD_DIGEST_BYTES)[:FIELD_DIGEST_BYTES]
 
 
-BASE = Baseline(owner=b"0", target=b"0", owner_marks=mark("0"), target_marks=mark("0"), ring=(b"old",))
+BASE = Baseline(owner=b"0", target=b"0", owner_digests=mark("0"), target_digests=mark("0"), ring=(b"old",))
 
 
 def held(version: str | None) -> Copy | None:
@@ -99,8 +99,8 @@ AGREED = record("0", "0")
 BASE_OF_TWO = Baseline(
     owner=AGREED.fingerprint,
     target=AGREED.fingerprint,
-    owner_marks=AGREED.marks,
-    target_marks=AGREED.marks,
+    owner_digests=AGREED.digests,
+    target_digests=AGREED.digests,
 )
 
 

@@ -14,7 +14,7 @@ from checks.convergence import Change, Operation, Verdict
 from checks.differences import Difference, Shape
 from checks.judgement import Judgement, Outcome, glimpse, judge
 from checks.record_history import Divergence, DivergenceState, History
-from checks.records import MARK_BYTES
+from checks.records import FIELD_DIGEST_BYTES
 from checks.terms import Look, Terms
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -22,12 +22,12 @@ TERMS = Terms(window_s=10, every_s=1, guard_s=0.1, confirm_s=1)
 
 
 def mark(version: str) -> bytes:
-    return version.encode().ljust(MARK_BYTES)[:MARK_BYTES]
+    return version.encode().ljust(FIELD_DIGEST_BYTES)[:FIELD_DIGEST_BYTES]
 
 
 def based(version: str, ring: tuple[bytes, ...] = ()) -> Baseline:
     digest = version.encode()
-    return Baseline(owner=digest, target=digest, owner_marks=mark(version), target_marks=mark(version), ring=ring)
+    return Baseline(owner=digest, target=digest, owner_digests=mark(version), target_digests=mark(version), ring=ring)
 
 
 BASE = based("0", ring=(b"old",))

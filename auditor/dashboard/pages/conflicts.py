@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from auditor import escaping
-from auditor.conflicts.evidence import Evidence, evidence_of
+from auditor.conflicts.brief import ConflictBrief, brief_of
 from auditor.dashboard import acting, components, navigation, side_by_side, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
@@ -109,16 +109,16 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
         st.warning("This conflict was decided before and has reopened.", icon=":material/replay:")
         navigation.link(f"See conflict {conflict.came_back_of}", navigation.conflict(conflict.came_back_of))
     try:
-        evidence = evidence_of(data.map, conflict, about)
+        brief = brief_of(data.map, conflict, about)
     except RefusedError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return
     left, right = st.columns([3, 2])
     with left:
-        _evidence(evidence)
+        _brief(brief)
     with right:
         if isinstance(asks, Person):
-            _acts(data, conflict, evidence, asks)
+            _acts(data, conflict, brief, asks)
         else:
             st.info(f"You can look and not decide. {escaping.markdown(asks.why)}", icon=":material/visibility:")
     _live(data, conflict)
@@ -147,21 +147,21 @@ def _until(at: datetime | None) -> str:
     return f"until {at:%m-%d %H:%M}" if at else ""
 
 
-def _evidence(evidence: Evidence) -> None:
-    told = [[escaping.markdown(cell) for cell in line] for line in evidence.lines()]
+def _brief(brief: ConflictBrief) -> None:
+    told = [[escaping.markdown(cell) for cell in line] for line in brief.lines()]
     lines = frame(told, columns=["", "what is known"])
     st.table(lines.set_index(""), border="horizontal")
-    if evidence.fields:
+    if brief.fields:
         tables.table(
             frame(
                 [
                     {
                         "field": each.field,
-                        evidence.source: each.owner,
-                        evidence.target: each.target,
+                        brief.source: each.owner,
+                        brief.target: each.target,
                         "cause": each.cause.replace("_", " "),
                     }
-                    for each in evidence.fields
+                    for each in brief.fields
                 ]
             ),
             key="fields",
@@ -182,7 +182,7 @@ def _name(person: Person) -> Person:
     return replace(person, name=entered.strip())
 
 
-def _acts(data: Data, conflict: Conflict, evidence: Evidence, asks: Person) -> None:
+def _acts(data: Data, conflict: Conflict, brief: ConflictBrief, asks: Person) -> None:
     now = datetime.now(UTC)
     who = _name(asks)
     decide, defer, assign, say = st.tabs(["Decide", "Defer", "Assign", "Comment"])
@@ -190,7 +190,7 @@ def _acts(data: Data, conflict: Conflict, evidence: Evidence, asks: Person) -> N
     with decide, st.form("decide", border=False):
         choice = st.radio(
             "Which value is right?",
-            [evidence.source, evidence.target, OTHER],
+            [brief.source, brief.target, OTHER],
             format_func=escaping.markdown,
             captions=["as the owner holds it", "as the copy holds it", "neither"],
             disabled=over,

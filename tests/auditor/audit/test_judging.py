@@ -86,7 +86,10 @@ def agreed_before(judge: Judge, row: Row) -> History:
     met = judge.compare(gathered({1: [row]}, {1: [row]})).agreed[1]
     copy = judge._comparer.copy_of(met.values, row[1])
     baseline = Baseline(
-        owner=copy.fingerprint, target=copy.fingerprint, owner_marks=copy.marks, target_marks=copy.marks
+        owner=copy.fingerprint,
+        target=copy.fingerprint,
+        owner_digests=copy.digests,
+        target_digests=copy.digests,
     )
     return History(baseline=replace(baseline, agreed_at=NOW - timedelta(hours=1)))
 

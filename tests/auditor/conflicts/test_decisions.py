@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from auditor.conflicts.brief import brief_of
 from auditor.conflicts.decisions import act
-from auditor.conflicts.evidence import evidence_of
 from checks.cause import Cause
 from checks.escalation import Act, Conflict, RefusedError, State, check_act, due_at, follow
 from tests.stand import Stand
@@ -112,13 +112,13 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
     assert conflict.assignee == "billing"
     found = disputed.ledger.conflicts.find(conflict.conflict_id)
     assert found is not None
-    evidence = evidence_of(disputed.map, *found[::2])
-    assert [(each.field, each.owner, each.target, each.cause) for each in evidence.fields] == [
+    brief = brief_of(disputed.map, *found[::2])
+    assert [(each.field, each.owner, each.target, each.cause) for each in brief.fields] == [
         ("name", "Grace", "Eve", "conflict")
     ]
-    assert evidence.writers == "billing, crm"
-    assert "within" in evidence.owner_written
-    told = dict(evidence.lines())
+    assert brief.writers == "billing, crm"
+    assert "within" in brief.owner_written
+    told = dict(brief.lines())
     assert told["why it needs a person"] == "the map leaves the decision to a person"
     (incident,) = [each for each in disputed.rows("incidents") if each["breach"] == "conflicts_waiting"]
     assert incident["state"] == "open"

@@ -19,10 +19,7 @@ from typing import Any
 import duckdb
 import pytest
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 
-from auditor import ledger as ledger_package
 from auditor.console.answers import rows_of
 from auditor.console.limits import ANSWER_BYTES, MESSAGE_BYTES
 from auditor.console.query import NoLedgerError, QueryError, run_query
@@ -37,6 +34,7 @@ from auditor.workspace import Workspace
 from benchmarks.console import HEAVY, Place, ask, escaped
 from tests.attacks.statements import HONEST, HOSTILE
 from tests.auditor.cli.test_commands import auditor
+from tests.auditor.older_ledger import made_at
 from tests.servers import free_port
 from tests.stand import Stand
 from tests.waiting import wait_until
@@ -456,13 +454,7 @@ def test_a_ledger_in_postgresql_answers_alike(postgresql_url: str) -> None:
 
 def test_an_older_ledger_is_brought_to_this_version(tmp_path: Path) -> None:
     workspace = Workspace.at(tmp_path / "var")
-    config = Config()
-    config.set_main_option("script_location", str(Path(ledger_package.__file__ or "").parent / "migrations"))
-    ledger = Ledger(workspace.ledger_url)
-    with ledger.database.unnumbered() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0006")
-    ledger.close()
+    made_at(workspace.ledger_url, "0006").close()
     assert run_query(workspace, "SELECT count(*) AS n FROM changes").table.to_pylist() == [{"n": 0}]
 
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
-from alembic.config import Config
 from alembic.migration import MigrationContext
 
-from auditor.ledger import Ledger, LedgerError, database
+from auditor.ledger import Ledger, LedgerError
 from auditor.ledger import tables as t
 from tests.auditor.ledger.rows import NOW
+from tests.auditor.older_ledger import made_at
 
 
 def test_migrating_twice_changes_nothing_and_matches_the_tables(ledger: Ledger) -> None:
@@ -41,12 +40,8 @@ def test_a_ledger_url_of_another_kind_is_refused() -> None:
 
 def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> None:
     for engine in ("sqlite", "postgresql"):
-        older = Ledger(request.getfixturevalue(f"{engine}_url"))
-        config = Config()
-        config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
+        older = made_at(request.getfixturevalue(f"{engine}_url"), "0005")
         with older.database.unnumbered() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "0005")
             connection.execute(
                 sa.text(
                     "INSERT INTO incidents (rev, fingerprint, breach, state, opened_at, count, peak, clean, "

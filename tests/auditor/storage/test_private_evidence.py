@@ -20,6 +20,7 @@ from checks.difference_kinds import KINDS
 from checks.unreadable import DESCRIBED
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.dashboard.test_pages import PAGES, released, run, text, watched
+from tests.auditor.older_ledger import made_at
 from tests.stand import Stand
 
 __all__ = ["released", "watched"]
@@ -146,12 +147,9 @@ def old_row(ledger: Ledger, number: int, closed_at: datetime | None) -> None:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 def test_an_older_ledger_is_cleaned_when_it_is_upgraded(request: pytest.FixtureRequest, kind: str) -> None:
-    ledger = Ledger(request.getfixturevalue(f"{kind}_url"))
-    ledger.migrate()
+    ledger = made_at(request.getfixturevalue(f"{kind}_url"), "0010")
     for number in range(1, 4):
         old_row(ledger, number, None)
-    with ledger.database.unnumbered() as connection:
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0010'"))
     ledger.migrate()
     rows = ledger.exports.table("divergences")
     assert len(rows) == 3

@@ -19,6 +19,7 @@ from auditor.ledger import tables as t
 from auditor.storage.renamed_words import BREACHES, CAUSES, renamed_differences
 from checks.breaches import Breach
 from checks.cause import Cause
+from tests.auditor.older_ledger import made_at
 
 AT = datetime(2026, 1, 2, tzinfo=UTC)
 KEPT = json.dumps([{"field": "a", "cause": "conflict"}, {"field": "b", "cause": "late", "pattern": "conflict"}])
@@ -52,8 +53,7 @@ def test_a_command_line_of_before_means_the_same() -> None:
 
 @pytest.mark.parametrize("engine", ["sqlite", "postgresql"])
 def test_a_ledger_of_before_is_renamed_when_it_is_upgraded(request: pytest.FixtureRequest, engine: str) -> None:
-    ledger = Ledger(request.getfixturevalue(f"{engine}_url"))
-    ledger.migrate()
+    ledger = made_at(request.getfixturevalue(f"{engine}_url"), "0011")
     with ledger.database.unnumbered() as connection:
         for key, cause in (("1", "conflict"), ("2", "late")):
             connection.execute(
@@ -68,7 +68,6 @@ def test_a_ledger_of_before_is_renamed_when_it_is_upgraded(request: pytest.Fixtu
         ):
             held = row_of(t.incidents, flow="orders", breach=breach, fingerprint=fingerprint)
             connection.execute(sa.insert(t.incidents).values(held))
-        connection.execute(sa.text("UPDATE alembic_version SET version_num = '0011'"))
     ledger.migrate()
     rows = {
         name: sorted(ledger.exports.table(name), key=lambda row: row["id"])

@@ -1,4 +1,4 @@
-"""Call causes and breaches what they are called now: a write conflict, and conflicts that wait for a decision."""
+"""Call causes, breaches and digests what they are called now."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -14,6 +14,8 @@ ROWS = 1_000
 
 def upgrade() -> None:
     connection = op.get_bind()
+    for side in ("owner", "target"):
+        op.execute(f"ALTER TABLE baselines RENAME COLUMN {side}_marks TO {side}_digests")
     divergences = sa.table("divergences", *map(sa.column, ("id", "cause", "differences")))
     conflicts = sa.table("conflicts", sa.column("cause"))
     incidents = sa.table("incidents", *map(sa.column, ("flow", "breach", "fingerprint")))

@@ -16,7 +16,7 @@ from probes.durations import format_duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FieldEvidence:
+class FieldBrief:
     """One differing field of a conflict, as far as its evidence policy lets it be told."""
 
     field: str
@@ -27,7 +27,7 @@ class FieldEvidence:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class ConflictBrief:
     """What a person needs to decide a conflict.
 
     Attributes:
@@ -49,7 +49,7 @@ class Evidence:
     impact: str
     detail: str
     warnings: tuple[str, ...]
-    fields: tuple[FieldEvidence, ...]
+    fields: tuple[FieldBrief, ...]
 
     def lines(self) -> list[tuple[str, str]]:
         """Everything but the fields, as words and what they say."""
@@ -68,7 +68,7 @@ class Evidence:
         return [(word, what) for word, what in told if what]
 
 
-def evidence_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping[str, Any]) -> Evidence:
+def brief_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping[str, Any]) -> ConflictBrief:
     """Put together what is known of a conflict.
 
     Args:
@@ -87,7 +87,7 @@ def evidence_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapp
     }
     shared = {", ".join(each) for each in writers.values()}
     told = shared.pop() if len(shared) == 1 else "; ".join(f"{name}: {', '.join(w)}" for name, w in writers.items())
-    return Evidence(
+    return ConflictBrief(
         flow=flow.name,
         source=flow.source_name,
         target=flow.target_name,
@@ -102,7 +102,7 @@ def evidence_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapp
         detail=about.get("detail") or "",
         warnings=flow.replay_warnings,
         fields=tuple(
-            FieldEvidence(
+            FieldBrief(
                 field=each["field"],
                 owner=each["owner_value"],
                 target=each["target_value"],
