@@ -114,7 +114,7 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
     assert found is not None
     brief = brief_of(disputed.map, *found[::2])
     assert [(each.field, each.owner, each.target, each.cause) for each in brief.fields] == [
-        ("name", "Grace", "Eve", "conflict")
+        ("name", "Grace", "Eve", "write_conflict")
     ]
     assert brief.writers == "billing, crm"
     assert "within" in brief.owner_written
