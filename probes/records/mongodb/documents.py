@@ -1,14 +1,12 @@
-"""Documents as MongoDB keeps them: their order, their keys, and what stands in them. Pure but for the codec.
+"""Documents as MongoDB keeps them: their keys, and what stands in them. Pure but for the codec.
 
 Every value becomes one that other systems have: an ObjectId its 24 hexadecimal digits, a Decimal128 a `Decimal`, a
 date an instant in UTC, 16 bytes of subtype 4 a UUID. What has no counterpart, or no one meaning, is `Undecodable`.
-Source: bsonspec.org, BSON 1.1; MongoDB manual, "BSON Types" and "Comparison/Sort Order".
+Source: bsonspec.org, BSON 1.1; MongoDB manual, "BSON Types".
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import unicodedata
 import uuid
@@ -42,22 +40,6 @@ ELEMENTS_LIMIT = 500_000
 ELEMENT_BYTES = 120
 """What a value takes in memory beside its bytes."""
 
-CURSOR_LIMIT_BYTES = 4_000
-"""The longest `_id` behind which a listing goes on: it is kept, as text, for the next audit."""
-
-ORDER = ((-1,), (6,), (10,), (1, 16, 18, 19), (2, 14), (3,), (4,), (5,), (7,), (8,), (9,), (17,), (11,), (12,), (13,))
-"""Numbers of the types in the order in which MongoDB sorts values of different types; those together compare as one.
-Source: MongoDB manual, "Comparison/Sort Order"."""
-
-LAST = ((15,), (127,))
-"""What follows: JavaScript with a scope, and MaxKey."""
-
-COMMON = frozenset({1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 16, 17, 18})
-"""Types that every server of the protocol knows. One that refuses another by its number cannot hold it either."""
-
-NUMBERS = (1, 16, 18, 19)
-DATE, TIMESTAMP, TEXT = 9, 17, 2
-
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,33})")
 _BROKEN = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
@@ -78,7 +60,7 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 _STRICT: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, uuid_representation=0
 )
-_LENIENT = _STRICT.with_options(unicode_decode_error_handler="surrogateescape")
+LENIENT = _STRICT.with_options(unicode_decode_error_handler="surrogateescape")
 
 
 # -- documents
@@ -161,7 +143,7 @@ def decoded(document: bytes) -> Mapping[str, Any]:
     except (BSONError, ValueError, OverflowError):
         pass
     try:
-        return bson.decode(document, _LENIENT)
+        return bson.decode(document, LENIENT)
     except RecursionError:
         raise ProbeError(Reason.DECODE, "a document is nested too deeply to be read", of_key=True) from None
     except (BSONError, ValueError, OverflowError) as error:
@@ -320,117 +302,6 @@ def _uuids(text: str, legacy: str | None) -> list[Any]:
 def as_asked(row_key: Any, texts: frozenset[str]) -> bool:
     """Whether a key is one of those asked for: 12.5 and 12.50 are one number to MongoDB, and two keys."""
     return not isinstance(row_key, Decimal) or str(row_key) in texts
-
-
-# -- order
-
-
-def rank_of_type(value: Any) -> int:
-    """Where the values of this value's type stand in the order of all values."""
-    return next(at for at, types in enumerate((*ORDER, *LAST)) if _type_of(value) in types)
-
-
-def _type_of(value: Any) -> int:
-    document = bson.encode({"": value})
-    return -1 if document[4] == 255 else document[4]
-
-
-def comes_behind(value: Any, before: Any) -> bool:
-    """Whether a value stands behind another in MongoDB's order, as far as that can be told here."""
-    ranks = rank_of_type(value), rank_of_type(before)
-    if ranks[0] != ranks[1]:
-        return ranks[0] > ranks[1]
-    here, there = _place(value), _place(before)
-    return here is None or there is None or bool(here > there)
-
-
-def _place(value: Any) -> Any:
-    """What values of one type are ordered by; None where this is not followed here."""
-    if isinstance(value, bool | datetime | ObjectId | Timestamp):
-        return value
-    if isinstance(value, int | float | Decimal128):
-        number = value.to_decimal() if isinstance(value, Decimal128) else Decimal(value)
-        return (0, 0) if number.is_nan() else (1, number)
-    if isinstance(value, str) and not isinstance(value, Code):
-        return value.encode("utf-8", "surrogateescape")
-    if isinstance(value, bytes):
-        return len(value), value.subtype if isinstance(value, Binary) else 0, bytes(value)
-    return None
-
-
-def types_behind(rank: int) -> list[int]:
-    """The types whose values come after all values of a type."""
-    return [number for types in (*ORDER, *LAST)[rank + 1 :] for number in types]
-
-
-def other_types(types: Sequence[int]) -> list[int]:
-    """All types but these, null, and arrays: MongoDB finds those of a list in an index, and what is *not* of a type
-    only by looking at everything.
-
-    Source: mongodb/mongo, src/mongo/db/query/index_bounds_builder.cpp (a `$type` with arrays has no bounds).
-    """
-    known = {number for each in (*ORDER, *LAST) for number in each}
-    return sorted(known - {*types, 4, 6, 10})
-
-
-def behind(name: str, value: Any) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """What comes behind a value: of its own type, None where there is only one such value, and of all later types.
-
-    A comparison finds values of one type alone, which is why there are two.
-    """
-    rank = rank_of_type(value)
-    later = {name: {"$type": types_behind(rank)}}
-    if value is None or isinstance(value, MinKey | MaxKey):
-        return None, later
-    if (isinstance(value, float) and math.isnan(value)) or (
-        isinstance(value, Decimal128) and value.to_decimal().is_nan()
-    ):
-        return {name: {"$gte": float("-inf")}}, later  # NaN comes before all other numbers
-    return {name: {"$gt": value}}, later
-
-
-def of_common_types(condition: Any) -> Any:
-    """A condition that names none but common types."""
-    if isinstance(condition, list):
-        return [of_common_types(each) for each in condition]
-    if not isinstance(condition, dict):
-        return condition
-    return {
-        name: [each for each in value if each in COMMON] if name == "$type" else of_common_types(value)
-        for name, value in condition.items()
-    }
-
-
-# -- where a listing goes on
-
-
-def cursor_text(**values: Any) -> str:
-    """Values as text, each with its type.
-
-    Raises:
-        ProbeError: `decode` where they are too long to be kept.
-    """
-    data = bson.encode(values)
-    if len(data) > CURSOR_LIMIT_BYTES:
-        raise ProbeError(
-            Reason.DECODE, f"an _id of more than {CURSOR_LIMIT_BYTES:,} bytes, behind which no page begins"
-        )
-    return json.dumps({"bson": data.hex()})
-
-
-def cursor_values(text: str, *names: str) -> list[Any]:
-    """The values of a text.
-
-    Raises:
-        ProbeError: `cursor_lost` where it is none of ours.
-    """
-    try:
-        data = bytes.fromhex(json.loads(text)["bson"])
-        # Dates beyond the calendar stay what they are.
-        values = bson.decode(data, _LENIENT)
-        return [values[name] for name in names]
-    except (ValueError, TypeError, KeyError, BSONError):
-        raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release or of another map") from None
 
 
 # -- what a collection seems to hold

@@ -105,7 +105,8 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "MongoDbSettings": {
         "auditor/map/flow.py": "zone",
-        "probes/records/mongodb/probe.py": "budget delay_floor url read max_staleness read_concern uuid",
+        "probes/records/mongodb/probe.py": "budget delay_floor",
+        "probes/records/mongodb/session.py": "url read max_staleness read_concern uuid",
         "probes/records/mongodb/settings.py": "database",
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/systems/live_record.py": "link",

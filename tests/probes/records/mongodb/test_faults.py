@@ -360,7 +360,7 @@ def test_a_login_revoked_meanwhile_ends_the_reading_and_nothing_partial_counts(
     error = fails(
         lambda: (
             probe.fetch(spec(key="none", key_type="integer"), [1])
-            or probe._documents("things", {}, None, {}, None, all_batches=True)
+            or probe._session.documents("things", {}, None, {}, None, all_batches=True)
         )
     )
     assert error.reason is Reason.PERMISSION

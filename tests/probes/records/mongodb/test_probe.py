@@ -18,8 +18,10 @@ from checks.keys import key_parser
 from checks.values import UnreadableError
 from probes.contract import MISSING, ProbeError, ReadSpec, Reason, StampsError
 from probes.exact_json import Undecodable
-from probes.records.mongodb.documents import LAST, ORDER, behind, find, projection
-from probes.records.mongodb.probe import STRAYS_CEILING, MongoDbProbe
+from probes.records.mongodb.changes import STRAYS_CEILING
+from probes.records.mongodb.documents import find, projection
+from probes.records.mongodb.order import LAST, ORDER, behind
+from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbBinding, MongoDbSettings
 
 SECRET = "secret-of-t"
@@ -365,8 +367,8 @@ def test_it_sends_nothing_but_commands_that_read(probe: MongoDbProbe) -> None:
         "drop",
         "eval",
     ):
-        with pytest.raises(ProbeError, match=f"refused to send '{command}'"), probe._asking():
-            probe._database.command({command: "things"})
+        with pytest.raises(ProbeError, match=f"refused to send '{command}'"), probe._session.asking():
+            probe._session.database.command({command: "things"})
 
 
 def test_calls_after_the_end_are_errors(probe: MongoDbProbe) -> None:

@@ -1,0 +1,108 @@
+"""What a collection of MongoDB seems to hold: no catalogue says it, so some of its documents are looked at."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from probes.call_deadline import within
+from probes.contract import MISSING, CollectionSchema, FieldSchema, ProbeError, ReadSpec, Reason
+from probes.records.mongodb import documents
+from probes.records.mongodb.session import Session
+from probes.wording import did_you_mean
+
+SAMPLE = 100
+"""Documents that are looked at to learn which fields there are."""
+
+
+def inspect(session: Session, spec: ReadSpec) -> tuple[str, ...]:
+    """What is to be said of a collection; see `RecordProbe.inspect`."""
+    described = session.described(spec.collection)
+    remarks: list[str] = []
+    if described is None:
+        remarks.append(f"{spec.collection}: the login may not list collections, so it is unknown whether it exists")
+    some = [documents.decoded(each) for each in session.documents(spec.collection, {}, None, {}, SAMPLE)[0]]
+    for path in dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None):
+        remarks += _field_remarks(session, spec, path, some)
+    if described is not None and described.get("type") == "view":
+        return tuple(remarks)
+    return (*remarks, *_index_remarks(session, spec), *_collation_remarks(session, spec, some))
+
+
+def _field_remarks(session: Session, spec: ReadSpec, path: str, some: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What is to be said of a field that none of some documents has."""
+    if not some or any(documents.find(document, path) is not MISSING for document in some):
+        return []
+    try:
+        with within(session.timeout_s):
+            if session.documents(spec.collection, {path: {"$exists": True}}, None, {"_id": 1}, 1)[0]:
+                return []
+    except ProbeError as failure:
+        if failure.reason is not Reason.TIMEOUT:
+            raise
+        return [f"{path} is in none of the first {len(some)} records of {spec.collection}"]
+    names = dict.fromkeys(name for document in some for name in documents.paths_of(document))
+    raise ProbeError(
+        Reason.QUERY, f"no record of {spec.collection} has a field named {path!r}{did_you_mean(path, names)}"
+    )
+
+
+def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
+    try:
+        indexes = session.listed_indexes(spec.collection)
+    except ProbeError as failure:
+        if failure.reason is not Reason.PERMISSION:
+            raise
+        return [f"{spec.collection}: the login may not see whether its fields have an index"]
+    led = {next(iter(index["key"])) for index in indexes if index.get("key") and _answers_all(index)}
+    wanted = [each for each in (spec.key, spec.mark) if each is not None]
+    remarks = [
+        f"{spec.collection}.{path} has no index: every read scans the collection"
+        for path in wanted
+        if path not in led and path != "_id"
+    ]
+    mark = spec.mark
+    if mark is not None and mark in led and session.documents(spec.collection, {mark: None}, None, {"_id": 1}, 1)[0]:
+        told = f"{spec.collection}.{mark} is null or missing in some records"
+        remarks.append(f"{told}: only the sweep finds their changes")
+    return remarks
+
+
+def _collation_remarks(session: Session, spec: ReadSpec, some: Sequence[Mapping[str, Any]]) -> list[str]:
+    if session.collations.get(spec.collection) is None:
+        return []
+    if not any(isinstance(documents.find(document, spec.key), str) for document in some):
+        return []
+    return [f"{spec.collection} has a collation, and keys are compared byte by byte: no index answers for texts"]
+
+
+def collections(session: Session) -> list[CollectionSchema]:
+    """Every collection, as its first documents are."""
+    known = session.listed_collections({})
+    names = sorted(each["name"] for each in known if not each["name"].startswith("system."))
+    views = {each["name"] for each in known if each.get("type") == "view"}
+    return [_schema(session, name, view=name in views) for name in names]
+
+
+def _schema(session: Session, name: str, *, view: bool) -> CollectionSchema:
+    """A collection as its first documents are."""
+    found = session.documents(name, {}, {"_id": -1}, {}, SAMPLE)[0]
+    some = [documents.decoded(each) for each in found]
+    unique = {"_id"}
+    if not view:
+        with contextlib.suppress(ProbeError):
+            for index in session.listed_indexes(name):
+                if index.get("unique") and len(index["key"]) == 1:
+                    unique |= set(index["key"])
+    fields = []
+    for path in dict.fromkeys(path for document in some for path in documents.paths_of(document)):
+        values = [documents.find(document, path) for document in some]
+        type_, described = documents.described([each for each in values if each is not MISSING])
+        fields.append(FieldSchema(name=path, type=type_, described=described, unique=path in unique))
+    return CollectionSchema(name=name, fields=tuple(fields))
+
+
+def _answers_all(index: Mapping[str, Any]) -> bool:
+    """Whether an index answers for every document and every value: neither partial nor hashed, of texts or places."""
+    return "partialFilterExpression" not in index and next(iter(index["key"].values())) in {1, -1}

@@ -1,0 +1,266 @@
+"""Asking one MongoDB database: what fails once is asked again, and every failure has a name.
+
+Only `find` with a projection reads records: no aggregation, no script, and no command that could write
+(`probes.records.mongodb.driver` refuses it before it is sent).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from types import ModuleType
+from typing import Any, TypeVar
+
+from probes.call_deadline import becomes, begins, left, passed
+from probes.contract import INSPECT_CALLS, MISSING, ProbeError, ReadSpec, Reason, Row
+from probes.records.mongodb.settings import MongoDbSettings, plain_url
+from probes.secrets import Scrubber
+from probes.wording import did_you_mean
+
+ROWS_AT_ONCE = 5_000
+"""Documents of one batch of an answer, which ends at 16 MiB all the same."""
+
+FETCHED_LIMIT_BYTES = 16 * 1024 * 1024
+"""What all the documents of one call may come to, as for every other system."""
+
+READS_FROM = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
+
+AnswerT = TypeVar("AnswerT")
+
+
+class Session:
+    """A small pool of connections to one database.
+
+    Attributes:
+        bson: `probes.records.mongodb.documents`, which needs the driver.
+        convert: makes a value one that other systems have.
+        timeout_s: the deadline of one call.
+        collations: of the collections met, None for those that compare texts by their bytes.
+    """
+
+    def __init__(self, settings: MongoDbSettings) -> None:
+        try:
+            import pymongo
+            import pymongo.errors
+            from bson.codec_options import CodecOptions
+            from pymongo.read_concern import ReadConcern
+            from pymongo.read_preferences import make_read_preference
+
+            from probes.records.mongodb import documents, driver, failures, order
+        except ModuleNotFoundError as error:
+            raise ProbeError(
+                Reason.QUERY,
+                "the driver pymongo is not installed",
+                hint="pip install 'plumbline-auditor[mongodb]'",
+            ) from error
+        self.bson: ModuleType = documents
+        self._of_common_types = order.of_common_types
+        self._errors: Any = pymongo.errors
+        self._within = pymongo.timeout
+        self.timeout_s = settings.budget.timeout_s
+        self._settings = settings
+        self._explain = failures.Explainer(Scrubber.of(settings), self.timeout_s)
+        try:
+            self._client, self._wrapping = driver.open_client(
+                plain_url(settings.url.get_secret_value()), self.timeout_s, settings.budget.connections
+            )
+        except (pymongo.errors.PyMongoError, ValueError, OSError) as error:
+            raise ProbeError(Reason.QUERY, f"the URL cannot be used: {self._explain.said(error)}") from None
+        age = -1 if settings.max_staleness_s is None else int(settings.max_staleness_s)
+        mode = READS_FROM.index(settings.read)
+        self.database: Any = self._client.get_database(
+            settings.database_name,
+            read_preference=make_read_preference(mode, None, age),
+            read_concern=ReadConcern(settings.read_concern),
+            codec_options=CodecOptions(
+                tz_aware=True, datetime_conversion=4
+            ),  # dates beyond the calendar stay numbers
+        )
+        self.convert = documents.converter(settings.uuid)
+        self.collations: dict[str, Mapping[str, Any] | None] = {}
+        self._common_types = False
+
+    def described(self, collection: str) -> Mapping[str, Any] | None:
+        """What the server says of a collection; None where the login may not ask.
+
+        Raises:
+            ProbeError: `query` where there is none of this name, or it is a view of one that is gone.
+        """
+        try:
+            found = self.listed_collections({"name": collection})
+            if not found:
+                names = [each["name"] for each in self.listed_collections({})]
+                there = [name for name in names if not name.startswith("system.")]
+                raise ProbeError(
+                    Reason.QUERY,
+                    f"no collection named {collection!r} in {self._settings.database_name}"
+                    f"{did_you_mean(collection, there)}",
+                )
+        except ProbeError as failure:
+            if failure.reason is Reason.PERMISSION:
+                return None
+            raise
+        known: Mapping[str, Any] = found[0]
+        collation = known.get("options", {}).get("collation")
+        self.collations[collection] = collation if collation and collation.get("locale") != "simple" else None
+        if viewed := known.get("options", {}).get("viewOn"):
+            self.described(viewed)
+        return known
+
+    def listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """What the server says of its collections."""
+        return self.asked(lambda: list(self.database.list_collections(filter=dict(wanted))))
+
+    def listed_indexes(self, collection: str) -> list[Mapping[str, Any]]:
+        """What the server says of a collection's indexes."""
+        return self.asked(lambda: list(self.database[collection].list_indexes()))
+
+    def projection(self, spec: ReadSpec) -> dict[str, int]:
+        """What has to be asked for to read a spec."""
+        projection: dict[str, int] = self.bson.projection(
+            path for path in (spec.key, spec.mark, *spec.fields) if path is not None
+        )
+        return projection
+
+    def documents(
+        self,
+        collection: str,
+        wanted: Mapping[str, Any],
+        order: Mapping[str, int] | None,
+        fields: Mapping[str, int],
+        limit: int | None,
+        *,
+        all_batches: bool = False,
+    ) -> tuple[list[bytes], bool]:
+        """Documents as their bytes, and whether the answer ended before all of them were in it.
+
+        Args:
+            fields: the projection; {} for whole documents.
+            limit: of documents.
+            all_batches: read on until all are there, up to `FETCHED_LIMIT_BYTES`.
+        """
+        if self._common_types:
+            wanted = self._of_common_types(wanted)
+        try:
+            return self._read(collection, wanted, order, fields, limit, all_batches=all_batches)
+        except ProbeError as failure:
+            if self._common_types or failure.reason is not Reason.QUERY or "type code" not in failure.message.lower():
+                raise
+        self._common_types = True
+        fewer = self._of_common_types(wanted)
+        return self._read(collection, fewer, order, fields, limit, all_batches=all_batches)
+
+    def _read(
+        self,
+        collection: str,
+        wanted: Mapping[str, Any],
+        order: Mapping[str, int] | None,
+        fields: Mapping[str, int],
+        limit: int | None,
+        *,
+        all_batches: bool,
+    ) -> tuple[list[bytes], bool]:
+        words: dict[str, Any] = {"batch_size": min(limit or ROWS_AT_ONCE, ROWS_AT_ONCE), "limit": limit or 0}
+        if order:
+            words["sort"] = list(order.items())
+        if fields:
+            words["projection"] = dict(fields)
+        if self._has_collation(collection):
+            words["collation"] = {"locale": "simple"}
+
+        def read() -> tuple[list[bytes], bool]:
+            found: list[bytes] = []
+            size = memory = 0
+            cursor = self.database[collection].find_raw_batches(dict(wanted), **words)
+            try:
+                while True:
+                    batch = next(cursor, b"")
+                    size += len(batch)
+                    if size > FETCHED_LIMIT_BYTES and found:
+                        if all_batches:
+                            raise too_large()
+                        return found, True
+                    memory += self.bson.memory_of(batch)
+                    becomes(memory)
+                    found += self.bson.documents(batch)
+                    left()
+                    if not cursor.cursor_id:  # an empty batch alone is no end
+                        break
+                    if found and not all_batches:
+                        return found, limit is None or len(found) < limit
+            finally:
+                with contextlib.suppress(self._errors.PyMongoError, ProbeError):
+                    cursor.close()
+            return found, False
+
+        return self.asked(read)
+
+    def _has_collation(self, collection: str) -> bool:
+        """Whether a collection compares texts otherwise than by their bytes, where nothing else is asked for."""
+        if collection not in self.collations:
+            self.described(collection)
+            self.collations.setdefault(collection, None)
+        return self.collations[collection] is not None
+
+    def row(self, spec: ReadSpec, document: bytes) -> Row:
+        """The row of a document in its bytes."""
+        return self.row_of(spec, self.bson.decoded(document))
+
+    def row_of(self, spec: ReadSpec, document: Mapping[str, Any]) -> Row:
+        """The row of a document."""
+        left()
+        find, convert = self.bson.find, self.convert
+        mark = find(document, spec.mark) if spec.mark else None
+        values = (find(document, path) for path in spec.fields)
+        return (
+            self.bson.key_of(find(document, spec.key), convert),
+            None if mark is None or mark is MISSING else convert(mark),
+            *(value if value is MISSING else convert(value) for value in values),
+        )
+
+    def close(self) -> None:
+        """End what is under way."""
+        self._wrapping.cut_off()
+        with contextlib.suppress(Exception), self._within(0.5):
+            self._client.close()
+
+    # -- errors
+
+    def asked(self, ask: Callable[[], AnswerT]) -> AnswerT:
+        """Ask, and once more where the connection broke off or its member has stepped down."""
+        begins()
+        try:
+            with self.asking():
+                return ask()
+        except ProbeError as failure:
+            if failure.reason is not Reason.UNREACHABLE or passed():
+                raise
+        begins()
+        with self.asking():
+            return ask()
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """What is asked inside ends with the call, and every failure of PyMongo is a `ProbeError`."""
+        try:
+            with self._within(left(INSPECT_CALLS * self.timeout_s)):
+                yield
+        except ProbeError:
+            raise
+        except self._errors.PyMongoError as error:
+            raise self._explain.explained(error) from None
+        except OSError as error:
+            raise ProbeError(Reason.UNREACHABLE, self._explain.said(error)) from None
+        except Exception as error:  # PyMongo takes it for granted that an answer has its parts
+            told = f"an answer that is none of MongoDB's ({type(error).__name__})"
+            raise ProbeError(Reason.DECODE, told, hint="is it a MongoDB server that listens there?") from None
+
+
+def too_large() -> ProbeError:
+    """The records of one call come to too many bytes."""
+    return ProbeError(
+        Reason.TOO_LARGE,
+        f"records of more than {FETCHED_LIMIT_BYTES >> 20} MiB together",
+        hint="leave fields of that size out of the map",
+        of_key=True,
+    )
