@@ -131,6 +131,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/json_paths.py": "probes/test_patterns.py",
         "probes/queues/bounded_aws.py": "probes/queues/test_sqs.py",
         "probes/queues/bounded_google.py": "probes/queues/test_pubsub.py",
+        "probes/records/alike_keys.py": "probes/records/rest/test_probe.py",
         "probes/records/mongodb/settings.py": "probes/records/mongodb/test_probe.py",
         "probes/records/mongodb/failures.py": "probes/records/mongodb/test_probe.py",
         "probes/records/mongodb/driver.py": "probes/records/mongodb/test_probe.py",

@@ -32,6 +32,7 @@ from probes.contract import (
     Reason,
     Row,
 )
+from probes.records.alike_keys import alike
 from probes.records.rest import answers, walk
 from probes.records.rest.client import Answer, RestClient
 from probes.records.rest.request_template import (
@@ -221,7 +222,7 @@ class RestProbe:
         Raises:
             ProbeError: `decode` where an answer holds something else instead: then what is not in it is not missing.
         """
-        wanted = {_alike(spec, key) for key in keys}
+        wanted = {alike(spec.key_type, key) for key in keys}
         rows, met, others = [], set(), False
         for record in found:
             row = self._row(spec, record)
@@ -231,9 +232,9 @@ class RestProbe:
                     f"{spec.collection} answered something without {spec.key}, the key in the map",
                     hint="an error told with status 200? otherwise correct records:, record: or key: in the map",
                 )
-            if (alike := _alike(spec, row[0])) in wanted:
+            if (found_key := alike(spec.key_type, row[0])) in wanted:
                 rows.append(row)
-                met.add(alike)
+                met.add(found_key)
             else:
                 others = True
         if others and len(met) < len(wanted):
@@ -500,21 +501,6 @@ def _spelt_apart(spec: ReadSpec, key: Key) -> str | None:
         return None
     apart = unicodedata.normalize("NFD", key)
     return None if apart == key else apart
-
-
-def _alike(spec: ReadSpec, key: Any) -> str:
-    """A key in a form in which what an API answers is recognised as what was asked for."""
-    text = unicodedata.normalize("NFC", str(key)).strip()
-    if spec.key_type == "salesforce_id":
-        return str(key).strip()[:15]
-    if spec.key_type == "uuid":
-        return text.casefold().replace("-", "").strip("{}")
-    if spec.key_type == "integer":
-        try:
-            return str(int(text))
-        except ValueError:
-            return text
-    return text
 
 
 def _instant(mark: Any, unit: str | None, zone: str | None) -> datetime | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import threading
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -29,8 +28,10 @@ from probes.contract import (
     Reason,
     Row,
 )
+from probes.records.alike_keys import alike
+from probes.records.rest.answers import instant
 from probes.records.salesforce import soql
-from probes.records.salesforce.session import Session, reason_of, refused, server_instant
+from probes.records.salesforce.session import Session, reason_of, refused
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.wording import did_you_mean
 
@@ -314,7 +315,7 @@ class SalesforceProbe:
         sent_at = datetime.now(UTC)
         told, cached = self._session.date()
         received_at = datetime.now(UTC)
-        server_at = server_instant(told)
+        server_at = instant(told)
         if server_at is None or cached:
             raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
@@ -418,11 +419,4 @@ def _alike(spec: ReadSpec, kind: str, key: Any) -> str:
     if kind in NUMBERS:
         value = _number(key)
         return str(key) if value is None else soql.number(value.normalize())
-    text = unicodedata.normalize("NFC", str(key)).strip()
-    if spec.key_type == "salesforce_id" or kind in {"id", "reference"}:
-        return text[:15]
-    if spec.key_type == "uuid":
-        return text.casefold().replace("-", "").strip("{}")
-    if spec.key_type == "integer" and text.lstrip("+-").isdecimal() and len(text) <= LONGEST_NUMBER:
-        return str(int(text))
-    return text
+    return alike("salesforce_id" if kind in {"id", "reference"} else spec.key_type, key)

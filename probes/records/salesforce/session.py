@@ -13,7 +13,6 @@ import re
 import threading
 import time
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -23,7 +22,7 @@ from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, un
 from probes.call_deadline import becomes
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, weight
-from probes.records.rest.answers import instant, retry_after_s
+from probes.records.rest.answers import retry_after_s
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.secrets import Scrubber
 
@@ -261,11 +260,6 @@ def refused(said: bytes | list[Any]) -> tuple[str, str]:
 def reason_of(code: str) -> Reason:
     """What an error means that came with status 200."""
     return _CODES.get(code, Reason.DECODE)
-
-
-def server_instant(told: str | None) -> datetime | None:
-    """The instant of a Date header."""
-    return instant(told)
 
 
 def _part(document: Mapping[str, Any]) -> str:
