@@ -20,6 +20,10 @@ class Clock:
         """The instant, in UTC."""
         return (self._start or datetime.now(UTC)) + self._offset
 
+    def stand_at(self, instant: datetime | None) -> None:
+        """Stand still at an instant, or follow the machine's clock again."""
+        self._start, self._offset = instant, timedelta(0)
+
     def advance(self, seconds: float) -> None:
         """Move the clock; a negative number sets it back."""
         self._offset += timedelta(seconds=seconds)

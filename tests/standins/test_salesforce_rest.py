@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from tests.standins.faults import Fault, cut_off, repeated_page, skipped_page, truncated
 from tests.standins.salesforce import APP, App, Field, Salesforce, faults
 from tests.standins.salesforce.oauth import JWT_BEARER, LOGIN
 
@@ -630,12 +631,12 @@ def test_200_that_is_no_answer(org: Salesforce, caller: Caller) -> None:
 
 def test_an_answer_ends_too_early(org: Salesforce, caller: Caller) -> None:
     many(org, 50)
-    org.fail(faults.truncated(), on="query")
+    org.fail(truncated(), on="query")
     cut = caller.get("/query", q="SELECT Id FROM Account")
     assert cut.status_code == 200
     with pytest.raises(json.JSONDecodeError):
         cut.json()
-    org.fail(faults.dropped(), on="query")
+    org.fail(cut_off(), on="query")
     with pytest.raises(httpx.RemoteProtocolError):
         caller.get("/query", q="SELECT Id FROM Account")
 
@@ -651,9 +652,9 @@ def test_an_answer_that_does_not_end(org: Salesforce, caller: Caller) -> None:
     assert read > 20_000_000
 
 
-@pytest.mark.parametrize(("fault", "seen"), [(faults.repeated_page, [0, 0, 1, 2]), (faults.skipped_page, [0, 2])])
+@pytest.mark.parametrize(("fault", "seen"), [(repeated_page, [0, 0, 1, 2]), (skipped_page, [0, 2])])
 def test_pages_repeat_or_are_left_out(
-    org: Salesforce, caller: Caller, fault: Callable[[], faults.Fault], seen: list[int]
+    org: Salesforce, caller: Caller, fault: Callable[[], Fault], seen: list[int]
 ) -> None:
     known = many(org, 30)
     org.rest.page_size = 10

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.standins.clock import Clock
 from tests.standins.salesforce import ids
-from tests.standins.salesforce.clock import Clock
 from tests.standins.salesforce.errors import ApiError
 from tests.standins.salesforce.evaluation import Query, bounds
 from tests.standins.salesforce.numbers_json import double, encoded

@@ -6,7 +6,7 @@ Developer Guide, the Pub/Sub API Developer Guide, the Object Reference. What the
 answered with 501 STAND_IN_UNSUPPORTED, never with words that the vendor might say.
 """
 
-from tests.standins.salesforce.faults import Fault
+from tests.standins.faults import Fault
 from tests.standins.salesforce.oauth import App
 from tests.standins.salesforce.schema import Field
 from tests.standins.salesforce.server import APP, Salesforce

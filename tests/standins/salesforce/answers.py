@@ -9,8 +9,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from tests.standins.salesforce.clock import csv_text, rest_text
 from tests.standins.salesforce.evaluation import Path, Query
+from tests.standins.salesforce.instants import csv_text, rest_text
 from tests.standins.salesforce.numbers_json import double
 from tests.standins.salesforce.schema import Field, SObject
 from tests.standins.salesforce.store import Values

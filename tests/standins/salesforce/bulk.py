@@ -18,12 +18,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from tests.standins.clock import Clock
 from tests.standins.salesforce import ids
 from tests.standins.salesforce.answers import csv_lines
-from tests.standins.salesforce.clock import Clock, rest_text
 from tests.standins.salesforce.errors import ApiError, not_found
 from tests.standins.salesforce.evaluation import Query
 from tests.standins.salesforce.faults import Answer
+from tests.standins.salesforce.instants import rest_text
 from tests.standins.salesforce.limits import Limits
 from tests.standins.salesforce.soql import parse
 from tests.standins.salesforce.store import Store, Values

@@ -30,7 +30,7 @@ from zlib import crc32
 
 import fastavro
 
-from tests.standins.salesforce.clock import Clock
+from tests.standins.clock import Clock
 from tests.standins.salesforce.schema import Field, SObject
 from tests.standins.salesforce.store import USER, Change, Store
 

@@ -11,9 +11,8 @@ from collections.abc import Callable
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tests.standins.salesforce.clock import Clock
-from tests.standins.salesforce.faults import Answer
-from tests.standins.salesforce.numbers_json import encoded
+from tests.standins.clock import Clock
+from tests.standins.faults import Answer
 from tests.standins.salesforce.rest import Request
 
 
@@ -39,14 +38,11 @@ class HttpFront:
 
             def _send(self, answered: Answer, *, zipped: bool) -> None:
                 headers = {"Content-Type": "application/json;charset=UTF-8", **answered.headers}
-                endless = answered.body is not None and not isinstance(answered.body, bytes)
-                sent = b""
-                if endless:
+                sent = answered.sent
+                if not isinstance(sent, bytes):
                     headers["Transfer-Encoding"] = "chunked"
                 else:
-                    empty = answered.document is None and answered.body is None
-                    sent = b"" if empty else self._bytes(answered)
-                    if zipped and sent and answered.close_after is None:
+                    if zipped and sent and answered.cut_after is None:
                         sent = gzip.compress(sent, 1)
                         headers["Content-Encoding"] = "gzip"
                     headers["Content-Length"] = str(len(sent))
@@ -56,17 +52,13 @@ class HttpFront:
                 self.end_headers()
                 if self.command == "HEAD":
                     return
+                self.close_connection |= answered.cut_after is not None or not isinstance(sent, bytes)
                 with contextlib.suppress(OSError):
-                    if endless:
-                        for part in answered.body or ():
-                            assert isinstance(part, bytes)
-                            self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-                    self.wfile.write(sent[: answered.close_after])
-                if endless or answered.close_after is not None:
-                    self.close_connection = True
-
-            def _bytes(self, answered: Answer) -> bytes:
-                return answered.body if isinstance(answered.body, bytes) else encoded(answered.document)
+                    if isinstance(sent, bytes):
+                        self.wfile.write(sent[: answered.cut_after])
+                        return
+                    for part in sent:
+                        self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
 
             def do_GET(self) -> None:
                 self._serve()

@@ -15,7 +15,7 @@ from collections import deque
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.standins.salesforce.clock import Clock
+from tests.standins.clock import Clock
 from tests.standins.salesforce.errors import ApiError
 
 LONGEST_URI = 16_384

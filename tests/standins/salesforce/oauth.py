@@ -30,8 +30,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
+from tests.standins.clock import Clock
 from tests.standins.salesforce import ids
-from tests.standins.salesforce.clock import Clock
 from tests.standins.salesforce.errors import ApiError
 
 ORGANISATION = ids.new_id("00D", 7)

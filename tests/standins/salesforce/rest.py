@@ -24,13 +24,14 @@ from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tests.standins.clock import Clock
 from tests.standins.salesforce import ids
 from tests.standins.salesforce.answers import record, selected
 from tests.standins.salesforce.bulk import Jobs
-from tests.standins.salesforce.clock import Clock, rest_text
 from tests.standins.salesforce.errors import ApiError, not_found
 from tests.standins.salesforce.evaluation import Query, no_such_column
 from tests.standins.salesforce.faults import Answer
+from tests.standins.salesforce.instants import rest_text
 from tests.standins.salesforce.limits import Limits
 from tests.standins.salesforce.schema import Field, SObject
 from tests.standins.salesforce.soql import parse

@@ -9,10 +9,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tests.standins.salesforce.clock import Clock
+from tests.standins import faults
+from tests.standins.clock import Clock
+from tests.standins.faults import Fault, Faults
 from tests.standins.salesforce.errors import ApiError
 from tests.standins.salesforce.events import Bus
-from tests.standins.salesforce.faults import Answer, Fault, Faults
+from tests.standins.salesforce.faults import Answer
 from tests.standins.salesforce.http_front import HttpFront
 from tests.standins.salesforce.limits import Limits, check_lengths
 from tests.standins.salesforce.oauth import App, Authority, OAuthError
@@ -142,7 +144,7 @@ class Salesforce:
 
     def fail(self, fault: Fault, *, on: str = "*", times: int = 1) -> None:
         """The next calls of a kind get the fault."""
-        self.faults.add(on, fault, times)
+        self.faults.order(on, fault, times)
 
     def lag(self, seconds: float) -> None:
         """Queries, collections and getUpdated see the org as it was so long ago."""
@@ -150,17 +152,18 @@ class Salesforce:
 
     # how it answers
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: Request) -> faults.Answer:
         path = request.path
         kind = {"/services/oauth2/token": "token", "/services/oauth2/revoke": "revoke"}.get(path)
         kind = kind or (self.rest.kind(request) if path.startswith("/services/data") else "other")
         with self._lock:
             self.calls[kind] += 1
             self.requests.append(request)
-        fault = self.faults.take(kind)
+        fault = self.faults.next(kind)
+        if fault and fault.instead:
+            return self._with_usage(fault.instead(), kind)
+        answer: faults.Answer
         try:
-            if fault and fault.instead and (made := fault.instead()) is not None:
-                return self._with_usage(made, kind)
             answer = self._oauth(kind, request) if kind in {"token", "revoke"} else self._data(request, fault)
         except ApiError as failed:
             answer = Answer(status=failed.status, document=failed.document, headers=failed.headers)
@@ -193,7 +196,7 @@ class Salesforce:
             self.authority.check(token if scheme in {"Bearer", "OAuth"} else "")
         return self.rest.answer(request, fault.page if fault else 0)
 
-    def _with_usage(self, answer: Answer, kind: str) -> Answer:
+    def _with_usage(self, answer: faults.Answer, kind: str) -> faults.Answer:
         if kind in {"token", "revoke", "versions"}:
             return answer
         return replace(answer, headers={"Sforce-Limit-Info": self.limits.header, **answer.headers})

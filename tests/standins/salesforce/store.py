@@ -20,8 +20,9 @@ from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any
 
+from tests.standins.clock import Clock
 from tests.standins.salesforce import ids
-from tests.standins.salesforce.clock import Clock, whole_second
+from tests.standins.salesforce.instants import whole_second
 from tests.standins.salesforce.schema import NUMBERS, Field, SObject
 
 Values = Mapping[str, Any]

@@ -13,6 +13,7 @@ from checks.fields import FieldType
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
+from tests.standins.faults import repeated_page, skipped_page
 from tests.standins.salesforce import APP, Fault, Salesforce, faults
 
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
@@ -187,7 +188,7 @@ def test_what_was_deleted_is_in_no_listing(org: Salesforce, probe: SalesforcePro
 # what goes wrong
 
 
-@pytest.mark.parametrize("fault", [faults.repeated_page, faults.skipped_page])
+@pytest.mark.parametrize("fault", [repeated_page, skipped_page])
 def test_nothing_follows_from_pages_that_repeat_or_are_left_out(
     org: Salesforce, probe: SalesforceProbe, fault: Callable[[], Fault]
 ) -> None:
@@ -208,7 +209,7 @@ def test_an_error_in_the_body_is_no_empty_answer(org: Salesforce, probe: Salesfo
 
 
 def changed_answer(**words: Any) -> Fault:
-    from tests.standins.salesforce.faults import Answer
+    from tests.standins.faults import Answer
 
     def after(answer: Answer) -> Answer:
         return replace(answer, document=answer.document | words)

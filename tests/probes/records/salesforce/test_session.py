@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from probes.contract import ProbeError, Reason
 from probes.records.salesforce.session import READS, Session
 from probes.records.salesforce.settings import SalesforceSettings
+from tests.standins.faults import cut_off, truncated
 from tests.standins.salesforce import APP, App, Fault, Salesforce, faults
 
 QUERY = "SELECT Id FROM Account"
@@ -104,8 +105,8 @@ def test_a_wrong_secret_is_told_and_not_repeated(org: Salesforce) -> None:
         (faults.status(500), Reason.UNREACHABLE),
         (faults.status(503), Reason.UNREACHABLE),
         (faults.html(), Reason.DECODE),
-        (faults.truncated(), Reason.DECODE),
-        (faults.dropped(), Reason.UNREACHABLE),
+        (truncated(), Reason.DECODE),
+        (cut_off(), Reason.UNREACHABLE),
         (faults.endless(), Reason.TOO_LARGE),
     ],
 )
