@@ -20,16 +20,38 @@ settings.load_profile("patient")
 
 _numbers = itertools.count(1)
 
-HEAVY = ("kafka_server", "rabbitmq_url", "elasticmq_url", "pubsub_address")
-"""Servers that take long to start: all tests of one of them run in one process, so that it starts once."""
+HEAVY = {
+    "kafka": "kafka_server",
+    "rabbitmq": "rabbitmq_url",
+    "sqs": "elasticmq_url",
+    "pubsub": "pubsub_address",
+    "mongodb": "ferretdb_url",
+}
+"""By what a parameter may call them, the fixtures of servers that take long to start."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run in one process, and first, all tests that share something that takes long to make, so that it is made once.
+
+    That is a heavy server, or whatever a module's own fixtures make for the whole module.
+    """
     for item in items:
-        for name in HEAVY:
-            if name in getattr(item, "fixturenames", ()):
-                item.add_marker(pytest.mark.xdist_group(name))
-                break
+        shared = _shared(item)
+        if shared is not None:
+            item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
+def _shared(item: pytest.Item) -> str | None:
+    asked = [*getattr(item, "fixturenames", ())]
+    if (callspec := getattr(item, "callspec", None)) is not None:
+        asked += [HEAVY[each] for each in callspec.params.values() if type(each) is str and each in HEAVY]
+    heavy = next((name for name in HEAVY.values() if name in asked), None)
+    if heavy is not None:
+        return heavy
+    made = item.session._fixturemanager.getfixturedefs  # what --fixtures shows, too
+    scopes = {found[-1].scope for name in asked if (found := made(name, item))}
+    return str(item.path) if "module" in scopes else None
 
 
 @pytest.fixture(scope="session")

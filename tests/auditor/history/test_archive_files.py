@@ -31,7 +31,7 @@ def archived(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> tuple[Stand, Work
     monkeypatch.setattr(lenses, "LOOK_AGAIN_S", 0.0)
     workspace = Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
     stand.agree(5)
-    for _ in range(30):
+    for _ in range(5):
         stand.audit()
     archive_settled(stand.ledger, workspace.archive, datetime.now(UTC) + timedelta(seconds=5), keep_live_s=0)
     (bad,) = Path(workspace.archive).glob("probe_runs/*/*.parquet")
