@@ -491,7 +491,7 @@ def stripe_mock() -> Iterator[str | None]:
         return
     with workplace() as place:
         port = free_port()
-        # Without an address of its own for HTTPS it takes port 12112 of every interface, and ends where that is taken.
+        # Without an address for HTTPS it takes port 12112 of every interface, and ends where that is taken.
         addresses = ["-http-addr", f"127.0.0.1:{port}", "-https-addr", f"127.0.0.1:{free_port()}"]
         with _served([str(engine / "stripe-mock"), *addresses], place) as process:
             wait_for_port(port, process)
