@@ -25,7 +25,7 @@ from checks.cause import Cause, Kind
 from checks.causes import Baseline
 from checks.convergence import Change
 from checks.record_history import Divergence, DivergenceState
-from probes.contract import Letter
+from probes.queue_contract import Letter
 
 FLOWS = 20
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from checks.queue_states import Trend
-from probes.contract import Role
+from probes.settings import Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from checks.further_types import Encoding
 from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
 from checks.validity import NO_VALIDITY, Span, Validity
 from checks.values import Parser
-from probes.contract import EvidencePolicy, PluginSettings
+from probes.settings import EvidencePolicy, PluginSettings
 
 FieldType = Literal[
     "string",

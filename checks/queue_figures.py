@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from probes.contract import QueueReading
+from probes.queue_contract import QueueReading
 
 MOST_FIGURE = 2**63 - 1
 """The ledger keeps 64 bits of a count."""

@@ -17,7 +17,8 @@ from pydantic import field_validator
 
 from checks.values import UnreadableError
 from probes import patterns
-from probes.contract import MISSING, PluginSettings
+from probes.contract import MISSING
+from probes.settings import PluginSettings
 
 
 class Validity(PluginSettings):

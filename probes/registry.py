@@ -8,11 +8,12 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from probes.contract import Binding, PluginSettings, SystemSettings
 from probes.secrets import Scrubber
+from probes.settings import Binding, PluginSettings, SystemSettings
 
 if TYPE_CHECKING:
-    from probes.contract import QueueProbe, QueueReading, RecordProbe
+    from probes.contract import RecordProbe
+    from probes.queue_contract import QueueProbe, QueueReading
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,7 +23,7 @@ from auditor.senders.registry import SENDERS, sender_settings
 from checks.fields import FieldRule
 from checks.validity import Validity
 from probes import registry
-from probes.contract import Budget
+from probes.settings import Budget
 from tests import HOME
 
 PAGES = sorted([*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")])

@@ -49,6 +49,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "checks/tables.py": "test_tables.py",
         "checks/terms.py": "checks/test_judgement.py",
         "probes/contract.py": "probes/records/test_record_probes.py",
+        "probes/queue_contract.py": "probes/queues/test_queue_faults.py",
+        "probes/settings.py": "auditor/map/test_loader.py",
         "probes/http/line.py": "probes/http/test_transport.py",
         "probes/records/rest/settings.py": "probes/records/rest/test_probe.py",
         "probes/records/sql/settings.py": "probes/records/sql/test_probe.py",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from probes.contract import QueueReading
+from probes.queue_contract import QueueReading
 
 LETTERS_FOLLOWED = 50_000
 """Letters of one queue that are known one by one; of a queue with more, the first so many."""

@@ -13,7 +13,8 @@ from auditor.map.flow import Flow
 from checks.queue_states import QueueState
 from checks.sampling import Panel, Pool
 from checks.values import EPOCH
-from probes.contract import Key, QueueReading
+from probes.contract import Key
+from probes.queue_contract import QueueReading
 from probes.registry import record_kind
 
 

@@ -18,8 +18,9 @@ from checks.incidents import BreachSignal
 from checks.letters import main_reason, unreadable_note
 from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
 from checks.queue_states import Flowing, QueueState
-from probes.contract import Letter, ProbeError, QueueProbe, QueueReading
+from probes.contract import ProbeError
 from probes.durations import format_duration
+from probes.queue_contract import Letter, QueueProbe, QueueReading
 from probes.queues.message import sayable
 
 STALLED_READINGS = 10

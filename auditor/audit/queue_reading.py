@@ -15,7 +15,8 @@ from auditor.map.flow import Flow
 from auditor.systems.caller import ReaderClosedError
 from checks.field_text import masked
 from checks.queue_figures import certain
-from probes.contract import Letter, ProbeError, QueueProbe, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter, QueueProbe, QueueReading
 from probes.queues.message import distinct, storable
 from probes.wording import counted
 

@@ -17,7 +17,7 @@ from typer.core import TyperCommand
 if TYPE_CHECKING:
     from auditor.map.integration_map import IntegrationMap
     from auditor.workspace import Workspace
-    from probes.contract import SystemSettings
+    from probes.settings import SystemSettings
 
 ReadT = TypeVar("ReadT")
 

@@ -14,7 +14,8 @@ from checks.fields import FieldRule
 from checks.instants import aware
 from checks.numbers import EXACT, divided, shifted
 from checks.values import EPOCH, MICROSECOND, UNITS_US, UnreadableError, minor_digits, parse_decimal
-from probes.contract import MISSING, VALUES, Binding, Labels, Row
+from probes.contract import MISSING, VALUES, Labels, Row
+from probes.settings import Binding
 
 
 def raw_values(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from auditor.ledger.database import Database
 from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
 from checks.letters import signature
-from probes.contract import Letter
+from probes.queue_contract import Letter
 
 
 class Queues:

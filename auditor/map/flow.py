@@ -12,7 +12,8 @@ from checks.records import RecordComparer
 from checks.sides import Side, read_key
 from checks.validity import RuleSet
 from checks.values import Parser
-from probes.contract import VALUES, VALUES_FROM, Binding, Key, ReadSpec, Row, SystemSettings
+from probes.contract import VALUES, VALUES_FROM, Key, ReadSpec, Row
+from probes.settings import Binding, SystemSettings
 
 SHORTEST_EVERY_S, LONGEST_EVERY_S = 1.0, 300.0
 """How often a flow is audited where its map does not say so."""

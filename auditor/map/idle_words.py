@@ -10,8 +10,8 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import rhythm_s
 from auditor.map.settings import FlowSettings
 from auditor.senders.registry import SENDERS, sender_settings
-from probes.contract import Binding
 from probes.registry import record_kind
+from probes.settings import Binding
 
 Path_ = tuple[str | int, ...]
 

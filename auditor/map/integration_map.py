@@ -7,7 +7,7 @@ from typing import Any
 
 from auditor.map.flow import Flow
 from auditor.map.settings import Alerts, AlertSettings, DataType, FlowSettings
-from probes.contract import Binding, SystemSettings
+from probes.settings import Binding, SystemSettings
 
 
 @dataclass(frozen=True, kw_only=True)

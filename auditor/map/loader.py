@@ -18,7 +18,7 @@ from auditor.map.problems import MapError, Problem
 from auditor.map.settings import AlertSettings, DataType, FlowSettings
 from auditor.map.validation import contradictions
 from probes import registry
-from probes.contract import Binding, PluginSettings, SystemSettings
+from probes.settings import Binding, PluginSettings, SystemSettings
 from probes.wording import did_you_mean
 
 

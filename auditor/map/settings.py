@@ -13,8 +13,8 @@ from checks.conflicts import Policy
 from checks.fields import FieldRule
 from checks.keys import key_parser
 from checks.values import Parser
-from probes.contract import PluginSettings
 from probes.durations import Duration
+from probes.settings import PluginSettings
 
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
 """Windows that are judged; below a second polling cannot tell, and no window at all is `none`."""

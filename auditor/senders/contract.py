@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Protocol
 from pydantic import AfterValidator, SecretStr
 
 from probes.addresses import check_address
-from probes.contract import PluginSettings
+from probes.settings import PluginSettings
 
 TIMEOUT_S = 10.0
 """The deadline of one try."""

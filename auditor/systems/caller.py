@@ -15,14 +15,9 @@ from typing import Any, TypeVar
 
 from auditor.systems.health import Health
 from auditor.systems.pool import Pool
-from probes.contract import (
-    ClockSample,
-    ProbeError,
-    Reason,
-    RecordProbe,
-    SystemSettings,
-)
+from probes.contract import ClockSample, ProbeError, Reason, RecordProbe
 from probes.secrets import Scrubber
+from probes.settings import SystemSettings
 
 GRACE_S = 1.0
 """How much later than its deadline a probe may answer before it is given up on."""

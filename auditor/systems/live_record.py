@@ -17,7 +17,8 @@ from checks.field_text import text_of
 from checks.fields import parser_for
 from checks.sides import beside_currencies, read_field, read_key
 from checks.values import UnreadableError
-from probes.contract import KEY, MARK, MISSING, VALUES, Binding, Key, ReadSpec, Row
+from probes.contract import KEY, MARK, MISSING, VALUES, Key, ReadSpec, Row
+from probes.settings import Binding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,17 +15,8 @@ from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes import registry
-from probes.contract import (
-    Key,
-    Page,
-    ProbeError,
-    Reading,
-    ReadSpec,
-    Reason,
-    RecordProbe,
-    Row,
-    SystemSettings,
-)
+from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row
+from probes.settings import SystemSettings
 
 READ_BATCH = 500
 CLOCK_KEEPS_S = 30.0

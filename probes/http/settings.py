@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
-from probes.contract import PluginSettings
+from probes.settings import PluginSettings
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OF_THE_TRANSPORT = frozenset(

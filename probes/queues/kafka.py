@@ -26,7 +26,8 @@ from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_valid
 
 from probes.call_deadline import left, one_call, timed_out
 from probes.child_process import Child, ChildEndedError
-from probes.contract import ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueReading
 from probes.queues.message import MessageSettings, missing_driver
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024

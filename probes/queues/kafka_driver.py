@@ -22,7 +22,8 @@ import confluent_kafka.admin
 
 from probes.call_deadline import timed_out
 from probes.child_process import limit_memory, serve
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.kafka import ANSWER, QUESTION, Answer, KafkaSettings
 from probes.queues.message import Message, dropped_at, instant_at, read_one, sayable, storable
 

@@ -18,10 +18,12 @@ from typing import Any, TypeVar
 from jsonpath import JSONPathError
 from pydantic import Field, field_validator
 
-from probes.contract import Letter, ProbeError, QueueSettings, Reason
+from probes.contract import ProbeError, Reason
 from probes.durations import Duration
 from probes.exact_json import MAX_DIGITS, TOO_LONG, TooDeepError, Undecodable, decode
 from probes.json_paths import PathError, compiled, first
+from probes.queue_contract import Letter
+from probes.settings import QueueSettings
 
 PAYLOAD_LIMIT = 256 * 1024
 """Payloads beyond this are not read into: whatever they say stays unknown."""

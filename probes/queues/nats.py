@@ -26,9 +26,10 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, login_of
 from probes.call_deadline import becomes, begins, came, left, one_call
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
 from probes.exact_json import decode, weight
 from probes.guarded_socket import RECEIVED_LIMIT_BYTES, received_too_much
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, read_one, table, whole
 
 AT_ONCE = 64

@@ -20,8 +20,9 @@ from pydantic import field_validator
 
 from probes.addresses import check_segment
 from probes.call_deadline import becomes, begins, came, left, one_call, within
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
 from probes.exact_json import decode, weight
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import (
     Message,
     MessageSettings,

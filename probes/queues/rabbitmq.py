@@ -21,8 +21,9 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address, check_segment
 from probes.call_deadline import becomes, left, one_call, within
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import (
     PAYLOAD_LIMIT,
     TEXT_LIMIT,

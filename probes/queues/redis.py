@@ -18,8 +18,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.call_deadline import left, one_call
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
 from probes.guarded_socket import GuardedSocket
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import Message, MessageSettings, distinct, instant_at, missing_driver, read_each
 
 PENDING_LIMIT = 100_000

@@ -27,7 +27,8 @@ from pydantic import SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address, check_segment
 from probes.call_deadline import begins, came, left, one_call, timed_out
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import Message, MessageSettings, figure, missing_driver, read_each
 
 API_VERSION = "2021-05"

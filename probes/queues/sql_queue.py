@@ -15,9 +15,11 @@ from zoneinfo import ZoneInfo
 from pydantic import model_validator
 
 from probes.call_deadline import one_call
-from probes.contract import Letter, ProbeError, QueueReading, QueueSettings, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import TEXT_LIMIT, Message, checked, counted, distinct, instant_at, kept, read_each
 from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
+from probes.settings import QueueSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 

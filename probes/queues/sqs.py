@@ -20,8 +20,9 @@ from pydantic import SecretStr, field_validator
 
 from probes.addresses import check_address
 from probes.call_deadline import left, one_call, within
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
 from probes.durations import format_duration
+from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import (
     Message,
     MessageSettings,

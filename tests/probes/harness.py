@@ -16,7 +16,8 @@ from uuid import uuid4
 import sqlalchemy as sa
 from pymongo import MongoClient
 
-from probes.contract import Budget, Letter, QueueProbe, ReadSpec, RecordProbe
+from probes.contract import ReadSpec, RecordProbe
+from probes.queue_contract import Letter, QueueProbe
 from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbSettings
 from probes.records.rest.probe import RestProbe
@@ -25,6 +26,7 @@ from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
+from probes.settings import Budget
 from tests.attacks import messages
 from tests.standins.salesforce import APP, Field, Salesforce
 from tests.standins.salesforce.schema import AFTER, BEFORE, SObject

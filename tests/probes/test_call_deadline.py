@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from probes import call_deadline
 from probes.call_deadline import Watchdog, left, one_call, within
-from probes.contract import Budget, ProbeError, ReadSpec, Reason
+from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
+from probes.settings import Budget
 from tests.http_api import Api, Request, Response
 from tests.probes.harness import SPEC, SqlHarness
 from tests.probes.queues.test_queue_faults import Make, _probe, broker

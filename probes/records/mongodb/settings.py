@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, unquote
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
-from probes.contract import Binding, SystemSettings
 from probes.durations import Duration
+from probes.settings import Binding, SystemSettings
 from probes.wording import did_you_mean
 
 LEAST_STALENESS_S = 90.0

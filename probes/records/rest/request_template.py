@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from pydantic import ValidationError, field_validator
 
-from probes.contract import Key, PluginSettings, ProbeError, Reason
+from probes.contract import Key, ProbeError, Reason
+from probes.settings import PluginSettings
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _LITERAL = "%/:@!$&'()*+,;=~-._"

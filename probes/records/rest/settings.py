@@ -10,9 +10,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes import json_paths
 from probes.addresses import check_address
-from probes.contract import Binding, SystemSettings
 from probes.records.rest.request_template import ReadOnlyPost, Template, checked, places, template_of
 from probes.secrets import without_parameters
+from probes.settings import Binding, SystemSettings
 
 
 class RestSettings(SystemSettings):

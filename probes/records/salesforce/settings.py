@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
-from probes.contract import Binding, SystemSettings
 from probes.durations import Duration
+from probes.settings import Binding, SystemSettings
 
 LATE_COMMIT_S = 600.0
 """How long after its SystemModstamp a change may be committed: a call of the API ends after ten minutes.

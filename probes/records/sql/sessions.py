@@ -13,12 +13,13 @@ from sqlalchemy.pool import QueuePool
 
 from probes.call_deadline import Watchdog, left, within
 from probes.call_deadline import timed_out as call_timed_out
-from probes.contract import ProbeError, Reason, SystemSettings
+from probes.contract import ProbeError, Reason
 from probes.metering import SpentError, spend
 from probes.records.sql import bounded_drivers
 from probes.records.sql.database_url import DIALECTS
 from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect
 from probes.secrets import Scrubber
+from probes.settings import SystemSettings
 
 SERVER_FIRST_S = 0.2
 """How much longer than the deadline is waited for the server's own word about it."""

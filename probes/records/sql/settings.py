@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import SecretStr, field_validator
 
-from probes.contract import Binding, SystemSettings
 from probes.records.sql.database_url import canonical, read_url
+from probes.settings import Binding, SystemSettings
 
 QUEUE_TEXT_LIMIT = 256 * 1024
 """Characters of a message that are read from a table; no probe of a queue reads into longer payloads."""

@@ -19,7 +19,8 @@ from auditor.ledger import Ledger
 from auditor.systems.doctor import examine
 from checks.queue_figures import certain
 from checks.queue_states import Flowing, Trend
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter, QueueReading
 from tests.attacks import messages
 from tests.auditor.dashboard.test_pages import run, text
 from tests.stand import Stand

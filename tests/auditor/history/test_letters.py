@@ -28,7 +28,8 @@ from auditor.history.letters import explained, funnels, letters
 from auditor.history.status import Standing, flow_status
 from checks.letters import Prospect
 from checks.queue_states import Flowing, Trend
-from probes.contract import Letter, ProbeError, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter, QueueReading
 from probes.registry import open_queue_probe
 from tests.auditor.audit.test_flow_audit import open_causes
 from tests.stand import Stand

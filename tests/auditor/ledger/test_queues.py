@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from auditor.ledger import Ledger
-from probes.contract import Letter
+from probes.queue_contract import Letter
 from tests.auditor.ledger.rows import NOW
 
 

@@ -15,7 +15,8 @@ from auditor.map.loader import check_map
 from auditor.map.schema import json_schema
 from auditor.senders.registry import SENDERS, sender_settings
 from checks import fields
-from probes import contract, registry
+from probes import registry
+from probes import settings as probe_settings
 from probes.records.rest import request_template
 from tests import HOME
 from tests.auditor.cli.test_commands import auditor
@@ -100,7 +101,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/settings.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
     },
     "MongoDbBinding": {
-        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
     },
     "MongoDbSettings": {
@@ -132,7 +133,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "RestBinding": {
-        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
         "probes/records/rest/settings.py": "records record one many list changed batch limit first_page since more "
         "next",
@@ -146,7 +147,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "SalesforceBinding": {
-        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
     },
     "SalesforceSettings": {
@@ -169,7 +170,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "SqlBinding": {
-        "probes/contract.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
     },
     "SqlQueueSettings": {
@@ -213,7 +214,7 @@ def model_of(name: str) -> type[BaseModel]:
     kinds += [registry.queue_settings(kind) for kind in registry.QUEUE_KINDS]
     kinds += [sender_settings(name) for name in SENDERS]
     found = next((kind for kind in kinds if kind.__name__ == name), None)
-    for place in (settings, contract, fields, request_template):
+    for place in (settings, probe_settings, fields, request_template):
         found = found or getattr(place, name, None)
     assert found is not None, name
     return found

@@ -14,20 +14,10 @@ import pytest
 
 from auditor.systems.caller import Patience, ReaderClosedError
 from auditor.systems.reader import REQUESTS_PER_LISTING, SystemReader
-from probes.contract import (
-    Budget,
-    ClockSample,
-    CollectionSchema,
-    Key,
-    Page,
-    ProbeError,
-    ReadSpec,
-    Reason,
-    Row,
-    SystemSettings,
-)
+from probes.contract import ClockSample, CollectionSchema, Key, Page, ProbeError, ReadSpec, Reason, Row
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
+from probes.settings import Budget, SystemSettings
 from tests.http_api import Api, Request, Response
 from tests.probes.harness import RestHarness
 from tests.waiting import wait_until

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.anypoint_mq import AnypointMqProbe, AnypointMqSettings
 from tests.attacks import messages
 

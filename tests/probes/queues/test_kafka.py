@@ -15,7 +15,8 @@ import confluent_kafka.admin
 import httpx
 import pytest
 
-from probes.contract import ProbeError, QueueProbe, QueueReading, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe, QueueReading
 from probes.queues.kafka import KafkaProbe, KafkaSettings
 from tests.attacks import messages
 from tests.attacks.wires import KAFKA

@@ -20,7 +20,8 @@ import confluent_kafka
 import pytest
 
 from probes import child_process
-from probes.contract import Letter, ProbeError, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import Letter
 from probes.queues import kafka_driver
 from probes.queues.kafka import ANSWER, Answer, KafkaProbe, KafkaSettings
 from tests.attacks.wires import ANY, KAFKA, Wire

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.contract import Letter
 from probes.json_paths import PathError, every, first
+from probes.queue_contract import Letter
 from probes.queues.message import (
     HEADER_LIMIT,
     PAYLOAD_SHOWN,

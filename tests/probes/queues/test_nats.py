@@ -17,7 +17,8 @@ import nats
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.nats import NatsProbe, NatsSettings
 from tests.attacks import messages
 from tests.probes.harness import all_letters, assert_told

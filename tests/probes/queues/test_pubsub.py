@@ -18,7 +18,8 @@ from google import pubsub_v1
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.pubsub import PubSubProbe, PubSubSettings
 from tests.attacks import messages, wires
 from tests.probes.harness import assert_told

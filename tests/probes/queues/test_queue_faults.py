@@ -10,7 +10,8 @@ import pytest
 from pydantic import SecretStr
 
 from probes import registry
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from tests.probes.queues.test_anypoint_mq import Platform
 from tests.proxy import Mode, Proxy
 from tests.servers import Kafka

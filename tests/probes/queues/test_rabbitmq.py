@@ -19,7 +19,8 @@ import pytest
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.history.status import flow_status
 from auditor.systems.doctor import examine
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.rabbitmq import RabbitMqProbe, RabbitMqSettings
 from tests import amqp, servers
 from tests.attacks import messages

@@ -13,7 +13,8 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.message import (
     HEADER_LIMIT,
     PAYLOAD_LIMIT,

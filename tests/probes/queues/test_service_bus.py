@@ -17,7 +17,8 @@ from urllib.parse import unquote_plus
 
 import pytest
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.service_bus import ServiceBusProbe, ServiceBusSettings
 from tests.attacks import messages
 from tests.probes.harness import all_letters, assert_told

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from probes.contract import ProbeError, QueueProbe, Reason
+from probes.contract import ProbeError, Reason
+from probes.queue_contract import QueueProbe
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.rest.settings import RestSettings
 from probes.records.sql.settings import SqlSettings

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from probes.contract import Bits, Budget, Key, ReadSpec
+from probes.contract import Bits, Key, ReadSpec
 from probes.records.sql.column_types import shortest_single
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
+from probes.settings import Budget
 
 Run = Callable[..., None]
 ENGINES = ("postgresql", "mariadb", "sqlite")

@@ -11,9 +11,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from probes.contract import Budget, ProbeError, ReadSpec, Reason
+from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
+from probes.settings import Budget
 from tests.probes.harness import SPEC, SqlHarness
 
 

@@ -16,11 +16,12 @@ import pytest
 import sqlalchemy as sa
 
 from auditor.ledger import Ledger
-from probes.contract import Budget, ProbeError, ReadSpec, Reason, UnprovedError
+from probes.contract import ProbeError, ReadSpec, Reason, UnprovedError
 from probes.records.sql.database_url import HONOURED, read_url
 from probes.records.sql.dialects.dialect import dialect_of
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
+from probes.settings import Budget
 from tests import servers
 from tests.waiting import wait_until
 

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from probes.contract import Budget, ProbeError, ReadSpec, Reason
+from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.sql import stamps
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
 from probes.records.sql.stamps import earliest_local
+from probes.settings import Budget
 
 SPEC = ReadSpec(data_type="t", collection="t", key="id", changed_at="at", fields=("name",), zone="UTC")
 SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)

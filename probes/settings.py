@@ -1,0 +1,133 @@
+"""What the map says of a system, of a data type in it and of a queue: the words that every kind has.
+
+Each kind of system or queue has models of its own, made from these; loading them loads no driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from probes.contract import ReadSpec
+from probes.durations import Duration
+
+
+class PluginSettings(BaseModel):
+    """What every settings model of a plug-in keeps to: unknown words are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+Role = Literal["main", "retry", "dead"]
+"""What the messages in a queue are: waiting for their first delivery, for another one, or given up on."""
+
+EvidencePolicy = Literal["private", "masked", "clear"]
+"""What may be stored of a value: that there is one, its ends, or itself."""
+
+
+class QueueSettings(PluginSettings):
+    """What every kind of queue has.
+
+    Attributes:
+        role: what the messages in it are.
+        evidence: what may be stored of a dead letter's headers and payload.
+    """
+
+    role: Role = "dead"
+    evidence: EvidencePolicy = "private"
+
+
+class Budget(PluginSettings):
+    """How much of a system the auditor may use.
+
+    Attributes:
+        records_per_s: records read per second, on average over an audit interval.
+        connections: requests under way at once.
+        timeout_s: the deadline of one call of the probe, with all that it sends.
+    """
+
+    records_per_s: float = Field(default=5000, gt=0)
+    connections: int = Field(default=2, ge=1, le=64)
+    timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
+
+
+class SystemSettings(PluginSettings):
+    """What every kind of system has.
+
+    Attributes:
+        kind: as it is registered (`probes.registry`).
+        zone: the time zone of instants that carry none, as an IANA name; without it they are refused.
+        budget: how much of the system may be used.
+        delay_floor_s: how long the system may rightly go on answering an old value (caches, search indexes).
+        clock_slack_s: the longest time between a record's changed-at stamp and its commit.
+        link: template of a record's page in the system itself, with `{key}`.
+    """
+
+    kind: str
+    zone: str | None = None
+    budget: Budget = Budget()
+    delay_floor_s: Duration = Field(default=0, alias="delay_floor")
+    clock_slack_s: Duration = Field(default=0.1, alias="clock_slack")
+    link: str | None = None
+    description: str = ""
+
+
+class Binding(PluginSettings):
+    """Where a data type stands in one system; kinds of systems add their own words.
+
+    Attributes:
+        collection: table, path or other container.
+        key: the field that holds the key.
+        changed_at: the field with the instant of the last change.
+        changed_at_unit: s, ms or us where that field is a number since 1970.
+        version: where there is no such field, one with a number that grows with every change.
+        fields: canonical field name to its name here, where the two differ.
+        absent: fields that this system does not carry.
+    """
+
+    collection: str
+    key: str
+    changed_at: str | None = None
+    changed_at_unit: Literal["s", "ms", "us"] | None = None
+    version: str | None = None
+    fields: dict[str, str] = {}
+    absent: tuple[str, ...] = ()
+
+    @property
+    def lists(self) -> bool:
+        """Whether the system can list the collection's records."""
+        return True
+
+    @property
+    def tells_changes(self) -> bool:
+        """Whether it can be asked for what changed since an instant or a version."""
+        return True
+
+    @model_validator(mode="after")
+    def _one_mark(self) -> Self:
+        if self.changed_at is not None and self.version is not None:
+            raise ValueError("name changed_at or version, not both: changed_at also tells when, and is enough")
+        return self
+
+    def options(self) -> dict[str, Any]:
+        """What a probe of this kind needs beyond the common words."""
+        return {}
+
+    def spec(self, data_type: str, names: Sequence[str], *, zone: str | None, key_type: str = "string") -> ReadSpec:
+        """Where these canonical fields of a data type stand here."""
+        return ReadSpec(
+            data_type=data_type,
+            collection=self.collection,
+            key=self.key,
+            changed_at=self.changed_at,
+            version=self.version,
+            key_type=key_type,
+            changed_at_unit=self.changed_at_unit,
+            zone=zone,
+            fields=tuple(self.fields.get(name, name) for name in names),
+            lists=self.lists,
+            tells_changes=self.tells_changes,
+            options=self.options(),
+        )
