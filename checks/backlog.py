@@ -1,4 +1,4 @@
-"""Backlogs: what a queue's depth and age say against what the map allows."""
+"""Backlogs: whether a queue's depth and age stay within what the map allows."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Allowance:
     """What the map allows a flow's queues.
 
     Attributes:
-        dead_letters: most dead letters that may wait.
-        oldest_letter_s, backlog_age_s: oldest age of a dead letter and of a waiting message, None for any.
-        floor: up to so many waiting messages nothing is a breach.
-        ceiling: more are one whatever their age, None for any number.
+        dead_letters: the most dead letters that may wait.
+        oldest_letter_s, backlog_age_s: the greatest age of a dead letter and of a waiting message, None for no limit.
+        floor: up to this many waiting messages are never a breach.
+        ceiling: more than this are a breach whatever their age, None for no limit.
     """
 
     dead_letters: int
@@ -28,7 +28,7 @@ class Allowance:
 
 
 def age_s(oldest_at: datetime | None, now: datetime) -> float | None:
-    """How old the oldest message is, in seconds; None where the queue does not tell, never below 0."""
+    """Age of the oldest message in seconds, never below 0; None if the queue does not report it."""
     return None if oldest_at is None else max(0.0, (now - oldest_at).total_seconds())
 
 
@@ -37,11 +37,11 @@ def over_allowance(
 ) -> int | None:
     """How many messages are too many or too old.
 
-    Between floor and ceiling a backlog is judged by its age and, where the map names a floor, by its trend: without
-    a floor every passing burst would be one that grows.
+    Between floor and ceiling a backlog is judged by its age and, if the map sets a floor, by its trend: without a
+    floor, every passing burst would count as a growing backlog.
 
     Returns:
-        The depth where it breaks the allowance, 0 where it keeps it, None where that cannot be told.
+        The depth if it breaks the allowance, 0 if it keeps it, None if the reading does not show which.
     """
     if depth is None:
         return None
@@ -65,7 +65,7 @@ def over_allowance(
 
 
 def untold(role: Role, depth: int | None, age: float | None, allowed: Allowance) -> str:
-    """What a reading leaves open that must be known to judge the queue, in words; "" where nothing."""
+    """Which figure is missing to judge the queue, in words; "" if none is."""
     if depth is None:
         return "how many messages wait is not known"
     if depth and age is None and over_allowance(role, depth, age, allowed) is None:
@@ -79,11 +79,11 @@ def about_to_drop(
 ) -> int | None:
     """How many letters wait in a queue that is about to drop the oldest of them unread.
 
-    A queue that keeps letters for less than four times the notice is given a quarter of its retention instead:
-    otherwise every letter in it would be about to be dropped from its first moment on.
+    A queue that keeps letters for less than four times the notice gets a quarter of its retention as notice instead;
+    otherwise every letter in it would be about to be dropped as soon as it arrived.
 
     Returns:
-        The depth, 0 where nothing is dropped soon, None where that cannot be told.
+        The depth, 0 if nothing is dropped soon, None if unknown.
     """
     if depth is None:
         return None

@@ -1,4 +1,4 @@
-"""What an incident can be about: every breach, and what is said of each."""
+"""What an incident can be about: every breach, and how each is described."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Breach(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What is said of a breach.
+    """How a breach is described.
 
     Attributes:
         words: what is wrong.
-        counts: what its number counts: records, messages, changes of the last day, or audits in a row.
-        unknown: it says that something is not known, and not that it is wrong.
+        counts: the unit of its number: records, messages, changes of the last day, or audits in a row.
+        unknown: it reports that something could not be verified, not that it is wrong.
     """
 
     words: str
@@ -52,7 +52,7 @@ class Meaning:
 
     @property
     def grows(self) -> bool:
-        """Whether more of it is news by itself; of what is counted over a time it is not."""
+        """Whether a rising number is news in itself; it is not for numbers counted over a period."""
         return self.counts in {"record", "message"}
 
 
@@ -83,7 +83,7 @@ MEANINGS = complete(
 )
 
 UNKNOWN = frozenset(breach for breach, meaning in MEANINGS.items() if meaning.unknown)
-"""Breaches that say that something is not known."""
+"""Breaches that report that something could not be verified."""
 
 BREACH_OF = complete(
     {
@@ -101,5 +101,5 @@ BREACH_OF = complete(
     },
     but={Cause.IN_FLIGHT},
 )
-"""What an incident of records is about, by the cause of what differs; late and lost records of one flow share what to
-look for."""
+"""The breach of a record's incident, by the cause of the difference; late and lost records of one flow share one,
+because both call for the same investigation."""

@@ -1,4 +1,4 @@
-"""How copies differ, why, and the families of causes: names that views and pages need without the judging."""
+"""How copies differ, why, and the families of causes: names that views and pages need without the judging code."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Cause(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What is said of a cause.
+    """How a cause is described.
 
     Attributes:
         words: what happened to the record.
@@ -66,6 +66,7 @@ MEANINGS = complete(
         ),
     }
 )
-"""A transformation that changes what a value means is a matter of ownership: it wrote what no owner ever held."""
+"""A transformation that changes what a value means is an ownership conflict: it wrote a value that no owner ever
+held."""
 
 FAMILY = {cause: meaning.family for cause, meaning in MEANINGS.items()}

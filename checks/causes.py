@@ -1,8 +1,8 @@
 """Why two copies differ: the three-way table of owner, target and the baseline on which they last agreed.
 
-Every cause is a timing conflict (the change is on its way, late or lost), an ownership conflict (somebody
-wrote who does not own the record), a matter of validity, or unexplained. The table is gone through for each
-field, because fields may have owners of their own; the record's cause is the gravest of its fields'.
+Every cause is a timing conflict (the change is on its way, late or lost), an ownership conflict (a system that does
+not own the record wrote it), a matter of validity, or unexplained. Each field is looked up separately, because fields
+may have their own owners; the record's cause is the gravest of its fields' causes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ RING_LENGTH = 8
 _GRAVEST = (Cause.WRITE_CONFLICT, Cause.FOREIGN_WRITE, Cause.UNEXPLAINED, Cause.TRANSFORMATION, Cause.LATE)
 
 GRAVEST_FIRST = (*_GRAVEST, *(cause for cause in Cause if cause not in _GRAVEST))
-"""Which cause of a field a record is called by."""
+"""Order in which the causes of a record's fields become the record's cause."""
 
 TARGET_ONLY = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION})
-"""What a field is called that only the side changed that does not own it."""
+"""Causes of a field that was changed only by the side that does not own it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,12 +31,12 @@ class Baseline:
     """The newest version that both copies have shown, as far as readings have confirmed it.
 
     Attributes:
-        owner, target: fingerprints of both at that time (they differ where a tolerance was used).
+        owner, target: fingerprints of both at that time (they differ if a tolerance was used).
         owner_digests, target_digests: the same field by field, see `Copy.digests`.
         ring: earlier owner fingerprints, oldest first, at most `RING_LENGTH`.
         agreed_at: local instant at which the owner was known to hold this version.
-        mark: the owner's own mark of its copy when both were seen to agree, see `checks.convergence.Change`; None
-            where they were not, or where there is none.
+        mark: the owner's own mark of its copy when both were seen to agree, see `checks.convergence.Change`; None if
+            they were not seen to agree or the owner has no mark.
     """
 
     owner: bytes
@@ -61,7 +61,7 @@ class Baseline:
         )
 
     def holds(self, owner: Copy, target: Copy) -> bool:
-        """Whether it says just what these two copies show."""
+        """Whether it matches these two copies exactly."""
         return (
             owner.fingerprint == self.owner
             and target.fingerprint == self.target
@@ -75,12 +75,12 @@ class Finding:
     """The row of the table that a difference falls into.
 
     Attributes:
-        cause: what it is called once it counts.
+        cause: its cause once it counts.
         source_ahead: the owner's version is on its way, so the change's own window decides.
-        at_once: no window is needed to call it; one confirming reading is.
+        at_once: it needs no window, only one confirming reading.
         permitted: the target changed a field that it may write, so its edit is not to be lost.
         fields: the cause of each field that differs, in the order of the comparison's differences.
-        arrived: whether everything the owner changed is shown by the target; None where that cannot be told.
+        arrived: whether the target shows everything the owner changed; None if unknown.
     """
 
     kind: Kind
@@ -121,7 +121,7 @@ def classify(comparison: Comparison, baseline: Baseline | None, *, versions: Seq
 
 
 def _stale(owner: Copy | None, target: Copy, baseline: Baseline | None, versions: Sequence[bytes]) -> bool:
-    """Whether the target went back to a version that it had left behind."""
+    """Whether the target went back to an earlier version."""
     return (
         baseline is not None
         and target.fingerprint != baseline.target
@@ -150,7 +150,7 @@ def _target_gone(owner: Copy, baseline: Baseline | None) -> Finding:
 
 
 def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None, versions: Sequence[bytes]) -> Cause:
-    """One field's row; where the target owns the field, the two sides change places."""
+    """One field's row; if the target owns the field, the two sides swap places."""
     if not place.target_leads and target.fingerprint in versions:
         return Cause.LATE
     if baseline is None:
@@ -162,12 +162,12 @@ def _of_field(place: Place, owner: Copy, target: Copy, baseline: Baseline | None
         return Cause.LATE
     if not follower_moved:
         return Cause.UNEXPLAINED
-    # Who may write the field may also give a value another form.
+    # A system that may write the field may also change the form of its value.
     return Cause.TRANSFORMATION if place.derived and not place.shared else Cause.FOREIGN_WRITE
 
 
 def _sides_moved(place: Place, owner: Copy, target: Copy, baseline: Baseline) -> tuple[bool, bool]:
-    """Whether the side that owns the field has moved since both agreed, and whether the other one has."""
+    """Whether the field's owner, and whether the other side, changed it since both last agreed."""
     sides = (
         moved(owner.digests, baseline.owner_digests, place.position),
         moved(target.digests, baseline.target_digests, place.position),
@@ -176,12 +176,12 @@ def _sides_moved(place: Place, owner: Copy, target: Copy, baseline: Baseline) ->
 
 
 def _target_only(place: Place, owner: Copy, target: Copy, baseline: Baseline | None) -> bool:
-    """Whether the field was changed where it is not owned, and only there."""
+    """Whether only the side that does not own the field changed it."""
     return baseline is not None and _sides_moved(place, owner, target, baseline) == (False, True)
 
 
 def _of_record(fields: Sequence[Cause], places: Sequence[Place], target_only: set[int]) -> Finding:
-    """The gravest of the fields' causes, and what it means for the owner's changes.
+    """The gravest of the fields' causes, and whether the owner's changes have arrived.
 
     Args:
         target_only: positions of the fields that the owner of the field has not changed since both agreed.
@@ -189,7 +189,7 @@ def _of_record(fields: Sequence[Cause], places: Sequence[Place], target_only: se
     present = set(fields)
     cause = min(present, key=GRAVEST_FIRST.index, default=Cause.UNEXPLAINED)
     called = [place for place, each in zip(places, fields, strict=True) if each is cause]
-    # What the owner changed in its own fields has arrived unless one of them still differs for that reason.
+    # The owner's changes to its own fields have arrived unless one of those fields still differs because of them.
     behind = {
         each
         for place, each in zip(places, fields, strict=True)
@@ -209,13 +209,13 @@ def _of_record(fields: Sequence[Cause], places: Sequence[Place], target_only: se
 
 
 def moved(digests: bytes, known: bytes, position: int) -> bool:
-    """Whether a field's digest is another one than it was."""
+    """Whether a field's digest has changed."""
     begin = position * FIELD_DIGEST_BYTES
     return digests[begin : begin + FIELD_DIGEST_BYTES] != known[begin : begin + FIELD_DIGEST_BYTES]
 
 
 def merged_digests(digests: bytes, known: bytes, differing: frozenset[int]) -> bytes:
-    """The digests of the fields that agree now, and for the others the ones known before."""
+    """The present digests of the fields that agree now, and the earlier ones of the others."""
     return b"".join(
         (known if at // FIELD_DIGEST_BYTES in differing else digests)[at : at + FIELD_DIGEST_BYTES]
         for at in range(0, len(digests), FIELD_DIGEST_BYTES)

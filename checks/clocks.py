@@ -19,7 +19,8 @@ DRIFT_RATIO = 100e-6
 """How fast two clocks may drift apart: 100 ppm, twice what a common quartz is specified for."""
 
 DISTRUST_S = 60.0
-"""So long after a step (and for its own length) stamps made before it may still come by: none is believed."""
+"""Time after a step (added to the step's own length) in which stamps made before it may still turn up; none is
+trusted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +30,8 @@ class ClockBounds:
     Attributes:
         resolution_s: of the stamps it was measured with; 0 for microseconds.
         trip_s: round trip of the latest exchange.
-        stepped_at: when it was last found to have been set, so that older bounds had to be thrown away.
-        trusted_from_at: until then, what a stamp of this clock means is not known; None: it is.
+        stepped_at: when the clock was last found to have been set, which made older bounds useless.
+        trusted_from_at: stamps of this clock are not trusted before this instant; None if they are trusted.
     """
 
     lower_s: float
@@ -57,7 +58,7 @@ class ClockBounds:
         return replace(self, lower_s=self.lower_s - drift_s, upper_s=self.upper_s + drift_s, measured_at=now)
 
     def trusted(self, now: datetime) -> ClockBounds | None:
-        """These bounds where stamps can be told by them, None for a while after a step."""
+        """These bounds if the clock's stamps can be trusted, None for a while after a step."""
         return self if self.trusted_from_at is None or now >= self.trusted_from_at else None
 
     def local(self, stamp_us: int) -> tuple[datetime, datetime]:
@@ -77,17 +78,17 @@ def bounds_of(sample: ClockSample) -> ClockBounds:
     )
 
 
-def narrow(known: ClockBounds | None, sample: ClockSample) -> ClockBounds:
-    """Intersect what is known with one more exchange.
+def narrow(bounds: ClockBounds | None, sample: ClockSample) -> ClockBounds:
+    """Intersect the bounds with those of one more exchange.
 
     Returns:
-        Bounds never wider than the sample's own. Where the two have nothing in common the clock was set in
-        between: the sample's bounds alone, with the instant of the step.
+        Bounds never wider than the sample's own. If the two do not overlap, the clock was set in between: the
+        sample's bounds alone, with the instant of the step.
     """
     fresh = bounds_of(sample)
-    if known is None:
+    if bounds is None:
         return fresh
-    aged = known.at(fresh.measured_at)
+    aged = bounds.at(fresh.measured_at)
     lower_s, upper_s = max(aged.lower_s, fresh.lower_s), min(aged.upper_s, fresh.upper_s)
     if lower_s > upper_s:
         furthest_s = max(abs(fresh.upper_s - aged.lower_s), abs(aged.upper_s - fresh.lower_s))
@@ -97,29 +98,29 @@ def narrow(known: ClockBounds | None, sample: ClockSample) -> ClockBounds:
         fresh,
         lower_s=lower_s,
         upper_s=upper_s,
-        stepped_at=known.stepped_at,
-        trusted_from_at=known.trusted_from_at,
+        stepped_at=bounds.stepped_at,
+        trusted_from_at=bounds.trusted_from_at,
     )
 
 
-def aim_s(known: ClockBounds, now: datetime) -> float:
-    """How long to wait so that the next exchange tells most; 0 for a clock that tells microseconds.
+def aim_s(bounds: ClockBounds, now: datetime) -> float:
+    """Seconds to wait so that the next exchange narrows the bounds most; 0 for a clock with microseconds.
 
-    A clock of whole seconds tells on which side of a second's edge it was read. Read where the middle of the
-    bounds expects the edge, every exchange halves them, down to the round trip.
+    A clock of whole seconds shows on which side of a second's edge it was read. Read at the instant at which the
+    middle of the bounds expects the edge, every exchange halves them, down to the round trip.
     """
-    if known.resolution_s <= 0:
+    if bounds.resolution_s <= 0:
         return 0.0
-    aged = known.at(now)
+    aged = bounds.at(now)
     read_s = (now - EPOCH).total_seconds() + aged.trip_s / 2 + aged.middle_s
     return -read_s % aged.resolution_s
 
 
-def worth_aiming(known: ClockBounds | None) -> bool:
+def worth_aiming(bounds: ClockBounds | None) -> bool:
     """Whether another aimed exchange would narrow the bounds by much."""
-    if known is None:
+    if bounds is None:
         return True
-    return known.resolution_s > 0 and known.half_width_s > max(known.trip_s * 0.55, 0.005)
+    return bounds.resolution_s > 0 and bounds.half_width_s > max(bounds.trip_s * 0.55, 0.005)
 
 
 def clock_text(bounds: ClockBounds) -> str:

@@ -1,4 +1,4 @@
-"""What comparing two systems' copies of one record came to."""
+"""The result of comparing two systems' copies of one record."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ class Copy(NamedTuple):
     """One system's copy of a record in canonical form.
 
     Attributes:
-        fingerprint: keyed digest of the fields that the flow's source leads; of all where no other owner is named.
-        raw_mark: the system's own changed-at stamp or version, as it was read.
+        fingerprint: keyed digest of the fields that the flow's source leads (all fields, unless some name another
+            owner).
+        raw_mark: the system's own changed-at stamp or version, as read.
         digests: a keyed digest of `FIELD_DIGEST_BYTES` for each compared field, one after the other.
     """
 
@@ -27,19 +28,19 @@ class Copy(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """Stands in a copy for a value that cannot be read, equal to itself as long as it stays as it is."""
+    """Stands in a copy for an unreadable value; equal to itself as long as the value does not change."""
 
     raw: str
 
 
 class Place(NamedTuple):
-    """Where a difference stands, and who may write there.
+    """Which field a difference is in, and who may write it.
 
     Attributes:
         position: of the field among the compared ones.
         target_leads: the flow's target is the field's owner.
         shared: the side that does not lead may write it too.
-        derived: the one value looks like the other after a change of form (cut off, rounded, scaled, shifted).
+        derived: one value is the other in a changed form (cut off, rounded, scaled, shifted).
     """
 
     position: int
@@ -53,16 +54,16 @@ class Comparison:
     """What two systems hold for one key. Exactly one of agreeing, differing or unverifiable.
 
     Attributes:
-        owner, target: the copies; None where the record is absent (or unreadable, see `unverifiable`).
+        owner, target: the copies; None if the record is absent (or unreadable, see `unverifiable`).
         differences: the fields that differ; empty when the copies agree or one is absent.
-        places: where each of them stands.
-        duplicates: what makes the record one of several, told for people: several rows for the key, another
-            record of the same business key.
+        places: the field of each difference.
+        duplicates: why the record is one of several, in words: several rows for the key, or another record with the
+            same business key.
         invalid: fields of the owner's copy that break their own validity rules.
-        unverifiable: why nothing can be said, or "".
-        partial: fields that differ were left out as noise, so that what is left proves no arrival.
-        unread: fields that cannot be read on one side at least, in a record that differs in others (or is absent
-            on one side): whether these differ is not known.
+        unverifiable: why the copies cannot be verified, or "".
+        partial: fields that differ were left out as noise, so the rest proves no arrival.
+        unread: fields that are unreadable on at least one side of a record that differs in other fields (or is absent
+            on one side): it is unknown whether they differ.
     """
 
     key: Key
@@ -77,10 +78,10 @@ class Comparison:
     unread: tuple[Difference, ...] = ()
 
     def without(self, noisy: Mapping[int, str]) -> Comparison:
-        """The same without fields that differ from themselves in one system; nothing left cannot be verified.
+        """The comparison without fields that are unstable in one system; unverifiable if no field is left.
 
         Args:
-            noisy: by position of the field, the system.
+            noisy: by the field's position, the system in which it is unstable.
         """
         pairs = zip(self.differences, self.places, strict=True)
         left = [(each, place) for each, place in pairs if place.position not in noisy]
@@ -89,20 +90,20 @@ class Comparison:
         if left:
             differences, places = zip(*left, strict=True)
             return replace(self, differences=differences, places=places, partial=True)
-        told = ", ".join(
+        reason = ", ".join(
             f"{each.field} differs from itself in {noisy[place.position]}"
             for each, place in zip(self.differences, self.places, strict=True)
         )
-        return Comparison(key=self.key, owner=None, target=None, unverifiable=told)
+        return Comparison(key=self.key, owner=None, target=None, unverifiable=reason)
 
     @property
     def owner_unread(self) -> bool:
-        """Whether a field of the owner's copy cannot be read: its fingerprint names no version then."""
+        """Whether a field of the owner's copy cannot be read: its fingerprint then names no version."""
         return bool(self.unread) and self.owner is not None and any(isinstance(v, Unread) for v in self.owner.values)
 
     @property
     def agrees(self) -> bool:
-        """Both copies are there, readable, single, and mean the same; or the record is in neither."""
+        """Both copies are present, readable, single and equivalent; or neither system has the record."""
         return (
             not self.differences
             and not self.duplicates
@@ -112,11 +113,11 @@ class Comparison:
 
 
 class Agreement(NamedTuple):
-    """Two copies that are the same, and nothing more to say of them.
+    """Two identical copies, with nothing else to report.
 
     Attributes:
-        values: canonical, of both.
-        fingerprint: that both share.
+        values: canonical, the same for both.
+        fingerprint: shared by both.
     """
 
     values: tuple[Any, ...]

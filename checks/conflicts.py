@@ -1,7 +1,7 @@
-"""Conflict policies: which copy counts where both were written. Evaluated, never executed. Pure.
+"""Conflict policies: which copy counts if both were written. Evaluated, never executed. Pure.
 
-A policy answers for each differing field whose value counts, or abstains and says why; a person then decides.
-Where only the system that may write has written there is nothing to decide, whatever the policy.
+For each differing field a policy decides whose value counts, or abstains and says why; then a person decides. If only
+a system that may write has written, there is nothing to decide under any policy.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from checks.fields import FieldRule
 
 
 class Policy(StrEnum):
-    """What the map may say about a flow's conflicts."""
+    """The conflict policies that a map may set for a flow."""
 
     SOURCE_OF_TRUTH = "source-of-truth-wins"
     LAST_WRITE = "last-write-wins"
@@ -43,11 +43,11 @@ class Winner(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a copy says about its own last write.
+    """When a copy was last written, by its own data.
 
     Attributes:
-        from_at, to_at: bounds of its instant, local clock; None where the copy or the clock does not tell.
-        version: its growing number, or None.
+        from_at, to_at: bounds of the write, local clock; None if the copy or the clock does not give them.
+        version: its increasing version number, or None.
     """
 
     from_at: datetime | None = None
@@ -56,7 +56,7 @@ class Written:
 
     @property
     def bounds(self) -> tuple[datetime, datetime] | None:
-        """Both bounds, where they are known."""
+        """Both bounds, if known."""
         return (self.from_at, self.to_at) if self.from_at and self.to_at else None
 
 
@@ -68,7 +68,7 @@ def written_between(stamp_us: int | None, clock: ClockBounds | None, slack_s: fl
 
     Args:
         stamp_us: in the system's clock, or None.
-        clock: bounds of that clock; None where its stamps mean nothing at present.
+        clock: bounds of that clock; None while its stamps are meaningless.
         slack_s: how long after its stamp a write may be committed.
     """
     if stamp_us is None or clock is None:
@@ -82,13 +82,13 @@ def written_between(stamp_us: int | None, clock: ClockBounds | None, slack_s: fl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resolution:
-    """What should be, and why.
+    """What the record should be, and why.
 
     Attributes:
-        winner: whose record counts; `merged` where it differs from field to field, `nobody` where it abstains.
+        winner: whose record counts; `merged` if it varies from field to field, `nobody` if the policy abstains.
         why: the reason, for people.
-        fields: by differing field, whose value counts.
-        merged: by field, values that neither copy holds (canonical, as `checks.field_text.plain` gives them).
+        fields: whose value counts, by differing field.
+        merged: values that neither copy holds, by field (canonical, as `checks.field_text.plain` returns them).
     """
 
     winner: Winner
@@ -103,23 +103,23 @@ class Resolution:
 
 
 class MergeError(Exception):
-    """A merge function failed, was too slow or answered nonsense; the text says which."""
+    """A merge function failed, timed out or returned nonsense; the text says which."""
 
 
 Merge = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, Sequence[str]]], Mapping[str, Any]]
-"""Called with the owner's values, the target's values, and who `changed` which fields; answers fields to values.
+"""Called with the owner's values, the target's values, and who `changed` which fields; returns values by field.
 Raises MergeError."""
 
 
 WRITTEN = frozenset({Cause.WRITE_CONFLICT, Cause.LOST_UPDATE, Cause.FOREIGN_WRITE})
-"""Causes in which the target's copy was written beside the owner's."""
+"""Causes in which the target's copy was written as well as the owner's."""
 
 
 def contested(comparison: Comparison, finding: Finding, *, target_may_write: bool) -> bool:
-    """Whether the target wrote what it may write, so that a policy must say whose copy counts.
+    """Whether the target wrote a field it may write, so that a policy must decide whose copy counts.
 
     Args:
-        target_may_write: the map lets the target write some field; it decides where one side deleted the record.
+        target_may_write: the map lets the target write some field; this decides when one side deleted the record.
     """
     if finding.cause not in WRITTEN:
         return False
@@ -138,7 +138,7 @@ def resolve(
     rules: Sequence[tuple[str, FieldRule]] = (),
     merge: Merge | None = None,
 ) -> Resolution:
-    """Say what a differing record should be.
+    """Decide what a differing record should be.
 
     Args:
         systems: names of the flow's source and target.
@@ -163,24 +163,24 @@ def resolve(
     if comparison.owner is None or comparison.target is None:
         return _nobody(f"one side deleted what the other changed: {policy} cannot compare a deletion")
     if policy is Policy.LAST_WRITE:
-        found = _by_time(comparison, systems, owner, target)
+        resolution = _by_time(comparison, systems, owner, target)
     elif policy is Policy.VERSION:
-        found = _by_version(comparison, systems, owner, target)
+        resolution = _by_version(comparison, systems, owner, target)
     elif policy is Policy.FIELD_MERGE:
-        found = _by_field(comparison, finding)
+        resolution = _by_field(comparison, finding)
     else:
-        found = _by_function(comparison, finding, rules, merge)
-    return found if found.abstains else _within_authority(comparison, found)
+        resolution = _by_function(comparison, finding, rules, merge)
+    return resolution if resolution.abstains else _within_authority(comparison, resolution)
 
 
-def _within_authority(comparison: Comparison, found: Resolution) -> Resolution:
-    """Nobody wins a field it may not write: there its leader counts, whatever the policy found."""
-    fields, merged = dict(found.fields), dict(found.merged)
+def _within_authority(comparison: Comparison, resolution: Resolution) -> Resolution:
+    """A side never wins a field it may not write: the field's leader counts, whatever the policy decided."""
+    fields, merged = dict(resolution.fields), dict(resolution.merged)
     for difference, place in zip(comparison.differences, comparison.places, strict=True):
         if not place.shared:
             fields[difference.field] = Winner.TARGET if place.target_leads else Winner.OWNER
             merged.pop(difference.field, None)
-    return _summed(fields, found.why, merged)
+    return _summed(fields, resolution.why, merged)
 
 
 def _nobody(why: str) -> Resolution:
@@ -254,7 +254,7 @@ def _by_field(comparison: Comparison, finding: Finding) -> Resolution:
 
 
 def _changed_by(comparison: Comparison, finding: Finding) -> dict[str, Winner]:
-    """By differing field, the side whose change it is; the leader's where both changed it."""
+    """By differing field, the side that changed it; the leader if both did."""
     fields = {}
     for difference, place, cause in zip(comparison.differences, comparison.places, finding.fields, strict=True):
         leader, follower = (Winner.TARGET, Winner.OWNER) if place.target_leads else (Winner.OWNER, Winner.TARGET)
@@ -289,8 +289,10 @@ def _by_function(
     unknown = sorted(set(answer) - {name for name, _ in rules})
     missing = [each.field for each in comparison.differences if each.field not in answer]
     if unknown or missing:
-        told = f"it answers unknown fields {', '.join(unknown)}" if unknown else f"no answer for {', '.join(missing)}"
-        return _nobody(f"merge-function: {told}")
+        problem = (
+            f"it answers unknown fields {', '.join(unknown)}" if unknown else f"no answer for {', '.join(missing)}"
+        )
+        return _nobody(f"merge-function: {problem}")
     fields, merged = {}, {}
     for difference in comparison.differences:
         name = difference.field

@@ -1,4 +1,4 @@
-"""Timing: what one change's probes say about its lag and its window.
+"""Timing: what a change's probes prove about its lag and its window.
 
 A change is committed at an instant c known to lie in `[committed_from_at, committed_to_at]`. A probe of the
 target is sent at p0 and answered at p1 (local). Still different at p0 means lag > p0 - committed_to_at;
@@ -15,10 +15,10 @@ from checks.clocks import ClockBounds
 from checks.values import EPOCH
 
 GIVE_UP_WINDOWS = 8
-"""A change is followed up to this many windows, then it is lost."""
+"""A change is followed for this many windows and is lost after that."""
 
 SHORTEST_FOLLOW_S = 60.0
-"""... but never for less than this: windows of a second or none would be given up before a retry."""
+"""... but never for less than this: with windows of a second or less it would be given up before a retry."""
 
 PROBE_FACTOR = 1.5
 """Each re-probe waits this much longer since the commit than the last."""
@@ -28,7 +28,7 @@ JITTER_RATIO = 0.02
 
 
 class Verdict(StrEnum):
-    """What is known of a change's window."""
+    """What is known about whether a change kept its window."""
 
     PENDING = "pending"
     MET = "met"
@@ -55,19 +55,19 @@ class Change:
         fingerprint: of the owner's copy; empty for a deletion.
         committed_from_at, committed_to_at: bounds of the commit, local clock.
         window_s: how long the target may still differ.
-        mark: the owner's own mark of the copy, its stamp in microseconds or its version number; the same mark
-            proves that nobody has written the record since. None where there is none.
+        mark: the owner's own mark of the copy, its stamp in microseconds or its version number; the same mark proves
+            that the record has not been written since. None if the owner has no mark.
         stamped_at: the owner's own stamp of it, in the owner's clock.
         missed_at: when the first probe was sent that did not yet see this version.
-        differed_at: the same of the latest one.
+        differed_at: the same for the latest such probe.
         shown_at: when the first answer came that saw this version or a later one.
-        behind: what the target showed at that probe: where it shows the same again, it is still behind,
-            whatever the owner holds by then.
+        behind: what the target showed at that probe: if it shows the same again, it is still behind, whatever the
+            owner holds by then.
         superseded: the owner moved on before the target ever showed this very version.
-        unseen_before: when it was enrolled nobody had looked for a while: versions before it may have gone
-            unseen, and what the owner holds as before may have come back.
-        lost_sight: the owner may have moved on and come back while nobody could look. What the target shows may
-            then be a version that came and went, so that only an arrival is certain any more.
+        unseen_before: the record had gone unread for a while when the change was enrolled: earlier versions may have
+            been missed, and the owner may have returned to the version it holds.
+        lost_sight: the owner may have changed and come back while the record could not be read. The target may then
+            show a version that came and went, so only an arrival is still certain.
     """
 
     key: int | str
@@ -93,7 +93,7 @@ class Change:
 
     @property
     def lag_lower_s(self) -> float:
-        """The lag is greater than this; 0 where no probe saw the target still behind."""
+        """The lag is greater than this; 0 if no probe saw the target still behind."""
         if self.differed_at is None:
             return 0.0
         return max(0.0, (self.differed_at - self.committed_to_at).total_seconds())
@@ -112,29 +112,29 @@ class Change:
 
     @property
     def gives_up_at(self) -> datetime:
-        """When to stop waiting for it."""
+        """When to give up on it."""
         follow_s = max(GIVE_UP_WINDOWS * self.window_s, SHORTEST_FOLLOW_S)
         return min(self.committed_to_at, self.enrolled_at) + timedelta(seconds=follow_s)
 
     def last_call_at(self, guard_s: float) -> datetime | None:
-        """When a probe that shows the change still proves that the window was kept, its answer included."""
+        """The latest time at which a probe that shows the change still proves that the window was kept."""
         if self.committed_from_at <= EPOCH or self.window_s <= 2 * guard_s:
             return None
         return self.committed_from_at + timedelta(seconds=self.window_s - 2 * guard_s)
 
     def deadline_at(self, guard_s: float) -> datetime:
-        """When a probe that still differs proves the breach."""
+        """The earliest time at which a probe that still differs proves the breach."""
         return self.committed_to_at + timedelta(seconds=self.window_s + guard_s)
 
 
 def commit_delay_s(*, stamp_us: int | None, clock: ClockBounds | None, not_seen_at: datetime | None) -> float:
-    """How long after its stamp a change was committed at least: it was stamped, but not there yet when read.
+    """The least time between a change's stamp and its commit: a read after the stamp did not show it yet.
 
     Args:
         not_seen_at: local instant at which the owner certainly did not show it yet, or None.
 
     Returns:
-        0 where nothing is known.
+        0 if unknown.
     """
     if stamp_us is None or clock is None or not_seen_at is None:
         return 0.0
@@ -156,15 +156,15 @@ def commit_bounds(
 
     Args:
         stamp_us: the record's own changed-at, in the system's clock, or None.
-        clock: the system's clock bounds, or None where its clock is unknown.
+        clock: the system's clock bounds, or None if its clock is unknown.
         slack_s: how long after its stamp a change may be committed.
         seen_at: local instant by which the owner certainly showed the change.
         not_seen_at: local instant at which the owner certainly did not show it yet, or None.
 
     Returns:
-        The stamp's interval and the bracket of the two reads intersected; where they contradict each other
-        (a long transaction commits later than its stamp) the bracket alone. A commit without a lower bound
-        begins at 1970.
+        The intersection of the stamp's interval and the bracket of the two reads; the bracket alone if they
+        contradict each other (a long transaction commits later than its stamp). A commit without a lower bound begins
+        at 1970.
     """
     bracket = min(not_seen_at or EPOCH, seen_at), seen_at
     if stamp_us is None or clock is None:
@@ -180,7 +180,7 @@ def commit_bounds(
 
 
 def still_differs(change: Change, sent_at: datetime, now: datetime, behind: bytes | None = None) -> Change:
-    """Account for a probe that did not see the change; past its window that is a breach.
+    """Record a probe that did not see the change; after the window that is a breach.
 
     Args:
         behind: fingerprint of what the target showed instead.
@@ -199,7 +199,7 @@ def still_differs(change: Change, sent_at: datetime, now: datetime, behind: byte
 
 
 def cannot_tell(change: Change, now: datetime) -> Change:
-    """Account for a probe that saw neither this change nor anything known to be older."""
+    """Record a probe that saw neither this change nor anything known to be older."""
     return _given_up(replace(change, probes=change.probes + 1), now)
 
 
@@ -211,11 +211,11 @@ def _given_up(change: Change, now: datetime) -> Change:
 
 
 def shows(change: Change, received_at: datetime, *, by_later_version: bool, every_version: bool = False) -> Change:
-    """Account for a probe that saw the change, or a later version of the record: it is settled.
+    """Record a probe that saw the change or a later version of the record: the change is settled.
 
     Args:
-        every_version: a later version does not stand for this one (an event stream); whether the target
-            ever showed this one is then not known.
+        every_version: a later version does not stand for this one (an event stream); it is then unknown whether the
+            target ever showed this one.
     """
     seen = replace(
         change,
@@ -239,8 +239,8 @@ def shows(change: Change, received_at: datetime, *, by_later_version: bool, ever
 def next_probe_at(change: Change, now: datetime, *, every_s: float, guard_s: float) -> datetime:
     """When to look again: geometrically from the commit on, and on both sides of the window's end.
 
-    A probe answered just before the end proves that the window was kept, one sent just after it that it was
-    not; between the two is only the guard, so that hardly any change stays undecided.
+    A probe answered just before the window's end proves that the window was kept, one sent just after proves that it
+    was not; only the guard lies between them, so hardly any change stays undecided.
     """
     elapsed_s = max(0.0, (now - change.committed_to_at).total_seconds())
     wait_s = max(every_s, elapsed_s * (PROBE_FACTOR - 1)) * (1 - JITTER_RATIO * _phase(change))
@@ -253,5 +253,5 @@ def next_probe_at(change: Change, now: datetime, *, every_s: float, guard_s: flo
 
 
 def _phase(change: Change) -> float:
-    """A number in [0, 1) that differs from change to change and is always the same for one."""
+    """A number in [0, 1) that differs between changes and is constant for each."""
     return int.from_bytes(change.fingerprint[:2], "big") / 65536 if change.fingerprint else 0.5

@@ -15,13 +15,13 @@ _DIGITS = {
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
-"""Those in use."""
+"""Currencies in use."""
 
 _WITHDRAWN = {
     0: "ADP BEF BYB BYR ESP GRD ITL LUF MGF PTE TPE TRL",
     2: "ANG ATS CUC CYP DEM EEK FIM FRF HRK IEP LTL LVL MRO MTL NLG ROL SIT SKK SLL STD VEF ZMK ZWL",
 }
-"""Those that old records are still kept in, with the minor units that they had."""
+"""Currencies that old records may still carry, with the minor units they had."""
 
 DIGITS = {
     code: digits for table in (_WITHDRAWN, _DIGITS) for digits, codes in table.items() for code in codes.split()
@@ -29,5 +29,5 @@ DIGITS = {
 
 
 def minor_digits(currency: str) -> int | None:
-    """Decimals of a currency's minor unit; None for one that has none or is not known."""
+    """Decimals of a currency's minor unit; None if it has none or is unknown."""
     return DIGITS.get(currency)

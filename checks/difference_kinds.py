@@ -1,7 +1,7 @@
-"""What a difference has in common with others of its field: a kind from a fixed list. Pure.
+"""What differences of one field have in common: a kind from a fixed list. Pure.
 
-An exact difference tells a value to whoever knows the other one, and so do a length and a span of time. Only of a
-field whose evidence is `clear` more than the kind is kept.
+An exact difference reveals a value to anyone who knows the other one, and so does a length or a span of time. More
+than the kind is kept only of fields with evidence `clear`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from checks.fields import FieldRule
 LONGEST_PATTERN = 40
 
 MOST_QUARTERS = 14 * 4
-"""Quarters of an hour between any time zone and UTC, of which no zone has more."""
+"""The most quarters of an hour between a time zone and UTC."""
 
 _FORMS = ("NFC", "NFD", "neither NFC nor NFD")
 
 CUT, ROUNDED = "cut", "rounded"
 
 VAGUE = frozenset({"higher", "lower", "earlier", "later"})
-"""Half of all differences are of such a kind by chance: it is no sign of one mistake behind many records."""
+"""Half of all differences are of such a kind by chance, so it does not point to one mistake behind many records."""
 
 
 def _offset(quarters: int) -> str:
@@ -44,7 +44,7 @@ KINDS = frozenset(
         *(f"{stored} to {found}" for stored in _FORMS for found in _FORMS),
     }
 )
-"""All that is ever kept of how a private field differs."""
+"""Everything that may be kept about how a private field differs."""
 
 
 def kind_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
@@ -58,17 +58,17 @@ def kind_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
         if shape is Shape.ZONE_SHIFTED:
             return _OFFSETS.get(apart // QUARTER_HOUR_US, "")
         return ROUNDED if shape is Shape.ROUNDED else "later" if apart > 0 else "earlier"
-    found = _numbers(rule, owner, target)
-    if found is None or shape is Shape.ROUNDED:
+    pair = _numbers(rule, owner, target)
+    if pair is None or shape is Shape.ROUNDED:
         return shape.value if shape in DERIVED and shape is not Shape.SCALED else ""
-    left, right = found
+    left, right = pair
     if shape is Shape.SCALED:
         return next((kind for ratio, kind in _RATIOS.items() if right == numbers.EXACT.multiply(left, ratio)), "")
     return "sign" if shape is Shape.SIGN else "higher" if right > left else "lower"
 
 
 def pattern_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
-    """What may be kept of how the target's value follows from the owner's: exactly how, where the field is clear."""
+    """How the target's value follows from the owner's, as far as it may be kept: exactly, if the field is clear."""
     kind = kind_of(rule, shape, owner, target)
     if rule.evidence != "clear" or kind not in {CUT, ROUNDED, *VAGUE}:
         return kind
@@ -76,15 +76,15 @@ def pattern_of(rule: FieldRule, shape: Shape, owner: Any, target: Any) -> str:
         return f"cut at {min(len(owner), len(target))}"
     if rule.type == "timestamp":
         return _shift(apart_us(owner, target))
-    found = _numbers(rule, owner, target)
-    if found is None or kind == ROUNDED:
+    pair = _numbers(rule, owner, target)
+    if pair is None or kind == ROUNDED:
         return kind
-    told = f"{numbers.EXACT.normalize(numbers.EXACT.subtract(found[1], found[0])):+f}"
-    return told if len(told) <= LONGEST_PATTERN else kind
+    pattern = f"{numbers.EXACT.normalize(numbers.EXACT.subtract(pair[1], pair[0])):+f}"
+    return pattern if len(pattern) <= LONGEST_PATTERN else kind
 
 
 def blurred(pattern: str) -> str:
-    """A pattern as it was kept of any field before, as one of `KINDS`."""
+    """A pattern stored by an earlier version for any field, as one of `KINDS`."""
     if pattern in KINDS:
         return pattern
     if pattern.startswith("cut at "):
@@ -96,7 +96,7 @@ def blurred(pattern: str) -> str:
 
 
 def _numbers(rule: FieldRule, owner: Any, target: Any) -> tuple[Decimal, Decimal] | None:
-    """Both values as finite numbers; None where they are not both such."""
+    """Both values as finite numbers; None unless both are."""
     if rule.type == "money" and isinstance(owner, tuple) and isinstance(target, tuple):
         owner, target = owner[0], target[0]
     for each in (owner, target):
@@ -110,20 +110,20 @@ def _numbers(rule: FieldRule, owner: Any, target: Any) -> tuple[Decimal, Decimal
 
 
 def _form(value: Any) -> str:
-    """The Unicode normal form that a canonical value's text is in."""
+    """The Unicode normal form of a canonical value's text."""
     text = _text_in(value)
     return next((form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)), _FORMS[2])
 
 
 def _text_in(value: Any) -> str:
-    """All text in a canonical value, one piece a line."""
+    """All text in a canonical value, one piece per line."""
     if isinstance(value, tuple):
         return "\n".join(map(_text_in, value))
     return value if isinstance(value, str) else ""
 
 
 def _shift(apart: int) -> str:
-    """A difference of two instants as hours and minutes, with seconds only where there are any."""
+    """A difference of two instants as hours and minutes, with seconds only if there are any."""
     sign, left = ("-" if apart < 0 else "+"), abs(apart)
     minutes, rest = divmod(left, 60_000_000)
     seconds = f":{rest // 1_000_000:02d}.{rest % 1_000_000:06d}".rstrip("0").rstrip(".") if rest else ""

@@ -1,4 +1,4 @@
-"""How one field differs: told as far as its evidence policy allows, and what the difference looks like."""
+"""How one field differs, as far as its evidence policy allows, and what the difference looks like."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUARTER_HOUR_US = 15 * 60 * 1_000_000
 
 
 class Shape(StrEnum):
-    """What a difference looks like, as a hint at where it comes from."""
+    """What a difference looks like, as a hint at its origin."""
 
     VALUE = "value"
     NORMALIZATION = "normalization"
@@ -49,16 +49,16 @@ DERIVED = frozenset(
         Shape.SCALED,
     }
 )
-"""Shapes that a change of form on the way makes of a value."""
+"""Shapes that come from a change of form in transit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One field that differs, told as far as its evidence policy allows.
+    """One field that differs, described as far as its evidence policy allows.
 
     Attributes:
-        pattern: what the difference has in common with others of its field (`checks.difference_kinds`).
-        cause: why this field differs, where it is known.
+        pattern: what it has in common with other differences of its field (`checks.difference_kinds`).
+        cause: why this field differs, if known.
     """
 
     field: str
@@ -70,7 +70,7 @@ class Difference:
 
 
 def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
-    """Say what the difference between two canonical values looks like."""
+    """Classify the difference between two canonical values."""
     either = (owner, target)
     if rule.normalize == "none" and _composed(owner) == _composed(target):
         return Shape.NORMALIZATION
@@ -102,7 +102,7 @@ def _composed(value: Any) -> Any:
 
 
 def apart_us(owner: int | tuple[int, int], target: int | tuple[int, int]) -> int:
-    """From the owner's instant to the target's; where one stands for two, between the nearest."""
+    """From the owner's instant to the target's; if a local time stands for two, between the nearest."""
     return min((right - left for left in readings_of(owner) for right in readings_of(target)), key=abs)
 
 

@@ -1,4 +1,4 @@
-"""Several records for one: the same business key, or one idempotency key twice. Pure."""
+"""Duplicates: records with the same business key or idempotency key. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Twin:
 
     Attributes:
         key: the other record's.
-        at_owner: the owner knows that record.
+        at_owner: the owner has that record.
         same: its compared values are the same.
     """
 
@@ -24,16 +24,15 @@ class Twin:
 
 
 def is_the_double(*, at_owner: bool, twins: Sequence[Twin]) -> bool:
-    """Whether this record is one too many.
+    """Whether this record is the duplicate.
 
-    Where the owner knows one of the two and not the other, it is the other; where it knows both, or none,
-    either may be.
+    If the owner has one of the two and not the other, it is the other; if it has both or neither, it may be either.
     """
     return any(not at_owner or twin.at_owner for twin in twins)
 
 
 def tell(called: str, fields: Sequence[str], system: str, twins: Sequence[Twin]) -> str:
-    """What is wrong, for people."""
+    """Describe the duplication."""
     others = ", ".join(str(twin.key) for twin in twins[:3]) + (
         f" and {len(twins) - 3} more" if len(twins) > 3 else ""
     )
@@ -49,15 +48,15 @@ def shared(identities: Mapping[Key, bytes], known: Mapping[bytes, Sequence[Key]]
 
     Args:
         identities: of the records read now.
-        known: by identity, the records that had it when they were read last; those read now do not count.
+        known: by identity, the records that had it at their last reading; records read now do not count.
     """
     holders: dict[bytes, list[Key]] = {}
     for key, identity in identities.items():
         holders.setdefault(identity, []).append(key)
-    found: dict[Key, list[Key]] = {}
+    sharing: dict[Key, list[Key]] = {}
     for key, identity in identities.items():
         others = [each for each in holders[identity] if each != key]
         others += [each for each in known.get(identity, ()) if each not in identities]
         if others:
-            found[key] = others
-    return found
+            sharing[key] = others
+    return sharing

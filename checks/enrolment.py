@@ -1,6 +1,6 @@
-"""Enrolment: whether the owner's present version is a change to follow, and when it was committed. Pure.
+"""Enrolment: whether the owner's current version is a change to follow, and when it was committed. Pure.
 
-Only what was seen to change has a lag: the owner held something else before, or nothing at all.
+Only a change that was observed has a lag: before it the owner held something else, or nothing.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from checks.record_history import History
 from checks.values import EPOCH, MICROSECOND
 
 MARKS = range(-(2**63), 2**63)
-"""What the ledger can keep of an owner's version number."""
+"""The version numbers that the ledger can store."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
-    """How the owner's present version came to be seen.
+    """How the owner's current version came to be seen.
 
     Attributes:
-        listed: the owner itself says that the record has changed lately.
+        listed: the owner itself lists the record as changed lately.
         fresh: the owner certainly did not hold the record some time ago (`not_seen_at`): it was created since.
         stamp_us: the record's own changed-at in the owner's clock, or None.
         version: its own version number, or None.
-        clock: the owner's clock bounds, None where its stamps mean nothing at present.
+        clock: the owner's clock bounds, None while its stamps are meaningless.
         slack_s: how long after its stamp a change may be committed.
-        asked_at: local instant at which the owner was asked; None where nobody needs it.
+        asked_at: local instant at which the owner was read; None if it is not needed.
         seen_at: local instant by which the owner certainly showed this version.
         not_seen_at: local instant at which it certainly did not show it yet, or None.
-        stale_s: how long the owner may go on answering an older copy.
-        blind: before this reading the record could not be read for longer than the flow's rhythm: versions may
-            have come and gone unseen.
-        earlier: another version that the owner was seen to hold, and when; None where what is known tells it.
+        stale_s: how long the owner may go on returning an older copy.
+        blind: the record had been unreadable for longer than the flow's rhythm before this reading: versions may have
+            come and gone unseen.
+        earlier: another version that the owner was seen to hold, and when; None if the history already names it.
     """
 
     listed: bool
@@ -54,7 +54,7 @@ class Sighting:
 
     @property
     def mark(self) -> int | None:
-        """The owner's own mark of its copy: the same one proves that nobody has written it since."""
+        """The owner's own mark of its copy: the same mark proves that it has not been written since."""
         mark = self.version if self.stamp_us is None else self.stamp_us
         return mark if mark is not None and mark in MARKS else None
 
@@ -67,7 +67,7 @@ class Sighting:
             return None
 
     def commit_bounds(self, known_before: datetime | None) -> tuple[datetime, datetime]:
-        """Bound the commit of what is seen; see `checks.convergence.commit_bounds`."""
+        """Bound the commit of this version; see `checks.convergence.commit_bounds`."""
         return commit_bounds(
             stamp_us=self.stamp_us,
             clock=self.clock,
@@ -85,33 +85,33 @@ def followed(
     window_s: float,
     later: tuple[Comparison, Sighting] | None = None,
 ) -> History:
-    """What is followed of a record from this reading on: what is pending, and the versions that are seen to be new.
+    """What to follow of a record after this reading: pending changes, and versions seen to be new.
 
     Args:
-        later: what the owner held when it was read once more, where that was another version.
+        later: what the owner held when it was read again, if that was another version.
 
     Returns:
-        `history` itself where nothing is new.
+        `history` itself if nothing is new.
     """
-    found, came_back = remembered(comparison, history, sighting)
+    following, came_back = remembered(comparison, history, sighting)
     if came_back is not None:
-        return replace(found, changes=(*found.changes, came_back))
+        return replace(following, changes=(*following.changes, came_back))
     for compared, seen in ((comparison, sighting), later) if later is not None else ((comparison, sighting),):
-        change = enrol(compared, found, seen, window_s=window_s)
+        change = enrol(compared, following, seen, window_s=window_s)
         if change is not None:
-            found = replace(found, changes=(*found.changes, change))
-    return found
+            following = replace(following, changes=(*following.changes, change))
+    return following
 
 
 def enrol(comparison: Comparison, history: History, sighting: Sighting, *, window_s: float) -> Change | None:
-    """Make the owner's present version a change to follow.
+    """Make the owner's current version a change to follow.
 
-    The same version is never enrolled twice: it is compared with the last one that the owner was seen to hold. At
-    first sight nothing is, but a record that was created since: whether it changed is not known then, and to follow
-    what has not arrived, or what has, would make the lags look longer or shorter than they are.
+    The same version is never enrolled twice: it is compared with the last one that the owner was seen to hold. A
+    record seen for the first time is not enrolled unless it was created since: it is unknown whether it changed, and
+    following only what has arrived, or only what has not, would bias the lags.
 
     Returns:
-        None where it is known, given up on, or not seen to be a change.
+        None if the version is already known, was given up on, or was not seen to change.
     """
     owner, divergence = comparison.owner, history.divergence
     if comparison.unverifiable or comparison.duplicates or comparison.owner_unread:
@@ -120,17 +120,17 @@ def enrol(comparison: Comparison, history: History, sighting: Sighting, *, windo
     if divergence is not None and divergence.version == version and not history.changes:
         return None  # it was followed to the end and given up, or differed already when it was seen first
     known_before = [] if sighting.not_seen_at is None else [sighting.not_seen_at]
-    held, held_at = _last_held(history, sighting)
-    if held is None:
+    previous, held_at = _last_held(history, sighting)
+    if previous is None:
         if owner is None or not sighting.fresh:
             return None
         operation = Operation.INSERT
-    elif held == version:
+    elif previous == version:
         return None
     elif owner is None and comparison.target is None and not history.changes and sighting.not_seen_at is None:
-        return None  # gone from both, and nobody knows since when
+        return None  # gone from both, at an unknown time
     else:
-        operation = Operation.UPDATE if held else Operation.INSERT
+        operation = Operation.UPDATE if previous else Operation.INSERT
     stale = timedelta(seconds=sighting.stale_s)
     baseline = history.baseline
     known_before += [at - stale for at in (held_at, baseline.agreed_at if baseline else None) if at is not None]
@@ -151,7 +151,7 @@ def enrol(comparison: Comparison, history: History, sighting: Sighting, *, windo
 
 
 def _last_held(history: History, sighting: Sighting) -> tuple[bytes | None, datetime | None]:
-    """The last version that the owner was seen to hold, and when, where that is known."""
+    """The last version that the owner was seen to hold, and when, if known."""
     if sighting.earlier is not None:
         return sighting.earlier
     if history.changes:
@@ -159,22 +159,22 @@ def _last_held(history: History, sighting: Sighting) -> tuple[bytes | None, date
     if history.baseline is not None:
         return history.baseline.owner, None
     divergence = history.divergence
-    # Of several rows for one key nobody knows which one is read next.
+    # With several rows for one key, any of them may be read next.
     if divergence is None or divergence.steady_at is None or divergence.kind is Kind.DUPLICATE:
         return None, None
     return divergence.version, divergence.last_seen_at
 
 
 def remembered(comparison: Comparison, history: History, sighting: Sighting) -> tuple[History, Change | None]:
-    """What can still be told of the pending changes, before the owner's present version joins them.
+    """Update what is known of the pending changes before the owner's current version joins them.
 
-    A version that comes back looks as if it had never been away. A record that was written again although it holds
-    the same may therefore have been committed as late as then. And what came and went while nobody looked may be what
-    the target shows: after a blind spell in which the owner wrote, an older version is not called missing any more.
+    A version that comes back looks as if it had never been away. A record that was rewritten with the same content
+    may therefore have been committed as late as then. And a version that came and went unseen may be what the target
+    shows: after a blind spell in which the owner wrote, older versions no longer count as missing.
 
     Returns:
-        The history, `history` itself where nothing of it moves; and the owner's present version as a change of its
-        own, where it is the one pending but may have come back during a blind spell.
+        The history (`history` itself if nothing changes), and the owner's current version as a change of its own if
+        it is the pending one but may have come back during a blind spell.
     """
     if not history.changes or comparison.unverifiable or comparison.duplicates:
         return history, None

@@ -33,19 +33,19 @@ def agree(rule: FieldRule, owner: Any, target: Any) -> bool:
     return False
 
 
-def _same_items(of: FieldRule, owner: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
-    """Whether two arrays or sets of ranges agree item by item; a local time among them may stand for two instants."""
+def _same_items(rule: FieldRule, owner: tuple[Any, ...], target: tuple[Any, ...]) -> bool:
+    """Whether two arrays or sets of ranges agree item by item; a local time may stand for two instants."""
     if len(owner) != len(target) or owner[:1] != target[:1]:
         return False
     if owner[0] == "range":
         return all(
-            left[1::2] == right[1::2] and all(agree(of, *ends) for ends in zip(left[::2], right[::2], strict=True))
+            left[1::2] == right[1::2] and all(agree(rule, *ends) for ends in zip(left[::2], right[::2], strict=True))
             for left, right in zip(owner[1:], target[1:], strict=True)
         )
     return all(
-        _is_array(left) and _is_array(right) and _same_items(of, left, right)
+        _is_array(left) and _is_array(right) and _same_items(rule, left, right)
         if _is_array(left) or _is_array(right)
-        else agree(of, left, right)
+        else agree(rule, left, right)
         for left, right in zip(owner[1:], target[1:], strict=True)
     )
 
@@ -55,7 +55,7 @@ def _is_array(value: Any) -> bool:
 
 
 def _near(rule: FieldRule, owner: Decimal | int, target: Decimal | int) -> bool:
-    """Whether two unequal numbers are no further apart than their rule tolerates, exactly reckoned."""
+    """Whether two unequal numbers are within their rule's tolerance, computed exactly."""
     left, right = Decimal(owner), Decimal(target)
     if left.is_nan() and right.is_nan():
         return rule.nan_equal
@@ -69,7 +69,7 @@ def _near(rule: FieldRule, owner: Decimal | int, target: Decimal | int) -> bool:
 
 
 def _same_instant(owner: Instant, target: Instant, precision_us: int) -> bool:
-    """Whether either reading of the one is either reading of the other, at the coarser precision."""
+    """Whether the two share a reading at the coarser precision."""
     if isinstance(owner, str) or isinstance(target, str):
         return False
     return any(
@@ -95,10 +95,10 @@ def _near_instants(owner: int, target: int, precision_us: int) -> bool:
 
 
 def _same_span(owner: Any, target: Any, precision_us: int, *, at: int) -> bool:
-    """The same for times of day, whose offsets must be equal, and durations, whose months must.
+    """The same for times of day (with equal offsets) and durations (with equal months).
 
     Args:
-        at: where in a pair the microseconds stand.
+        at: the index of the microseconds in a pair.
     """
     if precision_us == 1 or isinstance(owner, int) is not isinstance(target, int):
         return False

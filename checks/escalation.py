@@ -11,14 +11,14 @@ from checks.cause import Cause
 from checks.record_history import Divergence, DivergenceState
 
 LEAST_WITHIN_S = 15 * 60
-"""A decision is carried out by people: it is given at least this long, however short the flow's window."""
+"""People carry out a decision, so they get at least this long, however short the flow's window."""
 
 BY_RULE = "auditor"
-"""Who is written down for what the auditor itself sees."""
+"""The actor recorded for what the auditor itself observes."""
 
 
 class State(StrEnum):
-    """Where a conflict stands."""
+    """The state of a conflict."""
 
     OPEN = "open"
     DEFERRED = "deferred"
@@ -30,7 +30,7 @@ class State(StrEnum):
 
 
 class Act(StrEnum):
-    """What was done about a conflict: by people, and by the auditor that watches it."""
+    """What was done about a conflict, by people or by the auditor."""
 
     DECIDE = "decide"
     DEFER = "defer"
@@ -45,14 +45,14 @@ class Act(StrEnum):
 
 
 WAITING = frozenset({State.OPEN, State.DEFERRED})
-"""Nobody has decided yet."""
+"""States without a decision."""
 
 OTHER = "other"
 """A decision for a value that neither system holds."""
 
 
 class RefusedError(ValueError):
-    """An act that makes no sense now; the text says why."""
+    """An act that is not allowed in the present state; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +62,9 @@ class Conflict:
     Attributes:
         why: why the rule abstained.
         choice: the system whose copy was decided to count, or `other`.
-        expected: fingerprint on which the copies should agree; None where a person chose another value.
-        due_at: until when they should.
-        came_back_of: the decided conflict of the same record that this one repeats.
+        expected: fingerprint on which the copies should agree; None if a person chose another value.
+        due_at: the deadline for that.
+        came_back_of: the decided conflict that this one repeats.
     """
 
     conflict_id: int
@@ -87,10 +87,10 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictMove:
-    """What the auditor writes down about a conflict.
+    """What the auditor records about a conflict.
 
     Attributes:
-        closes: nothing follows any more.
+        closes: the conflict is over.
     """
 
     act: Act
@@ -100,7 +100,7 @@ class ConflictMove:
 
 
 def escalates(divergence: Divergence) -> bool:
-    """Whether a person must decide: it is certain, and the flow's policy abstains or has not been kept."""
+    """Whether a person must decide: the difference is certain, and the flow's policy abstains or was not kept."""
     if divergence.cause is Cause.LOST_UPDATE:
         return divergence.state is DivergenceState.CLOSED
     return (
@@ -111,12 +111,12 @@ def escalates(divergence: Divergence) -> bool:
 
 
 def due_at(now: datetime, window_s: float, within_s: float | None) -> datetime:
-    """Until when the systems should have converged on a decision taken now."""
+    """The time by which the systems should have converged on a decision taken now."""
     return now + timedelta(seconds=max(window_s, LEAST_WITHIN_S) if within_s is None else within_s)
 
 
 def check_act(conflict: Conflict, act: Act, *, choice: str | None, systems: Sequence[str]) -> None:
-    """Refuse an act that makes no sense.
+    """Refuse an act that is not allowed in the present state.
 
     Raises:
         RefusedError: with the reason.
@@ -132,13 +132,13 @@ def check_act(conflict: Conflict, act: Act, *, choice: str | None, systems: Sequ
 
 
 def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> ConflictMove | None:
-    """Hold a conflict against what is known of its record now.
+    """Check a conflict against the present state of its record.
 
     Args:
-        agreed: fingerprint on which the copies agree (empty where both are gone); None while they differ.
+        agreed: fingerprint on which the copies agree (empty if both are gone); None while they differ.
 
     Returns:
-        What to write down, or None where nothing follows.
+        What to record, or None for nothing.
     """
     late = conflict.due_at is not None and now > conflict.due_at
     if conflict.state in WAITING:

@@ -13,9 +13,9 @@ class Estimate:
     """A share of all records, from a sample.
 
     Attributes:
-        share: best estimate; None where nothing was read.
+        share: best estimate; None if nothing was read.
         lower, upper: at 95 %; the upper end counts every undecided record as a hit.
-        read: records it stands on.
+        read: sampled records behind the estimate.
     """
 
     share: float | None

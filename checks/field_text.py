@@ -1,4 +1,4 @@
-"""Canonical values told: as text, as far as a field's evidence allows, and as ordinary Python for rules."""
+"""Canonical values as text, as far as a field's evidence allows, and as ordinary Python for rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from probes.exact_json import encode
 def plain(rule: FieldRule, value: Any) -> Any:
     """A canonical value as ordinary Python: instants as aware datetimes, JSON as it was, NULL and missing as None.
 
-    An instant that Python does not have (an infinity, one beyond the years 1 to 9999, one of two) is its text.
+    An instant without a Python equivalent (infinite, outside the years 1 to 9999, ambiguous) becomes its text.
     """
     if value is None or value is MISSING:
         return None
@@ -32,7 +32,7 @@ def plain(rule: FieldRule, value: Any) -> Any:
 
 
 def _each(rule: FieldRule, value: Any, tell: Callable[[FieldRule, Any], Any]) -> Any:
-    """A canonical array as nested lists, each item told as its type is."""
+    """A canonical array as nested lists, each item formatted by its type."""
     if isinstance(value, tuple) and value and value[0] == "array":
         return [_each(rule, each, tell) for each in value[1:]]
     return None if value is None else tell(rule.model_copy(update={"type": rule.items, "items": None}), value)
@@ -50,7 +50,7 @@ def _plain_json(value: Any) -> Any:
 
 
 def show(rule: FieldRule, value: Any) -> str:
-    """Tell a canonical value as far as the field's evidence policy allows."""
+    """Show a canonical value as far as the field's evidence policy allows."""
     if value is None or value is MISSING:
         return values.describe(value)
     if rule.evidence == "private":
@@ -60,7 +60,7 @@ def show(rule: FieldRule, value: Any) -> str:
 
 
 def masked(text: str) -> str:
-    """The ends of a text and its length."""
+    """The first and last characters of a text, and its length."""
     return f"{text[:1]}***{text[-1:]} ({len(text)})" if len(text) > 4 else f"*** ({len(text)})"
 
 

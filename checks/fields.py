@@ -40,13 +40,13 @@ FieldType = Literal[
 ]
 
 FURTHER = frozenset({"time", "duration", "bytes", "bits", "network", "mac", "array", "range"})
-"""Types whose canonical forms stand in `checks.further_types`."""
+"""Types with canonical forms in `checks.further_types`."""
 
 PRECISION_US = {"us": 1, "ms": 1_000, "s": 1_000_000, "m": 60_000_000}
 
 
 class CurrencyOf(PluginSettings):
-    """Where the currency of an amount stands."""
+    """The field that holds the currency of an amount."""
 
     from_: str = Field(alias="from")
 
@@ -70,7 +70,7 @@ class FieldRule(PluginSettings):
 
     Attributes:
         type: what the value means; see `checks.values` and `checks.further_types`.
-        owner: the system that is the source of truth for this field, where it is not the data type's.
+        owner: the system that is the source of truth for this field, if not the data type's owner.
         writers: further systems that may update this field.
         compare: false for a field that is read but never compared (its own `updated_at`, for example).
         tolerance: largest absolute difference of numbers that still agree.
@@ -79,16 +79,16 @@ class FieldRule(PluginSettings):
         nan_equal: whether NaN agrees with NaN.
         scale: decimals are compared after rounding to this many digits.
         precision: timestamps agree when they agree at this precision, truncated or rounded.
-        strip, casefold, strip_accents, newlines: what does not matter in text; nothing by default. For every system,
+        strip, casefold, strip_accents, newlines: what to ignore in text; nothing by default. For every system,
             or for some (`checks.per_system`).
         normalize: whether text is compared in Unicode NFC or as it is stored.
         null_is: which of `missing` and `empty` mean NULL.
         map: per system, its labels and what they mean.
         currency: for money, the ISO 4217 code of amounts that carry none, or the field that holds it.
         minor_units: for money, the systems that count minor units.
-        factor: for decimals, per system, what its numbers are multiplied by to be what is meant.
+        factor: for decimals, per system, the factor that turns its numbers into the values meant.
         unit: for timestamps and durations held as numbers, per system: s, ms or us.
-        zone: per system, the zone of instants that carry none; the system's own zone otherwise.
+        zone: per system, the zone of instants that carry none; by default the system's own zone.
         unordered: the order of arrays does not matter, within JSON or by themselves.
         separator: between the labels of a set.
         items: the type of an array's items or a range's bounds; without it they are compared as JSON has them.
@@ -128,7 +128,7 @@ class FieldRule(PluginSettings):
     description: str = ""
 
     def between(self, *systems: str) -> FieldRule:
-        """The same rule with what its words come to where these systems are compared."""
+        """The same rule with its settings resolved for a comparison of these systems."""
         changed = {
             word: resolve(getattr(self, word), systems)
             for word, resolve in RESOLVED.items()
@@ -173,7 +173,7 @@ ACTS_ON: dict[str, frozenset[str]] = {
     "items": frozenset({"array", "range"}),
     "encoding": frozenset({"bytes"}),
 }
-"""The types that each word of a rule acts on; the words that are not here act on all of them."""
+"""The types that each setting of a rule applies to; settings not listed apply to all types."""
 
 
 def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
@@ -220,7 +220,7 @@ def parser_for(rule: FieldRule, system: str, zone: str | None) -> Parser:
 
 
 def _of_items(rule: FieldRule, system: str, zone: str | None) -> Parser:
-    """The parser of what an array or a range holds: as `items` says; without it items are JSON and bounds text."""
+    """The parser of an array's items or a range's bounds: as `items` says; by default items are JSON, bounds text."""
     if rule.items is not None:
         return parser_for(rule.model_copy(update={"type": rule.items, "items": None}), system, zone)
     if rule.type == "range":
@@ -253,7 +253,7 @@ def _scaled(scale: int) -> Parser:
 
 
 def span_of(rule: FieldRule) -> Span | None:
-    """The order of a field's values where it is neither that of numbers nor that of text: of instants and days."""
+    """The order of a field's values if they are neither numbers nor text: instants and days."""
     if rule.type not in {"timestamp", "date"}:
         return None
     parse_bound = values.timestamp_parser("UTC", None) if rule.type == "timestamp" else values.parse_date

@@ -1,7 +1,7 @@
-"""The recovery funnel: what becomes of messages that fail, stage by stage, each as an interval or not seen. Pure.
+"""The recovery funnel: what happens to failed messages, stage by stage, each as an interval or unseen. Pure.
 
-Nobody sees all of it from outside. A letter that is gone from its queue was sent again, deleted or dropped; that it
-was delivered shows only in the record. Each stage says what is known and why not more is.
+No single observer sees all of it. A letter that is gone from its queue was replayed, deleted or dropped; only the
+record shows whether it was delivered. Each stage reports what is known and why no more is.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """What the probes saw of a flow over a time.
+    """What the probes saw of a flow in a period.
 
     Attributes:
-        changes: of the owner.
-        reads_dead: the flow names a queue of dead letters, and it could be read.
-        letters: came into it; more may have where `unlooked`, letters that wait and were not looked at, is not 0.
-        unlooked: None where the queue does not tell how many wait.
-        retries: messages that came into the retry queues; None where none is named or none is counted.
-        gone_right, gone_wrong, gone_unknown: letters no longer there whose record agrees, differs, or is not known.
+        changes: made by the owner.
+        reads_dead: the flow names a dead-letter queue, and it could be read.
+        letters: that came into it; there may be more if `unlooked`, waiting letters that were not read, is not 0.
+        unlooked: None if the queue does not report how many wait.
+        retries: messages that came into the retry queues; None if the flow names none or no queue counts them.
+        gone_right, gone_wrong, gone_unknown: letters no longer queued, by whether their record agrees, differs or is
+            unknown.
     """
 
     changes: int
@@ -34,7 +35,7 @@ class Traffic:
 
     @property
     def gone(self) -> int:
-        """Letters no longer there."""
+        """Letters no longer queued."""
         return self.gone_right + self.gone_wrong + self.gone_unknown
 
 
@@ -43,9 +44,9 @@ class Stage:
     """One stage of the funnel.
 
     Attributes:
-        least, most: how many came so far; `least` is None where the stage cannot be seen, `most` where nothing
+        least, most: bounds of how many came this far; `least` is None if the stage cannot be seen, `most` if nothing
             bounds it.
-        why: what the figure rests on, or why it cannot be seen.
+        why: the basis of the figure, or why the stage cannot be seen.
     """
 
     name: str
@@ -55,7 +56,7 @@ class Stage:
 
     @property
     def seen(self) -> bool:
-        """Whether anything is known of it."""
+        """Whether anything is known about it."""
         return self.least is not None
 
 

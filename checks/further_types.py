@@ -1,4 +1,4 @@
-"""Canonical forms of the types that databases have beside text, numbers, instants and money.
+"""Canonical forms of database types other than text, numbers, instants and money.
 
 As in `checks.values`, a parser takes a raw value other than NULL and `MISSING`, and two canonical forms are equal
 exactly when the values mean the same.
@@ -30,10 +30,10 @@ Encoding = Literal["hex", "base64"]
 DAY_US = 24 * 60 * 60 * 1_000_000
 
 ARRAY_DEPTH = 50
-"""How deeply arrays may be nested; PostgreSQL's own end at 6."""
+"""How deeply arrays may be nested; PostgreSQL's limit is 6."""
 
 LONGEST_NUMBER = 30
-"""Digits of a number in a span of time; beyond it no system counts."""
+"""Most digits of a number in a span of time; no system counts further."""
 
 _CLOCK = re.compile(r"(\d+):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?")
 _OFFSET = re.compile(r"\s*(?:(z|utc)|([+-])(\d\d)(?::?(\d\d)(?::?(\d\d))?)?)", re.IGNORECASE)
@@ -52,7 +52,7 @@ _DAYS = {"w": 7, "d": 1}
 
 
 def _text(raw: Any) -> str | None:
-    """The text of a raw value; databases without an encoding answer bytes."""
+    """The text of a raw value; databases without an encoding return bytes."""
     if isinstance(raw, bytes):
         try:
             return raw.decode().strip()
@@ -62,7 +62,7 @@ def _text(raw: Any) -> str | None:
 
 
 def _micro(fraction: str | None) -> int:
-    """Digits behind the point of a second as microseconds."""
+    """Decimals of a second as microseconds."""
     digits = (fraction or "").ljust(6, "0")
     if digits[6:].strip("0"):
         raise UnreadableError("a time finer than a microsecond")
@@ -104,8 +104,8 @@ def duration_parser(unit: str | None) -> Parser:
         unit: `s`, `ms` or `us` for numbers; without it a number is unreadable.
 
     Returns:
-        Months apart from everything else, since no month has a fixed length; a day is 24 hours and a year
-        12 months. Source: PostgreSQL 15, 8.5.4, and ISO 8601 durations.
+        Months apart from everything else, because a month has no fixed length; a day is 24 hours and a year 12
+        months. Source: PostgreSQL 15, 8.5.4, and ISO 8601 durations.
     """
 
     def parse(raw: Any) -> tuple[int, int]:
@@ -116,12 +116,12 @@ def duration_parser(unit: str | None) -> Parser:
         text = _text(raw)
         if not text or re.search(rf"\d{{{LONGEST_NUMBER}}}", text):
             raise UnreadableError(f"not a duration: {describe(raw)}")
-        found = _of_iso(text) or _of_words(text)
-        if found is None:
+        duration = _of_iso(text) or _of_words(text)
+        if duration is None:
             if unit is not None and re.fullmatch(r"[+-]?\d+(\.\d+)?", text):
                 return 0, _counted(Decimal(text), unit)
             raise UnreadableError(f"not a duration: {describe(raw)}")
-        return found
+        return duration
 
     return parse
 
@@ -207,14 +207,14 @@ def parse_bits(raw: Any) -> str:
 
 
 def parse_network(raw: Any) -> str:
-    """Read an IP address or network, of version 4 or 6; a mask that leaves one address is no part of it."""
+    """Read an IP address or network, of version 4 or 6; a mask that leaves a single address is dropped."""
     text = str(raw) if isinstance(raw, ipaddress.IPv4Address | ipaddress.IPv6Address) else _text(raw)
     try:
-        found = ipaddress.ip_interface(text or "")
+        interface = ipaddress.ip_interface(text or "")
     except ValueError:
         raise UnreadableError(f"not a network address: {describe(raw)}") from None
-    single = found.network.prefixlen == found.max_prefixlen
-    return str(found.ip) if single else f"{found.ip}/{found.network.prefixlen}"
+    single = interface.network.prefixlen == interface.max_prefixlen
+    return str(interface.ip) if single else f"{interface.ip}/{interface.network.prefixlen}"
 
 
 def parse_mac(raw: Any) -> str:
@@ -237,13 +237,13 @@ def array_parser(of_items: Parser, *, unordered: bool) -> Parser:
     def of_list(items: list[Any] | tuple[Any, ...], depth: int = 0) -> tuple[Any, ...]:
         if depth == ARRAY_DEPTH:
             raise UnreadableError(f"lists nested more than {ARRAY_DEPTH} deep")
-        found = []
+        parsed = []
         for each in items:
             if isinstance(each, Undecodable):
                 raise UnreadableError(each.reason)
             nested = isinstance(each, list | tuple)
-            found.append(None if each is None else of_list(each, depth + 1) if nested else of_items(each))
-        return ("array", *(sorted(found, key=repr) if unordered else found))
+            parsed.append(None if each is None else of_list(each, depth + 1) if nested else of_items(each))
+        return ("array", *(sorted(parsed, key=repr) if unordered else parsed))
 
     def parse(raw: Any) -> Any:
         if isinstance(raw, str | bytes):
@@ -310,7 +310,7 @@ def range_parser(of_bounds: Parser) -> Parser:
 
 
 def _next_of(bound: Any) -> Any:
-    """What comes directly behind a whole number or a day; None where there is no such thing."""
+    """The successor of a whole number or a day; None if there is none."""
     if isinstance(bound, int) and not isinstance(bound, bool):
         return bound + 1
     if isinstance(bound, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", bound):

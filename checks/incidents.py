@@ -1,4 +1,4 @@
-"""The life of an incident: when a breach opens it, keeps it, has it told again, resolves it and brings it back."""
+"""The life of an incident: when a breach opens it, keeps it open, reports it again, resolves it and reopens it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from datetime import datetime
 from checks.breaches import MEANINGS, Breach
 
 GROWTH = (100, 10, 2)
-"""From so many times the count that people were told they are told again."""
+"""Growth factors at which an incident is reported again."""
 
 GROWN_AT_LEAST = 10
-"""Fewer records or messages are no growth worth a message."""
+"""Growth to fewer records or messages than this is not reported."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +19,8 @@ class Incident:
     """A breach's life, as the ledger holds it.
 
     Attributes:
-        told: the count that people were told when it opened or came back.
-        growth: how many times that count they have been told since (0, 2, 10, 100).
+        told: the count that was reported when it opened or came back.
+        growth: the multiple of that count reported since (0, 2, 10, 100).
         clear_since_at: since when nothing of it is left, None while something is.
     """
 
@@ -43,14 +43,14 @@ class Incident:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreachSignal:
-    """What one audit says about one possible breach.
+    """What one audit found about one possible breach.
 
     Attributes:
         count: how many records, letters or failures there are now.
-        threshold: from how many on it is a breach.
-        clear_after_s: how long nothing must be left before it is over.
-        known: false where the audit could not tell; nothing is concluded then.
-        detail: what people are told beside the summary.
+        threshold: the least count that is a breach.
+        clear_after_s: how long the count must stay at 0 before the incident is over.
+        known: false if the audit could not determine the count; then nothing is concluded.
+        detail: text reported with the summary.
     """
 
     breach: Breach
@@ -70,7 +70,7 @@ class IncidentMove:
     """The next state of an incident.
 
     Attributes:
-        transition: what to tell people, or "" for nothing: opened, grown, resolved, reopened.
+        transition: what to report, or "" for nothing: opened, grown, resolved, reopened.
         told, growth, clear_since_at: see `Incident`.
     """
 
@@ -85,15 +85,15 @@ class IncidentMove:
 
 
 def next_move(incident: Incident | None, signal: BreachSignal, now: datetime) -> IncidentMove | None:
-    """Decide how an incident moves on. Pure.
+    """Decide the next state of an incident. Pure.
 
     Args:
-        incident: the live or lately resolved incident of the same fingerprint, or None.
+        incident: the open or recently resolved incident of the same fingerprint, or None.
 
     Returns:
-        None where nothing moves. An incident opens at the threshold, and resolves when not a single record has
-        been left for `clear_after_s`, so that it does not flap around the threshold, however often it is audited.
-        It is told again when it has grown to 2, 10 and 100 times the count that was told.
+        None if nothing changes. An incident opens at the threshold and resolves when not a single record has been
+        left for `clear_after_s`, so it does not flap around the threshold, however often it is audited. It is
+        reported again when it has grown to 2, 10 and 100 times the count reported first.
     """
     broken = signal.known and signal.count >= signal.threshold
     count = signal.count
@@ -130,7 +130,7 @@ def next_move(incident: Incident | None, signal: BreachSignal, now: datetime) ->
 
 
 def _growth(incident: Incident, signal: BreachSignal) -> int:
-    """How many times the count that was told it has grown to (2, 10, 100), 0 where that is no news."""
+    """The multiple of the reported count it has grown to (2, 10, 100), 0 if that is not news."""
     if not MEANINGS[signal.breach].grows or signal.count < GROWN_AT_LEAST:
         return 0
     times = signal.count / max(1, incident.told or incident.count)

@@ -1,7 +1,7 @@
-"""Instants and days as whole numbers, also beyond the years 1 to 9999 that Python's own calendar knows.
+"""Instants and days as whole numbers, also outside the years 1 to 9999 of Python's calendar.
 
 An instant is microseconds since 1970 UTC, or `"infinity"` or `"-infinity"`. A local time in the hour that its zone
-repeats (or skips) stands for two instants, one after the other: a pair. A day is its ISO text; years before 1 are
+repeats (or skips) stands for two instants: a pair in ascending order. A day is its ISO text; years before 1 are
 written as PostgreSQL writes them, `0044-03-15 BC`.
 """
 
@@ -16,13 +16,13 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 Instant = int | str | tuple[int, int]
-"""An instant in its canonical form: one, an infinity, or one of two."""
+"""An instant in its canonical form: a single one, an infinity, or a pair."""
 
 INFINITIES = frozenset({"infinity", "-infinity"})
 
 DAY_US = 86_400_000_000
 LAST_YEAR = 999_999
-"""Databases end at 294276 (PostgreSQL); what is told as a later year is no instant."""
+"""Databases end at 294276 (PostgreSQL); a later year is not an instant."""
 
 LIMIT_US = (LAST_YEAR + 1) * 366 * DAY_US
 
@@ -30,7 +30,7 @@ _NAIVE_EPOCH = datetime(1970, 1, 1)
 _FIRST_US = (datetime.min - _NAIVE_EPOCH) // MICROSECOND
 _LAST_US = (datetime.max - _NAIVE_EPOCH) // MICROSECOND
 _CYCLE = 400
-"""Years after which the calendar, week-days included, begins anew."""
+"""Years after which the calendar repeats, weekdays included."""
 
 _WRITTEN = re.compile(
     r"(?P<sign>[+-]?)(?P<year>\d{4,6})-(?P<month>\d\d)-(?P<day>\d\d)"
@@ -45,7 +45,7 @@ def instant_of(at: datetime, local: tzinfo | None) -> int | tuple[int, int]:
     """The instant that a date and time stand for.
 
     Args:
-        local: the zone of one that carries none.
+        local: the zone if `at` carries none.
 
     Raises:
         UnreadableError: it carries no zone and `local` is None.
@@ -59,7 +59,7 @@ def instant_of(at: datetime, local: tzinfo | None) -> int | tuple[int, int]:
 
 
 def _readings(here: int, at: datetime, local: tzinfo) -> int | tuple[int, int]:
-    """Both instants of a local time that its zone repeats or skips, earlier one first; else the only one."""
+    """Both instants of a local time that its zone repeats or skips, earlier one first; otherwise the only one."""
     one, other = (here - (local.utcoffset(at.replace(fold=fold)) or timedelta(0)) // MICROSECOND for fold in (0, 1))
     return one if one == other else (min(one, other), max(one, other))
 
@@ -68,7 +68,7 @@ def instant_written(text: str, local: tzinfo | None) -> Instant:
     """Read an instant as databases and programs write it: ISO, with years of more than four digits, or BC.
 
     Raises:
-        UnreadableError: it is none.
+        UnreadableError: the text is not an instant.
     """
     folded = text.casefold()
     if folded in INFINITIES:
@@ -83,34 +83,34 @@ def instant_written(text: str, local: tzinfo | None) -> Instant:
 
 
 def _beyond(text: str, local: tzinfo | None) -> int | tuple[int, int]:
-    """An instant in a year that Python's calendar does not have."""
-    found = _WRITTEN.fullmatch(text)
-    if found is None:
+    """An instant in a year outside Python's calendar."""
+    parts = _WRITTEN.fullmatch(text)
+    if parts is None:
         raise UnreadableError(f"not a timestamp: {describe(text)}")
-    year = _year(found)
-    days = day_number(year, int(found["month"]), int(found["day"]))
-    hour, minute, second = (int(found[each] or 0) for each in ("hour", "minute", "second"))
+    year = _year(parts)
+    days = day_number(year, int(parts["month"]), int(parts["day"]))
+    hour, minute, second = (int(parts[each] or 0) for each in ("hour", "minute", "second"))
     if hour > 23 or minute > 59 or second > 59:
         raise UnreadableError(f"not a timestamp: {describe(text)}")
-    fraction = int((found["fraction"] or "0").ljust(9, "0")[:6])
+    fraction = int((parts["fraction"] or "0").ljust(9, "0")[:6])
     here = days * DAY_US + ((hour * 60 + minute) * 60 + second) * 1_000_000 + fraction
-    if zone := found["zone"]:
+    if zone := parts["zone"]:
         return here - _offset_us(zone)
     if local is None:
         raise UnreadableError("an instant without a time zone; say the system's zone")
-    # A zone's rules are the same in every cycle of the calendar beyond its tables.
+    # Beyond its tables, a zone's rules repeat in every cycle of the calendar.
     alike = year % _CYCLE + (_CYCLE if year < 1 else 9600 - _CYCLE)
-    at = datetime(alike, int(found["month"]), int(found["day"]), hour, minute, second, fraction)
+    at = datetime(alike, int(parts["month"]), int(parts["day"]), hour, minute, second, fraction)
     return _readings(here, at, local)
 
 
-def _year(found: re.Match[str]) -> int:
-    year = int(found["year"])
-    if found["bc"]:
-        if found["sign"] or year == 0:
+def _year(parts: re.Match[str]) -> int:
+    year = int(parts["year"])
+    if parts["bc"]:
+        if parts["sign"] or year == 0:
             raise UnreadableError("not a year before Christ")
         return 1 - year
-    return -year if found["sign"] == "-" else year
+    return -year if parts["sign"] == "-" else year
 
 
 def _offset_us(zone: str) -> int:
@@ -122,10 +122,10 @@ def _offset_us(zone: str) -> int:
 
 
 def day_written(text: str) -> str:
-    """Read a calendar day; an instant counts only at midnight, so that no zone is ever guessed.
+    """Read a calendar day; an instant counts only at midnight, so a zone is never guessed.
 
     Raises:
-        UnreadableError: it is none.
+        UnreadableError: the text is not a day.
     """
     folded = text.casefold()
     if folded in INFINITIES:
@@ -135,12 +135,12 @@ def day_written(text: str) -> str:
     except UnreadableError:
         raise
     except ValueError:
-        found = _WRITTEN.fullmatch(text)
-    if found is None:
+        parts = _WRITTEN.fullmatch(text)
+    if parts is None:
         raise UnreadableError(f"not a date: {describe(text)}")
-    if any(int(found[each] or 0) for each in ("hour", "minute", "second", "fraction")):
+    if any(int(parts[each] or 0) for each in ("hour", "minute", "second", "fraction")):
         raise UnreadableError("an instant with a time of day where a date is declared")
-    year, month, day = _year(found), int(found["month"]), int(found["day"])
+    year, month, day = _year(parts), int(parts["month"]), int(parts["day"])
     day_number(year, month, day)
     return day_text(year, month, day)
 
@@ -158,7 +158,7 @@ def day_text(year: int, month: int, day: int) -> str:
 
 
 def day_number(year: int, month: int, day: int) -> int:
-    """Days since 1970-01-01 in the calendar that both PostgreSQL and Python count by (proleptic Gregorian).
+    """Days since 1970-01-01 in the calendar of PostgreSQL and Python (proleptic Gregorian).
 
     Source: Howard Hinnant, chrono-compatible low-level date algorithms, days_from_civil.
 
@@ -187,20 +187,20 @@ def civil(days: int) -> tuple[int, int, int]:
 
 
 def span(instant: Instant) -> tuple[float, float]:
-    """Where an instant stands among all others: from and to, which are the same but for one of two."""
+    """An instant's place in the order of all instants: from and to, which differ only for a pair."""
     if isinstance(instant, str):
         return float(instant), float(instant)
     return instant if isinstance(instant, tuple) else (instant, instant)
 
 
 def day_order(day: str) -> float:
-    """Where a canonical day stands among all days. Raises UnreadableError."""
+    """A canonical day's place in the order of all days. Raises UnreadableError."""
     if day in INFINITIES:
         return float(day)
-    found = _WRITTEN.fullmatch(day)
-    if found is None:
+    parts = _WRITTEN.fullmatch(day)
+    if parts is None:
         raise UnreadableError(f"not a date: {describe(day)}")
-    return day_number(_year(found), int(found["month"]), int(found["day"]))
+    return day_number(_year(parts), int(parts["month"]), int(parts["day"]))
 
 
 def earliest(instant: Instant) -> int | None:
@@ -209,7 +209,7 @@ def earliest(instant: Instant) -> int | None:
 
 
 def aware(instant: Instant) -> datetime | None:
-    """An instant as Python has it; None for an infinity, one of two, or one beyond Python's calendar."""
+    """An instant as a Python datetime; None for an infinity, a pair, or one outside Python's calendar."""
     if isinstance(instant, int) and _FIRST_US <= instant <= _LAST_US:
         return EPOCH + instant * MICROSECOND
     return None

@@ -1,4 +1,4 @@
-"""Intervals for shares: how far a share that was seen may be from the truth. Never Wald."""
+"""Intervals for shares: how far an observed share may be from the true one. Never Wald."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 def share_bounds(hits: NDArray[np.int64], of: int, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Bounds of shares of which `hits` of `of` independent trials were seen; [0, 1] of none.
+    """Bounds of shares seen as `hits` of `of` independent trials; [0, 1] for no trials.
 
     Source: C. J. Clopper and E. S. Pearson, "The use of confidence or fiducial limits illustrated in the case
     of the binomial", Biometrika 26 (1934), 404-413.
@@ -42,7 +42,7 @@ def korn_graubard(share: float, variance: float, most: float, confidence: float 
     Args:
         share: the estimate.
         variance: of the estimate, by linearisation.
-        most: the effective size that the weights alone allow, (sum w)^2 / sum w^2. It also holds where no hit
+        most: the effective size that the weights alone allow, (sum w)^2 / sum w^2. It also holds if no hit
             was seen among the heavily weighted, whose variance then cannot be estimated.
 
     Source: E. L. Korn and B. I. Graubard, "Confidence intervals for proportions with small expected number of
@@ -60,10 +60,10 @@ def korn_graubard(share: float, variance: float, most: float, confidence: float 
 
 
 def sequence_bounds(hits: int, of: int, *, expected: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Bounds of a share that hold at every moment of watching at once, however often one looks.
+    """Bounds of a share that hold at all times at once, however often it is checked.
 
     Args:
-        expected: the share at which they are to be narrowest; the prior is Beta(0.5, 0.5 / expected).
+        expected: the share at which the bounds are narrowest; the prior is Beta(0.5, 0.5 / expected).
 
     Source: H. Robbins, "Statistical methods related to the law of the iterated logarithm", Annals of
     Mathematical Statistics 41 (1970), 1397-1409, with the beta-binomial mixture of S. R. Howard et al.,
@@ -88,7 +88,7 @@ def sequence_bounds(hits: int, of: int, *, expected: float, confidence: float = 
 
 
 def _edge(inside: Callable[[float], bool], outer: float, inner: float) -> float:
-    """The end of an interval between a point outside of it and one inside; the outer side of the last step."""
+    """The end of an interval between a point outside and one inside; the outer side of the last step."""
     for _ in range(200):
         middle = math.sqrt(outer * inner) if outer < inner / 4 else (outer + inner) / 2
         if middle in {outer, inner}:
@@ -103,15 +103,15 @@ def _edge(inside: Callable[[float], bool], outer: float, inner: float) -> float:
 def finite_bounds(
     hits: int, of: int, population: int, *, expected: float, confidence: float = CONFIDENCE
 ) -> tuple[int, int]:
-    """How many of a finite population there are, when `hits` of `of` drawn without putting back were.
+    """Bounds of the hits in a finite population, from `hits` of `of` drawn without replacement.
 
-    The bounds hold at every moment of a sweep at once, and meet when it is complete.
+    The bounds hold at all times of a sweep at once, and meet when it is complete.
 
     Args:
         expected: as in `sequence_bounds`.
 
     Returns:
-        The least and the most, both possible.
+        The least and the greatest possible number.
 
     Source: I. Waudby-Smith and A. Ramdas, "Confidence sequences for sampling without replacement", NeurIPS
     2020, section 2: the ratio of prior to posterior with a beta-binomial prior.
@@ -134,7 +134,7 @@ def finite_bounds(
         return log_mass(total, population, prior) - log_mass(total - hits, rest, posterior) < limit
 
     best = hits + round(rest * hits / of)
-    if not inside(best):  # the ratio is least near here; its very minimum is then the whole set
+    if not inside(best):  # the ratio is least near here; the set is then its very minimum
         return hits, hits + rest
     return _end(inside, hits, best), _end(inside, hits + rest, best)
 

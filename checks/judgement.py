@@ -1,4 +1,4 @@
-"""Judging one record: a confirmed comparison and its history in, everything that follows from it out."""
+"""Judging one record: a confirmed comparison and its history in, everything that follows out."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from checks.terms import Look, Terms
 from probes.contract import Key
 
 PUT_OFF_S = 30.0
-"""How long a record that cannot be verified is left alone."""
+"""How long to wait before reading an unverifiable record again."""
 
 SHADOWED = frozenset({Cause.FOREIGN_WRITE, Cause.TRANSFORMATION, Cause.REGRESSION, Cause.LOST})
-"""Causes that a change of the owner between two readings would look like."""
+"""Causes that an owner's change between two readings would resemble."""
 
 
 INVALID = Finding(kind=Kind.INVALID, cause=Cause.INVALID, at_once=True)
 
 
 class Outcome(StrEnum):
-    """What one reading of one record came to; every record read falls into exactly one."""
+    """The result of one reading of one record; every reading has exactly one."""
 
     AGREED = "agreed"
     IN_FLIGHT = "in_flight"
@@ -42,12 +42,12 @@ class Judgement:
     """What follows from one reading of one record.
 
     Attributes:
-        baseline: the new baseline, or None where it does not move.
+        baseline: the new baseline, or None if it does not move.
         forget_baseline: the record is gone from both systems.
-        changes: changes whose state moved, settled ones included.
+        changes: changes with a new state, settled ones included.
         probe_at: for each still pending change of `changes`, when to look again, in the same order.
-        divergence: the divergence as it is now, where it moved.
-        finding: the row of the three-way table, where the copies differ.
+        divergence: the divergence as it is now, if it moved.
+        finding: the row of the three-way table, if the copies differ.
     """
 
     key: Key
@@ -72,7 +72,7 @@ def judge(
 
     Args:
         comparison: not inconclusive; it may be unverifiable, which concludes nothing.
-        history: `changes` must already hold the owner's present version where it is a change.
+        history: `changes` must already hold the owner's current version if it is a change.
         owner_quiet: the owner's copy has not changed for a window, or not since both last agreed; only then is a
             target-only change certain at once.
     """
@@ -88,11 +88,11 @@ def judge(
     versions = versions_seen(history)
     finding = classify(comparison, history.baseline, versions=versions)
     if comparison.unread and finding.arrived:
-        finding = replace(finding, arrived=None)  # what cannot be read may be what the owner changed
+        finding = replace(finding, arrived=None)  # an unreadable field may be the one that the owner changed
     if finding.at_once and not owner_quiet and finding.cause in SHADOWED:
         finding = replace(finding, at_once=False)
     if finding.arrived and (comparison.partial or any(change.unseen_before for change in history.changes)):
-        # That it differs only where the owner stands still proves an arrival where every field and version was seen.
+        # A difference only in fields the owner did not change proves an arrival, if every field and version was seen.
         finding = replace(finding, arrived=None)
     changes, probe_at = _follow(comparison, finding, history, look, terms)
     divergence = diverged(comparison, finding, changes, history, look, terms)
@@ -108,11 +108,11 @@ def judge(
 
 
 def glimpse(comparison: Comparison, history: History, look: Look, terms: Terms) -> Judgement:
-    """Account a reading during which the record moved: what it shows is certain, that it differs is not.
+    """Account for a reading during which the record changed: what it shows is certain, that it differs is not.
 
     Args:
         comparison: of the copies as they were read first.
-        history: `changes` must already hold every version that the owner was seen to hold meanwhile.
+        history: `changes` must already hold every version seen at the owner meanwhile.
     """
     versions = versions_seen(history)
     finding = classify(comparison, history.baseline, versions=versions)
@@ -133,44 +133,44 @@ def glimpse(comparison: Comparison, history: History, look: Look, terms: Terms) 
 
 
 def _shown_so_far(
-    comparison: Comparison, finding: Finding, known: Baseline | None, versions: Sequence[bytes]
+    comparison: Comparison, finding: Finding, baseline: Baseline | None, versions: Sequence[bytes]
 ) -> Baseline | None:
-    """Move the baseline on as far as the target has come, although the copies still differ.
+    """Advance the baseline as far as the target has come, although the copies still differ.
 
-    Where the target shows an earlier version of the owner's, both have held that one; so does a record that never
-    rests come to its first baseline. Where single fields
-    agree, they have arrived; what differs keeps the digests it had when it last agreed.
+    If the target shows an earlier version of the owner's, both have held that one; this also gives a constantly
+    changing record its first baseline. Single fields that agree have arrived; those that differ keep the digests of
+    their last agreement.
     """
     owner, target = comparison.owner, comparison.target
     if comparison.unread or owner is None or target is None or finding.cause in {Cause.DUPLICATE, Cause.REGRESSION}:
         return None
-    if known is None:
+    if baseline is None:
         if target.fingerprint not in versions or any(place.target_leads for place in comparison.places):
             return None
         fresh = Baseline(owner=target.fingerprint, target=target.fingerprint)
         return replace(fresh, owner_digests=target.digests, target_digests=target.digests)
-    if target.fingerprint in versions and target.fingerprint != known.owner:
+    if target.fingerprint in versions and target.fingerprint != baseline.owner:
         led_by_target = frozenset(place.position for place in comparison.places if place.target_leads)
-        return known.advance(
+        return baseline.advance(
             target.fingerprint,
             target.fingerprint,
-            owner_digests=merged_digests(target.digests, known.owner_digests, led_by_target),
-            target_digests=merged_digests(target.digests, known.target_digests, led_by_target),
+            owner_digests=merged_digests(target.digests, baseline.owner_digests, led_by_target),
+            target_digests=merged_digests(target.digests, baseline.target_digests, led_by_target),
         )
     differing = frozenset(place.position for place in comparison.places)
-    owner_digests = merged_digests(owner.digests, known.owner_digests, differing)
-    target_digests = merged_digests(target.digests, known.target_digests, differing)
-    if finding.arrived and owner.fingerprint != known.owner:
-        return known.advance(
+    owner_digests = merged_digests(owner.digests, baseline.owner_digests, differing)
+    target_digests = merged_digests(target.digests, baseline.target_digests, differing)
+    if finding.arrived and owner.fingerprint != baseline.owner:
+        return baseline.advance(
             owner.fingerprint, target.fingerprint, owner_digests=owner_digests, target_digests=target_digests
         )
-    if (owner_digests, target_digests) == (known.owner_digests, known.target_digests):
+    if (owner_digests, target_digests) == (baseline.owner_digests, baseline.target_digests):
         return None
-    return replace(known, owner_digests=owner_digests, target_digests=target_digests)
+    return replace(baseline, owner_digests=owner_digests, target_digests=target_digests)
 
 
 def _put_off(key: Key, history: History, look: Look, terms: Terms) -> Judgement:
-    """Conclude nothing, and look again later, so that what cannot be read does not crowd out the rest."""
+    """Conclude nothing and look again later, so that unreadable records do not crowd out the rest."""
     later = look.received_at + timedelta(seconds=max(terms.every_s, PUT_OFF_S))
     divergence = history.divergence
     return Judgement(
@@ -191,15 +191,15 @@ def _outcome(divergence: Divergence | None) -> Outcome:
 
 
 def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) -> Judgement:
-    owner, target, known = comparison.owner, comparison.target, history.baseline
+    owner, target, before = comparison.owner, comparison.target, history.baseline
     last = len(history.changes) - 1
     changes = tuple(
         shows(change, look.received_at, by_later_version=index < last, every_version=terms.every_version)
         for index, change in enumerate(history.changes)
     )
     baseline = None
-    if owner is not None and target is not None and (known is None or not known.holds(owner, target)):
-        fresh = known or Baseline(owner=owner.fingerprint, target=target.fingerprint)
+    if owner is not None and target is not None and (before is None or not before.holds(owner, target)):
+        fresh = before or Baseline(owner=owner.fingerprint, target=target.fingerprint)
         baseline = fresh.advance(
             owner.fingerprint,
             target.fingerprint,
@@ -210,7 +210,7 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
         key=comparison.key,
         outcome=Outcome.AGREED,
         baseline=baseline,
-        forget_baseline=owner is None and known is not None,
+        forget_baseline=owner is None and before is not None,
         changes=changes,
         probe_at=(None,) * len(changes),
         divergence=ended(history.divergence, comparison, look.received_at),
@@ -220,17 +220,17 @@ def _agreed(comparison: Comparison, history: History, look: Look, terms: Terms) 
 def _follow(
     comparison: Comparison, finding: Finding, history: History, look: Look, terms: Terms
 ) -> tuple[tuple[Change, ...], tuple[datetime | None, ...]]:
-    """Account this reading to every pending change.
+    """Apply this reading to every pending change.
 
-    Versions up to the one shown have arrived, and so have all where only fields differ that the owner did not
-    change. Otherwise the owner's present version, confirmed by its second reading, certainly has not. An earlier
-    one has not where the target shows something known to be older, or just what it showed when it certainly was
-    behind; anything else may be a later version that came and went between two readings.
+    Versions up to the one shown have arrived, and all have if only fields differ that the owner did not change.
+    Otherwise the owner's current version, confirmed by its second reading, certainly has not. An earlier one has not
+    if the target shows something known to be older, or exactly what it showed when it certainly was behind; anything
+    else may be a later version that came and went between two readings.
     """
     target = comparison.target.fingerprint if comparison.target else b""
     version = comparison.owner.fingerprint if comparison.owner else b""
     last = len(history.changes) - 1
-    # What the owner was only seen to hold after the target had answered says nothing about that answer.
+    # A version seen at the owner only after the target had answered says nothing about that answer.
     there = [change.enrolled_at <= look.received_at for change in history.changes]
     shows_it = (
         index for index, change in enumerate(history.changes) if there[index] and change.fingerprint == target
@@ -238,11 +238,11 @@ def _follow(
     shown = max(shows_it, default=-1)
     shown = last if finding.arrived else shown
     certain = last if finding.arrived is False and last >= 0 and history.changes[last].fingerprint == version else -1
-    # That the target has no record proves nothing of a version that the owner left: a record that is deleted and
+    # A target without the record proves nothing about a version that the owner has left: a record that is deleted and
     # created again between two readings looks as if it had never been gone.
     there_too = comparison.target is not None
     older = there_too and (shown >= 0 or target in _known_older(history))
-    # Of several rows for one key any may be the one that shows it.
+    # With several rows for one key, any of them may show it.
     single = not comparison.duplicates
 
     def accounted(index: int, change: Change) -> Change:
@@ -251,7 +251,7 @@ def _follow(
         if index <= shown:
             return shows(change, look.received_at, by_later_version=index < shown, every_version=terms.every_version)
         same_as_before = there_too and change.behind == target
-        # A deletion has no stamp: where the target moved meanwhile, the record may have been there and gone again.
+        # A deletion has no stamp: if the target changed meanwhile, the record may have come and gone again.
         surely = index == certain and (bool(change.fingerprint) or change.behind is None)
         behind = older or surely or same_as_before
         if behind and single and not change.lost_sight:

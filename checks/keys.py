@@ -1,4 +1,4 @@
-"""Keys of records: how they are read, and which of them nobody could keep."""
+"""Keys of records: how they are read, and which cannot be stored."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from checks.fields import FieldRule, parser_for
 from checks.values import Parser, UnreadableError
 
 KEY_LIMIT_BYTES = 2_000
-"""PostgreSQL's indexes take rows of up to 2,704 bytes, and a flow's name stands beside the key."""
+"""PostgreSQL's indexes take rows of up to 2,704 bytes, which also hold the flow's name."""
 
 _HALF = re.compile("[\ud800-\udfff]")
-"""Halves of a surrogate pair, which no encoding knows alone: no system can be asked for them, and none has a rank."""
+"""Halves of a surrogate pair, which no encoding has alone: they can neither be looked up nor ranked."""
 
 
 def key_parser(key_type: str, system: str, normalize: str = "nfc") -> Parser:
-    """Make the parser of a data type's keys as `system` holds them; refuses what nobody can ask for or keep.
+    """Make the parser of a data type's keys as `system` holds them; refuses keys that cannot be looked up or stored.
 
     Args:
         normalize: of text, `nfc` or `none`.

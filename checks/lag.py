@@ -1,4 +1,4 @@
-"""The lag curve: how long changes take to arrive, from intervals that are all that is known of each lag."""
+"""The lag curve: how long changes take to arrive, from an interval for each lag."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from checks.lag_cells import NEVER, CellPair
 EDGES_S: Floats = np.array(lag_cells.EDGES_S)
 
 _WIDTHS_S: Floats = np.append(np.diff(EDGES_S[:-1]), 1.0)
-"""Where the intervals do not tell, arrivals are taken to be spread evenly over time."""
+"""Where the intervals leave it open, arrivals are assumed to be spread evenly over time."""
 
 MAX_ITERATIONS = 2_000
 STILL_RATIO = 1e-9
@@ -25,19 +25,19 @@ STILL_RATIO = 1e-9
 
 
 def count_cells(lower_s: Floats, upper_s: Floats) -> dict[CellPair, int]:
-    """Count intervals by their cells; an upper end that is infinite was not seen to arrive, NaN is left out."""
-    known = ~(np.isnan(lower_s) | np.isnan(upper_s))
-    lower = np.searchsorted(EDGES_S, np.maximum(lower_s[known], 0.0), side="right") - 1
-    upper = np.searchsorted(EDGES_S, np.maximum(upper_s[known], 0.0), side="left") - 1
+    """Count intervals by their cells; an infinite upper end was not seen to arrive, NaN is left out."""
+    valid = ~(np.isnan(lower_s) | np.isnan(upper_s))
+    lower = np.searchsorted(EDGES_S, np.maximum(lower_s[valid], 0.0), side="right") - 1
+    upper = np.searchsorted(EDGES_S, np.maximum(upper_s[valid], 0.0), side="left") - 1
     lower = np.minimum(lower, NEVER)
     pairs = lower * len(EDGES_S) + np.minimum(np.maximum(lower, upper), NEVER)
-    found, counts = np.unique(pairs, return_counts=True)
-    return {divmod(int(pair), len(EDGES_S)): int(count) for pair, count in zip(found, counts, strict=True)}
+    distinct, counts = np.unique(pairs, return_counts=True)
+    return {divmod(int(pair), len(EDGES_S)): int(count) for pair, count in zip(distinct, counts, strict=True)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class LagCurve:
-    """The distribution of lags that explains the counts best, and how well it is known.
+    """The distribution of lags that fits the counts best, with its uncertainty.
 
     Attributes:
         mass: probability of each cell, shape (len(EDGES_S) - 1,).
@@ -49,7 +49,7 @@ class LagCurve:
 
     @property
     def changes(self) -> int:
-        """How many changes it stands on."""
+        """The number of changes behind it."""
         return int(self.pairs[:, 2].sum())
 
     @cached_property
@@ -59,10 +59,10 @@ class LagCurve:
 
     @cached_property
     def band(self) -> tuple[Floats, Floats]:
-        """The least and the most share that may have arrived by each edge.
+        """The least and the greatest share that may have arrived by each edge.
 
-        Least counts only changes certainly there, most all that may be; each is widened by the
-        Clopper-Pearson bound of a share of that many, at 95 % pointwise.
+        The least counts only changes certainly there, the greatest all that may be; each is widened by the
+        Clopper-Pearson bound of such a share, at 95 % pointwise.
         """
         lower, upper, count = self.pairs.T
         edges = np.arange(len(EDGES_S))[:, None]
@@ -71,7 +71,7 @@ class LagCurve:
         return share_bounds(there, self.changes)[0], share_bounds(maybe, self.changes)[1]
 
     def exceeds(self, after_s: float) -> tuple[float, float, float]:
-        """P(not yet visible after `after_s`): best estimate, least and most."""
+        """P(not yet visible after `after_s`): best estimate, lower and upper bound."""
         least, most = self.band
         above = int(np.searchsorted(EDGES_S, after_s, side="left"))
         below = int(np.searchsorted(EDGES_S, after_s, side="right")) - 1
@@ -88,7 +88,7 @@ class LagCurve:
     def quantile(self, share: float) -> tuple[float, float, float]:
         """The lag that `share` of the changes stay within: best estimate, lower and upper end in seconds.
 
-        An end is infinite where the changes seen do not bound it.
+        An end is infinite if the changes seen do not bound it.
         """
         least, most = self.band
         lower = int(np.argmax(most >= share))
@@ -105,7 +105,7 @@ class LagCurve:
 
 
 def _between(start: float, end: float, part: float) -> float:
-    """The lag a part of the way through a cell: evenly in its logarithm, in the first cell evenly."""
+    """The lag a part of the way through a cell: on a log scale, linearly in the first cell."""
     part = min(max(part, 0.0), 1.0)
     return start + part * (end - start) if start <= 0 else start * (end / start) ** part
 
@@ -137,7 +137,7 @@ def fit(counts: Mapping[CellPair, int]) -> LagCurve | None:
     np.add.at(reached, upper + 1, -1.0)
     mass: Floats = np.where(np.cumsum(reached[:-1]) > 0, _WIDTHS_S, 0.0)
     finite = upper[upper < NEVER]
-    mass[int(finite.max()) + 1 if len(finite) else 0 : NEVER] = 0.0  # where only waiting is seen nothing is known
+    mass[int(finite.max()) + 1 if len(finite) else 0 : NEVER] = 0.0  # cells with only waiting changes say nothing
     mass /= mass.sum()
     before = -np.inf
     for _ in range(MAX_ITERATIONS):

@@ -18,16 +18,16 @@ EDGES_S = (0.0, *(FIRST_EDGE_S * 10 ** (step / CELLS_PER_DECADE) for step in ran
 """Cell j holds lags in `(EDGES_S[j], EDGES_S[j + 1]]`; the first one lags of 0 too."""
 
 NEVER = len(EDGES_S) - 2
-"""The cell of lags beyond the grid; the upper end of a change that was not seen to arrive."""
+"""The cell of lags beyond the grid; also the upper end of a change that was not seen to arrive."""
 
 CellPair = tuple[int, int]
 
 
 def cells_of(lower_s: float, upper_s: float | None) -> CellPair | None:
-    """The cells between which a lag of `(lower_s, upper_s]` lies, or None where it is not a number.
+    """The cells between which a lag of `(lower_s, upper_s]` lies, or None if an end is not a number.
 
     Args:
-        upper_s: None where the change was not seen to arrive.
+        upper_s: None if the change was not seen to arrive.
     """
     if math.isnan(lower_s) or (upper_s is not None and math.isnan(upper_s)):
         return None

@@ -1,4 +1,4 @@
-"""Dead letters: which failed for the same reason, and what sending them again would and would not do. Pure."""
+"""Dead letters: which failed for the same reason, and what replaying them would and would not do. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probes.wording import counted
 SIGNATURE_LENGTH = 160
 
 POISON_TIMES = 3
-"""A record that failed this often for one reason will not succeed by trying again."""
+"""A record that failed this often for one reason will not succeed on a retry."""
 
 NO_REASON = "no reason given"
 
@@ -31,7 +31,7 @@ _PARTS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 class Prospect(StrEnum):
-    """What sending a letter again would come to."""
+    """The likely result of replaying a letter."""
 
     POISON = "poison"
     REPLAY_UNSAFE = "replay_unsafe"
@@ -41,7 +41,7 @@ class Prospect(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterFate:
-    """A letter as far as its prospects depend on it.
+    """What a letter's prospects depend on.
 
     Attributes:
         signature: see `signature`.
@@ -55,9 +55,9 @@ class LetterFate:
 
 
 def signature(reason: str | None) -> str:
-    """Reduce an error text to what is the same for all letters that failed for this reason.
+    """Reduce an error text to what all letters that failed for this reason share.
 
-    Identities, instants, addresses, quoted values and numbers are taken out; the status of an HTTP answer stays.
+    Removes identities, instants, addresses, quoted values and numbers; keeps the status of an HTTP response.
     """
     text = " ".join((reason or "").split())[:2_000]
     if not text:
@@ -68,10 +68,10 @@ def signature(reason: str | None) -> str:
 
 
 def main_reason(reasons: Sequence[tuple[str | None, int]]) -> str:
-    """Say why most letters of a queue were given up on; "" where nobody told it.
+    """Say why most letters of a queue were dead-lettered; "" if no reason is recorded.
 
     Args:
-        reasons: signatures with how many letters have each, most of them first.
+        reasons: signatures with their numbers of letters, most frequent first.
     """
     if not reasons or reasons[0][0] is None:
         return ""
@@ -79,10 +79,10 @@ def main_reason(reasons: Sequence[tuple[str | None, int]]) -> str:
 
 
 def unreadable_note(reasons: Sequence[tuple[str, int]]) -> str:
-    """Say how many letters of a queue could not be read whole, and why most of them; "" where all could.
+    """Say how many letters of a queue could not be read in full, and the main reason; "" if all could.
 
     Args:
-        reasons: with how many letters each has, most of them first.
+        reasons: with their numbers of letters, most frequent first.
     """
     if not reasons:
         return ""
@@ -92,14 +92,14 @@ def unreadable_note(reasons: Sequence[tuple[str, int]]) -> str:
 
 
 def prospects(letters: Sequence[LetterFate], *, unsafe_flows: Iterable[str] = ()) -> list[Prospect]:
-    """Say of each letter what sending it again would come to.
+    """Predict for each letter the result of replaying it.
 
-    Poison is a letter whose record failed `POISON_TIMES` or more times for one reason. A letter is replayable where
-    others of its flow and reason succeeded later, and nothing else happens when it is processed. Where its flow has
-    side effects sending it again is never assumed safe.
+    Poison is a letter whose record failed `POISON_TIMES` or more times for one reason. A letter is replayable if
+    others of its flow and reason succeeded later and processing it has no other effect. If its flow has side effects,
+    a replay is never assumed safe.
 
     Args:
-        letters: those that wait and those that are gone.
+        letters: those that wait and those no longer queued.
         unsafe_flows: flows that declare side effects.
     """
     unsafe = frozenset(unsafe_flows)

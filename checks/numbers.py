@@ -11,7 +11,7 @@ from probes.exact_json import MAX_DIGITS
 ZERO = Decimal(0)
 
 MAX_BITS = 13_288
-"""Of a whole number with `MAX_DIGITS` digits; Python itself refuses to write one of more than 4,300 as text."""
+"""Of a whole number with `MAX_DIGITS` digits; Python itself refuses to write more than 4,300 digits as text."""
 
 _TRAPS = [InvalidOperation, DivisionByZero, Overflow]
 
@@ -24,7 +24,7 @@ _DIVIDING = Context(prec=MAX_DIGITS, Emax=_MAX_EMAX, Emin=_MIN_EMIN, traps=[*_TR
 
 
 def trimmed(number: Decimal) -> Decimal | None:
-    """A finite number without trailing zeros and without the sign of zero; None where it is beyond the ceiling."""
+    """A finite number without trailing zeros and without the sign of zero; None beyond the ceiling."""
     if not number:
         return ZERO
     if not -MAX_DIGITS <= number.adjusted() <= MAX_DIGITS:
@@ -34,7 +34,7 @@ def trimmed(number: Decimal) -> Decimal | None:
 
 
 def rounded(number: Decimal, scale: int) -> Decimal:
-    """A finite number rounded half to even to so many digits behind its point, however long it is."""
+    """A finite number of any length, rounded half to even to `scale` decimals."""
     return EXACT.quantize(number, Decimal(1).scaleb(-scale))
 
 
@@ -44,7 +44,7 @@ def shifted(number: Decimal, digits: int) -> Decimal:
 
 
 def divided(number: Decimal, by: Decimal) -> Decimal | None:
-    """The exact quotient; None where it has no end."""
+    """The exact quotient; None if its decimals do not end."""
     try:
         return _DIVIDING.normalize(_DIVIDING.divide(number, by))
     except (Inexact, InvalidOperation):

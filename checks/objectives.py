@@ -1,4 +1,4 @@
-"""Objectives: whether a flow keeps the share of changes within the window that it promises. Pure."""
+"""Objectives: whether a flow keeps its promised share of changes within the window. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import StrEnum
 from checks.intervals import sequence_bounds
 
 EXPECTED_RATE = 0.001
-"""The share of differing records at which bounds are narrowest."""
+"""The share of differing records at which the bounds are narrowest."""
 
 
 class Standing(StrEnum):
-    """How an objective stands."""
+    """The state of an objective."""
 
     KEPT = "kept"
     BROKEN = "broken"
@@ -22,11 +22,11 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowObjective:
-    """The changes of a period against the share that is promised.
+    """The changes of a period, compared with the promised share.
 
     Attributes:
         met, breach, undecided: changes by whether they kept their window.
-        goal: the least share that is to keep it.
+        goal: the least share that should keep it.
     """
 
     met: int
@@ -41,16 +41,16 @@ class WindowObjective:
 
     @property
     def underlying(self) -> tuple[float, float]:
-        """Least and most share that the flow keeps in the long run."""
+        """Bounds of the share that the flow keeps in the long run."""
         return underlying_share(self.met, self.breach, self.undecided, self.goal)
 
     @property
     def standing(self) -> Standing:
-        """How it stands.
+        """Its state.
 
-        It is broken where even the most that the flow may keep in the long run is below the goal, so that a few late
-        changes of a quiet day break nothing by chance, however often one looks; and kept where the share seen is not
-        below it, undecided changes counted as late. Between the two nothing is concluded.
+        The objective is broken if even the upper bound of the long-run share is below the goal, so a few late changes
+        on a quiet day break nothing by chance, however often it is checked. It is kept if the share seen, with
+        undecided changes counted as late, is not below the goal. Between the two nothing is concluded.
         """
         if not self.total:
             return Standing.NO_TRAFFIC
@@ -60,9 +60,9 @@ class WindowObjective:
 
 
 def underlying_share(met: int, breach: int, undecided: int, goal: float) -> tuple[float, float]:
-    """Least and most share of changes within the window that a flow keeps in the long run.
+    """Bounds of the share of changes within the window that a flow keeps in the long run.
 
-    The bounds hold at 95 % however often one looks. An undecided change may count either way.
+    The bounds hold at 95 %, however often they are checked. An undecided change may count either way.
 
     Args:
         goal: the share promised; the bounds are narrowest near it.

@@ -1,4 +1,4 @@
-"""More than two copies: which systems hold the same value, and which are alone. Pure."""
+"""More than two copies: which systems hold the same value, and which stand alone. Pure."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def partition(marks: Mapping[str, bytes]) -> tuple[Group, ...]:
 
 
 def minority(groups: Sequence[Group]) -> Group:
-    """The systems outside the largest group; nobody where two groups are the largest.
+    """The systems outside the largest group; none if two groups are largest.
 
-    A majority is no proof: copies of one wrong value are many, too. It says where to look first.
+    A majority is no proof: a wrong value can have many copies, too. It shows where to look first.
     """
     if len(groups) < 2 or len(groups[0]) == len(groups[1]):
         return ()
@@ -33,7 +33,7 @@ def minority(groups: Sequence[Group]) -> Group:
 
 
 def tell(field: str, groups: Sequence[Group]) -> str:
-    """One field's groups in words."""
+    """Describe one field's groups."""
     few = minority(groups)
     if few:
         return f"{field}: {' and '.join(few)} against {' and '.join(groups[0])}"

@@ -1,7 +1,7 @@
-"""Words of a field that hold for every system, or for some of them: `casefold: true`, or `casefold: [marketing]`.
+"""Field settings that apply to every system, or to some of them: `casefold: true`, or `casefold: [marketing]`.
 
-What one system does not keep (case, padding, the difference between NULL and empty) cannot be asked of its copy, so
-such a word holds for every comparison that the system is part of, for both copies alike.
+A detail that one system does not keep (case, padding, the difference between NULL and empty) cannot be expected of
+its copy, so such a setting applies to both copies in every comparison that the system is part of.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ STRIPS = ("none", "trailing", "both")
 
 
 def told(message: str) -> WrapValidator:
-    """One message for a word that may be written in two ways, instead of one for each way that it is not."""
+    """One message for a setting with two spellings, instead of one for each spelling it is not."""
 
     def check(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         try:
@@ -30,7 +30,7 @@ def told(message: str) -> WrapValidator:
 Systems = Annotated[
     bool | tuple[str, ...], told("write true or false, or the systems for which it holds: [marketing]")
 ]
-"""Everywhere or nowhere, or the systems for which it holds."""
+"""Everywhere or nowhere, or the systems to which it applies."""
 
 Strip = Annotated[
     Literal["none", "trailing", "both"] | dict[str, Literal["none", "trailing", "both"]],
@@ -51,26 +51,26 @@ NullIs = Annotated[
 
 
 def holds(word: bool | Collection[str], systems: Collection[str]) -> bool:
-    """Whether it holds between these systems."""
+    """Whether the setting applies between these systems."""
     return word if isinstance(word, bool) else any(system in word for system in systems)
 
 
 def widest(word: str | Mapping[str, str], systems: Collection[str]) -> str:
-    """What is stripped from both copies: the most that one of the systems needs."""
+    """What to strip from both copies: the most that any of the systems needs."""
     if isinstance(word, str):
         return word
     return max((word.get(system, "none") for system in systems), key=STRIPS.index)
 
 
 def composed(word: str | Mapping[str, str], systems: Collection[str]) -> str:
-    """Whether text is composed before it is compared: unless it is kept as it is in every one of the systems."""
+    """Whether to compose text before comparing it: unless all of the systems keep it as it is."""
     if isinstance(word, str):
         return word
     return "none" if all(word.get(system) == "none" for system in systems) else "nfc"
 
 
 def joined(word: Nulls | Mapping[str, Nulls], systems: Collection[str]) -> Nulls:
-    """What means NULL in one of the systems means it between them."""
+    """What means NULL between the systems: whatever means NULL in one of them."""
     if not isinstance(word, Mapping):
         return word
     empty: Nulls = frozenset()
@@ -85,9 +85,9 @@ RESOLVED: dict[str, Callable[[Any, Collection[str]], Any]] = {
     "normalize": composed,
     "null_is": joined,
 }
-"""By word, what it comes to between some systems."""
+"""By setting, the function that resolves it between systems."""
 
 
 def named(word: Any) -> tuple[str, ...]:
-    """The systems that a word names."""
+    """The systems that a setting names."""
     return () if isinstance(word, bool | str | frozenset) else tuple(word)

@@ -1,6 +1,6 @@
-"""What a queue tells of itself, held against what can be true. Pure.
+"""Checks the figures that a queue reports about itself for plausibility. Pure.
 
-A figure that cannot be true is unknown, and is said to be: it is never shown, judged or kept.
+A figure that cannot be true is reported as unknown: it is never shown, judged or stored.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import Any
 from probes.queue_contract import QueueReading
 
 MOST_FIGURE = 2**63 - 1
-"""The ledger keeps 64 bits of a count."""
+"""The ledger stores counts in 64 bits."""
 
 MOST_RETENTION_S = 9.0e15
-"""A queue that keeps its messages for longer keeps them for good; for ever is often the largest number there is."""
+"""A longer retention means forever; many brokers write forever as the largest number they have."""
 
 
 def certain(reading: QueueReading) -> QueueReading:
-    """The reading without what cannot be true, each such figure unknown and noted."""
+    """The reading with every impossible figure set to unknown and noted."""
     notes: list[str] = []
 
     def count(name: str, words: str) -> int | None:
-        told: Any = getattr(reading, name)
-        if told is None or (isinstance(told, int) and not isinstance(told, bool) and 0 <= told <= MOST_FIGURE):
-            return told
+        value: Any = getattr(reading, name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_FIGURE):
+            return value
         notes.append(f"{words} is not known: the broker tells a number that cannot be true")
         return None
 
     def instant(name: str, words: str) -> datetime | None:
-        told: Any = getattr(reading, name)
-        if told is None or (isinstance(told, datetime) and told.tzinfo is not None):
-            return told
+        value: Any = getattr(reading, name)
+        if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
+            return value
         notes.append(f"{words} is not known: the broker tells no instant that could be true")
         return None
 
@@ -63,7 +63,7 @@ def certain(reading: QueueReading) -> QueueReading:
     )
 
 
-def _is_time(told: object) -> bool:
-    if isinstance(told, bool) or not isinstance(told, int | float):
+def _is_time(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return told >= 0 and (isinstance(told, int) or math.isfinite(told))
+    return value >= 0 and (isinstance(value, int) or math.isfinite(value))

@@ -1,6 +1,6 @@
-"""Queues over time: rates with their error, trend by a test, time to drain, whether anybody takes from them. Pure.
+"""Queues over time: rates with their error, trend by a test, time to drain, whether they are being consumed. Pure.
 
-What a broker does not count is unknown; a rate that is not known is never 0.
+What a broker does not count is unknown; an unknown rate is never reported as 0.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from checks.queue_states import Flowing, QueueState, Rate, Trend
 CONFIDENCE = 0.95
 
 TREND_READINGS = 6
-"""Fewer readings show no trend that a test could tell from chance at the level asked for."""
+"""With fewer readings no trend is significant at the level required."""
 
 TREND_LEVEL = 0.01
 
 STALLED_AFTER_S = 60.0
-"""A stall lasts at least this long: a head that stays the same for less is a consumer busy with one message."""
+"""A stall lasts at least this long: an unchanged head for less is a consumer busy with one message."""
 
 
 def rate(states: Sequence[QueueState], counter: str) -> Rate | None:
-    """How fast a counter of the states grows; None where it is not counted or only read once.
+    """How fast a counter of the states grows; None if it is not counted or was read only once.
 
     Args:
         counter: `arrived` or `taken`.
@@ -52,7 +52,7 @@ def drain_s(depth: int | None, arriving: Rate | None, leaving: Rate | None) -> t
     """How long until the queue is empty if both rates stay: N / (mu - lambda), as an interval of seconds.
 
     Returns:
-        The upper end is infinite where more may arrive than leave; None where a rate is not known.
+        The upper end is infinite where more may arrive than leave; None if a rate is unknown.
     """
     if depth is None or arriving is None or leaving is None:
         return None
@@ -63,7 +63,7 @@ def drain_s(depth: int | None, arriving: Rate | None, leaving: Rate | None) -> t
 
 
 def trend(states: Sequence[QueueState]) -> Trend:
-    """Which way the depth goes, beyond chance.
+    """The significant direction of the depth.
 
     Source: Mann (1945), Kendall (1975): the sum of the signs of all later minus earlier values, against its normal
     approximation with the correction for ties.
@@ -85,25 +85,25 @@ def trend(states: Sequence[QueueState]) -> Trend:
 
 def slope_per_s(states: Sequence[QueueState]) -> float | None:
     """How fast the depth changes: the median of all pairwise slopes. Source: Theil (1950), Sen (1968)."""
-    known = [(state.read_at, state.depth) for state in states if state.depth is not None]
+    points = [(state.read_at, state.depth) for state in states if state.depth is not None]
     slopes = [
         (later - earlier) / (after - before).total_seconds()
-        for (before, earlier), (after, later) in combinations(known, 2)
+        for (before, earlier), (after, later) in combinations(points, 2)
         if after > before
     ]
     return median(slopes) if slopes else None
 
 
 def stalls(states: Sequence[QueueState], arrived_at: datetime | None, least_s: float = STALLED_AFTER_S) -> Flowing:
-    """The same as `flowing`, but nothing is called stalled while changes arrive, or before it has lasted a while.
+    """As `flowing`, but not stalled while changes arrive, or before the stall has lasted a while.
 
     Args:
-        arrived_at: when a change last came through the queue's flow, None where none did.
-        least_s: how long nothing must have left; until then it is not known.
+        arrived_at: when a change last arrived through the queue's flow, None if none did.
+        least_s: how long nothing must have left; until then the state is unknown.
     """
-    found = flowing(states)
-    if found is not Flowing.STALLED:
-        return found
+    state = flowing(states)
+    if state is not Flowing.STALLED:
+        return state
     if arrived_at is not None and arrived_at >= states[0].read_at:
         return Flowing.OK
     lasts_s = (states[-1].read_at - states[0].read_at).total_seconds()
@@ -111,11 +111,11 @@ def stalls(states: Sequence[QueueState], arrived_at: datetime | None, least_s: f
 
 
 def flowing(states: Sequence[QueueState]) -> Flowing:
-    """Whether anybody takes from the queue, over a window of readings.
+    """Whether the queue is being consumed, over a window of readings.
 
-    A queue that was empty once is well. One from which nothing left although it never was empty is stalled; one from
-    which something leaves while it grows from each reading to the next is slow. Where the broker does not count what
-    leaves, a head that stays the same message says that nothing does.
+    A queue that was empty once is healthy. One that was never empty and that nothing left is stalled; one that
+    messages leave but that grows from each reading to the next is slow. If the broker does not count what leaves, an
+    unchanged head message shows that nothing does.
     """
     depths = [state.depth for state in states]
     if len(states) < 3 or any(depth is None for depth in depths):
@@ -136,12 +136,12 @@ def flowing(states: Sequence[QueueState]) -> Flowing:
 
 
 def _gone(states: Sequence[QueueState]) -> bool | None:
-    """Whether anything left between the readings; None where nothing counts it."""
+    """Whether anything left between the readings; None if nothing counts it."""
     taken = [state.taken for state in states]
     if any(each is None for each in taken):
         taken = [
             state.arrived - state.depth if state.arrived is not None and state.depth is not None else None
             for state in states
         ]
-    known = [each for each in taken if each is not None]
-    return None if len(known) < len(states) else any(b != a for a, b in pairwise(known))
+    counts = [each for each in taken if each is not None]
+    return None if len(counts) < len(states) else any(b != a for a, b in pairwise(counts))

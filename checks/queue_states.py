@@ -1,4 +1,4 @@
-"""What is said of a queue over time: its readings, rates, trend, and whether anybody takes from it. Pure."""
+"""What is reported about a queue over time: its readings, rates, trend, and consumption. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class QueueState:
     """One reading of a queue.
 
     Attributes:
-        arrived, taken: messages that ever came in and ever went out, as far as the broker counts them; a counter
-            that goes back was reset.
+        arrived, taken: messages that ever came in and ever went out, if the broker counts them; a counter that goes
+            back was reset.
         oldest_at: when the oldest message came in, or None.
     """
 
@@ -37,7 +37,7 @@ class Rate:
 
 
 class Flowing(StrEnum):
-    """Whether anybody takes from a queue; the rules are those of LinkedIn's Burrow for consumer lag."""
+    """Whether a queue is being consumed, by the rules of LinkedIn's Burrow for consumer lag."""
 
     OK = "ok"
     SLOW = "slow"
@@ -46,7 +46,7 @@ class Flowing(StrEnum):
 
 
 class Trend(StrEnum):
-    """Which way the depth goes, as a Mann-Kendall test at the 1 % level tells."""
+    """The direction of the depth, by a Mann-Kendall test at the 1 % level."""
 
     RISING = "rising"
     FALLING = "falling"

@@ -1,4 +1,4 @@
-"""What is known of one record of one flow before it is read: its baseline, its pending changes, its divergence."""
+"""What is known about one record of one flow before it is read: its baseline, its pending changes, its divergence."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ class Divergence:
 
     Attributes:
         divergence_id: the ledger's identity, 0 before it is recorded.
-        state: suspected until it is certain, then open until both copies agree again, or the target has caught up
-            with a record that never rests; a suspicion that went away by itself is dismissed.
-        first_seen_at: the first reading that saw it; where a change was not shown in time, the first probe that
-            did not see that change yet.
-        suspected_at: the first reading that suspected it: another one has to confirm it.
+        state: suspected until it is certain, then open until both copies agree again, or until the target has caught
+            up with a constantly changing record; a suspicion that disappeared by itself is dismissed.
+        first_seen_at: the first reading that saw it; if a change was not shown in time, the first probe that did not
+            see that change.
+        suspected_at: the first reading that suspected it; another one has to confirm it.
         readings: confirmed readings that saw it.
-        version: fingerprint of the owner's copy at the last of them, empty where it was absent.
+        version: fingerprint of the owner's copy at the last of them, empty if it was absent.
         shown: the same of the target's copy.
-        steady_at: the first reading that saw the owner's copy as it is now; a record that is written again and
-            again may show versions that came and went between two readings, and is given its window each time.
-        permitted: the target's copy was changed by a system that may, so its edit is not to be lost.
-        winner: whose copy counts by the flow's conflict policy (`checks.conflicts.Winner`), "" where none was asked.
+        steady_at: the first reading that saw the owner's copy as it is now; a constantly changing record may show
+            versions that came and went between two readings, so each one gets its own window.
+        permitted: a system with write permission changed the target's copy, so its edit must not be lost.
+        winner: whose copy counts by the flow's conflict policy (`checks.conflicts.Winner`), "" if none was applied.
         resolution: the same in words, or why the policy abstains.
         owner_written, target_written: bounds of the instants at which the two copies were last written.
-        witnesses: what the other systems that hold the record say, "" where there are none or nobody was asked.
+        witnesses: what other systems that hold the record show, "" if there are none or none was read.
         versions_behind: how many versions of the owner the target has not shown yet.
         first_missed_at: when the first of those was committed, at the latest.
-        operation: what the owner did there, "" where no change of the owner is missed.
+        operation: what the owner did there, "" if no change of the owner is missed.
         stamped_at: the owner's own stamp of its copy, in the owner's clock.
         next_check_at: when to read the record again.
     """
@@ -81,7 +81,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What is known of one record of one flow before this reading.
+    """What is known about one record of one flow before this reading.
 
     Attributes:
         changes: pending changes, oldest commit first.
@@ -96,9 +96,15 @@ NO_HISTORY = History()
 
 
 def versions_seen(history: History) -> list[bytes]:
-    """The versions that the owner was seen to hold since both last agreed, or since it was seen first."""
+    """The versions seen at the owner since both last agreed, or since it was first seen."""
     versions = [change.fingerprint for change in history.changes]
-    known = history.divergence
-    if versions and history.baseline is None and known is not None and known.steady_at and known.version:
-        return [known.version, *versions]
+    divergence = history.divergence
+    if (
+        versions
+        and history.baseline is None
+        and divergence is not None
+        and divergence.steady_at
+        and divergence.version
+    ):
+        return [divergence.version, *versions]
     return versions

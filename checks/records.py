@@ -24,15 +24,15 @@ from probes.contract import KEY, MARK, MISSING, Key, Row
 FINGERPRINT_BYTES = 16
 
 FIELD_DIGEST_BYTES = 4
-"""Of one field's digest, kept beside the fingerprint: two values of one field share it once in 4 billion times."""
+"""Bytes of a field's digest, kept next to the fingerprint: two values of a field collide once in 4 billion times."""
 
 
 FIRST_STAMP_US, LAST_STAMP_US = (day_number(year, 1, 1) * DAY_US for year in (2, 9999))
-"""Stamps between which clocks and slacks can be added without leaving the calendar."""
+"""Stamps to which clocks and slacks can be added without leaving the calendar."""
 
 
 def _spelt(rows: Sequence[Row]) -> str:
-    """What is to be said of rows of one key that is spelt in several ways."""
+    """A note on rows with one key in several spellings."""
     spelt = {row[KEY] for row in rows if isinstance(row[KEY], str)}
     if len(spelt) < 2 or len({normalize("NFC", each) for each in spelt}) == len(spelt):
         return ""
@@ -40,7 +40,7 @@ def _spelt(rows: Sequence[Row]) -> str:
 
 
 def _told(rule: FieldRule) -> str:
-    """The words of a rule, the same on every start of every program; those that say nothing new are left out."""
+    """The settings of a rule in a form that never varies between runs, without those at their default."""
     words = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"description"})
     return json.dumps({**words, "null_is": sorted(words.get("null_is", ()))}, sort_keys=True)
 
@@ -51,15 +51,15 @@ class RecordComparer:
     Args:
         rules: the compared fields in the order in which both systems' rows carry them.
         owner, target: how each side is parsed.
-        key_type: how keys are read; another one begins a new series.
+        key_type: how keys are read; a different type starts a new series.
         digest_key: secret that keys the fingerprints, so that a digest cannot be looked up.
         writers: systems that may write every field, whoever owns it.
         validity: the data type's own rules, for each system's own copy.
-        tells_validity: false where another flow already tells what is invalid at this owner.
-        unique_keys: by what people call them, fields that no two records of one system may share.
+        tells_validity: false if another flow already reports what is invalid at this owner.
+        unique_keys: by display name, fields whose values no two records of one system may share.
 
     Attributes:
-        series: names the rules and the key; fingerprints of two series say nothing about each other.
+        series: identifies the rules and the key; fingerprints of two series are not comparable.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class RecordComparer:
             for position, (name, rule) in enumerate(self.rules)
             if rule.valid != NO_VALIDITY
         )
-        # The rules are part of the digest: changed rules begin a new series instead of rewriting history.
-        told = [(name, _told(rule)) for name, rule in self.rules]
-        series = repr([key_type, sorted(writers), validity.expressions, *told]).encode()
+        # The rules are part of the digest: changed rules start a new series instead of rewriting history.
+        settings = [(name, _told(rule)) for name, rule in self.rules]
+        series = repr([key_type, sorted(writers), validity.expressions, *settings]).encode()
         self._digest = blake2b(key=digest_key[:64], digest_size=FINGERPRINT_BYTES)
         self._digest.update(blake2b(series, digest_size=16).digest())
         self.series = self._digest.copy().hexdigest()
@@ -130,33 +130,35 @@ class RecordComparer:
         Raises:
             UnreadableError: with the field's name, when a value is not what its field declares.
         """
-        held = held_values(side, row)
+        raw_values = held_values(side, row)
         try:
-            return tuple([None if raw is None else parse(raw) for parse, raw in zip(side.parsers, held, strict=True)])
+            return tuple(
+                [None if raw is None else parse(raw) for parse, raw in zip(side.parsers, raw_values, strict=True)]
+            )
         except UNREADABLE:
-            found, unread = self._readable(side, held)
+            values, unread = self._readable(side, raw_values)
             for position, why in unread.items():
                 raise UnreadableError(f"{self.rules[position][0]} in {side.system}: {why}") from None
-            return found
+            return values
 
     def readable(self, side: Side, row: Row) -> tuple[tuple[Any, ...], dict[int, str]]:
-        """One row's values as far as they can be read.
+        """One row's values, as far as readable.
 
         Returns:
-            The canonical values, an `Unread` where one cannot be read, and by position why, lowest first.
+            The canonical values, an `Unread` for each unreadable one, and the reasons by position, lowest first.
         """
         return self._readable(side, held_values(side, row))
 
-    def _readable(self, side: Side, held: Sequence[Any]) -> tuple[tuple[Any, ...], dict[int, str]]:
-        found: list[Any] = []
+    def _readable(self, side: Side, raw_values: Sequence[Any]) -> tuple[tuple[Any, ...], dict[int, str]]:
+        values: list[Any] = []
         unread: dict[int, str] = {}
-        for (_, rule), parse, raw in zip(self.rules, side.parsers, held, strict=True):
+        for (_, rule), parse, raw in zip(self.rules, side.parsers, raw_values, strict=True):
             try:
-                found.append(read_field(parse, rule, raw))
+                values.append(read_field(parse, rule, raw))
             except UnreadableError as error:
-                unread[len(found)] = str(error)
-                found.append(Unread(spelling(raw)))
-        return tuple(found), unread
+                unread[len(values)] = str(error)
+                values.append(Unread(spelling(raw)))
+        return tuple(values), unread
 
     def copy_of(self, canonical: tuple[Any, ...], raw_mark: Any) -> Copy:
         """A copy with its digests."""
@@ -168,7 +170,7 @@ class RecordComparer:
         return Copy(canonical, self.fingerprint(canonical), raw_mark, b"".join(digests))
 
     def identity(self, copy: Copy, called: str) -> bytes | None:
-        """The keyed digest of one of the unique keys; None where a part of it is NULL, missing or empty."""
+        """The keyed digest of one of the unique keys; None if a part of it is NULL, missing or empty."""
         parts = tuple([copy.values[position] for position in self.unique_keys[called]])
         if any(part is None or part is MISSING or part == "" or isinstance(part, Unread) for part in parts):
             return None
@@ -190,12 +192,12 @@ class RecordComparer:
         return digest.digest()
 
     def meet(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Agreement | Comparison:
-        """Compare what two systems answered for one key, the quick way where the copies simply agree.
+        """Compare what two systems returned for one key, the quick way if the copies simply agree.
 
-        Where the target leads a field the shared fingerprint does not tell all, and there is no quick way.
+        If the target leads a field, the shared fingerprint does not cover everything and there is no quick way.
 
         Returns:
-            An agreement, of which `compare_agreed` says everything where that is needed; or all that `compare` says.
+            An agreement, which `compare_agreed` expands if needed; or the full result of `compare`.
         """
         owner = target = None
         if len(owner_rows) == 1 and len(target_rows) == 1 and self._all_led:
@@ -209,14 +211,14 @@ class RecordComparer:
         return self._compare(key, owner_rows, target_rows, owner, target)
 
     def compare_agreed(self, key: Key, agreed: Agreement, owner_row: Row, target_row: Row) -> Comparison:
-        """All that `compare` says of two copies that agree."""
+        """The full result of `compare` for two copies that agree."""
         return self._compare(key, [owner_row], [target_row], agreed.values, agreed.values)
 
     def changed_at_us(self, side: Side, copy: Copy) -> int | None:
         """The copy's own changed-at stamp, microseconds since 1970 in the system's clock.
 
-        None where there is none that can be reckoned with: it is unreadable, one of two (in an hour that its zone
-        repeats), an infinity, or within a year of the ends of the calendar.
+        None if it has none that can be used in calculations: unreadable, ambiguous (in an hour that its zone
+        repeats), infinite, or within a year of the ends of the calendar.
         """
         try:
             stamp = side.parse_changed_at(copy.raw_mark) if copy.raw_mark is not None else None
@@ -225,7 +227,7 @@ class RecordComparer:
         return stamp if isinstance(stamp, int) and FIRST_STAMP_US < stamp < LAST_STAMP_US else None
 
     def compare(self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row]) -> Comparison:
-        """Compare what two systems answered for one key; an absent record is an empty sequence."""
+        """Compare what two systems returned for one key; an absent record is an empty sequence."""
         return self._compare(key, owner_rows, target_rows, None, None)
 
     def _compare(
@@ -236,20 +238,22 @@ class RecordComparer:
         owner_values: tuple[Any, ...] | None,
         target_values: tuple[Any, ...] | None,
     ) -> Comparison:
-        """Compare rows whose first on a side may have been made canonical already."""
+        """Compare rows; the first one of a side may already be canonical."""
         sides = ((self.owner, owner_rows), (self.target, target_rows))
         duplicates = tuple(f"several rows in {side.system}{_spelt(rows)}" for side, rows in sides if len(rows) > 1)
         owner = target = None
         try:
             if owner_rows:
-                held = self.canonical(self.owner, owner_rows[0]) if owner_values is None else owner_values
-                owner = self.copy_of(held, owner_rows[0][MARK])
+                owner_canonical = self.canonical(self.owner, owner_rows[0]) if owner_values is None else owner_values
+                owner = self.copy_of(owner_canonical, owner_rows[0][MARK])
             if target_rows:
-                found = self.canonical(self.target, target_rows[0]) if target_values is None else target_values
-                if owner is not None and owner.values == found:
-                    target = Copy(found, owner.fingerprint, target_rows[0][MARK], owner.digests)
+                target_canonical = (
+                    self.canonical(self.target, target_rows[0]) if target_values is None else target_values
+                )
+                if owner is not None and owner.values == target_canonical:
+                    target = Copy(target_canonical, owner.fingerprint, target_rows[0][MARK], owner.digests)
                 else:
-                    target = self.copy_of(found, target_rows[0][MARK])
+                    target = self.copy_of(target_canonical, target_rows[0][MARK])
             differences: tuple[Difference, ...] = ()
             places: tuple[Place, ...] = ()
             if owner is not None and target is not None and owner.values != target.values:
@@ -275,22 +279,22 @@ class RecordComparer:
         duplicates: tuple[str, ...],
         error: Exception,
     ) -> Comparison:
-        """All that can be said of copies that cannot be read whole."""
-        found = self._compare_readable(key, owner_rows, target_rows, duplicates)
-        if found is not None:
-            return found
+        """Compare copies that are not fully readable."""
+        comparison = self._compare_readable(key, owner_rows, target_rows, duplicates)
+        if comparison is not None:
+            return comparison
         return Comparison(key=key, owner=None, target=None, duplicates=duplicates, unverifiable=str(error))
 
     def _compare_readable(
         self, key: Key, owner_rows: Sequence[Row], target_rows: Sequence[Row], duplicates: tuple[str, ...]
     ) -> Comparison | None:
-        """Compare what can be read of copies that cannot be read whole; None where nothing is known to differ."""
+        """Compare the readable fields of copies that are not fully readable; None if nothing is known to differ."""
         copies: list[Copy | None] = []
         unread: dict[int, dict[int, str]] = {}
         for side, rows in ((self.owner, owner_rows), (self.target, target_rows)):
             values, why = self.readable(side, rows[0]) if rows else ((), {})
-            for position, said in why.items():
-                unread.setdefault(position, {})[len(copies)] = said
+            for position, reason in why.items():
+                unread.setdefault(position, {})[len(copies)] = reason
             copies.append(self.copy_of(values, rows[0][MARK]) if rows else None)
         owner, target = copies
         differences: tuple[Difference, ...] = ()
@@ -303,8 +307,8 @@ class RecordComparer:
             if not differences and not duplicates:
                 return None
         if not unread:
-            return None  # every value can be read, but a rule cannot be applied to them
-        told = []
+            return None  # every value is readable, but a rule cannot be applied to them
+        unread_fields = []
         for position, why in sorted(unread.items()):
             name, rule = self.rules[position]
             shown = [
@@ -313,7 +317,9 @@ class RecordComparer:
                 else show(rule, copy.values[position])
                 for index, copy in enumerate(copies)
             ]  # fmt: skip
-            told.append(Difference(field=name, shape=Shape.UNREADABLE, owner_value=shown[0], target_value=shown[1]))
+            unread_fields.append(
+                Difference(field=name, shape=Shape.UNREADABLE, owner_value=shown[0], target_value=shown[1])
+            )
         return Comparison(
             key=key,
             owner=owner,
@@ -321,14 +327,14 @@ class RecordComparer:
             differences=differences,
             places=places,
             duplicates=duplicates,
-            unread=tuple(told),
+            unread=tuple(unread_fields),
         )
 
     def _invalid(self, owner: Copy | None, target: Copy | None, *, agreeing: bool) -> tuple[Difference, ...]:
-        """What is wrong with each system's own copy; the same copy is not told twice.
+        """What is invalid in each system's own copy; the same copy is not reported twice.
 
         Raises:
-            UnreadableError: a rule cannot be applied to copies that agree. Those that differ are told anyway.
+            UnreadableError: a rule cannot be applied to copies that agree. Copies that differ are reported anyway.
         """
         if not self._validated and not self._validity:
             return ()
@@ -349,17 +355,17 @@ class RecordComparer:
         )
 
     def _violations(self, values: tuple[Any, ...]) -> list[tuple[str, str]]:
-        """The fields and rules that one copy breaks, each with what is wrong."""
-        found = []
+        """The fields and rules that one copy breaks, each with a description."""
+        violations = []
         for position, name, rule, span in self._validated:
             value = values[position]
             wrong = violation(rule.valid, value, text_of(rule, value), span)
             if wrong:
-                found.append((name, f"{show(rule, value)}: {wrong}"))
+                violations.append((name, f"{show(rule, value)}: {wrong}"))
         if self._validity:
-            held = {name: plain(rule, value) for (name, rule), value in zip(self.rules, values, strict=True)}
-            found += self._validity.broken(held)
-        return found
+            plain_values = {name: plain(rule, value) for (name, rule), value in zip(self.rules, values, strict=True)}
+            violations += self._validity.broken(plain_values)
+        return violations
 
     def _differences(
         self, owner: tuple[Any, ...], target: tuple[Any, ...], *, leaving_out: Container[int] = ()

@@ -1,9 +1,9 @@
-"""Sampling: which records are read without being known to have changed, and what that says about all others.
+"""Sampling: which records are read without a known change, and what that says about all others.
 
-Every key has a rank (`probes.ranking`). A sweep walks the ranks from the lowest to the highest; what it takes at
-once is a random slice, and any part of it a random sample of the whole. A panel, the lowest ranks, is read
-every time. Policies read some records more often: each goes through its own pool by the same ranks, faster than
-the sweep, and how probably a record is taken by either is known exactly.
+Every key has a rank (`probes.ranking`). A sweep walks the ranks from the lowest to the highest; each of its slices is
+random, and any part of it is a random sample of the whole. A panel, the lowest ranks, is read every time. Policies
+read some records more often: each goes through its own pool in the order of ranks, faster than the sweep, and the
+probability that either takes a record is known exactly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from probes.contract import Key
 from probes.ranking import RANKS
 
 BASE, RECENT, PAST_ERROR, VALUE = "base", "recent", "past_error", "value"
-"""Policies: every record, those that changed lately, those that differed lately, those worth most."""
+"""Policies: every record, recently changed ones, recently differing ones, the most valuable ones."""
 
 BY_RANK, BY_KEY = "rank", "key"
 """How a sweep goes: from rank to rank, or page by page through the keys of both sides."""
@@ -36,7 +36,7 @@ class Arc(NamedTuple):
 
 
 def probability_of(arcs: Iterable[Arc]) -> float:
-    """How probably a rank lies in any of these arcs: the length of their union."""
+    """The probability that a rank lies in any of these arcs: the length of their union."""
     covered = reached = 0
     for lower, upper in sorted(span for arc in arcs for span in arc.spans()):
         covered += max(0, upper - max(lower, reached))
@@ -48,7 +48,7 @@ class Pool:
     """Keys that a policy reads more often, by rank.
 
     Args:
-        ranks: is not changed any more.
+        ranks: must not change afterwards.
     """
 
     def __init__(self, ranks: Mapping[Key, int]) -> None:
@@ -70,10 +70,10 @@ class Pool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drawn:
-    """Why and how probably a key was taken.
+    """Why, and with what probability, a key was taken.
 
     Attributes:
-        probability: that one audit takes it; 0 where it was not a matter of chance.
+        probability: that one audit takes it; 0 if it was not taken at random.
     """
 
     policy: str
@@ -83,7 +83,7 @@ class Drawn:
 def affordable_shares(pools: Mapping[str, Pool], shares: Mapping[str, float], affordable: int) -> dict[str, float]:
     """The share of each pool that one audit takes, so that all together take no more keys than affordable.
 
-    They shrink before anything is chosen, so that the probabilities stay what they are said to be.
+    The shares shrink before anything is chosen, so the stated probabilities stay true.
     """
     wanted = sum(len(pool) * shares[policy] for policy, pool in pools.items())
     shrink = min(1.0, affordable / wanted) if wanted > 0 else 1.0
@@ -91,40 +91,40 @@ def affordable_shares(pools: Mapping[str, Pool], shares: Mapping[str, float], af
 
 
 def draw(taken: Iterable[Key], base: Arc, pools: Mapping[str, Pool], arcs: Mapping[str, Arc]) -> dict[Key, Drawn]:
-    """Add to the sweep's slice what the policies take.
+    """Add the policies' keys to the sweep's slice.
 
     Args:
         taken: the slice's keys.
         base: the arc that the slice is.
         pools: by policy, its keys.
-        arcs: by policy, the part of its pool that is taken now; from audit to audit they follow each other,
-            so that each pool is gone through before any of it comes again.
+        arcs: by policy, the part of its pool that is taken now; consecutive from audit to audit, so each pool is gone
+            through completely before any key repeats.
 
     Returns:
-        Every key, the probability being that of lying in any arc that may take it.
+        Every key, with the probability of lying in any arc that may take it.
     """
     plain = Drawn(policy=BASE, probability=probability_of([base]))
     drawn = dict.fromkeys(taken, plain)
     for policy, arc in arcs.items():
         for key in pools[policy].within(arc):
             drawn.setdefault(key, Drawn(policy=policy, probability=0.0))
-    known: dict[tuple[str, ...], float] = {}
+    probabilities: dict[tuple[str, ...], float] = {}
     for pool in pools.values():
         for key in drawn.keys() & pool.keys:
             member = tuple(each for each in arcs if key in pools[each].keys)
-            if member not in known:
-                known[member] = probability_of([base, *(arcs[each] for each in member)])
-            drawn[key] = Drawn(policy=drawn[key].policy, probability=known[member])
+            if member not in probabilities:
+                probabilities[member] = probability_of([base, *(arcs[each] for each in member)])
+            drawn[key] = Drawn(policy=drawn[key].policy, probability=probabilities[member])
     return drawn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cohort:
-    """Sums over sampled records that are all an estimate needs; cohorts of one flow add up.
+    """The sums over sampled records that an estimate needs; cohorts of one flow add up.
 
     Attributes:
         read, divergent, undecided: records.
-        weight, weight_divergent, weight_undecided: the same, each record counted 1 / probability times.
+        weight, weight_divergent, weight_undecided: the same, each record weighted by 1 / probability.
         square, square_divergent, square_undecided: sums of the squares of those weights.
     """
 
@@ -143,7 +143,7 @@ class Cohort:
         return Cohort(**{name: getattr(self, name) + getattr(other, name) for name in names})
 
     def minus(self, other: Cohort) -> Cohort:
-        """What has to be added to `other` to come to this one."""
+        """The difference from `other`."""
         names = Cohort.__dataclass_fields__
         return Cohort(**{name: getattr(self, name) - getattr(other, name) for name in names})
 
@@ -167,7 +167,7 @@ class Cohort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """The keys of the lowest ranks seen, at most `size` of them: the same set whatever order they come in."""
+    """The keys of the lowest ranks seen, at most `size` of them: the same set in whatever order they come."""
 
     size: int
     ranks: Mapping[Key, int]

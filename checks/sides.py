@@ -12,7 +12,7 @@ from probes.contract import MISSING, VALUES, Key, Row
 from probes.exact_json import Undecodable
 
 UNREADABLE = (ValueError, ArithmeticError, RecursionError, TypeError)
-"""Whatever an outlandish value makes a parser or a comparison raise: the record then cannot be verified."""
+"""Everything that a parser or a comparison may raise on an outlandish value: the record is then unverifiable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,7 @@ class Side:
     """How one system's rows of a data type become keys and copies.
 
     Attributes:
-        currencies: by position of an amount of money among the fields, the position of the one that holds its
-            currency.
+        currencies: by the position of an amount of money, the position of the field that holds its currency.
     """
 
     system: str
@@ -32,7 +31,7 @@ class Side:
 
 
 def read_key(parse: Parser, raw: Any) -> Key | None:
-    """A row's key in its canonical form; None where the row has none, or none that can be read."""
+    """A row's key in its canonical form; None if the row has none, or an unreadable one."""
     if raw is None or raw is MISSING or raw == "":
         return None
     try:
@@ -43,8 +42,8 @@ def read_key(parse: Parser, raw: Any) -> Key | None:
 
 
 def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currencies: Mapping[int, int]) -> list[Any]:
-    """Raw values of a row, each amount of money beside the currency that another field of its record names."""
-    found = list(values)
+    """Raw values of a row, each amount of money with the currency from another field of its record."""
+    paired = list(values)
     for at, currency_at in currencies.items():
         if values[at] is None or values[at] is MISSING:
             continue
@@ -53,8 +52,8 @@ def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currenci
             code = None if code is None or code is MISSING else parsers[currency_at](code)
         except UNREADABLE:
             code = Undecodable("an amount of money whose currency cannot be read")
-        found[at] = Amount(values[at], code)
-    return found
+        paired[at] = Amount(values[at], code)
+    return paired
 
 
 def held_values(side: Side, row: Row) -> Sequence[Any]:
@@ -66,7 +65,7 @@ def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
     """One field's raw value in its canonical form, NULL and missing included.
 
     Raises:
-        UnreadableError: it is not what its field declares.
+        UnreadableError: the value is not what its field declares.
     """
     if raw is None:
         return None

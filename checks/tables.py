@@ -11,15 +11,15 @@ ValueT = TypeVar("ValueT")
 
 
 def complete(table: Mapping[MemberT, ValueT], *, but: Collection[MemberT] = ()) -> Mapping[MemberT, ValueT]:
-    """Answer the table, which has an entry for every member.
+    """Return the table after checking that it has an entry for every member.
 
-    A table with a hole is found when its module is loaded, and not by an audit that meets the rare case.
+    A gap is found when the module is loaded, not by an audit that meets the rare case.
 
     Args:
-        but: members that never come here.
+        but: members that are never looked up.
 
     Raises:
-        ValueError: an entry is missing, or one is there that `but` rules out.
+        ValueError: an entry is missing, or `but` rules out one that exists.
     """
     kind = type(next(iter(table)))
     wrong = {*kind} - {*but} ^ table.keys()

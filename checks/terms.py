@@ -1,4 +1,4 @@
-"""When a record was read, and on which terms of its flow the reading is judged."""
+"""When a record was read, and the terms of its flow for judging the reading."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 TIMER_S = 0.05
-"""How late a probe may be made that was due at an instant; part of the guard."""
+"""How late a due probe may run; part of the guard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +16,8 @@ class Terms:
     Attributes:
         window_s: the consistency window.
         every_s: the flow's probe interval.
-        guard_s: clock half-width plus round trip plus `TIMER_S`: how far from the window's end it is probed.
-        confirm_s: the least time between a first reading and the one that confirms it.
+        guard_s: clock half-width plus round trip plus `TIMER_S`: the distance of the probes from the window's end.
+        confirm_s: the minimum time between a first reading and its confirmation.
         every_version: the target must show every version, a later one does not stand for it.
     """
 

@@ -1,4 +1,4 @@
-"""What cannot be read as what it should be, and how it is described without telling it."""
+"""Unreadable values, and how they are described without revealing them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class UnreadableError(ValueError):
 
 
 def describe(raw: Any) -> str:
-    """Say what sort of value it is: one of a fixed list, and nothing that belongs to one record, as a length does."""
+    """Name the sort of value, from a fixed list: nothing specific to one record, such as a length."""
     if raw is None:
         return "NULL"
     if raw is MISSING:
@@ -31,7 +31,7 @@ def describe(raw: Any) -> str:
 
 
 def spelling(raw: Any) -> str:
-    """A text that two values share only where they are the same, as far as Python can write them.
+    """A text that two values share only if they are the same, as far as Python can write them.
 
     Python writes no whole number of more than 4,300 digits in decimal, and nothing nested deeper than its stack.
     """
@@ -63,4 +63,4 @@ DESCRIBED = frozenset(
         SOMETHING_ELSE,
     }
 )
-"""All that `describe` answers."""
+"""Everything that `describe` may return."""

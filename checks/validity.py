@@ -26,8 +26,8 @@ class Validity(PluginSettings):
 
     Attributes:
         required: NULL, missing and empty are invalid.
-        min, max: inclusive bounds of numbers, amounts of money, instants (UTC where they carry no zone) and days; of
-            the text form of anything else.
+        min, max: inclusive bounds of numbers, amounts of money, instants (UTC if they carry no zone) and days; of
+            the text form of everything else.
         one_of: the only values allowed, as text.
         matches: a regular expression that the whole text must match (`probes.patterns`).
     """
@@ -50,7 +50,7 @@ NO_VALIDITY = Validity()
 
 
 Span = Callable[[Any], tuple[float, float] | None]
-"""Where a value or a bound stands among all of its kind, from and to; None where that cannot be told."""
+"""The place of a value or a bound in the order of its kind, from and to; None if it has none."""
 
 
 def violation(valid: Validity, value: Any, text: str, span: Span | None = None) -> str:
@@ -58,7 +58,7 @@ def violation(valid: Validity, value: Any, text: str, span: Span | None = None) 
 
     Args:
         value: canonical, see `checks.values`.
-        text: the same as people read it.
+        text: the value as displayed.
         span: the order of instants and days; other values are numbers, or compared as text.
 
     Returns:
@@ -95,7 +95,7 @@ def _beyond(value: Any, text: str, bound: Decimal | str | None, span: Span | Non
 
 
 class RuleError(ValueError):
-    """A rule that does not parse, names what is not there, or does not say yes or no."""
+    """A rule that does not parse, names an unknown field, or is not true or false."""
 
 
 _FAILED = re.compile(r"(INVALID_ARGUMENT|UNKNOWN|NOT_FOUND|OUT_OF_RANGE|INTERNAL): ")
@@ -148,7 +148,7 @@ class RuleSet:
 
     @property
     def fields(self) -> dict[str, frozenset[str]]:
-        """By rule, the fields it speaks of."""
+        """By rule, the fields it names."""
         return {
             name: frozenset(each.removesuffix("_currency") if each in self._currencies else each for each in named)
             for name, _, named, _ in self._compiled
@@ -158,8 +158,8 @@ class RuleSet:
         """The rules that a record breaks, each with its expression.
 
         Args:
-            values: by field, as `checks.field_text.plain` gives them. A rule is not asked of a record in which a
-                field it names is absent or NULL, unless it speaks of `null` itself (instants never are null).
+            values: by field, as `checks.field_text.plain` returns them. A rule is skipped for a record in which a
+                field it names is absent or NULL, unless it names `null` itself (instants never are null).
 
         Raises:
             UnreadableError: a rule cannot be applied to these values.
@@ -170,7 +170,7 @@ class RuleSet:
             given[name] = amount[1] if isinstance(amount, tuple) else None
         absent = {name for name, value in given.items() if value is None}
         present = {name: value for name, value in given.items() if value is not None or name not in self._instants}
-        found = []
+        broken = []
         for name, program, named, of_null in self._compiled:
             if not named <= present.keys() or (named & absent and not of_null):
                 continue
@@ -179,26 +179,26 @@ class RuleSet:
             except RuntimeError as error:
                 raise UnreadableError(f"rule {name}: {_kind(_said(error))}") from None
             if verdict is False:
-                found.append((name, self.expressions[name]))
+                broken.append((name, self.expressions[name]))
             elif verdict is not True:
                 failed = isinstance(verdict, str) and _FAILED.match(verdict)
-                said = _kind(_shorten(str(verdict))) if failed else "it says neither true nor false"
-                raise UnreadableError(f"rule {name}: {said}")
-        return found
+                reason = _kind(_shorten(str(verdict))) if failed else "it says neither true nor false"
+                raise UnreadableError(f"rule {name}: {reason}")
+        return broken
 
 
 NO_RULES = RuleSet({}, {})
 
 
 def _for_cel(value: Any) -> Any:
-    """A plain value as the language knows it; it has doubles and no decimals."""
+    """A plain value as a CEL value; CEL has doubles and no decimals."""
     if isinstance(value, tuple):
         value = value[0]
     if isinstance(value, Decimal):
-        found = float(value)
-        if math.isinf(found) and value.is_finite():
+        number = float(value)
+        if math.isinf(number) and value.is_finite():
             raise UnreadableError("a number beyond what a rule can reckon with")
-        return found
+        return number
     if isinstance(value, Mapping):
         return {str(key): _for_cel(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -211,13 +211,13 @@ def _for_cel(value: Any) -> Any:
 _OVERLOADS = re.compile(r"No matching overloads found : [\w@!=<>+*/%\[\]?.:&|-]+\([\w, ()<>]*\)")
 
 
-def _kind(said: str) -> str:
-    """What failed in a rule, without the value that the language quotes behind a colon or in quotation marks."""
-    return said if _OVERLOADS.fullmatch(said) else re.split(r"\s*[:\"'`]", said, maxsplit=1)[0]
+def _kind(message: str) -> str:
+    """What failed in a rule, without the value that CEL quotes after a colon or in quotation marks."""
+    return message if _OVERLOADS.fullmatch(message) else re.split(r"\s*[:\"'`]", message, maxsplit=1)[0]
 
 
 def _said(error: Exception) -> str:
-    """The first line of a message, without its codes; what the parser expected is told in a sentence."""
+    """The first line of a message, without its codes; with the parser's expectations as a sentence."""
     text = str(error).split("\n", 1)[0].replace("INVALID_ARGUMENT: ", "").replace("ERROR: <input>:", "at ")
     return _shorten(_syntax(text))
 
@@ -227,23 +227,23 @@ _BEFORE = re.compile(r"(?:mismatched|extraneous|no viable alternative at) input 
 
 
 def _syntax(text: str) -> str:
-    told = _SYNTAX.match(text)
-    if told is None:
+    match = _SYNTAX.match(text)
+    if match is None:
         return text.replace(" (in container '')", "")
-    place, said = told.groups()
-    if said.startswith("token recognition error"):
-        sign = said.partition("at: '")[2].strip("' ")
+    place, message = match.groups()
+    if message.startswith("token recognition error"):
+        sign = message.partition("at: '")[2].strip("' ")
         hint = "; to compare, write ==" if sign == "=" else ""
         return f"{place}: {sign} is not part of the language{hint}"
-    missing = re.match(r"missing '(.*?)'", said)
+    missing = re.match(r"missing '(.*?)'", message)
     if missing:
         return f"{place}: {missing[1]} is missing"
-    found = _BEFORE.match(said)
-    if found is None:
+    before = _BEFORE.match(message)
+    if before is None:
         return f"{place}: the expression cannot be read from here on"
-    if found[1] == "<EOF>":
+    if before[1] == "<EOF>":
         return f"{place}: the expression ends too early; a value is missing"
-    return f"{place}: {found[1]} cannot stand here"
+    return f"{place}: {before[1]} cannot stand here"
 
 
 def _shorten(text: str) -> str:

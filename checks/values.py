@@ -1,15 +1,15 @@
 """Canonical typed values: what a raw value means, whatever system it was read from.
 
-A parser takes a raw value other than NULL and `MISSING` and answers its canonical form. Two canonical forms
-of one type are equal exactly when the values mean the same; a value that cannot be read as its declared type
-raises `UnreadableError`, and its record then cannot be verified.
+A parser takes a raw value other than NULL and `MISSING` and returns its canonical form. Two canonical forms of one
+type are equal exactly when the values mean the same; a value that cannot be read as its declared type raises
+`UnreadableError`, and its record is then unverifiable.
 
 Canonical forms: string and enum `str`; integer `int`; decimal `Decimal` without trailing zeros; float `float`;
 boolean `bool`; timestamp as in `checks.instants`; date ISO `str`; money `(Decimal, currency)`; uuid lower-case
 `str`; json nested tuples; set sorted `tuple`; salesforce_id 18-character `str`.
 
-Every parser is total: whatever it is given, it answers or raises `UnreadableError`, and a number is refused before
-it is expanded (`checks.numbers`).
+Every parser is total: whatever it is given, it returns or raises `UnreadableError`, and a number is refused before it
+is expanded (`checks.numbers`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def refuse(raw: Any, what: str) -> UnreadableError:
 
 
 def parse_integer(raw: Any) -> int:
-    """Read an exact whole number; a float counts only where it is exact (below 2**53)."""
+    """Read an exact whole number; a float counts only if it is exact (below 2**53)."""
     if type(raw) is int and raw.bit_length() <= numbers.MAX_BITS:
         return raw
     if isinstance(raw, bool):
@@ -79,7 +79,7 @@ def parse_integer(raw: Any) -> int:
 
 
 def parse_version(raw: Any) -> int:
-    """Read the version number of a record: a whole number of 64 bits, which is what a ledger's column holds."""
+    """Read the version number of a record: a whole number of 64 bits, the size of the ledger's column."""
     number = int(parse_integer(raw))
     if not -(2**63) <= number < 2**63:
         raise UnreadableError("a version number of more than 64 bits")
@@ -113,7 +113,7 @@ def _decimal(raw: Any) -> Decimal:
     if isinstance(raw, str):
         if len(raw) > 3 * MAX_DIGITS:
             raise UnreadableError(f"{TOO_LONG}, or no number at all")
-        if "_" not in raw:  # which Python alone takes for a part of a number
+        if "_" not in raw:  # only Python accepts it as part of a number
             try:
                 return Decimal(raw.strip())
             except InvalidOperation:
@@ -134,14 +134,14 @@ def parse_float(raw: Any) -> float:
     number = parse_decimal(raw) if not isinstance(raw, bool) else None
     if number is None:
         raise UnreadableError("a boolean where a float is declared")
-    found = float(number)
-    if number.is_finite() and found in {float("inf"), float("-inf")}:
+    result = float(number)
+    if number.is_finite() and result in {float("inf"), float("-inf")}:
         raise UnreadableError("a number beyond the range of a float")
-    return found + 0.0
+    return result + 0.0
 
 
 def boolean_parser(true: frozenset[str], false: frozenset[str]) -> Parser:
-    """Make a parser that knows exactly these tokens (folded); anything else is unreadable."""
+    """Make a parser of exactly these tokens (folded); anything else is unreadable."""
 
     def parse(raw: Any) -> bool:
         if isinstance(raw, bool):
@@ -165,12 +165,12 @@ def timestamp_parser(zone: str | None, unit: str | None) -> Parser:
     """Make a parser of instants.
 
     Args:
-        zone: IANA zone of instants that carry none; without it such an instant is unreadable.
+        zone: IANA zone of instants without one; without it they are unreadable.
         unit: `s`, `ms` or `us` since 1970 for numbers; without it a number is unreadable.
     """
     local: tzinfo | None = ZoneInfo(zone) if zone else None
     if zone in {"UTC", "Etc/UTC"}:
-        local = UTC  # the same zone, but quicker to reckon with
+        local = UTC  # the same zone, but faster
     per_unit = UNITS_US[unit] if unit else None
 
     def parse(raw: Any) -> Instant:
@@ -188,16 +188,16 @@ def timestamp_parser(zone: str | None, unit: str | None) -> Parser:
         number = parse_decimal(raw)
         if not number.is_finite() or number.adjusted() > 30:
             raise UnreadableError("a number beyond every calendar")
-        found = int(numbers.EXACT.multiply(number, Decimal(per_unit)).to_integral_value(context=numbers.EXACT))
-        if abs(found) > instants.LIMIT_US:
+        instant_us = int(numbers.EXACT.multiply(number, Decimal(per_unit)).to_integral_value(context=numbers.EXACT))
+        if abs(instant_us) > instants.LIMIT_US:
             raise UnreadableError("a number beyond every calendar")
-        return found
+        return instant_us
 
     return parse
 
 
 def parse_date(raw: Any) -> str:
-    """Read a calendar day; an instant counts only at midnight, so that no zone is ever guessed."""
+    """Read a calendar day; an instant counts only at midnight, so a zone is never guessed."""
     if isinstance(raw, datetime):
         return instants.day_of(raw)
     if isinstance(raw, date):
@@ -247,7 +247,7 @@ def composed(text: str) -> str:
 def string_parser(
     *, strip: str, casefold: bool, strip_accents: bool, newlines: bool, normalize: str = "nfc"
 ) -> Parser:
-    """Make a parser of text: Unicode NFC unless it is declared otherwise, everything else only where declared."""
+    """Make a parser of text: Unicode NFC unless it is declared otherwise, everything else only if declared."""
     compose = normalize == "nfc"
 
     def parse_plain(raw: Any) -> str:
@@ -305,7 +305,7 @@ def enum_parser(mapping: Mapping[str, str] | None, *, normalize: str = "nfc") ->
 
 
 class Amount(NamedTuple):
-    """A raw amount of money beside the currency that another field of its record names."""
+    """A raw amount of money with the currency from another field of its record."""
 
     amount: Any
     currency: Any
@@ -315,7 +315,7 @@ def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
     """Make a parser of amounts of money.
 
     Args:
-        currency: ISO 4217 code where the value carries none; without either the amount is unreadable.
+        currency: ISO 4217 code for values that carry none; without either the amount is unreadable.
         minor_units: whether the amount counts cents (or whatever the currency's minor unit is).
     """
 
@@ -345,7 +345,7 @@ def money_parser(currency: str | None, *, minor_units: bool) -> Parser:
 
 
 def factor_parser(factor: Decimal, parse: Parser) -> Parser:
-    """Make a parser of decimals that a system holds in another unit: what it holds times `factor` is meant."""
+    """Make a parser of decimals held in another unit: the value meant is the one held times `factor`."""
 
     def parse_times(raw: Any) -> Any:
         number = parse_decimal(raw)
