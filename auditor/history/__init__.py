@@ -1,1 +1,1 @@
-"""What became of it: the archive, the views over ledger and archive, and the figures made of them."""
+"""The past of every flow: the archive, the views over ledger and archive, and the figures made from them."""

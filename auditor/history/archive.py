@@ -1,7 +1,7 @@
 """The archive: settled rows leave the ledger for immutable Parquet files, partitioned by day.
 
-A file is written under a temporary name, synced and renamed; only then does one ledger transaction name it
-and drop the rows. Whatever dies in between leaves a file that no one reads, never a lost or a double row.
+A file is written under a temporary name, synced and renamed; only then does one ledger transaction name it and drop
+the rows. A crash in between leaves a file that is never read, but no lost or duplicate row.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from auditor.storage.renamed_words import CAUSES, renamed_differences
 from probes.wording import counted
 
 KEEP_LIVE_S = 24 * 3600.0
-"""Settled rows stay in the ledger this long, where looking them up is quickest."""
+"""Settled rows stay in the ledger this long, because look-ups are fastest there."""
 
 KEEP_DAYS = 400
 ROWS_PER_FILE = 500_000
 ROWS_PER_GROUP = 32_768
 LEDGER_LETTERS = 8
-"""So many letters of the ledger's identity begin a file's name."""
+"""Length of the prefix of a file's name that is taken from the ledger's identity."""
 
 GRACE_S = 600
-"""A file that was struck is deleted only after any query that still reads it has ended."""
+"""A file struck from the list is deleted this much later, when no query can still be reading it."""
 
 log = logging.getLogger(__name__)
 
@@ -69,15 +69,15 @@ def arrow_table(columns: Sequence[tuple[str, ColumnType]], rows: Sequence[Sequen
 
 
 def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s: float = KEEP_LIVE_S) -> int:
-    """Move what settled long ago from the ledger to the archive, and drop what is past keeping.
+    """Move rows that settled long ago from the ledger to the archive, and drop expired ones.
 
     Args:
         location: folder or fsspec address.
 
     Returns:
-        How many rows were moved.
+        The number of rows moved.
     """
-    moved = 0
+    moved_rows = 0
     ours = ledger.installation.ledger_id()
     _bring_up_to_date(ledger, location, now, ours)
     before = now - timedelta(seconds=keep_live_s)
@@ -92,19 +92,19 @@ def archive_settled(ledger: Ledger, location: str, now: datetime, *, keep_live_s
             for day, of_day in by_day.items():
                 path = write_file(location, source, day, arrow_table(columns, of_day), ours=ours)
                 ledger.exports.hand_over(source, [row[identity] for row in of_day], path=path, day=day, now=now)
-                moved += len(of_day)
+                moved_rows += len(of_day)
     _drop_old(ledger, location, now)
-    if moved:
-        log.info("archived %s", counted(moved, "row"))
-    return moved
+    if moved_rows:
+        log.info("archived %s", counted(moved_rows, "row"))
+    return moved_rows
 
 
 _STAMP = {b"plumbline.evidence": b"kinds", b"plumbline.causes": b"write_conflict"}
-"""In every file written since private evidence is a kind from a fixed list, and causes have their present names."""
+"""Marks files written since private evidence became a kind from a fixed list and causes got their present names."""
 
 
 def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -> None:
-    """Write the files again that an earlier version wrote otherwise than we would: see `_STAMP`."""
+    """Rewrite files that an earlier version wrote in another form; see `_STAMP`."""
     for source in ("divergences", "unverified"):
         for file in ledger.exports.archive_files(source):
             try:
@@ -113,16 +113,16 @@ def _bring_up_to_date(ledger: Ledger, location: str, now: datetime, ours: str) -
                     if (pq.read_schema(opened).metadata or {}).items() >= _STAMP.items():
                         continue
                     opened.seek(0)
-                    held = pq.read_table(opened)
+                    stored = pq.read_table(opened)
             except (OSError, pa.ArrowException):
                 continue  # readers list it as missing
-            if held.num_rows == file.rows:
-                fresh = write_file(location, source, file.day, _as_of_now(held), ours=ours)
+            if stored.num_rows == file.rows:
+                fresh = write_file(location, source, file.day, _as_of_now(stored), ours=ours)
                 ledger.exports.exchange_file(file, fresh, now)
 
 
-def _as_of_now(held: pa.Table) -> pa.Table:
-    rows = held.to_pylist()
+def _as_of_now(stored: pa.Table) -> pa.Table:
+    rows = stored.to_pylist()
     for row in rows:
         if row.get("differences") is not None:
             differences, row["detail"] = cleaned(row["differences"], row.get("detail") or "")
@@ -131,17 +131,17 @@ def _as_of_now(held: pa.Table) -> pa.Table:
             row["cause"] = CAUSES.get(row["cause"], row["cause"])
         if row.get("reason") is not None:
             row["reason"] = without_sizes(row["reason"])
-    return pa.Table.from_pylist(rows, schema=held.schema)
+    return pa.Table.from_pylist(rows, schema=stored.schema)
 
 
 def write_file(location: str, source: str, day: str, table: pa.Table, *, ours: str = "") -> str:
-    """Write a table as one Parquet file that is there whole or not at all; answers its path.
+    """Write a table as one Parquet file, completely or not at all; returns its path.
 
     Args:
-        ours: what tells the ledger from others that may share the folder; the file's name begins with it.
+        ours: prefix of the file's name; it distinguishes the ledger from others that share the folder.
 
-    Rows are in the order of their keys: a time range is found by the day's file, a record inside it by the
-    bounds that Parquet keeps of each group of rows.
+    Rows are in the order of their keys: a time range is found by the day's file, a record in it by the bounds that
+    Parquet keeps for each row group.
     """
     if "key" in table.column_names:
         table = table.sort_by("key")
@@ -169,7 +169,7 @@ _NAMED = re.compile(
     rf"(?P<table>{'|'.join(SETTLED)})/day=(?P<day>\d{{4}}-\d\d-\d\d)/\.?"
     r"(?:(?P<ledger>[0-9a-f]*)-)?[0-9a-f]{32}\.parquet(?:\.[0-9a-f]{32})?(?:\.partial)?"
 )
-"""What the archive calls its files; a folder may hold other things, too, and these are nobody's to delete."""
+"""Names of archive files; other files in the folder must not be deleted."""
 
 
 def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
@@ -187,8 +187,8 @@ def _drop_old(ledger: Ledger, location: str, now: datetime) -> None:
         named = _NAMED.fullmatch(path.removeprefix(root).lstrip("/"))
         if not old or named is None or path.rpartition("/")[2] in counted:
             continue
-        # Another ledger may share the folder. Files of older versions do not name their ledger: their age decides.
+        # Another ledger may share the folder. Files of older versions do not name their ledger, so their age decides.
         if named["ledger"] == ours or (named["ledger"] is None and named["day"] < kept_from_day):
             filesystem.rm(path)
-    # What is struck now is deleted by the next pass: whoever still reads it has ended by then.
+    # Files struck now are deleted by the next pass, when queries that still read them have ended.
     ledger.exports.forget_files(kept_from_day)

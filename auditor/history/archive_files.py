@@ -1,4 +1,4 @@
-"""The archive's files as a reader finds them: which of them can be read, and what is missing without the others."""
+"""The archive's files from a reader's side: which are readable, and what is missing without the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auditor.escaping import visible
 from auditor.storage.archivable import SETTLED, ArchiveFile, ColumnType
 
 WHY_LIMIT = 200
-"""Characters of what a storage says of a file that cannot be read."""
+"""Most characters of a storage's message about an unreadable file."""
 
 NEEDED = frozenset({"id", "flow"})
 """Columns that every archived row has; newer ones may be missing in an older file."""
@@ -31,11 +31,11 @@ _KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissingFile:
-    """A file of the archive that readers go on without.
+    """An archive file that readers skip.
 
     Attributes:
-        rows: how many the ledger handed over to it.
-        why: it cannot be used.
+        rows: the number of rows that the ledger moved to it.
+        why: why it cannot be used.
     """
 
     source: str
@@ -53,7 +53,7 @@ class MissingFile:
 
 
 def missing_since(missing: Iterable[MissingFile], since: datetime | None) -> list[MissingFile]:
-    """The files that a figure from this instant on would need, in the order of their days; None asks for all."""
+    """The files that a figure from this instant on would need, in the order of their days; None for all files."""
     from_day = f"{since.astimezone(UTC):%Y-%m-%d}" if since is not None else ""
     return sorted((each for each in missing if each.day >= from_day), key=lambda each: (each.day, each.path))
 
@@ -66,7 +66,7 @@ def named_in(missing: Iterable[MissingFile], sql: str, sources: Mapping[str, Set
 
 
 def fault(file: ArchiveFile, columns: Sequence[tuple[str, ColumnType]]) -> str:
-    """Why a file cannot be used, from what its end says; "" where it can.
+    """Why a file cannot be used, from its footer; "" if it can.
 
     Args:
         columns: of the ledger's table that the file holds rows of.
@@ -81,11 +81,11 @@ def fault(file: ArchiveFile, columns: Sequence[tuple[str, ColumnType]]) -> str:
     except PermissionError:
         return "the auditor's user may not read it"
     except (pa.ArrowException, OSError) as error:
-        # What pyarrow says of a file is an OSError without a number, too.
+        # pyarrow also reports a bad file as an OSError without an errno.
         if isinstance(error, OSError) and error.errno is not None:
             return visible(error.strerror or type(error).__name__)[:WHY_LIMIT]
         return "it is damaged, or no Parquet file"
-    except Exception as error:  # every storage has errors of its own
+    except Exception as error:  # every storage has its own errors
         return visible(" ".join(f"{type(error).__name__}: {error}".split()))[:WHY_LIMIT]
     return _shape_fault(file, columns, schema) or _count_fault(file, footer.num_rows)
 

@@ -1,4 +1,4 @@
-"""How queues stand, as their last readings tell."""
+"""The state of queues, from their latest readings."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""
 
 LATELY_FLOOR_S = 60.0
-"""A queue that was read within this time is known, however often its flow is audited."""
+"""A queue read within this time counts as current, however often its flow is audited."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """How one queue stands.
+    """The state of one queue.
 
     Attributes:
-        depth, oldest_age_s: None where they are not known.
+        depth, oldest_age_s: None if unknown.
         age_of: what the age means, "" for the time since the message came into this queue.
-        arriving, leaving: messages per second; None where the broker does not count them.
-        drain: seconds until it is empty, as an interval; None where that cannot be told.
-        slope_per_s: how fast the depth changes; None where it was not read twice.
-        drops_at: when it will drop its oldest message, None where it does not or that cannot be told.
-        looked_at: letters known one by one, of those that wait; None for a queue that holds none.
+        arriving, leaving: messages per second; None if the broker does not count them.
+        drain: seconds until it is empty, as an interval; None if unknown.
+        slope_per_s: how fast the depth changes; None if it was not read twice.
+        drops_at: when it will drop its oldest message, None if it does not or this is unknown.
+        looked_at: how many of the waiting letters were read; None for a queue without letters.
         message: why it cannot be read, or "".
     """
 
@@ -56,7 +56,7 @@ class Backlog:
     depths: tuple[int | None, ...]
 
     def as_row(self) -> dict[str, Any]:
-        """The backlog as one row of a table; rates a second, an endless drain as None."""
+        """The backlog as one row of a table; rates per second, an endless drain as None."""
         row = asdict(self)
         del row["depths"]
         row["arriving"] = self.arriving.per_s if self.arriving else None
@@ -66,7 +66,7 @@ class Backlog:
 
 
 def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> list[Backlog]:
-    """Every queue of the map that was read in this range, as its last readings tell."""
+    """Every queue of the map that was read in this range, from its latest readings."""
     by_queue: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in lens.query(READINGS, [since, HEALTH_READINGS]).to_pylist():
         if (row["flow"], row["queue"]) in integration_map.queues:
@@ -76,31 +76,31 @@ def backlogs(integration_map: IntegrationMap, lens: Lens, since: datetime) -> li
 
 
 def read_lately(backlog: Backlog, every_s: float, now: datetime) -> bool:
-    """Whether a queue was read within two turns of its flow: what it said before may have changed since."""
+    """Whether a queue was read within two turns of its flow; older figures may be out of date."""
     return (now - backlog.read_at).total_seconds() <= max(STALE_INTERVALS * every_s, LATELY_FLOOR_S)
 
 
 def unread_queues(
     integration_map: IntegrationMap, flows: Sequence[str], read: Sequence[Backlog], now: datetime
 ) -> list[str]:
-    """The queues of these flows that nobody reads now, a sentence for each."""
-    known = {(each.flow, each.queue): each for each in read}
-    told = []
+    """The queues of these flows that are not being read, one sentence each."""
+    by_queue = {(each.flow, each.queue): each for each in read}
+    sentences = []
     for flow, queue in integration_map.queues:
-        last = known.get((flow, queue))
+        last = by_queue.get((flow, queue))
         if flow in flows and (last is None or not read_lately(last, integration_map.flow(flow).every_s, now)):
-            told.append(f"{flow}, queue {queue}: {not_read(last)}")
-    return told
+            sentences.append(f"{flow}, queue {queue}: {not_read(last)}")
+    return sentences
 
 
 def not_read(last: Backlog | None) -> str:
-    """Since when a queue is not read, for people."""
+    """A sentence that says since when a queue has not been read."""
     return f"not read since {last.read_at:%Y-%m-%d %H:%M:%S} UTC" if last else "not read yet, or not lately"
 
 
 def _backlog(rows: Sequence[dict[str, Any]], arrived_at: datetime | None) -> Backlog:
     last = rows[-1]
-    # A figure that the last reading could not get is unknown now: earlier readings do not replace it.
+    # A figure missing from the last reading is unknown; earlier readings do not replace it.
     read = [row for row in rows if row["message"] is None] if last["depth"] is not None else []
     states = [
         QueueState(

@@ -1,4 +1,4 @@
-"""How much of what should be known of each flow is known: `auditor coverage` and the Overview page."""
+"""How much of each flow is verified: `auditor coverage` and the Overview page."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from probes.ranking import RANKS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowCoverage:
-    """How much of what should be known of a flow is known.
+    """How much of a flow is verified.
 
     Attributes:
-        state: how the flow stands now.
-        unverified: records and queues of which nothing can be said now.
-        verified_through_at: every change of the owner up to then has its verdict.
+        state: the present state of the flow.
+        unverified: records and queues that cannot be verified now.
+        verified_through_at: every change of the owner until then has a verdict.
         due, verdicts, cannot_verify, inconclusive, shed: records of the time range.
         changes, undecided: changes of the time range, and those without a verdict on their window.
-        walk: how the sweep goes; by `key` its part read so far is no random sample.
-        sweep_ratio: how far the sweep under way has come.
-        population: records in both systems together, as the last whole sweep found or as ranks suggest.
-        differing: least and most records that differ, from the sweep under way.
-        differed: the same from the last whole sweep, where only the undecided are left between the two.
+        walk: how the sweep goes; by `key`, the part read so far is not a random sample.
+        sweep_ratio: progress of the sweep under way.
+        population: records in both systems together, as counted by the last whole sweep or estimated from ranks.
+        differing: bounds of the records that differ, from the sweep under way.
+        differed: the same from the last whole sweep, where only undecided records separate the two bounds.
         disagreement: share of records that differ, estimated from the sample of the time range.
     """
 
@@ -58,7 +58,7 @@ class FlowCoverage:
 
     @property
     def agreement(self) -> tuple[float, float] | None:
-        """Least and most share of records that agree: of the last whole sweep, before its end of the first one."""
+        """Bounds of the share of records that agree: from the last whole sweep, or the first one while it runs."""
         differ = self.differed or self.differing
         if differ is None or not self.population:
             return None
@@ -66,7 +66,7 @@ class FlowCoverage:
 
     @property
     def verdict_ratio(self) -> float | None:
-        """Share of due probes that gave a verdict."""
+        """Share of due probes with a verdict."""
         return self.verdicts / self.due if self.due else None
 
     @property
@@ -115,11 +115,11 @@ def coverage(
         row.pop("flow"): Cohort(**{name: value or 0 for name, value in row.items()})
         for row in lens.query(COHORTS, [since]).to_pylist()
     }
-    found = []
+    figures = []
     for name in integration_map.flows:
         state, mine, changed = states.get(name, {}), due.get(name, {}), changes.get(name, {})
         ratio, population, differing = _sweep(state)
-        found.append(
+        figures.append(
             FlowCoverage(
                 flow=name,
                 state=standing[name].state,
@@ -138,7 +138,7 @@ def coverage(
                 disagreement=estimate(cohorts.get(name, Cohort())),
             )
         )
-    return found
+    return figures
 
 
 def _differed(state: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -151,7 +151,7 @@ def _differed(state: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _sweep(state: Mapping[str, Any]) -> tuple[float | None, int | None, tuple[int, int] | None]:
-    """How far the sweep has come, how many records there are, and how many of them differ."""
+    """The sweep's progress, the number of records, and how many of them differ."""
     before, read = state.get("swept_read"), state.get("sweep_read") or 0
     if state.get("sweep_begun_at") is None or not read:
         return (None, None, None) if before is None else (1.0, before, _differed(state))

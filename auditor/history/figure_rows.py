@@ -43,7 +43,7 @@ PROSPECTS = complete(
 
 
 def lag_row(lag: FlowLag) -> dict[str, object]:
-    """A flow's lag as people read it."""
+    """A flow's lag as a display row."""
     row = lag.as_row()
     return {
         "flow": lag.flow,
@@ -59,7 +59,7 @@ def lag_row(lag: FlowLag) -> dict[str, object]:
 
 
 def backlog_row(backlog: Backlog, now: datetime) -> dict[str, object]:
-    """A queue as people read it."""
+    """A queue as a display row."""
     drops_at = backlog.drops_at
     return {
         "flow": backlog.flow,
@@ -110,7 +110,7 @@ def letter_row(letter: LetterRow) -> dict[str, object]:
 
 
 def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
-    """A flow's coverage as people read it."""
+    """A flow's coverage as a display row."""
     through_at, differ = covered.verified_through_at, covered.disagreement
     ratio, due = covered.verdict_ratio, covered.due
     return {

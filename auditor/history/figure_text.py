@@ -1,4 +1,4 @@
-"""How figures with their errors are written, on the command line and on the pages alike."""
+"""Formats figures with their errors, for the command line and the pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def interval(lower: float | None, upper: float | None) -> str:
-    """An interval of seconds; an end that is not known is said to be open."""
+    """An interval of seconds; an unknown end is shown as open."""
     if lower is None or math.isnan(lower):
         return "–"
     if upper is None or not math.isfinite(upper):
@@ -26,9 +26,9 @@ def interval(lower: float | None, upper: float | None) -> str:
 
 
 def estimate_text(best: float | None, lower: float | None, upper: float | None) -> str:
-    """A lag with the interval it lies in; without a best estimate the interval alone."""
-    told = interval(lower, upper)
-    return told if best is None else f"{format_duration(best)} ({told})"
+    """A lag with its interval; without a best estimate the interval alone."""
+    bounds = interval(lower, upper)
+    return bounds if best is None else f"{format_duration(best)} ({bounds})"
 
 
 def window_text(window_s: float) -> str:
@@ -37,7 +37,7 @@ def window_text(window_s: float) -> str:
 
 
 def ratio_text(best: float | None, lower: float | None = None, upper: float | None = None) -> str:
-    """A share in percent; where none was seen, what it is at most."""
+    """A share in percent; if none was seen, its upper bound."""
     if best is None:
         return "–"
     if lower is None or upper is None:
@@ -46,7 +46,7 @@ def ratio_text(best: float | None, lower: float | None = None, upper: float | No
 
 
 def differing_text(differing: tuple[int, int] | None, population: int | None) -> str:
-    """How many records differ, as far as it is known."""
+    """How many records differ, as far as known."""
     if differing is None:
         return "–"
     least, most = differing
@@ -54,7 +54,7 @@ def differing_text(differing: tuple[int, int] | None, population: int | None) ->
 
 
 def agreement_text(agreement: tuple[float, float] | None) -> str:
-    """Least and most share of records that agree."""
+    """Bounds of the share of records that agree."""
     if agreement is None:
         return "not known yet"
     least, most = (f"{share:.2%}" for share in agreement)
@@ -62,7 +62,7 @@ def agreement_text(agreement: tuple[float, float] | None) -> str:
 
 
 def per_second(rate: Rate | None) -> str:
-    """A rate with its error; one that is not counted is unknown and never 0."""
+    """A rate with its error; one that is not counted is unknown, never 0."""
     if rate is None:
         return "unknown"
     return f"{rate.per_s:.3g}/s ({rate.lower:.2g} … {rate.upper:.2g})"
@@ -76,16 +76,16 @@ def age_text(backlog: Backlog) -> str:
 
 
 def waiting_letters(queues: Sequence[Backlog]) -> str:
-    """How many dead letters wait in these queues; what one of them does not tell is not taken for 0."""
+    """The number of dead letters in these queues; an unknown depth does not count as 0."""
     depths = [each.depth for each in queues]
     if not depths:
         return "no queue"
-    known = sum(depth for depth in depths if depth is not None)
-    return str(known) if None not in depths else f"≥ {known}" if known else "unknown"
+    waiting = sum(depth for depth in depths if depth is not None)
+    return str(waiting) if None not in depths else f"≥ {waiting}" if waiting else "unknown"
 
 
 def looked_text(backlog: Backlog) -> str:
-    """How many of a queue's letters are known one by one."""
+    """How many of a queue's letters were read."""
     looked_at, depth = backlog.looked_at, backlog.depth
     if looked_at is None:
         return ""
@@ -95,7 +95,7 @@ def looked_text(backlog: Backlog) -> str:
 
 
 def trend_text(backlog: Backlog) -> str:
-    """Which way the depth goes and, where that is beyond chance, how fast."""
+    """The direction of the depth and, if significant, its speed."""
     if backlog.slope_per_s is None or backlog.trend not in {Trend.RISING, Trend.FALLING}:
         return backlog.trend.value
     per_hour = 3600 * backlog.slope_per_s
@@ -105,12 +105,12 @@ def trend_text(backlog: Backlog) -> str:
 
 
 def _rate(number: float) -> str:
-    """Three figures, and no powers of ten."""
+    """Three significant digits, without powers of ten."""
     return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def stage_text(stage: Stage, hours: float) -> str:
-    """How many came as far as a stage of the recovery funnel over so many hours, and how many an hour."""
+    """How many messages reached a stage of the recovery funnel in `hours`, and how many per hour."""
     if stage.least is None:
         return "not seen"
     least, most = (None if end is None else _rate(end / hours) for end in (stage.least, stage.most))

@@ -1,4 +1,4 @@
-"""Which records differ, are pending or cannot be verified now, one by one; and which incidents there are."""
+"""The single records that differ, are pending or cannot be verified now."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from auditor.ledger import LISTED, Ledger
 
 
 def fields_text(fields: str, detail: str) -> str:
-    """The differing fields, each named once, and what is known of how they came to differ."""
-    told = {part.partition(": ")[0] for part in detail.split("; ") if ": " in part}
-    rest = ", ".join(each for each in fields.split(", ") if each and each not in told)
-    separator = "; " if told else " "
+    """The differing fields, each named once, and how they came to differ, if known."""
+    explained = {part.partition(": ")[0] for part in detail.split("; ") if ": " in part}
+    rest = ", ".join(each for each in fields.split(", ") if each and each not in explained)
+    separator = "; " if explained else " "
     return separator.join(part for part in (rest, detail) if part)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What is known of single records of a flow.
+    """Findings about single records of a flow.
 
     Attributes:
         divergent: rows of key, kind, cause, fields, detail, since_at; longest first.
         pending: rows of key, why, since_at; records that may be in order within their window.
         unverified: rows of subject (record, rows, queue), name, reason, records, since_at.
-        counts: of each of the three, how many there are; a list has at most `LISTED` of them.
+        counts: the total of each of the three; a list has at most `LISTED` entries.
     """
 
     flow: str
@@ -36,7 +36,7 @@ class Findings:
     counts: dict[str, int]
 
     def as_rows(self) -> list[dict[str, Any]]:
-        """All of them as rows of one table: flow, key, state, why, since."""
+        """All findings as rows of one table: flow, key, state, why, since."""
         rows = []
         for each in self.divergent:
             why = fields_text(each["fields"], each["detail"])
@@ -53,17 +53,17 @@ class Findings:
 
     @property
     def beyond(self) -> int:
-        """How many are counted, but not listed."""
+        """How many are counted but not listed."""
         unverified = sum(int(each["records"]) for each in self.unverified)
         return max(0, sum(self.counts.values()) - len(self.divergent) - len(self.pending) - unverified)
 
 
 def findings(ledger: Ledger, flow: str, *, causes: Collection[str] = (), limit: int = LISTED) -> Findings:
-    """What is known of single records of a flow now.
+    """The present findings about single records of a flow.
 
     Args:
-        causes: only divergences of these, and nothing but divergences; all of everything where none is named.
-        limit: most rows of each kind.
+        causes: only divergences with these causes; everything if empty.
+        limit: the most rows of each kind.
     """
     by_cause = ledger.findings.open_by_cause().get(flow, {})
     divergent = ledger.findings.divergent(flow, list(causes), limit)

@@ -1,4 +1,4 @@
-"""How long changes take to arrive, for each flow and with its error: `auditor lag` and the Lag page."""
+"""How long changes take to arrive, per flow and with errors: `auditor lag` and the Lag page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from checks.lag import LagCurve, count_cells, fit
 from checks.lag_cells import NEVER, CellPair
 
 EXACT_WITHIN = timedelta(hours=6)
-"""Up to here figures come from every change, beyond from the counts of whole hours."""
+"""For ranges up to this, figures come from every change; for longer ones from hourly counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +25,12 @@ class FlowLag:
     """How long a flow's changes take to arrive.
 
     Attributes:
-        audited: some audit of the time range could read both systems.
-        curve: None where there was no traffic; idle is not lag.
-        waiting: changes that have not arrived yet; the curve knows that they take longer than they have so far.
+        audited: at least one audit in the time range could read both systems.
+        curve: None if there was no traffic; no traffic is not lag.
+        waiting: changes that have not arrived yet; the curve takes into account that they take longer than they have
+            so far.
         superseded: versions that were overtaken before the target showed them, not in the curve.
-        clamped: changes that seemed to arrive before they were made: a stamp or a clock is wrong.
+        clamped: changes that seemed to arrive before they were made, because a stamp or a clock is wrong.
     """
 
     flow: str
@@ -42,7 +43,7 @@ class FlowLag:
 
     @property
     def changes(self) -> int:
-        """How many changes the curve stands on."""
+        """The number of changes behind the curve."""
         return self.curve.changes if self.curve else 0
 
     def as_row(self) -> dict[str, Any]:
@@ -80,13 +81,13 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: date
     waiting = _by_flow(pending["flow"], pending["lag_lower_s"])
     clamped = {row["flow"]: row["changes"] for row in lens.query(CLAMPED, [since]).to_pylist()}
     audited = {row["flow"] for row in lens.query(AUDITED, [since]).to_pylist()}
-    found = []
+    figures = []
     for name in integration_map.flows:
         mine: dict[CellPair, int] = dict(counts.get(name, {}))
         lower = waiting.get(name, np.empty(0))
         for pair, count in count_cells(lower, np.full(len(lower), np.inf)).items():
             mine[pair] = mine.get(pair, 0) + count
-        found.append(
+        figures.append(
             FlowLag(
                 flow=name,
                 window_s=integration_map.flow(name).window_s,
@@ -97,7 +98,7 @@ def lags(integration_map: IntegrationMap, lens: Lens, since: datetime, now: date
                 audited=name in audited,
             )
         )
-    return found
+    return figures
 
 
 def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
@@ -105,24 +106,24 @@ def _cells(lens: Lens, since: datetime, now: datetime) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = lens.query(CELLS, [since]).to_pylist()
         return rows
     settled = _columns(lens, SETTLED, [since])
-    found = []
+    cells = []
     groups = np.char.add(np.char.add(settled["flow"].astype(str), "\x1f"), settled["verdict"].astype(str))
     for group in np.unique(groups):
         flow, verdict = str(group).split("\x1f")
         mine = groups == group
         for (lower, upper), count in count_cells(settled["lower_s"][mine], settled["upper_s"][mine]).items():
-            found.append(
+            cells.append(
                 {"flow": flow, "verdict": verdict, "lower_cell": lower, "upper_cell": upper, "changes": count}
             )
-    return found
+    return cells
 
 
 def heat(lens: Lens, flow: str, since: datetime, now: datetime) -> tuple[list[datetime], Any]:
-    """When changes arrived how late: the share of an hour's changes by lag cell.
+    """Lags over time: the share of each hour's changes by lag cell.
 
     Returns:
-        The hours, oldest first and without a gap, and an array of shape (cells, hours); a lag counts where it
-        surely ended.
+        The hours, oldest first and without gaps, and an array of shape (cells, hours); a lag counts in the cell in
+        which it certainly ended.
     """
     hours: dict[datetime, Any] = defaultdict(lambda: np.zeros(NEVER + 1))
     for row in lens.query(HEAT, [flow, since, now]).to_pylist():

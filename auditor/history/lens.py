@@ -1,7 +1,7 @@
 """The lens: documented views over the ledger's live rows and the archive, in an in-memory DuckDB.
 
 Each reader process has its own. Live rows are topped up by the number of the transaction that wrote them;
-archived rows are read from Parquet where they lie. docs/views.md describes every column.
+archived rows are read from Parquet in place. docs/views.md describes every column.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from auditor.ledger import ArchiveFile, Ledger
 MEMORY_LIMIT = "512MB"
 
 LOOK_AGAIN_S = 10.0
-"""Between two looks whether a file of the archive that could not be read is there again."""
+"""Time between two checks whether an unreadable archive file is back."""
 
 READER_THREADS = max(1, (os.cpu_count() or 2) - 1)
-"""A reader leaves a core to the daemon: with all of them its commits waited twice as long."""
+"""A reader leaves one core to the daemon; when it used all, commits took twice as long."""
 
 
 class Lens:
     """Views over a ledger and its archive; safe to share between threads.
 
-    A file of the archive that cannot be read is left out, and `missing` names it.
+    An archive file that cannot be read is left out and listed in `missing`.
 
     Args:
-        ledger: where live rows and the list of archive files come from.
+        ledger: the source of live rows and of the list of archive files.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -67,11 +67,11 @@ class Lens:
 
     @property
     def missing(self) -> list[MissingFile]:
-        """The files of the archive that cannot be read: the views go on without their rows."""
+        """The archive files that cannot be read; the views leave their rows out."""
         return list(self._missing.values())
 
     def refresh(self) -> None:
-        """Top up with what has been written since the last time; one refresh at a time."""
+        """Top up with rows written since the last refresh; one refresh at a time."""
         with self._lock:
             while True:
                 try:
@@ -84,17 +84,17 @@ class Lens:
     def _top_up(self) -> None:
         rows, files = self._ledger.exports.snapshot(self._known, files_since=self._files_known)
         paths = self._ledger.exports.archive_paths() if files or self._files else {}
-        struck = any(set(held) - set(paths.get(source, ())) for source, held in self._files.items())
+        struck = any(set(used) - set(paths.get(source, ())) for source, used in self._files.items())
         restored = self._restored()
         if not files and not struck and not restored and not any(rows.values()):
             return
         for file in files:
             self._archived[file.path] = file
-        # A file that was named only after the snapshot holds rows that are still live in it.
+        # The rows of a file named after the snapshot are still live in the snapshot.
         paths = {source: [path for path in named if path in self._archived] for source, named in paths.items()}
         self._examine(files)
         listed, files_known = self._files, self._files_known
-        known = dict(self._known)
+        seen = dict(self._known)
         self._duckdb.execute("BEGIN")
         try:
             for source, fresh in rows.items():
@@ -109,16 +109,16 @@ class Lens:
             self._duckdb.execute("COMMIT")
         except BaseException:
             self._duckdb.execute("ROLLBACK")
-            self._files, self._files_known, self._known = listed, files_known, known
+            self._files, self._files_known, self._known = listed, files_known, seen
             raise
-        named = {path for held in self._files.values() for path in held}
+        named = {path for used in self._files.values() for path in used}
         self._archived = {path: file for path, file in self._archived.items() if path in named}
         self._missing = {path: each for path, each in self._missing.items() if path in named}
 
     # -- files that cannot be read
 
     def _examine(self, files: Iterable[ArchiveFile]) -> None:
-        """Find out which files can be used, from their ends alone."""
+        """Find out which files can be used, from their footers alone."""
         for file in files:
             why = fault(file, self._ledger.exports.columns(file.source))
             if why:
@@ -130,7 +130,7 @@ class Lens:
         )
 
     def _restored(self) -> list[ArchiveFile]:
-        """Files that were missing and are there again; looked for now and then."""
+        """Files that were missing and are back; checked from time to time."""
         if not self._missing or time.monotonic() - self._looked_at < LOOK_AGAIN_S:
             return []
         self._looked_at = time.monotonic()
@@ -140,7 +140,7 @@ class Lens:
         return again
 
     def _unreadable(self, file: ArchiveFile) -> str:
-        """Why a file cannot be used, "" where all of it can be read."""
+        """Why a file cannot be used, "" if it is fully readable."""
         why = fault(file, self._ledger.exports.columns(file.source))
         if why:
             return why
@@ -155,7 +155,7 @@ class Lens:
         return ""
 
     def _find_missing(self) -> bool:
-        """After a failure, read every file whole; answers whether one cannot be read that was not known as such."""
+        """After a failure, read every file in full; returns whether another one turns out to be unreadable."""
         before = set(self._missing)
         for file in self._archived.values():
             if file.path not in before and (why := self._unreadable(file)):
@@ -163,12 +163,12 @@ class Lens:
         return set(self._missing) != before
 
     def leave_out_unreadable(self) -> bool:
-        """After a query has failed, leave out what of the archive cannot be read; answers whether there was any."""
+        """After a failed query, leave out unreadable archive files; returns whether there were any."""
         with self._lock:
-            found = self._find_missing()
-            if found:
+            any_missing = self._find_missing()
+            if any_missing:
                 self._define_views()
-            return found
+            return any_missing
 
     def _take(self, source: str, fresh: pa.Table) -> None:
         self._duckdb.register("incoming", fresh)
@@ -184,7 +184,7 @@ class Lens:
         if path not in self._files.get(source, ()):
             return  # struck again meanwhile
         if path in self._missing:
-            return  # what was read of its rows while they were live is all there is of them
+            return  # the only copy of its rows is what was read while they were live
         self._register(path)
         self._duckdb.execute(
             f"DELETE FROM live_{source} WHERE id IN (SELECT id FROM read_parquet(?))",  # noqa: S608
@@ -206,7 +206,7 @@ class Lens:
         return with_archive(f"live_{source}", usable)
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pa.Table:
-        """Run one of the product's own queries; people's go through `auditor.console.query`."""
+        """Run one of the product's own queries; queries of people go through `auditor.console.query`."""
         try:
             return self._answer(sql, parameters)
         except duckdb.Error:
@@ -223,12 +223,12 @@ class Lens:
             cursor.close()
 
     def lock_down(self) -> duckdb.DuckDBPyConnection:
-        """Give the connection up to a stranger's query: no files but the archive's, no settings.
+        """Hand the connection over to an untrusted query: only the archive's files, no settings.
 
         Returns:
-            The connection; the lens must not be used any more.
+            The connection; the lens must not be used afterwards.
         """
-        paths = [path for found in self._files.values() for path in found]
+        paths = [path for files in self._files.values() for path in files]
         self._duckdb.execute("SET allowed_paths = $1", [paths])
         self._duckdb.execute("SET enable_external_access = false")
         self._duckdb.execute("SET lock_configuration = true")

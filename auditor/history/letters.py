@@ -1,4 +1,4 @@
-"""Dead letters: which wait and why, what they explain, and what became of those that failed."""
+"""Dead letters: which are waiting and why, what they explain, and what happened to failed messages."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from checks.values import EPOCH, MICROSECOND
 from probes.wording import counted
 
 KNOWN_FOR = timedelta(days=1)
-"""Queues that were last read before are not told apart from those that never were."""
+"""Queues last read longer ago than this are shown like queues that were never read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterRow:
-    """One dead letter, what it explains, and what sending it again would come to."""
+    """One dead letter, what it explains, and the likely result of replaying it."""
 
     id: int
     flow: str
@@ -42,7 +42,7 @@ class LetterRow:
 
     @property
     def remarks(self) -> str:
-        """What could not be read of it, and what it claims that the map does not bear out."""
+        """Which parts could not be read, and which of its claims the map does not support."""
         return "; ".join(each for each in (self.unreadable and f"unreadable: {self.unreadable}", self.note) if each)
 
 
@@ -51,10 +51,10 @@ class Group:
     """Letters of one flow that failed for the same reason.
 
     Attributes:
-        letters: that wait; `records` of them, as far as they tell which.
+        letters: the number waiting; for `records` records, as far as they name one.
         explains: divergences, suspected or open, that these letters explain.
-        recovered: letters of this reason that are gone and whose record agrees.
-        prospects: how many letters have which.
+        recovered: letters of this reason that are no longer queued and whose record agrees.
+        prospects: the number of letters with each prospect.
     """
 
     flow: str
@@ -79,13 +79,13 @@ class Explained:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """The dead letters that wait.
+    """The waiting dead letters.
 
     Attributes:
-        rows: the latest of them, as many as were asked for.
-        letters: how many there are; `replayable` of them, and of `unknown` nobody can tell.
+        rows: the latest of them, as many as requested.
+        letters: the total; `replayable` of them would succeed, `unknown` of them might.
         explains: records that differ now and that they explain; `fixes` of them by replayable letters, and at most
-            `fixes_most`, if all of which nobody can tell succeeded.
+            `fixes_most` if every unknown one succeeded.
         groups: by reason, largest first.
     """
 
@@ -100,7 +100,7 @@ class Waiting:
 
     @property
     def replay_text(self) -> str:
-        """What sending all of them again would come to, as far as that can be told."""
+        """The estimated result of replaying all of them."""
         least, most = self.replayable, self.replayable + self.unknown
         if self.unknown == self.letters:
             return f"not known: none of the {counted(most, 'message')} has a reason with which another succeeded"
@@ -113,7 +113,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """What is needed of every letter; what people read is asked for by its id."""
+    """What is needed of every letter; the displayed columns are queried by id."""
 
     id: int
     fate: LetterFate
@@ -124,7 +124,7 @@ class _Told:
 
 
 def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: Lens, now: datetime) -> list[str]:
-    """What is not known now of the dead letters of these flows, a sentence for each queue."""
+    """What is unknown about the dead letters of these flows, one sentence per queue."""
     queues = [
         (flow, queue)
         for (flow, queue), settings in integration_map.queues.items()
@@ -133,7 +133,7 @@ def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: 
     if not queues:
         return ["the map names no queue of dead letters here, so whether any wait is not known"]
     read = {(each.flow, each.queue): each for each in backlogs(integration_map, lens, now - KNOWN_FOR)}
-    told = []
+    sentences = []
     for flow, queue in queues:
         last = read.get((flow, queue))
         if last is None or not read_lately(last, integration_map.flow(flow).every_s, now):
@@ -146,8 +146,8 @@ def unseen_letters(integration_map: IntegrationMap, flows: Sequence[str], lens: 
             why = f"{beyond:,} of {counted(last.depth, 'waiting letter')} {_were(beyond)} not looked at"
         else:
             continue
-        told.append(f"{flow}, queue {queue}: {why}")
-    return told
+        sentences.append(f"{flow}, queue {queue}: {why}")
+    return sentences
 
 
 def _were(number: int) -> str:
@@ -158,37 +158,37 @@ def letters(integration_map: IntegrationMap, lens: Lens, since: datetime, limit:
     """Dead letters that wait, latest first, and their groups by reason.
 
     Args:
-        since: letters that went away before count no more when it is said what later succeeded.
-        limit: how many of them are wanted one by one, all where None.
+        since: letters that disappeared before do not count when judging what later succeeded.
+        limit: the most letters to list, None for all.
     """
-    found = lens.query(FATES, [since, list(integration_map.flows)]).to_pydict()
+    columns = lens.query(FATES, [since, list(integration_map.flows)]).to_pydict()
     fates = [
         LetterFate(
             flow=flow,
             key=key,
-            signature=known or signature(reason),
+            signature=stored or signature(reason),
             recovered=gone and key is not None and divergence_id is None,
         )
-        for flow, key, known, reason, gone, divergence_id in zip(
-            *(found[name] for name in ("flow", "key", "signature", "reason", "gone", "divergence_id")), strict=True
+        for flow, key, stored, reason, gone, divergence_id in zip(
+            *(columns[name] for name in ("flow", "key", "signature", "reason", "gone", "divergence_id")), strict=True
         )
     ]
     unsafe = [name for name, flow in integration_map.flows.items() if flow.side_effects]
-    told = [
+    all_letters = [
         _Told(*each)
         for each in zip(
-            found["id"],
+            columns["id"],
             fates,
             prospects(fates, unsafe_flows=unsafe),
-            *(found[name] for name in ("gone", "divergence_id", "at_us")),
+            *(columns[name] for name in ("gone", "divergence_id", "at_us")),
             strict=True,
         )
     ]
     by_reason: dict[tuple[str, str], list[_Told]] = defaultdict(list)
-    for each in told:
+    for each in all_letters:
         by_reason[each.fate.flow, each.fate.signature].append(each)
     groups = [_group(members) for members in by_reason.values() if not all(each.gone for each in members)]
-    waiting = [each for each in told if not each.gone]
+    waiting = [each for each in all_letters if not each.gone]
     replayable = [each for each in waiting if each.prospect is Prospect.REPLAYABLE]
     unknown = [each for each in waiting if each.prospect is Prospect.UNKNOWN]
     return Waiting(
@@ -205,8 +205,8 @@ def letters(integration_map: IntegrationMap, lens: Lens, since: datetime, limit:
 
 def _rows(lens: Lens, wanted: Sequence[_Told]) -> list[LetterRow]:
     columns = [each.name for each in fields(LetterRow) if each.name not in {"signature", "prospect"}]
-    asked = f"SELECT {', '.join(columns)} FROM dead_letters WHERE id IN (SELECT unnest(?::BIGINT[]))"  # noqa: S608
-    by_id = {row["id"]: row for row in lens.query(asked, [[each.id for each in wanted]]).to_pylist()}
+    sql = f"SELECT {', '.join(columns)} FROM dead_letters WHERE id IN (SELECT unnest(?::BIGINT[]))"  # noqa: S608
+    by_id = {row["id"]: row for row in lens.query(sql, [[each.id for each in wanted]]).to_pylist()}
     return [LetterRow(**by_id[each.id], signature=each.fate.signature, prospect=each.prospect) for each in wanted]
 
 
@@ -239,7 +239,7 @@ def _instant(at_us: int) -> datetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funnel:
-    """What became of one flow's failed messages over so many hours."""
+    """What happened to one flow's failed messages in `hours`."""
 
     flow: str
     hours: float
@@ -253,17 +253,17 @@ class Funnel:
 
 def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, now: datetime) -> list[Funnel]:
     """The recovery funnel of every flow that names a queue."""
-    found = {row["flow"]: row for row in lens.query(FUNNEL, [since]).to_pylist()}
+    traffic_of = {row["flow"]: row for row in lens.query(FUNNEL, [since]).to_pylist()}
     changes = {row["flow"]: row["changes"] for row in lens.query(EMITTED, [since]).to_pylist()}
     by_flow: dict[str, list[Backlog]] = defaultdict(list)
     for each in backlogs(integration_map, lens, since):
         by_flow[each.flow].append(each)
     arrived = {row["flow"]: row["arrived"] for row in lens.query(RETRIED, [since]).to_pylist()}
     hours = (now - since).total_seconds() / 3600
-    told = []
+    result = []
     for flow in dict.fromkeys(flow for flow, _ in integration_map.queues):
         dead = [each for each in by_flow[flow] if each.role == "dead" and not each.message]
-        row = found.get(flow, {})
+        row = traffic_of.get(flow, {})
         depths = [each.depth for each in dead]
         unlooked = sum(max(0, (each.depth or 0) - (each.looked_at or 0)) for each in dead)
         traffic = Traffic(
@@ -276,12 +276,12 @@ def funnels(integration_map: IntegrationMap, lens: Lens, since: datetime, now: d
             gone_wrong=row.get("gone_wrong", 0),
             gone_unknown=row.get("gone_unknown", 0),
         )
-        told.append(Funnel(flow=flow, hours=hours, stages=funnel(traffic)))
-    return told
+        result.append(Funnel(flow=flow, hours=hours, stages=funnel(traffic)))
+    return result
 
 
 def explained(integration_map: IntegrationMap, lens: Lens) -> list[Explained]:
-    """By flow that has queues, the share of its divergences that a waiting letter explains."""
+    """For each flow with queues, the share of its divergences that a waiting letter explains."""
     queued = {flow for flow, _ in integration_map.queues}
     return [
         Explained(flow=row["flow"], explained=row["explained"], open=row["open"])

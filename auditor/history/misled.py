@@ -1,4 +1,4 @@
-"""Who acts on wrong values now: the consumers of copies that differ."""
+"""Who is affected right now: the consumers of copies that differ."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from auditor.map.integration_map import IntegrationMap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Misled:
-    """A consumer that acts on wrong values now.
+    """A consumer that is reading wrong values now.
 
     Attributes:
         records: open divergences in what it reads.
-        uncertain: of these, records of which nobody can say yet which copy is right.
-        flows: where they differ.
+        uncertain: those of which it is still undecided which copy is right.
+        flows: in which they differ.
         oldest_at: when the first of them was seen.
     """
 
@@ -33,19 +33,19 @@ class Misled:
 
     @property
     def weight(self) -> tuple[int, int]:
-        """What comes first: the role, then the number of records."""
+        """Sort key: the role, then the number of records."""
         return ROLE_WEIGHT[self.role], self.records
 
 
 def misled(integration_map: IntegrationMap, lens: Lens) -> list[Misled]:
-    """Consumers that act on wrong values, the gravest first; empty where the map names no consumers."""
-    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    """Consumers that are reading wrong values, gravest first; empty if the map names no consumers."""
+    by_consumer: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in lens.query(OPEN).to_pylist():
         if row["flow"] not in integration_map.flows:
             continue
         impact = impact_of(integration_map, row["flow"], row["cause"], row["winner"])
         for consumer in impact.misled:
-            entry = found.setdefault(
+            entry = by_consumer.setdefault(
                 (consumer.name, consumer.role, consumer.reads),
                 {"records": 0, "uncertain": 0, "causes": {}, "flows": {}, "oldest_at": row["oldest_at"]},
             )
@@ -54,7 +54,7 @@ def misled(integration_map: IntegrationMap, lens: Lens) -> list[Misled]:
             entry["causes"][row["cause"]] = None
             entry["flows"][row["flow"]] = None
             entry["oldest_at"] = min(entry["oldest_at"], row["oldest_at"])
-    told = [
+    consumers = [
         Misled(
             consumer=name,
             role=role,
@@ -65,9 +65,9 @@ def misled(integration_map: IntegrationMap, lens: Lens) -> list[Misled]:
             flows=tuple(entry["flows"]),
             oldest_at=entry["oldest_at"],
         )
-        for (name, role, reads), entry in found.items()
+        for (name, role, reads), entry in by_consumer.items()
     ]
-    return sorted(told, key=lambda each: each.weight, reverse=True)
+    return sorted(consumers, key=lambda each: each.weight, reverse=True)
 
 
 OPEN = """

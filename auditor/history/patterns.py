@@ -1,4 +1,4 @@
-"""Systematic differences: one mistake that many records show, reported once."""
+"""Systematic differences: one mistake visible in many records, reported once."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from checks.difference_kinds import VAGUE
 from probes.wording import counted
 
 SYSTEMATIC_SHARE, SYSTEMATIC_RECORDS = 0.5, 3
-"""So many of a field's differing records, and at least so many, that look alike are one finding."""
+"""The share of a field's differing records, and their least number, that must look alike to be one finding."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
-    """One mistake that many records show, told once.
+    """One mistake visible in many records.
 
     Attributes:
         pattern: what their differences have in common, such as `+02:00`, `cut` or `times 100`.
-        records: that show it.
-        of: records of the flow that differ in this field.
+        records: the records that show it.
+        of: the records of the flow that differ in this field.
     """
 
     flow: str
@@ -38,12 +38,12 @@ class Pattern:
 
 
 def words_of(pattern: str) -> str:
-    """A pattern in the middle of a sentence."""
+    """A pattern as part of a sentence."""
     if pattern.startswith(("+", "-")):
         return f"off by {pattern}"
     if pattern.endswith((" to NFC", " to NFD", "neither NFC nor NFD")):
-        stored, _, found = pattern.partition(" to ")
-        return f"in Unicode {found} instead of {stored}"
+        stored, _, target = pattern.partition(" to ")
+        return f"in Unicode {target} instead of {stored}"
     plain = {
         "cut": "cut short",
         "rounded": "rounded",
@@ -55,9 +55,9 @@ def words_of(pattern: str) -> str:
 
 
 def patterns(integration_map: IntegrationMap, lens: Lens) -> list[Pattern]:
-    """Differences that most records of a field have in common, those of most records first."""
-    found = _patterns(integration_map, lens.query(PATTERNS).to_pylist())
-    return sorted(found, key=lambda each: -each.records)
+    """Differences that most records of a field have in common, the most frequent first."""
+    shared = _patterns(integration_map, lens.query(PATTERNS).to_pylist())
+    return sorted(shared, key=lambda each: -each.records)
 
 
 def _patterns(integration_map: IntegrationMap, rows: Iterable[dict[str, Any]]) -> list[Pattern]:

@@ -1,4 +1,4 @@
-"""The status: what the ledger says of every flow and system, without reading any of them."""
+"""The status: the state of every flow and system from the ledger alone."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STALE_INTERVALS = 2
 STALE_FLOOR_S = 10.0
 
 SLOW_FAILURE_S = 120.0
-"""Audits that fail slowly come so far apart; after a longer silence nobody tries any more."""
+"""The longest gap between slow, failing audits; after a longer silence the flow is no longer being audited."""
 
 
 class Standing(StrEnum):
-    """How a flow stands, in one word; only the first is good news.
+    """The state of a flow in one word; only the first is good news.
 
-    A change on its way within its window is not due yet, and no reason to call a flow anything but consistent.
+    A change within its window is not due yet, so the flow is still consistent.
     """
 
     CONSISTENT = "consistent"
@@ -39,17 +39,17 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowStatus:
-    """How a flow stands.
+    """The state of a flow.
 
     Attributes:
         stale: no audit for two intervals, or none ever.
-        failing: of a stale flow, which of its systems could not be read, why and since when; "" where none is known.
-        pending: records that differ for now, or have a change whose window still runs.
-        overdue: of them, those that a change on its way does not explain, or whose window has run out.
+        failing: which of a stale flow's systems could not be read, why and since when; "" if unknown.
+        pending: records that differ for now, or have a change within its window.
+        overdue: those of them that a change on its way does not explain, or whose window has ended.
         doubt: what cannot be verified.
-        unlisted: records besides that the last sweeps could not verify and that are on no list.
-        begun: every record was read once, or where none is read by chance, some change has its verdict.
-        sweep_ratio: how far the sweep under way has come, None where none is or it goes by key for the first time.
+        unlisted: further records that the last sweeps could not verify and that are on no list.
+        begun: every record was read once; or, without a sweep, at least one change has a verdict.
+        sweep_ratio: progress of the sweep under way, None if none is or the first sweep goes by key.
     """
 
     flow: str
@@ -69,7 +69,7 @@ class FlowStatus:
 
     @property
     def state(self) -> Standing:
-        """How it stands, in one word."""
+        """The state, in one word."""
         if self.stale:
             return Standing.NO_DATA
         if self.open_by_cause:
@@ -78,35 +78,35 @@ class FlowStatus:
 
     @property
     def unknown(self) -> Standing | None:
-        """What keeps it from being known whole, whether it drifts besides or not; None where nothing does."""
+        """What keeps the flow from being fully verified, whether it drifts or not; None if nothing does."""
         if self.stale:
             return Standing.NO_DATA
-        # A queue may keep silent for one reading; a record that cannot be read is unverified from the first one.
+        # A queue may miss one reading; an unreadable record is unverified from the first one.
         if self.doubt.records > self.doubt.queues or self.doubt.lasting or self.unlisted or not self.begun:
             return Standing.UNVERIFIED
         return Standing.PENDING if self.doubt.records or self.overdue else None
 
     @property
     def unverified(self) -> int:
-        """Records and queues of which nothing can be said now."""
+        """Records and queues that cannot be verified now."""
         return self.doubt.records + self.unlisted
 
     @property
     def why(self) -> str:
-        """What keeps it from being known whole, in words."""
+        """What keeps the flow from being fully verified, in words."""
         if self.stale:
             if self.failing:
                 return self.failing
             return "never audited" if self.audited_at is None else "not audited for two intervals"
-        told = []
+        reasons = []
         if self.unverified:
-            told.append(f"{self.unverified} cannot be verified: {self.doubt.reason or 'see the last sweep'}")
+            reasons.append(f"{self.unverified} cannot be verified: {self.doubt.reason or 'see the last sweep'}")
         if not self.begun:
             done = "" if self.sweep_ratio is None else f" ({self.sweep_ratio:.0%} so far)"
-            told.append(f"the first sweep is not complete{done}")
+            reasons.append(f"the first sweep is not complete{done}")
         if self.overdue:
-            told.append(f"{self.overdue} pending")
-        return "; ".join(told)
+            reasons.append(f"{self.overdue} pending")
+        return "; ".join(reasons)
 
     def as_row(self) -> dict[str, Any]:
         """The status as one row of a table."""
@@ -131,7 +131,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
     doubts = ledger.unverified.doubts({name: flow.window_s for name, flow in flows.items()}, now)
     systems = {row["name"]: row for row in ledger.exports.table("systems")}
-    found = []
+    statuses = []
     for name in integration_map.flows:
         state = states.get(name, {})
         audited_at = state.get("audited_at")
@@ -140,7 +140,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
         limit_s = max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
         stale = age_s is None or age_s > limit_s
         sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
-        found.append(
+        statuses.append(
             FlowStatus(
                 flow=name,
                 audited_at=audited_at,
@@ -160,7 +160,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 verified_through_at=through_at,
             )
         )
-    return found
+    return statuses
 
 
 def _failing(
@@ -170,13 +170,13 @@ def _failing(
     limit_s: float,
     now: datetime,
 ) -> str:
-    """Which system kept a flow from being audited, why and since when; "" where nobody tried."""
+    """Which system kept a flow from being audited, why and since when; "" if no audit was attempted."""
     if runs is not None:
-        told = f"{runs.system}: {runs.reason} since {_at(runs.since_at, now)}"
+        failure = f"{runs.system}: {runs.reason} since {_at(runs.since_at, now)}"
         if (now - runs.last_at).total_seconds() > max(limit_s, SLOW_FAILURE_S):
-            return f"not audited since {_at(runs.last_at, now)}; it failed then: {told}"
-        return told
-    # Where its audit has not ended yet, that of another flow may have met the same.
+            return f"not audited since {_at(runs.last_at, now)}; it failed then: {failure}"
+        return failure
+    # If its audit has not ended yet, another flow's audit may have met the same failure.
     for name in (flow.source_name, flow.target_name):
         row = systems.get(name)
         if row is not None and row["failures"] and row["failing_since_at"] is not None:
@@ -185,20 +185,20 @@ def _failing(
 
 
 def _at(at: datetime, now: datetime) -> str:
-    """An instant for people, with its day where that is another than today."""
+    """An instant for people, with the day unless it is today."""
     return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _begun(flow: Flow, state: Mapping[str, Any]) -> bool:
     if not flow.settings.sample:
         return state.get("verified_through_at") is not None
-    # Where nobody lists the records, a sweep only goes through those that are known.
+    # If no system can list the records, a sweep only goes through known ones.
     listed = flow.source_binding.lists or flow.target_binding.lists
     return bool(state.get("sweeps")) and (listed or bool(state.get("swept_read")))
 
 
 def _sweep_ratio(state: Mapping[str, Any]) -> float | None:
-    """How far the sweep under way has come; by key that is only known after the first one."""
+    """Progress of the sweep under way; by key it is only known after the first sweep."""
     read, before = state.get("sweep_read"), state.get("swept_read")
     if state.get("sweep_begun_at") is None or not read:
         return None
@@ -208,14 +208,14 @@ def _sweep_ratio(state: Mapping[str, Any]) -> float | None:
 
 
 def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -> list[dict[str, Any]]:
-    """How every system of the map has been answering."""
+    """The availability of every system of the map."""
     rows = {row["name"]: row for row in ledger.exports.table("systems")}
     in_flows = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
-    found = []
+    statuses = []
     for name in integration_map.systems:
         row = rows.get(name)
         if row is None:
-            found.append(
+            statuses.append(
                 {
                     "system": name,
                     "state": "never read" if name in in_flows else "queues only",
@@ -234,7 +234,7 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
                 lower_s=row["clock_lower_s"], upper_s=row["clock_upper_s"], measured_at=row["clock_at"]
             )
             clock = clock_text(bounds.at(now))
-        found.append(
+        statuses.append(
             {
                 "system": name,
                 "state": f"{row['reason']} for {failing_s:.0f} s" if row["failures"] else "answers",
@@ -245,4 +245,4 @@ def system_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime
                 "message": row["message"] or "",
             }
         )
-    return found
+    return statuses

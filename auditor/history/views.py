@@ -1,4 +1,4 @@
-"""The views that people and pages ask, as DuckDB's SQL over the ledger's tables and the archive; no driver is loaded.
+"""The views for people and pages, as DuckDB SQL over the ledger's tables and the archive; loads no driver.
 
 docs/views.md describes every column.
 """
@@ -14,8 +14,8 @@ from checks.breaches import BREACH_OF
 from checks.cause import FAMILY
 
 
-def _columns(told: str) -> dict[str, ColumnType]:
-    pairs = (each.split(":") for each in told.split())
+def _columns(text: str) -> dict[str, ColumnType]:
+    pairs = (each.split(":") for each in text.split())
     return {name: cast(ColumnType, type_) for name, type_ in pairs}
 
 
@@ -121,10 +121,10 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         """
     ),
 }
-"""By table that views read, its columns with their types; digests are left out.
+"""For each table that views read, its columns with their types, without digests.
 
-`Ledger.columns` says the same of the tables themselves, and takes a third of a second to load: a test holds the two
-together.
+`Ledger.columns` says the same about the tables themselves but takes a third of a second to load; a test compares the
+two.
 """
 
 SOURCES = tuple(COLUMNS)
@@ -136,10 +136,10 @@ _BREACHES = " ".join(f"WHEN '{cause}' THEN '{breach}'" for cause, breach in BREA
 
 
 def _incident(breach: str, begun_at: str, ended_at: str) -> str:
-    """The incident of the row's flow that was live at some time between these two instants, or NULL.
+    """The incident of the row's flow that was open at some time between these two instants, or NULL.
 
-    All incidents are gone through as one list, which costs nothing where the column is not asked for; a join would be
-    made all the same.
+    All incidents are searched as one list, which costs nothing if the column is not selected; a join would be made in
+    any case.
     """
     return f"""
         list_filter(
@@ -205,7 +205,7 @@ def sources_of(view: str) -> set[str]:
 
 
 def definition(view: str, relations: Mapping[str, str]) -> str:
-    """A view's query, with the relations that stand for its tables."""
+    """A view's query, with these relations in place of its tables."""
     return VIEWS[view].format(**relations, family=_FAMILY)
 
 
