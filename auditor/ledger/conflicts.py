@@ -1,4 +1,4 @@
-"""Conflicts that wait for people, and every act about them."""
+"""Conflicts waiting for a decision, and every act about them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from checks.escalation import BY_RULE, Act, Conflict, ConflictMove, State
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """One act, as it was written down.
+    """One act as recorded.
 
     Attributes:
-        known_by: how the auditor knew who it was; None for its own acts and for those of older versions.
+        known_by: how the auditor identified the actor; None for its own acts and those of older versions.
     """
 
     act: Act
@@ -35,15 +35,15 @@ class Decision:
 
 
 class Conflicts:
-    """The queue of conflicts. Acts are only ever added; a conflict's own row says where it stands after them."""
+    """The queue of conflicts. Acts are append-only; a conflict's own row holds its state after them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def live(self, transaction: Transaction, flow: str) -> list[tuple[Conflict, bytes | None]]:
-        """The conflicts of a flow that are not over, each with the fingerprint its copies agree on.
+        """The open conflicts of a flow, each with the fingerprint its copies agree on.
 
-        The fingerprint is None while they differ, and empty where both are gone.
+        The fingerprint is None while they differ, and empty if both are gone.
         """
         column, divergence, baseline = t.conflicts.c, t.divergences.c, t.baselines.c
         differs = (
@@ -51,33 +51,33 @@ class Conflicts:
             .where(divergence.flow == column.flow, divergence.key == column.key, divergence.closed_at.is_(None))
             .label("differs")
         )
-        known = sa.and_(baseline.flow == column.flow, baseline.key == column.key)
+        same_record = sa.and_(baseline.flow == column.flow, baseline.key == column.key)
         rows = transaction.execute(
             sa.select(t.conflicts, differs, baseline.owner.label("agreed"))
-            .select_from(t.conflicts.outerjoin(t.baselines, known))
+            .select_from(t.conflicts.outerjoin(t.baselines, same_record))
             .where(column.flow == flow, column.closed_at.is_(None))
         )
         return [(_conflict(row), None if row.differs else row.agreed or b"") for row in rows]
 
     def flows(self) -> set[str]:
-        """The flows that have conflicts that are not over."""
+        """The flows with open conflicts."""
         column = t.conflicts.c
         with self._database.read() as connection:
             named = sa.select(column.flow).where(column.closed_at.is_(None)).distinct()
             return set(connection.execute(named).scalars())
 
     def decided_before(self, transaction: Transaction, flow: str, key: str) -> int | None:
-        """The latest conflict of a record that somebody decided and that is over."""
+        """The latest decided and closed conflict of a record."""
         column = t.conflicts.c
-        found: int | None = transaction.execute(
+        number: int | None = transaction.execute(
             sa.select(sa.func.max(column.id)).where(
                 column.flow == flow, column.key == key, column.choice.is_not(None), column.closed_at.is_not(None)
             )
         ).scalar_one()
-        return found
+        return number
 
     def open(self, transaction: Transaction, values: Mapping[str, Any], text: str) -> int:
-        """Add a conflict to the queue; answers its number."""
+        """Add a conflict to the queue; returns its number."""
         inserted = transaction.execute(
             sa.insert(t.conflicts).values(rev=transaction.revision, **values).returning(t.conflicts.c.id)
         )
@@ -89,7 +89,7 @@ class Conflicts:
         return identity
 
     def move(self, transaction: Transaction, conflict: Conflict, move: ConflictMove, now: datetime) -> None:
-        """Write down what the auditor saw of a conflict."""
+        """Record what the auditor observed about a conflict."""
         values: dict[str, Any] = {"rev": transaction.revision, "state": move.state.value}
         if move.closes:
             values["closed_at"] = now
@@ -101,10 +101,10 @@ class Conflicts:
         )
 
     def act_on(self, conflict: Conflict, decision: Decision, moved: Mapping[str, Any]) -> bool:
-        """Write down what a person did, and how the conflict stands after it.
+        """Record what a person did, and the conflict's state after it.
 
         Returns:
-            False where the conflict moved meanwhile; nothing is written then.
+            False if the conflict changed meanwhile; then nothing is written.
         """
         column = t.conflicts.c
         with self._database.write() as transaction:
@@ -133,7 +133,7 @@ class Conflicts:
         )
 
     def waiting(self, transaction: Transaction, flow: str) -> int:
-        """How many conflicts of a flow nobody has decided, put off, or seen carried out."""
+        """How many conflicts of a flow wait for people: undecided, or decided but overdue."""
         column = t.conflicts.c
         waiting = (State.OPEN.value, State.OVERDUE.value)
         counted = sa.select(sa.func.count()).where(
@@ -142,7 +142,7 @@ class Conflicts:
         return int(transaction.execute(counted).scalar_one())
 
     def wake(self, transaction: Transaction, flow: str, now: datetime) -> None:
-        """Open again what was put off until now."""
+        """Reopen conflicts that were deferred until now."""
         column = t.conflicts.c
         transaction.execute(
             sa.update(t.conflicts)

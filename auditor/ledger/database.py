@@ -30,16 +30,16 @@ _GIVES_UP = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
 }
-"""How long a server that says nothing is waited for.
+"""How long to wait for a silent server.
 
 Source: libpq, Parameter Key Words, https://www.postgresql.org/docs/current/libpq-connect.html
 """
 
 _MIGRATING = threading.Lock()
-"""Alembic keeps the migration under way in the module, so that two threads of a process would mix theirs up."""
+"""Alembic keeps the migration in progress in a module global, which two threads of a process would share."""
 
 CONNECTIONS = 20
-"""The most that a process has open at once; half of them are kept open."""
+"""The most connections that a process opens at once; half of them stay open."""
 
 PATIENCE_S = 30.0
 
@@ -55,14 +55,14 @@ class Database:
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`.
-        patience_s: how long is waited for one of its connections.
+        patience_s: how long to wait for one of its connections.
 
     Attributes:
-        is_sqlite: whether it is a file of SQLite, and not a database of PostgreSQL.
+        is_sqlite: true for a SQLite file, false for a PostgreSQL database.
         statements: in its dialect.
-        watch: told how transactions that write have ended.
-        token: of the lease under which it writes; every transaction fails where that is not the ledger's present one.
-            None for one that needs no lease: readers, people's decisions.
+        watch: notified of how transactions that write have ended.
+        token: of the lease under which it writes; every transaction fails if the ledger's current token differs. None
+            for processes that need no lease: readers, people's decisions.
     """
 
     token: int | None = None
@@ -91,7 +91,7 @@ class Database:
             sa.event.listen(self.engine, "begin", _begin_sqlite)
         elif parsed.get_backend_name() == "postgresql":
             try:
-                # A pooler in transaction mode knows nothing of what was prepared on another connection.
+                # A pooler in transaction mode does not have statements that were prepared on another connection.
                 unprepared = {"prepare_threshold": None, **_GIVES_UP}
                 self.engine = sa.create_engine(
                     parsed.set(drivername="postgresql+psycopg"),
@@ -111,20 +111,20 @@ class Database:
         self._writer = self.engine.execution_options(plumbline_write=True)
 
     def _explain(self, context: sa.ExceptionContext) -> None:
-        """Say which ledger failed and what to do, and nothing of the statement and its values."""
+        """Say which ledger failed and what to do, without the statement and its values."""
         if context.is_pre_ping:
-            return  # the pool replaces a connection that has gone
+            return  # the pool replaces a lost connection
         failed = context.sqlalchemy_exception
         if isinstance(failed, sa.exc.OperationalError | sa.exc.ProgrammingError | sa.exc.InternalError) or (
             type(failed) is sa.exc.DatabaseError
         ):
-            told = failures.told(context.original_exception, self.engine.url, opening=context.connection is None)
-            raise LedgerError(told) from None
+            message = failures.told(context.original_exception, self.engine.url, opening=context.connection is None)
+            raise LedgerError(message) from None
         if isinstance(failed, sa.exc.DataError | sa.exc.IntegrityError):
             raise LedgerError(failures.refused(context.original_exception, self.engine.url)) from None
 
     def made(self) -> bool:
-        """Whether an auditor has made the ledger; looks without making anything."""
+        """Whether an auditor has created the ledger; checks without creating anything."""
         self._refuse_other_file()
         if self.is_sqlite and not Path(self.engine.url.database or "").is_file():
             return False
@@ -133,8 +133,8 @@ class Database:
             return MigrationContext.configure(connection).get_current_revision() is not None
 
     def _refuse_other_file(self) -> None:
-        if self.is_sqlite and (told := why_none(Path(self.engine.url.database or ""))):
-            raise LedgerError(told)
+        if self.is_sqlite and (reason := why_none(Path(self.engine.url.database or ""))):
+            raise LedgerError(reason)
 
     def migrate(self, patience_s: float = MIGRATION_PATIENCE_S) -> None:
         """Bring the schema to this version's; safe to run again and from several processes.
@@ -169,8 +169,8 @@ class Database:
     def _refuse_second_name(self) -> None:
         """Refuse a SQLite file that has a second name.
 
-        What SQLite has not yet written into a file lies beside it, under its name: by two names it is two ledgers in
-        one file, which destroy each other. Symbolic links are followed to the one name.
+        SQLite keeps uncommitted data in files next to the ledger, under its name: opened by two names it is two
+        ledgers in one file, which destroy each other. Symbolic links are resolved to one name.
         Source: How To Corrupt An SQLite Database File, 2.5, https://www.sqlite.org/howtocorrupt.html
         """
         if self.is_sqlite and Path(self.engine.url.database or "").stat().st_nlink > 1:
@@ -180,8 +180,8 @@ class Database:
             )
 
     def _make_private(self, file: Path) -> None:
-        """Make the ledger's file for this user alone; those that SQLite puts beside it are then, too."""
-        with self.engine.connect():  # whoever dies here leaves a file that SQLite takes for an empty database
+        """Create the ledger's file for this user alone; files that SQLite creates next to it inherit that."""
+        with self.engine.connect():  # a crash here leaves a file that SQLite takes for an empty database
             pass
         file.chmod(PRIVATE)
         for beside in ("-wal", "-shm"):
@@ -194,9 +194,9 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Transaction]:
-        """A transaction that writes rows which readers follow by their revision; all of it is committed or none.
+        """A transaction that writes rows which readers follow by revision; it is committed completely or not at all.
 
-        Its number is drawn first, and writers queue up there: so no two of them lock the same rows crosswise.
+        Its number is drawn first, and writers queue there, so no two of them can deadlock over the same rows.
         """
         with self._watched() as begun, self._begin() as connection:
             transaction = Transaction(connection, int(connection.execute(_NEXT_REVISION).scalar_one()))
@@ -205,13 +205,13 @@ class Database:
 
     @contextlib.contextmanager
     def unnumbered(self) -> Iterator[sa.Connection]:
-        """A transaction that writes only what no reader follows by revision, so that it waits for no other writer."""
+        """A transaction that writes only rows that no reader follows by revision, so it waits for no other writer."""
         with self._watched(), self._begin() as connection:
             yield connection
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[list[Transaction]]:
-        """Tell the watch how a transaction ends; one that has a number is put into the list."""
+        """Notify the watch of how a transaction ends; a numbered transaction is put into the list."""
         begun: list[Transaction] = []
         try:
             yield begun
@@ -234,13 +234,13 @@ class Database:
             yield connection
 
     def _check_lease(self, connection: sa.Connection, token: int) -> None:
-        """Fail where another has taken the lease, and keep it from being taken before this transaction has ended.
+        """Fail if another process has taken the lease, and keep it from being taken before this transaction ends.
 
-        In SQLite a transaction that writes is alone. In PostgreSQL the row is locked against whoever takes the lease,
-        and not against the holder's own signs of life. A holder that is paused in the middle, or whose way to the
-        server broke off, would hold up whoever takes over: the server rolls it back, or whoever takes over has it
-        do so. The server alone does not always: it forgets its timeout where the last thing that a pipeline sent was
-        to flush, as psycopg does (PostgreSQL 15.18, psycopg 3).
+        In SQLite a transaction that writes is alone. In PostgreSQL the row is locked against a process that takes the
+        lease, but not against the holder's own signs of life. A holder that is paused in mid-transaction, or has lost
+        its connection to the server, would block its successor: the server rolls it back, or the successor makes the
+        server do so. The server's own timeout is not enough: it is dropped if the last message of a pipeline was a
+        flush, as with psycopg (PostgreSQL 15.18, psycopg 3).
         """
         if self.is_sqlite:
             present = connection.execute(_SQLITE_TOKEN).first()
@@ -252,7 +252,7 @@ class Database:
 
     @property
     def name(self) -> str:
-        """What the ledger is called to people: its file, or its address without a login."""
+        """The ledger's display name: its file, or its address without a login."""
         return failures.ledger_name(self.engine.url)
 
     @contextlib.contextmanager
@@ -263,7 +263,7 @@ class Database:
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
-        """Part what failed from the driver's own error, which a log would print with the row's values."""
+        """Detach the failure from the driver's own error, which a log would print with the row's values."""
         try:
             yield
         except LedgerError as error:
@@ -275,10 +275,10 @@ class Database:
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver
     cursor = connection.cursor()
-    # The default checkpoint of every 1,000 pages falls on one commit in twenty; this one on one in a hundred.
+    # The default checkpoint of every 1,000 pages hits one commit in twenty; this one hits one in a hundred.
     for pragma in (
         "wal_autocheckpoint=4000",
-        "cache_size=-8192",  # 8 MiB a connection: a sample's baselines lie all over the table
+        "cache_size=-8192",  # 8 MiB per connection: a sample's baselines are scattered over the table
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
@@ -294,10 +294,10 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 
 def _give_way(connection: sa.Connection, patience_s: float) -> None:
-    """Have PostgreSQL end this transaction if its process falls silent, and no lock waited for without end.
+    """Make PostgreSQL end this transaction if its process falls silent, and limit every wait for a lock.
 
-    A process that is paused, or whose way to the server broke off, would otherwise keep its locks until the server
-    misses it: two hours by default. Both settings are of this transaction alone.
+    A process that is paused, or has lost its connection to the server, would otherwise keep its locks until the
+    server misses it: two hours by default. Both settings apply to this transaction only.
     """
     limits = {"paused": f"{LEASE_S:.0f}s", "locked": f"{patience_s * 1000:.0f}ms"}
     connection.execute(_GIVES_WAY, limits)
@@ -308,12 +308,12 @@ _GIVES_WAY = sa.text(
     "SELECT set_config('idle_in_transaction_session_timeout', :paused, true), "
     "set_config('lock_timeout', :locked, true)"
 )
-_POSTGRESQL_TOKEN = sa.text(  # its settings are of this transaction alone
+_POSTGRESQL_TOKEN = sa.text(  # its settings apply to this transaction only
     "SELECT token, set_config('idle_in_transaction_session_timeout', :paused, true), "
     "set_config('application_name', :named, true) FROM lease WHERE id = 1 FOR KEY SHARE"
 )
 
 WRITES_AS = "plumbline writes under lease "
-"""What a transaction under a lease is called among the server's sessions, before the lease's token."""
+"""Prefix, before the lease's token, of the server-side session name of a transaction under a lease."""
 
 _NEXT_REVISION = sa.update(t.revision).values(value=t.revision.c.value + 1).returning(t.revision.c.value)

@@ -1,4 +1,4 @@
-"""What the lens and the archive take from the ledger: its rows by revision, and the archive's files."""
+"""What the lens and the archive read from the ledger: its rows by revision, and the archive's files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auditor.storage.archivable import SETTLED, ArchiveFile, ColumnType
 
 
 class Exports:
-    """The ledger's rows as they are kept, and the archive's list of files."""
+    """The ledger's rows as stored, and the archive's list of files."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -27,7 +27,7 @@ class Exports:
     def snapshot(
         self, sources: Mapping[str, int], *, files_since: int
     ) -> tuple[dict[str, list[tuple[Any, ...]]], list[ArchiveFile]]:
-        """Read, as of one instant, what has been written since.
+        """Read the rows written since, in one snapshot.
 
         Args:
             sources: by table, the highest `rev` already known.
@@ -49,7 +49,7 @@ class Exports:
         return rows, [ArchiveFile(**row._asdict()) for row in files]
 
     def archive_paths(self) -> dict[str, list[str]]:
-        """By table, the archive's files that count."""
+        """By table, the current files of the archive."""
         paths: dict[str, list[str]] = {}
         with self._database.read() as connection:
             for row in connection.execute(sa.select(t.archive_files).order_by(t.archive_files.c.path)):
@@ -62,11 +62,11 @@ class Exports:
         settled = table.c[SETTLED[source]]
         wanted = sa.select(*(_raw(column) for column in table.c if _shown(column)))
         with self._database.read() as connection:
-            found = connection.execute(wanted.where(settled < before).order_by(settled).limit(limit))
-            return [tuple(row) for row in found]
+            rows = connection.execute(wanted.where(settled < before).order_by(settled).limit(limit))
+            return [tuple(row) for row in rows]
 
     def hand_over(self, source: str, ids: Sequence[int], *, path: str, day: str, now: datetime) -> None:
-        """Exchange rows for the archive file that now holds them, in one transaction."""
+        """Replace rows by the archive file that now holds them, in one transaction."""
         table = t.metadata.tables[source]
         with self._database.write() as transaction:
             transaction.execute(
@@ -78,15 +78,15 @@ class Exports:
                 transaction.execute(sa.delete(table).where(table.c.id.in_(chunk)))
 
     def archive_files(self, source: str) -> list[ArchiveFile]:
-        """The archive's files of a table that count."""
+        """The current archive files of a table."""
         column = t.archive_files.c
         named = sa.select(column.source, column.path, column.rev, column.day, column.rows)
         with self._database.read() as connection:
-            found = connection.execute(named.where(column.source == source).order_by(column.path)).all()
-        return [ArchiveFile(**row._asdict()) for row in found]
+            rows = connection.execute(named.where(column.source == source).order_by(column.path)).all()
+        return [ArchiveFile(**row._asdict()) for row in rows]
 
     def exchange_file(self, file: ArchiveFile, path: str, now: datetime) -> None:
-        """Let another file stand for one of the archive, in one transaction."""
+        """Replace one archive file by another, in one transaction."""
         with self._database.write() as transaction:
             column = t.archive_files.c
             transaction.execute(sa.delete(t.archive_files).where(column.path == file.path))
@@ -102,7 +102,7 @@ class Exports:
             )
 
     def forget_files(self, before_day: str) -> list[str]:
-        """Strike the archive's files of days before this one; answers their paths, to be deleted later."""
+        """Strike the archive files of earlier days from the list; returns their paths, to be deleted later."""
         with self._database.unnumbered() as connection:
             struck = connection.execute(
                 sa.delete(t.archive_files).where(t.archive_files.c.day < before_day).returning(t.archive_files.c.path)
@@ -110,7 +110,7 @@ class Exports:
             return list(struck.scalars())
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        """A small table whole, as mappings: `systems`, `flow_state`."""
+        """A small table in full, as mappings: `systems`, `flow_state`."""
         with self._database.read() as connection:
             return [row._asdict() for row in connection.execute(sa.select(t.metadata.tables[name]))]
 
@@ -120,7 +120,7 @@ def _shown(column: sa.Column[Any]) -> bool:
 
 
 def _raw(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """A column as it is kept: the archive and the views hold what the ledger holds."""
+    """A column in stored form: the archive and the views hold the ledger's own values."""
     if isinstance(column.type, t.Instant):
         return sa.type_coerce(column, sa.BigInteger)
     return sa.type_coerce(column, sa.Text) if isinstance(column.type, t.Text) else column

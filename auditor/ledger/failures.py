@@ -1,4 +1,4 @@
-"""What a failure of the ledger's database means: which ledger, what happened, what to do; no statement, no value."""
+"""Explains failures of the ledger's database: which ledger, what happened, what to do; no statement, no value."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from probes.secrets import Scrubber
 BEGIN_ANEW = "restore a backup of it, or move it away to begin a new one"
 ACCESS = "let the auditor's user read and write it and its folder"
 
-# What SQLite says: https://www.sqlite.org/rescode.html
+# SQLite's messages: https://www.sqlite.org/rescode.html
 _SQLITE = {
     "not a database": ("it is not a SQLite database", BEGIN_ANEW),
     "malformed": ("it is damaged", BEGIN_ANEW),
@@ -50,35 +50,35 @@ _POSTGRESQL = {
 
 
 def ledger_name(url: sa.URL) -> str:
-    """A ledger without its login."""
+    """A ledger's address without its login."""
     if url.get_backend_name() == "sqlite":
         return url.database or ""
     return sa.URL.create("postgresql", host=url.host, port=url.port, database=url.database).render_as_string()
 
 
 def told(error: BaseException, url: sa.URL, *, opening: bool) -> str:
-    """A failure in one sentence.
+    """Describe a failure in one sentence.
 
     Args:
         error: what the driver raised.
-        opening: nothing was asked of the ledger yet.
+        opening: it failed while connecting, before any statement.
     """
     text = " ".join(str(error).split())
     folded = text.lower()
     verb = "open" if opening else "use"
     if url.get_backend_name() == "sqlite":
-        what, remedy = next((said for part, said in _SQLITE.items() if part in folded), (text[:300], BEGIN_ANEW))
+        what, remedy = next((entry for part, entry in _SQLITE.items() if part in folded), (text[:300], BEGIN_ANEW))
         return f"cannot {verb} the ledger {ledger_name(url)}: {what}; {remedy}"
     text = Scrubber.of_address(url.render_as_string(hide_password=False))(text)[:300]
     unreached = "check host and port in AUDITOR_LEDGER, and whether the server runs"
     remedy = next(
-        (said for part, said in _POSTGRESQL.items() if part in folded), unreached if opening else "look at its log"
+        (entry for part, entry in _POSTGRESQL.items() if part in folded), unreached if opening else "look at its log"
     )
     return f"cannot {verb} the ledger {ledger_name(url)}: {text}; {remedy}"
 
 
 def busy(url: sa.URL, connections: int, waited_s: float) -> str:
-    """That every connection is in use and none has become free."""
+    """Report that every connection is in use and none has become free."""
     return (
         f"cannot use the ledger {ledger_name(url)}: none of its {connections} connections became free within "
         f"{waited_s:g} s, so slowly does it answer; {_WAIT}"
@@ -86,6 +86,6 @@ def busy(url: sa.URL, connections: int, waited_s: float) -> str:
 
 
 def refused(error: BaseException, url: sa.URL) -> str:
-    """That the ledger took a row for wrong, without a word of the driver's, which quotes the values."""
+    """Report that the ledger refused a row, without the driver's message, which quotes the values."""
     code = getattr(error, "sqlstate", None) or getattr(error, "sqlite_errorname", None) or type(error).__name__
     return f"the ledger {ledger_name(url)} refused a row ({code}); this is a mistake of the auditor's"

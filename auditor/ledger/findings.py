@@ -1,4 +1,4 @@
-"""What of every flow differs or is not decided yet, counted and listed for people."""
+"""The differing and undecided records of every flow, counted and listed for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from checks.record_history import DivergenceState
 from checks.values import EPOCH, MICROSECOND
 
 PROBED_WITHIN_US = 2_000_000
-"""A change whose window has just run out is being probed; it is not overdue for so long."""
+"""Grace period: a change whose window has just ended is still being probed and not overdue."""
 
 
 _CHANGE = t.changes.c
@@ -28,18 +28,18 @@ class Findings:
         self._database = database
 
     def open_by_cause(self) -> dict[str, dict[str, int]]:
-        """Per flow, how many divergences are open by cause; for the status."""
+        """The number of open divergences by flow and cause; for the status."""
         column = t.divergences.c
         counted = (
             sa.select(column.flow, column.cause, sa.func.count())
             .where(column.closed_at.is_(None), column.state == DivergenceState.OPEN.value)
             .group_by(column.flow, column.cause)
         )
-        found: dict[str, dict[str, int]] = {}
+        by_flow: dict[str, dict[str, int]] = {}
         with self._database.read() as connection:
             for flow, cause, count in connection.execute(counted):
-                found.setdefault(flow, {})[cause] = count
-        return found
+                by_flow.setdefault(flow, {})[cause] = count
+        return by_flow
 
     def divergent(self, flow: str, causes: Sequence[str], limit: int) -> list[dict[str, Any]]:
         """Open divergences of a flow, longest first: key, kind, cause, fields, detail, since_at."""
@@ -62,7 +62,7 @@ class Findings:
             return [row._asdict() for row in rows]
 
     def open_records(self) -> list[dict[str, Any]]:
-        """Every open divergence whole, oldest first; for repair proposals."""
+        """Every open divergence in full, oldest first; for repair proposals."""
         column = t.divergences.c
         wanted = sa.select(t.divergences).where(
             column.closed_at.is_(None), column.state == DivergenceState.OPEN.value
@@ -94,11 +94,11 @@ class Findings:
             return [{"key": row[0], "why": row[1], "since_at": row[2]} for row in connection.execute(wanted)]
 
     def pending_count(self, flow: str) -> int:
-        """How many records of a flow are suspected of differing, or have a change whose window still runs."""
+        """How many records of a flow are suspected of differing, or have a change within its window."""
         return self._count_pending(flow, _CHANGE.verdict == Verdict.PENDING.value)
 
     def overdue(self, flow: str, now: datetime) -> int:
-        """How many of the pending should be decided by now: suspected ones, and those whose window has run out."""
+        """How many pending records are due for a verdict: suspected ones, and those whose window has ended."""
         window_us = sa.cast(_CHANGE.window_s * 1_000_000, sa.BigInteger)
         ends_us = sa.type_coerce(_CHANGE.committed_to_at, sa.BigInteger) + window_us + PROBED_WITHIN_US
         past = ends_us < (now - EPOCH) // MICROSECOND

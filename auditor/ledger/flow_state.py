@@ -1,4 +1,4 @@
-"""Where a flow's audits stand: how far its changes are known, its sweep under way, and its last whole sweep."""
+"""The state of a flow's audits: its watermark, the sweep under way, and the last complete sweep."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watermark:
-    """How far the owner's changes are known.
+    """How far the owner's changes have been read.
 
     Attributes:
         at: the latest changed-at stamp seen at the owner, in the owner's clock.
         version_low, version_middle, version_high: the highest version seen at least one overlap ago, when
             `version_middle` was last taken (`version_turned_at`), and at all.
-        polled_at: when the owner was last asked for changes and answered all of them (local), the
-            request's start.
+        polled_at: when the owner last returned all changes asked for (local, start of the request).
     """
 
     at: datetime | None = None
@@ -30,16 +29,15 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep:
-    """The pass over all records of both systems that is under way.
+    """The current pass over all records of both systems.
 
     Attributes:
         walk: how it goes, by `rank` or by `key`.
-        owner_after, target_after: where the next page begins, in the probes' own words, where it goes by key.
-        rank_after: the rank at which the next slice begins, where it goes by rank.
-        begun_at: None where none is under way.
+        owner_after, target_after: where the next page begins, in the probes' own form, if it goes by key.
+        rank_after: the rank at which the next slice begins, if it goes by rank.
+        begun_at: None if none is under way.
         read, divergent, undecided: its records.
-        unlisted: those of them that could not be verified and that the list of these (`UnverifiedList`) had no
-            room for.
+        unlisted: those of them that could not be verified and did not fit on the list (`UnverifiedList`).
     """
 
     walk: str | None = None
@@ -55,7 +53,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """The sweeps that were completed.
+    """The completed sweeps.
 
     Attributes:
         count: how many.
@@ -74,13 +72,13 @@ class Swept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowState:
-    """Where a flow's audits stand.
+    """The state of a flow's audits.
 
     Attributes:
         commit_delay_s: the longest time after its stamp that a change was seen to be committed.
-        known_from_at: every record that the owner held then has been read since, under the present series.
-        verified_through_at: every change of the owner up to then has its verdict.
-        audited_at: when the last audit was done that read what it wanted.
+        known_from_at: every record that the owner held at this time has been read since, under the present series.
+        verified_through_at: every change of the owner until then has a verdict.
+        audited_at: when the last complete audit ended.
         series: the rules and the digest key under which its fingerprints were made.
     """
 

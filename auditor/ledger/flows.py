@@ -1,4 +1,4 @@
-"""Where every flow's audits stand, and the audits that were run."""
+"""The state of every flow's audits, and the audits that were run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from checks.convergence import Verdict
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedRuns:
-    """Audits of a flow that failed one after the other.
+    """Consecutive failed audits of a flow.
 
     Attributes:
         system, reason: of the last of them.
@@ -40,7 +40,7 @@ class Flows:
         self._save_state = database.statements.upsert(t.flow_state)
 
     def state(self, flow: str) -> FlowState:
-        """Where a flow's audits stand; the initial state for a flow never audited."""
+        """The state of a flow's audits; the initial state for a flow never audited."""
         with self._database.read() as connection:
             row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
         if row is None:
@@ -48,10 +48,10 @@ class Flows:
         return state_of(row._asdict())
 
     def begin_series(self, flow: str, series: str, now: datetime) -> None:
-        """Forget what was fingerprinted under other rules or another key; does nothing for the same series.
+        """Forget fingerprints made under other rules or another key; does nothing for the same series.
 
-        Baselines go, and changes on their way are settled as undecided, because the versions they wait for
-        cannot be recognised any more. Live divergences stay and are judged afresh.
+        Baselines are deleted, and changes on their way are settled as undecided, because the versions they wait for
+        can no longer be recognised. Open divergences stay and are judged afresh.
         """
         with self._database.read() as connection:
             row = connection.execute(_FLOW_STATE, {"flow": flow}).first()
@@ -73,8 +73,8 @@ class Flows:
                     ),
                 )
             )
-            known = row._asdict() if row is not None else {column.name: None for column in t.flow_state.c}
-            fresh = {**known, "flow": flow, "series": series, "sweeps": known["sweeps"] or 0}
+            present = row._asdict() if row is not None else {column.name: None for column in t.flow_state.c}
+            fresh = {**present, "flow": flow, "series": series, "sweeps": present["sweeps"] or 0}
             fresh |= dict.fromkeys((*SWEEP_COLUMNS.values(), "known_from_at"))
             transaction.execute(self._save_state, fresh)
             transaction.execute(
@@ -82,7 +82,7 @@ class Flows:
                 .where(t.unverified.c.flow == flow, t.unverified.c.next_check_at.is_not(None))
                 .values(next_check_at=now)
             )
-            # Their versions are of the old series, too, and say nothing about whether the owner moves.
+            # Their versions are of the old series, too, and cannot show whether the owner has changed.
             transaction.execute(
                 sa.update(t.divergences)
                 .where(t.divergences.c.flow == flow, t.divergences.c.closed_at.is_(None))
@@ -90,7 +90,7 @@ class Flows:
             )
 
     def save_state(self, transaction: Transaction, flow: str, state: FlowState) -> None:
-        """Write where a flow's audits stand."""
+        """Write the state of a flow's audits."""
         transaction.execute(self._save_state, {"flow": flow, **state_row(state)})
 
     def save_run(self, transaction: Transaction, run: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ class Flows:
         transaction.execute(sa.insert(t.probe_runs), [{"rev": transaction.revision, **run}])
 
     def failed_runs(self, flow: str, after: datetime | None) -> FailedRuns | None:
-        """The audits of a flow that have failed since it was last audited, None where there are none."""
+        """The failed audits of a flow since its last complete one, None if there are none."""
         column = t.probe_runs.c
         failed = (column.flow == flow) & column.reason.is_not(None) & column.system.is_not(None)
         if after is not None:

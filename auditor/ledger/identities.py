@@ -1,4 +1,4 @@
-"""Which records have which unique key, told by its digest."""
+"""The unique keys of records, by digest."""
 
 from __future__ import annotations
 
@@ -33,32 +33,32 @@ class Identities:
         identities: Mapping[Key, bytes],
         gone: Iterable[Key],
     ) -> None:
-        """Remember which records of a system have which unique key, and forget those that have none any more."""
+        """Store which records of a system have which unique key, and forget those that no longer have one."""
         mine = {"flow": flow, "system": system, "called": called}
         column = t.identities.c
         here = (column.flow == flow) & (column.system == system) & (column.called == called)
-        asked = {**mine, "keys": self._database.statements.keys([str(key) for key in (*identities, *gone)])}
-        held: dict[str, bytes] = dict(transaction.execute(self._held, asked).all())
+        parameters = {**mine, "keys": self._database.statements.keys([str(key) for key in (*identities, *gone)])}
+        stored: dict[str, bytes] = dict(transaction.execute(self._held, parameters).all())
         rows = [
             {**mine, "key": str(key), "digest": digest}
             for key, digest in identities.items()
-            if held.get(str(key)) != digest
+            if stored.get(str(key)) != digest
         ]
         if rows:
             transaction.execute(self._save, rows)
-        for chunk in chunks([str(key) for key in gone if str(key) in held], IN_LIMIT):
+        for chunk in chunks([str(key) for key in gone if str(key) in stored], IN_LIMIT):
             transaction.execute(sa.delete(t.identities).where(here, column.key.in_(chunk)))
 
     def holders(self, flow: str, system: str, called: str, digests: Iterable[bytes]) -> dict[bytes, list[str]]:
         """By digest of a unique key, the records of a system that have it."""
         column = t.identities.c
         here = (column.flow == flow) & (column.system == system) & (column.called == called)
-        found: dict[bytes, list[str]] = {}
+        keys_of: dict[bytes, list[str]] = {}
         with self._database.read() as connection:
             for chunk in chunks(list(digests), IN_LIMIT):
                 rows = connection.execute(
                     sa.select(column.digest, column.key).where(here, column.digest.in_(chunk)).order_by(column.key)
                 )
                 for digest, key in rows:
-                    found.setdefault(digest, []).append(key)
-        return found
+                    keys_of.setdefault(digest, []).append(key)
+        return keys_of

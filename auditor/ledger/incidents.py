@@ -30,7 +30,7 @@ _INCIDENT_COLUMNS = (
 
 
 class Incidents:
-    """What is wrong, since when, and what people were told of it."""
+    """What is wrong, since when, and what was reported about it."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -38,26 +38,26 @@ class Incidents:
     def recent(
         self, transaction: Transaction, fingerprints: Sequence[str], resolved_since: datetime
     ) -> dict[str, Incident]:
-        """By fingerprint, the incidents that are live or were resolved since then; the latest of each."""
-        asked = {"fingerprints": list(fingerprints), "resolved_since": resolved_since}
-        rows = transaction.execute(_RECENT_INCIDENTS, asked)
+        """By fingerprint, the incidents that are open or were resolved since then; the latest of each."""
+        parameters = {"fingerprints": list(fingerprints), "resolved_since": resolved_since}
+        rows = transaction.execute(_RECENT_INCIDENTS, parameters)
         return {row.fingerprint: _incident(row) for row in rows}
 
     def live(self, transaction: Transaction) -> list[Incident]:
-        """All incidents that are not over, oldest first."""
+        """All open incidents, oldest first."""
         column = t.incidents.c
         live = sa.select(t.incidents).where(column.state != "resolved").order_by(column.id)
         return [_incident(row) for row in transaction.execute(live)]
 
     def last_notice(self, transaction: Transaction, incident_id: int) -> dict[str, Any] | None:
-        """What people were last told of an incident, None where they were told nothing."""
+        """The last notice sent about an incident, None if there was none."""
         column = t.alerts.c
         latest = sa.select(column.notice).where(column.incident_id == incident_id).order_by(column.id.desc()).limit(1)
-        told = transaction.execute(latest).scalar()
-        return None if told is None else dict(json.loads(told))
+        notice = transaction.execute(latest).scalar()
+        return None if notice is None else dict(json.loads(notice))
 
     def save(self, transaction: Transaction, incident_id: int, values: Mapping[str, Any]) -> int:
-        """Insert (id 0) or update an incident; answers its id."""
+        """Insert (id 0) or update an incident; returns its id."""
         if incident_id == 0:
             inserted = transaction.execute(
                 sa.insert(t.incidents).values(rev=transaction.revision, **values).returning(t.incidents.c.id)
@@ -69,9 +69,9 @@ class Incidents:
         return incident_id
 
     def rows(self, *, live_only: bool, limit: int) -> list[dict[str, Any]]:
-        """Incidents, those that are open first, latest first.
+        """Incidents, open ones first, then latest first.
 
-        Each with its last message: of several receivers, the one that fared worst.
+        Each with its last message: of several receivers, the one with the worst outcome.
         """
         incident, alert = t.incidents.c, t.alerts.c
         fared = sa.case({"failed": 0, "pending": 1, "sending": 2}, value=alert.state, else_=3)
@@ -106,6 +106,6 @@ _RECENT_INCIDENTS = (
 
 
 def _incident(row: Any) -> Incident:
-    known = row._asdict()
-    known.pop("rev")
-    return Incident(incident_id=known.pop("id"), **known)
+    values = row._asdict()
+    values.pop("rev")
+    return Incident(incident_id=values.pop("id"), **values)

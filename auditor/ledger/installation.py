@@ -1,4 +1,4 @@
-"""Which ledger this is, and the digest key that its fingerprints were made with."""
+"""The ledger's identity, and the digest key of its fingerprints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from auditor.storage.ledger_error import LedgerError
 
 
 class Installation:
-    """What the ledger knows of itself."""
+    """The ledger's own row."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -22,11 +22,11 @@ class Installation:
         """Make sure that the ledger's fingerprints were made with this digest key.
 
         Args:
-            adopt: a ledger that knows no key yet takes this one.
-            accept_new: a ledger that knows another takes this one; a new series of fingerprints begins.
+            adopt: a ledger without a key takes this one.
+            accept_new: a ledger with another key takes this one; a new series of fingerprints begins.
 
         Raises:
-            LedgerError: they were made with another.
+            LedgerError: they were made with another key.
         """
         column = t.installation.c
         with self._database.read() as connection:
@@ -44,18 +44,18 @@ class Installation:
             )
         if not adopt and not accept_new:
             return
-        known = column.key_check.is_(None) if row.key_check is None else column.key_check == row.key_check
+        unchanged = column.key_check.is_(None) if row.key_check is None else column.key_check == row.key_check
         with self._database.unnumbered() as connection:
-            adopted = connection.execute(sa.update(t.installation).where(known).values(key_check=proof)).rowcount
-        if not adopted:  # another process was quicker: its key counts
+            adopted = connection.execute(sa.update(t.installation).where(unchanged).values(key_check=proof)).rowcount
+        if not adopted:  # another process was faster: its key counts
             self.check_key(digest_key)
 
     def knows_key(self) -> bool:
-        """Whether the ledger's fingerprints were made with a digest key that it knows again."""
+        """Whether the ledger can check the digest key that its fingerprints were made with."""
         with self._database.read() as connection:
             return connection.execute(sa.select(t.installation.c.key_check)).scalar_one() is not None
 
     def ledger_id(self) -> str:
-        """What tells this ledger from every other, also from one that shares its archive's folder."""
+        """Identifies this ledger among all others, also among those that share its archive folder."""
         with self._database.read() as connection:
             return str(connection.execute(sa.select(t.installation.c.ledger)).scalar_one())

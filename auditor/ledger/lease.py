@@ -1,10 +1,10 @@
-"""The lease of a ledger: who audits with it, and the token without which nothing of a daemon is written.
+"""The lease of a ledger: who audits with it, and the token that every write of a daemon needs.
 
-Whoever takes the lease draws a new token, and every transaction of a daemon checks its own against it inside the
-transaction: one that was paused while another took over can write nothing any more, however late it wakes and
-whatever any clock says. Time only decides when somebody may take over: the holder changes the lease again and again,
-and who waits takes it when it has not changed for `LEASE_S` on the waiting process's own steady clock. No instant of
-one machine is ever compared with one of another.
+A process that takes the lease draws a new token, and every transaction of a daemon checks its own token inside the
+transaction: a process that was paused while another took over can write nothing any more, however late it wakes and
+whatever any clock says. Time only decides when the lease may be taken over: the holder changes it at short intervals,
+and a waiting process takes it if it has not changed for `LEASE_S` on that process's own monotonic clock. Instants of
+different machines are never compared.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from checks.values import EPOCH
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The lease as it stands.
+    """The current lease.
 
     Attributes:
         token: of the last holder; a new one is greater than all before it.
-        beat: changes whenever the holder shows that it lives.
-        holder: None where it is free.
-        since_at, until_at: for people; by the clock of the ledger's database where it has one.
+        beat: changes whenever the holder shows that it is alive.
+        holder: None if the lease is free.
+        since_at, until_at: for people; by the clock of the ledger's database if it has one.
     """
 
     token: int
@@ -51,7 +51,7 @@ class Lease:
         )
 
     def as_row(self) -> dict[str, Any] | None:
-        """The holder as one row of a table, None where it is free."""
+        """The holder as one row of a table, None if it is free."""
         if self.holder is None:
             return None
         return {
@@ -75,17 +75,17 @@ class Leases:
         self._database = database
 
     def now(self) -> Lease:
-        """The lease as it stands."""
+        """Read the current lease."""
         with self._database.read() as connection:
             return _lease(connection.execute(sa.select(t.lease)).one())
 
     def take(self, seen: Lease, mine: Process) -> int | None:
-        """Take the lease if it is as it was seen; answers the new token, None where it has changed since.
+        """Take the lease if it is still as seen; returns the new token, None if it has changed since.
 
-        What holders before have under way is rolled back: it could write nothing any more.
+        Transactions of earlier holders are rolled back: they can no longer commit.
 
         Raises:
-            LedgerError: sessions that this login may not end lock the lease.
+            LedgerError: the lease is locked by sessions that this login may not end.
         """
         with self._database.unnumbered() as connection:
             if not self._database.is_sqlite:
@@ -115,14 +115,14 @@ class Leases:
         return (row.token, row.beat) == (seen.token, seen.beat)
 
     def renew(self, token: int) -> bool:
-        """Show that the holder lives; answers False where it is the holder no more."""
+        """Show that the holder is alive; returns False if it is no longer the holder."""
         with self._database.unnumbered() as connection:
             until_at = self._now(connection) + timedelta(seconds=LEASE_S)
             renewed = sa.update(t.lease).where(t.lease.c.token == token, t.lease.c.since_at.is_not(None))
             return bool(connection.execute(renewed.values(beat=t.lease.c.beat + 1, until_at=until_at)).rowcount)
 
     def release(self, token: int) -> None:
-        """Give the lease back; what the holder still has under way cannot write any more."""
+        """Release the lease; transactions that the holder still has open can no longer commit."""
         column = t.lease.c
         with self._database.unnumbered() as connection:
             connection.execute(
@@ -132,10 +132,10 @@ class Leases:
             )
 
     def confirm(self) -> None:
-        """Make sure that the lease is still held, before something that no transaction takes back.
+        """Make sure that the lease is still held before an action that no rollback undoes.
 
         Raises:
-            LeaseLostError: it is not.
+            LeaseLostError: it is no longer held.
         """
         with self._database.unnumbered():
             pass

@@ -24,7 +24,7 @@ from auditor.ledger.unverified import UnverifiedList
 class Ledger:
     """The ledger behind a URL; safe to share between threads.
 
-    What is written together takes the `Transaction` of one `write`; what is asked alone reads by itself.
+    Writes that belong together share the `Transaction` of one `write`; single queries open their own.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`.
@@ -51,11 +51,11 @@ class Ledger:
 
     @property
     def name(self) -> str:
-        """What the ledger is called to people: its file, or its address without a login."""
+        """The ledger's display name: its file, or its address without a login."""
         return self.database.name
 
     def made(self) -> bool:
-        """Whether an auditor has made the ledger; looks without making anything."""
+        """Whether an auditor has created the ledger; checks without creating anything."""
         return self.database.made()
 
     def migrate(self) -> None:
@@ -63,7 +63,7 @@ class Ledger:
         self.database.migrate()
 
     def write(self) -> AbstractContextManager[Transaction]:
-        """A transaction that writes; all of it is committed or none."""
+        """A transaction that writes; it is committed completely or not at all."""
         return self.database.write()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What is measured beside the records: lags, samples, noise, the systems' health and clocks."""
+"""Measurements other than records: lags, samples, noise, the systems' health and clocks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CELL_KEYS = ("flow", "hour_at", "verdict", "lower_cell", "upper_cell")
 
 
 class Measurements:
-    """Counts by hour, and the latest of every system."""
+    """Counts by hour, and the latest readings of every system."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -37,7 +37,7 @@ class Measurements:
         self._add_samples = database.statements.accumulate(t.samples, ("flow", "hour_at", "policy"))
 
     def count_lags(self, transaction: Transaction, flow: str, changes: Iterable[Change]) -> None:
-        """Add those of the changes that are settled to the lag cells of the hour."""
+        """Add the settled changes to the lag cells of the hour."""
         counted: Counter[tuple[datetime, str, int, int]] = Counter()
         for change in changes:
             cells = cells_of(change.lag_lower_s, change.lag_upper_s)
@@ -56,9 +56,9 @@ class Measurements:
             transaction.execute(self._add_cells, rows)
 
     def windows_of(self, flow: str, since: datetime) -> dict[Verdict, int]:
-        """How many changes of a flow have which verdict, from the hour of `since` on; pending ones are left out.
+        """The number of changes of a flow by verdict, from the hour of `since` on, without pending ones.
 
-        A change that has missed its window counts at once, although it is followed until it arrives.
+        A change that has missed its window counts at once, even though it is followed until it arrives.
         """
         cell, change = t.lag_cells.c, t.changes.c
         settled = (
@@ -73,13 +73,13 @@ class Measurements:
         )
         counts: Counter[Verdict] = Counter()
         with self._database.read() as connection:
-            for asked in (settled, followed):
-                for verdict, count in connection.execute(asked):
+            for select in (settled, followed):
+                for verdict, count in connection.execute(select):
                     counts[Verdict(verdict)] += int(count)
         return dict(counts)
 
     def save_samples(self, transaction: Transaction, flow: str, cohorts: Mapping[str, Cohort], at: datetime) -> None:
-        """Add cohorts, by policy, to those of the hour."""
+        """Add cohorts, by policy, to the hour's cohorts."""
         rows = [
             {"rev": transaction.revision, "flow": flow, "hour_at": _hour(at), "policy": policy, **asdict(cohort)}
             for policy, cohort in cohorts.items()
@@ -94,7 +94,7 @@ class Measurements:
         rereads: Mapping[tuple[str, str], tuple[int, int]],
         at: datetime,
     ) -> None:
-        """Add what was read twice, and how often it differed from itself, to the hour."""
+        """Add to the hour how many values were read twice, and how many of them were unstable."""
         rows = [
             {
                 "rev": transaction.revision,
@@ -118,7 +118,7 @@ class Measurements:
             )
 
     def clocks(self) -> dict[str, ClockBounds]:
-        """The last known clock bounds of every system, to begin with after a restart."""
+        """The last known clock bounds of every system, as a start after a restart."""
         with self._database.read() as connection:
             rows = connection.execute(sa.select(t.systems).where(t.systems.c.clock_at.is_not(None)))
             return {
@@ -133,7 +133,7 @@ class Measurements:
             }
 
     def save_health(self, transaction: Transaction, name: str, health: Health, clock: ClockBounds | None) -> None:
-        """Write how a system has been answering and its clock bounds."""
+        """Write a system's health and its clock bounds."""
         transaction.execute(
             self._save_health,
             {

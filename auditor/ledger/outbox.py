@@ -1,4 +1,4 @@
-"""The messages about incidents that wait to be sent, and how sending them ended."""
+"""The incident messages waiting to be sent, and the outcome of sending them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from auditor.ledger.transaction import Transaction
 from probes.wording import counted
 
 DUE_LIMIT = 100
-"""Messages looked at together."""
+"""Messages examined per query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,12 +34,12 @@ class PendingAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undelivered:
-    """Messages that one sender could not deliver.
+    """Messages that one sender could not deliver, since its last success.
 
     Attributes:
         since_at: when the first of them was queued.
         error: why the last of them was not delivered, without the address.
-        given_up: of them, those that are not tried again.
+        given_up: how many of them are not retried.
     """
 
     sender: str
@@ -77,12 +77,12 @@ class Outbox:
         at: datetime,
         fingerprint: str = "",
     ) -> None:
-        """Put a message into the outbox; the same transition of an incident is never queued twice.
+        """Put a message into the outbox; a transition of an incident is never queued twice.
 
-        One that went out while the ledger could not record it is written down as sent.
+        A message that went out while the ledger was unable to record it is recorded as sent.
 
         Args:
-            fingerprint: of the incident.
+            fingerprint: the incident's fingerprint.
         """
         about = (fingerprint, transition)
         watch = self._database.watch if fingerprint else None
@@ -105,20 +105,20 @@ class Outbox:
         transaction.execute(self._database.statements.insert(t.alerts).values(values).on_conflict_do_nothing())
 
     def waiting_senders(self) -> list[str]:
-        """The senders by which messages are still to go."""
+        """The senders with waiting messages."""
         column = t.alerts.c
         with self._database.read() as connection:
             return list(connection.scalars(sa.select(column.sender).where(column.state == "pending").distinct()))
 
     def due(self, now: datetime, *, to: str) -> list[PendingAlert]:
-        """The messages to a receiver that are due, as they stand; nothing is marked."""
+        """The due messages for a receiver; marks nothing."""
         column = t.alerts.c
         due = sa.select(t.alerts).where(column.state == "pending", column.next_try_at <= now, column.sender == to)
         with self._database.read() as connection:
             return [_pending(row, row.tries) for row in connection.execute(due.order_by(column.id).limit(DUE_LIMIT))]
 
     def claim(self, now: datetime, *, to: str | None = None) -> PendingAlert | None:
-        """Take the next message that is due, by one sender or by any, and mark it as being sent."""
+        """Claim the next due message, of one sender or of any, and mark it as sending."""
         column = t.alerts.c
         wanted = [column.state == "pending", column.next_try_at <= now, *([column.sender == to] if to else [])]
         due = sa.exists().where(*wanted)
@@ -138,16 +138,16 @@ class Outbox:
         return _pending(row, row.tries + 1)
 
     def settle(self, alert_id: int, **values: Any) -> None:
-        """Write how sending a message ended."""
+        """Record the outcome of sending a message."""
         with self._database.write() as transaction:
             transaction.execute(
                 sa.update(t.alerts).where(t.alerts.c.id == alert_id).values(rev=transaction.revision, **values)
             )
 
     def undelivered(self) -> list[Undelivered]:
-        """By sender, the messages that could not be delivered since one was; nothing where all arrived."""
+        """By sender, the messages not delivered since its last success; empty if all were."""
         column = t.alerts.c
-        found = []
+        undelivered = []
         with self._database.read() as connection:
             for (sender,) in connection.execute(sa.select(column.sender).distinct().order_by(column.sender)).all():
                 last = sa.select(sa.func.coalesce(sa.func.max(column.id), 0)).where(
@@ -160,7 +160,7 @@ class Outbox:
                     .order_by(column.id)
                 ).all()
                 if lost:
-                    found.append(
+                    undelivered.append(
                         Undelivered(
                             sender=sender,
                             messages=len(lost),
@@ -169,22 +169,22 @@ class Outbox:
                             given_up=sum(row.state == "failed" for row in lost),
                         )
                     )
-        return found
+        return undelivered
 
     def recover(self, now: datetime) -> int:
-        """Messages that were being sent when the sender died: they may have arrived, so they are marked.
+        """Mark messages that were being sent when the process died: they may have been delivered.
 
         Returns:
-            How many there were.
+            The number of such messages.
         """
         column = t.alerts.c
         with self._database.write() as transaction:
-            moved = transaction.execute(
+            marked = transaction.execute(
                 sa.update(t.alerts)
                 .where(column.state == "sending")
                 .values(rev=transaction.revision, state="pending", possible_repeat=True, next_try_at=now)
             )
-            return int(moved.rowcount)
+            return int(marked.rowcount)
 
 
 def _pending(row: Any, tries: int) -> PendingAlert:

@@ -1,4 +1,4 @@
-"""Whether a file is a ledger, or may become one: looked at before it is opened in a way that changes it."""
+"""Whether a file is a ledger or may become one, checked before it is opened in a way that changes it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from auditor.ledger.tables import metadata
 ELSEWHERE = "name another folder with --data, or another file in AUDITOR_LEDGER"
 
 NAME_SHOWN = 200
-"""Characters told of a name that may be longer than any file can have."""
+"""Most characters shown of a name, which may be longer than any file name."""
 
 
 def why_none(file: Path) -> str:
-    """Why a file that is there is no ledger, and what to do; "" for one that is, or may become one."""
+    """Why an existing file is not a ledger, and what to do; "" if it is one or may become one."""
     try:
         file.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -39,8 +39,8 @@ def why_none(file: Path) -> str:
 
 
 def _tables(file: Path) -> set[str]:
-    """The names of its tables; none where it cannot be read, which whoever opens it is told."""
-    # An idle file is read as immutable: to look at it must make nothing beside it.
+    """The names of its tables; none if it is unreadable, which opening it will report."""
+    # An idle file is read as immutable, because the check must not create files next to it.
     idle = "" if file.with_name(f"{file.name}-wal").exists() else "&immutable=1"
     try:
         address = f"file:{quote(str(file.absolute()))}?mode=ro{idle}"

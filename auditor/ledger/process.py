@@ -1,4 +1,4 @@
-"""A process that audits, told so that another on the same machine sees whether it still lives."""
+"""Identifies an auditing process, so that others on the same machine can see whether it is alive."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Process:
-    """A process that may hold the lease, told so that another on the same machine sees whether it still lives.
+    """A process that may hold the lease, identified so that others on its machine can see whether it is alive.
 
     Attributes:
         does: what it does with the ledger: run, once.
-        born: the machine's start, the process namespace and the process's start; "" where the system does not tell.
+        born: the machine's start, the process namespace and the process's start; "" if unavailable.
     """
 
     does: str
@@ -25,15 +25,15 @@ class Process:
 
 
 def this_process(does: str, folder: Path) -> Process:
-    """This process, as it would hold the lease."""
+    """This process as a lease holder."""
     number = os.getpid()
     return Process(does=does, host=socket.gethostname(), number=number, born=_born(number) or "", folder=str(folder))
 
 
 def _born(number: int) -> str | None:
-    """What tells a process from one that has its number later; None where there is none, "" where nobody can tell.
+    """Distinguishes a process from a later one with the same pid; None if there is none, "" if unavailable.
 
-    Source: proc_pid_stat(5), field 22 is the start of the process in clock ticks since the machine's.
+    Source: proc_pid_stat(5), field 22 is the start of the process in clock ticks since boot.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -48,7 +48,7 @@ def _born(number: int) -> str | None:
 
 
 def is_gone(holder: Process, mine: Process) -> bool:
-    """Whether a holder is known to have ended: it ran on this machine, and its process is not there any more."""
+    """Whether a holder is known to have ended: it ran on this machine, and its process no longer exists."""
     if not holder.born or holder.born.split()[:2] != mine.born.split()[:2]:
         return False
     return _born(holder.number) != holder.born

@@ -1,4 +1,4 @@
-"""How many messages wait in queues, and the dead letters among them."""
+"""The backlogs of queues, and their dead letters."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Queues:
     def save_letters(
         self, transaction: Transaction, flow: str, queue: str, letters: Sequence[Letter], at: datetime
     ) -> None:
-        """Write the dead letters seen now; those known already stay as they are."""
+        """Write the dead letters seen now; known ones are left unchanged."""
         column = t.dead_letters.c
         known: set[str] = set()
         for chunk in chunks([letter.letter_id for letter in letters], IN_LIMIT):
             mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
-            found = transaction.execute(sa.select(column.letter_id).where(mine & column.letter_id.in_(chunk)))
-            known.update(found.scalars())
+            letter_ids = transaction.execute(sa.select(column.letter_id).where(mine & column.letter_id.in_(chunk)))
+            known.update(letter_ids.scalars())
         new = [
             {
                 "rev": transaction.revision,
@@ -65,7 +65,7 @@ class Queues:
     def end_letters(
         self, transaction: Transaction, flow: str, queue: str, there: Container[str], at: datetime
     ) -> None:
-        """Write that all letters of a queue but these are gone."""
+        """Record that all letters of a queue except these are gone."""
         column = t.dead_letters.c
         mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
         waiting = transaction.execute(sa.select(column.letter_id, column.id).where(mine))
@@ -76,16 +76,16 @@ class Queues:
             )
 
     def letter_reasons(self, transaction: Transaction, flow: str, queue: str) -> list[tuple[str | None, int]]:
-        """Why a queue's letters were given up on: each signature with how many there are, most of them first."""
+        """Why a queue's letters failed: each signature with its number of letters, most frequent first."""
         column, count = t.dead_letters.c, sa.func.count()
         mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
-        asked = sa.select(column.signature, count).where(mine).group_by(column.signature).order_by(count.desc())
-        return [(each, int(letters)) for each, letters in transaction.execute(asked)]
+        select = sa.select(column.signature, count).where(mine).group_by(column.signature).order_by(count.desc())
+        return [(each, int(letters)) for each, letters in transaction.execute(select)]
 
     def unreadable_letters(self, transaction: Transaction, flow: str, queue: str) -> list[tuple[str, int]]:
-        """Why letters of a queue could not be read whole: each reason with how many there are, most of them first."""
+        """Why letters of a queue could not be read in full: each reason with its number, most frequent first."""
         column, count = t.dead_letters.c, sa.func.count()
         mine = (column.flow == flow) & (column.queue == queue) & column.gone_at.is_(None)
-        asked = sa.select(column.unreadable, count).where(mine & column.unreadable.is_not(None))
-        rows = transaction.execute(asked.group_by(column.unreadable).order_by(count.desc(), column.unreadable))
+        select = sa.select(column.unreadable, count).where(mine & column.unreadable.is_not(None))
+        rows = transaction.execute(select.group_by(column.unreadable).order_by(count.desc(), column.unreadable))
         return [(why, int(letters)) for why, letters in rows]

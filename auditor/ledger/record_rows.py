@@ -45,16 +45,16 @@ _COMPUTED = frozenset({"clamped", "unseen_before", "lost_sight"})
 
 
 def insert_or_update(transaction: Transaction, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
-    """Insert the rows whose id is 0, update the others; all have the same columns, flow and key never move."""
+    """Insert the rows with id 0, update the others; all have the same columns, flow and key never change."""
     new = [{name: value for name, value in row.items() if name != "id"} for row in rows if not row["id"]]
     if new:
         transaction.execute(sa.insert(table), new)
     old = [{f"b_{name}": value for name, value in row.items()} for row in rows if row["id"]]
     if old:
-        moved: dict[str, Any] = {
+        changed: dict[str, Any] = {
             name: sa.bindparam(f"b_{name}") for name in rows[0] if name not in {"id", "flow", "key"}
         }
-        transaction.execute(sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(moved), old)
+        transaction.execute(sa.update(table).where(table.c.id == sa.bindparam("b_id")).values(changed), old)
 
 
 def baseline_of(
@@ -125,7 +125,7 @@ def divergence_of(row: Any, key: Key) -> Divergence:
 
 
 def baseline_row(baseline: Baseline, at: datetime) -> dict[str, Any]:
-    """A baseline as its row; one that does not tell when both sides agreed did so `at`."""
+    """A baseline as its row; `at` is used if it has no time of agreement."""
     return {
         "owner": baseline.owner,
         "target": baseline.target,
@@ -138,7 +138,7 @@ def baseline_row(baseline: Baseline, at: datetime) -> dict[str, Any]:
 
 
 def change_row(change: Change) -> dict[str, Any]:
-    """A change as its row; its `id` is 0 where it is new."""
+    """A change as its row; its `id` is 0 if it is new."""
     return {
         "id": change.change_id,
         **{name: getattr(change, name) for name in _CHANGE_COLUMNS},
@@ -151,8 +151,8 @@ def change_row(change: Change) -> dict[str, Any]:
 
 
 def divergence_row(each: Divergence) -> dict[str, Any]:
-    """A divergence as its row; its `id` is 0 where it is new."""
-    told = [asdict(difference) for difference in each.differences]
+    """A divergence as its row; its `id` is 0 if it is new."""
+    differences = [asdict(difference) for difference in each.differences]
     return {
         "id": each.divergence_id,
         "key": str(each.key),
@@ -183,7 +183,7 @@ def divergence_row(each: Divergence) -> dict[str, Any]:
         "fields": ", ".join(
             difference.field for difference in each.differences if difference.shape is not Shape.UNREADABLE
         ),
-        "differences": json.dumps(told, ensure_ascii=False),
+        "differences": json.dumps(differences, ensure_ascii=False),
         "detail": each.detail,
         "next_check_at": each.next_check_at,
     }

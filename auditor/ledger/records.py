@@ -1,4 +1,4 @@
-"""The records that are followed: their baselines, changes and divergences."""
+"""Followed records: their baselines, changes and divergences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from probes.contract import Key
 
 
 class Records:
-    """What is known of every record, and when it is due to be read again."""
+    """What is known about every record, and when it is due to be read again."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -53,49 +53,49 @@ class Records:
         self._divergences = among(sa.select(t.divergences), divergence).where(divergence.closed_at.is_(None))
 
     def due(self, flow: str, now: datetime, limit: int) -> tuple[list[str], list[str]]:
-        """Keys that are due to be looked at.
+        """Keys that are due to be read.
 
         Args:
-            limit: most of the second kind.
+            limit: the most keys of the second list.
 
         Returns:
-            Keys with an undecided change whose window has run out, all of them; and those whose pending
-            change or live divergence is due besides, longest due first.
+            All keys with an undecided change whose window has ended; and further keys whose pending change or open
+            divergence is due, longest due first.
         """
-        asked = {"flow": flow, "now": now, "limit": limit}
+        parameters = {"flow": flow, "now": now, "limit": limit}
         with self._database.read() as connection:
-            deadlines = dict.fromkeys(connection.execute(_DEADLINES, asked).scalars())
-            others = connection.execute(_DUE, asked).scalars()
+            deadlines = dict.fromkeys(connection.execute(_DEADLINES, parameters).scalars())
+            others = connection.execute(_DUE, parameters).scalars()
             return list(deadlines), [key for key in others if key not in deadlines]
 
     def next_deadline(self, flow: str) -> datetime | None:
-        """When a probe about the end of an undecided change's window is due next, before it or after."""
+        """When the next probe near the end of an undecided change's window is due, before or after the end."""
         with self._database.read() as connection:
-            found: datetime | None = connection.execute(_NEXT_DEADLINE, {"flow": flow}).scalar_one()
-        return found
+            due_at: datetime | None = connection.execute(_NEXT_DEADLINE, {"flow": flow}).scalar_one()
+        return due_at
 
     def undecided_since(self, transaction: Transaction, flow: str) -> datetime | None:
-        """The earliest that a change without a verdict may have been committed."""
-        found: datetime | None = transaction.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
-        return found
+        """The earliest possible commit of a change without a verdict."""
+        since_at: datetime | None = transaction.execute(_UNDECIDED_SINCE, {"flow": flow}).scalar_one()
+        return since_at
 
     def any_verdict(self, transaction: Transaction, flow: str) -> bool:
-        """Whether anything was ever said of a record of this flow: it agreed, it differs, or a change arrived."""
+        """Whether any record of this flow was ever judged: it agreed, it differs, or a change arrived."""
         return any(
             transaction.execute(sa.select(sa.exists().where(table.c.flow == flow))).scalar()
             for table in (t.baselines, t.divergences, t.changes)
         )
 
     def arrived_at(self, flow: str, since: datetime) -> datetime | None:
-        """When a change of a flow last arrived at its target, None where none did since then."""
+        """When a change of a flow last arrived at its target, None if none did since then."""
         column = t.changes.c
         latest = sa.select(sa.func.max(column.shown_at)).where(column.flow == flow, column.settled_at >= since)
         with self._database.read() as connection:
-            found: datetime | None = connection.execute(latest).scalar_one()
-        return found
+            arrived_at: datetime | None = connection.execute(latest).scalar_one()
+        return arrived_at
 
     def suspected_since(self, transaction: Transaction, flow: str, after: datetime) -> datetime | None:
-        """When the first record may have been written that is suspected of differing and not known to be older."""
+        """The earliest possible write of a record that is suspected of differing and not known to be older."""
         column = t.divergences.c
         written = sa.select(sa.func.min(column.owner_from_at)).where(
             column.flow == flow,
@@ -103,8 +103,8 @@ class Records:
             column.state == DivergenceState.SUSPECTED.value,
             column.owner_to_at > after,
         )
-        found: datetime | None = transaction.execute(written).scalar_one()
-        return found
+        since_at: datetime | None = transaction.execute(written).scalar_one()
+        return since_at
 
     def suspects(self, flow: str, *, since: datetime, limit: int) -> tuple[list[str], list[str]]:
         """Keys that differed, and keys that changed since then, latest first; for the sampling policies."""
@@ -124,11 +124,11 @@ class Records:
             )
 
     def known_keys(self, flow: str, after: str, limit: int) -> list[str]:
-        """Keys on which both sides of a flow agreed once, the next `limit` behind one of them."""
+        """Keys on which both sides of a flow have agreed, the next `limit` after one of them."""
         baseline = t.baselines.c
-        known = sa.select(baseline.key).where(baseline.flow == flow, baseline.key > after)
+        select = sa.select(baseline.key).where(baseline.flow == flow, baseline.key > after)
         with self._database.read() as connection:
-            return list(connection.execute(known.order_by(baseline.key).limit(limit)).scalars())
+            return list(connection.execute(select.order_by(baseline.key).limit(limit)).scalars())
 
     def histories(
         self, flow: str, keys: Sequence[Key], *, agreed: Mapping[Key, bytes] | None = None
@@ -139,33 +139,33 @@ class Records:
             agreed: for keys whose copies agree, the fingerprint they share.
 
         Returns:
-            The histories, and the keys of `agreed` that are known to agree on just that and have nothing
-            pending; those have no history here, because nothing follows from reading them again.
+            The histories, and the keys of `agreed` that are known to agree on exactly that and have nothing pending;
+            those have no history here, because nothing follows from reading them again.
         """
         text_of = {str(key): key for key in keys}
         shared = agreed or {}
         settled: set[Key] = set()
-        known: dict[Key, Baseline] = {}
+        baselines: dict[Key, Baseline] = {}
         pending: dict[Key, list[Change]] = {}
         live: dict[Key, Divergence] = {}
         with self._database.read() as connection:
-            asked = {"flow": flow, "keys": self._database.statements.keys(list(text_of))}
-            for row in connection.execute(self._changes, asked):
+            parameters = {"flow": flow, "keys": self._database.statements.keys(list(text_of))}
+            for row in connection.execute(self._changes, parameters):
                 key = text_of[row.key]
                 pending.setdefault(key, []).append(change_of(row, key))
-            for row in connection.execute(self._divergences, asked):
+            for row in connection.execute(self._divergences, parameters):
                 key = text_of[row.key]
                 live[key] = divergence_of(row, key)
-            # As the driver gives them: there are as many as records read, and nothing to convert.
-            for text, owner, target, *rest in connection.execute(self._baselines, asked).cursor.fetchall():
+            # As the driver returns them: there is one per record read, and nothing to convert.
+            for text, owner, target, *rest in connection.execute(self._baselines, parameters).cursor.fetchall():
                 key = text_of[restored(text)]
                 if owner == target and shared.get(key) == owner and key not in pending and key not in live:
                     settled.add(key)
                 else:
-                    known[key] = baseline_of(owner, target, *rest)
+                    baselines[key] = baseline_of(owner, target, *rest)
         histories = {
-            key: History(baseline=known.get(key), changes=tuple(pending.get(key, ())), divergence=live.get(key))
-            for key in {*known, *pending, *live}
+            key: History(baseline=baselines.get(key), changes=tuple(pending.get(key, ())), divergence=live.get(key))
+            for key in {*baselines, *pending, *live}
         }
         return histories, settled
 
@@ -180,7 +180,7 @@ class Records:
         """Advance and forget baselines.
 
         Args:
-            at: when the owner was read, for those that do not tell.
+            at: when the owner was read, for baselines without a time of agreement.
         """
         rows = [{"flow": flow, "key": str(key), **baseline_row(each, at)} for key, each in baselines.items()]
         if rows:
@@ -196,7 +196,7 @@ class Records:
         flow: str,
         changes: Sequence[tuple[Change, datetime | None]],
     ) -> None:
-        """Insert enrolled changes and update followed ones, each with when to probe it next."""
+        """Insert enrolled changes and update followed ones, each with the time of its next probe."""
         rows = [
             {"rev": transaction.revision, "flow": flow, **change_row(change), "next_probe_at": probe_at}
             for change, probe_at in changes
@@ -215,7 +215,7 @@ class Records:
         insert_or_update(transaction, t.divergences, [{**written, **divergence_row(each)} for each in divergences])
 
     def open_divergences(self, transaction: Transaction, flow: str) -> dict[str, int]:
-        """How many divergences of each cause are open in a flow, inside the running transaction."""
+        """The number of open divergences of a flow by cause, inside the running transaction."""
         return {cause: int(count) for cause, count in transaction.execute(_OPEN_BY_CAUSE, {"flow": flow})}
 
 
@@ -246,7 +246,7 @@ def _due() -> sa.Select[Any]:
 
 
 def _run_out() -> tuple[sa.Select[Any], sa.Select[Any], sa.Select[Any]]:
-    """Keys whose window has run out, when the next one does, and since when anything is undecided."""
+    """Statements for keys with an ended window, the next window's end, and the oldest undecided change."""
     change = t.changes.c
     undecided = (
         (change.flow == sa.bindparam("flow"))

@@ -1,4 +1,4 @@
-"""Statements that every store needs, in the words of the ledger's dialect."""
+"""Statements that every store needs, in the ledger's dialect."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Statements:
     """Statements in one dialect.
 
     Args:
-        is_sqlite: SQLite's, and not PostgreSQL's.
+        is_sqlite: true for SQLite, false for PostgreSQL.
     """
 
     def __init__(self, *, is_sqlite: bool) -> None:

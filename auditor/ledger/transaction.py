@@ -12,20 +12,20 @@ import sqlalchemy as sa
 from auditor.storage.ledger_error import LedgerError
 
 LEASE_S = 15.0
-"""After so long without a sign of life a daemon's lease may be taken over: five times what lies between two signs, so
-that a busy disk costs nobody the lease, and short enough that hardly an audit is missed."""
+"""A daemon's lease may be taken over after this long without a sign of life: five times the interval between two
+signs, so that a busy disk never costs a daemon the lease, and short enough that hardly an audit is missed."""
 
 
 class LeaseLostError(LedgerError):
-    """Another process has taken the lease; nothing was written, and nothing can be any more."""
+    """Another process has taken the lease; nothing was written, and nothing more can be."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Transaction:
-    """What `Ledger.write` yields.
+    """The transaction that `Ledger.write` yields.
 
     Attributes:
-        connection: on which it runs.
+        connection: the connection it runs on.
         revision: its number; the rows it writes carry it as `rev`. Numbers are drawn as a transaction begins, one
             writer at a time, so that a higher one is never visible before a lower one.
     """
@@ -41,18 +41,18 @@ class Transaction:
 
 
 class Watch(Protocol):
-    """Follows how transactions end, so that what the ledger cannot record is not lost."""
+    """Follows how transactions end, so that messages the ledger cannot record are not lost."""
 
     def queued(
         self, transaction: Transaction, sender: str, about: tuple[str, str], notice: Mapping[str, Any]
     ) -> None:
-        """A transaction has put a message into the outbox, which is there when the transaction has ended well."""
+        """A transaction has put a message into the outbox; it counts once the transaction is committed."""
 
     def sent_at(self, sender: str, about: tuple[str, str]) -> datetime | None:
-        """When a message went out that the ledger could not record, None where none did."""
+        """When a message went out that the ledger could not record, None if there is none."""
 
     def failed(self, transaction: Transaction | None, error: LedgerError) -> None:
-        """A transaction could not be written, or not even begun; None where it had drawn no number."""
+        """A transaction failed or could not begin; None if it had no number."""
 
     def written(self, transaction: Transaction | None) -> None:
-        """A transaction was written; None where it had drawn no number."""
+        """A transaction was written; None if it had no number."""

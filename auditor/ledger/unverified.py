@@ -1,4 +1,4 @@
-"""What could not be verified, one by one: records, rows without a key, queues."""
+"""The list of what could not be verified: records, rows without a key, queues."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
 
 LISTED = 1_000
-"""Records of one flow that are listed one by one; those beyond are counted."""
+"""The most listed records of one flow; further ones are only counted."""
 
 
 REASON_LIMIT = 300
 
 
 RECORD, ROWS, QUEUE = "record", "rows", "queue"
-"""What a row is about: one record, the rows of a system that have no readable key, or a queue."""
+"""What a row is about: one record, a system's rows without a readable key, or a queue."""
 
 
 SOONEST_AGAIN_S = 30.0
@@ -33,17 +33,17 @@ LATEST_AGAIN_S = 900.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """What of a flow cannot be verified now.
+    """What cannot be verified of a flow now.
 
     Attributes:
         listed: rows of the list.
-        records: records they stand for; a queue stands for one.
-        lasting: of `records`, those that have not been verified for the flow's window.
-        queues: of `records`, those that are queues; each has an incident of its own.
-        lasting_queues: of `lasting`, the same.
+        records: the records behind those rows; a queue counts as one.
+        lasting: those of `records` that have been unverified for the flow's window.
+        queues: those of `records` that are queues; each has its own incident.
+        lasting_queues: those of `lasting` that are queues.
         since_at: since when the first of them could not be verified.
-        verified_to_at: up to where the changes of all of them are settled.
-        reason: of most of them.
+        verified_to_at: the time up to which the changes of all of them are settled.
+        reason: the most frequent reason.
     """
 
     listed: int = 0
@@ -82,13 +82,13 @@ class UnverifiedList:
         at: datetime,
         verified_to_at: datetime | None,
     ) -> set[str]:
-        """Write down which records could not be verified, and strike those that were.
+        """List the records that could not be verified, and remove those that were.
 
         Args:
             found: by key, why.
-            verified: answers the keys of records of which something could be said; only asked where any is listed.
+            verified: returns the keys of verified records; only called if any record is listed.
             at: when they were read.
-            verified_to_at: for a record that is new here, up to where its changes are settled.
+            verified_to_at: for a record that is new here, the time up to which its changes are settled.
 
         Returns:
             Those of `found` that the list had no room for.
@@ -112,8 +112,10 @@ class UnverifiedList:
             if key in live
         ]
         if again:
-            moved: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name != "b_id"}
-            transaction.execute(sa.update(t.unverified).where(column.id == sa.bindparam("b_id")).values(moved), again)
+            changed: dict[str, Any] = {name: sa.bindparam(name) for name in again[0] if name != "b_id"}
+            transaction.execute(
+                sa.update(t.unverified).where(column.id == sa.bindparam("b_id")).values(changed), again
+            )
         self._strike(transaction, [live[key].id for key in struck], at)
         new = [key for key in found if key not in live]
         room = max(0, LISTED - len(live) + len(struck))
@@ -142,10 +144,10 @@ class UnverifiedList:
         records: int = 1,
         verified_to_at: datetime | None = None,
     ) -> datetime | None:
-        """Write down that a queue, or rows without a key, cannot be verified; without a reason, that they can.
+        """List a queue, or rows without a key, as unverified; without a reason, remove it.
 
         Returns:
-            Since when they could not be, None where they can.
+            Since when it could not be verified, None if it can.
         """
         column = t.unverified.c
         row = transaction.execute(
@@ -181,10 +183,10 @@ class UnverifiedList:
             )
 
     def doubt(self, transaction: Transaction, flow: str, *, now: datetime, window_s: float) -> Doubt:
-        """What of a flow cannot be verified now.
+        """What cannot be verified of a flow now.
 
         Args:
-            window_s: after so long it counts as lasting.
+            window_s: the age at which it counts as lasting.
         """
         return _doubt(transaction.execute(_LIVE, {"flow": flow}).all(), now, window_s)
 
@@ -197,7 +199,7 @@ class UnverifiedList:
             }
 
     def forget_queues(self, flow: str, kept: Collection[str], at: datetime) -> None:
-        """Strike the queues that the map no longer names; nobody reads them any more."""
+        """Remove queues that the map no longer names, because they are not read any more."""
         column = t.unverified.c
         gone = sa.select(column.id).where(_live(flow), column.subject == QUEUE, column.name.not_in(list(kept)))
         with self._database.read() as connection:
@@ -207,14 +209,14 @@ class UnverifiedList:
                 self._strike(transaction, ids, at)
 
     def recheck(self, transaction: Transaction, flow: str, at: datetime) -> None:
-        """Have every listed record of a flow read again at once."""
+        """Make every listed record of a flow due immediately."""
         column = t.unverified.c
         transaction.execute(
             sa.update(t.unverified).where(_live(flow), column.subject == RECORD).values(next_check_at=at)
         )
 
     def count(self, flow: str, *, queues: bool = True) -> int:
-        """How many records and queues of a flow cannot be verified, those beyond the list included."""
+        """How many records and queues of a flow cannot be verified, including those beyond the list."""
         state = t.flow_state.c
         beyond = sa.select(state.sweep_unlisted, state.swept_unlisted).where(state.flow == flow)
         with self._database.read() as connection:
@@ -227,7 +229,7 @@ class UnverifiedList:
         return listed + (max(row.sweep_unlisted or 0, row.swept_unlisted or 0) if row else 0)
 
     def rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
-        """What of a flow cannot be verified now, longest first: subject, name, reason, since_at, records."""
+        """What cannot be verified of a flow now, longest first: subject, name, reason, since_at, records."""
         column = t.unverified.c
         wanted = sa.select(
             column.subject, column.name, column.reason, column.records, column.first_seen_at.label("since_at")
@@ -261,7 +263,7 @@ def _doubt(rows: Iterable[Any], now: datetime, window_s: float) -> Doubt:
     for row in listed:
         reason = f"queue {row.name}: {row.reason}" if row.subject == QUEUE else row.reason
         by_reason[reason] = by_reason.get(reason, 0) + row.records
-    # Nothing is read of a flow's changes in its queues: they hold its watermark back as little as they move it on.
+    # A flow's changes are not read from its queues, so queues neither hold back nor advance its watermark.
     settled = [row.verified_to_at for row in listed if row.subject != QUEUE and row.verified_to_at is not None]
     return Doubt(
         listed=len(listed),
@@ -301,6 +303,6 @@ def _row(
 
 
 def _next_check_at(first_seen_at: datetime, at: datetime) -> datetime:
-    """After half its age again, so that what cannot be read does not crowd out the rest."""
+    """After half its age again, so that unreadable records do not crowd out the rest."""
     age_s = (at - first_seen_at).total_seconds()
     return at + timedelta(seconds=min(max(SOONEST_AGAIN_S, age_s / 2), LATEST_AGAIN_S))

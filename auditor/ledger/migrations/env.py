@@ -1,4 +1,4 @@
-"""Alembic's entry: runs on the connection that `Ledger.migrate` hands over."""
+"""Alembic's entry point: runs on the connection passed by `Ledger.migrate`."""
 
 from alembic import context
 

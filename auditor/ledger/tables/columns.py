@@ -1,4 +1,4 @@
-"""The types that the ledger's tables are made of, and what they all have."""
+"""The column types of the ledger's tables, and the columns they share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from checks.values import EPOCH, MICROSECOND
 
 
 class Instant(sa.types.TypeDecorator[datetime]):
-    """An aware UTC datetime, kept as whole microseconds so that every database orders it alike."""
+    """An aware UTC datetime, stored as whole microseconds so that every database sorts it alike."""
 
     impl = sa.BigInteger
     cache_ok = True
@@ -25,7 +25,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
 
 
 class Text(sa.types.TypeDecorator[str]):
-    """Any text, exactly: what a database does not take is kept as `auditor.storage.kept_text` writes it."""
+    """Any text, exactly: characters that a database rejects are stored as `auditor.storage.kept_text` writes them."""
 
     impl = sa.Text
     cache_ok = True

@@ -1,4 +1,4 @@
-"""Where each flow's audits stand, and the audits that were run."""
+"""The state of each flow's audits, and the audits that were run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of every record: agreed versions, unique keys, changes, divergences, and what cannot be verified."""
+"""What is known about records: agreed versions, unique keys, changes, divergences, and what cannot be verified."""
 
 from __future__ import annotations
 

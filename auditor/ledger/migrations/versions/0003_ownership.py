@@ -1,4 +1,4 @@
-"""Ownership: fields' marks, unique keys, conflicts and what people decide, noise."""
+"""Ownership: field digests, unique keys, conflicts and decisions, noise."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What travels beside a dead letter, and how many of a queue were looked at."""
+"""The headers of dead letters, and how many letters of a queue were read."""
 
 import sqlalchemy as sa
 from alembic import op

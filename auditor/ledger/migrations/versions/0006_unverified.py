@@ -1,4 +1,4 @@
-"""What could not be verified, one by one; incidents that end after a time and tell when they grow."""
+"""Single unverified subjects; incidents that end after a time and report growth."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -43,5 +43,5 @@ def upgrade() -> None:
     op.add_column("incidents", sa.Column("growth", sa.Integer(), nullable=True))
     op.add_column("incidents", sa.Column("clear_since_at", sa.BigInteger(), nullable=True))
     op.execute("UPDATE incidents SET told = count")
-    # Counted audits; an incident that is open begins to be clear anew. Not in a batch: alerts refer to this table.
+    # It counted audits; an open incident starts its clear period anew. Not in a batch: alerts refer to this table.
     op.execute("ALTER TABLE incidents DROP COLUMN clean")

@@ -1,4 +1,4 @@
-"""What the owner did and stamped, since when a change is missed, and what of it can still be told."""
+"""The owner's operation and stamp, since when a change is missed, and lost sight."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""How the auditor knew who acted on a conflict."""
+"""How the auditor identified who acted on a conflict."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""What of a dead letter could not be read, and what it claims that the map does not bear out."""
+"""Unreadable parts of dead letters, and claims that the map does not support."""
 
 import sqlalchemy as sa
 from alembic import op

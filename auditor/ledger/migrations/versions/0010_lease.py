@@ -1,4 +1,4 @@
-"""Who audits with the ledger, and with which digest key its fingerprints were made."""
+"""The process that audits with the ledger, and the digest key of its fingerprints."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""Take out of the evidence of private fields what belongs to one record: exact differences and lengths."""
+"""Remove record-specific evidence of private fields: exact differences and lengths."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ revision = "0011"
 down_revision = "0010"
 
 ROWS = 1_000
-"""Read at a time."""
+"""Rows per batch."""
 
 
 def upgrade() -> None:

@@ -1,4 +1,4 @@
-"""Call causes, breaches and digests what they are called now."""
+"""Rename causes, breaches and digests to their present names."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,7 +9,7 @@ revision = "0012"
 down_revision = "0011"
 
 ROWS = 1_000
-"""Read at a time."""
+"""Rows per batch."""
 
 
 def upgrade() -> None:
