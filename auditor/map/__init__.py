@@ -1,1 +1,1 @@
-"""The integration map: what the user wrote, whether it holds together, and how it is shown."""
+"""The integration map: what the user wrote, whether it is consistent, and how it is shown."""

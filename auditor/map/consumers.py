@@ -1,4 +1,4 @@
-"""Impact: who is acting on a wrong value now, and which divergence therefore matters most. Pure."""
+"""Impact: who is reading a wrong value now, and which divergence therefore matters most. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from checks.cause import Cause
 from checks.conflicts import Winner
 
 ROLE_WEIGHT = {"decision-system": 8, "automation": 4, "team": 2, "report": 1}
-"""One that decides by itself weighs more than all that only pass it on or look at it."""
+"""A consumer that decides by itself outweighs all that only forward or display the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,9 +19,9 @@ class Impact:
     """Who reads the copies of a record that differs.
 
     Attributes:
-        misled: consumers of a copy that is wrong, or may be where nobody can say which copy is; gravest first.
+        misled: consumers of a copy that is wrong, or may be wrong if it is undecided which copy is; gravest first.
         right: consumers of a copy that counts.
-        certain: it is known which copy is wrong.
+        certain: whether it is known which copy is wrong.
     """
 
     misled: tuple[Consumer, ...] = ()
@@ -30,7 +30,7 @@ class Impact:
 
     @property
     def weight(self) -> int:
-        """How much it matters; 0 where no consumer is named."""
+        """How much the difference matters; 0 if no consumer is named."""
         return sum(ROLE_WEIGHT[each.role] for each in self.misled)
 
     def __str__(self) -> str:
@@ -38,15 +38,15 @@ class Impact:
 
 
 def told(consumer: Consumer) -> str:
-    """A consumer as people read it."""
+    """A consumer's display text."""
     return f"{consumer.name} ({consumer.role.replace('-', ' ')})"
 
 
 def impact_of(integration_map: IntegrationMap, flow: str, cause: str, winner: str = "") -> Impact:
-    """Who acts on a wrong value where a record of this flow differs.
+    """Who reads a wrong value when a record of this flow differs.
 
     Args:
-        winner: whose copy counts, see `checks.conflicts.Winner`; "" where no policy was asked.
+        winner: whose copy counts, see `checks.conflicts.Winner`; "" if no policy was applied.
     """
     settings = integration_map.flows[flow]
     consumers = integration_map.data_types[settings.data_type].consumers

@@ -1,7 +1,7 @@
 """A cron line as the longest time between two of its runs. Pure.
 
 Source: "crontab", IEEE Std 1003.1, https://pubs.opengroup.org/onlinepubs/9799919799/utilities/crontab.html;
-steps, names and `7` for Sunday as cron(5) of Vixie has them.
+steps, names and `7` for Sunday as in Vixie's cron(5).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ MINUTE_S, DAY_S = 60, 86_400
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _FIRST_DAY, _DAYS_SEEN = date(2023, 1, 1), 8 * 366
-"""Eight years, so that a 29th of February is among them twice."""
+"""Eight years, so that they include two 29ths of February."""
 
 
 def longest_gap_s(line: str) -> float | None:
-    """Seconds between two runs at most; None where the line is not understood or never runs twice."""
+    """The most seconds between two runs; None if the line is not understood or never runs twice."""
     fields = line.split()
     if len(fields) != 5:
         return None
@@ -44,8 +44,8 @@ def longest_gap_s(line: str) -> float | None:
 
 
 def _numbers(field: str, least: int, most: int, names: tuple[str, ...] = (), first: int = 0) -> set[int] | None:
-    """The numbers that a field means; None where it is not one."""
-    found: set[int] = set()
+    """The numbers that a field stands for; None if it is not valid."""
+    allowed: set[int] = set()
     for part in field.lower().split(","):
         matched = re.fullmatch(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", part)
         if matched is None:
@@ -61,8 +61,8 @@ def _numbers(field: str, least: int, most: int, names: tuple[str, ...] = (), fir
             high = most if step and not end else high
         if not least <= low <= high <= most or step == "0":
             return None
-        found |= set(range(low, high + 1, int(step or 1)))
-    return found
+        allowed |= set(range(low, high + 1, int(step or 1)))
+    return allowed
 
 
 def _number(text: str, names: tuple[str, ...], first: int) -> int | None:

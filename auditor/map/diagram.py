@@ -23,14 +23,14 @@ STATE_COLOURS = {
     "no data": "#7C8798",
     "": "#4C7DD9",
 }
-"""Of a flow in the picture; "" where nothing live is shown."""
+"""A flow's colour by state; "" without live states."""
 
 
 def svg(integration_map: IntegrationMap, states: Mapping[str, str] | None = None) -> str:
-    """A picture: systems from owners to readers, left to right, each flow an arrow.
+    """Draw the map: systems from owners to readers, left to right, each flow an arrow.
 
     Args:
-        states: by flow, how it stands (a key of `STATE_COLOURS`), for the arrows' colours.
+        states: by flow, its state (a key of `STATE_COLOURS`), for the arrows' colours.
     """
     columns = columns_of(integration_map)
     consumers = consumers_of(integration_map)
@@ -75,7 +75,7 @@ def svg(integration_map: IntegrationMap, states: Mapping[str, str] | None = None
 
 
 def columns_of(integration_map: IntegrationMap) -> list[list[str]]:
-    """Systems by how many flows away from an owner they are; a flow that would close a circle does not count."""
+    """Systems by their distance from an owner in flows; a flow that would close a cycle does not count."""
     leads: dict[str, set[str]] = defaultdict(set)
 
     def reaches(begin: str, end: str) -> bool:

@@ -17,13 +17,13 @@ from probes.secrets import HIDDEN, without_parameters
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
-    """One word that differs.
+    """One setting that differs.
 
     Attributes:
-        path: where it stands in the map.
+        path: its path in the map.
         change: added, removed or changed.
         before, after: its value in the two maps; secrets are stars.
-        judges: verdicts depend on it, so that what follows is a new series or other windows.
+        judges: whether verdicts depend on it, so that it starts a new series or changes windows.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Edit:
 TALK = frozenset(
     {"description", "frequency", "trigger", "transformation", "team", "slack_channel", "runbook", "retry", "link"}
 )
-"""Words for people, on which no verdict depends."""
+"""Settings for people, on which no verdict depends."""
 
 
 def compare(before: IntegrationMap, after: IntegrationMap) -> list[Edit]:
@@ -49,33 +49,33 @@ def compare(before: IntegrationMap, after: IntegrationMap) -> list[Edit]:
 
 
 class _Said(dict[str, Any]):
-    """The words of a part of the map with their values; `written` are those that stand there."""
+    """The settings of a part of the map with their values; `written` are those present in the file."""
 
     written: frozenset[str] = frozenset()
 
 
 def _as_written(value: Any, plain: Any) -> Any:
-    """A value as it is written in a map: durations with their unit, and which words are written at all."""
+    """A value as written in a map: durations with their unit, and which settings are present at all."""
     if isinstance(value, BaseModel) and isinstance(plain, Mapping):
-        said = _Said()
+        settings = _Said()
         written = set()
         for name, info in type(value).model_fields.items():
             word = info.alias or name
             if word not in plain:
                 continue
-            held = getattr(value, name)
-            of_time = name.endswith("_s") and isinstance(held, int | float)
-            said[word] = format_duration(held).replace(" ", "") if of_time else _as_written(held, plain[word])
+            entry = getattr(value, name)
+            of_time = name.endswith("_s") and isinstance(entry, int | float)
+            settings[word] = format_duration(entry).replace(" ", "") if of_time else _as_written(entry, plain[word])
             if name in value.model_fields_set:
                 written.add(word)
-        said.written = frozenset(written)
-        return said
+        settings.written = frozenset(written)
+        return settings
     if isinstance(value, Mapping) and isinstance(plain, Mapping) and len(value) == len(plain):
         return {
-            word: _as_written(held, each) for (word, each), held in zip(plain.items(), value.values(), strict=True)
+            word: _as_written(entry, each) for (word, each), entry in zip(plain.items(), value.values(), strict=True)
         }
     if isinstance(value, list | tuple) and isinstance(plain, list):
-        return [_as_written(held, each) for held, each in zip(value, plain, strict=True)]
+        return [_as_written(entry, each) for entry, each in zip(value, plain, strict=True)]
     return plain
 
 
@@ -88,13 +88,17 @@ def _plain(integration_map: IntegrationMap) -> dict[str, Any]:
     for name, data_type in integration_map.data_types.items():
         data_types[name] = dump(data_type)
         data_types[name]["in"] = {
-            system: dump(binding) for (of, system), binding in integration_map.bindings.items() if of == name
+            system: dump(binding)
+            for (data_type_name, system), binding in integration_map.bindings.items()
+            if data_type_name == name
         }
     flows = {}
     for name, flow in integration_map.flows.items():
         flows[name] = dump(flow)
         flows[name]["queues"] = {
-            queue: dump(settings) for (of, queue), settings in integration_map.queues.items() if of == name
+            queue: dump(settings)
+            for (flow_name, queue), settings in integration_map.queues.items()
+            if flow_name == name
         }
     return {
         "systems": {name: dump(system) for name, system in integration_map.systems.items()},
@@ -112,7 +116,7 @@ def _compare(path: tuple[str, ...], before: Any, after: Any) -> Iterator[Edit]:
     if before == after:
         return
     change = "added" if before is _NOT_THERE else "removed" if after is _NOT_THERE else "changed"
-    # A body is of the map's author's own words; of all others it is known which are secrets.
+    # A body has keys of the map author's own; for all other settings it is known which are secrets.
     named = "body" in path and any(SECRET_PARAMETER.search(word) for word in path[path.index("body") + 1 :])
     yield Edit(
         path=".".join(path),
@@ -139,14 +143,14 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         if isinstance(body := value.get("body"), Mapping):
             value = {**value, "body": _without_named(body)}
-        return ", ".join(f"{word}: {told}" for word, each in value.items() if (told := _text(each)))
+        return ", ".join(f"{word}: {text}" for word, each in value.items() if (text := _text(each)))
     if isinstance(value, list):
         return ", ".join(_text(each) for each in value)
     return without_parameters(_LOGIN.sub("://***@", str(value)))
 
 
 def _without_named(body: Any) -> Any:
-    """A body with stars for what is a secret by its name."""
+    """A body with stars for values whose names mark them as secrets."""
     if isinstance(body, Mapping):
         return {
             word: HIDDEN if SECRET_PARAMETER.search(str(word)) else _without_named(each)

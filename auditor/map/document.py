@@ -17,7 +17,7 @@ from probes.wording import counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlowRow:
-    """A flow as the document tells it; a word of the map each, in its order."""
+    """A flow's row in the document; one setting of the map each, in its order."""
 
     flow: str
     data_type: str
@@ -42,7 +42,7 @@ class FlowRow:
 
 
 def rows_of(integration_map: IntegrationMap) -> list[FlowRow]:
-    """Every flow, as one row of a table."""
+    """Every flow as one row of a table."""
     return [_row(integration_map.flow(name)) for name in integration_map.flows]
 
 
@@ -82,7 +82,7 @@ def _row(flow: Flow) -> FlowRow:
 
 
 def part_of(integration_map: IntegrationMap, system: str) -> str:
-    """What a system is there for, in a few words."""
+    """A system's role in a few words."""
     if owned := owned_by(integration_map)[system]:
         return f"owns {', '.join(owned)}"
     read = {name for flow in integration_map.flows.values() for name in (flow.from_, flow.to)}
@@ -214,9 +214,9 @@ def owned_by(integration_map: IntegrationMap) -> dict[str, list[str]]:
 
 def consumers_of(integration_map: IntegrationMap) -> list[tuple[str, str, str]]:
     """Who reads which system: system, consumer, role; each once."""
-    found = {
+    readers = {
         (consumer.reads, consumer.name, consumer.role): None
         for data_type in integration_map.data_types.values()
         for consumer in data_type.consumers
     }
-    return list(found)
+    return list(readers)

@@ -16,14 +16,14 @@ from probes.contract import VALUES, VALUES_FROM, Key, ReadSpec, Row
 from probes.settings import Binding, SystemSettings
 
 SHORTEST_EVERY_S, LONGEST_EVERY_S = 1.0, 300.0
-"""How often a flow is audited where its map does not say so."""
+"""How often a flow is audited by default."""
 
 SHORTEST_CLEAR_S = 60.0
 LONGEST_CONFIRM_S = 5.0
 
 
 def currencies_of(rules: Sequence[tuple[str, FieldRule]]) -> dict[int, int]:
-    """By position of an amount of money among these fields, the position of the one that holds its currency."""
+    """By the position of an amount of money, the position of the field that holds its currency."""
     at = {name: position for position, (name, _) in enumerate(rules)}
     return {
         at[name]: at[rule.currency_field]
@@ -39,7 +39,7 @@ class Witness:
     Attributes:
         spec: where to read those of the flow's fields that it carries.
         side: how all of the flow's fields are parsed.
-        positions: of those it carries among the flow's.
+        positions: the positions of its fields among the flow's.
     """
 
     spec: ReadSpec
@@ -51,9 +51,9 @@ class Witness:
         return position in self.positions
 
     def spread(self, row: Row) -> Row:
-        """Its row with all of the flow's fields, NULL where it carries none."""
-        held = dict(zip(self.positions, row[VALUES], strict=True))
-        return (*row[:VALUES_FROM], *(held.get(position) for position in range(len(self.side.parsers))))
+        """Its row with all of the flow's fields, NULL for those it does not carry."""
+        value_at = dict(zip(self.positions, row[VALUES], strict=True))
+        return (*row[:VALUES_FROM], *(value_at.get(position) for position in range(len(self.side.parsers))))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,7 @@ class Flow:
 
     @property
     def window_s(self) -> float:
-        """The consistency window: the flow's own, else the data type's."""
+        """The consistency window: the flow's own, or the data type's."""
         own = self.settings.window_s
         return self.data_type.window_s if own is None else own
 
@@ -95,12 +95,12 @@ class Flow:
 
     @property
     def confirm_s(self) -> float:
-        """The least time before a second reading may confirm a first."""
+        """The minimum time before a second reading may confirm a first one."""
         return min(max(self.every_s, SHORTEST_EVERY_S), LONGEST_CONFIRM_S)
 
     @property
     def clear_after_s(self) -> float:
-        """How long nothing of an incident must be left before it is over."""
+        """How long an incident's count must stay at 0 before it is over."""
         rule = self.settings.alert
         if rule.clear_after_s is not None:
             return rule.clear_after_s
@@ -129,17 +129,17 @@ class Flow:
 
     @property
     def replay_warnings(self) -> tuple[str, ...]:
-        """What a repair, or a replay of the flow's messages, may set off beside what is meant."""
+        """The side effects that a repair, or a replay of the flow's messages, may have."""
         settings = self.settings
-        known = f", unless the receiver checks {settings.idempotency_key}" if settings.idempotency_key else ""
-        found = [f"replaying this flow's messages does it again: {each}{known}" for each in settings.side_effects]
+        unless = f", unless the receiver checks {settings.idempotency_key}" if settings.idempotency_key else ""
+        warnings = [f"replaying this flow's messages does it again: {each}{unless}" for each in settings.side_effects]
         if settings.pattern in {"event-driven", "real-time"} and not settings.idempotency_key:
-            found.append("no idempotency key: a replayed message is processed a second time")
-        return tuple(found)
+            warnings.append("no idempotency key: a replayed message is processed a second time")
+        return tuple(warnings)
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
-        """The compared fields: those of the flow, else all that both systems carry."""
+        """The compared fields: the flow's own, or all that both systems carry."""
         absent = {*self.source_binding.absent, *self.target_binding.absent}
         return tuple(
             name
@@ -156,7 +156,7 @@ class Flow:
 
     @cached_property
     def target_spec(self) -> ReadSpec:
-        """Where to read the target's copies; when they changed there is asked only where both sides may write."""
+        """Where to read the target's copies; their change times are read only if both sides may write."""
         spec = self.target_binding.spec(
             self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.key_type
         )
@@ -164,18 +164,18 @@ class Flow:
 
     @cached_property
     def unique_keys(self) -> dict[str, tuple[str, ...]]:
-        """By what people call it, the fields that no two records of one system may share."""
-        found = {}
+        """By display name, the fields whose values no two records of one system may share."""
+        keys = {}
         if self.data_type.business_key and set(self.data_type.business_key) <= {*self.field_names}:
-            found["business key"] = self.data_type.business_key
+            keys["business key"] = self.data_type.business_key
         if self.settings.idempotency_key in self.field_names:
-            found["idempotency key"] = (str(self.settings.idempotency_key),)
-        return found
+            keys["idempotency key"] = (str(self.settings.idempotency_key),)
+        return keys
 
     @cached_property
     def witnesses(self) -> dict[str, Witness]:
         """By name, the further systems that hold some of the flow's fields."""
-        found = {}
+        witnesses = {}
         for name, (system, binding) in self.held_by.items():
             positions = self._witnessed(name, binding)
             if name in {self.source_name, self.target_name} or not positions:
@@ -183,31 +183,31 @@ class Flow:
             carried = [self.field_names[at] for at in positions]
             data_type, key_type = self.settings.data_type, self.data_type.key_type
             spec = binding.spec(data_type, carried, zone=system.zone, key_type=key_type)
-            found[name] = Witness(
+            witnesses[name] = Witness(
                 spec=replace(spec, changed_at=None, version=None),
                 side=self._side(name, system, binding),
                 positions=positions,
             )
-        return found
+        return witnesses
 
     @cached_property
     def rules(self) -> tuple[tuple[str, FieldRule], ...]:
-        """The compared fields, each with its rule as it holds between the flow's two systems."""
+        """The compared fields, each with its rule as resolved for the flow's two systems."""
         return tuple(
             (name, self.data_type.fields[name].between(self.source_name, self.target_name))
             for name in self.field_names
         )
 
     def parse_key(self, told: Key) -> Key | None:
-        """A key as the ledger or a message gives it, in its canonical form.
+        """Parse a key from the ledger or a message into its canonical form.
 
         Returns:
-            None where it is no key of this data type, or none any more because the map has changed.
+            None if it is not a key of this data type, or no longer one because the map has changed.
         """
         return read_key(self._parse_owner_key, told)
 
     def parse_keys(self, texts: Iterable[str]) -> list[Key]:
-        """Keys from their texts, in the same order; what is none is left out."""
+        """Parse keys from their texts, in the same order; invalid ones are left out."""
         return [key for text in texts if (key := self.parse_key(text)) is not None]
 
     @cached_property
@@ -215,17 +215,18 @@ class Flow:
         return self.data_type.key_parser(self.source_name)
 
     def _witnessed(self, name: str, binding: Binding) -> tuple[int, ...]:
-        """Where the fields stand that a further system carries and can be asked about.
+        """The positions of the fields that a further system carries and that can be compared there.
 
-        Not one that it keeps in less than the flow compares (without case, say), and no amount without its currency.
+        Excludes fields that it stores in less detail than the flow compares (without case, say), and amounts without
+        their currency.
         """
-        found = []
+        positions = []
         for index, (each, rule) in enumerate(self.rules):
             declared = self.data_type.fields[each]
             alike = declared.between(self.source_name, self.target_name, name) == rule
             if each not in binding.absent and alike and rule.currency_field not in binding.absent:
-                found.append(index)
-        return tuple(found)
+                positions.append(index)
+        return tuple(positions)
 
     def comparer(self, digest_key: bytes) -> RecordComparer:
         """The comparer of this flow's records."""
@@ -243,7 +244,7 @@ class Flow:
 
     @cached_property
     def validity(self) -> RuleSet:
-        """The data type's rules that speak only of fields this flow compares. Raises RuleError."""
+        """The data type's rules that name only fields this flow compares. Raises RuleError."""
         types = {name: rule.type for name, rule in self.data_type.fields.items()}
         whole = RuleSet(self.data_type.rules, types)
         return RuleSet(

@@ -1,4 +1,4 @@
-"""Words of a map that are valid and that nothing obeys as they stand: what `auditor check` remarks. Pure."""
+"""Settings of a map that are valid but have no effect: the remarks of `auditor check`. Pure."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from probes.settings import Binding
 Path_ = tuple[str | int, ...]
 
 DEAD_WORDS = ("dead_letters", "oldest_letter_s", "drop_notice_s")
-"""Of an objective: what is promised of dead letters."""
+"""Settings of an objective about dead letters."""
 
 BACKLOG_WORDS = ("backlog_age_s", "backlog_floor", "backlog_ceiling")
-"""Of an objective: what is promised of messages that wait."""
+"""Settings of an objective about waiting messages."""
 
 
 EXPRESSION = re.compile(r"^\s*\w+\s*\(.*\)\s*$|\|\||::|\s(?:as|AS|collate|COLLATE)\s", re.DOTALL)
-"""What reads like an expression in SQL."""
+"""Texts that look like an SQL expression."""
 
 
 ADDRESS = re.compile(r"https?://.+", re.DOTALL)
-"""What pages and messages make a link of; a browser would run some of the others."""
+"""Schemes that pages and messages turn into links; a browser would execute some of the others."""
 
 NO_ADDRESS = "no link is made of it: write an address that begins with https:// or http://"
 
 
 def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
-    """What a valid map says that changes nothing, each with the path of the word and why it does not."""
+    """Settings of a valid map that have no effect, each with its path and the reason."""
     yield from _alert_words(integration_map)
     for name, settings in integration_map.systems.items():
         if settings.link and not ADDRESS.fullmatch(settings.link):
@@ -106,16 +106,16 @@ def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tup
 
 
 def _objective_words(flow: Flow) -> Iterator[tuple[Path_, str]]:
-    said = flow.settings.sla.model_fields_set
+    written = flow.settings.sla.model_fields_set
     roles = _roles(flow.settings)
     for words, watched, role in ((DEAD_WORDS, "dead" in roles, "dead"), (BACKLOG_WORDS, roles - {"dead"}, "main")):
         for word in words:
-            if word in said and not watched:
+            if word in written and not watched:
                 yield (
                     ("sla", word.removesuffix("_s")),
                     f"queues: names no queue of role {role}, so there is nothing to hold against it",
                 )
-    if "within_window" in said and not flow.window_s:
+    if "within_window" in written and not flow.window_s:
         yield ("sla", "within_window"), "the window is none, so no change has a deadline to be held against"
 
 

@@ -16,7 +16,7 @@ class IntegrationMap:
 
     Attributes:
         systems: by name, the settings of the plug-in that serves each.
-        bindings: by (data type, system), where the one stands in the other.
+        bindings: by (data type, system), where the data type is stored in the system.
         queues: by (flow, queue name), the settings of each queue's plug-in.
     """
 
@@ -28,7 +28,7 @@ class IntegrationMap:
     queues: dict[tuple[str, str], Any] = field(default_factory=dict)
 
     def system_of(self, queue: Any) -> SystemSettings | None:
-        """The system that a queue lives in; None for one that has an address of its own."""
+        """The system that a queue lives in; None for one with its own address."""
         name = getattr(queue, "system", None)
         return self.systems[name] if name is not None else None
 
@@ -52,7 +52,7 @@ class IntegrationMap:
         )
 
     def _first_flow_from(self, settings: FlowSettings) -> str:
-        """The flow that tells what is invalid at an owner; the others of the same would only repeat it."""
+        """The flow that reports what is invalid at an owner; further flows from it would only repeat this."""
         return next(
             name
             for name, each in self.flows.items()

@@ -25,8 +25,8 @@ from probes.wording import did_you_mean
 def files_of(location: Path) -> list[Path]:
     """The YAML files of a map: the file itself, or those of a folder in name order.
 
-    What begins with a dot, or stands in a folder that does, is none: a mounted Kubernetes ConfigMap holds each
-    file once more in `..data` and in the folder that this leads to.
+    Names that begin with a dot, and files in such folders, are skipped: a mounted Kubernetes ConfigMap holds each
+    file again in `..data` and in the folder it links to.
     """
     if not location.is_dir():
         return [location]
@@ -52,10 +52,10 @@ def load_map(location: Path, environment: Mapping[str, str] | None = None) -> In
 
 
 def load_systems(location: Path, environment: Mapping[str, str] | None = None) -> dict[str, SystemSettings]:
-    """Load the systems of a map, of which the other sections may be wrong or not written yet.
+    """Load the systems of a map whose other sections may be wrong or missing.
 
     Raises:
-        MapError: with every mistake in the systems, or in what is no YAML.
+        MapError: with every mistake in the systems, and every YAML error.
     """
     reader = _read_files(location, environment)
     systems = dict(_systems(reader, reader.sections.get("systems", {})))
@@ -71,7 +71,7 @@ def load_systems(location: Path, environment: Mapping[str, str] | None = None) -
 
 
 def system_text(location: Path, name: str) -> str | None:
-    """One system as it is written in a map, its variables as they are; None where the map has none of this name."""
+    """One system as written in a map, with unresolved variables; None if the map has none of this name."""
     for file in files_of(location):
         document = yaml_document.load(yaml_document.read_text(file), keep_quotes=True)
         systems = document.get("systems") if isinstance(document, CommentedMap) else None
@@ -82,7 +82,7 @@ def system_text(location: Path, name: str) -> str | None:
 
 
 def check_map(location: Path, environment: Mapping[str, str] | None = None) -> tuple[IntegrationMap, list[Problem]]:
-    """Load and validate an integration map, and find what it says in vain, and what it leaves unseen.
+    """Load and validate an integration map, and find settings without effect and blind spots.
 
     Raises:
         MapError: with every mistake found.
@@ -168,7 +168,7 @@ def _bindings(
                 reader.say(path, "unknown system" + did_you_mean(system, reader.sections.get("systems", {})))
                 continue
             if system not in systems:
-                continue  # its own mistakes have been told
+                continue  # its own mistakes have been reported
             model = registry.record_binding(systems[system].kind)
             parsed = reader.parse(model, path, entry)
             if parsed is None:
@@ -186,8 +186,8 @@ def _bindings(
 def _queues(
     reader: MapReader, systems: Mapping[str, SystemSettings]
 ) -> Iterator[tuple[tuple[str, str], PluginSettings]]:
-    """The queues of every flow, also of one that has mistakes elsewhere."""
-    known = reader.sections.get("systems", {})
+    """The queues of every flow, including flows with mistakes elsewhere."""
+    declared = reader.sections.get("systems", {})
     for name, flow in reader.sections.get("flows", {}).items():
         queues = flow.get("queues") if isinstance(flow, Mapping) else None
         for queue, entry in queues.items() if isinstance(queues, Mapping) else ():
@@ -200,9 +200,9 @@ def _queues(
             if parsed is None:
                 continue
             system, stands_in = getattr(parsed, "system", None), registry.QUEUE_KINDS[kind].stands_in
-            if system is not None and system not in known:
-                reader.say((*path, "system"), f"unknown system {system!r}" + did_you_mean(system, known))
-            read = systems.get(system) if system is not None else None  # its own mistakes have been told
+            if system is not None and system not in declared:
+                reader.say((*path, "system"), f"unknown system {system!r}" + did_you_mean(system, declared))
+            read = systems.get(system) if system is not None else None  # its own mistakes have been reported
             if read is not None and stands_in is not None and read.kind != stands_in:
                 title = registry.RECORD_KINDS[stands_in].title
                 reader.say((*path, "system"), f"{system} is no {title} system, and a {kind} stands in one")

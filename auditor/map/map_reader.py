@@ -1,4 +1,4 @@
-"""Reading the files of a map: their sections together, variables filled in, and where each word stands."""
+"""Reading the files of a map: merged sections, resolved variables, and the place of each key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"\$\$|\$\{(?:file:(?P<file>[^}]+)|(?P<name>[A-Za-z_]\w*)
 
 
 class MapReader:
-    """Collects the sections of all files, where each word stands, and what is wrong."""
+    """Collects the sections of all files, the place of each key, and what is wrong."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment = environment
@@ -44,11 +44,11 @@ class MapReader:
         self.problems.append(self.at(path, message))
 
     def at(self, path: Path_, message: str) -> Problem:
-        """A remark at a path; the nearest known place stands for one that has none."""
-        known = path
-        while known and known not in self.places:
-            known = known[:-1]
-        file, line, column = self.places.get(known, (self.files[0] if self.files else "map", 1, 1))
+        """A remark at a path, located at the nearest known place."""
+        nearest = path
+        while nearest and nearest not in self.places:
+            nearest = nearest[:-1]
+        file, line, column = self.places.get(nearest, (self.files[0] if self.files else "map", 1, 1))
         dotted = ".".join(str(part) for part in path) or "map"
         return Problem(file=file, line=line, column=column, path=dotted, message=message)
 
@@ -60,8 +60,8 @@ class MapReader:
             self.say((), f"cannot read {file}: {error.strerror}")
             return
         except yaml_document.NotTextError as error:
-            told = Problem(file=str(file), line=error.line, column=1, path="map", message=f"the file {error}")
-            self.problems.append(told)
+            problem = Problem(file=str(file), line=error.line, column=1, path="map", message=f"the file {error}")
+            self.problems.append(problem)
             return
         try:
             document = yaml_document.load(text)
@@ -87,10 +87,10 @@ class MapReader:
         if not isinstance(content, CommentedMap):
             self.say((section,), "expected a mapping of names")
             return
-        known = self.sections.setdefault(section, {})
+        entries_so_far = self.sections.setdefault(section, {})
         for name, entry in content.items():
             path = (section, name)
-            if name in known:
+            if name in entries_so_far:
                 first = self.places[path]
                 self._note(file, path, _place(content, name))
                 self.say(path, f"already defined at {first[0]}:{first[1]}")
@@ -98,7 +98,7 @@ class MapReader:
             self._note(file, path, _place(content, name))
             if not NAME.fullmatch(str(name)):
                 self.say(path, "a name is a letter followed by up to 62 letters, digits, - or _")
-            known[name] = self._plain(file, path, entry)
+            entries_so_far[name] = self._plain(file, path, entry)
 
     def _note(self, file: Path, path: Path_, at: tuple[int, int]) -> None:
         self.places[path] = (str(file), at[0] + 1, at[1] + 1)
@@ -107,7 +107,7 @@ class MapReader:
         if isinstance(node, CommentedMap):
             plain = {}
             for key, value in node.items():
-                where = (node.lc.data or {}).get(key)  # a merged key (<<) stands elsewhere
+                where = (node.lc.data or {}).get(key)  # a merged key (<<) is located elsewhere
                 if where is not None:
                     self._note(file, (*path, key), (where[0], where[1]))
                 plain[key] = self._plain(file, (*path, key), value)
@@ -139,7 +139,7 @@ class MapReader:
                 return ""
             return value
 
-        # Without the last } none of them ends, and each would be looked for up to the end of the text.
+        # Without the last } no variable ends, and each search would run to the end of the text.
         end = text.rfind("}") + 1
         return _VARIABLE.sub(replaced, text[:end]) + text[end:].replace("$$", "$")
 
@@ -161,20 +161,20 @@ class MapReader:
             return None
 
     def parse_all(self, model: type[ModelT], section: str) -> dict[str, ModelT]:
-        """Parse every entry of a section that can be."""
+        """Parse every valid entry of a section."""
         entries = self.sections.get(section, {}).items()
         parsed = ((name, self.parse(model, (section, name), entry)) for name, entry in entries)
         return {name: each for name, each in parsed if each is not None}
 
 
 def _place(mapping: CommentedMap, key: object) -> tuple[int, int]:
-    """Where a word stands; one that was merged in (<<) stands elsewhere, and the mapping's own place is told."""
-    known = (mapping.lc.data or {}).get(key)
-    return (known[0], known[1]) if known is not None else (mapping.lc.line or 0, mapping.lc.col or 0)
+    """The place of a key; for a merged one (<<) the place of the mapping itself."""
+    place = (mapping.lc.data or {}).get(key)
+    return (place[0], place[1]) if place is not None else (mapping.lc.line or 0, mapping.lc.col or 0)
 
 
 def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
-    """The words a (nested) model knows, as they are written in the map."""
+    """The keys that a (nested) model accepts, as written in the map."""
     reached: type[BaseModel] | None = model
     for part in loc:
         if reached is None:
@@ -189,4 +189,4 @@ def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+    return next((model for each in get_args(annotation) if (model := _model_in(each))), None)

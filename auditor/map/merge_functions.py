@@ -1,4 +1,4 @@
-"""Merge functions that the map names: loaded once, called with a deadline, and never again after they hung."""
+"""Merge functions that the map names: loaded once, called with a deadline, never called again after a hang."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 from checks.conflicts import Merge, MergeError
 
 DEADLINE_S = 1.0
-"""A merge function answers within this; it is called in the middle of an audit."""
+"""A merge function must return within this, because it is called during an audit."""
 
 
 def load_merge(name: str) -> Merge:
     """Find a function by `module:function` and guard it.
 
     Raises:
-        MergeError: there is no such module or function.
+        MergeError: the module or function does not exist.
     """
     module_name, separator, function_name = name.partition(":")
     if not separator or not module_name or not function_name:
@@ -27,7 +27,7 @@ def load_merge(name: str) -> Merge:
         for part in function_name.split("."):
             function = getattr(function, part)
     except Exception as error:
-        # Whatever the module does when it is imported is its own; the map only learns that it cannot be used.
+        # Importing the module may fail in any way; the map only needs to know that it is unusable.
         raise MergeError(f"cannot load {name}: {type(error).__name__}: {error}") from error
     if not callable(function):
         raise MergeError(f"{name} is no function")
@@ -35,7 +35,7 @@ def load_merge(name: str) -> Merge:
 
 
 class _Guarded:
-    """Calls a stranger's function in a thread of its own, and gives up on it after the deadline."""
+    """Calls user code in its own thread, and gives up on it after the deadline."""
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name

@@ -1,4 +1,4 @@
-"""Mistakes that libraries find in a map, in words for the person who wrote it: of YAML, and of settings. Pure."""
+"""Mistakes that libraries find in a map (YAML errors, invalid settings), reworded for its author. Pure."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ _EXPECTATIONS = {
 
 
 def of_settings(error: Mapping[str, Any]) -> str:
-    """One mistake as pydantic tells it, with its `input`."""
+    """Reword one pydantic error, which carries its `input`."""
     kind, given, context = error["type"], error.get("input"), error.get("ctx") or {}
     if kind in {"literal_error", "enum"}:
-        known = _EXPECTED.findall(str(context.get("expected", "")))
+        choices = _EXPECTED.findall(str(context.get("expected", "")))
         word = next((str(part) for part in reversed(error["loc"]) if isinstance(part, str)), "word")
-        if isinstance(given, str) and _PLAIN.fullmatch(given) and known:
-            return f"unknown {word.replace('_', ' ')} {given!r}" + did_you_mean(given, known)
-        return f"write one of {', '.join(known)}" if known else "write one of the known words"
+        if isinstance(given, str) and _PLAIN.fullmatch(given) and choices:
+            return f"unknown {word.replace('_', ' ')} {given!r}" + did_you_mean(given, choices)
+        return f"write one of {', '.join(choices)}" if choices else "write one of the known words"
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         return f"must be {words} {_number(context[name])}"
-    expected = next((told for start, told in _EXPECTATIONS.items() if kind.startswith(start)), None)
+    expected = next((text for start, text in _EXPECTATIONS.items() if kind.startswith(start)), None)
     message: str = error["msg"]
     return expected or message.removeprefix("Value error, ").replace("Input should", "must")
 
 
 def of_yaml(error: Exception, text: str) -> tuple[int, int, str]:
-    """Line, column and words of what is no YAML; quotes no value."""
+    """Line, column and text of a YAML error; quotes no value."""
     if isinstance(error, ReaderError):
         before = text[: error.position]
         line, column = before.count("\n") + 1, error.position - before.rfind("\n")

@@ -1,4 +1,4 @@
-"""What is wrong with a map: where, and what to do."""
+"""What is wrong with a map: where it is, and what to do."""
 
 from __future__ import annotations
 

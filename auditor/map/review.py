@@ -1,4 +1,4 @@
-"""The review of an integration map: what its design will cost, and whether it should be there at all. Pure."""
+"""The review of an integration map: what its design will cost, and whether each flow is needed at all. Pure."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ EVENTS = frozenset({"event-driven", "real-time"})
 """Patterns that move one message at a time."""
 
 BATCH_WINDOW_S = 60.0
-"""A batch that says nothing of its rhythm is not expected to keep a shorter window."""
+"""A batch without a declared schedule is not expected to keep a shorter window."""
 
 PROMPT_S = 300.0
 """A window shorter than this is more than a report needs."""
 
 MESH_SYSTEMS = 4
-"""From so many systems of one data type on, flows between nearly all of them are a mesh."""
+"""From this many systems of one data type on, flows between nearly all of them are a mesh."""
 
 
 class Severity(StrEnum):
-    """How much a finding matters."""
+    """How much a remark matters."""
 
     LOW = "low"
     MEDIUM = "medium"
@@ -41,7 +41,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """One finding about the design.
+    """One remark about the design.
 
     Attributes:
         rule: its short name, stable for programs.
@@ -57,18 +57,18 @@ class Remark:
     advice: str
 
     def as_row(self) -> dict[str, str]:
-        """The finding as one row of a table."""
+        """The remark as one row of a table."""
         return {**asdict(self), "severity": self.severity.value}
 
 
 def review(integration_map: IntegrationMap) -> list[Remark]:
     """Read a valid map with a critic's eye; most severe first."""
     flows = [integration_map.flow(name) for name in integration_map.flows]
-    found = [remark for flow in flows for remark in _of_flow(flow)]
-    found += [remark for name in integration_map.data_types for remark in _of_data_type(name, integration_map)]
-    found += _cycles(flows)
+    remarks = [remark for flow in flows for remark in _of_flow(flow)]
+    remarks += [remark for name in integration_map.data_types for remark in _of_data_type(name, integration_map)]
+    remarks += _cycles(flows)
     order = list(Severity)
-    return sorted(found, key=lambda each: (-order.index(each.severity), each.subject, each.rule))
+    return sorted(remarks, key=lambda each: (-order.index(each.severity), each.subject, each.rule))
 
 
 def _of_flow(flow: Flow) -> Iterator[Remark]:
@@ -128,7 +128,7 @@ def _windows(flow: Flow) -> Iterator[Remark]:
 
 
 def rhythm_s(frequency: str) -> float | None:
-    """The longest time between two runs, where the map says it in a way that can be read.
+    """The longest time between two runs in seconds; None if the schedule cannot be parsed.
 
     Args:
         frequency: `every 15m`, `1h`, or the five fields of cron.
@@ -203,7 +203,7 @@ def _purpose(flow: Flow) -> Iterator[Remark]:
 
 
 def _older_words(flow: Flow) -> Iterator[Remark]:
-    """Words that still act and have a better form."""
+    """Settings that still work but have a better form."""
     audits = flow.settings.alert.clean_audits
     if audits is not None:
         lasts = format_duration(flow.clear_after_s)
@@ -232,7 +232,7 @@ def _of_data_type(name: str, integration_map: IntegrationMap) -> Iterator[Remark
 
 
 def _cycles(flows: list[Flow]) -> Iterator[Remark]:
-    """Flows that carry one field around in a circle: a change may come back to where it was made."""
+    """Flows that carry one field in a cycle: a change may come back to where it was made."""
     feeds: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for flow in flows:
         for field in flow.field_names:

@@ -1,4 +1,4 @@
-"""What a map may say of data types, flows and alerts, as it is written there: one pydantic model for each part."""
+"""What a map may say about data types, flows and alerts: one pydantic model for each part."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probes.durations import Duration
 from probes.settings import PluginSettings
 
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
-"""Windows that are judged; below a second polling cannot tell, and no window at all is `none`."""
+"""Windows that can be judged; polling cannot resolve less than a second, and no window is `none`."""
 
 Pattern = Literal["real-time", "near-real-time", "batch", "on-demand", "event-driven"]
 
@@ -31,17 +31,17 @@ class Consumer(PluginSettings):
 
 
 class DataType(PluginSettings):
-    """What a record is, who owns it and where it stands.
+    """What a record is, who owns it and where it is stored.
 
     Attributes:
         owner: the system that is the source of truth.
-        writers: every system that may update it; the owner alone where nothing is said.
+        writers: every system that may update it; by default only the owner.
         window_s: how long a copy may differ after a change; `none` for not at all.
         key_type: how keys are compared.
         key_normalize: whether keys of text are compared in Unicode NFC or as they are stored.
-        business_key: fields that together are the same for one record only, whatever its key.
-        rules: by name, what every record must keep to in each system, in CEL (`checks.validity.RuleSet`).
-        in_: per system, where the data type stands there.
+        business_key: fields whose values together identify one record, whatever its key.
+        rules: by name, a condition that every record must meet in each system, in CEL (`checks.validity.RuleSet`).
+        in_: per system, where the data type is stored.
     """
 
     owner: str
@@ -57,7 +57,7 @@ class DataType(PluginSettings):
     description: str = ""
 
     def key_parser(self, system: str) -> Parser:
-        """How a key of this data type is read as `system` holds it."""
+        """The parser for keys of this data type as `system` holds them."""
         return key_parser(self.key_type, system, self.key_normalize)
 
 
@@ -65,13 +65,13 @@ class Objective(PluginSettings):
     """The SLA of a flow: the shares and ages that must be kept.
 
     Attributes:
-        within_window: least share of changes met within the window, over the last day.
-        dead_letters: most dead letters that may wait.
-        oldest_letter_s: oldest age a dead letter may reach.
-        backlog_age_s: oldest age a waiting message may reach.
-        backlog_floor: up to so many waiting messages nothing is a breach; above it growth beyond chance is one.
-        backlog_ceiling: more waiting messages are a breach whatever their age.
-        drop_notice_s: how long before a queue drops a dead letter unread that is a breach.
+        within_window: the least share of changes met within the window, over the last day.
+        dead_letters: the most dead letters that may wait.
+        oldest_letter_s: the greatest age a dead letter may reach.
+        backlog_age_s: the greatest age a waiting message may reach.
+        backlog_floor: up to this many waiting messages are never a breach; above it, significant growth is one.
+        backlog_ceiling: more waiting messages than this are a breach whatever their age.
+        drop_notice_s: how long before a queue drops an unread dead letter this becomes a breach.
     """
 
     within_window: float = Field(default=0.99, ge=0, le=1)
@@ -98,11 +98,11 @@ class AlertRule(PluginSettings):
     """When a flow's divergences open an incident, and when it closes.
 
     Attributes:
-        divergences: open divergences of one cause that open an incident.
-        clear_after_s: how long nothing of it must be left before it closes; two intervals, at least a minute, where
-            nothing is said.
-        clean_audits: the same in audits, as maps said it before.
-        failures: audits in a row that cannot read a system before that is an incident.
+        divergences: the number of open divergences of one cause that opens an incident.
+        clear_after_s: how long its count must stay at 0 before it closes; by default two intervals, at least a
+            minute.
+        clean_audits: the same in audits, the form of earlier versions.
+        failures: consecutive audits that fail to read a system before that is an incident.
     """
 
     divergences: int = Field(default=1, ge=1)
@@ -116,8 +116,8 @@ class ValuePolicy(PluginSettings):
 
     Attributes:
         field: a number of the owner's copy.
-        above: from which value on.
-        share: how probably one audit reads such a record.
+        above: the value above which it applies.
+        share: the probability that one audit reads such a record.
     """
 
     field: str
@@ -132,7 +132,7 @@ class SamplingPolicies(PluginSettings):
         panel: records that every audit reads, always the same.
         recent: those that changed within `memory`.
         past_error: those that differed within `memory`.
-        memory_s: how far back the two look.
+        memory_s: how far back these two look.
     """
 
     panel: int = Field(default=50, ge=0, le=10_000)
@@ -143,14 +143,14 @@ class SamplingPolicies(PluginSettings):
 
 
 class FlowSettings(PluginSettings):
-    """One flow as written in the map; everything the auditor does not act on is shown to people.
+    """One flow as written in the map; settings that the auditor does not act on are shown to people.
 
     Attributes:
-        every_s: how often to probe; a third of the window where nothing is said.
-        sample: records per side and audit that are read without being known to have changed.
+        every_s: how often to probe; by default a third of the window.
+        sample: records per side and audit that are read without a known change.
         sampling: which of them are read more often.
-        merge_function: `module:function` that merges two copies, where that is the conflict policy.
-        idempotency_key: what makes a repeat harmless; where it is a field, that no two records share it is checked.
+        merge_function: `module:function` that merges two copies, if that is the conflict policy.
+        idempotency_key: what makes a repeat harmless; if it is a field, its uniqueness is checked.
         require_every_version: the target must show every version, as an event stream does.
         overlap_s: how far back each audit looks again for changes that were committed late.
     """
@@ -185,9 +185,9 @@ class FlowSettings(PluginSettings):
 
 
 class Alerts(PluginSettings):
-    """Who hears of incidents, and the address of the dashboard for the links in a message.
+    """Who is notified of incidents, and the dashboard's address for links in messages.
 
-    An empty address is none, so that one that comes from the environment need not be set.
+    An empty address counts as unset, so a variable that provides it may be left empty.
     """
 
     dashboard: AnyHttpUrl | None = None
@@ -207,4 +207,4 @@ class Alerts(PluginSettings):
 _SENDERS: dict[str, Any] = {name: (sender_settings(name) | None, None) for name in SENDERS}
 
 AlertSettings: type[Alerts] = create_model("AlertSettings", __base__=Alerts, __doc__=Alerts.__doc__, **_SENDERS)
-"""`Alerts` with a word for every sender of the registry."""
+"""`Alerts` with a field for every sender of the registry."""

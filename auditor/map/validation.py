@@ -1,5 +1,5 @@
-"""What a map says that cannot be meant: unknown names, impossible windows, policies that lack what they need. Pure,
-but for the merge functions it names, which are loaded."""
+"""Contradictions in a map: unknown names, impossible windows, policies that lack what they need. Pure, except that it
+loads the merge functions that the map names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SYSTEM_WORDS = (
     "zone",
     "encoding",
 )
-"""Words of a field that name systems."""
+"""Settings of a field that name systems."""
 
 INSTEAD = {
     ("decimal", "minor_units"): 'write type: money with a currency, or factor: {billing: "0.01"} for a plain number',
@@ -46,21 +46,21 @@ INSTEAD = {
     ("money", "factor"): "write minor_units: [billing] for a system that counts cents",
     ("integer", "unit"): "write type: timestamp for an instant",
 }
-"""What is meant by a word that does nothing for a type."""
+"""What to write instead of a setting that has no effect on a type."""
 
 OF_ITEMS = ("strip", "casefold", "strip_accents", "newlines", "map", "factor", "scale", "unit", "zone", "encoding")
-"""Words by which the items of an array and the bounds of a range are read, too."""
+"""Settings that also apply to the items of an array and the bounds of a range."""
 
 NUMBERS = ("integer", "decimal", "float", "money")
-"""Types of fields that can say what a record is worth."""
+"""Field types that can express what a record is worth."""
 
 
 def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any]) -> Iterator[tuple[Path_, str]]:
-    """What a map says that cannot be meant, each with the path of the word that says it.
+    """The contradictions in a map, each with the path of the setting at fault.
 
     Args:
-        integration_map: as far as it could be read.
-        sections: the map's sections as they were written, for names whose own mistakes have been told.
+        integration_map: the map, as far as it could be read.
+        sections: the map's sections as written, for names whose own mistakes have been reported.
     """
     systems = sections.get("systems", {})
     for name, system in integration_map.systems.items():
@@ -148,7 +148,7 @@ def _field_contradictions(
 def _word_contradictions(
     where: Path_, field_name: str, rule: FieldRule, data_type: DataType
 ) -> Iterator[tuple[Path_, str]]:
-    """Words that the field's type does not obey, and currencies that cannot be found."""
+    """Settings that have no effect on the field's type, and currencies that cannot be found."""
     for word, types in ACTS_ON.items():
         obeyed = rule.type in types or rule.items in types
         if word in rule.model_fields_set and not obeyed and getattr(rule, word) != _default(word):
@@ -210,7 +210,7 @@ def _policy_contradictions(name: str, integration_map: IntegrationMap) -> Iterat
 
 
 def _owner_loops(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
-    """Flows that pass a field on in a circle that its owner is not part of: nobody ever says what is true."""
+    """Flows that pass a field around a cycle without its owner: no system is the source of truth."""
     feeds: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
     for name, settings in integration_map.flows.items():
         data_type = integration_map.data_types.get(settings.data_type)

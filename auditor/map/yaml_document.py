@@ -1,7 +1,7 @@
-"""YAML within bounds: how large a file may be, how deep, and what its aliases may stand for.
+"""YAML within bounds: how large and how deep a file may be, and how far its aliases may expand.
 
-A map is written by people, and a few lines of YAML can stand for gigabytes. Every limit is checked before what it
-limits is built, and tells the place in the file.
+People write maps, and a few lines of YAML can expand to gigabytes. Every limit is checked before the value it limits
+is built, and reports the place in the file.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ SECRET_LIMIT_BYTES = 64 * 1024
 """The largest file that `${file:PATH}` reads: a certificate has some kilobytes."""
 
 ENTRIES_LIMIT = 20_000
-"""Files and folders that are looked through for a map's files: more is no folder of a map."""
+"""Files and folders searched for a map's files; a folder with more is not a map."""
 
 DEPTH_LIMIT = 64
-"""How deep a map may be nested: its own words reach ten levels, the body of a request some more."""
+"""How deep a map may be nested: its own settings reach ten levels, the body of a request some more."""
 
 VALUES_LIMIT = 500_000
-"""Values that one file may stand for when its aliases are put in: more than any file of this size holds itself."""
+"""Values that one file may hold with its aliases expanded: more than any file of this size holds itself."""
 
 LONGEST_TEXT = 100_000
-"""Characters of one value: nobody writes more by hand."""
+"""Characters of one value: more is never written by hand."""
 
 _STANDARD = "tag:yaml.org,2002:"
 _TAGS = frozenset(f"{_STANDARD}{name}" for name in ("str", "int", "float", "bool", "null", "map", "seq", "merge"))
 
 
 class NotTextError(ValueError):
-    """A file is no text that a map could be.
+    """A file's content cannot be a map.
 
     Attributes:
-        line: up to which it is.
+        line: the line up to which it is valid text.
     """
 
     def __init__(self, message: str, line: int = 1) -> None:
@@ -54,22 +54,22 @@ class NotTextError(ValueError):
 
 
 def read_text(file: Path, limit: int = FILE_LIMIT_BYTES) -> str:
-    """The text of a file, of which no more than `limit` bytes are read.
+    """The text of a file of at most `limit` bytes.
 
     Raises:
-        NotTextError: it is larger, or no UTF-8; says what to do.
+        NotTextError: it is larger or not UTF-8; says what to do.
         OSError: it cannot be read.
     """
     with file.open("rb") as opened:
-        found = opened.read(limit + 1)
-    if len(found) > limit:
+        content = opened.read(limit + 1)
+    if len(content) > limit:
         raise NotTextError(
             f"is larger than {limit:,} bytes, which no map is; split it into several files in a folder"
         )
     try:
-        return found.decode("utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = found.count(b"\n", 0, error.start) + 1
+        line = content.count(b"\n", 0, error.start) + 1
         raise NotTextError("is not UTF-8 text; save it as UTF-8", line) from None
 
 
@@ -77,7 +77,7 @@ def files_in(folder: Path) -> Iterator[Path]:
     """Everything in a folder and the folders in it.
 
     Raises:
-        NotTextError: it is more than any folder of a map holds.
+        NotTextError: it holds more than any map's folder would.
     """
     for number, each in enumerate(folder.rglob("*")):
         if number >= ENTRIES_LIMIT:
@@ -86,13 +86,13 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def load(text: str, *, keep_quotes: bool = False) -> Any:
-    """The document in a YAML text, which keeps its places; None for an empty one.
+    """The document in a YAML text, with its places; None for an empty one.
 
     Args:
         keep_quotes: for `dump`.
 
     Raises:
-        YAMLError: it is none, or goes beyond a limit; with its place.
+        YAMLError: the text is not YAML or exceeds a limit; with the place.
     """
     yaml = _bounded()
     yaml.preserve_quotes = keep_quotes
@@ -100,7 +100,7 @@ def load(text: str, *, keep_quotes: bool = False) -> Any:
 
 
 def dump(document: Any) -> str:
-    """A part of a document as it is written, each value on one line."""
+    """A part of a document as written, each value on one line."""
     yaml = _bounded()
     yaml.width, yaml.preserve_quotes = 1 << 20, True
     out = io.StringIO()
@@ -115,7 +115,7 @@ def _bounded() -> YAML:
 
 
 class _Composer(Composer):
-    """Puts nodes together and counts for what each one stands."""
+    """Composes nodes and counts the values that each one expands to."""
 
     def __init__(self, *args: Any, **words: Any) -> None:
         super().__init__(*args, **words)
@@ -167,7 +167,7 @@ class _Composer(Composer):
 
 
 def _implied(node: Any, tag: str) -> bool:
-    """Whether a tag was not written, but told from the form of a value, as a date's is."""
+    """Whether a tag was not written but inferred from the form of a value, like a date's."""
     return isinstance(node, ScalarNode) and node.style is None and tag == f"{_STANDARD}timestamp"
 
 
@@ -178,7 +178,7 @@ def _parts(node: Any) -> list[Any]:
 
 
 class _Constructor(RoundTripConstructor):
-    """Makes values of nodes; one that cannot be made is told with its place."""
+    """Makes values from nodes; a failure is reported with its place."""
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         try:

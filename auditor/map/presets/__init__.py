@@ -8,12 +8,12 @@ _FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """What there is, in alphabetical order."""
+    """The names of all presets, in alphabetical order."""
     return sorted(each.stem for each in _FOLDER.glob("*.yaml"))
 
 
 def text(name: str) -> str:
-    """The YAML of one, with its comments. Raises KeyError."""
+    """The YAML of one preset, with its comments. Raises KeyError."""
     if name not in names():
         raise KeyError(name)
     return (_FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
