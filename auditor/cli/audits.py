@@ -1,4 +1,4 @@
-"""The commands that audit: until they are stopped, or once."""
+"""The commands that audit, continuously or once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from auditor.workspace import Workspace
 
 RECORDS_SHOWN = 20
-"""Records under the table of `auditor once`."""
+"""Most records listed under the table of `auditor once`."""
 
 
 @app.command()
@@ -89,7 +89,7 @@ def run(
 
 
 def _say_stopping() -> None:
-    with contextlib.suppress(OSError):  # the terminal may be what has gone
+    with contextlib.suppress(OSError):  # the lost file may be the terminal
         say("stopping")
 
 
@@ -156,7 +156,7 @@ def once(
 
 
 def _held(workspace: Workspace, ledger: Ledger) -> AbstractContextManager[object]:
-    """The ledger's lease for a command that audits; an end where a daemon has it."""
+    """The ledger's lease for a command that audits; ends the command if a daemon has it."""
     from auditor.daemon.tenure import held
 
     return held(workspace, ledger, "once", tell=say)

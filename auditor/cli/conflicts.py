@@ -1,4 +1,4 @@
-"""The commands for people who decide: conflicts that no rule decides, and what would make records right."""
+"""The commands for decisions: conflicts that no rule decides, and repair proposals."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ conflicts = typer.Typer(help="Conflicts that no rule decides: list, show, decide
 app.add_typer(conflicts, name="conflicts")
 
 MOST_NUMBER = 2**63 - 1
-"""The largest number of a row that a ledger can have."""
+"""The largest row number that a ledger can have."""
 
 ConflictArgument = Annotated[int, typer.Argument(metavar="NUMBER", help="The conflict's number.", min=1)]
 WhoOption = Annotated[
@@ -62,16 +62,16 @@ def _list(
     from auditor.cli.rows import print_rows
 
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = ledger.conflicts.listed(live_only=not everything)
+    cases = ledger.conflicts.listed(live_only=not everything)
     audited = audited_at(ledger)
     ledger.close()
-    rows = [{**asdict(each), "expected": None} for each in found]
+    rows = [{**asdict(each), "expected": None} for each in cases]
     for row in rows:
         del row["expected"], row["divergence_id"]
     if as_json:
         print_json(rows)
     elif rows:
-        told = (
+        columns = (
             "conflict_id",
             "flow",
             "key",
@@ -83,14 +83,14 @@ def _list(
             "due_at",
             "came_back_of",
         )
-        print_rows("", [{name: row[name] for name in told} for row in rows])
+        print_rows("", [{name: row[name] for name in columns} for row in rows])
     elif audited is None:
         say(f"nothing has been audited yet in {data}")
     else:
         told_none = "no conflicts so far" if everything else "no conflicts are waiting"
         say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
-    waits = any(each.closed_at is None for each in found)
-    raise typer.Exit(DRIFT if waits else CONSISTENT if audited or found else UNVERIFIED)
+    waits = any(each.closed_at is None for each in cases)
+    raise typer.Exit(DRIFT if waits else CONSISTENT if audited or cases else UNVERIFIED)
 
 
 @conflicts.command()
@@ -109,11 +109,11 @@ def show(
 
     loaded = load(map_)
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = ledger.conflicts.find(number) if number <= MOST_NUMBER else None
+    case = ledger.conflicts.find(number) if number <= MOST_NUMBER else None
     ledger.close()
-    if found is None:
+    if case is None:
         fail(f"there is no conflict {number}")
-    conflict, decisions, about = found
+    conflict, decisions, about = case
     brief = brief_of(loaded, conflict, about)
     acts = [asdict(each) for each in decisions]
     if as_json:
@@ -222,7 +222,7 @@ def _act(map_: Any, data: Any, number: int, what: Act, who: str | None, **more: 
 
 
 def _account() -> str:
-    """Whose process this is, whatever the environment says."""
+    """The account that owns this process, whatever the environment says."""
     import pwd
 
     try:

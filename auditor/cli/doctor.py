@@ -1,4 +1,4 @@
-"""The command that connects to everything, and says what does not answer as it should."""
+"""The command that connects to everything and reports what does not work."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
 
 
 def _known(folder: Path) -> tuple[str | None, dict[str, datetime], list[Undelivered]]:
-    """The seed of an installation's ranks, when clocks were set, and messages that did not arrive.
+    """The seed of an installation's ranks, the times of clock steps, and undelivered messages.
 
-    Nothing where there is no installation yet, and none is made.
+    Empty if there is no installation yet; does not create one.
     """
     from probes.ranking import seed_of
 

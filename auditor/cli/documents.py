@@ -1,4 +1,4 @@
-"""Documents on standard output: one of JSON for programs, whose reading needs nothing that draws."""
+"""JSON documents on standard output, for programs; loads nothing that draws tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def print_json(document: object) -> None:
 
 
 def strict_json(document: object) -> str:
-    """The document as JSON that every reader takes: NaN and the infinities, which it has no number for, are text."""
+    """The document as strict JSON: NaN and the infinities, which JSON does not have, become text."""
     try:
         return json.dumps(document, default=plain, indent=2, ensure_ascii=False, allow_nan=False)
     except ValueError:
@@ -35,7 +35,7 @@ def _finite(value: Any) -> Any:
 
 
 def plain(value: object) -> object:
-    """Turn what JSON does not know into what it does."""
+    """Convert a value that JSON does not support."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, Decimal):

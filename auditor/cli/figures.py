@@ -1,4 +1,4 @@
-"""The commands that show what is known of the flows: their state, their lag and how far they are verified."""
+"""The commands that show what is known about the flows: their state, their lag and how far they are verified."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def status(
     lease = ledger.lease.now()
     ledger.close()
     if as_json:
-        told = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
-        print_json({**told, "auditor": lease.as_row()})
+        document = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
+        print_json({**document, "auditor": lease.as_row()})
     else:
         say(f"audited by {lease}")
         print_rows("Flows", [status_row(each) for each in flows])
@@ -73,12 +73,12 @@ def status(
 
 
 def documents(rows: Iterable[dict[str, Any]], lacks: list[str]) -> list[dict[str, Any]]:
-    """Figures for programs, each with what of the history they lack."""
+    """Figures for programs, each with the missing parts of the history."""
     return [{**row, "incomplete": lacks} for row in rows]
 
 
 def end_unknown(unknown: list[str]) -> NoReturn:
-    """Say what is not known of the flows, and end with what that means for figures of them."""
+    """Report what is unknown about the flows, and exit with the matching code."""
     for each in unknown:
         say(each)
     raise typer.Exit(UNVERIFIED if unknown else CONSISTENT)
@@ -103,15 +103,15 @@ def figures_of(
     as_json: bool,
     whole: bool = False,
 ) -> tuple[list[Any], datetime, list[str], list[str]]:
-    """Ask the history for the figures of some flows over a time range.
+    """Query the history for the figures of some flows over a time range.
 
     Args:
-        as_json: the answer is a document.
-        whole: the figures say how much of a flow is known, so that every flow that is not known whole counts.
+        as_json: print a document.
+        whole: the figures show how far a flow is verified, so every flow that is not fully verified counts.
 
     Returns:
-        The figures, the present instant, a sentence for each flow that is not audited now (with `whole`, for each
-        that is pending or unverified, too), and a sentence for each file of the archive that they lack.
+        The figures, the present instant, a sentence for each flow that is not being audited (with `whole`, also for
+        each that is pending or unverified), and a sentence for each archive file missing from the figures.
     """
     from auditor.history.archive_files import missing_since
     from auditor.history.lens import Lens
@@ -123,11 +123,11 @@ def figures_of(
     lens = Lens(ledger)
     try:
         lens.refresh()
-        found = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
+        figures = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
         standing = [each for each in flow_status(loaded, ledger, now) if each.flow in wanted]
         unknown = [each for each in standing if (each.unknown if whole else each.stale)]
         lacks = [str(each) for each in missing_since(lens.missing, begins)]
-        return found, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown], lacks
+        return figures, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown], lacks
     finally:
         lens.close()
         ledger.close()
@@ -150,11 +150,11 @@ def lag(
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
         return lags(loaded, lens, begins, now)
 
-    found, _, silent, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
+    figures, _, silent, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
     if as_json:
-        print_json(documents((each.as_row() for each in found), lacks))
+        print_json(documents((each.as_row() for each in figures), lacks))
     else:
-        print_rows("", [lag_row(each) for each in found])
+        print_rows("", [lag_row(each) for each in figures])
     end_unknown([*silent, *lacks])
 
 
@@ -172,9 +172,9 @@ def coverage(
     from auditor.history.coverage import coverage as coverages
     from auditor.history.figure_rows import coverage_row
 
-    found, now, unknown, lacks = figures_of(map_, data, since, flow, coverages, as_json=as_json, whole=True)
+    figures, now, unknown, lacks = figures_of(map_, data, since, flow, coverages, as_json=as_json, whole=True)
     if as_json:
-        print_json(documents((each.as_row() for each in found), lacks))
+        print_json(documents((each.as_row() for each in figures), lacks))
     else:
-        print_rows("", [coverage_row(each, now) for each in found])
+        print_rows("", [coverage_row(each, now) for each in figures])
     end_unknown([*unknown, *lacks])

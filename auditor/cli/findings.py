@@ -1,4 +1,4 @@
-"""The commands that list: which records differ, which incidents there are. They read the ledger alone."""
+"""The commands that list differing records and incidents. They read only the ledger."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from auditor.cli.options import (
 )
 
 SHOWN = 100
-"""Rows of one flow and kind in a table; `--json` has all that are listed."""
+"""Rows of one flow and kind in a table; `--json` has all listed ones."""
 
 INCIDENTS_SHOWN = 500
 
@@ -51,15 +51,15 @@ def drift(
     from checks.cause import Cause
     from probes.wording import did_you_mean
 
-    known = [each.value for each in Cause]
+    names = [each.value for each in Cause]
     causes = [CAUSES.get(name, name) for name in cause or ()]
     for name in causes:
-        if name not in known:
-            fail(f"--cause: unknown cause {name!r}{did_you_mean(name, known)}")
+        if name not in names:
+            fail(f"--cause: unknown cause {name!r}{did_you_mean(name, names)}")
     loaded = load(map_)
     wanted = flows_of(loaded, [*(flows or ()), *(flow or ())] or None)
     _, ledger = existing_ledger(data, as_json=as_json)
-    found = [findings(ledger, name, causes=causes, limit=LISTED if as_json else SHOWN) for name in wanted]
+    by_flow = [findings(ledger, name, causes=causes, limit=LISTED if as_json else SHOWN) for name in wanted]
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
     ledger.close()
     if as_json:
@@ -75,22 +75,22 @@ def drift(
                     "pending_records": each.pending,
                     "unverified_records": each.unverified,
                 }
-                for each in found
+                for each in by_flow
             ]
         )
     else:
-        print_rows("", [row for each in found for row in each.as_rows()])
-        beyond = sum(each.beyond for each in found)
+        print_rows("", [row for each in by_flow for row in each.as_rows()])
+        beyond = sum(each.beyond for each in by_flow)
         if beyond:
             say(f"{beyond} more; --json lists up to {LISTED} of each kind, `auditor query` all that differ")
         for stands in standing:
             if stands.unknown:
                 say(f"{stands.flow}: {stands.unknown}: {stands.why}")
-        if not any(sum(each.counts.values()) for each in found):
+        if not any(sum(each.counts.values()) for each in by_flow):
             say("no records are known to differ")
     raise typer.Exit(
         DRIFT
-        if any(each.divergent for each in found)
+        if any(each.divergent for each in by_flow)
         else UNVERIFIED
         if any(each.unknown for each in standing)
         else CONSISTENT

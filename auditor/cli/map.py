@@ -116,9 +116,9 @@ def review(
     from auditor.map.review import review as examine
     from probes.wording import did_you_mean
 
-    known = [severity.value for severity in Severity]
-    if fail_on not in {*known, "never"}:
-        fail(f"--fail-on: unknown severity {fail_on!r}{did_you_mean(fail_on, [*known, 'never'])}")
+    severities = [severity.value for severity in Severity]
+    if fail_on not in {*severities, "never"}:
+        fail(f"--fail-on: unknown severity {fail_on!r}{did_you_mean(fail_on, [*severities, 'never'])}")
     remarks = examine(load(map_))
     if as_json:
         print_json([remark.as_row() for remark in remarks])
@@ -186,17 +186,17 @@ def discover(
         fail("both names mean the same system; choose two")
     try:
         with err.status("connecting") as status:
-            found = compare(*(reader for _, reader, _ in systems), tell=lambda text: status.update(shown(text)))
+            proposal = compare(*(reader for _, reader, _ in systems), tell=lambda text: status.update(shown(text)))
     except ProbeError as error:
         fail(f"{error}", UNVERIFIED)
     finally:
         for _, reader, _ in systems:
             reader.close()
-    write(as_yaml(found, (systems[0][2], systems[1][2])))
+    write(as_yaml(proposal, (systems[0][2], systems[1][2])))
 
 
 def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
-    """A system by its name in the map or by its URL: a name, a reader, and how it stands in a map."""
+    """A system by its name in the map or by its URL: a name, a reader, and its text in a map."""
     from pydantic import ValidationError
 
     from auditor.map.loader import system_text
@@ -209,8 +209,8 @@ def _system(text: str, map_: Path, at: int) -> tuple[str, SystemReader, str]:
         systems = load_systems(map_)
         if text not in systems:
             fail(f"unknown system {text!r}{did_you_mean(text, systems)}; or pass a database URL")
-        known = systems[text]
-        return text, SystemReader(text, known, registry.open_record_probe(known)), system_text(map_, text) or ""
+        declared = systems[text]
+        return text, SystemReader(text, declared, registry.open_record_probe(declared)), system_text(map_, text) or ""
     settings: Any
     try:
         kind = registry.kind_of_address(text)

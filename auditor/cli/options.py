@@ -36,12 +36,12 @@ app = typer.Typer(
 class TextCommand(TyperCommand):
     """A command whose arguments may be any text, also one that begins with a dash: a negative key, an SQL comment.
 
-    A word with a dash is an option if the command has one of that name. Another with two dashes is taken for a
-    misspelt option, unless there is a space in it; what stands behind `--` is never one.
+    A word with a dash is an option if the command has one of that name. Any other word with two dashes counts as a
+    misspelt option unless it contains a space; words after `--` are never options.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse with the arguments behind a `--`."""
+        """Parse with the arguments after a `--`."""
         takes_value = {
             name: not (getattr(each, "is_flag", False) or getattr(each, "count", False))
             for each in self.get_params(ctx)
@@ -99,20 +99,20 @@ DEMO_DATA = Path("var") / "demo"
 
 
 def say(text: str) -> None:
-    """Tell on standard error, on one line; what cannot be seen becomes a sign for it."""
+    """Write one line to standard error; invisible characters become visible signs."""
     from auditor.escaping import visible
 
     sys.stderr.write(visible(text) + "\n")
 
 
 class VisibleFormatter(logging.Formatter):
-    """Log lines in which what cannot be seen is a sign, and the secrets of the map are stars.
+    """Log lines with visible signs for invisible characters and stars for the map's secrets.
 
-    Tracebacks keep their lines. What the auditor says itself holds no secret, and is left as it is.
+    Tracebacks keep their lines. The auditor's own messages hold no secrets and are left as they are.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
-        """One line: a message from outside begins no second one."""
+        """One line: a message from outside cannot start a second one."""
         from auditor.escaping import visible
 
         own = record.name.partition(".")[0] == "auditor"
@@ -120,7 +120,7 @@ class VisibleFormatter(logging.Formatter):
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  logging's own name
-        """The traceback, whose lines are its own, with those of its causes."""
+        """The traceback with its causes, lines kept."""
         from auditor.escaping import block
 
         return block(discreet(super().formatException(ei)))
@@ -130,17 +130,17 @@ _scrubbers: list[Callable[[str], str]] = []
 
 
 def discreet(text: str) -> str:
-    """A text of a library without any secret of the maps that were loaded."""
+    """A library's text without any secret of the loaded maps."""
     for scrub in _scrubbers:
         text = scrub(text)
     return text
 
 
 def write(text: str) -> None:
-    """Write data to standard output: exactly in a file or a pipe, with signs for what a terminal would act on.
+    """Write data to standard output: exactly in a file or a pipe, with signs for control characters on a terminal.
 
-    Nothing is stripped, which `typer.echo` does with escape sequences where no terminal reads. Half characters,
-    which no file can hold, are written as `\\ud800`.
+    Nothing is stripped, unlike with `typer.echo`, which removes escape sequences if the output is not a terminal.
+    Half characters, which no file can hold, are written as `\\ud800`.
     """
     from auditor.escaping import block
 
@@ -152,13 +152,13 @@ def write(text: str) -> None:
 
 
 def fail(text: str, code: int = USAGE) -> NoReturn:
-    """End with a sentence and an exit code."""
+    """Exit with a sentence and an exit code."""
     say(f"error: {text}")
     raise typer.Exit(code)
 
 
 def fail_in_lines(text: str, code: int = USAGE) -> NoReturn:
-    """End with a message whose lines belong below each other, such as an engine's with a pointer into a statement."""
+    """Exit with a multi-line message, such as an engine's with a pointer into a statement."""
     from auditor.escaping import block
 
     sys.stderr.write(block(f"error: {text}") + "\n")
@@ -166,7 +166,7 @@ def fail_in_lines(text: str, code: int = USAGE) -> NoReturn:
 
 
 def load(location: Path) -> IntegrationMap:
-    """The map, or an end that names every mistake in it."""
+    """Load the map, or exit with every mistake in it."""
     from auditor.map.loader import load_map
     from auditor.map.secrets import scrubber_of
 
@@ -176,21 +176,21 @@ def load(location: Path) -> IntegrationMap:
 
 
 def load_systems(location: Path) -> dict[str, SystemSettings]:
-    """The systems of a map, whatever else it says or does not say yet; or an end that names every mistake in them."""
+    """Load only the systems of a map, or exit with every mistake in them."""
     from auditor.map.loader import load_systems as read
 
     return _read(location, read)
 
 
 PATH_SHOWN = 100
-"""Characters told of a name that no file can have."""
+"""Most characters shown of a name that no file can have."""
 
 
 def is_there(path: Path, what: str) -> bool:
-    """Whether something has this name; an end where nothing can, or where this user may not look.
+    """Whether the path exists; exits if it cannot exist or this user may not look.
 
     Args:
-        what: is looked for there, with its article.
+        what: what should be there, with its article.
     """
     try:
         return path.exists()
@@ -199,13 +199,13 @@ def is_there(path: Path, what: str) -> bool:
 
 
 def need_map(location: Path) -> None:
-    """End with what to do where there is no map."""
+    """Exit with what to do if there is no map."""
     if not is_there(location, "a map"):
         fail(f"there is no map at {location}; create one with `auditor init`, or point to one with --map")
 
 
 def short(path: Path) -> str:
-    """A path as it is told: the beginning of one that no file can have."""
+    """A path for a message, cut off if no file can have it."""
     return text if len(text := str(path)) <= PATH_SHOWN else f"{text[:PATH_SHOWN]}…"
 
 
@@ -240,23 +240,23 @@ def workspace(folder: Path, *, make: bool = True) -> Workspace:
 
 
 def existing_ledger(folder: Path, *, as_json: bool = False) -> tuple[Workspace, Any]:
-    """The folder of an installation and its ledger, for a command that makes none; or an end that says what to do.
+    """The folder of an installation and its ledger, for a command that creates none; exits with advice if missing.
 
     Args:
-        as_json: say it in a document on standard output, too.
+        as_json: also print the error as a document on standard output.
     """
     opened, ledger = open_ledger(folder, make=False)
     if ledger is None:
         place = "the database of AUDITOR_LEDGER" if os.environ.get("AUDITOR_LEDGER") else opened.folder
-        told = f"there is no ledger in {place} yet: run `auditor run` or `auditor once`, or point --data to it"
+        message = f"there is no ledger in {place} yet: run `auditor run` or `auditor once`, or point --data to it"
         if as_json:
-            sys.stdout.write(json.dumps({"error": told}) + "\n")
-        fail(told, UNVERIFIED)
+            sys.stdout.write(json.dumps({"error": message}) + "\n")
+        fail(message, UNVERIFIED)
     return opened, ledger
 
 
 def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:
-    """The folder of an installation and its ledger; None for a ledger that is not there and is not to be made."""
+    """The folder of an installation and its ledger; None for a missing ledger that must not be created."""
     from auditor.storage.ledger_error import LedgerError, LedgerSettingError
     from probes.secrets import Scrubber
 
@@ -273,12 +273,12 @@ def open_ledger(folder: Path, *, make: bool = True) -> tuple[Workspace, Any]:
 
 
 def audited_at(ledger: Any) -> datetime | None:
-    """When anything was last audited, None where nothing ever was."""
+    """When anything was last audited, None if nothing ever was."""
     return max((row["audited_at"] for row in ledger.exports.table("flow_state") if row["audited_at"]), default=None)
 
 
 def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
-    """The flows asked for, all where none are."""
+    """The requested flows, or all."""
     from probes.wording import did_you_mean
 
     for name in names or ():
@@ -288,18 +288,18 @@ def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
 
 
 def causes_failing(fail_on: str) -> set[str]:
-    """The causes of drift with which a command ends as with drift; an end where one is unknown."""
+    """The causes that make a command exit with the code for drift; exits if one is unknown."""
     from auditor.storage.renamed_words import CAUSES
     from checks.cause import Cause
     from probes.wording import did_you_mean
 
-    known = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}
+    drift_causes = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}
     if fail_on == "any":
-        return known
+        return drift_causes
     if fail_on == "never":
         return set()
     named = (each.strip() for each in fail_on.split(",") if each.strip())
-    asked = {CAUSES.get(each, each) for each in named}
-    for each in sorted(asked - known):
-        fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, known)}")
-    return asked
+    wanted = {CAUSES.get(each, each) for each in named}
+    for each in sorted(wanted - drift_causes):
+        fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, drift_causes)}")
+    return wanted

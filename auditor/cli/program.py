@@ -1,4 +1,4 @@
-"""The command line as a whole. Each command loads what it needs when it runs: `--help` is quick."""
+"""The command line as a whole. Each command loads what it needs when it runs, so `--help` is fast."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from auditor.cli import audits, conflicts, doctor, figures, findings, map, query
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
 MODULES = (audits, conflicts, doctor, figures, findings, map, query, queues, record, serve)
-"""The files with the commands; to load one is to add its commands."""
+"""The modules with the commands; importing one adds its commands."""
 
 ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
     *("run", "once", "status", "drift", "incidents", "lag", "coverage", "backlog", "letters", "record", "repair"),
     *("query", "dashboard", "demo"),
 )
-"""The commands in the order in which help shows them: as one needs them."""
+"""The commands in the order in which help shows them: in order of use."""
 
 
 def _place(command: CommandInfo) -> int:
@@ -36,7 +36,7 @@ app.registered_commands.sort(key=_place)
 
 
 def main() -> NoReturn:
-    """Run the command line; everything expected ends with a sentence and an exit code."""
+    """Run the command line; every expected error ends with a sentence and an exit code."""
     load_dotenv(Path.cwd() / ".env")
     try:
         app()

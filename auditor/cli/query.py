@@ -1,4 +1,4 @@
-"""`auditor query`: where its statement comes from, and how its answer is shown."""
+"""`auditor query`: where its statement comes from, and how its result is shown."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ if TYPE_CHECKING:
     from auditor.console.query import QueryResult
 
 SQL_BYTES = 1024**2
-"""What is read of a file or of standard input at most: a statement may be a quarter of it, and says so itself."""
+"""The most bytes read from a file or standard input; a statement may have a quarter of it, checked later."""
 
 TABLE_BYTES = 4 * 1024**2
-"""How much of an answer is shown as a table: some hundred screens. `--json` and `--csv` show all of it."""
+"""Most of a result that is shown as a table: some hundred screens. `--json` and `--csv` show all of it."""
 
 CELL_CHARACTERS = 2000
-"""How much of one value is shown in a table."""
+"""Most of one value that is shown in a table."""
 
 TABLE_WIDTH = 200
 
 
 def statement(sql: str | None, file: Path | None) -> str:
-    """The statement that was asked: an argument, a file, or standard input."""
+    """The statement from an argument, a file, or standard input."""
     if (sql is None) == (file is None):
         fail("give the SQL as one argument, as --file FILE, or as - to read it from standard input")
     if sql is not None and sql != "-":
         return sql
     try:
         if file is None or str(file) == "-":
-            told = sys.stdin.buffer.read(SQL_BYTES + 1)
+            content = sys.stdin.buffer.read(SQL_BYTES + 1)
         else:
             with file.open("rb") as opened:
-                told = opened.read(SQL_BYTES + 1)
+                content = opened.read(SQL_BYTES + 1)
     except (OSError, ValueError) as error:
         fail(f"cannot read {short(file) if file else 'standard input'}: {getattr(error, 'strerror', None) or error}")
-    if len(told) > SQL_BYTES:
+    if len(content) > SQL_BYTES:
         fail(f"the SQL in {file or 'standard input'} is longer than {SQL_BYTES >> 20} MiB")
     try:
-        text = told.decode("utf-16" if told[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
+        text = content.decode("utf-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
     except UnicodeDecodeError as error:
         fail(f"the SQL in {file or 'standard input'} is not UTF-8: byte {error.start + 1}")
     if not text.strip():
@@ -66,7 +66,7 @@ def statement(sql: str | None, file: Path | None) -> str:
 
 
 def print_answer(result: QueryResult, form: Literal["table", "json", "csv"]) -> None:
-    """Show an answer; what was cut of it is said on standard error."""
+    """Show a result; report on standard error if it was cut."""
     from auditor.console.answers import rows_of
 
     rows = rows_of(result.table)
@@ -154,8 +154,8 @@ def query(
         fail("choose one of --json and --csv")
     try:
         timeout_s = parse_duration(timeout)
-        asked = statement(sql, file)
-        result = run_query(workspace(data, make=False), asked, timeout_s=timeout_s)
+        text = statement(sql, file)
+        result = run_query(workspace(data, make=False), text, timeout_s=timeout_s)
     except NoLedgerError:
         existing_ledger(data, as_json=as_json)
         raise

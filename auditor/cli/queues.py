@@ -43,7 +43,7 @@ def backlog(
     from auditor.history.letters import funnels
 
     if recovery:
-        told, _, silent, lacks = figures_of(
+        funnel_figures, _, silent, lacks = figures_of(
             map_,
             data,
             since,
@@ -52,30 +52,30 @@ def backlog(
             as_json=as_json,
         )
         if as_json:
-            print_json(documents((each.as_row() for each in told), lacks))
+            print_json(documents((each.as_row() for each in funnel_figures), lacks))
         else:
-            print_rows("", [funnel_row(each) for each in told])
-            for stage in told[0].stages if told else ():
+            print_rows("", [funnel_row(each) for each in funnel_figures])
+            for stage in funnel_figures[0].stages if funnel_figures else ():
                 say(f"{stage.name}: {stage.why}")
         end_unknown([*silent, *lacks])
     unread: list[str] = []
 
     def ask(loaded: Any, _: Any, lens: Any, begins: datetime, now: datetime) -> list[Any]:
-        found = backlogs(loaded, lens, begins)
-        unread.extend(unread_queues(loaded, flows_of(loaded, flow), found, now))
-        return found
+        queues = backlogs(loaded, lens, begins)
+        unread.extend(unread_queues(loaded, flows_of(loaded, flow), queues, now))
+        return queues
 
-    found, now, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
+    figures, now, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
     if as_json:
-        print_json(documents((each.as_row() for each in found), lacks))
-    elif found:
-        print_rows("", [{**backlog_row(each, now), "notes": each.message or each.notes} for each in found])
+        print_json(documents((each.as_row() for each in figures), lacks))
+    elif figures:
+        print_rows("", [{**backlog_row(each, now), "notes": each.message or each.notes} for each in figures])
     else:
         say(f"no queue was read in the last {since}")
     for each in (*unread, *lacks):
         say(each)
-    broken = [each for each in found if each.message or each.depth is None]
-    raise typer.Exit(UNVERIFIED if broken or unread or lacks or not found else CONSISTENT)
+    broken = [each for each in figures if each.message or each.depth is None]
+    raise typer.Exit(UNVERIFIED if broken or unread or lacks or not figures else CONSISTENT)
 
 
 @app.command()
@@ -103,15 +103,15 @@ def letters(
         unseen.extend(unseen_letters(loaded, flows_of(loaded, flow), lens, now))
         return list(waiting.groups if by_reason else waiting.rows)
 
-    found, _, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
+    figures, _, _, lacks = figures_of(map_, data, since, flow, ask, as_json=as_json)
     if as_json:
-        print_json(documents((asdict(each) for each in found), lacks))
-    elif found:
-        rows = [reason_row(each) if by_reason else {"letter": each.letter_id, **letter_row(each)} for each in found]
+        print_json(documents((asdict(each) for each in figures), lacks))
+    elif figures:
+        rows = [reason_row(each) if by_reason else {"letter": each.letter_id, **letter_row(each)} for each in figures]
         hidden = set() if any(row.get("remarks") for row in rows) else {"remarks"}
         print_rows("", [{name: value for name, value in row.items() if name not in hidden} for row in rows])
     elif not unseen:
         say("no dead letters are waiting")
     for each in (*unseen, *lacks):
         say(each)
-    raise typer.Exit(DRIFT if found else UNVERIFIED if unseen or lacks else CONSISTENT)
+    raise typer.Exit(DRIFT if figures else UNVERIFIED if unseen or lacks else CONSISTENT)

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from auditor.escaping import visible
 
-# A file or a pipe has no width of its own; tables there are wide rather than folded.
-# Emoji are never made of a text like `:tada:`, which may be a value.
+# A file or a pipe has no width; tables there are wide rather than wrapped.
+# A text like `:tada:` may be a value and is never turned into an emoji.
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200, emoji=False)
 err = Console(stderr=True, emoji=False)
 
@@ -24,7 +24,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool 
     """Show rows as a table; every mapping has the same keys, which are the headings.
 
     Args:
-        verbatim: show names and numbers as they are, for an answer in SQL; else as people write them.
+        verbatim: show names and numbers unchanged, for SQL results; otherwise format them for people.
     """
     if not rows:
         return
@@ -39,7 +39,7 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool 
 
 
 def text_of(value: object) -> str:
-    """A value as a table cell; nothing known is an en dash."""
+    """A value as a table cell; an unknown value is an en dash."""
     if value is None or value == "":
         return "–"
     if isinstance(value, datetime):
@@ -50,5 +50,5 @@ def text_of(value: object) -> str:
 
 
 def shown(text: object) -> str:
-    """Text from outside for a table or a line on the terminal: nothing in it is markup, and nothing acts."""
+    """Text from outside for a table or a line on the terminal, with markup and control characters disarmed."""
     return escape(visible(text))

@@ -1,4 +1,4 @@
-"""The commands that serve: the dashboard with who may use it, and the demo."""
+"""The commands that serve: the dashboard with its access options, and the demo."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def dashboard(
         fail(str(error))
     if address not in {LOOPBACK, "::1", "localhost"} and not access.hosts:
         fail("--address: name the hosts under which people reach the dashboard there, with --host")
-    if told := cannot_listen(address, port):
-        fail(told)
+    if problem := cannot_listen(address, port):
+        fail(problem)
     if access.read_only:
         say("read-only: decide conflicts with `auditor conflicts` on the command line")
     elif access.user_header:

@@ -1,4 +1,4 @@
-"""How the command line shows things: tables for people, one JSON document for programs."""
+"""The tables of the command line."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _MARKS = {"owner": "", "agrees": "", "differs": " ≠", "unreadable": " ?", "abs
 
 
 def funnel_row(funnel: Funnel) -> dict[str, object]:
-    """A recovery funnel as people read it."""
+    """A recovery funnel as a table row."""
     return {"flow": funnel.flow, **{stage.name: stage_text(stage, funnel.hours) for stage in funnel.stages}}
 
 
 def status_row(status: FlowStatus) -> dict[str, object]:
-    """A flow's status as people read it."""
+    """A flow's status as a table row."""
     row = status.as_row()
     return {**row, "verified_through": row["verified_through"] or NOTHING_VERIFIED}
 
