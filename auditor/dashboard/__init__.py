@@ -1,1 +1,1 @@
-"""The dashboard: what the lens says, drawn. Pages filter, ask `data`, handle the empty case and draw."""
+"""The dashboard: draws what the lens returns. Pages filter, query `data`, handle the empty case and draw."""

@@ -1,8 +1,8 @@
-"""Who may reach the dashboard, under which names, and who may act there. Pure.
+"""Who may reach the dashboard, under which host names, and who may act there. Pure.
 
-A page on any site may ask a server on this machine, and a name of its own that it lets point to 127.0.0.1 makes the
-browser treat the answer as its own page's (DNS rebinding). So the names that the dashboard answers to are a list,
-and a WebSocket must come from one of the dashboard's own pages.
+A page on any site may send requests to a server on this machine, and a host name that the site points to 127.0.0.1
+makes the browser treat the response as the page's own (DNS rebinding). So the host names that the dashboard accepts
+are a list, and a WebSocket must come from one of the dashboard's own pages.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from auditor.escaping import visible
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Names that lead nowhere but to this machine, whoever looks them up."""
+"""Names that always resolve to this machine."""
 
 NAME_LIMIT = 256
-"""Characters of a person's name as a proxy sends it; the longest e-mail address has 254."""
+"""Most characters of a person's name in a proxy's header; the longest e-mail address has 254."""
 
 LOCAL = "local operator, not signed in"
 
@@ -39,19 +39,19 @@ _SENT_BY_BROWSERS = re.compile(
     "(accept|content|if|sec|access-control)-.*|accept|authorization|cache-control|connection|cookie|dnt|expect|host|"
     "origin|pragma|priority|referer|te|transfer-encoding|upgrade.*|user-agent|via|forwarded"
 )
-"""Headers that a browser or a connection sets by itself, or that say nothing of a person."""
+"""Headers that a browser or a connection sets by itself, or that do not identify a person."""
 
 _WIDEST = {4: 8, 6: 32}
-"""By IP version, the shortest prefix of a network of proxies: a wider one holds half the world."""
+"""By IP version, the shortest prefix of a network of proxies: a wider one would cover half the world."""
 
 
 class AccessError(ValueError):
-    """A setting that cannot be meant; names the setting and what to do."""
+    """An impossible setting; the text names it and says what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a request is not answered."""
+    """Why a request is refused."""
 
     status: int
     text: str
@@ -62,8 +62,8 @@ class Person:
     """Someone who may act.
 
     Attributes:
-        name: as the sign-in gives it; None for a local operator, who enters one.
-        known_by: how the name is known, as it is recorded with every act.
+        name: from the sign-in; None for a local operator, who enters one.
+        known_by: how the name was established, as recorded with every act.
     """
 
     name: str | None
@@ -72,7 +72,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Onlooker:
-    """Someone who may look and not act, and why."""
+    """Someone who may look but not act, and why."""
 
     why: str
 
@@ -82,10 +82,10 @@ class Access:
     """The settings of one dashboard.
 
     Attributes:
-        hosts: names and addresses that it answers to besides the loopback names, without a port.
+        hosts: host names and addresses that it accepts besides the loopback names, without a port.
         user_header: the header in which a proxy puts the signed-in user's name; empty for none.
         proxies: the only addresses from which that header is believed.
-        read_only: nobody acts.
+        read_only: no one may act.
     """
 
     hosts: frozenset[str] = frozenset()
@@ -95,15 +95,15 @@ class Access:
 
     @property
     def open_beyond_this_machine(self) -> bool:
-        """Whether anyone but a user of this machine is meant to reach it."""
+        """Whether users of other machines are meant to reach it."""
         return bool(self.hosts or self.user_header)
 
 
 def access_of(environment: Mapping[str, str]) -> Access:
-    """The settings that the environment names.
+    """The access settings from the environment.
 
     Raises:
-        AccessError: one of them cannot be meant.
+        AccessError: one of them is impossible.
     """
     header = environment.get("AUDITOR_USER_HEADER", "").strip()
     proxies = _listed(environment.get("AUDITOR_PROXIES", ""))
@@ -151,28 +151,28 @@ def _host_setting(text: str) -> str:
 
 def _network(text: str) -> Network:
     try:
-        found = ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError:
         raise AccessError(f"{_PROXIES}: {visible(text)} is not an address or a network such as 10.0.0.0/24") from None
-    if found.prefixlen < _WIDEST[found.version]:
+    if network.prefixlen < _WIDEST[network.version]:
         raise AccessError(
             f"{_PROXIES}: {visible(text)} holds so many addresses that anyone could send any name; "
             "give the proxy's own address"
         )
-    return found
+    return network
 
 
 def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes) -> Refusal | None:
-    """Why a request is not answered; None for one that is.
+    """Why a request is refused; None if it is allowed.
 
     Args:
-        target: the request's target as it was sent, without the query.
+        target: the request's target as sent, without the query.
     """
     if not target.startswith(b"/") and target != b"*":
         return Refusal(status=400, text="The request's target must be a path.")
     hosts, origins = _values(headers, b"host"), _values(headers, b"origin")
-    asked = _authority(hosts[0]) if len(hosts) == 1 else None
-    if asked is None or asked[0] not in LOOPBACK_NAMES | access.hosts:
+    host = _authority(hosts[0]) if len(hosts) == 1 else None
+    if host is None or host[0] not in LOOPBACK_NAMES | access.hosts:
         return Refusal(
             status=421,
             text="Plumbline does not answer to this name. If it is its own, add it with "
@@ -180,7 +180,7 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
         )
     if websocket and not origins:
         return Refusal(status=403, text="A WebSocket is only opened by one of Plumbline's own pages.")
-    if origins and not (len(origins) == 1 and _own(access, origins[0], asked)):
+    if origins and not (len(origins) == 1 and _own(access, origins[0], host)):
         return Refusal(
             status=403,
             text="This was asked by a page of another site. If that is how Plumbline is reached, add the site's name "
@@ -189,24 +189,24 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
     return None
 
 
-def _own(access: Access, origin: str, asked: tuple[str, str | None]) -> bool:
-    """Whether a page is the dashboard's: of the very name and port asked, or of a name that is set as its own."""
-    found = _ORIGIN.fullmatch(origin)
-    named = _authority(found[1]) if found else None
-    return named is not None and (named == asked or named[0] in access.hosts)
+def _own(access: Access, origin: str, requested: tuple[str, str | None]) -> bool:
+    """Whether a page is the dashboard's own: from the requested host and port, or from a configured host."""
+    match = _ORIGIN.fullmatch(origin)
+    named = _authority(match[1]) if match else None
+    return named is not None and (named == requested or named[0] in access.hosts)
 
 
 def _authority(text: str) -> tuple[str, str | None] | None:
-    """The host, in one spelling, and the port of `host:port`; None for what is neither."""
-    found = _AUTHORITY.fullmatch(text)
-    if found is None or (found[3] is not None and int(found[3]) > 65535):
+    """The normalized host and the port of `host:port`; None if invalid."""
+    match = _AUTHORITY.fullmatch(text)
+    if match is None or (match[3] is not None and int(match[3]) > 65535):
         return None
-    if found[1] is not None:
+    if match[1] is not None:
         try:
-            return str(ipaddress.IPv6Address(found[1])), found[3]
+            return str(ipaddress.IPv6Address(match[1])), match[3]
         except ValueError:
             return None
-    return found[2].lower().removesuffix("."), found[3]
+    return match[2].lower().removesuffix("."), match[3]
 
 
 def who(access: Access, *, headers: Headers, peer: str | None) -> Person | Onlooker:
@@ -250,20 +250,20 @@ def _signed_in(access: Access, headers: Headers, peer: str | None) -> Person | O
 
 def _address(peer: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        found = ipaddress.ip_address(peer or "")
+        address = ipaddress.ip_address(peer or "")
     except ValueError:
         return None
-    return found.ipv4_mapped or found if isinstance(found, ipaddress.IPv6Address) else found
+    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
 
 
 def _loopback(peer: str | None) -> bool:
-    found = _address(peer)
-    return found is not None and found.is_loopback
+    address = _address(peer)
+    return address is not None and address.is_loopback
 
 
 def _listed_proxy(access: Access, peer: str | None) -> bool:
-    found = _address(peer)
-    return found is not None and any(found in each for each in access.proxies)
+    address = _address(peer)
+    return address is not None and any(address in each for each in access.proxies)
 
 
 def _proxied(headers: Headers) -> bool:

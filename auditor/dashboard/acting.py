@@ -1,4 +1,4 @@
-"""Who looks at a page, and whether they may act."""
+"""Who views a page, and whether they may act."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from auditor.dashboard.access import Onlooker, Person
 
 
 def asks() -> Person | Onlooker:
-    """Who asked for the page, as the guard before Streamlit found it."""
+    """Who requested the page, as determined by the guard in front of Streamlit."""
     return guard.unsealed(st.context.headers.get(guard.PERSON))

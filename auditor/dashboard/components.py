@@ -32,7 +32,7 @@ def _open(map_file: str, folder: str) -> Data:
 
 
 def open_data() -> Data:
-    """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; a page without one says what to do."""
+    """The installation that `AUDITOR_MAP` and `AUDITOR_DATA` name; without one, the page says what to do."""
     map_file = os.environ.get("AUDITOR_MAP", "plumbline.yaml")
     folder = os.environ.get("AUDITOR_DATA", "var")
     if not os.path.exists(map_file):  # noqa: PTH110  Path raises for a name that no file can have
@@ -58,13 +58,13 @@ def open_data() -> Data:
 
 @st.fragment(run_every=2.0)
 def _await_ledger(place: str, map_file: str, folder: str) -> None:
-    """Say that nothing is recorded where the dashboard looks, until something is."""
+    """Say that there is no ledger yet, until there is one."""
     try:
         _open(map_file, folder)
     except NoLedgerError:
-        told = f"There is no ledger in {escaping.markdown(place)} yet."
+        sentence = f"There is no ledger in {escaping.markdown(place)} yet."
         todo = "Start the auditor with `auditor run`, or point the dashboard to its folder with `--data`."
-        st.info(f"{told}\n\n{todo}", icon=":material/folder_off:")
+        st.info(f"{sentence}\n\n{todo}", icon=":material/folder_off:")
     else:
         st.rerun()
 
@@ -73,7 +73,7 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
     """Draw a page: its title, how fresh the data are, what is failing, and the body.
 
     Args:
-        draw: the body; with `live` it is drawn again and again by itself.
+        draw: the body; with `live` it is redrawn automatically.
     """
     data = open_data()
     since = Since(label=navigation.time_range())
@@ -123,19 +123,19 @@ def _freshness(data: Data) -> None:
     )
     if failed:
         st.warning(f"**No data.** {failed}.", icon=":material/warning:")
-    told = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
+    caption = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
     lease = data.ledger.lease.now()
     if lease.holder is not None:
-        told += f"; audited by {escaping.markdown(lease)}"
+        caption += f"; audited by {escaping.markdown(lease)}"
     if silent:
         st.warning(
-            f"**Stale.** {told}. Not audited for two intervals: "
+            f"**Stale.** {caption}. Not audited for two intervals: "
             f"{escaping.markdown(', '.join(silent))}. "
             "Is the auditor running? Start it with `auditor run`.",
             icon=":material/warning:",
         )
     else:
-        st.caption(told)
+        st.caption(caption)
     for silent_one in data.undelivered(DAY).itertuples():
         tried = "is being tried again" if silent_one.state == "pending" else "was given up"
         st.error(
@@ -155,11 +155,11 @@ def _freshness(data: Data) -> None:
 
 
 MISSING_SHOWN = 5
-"""Files of the archive that a page names; the command line names all."""
+"""Archive files that a page lists; the command line lists all."""
 
 
 def _missing_history(data: Data, since: Since) -> None:
-    """Say what of the archive the figures of this time range lack."""
+    """Say which archive files the figures of this time range lack."""
     missing = data.missing_history(since)
     if missing:
         more = len(missing) - MISSING_SHOWN
@@ -175,6 +175,6 @@ def nothing(text: str, *, well: bool = False) -> None:
     """Say that a list is empty, why, and what to do next.
 
     Args:
-        well: all that could be listed is known, so that an empty list is good news.
+        well: everything is verified, so an empty list is good news.
     """
     st.info(text, icon=":material/check_circle:" if well else ":material/info:")

@@ -1,4 +1,4 @@
-"""What the pages ask: every figure comes from here, as pandas frames; no Streamlit."""
+"""The data of the pages: every figure comes from here, as pandas frames; no Streamlit."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ REFRESH_AT_MOST_EVERY_S = 1.0
 
 
 class NoLedgerError(Exception):
-    """No auditor has recorded anything in the place that this names."""
+    """No auditor has recorded anything at the named place."""
 
 
 class Data:
     """The dashboard's view of one installation; shared by all sessions.
 
     Raises:
-        NoLedgerError: there is none, and one who only looks makes none.
-        LedgerError: there is one that cannot be used.
+        NoLedgerError: there is no ledger; reading never creates one.
+        LedgerError: there is one, but it is unusable.
     """
 
     def __init__(self, integration_map: IntegrationMap, workspace: Workspace) -> None:
@@ -66,18 +66,18 @@ class Data:
                 self._refreshed = time.monotonic()
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
-        """The rows of the views that a query answers, without those of flows that the map no longer names.
+        """The rows of a query over the views, without those of flows that the map no longer names.
 
-        What only one page shows is asked by that page, with this.
+        A page runs its own queries with this.
         """
         self._refresh()
         frame = self.lens.query(sql, parameters).to_pandas()
-        if "flow" in frame.columns:  # what the map no longer names is history, and not shown
+        if "flow" in frame.columns:  # flows that the map no longer names are history and not shown
             frame = frame[frame["flow"].isna() | frame["flow"].isin(list(self.map.flows))].reset_index(drop=True)
         return frame
 
     def missing_history(self, since: Since) -> list[str]:
-        """The files of the archive that figures of the time range lack, a sentence for each."""
+        """The archive files that figures of the time range lack, one sentence each."""
         self._refresh()
         return [str(each) for each in missing_since(self.lens.missing, since.at)]
 
@@ -87,15 +87,15 @@ class Data:
         self.ledger.close()
 
     def flows(self) -> list[FlowStatus]:
-        """How every flow stands."""
+        """The state of every flow."""
         return flow_status(self.map, self.ledger, datetime.now(UTC))
 
     def all_known(self) -> bool:
-        """Whether nothing keeps any flow from being known whole, so that what is not listed is not there."""
+        """Whether every flow is fully verified, so that what is not listed does not exist."""
         return all(flow.unknown is None for flow in self.flows())
 
     def systems(self) -> pd.DataFrame:
-        """How every system has been answering."""
+        """The availability of every system."""
         return frame(system_status(self.map, self.ledger, datetime.now(UTC)))
 
     def last_audit_at(self) -> datetime | None:
@@ -108,7 +108,7 @@ class Data:
         return self.query(queries.WINDOWS, [since.at])
 
     def objectives(self) -> dict[str, WindowObjective]:
-        """By flow, the changes of the last day against the share that is promised within the window."""
+        """By flow, the changes of the last day, compared with the share promised within the window."""
         now = datetime.now(UTC)
         return {name: within_window(self.map.flow(name), self.ledger, now) for name in self.map.flows}
 
@@ -123,14 +123,14 @@ class Data:
     def heartbeats(self, since: Since) -> pd.DataFrame:
         """The last forty audits of each flow: flow, shares, unknown (of the records read, oldest first).
 
-        `shares` of them differ or could not be verified, `unknown` could not; of an audit that failed it is all.
+        `shares` of them differ or could not be verified, `unknown` could not; for a failed audit both are everything.
         """
         return self.query(queries.HEARTBEATS, [since.at])
 
     def count_divergences(
         self, since: Since, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
     ) -> int:
-        """How many divergences match; those still open whenever they were seen last."""
+        """How many divergences match; open ones count whenever they were last seen."""
         matching = self._matching(since, flows, causes, states, search)
         frame = self.query(f"SELECT count(*) AS n FROM divergences WHERE {queries.MATCHING}", matching)  # noqa: S608
         return int(frame["n"].iloc[0])
@@ -178,11 +178,11 @@ class Data:
         return lag.heat(self.lens, flow, since.at, datetime.now(UTC))
 
     def clock_steps(self, since: Since) -> pd.DataFrame:
-        """Clocks that were found to have been set: system, stepped_at, by_s."""
+        """Clock steps: system, stepped_at, by_s."""
         return self.query(queries.CLOCK_STEPS, [since.at])
 
     def misled(self) -> list[Misled]:
-        """Consumers that act on wrong values now, the gravest first."""
+        """Consumers that are reading wrong values now, gravest first."""
         self._refresh()
         return misled.misled(self.map, self.lens)
 
@@ -192,7 +192,7 @@ class Data:
         return patterns.patterns(self.map, self.lens)
 
     def impact_text(self, flow: str, cause: str, winner: str) -> str:
-        """Who acts on a wrong value where a record of this flow differs."""
+        """Who reads a wrong value when a record of this flow differs."""
         return str(impact_of(self.map, flow, cause, winner)) if flow in self.map.flows else ""
 
     def conflicts(self, *, live_only: bool) -> list[Conflict]:
@@ -200,32 +200,32 @@ class Data:
         return [each for each in self.ledger.conflicts.listed(live_only=live_only) if each.flow in self.map.flows]
 
     def act(self, conflict_id: int, what: Act, **more: Any) -> None:
-        """Write down what a person does about a conflict. Raises RefusedError."""
+        """Record what a person does about a conflict. Raises RefusedError."""
         decisions.act(self.map, self.ledger, conflict_id, what, **more)
 
     def backlogs(self) -> list[Backlog]:
-        """Every queue read in the last hour, as its last readings tell."""
+        """Every queue read in the last hour, from its latest readings."""
         self._refresh()
         return backlogs.backlogs(self.map, self.lens, datetime.now(UTC) - timedelta(hours=1))
 
     def funnels(self, since: Since) -> list[Funnel]:
-        """What became of failed messages, by flow."""
+        """What happened to failed messages, by flow."""
         self._refresh()
         return letters.funnels(self.map, self.lens, since.at, datetime.now(UTC))
 
     def evidence(self, letter: int) -> tuple[dict[str, str], str | None]:
-        """A dead letter's headers and payload, as far as its queue's policy lets them be kept."""
+        """A dead letter's headers and payload, as far as its queue's policy allows them to be stored."""
         self._refresh()
         (row,) = self.lens.query(queries.EVIDENCE, [letter]).to_pylist() or [{"headers": None, "payload": None}]
         return json.loads(row["headers"] or "{}"), row["payload"]
 
     def letters(self, since: Since, limit: int) -> Waiting:
-        """Dead letters that wait, the latest of them one by one, and their groups by reason."""
+        """Waiting dead letters: the latest of them, and all grouped by reason."""
         self._refresh()
         return letters.letters(self.map, self.lens, since.at, limit)
 
     def unseen_letters(self) -> list[str]:
-        """What is not known now of the dead letters, a sentence for each queue."""
+        """What is unknown about the dead letters now, one sentence per queue."""
         self._refresh()
         return letters.unseen_letters(self.map, list(self.map.flows), self.lens, datetime.now(UTC))
 
@@ -235,11 +235,11 @@ class Data:
         return letters.explained(self.map, self.lens)
 
     def noise(self, since: Since) -> pd.DataFrame:
-        """Fields that differed from themselves: flow, system, field, differed, reread."""
+        """Unstable fields: flow, system, field, differed, reread."""
         return self.query(queries.NOISE, [since.at])
 
     def incidents(self, since: Since) -> pd.DataFrame:
-        """Incidents that are open or were in this range, latest first."""
+        """Incidents that are open or were open in this range, latest first."""
         return self.query(queries.INCIDENTS, [since.at])
 
     def alerts(self, since: Since) -> pd.DataFrame:
@@ -247,10 +247,10 @@ class Data:
         return self.query(queries.ALERTS, [since.at])
 
     def undelivered(self, since: Since) -> pd.DataFrame:
-        """Receivers that the latest messages did not reach: sender, state, error, messages, since_at."""
+        """Receivers with undelivered latest messages: sender, state, error, messages, since_at."""
         return self.query(queries.UNDELIVERED, [since.at])
 
     def coverage(self, since: Since) -> list[FlowCoverage]:
-        """How much of what should be known of every flow is known."""
+        """How much of every flow is verified."""
         self._refresh()
         return coverage.coverage(self.map, self.ledger, self.lens, since.at, datetime.now(UTC))

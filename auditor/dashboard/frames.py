@@ -1,4 +1,4 @@
-"""Tables of what the ledger and the systems say: Arrow, which carries them to the page, takes no half characters."""
+"""Data frames for pages; Arrow, which carries them to the page, rejects half characters."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 def frame(rows: Any, **more: Any) -> pd.DataFrame:
-    """What `pandas.DataFrame` makes of the rows, with a sign for each half of a character in their texts."""
+    """A `pandas.DataFrame` of the rows, with a sign for each half character in their texts."""
     return pd.DataFrame(_whole(rows), **more)
 
 
 def _whole(value: Any) -> Any:
     if isinstance(value, str):
-        return _HALF.sub(lambda found: visible(found[0]), value) if not value.isascii() else value
+        return _HALF.sub(lambda match: visible(match[0]), value) if not value.isascii() else value
     if isinstance(value, Mapping):
         return {_whole(name): _whole(each) for name, each in value.items()}
     if type(value) in {list, tuple}:

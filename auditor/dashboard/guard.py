@@ -1,4 +1,5 @@
-"""What stands before Streamlit: refuses what is not meant for the dashboard, says who asks, and forbids frames.
+"""The middleware in front of Streamlit: refuses requests not meant for the dashboard, identifies people, forbids
+frames.
 
 Streamlit's own `server.allowedHosts` guards the WebSocket only, and its `server.trustedUserHeaders` believes every
 address. An ASGI middleware is Streamlit's documented hook before all of its routes, static files and health included:
@@ -19,10 +20,10 @@ from typing import Any
 from auditor.dashboard.access import Access, Headers, Onlooker, Person, Refusal, refusal, who
 
 PERSON = "X-Plumbline-Person"
-"""The header in which the guard tells the pages who asks. Whoever sends it from outside sends it in vain."""
+"""The header in which the guard tells the pages who sent the request. From outside it is dropped."""
 
 SEAL = secrets.token_hex(16)
-"""Known to this process alone, so that what the pages read is what the guard wrote."""
+"""A secret of this process, which proves to the pages that the guard wrote the header."""
 
 PROTECTION = (
     (b"x-frame-options", b"DENY"),
@@ -31,14 +32,14 @@ PROTECTION = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""On every answer, with the policy: shown in no frame, never taken for another type, no address told to others."""
+"""Headers of every response, with the policy: no framing, no type sniffing, no referrer."""
 
 _POLICY = (
     "default-src 'self'; script-src 'self'{inline}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
     "font-src 'self' data:; media-src 'self' blob:; worker-src 'self' blob:; connect-src 'self' data: blob:; "
     "object-src 'none'; base-uri 'self'; form-action 'self'; frame-src 'self'; frame-ancestors 'none'"
 )
-"""Nothing is loaded from another host, and no script runs but Streamlit's own. Its styles are written by scripts."""
+"""Nothing is loaded from other hosts, and only Streamlit's own scripts run. They write its styles."""
 
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -50,26 +51,26 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def policy(page: str) -> str:
-    """The content security policy under which a page runs the scripts that stand in it, by digest, and no other."""
+    """The content security policy that allows only the page's own inline scripts, by digest."""
     digests = (base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in _INLINE.findall(page))
     return _POLICY.format(inline="".join(f" 'sha256-{each}'" for each in digests))
 
 
 class Guard:
-    """ASGI middleware in front of everything that the dashboard serves."""
+    """ASGI middleware in front of everything the dashboard serves."""
 
     def __init__(self, app: App, *, access: Access, page: str) -> None:
-        """Stand before an app.
+        """Wrap an app.
 
         Args:
-            page: the HTML page that Streamlit answers with.
+            page: the HTML page that Streamlit serves.
         """
         self._app = app
         self._access = access
         self._protection = (*PROTECTION, (b"content-security-policy", policy(page).encode()))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or answer it here."""
+        """Pass a request on, or refuse it here."""
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
@@ -81,17 +82,17 @@ class Guard:
             await self._refuse(scope, receive, send, refused)
             return
         client = scope.get("client")
-        found = who(self._access, headers=headers, peer=client[0] if client else None)
+        sender = who(self._access, headers=headers, peer=client[0] if client else None)
         own = PERSON.lower().encode()
         kept = [(name, value) for name, value in headers if name != own]
-        told = {**scope, "headers": [*kept, (own, sealed(found).encode())]}
+        sealed_scope = {**scope, "headers": [*kept, (own, sealed(sender).encode())]}
 
         async def protected(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 message = {**message, "headers": self._protect(message.get("headers", ()))}
             await send(message)
 
-        await self._app(told, receive, protected)
+        await self._app(sealed_scope, receive, protected)
 
     def _protect(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         ours = {name for name, _ in self._protection}
@@ -101,7 +102,7 @@ class Guard:
         body = (refused.text + "\n").encode()
         kind = "http.response"
         if scope["type"] == "websocket":
-            await receive()  # the connect, which has to be heard before it is answered
+            await receive()  # the connect event, which must be received before the response
             if "websocket.http.response" not in scope.get("extensions", {}):
                 await send({"type": "websocket.close", "code": 1008})
                 return
@@ -111,15 +112,15 @@ class Guard:
         await send({"type": f"{kind}.body", "body": body})
 
 
-def sealed(found: Person | Onlooker) -> str:
-    """Who asks, as the guard tells it to the pages."""
-    return f"{SEAL} {json.dumps(asdict(found))}"
+def sealed(person: Person | Onlooker) -> str:
+    """The header value that tells the pages who sent the request."""
+    return f"{SEAL} {json.dumps(asdict(person))}"
 
 
-def unsealed(told: str | None) -> Person | Onlooker:
-    """Who asks, as a page reads it; without the guard's word somebody who may look."""
-    seal, _, document = (told or "").partition(" ")
+def unsealed(header: str | None) -> Person | Onlooker:
+    """Read who sent the request; without the guard's header, someone who may only look."""
+    seal, _, document = (header or "").partition(" ")
     if not secrets.compare_digest(seal.encode(), SEAL.encode()):
         return Onlooker(why="The dashboard was not started with `auditor dashboard`, so it does not know who asks.")
-    held: dict[str, Any] = json.loads(document)
-    return Person(**held) if "known_by" in held else Onlooker(**held)
+    fields: dict[str, Any] = json.loads(document)
+    return Person(**fields) if "known_by" in fields else Onlooker(**fields)

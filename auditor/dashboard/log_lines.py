@@ -1,4 +1,4 @@
-"""The dashboard's log: Streamlit's and the web server's handlers write it, so its records are made harmless here."""
+"""The dashboard's log: Streamlit's and the web server's handlers write it, so its records are sanitized here."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from auditor.escaping import block, visible
 
 
 class VisibleRecord(logging.LogRecord):
-    """A record whose text stays on one line, and whose traceback acts on no terminal."""
+    """A log record with its text on one line and no terminal control characters in its traceback."""
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         if self.exc_info:
-            told = block(logging.Formatter().formatException(self.exc_info))
-            self.exc_text = told.replace("\n", "\n  ")  # a line of a message from outside is no record of its own
+            traceback = block(logging.Formatter().formatException(self.exc_info))
+            self.exc_text = traceback.replace(
+                "\n", "\n  "
+            )  # a line of a message from outside must not look like a record
 
     def getMessage(self) -> str:  # noqa: N802  logging's own name
-        """The message, in which what cannot be seen is a sign."""
+        """The message with visible signs for invisible characters."""
         return visible(super().getMessage())
 
 
 def harden() -> None:
-    """Let every record of this process be such a one."""
+    """Make every log record of this process a `VisibleRecord`."""
     logging.setLogRecordFactory(VisibleRecord)

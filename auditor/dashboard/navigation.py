@@ -22,7 +22,7 @@ PAGES = {
     "map": "Map",
     "query": "Query",
 }
-"""Title by address; the module of a page is called like its address."""
+"""Title by address; a page's module has the name of its address."""
 
 REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
 
@@ -54,10 +54,10 @@ def drift(**filters: str) -> Target:
 
 
 def run(first: str = "overview") -> None:
-    """Draw the sidebar and the page that was asked for.
+    """Draw the sidebar and the requested page.
 
-    The time range and the pace stand here and not on the pages: only then Streamlit keeps them when a link leads
-    from one page to another. They are set anew in every run, so that the address always tells them.
+    The time range and the refresh interval live here and not on the pages, because only then does Streamlit keep them
+    when a link leads to another page. They are set in every run, so that the address always shows them.
     """
     chosen = st.navigation([_page(name, default=name == first) for name in PAGES])
     for name, default in _SHARED.items():
@@ -89,17 +89,17 @@ def link(label: str, target: Target) -> None:
 
 
 def go(page: str, shows: Mapping[str, Any]) -> None:
-    """Leave for another page at once."""
+    """Switch to another page at once."""
     st.switch_page(_page(page), query_params=shows)
 
 
 def follow() -> None:
-    """Go where a click in a table leads; the first thing that a page does."""
+    """Follow a click in a table; every page calls this first."""
     target = st.session_state.pop(_NEXT, None)
     if target is not None:
         go(target.page, dict(target.shows))
 
 
 def leave(target: Target) -> None:
-    """Go there when the page is drawn next; for callbacks, which cannot leave a page themselves."""
+    """Go there at the next redraw; for callbacks, which cannot switch pages themselves."""
     st.session_state[_NEXT] = target

@@ -1,4 +1,4 @@
-"""What is asked of the views for the pages, as SQL; `?` stands for what `Data` fills in."""
+"""The pages' SQL queries over the views; `Data` fills in each `?`."""
 
 from __future__ import annotations
 

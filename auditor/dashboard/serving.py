@@ -15,7 +15,7 @@ DEFAULT_PORT = 8501
 LOOPBACK = "127.0.0.1"
 
 PEERS_AS_THEY_ARE = {"FORWARDED_ALLOW_IPS": ""}
-"""The web server's setting by which no header of a request changes the address that it came from."""
+"""The web server's setting that keeps request headers from changing the client address."""
 
 
 def command(port: int, address: str = LOOPBACK) -> list[str]:
@@ -27,12 +27,12 @@ def command(port: int, address: str = LOOPBACK) -> list[str]:
 
 
 def cannot_listen(address: str, port: int) -> str:
-    """Why the dashboard cannot listen there, "" where it can."""
+    """Why the dashboard cannot listen there, "" if it can."""
     try:
-        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         return f"--address: {visible(address)} is neither an address nor a name of this machine"
-    family, kind, _, _, place = found[0]
+    family, kind, _, _, place = addresses[0]
     with socket.socket(family, kind) as tried:
         tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -45,14 +45,14 @@ def cannot_listen(address: str, port: int) -> str:
 
 
 def free_port(wanted: int) -> int:
-    """The port if it can be had, else any free one."""
+    """The port if it is free, otherwise any free one."""
     for port in (wanted, 0):
-        with socket.socket() as held:
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                held.bind(("127.0.0.1", port))
+                probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            found: int = held.getsockname()[1]
-            return found
+            free: int = probe.getsockname()[1]
+            return free
     raise OSError("no free port on 127.0.0.1")

@@ -1,4 +1,4 @@
-"""One record in every system, side by side, as several pages show it."""
+"""One record in every system, side by side, as shown on several pages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def read_live(data: Data, data_type: str, key: str) -> RecordView:
 
     Raises:
         KeyError: no such data type.
-        UnreadableError: the text is no key of this data type.
+        UnreadableError: the text is not a key of this data type.
     """
     readers = open_readers(data.map)
     try:
@@ -32,25 +32,25 @@ def read_live(data: Data, data_type: str, key: str) -> RecordView:
             reader.close()
 
 
-def draw(found: RecordView, consumers: tuple[Consumer, ...]) -> None:
-    """Draw the copies, who reads each, and their fields, differing ones first."""
-    for column, copy in zip(st.columns(len(found.copies), border=True), found.copies, strict=True):
+def draw(record: RecordView, consumers: tuple[Consumer, ...]) -> None:
+    """Draw the copies, the consumers of each, and their fields, differing ones first."""
+    for column, copy in zip(st.columns(len(record.copies), border=True), record.copies, strict=True):
         with column:
             _head(copy, [told(each) for each in consumers if each.reads == copy.system])
-    names = list(dict.fromkeys(name for copy in found.copies for name in copy.cells))
+    names = list(dict.fromkeys(name for copy in record.copies for name in copy.cells))
     if not names:
         return
-    names.sort(key=lambda name: name not in found.differing)
+    names.sort(key=lambda name: name not in record.differing)
     table = frame(
         {
             escaping.markdown(copy.system): [escaping.markdown(_cell_text(copy, name)) for name in names]
-            for copy in found.copies
+            for copy in record.copies
         },
         index=pd.Index([escaping.markdown(name) for name in names], name="field"),
     )
     marked = {
         (escaping.markdown(name), escaping.markdown(copy.system))
-        for copy in found.copies
+        for copy in record.copies
         for name, cell in copy.cells.items()
         if cell.state in {"differs", "unreadable"}
     }
@@ -59,8 +59,8 @@ def draw(found: RecordView, consumers: tuple[Consumer, ...]) -> None:
         styles.loc[name, system] = "background-color: rgba(208,69,59,0.25); font-weight: 600"
     styled = table.style.apply(lambda _: styles, axis=None)
     st.table(styled)
-    sides = [_sides(found, name) for name in found.differing]
-    if len(found.copies) > 2 and sides:
+    sides = [_sides(record, name) for name in record.differing]
+    if len(record.copies) > 2 and sides:
         st.caption(escaping.markdown("Who agrees with whom. " + "; ".join(sides)))
 
 
@@ -80,9 +80,9 @@ def _head(copy: CopyView, readers: list[str]) -> None:
         st.link_button("Open there", copy.link)
 
 
-def _sides(found: RecordView, name: str) -> str:
-    held = {copy.system: copy.cells[name].text.encode() for copy in found.copies if name in copy.cells}
-    return tell(name, partition(held))
+def _sides(record: RecordView, name: str) -> str:
+    texts = {copy.system: copy.cells[name].text.encode() for copy in record.copies if name in copy.cells}
+    return tell(name, partition(texts))
 
 
 def _cell_text(copy: CopyView, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Tables: what came from outside as plain text, and cells that lead on or act on the row they name."""
+"""Tables: outside values as plain text, and cells that link somewhere or act on their row."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def table(
 
     Args:
         key: of the table on its page.
-        links: by column, where a click on each row's cell leads; None where it leads nowhere.
-        acts: by column, what each row's cell stands for, and what a click does with it.
+        links: by column, the target of each row's cell; None for no link.
+        acts: by column, the subject of each row's cell, and the action that a click performs with it.
     """
     frame = frame.map(lambda cell: escaping.visible(cell) if isinstance(cell, str) else cell)
     config = dict(column_config or {})
@@ -44,7 +44,7 @@ def table(
 
 
 def csv(frame: pd.DataFrame) -> bytes:
-    """A table as a file that people open in a spreadsheet, where no text of it is a formula."""
+    """A table as a CSV file for spreadsheets, with texts that cannot act as formulas."""
     safe = frame.map(lambda cell: escaping.spreadsheet(cell) if isinstance(cell, str) else cell)
     text: str = safe.rename(columns=escaping.spreadsheet).to_csv(index=False)
     return text.encode("utf-8", "replace")
@@ -55,23 +55,23 @@ def _buttons(
 ) -> Any:
     """A column of buttons.
 
-    A click tells the row by its position, and the rows may have moved since they were drawn. What it means is
-    therefore what its label means; where several rows of that label mean different things, the position must fit.
+    A click identifies the row by its position, and the rows may have moved since they were drawn. So the label
+    decides what the click means; if several rows with that label mean different things, the position must match.
     """
 
     def clicked() -> None:
-        found = meant_by(st.session_state[key].row, st.session_state[key].label, labels, meant)
-        if found is None:
+        subject = meant_by(st.session_state[key].row, st.session_state[key].label, labels, meant)
+        if subject is None:
             st.toast("The list has changed meanwhile; click again.")
         else:
-            act(found)
+            act(subject)
 
     return st.column_config.ButtonColumn(column, type="secondary", alignment="left", on_click=clicked, key=key)
 
 
 def meant_by(row: int, label: str, labels: Sequence[str | None], meant: Sequence[Any]) -> Any:
-    """What a click on a row's label means; None where nobody can tell any more."""
-    same = [each for known, each in zip(labels, meant, strict=True) if known == label]
+    """What a click on a row's label means; None if that is no longer certain."""
+    same = [each for shown, each in zip(labels, meant, strict=True) if shown == label]
     if same and all(each == same[0] for each in same):
         return same[0]
     return meant[row] if row < len(labels) and labels[row] == label else None

@@ -27,4 +27,4 @@ class Since:
 
 
 DAY = Since(label="24 h")
-"""How far back a message counts that nobody got, whatever range a page shows."""
+"""How far back undelivered messages count, whatever range a page shows."""

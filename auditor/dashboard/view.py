@@ -1,4 +1,4 @@
-"""Turning figures into what people read: words, intervals, colours and charts; pure."""
+"""Turns figures into what people see: words, intervals, colours and charts; pure."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def verified(through_at: datetime | None, now: datetime) -> str:
 
 
 def share_within(met: int, breach: int, undecided: int) -> str:
-    """The share of changes within the window, as far as it is known.
+    """The share of changes within the window, as far as known.
 
-    The undecided may have met their window or not, so the share lies between those two ends.
+    Undecided changes may have met their window or not, so the share is an interval.
     """
     total = met + breach + undecided
     if not total:
@@ -65,12 +65,12 @@ def share_within(met: int, breach: int, undecided: int) -> str:
 
 def differences_text(differences: str, detail: str) -> str:
     """The differing fields of a divergence in one line."""
-    told = [
+    parts = [
         f"{each['field']}: {each['owner_value']} → {each['target_value']}"
         + (f" ({each['shape'].replace('_', ' ')})" if each["shape"] != "value" else "")
         for each in json.loads(differences)
     ]
-    return "; ".join(told) or detail
+    return "; ".join(parts) or detail
 
 
 def _plain(figure: go.Figure, height: int) -> go.Figure:
@@ -92,7 +92,7 @@ def map_chart(
     """The integration map as an ECharts graph: systems left to right, flows coloured by state, consumers last.
 
     Args:
-        states: by flow, how it stands.
+        states: by flow, its state.
         differing: by flow, records that differ now.
 
     Returns:
@@ -105,8 +105,8 @@ def map_chart(
         for down, name in enumerate(column):
             nodes.append(_node(name, part_of(integration_map, name), across, down, len(column), "roundRect"))
     for down, (_, consumer, role) in enumerate(consumers):
-        told = f"{consumer} "  # a consumer may be called like a system
-        nodes.append(_node(told, role.replace("-", " "), len(columns), down, len(consumers), "circle"))
+        node_name = f"{consumer} "  # a consumer may have the name of a system
+        nodes.append(_node(node_name, role.replace("-", " "), len(columns), down, len(consumers), "circle"))
     beside: Counter[frozenset[str]] = Counter()
     links: list[dict[str, Any]] = []
     for name, flow in integration_map.flows.items():
@@ -188,13 +188,13 @@ def timeline_chart(timeline: pd.DataFrame) -> go.Figure:
 
 
 def funnel_chart(funnel: Funnel) -> go.Figure:
-    """The recovery funnel: a bar a stage, dark as far as is certain, light as far as is possible."""
+    """The recovery funnel: one bar per stage, dark where certain, light where possible."""
     stages = funnel.stages
     names = [stage.name for stage in stages]
     least = [stage.least or 0 for stage in stages]
     spread = [(stage.most - stage.least) if stage.most and stage.least is not None else 0 for stage in stages]
     figure = go.Figure()
-    told = [escaping.plotly(stage_text(stage, funnel.hours)) for stage in stages]
+    texts = [escaping.plotly(stage_text(stage, funnel.hours)) for stage in stages]
     why = [escaping.plotly(stage.why) for stage in stages]
     figure.add_bar(y=names, x=least, orientation="h", marker_color=MOST, customdata=why, hovertemplate=WHY)
     figure.add_bar(
@@ -207,7 +207,7 @@ def funnel_chart(funnel: Funnel) -> go.Figure:
         hovertemplate=WHY,
     )
     ends = [low + more for low, more in zip(least, spread, strict=True)]
-    for name, end, text in zip(names, ends, told, strict=True):
+    for name, end, text in zip(names, ends, texts, strict=True):
         figure.add_annotation(y=name, x=end, text=text, showarrow=False, xanchor="left", xshift=6)
     figure.update_layout(barmode="stack", showlegend=False)
     figure.update_yaxes(autorange="reversed")
@@ -246,17 +246,17 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
 
 
 def _last_edge(curve: LagCurve) -> int:
-    """Just beyond the last edge at which anything is known to happen."""
+    """An edge just beyond the last known end of an interval."""
     lower, upper, _ = curve.pairs.T
     finite = upper[upper < NEVER]
     return min(int(max(lower.max(), finite.max() if len(finite) else 0)) + 4, NEVER)
 
 
 def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure:
-    """When changes arrived how late: hours across, lags upwards, the share of the hour's changes as colour.
+    """Lags over time: hours across, lags upwards, the share of the hour's changes as colour.
 
     Args:
-        hours: one after the other, without a gap.
+        hours: consecutive, without gaps.
         shares: shape (cells, hours).
     """
     used = [cell for cell in range(NEVER) if shares[cell].any()]

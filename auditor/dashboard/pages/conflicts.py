@@ -1,4 +1,4 @@
-"""Conflicts: what no rule decides, with everything a person needs to decide it, and what became of decisions."""
+"""Conflicts: what no rule decides, with everything a person needs to decide it, and the outcome of decisions."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def page() -> None:
 
 
 def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
-    """Draw the body for whoever asks."""
+    """Draw the body for this viewer."""
     row = st.columns([3, 1, 1])
     everything = row[0].toggle("Include closed conflicts", key="all", bind="query-params")
     number = row[1].text_input("Number", key="conflict", bind="query-params", placeholder="all").strip()
@@ -46,8 +46,8 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
     if number:
         _one(data, number, asks)
         return
-    found = data.conflicts(live_only=not everything)
-    if not found:
+    cases = data.conflicts(live_only=not everything)
+    if not cases:
         components.nothing(
             "No conflict waits for a person: every difference is decided by a rule."
             if not everything
@@ -56,15 +56,15 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
         )
         return
     st.caption(
-        f"{len(found)} conflict{'s' * (len(found) != 1)}. Open one by its number. A decision is recorded and checked "
+        f"{len(cases)} conflict{'s' * (len(cases) != 1)}. Open one by its number. A decision is recorded and checked "
         "against later readings; Plumbline never writes to your systems."
     )
     tables.table(
-        frame([_row(data, each) for each in found]),
+        frame([_row(data, each) for each in cases]),
         key="conflicts",
         links={
-            "number": [navigation.conflict(each.conflict_id) for each in found],
-            "record": [navigation.record(each.data_type, each.key) for each in found],
+            "number": [navigation.conflict(each.conflict_id) for each in cases],
+            "record": [navigation.record(each.data_type, each.key) for each in cases],
         },
         alt="Conflicts that no rule decides, with why, who is to decide and since when",
         column_config={
@@ -91,17 +91,17 @@ def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
 
 
 def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
-    found = (
+    case = (
         data.ledger.conflicts.find(int(number))
         if number.isascii() and number.isdigit() and len(number) < 19
         else None
     )
-    if found is None:
+    if case is None:
         st.error(
             f"There is no conflict {escaping.markdown(number)}. Empty the field to see all.", icon=":material/error:"
         )
         return
-    conflict, decisions, about = found
+    conflict, decisions, about = case
     sign = STATE_SIGNS[conflict.state]
     about_what = escaping.markdown(f"{conflict.data_type} {conflict.key}")
     st.subheader(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
@@ -148,8 +148,8 @@ def _until(at: datetime | None) -> str:
 
 
 def _brief(brief: ConflictBrief) -> None:
-    told = [[escaping.markdown(cell) for cell in line] for line in brief.lines()]
-    lines = frame(told, columns=["", "what is known"])
+    rows = [[escaping.markdown(cell) for cell in line] for line in brief.lines()]
+    lines = frame(rows, columns=["", "what is known"])
     st.table(lines.set_index(""), border="horizontal")
     if brief.fields:
         tables.table(
@@ -170,7 +170,7 @@ def _brief(brief: ConflictBrief) -> None:
 
 
 def _name(person: Person) -> Person:
-    """The person with a name: as the sign-in tells it, or as the local operator enters it."""
+    """The person with a name: from the sign-in, or as entered by the local operator."""
     if person.name is not None:
         st.markdown(f"Signed in as **{escaping.markdown(person.name)}**")
         return person
@@ -248,12 +248,12 @@ def _live(data: Data, conflict: Conflict) -> None:
         return
     try:
         with st.spinner("Reading every system …"):
-            found = side_by_side.read_live(data, conflict.data_type, conflict.key)
+            record = side_by_side.read_live(data, conflict.data_type, conflict.key)
     except UnreadableError as error:
         st.error(escaping.markdown(error), icon=":material/error:")
         return
     st.caption(f"Read live just now, not stored. Opened {view.ago(conflict.opened_at, datetime.now(UTC))}.")
-    side_by_side.draw(found, data.map.data_types[conflict.data_type].consumers)
+    side_by_side.draw(record, data.map.data_types[conflict.data_type].consumers)
     if conflict.due_at is not None and conflict.closed_at is None:
         left_s = (conflict.due_at - datetime.now(UTC)).total_seconds()
         if left_s > 0:

@@ -1,4 +1,4 @@
-"""Dead letters: queues, which messages failed and why, which records it explains, and what a redrive would fix."""
+"""Dead letters: queues, which messages failed and why, which records they explain, and what a replay would fix."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from probes.wording import counted
 
 LIMIT = 500
 OPENED = "opened_letter"
-"""In the session: the number of the letter whose evidence is shown."""
+"""Session key for the number of the letter with its evidence shown."""
 
 FLOWING = complete(
     {
@@ -109,9 +109,9 @@ def _funnels(funnels: list[Funnel]) -> None:
     for at, each in enumerate(funnels):
         with shown[at % len(shown)]:
             st.markdown(f"**{escaping.markdown(each.flow)}**")
-            told = ", ".join(f"{stage.name} {stage_text(stage, each.hours)}" for stage in each.stages)
+            alt = ", ".join(f"{stage.name} {stage_text(stage, each.hours)}" for stage in each.stages)
             st.plotly_chart(
-                view.funnel_chart(each), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=told
+                view.funnel_chart(each), key=f"funnel-{each.flow}", config={"displaylogo": False}, alt=alt
             )
     st.caption(
         "Dark: at least. Light: at most. Stages that cannot be observed from outside are marked. "
@@ -121,13 +121,13 @@ def _funnels(funnels: list[Funnel]) -> None:
 
 def _explained(data: Data) -> None:
     differing = [each for each in data.explained() if each.open]
-    told = [
+    parts = [
         f"**{escaping.markdown(each.flow)}**: {each.explained} of {counted(each.open, 'record')} that "
         f"differ{'s' * (each.open == 1)}"
         for each in differing
     ]
-    if told:
-        st.caption("Drift explained by dead letters. " + "; ".join(told) + ".")
+    if parts:
+        st.caption("Drift explained by dead letters. " + "; ".join(parts) + ".")
 
 
 def _reasons(data: Data, groups: Sequence[Group]) -> None:
@@ -189,7 +189,7 @@ def _letters(data: Data, waiting: Waiting) -> None:
 
 
 def _open(letter: int) -> None:
-    """Show a letter's evidence below the table, wherever the letter stands in it later."""
+    """Show a letter's evidence below the table, even if the letter's row moves later."""
     st.session_state[OPENED] = letter
 
 
@@ -205,7 +205,7 @@ def _evidence(data: Data, letter: int, row: LetterRow | None) -> None:
         )
         return
     if headers:
-        told = frame({"header": list(headers), "value": list(headers.values())})
-        tables.table(told, key="headers", alt="Its headers")
+        headers_frame = frame({"header": list(headers), "value": list(headers.values())})
+        tables.table(headers_frame, key="headers", alt="Its headers")
     if payload is not None:
         st.code(escaping.block(payload), language=None, wrap_lines=True)

@@ -82,9 +82,9 @@ def _draw(data: Data, since: Since) -> None:
         "last_seen_at",
         "closed_at",
     ]
-    told = frame[shown].assign(cause=frame["cause"].str.replace("_", " "))
+    readable = frame[shown].assign(cause=frame["cause"].str.replace("_", " "))
     tables.table(
-        told,
+        readable,
         key="divergences",
         links={
             "record": [

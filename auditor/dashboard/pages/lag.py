@@ -52,10 +52,10 @@ def _row(lag: FlowLag) -> dict[str, object]:
 
 
 def _clamped(lags: list[FlowLag]) -> None:
-    told = [f"{lag.clamped} of {lag.flow}" for lag in lags if lag.clamped]
-    if told:
+    counts = [f"{lag.clamped} of {lag.flow}" for lag in lags if lag.clamped]
+    if counts:
         st.warning(
-            f"Changes seemed to arrive before they were made: {escaping.markdown(', '.join(told))}. "
+            f"Changes seemed to arrive before they were made: {escaping.markdown(', '.join(counts))}. "
             "Their lag counts as 0. A stamp or a clock is wrong; compare the clocks below with `auditor doctor`.",
             icon=":material/schedule:",
         )

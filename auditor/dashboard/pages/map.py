@@ -27,14 +27,14 @@ def _draw(data: Data, _since: Since) -> None:
     st.caption(
         "From owners to readers. Click a flow to see its drift, or a system to see the drift of all its flows."
     )
-    told = st.echarts_chart(
+    chart = st.echarts_chart(
         view.map_chart(data.map, states, {str(flow): int(count) for flow, count in differing.items()}),
         height=460,
         key="map",
         on_select="rerun",
         alt="The integration map: systems, flows coloured by their state, and consumers",
     )
-    _follow(data, told)
+    _follow(data, chart)
     st.subheader("Flows")
     table = frame(
         [
@@ -46,9 +46,9 @@ def _draw(data: Data, _since: Since) -> None:
             for row in rows_of(data.map)
         ]
     )
-    said = [name for name in table.columns if table[name].astype(bool).any()]
+    filled = [name for name in table.columns if table[name].astype(bool).any()]
     tables.table(
-        table[said],
+        table[filled],
         key="flows",
         links={"flow": [navigation.drift(flow=row.flow) for row in rows_of(data.map)]},
         alt="Every flow with what the map says about it",
@@ -57,10 +57,10 @@ def _draw(data: Data, _since: Since) -> None:
     _downloads(data, states)
 
 
-def _follow(data: Data, told: Any) -> None:
-    """Go where a click on the picture leads: from a flow to its drift, from a system to all flows that touch it."""
+def _follow(data: Data, chart: Any) -> None:
+    """Follow a click on the picture: from a flow to its drift, from a system to all flows that touch it."""
     flows, systems = list(data.map.flows), [name for column in columns_of(data.map) for name in column]
-    for picked in told.selection.selected:
+    for picked in chart.selection.selected:
         at = picked["data_indices"][0] if picked["data_indices"] else len(flows)
         if picked["data_type"] == "edge" and at < len(flows):
             _to_drift([flows[at]])

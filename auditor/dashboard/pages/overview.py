@@ -1,4 +1,4 @@
-"""Overview: is everything fine now, and if not, where."""
+"""Overview: is everything fine now, and if not, where is it wrong."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def _causes(open_now: pd.DataFrame) -> None:
         return
     causes = open_now.groupby(["family", "cause"], as_index=False)["records"].sum()
     causes = causes.sort_values("records", ascending=False)
-    told = list(causes.itertuples())
-    rows = [st.columns(min(len(told), CARDS_IN_A_ROW)) for _ in told[::CARDS_IN_A_ROW]]
-    for at, cause in enumerate(told):
+    cards = list(causes.itertuples())
+    rows = [st.columns(min(len(cards), CARDS_IN_A_ROW)) for _ in cards[::CARDS_IN_A_ROW]]
+    for at, cause in enumerate(cards):
         card = rows[at // CARDS_IN_A_ROW][at % CARDS_IN_A_ROW]
         with card, st.container(border=True, height="stretch"):
             named = str(cause.cause)
@@ -102,9 +102,9 @@ def _causes(open_now: pd.DataFrame) -> None:
 
 
 def _misled(data: Data) -> None:
-    """Who acts on wrong values now; nothing where nobody is named or nothing differs."""
-    found = data.misled()
-    if not found:
+    """Who is affected right now; draws nothing if no consumer is named or nothing differs."""
+    consumers = data.misled()
+    if not consumers:
         return
     now = datetime.now(UTC)
     st.subheader("Who is affected right now")
@@ -121,11 +121,11 @@ def _misled(data: Data) -> None:
                     "since": view.ago(each.oldest_at, now).removesuffix(" ago"),
                     "where": each.flows[0],
                 }
-                for each in found
+                for each in consumers
             ]
         ),
         key="affected",
-        links={"where": [navigation.drift(flow=each.flows[0]) for each in found]},
+        links={"where": [navigation.drift(flow=each.flows[0]) for each in consumers]},
         alt="Consumers that act on wrong values, the gravest role first",
     )
 

@@ -1,4 +1,4 @@
-"""Query: ad-hoc drift queries in SQL, caged."""
+"""Query: ad-hoc drift queries in SQL, in a sandbox."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _draw(data: Data, _since: Since) -> None:
     if frame.empty:
         components.nothing("No rows.")
         return
-    told = f"{len(frame)} row{'s' * (len(frame) != 1)}"
-    st.caption(f"{told}; {escaping.markdown(result.cut_text)}." if result.truncated else told)
+    rows_text = f"{len(frame)} row{'s' * (len(frame) != 1)}"
+    st.caption(f"{rows_text}; {escaping.markdown(result.cut_text)}." if result.truncated else rows_text)
     tables.table(frame, key="answer", alt="The query's answer")
     st.download_button("Export CSV", lambda: tables.csv(frame), "query.csv", "text/csv", on_click="ignore")

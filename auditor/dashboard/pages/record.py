@@ -1,4 +1,4 @@
-"""Record: one record in every system, side by side, and what has been seen of it."""
+"""Record: one record in every system, side by side, and its history."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _draw(data: Data, _since: Since) -> None:
         return
     try:
         with st.spinner("Reading every system …"):
-            found = side_by_side.read_live(data, str(data_type), key)
+            record = side_by_side.read_live(data, str(data_type), key)
     except UnreadableError as error:
         st.error(
             f"{escaping.markdown(key)} is not a valid key of {escaping.markdown(data_type)}: "
@@ -66,10 +66,10 @@ def _draw(data: Data, _since: Since) -> None:
         hint = did_you_mean(str(data_type), types)
         st.error(escaping.markdown(f"Unknown data type {data_type}{hint}"), icon=":material/error:")
         return
-    sign, words = SIGNS[found.verdict]
+    sign, words = SIGNS[record.verdict]
     st.subheader(f"{escaping.markdown(f'{data_type} {key}')}: {sign}", anchor=False)
     st.caption(f"{words} The values were read live just now and are not stored.")
-    side_by_side.draw(found, data.map.data_types[str(data_type)].consumers)
+    side_by_side.draw(record, data.map.data_types[str(data_type)].consumers)
     _history(data, str(data_type), key)
 
 

@@ -1,4 +1,4 @@
-"""SLA breaches: incidents, objectives kept and broken, and what was told to whom."""
+"""SLA breaches: incidents, objectives kept and broken, and the messages sent."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def _messages(data: Data, since: Since) -> None:
 
 
 def _noise(data: Data, since: Since) -> None:
-    """Fields that a system never answers the same; nothing where there are none."""
+    """Fields that a system returns differently on each read; draws nothing if there are none."""
     noise = data.noise(since)
     if noise.empty:
         return

@@ -1,4 +1,4 @@
-"""What the dashboard is served from: its entry, its theme and its icon, in the wheel as in the repository."""
+"""The dashboard's entry point, theme and icon, in the wheel as in the repository."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from starlette.middleware import Middleware
 
 APP = Path(__file__).with_name("app.py")
-"""What Streamlit serves; it finds its configuration in the folder `.streamlit` beside it."""
+"""The script that Streamlit serves; its configuration is in the folder `.streamlit` next to it."""
 
 PAGES = Path(__file__).with_name("pages.py")
-"""The script that it runs for every view of a page."""
+"""The script that runs for every view of a page."""
 
 
 def guards() -> list[Middleware]:
-    """What stands before Streamlit, as the environment sets it; ends with a sentence where a setting is wrong.
+    """The middleware in front of Streamlit, from the environment; exits with a sentence if a setting is wrong.
 
-    It is asked once, as the process starts, so that the log is made harmless here, too.
+    It is called once, at process start, so it also hardens the log.
     """
     import streamlit
     from dotenv import load_dotenv
@@ -40,7 +40,7 @@ def guards() -> list[Middleware]:
 
 
 def show() -> None:
-    """Draw the page that was asked for."""
+    """Draw the requested page."""
     import streamlit as st
     from dotenv import load_dotenv
 
