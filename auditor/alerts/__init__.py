@@ -1,1 +1,1 @@
-"""Alerts: from a notice in the outbox to the people and programs who should know."""
+"""Alerts: from a notice in the outbox to the people and programs that should know."""

@@ -1,4 +1,4 @@
-"""The outbox: takes what the ledger has queued, sends it, and writes down how that ended."""
+"""Delivery: sends the messages that the ledger has queued, and records the outcome."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from auditor.senders.contract import TIMEOUT_S, Receipt, Sender
 from auditor.senders.registry import open_sender
 
 SURE_S = LEASE_S / 3
-"""So long after a transaction nobody else can hold the lease; a message leaves within it."""
+"""For this long after a transaction no other process can hold the lease; a message must leave within it."""
 
 log = logging.getLogger(__name__)
 
 
 def open_senders(settings: Alerts, *, timeout_s: float = TIMEOUT_S) -> dict[str, Sender]:
-    """The senders that the map asks for, by name.
+    """The senders that the map configures, by name.
 
     Args:
         timeout_s: the deadline of one try.
@@ -35,10 +35,10 @@ def open_senders(settings: Alerts, *, timeout_s: float = TIMEOUT_S) -> dict[str,
 
 
 def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *, to: str | None = None) -> bool:
-    """Send the next message that is due, to one of the receivers or to whichever it is for.
+    """Send the next due message, for one receiver or for any.
 
-    The message is marked as being sent before the request leaves. Whoever dies in between leaves that mark,
-    and the message is sent again saying that it may be a repeat: at least once, and never silently twice.
+    The message is marked as sending before the request goes out. If the process dies in between, the mark remains,
+    and the message is sent again as a possible duplicate: at least once, and never twice unmarked.
 
     Returns:
         Whether there was one.
@@ -48,7 +48,7 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
     if alert is None:
         return False
     if awake_s() - begun_s > SURE_S:
-        ledger.lease.confirm()  # this process or the machine has slept, and another may have taken over
+        ledger.lease.confirm()  # this process or the machine has slept, so another may have taken over
     sender = senders.get(alert.sender)
     if sender is None:
         receipt = Receipt(outcome="rejected", error=f"the map no longer names the sender {alert.sender}")
@@ -63,9 +63,9 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
 def deliver_unrecorded(
     ledger: Ledger, senders: Mapping[str, Sender], now: datetime, unrecorded: Unrecorded, *, to: str
 ) -> bool:
-    """Send the next message to a receiver while the ledger cannot record it.
+    """Send the next message to a receiver while the ledger is unable to record it.
 
-    Those that wait in the ledger are read, if it can be read, and sent, too; `settle_unrecorded` writes that down.
+    Messages waiting in a readable ledger are sent, too; `settle_unrecorded` records that later.
     """
     with contextlib.suppress(LedgerError):
         for alert in ledger.outbox.due(now, to=to):
@@ -74,12 +74,12 @@ def deliver_unrecorded(
 
 
 def settle_unrecorded(ledger: Ledger, unrecorded: Unrecorded, *, to: str) -> None:
-    """Write down which of the ledger's messages were delivered while it could not record that. Raises LedgerError."""
+    """Record which of the ledger's messages were delivered while it could not be written. Raises LedgerError."""
     for alert_id, sent_at in unrecorded.delivered(to, int).items():
         ledger.outbox.settle(alert_id, state="sent", sent_at=sent_at, error=None, next_try_at=None)
         unrecorded.forget(to, alert_id)
 
 
 def awake_s() -> float:
-    """A clock that is never set and goes on while the machine sleeps, where there is one."""
+    """A monotonic clock that also runs while the machine sleeps, if the platform has one."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

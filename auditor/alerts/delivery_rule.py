@@ -1,4 +1,4 @@
-"""What becomes of a message after a try to send it."""
+"""The state of a message after an attempt to send it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ MOST_TRIES = 12
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 600.0
 LONGEST_ASKED_S = 86_400.0
-"""A receiver that asks to wait for longer is tried again after this time all the same."""
+"""The longest wait: a receiver that asks for more is retried after this time anyway."""
 
 
 class AfterTry(TypedDict):
-    """The columns of the outbox to write after a try; what is not named stays as it is."""
+    """The columns of the outbox to write after an attempt; others stay unchanged."""
 
     state: str
     error: str | None
@@ -25,7 +25,7 @@ class AfterTry(TypedDict):
 
 
 def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool) -> AfterTry:
-    """Decide what becomes of a message after a try. Pure."""
+    """Decide the state of a message after an attempt. Pure."""
     if receipt.outcome == "sent":
         return {"state": "sent", "sent_at": now, "error": None, "next_try_at": None}
     if receipt.outcome == "rejected" or tries >= MOST_TRIES:

@@ -1,4 +1,4 @@
-"""Incidents: when a breach opens, stays, resolves and comes back. One message per transition, never per record."""
+"""Incidents: when a breach opens, stays open, resolves and reopens. One message per transition, never per record."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def after_audit(
     doubt: Doubt = NO_DOUBT,
     objective: WindowObjective | None = None,
 ) -> None:
-    """Move the incidents of a flow and of its systems on, inside the audit's own transaction.
+    """Advance the incidents of a flow and of its systems, inside the audit's own transaction.
 
     Args:
         open_by_cause: open divergences of the flow.
-        failed: the system that could not be read, why, and how many audits of this flow in a row; None where
-            the audit read everything it wanted. Only then does a count of 0 mean anything.
-        in_turn: a regular audit; a probe between two turns reads too little to say that anything is over.
+        failed: the system that could not be read, why, and the number of consecutive failed audits of this flow; None
+            if the audit was complete. Only then does a count of 0 mean anything.
+        in_turn: a regular audit; a probe between two turns reads too little to prove that anything is over.
         waiting: conflicts of the flow that wait for a person.
-        doubt: what of the flow cannot be verified.
-        objective: the changes of the last day against what is promised, None where they were not counted now.
+        doubt: what cannot be verified of the flow.
+        objective: the changes of the last day, compared with the promised share; None if they were not counted now.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -65,13 +65,13 @@ def after_audit(
         )
         for breach, count in counts.items()
     ]
-    # A queue that cannot be told of is an incident of the queue.
+    # An unreadable queue is an incident of the queue.
     records, lasting = doubt.records - doubt.queues, doubt.lasting - doubt.lasting_queues
     signals.append(
         BreachSignal(
             breach=Breach.UNVERIFIED,
             fingerprint=f"flow/{flow.name}/unverified",
-            # One that has just been met opens nothing; one of an open incident keeps it open.
+            # A doubt that does not last yet opens nothing; it keeps an open incident open.
             count=records if lasting else 0,
             threshold=rule.divergences,
             clear_after_s=flow.clear_after_s,
@@ -93,7 +93,7 @@ def after_audit(
     if objective is not None:
         signals.append(_objective(objective, flow))
     broken, error, audits = failed if failed else ("", None, 0)
-    # What keeps everybody out is an incident of the system; what only this flow meets is one of the flow.
+    # A failure for every reader is an incident of the system; one that only this flow meets is one of the flow.
     everybodys = error is not None and error.reason in WHOLE_SYSTEM
     signals += [
         BreachSignal(
@@ -126,7 +126,7 @@ def after_audit(
 
 
 def _objective(objective: WindowObjective, flow: Flow) -> BreachSignal:
-    """The signal of changes that missed the window, where they are more than promised beyond chance."""
+    """The signal for missed windows, if significantly more changes missed theirs than promised."""
     standing = objective.standing
     return BreachSignal(
         breach=Breach.OBJECTIVE,
@@ -150,26 +150,26 @@ def move(
     now: datetime,
 ) -> None:
     """Write what `next_move` decides for each signal, and queue a message per transition."""
-    known = ledger.incidents.recent(
+    recent = ledger.incidents.recent(
         transaction, [each.fingerprint for each in signals], now - timedelta(seconds=ABSORB_S)
     )
     for each in signals:
-        incident = known.get(each.fingerprint)
-        moved = next_move(incident, each, now)
-        if moved is None:
+        incident = recent.get(each.fingerprint)
+        next_state = next_move(incident, each, now)
+        if next_state is None:
             continue
-        summary = _summary(each, moved, flow)
+        summary = _summary(each, next_state, flow)
         opened_at = incident.opened_at if incident else now
         values: dict[str, Any] = {
-            "state": moved.state,
-            "count": moved.count,
-            "peak": moved.peak,
-            "told": moved.told,
-            "growth": moved.growth,
-            "clear_since_at": moved.clear_since_at,
-            "reopened": moved.reopened,
-            "resolved_at": now if moved.state == "resolved" else None,
-            "summary": incident.summary if incident and moved.state == "resolved" else summary,
+            "state": next_state.state,
+            "count": next_state.count,
+            "peak": next_state.peak,
+            "told": next_state.told,
+            "growth": next_state.growth,
+            "clear_since_at": next_state.clear_since_at,
+            "reopened": next_state.reopened,
+            "resolved_at": now if next_state.state == "resolved" else None,
+            "summary": incident.summary if incident and next_state.state == "resolved" else summary,
         }
         if incident is None:
             values |= {
@@ -180,16 +180,16 @@ def move(
                 "opened_at": opened_at,
             }
         identity = ledger.incidents.save(transaction, incident.incident_id if incident else 0, values)
-        if not moved.transition:
+        if not next_state.transition:
             continue
-        grown = f" {moved.growth}x" if moved.transition == "grown" else ""
-        times = grown + (f" {moved.reopened}" if moved.reopened else "")
-        notice = _notice(each, moved, flow, identity, opened_at, now, values["summary"])
+        grown = f" {next_state.growth}x" if next_state.transition == "grown" else ""
+        times = grown + (f" {next_state.reopened}" if next_state.reopened else "")
+        notice = _notice(each, next_state, flow, identity, opened_at, now, values["summary"])
         for sender in senders:
             ledger.outbox.queue(
                 transaction,
                 incident_id=identity,
-                transition=moved.transition + times,
+                transition=next_state.transition + times,
                 sender=sender,
                 notice=notice,
                 at=now,
@@ -197,20 +197,20 @@ def move(
             )
 
 
-def _summary(signal: BreachSignal, moved: IncidentMove, flow: Flow) -> str:
+def _summary(signal: BreachSignal, next_state: IncidentMove, flow: Flow) -> str:
     meaning = MEANINGS[signal.breach]
     if signal.system is not None:
         return f"{signal.system}: {meaning.words}"
     what = f"{flow.settings.data_type} record" if meaning.counts == "record" else meaning.counts
     more = {"audit": " in a row", "change": " of the last day did not"}.get(meaning.counts, "")
     where = f"{flow.name}, queue {signal.queue}" if signal.queue else flow.name
-    since = f", {moved.told} when it opened" if moved.transition == "grown" else ""
-    return f"{where}: {meaning.words} ({counted(moved.count, what)}{more}{since})"
+    since = f", {next_state.told} when it opened" if next_state.transition == "grown" else ""
+    return f"{where}: {meaning.words} ({counted(next_state.count, what)}{more}{since})"
 
 
 def _notice(
     signal: BreachSignal,
-    moved: IncidentMove,
+    next_state: IncidentMove,
     flow: Flow,
     identity: int,
     opened_at: datetime,
@@ -219,7 +219,7 @@ def _notice(
 ) -> dict[str, Any]:
     return {
         "incident": identity,
-        "transition": moved.transition,
+        "transition": next_state.transition,
         "breach": signal.breach.value,
         "summary": summary,
         "detail": signal.detail,
@@ -228,9 +228,9 @@ def _notice(
         "data_type": flow.settings.data_type,
         "source": flow.source_name,
         "target": flow.target_name,
-        "count": moved.count,
-        "told": moved.told,
-        "peak": moved.peak,
+        "count": next_state.count,
+        "told": next_state.told,
+        "peak": next_state.peak,
         "window_s": flow.window_s,
         "team": flow.settings.team,
         "channel": flow.settings.slack_channel,

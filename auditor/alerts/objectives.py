@@ -18,7 +18,7 @@ BREACHES = (Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED)
 
 
 def within_window(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
-    """The changes of a flow in the last day against the share that its SLA promises."""
+    """The changes of a flow in the last day, compared with the share that its SLA promises."""
     counts = ledger.measurements.windows_of(flow.name, now - PERIOD)
     return WindowObjective(
         met=counts.get(Verdict.MET, 0),
@@ -29,7 +29,7 @@ def within_window(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
 
 
 def evidence_text(objective: WindowObjective, window_s: float) -> str:
-    """What was counted, with its error, for people."""
+    """The counts with their error, for people."""
     least, most = objective.underlying
     undecided = f", {objective.undecided} undecided" if objective.undecided else ""
     met = f"{objective.met} of {counted(objective.total, 'change')} met the window of {format_duration(window_s)}"

@@ -1,4 +1,4 @@
-"""What the doctor says of senders: whose last messages about incidents did not arrive."""
+"""The doctor's report on senders with undelivered messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from auditor.systems.doctor import SystemReport
 
 
 def silent_senders(integration_map: IntegrationMap, lost: Sequence[Undelivered]) -> list[SystemReport]:
-    """The senders of the map whose last messages did not arrive.
+    """The senders of the map with undelivered latest messages.
 
     Args:
         lost: messages about incidents that could not be delivered.

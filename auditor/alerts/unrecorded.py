@@ -1,6 +1,6 @@
-"""Messages that go out although the ledger cannot record them, and what is known of them once it can again.
+"""Messages sent while the ledger is unable to record them, kept until it can again.
 
-They live in this process alone: one that ends meanwhile forgets what it has sent, and its successor may repeat it.
+They exist only in this process: if it ends meanwhile, its successor may send them again.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from auditor.alerts.delivery_rule import after_try
 from auditor.senders.contract import Receipt, Sender
 
 KEPT = 1_000
-"""Messages held at once: each is of another incident, and more would say nothing new."""
+"""Most messages held at once; each is about another incident, and more would add nothing."""
 
 NOT_RECORDED = "not recorded"
-"""What stands in a message for the number of its incident."""
+"""Placeholder for the number of the message's incident."""
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class _Message:
 
     Attributes:
         next_try_at: None when it is over.
-        sent_at: when it was delivered, None where it was not (yet).
+        sent_at: when it was delivered, None if it was not (yet).
     """
 
     notice: Mapping[str, Any]
@@ -41,24 +41,24 @@ class _Message:
 
 
 class Unrecorded:
-    """The messages of a time in which the ledger cannot be written; safe to share between threads."""
+    """The messages from a period without a writable ledger; safe to share between threads."""
 
     def __init__(self) -> None:
         self._messages: dict[tuple[str, Hashable], _Message] = {}
         self._lock = threading.Lock()
 
     def take_in(self, sender: str, about: Hashable, notice: Mapping[str, Any], now: datetime) -> None:
-        """Have a message sent; one about the same thing is sent once, however often it is taken in.
+        """Queue a message; one about the same thing is sent once, however often it is queued.
 
         Args:
-            about: what tells it from other messages: an incident's fingerprint and its transition.
+            about: identifies the message: an incident's fingerprint and its transition.
         """
         with self._lock:
             if (sender, about) not in self._messages and len(self._messages) < KEPT:
                 self._messages[sender, about] = _Message(notice=notice, next_try_at=now)
 
     def deliver_next(self, senders: Mapping[str, Sender], now: datetime, *, to: str) -> bool:
-        """Send the next message to a receiver that is due; answers whether there was one."""
+        """Send the next due message to a receiver; returns whether there was one."""
         with self._lock:
             due = (
                 message
@@ -75,17 +75,17 @@ class Unrecorded:
             if to in senders
             else Receipt(outcome="rejected", error=f"the map no longer names the sender {to}")
         )
-        moved = after_try(receipt, message.tries, now, message.possible_repeat)
+        outcome = after_try(receipt, message.tries, now, message.possible_repeat)
         with self._lock:
-            message.possible_repeat = moved.get("possible_repeat", message.possible_repeat)
-            message.next_try_at = moved["next_try_at"]
+            message.possible_repeat = outcome.get("possible_repeat", message.possible_repeat)
+            message.next_try_at = outcome["next_try_at"]
             message.sent_at = now if receipt.outcome == "sent" else None
         if receipt.outcome != "sent":
             log.warning("alert to %s, not recorded: %s %s", to, receipt.outcome, receipt.error)
         return True
 
     def sent_at(self, sender: str, about: Hashable) -> datetime | None:
-        """When a message was delivered, None where it was not; one that waits is given up for the ledger's own."""
+        """When a message was delivered, None if it was not; a waiting one is dropped for the ledger's own."""
         with self._lock:
             message = self._messages.get((sender, about))
             if message is None:
@@ -94,7 +94,7 @@ class Unrecorded:
             return message.sent_at
 
     def delivered(self, sender: str, kind: type) -> dict[Any, datetime]:
-        """By what they are about, the messages of a kind that a receiver has got."""
+        """By subject, when the messages of a kind were delivered to a receiver."""
         with self._lock:
             return {
                 about: message.sent_at
@@ -103,11 +103,11 @@ class Unrecorded:
             }
 
     def forget(self, sender: str, about: Hashable) -> None:
-        """Forget a message: the ledger knows of it."""
+        """Forget a message that the ledger has recorded."""
         with self._lock:
             self._messages.pop((sender, about), None)
 
     def clear(self) -> None:
-        """Forget all that is over."""
+        """Forget all finished messages."""
         with self._lock:
             self._messages = {key: each for key, each in self._messages.items() if each.next_try_at is not None}
