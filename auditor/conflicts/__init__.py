@@ -1,1 +1,1 @@
-"""Conflicts that people decide: the policy asked, the decision recorded, the repair proposed."""
+"""Conflicts that people decide: applying the policy, recording decisions, proposing repairs."""

@@ -1,4 +1,4 @@
-"""What a person needs to decide a conflict, put together from the map and from what the audits saw. Pure."""
+"""What a person needs to decide a conflict, compiled from the map and from the audits' findings. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from probes.durations import format_duration
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldBrief:
-    """One differing field of a conflict, as far as its evidence policy lets it be told."""
+    """One differing field of a conflict, as far as its evidence policy allows."""
 
     field: str
     owner: str
@@ -33,7 +33,7 @@ class ConflictBrief:
     Attributes:
         writers: the systems that may write each side's fields.
         owner_written, target_written: when the copies were last written, as an interval in words.
-        warnings: what a repair may set off.
+        warnings: the possible side effects of a repair.
     """
 
     flow: str
@@ -52,8 +52,8 @@ class ConflictBrief:
     fields: tuple[FieldBrief, ...]
 
     def lines(self) -> list[tuple[str, str]]:
-        """Everything but the fields, as words and what they say."""
-        told = [
+        """Everything except the fields, as pairs of label and text."""
+        lines = [
             ("why it needs a person", self.why),
             ("policy", self.policy),
             (f"{self.source} was written", self.owner_written),
@@ -65,14 +65,14 @@ class ConflictBrief:
             ("owner of the flow", self.team),
             *(("careful", warning) for warning in self.warnings),
         ]
-        return [(word, what) for word, what in told if what]
+        return [(word, what) for word, what in lines if what]
 
 
 def brief_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping[str, Any]) -> ConflictBrief:
-    """Put together what is known of a conflict.
+    """Compile what is known about a conflict.
 
     Args:
-        about: the divergence, as the ledger holds it; empty once it is archived.
+        about: the divergence's ledger row; empty once it is archived.
     """
     settings = integration_map.flows.get(conflict.flow)
     if settings is None:
@@ -86,7 +86,9 @@ def brief_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping
         for name in names
     }
     shared = {", ".join(each) for each in writers.values()}
-    told = shared.pop() if len(shared) == 1 else "; ".join(f"{name}: {', '.join(w)}" for name, w in writers.items())
+    writers_text = (
+        shared.pop() if len(shared) == 1 else "; ".join(f"{name}: {', '.join(w)}" for name, w in writers.items())
+    )
     return ConflictBrief(
         flow=flow.name,
         source=flow.source_name,
@@ -94,7 +96,7 @@ def brief_of(integration_map: IntegrationMap, conflict: Conflict, about: Mapping
         why=conflict.why,
         policy=str(settings.conflict_policy),
         team=settings.team,
-        writers=told,
+        writers=writers_text,
         owner_written=_when(about.get("owner_from_at"), about.get("owner_to_at")),
         target_written=_when(about.get("target_from_at"), about.get("target_to_at")),
         witnesses=about.get("witnesses") or "",

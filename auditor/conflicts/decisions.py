@@ -1,4 +1,4 @@
-"""The conflict desk: conflicts come in from the audits, people act on them, later readings check what was decided."""
+"""The conflict desk: conflicts come in from audits, people act on them, later readings check the decisions."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def after_audit(
     divergences: Sequence[Divergence],
     now: datetime,
 ) -> int:
-    """Follow a flow's conflicts on and take in new ones, inside the audit's own transaction.
+    """Update a flow's conflicts and add new ones, inside the audit's own transaction.
 
     Args:
-        divergences: those that moved in this audit, as they are now, already written.
+        divergences: those that changed in this audit, in their new state, already written.
 
     Returns:
-        How many wait for a person.
+        How many conflicts wait for a person.
     """
     ledger.conflicts.wake(transaction, flow.name, now)
     live = {}
@@ -89,24 +89,24 @@ def act(
     within_s: float | None = None,
     text: str = "",
 ) -> Conflict:
-    """Write down what a person does about a conflict.
+    """Record what a person does about a conflict.
 
     Args:
-        known_by: how the auditor knows who it is.
+        known_by: how the auditor identified the person.
         choice: for a decision, the system whose copy counts, or `other`.
-        within_s: for a decision, how soon the systems should agree on it; the flow's window, and at least 15
-            minutes, where nothing is said.
+        within_s: for a decision, how soon the systems should agree on it; by default the flow's window, and at least
+            15 minutes.
 
     Returns:
         The conflict before the act.
 
     Raises:
-        RefusedError: the act makes no sense, or somebody else was quicker.
+        RefusedError: the act is not allowed now, or someone else acted first.
     """
-    found = ledger.conflicts.find(conflict_id)
-    if found is None:
+    case = ledger.conflicts.find(conflict_id)
+    if case is None:
         raise RefusedError(f"there is no conflict {conflict_id}")
-    conflict, _, about = found
+    conflict, _, about = case
     if conflict.flow not in integration_map.flows:
         raise RefusedError(
             f"the flow {conflict.flow} is no longer in the map: put it back to act on its conflicts; `auditor run` "
@@ -115,26 +115,26 @@ def act(
     flow = integration_map.flow(conflict.flow)
     systems = (flow.source_name, flow.target_name)
     check_act(conflict, what, choice=choice, systems=systems)
-    moved: dict[str, Any] = {}
+    new_values: dict[str, Any] = {}
     if what is Act.DECIDE:
         if choice != OTHER and not about:
             raise RefusedError("what the systems held is archived already; choose `other` and give the value")
-        held = {systems[0]: about.get("version"), systems[1]: about.get("shown")}
-        moved = {
+        fingerprints = {systems[0]: about.get("version"), systems[1]: about.get("shown")}
+        new_values = {
             "state": State.DECIDED.value,
             "choice": choice,
-            "expected": None if choice == OTHER else held[str(choice)] or b"",
+            "expected": None if choice == OTHER else fingerprints[str(choice)] or b"",
             "due_at": due_at(now, flow.window_s, within_s),
             "until_at": None,
         }
     elif what is Act.DEFER:
         if until_at is None or until_at <= now:
             raise RefusedError("choose a time in the future to defer it to")
-        moved = {"state": State.DEFERRED.value, "until_at": until_at}
+        new_values = {"state": State.DEFERRED.value, "until_at": until_at}
     elif what is Act.ASSIGN:
         if not assignee:
             raise RefusedError("name the person to assign it to")
-        moved = {"assignee": assignee}
+        new_values = {"assignee": assignee}
     elif not text:
         raise RefusedError("the comment is empty")
     decision = Decision(
@@ -147,6 +147,6 @@ def act(
         assignee=assignee,
         until_at=until_at,
     )
-    if not ledger.conflicts.act_on(conflict, decision, moved):
+    if not ledger.conflicts.act_on(conflict, decision, new_values):
         raise RefusedError(f"conflict {conflict_id} changed while you were looking at it; reload it and try again")
     return conflict

@@ -1,4 +1,4 @@
-"""Values as a system would have to hold them: what a proposal writes there."""
+"""Values in the form in which a system stores them, for proposals."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def raw_values(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
 
 
 def as_held(flow: Flow, name: str, systems: tuple[str, str], raw: Any, present: Any, copy: Any, position: int) -> Any:
-    """One system's value as another one writes it: its labels, units, tokens and local time.
+    """Convert one system's value to another's form: labels, units, tokens and local time.
 
-    A value that both write alike is taken as it is, because its canonical form may have lost case or spaces.
+    A value with the same form in both is copied unchanged, because its canonical form may lack case or spaces.
 
     Args:
-        systems: the one and the other.
-        present: what the other holds at present, None where that is nothing.
+        systems: from which system, and to which.
+        present: the other system's present value, None if it has none.
 
     Raises:
-        UnreadableError: it cannot be written there exactly.
+        UnreadableError: it has no exact form there.
     """
     rule = flow.data_type.fields[name]
     from_, to = systems
@@ -63,7 +63,7 @@ def as_held(flow: Flow, name: str, systems: tuple[str, str], raw: Any, present: 
 
 
 def _encoded(value: Any, encoding: str | None, raw: Any) -> Any:
-    """Bytes as a system holds them: as themselves, or as the text that the map says it writes."""
+    """Bytes in a system's form: unchanged, or in the text encoding that the map names."""
     if not isinstance(value, bytes):
         return raw
     if encoding == "hex":
@@ -80,7 +80,7 @@ def _span(name: str, value: Any, unit: str | None) -> int:
 
 
 def _labels(name: str, raw: Labels, present: Any) -> Any:
-    """The labels of a SET column for another column: only another of the kind is sure to take them as they are."""
+    """The labels of a SET column for another column; only another SET column accepts them unchanged."""
     if present is not None and not isinstance(present, Labels):
         raise UnreadableError(
             f"{name}: the labels of a SET column are joined by commas, and the map's separator is another"
@@ -98,7 +98,7 @@ def _is_local(raw: Any) -> bool:
 
 
 def _local(instant: Any, zone: str | None, raw: Any, present: Any) -> Any:
-    """An instant as a system writes it whose own carry no zone, unless the one it holds at present carries one."""
+    """An instant as local time for a system whose values carry no zone, unless its present value carries one."""
     at = aware(instant)
     if at is None:
         raise UnreadableError("an instant that is one of two, or beyond the calendar, has no local time elsewhere")
@@ -109,10 +109,10 @@ def _local(instant: Any, zone: str | None, raw: Any, present: Any) -> Any:
 
 
 def written(rule: FieldRule, to: str, value: Any) -> Any:
-    """A value in ordinary Python (`checks.field_text.plain`) as a system writes it: its labels, its units.
+    """A value in ordinary Python (`checks.field_text.plain`) in a system's form: its labels, its units.
 
     Raises:
-        UnreadableError: it cannot be written there exactly.
+        UnreadableError: it has no exact form there.
     """
     if rule.type in {"enum", "boolean"} and to in rule.map:
         meaning = str(value).lower() if rule.type == "boolean" else value
@@ -121,10 +121,10 @@ def written(rule: FieldRule, to: str, value: Any) -> Any:
         amount, currency = value
         return _counted(parse_decimal(amount), currency, to) if to in rule.minor_units else amount
     if rule.type == "decimal" and to in rule.factor and value is not None:
-        held = divided(parse_decimal(value), rule.factor[to])
-        if held is None:
+        quotient = divided(parse_decimal(value), rule.factor[to])
+        if quotient is None:
             raise UnreadableError(f"the value has no exact form in {to}, whose factor is {rule.factor[to]}")
-        return held
+        return quotient
     if rule.type == "timestamp" and to in rule.unit and not isinstance(value, datetime):
         raise UnreadableError(f"an instant that is one of two, or beyond the calendar, has no number in {to}")
     if rule.type == "timestamp" and isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""What a changed map leaves behind: incidents and conflicts of what it no longer has. Nothing else would end them."""
+"""Closes what a changed map leaves behind: incidents and conflicts about parts that it no longer has."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from checks.incidents import Incident
 GONE = "no longer in the map"
 
 CONFLICTS_KEPT = timedelta(days=7)
-"""How long after its last audit the conflicts of a flow stay that the map does not have: a daemon that was started
-with the wrong map must not end what people have decided, assigned or commented on."""
+"""How long conflicts of a flow that the map no longer has stay open after its last audit: a daemon started with the
+wrong map must not end what people have decided, assigned or commented on."""
 
 
 def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Sequence[str], now: datetime) -> int:
     """Close the incidents and conflicts of flows, systems and queues that the map no longer has.
 
-    Incidents are closed at once, with a message to whoever was notified of them: one that still holds opens again.
-    Conflicts, which hold people's decisions, are closed when their flow has not been audited for `CONFLICTS_KEPT`.
+    Incidents are closed at once, with a message to everyone who was notified of them; one that still holds opens
+    again. Conflicts, which hold people's decisions, are closed when their flow has not been audited for
+    `CONFLICTS_KEPT`.
 
     Returns:
         How many were closed.
@@ -36,19 +37,19 @@ def close_leftovers(integration_map: IntegrationMap, ledger: Ledger, senders: Se
                 continue
             closed += 1
             detail = f"{what} is {GONE}"
-            moved = {"state": "resolved", "resolved_at": now, "clear_since_at": None}
+            new_values = {"state": "resolved", "resolved_at": now, "clear_since_at": None}
             summary = f"{incident.summary}; closed: {detail}"
-            ledger.incidents.save(transaction, incident.incident_id, {**moved, "summary": summary})
+            ledger.incidents.save(transaction, incident.incident_id, {**new_values, "summary": summary})
             notice = ledger.incidents.last_notice(transaction, incident.incident_id)
             for sender in senders if notice else ():
-                told = {**(notice or {}), "transition": "resolved", "summary": summary, "detail": detail}
+                resolved_notice = {**(notice or {}), "transition": "resolved", "summary": summary, "detail": detail}
                 transition = "resolved" + (f" {incident.reopened}" if incident.reopened else "")
                 ledger.outbox.queue(
                     transaction,
                     incident_id=incident.incident_id,
                     transition=transition,
                     sender=sender,
-                    notice={**told, "at": now.isoformat()},
+                    notice={**resolved_notice, "at": now.isoformat()},
                     at=now,
                     fingerprint=incident.fingerprint,
                 )
@@ -68,7 +69,7 @@ def _audited_since(ledger: Ledger, flow: str, since: datetime) -> bool:
 
 
 def _gone(integration_map: IntegrationMap, incident: Incident) -> str:
-    """What the incident is about, where the map no longer has it; "" where it does."""
+    """The incident's subject if the map no longer has it, otherwise ""."""
     if incident.flow is None:
         return "" if incident.system in integration_map.systems else f"system {incident.system}"
     if incident.flow not in integration_map.flows:

@@ -1,4 +1,4 @@
-"""Asking a flow's conflict policy: what each copy says about its own last write, and what therefore should be."""
+"""Applying a flow's conflict policy: when each copy was written, and what the record should therefore be."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from checks.values import parse_integer
 from probes.contract import ReadSpec
 
 Clocks = tuple[ClockBounds | None, ClockBounds | None]
-"""Of the owner and the target; None where a clock's stamps mean nothing at present."""
+"""Clocks of the owner and the target; None while a clock's stamps are meaningless."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the policy says about one record, and what it rests on."""
+    """The policy's result for one record, and its basis."""
 
     resolution: Resolution
     owner: Written
@@ -41,7 +41,7 @@ class Resolver:
         self._merge = load_merge(flow.settings.merge_function) if flow.settings.merge_function else None
 
     def ask(self, comparison: Comparison, finding: Finding, clocks: Clocks, slack_s: float) -> Answer:
-        """Say what a differing record should be.
+        """Decide what a differing record should be.
 
         Args:
             slack_s: how long after its stamp a change of the owner may be committed.
@@ -66,7 +66,7 @@ class Resolver:
     def _written(
         self, side: Side, spec: ReadSpec, copy: Copy | None, clock: ClockBounds | None, slack_s: float
     ) -> Written:
-        """What a copy says about its own last write."""
+        """When a copy was last written, by its own data."""
         if copy is None or spec.mark is None:
             return UNKNOWN
         if spec.changed_at is not None:

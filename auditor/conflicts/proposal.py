@@ -1,4 +1,4 @@
-"""What would make one record right, as a row for people and programs."""
+"""A proposal to make one record right, as a row for people and programs."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Proposal:
 
     Attributes:
         action: update, insert, delete, or none.
-        system: where.
+        system: the system to write to.
         changes: by the system's own field name, the present and the proposed value, raw.
-        guard: the present values that a statement checks, so that it changes nothing that moved meanwhile.
-        warnings: what carrying it out may set off.
-        natives: the types of the system's columns, where they are known, for the statement.
-        held_key: the key as the system spells it, where it has the record.
+        guard: the present values that a statement checks, so that it changes nothing that was written meanwhile.
+        warnings: the possible side effects of carrying it out.
+        natives: the types of the system's columns, if known, for the statement.
+        held_key: the key as the system spells it, if it has the record.
     """
 
     flow: str

@@ -1,4 +1,4 @@
-"""Repair proposals: what would have to be written for differing records to be right. Nothing is ever executed."""
+"""Repair proposals: the writes that would make differing records right. Nothing is ever executed."""
 
 from __future__ import annotations
 
@@ -32,100 +32,102 @@ def propose(
     digest_key: bytes,
     flows: Sequence[str],
 ) -> list[Proposal]:
-    """Read every record with an open divergence again, and say what would make it right."""
-    found = []
+    """Read every record with an open divergence again, and propose how to make it right."""
+    proposals = []
     open_now = ledger.findings.open_records()
     for name in flows:
         flow = integration_map.flow(name)
         mine = [each for each in open_now if each["flow"] == name]
         if mine:
-            found += _of_flow(flow, mine, readers, digest_key)
-    return found
+            proposals += _of_flow(flow, mine, readers, digest_key)
+    return proposals
 
 
 def _of_flow(
     flow: Flow, open_now: Sequence[Mapping[str, Any]], readers: Mapping[str, SystemReader], digest_key: bytes
 ) -> list[Proposal]:
     comparer = flow.comparer(digest_key)
-    known: dict[Key, Mapping[str, Any]] = {}
+    open_rows: dict[Key, Mapping[str, Any]] = {}
     for each in open_now:
         key = flow.parse_key(each["key"])
         if key is not None:
-            known[key] = {**each, "key": key}
-    keys = list(known)
-    held: list[dict[Key, list[Row]]] = []
+            open_rows[key] = {**each, "key": key}
+    keys = list(open_rows)
+    groups: list[dict[Key, list[Row]]] = []
     for side, system, spec in (
         (comparer.owner, flow.source_name, flow.source_spec),
         (comparer.target, flow.target_name, flow.target_spec),
     ):
         reading = readers[system].fetch(spec, keys)
         if reading.error is not None:
-            return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in known.values()]
-        held.append(comparer.group(side, reading.rows)[0])
+            return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in open_rows.values()]
+        groups.append(comparer.group(side, reading.rows)[0])
     try:
         natives = {
             flow.source_name: column_types(readers[flow.source_name], flow.source_spec),
             flow.target_name: column_types(readers[flow.target_name], flow.target_spec),
         }
     except ProbeError as error:
-        return [_none(flow, each, f"the types of the columns cannot be read: {error}") for each in known.values()]
+        return [_none(flow, each, f"the types of the columns cannot be read: {error}") for each in open_rows.values()]
     resolver = Resolver(flow, comparer)
     clocks = readers[flow.source_name].clock, readers[flow.target_name].clock
-    found = []
-    for key, each in known.items():
-        rows = held[0].get(key, []), held[1].get(key, [])
+    proposals = []
+    for key, each in open_rows.items():
+        rows = groups[0].get(key, []), groups[1].get(key, [])
         comparison = comparer.compare(key, *rows)
         if comparison.agrees:
             continue
         if comparison.unverifiable:
-            found.append(_none(flow, each, f"cannot verify: {comparison.unverifiable}"))
+            proposals.append(_none(flow, each, f"cannot verify: {comparison.unverifiable}"))
             continue
         if comparison.unread:
             unread = ", ".join(field.field for field in comparison.unread)
-            found.append(_none(flow, each, f"cannot verify: {unread} cannot be read"))
+            proposals.append(_none(flow, each, f"cannot verify: {unread} cannot be read"))
             continue
         finding = _finding(comparison, each)
         resolution = resolver.ask(comparison, finding, clocks, flow.source.clock_slack_s).resolution
         try:
-            found += [
+            proposals += [
                 _writable(flow, each, replace(proposal, natives=natives.get(proposal.system, {})))
                 for proposal in _of_record(flow, comparison, rows, each, resolution)
             ]
         except UnreadableError as error:
-            found.append(_none(flow, each, str(error)))
-    return _cautioned(flow, found, readers[flow.target_name])
+            proposals.append(_none(flow, each, str(error)))
+    return _cautioned(flow, proposals, readers[flow.target_name])
 
 
-def _cautioned(flow: Flow, found: list[Proposal], reader: SystemReader) -> list[Proposal]:
-    """The proposals, the deletions among them with a caution where they would take more than half of the copy."""
-    count = sum(each.action == "delete" for each in found)
+def _cautioned(flow: Flow, proposals: list[Proposal], reader: SystemReader) -> list[Proposal]:
+    """The proposals, with a caution on deletions if they would remove more than half of the copy."""
+    count = sum(each.action == "delete" for each in proposals)
     if not count:
-        return found
+        return proposals
     reading = reader.page(flow.target_spec.keys_only(), None, 2 * count)
-    held = len(reading.rows)
+    records = len(reading.rows)
     if reading.error is not None:
         caution = (
             f"{counted(count, 'record')} would be deleted, and {reader.name} could not be counted: {reading.error}"
         )
-    elif reading.truncated or held >= 2 * count:
-        return found
+    elif reading.truncated or records >= 2 * count:
+        return proposals
     else:
         caution = (
-            f"{count} of the {counted(held, 'record')} of {reader.name} would be deleted "
-            f"({count / max(held, count):.0%}): "
+            f"{count} of the {counted(records, 'record')} of {reader.name} would be deleted "
+            f"({count / max(records, count):.0%}): "
             f"is {flow.source_name} really empty of them, or did it answer without its records?"
         )
-    return [replace(each, warnings=(caution, *each.warnings)) if each.action == "delete" else each for each in found]
+    return [
+        replace(each, warnings=(caution, *each.warnings)) if each.action == "delete" else each for each in proposals
+    ]
 
 
 def column_types(reader: SystemReader, spec: ReadSpec) -> Mapping[str, Any]:
-    """The types of a collection's columns; nothing where the system has no such thing."""
-    told = getattr(reader.probe, "column_types", None)
-    return {} if told is None else reader.call(lambda: told(spec))
+    """The types of a collection's columns; empty if the system has no column types."""
+    types_of = getattr(reader.probe, "column_types", None)
+    return {} if types_of is None else reader.call(lambda: types_of(spec))
 
 
-def _writable(flow: Flow, known: Mapping[str, Any], proposal: Proposal) -> Proposal:
-    """The proposal, or none with the reason where a value has no exact form in the system it is for."""
+def _writable(flow: Flow, divergence: Mapping[str, Any], proposal: Proposal) -> Proposal:
+    """The proposal, or an empty one with the reason if a value has no exact form in the target system."""
     if proposal.action == "none":
         return proposal
     settings = flow.held_by[proposal.system][0]
@@ -134,12 +136,12 @@ def _writable(flow: Flow, known: Mapping[str, Any], proposal: Proposal) -> Propo
             refuse_uncertain(value)
         statement_of(settings, proposal)
     except ValueError as error:
-        return _none(flow, known, f"{proposal.action} in {proposal.system}: {error}")
+        return _none(flow, divergence, f"{proposal.action} in {proposal.system}: {error}")
     return proposal
 
 
 def statement_of(settings: Any, proposal: Proposal) -> str | None:
-    """The proposal as a statement of its system's own language; None where that has none.
+    """The proposal as a statement of its system's own language; None if there is no such language.
 
     Raises:
         ValueError: a value has no exact form there.
@@ -153,7 +155,7 @@ def statement_of(settings: Any, proposal: Proposal) -> str | None:
 
 
 def refuse_uncertain(value: Any) -> None:
-    """Raise ValueError for a value that says nothing certain, or holds one that does not."""
+    """Raise ValueError for an uncertain value, or one that contains an uncertain value."""
     if isinstance(value, Undecodable):
         raise UnreadableError(value.reason)
     inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
@@ -161,21 +163,21 @@ def refuse_uncertain(value: Any) -> None:
         refuse_uncertain(each)
 
 
-def _finding(comparison: Comparison, known: Mapping[str, Any]) -> Finding:
-    """The audits' finding, as the ledger tells it, for the fields that differ now."""
-    causes = {each["field"]: each.get("cause") for each in json.loads(known["differences"])}
-    cause = Cause(known["cause"])
+def _finding(comparison: Comparison, divergence: Mapping[str, Any]) -> Finding:
+    """The audits' finding from the ledger, for the fields that differ now."""
+    causes = {each["field"]: each.get("cause") for each in json.loads(divergence["differences"])}
+    cause = Cause(divergence["cause"])
     fields = tuple(Cause(causes.get(each.field) or cause.value) for each in comparison.differences)
-    kind = Kind.DUPLICATE if comparison.duplicates else Kind(known["kind"])
-    return Finding(kind=kind, cause=cause, permitted=bool(known["permitted"]), fields=fields)
+    kind = Kind.DUPLICATE if comparison.duplicates else Kind(divergence["kind"])
+    return Finding(kind=kind, cause=cause, permitted=bool(divergence["permitted"]), fields=fields)
 
 
-def _none(flow: Flow, known: Mapping[str, Any], why: str) -> Proposal:
+def _none(flow: Flow, divergence: Mapping[str, Any], why: str) -> Proposal:
     return Proposal(
         flow=flow.name,
         data_type=flow.settings.data_type,
-        key=known["key"],
-        cause=known["cause"],
+        key=divergence["key"],
+        cause=divergence["cause"],
         action="none",
         system="",
         changes={},
@@ -188,14 +190,14 @@ def _of_record(
     flow: Flow,
     comparison: Comparison,
     rows: tuple[Sequence[Row], Sequence[Row]],
-    known: Mapping[str, Any],
+    divergence: Mapping[str, Any],
     resolution: Resolution,
 ) -> list[Proposal]:
     if resolution.abstains:
-        return [_none(flow, known, f"a person must decide: {resolution.why}")]
+        return [_none(flow, divergence, f"a person must decide: {resolution.why}")]
     if not rows[0] and rows[1]:
         present = raw_values(flow.target_binding, flow, rows[1][0])
-        deleted = _whole(flow, known, resolution, "delete", flow.target_name, {}, present)
+        deleted = _whole(flow, divergence, resolution, "delete", flow.target_name, {}, present)
         return [replace(deleted, held_key=rows[1][0][KEY])]
     if rows[0] and not rows[1]:
         values = {
@@ -203,8 +205,8 @@ def _of_record(
             for at, (name, raw) in enumerate(zip(flow.field_names, rows[0][0][VALUES], strict=True))
         }
         named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
-        return [_whole(flow, known, resolution, "insert", flow.target_name, named, {})]
-    found = []
+        return [_whole(flow, divergence, resolution, "insert", flow.target_name, named, {})]
+    proposals = []
     for system, binding, mine, theirs, loses_to in (
         (flow.target_name, flow.target_binding, 1, 0, Winner.OWNER),
         (flow.source_name, flow.source_binding, 0, 1, Winner.TARGET),
@@ -226,14 +228,14 @@ def _of_record(
                 continue
             guard[column] = present
         if changes:
-            updated = _whole(flow, known, resolution, "update", system, changes, guard)
-            found.append(replace(updated, held_key=rows[mine][0][0]))
-    return found or [_none(flow, known, resolution.why)]
+            updated = _whole(flow, divergence, resolution, "update", system, changes, guard)
+            proposals.append(replace(updated, held_key=rows[mine][0][0]))
+    return proposals or [_none(flow, divergence, resolution.why)]
 
 
 def _whole(
     flow: Flow,
-    known: Mapping[str, Any],
+    divergence: Mapping[str, Any],
     resolution: Resolution,
     action: str,
     system: str,
@@ -244,8 +246,8 @@ def _whole(
     return Proposal(
         flow=flow.name,
         data_type=flow.settings.data_type,
-        key=known["key"],
-        cause=known["cause"],
+        key=divergence["key"],
+        cause=divergence["cause"],
         action=action,
         system=system,
         collection=binding.collection,

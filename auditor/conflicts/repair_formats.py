@@ -16,7 +16,7 @@ from probes.contract import MISSING
 from probes.exact_json import encode
 
 SHOWN = 200
-"""Characters of a text that a comment shows beside a statement that holds it escaped."""
+"""Most characters of a text shown in a comment next to a statement that contains it escaped."""
 
 
 def write_json(proposals: Iterable[Proposal]) -> str:
@@ -25,7 +25,7 @@ def write_json(proposals: Iterable[Proposal]) -> str:
 
 
 def write_csv(proposals: Iterable[Proposal]) -> str:
-    """The proposals as CSV for a spreadsheet, one row a field: what it would calculate begins with an apostrophe.
+    """The proposals as CSV for spreadsheets, one row per field; texts like formulas begin with an apostrophe.
 
     JSON holds every text exactly.
     """
@@ -44,9 +44,9 @@ def write_csv(proposals: Iterable[Proposal]) -> str:
 
 
 def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) -> str:
-    """The proposals as SQL for people to review and run; what is not SQL, or not decided, stands as a comment.
+    """The proposals as SQL for people to review and run; systems without SQL and undecided records become comments.
 
-    Each statement checks the values it replaces, so that it changes nothing that has moved meanwhile.
+    Each statement checks the values it replaces, so that it changes nothing that was written meanwhile.
     """
     lines = [
         "-- Proposed by Plumbline, which writes to no system. Review every statement before you run it,",
@@ -59,34 +59,34 @@ def write_sql(integration_map: IntegrationMap, proposals: Iterable[Proposal]) ->
         if each.action == "none":
             continue
         try:
-            told = statement_of(integration_map.systems[each.system], each)
+            statement = statement_of(integration_map.systems[each.system], each)
         except ValueError as error:
             lines.append(f"-- no statement: {_comment(error)}")
             continue
-        if told is None:
+        if statement is None:
             wanted = encode(_strict(dict(each.changes)), default=_plain)
             lines.append(f"-- {_comment(f'{each.system} takes no SQL: {each.action} {each.collection} {wanted}')}")
         else:
             lines.append(f"-- {_comment(f'{each.action} in {each.system}')}")
-            lines += [f"--   {_comment(f'{name} = {value}')}" for name, value in _escaped(each, told)]
-            lines.append(f"{told};")
+            lines += [f"--   {_comment(f'{name} = {value}')}" for name, value in _escaped(each, statement)]
+            lines.append(f"{statement};")
     return "\n".join(lines) + "\n"
 
 
-def _escaped(proposal: Proposal, told: str) -> Iterator[tuple[str, str]]:
-    """The texts that a statement cannot show as people read them: beyond ASCII, or with what cannot be seen."""
+def _escaped(proposal: Proposal, statement: str) -> Iterator[tuple[str, str]]:
+    """The texts that a statement holds escaped: with characters beyond ASCII or invisible ones."""
     for name, value in proposal.changes.items():
-        if isinstance(value, str) and value.replace("'", "''") not in told:
+        if isinstance(value, str) and value.replace("'", "''") not in statement:
             yield name, value if len(value) <= SHOWN else value[: SHOWN - 1] + "…"
 
 
 def _comment(text: object) -> str:
-    """Text from outside on one line of a comment, every character of it to be seen."""
+    """Text from outside on one line of a comment, with every character visible."""
     return visible(" ".join(str(text).split(" ")))
 
 
 def _strict(value: Any) -> Any:
-    """The value with nothing in it that JSON has no number for."""
+    """The value without numbers that JSON does not have."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
@@ -99,7 +99,7 @@ def _cell(value: Any) -> str:
 
 
 def _plain(value: Any, *, nested: bool = True) -> Any:
-    """What JSON and CSV have no form for: bytes in hex, which is said; documents as JSON; all else as text."""
+    """Values without a form in JSON and CSV: bytes in marked hex; documents as JSON; all else as text."""
     if isinstance(value, bytes | bytearray | memoryview):
         return encode({"hex": bytes(value).hex()}) if not nested else {"hex": bytes(value).hex()}
     if isinstance(value, Mapping | list | tuple):
