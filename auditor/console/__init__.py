@@ -1,1 +1,1 @@
-"""The SQL console: what a stranger may ask, in a process of its own and within limits."""
+"""The SQL console: untrusted queries, in a process of their own and within limits."""

@@ -1,9 +1,9 @@
-"""The functions that a stranger's query may call: what each reads is its arguments, and nothing else.
+"""The functions that an untrusted query may call: each reads only its arguments.
 
-A list of what is allowed, because a list of what is not would let in whatever the next version of the engine brings.
-Left out is what reads files, settings, variables, the catalog or other people's statements, what parses SQL or plans,
-what restores states of aggregates from bytes, and what only waits. A test holds the list against the engine: whoever
-upgrades it decides about every new function, and no macro of the list may hide a query.
+An allow list, because a deny list would admit whatever the next version of the engine adds. Left out are functions
+that read files, settings, variables, the catalog or other people's statements, parse SQL or plans, restore states of
+aggregates from bytes, or only wait. A test compares the list with the engine: an upgrade requires a decision about
+every new function, and no listed macro may hide a query.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ FUNCTIONS = _words(
 OPERATORS = _words(
     "!= !__postfix !~~ !~~* % & && * ** + - -> ->> / // < <-> << <= <=> <@ = > >= >> @ @> ^ ^@ | || ~ ~~ ~~* ~~~"
 )
-"""Operators, which the parsed tree holds as functions."""
+"""Operators, which appear as functions in the parsed tree."""
 
 TABLE_FUNCTIONS = frozenset({"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"})
-"""Table functions that read nothing but their arguments."""
+"""Table functions that read only their arguments."""

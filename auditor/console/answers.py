@@ -1,4 +1,4 @@
-"""An answer's rows in types that every reader can hold and show, and how long they are when printed. Pure."""
+"""A result's rows in types that every reader supports, and their length when printed. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 EXOTIC = ("BIT", "INTERVAL", "TIME WITH TIME ZONE", "TIMESTAMP_NS", "VARIANT", "GEOMETRY", "BIGNUM", "UNION", "ENUM")
-"""The engine's types that others know differently or not at all: their values are shown as the engine writes them."""
+"""Engine types that others lack or treat differently: their values are shown in the engine's own text form."""
 
 _QUICK_BYTES = 1024**2
-"""Rows below this are written to be measured; longer ones are measured while they are written, up to the limit."""
+"""Shorter rows are measured after writing; longer ones are measured while they are written, up to the limit."""
 
 _MARGIN = 4
 """The columns by which a row of the printed document is indented."""
@@ -25,35 +25,35 @@ _UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def exotic(type_: object) -> bool:
-    """Whether a type of the engine is one that others know differently."""
+    """Whether other tools treat a type of the engine differently."""
     return str(type_).upper().startswith(EXOTIC)
 
 
 def quoted(name: str) -> str:
-    """A name as SQL takes it, whatever it is made of."""
+    """Any name as a quoted SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names of an answer's columns, the second `id` as `id_1`: a join of two views has several.
+    """The names of a result's columns, with the second `id` as `id_1`: a join of two views has several.
 
-    Names that differ in case alone are the same to the engine.
+    To the engine, names that differ only in case are the same.
     """
     taken = {name.casefold() for name in names}
     met: set[str] = set()
-    found = []
+    names_so_far = []
     for name in names:
         own, number = name, 0
         while own.casefold() in met or (number and own.casefold() in taken):
             number += 1
             own = f"{name}_{number}"
         met.add(own.casefold())
-        found.append(own)
-    return found
+        names_so_far.append(own)
+    return names_so_far
 
 
 def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same rows, with text for what Python and pandas have no value for."""
+    """The same rows, with text for values that Python and pandas do not support."""
     arrays = [_plain(column) for column in batch.columns]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
@@ -104,7 +104,7 @@ def _in_calendar(column: pa.Array) -> bool:
     else:
         unit = _UNITS[column.type.unit]
         if unit == 10**9:
-            return False  # of which Python has no instants
+            return False  # Python has no instants of this unit
         first, last = (int((end - _EPOCH) / timedelta(seconds=1)) * unit for end in (_FIRST, _LAST))
     return first <= min(numbers) and max(numbers) <= last
 
@@ -132,7 +132,7 @@ def _beyond(number: int | None, type_: pa.DataType) -> str | None:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """An answer's rows as Python values; instants are read without pandas, which pyarrow would load for them."""
+    """A result's rows as Python values; instants are read without pandas, which pyarrow would load for them."""
     columns = [_values(column) for column in table.columns]
     return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
 
@@ -148,7 +148,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
 
 
 def row_lengths(batch: pa.RecordBatch, most: int) -> Iterator[int]:
-    """How long each row is at most in the printed document; counting ends where one is longer than `most`."""
+    """An upper bound of each row's length in the printed document; counting stops at a row longer than `most`."""
     names = [json.dumps(name) for name in batch.schema.names]
     around = sum(len(name) + _MARGIN + 6 for name in names) + 2 * _MARGIN
     measure: Callable[[Any], int] = _written

@@ -1,7 +1,7 @@
-"""Live rows of the ledger as streams of Arrow batches, by column and range: what the console reads, and nothing more.
+"""Live rows of the ledger as streams of Arrow batches, limited to the columns and ranges that the console needs.
 
-The ledger's own store loads an object mapper first, which takes longer than most questions; here the drivers are
-asked directly, read-only, in one transaction, so that all streams show the ledger as of one instant.
+The ledger's own store loads an object mapper first, which takes longer than most queries; this module calls the
+drivers directly, read-only, in one transaction, so that all streams show the ledger as of one instant.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 8192
-"""Rows that are in memory at a time, a few megabytes of the widest table."""
+"""Rows in memory at a time, a few megabytes of the widest table."""
 
 VERSIONS = Path(__file__).parents[1] / "ledger" / "migrations" / "versions"
 
 Bound = tuple[str, Literal[">=", "<=", "=", "is null", "is not null"], int | str | None]
-"""A column, and what all rows asked for have in common in it; instants are microseconds since 1970."""
+"""A column, and a condition on it that all requested rows meet; instants are microseconds since 1970."""
 
 
 class NotReadyError(Exception):
-    """The ledger is not there, cannot be opened, or is not of this version: its store says which, or mends it."""
+    """The ledger is missing, cannot be opened, or is not of this version: its store reports which, or migrates it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a statement asks of a table.
+    """What a statement reads of a table.
 
     Attributes:
-        columns: those that it reads.
-        bounds: what all rows that it reads have in common.
+        columns: the columns that it reads.
+        bounds: conditions that all rows it reads meet.
     """
 
     columns: frozenset[str]
@@ -51,13 +51,13 @@ class LedgerRows:
     """The ledger's live rows and its list of archive files, as of one instant.
 
     Attributes:
-        failed: what the driver said when it failed amid the rows.
+        failed: the driver's message if it failed while reading rows.
 
     Args:
         url: `sqlite:///FILE` or `postgresql://...`.
 
     Raises:
-        NotReadyError: it cannot be read as it is.
+        NotReadyError: it cannot be read in its present state.
     """
 
     def __init__(self, url: str) -> None:
@@ -73,25 +73,25 @@ class LedgerRows:
             raise NotReadyError(f"the ledger is of version {version}")
 
     def archive_files(self, sources: Sequence[str]) -> list[ArchiveFile]:
-        """The archive's files that count, of these tables."""
-        found = self._read.rows("SELECT source, path, rev, day, rows FROM archive_files ORDER BY path")
-        files = (ArchiveFile(source=row[0], path=row[1], rev=row[2], day=row[3], rows=row[4]) for row in found)
+        """The current archive files of these tables."""
+        rows = self._read.rows("SELECT source, path, rev, day, rows FROM archive_files ORDER BY path")
+        files = (ArchiveFile(source=row[0], path=row[1], rev=row[2], day=row[3], rows=row[4]) for row in rows)
         return [file for file in files if file.source in sources]
 
     def batches(self, source: str, wanted: Wanted, names: Mapping[str, str]) -> Iterator[pa.RecordBatch]:
-        """The rows of a table that keep to the bounds; columns that are not asked for are NULL.
+        """The rows of a table within the bounds; columns that are not requested are NULL.
 
         Args:
-            names: what the columns are called in the batches.
+            names: the names of the columns in the batches.
         """
         import pyarrow as pa
 
         schema = schema_of(source, names)
-        asked = [name for name in COLUMNS[source] if name in wanted.columns] or ["id"]
+        columns = [name for name in COLUMNS[source] if name in wanted.columns] or ["id"]
         where, parameters = self._read.where(source, wanted.bounds)
-        listed = ", ".join(f'"{name}"' for name in asked)
+        listed = ", ".join(f'"{name}"' for name in columns)
         sql = f"SELECT {listed} FROM {source}{where}"  # noqa: S608  our own names
-        position = {name: number for number, name in enumerate(asked)}
+        position = {name: number for number, name in enumerate(columns)}
         nothing: dict[pa.DataType, pa.Array] = {}
         for rows in self._watched(self._read.chunks(sql, parameters)):
             values = list(zip(*rows, strict=True))
@@ -120,9 +120,9 @@ class LedgerRows:
 
 @dataclass(slots=True)
 class Stream:
-    """A table for DuckDB, which asks for it as often as its plan reads it; nothing is read before.
+    """A table for DuckDB, which requests it as often as its plan reads it; nothing is read before that.
 
-    What the statement wants of the table is known only once it has been planned, and set then.
+    What the statement reads of the table is known only after planning, and is set then.
     """
 
     rows: LedgerRows

@@ -1,4 +1,4 @@
-"""What a query may take and answer, for the process that runs it and the one that waits for it."""
+"""The limits of a query, for the process that runs it and the one that waits for it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ REFUSED = 4
 """Exit code: the statement was refused, or failed; standard error says why."""
 
 NOT_READY = 5
-"""Exit code: the ledger cannot be read as it is; standard error says what the driver said."""
+"""Exit code: the ledger cannot be read in its present state; standard error has the driver's message."""
 
 MEMORY_BYTES = 1024**3
-"""What the process may take in all."""
+"""Memory that the process may use in total."""
 
 ROW_LIMIT = 10_000
 
 ANSWER_BYTES = 16 * 1024**2
-"""How long the answer may be as JSON, its longest form: what a browser or an editor still opens."""
+"""Most bytes of a result as JSON, its longest form: a browser or an editor can still open it."""
 
 MESSAGE_BYTES = 4096
-"""How long a message may be: the engine's echo what the statement and the data hold."""
+"""Most bytes of a message: the engine's messages quote the statement and the data."""
 
 
 class QueryError(Exception):

@@ -1,8 +1,8 @@
-"""Ad-hoc drift queries: one read-only question about the views, in a process of its own.
+"""Ad-hoc drift queries: one read-only query over the views, in a process of its own.
 
-The cage has four walls. The parsed tree may name only the views and harmless functions; the engine has no files, no
-network and no settings left; the transaction is read-only; and the process has limits of memory, time, rows and
-length, and is killed when it does not end by itself.
+The sandbox has four walls. The parsed tree may name only the views and harmless functions; the engine has no files,
+no network and no settings left; the transaction is read-only; and the process has limits of memory, time, rows and
+length, and is killed if it does not end by itself.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ __all__ = [
 TIMEOUT_S = 20.0
 
 _OUTPUT_BYTES = 8 * ANSWER_BYTES
-"""What is taken from the process at most; an answer is far below."""
+"""Most bytes read from the process; a result is far smaller."""
 
 _QUIET = {
-    # Threads and arenas of libraries, each of which takes memory that the statement could have.
+    # Threads and arenas of libraries, which use memory that the statement could have.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "ARROW_DEFAULT_MEMORY_POOL": "system",
@@ -48,21 +48,21 @@ _QUIET = {
 
 
 class NoLedgerError(QueryError):
-    """There is no ledger to ask yet."""
+    """There is no ledger to query yet."""
 
 
 class UnusableLedgerError(QueryError):
-    """The ledger cannot be asked: it is damaged, out of reach, or of another version."""
+    """The ledger cannot be queried: it is damaged, unreachable, or of another version."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueryResult:
-    """What a query answered.
+    """The result of a query.
 
     Attributes:
-        table: its rows, at most `ROW_LIMIT` of them and not longer than `ANSWER_BYTES` when printed.
-        cut: which of these limits ended it before its end: `rows`, `size`, or nothing.
-        warnings: what the answer lacks.
+        table: its rows, at most `ROW_LIMIT` of them and no longer than `ANSWER_BYTES` when printed.
+        cut: the limit that cut it off: `rows`, `size`, or "" for none.
+        warnings: what the result lacks.
     """
 
     table: pa.Table
@@ -71,12 +71,12 @@ class QueryResult:
 
     @property
     def truncated(self) -> bool:
-        """Whether there was more."""
+        """Whether the result was cut off."""
         return bool(self.cut)
 
     @property
     def cut_text(self) -> str:
-        """What is to be said of an answer that was cut."""
+        """The note about a result that was cut off."""
         if self.cut == "rows":
             return f"only the first {ROW_LIMIT} rows are shown"
         rows = self.table.num_rows
@@ -87,12 +87,12 @@ class QueryResult:
 
 
 def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -> QueryResult:
-    """Run a stranger's query in a process of its own.
+    """Run an untrusted query in a process of its own.
 
     Raises:
-        QueryError: for anything but one harmless question about the views, and for every limit.
+        QueryError: for anything but one harmless query over the views, and for every limit.
         NoLedgerError: nothing has been recorded yet.
-        UnusableLedgerError: what was recorded cannot be read.
+        UnusableLedgerError: the ledger cannot be read.
     """
     deadline = time.monotonic() + timeout_s
     code, answer, message = _run(workspace, sql, timeout_s, deadline)
@@ -104,19 +104,19 @@ def run_query(workspace: Workspace, sql: str, *, timeout_s: float = TIMEOUT_S) -
 
         with pa.ipc.open_stream(answer) as reader:
             table = reader.read_all()
-        told = table.schema.metadata or {}
+        metadata = table.schema.metadata or {}
         return QueryResult(
             table=table.replace_schema_metadata(None),
-            cut=told.get(b"cut", b"").decode(),
-            warnings=tuple(json.loads(told.get(b"warnings", b"[]"))),
+            cut=metadata.get(b"cut", b"").decode(),
+            warnings=tuple(json.loads(metadata.get(b"warnings", b"[]"))),
         )
     if code == NOT_READY:
         raise UnusableLedgerError(message)
     raise QueryError(message or _death(code))
 
 
-def _make_ready(workspace: Workspace, told: str) -> None:
-    """Let the ledger's own store bring it to this version, or say what is wrong with it."""
+def _make_ready(workspace: Workspace, problem: str) -> None:
+    """Let the ledger's own store migrate it to this version, or report what is wrong with it."""
     from auditor.storage.ledger_error import LedgerError, LedgerSettingError
 
     try:
@@ -140,8 +140,8 @@ def _death(code: int) -> str:
 
 
 def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> tuple[int, bytes, str]:
-    """Start the process, and see that it ends: by itself, by its time, or with us."""
-    asked = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
+    """Start the process, and make sure that it ends: by itself, at its time limit, or with this process."""
+    task = {"ledger_url": workspace.ledger_url, "sql": sql, "timeout_s": timeout_s, "deadline": deadline}
     with subprocess.Popen(  # noqa: S603
         command("auditor.console.sandbox"),
         stdin=subprocess.PIPE,
@@ -152,7 +152,7 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
         start_new_session=True,
     ) as child:
         try:
-            answer, message = _talk(child, json.dumps(asked).encode() + b"\n", deadline + KILL_AFTER_S)
+            answer, message = _talk(child, json.dumps(task).encode() + b"\n", deadline + KILL_AFTER_S)
             child.wait(max(0.0, deadline + KILL_AFTER_S - time.monotonic()))
         except (TimeoutError, subprocess.TimeoutExpired):
             raise QueryError(
@@ -165,19 +165,19 @@ def _run(workspace: Workspace, sql: str, timeout_s: float, deadline: float) -> t
 
 
 def _talk(child: subprocess.Popen[bytes], task: bytes, until: float) -> tuple[bytes, bytes]:
-    """Give the process its task, whose end it waits for to end itself, and take what it says."""
+    """Send the process its task, and read its output; it ends when its standard input is closed."""
     assert child.stdin
     assert child.stdout
     assert child.stderr
     limits = {child.stdout: _OUTPUT_BYTES, child.stderr: 4 * MESSAGE_BYTES}
-    said = {child.stdout: bytearray(), child.stderr: bytearray()}
+    output = {child.stdout: bytearray(), child.stderr: bytearray()}
     left = memoryview(task)
     os.set_blocking(child.stdin.fileno(), False)
     with selectors.DefaultSelector() as waiting:
         waiting.register(child.stdin, selectors.EVENT_WRITE)
-        for pipe in said:
+        for pipe in output:
             waiting.register(pipe, selectors.EVENT_READ)
-        open_pipes = set(said)
+        open_pipes = set(output)
         while open_pipes:
             if (left_s := until - time.monotonic()) <= 0:
                 raise TimeoutError
@@ -189,14 +189,14 @@ def _talk(child: subprocess.Popen[bytes], task: bytes, until: float) -> tuple[by
                     continue
                 pipe = child.stdout if key.fileobj is child.stdout else child.stderr
                 data = os.read(pipe.fileno(), 1 << 16)
-                room = limits[pipe] - len(said[pipe])
-                said[pipe] += data[:room]
+                room = limits[pipe] - len(output[pipe])
+                output[pipe] += data[:room]
                 if not data:
                     waiting.unregister(pipe)
                     open_pipes.discard(pipe)
                 elif len(data) > room and pipe is child.stdout:
                     raise QueryError(f"the answer is larger than {_OUTPUT_BYTES >> 20} MiB; ask for fewer columns")
-    return bytes(said[child.stdout]), bytes(said[child.stderr])
+    return bytes(output[child.stdout]), bytes(output[child.stderr])
 
 
 def _give(descriptor: int, left: memoryview) -> memoryview:
@@ -205,4 +205,4 @@ def _give(descriptor: int, left: memoryview) -> memoryview:
     except BlockingIOError:
         return left
     except BrokenPipeError:
-        return memoryview(b"")  # it has ended, and says why
+        return memoryview(b"")  # it has ended and reported why

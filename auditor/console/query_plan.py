@@ -1,8 +1,8 @@
-"""What DuckDB's own plan of a statement reads of the ledger, and the plan as people may see it. Pure.
+"""What DuckDB's plan of a statement reads of the ledger, and the plan in a form for people. Pure.
 
 The ledger's tables are streams without statistics when a statement is planned, so its plan is right whatever they
-hold: rows that fail the filter straight above a scan, and columns that the scan does not project, change no answer.
-Columns have names that begin with a mark nobody outside knows, so that nothing in a statement passes for one.
+contain: rows that fail the filter directly above a scan, and columns that the scan does not project, do not change
+the result. Column names begin with a random mark, so nothing in a statement can pass for one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from auditor.history.views import COLUMNS
 _SCAN = "PYTHON_ARROW_SCAN"
 _INSTANT = r"'(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d{1,6})?)\+00'::TIMESTAMP WITH TIME ZONE"
 _COLUMN = re.compile(r'[\w.]+|"[\w.]+"')
-"""A term that is a column which is true."""
+"""A term that consists of a boolean column."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -26,14 +26,14 @@ _SHOWN = (
     "Projections", "Expression", "Filters", "Conditions", "Join Type", "Groups", "Aggregates", "Order By", "Top",
     "Limit", "Offset", "CTE Name", "Total Files Read", "Estimated Cardinality",
 )  # fmt: skip
-"""What is shown of a step; the rest names files and tables that are nobody's business."""
+"""The details shown of a step; the rest names internal files and tables."""
 
 
 class Names:
-    """What the streams' columns are called.
+    """The column names of the streams.
 
     Args:
-        mark: which begins every name; nobody outside knows it.
+        mark: the secret prefix of every name.
     """
 
     def __init__(self, mark: str) -> None:
@@ -46,23 +46,23 @@ class Names:
         self._mark = mark
 
     def of(self, source: str) -> dict[str, str]:
-        """By column of a table, its name."""
+        """By column of a table, its name in the stream."""
         return {column: f"{self._mark}.{source}.{column}" for column in COLUMNS[source]}
 
     def wanted(self, plan: Sequence[Mapping[str, Any]], sources: Sequence[str]) -> dict[str, Wanted]:
-        """What a plan reads, by table; all of it where the plan cannot be understood."""
+        """What a plan reads, by table; everything if the plan is not understood."""
         scans: dict[str, list[Wanted]] = {source: [] for source in sources}
         for step, above in _steps(plan, None):
             if step.get("name") != _SCAN:
                 continue
-            told = step.get("extra_info") or {}
-            found = [self._name.fullmatch(each) for each in _listed(told.get("Projections"))]
-            read = {(match[1], match[2]) for match in found if match}
-            if len(read) != len(found) or len({source for source, _ in read}) != 1 or told.get("Filters"):
+            details = step.get("extra_info") or {}
+            matches = [self._name.fullmatch(each) for each in _listed(details.get("Projections"))]
+            read = {(match[1], match[2]) for match in matches if match}
+            if len(read) != len(matches) or len({source for source, _ in read}) != 1 or details.get("Filters"):
                 return {source: Wanted(columns=frozenset(COLUMNS[source])) for source in sources}
             source = next(source for source, _ in read)
             scans[source].append(Wanted(columns=frozenset(name for _, name in read), bounds=self._bounds(above)))
-        return {source: _either(found) for source, found in scans.items()}
+        return {source: _either(reads) for source, reads in scans.items()}
 
     def _bounds(self, above: Mapping[str, Any] | None) -> tuple[Bound, ...]:
         if above is None or above.get("name") != "FILTER":
@@ -74,16 +74,16 @@ class Names:
         return tuple(bounds)
 
     def _bound(self, term: str) -> list[Bound]:
-        if found := self._between.fullmatch(term):
-            return [(found["column"], ">=", _instant(found[3])), (found["column"], "<=", _instant(found[4]))]
-        if found := self._compared.fullmatch(term):
-            at = _instant(found[4])
-            relations = {">": (">=",), "<": ("<=",), "=": (">=", "<=")}.get(found["relation"], (found["relation"],))
-            return [(found["column"], cast(Literal[">=", "<="], each), at) for each in relations]
-        if (found := self._equal.fullmatch(term)) and COLUMNS[found["source"]].get(found["column"]) == "text":
-            return [(found["column"], "=", found["text"])]
-        if found := self._null.fullmatch(term):
-            return [(found["column"], "is not null" if found["not"] else "is null", None)]
+        if match := self._between.fullmatch(term):
+            return [(match["column"], ">=", _instant(match[3])), (match["column"], "<=", _instant(match[4]))]
+        if match := self._compared.fullmatch(term):
+            at = _instant(match[4])
+            relations = {">": (">=",), "<": ("<=",), "=": (">=", "<=")}.get(match["relation"], (match["relation"],))
+            return [(match["column"], cast(Literal[">=", "<="], each), at) for each in relations]
+        if (match := self._equal.fullmatch(term)) and COLUMNS[match["source"]].get(match["column"]) == "text":
+            return [(match["column"], "=", match["text"])]
+        if match := self._null.fullmatch(term):
+            return [(match["column"], "is not null" if match["not"] else "is null", None)]
         return []
 
     def shown(self, plan: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -92,21 +92,21 @@ class Names:
 
     def _lines(self, step: Mapping[str, Any], depth: int) -> Iterator[str]:
         name = str(step.get("name") or step.get("type") or "")
-        told = step.get("extra_info") or {}
+        info = step.get("extra_info") or {}
         if name in {"RESULT_COLLECTOR", "EXPLAIN_ANALYZE"}:
             for child in step.get("children") or ():
                 yield from self._lines(child, depth)
             return
-        function = str(told.get("Function") or "")
+        function = str(info.get("Function") or "")
         if _SCAN in {name, function}:
-            sources = {match[1] for match in map(self._name.fullmatch, _listed(told.get("Projections"))) if match}
+            sources = {match[1] for match in map(self._name.fullmatch, _listed(info.get("Projections"))) if match}
             name = f"SCAN {', '.join(sorted(sources))} in the ledger"
         elif "PARQUET" in name + function:
             name = "SCAN the archive"
         details = [
-            f"{key.lower()} " + self._name.sub(r"\2", ", ".join(_listed(told[key])))
+            f"{key.lower()} " + self._name.sub(r"\2", ", ".join(_listed(info[key])))
             for key in _SHOWN
-            if told.get(key)
+            if info.get(key)
         ]
         if "intermediate_rows" in step:
             details.append(f"{step['intermediate_rows']} rows in {float(step.get('timing') or 0):.4f} s")
@@ -125,17 +125,17 @@ def _steps(
         todo += [(child, step) for child in step.get("children") or ()]
 
 
-def _listed(told: Any) -> list[str]:
-    if told is None:
+def _listed(entry: Any) -> list[str]:
+    if entry is None:
         return []
-    return [str(each) for each in told] if isinstance(told, list) else [str(told)]
+    return [str(each) for each in entry] if isinstance(entry, list) else [str(entry)]
 
 
 def _terms(expression: str) -> list[str]:
-    """The terms of a conjunction, each in its parentheses; the expression alone where it is none."""
+    """The terms of a conjunction, each in its parentheses; the whole expression if it is none."""
     inner = expression[1:-1] if expression.startswith("(") and expression.endswith(")") else expression
     terms, begun, depth, quoted = [], 0, 0, False
-    whole = True  # no term goes on behind the parenthesis that it began with
+    whole = True  # no term continues after the parenthesis that it began with
     for at, character in enumerate(inner):
         if character == "'":
             quoted = not quoted
@@ -146,7 +146,7 @@ def _terms(expression: str) -> list[str]:
         elif character == ")":
             depth -= 1
             if depth < 0:
-                return []  # the outer parentheses were no pair
+                return []  # the outer parentheses were not a pair
             whole = whole and (depth > 0 or at + 1 == len(inner) or inner.startswith(" AND ", at + 1))
         elif depth == 0 and inner.startswith(" AND ", at):
             terms.append(inner[begun:at])
@@ -162,7 +162,7 @@ def _instant(text: str) -> int:
 
 
 def _either(scans: Sequence[Wanted]) -> Wanted:
-    """What is wanted of a table by any of its scans."""
+    """What any of its scans reads of a table."""
     columns = frozenset[str]().union(*(scan.columns for scan in scans))
     bounds: list[Bound] = []
     for column, relation, _ in scans[0].bounds if scans else ():

@@ -1,8 +1,8 @@
-"""The process that a stranger's statement runs in: `python -m auditor.console.sandbox`.
+"""The process that runs an untrusted statement: `python -m auditor.console.sandbox`.
 
-It gets its task as one line of JSON on standard input and ends when that is closed, as it is when whoever started it
-is gone. The answer goes to standard output as an Arrow stream, what is wrong to standard error as one text, and the
-exit code says which. The process has a limit of memory; that of time is held by its parent, too.
+It reads its task as one line of JSON from standard input, and ends when that is closed, which also happens when its
+parent is gone. The result goes to standard output as an Arrow stream, an error to standard error as one text, and the
+exit code says which. The process limits its own memory; its parent also enforces the time limit.
 """
 
 from __future__ import annotations
@@ -39,33 +39,33 @@ if TYPE_CHECKING:
     from auditor.storage.archivable import ArchiveFile
 
 DATA_BYTES = MEMORY_BYTES - 160 * 1024**2
-"""What it may take of memory of its own; the rest is for the code of the engine and its libraries."""
+"""Memory that it may allocate; the rest is for the code of the engine and its libraries."""
 
 ENGINE_BYTES = 512 * 1024**2
-"""What the engine takes for tables, hashes and sorting before it says that this is too much."""
+"""Memory that the engine may use for tables, hashes and sorting before it gives up."""
 
 _BATCH_ROWS = 256
-"""Rows that the answer grows by before it is measured."""
+"""Rows added to the result between two measurements."""
 
 
 def main() -> int:
-    """Answer the one statement that standard input holds."""
+    """Run the one statement on standard input."""
     limit_memory(DATA_BYTES)
     task = json.loads(sys.stdin.buffer.readline())
     left_s = float(task["deadline"]) - time.monotonic()
-    cpu_s = int(max(left_s, 0) * (os.cpu_count() or 1)) + 5  # for one whose parent cannot end it
+    cpu_s = int(max(left_s, 0) * (os.cpu_count() or 1)) + 5  # in case its parent cannot end it
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     threading.Thread(target=end_with_parent, daemon=True).start()
     sys.meta_path.insert(0, _Without())
     code, message = _guarded(task)
     if message:
         _write(2, _cut(message))
-    # Whatever the interpreter would still tidy up, the answer has been written.
+    # The result has been written; skip the interpreter's clean-up.
     os._exit(code)
 
 
 class _Without:
-    """Keeps away what pyarrow and the engine load where it is there, slowly: nothing here needs it."""
+    """Hides optional modules that pyarrow and the engine would import, slowly and needlessly."""
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         if name in {"numpy", "pandas"}:
@@ -100,7 +100,7 @@ def _guarded(task: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def answer(task: Mapping[str, Any]) -> pa.Table:
-    """Answer a task: `ledger_url`, `sql`, `timeout_s`, and `deadline` as the monotonic clock will show it."""
+    """Run a task: `ledger_url`, `sql`, `timeout_s`, and `deadline` on the monotonic clock."""
     import duckdb
 
     from auditor.console.statement import read_statement
@@ -109,7 +109,7 @@ def answer(task: Mapping[str, Any]) -> pa.Table:
         ":memory:",
         config={
             "memory_limit": f"{ENGINE_BYTES >> 20}MiB",
-            "threads": max(1, (os.cpu_count() or 2) - 1),  # one core is left to the daemon
+            "threads": max(1, (os.cpu_count() or 2) - 1),  # leaves one core to the daemon
             "temp_directory": "",
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
@@ -134,7 +134,7 @@ def _listing() -> pa.Table:
 
 
 class _Cage:
-    """A connection with the views that a statement names, and nothing else to be had."""
+    """A connection with only the views that a statement names."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, task: Mapping[str, Any], statement: Statement) -> None:
         from auditor.console.query_plan import Names
@@ -156,7 +156,7 @@ class _Cage:
             table = self._once()
         except (duckdb.InterruptException, duckdb.BinderException, duckdb.OutOfMemoryException):
             raise
-        except (duckdb.Error, OSError) as error:  # what fails while batches are read is Arrow's error
+        except (duckdb.Error, OSError) as error:  # a failure while batches are read is Arrow's error
             self._look_at_ledger()
             with contextlib.suppress(duckdb.Error):
                 self._connection.execute("ROLLBACK")
@@ -169,9 +169,9 @@ class _Cage:
     def _once(self) -> pa.Table:
         self._define()
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
-        self._connection.sql(self._statement.sql)  # binds only: what is wrong with it is said of its own text
+        self._connection.sql(self._statement.sql)  # binds only, so errors refer to the original text
         if self._streams or self._statement.act == "explain":
-            # In the transaction that runs it: what it says of now() holds then, too.
+            # In the transaction that runs it, so now() is the same for both.
             plan = self._plan("EXPLAIN (FORMAT json)")
             for source, wanted in self._names.wanted(plan, list(self._streams)).items():
                 self._streams[source].wanted = wanted
@@ -190,7 +190,7 @@ class _Cage:
 
         connection = self._connection
         connection.execute("SET TimeZone = 'UTC'")
-        # A statement that names no view is answered, too, as long as there is a ledger.
+        # A statement without a view also runs, as long as there is a ledger.
         self._rows = LedgerRows(self._task["ledger_url"])
         sources = sorted({source for view in self._statement.views for source in sources_of(view)})
         for source in sources:
@@ -203,7 +203,7 @@ class _Cage:
         connection.execute("SET lock_configuration = true")
 
     def _examine(self) -> None:
-        """Find out which files of the archive can be used, from their ends alone."""
+        """Find out which archive files can be used, from their footers alone."""
         if not self._files:
             return
         from auditor.history.archive_files import fault
@@ -228,10 +228,10 @@ class _Cage:
         )
 
     def _leave_out_damaged(self) -> bool:
-        """After a failure, read every file whole; answers whether there is one that cannot be."""
+        """After a failure, read every file in full; returns whether one of them is unreadable."""
         import duckdb
 
-        found = False
+        any_damaged = False
         for file in self._files:
             if file.path in self._missing:
                 continue
@@ -241,8 +241,8 @@ class _Cage:
                 raise
             except duckdb.Error:
                 self._leave_out(file, "it is damaged")
-                found = True
-        return found
+                any_damaged = True
+        return any_damaged
 
     def _look_at_ledger(self) -> None:
         from auditor.console.ledger_rows import NotReadyError
@@ -264,8 +264,8 @@ class _Cage:
             self._connection.execute(f"CREATE OR REPLACE VIEW {view} AS {definition(view, parts)}")
 
     def _plan(self, how: str) -> list[dict[str, Any]]:
-        told = self._connection.execute(f"{how} {self._statement.sql}").fetchall()
-        plan = json.loads(told[0][1])
+        rows = self._connection.execute(f"{how} {self._statement.sql}").fetchall()
+        plan = json.loads(rows[0][1])
         steps: list[dict[str, Any]] = plan if isinstance(plan, list) else plan["operator"]
         return steps
 
@@ -289,15 +289,15 @@ class _Cage:
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Whether an error of the engine or of Arrow says that there is no more memory."""
-    told = str(error)[:1000]
+    """Whether an error of the engine or of Arrow reports that memory ran out."""
+    message = str(error)[:1000]
     return isinstance(error, MemoryError) or any(
-        sign in told for sign in ("Out of Memory", "bad_alloc", "llocation failure", "realloc", "malloc")
+        sign in message for sign in ("Out of Memory", "bad_alloc", "llocation failure", "realloc", "malloc")
     )
 
 
 def _within(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> pa.Table:
-    """As many rows as the limits of an answer allow, in types that every reader knows; `cut` says which was met."""
+    """As many rows as the result's limits allow, in types that every reader supports; `cut` names the limit."""
     import pyarrow as pa
 
     from auditor.console.answers import plain_batch, row_lengths
@@ -338,10 +338,10 @@ def _write_table(table: pa.Table) -> None:
 
 
 def _cut(message: str) -> bytes:
-    told = message[:MESSAGE_BYTES].encode(errors="replace")
-    if len(message) <= MESSAGE_BYTES and len(told) <= MESSAGE_BYTES:
-        return told
-    return told[: MESSAGE_BYTES - 100].decode(errors="ignore").encode() + b" ... (the message is cut here)"
+    encoded = message[:MESSAGE_BYTES].encode(errors="replace")
+    if len(message) <= MESSAGE_BYTES and len(encoded) <= MESSAGE_BYTES:
+        return encoded
+    return encoded[: MESSAGE_BYTES - 100].decode(errors="ignore").encode() + b" ... (the message is cut here)"
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""What a stranger's statement is and may be: the parsed tree decides, never the text or the type of the statement."""
+"""Checks an untrusted statement: the parsed tree decides, never the text or the type of the statement."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from auditor.console.limits import QueryError
 from auditor.history.views import VIEWS
 
 SQL_BYTES = 256 * 1024
-"""A statement that people or programs write is a thousandth of this; the parser takes a thousand times its size."""
+"""Real statements are a thousandth of this; the parser uses a thousand times a statement's size."""
 
 _PIVOT = re.compile(r"\bPIVOT\b", re.IGNORECASE)
 
@@ -31,11 +31,11 @@ _LISTING = frozenset({'"tables"', "__show_tables_expanded"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
-    """A statement that may be run.
+    """An allowed statement.
 
     Attributes:
         sql: the SELECT in it.
-        act: run it, or show how it would be, or was, gone about; or list the views.
+        act: run it, explain it with or without running it, or list the views.
         views: the views that it names.
     """
 
@@ -48,10 +48,10 @@ def read_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement
     """Check the parsed tree of a statement.
 
     Args:
-        connection: which parses; nothing is run on it but the parsing.
+        connection: used only for parsing.
 
     Raises:
-        QueryError: unless it is exactly one harmless question about the views.
+        QueryError: unless it is exactly one harmless query over the views.
     """
     _refuse_text(sql)
     statements = _parsed(connection, sql)
@@ -59,10 +59,10 @@ def read_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement
         raise QueryError(f"exactly one statement is allowed, got {len(statements)}")
     act: Literal["run", "explain", "analyze", "list"] = "run"
     if _explains(statements[0]):
-        found = _EXPLAIN.match(sql)
-        if found is None:
+        explain = _EXPLAIN.match(sql)
+        if explain is None:
             raise QueryError("write EXPLAIN or EXPLAIN ANALYZE, without options")
-        act, sql = "analyze" if found[1] else "explain", sql[found.end() :]
+        act, sql = "analyze" if explain[1] else "explain", sql[explain.end() :]
         if len(_parsed(connection, sql)) != 1:
             raise QueryError("write EXPLAIN or EXPLAIN ANALYZE before one SELECT")
     tree = _tree(connection, sql)
@@ -70,7 +70,7 @@ def read_statement(connection: duckdb.DuckDBPyConnection, sql: str) -> Statement
         return Statement(sql=sql, act="list", views=frozenset())
     ctes = {str(entry.get("key", "")).lower() for node in _nodes(tree) for entry in _cte_entries(node)}
     for name in ctes:
-        # A name of its own for every CTE: one that hides a table elsewhere in the query would open it.
+        # A CTE may not take the name of a view or internal table: hiding one elsewhere would expose it.
         if name in VIEWS or not _CTE_NAME.fullmatch(name) or name.startswith(_INTERNAL):
             raise QueryError(f"choose another name than {name[:100]!r} in WITH")
     views = set()
@@ -105,13 +105,13 @@ def _explains(statement: Any) -> bool:
     try:
         return bool(statement.type == duckdb.StatementType.EXPLAIN)
     except ValueError:
-        return False  # a kind of statement that the driver has no name for
+        return False  # a kind of statement unknown to the driver
 
 
 def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
     try:
-        told = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
-        tree: dict[str, Any] = json.loads(told[0]) if told else {"error": True}
+        row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
+        tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     except (duckdb.Error, ValueError, RecursionError):
         raise QueryError("the statement is nested too deeply, or is no text that can be parsed") from None
     if tree.get("error"):
@@ -127,7 +127,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
 
 
 def _lists(tree: dict[str, Any]) -> bool:
-    """Whether the statement is SHOW TABLES or a plain DESCRIBE, which asks for the names of the views."""
+    """Whether the statement is SHOW TABLES or a plain DESCRIBE, which list the views."""
     node = tree["statements"][0].get("node", {})
     shown = node.get("from_table", {})
     return (
@@ -171,7 +171,7 @@ def _refuse_table(node: dict[str, Any], ctes: set[str]) -> None:
 def _refuse_show(node: dict[str, Any], ctes: set[str]) -> None:
     shown, name = node.get("show_type"), str(node.get("table_name") or "").lower()
     if shown in {"DESCRIBE", "SUMMARY"} and node.get("query") and not name:
-        return  # the query inside is looked at like every other
+        return  # the query inside is checked like every other
     if shown == "SHOW" and name in VIEWS and not node.get("schema_name") and not node.get("catalog_name"):
         return
     if shown in {"SHOW_SPECIAL", "SHOW_FROM"}:
@@ -201,9 +201,9 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
 
 
 def _cte_entries(node: dict[str, Any]) -> list[dict[str, Any]]:
-    held = node.get("cte_map")
-    entries = held.get("map", []) if isinstance(held, dict) else []
-    found = [entry for entry in entries if isinstance(entry, dict)]
+    cte_map = node.get("cte_map")
+    entries = cte_map.get("map", []) if isinstance(cte_map, dict) else []
+    ctes = [entry for entry in entries if isinstance(entry, dict)]
     if node.get("cte_name"):
-        found.append({"key": node["cte_name"]})
-    return found
+        ctes.append({"key": node["cte_name"]})
+    return ctes
