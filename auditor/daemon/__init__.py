@@ -1,1 +1,1 @@
-"""The daemon: the timetable, the lease it holds, and how it ends in time whatever hangs."""
+"""The daemon: the timetable, the lease it holds, and how it stops in time even if something hangs."""

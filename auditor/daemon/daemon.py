@@ -31,34 +31,34 @@ from probes.wording import counted
 
 CLOCK_EVERY_S = 20.0
 DEADLINES_AT_MOST_EVERY_S = 0.2
-"""Windows that run out within this time of each other are probed together."""
+"""Windows that end within this time of each other are probed together."""
 
 SEND_EVERY_S = 1.0
-"""Slack takes about one message a second and channel."""
+"""Slack accepts about one message per second and channel."""
 
 ARCHIVE_EVERY_S = 900.0
 
 THREADS = 32
-"""Audits under way at once, however many flows there are; more would only wait for each other."""
+"""Most concurrent audits, however many flows there are; more would only wait for each other."""
 
 ALIKE = 4
-"""So many of them may need the same two systems (or be of another kind than audits), and all but so many the same
-system: whoever hangs holds a share of the threads only, and of those that read its owner."""
+"""This many concurrent jobs may need the same two systems (or be of a kind other than audits), and all but this many
+the same system: a hanging system or owner can block only a share of the threads."""
 
 AGAIN_S = 10.0
-"""Between two tries of a daemon that has lost its lease and cannot reach its ledger."""
+"""Time between two attempts of a daemon that has lost its lease and cannot reach its ledger."""
 
 STEP_BACK_S = 0.2
-"""How soon a daemon that has lost its lease ends; nothing of it is written meanwhile."""
+"""How soon a daemon that has lost its lease ends; it writes nothing meanwhile."""
 
 END_BY_THEMSELVES_S = 2.0
-"""How long a stop lets audits under way go on."""
+"""How long a stop lets running audits continue."""
 
 CUT_OFF_S = 2.0
-"""How long a stop waits for what it has cut off."""
+"""How long a stop waits for jobs that it has interrupted."""
 
 CLOSE_S = 1.0
-"""How long a stop waits for connections to be closed, of the systems and then of the ledger."""
+"""How long a stop waits for connections to close, of the systems and then of the ledger."""
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,12 @@ class Daemon:
     Args:
         integration_map: valid.
         workspace: where the state is kept.
-        tenure: under which it writes; its own if need be. It ends with the daemon.
-        new_key: a digest key other than the ledger's is accepted.
-        alert_timeout_s: the deadline of one try to send a message.
+        tenure: the lease under which it writes; by default it takes its own. It ends with the daemon.
+        new_key: accept a digest key other than the ledger's.
+        alert_timeout_s: the deadline of one attempt to send a message.
 
     Raises:
-        LeaseHeldError: it is to take the lease itself, and another process holds it.
+        LeaseHeldError: it must take the lease itself, but another process holds it.
         LedgerError: the ledger cannot be used, or was made with another digest key.
     """
 
@@ -138,7 +138,7 @@ class Daemon:
         self.timetable = Timetable(THREADS)
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         repeats = self.ledger.outbox.recover(datetime.now(UTC))
         if repeats:
             log.warning("%s may be sent twice: the last daemon ended while sending", counted(repeats, "alert"))
@@ -152,7 +152,7 @@ class Daemon:
         for name, reader in self.readers.items():
             self._add(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), ["clocks", name])
         if self._senders:
-            for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # none waits for another
+            for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
@@ -160,7 +160,7 @@ class Daemon:
         log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
 
     def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
-        """A lane for everything that a job needs, and one for all of it together."""
+        """One lane for each thing that a job needs, and one for their combination."""
         together = " + ".join(sorted(set(needs)))
         return tuple(self._lanes.setdefault(name, Lane(name, ALIKE)) for name in dict.fromkeys((*needs, together)))
 
@@ -171,7 +171,7 @@ class Daemon:
         self.timetable.add(job, after_s=after_s)
 
     def _do(self, work: Callable[[], None]) -> None:
-        """Work under the lease; where that is lost nothing has been written, and the daemon ends."""
+        """Work under the lease; if it is lost, nothing has been written, and the daemon ends."""
         try:
             work()
         except LeaseLostError:
@@ -196,11 +196,11 @@ class Daemon:
         self.timetable.add(job, after_s=after_s)
 
     def _await_deadline(self, job: Job, auditor: Auditor, since: datetime) -> None:
-        """Probe the next change whose window runs out just then, and not only in the flow's next turn.
+        """Probe the next change right when its window ends, and not only in the flow's next turn.
 
         Args:
-            since: what was due then has just been tried. Where it still is (it cannot be read, or moves again
-                and again) it waits for the next turn.
+            since: changes due until then have just been tried. One that is still due (unreadable, or constantly
+                changing) waits for the next turn.
         """
         at = auditor.next_deadline()
         if at is None or at <= since:
@@ -256,7 +256,7 @@ class Daemon:
         except LedgerError:
             raise
         except Exception as error:
-            # Every kind of storage has errors of its own; with a folder, others than the system's are our mistakes.
+            # Every kind of storage has its own errors; with a folder, errors other than the system's are our bugs.
             if not isinstance(error, OSError) and "://" not in location:
                 raise
             why = getattr(error, "strerror", None) or type(error).__name__
@@ -266,11 +266,11 @@ class Daemon:
             self._archive_trouble.worked(datetime.now(UTC))
 
     def stop(self) -> None:
-        """End within a few seconds: audits under way finish their transaction or leave no trace."""
+        """Stop within a few seconds: running audits finish their transaction or leave no trace."""
         if self.timetable.stopping.is_set():
             return
         ended = self.timetable.stop(END_BY_THEMSELVES_S)
-        # Side by side: closing one that hangs, or whose driver fails in it, must not leave the others open.
+        # In parallel: one connection that hangs or fails on closing must not leave the others open.
         of_systems = [each.close for each in self.readers.values()]
         of_queues = [each.close for each in self.queues]
         of_senders = [each.close for each in self._senders.values()]
@@ -305,7 +305,7 @@ def serve(
     Raises:
         LedgerError, ProbeError: the first start fails.
     """
-    if not new_key:  # told at once, and not only when the waiting is over
+    if not new_key:  # reported at once, and not only after waiting
         ledger = workspace.ledger()
         ledger.installation.check_key(workspace.digest_key())
         ledger.close()
@@ -337,7 +337,7 @@ def serve(
 
 
 def broker_of(settings: Any) -> str:
-    """Where a queue lives, as far as its settings tell: queues of one place hang together."""
+    """Where a queue lives, as far as its settings show: queues of one broker hang together."""
     if system := getattr(settings, "system", None):
         return str(system)
     at: Any = getattr(settings, "url", None) or getattr(settings, "servers", None)
@@ -347,10 +347,10 @@ def broker_of(settings: Any) -> str:
 
 
 def settle_memory() -> None:
-    """Tell the garbage collector that what has been built stays.
+    """Exclude the objects built so far from garbage collection.
 
-    An audit makes many short-lived objects; without this the collector walks every imported library again
-    and again, which costs a third of the time (benchmarks/tick.py).
+    An audit makes many short-lived objects; without this the collector walks every imported library again and again,
+    which costs a third of the time (benchmarks/tick.py).
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Follows how a daemon's transactions end: a ledger that cannot be written is said once, and alerts go out anyway."""
+"""Follows how a daemon's transactions end: reports an unwritable ledger once, and sends alerts anyway."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ About = tuple[str, str]
 
 
 class LedgerWatch:
-    """What a daemon knows of its ledger; safe to share between threads.
+    """What a daemon knows about its ledger; safe to share between threads.
 
     Args:
         senders: names of the alert senders.
@@ -34,7 +34,7 @@ class LedgerWatch:
         )
 
     def tell(self, news: News) -> None:
-        """Have people told, whether the ledger can record it or not."""
+        """Notify people, whether the ledger can record it or not."""
         for sender in self._senders:
             self.unrecorded.take_in(sender, (news.transition, news.since_at), news.notice(), news.at)
 
@@ -46,7 +46,7 @@ class LedgerWatch:
     def sent_at(self, sender: str, about: About) -> datetime | None:
         """See `auditor.ledger.transaction.Watch`.
 
-        A message is the same for as long as an incident comes back as itself.
+        A message counts as the same for as long as its incident would reopen as the same one.
         """
         sent_at = self.unrecorded.sent_at(sender, about)
         old = sent_at is not None and datetime.now(UTC) - sent_at > timedelta(seconds=ABSORB_S)

@@ -1,8 +1,8 @@
-"""Being told to stop, and ending in time whatever hangs.
+"""Stop signals, and ending in time even if something hangs.
 
-A process that runs until it is told to stop may be told at any instant: while it waits for a ledger that does not
-answer, while a log line waits for whoever reads it, while a driver waits in a call that nothing ends. What counts has
-been committed by then or leaves no trace, so that nothing is lost by ending in the middle.
+A process that runs until it is stopped may get the signal at any instant: while it waits for a ledger that does not
+respond, for the reader of a log line, or for a driver in a call that nothing ends. Everything that counts has been
+committed by then or leaves no trace, so ending in the middle loses nothing.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from typing import NoReturn
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 AT_MOST_S = 6.5
-"""From the signal to the end of the process: container runtimes kill ten seconds after it, and a machine that is
-short of processor time wakes nobody in time."""
+"""From the signal to the end of the process: container runtimes kill ten seconds after it, and threads wake late on a
+machine that is short of processor time."""
 
 STARTING_S = 2.0
-"""The same while the process is not ready: it waits for its ledger then, and has nothing to finish."""
+"""The same before the process is ready: it is waiting for its ledger then and has nothing to finish."""
 
 LAST_WORDS_S = 0.5
-"""How long the end waits for what was logged to be taken: nobody may be reading."""
+"""How long the end waits for log lines to be consumed: there may be no reader."""
 
 
 class StopSignals:
-    """Catches Ctrl-C, SIGTERM and SIGHUP from now on; the first of them ends the process within `AT_MOST_S`.
+    """Catches Ctrl-C, SIGTERM and SIGHUP; the first of them ends the process within `AT_MOST_S`.
 
-    SIGHUP is left alone where it is ignored, as `nohup` has it. Further signals change nothing: Ctrl-C may come
-    twice, from the terminal and from whoever started us.
+    SIGHUP stays ignored if it is ignored, as under `nohup`. Further signals change nothing: Ctrl-C may arrive twice,
+    from the terminal and from the parent process.
 
-    They come through a pipe to a thread of their own. A signal may be delivered to any thread, and one that goes to
-    another than the main thread does not wake it from waiting for a lock; and the main thread may hang itself.
+    Signals go through a pipe to a thread of their own, because a signal delivered to another thread does not wake the
+    main thread from waiting for a lock, and the main thread itself may hang.
 
     Attributes:
-        told: whether one has come.
-        ready: set by whoever has something to finish.
+        told: set once a signal has arrived.
+        ready: set by code that has something to finish.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class StopSignals:
 
     def _watch(self, caught: int) -> None:
         while os.read(caught, 1)[0] not in SIGNALS:
-            pass  # another signal that has a handler
+            pass  # another signal with a handler
         self.told.set()
         begun = time.monotonic()
         if self.ready.wait(STARTING_S):
@@ -67,9 +67,9 @@ class StopSignals:
 
 
 def end(code: int) -> NoReturn:
-    """End the process at once, with whatever its threads are doing.
+    """End the process at once, whatever its threads are doing.
 
-    Python's own end waits for threads, and takes down what those that go on still use.
+    Python's own shutdown waits for threads, and tears down objects that running threads still use.
     """
 
     def last_words() -> None:
@@ -78,18 +78,18 @@ def end(code: int) -> NoReturn:
             sys.stdout.flush()
             sys.stderr.flush()
 
-    said = threading.Thread(target=last_words, daemon=True)
+    speaker = threading.Thread(target=last_words, daemon=True)
     with contextlib.suppress(RuntimeError):  # no more threads can be started
-        said.start()
-        said.join(LAST_WORDS_S)
+        speaker.start()
+        speaker.join(LAST_WORDS_S)
     os._exit(code)
 
 
 def run_all(calls: Iterable[Callable[[], object]], within_s: float) -> list[Exception]:
-    """Run calls side by side, each on a thread of its own, and wait for them no longer than so many seconds.
+    """Run calls in parallel, each on its own thread, and wait for them for at most `within_s`.
 
     Returns:
-        What those raised that did; TimeoutError for each that still runs.
+        The exceptions raised; a TimeoutError for each call that is still running.
     """
 
     def run(call: Callable[[], object], done: Future[None]) -> None:

@@ -12,16 +12,16 @@ from auditor.ledger import LEASE_S, Lease, LeaseHeldError, Ledger, LedgerError, 
 from auditor.workspace import Workspace
 
 RENEW_S = LEASE_S / 5
-"""Between two signs of life of the holder."""
+"""Time between two signs of life of the holder."""
 
 LOOK_S = 1.0
-"""Between two looks of one who waits: so long a clean stop leaves the ledger without an auditor at most."""
+"""Time between two checks of a waiting process: the longest gap without an auditor after a clean stop."""
 
 log = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Decides when a lease may be taken, from what one process has seen of it. Pure but for `gone`.
+    """Decides when a lease may be taken, from one process's observations of it. Pure but for `gone`.
 
     Args:
         gone: whether the holder of a lease is known to have ended.
@@ -37,7 +37,7 @@ class Watcher:
         """Whether the lease may be taken.
 
         Args:
-            steady_s: a clock of this process that is never set, and stands still while the machine sleeps.
+            steady_s: a monotonic clock of this process that stops while the machine sleeps.
         """
         if lease.holder is None or self._gone(lease):
             return True
@@ -49,7 +49,7 @@ class Watcher:
 
     @property
     def lives(self) -> bool:
-        """Whether the holder has shown that it lives since it was first seen."""
+        """Whether the holder has shown a sign of life since it was first seen."""
         return self._lives
 
 
@@ -57,11 +57,11 @@ class Tenure:
     """The time in which this process holds the lease.
 
     Args:
-        keeper: a ledger of its own, so that no busy pool keeps it from showing that it lives. Closed with the tenure.
+        keeper: a separate ledger, so that a busy pool cannot delay its signs of life. Closed with the tenure.
         token: drawn with the lease.
 
     Attributes:
-        lost: set when another has taken over.
+        lost: set when another process has taken over.
     """
 
     def __init__(self, keeper: Ledger, token: int) -> None:
@@ -79,10 +79,10 @@ class Tenure:
                     self.lost.set()
                     return
             except LedgerError:
-                continue  # whoever wants to write meets the same, and tells
+                continue  # the next writer meets the same error and reports it
 
     def end(self) -> None:
-        """Give the lease back, if it is still held, so that whoever waits goes on at once."""
+        """Release the lease, if it is still held, so that a waiting process continues at once."""
         if self._ended.is_set():
             return
         self._ended.set()
@@ -102,23 +102,23 @@ def take(
     """Take the lease of an installation's ledger, waiting while another process holds it.
 
     Args:
-        does: what for: run, once.
+        does: the purpose: run, once.
         stopping: ends the waiting.
-        tell: told once who holds it.
-        patient: wait for a holder that lives, too; else only as long as it takes to see that one does not.
+        tell: called once with a text that names the holder.
+        patient: also wait for a live holder; otherwise only as long as it takes to see that the holder is dead.
 
     Returns:
-        The tenure, None where `stopping` ended the waiting.
+        The tenure, None if `stopping` ended the waiting.
 
     Raises:
-        LeaseHeldError: another process holds it and lives, and one is not patient.
+        LeaseHeldError: another live process holds it, and `patient` is false.
         LedgerError: the ledger cannot be used.
     """
     keeper = workspace.ledger()
     mine = this_process(does, workspace.folder)
     watcher = Watcher(lambda lease: lease.holder is not None and is_gone(lease.holder, mine))
     stopping = stopping or threading.Event()
-    told: int | None = None
+    reported: int | None = None
     try:
         while not stopping.is_set():
             try:
@@ -126,7 +126,7 @@ def take(
                 if watcher.may_take(lease, time.monotonic()):
                     token = keeper.lease.take(lease, mine)
                     if token is not None:
-                        if told is not None:
+                        if reported is not None:
                             tell("the ledger is free: starting to audit")
                         return Tenure(keeper, token)
                     continue
@@ -135,13 +135,13 @@ def take(
                         f"another auditor is using the ledger {keeper.name}: {lease}. "
                         "`auditor status` and `auditor drift` show what it finds; stop it to audit here"
                     )
-                if lease.token != told:
-                    told = lease.token
+                if lease.token != reported:
+                    reported = lease.token
                     tell(f"another auditor is using the ledger {keeper.name}: {lease}; waiting to take over")
             except LeaseHeldError:
                 raise
             except LedgerError as error:
-                if not patient or told is None:
+                if not patient or reported is None:
                     raise
                 log.debug("%s", error)
             stopping.wait(LOOK_S)
@@ -153,7 +153,7 @@ def take(
 
 
 def take_now(workspace: Workspace, does: str, *, tell: Callable[[str], None] = log.warning) -> Tenure:
-    """Take the lease, unless another process holds it and lives; see `take`."""
+    """Take the lease, unless another live process holds it; see `take`."""
     tenure = take(workspace, does, tell=tell, patient=False)
     assert tenure is not None  # nothing ends the waiting
     return tenure
@@ -161,7 +161,7 @@ def take_now(workspace: Workspace, does: str, *, tell: Callable[[str], None] = l
 
 @contextlib.contextmanager
 def held(workspace: Workspace, ledger: Ledger, does: str, *, tell: Callable[[str], None]) -> Iterator[Tenure]:
-    """Write to a ledger under its lease for a while; see `take` for what is raised where another holds it."""
+    """Write to a ledger under its lease for a while; see `take` for the errors if another process holds it."""
     tenure = take_now(workspace, does, tell=tell)
     ledger.database.token = tenure.token
     try:

@@ -1,8 +1,8 @@
-"""The timetable: recurring jobs on a bounded pool of threads, none of which starves the others.
+"""The timetable: recurring jobs on a bounded pool of threads, where no job starves the others.
 
-APScheduler keeps the time; who may run then is decided here. A job names the lanes it runs in, and a lane admits a
-limited number of jobs at once: jobs that wait for a hung system fill its lanes and leave the other threads to the
-rest. APScheduler itself runs nothing that takes time: it only notes that a job is due, so that its shutdown, which
+APScheduler keeps the time; this module decides which due job runs. A job names the lanes it runs in, and a lane
+admits a limited number of jobs at once: jobs that wait for a hung system fill its lanes and leave the other threads
+to the rest. APScheduler itself runs nothing that takes time: it only notes that a job is due, so its shutdown, which
 holds the locks that `add_job` needs, never waits for a worker.
 """
 
@@ -24,22 +24,22 @@ from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 NEVER = 52 * 100
-"""Weeks between two instants that nobody asked for."""
+"""Weeks between two automatic runs, in effect never."""
 
 log = logging.getLogger(__name__)
 
-# It tells of every instant that it notes.
+# It logs every instant that it notes.
 logging.getLogger("apscheduler").setLevel(logging.WARNING)
 
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """What some jobs have in common, and how many of them may run at once.
+    """A resource that jobs share, and how many of them may run at once.
 
     Attributes:
         most: jobs of this lane that may run at once.
-        doubted: whether it is in doubt that jobs of this lane get on; one at a time tries it then.
-        running: jobs of this lane that run.
+        doubted: whether jobs of this lane may be hanging; then only one at a time is tried.
+        running: running jobs of this lane.
     """
 
     name: str
@@ -49,20 +49,21 @@ class Lane:
 
     @property
     def admits(self) -> bool:
-        """Whether one more may run."""
+        """Whether one more job may run."""
         return self.running < (1 if self.doubted() else self.most)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Job:
-    """Something that is done again and again, one at a time.
+    """A recurring job; its runs never overlap.
 
     Attributes:
-        name: unlike that of any other job.
-        run: does it, told whether this is its turn or the instant it asked for besides. What it raises is logged, and
-            the job comes again at its next turn.
-        every_s: between two turns. One that comes while the job still runs follows at once; more than one are one.
-        lanes: it runs when each of them admits it.
+        name: unique among all jobs.
+        run: does the work; its argument says whether this is a regular turn or a requested instant. Exceptions are
+            logged, and the job runs again at its next turn.
+        every_s: time between two turns. A turn that comes up while the job is running follows at once; several count
+            as one.
+        lanes: the job runs when each of them admits it.
     """
 
     name: str
@@ -78,20 +79,20 @@ class Job:
         return all(lane.admits for lane in self.lanes)
 
     def _come(self, *, in_turn: bool, now: float) -> None:
-        """Note that it is due, since the first time that this was noted."""
+        """Mark the job as due, keeping the time at which it first became due."""
         if in_turn and self._turn_due_at is None:
             self._turn_due_at = now
         elif not in_turn and self._asked_due_at is None:
             self._asked_due_at = now
 
     def _rank(self) -> tuple[bool, float] | None:
-        """Where it stands among those that are due: what was asked for comes first; None where it is not due."""
+        """Its rank among due jobs: requested instants come first; None if it is not due."""
         if self._asked_due_at is not None:
             return False, self._asked_due_at
         return None if self._turn_due_at is None else (True, self._turn_due_at)
 
     def _begin(self) -> bool:
-        """Run for all that it is due for; answers whether this is a turn."""
+        """Start one run for everything that is due; returns whether this is a regular turn."""
         in_turn = self._turn_due_at is not None
         self._turn_due_at = self._asked_due_at = None
         self._runs = True
@@ -109,7 +110,7 @@ class Timetable:
     """Runs jobs when they are due, the one that has been due the longest first.
 
     Args:
-        threads: most jobs that run at once. A thread is only started when all others are busy.
+        threads: the most jobs that run at once. A thread is only started when all others are busy.
     """
 
     def __init__(self, threads: int) -> None:
@@ -129,23 +130,23 @@ class Timetable:
         self.stopping = threading.Event()
 
     def add(self, job: Job, *, after_s: float = 0.0) -> None:
-        """Add a job whose first turn is due after so many seconds."""
+        """Add a job with its first turn due after `after_s`."""
         first_at = datetime.now(UTC) + timedelta(seconds=after_s)
         self._clock.add_job(
             self._note, "interval", (job, True), seconds=job.every_s, next_run_time=first_at, id=job.name
         )
-        # It waits to be asked for. One that is made for an instant and taken away afterwards, as APScheduler's
-        # `date` is, ends its thread with a traceback where a shutdown comes in between.
+        # It waits to be requested. A job created for one instant and removed afterwards, like APScheduler's `date`,
+        # would end its thread with a traceback if a shutdown came in between.
         self._clock.add_job(self._note, "interval", (job, False), weeks=NEVER, next_run_time=None, id=_asked(job))
 
     def start(self) -> None:
-        """Begin; returns at once."""
+        """Start; returns at once."""
         self._clock.start()
 
     def also(self, job: Job, after_s: float) -> None:
-        """Run a job after so many seconds, too; from within the job or from anywhere.
+        """Also run a job after `after_s`; may be called from within the job or from anywhere else.
 
-        It goes before jobs whose turn it is. A job has one such instant at most: the last one said counts.
+        It takes precedence over regular turns. A job has at most one such instant: the last request counts.
         """
         try:
             self._clock.modify_job(_asked(job), next_run_time=datetime.now(UTC) + timedelta(seconds=after_s))
@@ -154,7 +155,7 @@ class Timetable:
                 raise
 
     def stop(self, within_s: float) -> bool:
-        """Start nothing any more, and wait for the jobs that run.
+        """Start no more jobs, and wait for running ones.
 
         Returns:
             Whether all of them have ended.
@@ -171,24 +172,24 @@ class Timetable:
         return ended
 
     def _note(self, job: Job, in_turn: bool) -> None:
-        """Note that a job is due; called by APScheduler, which waits meanwhile."""
+        """Mark a job as due; called by APScheduler, which waits meanwhile."""
         with self._changed:
             job._come(in_turn=in_turn, now=time.monotonic())
             if not job._runs:
                 self._await(job)
             self._fill()
 
-    # -- who is next; all of these hold the lock
+    # -- choosing the next job; all of these hold the lock
 
     def _await(self, job: Job) -> None:
-        """Put a job among those that are due, if it is; what was said of it before is void by its ticket."""
+        """Add a job to the due ones, if it is due; its new ticket voids earlier entries."""
         rank = job._rank()
         if rank is not None:
             job._ticket = next(self._tickets)
             heapq.heappush(self._due[job.lanes], (rank, job._ticket, job))
 
     def _next(self) -> Job | None:
-        """The job that has been due the longest among those that its lanes admit."""
+        """The job that has been due the longest among those admitted by their lanes."""
         if self._busy >= self.threads or self.stopping.is_set():
             return None
         heads = []
@@ -200,7 +201,7 @@ class Timetable:
         return heapq.heappop(min(heads, key=lambda waiting: waiting[0][:2]))[2] if heads else None
 
     def _fill(self) -> None:
-        """Start whatever may run now."""
+        """Start every job that may run now."""
         while (job := self._next()) is not None:
             job._ticket = 0
             in_turn = job._begin()
@@ -210,7 +211,7 @@ class Timetable:
             self._started.put((job, in_turn))
 
     def _hire(self) -> None:
-        # A daemon thread: one that hangs in a driver must not keep the process from ending.
+        # A daemon thread, because a thread that hangs in a driver must not keep the process alive.
         worker = threading.Thread(target=self._work, name=f"turn-{len(self._workers) + 1}", daemon=True)
         self._workers.append(worker)
         worker.start()
@@ -233,5 +234,5 @@ class Timetable:
 
 
 def _asked(job: Job) -> str:
-    """What APScheduler calls the instant that a job asks for."""
+    """APScheduler's id for the instant that a job requests."""
     return f"{job.name}, as it asked"

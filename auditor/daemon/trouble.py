@@ -1,4 +1,4 @@
-"""A place that cannot be written for a while, the ledger or the archive: said once, and once more when it is over."""
+"""Reports a ledger or archive that is unwritable for a while: once, and once more when it is over."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Literal
 from auditor.alerts.unrecorded import NOT_RECORDED
 
 ALERT_AFTER_S = 10.0
-"""People are told of what lasts so long: a server that is restarted is no news."""
+"""People are notified of trouble that lasts this long: a restarted server is not news."""
 
 QUIET_S = 5.0
-"""It is over when nothing has failed for so long: on a disk that is nearly full some writes succeed."""
+"""Trouble is over when nothing has failed for this long: on a nearly full disk some writes succeed."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """What people are to be told: a transition, and the message's text."""
+    """A notification for people: a transition, and the message's text."""
 
     transition: Literal["opened", "resolved"]
     since_at: datetime
@@ -31,7 +31,7 @@ class News:
     detail: str
 
     def notice(self) -> dict[str, Any]:
-        """The message, as senders take it."""
+        """The message in the form that senders expect."""
         nothing = dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook"))
         return {
             **nothing,
@@ -50,11 +50,11 @@ class News:
 
 
 class Trouble:
-    """What one place has been failing with; safe to share between threads.
+    """The failures of one place; safe to share between threads.
 
     Args:
-        what: cannot be written meanwhile, in words: "audits are not recorded".
-        tell: told what people are to know.
+        what: the effect in words: "audits are not recorded".
+        tell: called with each notification.
     """
 
     def __init__(self, what: str, tell: Callable[[News], None]) -> None:
@@ -69,11 +69,11 @@ class Trouble:
 
     @property
     def lasts(self) -> bool:
-        """Whether it fails now."""
+        """Whether the place is failing now."""
         return self._since_at is not None
 
     def failed(self, why: str, now: datetime) -> None:
-        """Note a failure: the first is logged, and what lasts is told to people, once."""
+        """Note a failure: the first is logged, and people are notified once if it lasts."""
         with self._lock:
             self._failures += 1
             self._failed_at = now
@@ -97,20 +97,20 @@ class Trouble:
             )
 
     def worked(self, now: datetime) -> None:
-        """Note a success: it is over when nothing has failed for a while."""
+        """Note a success: the trouble is over when nothing has failed for a while."""
         if self._since_at is None:
             return
         with self._lock:
             since_at, failed_at = self._since_at, self._failed_at
             if since_at is None or failed_at is None or (now - failed_at).total_seconds() < QUIET_S:
                 return
-            told, failures, why = self._told, self._failures, self._why
+            reported, failures, why = self._told, self._failures, self._why
             self._since_at = self._failed_at = None
             self._told, self._failures = False, 0
         gap = f"from {_at(since_at)} to {_at(failed_at)}"
         times = f"{failures} time{'s' * (failures != 1)}"
         log.warning("it works again: %s %s (failed %s: %s)", self._what, gap, times, why)
-        if told:
+        if reported:
             self._tell(
                 News(
                     transition="resolved",
