@@ -1,1 +1,1 @@
-"""What is kept and how: files, text, errors; no driver is loaded here."""
+"""How data is stored: files, text, errors; loads no driver."""

@@ -1,4 +1,4 @@
-"""What of the ledger goes to the archive, and in which types; no driver is loaded."""
+"""Which parts of the ledger go to the archive, and in which types; loads no driver."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTLED = {
     "lag_cells": "hour_at",
     "samples": "hour_at",
 }
-"""By table, the instant from which on a row never changes again; what is not listed is never archived."""
+"""By table, the column with the instant after which a row never changes; other tables are never archived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,8 @@ class ArchiveFile:
     """A Parquet file that holds rows of a table.
 
     Attributes:
-        day: of the instants at which they settled, as YYYY-MM-DD.
-        rows: how many were handed over to it.
+        day: the day of the rows' settling instants, as YYYY-MM-DD.
+        rows: how many rows were moved to it.
     """
 
     source: str

@@ -1,4 +1,4 @@
-"""The error of a ledger, where no driver is loaded."""
+"""The errors of a ledger; loads no driver."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ class LedgerError(Exception):
     """The ledger cannot be used; the text says why and what to do.
 
     Attributes:
-        noted: whoever follows its failures knows of this one.
+        noted: whether the watch has already recorded this failure.
     """
 
     noted = False
 
 
 class LedgerSettingError(LedgerError):
-    """What names the ledger cannot be meant."""
+    """The setting that names the ledger is impossible."""

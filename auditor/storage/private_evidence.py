@@ -1,7 +1,7 @@
-"""What earlier versions kept of private fields, brought down to what is kept now: kinds from a fixed list. Pure.
+"""Reduces the evidence that earlier versions stored of private fields to kinds from a fixed list. Pure.
 
-They kept the exact difference of two values, lengths and spans of time, from which a value follows for whoever knows
-the other one. Whether a field was private shows in how its values were told.
+They stored exact differences, lengths and spans of time, from which anyone who knows one value can derive the other.
+The form of the stored values shows whether a field was private.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _PRIVATE = re.compile(
 _MASKED = re.compile(r".?\*\*\*.? \(\d+\)(: .*)?", re.DOTALL)
 
 
-def without_sizes(told: str) -> str:
-    """A text about a value without the value's length."""
+def without_sizes(text: str) -> str:
+    """A text about a value, without the value's length."""
     for pattern, plain in _SIZED:
-        told = pattern.sub(plain, told)
-    return told
+        text = pattern.sub(plain, text)
+    return text
 
 
 def cleaned(differences: str, detail: str) -> tuple[str, str]:
-    """The `differences` of a divergence and its `detail`, without what belongs to one private or masked value."""
+    """The `differences` of a divergence and its `detail`, without details of one private or masked value."""
     try:
-        told = json.loads(differences)
+        entries = json.loads(differences)
     except ValueError:
         return differences, detail
-    if not isinstance(told, list):
+    if not isinstance(entries, list):
         return differences, detail
     kept: list[Any] = []
-    for each in told:
+    for each in entries:
         if not isinstance(each, dict):
             kept.append(each)
             continue
@@ -56,4 +56,4 @@ def cleaned(differences: str, detail: str) -> tuple[str, str]:
             kept.append({**each, **values, "pattern": blurred(pattern)})
         else:
             kept.append(each)
-    return (json.dumps(kept) if kept != told else differences), detail
+    return (json.dumps(kept) if kept != entries else differences), detail

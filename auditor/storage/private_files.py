@@ -1,7 +1,7 @@
-"""Files and folders that only the auditor's user may read, there whole or not at all, whatever dies meanwhile.
+"""Files and folders that only the auditor's user may read, written completely or not at all even in a crash.
 
-A file is written under a temporary name, synced, and only then given its own name, in a folder that is synced
-afterwards. Whoever looks sees the old file, the new one or none, never a half.
+A file is written under a temporary name, synced, and only then renamed to its own name, in a folder that is synced
+afterwards. A reader sees the old file, the new one or none, never a part.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import BinaryIO
 PRIVATE = 0o600
 PRIVATE_FOLDER = 0o700
 PARTIAL = ".partial"
-"""How the temporary name of a file ends."""
+"""Suffix of a file's temporary name."""
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
@@ -26,10 +26,10 @@ _NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSY
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it that are missing, for this user alone; one that is there is left as it is.
+    """Create a folder and its missing parents, for this user alone; an existing one is left unchanged.
 
     Raises:
-        OSError: it cannot be made, or something else has its name.
+        OSError: it cannot be created, or something else has its name.
     """
     if folder.is_dir():
         return
@@ -41,17 +41,17 @@ def make_folder(folder: Path) -> None:
         if not folder.is_dir():
             raise
         return
-    folder.chmod(PRIVATE_FOLDER)  # a umask may have taken more away
+    folder.chmod(PRIVATE_FOLDER)  # a umask may have removed more
     sync_folder(folder.parent)
 
 
 @contextlib.contextmanager
 def written(path: Path, *, mode: int = PRIVATE, replace: bool = True) -> Iterator[BinaryIO]:
-    """Write a file whole: it has its name once the block has ended well, and there is no trace of it otherwise.
+    """Write a file atomically: it appears once the block has succeeded, and leaves no trace otherwise.
 
     Args:
         mode: permissions, whatever the umask is.
-        replace: a file of this name is replaced; else FileExistsError is raised at the end of the block.
+        replace: replace an existing file; otherwise raise FileExistsError at the end of the block.
     """
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -73,19 +73,19 @@ def written(path: Path, *, mode: int = PRIVATE, replace: bool = True) -> Iterato
 
 
 def write(path: Path, content: bytes, *, mode: int = PRIVATE, replace: bool = True) -> None:
-    """Write a file whole; see `written`."""
+    """Write a file atomically; see `written`."""
     with written(path, mode=mode, replace=replace) as file:
         file.write(content)
 
 
 def _give_name(partial: Path, path: Path) -> None:
-    """Call a file by its name unless there is one of that name."""
+    """Rename a file to its name unless that name is taken."""
     try:
         os.link(partial, path)
     except OSError as error:
         if error.errno not in _NO_LINKS or path.exists():
             raise
-        # A file system without hard links: one who makes this name first holds it, and puts the file there.
+        # A file system without hard links: the first process to create this name owns it and puts the file there.
         claim = path.with_name(f".{path.name}.claim")
         os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE))
         try:
@@ -99,7 +99,7 @@ def _give_name(partial: Path, path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's entries on the disk, where its file system can."""
+    """Sync a folder's entries to disk, if its file system supports it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -111,17 +111,17 @@ def sync_folder(folder: Path) -> None:
 
 
 def ordinary_mode() -> int:
-    """The permissions of a file that is the user's own and no secret, such as a map: as the umask has them."""
+    """The permissions of a user's file that is not secret, such as a map: as set by the umask."""
     umask = os.umask(0o077)
     os.umask(umask)
     return 0o666 & ~umask
 
 
 def open_to_others(paths: list[Path]) -> list[Path]:
-    """Those of some files and folders that are there and that others than their owner may read or write."""
-    found = []
+    """The existing ones among these paths that users other than their owner may read or write."""
+    exposed = []
     for path in paths:
         with contextlib.suppress(OSError):
             if path.stat().st_mode & OTHERS:
-                found.append(path)
-    return found
+                exposed.append(path)
+    return exposed

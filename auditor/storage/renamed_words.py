@@ -1,7 +1,7 @@
-"""Words of earlier versions, in rows and on command lines, under the names they have now. Pure.
+"""Maps words of earlier versions, in rows and on command lines, to their present names. Pure.
 
-The cause `conflict` is now `write_conflict`, apart from the conflicts that wait for a person; an incident about those
-is `conflicts_waiting`, no longer `undecided`.
+The cause `conflict` is now `write_conflict`, to distinguish it from conflicts that wait for a person; an incident
+about those is `conflicts_waiting`, no longer `undecided`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ BREACHES = {**CAUSES, "undecided": "conflicts_waiting"}
 
 
 def renamed_differences(differences: str) -> str:
-    """The `differences` of a divergence, with today's causes of its fields."""
+    """The `differences` of a divergence, with the present names of its fields' causes."""
     try:
         fields = json.loads(differences)
     except ValueError:
