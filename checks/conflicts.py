@@ -147,7 +147,7 @@ def resolve(
         rules: the compared fields, for a merge function.
     """
     if finding.kind is Kind.DUPLICATE:
-        return _nobody("several records stand for one: which of them is to stay cannot be determined from outside")
+        return _nobody("several records stand for one: which one should stay cannot be determined from outside")
     if finding.kind is Kind.INVALID:
         return _nobody("the value is wrong in itself: only its owner can say what is right")
     if not contested(comparison, finding, target_may_write=target_may_write):
@@ -290,7 +290,9 @@ def _by_function(
     missing = [each.field for each in comparison.differences if each.field not in answer]
     if unknown or missing:
         problem = (
-            f"it answers unknown fields {', '.join(unknown)}" if unknown else f"no answer for {', '.join(missing)}"
+            f"it returned unknown fields {', '.join(unknown)}"
+            if unknown
+            else f"it returned nothing for {', '.join(missing)}"
         )
         return _nobody(f"merge-function: {problem}")
     fields, merged = {}, {}

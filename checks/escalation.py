@@ -144,7 +144,7 @@ def follow(conflict: Conflict, agreed: bytes | None, now: datetime) -> ConflictM
     if conflict.state in WAITING:
         if agreed is None or conflict.cause is Cause.LOST_UPDATE:
             return None
-        text = "the systems agree again before anybody decided"
+        text = "the systems agree again before anyone decided"
         return ConflictMove(act=Act.SETTLED, state=State.SETTLED, text=text, closes=True)
     if agreed is not None and agreed == conflict.expected:
         text = f"the systems agree on what {conflict.choice} held" + (", later than decided" if late else "")

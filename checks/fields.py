@@ -145,7 +145,7 @@ class FieldRule(PluginSettings):
     def _scalar_items(self) -> Self:
         if self.items in {"array", "range", "money"}:
             raise ValueError(
-                f"items cannot be {self.items}; arrays within arrays need no word, say what the innermost hold"
+                f"items cannot be {self.items}; nested arrays need no setting, name the type of the innermost items"
             )
         return self
 

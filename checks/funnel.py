@@ -72,7 +72,7 @@ def funnel(traffic: Traffic) -> Sequence[Stage]:
             unseen[0] = Stage(name="failed", least=traffic.retries, most=None, why="came into the retry queue")
         return [emitted, *unseen]
     most_queued = None if traffic.unlooked is None else traffic.letters + traffic.unlooked
-    looked = "every letter was looked at" if traffic.unlooked == 0 else "not every letter was looked at"
+    looked = "every letter was read" if traffic.unlooked == 0 else "not every letter was read"
     return [
         emitted,
         Stage(
@@ -86,7 +86,7 @@ def funnel(traffic: Traffic) -> Sequence[Stage]:
             name="retried",
             least=traffic.gone_right,
             most=traffic.gone,
-            why="gone from the dead letter queue; whether sent again, deleted or dropped is told only by the record",
+            why="gone from the dead letter queue; only the record shows whether it was replayed, deleted or dropped",
         ),
         Stage(
             name="delivered",

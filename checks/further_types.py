@@ -77,7 +77,7 @@ def parse_time(raw: Any) -> int | tuple[int, int]:
         at_us = raw // timedelta(microseconds=1)
         if 0 <= at_us <= DAY_US:
             return at_us
-        raise UnreadableError("a span of time that is no time of day; declare a duration")
+        raise UnreadableError("a span of time that is not a time of day; declare a duration")
     text = _text(raw)
     clock = _CLOCK.match(text) if text is not None and len(text) < 100 else None
     if text is None or clock is None:
@@ -85,7 +85,7 @@ def parse_time(raw: Any) -> int | tuple[int, int]:
     hours, minutes, seconds, fraction = clock.groups()
     at_us = (int(hours) * 3600 + int(minutes) * 60 + int(seconds or 0)) * 1_000_000 + _micro(fraction)
     if len(hours) > 3 or int(minutes) > 59 or int(seconds or 0) > 59 or at_us > DAY_US:
-        raise UnreadableError("a span of time that is no time of day; declare a duration")
+        raise UnreadableError("a span of time that is not a time of day; declare a duration")
     rest = text[clock.end() :]
     if not rest:
         return at_us

@@ -74,7 +74,7 @@ def instant_written(text: str, local: tzinfo | None) -> Instant:
     if folded in INFINITIES:
         return folded
     if folded.startswith("0000-00-00"):
-        raise UnreadableError("a zero date, which is no instant")
+        raise UnreadableError("a zero date, which is not an instant")
     try:
         at = datetime.fromisoformat(text)
     except ValueError:

@@ -27,14 +27,14 @@ def certain(reading: QueueReading) -> QueueReading:
         value: Any = getattr(reading, name)
         if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_FIGURE):
             return value
-        notes.append(f"{words} is not known: the broker tells a number that cannot be true")
+        notes.append(f"{words} is not known: the broker reports an impossible number")
         return None
 
     def instant(name: str, words: str) -> datetime | None:
         value: Any = getattr(reading, name)
         if value is None or (isinstance(value, datetime) and value.tzinfo is not None):
             return value
-        notes.append(f"{words} is not known: the broker tells no instant that could be true")
+        notes.append(f"{words} is not known: the broker reports an impossible instant")
         return None
 
     depth = count("depth", "how many messages wait")
@@ -44,7 +44,7 @@ def certain(reading: QueueReading) -> QueueReading:
     drops_at = instant("drops_at", "when it drops its oldest message")
     retention_s: Any = reading.retention_s
     if retention_s is not None and not _is_time(retention_s):
-        notes.append("how long it keeps its messages is not known: the broker tells a time that cannot be true")
+        notes.append("its retention is not known: the broker reports an impossible time")
         retention_s = None
     elif retention_s is not None and retention_s > MOST_RETENTION_S:
         retention_s = None

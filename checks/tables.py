@@ -25,6 +25,6 @@ def complete(table: Mapping[MemberT, ValueT], *, but: Collection[MemberT] = ()) 
     wrong = {*kind} - {*but} ^ table.keys()
     if wrong:
         raise ValueError(
-            f"a table of {kind.__name__} is not as told: {', '.join(sorted(each.name for each in wrong))}"
+            f"a table of {kind.__name__} is incomplete: {', '.join(sorted(each.name for each in wrong))}"
         )
     return table

@@ -113,7 +113,7 @@ def _cautioned(flow: Flow, proposals: list[Proposal], reader: SystemReader) -> l
         caution = (
             f"{count} of the {counted(records, 'record')} of {reader.name} would be deleted "
             f"({count / max(records, count):.0%}): "
-            f"is {flow.source_name} really empty of them, or did it answer without its records?"
+            f"is {flow.source_name} really without these records, or did it return an incomplete result?"
         )
     return [
         replace(each, warnings=(caution, *each.warnings)) if each.action == "delete" else each for each in proposals

@@ -134,7 +134,7 @@ def _make_ready(workspace: Workspace, problem: str) -> None:
 
 def _death(code: int) -> str:
     return (
-        f"the query's process {end_of(code)}, as happens where it needs more memory than it may have; "
+        f"the query's process {end_of(code)}, which happens if it needs more memory than allowed; "
         "ask for fewer columns, a shorter time, or shorter texts and lists"
     )
 

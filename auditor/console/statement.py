@@ -113,7 +113,7 @@ def _tree(connection: duckdb.DuckDBPyConnection, sql: str) -> dict[str, Any]:
         row = connection.execute("SELECT json_serialize_sql(?)", [sql]).fetchone()
         tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     except (duckdb.Error, ValueError, RecursionError):
-        raise QueryError("the statement is nested too deeply, or is no text that can be parsed") from None
+        raise QueryError("the statement is nested too deeply, or cannot be parsed") from None
     if tree.get("error"):
         message = str(tree.get("error_message") or "")
         if "Only SELECT" in message and _PIVOT.search(sql):

@@ -111,7 +111,7 @@ def access_of(environment: Mapping[str, str]) -> Access:
         raise AccessError(f"{_USER_HEADER}: not the name of a header; use one such as X-Forwarded-User")
     if _SENT_BY_BROWSERS.fullmatch(header.lower()):
         raise AccessError(
-            f"{_USER_HEADER}: {header} is sent by browsers themselves and tells no name; use the "
+            f"{_USER_HEADER}: {header} is sent by browsers themselves and carries no user name; use the "
             "header in which the proxy puts the signed-in user, such as X-Forwarded-User"
         )
     if header and not proxies:

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from probes.secrets import Scrubber
 
-BEGIN_ANEW = "restore a backup of it, or move it away to begin a new one"
+BEGIN_ANEW = "restore a backup, or move it away to start a new one"
 ACCESS = "let the auditor's user read and write it and its folder"
 
 # SQLite's messages: https://www.sqlite.org/rescode.html
@@ -22,7 +22,7 @@ _SQLITE = {
     "file too large": ("it may not grow any more", "raise the limit of its size"),
     "locked": ("another process holds it", "end what has it open, or try again"),
 }
-_WAIT = "it is tried again by itself; if it lasts, look at the server's log"
+_WAIT = "it is retried automatically; if it lasts, look at the server's log"
 _POSTGRESQL = {
     "no space left": "make room on the server's disk",
     "too many clients": "end connections, or raise max_connections of the server",
@@ -81,7 +81,7 @@ def busy(url: sa.URL, connections: int, waited_s: float) -> str:
     """Report that every connection is in use and none has become free."""
     return (
         f"cannot use the ledger {ledger_name(url)}: none of its {connections} connections became free within "
-        f"{waited_s:g} s, so slowly does it answer; {_WAIT}"
+        f"{waited_s:g} s because it responds so slowly; {_WAIT}"
     )
 
 

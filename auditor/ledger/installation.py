@@ -38,7 +38,7 @@ class Installation:
             return
         if row.key_check is not None and not accept_new:
             raise LedgerError(
-                f"the ledger {self._database.name} was made with another digest key than this one: every record "
+                f"the ledger {self._database.name} was made with a digest key other than this one: every record "
                 "would seem to have changed. Use the key it was made with (AUDITOR_DIGEST_KEY, or digest.key of its "
                 "data folder); where that is lost, `--new-digest-key` begins a new series of fingerprints"
             )

@@ -52,8 +52,8 @@ class Undelivered:
     def advice(self) -> str:
         """What to do about it."""
         if self.given_up:
-            return f"check the address under alerts.{self.sender} of the map; what was given up is not sent again"
-        return "they are tried again by themselves"
+            return f"check the address under alerts.{self.sender} of the map; given-up messages are not sent again"
+        return "they are retried automatically"
 
     def __str__(self) -> str:
         since = f"{self.since_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -29,8 +29,8 @@ def why_none(file: Path) -> str:
         return ""
     if not file.stat().st_size and not file.with_name(f"{file.name}-wal").exists():
         return (
-            f"the ledger {file} is empty (0 bytes), so what it held is lost: restore a backup of it, "
-            "or delete it to begin a new one"
+            f"the ledger {file} is empty (0 bytes), so what it held is lost: restore a backup, "
+            "or delete it to start a new one"
         )
     tables = _tables(file)
     if tables and not tables & {"alembic_version", *metadata.tables}:

@@ -152,7 +152,7 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
     yield "## Systems"
     yield ""
     yield from _table(
-        ["system", "kind", "zone", "answers old values for up to", "description"],
+        ["system", "kind", "zone", "may return stale data for up to", "description"],
         [
             [
                 name,

@@ -29,7 +29,7 @@ EXPRESSION = re.compile(r"^\s*\w+\s*\(.*\)\s*$|\|\||::|\s(?:as|AS|collate|COLLAT
 ADDRESS = re.compile(r"https?://.+", re.DOTALL)
 """Schemes that pages and messages turn into links; a browser would execute some of the others."""
 
-NO_ADDRESS = "no link is made of it: write an address that begins with https:// or http://"
+NO_ADDRESS = "it does not become a link: write an address that begins with https:// or http://"
 
 
 def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
@@ -98,7 +98,7 @@ def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tup
     checked = {rule for flow in flows for rule in flow.validity.expressions}
     for rule in data_type.rules:
         if rule not in checked:
-            yield (*path, "rules", rule), "no flow compares all the fields it names, so no record is held against it"
+            yield (*path, "rules", rule), "no flow compares all the fields it names, so it is never checked"
     compared = {field for flow in flows for field in flow.field_names}
     for field, described in data_type.fields.items():
         if described.compare and field not in compared:
@@ -113,10 +113,10 @@ def _objective_words(flow: Flow) -> Iterator[tuple[Path_, str]]:
             if word in written and not watched:
                 yield (
                     ("sla", word.removesuffix("_s")),
-                    f"queues: names no queue of role {role}, so there is nothing to hold against it",
+                    f"queues: names no queue of role {role}, so it has nothing to apply to",
                 )
     if "within_window" in written and not flow.window_s:
-        yield ("sla", "within_window"), "the window is none, so no change has a deadline to be held against"
+        yield ("sla", "within_window"), "the window is none, so no change has a deadline"
 
 
 def _roles(settings: FlowSettings) -> set[str]:
@@ -131,7 +131,7 @@ def _queue_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple[
             if word in queue.model_fields_set:
                 yield (
                     ("queues", name, word),
-                    f"it is said of letters, and only a queue of role dead is looked into; this one is {queue.role}",
+                    f"letters are only read in queues of role dead; this one is {queue.role}",
                 )
 
 
@@ -155,13 +155,13 @@ def _people_words(flow: Flow, integration_map: IntegrationMap) -> Iterator[tuple
     if settings.idempotency_key and settings.idempotency_key not in flow.field_names:
         yield (
             ("idempotency_key",),
-            f"{settings.idempotency_key!r} is no field that this flow compares, so that no two records share it is "
-            "not checked; people are told it where a replay repeats side effects",
+            f"{settings.idempotency_key!r} is not a field that this flow compares, so its uniqueness is not "
+            "checked; it is only shown with the side effects that a replay repeats",
         )
     if settings.frequency and settings.pattern == "batch" and rhythm_s(settings.frequency) is None:
         yield (
             ("frequency",),
-            "not understood, so the window is not held against it; write every 15m, say, or five fields of cron",
+            "not understood, so the window is not compared with it; write every 15m, say, or five fields of cron",
         )
 
 
@@ -170,8 +170,8 @@ def _audit_words(flow: Flow) -> Iterator[tuple[Path_, str]]:
     if settings.direction == "two-way" and not flow.target_may_write:
         yield (
             ("direction",),
-            f"it grants nothing: name {flow.target_name} under writers: of {settings.data_type}, or what is written "
-            "there is told as a foreign write",
+            f"it grants nothing: name {flow.target_name} under writers: of {settings.data_type}, or writes there "
+            "are reported as foreign writes",
         )
     if "overlap_s" in settings.model_fields_set and not flow.source_binding.changed_at:
         yield (

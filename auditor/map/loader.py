@@ -205,5 +205,5 @@ def _queues(
             read = systems.get(system) if system is not None else None  # its own mistakes have been reported
             if read is not None and stands_in is not None and read.kind != stands_in:
                 title = registry.RECORD_KINDS[stands_in].title
-                reader.say((*path, "system"), f"{system} is no {title} system, and a {kind} stands in one")
+                reader.say((*path, "system"), f"{system} is not a {title} system, and a {kind} lives in one")
             yield (name, queue), parsed

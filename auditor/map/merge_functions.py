@@ -30,7 +30,7 @@ def load_merge(name: str) -> Merge:
         # Importing the module may fail in any way; the map only needs to know that it is unusable.
         raise MergeError(f"cannot load {name}: {type(error).__name__}: {error}") from error
     if not callable(function):
-        raise MergeError(f"{name} is no function")
+        raise MergeError(f"{name} is not a function")
     return _Guarded(name, function)
 
 

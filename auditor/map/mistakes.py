@@ -26,7 +26,7 @@ _EXPECTATIONS = {
     "finite_number": "write a number that is not infinite",
     "decimal": "write a number",
     "bool": "write true or false",
-    "string_type": "write text, in quotes where it looks like a number",
+    "string_type": "write text, in quotes if it looks like a number",
     "string_too_short": "write at least one character",
     "dict": "write a mapping: {NAME: VALUE}",
     "mapping": "write a mapping: {NAME: VALUE}",
@@ -70,7 +70,7 @@ def of_yaml(error: Exception, text: str) -> tuple[int, int, str]:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if isinstance(error, DuplicateKeyError):
             key = re.search(r'duplicate key "([^"]*)"', str(error.problem))
-            return line, column, f"the word {key[1] if key else ''} stands here twice; take one away"
+            return line, column, f"the word {key[1] if key else ''} appears here twice; remove one"
         what = " ".join(str(error.problem or error.context or "not YAML").split())
         hint = ' (quote values that contain ${...} or ": ")' if "flow" in str(error) else ""
         return line, column, what + hint

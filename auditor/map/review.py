@@ -122,7 +122,7 @@ def _windows(flow: Flow) -> Iterator[Remark]:
             rule="money-eventually",
             subject=flow.name,
             reason=f"{', '.join(money)} may differ for {format_duration(flow.window_s)}: "
-            "whoever acts on the copy acts on a wrong amount",
+            "consumers of the copy act on a wrong amount",
             advice="read amounts from the owner when they count, or set window: none and sync within the transaction",
         )
 
@@ -189,7 +189,7 @@ def _purpose(flow: Flow) -> Iterator[Remark]:
             severity=Severity.MEDIUM if named else Severity.LOW,
             rule="nobody-reads",
             subject=flow.name,
-            reason=f"no consumer is said to read the copy in {flow.target_name}: should these be synced at all?",
+            reason=f"no consumer is declared for the copy in {flow.target_name}: should these be synced at all?",
             advice="name who acts on it under consumers:, or remove the flow",
         )
     elif all(each.role == "report" for each in readers) and 0 < flow.window_s < PROMPT_S:

@@ -167,7 +167,7 @@ def _word_contradictions(
     elif isinstance(rule.currency, str) and rule.minor_units and minor_digits(rule.currency.upper()) is None:
         yield (
             (*where, "currency"),
-            f"{rule.currency!r} is no currency of ISO 4217 with a minor unit, so its minor units cannot be counted",
+            f"{rule.currency!r} is not an ISO 4217 currency with a minor unit, so its minor units cannot be counted",
         )
 
 

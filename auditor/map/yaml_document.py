@@ -125,7 +125,7 @@ class _Composer(Composer):
     def compose_document(self) -> Any:
         started = self.parser.peek_event()
         if isinstance(started, DocumentStartEvent) and started.version not in {None, (1, 2)}:
-            raise _limit("a map is YAML 1.2; take away the line that begins with %YAML", started.start_mark)
+            raise _limit("a map is YAML 1.2; remove the line that begins with %YAML", started.start_mark)
         return super().compose_document()
 
     def compose_node(self, parent: Any, index: Any) -> Any:
@@ -134,9 +134,7 @@ class _Composer(Composer):
             raise _limit(f"this is nested more than {DEPTH_LIMIT} levels deep, which no map is", event.start_mark)
         alias = isinstance(event, AliasEvent)
         if alias and event.anchor in self._open:
-            raise _limit(
-                f"the alias *{event.anchor} stands within what it stands for; write it out", event.start_mark
-            )
+            raise _limit(f"the alias *{event.anchor} refers to itself; write it out", event.start_mark)
         if not alias and event.anchor is not None:
             self._open.add(event.anchor)
         node = super().compose_node(parent, index)

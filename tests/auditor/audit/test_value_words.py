@@ -258,7 +258,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"it": {"type": "money", "currency": "EURO", "minor_units": ["copy"]}},
-        "it.currency: 'EURO' is no currency of ISO 4217",
+        "it.currency: 'EURO' is not an ISO 4217 currency",
     ),
     ({"it": {"type": "set", "items": "integer"}}, "it.items: does nothing for type set; it acts on array and range"),
     ({"it": {"type": "array", "items": "integer", "zone": {"copy": "UTC"}}}, "it.zone: does nothing for type array"),

@@ -212,7 +212,7 @@ def test_deletions_of_most_of_a_copy_carry_a_caution(stand: Stand) -> None:
     stand.audit_until(lambda: sum(open_causes(stand).values()) == 4)
     found = proposals(stand)
     assert {each.action for each in found} == {"delete"}
-    caution = "4 of the 6 records of billing would be deleted (67%): is crm really empty of them"
+    caution = "4 of the 6 records of billing would be deleted (67%): is crm really without these records"
     assert all(each.warnings[0].startswith(caution) for each in found)
     assert f"-- WARNING: {caution}" in write_sql(stand.map, found)
 

@@ -286,9 +286,7 @@ def test_a_spoilt_ledger_is_named_with_what_is_wrong(spoil: Callable[[Path], Non
         lambda: opened.exports.snapshot({"probe_runs": 0}, files_since=0),
         opened.lease.now,
     ):
-        with pytest.raises(
-            LedgerError, match=r": it is (damaged|not a SQLite database); restore a backup of it, or move"
-        ):
+        with pytest.raises(LedgerError, match=r": it is (damaged|not a SQLite database); restore a backup, or move"):
             ask()
     opened.close()
 

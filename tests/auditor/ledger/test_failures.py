@@ -31,7 +31,7 @@ def test_a_ledger_that_is_no_database_is_named_with_what_to_do(tmp_path: Path) -
     file.write_text("not a ledger\n" * 200)
     assert refused(f"sqlite:///{file}") == (
         f"cannot open the ledger {file}: it is not a SQLite database; "
-        "restore a backup of it, or move it away to begin a new one"
+        "restore a backup, or move it away to start a new one"
     )
 
 

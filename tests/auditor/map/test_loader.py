@@ -157,7 +157,7 @@ def test_merge_keys_and_odd_shapes_are_no_crash(tmp_path: Path) -> None:
         with pytest.raises(MapError):
             load(GOOD.replace(what, by, 1), tmp_path)
     queue = "pattern: real-time\n    queues: {dead: {kind: sql_queue, system: billing, table: t}}"
-    with pytest.raises(MapError, match="billing is no SQL system"):
+    with pytest.raises(MapError, match="billing is not a SQL system"):
         load(GOOD.replace("pattern: real-time", queue), tmp_path)
     spare = GOOD.replace("systems:\n", "systems:\n  spare: 5\n")
     with pytest.raises(MapError, match=r"systems\.spare: kind is required"):
@@ -295,7 +295,7 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
     ("text", "said"),
     [
         ("version: 1\na: \x07\n", "map.yaml:2:4 map: the character U+0007 is not allowed in YAML; write it escaped"),
-        ("version: 1\nversion: 1\n", "map.yaml:2:1 map: the word version stands here twice; take one away"),
+        ("version: 1\nversion: 1\n", "map.yaml:2:1 map: the word version appears here twice; remove one"),
         ("version: 1\na: b: c\n", "map.yaml:2:5 map: mapping values are not allowed here"),
     ],
 )
@@ -314,7 +314,7 @@ def test_a_value_of_an_impossible_form_is_told(tmp_path: Path) -> None:
         ("budget: {connections: many}", "write a whole number"),
         ("budget: {connections: 0}", "must be at least 1"),
         ("budget: 5", "write a mapping of words: {WORD: VALUE}"),
-        ("zone: [UTC]", "write text, in quotes where it looks like a number"),
+        ("zone: [UTC]", "write text, in quotes if it looks like a number"),
     ],
 )
 def test_no_word_of_a_library_is_passed_on(tmp_path: Path, words: str, said: str) -> None:

@@ -44,7 +44,7 @@ def test_a_named_function_is_called_with_both_copies() -> None:
         ("our_merges", "not of the form module:function"),
         ("no_such_module:x", "cannot load no_such_module:x: ModuleNotFoundError"),
         ("our_merges:missing", "AttributeError"),
-        ("our_merges:number", "is no function"),
+        ("our_merges:number", "is not a function"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_told(name: str, said: str) -> None:
