@@ -151,6 +151,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/records/sql/identifiers.py": "probes/records/sql/test_literals.py",
         "probes/records/sql/key_cursors.py": "probes/records/sql/test_probe.py",
         "probes/records/sql/names.py": "probes/records/sql/test_odd_names.py",
+        "probes/records/sql/queue_table.py": "probes/queues/test_sql_queue.py",
         "probes/records/sql/read_only.py": "probes/records/sql/test_sessions.py",
         "probes/records/sql/statements.py": "auditor/conflicts/test_repair.py",
         "probes/registry.py": "probes/records/test_record_probes.py",

@@ -17,8 +17,18 @@ from pydantic import model_validator
 from probes.call_deadline import one_call
 from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
-from probes.queues.message import TEXT_LIMIT, Message, checked, counted, distinct, instant_at, kept, read_each
-from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
+from probes.queues.message import (
+    PAYLOAD_LIMIT,
+    TEXT_LIMIT,
+    Message,
+    checked,
+    counted,
+    distinct,
+    instant_at,
+    kept,
+    read_each,
+)
+from probes.records.sql.settings import SqlSettings
 from probes.settings import QueueSettings
 
 _UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -66,14 +76,14 @@ class SqlQueueProbe:
     page_limit = 1_000
 
     def __init__(self, settings: SqlQueueSettings, system: SqlSettings) -> None:
-        from probes.records.sql.probe import SqlProbe
+        from probes.records.sql.queue_table import QueueTable
 
         if not isinstance(system, SqlSettings):
             raise ProbeError(Reason.QUERY, f"{settings.system} is no SQL system", hint="name a system of kind: sql")
         self._settings = settings
         self.timeout_s = system.budget.timeout_s
         self._zone = ZoneInfo(system.zone) if system.zone else None
-        self._probe = SqlProbe(system)
+        self._probe = QueueTable(system)
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
@@ -83,7 +93,10 @@ class SqlQueueProbe:
         in_payload = of.key is not None and of.key.startswith("$")
         columns = [of.letter_id, None if in_payload else of.key, of.reason, of.attempts, of.since, of.payload]
         wanted = tuple(dict.fromkeys(each for each in columns if each))
-        found = self._probe.queue(of.table, wanted, dict(of.where), of.since, after, peek)
+        # One character more than is read into, so that what was cut is known to be.
+        found = self._probe.queue(
+            of.table, wanted, dict(of.where), of.since, after, peek, text_limit=PAYLOAD_LIMIT + 1
+        )
         depth, rows = found.depth, found.rows
         letters = read_each(
             rows, lambda row: self._letter(dict(zip(wanted, row, strict=True)), in_payload), lambda row: row[0]
@@ -121,7 +134,7 @@ class SqlQueueProbe:
         return Letter(
             letter_id=_named(row[of.letter_id]),
             key=key,
-            reason=None if reason is None else _said(kept(reason, QUEUE_TEXT_LIMIT + 1)),
+            reason=None if reason is None else _said(kept(reason, PAYLOAD_LIMIT + 1)),
             attempts=counted(told(of.attempts)),
             first_failed_at=failed_at,
             last_failed_at=failed_at,
@@ -181,7 +194,7 @@ def _named(identity: Any) -> str:
 
 def _said(reason: str) -> str:
     """Of a traceback its last line, which is the error."""
-    whole = len(reason) <= QUEUE_TEXT_LIMIT
+    whole = len(reason) <= PAYLOAD_LIMIT
     if whole and reason.lstrip().startswith("Traceback (most recent call last)"):
         reason = reason.rstrip().rpartition("\n")[2]
     return kept(reason, TEXT_LIMIT)

@@ -101,19 +101,22 @@ class SqlHarness(Harness):
             return parsed.strftime("%Y-%m-%d %H:%M:%S.%f")
         return parsed if self._url.get_backend_name() == "postgresql" else parsed.replace(tzinfo=None)
 
-    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+    def settings(self, *, port: int | None = None, secret: str | None = None) -> SqlSettings:
+        """Those of a probe."""
         url = self._url
         if port is not None:
             url = url.set(port=port)
         if secret is not None:
             url = url.set(password=secret)
-        settings = SqlSettings(
+        return SqlSettings(
             kind="sql",
             url=url.render_as_string(hide_password=False),
             zone="UTC",
             budget=Budget(timeout_s=timeout_s(port), connections=2),
         )
-        return SqlProbe(settings)
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        return SqlProbe(self.settings(port=port, secret=secret))
 
     def close(self) -> None:
         self.engine.dispose()

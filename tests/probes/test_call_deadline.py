@@ -18,6 +18,7 @@ from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
 from probes.records.sql.probe import SqlProbe
+from probes.records.sql.queue_table import QueueTable
 from probes.records.sql.settings import SqlSettings
 from probes.settings import Budget
 from tests.http_api import Api, Request, Response
@@ -134,7 +135,7 @@ def test_a_broker_that_drips_from_the_first_byte_on_ends_a_reading_at_its_deadli
 # -- records in databases
 
 
-def sql_calls(probe: SqlProbe, spec: ReadSpec) -> dict[str, Callable[[], object]]:
+def sql_calls(probe: QueueTable, spec: ReadSpec) -> dict[str, Callable[[], object]]:
     seed = "0" * 32
     return {
         "fetch": lambda: probe.fetch(spec, [1, 2, 3]),
@@ -146,7 +147,7 @@ def sql_calls(probe: SqlProbe, spec: ReadSpec) -> dict[str, Callable[[], object]
         "clock": probe.clock,
         "prove_read_only": lambda: probe.prove_read_only(spec),
         "collections": probe.collections,
-        "queue": lambda: probe.queue("things", ("id", "name"), {}, None, None, 10),
+        "queue": lambda: probe.queue("things", ("id", "name"), {}, None, None, 10, text_limit=100),
         "inspect": lambda: probe.inspect(spec),
     }
 
@@ -163,12 +164,12 @@ VERSIONED = ReadSpec(
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
-def dripping(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, SqlProbe]]:
+def dripping(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, QueueTable]]:
     """A database behind a proxy, and a probe whose connection is open."""
     harness = SqlHarness(request.getfixturevalue(f"{request.param}_url"))
     harness.fill([(at, f"name {at}", "2026-03-01T00:00:00+00:00") for at in range(1, 10)])
     proxy = Proxy(harness.port)
-    probe = cast(SqlProbe, harness.probe(port=proxy.port))
+    probe = QueueTable(harness.settings(port=proxy.port))
     probe.fetch(VERSIONED, [1])
     yield proxy, probe
     probe.close()
@@ -176,8 +177,8 @@ def dripping(request: pytest.FixtureRequest) -> Iterator[tuple[Proxy, SqlProbe]]
     harness.close()
 
 
-@pytest.mark.parametrize("call", sql_calls(cast(SqlProbe, SqlProbe), VERSIONED))
-def test_a_database_that_drips_ends_every_call_at_its_deadline(dripping: tuple[Proxy, SqlProbe], call: str) -> None:
+@pytest.mark.parametrize("call", sql_calls(cast(QueueTable, QueueTable), VERSIONED))
+def test_a_database_that_drips_ends_every_call_at_its_deadline(dripping: tuple[Proxy, QueueTable], call: str) -> None:
     proxy, probe = dripping
     proxy.mode = "drip"
     error = ended(sql_calls(probe, VERSIONED)[call])

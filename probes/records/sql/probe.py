@@ -40,7 +40,7 @@ from probes.records.sql.dialects.dialect import Build, Dialect, dialect_of
 from probes.records.sql.names import join_name, split_name
 from probes.records.sql.read_only import prove_read_only
 from probes.records.sql.sessions import Sessions
-from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
+from probes.records.sql.settings import SqlSettings
 from probes.records.sql.sqlite_file import undisturbed
 from probes.records.sql.stamps import (
     SCAN_CEILING,
@@ -55,9 +55,6 @@ from probes.records.sql.stamps import (
 RANK_SCAN_LIMIT = 200_000
 """Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
 
-FEWER = 8
-"""As many times fewer messages are asked for where those asked for came to too many bytes."""
-
 
 # A column of a type without a counterpart in SQLAlchemy is read as text, which is what `column_types` is for.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.exc.SAWarning)
@@ -65,25 +62,8 @@ warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.
 warnings.filterwarnings("ignore", message="Unknown (schema content|column definition)", category=sa.exc.SAWarning)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueRows:
-    """What stands in a table of messages.
-
-    Attributes:
-        depth: how many rows match.
-        oldest: their lowest `since`.
-        rows: some of them, lowest identity first.
-        asked: how many of them were asked for, in the end.
-    """
-
-    depth: int
-    oldest: Any
-    rows: Sequence[Row] = ()
-    asked: int = 0
-
-
 @dataclass(slots=True)
-class _Collection:
+class Collection:
     """A table as the catalogue has it, cut down to the columns of one spec.
 
     Attributes:
@@ -129,7 +109,7 @@ class SqlProbe:
         # The engine's own would double a percent sign for the driver, which a whole statement does once more.
         dialect_class: Any = type(self._engine.dialect)
         self._quoted = dialect_class(paramstyle="named").identifier_preparer
-        self._collections: dict[tuple[Any, ...], _Collection] = {}
+        self._collections: dict[tuple[Any, ...], Collection] = {}
 
     # -- the catalogue
 
@@ -155,7 +135,7 @@ class SqlProbe:
         )
         return (*slow, *unmarked)
 
-    def _unmarked(self, connection: sa.Connection, spec: ReadSpec, collection: _Collection) -> tuple[str, ...]:
+    def _unmarked(self, connection: sa.Connection, spec: ReadSpec, collection: Collection) -> tuple[str, ...]:
         """What is to be said of records without a stamp or version."""
         if collection.mark is None:
             return ()
@@ -184,13 +164,13 @@ class SqlProbe:
         with self._session() as connection:
             return describe(connection, self._dialect)
 
-    def _collection(self, spec: ReadSpec) -> _Collection:
+    def _collection(self, spec: ReadSpec) -> Collection:
         cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
         known = self._collections.get(cached)
         # One for all threads, whoever comes first: a statement must not hold the columns of two of them.
         return self._collections.setdefault(cached, self._reflect(spec)) if known is None else known
 
-    def _reflect(self, spec: ReadSpec) -> _Collection:
+    def _reflect(self, spec: ReadSpec) -> Collection:
         schema, name = split_name(spec.collection)
         with self._session() as connection, self._any_text(connection, wanted=True):
             inspector = sa.inspect(connection)
@@ -214,7 +194,7 @@ class SqlProbe:
             mark = table.c[spec.mark] if spec.mark else None
             stamps = stamps_of(connection, self._dialect, spec, mark if spec.changed_at else None)
             natives = self._dialect.native_types(connection, schema, name)
-        return _Collection(
+        return Collection(
             table=table,
             key=table.c[spec.key],
             mark=mark,
@@ -265,7 +245,7 @@ class SqlProbe:
         )
         return Page(rows=rows, more=len(rows) >= limit)
 
-    def _changed_in_text(self, collection: _Collection, stamps: Written, since: datetime, limit: int) -> Page:
+    def _changed_in_text(self, collection: Collection, stamps: Written, since: datetime, limit: int) -> Page:
         """What changed since, of a column of text: by the text where all is written alike, else by its instants."""
 
         def read(wanted: sa.ColumnElement[bool], since: datetime, form: Form | None, most: int) -> list[Row]:
@@ -308,7 +288,7 @@ class SqlProbe:
             stamps.form = form_of(self._one(newest, stamps.parameters(since))[0])
         return stamps.form
 
-    def _strays(self, collection: _Collection, stamps: Written, since: datetime) -> list[Row]:
+    def _strays(self, collection: Collection, stamps: Written, since: datetime) -> list[Row]:
         """Records whose stamps are no ISO text, sort before all that is asked for, and may have changed since."""
         stray = stamps.stray()
         found = self._rows(
@@ -415,91 +395,9 @@ class SqlProbe:
                 rows += self.fetch(spec, list(dict.fromkeys(last)))
         return nameless + rows, more
 
-    @one_call
-    @undisturbed
-    def queue(
-        self,
-        table: str,
-        columns: tuple[str, ...],
-        where: dict[str, Any],
-        since: str | None,
-        after: str | None,
-        limit: int,
-    ) -> QueueRows:
-        """Count the rows that match and read some of them, for the queue probes.
-
-        Texts beyond `QUEUE_TEXT_LIMIT` are cut by the database.
-
-        Args:
-            columns: the first of them identifies a row.
-            since: the column whose lowest value is wanted too.
-            after: read rows with identities behind this cursor; None for the first.
-        """
-        spec = ReadSpec(
-            data_type=table,
-            collection=table,
-            key=columns[0],
-            changed_at=None,
-            fields=tuple(dict.fromkeys((*columns, *where, *([since] if since else [])))),
-        )
-        collection = self._collection(spec)
-        source = collection.table
-        chosen = [source.c[name] == value for name, value in where.items()]
-        figures = sa.select(sa.func.count(), sa.func.min(source.c[since]) if since else sa.null())
-        try:
-            depth, oldest = self._one(figures.select_from(source).where(*chosen), {})
-        except ProbeError as failure:
-            if failure.reason is not Reason.DECODE or since is None:
-                raise
-            # An instant that the driver has no value for, such as PostgreSQL's infinity.
-            figures = sa.select(sa.func.count(), sa.cast(sa.func.min(source.c[since]), sa.Text))
-            depth, oldest = self._one(figures.select_from(source).where(*chosen), {})
-        if not limit:
-            return QueueRows(depth=int(depth), oldest=oldest)
-        identity = collection.lookup.column
-        parameters: dict[str, Any] = {}
-        if after is not None:
-            behind, parameters = key_cursors.behind(after, collection.key, collection.lookup)
-            chosen.append(behind)
-        names: tuple[str | None, ...] = columns
-        while True:
-            try:
-                rows = self._rows(
-                    collection,
-                    lambda read, names=names, limit=limit: (  # type: ignore[misc]
-                        sa.select(*self._cut(collection, names, read)).where(*chosen).order_by(identity).limit(limit)
-                    ),
-                    parameters,
-                    names=names,
-                )
-                break
-            except ProbeError as failure:
-                if failure.reason is not Reason.TOO_LARGE or None in names:
-                    raise
-                # Few of them, and where one alone is too large, of that one nothing but who it is.
-                names = names if limit > 1 else (columns[0], *(name if name == since else None for name in names[1:]))
-                limit = max(1, limit // FEWER)
-        return QueueRows(depth=int(depth), oldest=oldest, rows=rows, asked=limit)
-
-    def _cut(
-        self, collection: _Collection, names: Sequence[str | None], read: Sequence[sa.ColumnElement[Any]]
-    ) -> list[sa.ColumnElement[Any]]:
-        """Columns of texts, the identity's aside, cut by the database."""
-        return [
-            read[0],
-            *(
-                column
-                if name is None
-                else self._dialect.cut(
-                    collection.table.c[name], collection.natives.get(name, UNKNOWN), column, QUEUE_TEXT_LIMIT + 1
-                )
-                for name, column in zip(names[1:], read[1:], strict=True)
-            ),
-        ]
-
     def _rows(
         self,
-        collection: _Collection,
+        collection: Collection,
         build: Build,
         parameters: dict[str, Any],
         *,

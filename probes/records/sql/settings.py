@@ -9,9 +9,6 @@ from pydantic import SecretStr, field_validator
 from probes.records.sql.database_url import canonical, read_url
 from probes.settings import Binding, SystemSettings
 
-QUEUE_TEXT_LIMIT = 256 * 1024
-"""Characters of a message that are read from a table; no probe of a queue reads into longer payloads."""
-
 
 class SqlSettings(SystemSettings):
     """A SQL database, named by its URL: `postgresql://`, `mariadb://`, `mysql://` or `sqlite:///FILE`."""

@@ -14,10 +14,11 @@ import pytest
 import sqlalchemy as sa
 
 from probes.contract import ProbeError, ReadSpec, Reason
+from probes.queues.message import PAYLOAD_LIMIT
 from probes.queues.sql_queue import SqlQueueProbe, SqlQueueSettings
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES
 from probes.records.sql.probe import SqlProbe
-from probes.records.sql.settings import QUEUE_TEXT_LIMIT, SqlSettings
+from probes.records.sql.settings import SqlSettings
 from tests.attacks.rows import MIB, TABLES, Table
 
 GROWN_LIMIT_BYTES = 300 * MIB
@@ -168,7 +169,7 @@ def test_payloads_of_twenty_megabytes_are_cut_and_every_letter_is_seen(database:
 
 
 def test_many_letters_that_come_to_too_much_are_read_few_at_a_time(database: Database) -> None:
-    payload = '{"id": 7, "more": "' + "x" * (QUEUE_TEXT_LIMIT - 1000) + '"}'
+    payload = '{"id": 7, "more": "' + "x" * (PAYLOAD_LIMIT - 1000) + '"}'
     found = letters_in(database, payload, 200)
     assert found["grown_bytes"] < GROWN_LIMIT_BYTES, found
     assert [each["letter_id"] for each in found["letters"]] == [str(at) for at in range(1, 201)]
