@@ -11,22 +11,23 @@ from auditor.systems.discovery import common_type, key_type
 from auditor.systems.matches import FieldMatch, Found, Match
 
 STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
-"""Names of fields that tell when a record changed."""
+"""Names of fields that say when a record changed."""
 
 _NOT_NAME = re.compile(r"[^A-Za-z0-9]+")
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _WORDS_OF_YAML = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 _LONGEST_NAME = 63
-"""Of what the map gives a name to."""
+"""Characters of any name that the map gives."""
+
 LONGEST_SYSTEM = 30
-"""Of a proposed system's name, so that flows can be named after two of them."""
+"""Characters of a proposed system's name, so that flows can be named after two of them."""
 
 LONGEST_KEY = 1_000
 """Characters of a field's name as it is written: YAML takes no key on one line beyond 1,024."""
 
 
 def as_yaml(found: Found, systems: tuple[str, str]) -> str:
-    """The proposal as a map: what is certain is written, what a person must say is marked with TODO.
+    """The proposal as a map: what is certain is written, what a person must decide is marked with TODO.
 
     Args:
         systems: the two as they stand in a map, with their names.
@@ -36,7 +37,7 @@ def as_yaml(found: Found, systems: tuple[str, str]) -> str:
 
 def new_system(name: str, kind: str, url: str) -> str:
     """A database that stands in no map yet, as it would stand in one."""
-    return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: of instants that carry none'
+    return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: needed if its times have no time zone'
 
 
 def system_name(address: str, at: int) -> str:
@@ -56,7 +57,7 @@ def _name(text: str) -> str:
 
 
 def _value(text: str) -> str:
-    """A text as a value of YAML, in which the map would find variables."""
+    """A text as a value of YAML, whose `$` the map would otherwise take for a variable."""
     return _name(text.replace("$", "$$"))
 
 
@@ -84,7 +85,7 @@ def _comment(text: object) -> str:
 
 def _yaml(found: Found, systems: tuple[str, str]) -> Iterator[str]:
     left, right = found.systems
-    yield "# Proposed by `auditor discover` from what the two systems hold; every line is for you to check."
+    yield "# Proposed by `auditor discover` from what the two systems hold; check every line."
     yield "version: 1"
     yield "systems:"
     yield from systems
@@ -143,7 +144,7 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
             yield f"      {_comment(f'TODO not proposed, its name is too long for a key: {pair.left.name[:60]}…')}"
             continue
         if pair.incomparable:
-            why = f"{pair.left.name}: TODO not compared: {pair.evidence}; say type: and map: or take it away"
+            why = f"{pair.left.name}: TODO not compared: {pair.evidence}; set type: and map:, or remove the field"
             yield f"      {_comment(why)}"
             continue
         yield f"      {_name(pair.left.name)}: {{{_rule(pair, (left, right))}}}  {_comment(pair.evidence)}"
