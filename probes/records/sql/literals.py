@@ -48,7 +48,9 @@ def literal(dialect: str, value: Any, native: Native = UNKNOWN) -> str:
         return _postgresql(value, native)
     if dialect in {"mariadb", "mysql"}:
         return _mysql(value, native)
-    return _sqlite(value, native)
+    if dialect == "sqlite":
+        return _sqlite(value, native)
+    raise NoLiteralError(f"a value for {dialect}, whose literals are not known")
 
 
 def compared_as_text(dialect: str, native: Native) -> bool:

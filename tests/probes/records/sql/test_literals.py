@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from probes.contract import Bits
-from probes.records.sql.literals import NoLiteralError
+from probes.records.sql.database_url import DIALECTS
+from probes.records.sql.literals import NoLiteralError, literal
 from probes.records.sql.settings import SqlSettings
 from probes.records.sql.statements import statement
 from tests.probes.records.sql.test_column_types import Database, database, mariadb, postgresql, sqlite
@@ -148,3 +149,9 @@ def test_sqlite_has_no_literal_for_nan_and_the_infinities(sqlite: Database) -> N
     for each in (float("nan"), float("inf"), Decimal("NaN"), "Infinity"):
         with pytest.raises(NoLiteralError):
             write(sqlite, "update", 1, {"v": each}, {})
+
+
+def test_every_dialect_has_literals_and_another_borrows_none() -> None:
+    assert {literal(dialect, 1) for dialect in DIALECTS} == {"1"}
+    with pytest.raises(NoLiteralError, match="oracle"):
+        literal("oracle", 1)
