@@ -23,6 +23,7 @@ from auditor.senders.registry import SENDERS, sender_settings
 from checks.fields import FieldRule
 from checks.validity import Validity
 from probes import registry
+from probes.http import settings as http_settings
 from probes.settings import Budget
 from tests import HOME
 
@@ -32,6 +33,7 @@ MODELS: list[type[BaseModel]] = [
     *(Budget, DataType, Consumer, FieldRule, Validity),
     *(registry.record_settings(kind) for kind in registry.RECORD_KINDS),
     *(registry.record_binding(kind) for kind in registry.RECORD_KINDS),
+    *http_settings.KINDS,
     *(FlowSettings, SamplingPolicies, ValuePolicy, Objective, AlertRule, AlertSettings),
     *(registry.queue_settings(kind) for kind in registry.QUEUE_KINDS),
     *(sender_settings(name) for name in SENDERS),

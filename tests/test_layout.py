@@ -145,7 +145,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/records/rest/answers.py": "probes/records/rest/test_probe.py",
         "probes/records/rest/client.py": "probes/records/rest/test_probe.py",
         "probes/records/rest/request_template.py": "probes/records/rest/test_probe.py",
-        "probes/records/rest/walk.py": "probes/records/rest/test_probe.py",
         "probes/records/sql/bounded_drivers.py": "probes/records/sql/test_bounded_sql.py",
         "probes/records/sql/catalogue.py": "probes/records/sql/test_grants.py",
         "probes/records/sql/identifiers.py": "probes/records/sql/test_literals.py",

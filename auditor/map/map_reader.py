@@ -148,7 +148,7 @@ class MapReader:
             return model.model_validate(content)
         except ValidationError as error:
             for each in error.errors(include_url=False):
-                where = (*path, *each["loc"])
+                where = (*path, *_as_written(each["loc"], content))
                 if where in self.unresolved:
                     continue
                 message = of_settings(each)
@@ -173,20 +173,38 @@ def _place(mapping: CommentedMap, key: object) -> tuple[int, int]:
     return (place[0], place[1]) if place is not None else (mapping.lc.line or 0, mapping.lc.col or 0)
 
 
+def _as_written(loc: tuple[str | int, ...], content: Any) -> Path_:
+    """Where a mistake stands in the map: pydantic names in between which of several models a `kind` has chosen."""
+    found: list[str | int] = []
+    for position, part in enumerate(loc):
+        chosen = isinstance(content, Mapping) and part not in content and content.get("kind") == part
+        if chosen and position < len(loc) - 1:
+            continue
+        found.append(part)
+        content = content.get(part) if isinstance(content, Mapping) else None
+    return tuple(found)
+
+
 def _words(model: type[BaseModel], loc: tuple[str | int, ...]) -> list[str]:
     """The keys that a (nested) model accepts, as written in the map."""
-    reached: type[BaseModel] | None = model
+    reached: list[type[BaseModel]] = [model]
     for part in loc:
-        if reached is None:
-            return []
-        by_word = {field.alias or name: field for name, field in reached.model_fields.items()}
-        if part in by_word:
-            reached = _model_in(by_word[str(part)].annotation)
+        chosen = [each for each in reached if len(reached) > 1 and part in _kinds(each)]
+        fields = [
+            field for each in reached for name, field in each.model_fields.items() if part == (field.alias or name)
+        ]
+        if chosen or fields:
+            reached = chosen or _models_in(fields[0].annotation)
         # Any other part is a name or a position in a mapping or list of the same model.
-    return [] if reached is None else [field.alias or name for name, field in reached.model_fields.items()]
+    return [field.alias or name for each in reached[:1] for name, field in each.model_fields.items()]
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
+    """What `kind` may be to choose this model among several."""
+    return get_args(model.model_fields["kind"].annotation) if "kind" in model.model_fields else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next((model for each in get_args(annotation) if (model := _model_in(each))), None)
+        return [annotation]
+    return [found for each in get_args(annotation) for found in _models_in(each)]

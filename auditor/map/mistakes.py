@@ -47,6 +47,11 @@ def of_settings(error: Mapping[str, Any]) -> str:
         if isinstance(given, str) and _PLAIN.fullmatch(given) and choices:
             return f"unknown {word.replace('_', ' ')} {given!r}" + did_you_mean(given, choices)
         return f"write one of {', '.join(choices)}" if choices else "write one of the known words"
+    if kind == "union_tag_invalid":
+        choices = _EXPECTED.findall(context["expected_tags"])
+        return f"unknown kind {_shown(context['tag'])}" + did_you_mean(str(context["tag"]), choices)
+    if kind == "union_tag_not_found":
+        return "kind is required: it decides which other keys there are"
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         return f"must be {words} {_number(context[name])}"
@@ -79,6 +84,11 @@ def of_yaml(error: Exception, text: str) -> tuple[int, int, str]:
         1,
         f"not YAML: a value is not of the form that it seems to have ({type(error).__name__}); put it in quotes",
     )
+
+
+def _shown(given: Any) -> str:
+    """A word as it was given, where it is hardly a secret."""
+    return repr(given) if isinstance(given, str) and _PLAIN.fullmatch(given) else "here"
 
 
 def _number(limit: Any) -> str:

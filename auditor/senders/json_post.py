@@ -39,7 +39,7 @@ def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Re
     import httpx
 
     from probes.bounded_http import beginning
-    from probes.records.rest.answers import retry_after_s
+    from probes.http.header_times import retry_after_s
 
     body, headers = json.dumps(payload), {"Content-Type": "application/json"}
     try:

@@ -35,8 +35,10 @@ class AllowedReads:
 
         Whoever adds one has it from somebody who knows that it reads: the map's author, by `read_only_post`.
         """
+        if path in self._posts:
+            return
         with self._adding:
-            self._posts.setdefault(path, re.compile(rf"POST {re.escape(path)}(?:\?[^\s]*)?"))
+            self._posts = {**self._posts, path: re.compile(rf"POST {re.escape(path)}(?:\?[^\s]*)?")}
 
     @property
     def posts(self) -> tuple[str, ...]:
@@ -49,7 +51,7 @@ class AllowedReads:
         whole = f"{method} {target}"
         if method not in METHODS:
             return False
-        return any(each.fullmatch(whole) for each in (*self._allowed, *tuple(self._posts.values())))
+        return any(each.fullmatch(whole) for each in (*self._allowed, *self._posts.values()))
 
     def check(self, method: str, target: str) -> None:
         """Let a request pass.

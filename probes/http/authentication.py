@@ -26,6 +26,10 @@ class Authentication(Protocol):
     def secrets(self) -> Sequence[str]:
         """What it sends that is known from the beginning; tokens are made known when they come."""
 
+    @property
+    def token(self) -> str:
+        """The token that is sent now and that another will replace; empty where there is none."""
+
     def credentials(self) -> Credentials | None:
         """What to send now, None where nobody has to sign in; may ask a token endpoint within the call's deadline.
 
@@ -58,6 +62,10 @@ class Fixed:
     def secrets(self) -> Sequence[str]:
         return self._secrets
 
+    @property
+    def token(self) -> str:
+        return ""
+
     def credentials(self) -> Credentials | None:
         return self._credentials
 
@@ -87,8 +95,12 @@ def bearing(token: str) -> Credentials:
 
 
 def basic(user: str, password: str) -> Fixed:
-    """A name and a password, of which either may be empty. Source: RFC 7617, section 2."""
-    return Fixed(pair(user, password), [user, password])
+    """A name and a password, of which either may be empty; without a password the name is the key.
+
+    Source: RFC 7617, section 2.
+    """
+    sent = pair(user, password)
+    return Fixed(sent, [password or user, sent.value.partition(" ")[2]])
 
 
 def pair(user: str, password: str) -> Credentials:

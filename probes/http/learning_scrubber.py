@@ -15,24 +15,26 @@ KEPT_TOKENS = 24
 class LearningScrubber:
     """Takes secrets out of texts, those that it learns of, too.
 
+    Three scrubbers stand behind it, so that learning a token does not prepare a long key once more.
+
     Args:
         scrub: knows the secrets of the settings.
     """
 
     def __init__(self, scrub: Scrubber) -> None:
-        self._known = scrub
+        self._given = scrub
+        self._learnt = Scrubber(())
         self._tokens: deque[str] = deque(maxlen=KEPT_TOKENS)
-        self._scrub = scrub
+        self._passing = Scrubber(())
         self._learning = threading.Lock()
 
     def learn(self, secrets: Iterable[str]) -> None:
         """Know more secrets from now on."""
         with self._learning:
-            known = set(self._known.secrets)
+            known = {*self._given.secrets, *self._learnt.secrets}
             new = [each for each in dict.fromkeys(secrets) if each and each not in known]
             if new:
-                self._known = self._known.knowing(new)
-                self._scrub = self._known.knowing(self._tokens)
+                self._learnt = self._learnt.knowing(new)
 
     def learn_tokens(self, tokens: Iterable[str]) -> None:
         """Know secrets that others will replace."""
@@ -40,11 +42,11 @@ class LearningScrubber:
             new = [each for each in dict.fromkeys(tokens) if each and each not in self._tokens]
             if new:
                 self._tokens.extend(new)
-                self._scrub = self._known.knowing(self._tokens)
+                self._passing = Scrubber(self._tokens)
 
     def __call__(self, text: str) -> str:
         """The text without any of them."""
-        return self._scrub(text)
+        return self._passing(self._learnt(self._given(text)))
 
     def line(self, text: str, length: int) -> str:
         """The beginning of a text on one line, without any of them."""

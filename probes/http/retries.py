@@ -18,7 +18,7 @@ import tenacity
 from tenacity.stop import stop_base
 
 from probes.call_deadline import left
-from probes.contract import ProbeError
+from probes.contract import ProbeError, Reason
 
 LONGEST_WAIT_S = 2.0
 """Who asks for a longer pause is left alone by everybody, not waited for in the middle of a call."""
@@ -54,8 +54,17 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
         closing: set by who ends everything; it ends a pause at once.
 
     Raises:
-        ProbeError: of the last try.
+        ProbeError: of the last try, or of the one before where the last had no time left.
     """
+    passing: list[PassingError] = []
+
+    def tried() -> ResultT:
+        try:
+            return send()
+        except PassingError as failure:
+            passing.append(failure)
+            raise
+
     again = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(PassingError),
         wait=_pause_s,
@@ -68,9 +77,13 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
         reraise=True,
     )
     try:
-        return again(send)
+        return again(tried)
     except PassingError as failure:
         raise failure.error from None
+    except ProbeError as failure:
+        if failure.reason is Reason.TIMEOUT and passing:
+            raise passing[-1].error from None
+        raise
 
 
 def _pause_s(state: tenacity.RetryCallState) -> float:

@@ -58,6 +58,11 @@ class TokenSource:
     def secrets(self) -> Sequence[str]:
         return []
 
+    @property
+    def token(self) -> str:
+        token = self._token
+        return "" if token is None else token.credentials.value.partition(" ")[2]
+
     def credentials(self) -> Credentials:
         token, now = self._token, self._now()
         if token is None or now >= token.ends_at:

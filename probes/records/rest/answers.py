@@ -1,17 +1,11 @@
-"""What an HTTP API answers: the records in it, and how long it asks to be left alone."""
+"""What an HTTP API answers: the records in it."""
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from probes import json_paths
 from probes.contract import ProbeError, Reason
-
-LONGEST_WAIT_S = 365 * 86_400.0
-"""What a system asks for beyond this is told as this: nobody means ten thousand years."""
 
 
 def find(path: str, document: Any) -> list[Any]:
@@ -83,32 +77,3 @@ def _not_there(path: str, wanted: str, what: str) -> ProbeError:
         f"{what} answered without {wanted} at {path}",
         hint="an error told with status 200? otherwise correct records: or record: in the map",
     )
-
-
-def retry_after_s(told: str | None, date: str | None) -> float | None:
-    """How long a `Retry-After` asks to wait, in seconds or as a date; None where it says nothing that can be read.
-
-    Args:
-        date: the answer's own `Date`, by whose clock a date is meant.
-
-    Source: RFC 9110, HTTP Semantics, section 10.2.3.
-    """
-    if told is None:
-        return None
-    try:
-        wait_s = float(told)
-    except ValueError:
-        until, now = instant(told), instant(date) or datetime.now(UTC)
-        if until is None:
-            return None
-        wait_s = (until - now).total_seconds()
-    return None if math.isnan(wait_s) else min(max(0.0, wait_s), LONGEST_WAIT_S)
-
-
-def instant(told: str | None) -> datetime | None:
-    """The instant of an HTTP date, None where it is none."""
-    try:
-        found = parsedate_to_datetime(told or "")
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

@@ -1,43 +1,35 @@
-"""Sending requests to one HTTP API and reading its JSON: a deadline for each, limits in bytes, no secret in a text.
+"""Asking one HTTP API by templates: addresses below the system's own, cursors that are kept without secrets.
 
-Redirects are never followed and no request goes to another host than the one in the system's address: a request
-carries the system's secrets.
+How a request is sent, signed in, bounded and tried again is the transport's (`probes.http`).
 """
 
 from __future__ import annotations
 
-import base64
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
-import httpx
-
-from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, unpacked
-from probes.call_deadline import becomes
 from probes.contract import ProbeError, Reason
-from probes.exact_json import TooDeepError, TooManyError, decode, weight
-from probes.records.rest import answers, walk
+from probes.http import walk
+from probes.http.allowed_reads import AllowedReads
+from probes.http.authentication import basic
+from probes.http.learning_scrubber import LearningScrubber
+from probes.http.line import DIRECT, Line
+from probes.http.settings import Auth
+from probes.http.sign_in import authentication_of
+from probes.http.transport import RETRIES, Meaning, Refusal, Transport, unexplained
 from probes.records.rest.request_template import Asked, Template
-from probes.secrets import HIDDEN, Scrubber, secrets_in
-
-_STATUS = {
-    401: Reason.AUTH,
-    403: Reason.PERMISSION,
-    407: Reason.AUTH,
-    413: Reason.TOO_LARGE,
-    414: Reason.TOO_LARGE,
-    429: Reason.OVER_BUDGET,
-}
+from probes.secrets import Scrubber, secrets_in
 
 _CURSOR_REFUSED = frozenset({400, 404, 410, 422})
 """What an API answers to a cursor that it does not know any more."""
 
 _SAFE = "%/:@!$&'()*+,;=~-._"
 _HIDDEN = re.compile("\0(\\d+)\0")
+_TOKEN = "\0token\0"  # noqa: S105 -- where one stood in an address; the next one is sent in its place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,10 +52,13 @@ class RestClient:
     """Sends requests to one HTTP API.
 
     Args:
-        url: the system's address; its path goes before every template's, its parameters go with every request.
+        url: the system's address; its path goes before every template's, its parameters go with every request, and
+            its login signs in where nothing else does.
         scrub: takes the system's secrets out of a text.
         headers: sent with every request.
+        auth: what the map says of signing in.
         timeout_s: the deadline of one request.
+        retries: how often a request is sent again at most.
     """
 
     def __init__(
@@ -75,44 +70,53 @@ class RestClient:
         verify: bool,
         timeout_s: float,
         connections: int,
+        auth: Auth | None = None,
+        retries: int = RETRIES,
+        line: Line = DIRECT,
     ) -> None:
-        self._timeout_s = timeout_s
-        self._scrub = scrub
+        self._scrub = LearningScrubber(scrub)
         self._origin = urlsplit(url)
         self._base_path = quote(self._origin.path.rstrip("/"), safe=_SAFE)
         self._fixed = tuple(part for part in self._origin.query.split("&") if part)
-        sent = dict(headers)
-        if self._origin.username is not None:
-            pair = f"{unquote(self._origin.username)}:{unquote(self._origin.password or '')}"
-            login = f"Basic {base64.b64encode(pair.encode()).decode()}"
-            if "authorization" not in {name.lower() for name in sent}:
-                sent["Authorization"] = login
-        self._secrets = self._held(sent)
+        words: dict[str, Any] = {"verify": verify, "timeout_s": timeout_s, "line": line}
+        authentication = authentication_of(auth, self._scrub, api_host=self._origin.hostname, **words)
+        named = {name.lower() for name in headers}
+        if auth is None and self._origin.username is not None and "authorization" not in named:
+            authentication = basic(unquote(self._origin.username), unquote(self._origin.password or ""))
+        self._authentication = authentication
+        self._secrets = self._held([*headers.values(), *authentication.secrets])
+        self._scrub.learn(self._secrets)
+        self._allowed = AllowedReads()
         self._learnt: set[str] = set()
         self._learning = threading.Lock()
-        most = connections * 2
-        limits = httpx.Limits(max_connections=most, max_keepalive_connections=most)
-        self._client = BoundedClient(
-            timeout_s=timeout_s,
-            headers={"Accept": "application/json", "User-Agent": "plumbline-auditor", **sent},
-            # A transport of its own, which no proxy of the environment comes between.
-            transport=httpx.HTTPTransport(verify=verify, limits=limits),
+        self._transport = Transport(
+            self._origin,
+            authentication=authentication,
+            scrub=self._scrub,
+            allowed=self._allowed,
+            headers=headers,
+            connections=connections,
+            retries=retries,
+            too_large="lower batch: of the collection",
+            **words,
         )
-        host = self._origin.hostname or ""
-        port = f":{self._origin.port}" if self._origin.port else ""
-        self._address = httpx.URL(f"{self._origin.scheme}://{f'[{host}]' if ':' in host else host}{port}/")
         self._last = self._target(self._base_path, "")
 
-    def _held(self, headers: Mapping[str, str]) -> list[str]:
+    def _held(self, sent: Iterable[str]) -> list[str]:
         """Everything that must never be told, in every form in which it may come back, longest first."""
-        held = [*headers.values(), self._origin.password or ""]
-        held += [part for each in headers.values() for part in each.split() if len(part) >= 8]
+        held = [*sent, self._origin.password or ""]
+        held += [part for each in held for part in each.split() if len(part) >= 8]
         asked = [value for _, value in parse_qsl(self._origin.query)]
         held += [each for each in (*asked, *(part.partition("=")[2] for part in self._fixed)) if len(each) >= 4]
         forms = {form for each in held for form in (each, quote(each, safe=""), quote(each), unquote(each))}
         return sorted(forms - {""}, key=len, reverse=True)
 
     # -- asking
+
+    def allow(self, posts: Iterable[str]) -> None:
+        """Put the paths of POSTs that only read, as the map names them, on the list of what may be sent."""
+        for path in posts:
+            self._allowed.add_post(self._base_path + path)
 
     def ask(self, asked: Asked, *, absent_is_none: bool = False, walking: bool = False) -> Answer:
         """Send one request and read its JSON.
@@ -153,8 +157,7 @@ class RestClient:
         told = repr(template)
         with self._learning:
             if told not in self._learnt:
-                if found := secrets_in(template):
-                    self._scrub = self._scrub.knowing(found)
+                self._scrub.learn(secrets_in(template))
                 self._learnt.add(told)
 
     def _numbered(self, template: Template) -> list[str]:
@@ -166,52 +169,20 @@ class RestClient:
         target = self._target(path, asked.query)
         if asked.body is None:
             self._last = target
+        answer = self._transport.ask(
+            asked.method,
+            target,
+            body=asked.body,
+            expected={404, 410} if absent_is_none else (),
+            explained=_walking if walking else unexplained,
+        )
         sent = path + (f"?{asked.query}" if asked.query else "")
-        try:
-            with self._client.stream(
-                asked.method,
-                self._address,
-                content=asked.body,
-                headers={} if asked.body is None else {"Content-Type": "application/json"},
-                # Not as part of the URL, which httpx would fold: `..` and what is encoded must arrive as it is.
-                extensions={"target": target.encode("ascii")},
-            ) as response:
-                link = response.headers.get("link")
-                if absent_is_none and response.status_code in {404, 410}:
-                    return Answer(document=None, status=response.status_code, path=sent, link=link)
-                if not response.is_success:
-                    raise self._refusal(response, path, walking=walking)
-                body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES, hint="lower batch: of the collection"))
-        except httpx.TimeoutException:
-            raise self._timed_out() from None
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            raise self._unreachable(error) from None
-        try:
-            becomes(weight(body))
-            document = decode(body)
-        except TooManyError as error:
-            raise ProbeError(
-                Reason.TOO_LARGE, self._clean(f"{path} answered {error}"), hint="lower batch: of the collection"
-            ) from None
-        except TooDeepError as error:
-            raise ProbeError(Reason.DECODE, self._clean(f"{path} answered {error}, which is not read")) from None
-        except ValueError:
-            kind = " ".join(response.headers.get("content-type", "no content type").split())[:80]
-            raise ProbeError(
-                Reason.DECODE, self._clean(f"{path} answered {len(body)} bytes that are not JSON ({kind})")
-            ) from None
-        return Answer(document=document, status=response.status_code, path=sent, link=link)
+        link = answer.headers.get("link")
+        return Answer(document=answer.document, status=answer.status, path=sent, link=link)
 
-    def head(self) -> httpx.Headers:
+    def head(self) -> Mapping[str, str]:
         """The headers of what was asked last. Raises ProbeError."""
-        try:
-            extensions = {"target": self._last.encode("ascii")}
-            with self._client.stream("HEAD", self._address, extensions=extensions) as response:
-                return response.headers
-        except httpx.TimeoutException:
-            raise self._timed_out() from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._unreachable(error) from None
+        return self._transport.head(self._last)
 
     def _target(self, path: str, query: str) -> str:
         """Path and query of a request, with what the system's address sends every time."""
@@ -222,75 +193,23 @@ class RestClient:
         whole = "&".join([*parts, *([query] if query else [])])
         return (path or "/") + (f"?{whole}" if whole else "")
 
-    # -- failing
-
-    def _timed_out(self) -> ProbeError:
-        return ProbeError(
-            Reason.TIMEOUT,
-            f"no whole answer within {self._timeout_s:g} s",
-            hint="raise budget.timeout if the API is only slow",
-        )
-
-    def _unreachable(self, error: Exception) -> ProbeError:
-        return ProbeError(
-            Reason.UNREACHABLE,
-            self._clean(f"{type(error).__name__}: {error}"),
-            hint="check the system's url and whether the server runs",
-        )
-
-    def _refusal(self, response: httpx.Response, path: str, *, walking: bool) -> ProbeError:
-        """What an answer that is no success means."""
-        status, headers = response.status_code, response.headers
-        path = self._clean(path)
-        if 300 <= status < 400:
-            return self._redirected(status, path, headers.get("location"))
-        reason = _STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
-        if status == 403 and headers.get("x-ratelimit-remaining") == "0":  # GitHub's word for a spent budget
-            reason = Reason.OVER_BUDGET
-        if walking and status in _CURSOR_REFUSED:
-            reason = Reason.CURSOR_LOST
-        told = headers.get("retry-after")
-        wait_s = answers.retry_after_s(told, headers.get("date"))
-        return ProbeError(
-            reason,
-            self._clean(f"HTTP {status} from {path}: {self._said(response)}"),
-            hint="" if wait_s is None else f"the server asks to wait {_span(wait_s, told or '')}",
-            retry_after_s=wait_s,
-        )
-
-    def _said(self, response: httpx.Response) -> str:
-        """The beginning of an error's text, without secrets."""
-        return " ".join(self._clean(beginning(response).decode(errors="replace")).split())[:200]
-
-    def _redirected(self, status: int, path: str, location: str | None) -> ProbeError:
-        if location is None:
-            return ProbeError(Reason.QUERY, f"HTTP {status} from {path}, without saying where to")
-        try:
-            origin = f"{self._origin.scheme}://{self._origin.netloc.rpartition('@')[2]}"
-            to = " ".join(self._clean(walk.address(urlsplit(urljoin(origin + path, location)))).split())[:200]
-        except ValueError:
-            to = "something that is no address"
-        return ProbeError(
-            Reason.QUERY,
-            f"HTTP {status} from {path}: redirected to {to}",
-            hint="redirects are not followed, so that no secret goes elsewhere; correct url: or the template",
-        )
-
-    def _clean(self, text: str) -> str:
-        text = self._scrub(text)
-        for secret in self._secrets:
-            text = text.replace(secret, HIDDEN)
-        return text
+    # -- cursors
 
     def _hidden(self, text: str, template: Template) -> str:
         """A text with its secrets exchanged for their numbers."""
         for number, secret in enumerate(self._numbered(template)):
             if len(secret) >= 4:
                 text = text.replace(secret, f"\0{number}\0")
+        if token := self._authentication.token:  # some APIs put it into the address of their next page
+            for form in (token, quote(token, safe="")):
+                text = text.replace(form, _TOKEN)
         return text
 
     def _shown(self, text: str, template: Template) -> str:
         numbered = self._numbered(template)
+        if _TOKEN in text:
+            self._authentication.credentials()
+            text = text.replace(_TOKEN, quote(self._authentication.token, safe=""))
         try:
             return _HIDDEN.sub(lambda found: numbered[int(found[1])], text)
         except IndexError:
@@ -298,10 +217,9 @@ class RestClient:
 
     def close(self) -> None:
         """End requests under way."""
-        self._client.close()
+        self._transport.close()
 
 
-def _span(wait_s: float, told: str) -> str:
-    """How long to wait, in the server's own words where it asks for more than anybody waits."""
-    said = " ".join(told.split())[:40]
-    return f"more than a year ({said})" if wait_s >= answers.LONGEST_WAIT_S else f"{wait_s:g} s"
+def _walking(refusal: Refusal) -> Meaning | None:
+    """What a refusal means in the middle of a list."""
+    return Meaning(reason=Reason.CURSOR_LOST) if refusal.status in _CURSOR_REFUSED else None

@@ -32,18 +32,22 @@ from probes.contract import (
     Reason,
     Row,
 )
+from probes.http import walk
+from probes.http.header_times import instant
+from probes.http.line import DIRECT, Line
+from probes.http.walk import Place
 from probes.records.alike_keys import alike
-from probes.records.rest import answers, walk
+from probes.records.rest import answers
 from probes.records.rest.client import Answer, RestClient
 from probes.records.rest.request_template import (
     ReadOnlyPost,
     Template,
     filled,
     places,
+    reads_by_post,
     takes_exactly,
 )
 from probes.records.rest.settings import RestSettings
-from probes.records.rest.walk import Place
 from probes.secrets import Scrubber
 
 CURSOR_LIMIT = 8_000
@@ -62,7 +66,7 @@ LONGEST_STAMP_DIGITS = 30
 class RestProbe:
     """Reads one HTTP API."""
 
-    def __init__(self, settings: RestSettings) -> None:
+    def __init__(self, settings: RestSettings, line: Line = DIRECT) -> None:
         self.delay_floor_s = settings.delay_floor_s
         self.timeout_s = settings.budget.timeout_s
         self._connections = settings.budget.connections
@@ -73,6 +77,9 @@ class RestProbe:
             verify=settings.verify,
             timeout_s=settings.budget.timeout_s,
             connections=settings.budget.connections,
+            auth=settings.auth,
+            retries=settings.retries,
+            line=line,
         )
 
     # -- what it can do
@@ -83,6 +90,7 @@ class RestProbe:
 
     @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        self._allow(spec)
         if spec.options["list"]:
             return self._inspect_list(spec)
         if spec.options["changed"] and spec.mark is not None:
@@ -144,10 +152,15 @@ class RestProbe:
             hint="write its data types by hand; docs/map.md shows how",
         )
 
+    def _allow(self, spec: ReadSpec) -> None:
+        """Put the POSTs that the map calls read-only on the list of what may be sent, beside GET and HEAD."""
+        self._client.allow(reads_by_post(spec.options.values(), spec.collection))
+
     # -- records by key
 
     @one_call
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
+        self._allow(spec)
         rows = self._fetched(spec, keys)
         apart = [other for key in keys if (other := _spelt_apart(spec, key)) is not None]
         if apart:
@@ -251,6 +264,7 @@ class RestProbe:
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         if not spec.options["changed"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no changed: template in the map")
+        self._allow(spec)
         place = None if after is None else walk.place_of(after)
         if place is not None and place.how != "since":
             found, following, _ = self._listed(spec, "changed", place, limit, since=since)
@@ -305,6 +319,7 @@ class RestProbe:
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
         if not spec.options["list"]:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no list: template in the map")
+        self._allow(spec)
         found, following, _ = self._listed(spec, "list", None if after is None else walk.place_of(after), limit)
         return self._page(spec, found, following)
 
@@ -470,7 +485,7 @@ class RestProbe:
         told = headers.get("date")
         if told is None or "age" in headers:
             raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
-        server_at = answers.instant(told)
+        server_at = instant(told)
         if server_at is None:
             raise ProbeError(Reason.DECODE, "the answer's Date is not one")
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -185,6 +185,12 @@ def _listed(key: str) -> str:
             of_key=True,
         )
     return quote(key, safe="")
+
+
+def reads_by_post(templates: Iterable[object], collection: str) -> list[str]:
+    """The paths of the POSTs among some templates, as they are sent."""
+    posts = [each.read_only_post for each in templates if isinstance(each, ReadOnlyPost)]
+    return [_path(each, {"collection": collection}) for each in dict.fromkeys(posts)]
 
 
 def takes_exactly(template: Template, key: Key) -> bool:

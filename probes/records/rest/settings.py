@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes import json_paths
 from probes.addresses import check_address
+from probes.http.settings import Auth, HeaderAuth, Retries
 from probes.records.rest.request_template import ReadOnlyPost, Template, checked, places, template_of
 from probes.secrets import without_parameters
 from probes.settings import Binding, SystemSettings
@@ -20,13 +21,17 @@ class RestSettings(SystemSettings):
 
     Attributes:
         url: the address that the templates are appended to; parameters in it are sent with every request. A secret.
-        headers: sent with every request, for example `Authorization`; values are secrets.
+        headers: sent with every request; values are secrets.
+        auth: how requests are signed in.
+        retries: how often a request that failed in passing is sent again at most.
         verify: false to accept any TLS certificate (a test system's own).
     """
 
     kind: Literal["rest"]
     url: SecretStr
     headers: dict[str, SecretStr] = {}
+    auth: Auth | None = None
+    retries: Retries = 2
     verify: bool = True
 
     @field_validator("url")
@@ -43,6 +48,17 @@ class RestSettings(SystemSettings):
         if "#" in text:
             raise ValueError("whatever stands behind # is never sent; write %23 for the character itself")
         return SecretStr(text)
+
+    @model_validator(mode="after")
+    def _signs_in_one_way(self) -> RestSettings:
+        if self.auth is None:
+            return self
+        sent = (self.auth.name if isinstance(self.auth, HeaderAuth) else "Authorization").lower()
+        if twice := [name for name in self.headers if name.lower() == sent]:
+            raise ValueError(f"headers sets {twice[0]}, and auth sends it as well; take it out of headers")
+        if sent == "authorization" and urlsplit(self.url.get_secret_value()).username is not None:
+            raise ValueError("url holds a login, and auth signs in as well; take the login out of url")
+        return self
 
 
 class RestBinding(Binding):

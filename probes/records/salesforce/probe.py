@@ -28,8 +28,10 @@ from probes.contract import (
     Reason,
     Row,
 )
+from probes.http import walk
+from probes.http.header_times import instant
+from probes.http.line import DIRECT, Line
 from probes.records.alike_keys import alike
-from probes.records.rest.answers import instant
 from probes.records.salesforce import soql
 from probes.records.salesforce.session import Session, reason_of, refused
 from probes.records.salesforce.settings import SalesforceSettings
@@ -59,6 +61,7 @@ _TYPES |= {"double": "decimal", "currency": "decimal", "percent": "decimal", "mu
 _TYPES |= {"id": "salesforce_id", "reference": "salesforce_id"}
 
 _ID = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
+_MORE = re.compile(r"/services/data/v\d+\.0/query/[A-Za-z0-9]+-\d+")
 _POSITION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\|([0-9A-Za-z]{18})")
 
 FieldsOf = Mapping[str, Mapping[str, Any]]
@@ -68,10 +71,10 @@ FieldsOf = Mapping[str, Mapping[str, Any]]
 class SalesforceProbe:
     """Reads one org."""
 
-    def __init__(self, settings: SalesforceSettings) -> None:
+    def __init__(self, settings: SalesforceSettings, line: Line = DIRECT) -> None:
         self.delay_floor_s = settings.delay_floor_s
         self.timeout_s = settings.budget.timeout_s
-        self._session = Session(settings)
+        self._session = Session(settings, line)
         self._known: dict[str, FieldsOf] = {}
         self._knowing = threading.Lock()
 
@@ -290,22 +293,8 @@ class SalesforceProbe:
         Raises:
             ProbeError: `decode` where a page came twice or was left out: then nothing follows from what is not there.
         """
-        document = self._session.query(text)
-        found, further = _records(document)
-        whole = document["totalSize"]
-        asked: set[str] = set()
-        while further is not None:
-            if further in asked or not re.fullmatch(r"/services/data/v\d+\.0/query/[A-Za-z0-9]+-\d+", further):
-                raise ProbeError(Reason.DECODE, "an answer does not say how it goes on")
-            asked.add(further)
-            part, further = _records(self._session.ask("GET", further))
-            found += part
-        addresses = {str(record["attributes"]["url"]) for record in found}
-        if len(addresses) != len(found) or whole != len(found):
-            raise ProbeError(
-                Reason.DECODE, f"{len(addresses)} records came of {whole}: a page was repeated or skipped"
-            )
-        return found
+        first = _part(self._session.query(text))
+        return walk.whole(first, lambda further: _part(self._session.ask("GET", further)), _address)
 
     # -- the system
 
@@ -313,10 +302,10 @@ class SalesforceProbe:
     def clock(self) -> ClockSample:
         """Read the `Date` header, which counts whole seconds."""
         sent_at = datetime.now(UTC)
-        told, cached = self._session.date()
+        headers = self._session.head()
         received_at = datetime.now(UTC)
-        server_at = instant(told)
-        if server_at is None or cached:
+        server_at = instant(headers.get("date"))
+        if server_at is None or "age" in headers:
             raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
 
@@ -358,6 +347,19 @@ def _records(document: Any) -> tuple[list[Mapping[str, Any]], str | None]:
     if document["done"] == isinstance(further, str):
         raise ProbeError(Reason.DECODE, "an answer does not say whether it goes on")
     return [_checked(record) for record in document["records"]], further
+
+
+def _part(document: Any) -> walk.Part:
+    """One page of a query's answer; the first one says how many records there are."""
+    found, further = _records(document)
+    if further is not None and not _MORE.fullmatch(further):
+        raise ProbeError(Reason.DECODE, "an answer does not say how it goes on")
+    return walk.Part(records=found, further=further, total=document["totalSize"])
+
+
+def _address(record: Mapping[str, Any]) -> str:
+    """What tells a record from every other, whatever fields were asked for."""
+    return str(record["attributes"]["url"])
 
 
 def _no_answer(what: str, document: Any) -> ProbeError:

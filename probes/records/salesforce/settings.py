@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
 from probes.durations import Duration
+from probes.http.settings import Retries, check_private_key
 from probes.settings import Binding, SystemSettings
 
 LATE_COMMIT_S = 600.0
@@ -29,20 +30,24 @@ class SalesforceSettings(SystemSettings):
         url: the org's own address (My Domain), such as `https://example.my.salesforce.com`.
         client_id: the consumer key of the connected app.
         client_secret: its consumer secret, for the client credentials flow.
+        refresh_token: of a user who has allowed the connected app, for the refresh token flow.
         private_key: in PEM, of the certificate in the connected app, for the JWT bearer flow.
         username: whom the JWT bearer flow signs in.
         audience: whom a JWT is meant for; `https://test.salesforce.com` for a sandbox.
         api_version: the version of the API that is spoken.
+        retries: how often a request that failed in passing is sent again at most.
     """
 
     kind: Literal["salesforce"]
     url: str
     client_id: SecretStr
     client_secret: SecretStr | None = None
+    refresh_token: SecretStr | None = Field(default=None, min_length=1)
     private_key: SecretStr | None = None
     username: str | None = None
     audience: str = "https://login.salesforce.com"
     api_version: str = Field(default="62.0", pattern=r"^\d{2,3}\.0$")
+    retries: Retries = 2
     clock_slack_s: Duration = Field(default=LATE_COMMIT_S, alias="clock_slack")
 
     @field_validator("url")
@@ -55,10 +60,19 @@ class SalesforceSettings(SystemSettings):
             raise ValueError("not an org's address; write for example https://example.my.salesforce.com")
         return text
 
+    @field_validator("private_key")
+    @classmethod
+    def _is_key(cls, key: SecretStr | None) -> SecretStr | None:
+        return None if key is None else check_private_key(key)
+
     @model_validator(mode="after")
     def _signs_in_one_way(self) -> SalesforceSettings:
-        if (self.client_secret is None) == (self.private_key is None):
-            raise ValueError("set client_secret (client credentials) or private_key (JWT), and not both")
+        if self.private_key is not None and (self.client_secret is not None or self.refresh_token is not None):
+            raise ValueError(
+                "private_key (JWT) signs in alone: remove client_secret and refresh_token, or private_key"
+            )
+        if self.private_key is None and self.client_secret is None and self.refresh_token is None:
+            raise ValueError("set client_secret (client credentials), refresh_token, or private_key (JWT)")
         if (self.private_key is None) != (self.username is None):
             raise ValueError("username belongs to private_key: it is whom the JWT signs in")
         return self

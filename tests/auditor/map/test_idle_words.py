@@ -17,6 +17,7 @@ from auditor.senders.registry import SENDERS, sender_settings
 from checks import fields
 from probes import registry
 from probes import settings as probe_settings
+from probes.http import settings as http_settings
 from probes.records.rest import request_template
 from tests import HOME
 from tests.auditor.cli.test_commands import auditor
@@ -48,9 +49,15 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
+    "BasicAuth": {"probes/http/sign_in.py": "kind user password"},
+    "BearerAuth": {"probes/http/sign_in.py": "kind token"},
     "Budget": {
         "auditor/audit/flow_audit.py": "records_per_s",
         "auditor/systems/caller.py": "connections timeout",
+    },
+    "ClientCredentialsAuth": {
+        "probes/http/sign_in.py": "kind token_url parameters client_id client_secret client_auth",
+        "probes/http/settings.py": "scope",
     },
     "Consumer": {
         "auditor/map/consumers.py": "name role reads",
@@ -83,6 +90,11 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/alerts/incidents.py": "team slack_channel runbook",
         "auditor/audit/flow_audit.py": "sample sampling overlap",
         "auditor/audit/judging.py": "require_every_version",
+    },
+    "HeaderAuth": {"probes/http/sign_in.py": "kind name value"},
+    "JwtBearerAuth": {
+        "probes/http/sign_in.py": "kind token_url parameters issuer subject audience private_key key_id claims",
+        "probes/http/settings.py": "scope",
     },
     "KafkaSettings": {
         "probes/queues/kafka.py": "role timeout servers security mechanism user password ca group",
@@ -132,6 +144,10 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
+    "RefreshTokenAuth": {
+        "probes/http/sign_in.py": "kind token_url parameters client_id client_secret client_auth refresh_token",
+        "probes/http/settings.py": "scope",
+    },
     "RestBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
@@ -140,7 +156,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "RestSettings": {
         "auditor/map/flow.py": "zone",
-        "probes/records/rest/probe.py": "budget delay_floor url headers verify",
+        "probes/records/rest/probe.py": "budget delay_floor url headers verify auth retries",
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/systems/live_record.py": "link",
         "auditor/map/document.py": "description",
@@ -154,7 +170,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/flow.py": "zone",
         "probes/records/salesforce/probe.py": "budget delay_floor",
         "probes/records/salesforce/session.py": (
-            "url client_id client_secret private_key username audience api_version"
+            "url client_id client_secret refresh_token private_key username audience api_version retries"
         ),
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/systems/live_record.py": "link",
@@ -214,7 +230,7 @@ def model_of(name: str) -> type[BaseModel]:
     kinds += [registry.queue_settings(kind) for kind in registry.QUEUE_KINDS]
     kinds += [sender_settings(name) for name in SENDERS]
     found = next((kind for kind in kinds if kind.__name__ == name), None)
-    for place in (settings, probe_settings, fields, request_template):
+    for place in (settings, probe_settings, fields, request_template, http_settings):
         found = found or getattr(place, name, None)
     assert found is not None, name
     return found

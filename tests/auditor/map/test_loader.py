@@ -47,6 +47,14 @@ flows:
 # what is replaced, by what, and the whole of what is said
 MISTAKES = [
     ("kind: sql", "kind: sqll", "map.yaml:3:5 systems.crm.kind: unknown kind 'sqll'; did you mean 'sql'?"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth: {kind: oauth}", "map.yaml:10:5 systems.billing.auth: unknown kind 'oauth'; known: basic, bearer, header, oauth2_client_credentials, oauth2_jwt_bearer, oauth2_refresh_token"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth: {token: x}", "map.yaml:10:5 systems.billing.auth: kind is required: it decides which other keys there are"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth: secret", "map.yaml:10:5 systems.billing.auth: write a mapping of words: {WORD: VALUE}"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth: {kind: bearer, tokn: x, token: y}", "map.yaml:10:26 systems.billing.auth.tokn: unknown word; did you mean 'token'?"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth:\n      kind: oauth2_client_credentials\n      client_id: a\n      client_secret: b\n      token_url: http://login.example.com", "map.yaml:14:7 systems.billing.auth.token_url: secrets are sent to it, so it must begin with https://"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth:\n      kind: oauth2_client_credentials\n      client_id: a\n      client_secret: b\n      token_url: https://x/y\n      scpoe: read", "map.yaml:15:7 systems.billing.auth.scpoe: unknown word; did you mean 'scope'?"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    auth: {kind: bearer, token: y}\n    headers: {authorization: x}", "map.yaml:6:3 systems.billing: headers sets authorization, and auth sends it as well; take it out of headers"),
+    ("delay_floor: 2s", "delay_floor: 2s\n    retries: 11", "map.yaml:10:5 systems.billing.retries: must be at most 10"),
     ("    zone: UTC\n", "    zoen: UTC\n", "map.yaml:5:5 systems.crm.zoen: unknown word; did you mean 'zone'?"),
     ("zone: UTC", "zone: Mars", "map.yaml:5:5 systems.crm.zone: unknown time zone 'Mars'; write for example UTC"),
     ("sqlite:///crm.sqlite", "${NOT_SET}", "map.yaml:4:5 systems.crm.url: environment variable NOT_SET is not set"),

@@ -82,6 +82,18 @@ def test_nothing_is_sent_after_the_deadline_of_the_call() -> None:
     assert all(each - begun <= 1.0 for each in sent)
 
 
+def test_what_was_found_before_the_time_ran_out_is_told() -> None:
+    sent: list[None] = []
+
+    def send() -> str:
+        sent.append(None)
+        raise PassingError(ERROR) if len(sent) == 1 else ProbeError(Reason.TIMEOUT, "no time left")
+
+    with pytest.raises(ProbeError) as failed:
+        repeated(send, retries=2, closing=threading.Event())
+    assert (failed.value is ERROR, len(sent)) == (True, 2)
+
+
 def test_closing_ends_a_pause_and_every_further_try() -> None:
     closing = threading.Event()
     send, sent = failing(5, wait_s=1.5)

@@ -19,7 +19,7 @@ from ruamel.yaml import YAML
 from auditor.systems.reader import SystemReader
 from probes.bounded_http import ANSWER_LIMIT_BYTES
 from probes.contract import MISSING, Key, ProbeError, ReadSpec, Reason, Row
-from probes.records.rest import walk
+from probes.http import walk
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
 from tests import HOME
@@ -782,9 +782,9 @@ def test_how_long_a_server_asks_to_wait(serve: Callable[[Answer], Api], told: st
     def answer(_: Request) -> Response:
         return Response(document={}, status=429, headers={"Retry-After": told})
 
-    from probes.records.rest import answers
+    from probes.http.header_times import retry_after_s
 
-    assert answers.retry_after_s(told, "Sun, 01 Mar 2026 10:00:00 GMT") == wait_s
+    assert retry_after_s(told, "Sun, 01 Mar 2026 10:00:00 GMT") == wait_s
     if not told.startswith("Sun"):
         error = failure(lambda: probe_of(serve(answer).url).fetch(spec_of(), ["a"]))
         assert (error.reason, error.retry_after_s) == (Reason.OVER_BUDGET, wait_s)

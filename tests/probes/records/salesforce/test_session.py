@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from probes.contract import ProbeError, Reason
+from probes.metering import metered
 from probes.records.salesforce.session import READS, Session
 from probes.records.salesforce.settings import SalesforceSettings
+from tests.probes.meters import CountingMeter
 from tests.standins.faults import cut_off, truncated
 from tests.standins.salesforce import APP, App, Fault, Salesforce, faults
 
@@ -66,6 +68,39 @@ def test_it_signs_in_with_a_jwt() -> None:
         assert failure(lambda: broken.query(QUERY)).reason is Reason.AUTH
         for each in (session, stranger, broken):
             each.close()
+
+
+def test_it_signs_in_with_a_refresh_token(org: Salesforce) -> None:
+    token = org.authority.refresh_token(APP.client_id)
+    session = Session(settings(org, refresh_token=token))
+    for _ in range(2):
+        assert session.query(QUERY)["totalSize"] == 1
+        org.revoke_tokens()
+    assert org.calls["token"] == 2
+    org.authority.revoke_all(refresh_tokens=True)
+    refused = failure(lambda: session.query(QUERY))
+    assert (refused.reason, "allow the app again" in refused.hint) == (Reason.AUTH, True)
+    assert token not in str(refused)
+    session.close()
+
+
+def test_what_the_org_says_of_its_allowance_is_passed_on(org: Salesforce, session: Session) -> None:
+    meter = CountingMeter()
+    with metered(meter):
+        session.query(QUERY)
+    assert (meter.spent, len(meter.told)) == (2, 1)  # a token, and the query
+    (told,) = meter.told
+    assert (told.limit, told.left, told.per) == (org.limits.daily, org.limits.daily - 1, 86_400)
+
+
+def test_what_passes_is_asked_again_where_the_map_allows_it(org: Salesforce, session: Session) -> None:
+    org.fail(faults.status(503, retry_after="0"), on="query")
+    org.fail(faults.status(502), on="query")
+    assert session.query(QUERY)["totalSize"] == 1
+    never = Session(settings(org, retries=0))
+    org.fail(faults.status(502), on="query")
+    assert failure(lambda: never.query(QUERY)).reason is Reason.UNREACHABLE
+    never.close()
 
 
 def test_a_revoked_token_is_renewed_once(org: Salesforce, session: Session) -> None:
@@ -127,7 +162,8 @@ def test_a_token_endpoint_that_fails_is_not_a_wrong_login(org: Salesforce, sessi
     org.fail(faults.status(503), on="token")
     assert failure(lambda: session.query(QUERY)).reason is Reason.UNREACHABLE
     org.fail(faults.html(), on="token")
-    assert failure(lambda: session.query(QUERY)).reason is Reason.DECODE
+    error = failure(lambda: session.query(QUERY))
+    assert (error.reason, "is this the token endpoint?" in error.hint) == (Reason.AUTH, True)
 
 
 def test_no_secret_is_repeated_from_what_the_org_says(org: Salesforce, session: Session) -> None:
@@ -177,7 +213,7 @@ def test_the_token_goes_nowhere_else(org: Salesforce, session: Session) -> None:
 def test_what_was_sent_is_on_the_list(org: Salesforce, session: Session) -> None:
     session.query(QUERY)
     session.ask("POST", f"{session.data}/composite/sobjects/Account", {"ids": ["x"], "fields": ["Id"]})
-    session.date()
+    session.head()
     sent = [f"{each.method} {each.target}" for each in org.requests if not each.path.endswith("/token")]
     assert len(sent) == 3
     assert all(any(re.fullmatch(allowed, each) for allowed in READS) for each in sent)

@@ -15,6 +15,7 @@ RIGHT = {
     "client_id": "3MVG9",
     "client_secret": "a-secret",
 }
+KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
 
 
 def test_an_org_is_its_address_and_an_app() -> None:
@@ -31,9 +32,12 @@ def test_an_org_is_its_address_and_an_app() -> None:
         ({"url": "https://user:word@example.my.salesforce.com"}, "not an org's address"),
         ({"url": "https://example.my.salesforce.com/services/data"}, "not an org's address"),
         ({"client_secret": None}, "client_secret"),
-        ({"private_key": "x", "username": "a@example.com"}, "not both"),
+        ({"private_key": KEY, "username": "a@example.com"}, "signs in alone"),
+        ({"client_secret": None, "refresh_token": "r", "private_key": KEY, "username": "a"}, "signs in alone"),
+        ({"client_secret": None, "private_key": "x", "username": "a@example.com"}, "not a private key in PEM"),
+        ({"retries": -1}, "retries"),
         ({"username": "a@example.com"}, "belongs to private_key"),
-        ({"client_secret": None, "private_key": "x"}, "belongs to private_key"),
+        ({"client_secret": None, "private_key": KEY}, "belongs to private_key"),
         ({"api_version": "62"}, "api_version"),
     ],
 )

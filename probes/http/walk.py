@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from probes.addresses import plain_address
 from probes.contract import ProbeError, Reason
 
 EMPTY_LIMIT = 1_000
@@ -93,6 +94,44 @@ def _no_end(what: str) -> ProbeError:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A page of a list that is read as a whole.
+
+    Attributes:
+        further: where it goes on, in the API's own words; None behind its end.
+        total: how many records the list says that it holds; None where it does not say.
+    """
+
+    records: Sequence[Any]
+    further: str | None
+    total: int | None = None
+
+
+def whole(first: Part, ask: Callable[[str], Part], identity: Callable[[Any], Hashable]) -> list[Any]:
+    """All records of a list, however many pages they come in, read within one call.
+
+    Args:
+        ask: for the page behind `further`.
+        identity: what tells a record from every other.
+
+    Raises:
+        ProbeError: `decode` where a page came twice or was left out: then nothing follows from what is not there.
+    """
+    found, met, seen, part = list(first.records), {identity(each) for each in first.records}, set[str](), first
+    while part.further is not None and len(met) == len(found):
+        if part.further in seen:
+            raise ProbeError(Reason.DECODE, "an answer does not say how it goes on: a page leads to an earlier one")
+        seen.add(part.further)
+        part = ask(part.further)
+        found += part.records
+        met |= {identity(each) for each in part.records}
+    if len(met) != len(found) or first.total not in {None, len(found)}:
+        told = "an unknown number" if first.total is None else first.total
+        raise ProbeError(Reason.DECODE, f"{len(met)} records came of {told}: a page was repeated or skipped")
+    return found
+
+
 _NAME = r"[\w!#$%&'*+.^`|~-]+"
 _VALUE = r'\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))'
 _PARAMETER = re.compile(rf"\s*;\s*({_NAME})(?:{_VALUE})?")
@@ -133,20 +172,10 @@ def within(origin: SplitResult, current: str, target: str) -> str:
     if elsewhere or found.scheme not in {"http", "https"}:
         raise ProbeError(
             Reason.QUERY,
-            f"the next page is said to be at {address(found)}, on another host than {origin.hostname}",
+            f"the next page is said to be at {plain_address(found)}, on another host than {origin.hostname}",
             hint="it is not asked, because the request would carry this system's secrets",
         )
     return (found.path or "/") + (f"?{found.query}" if found.query else "")
-
-
-def address(found: SplitResult) -> str:
-    """An address without what may be secret: the login and the query."""
-    host = found.hostname or ""
-    try:
-        port = f":{found.port}" if found.port else ""
-    except ValueError:
-        port = ""
-    return f"{found.scheme}://{host}{port}{found.path}"
 
 
 def _port(found: SplitResult) -> int | None:
