@@ -1,4 +1,4 @@
-"""Requests and answers of an API on a tape, without secrets: so that a probe's contract is checked without the vendor.
+"""Requests and answers of an API on a tape, without secrets: a probe's contract is checked without the vendor.
 
     with recording(path, secrets=[TOKEN]) as tape:           # once, with an account of the vendor for tests
         probe = RestProbe(settings, Line(connect=tape))
@@ -150,8 +150,12 @@ class _Recording(httpx.HTTPTransport):
         answer = b"".join(response.stream)
         response.stream.close()
         self._tape.write(request, body, response, answer)
-        words = {"headers": response.headers, "extensions": response.extensions}
-        return httpx.Response(response.status_code, stream=httpx.ByteStream(answer), **words)
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=httpx.ByteStream(answer),
+            extensions=response.extensions,
+        )
 
 
 class _Replaying(httpx.BaseTransport):
