@@ -106,6 +106,15 @@ def left(limit: float | None = None) -> float:
     return remaining if limit is None else min(remaining, limit)
 
 
+def spare() -> float:
+    """How long the call under way may wait for its turn, in seconds: half of its time is for the answers.
+
+    Infinite where no call is under way.
+    """
+    call = _call.get()
+    return float("inf") if call is None else max(0.0, call.until - time.monotonic() - call.seconds / 2)
+
+
 def passed() -> bool:
     """Whether the deadline of the call under way has passed."""
     call = _call.get()

@@ -37,7 +37,13 @@ class RateLimit:
 
 
 class SpentError(ProbeError):
-    """A budget of the map is spent: nothing was sent, and nothing follows about the system."""
+    """A budget of the map is spent: nothing was sent, and nothing follows about the system.
+
+    Attributes:
+        sent: calls that the same call of the probe had sent before.
+    """
+
+    sent = 0
 
 
 class Meter(Protocol):

@@ -8,6 +8,7 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from probes.metering import UNMETERED, Meter, metered
 from probes.secrets import Scrubber
 from probes.settings import Binding, PluginSettings, SystemSettings
 
@@ -153,34 +154,42 @@ def open_record_probe(settings: Any) -> RecordProbe:
     return opened
 
 
-def open_queue_probe(settings: Any, system: Any) -> QueueProbe:
-    """Open the probe for a queue; `system` is the settings of the system it lives in, None where it names none."""
+def open_queue_probe(settings: Any, system: Any, meter: Meter = UNMETERED) -> QueueProbe:
+    """Open the probe for a queue.
+
+    Args:
+        system: the settings of the system it lives in, None where it names none.
+        meter: of that system.
+    """
     scrub = Scrubber.of(settings, system)
     try:
         opened: QueueProbe = _load(QUEUE_KINDS[settings.kind].probe)(settings, system)
     except Exception as error:
         raise scrub.error(error) from None
-    return _Discreet(opened, scrub)
+    return _Discreet(opened, scrub, meter)
 
 
 class _Discreet:
-    """A queue probe whose failures are `ProbeError`s without secrets, whatever its driver raises."""
+    """A metered queue probe whose failures are `ProbeError`s without secrets, whatever its driver raises."""
 
-    def __init__(self, probe: QueueProbe, scrub: Scrubber) -> None:
+    def __init__(self, probe: QueueProbe, scrub: Scrubber, meter: Meter) -> None:
+        self._meter = meter
         self.page_limit = probe.page_limit
         self._probe = probe
         self._scrub = scrub
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         try:
-            reading = self._probe.read(peek, after)
+            with metered(self._meter):
+                reading = self._probe.read(peek, after)
         except Exception as error:
             raise self._scrub.error(error) from None
         return replace(reading, notes=tuple(map(self._scrub, reading.notes)))
 
     def prove_read_only(self) -> str:
         try:
-            return self._probe.prove_read_only()
+            with metered(self._meter):
+                return self._probe.prove_read_only()
         except Exception as error:
             raise self._scrub.error(error) from None
 

@@ -6,6 +6,7 @@ Each kind of system or queue has models of its own, made from these; loading the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -40,17 +41,45 @@ class QueueSettings(PluginSettings):
 
 
 class Budget(PluginSettings):
-    """How much of a system the auditor may use.
+    """How much of a system the auditor may use; all that read it share this.
+
+    A call is a request or a statement, answered or not. Limits of calls are exact: at no instant were more of them
+    sent within the second, the minute or the 24 hours before it.
 
     Attributes:
         records_per_s: records read per second, on average over an audit interval.
+        calls_per_s, calls_per_minute, calls_per_day: calls sent, None for any number.
         connections: requests under way at once.
         timeout_s: the deadline of one call of the probe, with all that it sends.
     """
 
     records_per_s: float = Field(default=5000, gt=0)
+    calls_per_s: int | None = Field(default=None, ge=1)
+    calls_per_minute: int | None = Field(default=None, ge=1)
+    calls_per_day: int | None = Field(default=None, ge=1)
     connections: int = Field(default=2, ge=1, le=64)
     timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        """A limit that a longer time's limit never lets be reached was not meant so."""
+        for (name, (limit, _)), (longer, (limit_then, _)) in pairwise(self.call_limits.items()):
+            if limit > limit_then:
+                raise ValueError(
+                    f"{name}: {limit} can never be reached beside {longer}: {limit_then}; "
+                    f"raise {longer}, or leave {name} out"
+                )
+        return self
+
+    @property
+    def call_limits(self) -> dict[str, tuple[int, float]]:
+        """The limits of calls that are set: how many, within how many seconds; the shortest time first."""
+        limits = {
+            "calls_per_s": (self.calls_per_s, 1.0),
+            "calls_per_minute": (self.calls_per_minute, 60.0),
+            "calls_per_day": (self.calls_per_day, 86_400.0),
+        }
+        return {name: (limit, seconds) for name, (limit, seconds) in limits.items() if limit is not None}
 
 
 class SystemSettings(PluginSettings):

@@ -13,10 +13,14 @@ from auditor.audit.owner_reads import OwnerReads
 from auditor.history.findings import Findings, findings
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
+from auditor.systems.allowance import Worth, open_allowances
 from auditor.systems.reader import open_readers
 from probes.wording import counted
 
 SWEEP_PAGE = 2_000
+
+MINUTE_S = 60.0
+"""What is spent of a minute's calls is waited for; what is spent of a day's ends the sweep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ def audit_once(
         wait_s: how long to wait, after the sweeps, for suspicions to be confirmed or to go away.
         tell: told what is happening now.
     """
-    readers = open_readers(integration_map)
+    readers = open_readers(integration_map, open_allowances(integration_map.systems, ledger.spending))
     try:
         auditors = [
             Auditor(
@@ -171,7 +175,10 @@ def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:
             (auditor.flow.target_name, auditor.flow.target),
         )
     }
-    return max((read[name] / system.budget.records_per_s for name, system in systems.items()), default=0.0)
+    reads = [read[name] / system.budget.records_per_s for name, system in systems.items()]
+    readers = {reader.name: reader for auditor in auditors for reader in (auditor.source, auditor.target)}
+    calls = [wait_s for reader in readers.values() if (wait_s := reader.allowance.wait_s(Worth.SWEEP)) <= MINUTE_S]
+    return max([*reads, *calls], default=0.0)
 
 
 def _settle(

@@ -250,6 +250,7 @@ def repair(
     from auditor.conflicts.repair import propose
     from auditor.conflicts.repair_formats import write_csv, write_json, write_sql
     from auditor.history.status import flow_status
+    from auditor.systems.allowance import open_allowances
     from auditor.systems.reader import open_readers
     from probes.wording import counted
 
@@ -257,7 +258,7 @@ def repair(
     wanted = flows_of(loaded, flow)
     workspace, ledger = existing_ledger(data)
     standing = [each for each in flow_status(loaded, ledger, datetime.now(UTC)) if each.flow in wanted]
-    readers = open_readers(loaded)
+    readers = open_readers(loaded, open_allowances(loaded.systems, ledger.spending))
     for name, clock in ledger.measurements.clocks().items():
         if name in readers:
             readers[name].clock = clock

@@ -24,9 +24,11 @@ from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
 from auditor.map.integration_map import IntegrationMap
 from auditor.senders.contract import TIMEOUT_S
-from auditor.systems.reader import SystemReader, open_readers
+from auditor.systems.allowance import open_allowances
+from auditor.systems.reader import AIMED_EXCHANGES, SystemReader, open_readers
 from auditor.workspace import Workspace
 from probes import registry
+from probes.metering import UNMETERED
 from probes.wording import counted
 
 CLOCK_EVERY_S = 20.0
@@ -104,7 +106,8 @@ class Daemon:
         self._senders = open_senders(integration_map.alerts, timeout_s=alert_timeout_s)
         self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
-        self.readers = open_readers(integration_map)
+        self.allowances = open_allowances(integration_map.systems, self.ledger.spending)
+        self.readers = open_readers(integration_map, self.allowances)
         for name, clock in self.ledger.measurements.clocks().items():
             if name in self.readers:
                 self.readers[name].clock = clock
@@ -125,7 +128,11 @@ class Daemon:
                 flow=integration_map.flow(flow),
                 queue=queue,
                 settings=settings,
-                probe=registry.open_queue_probe(settings, integration_map.system_of(settings)),
+                probe=registry.open_queue_probe(
+                    settings,
+                    integration_map.system_of(settings),
+                    self.allowances.get(getattr(settings, "system", ""), UNMETERED),
+                ),
                 ledger=self.ledger,
                 senders=list(self._senders),
             )
@@ -150,7 +157,8 @@ class Daemon:
             broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
             self._add(name, max(queue.flow.every_s, 2.0), self._audit_queue(queue), ["queues", broker])
         for name, reader in self.readers.items():
-            self._add(f"clock {name}", CLOCK_EVERY_S, self._read_clock(reader), ["clocks", name])
+            every_s = max(CLOCK_EVERY_S, AIMED_EXCHANGES * reader.allowance.clock_keeps_s)
+            self._add(f"clock {name}", every_s, self._read_clock(reader), ["clocks", name])
         if self._senders:
             for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))

@@ -28,6 +28,7 @@ from auditor.history.patterns import Pattern
 from auditor.history.status import FlowStatus, flow_status, system_status
 from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
+from auditor.systems.allowance import open_allowances
 from auditor.workspace import Workspace
 from checks.escalation import Act, Conflict
 from checks.objectives import WindowObjective
@@ -56,6 +57,7 @@ class Data:
             raise NoLedgerError(str(workspace.folder) if local else "the database of AUDITOR_LEDGER")
         self.ledger = ledger
         self.lens = Lens(self.ledger)
+        self.allowances = open_allowances(integration_map.systems, ledger.spending)
         self._lock = threading.Lock()
         self._refreshed = 0.0
 

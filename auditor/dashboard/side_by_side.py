@@ -24,7 +24,7 @@ def read_live(data: Data, data_type: str, key: str) -> RecordView:
         KeyError: no such data type.
         UnreadableError: the text is not a key of this data type.
     """
-    readers = open_readers(data.map)
+    readers = open_readers(data.map, data.allowances)
     try:
         return read_record(data.map, readers, data_type, key)
     finally:

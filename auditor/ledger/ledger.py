@@ -17,6 +17,7 @@ from auditor.ledger.measurements import Measurements
 from auditor.ledger.outbox import Outbox
 from auditor.ledger.queues import Queues
 from auditor.ledger.records import Records
+from auditor.ledger.spending import Spending
 from auditor.ledger.transaction import Transaction
 from auditor.ledger.unverified import UnverifiedList
 
@@ -47,6 +48,7 @@ class Ledger:
         self.outbox = Outbox(database)
         self.queues = Queues(database)
         self.records = Records(database)
+        self.spending = Spending(database)
         self.unverified = UnverifiedList(database)
 
     @property

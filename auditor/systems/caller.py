@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from auditor.systems.allowance import Allowance, CallMeter
 from auditor.systems.health import Health
 from auditor.systems.pool import Pool
 from probes.contract import ClockSample, ProbeError, Reason, RecordProbe
+from probes.metering import SpentError, metered
 from probes.secrets import Scrubber
 from probes.settings import SystemSettings
 
@@ -105,13 +108,17 @@ class Caller:
     Args:
         name: the system's name in the map.
         probe: opened; closed by `close()`.
+        allowance: from which its calls are spent; its own where it shares none.
 
     Attributes:
         health: how the system has been answering lately.
     """
 
-    def __init__(self, name: str, settings: SystemSettings, probe: RecordProbe) -> None:
+    def __init__(
+        self, name: str, settings: SystemSettings, probe: RecordProbe, allowance: Allowance | None = None
+    ) -> None:
         self.name = name
+        self.allowance = allowance or Allowance(name, settings.budget)
         self.probe = probe
         self.health = Health()
         self._timeout_s = settings.budget.timeout_s
@@ -127,13 +134,14 @@ class Caller:
         """Whether it has answered, and has not fallen silent since."""
         return self.health.last_ok_at is not None and self._silence is None
 
-    def call(self, read: Callable[[], ResultT], *, requests: int = 1) -> ResultT:
+    def call(self, read: Callable[[], ResultT], *, requests: int = 1, meter: CallMeter | None = None) -> ResultT:
         """Run one probe call within the deadline; anything it raises comes out as a ProbeError.
 
         While the system gives no answer at all, only one call in `SILENT_S` waits for it.
 
         Args:
             requests: how many the call may send, each with its own deadline.
+            meter: counts what it sends.
 
         Raises:
             ProbeError: the probe could not answer.
@@ -141,18 +149,33 @@ class Caller:
         """
         self.break_silence()
         self.keep_rest()
-        return self.measured(read, clock=False, requests=requests)
+        return self.measured(read, clock=False, requests=requests, meter=meter)
 
-    def patiently(self, patience: Patience, read: Callable[[], ResultT]) -> ResultT:
-        """The same as `call`, but where the system asks to be left alone for a while, wait and try again."""
+    def patiently(self, patience: Patience, read: Callable[[], ResultT], *, parts: bool = False) -> ResultT:
+        """The same as `call`, but where the system asks to be left alone for a while, wait and try again.
+
+        The same where its budget is spent for a moment.
+
+        Args:
+            parts: less can be asked for at once. A call that its budget has cut off in the middle is not sent again:
+                all that it got would be asked for a second time.
+        """
         while True:
+            meter = CallMeter(self.allowance)
             try:
-                return self.call(read)
+                return self.call(read, meter=meter)
             except ProbeError as failure:
                 rest = self._rest
-                if failure.retry_after_s is None or rest is None:
+                if isinstance(failure, SpentError):
+                    failure.sent = meter.calls
+                    if failure.retry_after_s is None or (parts and meter.calls):
+                        raise
+                    wait_s = failure.retry_after_s
+                elif failure.retry_after_s is None or rest is None:
                     raise
-                wait_s = max(0.0, rest.until - time.monotonic()) + patience.least_s
+                else:
+                    wait_s = max(0.0, rest.until - time.monotonic())
+                wait_s += patience.least_s
                 if wait_s > patience.left_s:
                     raise
                 patience.left_s -= wait_s
@@ -185,10 +208,14 @@ class Caller:
         with self._lock:
             self._rest = rest
 
-    def measured(self, read: Callable[[], ResultT], *, clock: bool, requests: int = 1) -> ResultT:
+    def measured(
+        self, read: Callable[[], ResultT], *, clock: bool, requests: int = 1, meter: CallMeter | None = None
+    ) -> ResultT:
         begun = time.monotonic()
         try:
-            answer = self._wait(self._submit(read), requests)
+            answer = self._wait(self._submit(read, meter), requests)
+        except SpentError:
+            raise  # it says nothing about the system
         except ProbeError as failure:
             self._note(failure, begun)
             self._take_rest(failure)
@@ -198,9 +225,16 @@ class Caller:
         self._note(None, begun)
         return answer
 
-    def _submit(self, read: Callable[[], ResultT]) -> Future[ResultT]:
+    def _submit(self, read: Callable[[], ResultT], meter: CallMeter | None = None) -> Future[ResultT]:
+        """Run a call in the pool, in this thread's context: who reads, and from which meter, goes with it."""
+
+        def metered_read() -> ResultT:
+            with metered(meter or CallMeter(self.allowance)):
+                return read()
+
+        context = copy_context()
         try:
-            return self._pool.submit(read)
+            return self._pool.submit(lambda: context.run(metered_read))
         except RuntimeError:
             raise ReaderClosedError(self.name) from None
 
@@ -248,6 +282,10 @@ class Caller:
         begun = time.monotonic()
         try:
             self._wait(silence.asking)
+        except SpentError:
+            with self._lock:
+                silence.asking = None
+            raise
         except ProbeError as failure:
             if failure.reason in NO_ANSWER:
                 self._note(failure, begun)
@@ -279,3 +317,4 @@ class Caller:
                 self._closing.set_result(None)
         self._pool.close()
         self.probe.close()
+        self.allowance.close()

@@ -10,6 +10,7 @@ from typing import Any
 from auditor.escaping import visible
 from auditor.map.blind_spots import blind_spots
 from auditor.map.integration_map import IntegrationMap
+from auditor.systems.allowance import Allowance, open_allowances
 from auditor.systems.live_record import spec_of
 from auditor.systems.reader import SystemReader
 from checks.clocks import clock_text
@@ -20,6 +21,7 @@ from checks.sides import UNREADABLE
 from checks.values import EPOCH, MICROSECOND
 from probes import registry
 from probes.contract import INSPECT_CALLS, MARK, MISSING, ProbeError, ReadSpec, UnprovedError
+from probes.metering import UNMETERED
 from probes.wording import counted
 
 STAMPS_LOOKED_AT = 200
@@ -77,9 +79,10 @@ def examine(
         steps: by system, when its clock was last found to have been set.
     """
     findings = []
+    allowances = open_allowances(integration_map.systems)
     for name, settings in integration_map.systems.items():
         try:
-            reader = SystemReader(name, settings, registry.open_record_probe(settings))
+            reader = SystemReader(name, settings, registry.open_record_probe(settings), allowances[name])
         except ProbeError as error:
             findings.append(
                 SystemReport(system=name, latency_s=None, clock="", read_only="", problems=[str(error)], remarks=[])
@@ -89,7 +92,7 @@ def examine(
             findings.append(_examine(integration_map, reader, seed, steps.get(name)))
         finally:
             reader.close()
-    return findings + _queues(integration_map)
+    return findings + _queues(integration_map, allowances)
 
 
 def _examine(
@@ -112,6 +115,10 @@ def _examine(
             break
     for name in integration_map.flows:
         remarks += [note for system, note in blind_spots(integration_map.flow(name)).items() if system == reader.name]
+    if reader.allowance.forgets:
+        remarks.append(
+            "what this look sends counts towards calls_per_day within this process alone, and is kept in no ledger"
+        )
     read_only = ""
     if not problems:
         try:
@@ -188,12 +195,13 @@ def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str
     ]
 
 
-def _queues(integration_map: IntegrationMap) -> list[SystemReport]:
+def _queues(integration_map: IntegrationMap, allowances: Mapping[str, Allowance]) -> list[SystemReport]:
     findings = []
     for (flow, queue), settings in integration_map.queues.items():
         problems, remarks, read_only, unknown = [], [], "", ""
         try:
-            probe = registry.open_queue_probe(settings, integration_map.system_of(settings))
+            meter = allowances.get(getattr(settings, "system", ""), UNMETERED)
+            probe = registry.open_queue_probe(settings, integration_map.system_of(settings), meter)
             try:
                 reading = certain(probe.read(0))
                 depth = reading.depth

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextvars import copy_context
 from datetime import datetime
 from typing import Any
 
 from auditor.map.integration_map import IntegrationMap
+from auditor.systems.allowance import Allowance, open_allowances, spender, spending
 from auditor.systems.batches import Batches
 from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes import registry
 from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row
+from probes.metering import SpentError
 from probes.settings import SystemSettings
 
 READ_BATCH = 500
@@ -37,32 +40,42 @@ class SystemReader(Caller):
     Args:
         name: the system's name in the map.
         probe: opened; closed by `close()`.
+        allowance: from which its calls are spent; its own where it shares none.
         now: tells the present, UTC.
     """
 
     def __init__(
-        self, name: str, settings: SystemSettings, probe: RecordProbe, *, now: Callable[[], datetime] = utc_now
+        self,
+        name: str,
+        settings: SystemSettings,
+        probe: RecordProbe,
+        allowance: Allowance | None = None,
+        *,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
-        super().__init__(name, settings, probe)
+        super().__init__(name, settings, probe, allowance)
         self._now = now
         self.clock: ClockBounds | None = None
         self.clock_failure: ProbeError | None = None
         self._clock_steps: list[ClockStep] = []
         self._aside: Future[Reading] | None = None
+        self._at_once = READ_BATCH
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
 
         One record does not spoil the others (`auditor.systems.batches`). Where the system asks to be left alone for
-        longer than a reading waits, what was read stands, and the keys that are left cannot be verified. Every key
-        carries the instants of its own batch: a reading of many batches is many readings.
+        longer than a reading waits, or its budget is spent, what was read stands, and the keys that are left cannot
+        be verified. Every key carries the instants of its own batch: a reading of many batches is many readings. What
+        is read for the more urgent purpose is read first.
         """
         sent_at = self._now()
         error: ProbeError | None = None
-        patience = Patience()
-        batches = Batches(lambda batch: self.patiently(patience, lambda: self.probe.fetch(spec, batch)), self._now)
+        batches = self._batches(spec)
+        asking = spender()
+        keys = sorted(keys, key=asking.worth_of) if asking.keys else keys
         try:
-            batches.read(keys, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
+            self._read_batches(batches, keys, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
         except ProbeError as failure:
             if failure.reason is Reason.OVER_BUDGET and batches.instants:
                 batches.give_up(keys, failure)
@@ -77,6 +90,31 @@ class SystemReader(Caller):
             unreadable=batches.unreadable,
             instants=batches.instants,
         )
+
+    def _batches(self, spec: ReadSpec) -> Batches:
+        patience, asking = Patience(), spender()
+
+        def fetch(batch: list[Key]) -> list[Row]:
+            with spending(min(map(asking.worth_of, batch))):
+                rows = self.patiently(patience, lambda: self.probe.fetch(spec, batch), parts=len(batch) > 1)
+            self.allowance.read(len(batch))
+            return rows
+
+        return Batches(fetch, self._now)
+
+    def _read_batches(self, batches: Batches, keys: Sequence[Key], limit: int) -> None:
+        """Read in batches; smaller ones where one takes more calls than the budget has at once."""
+        left = list(keys)
+        while True:
+            try:
+                batches.read(left, min(limit, self._at_once))
+                self._at_once = min(READ_BATCH, 2 * self._at_once)
+                return
+            except SpentError as failure:
+                if failure.sent == 0 or self._at_once == 1:
+                    raise
+                self._at_once = max(1, min(self._at_once // 2, failure.sent))
+                left = [key for key in left if key not in batches.instants and key not in batches.unreadable]
 
     def fetch_aside(self, spec: ReadSpec, keys: Sequence[Key], within_s: float) -> Reading | None:
         """Read records that nobody may wait for; None where they cannot be had in time.
@@ -101,7 +139,8 @@ class SystemReader(Caller):
             except Exception as error:  # the thread has nobody to tell but the one who may be waiting
                 asked.set_exception(error)
 
-        threading.Thread(target=read, name=f"aside-{self.name}", daemon=True).start()
+        context = copy_context()
+        threading.Thread(target=context.run, args=(read,), name=f"aside-{self.name}", daemon=True).start()
         either: tuple[Future[Any], ...] = (asked, self._closing)
         wait(either, max(0.0, within_s), FIRST_COMPLETED)
         if self._closing.done():
@@ -135,6 +174,7 @@ class SystemReader(Caller):
         except ProbeError as failure:
             # What was read stands, and the rest is read from here on, the next time.
             error = None if failure.reason is Reason.OVER_BUDGET and rows else failure
+        self.allowance.read(len(rows))
         return Reading(
             system=self.name,
             sent_at=sent_at,
@@ -161,7 +201,8 @@ class SystemReader(Caller):
     def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
         """Bound the system's clock, asking it again when the last look has aged, or `afresh`."""
         known = self.clock
-        if not afresh and known is not None and (now - known.measured_at).total_seconds() < CLOCK_KEEPS_S:
+        keeps_s = max(CLOCK_KEEPS_S, self.allowance.clock_keeps_s)
+        if not afresh and known is not None and (now - known.measured_at).total_seconds() < keeps_s:
             return known.at(now)
         try:
             self.break_silence()
@@ -210,14 +251,19 @@ class SystemReader(Caller):
 
 
 def open_readers(
-    integration_map: IntegrationMap, *, now: Callable[[], datetime] = utc_now
+    integration_map: IntegrationMap,
+    allowances: Mapping[str, Allowance] | None = None,
+    *,
+    now: Callable[[], datetime] = utc_now,
 ) -> dict[str, SystemReader]:
     """A reader for every system of the map; nothing is connected before the first read.
 
     Args:
+        allowances: by system, where others in this process read it, too, or a ledger keeps what was spent.
         now: tells the present, UTC.
     """
+    allowances = allowances or open_allowances(integration_map.systems)
     return {
-        name: SystemReader(name, settings, registry.open_record_probe(settings), now=now)
+        name: SystemReader(name, settings, registry.open_record_probe(settings), allowances[name], now=now)
         for name, settings in integration_map.systems.items()
     }

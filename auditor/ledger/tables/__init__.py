@@ -13,6 +13,7 @@ from auditor.ledger.tables.installation import archive_files, installation, leas
 from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems
 from auditor.ledger.tables.queues import backlogs, dead_letters
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
+from auditor.ledger.tables.spending import sent_calls
 
 __all__ = [
     "Identity",
@@ -39,6 +40,7 @@ __all__ = [
     "probe_runs",
     "revision",
     "samples",
+    "sent_calls",
     "systems",
     "unverified",
 ]

@@ -54,6 +54,8 @@ OBEYED: dict[str, dict[str, str]] = {
     "Budget": {
         "auditor/audit/flow_audit.py": "records_per_s",
         "auditor/systems/caller.py": "connections timeout",
+        "auditor/systems/allowance.py": "calls_per_day",
+        "probes/settings.py": "calls_per_s calls_per_minute",
     },
     "ClientCredentialsAuth": {
         "probes/http/sign_in.py": "kind token_url parameters client_id client_secret client_auth",

@@ -59,6 +59,10 @@ MISTAKES = [
     ("zone: UTC", "zone: Mars", "map.yaml:5:5 systems.crm.zone: unknown time zone 'Mars'; write for example UTC"),
     ("sqlite:///crm.sqlite", "${NOT_SET}", "map.yaml:4:5 systems.crm.url: environment variable NOT_SET is not set"),
     ("sqlite:///crm.sqlite", "oracle://x/y", "map.yaml:4:5 systems.crm.url: no SQL probe for 'oracle'; known: postgresql, mariadb, mysql, sqlite"),
+    ("zone: UTC", "budget: {calls_per_s: 50, calls_per_minute: 40}", "map.yaml:5:5 systems.crm.budget: calls_per_s: 50 can never be reached beside calls_per_minute: 40; raise calls_per_minute, or leave calls_per_s out"),
+    ("zone: UTC", "budget: {calls_per_s: 5, calls_per_day: 4}", "map.yaml:5:5 systems.crm.budget: calls_per_s: 5 can never be reached beside calls_per_day: 4; raise calls_per_day, or leave calls_per_s out"),
+    ("zone: UTC", "budget: {calls_per_day: 0}", "map.yaml:5:14 systems.crm.budget.calls_per_day: must be at least 1"),
+    ("zone: UTC", "budget: {calls_per_s: 0.5}", "map.yaml:5:14 systems.crm.budget.calls_per_s: write a whole number"),
     ("owner: crm", "owner: crn", "map.yaml:12:5 data_types.customer.owner: unknown system 'crn'; did you mean 'crm'?"),
     ("window: 30s", "window: soon", "map.yaml:13:5 data_types.customer.window: not a duration: 'soon'; write for example 250ms, 30s, 5m, 1h30m, 2d or none"),
     ("window: 30s", "window: 1s", "map.yaml:22:5 flows.customer_to_billing.data_type: the window of 1 s is below the 2 s for which crm or billing may legitimately return stale data (delay_floor)"),
@@ -113,6 +117,19 @@ def test_one_mistake(what: str, by: str, expected: str, tmp_path: Path) -> None:
     with pytest.raises(MapError) as failed:
         load(GOOD.replace(what, by, 1), tmp_path)
     assert expected in told(failed.value, tmp_path)
+
+
+def test_limits_of_calls_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "map.yaml"
+    limits = "calls_per_s: 5, calls_per_minute: 100, calls_per_day: 15000"
+    file.write_text(GOOD.replace("zone: UTC", f"zone: UTC\n    budget: {{{limits}}}"))
+    budget = load_map(file, {}).systems["crm"].budget
+    assert budget.call_limits == {
+        "calls_per_s": (5, 1.0),
+        "calls_per_minute": (100, 60.0),
+        "calls_per_day": (15_000, 86_400.0),
+    }
+    assert load_map(file, {}).systems["billing"].budget.call_limits == {}
 
 
 def test_all_mistakes_are_told_at_once_in_file_order(tmp_path: Path) -> None:

@@ -1,0 +1,388 @@
+"""What may be sent to a system: one account of calls for it in this process, shared by all that read it.
+
+No call is sent that the map's limits do not allow. Those of a second and of a minute are counted here, exactly; those
+of 24 hours in the ledger, too, so that neither a restart nor a crash forgets them: a few calls are reserved there
+before the first of them is sent, and what a crash leaves of these counts as sent.
+
+When little is left, what tells more goes first (`Worth`): a part of each limit is kept for what is more urgent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Protocol
+from uuid import uuid4
+
+from auditor.storage.ledger_error import LedgerError
+from auditor.systems.call_limits import SlidingLimit, ToldLimit
+from probes.call_deadline import spare
+from probes.contract import Key, Reason
+from probes.metering import RateLimit, SpentError
+from probes.settings import Budget, SystemSettings
+from probes.wording import counted
+
+DAY_S = 86_400.0
+
+SLOT_S = 60.0
+"""Calls of a day are kept together by the minute, each for 24 hours after the minute's end."""
+
+BLOCKS = 1_000
+"""A block that is reserved in the ledger is such a part of a day's calls; a crash loses at most one."""
+
+BLOCK_MOST = 1_000
+"""The largest block."""
+
+LONGEST_WAIT_S = 10.0
+"""What waits for its turn waits no longer, also where no deadline says so."""
+
+TOLD_KEEPS_S = 900.0
+"""How long a vendor's word counts at most that does not say when its limit is counted anew: it may slide."""
+
+CLOCK_SHARE = 0.05
+"""Most of a day's calls that looks at the system's clock may cost."""
+
+
+class Worth(IntEnum):
+    """What a call is for, the most urgent first."""
+
+    DEADLINE = 0
+    RECHECK = 1
+    CHANGE = 2
+    PANEL = 3
+    SWEEP = 4
+
+
+KEPT: Mapping[Worth, float] = {
+    Worth.DEADLINE: 0.0,
+    Worth.RECHECK: 0.02,
+    Worth.CHANGE: 0.05,
+    Worth.PANEL: 0.10,
+    Worth.SWEEP: 0.15,
+}
+"""The part of a limit that is kept for what is more urgent. Of a second's calls none is: their turn comes at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """For whom and what calls are spent.
+
+    Attributes:
+        worth: what for.
+        flow: for which flow's audit, "" for none.
+        keys: what each record is read for, where they are not all read for the same.
+    """
+
+    worth: Worth = Worth.RECHECK
+    flow: str = ""
+    keys: Mapping[Key, Worth] = field(default_factory=dict)
+
+    def worth_of(self, key: Key) -> Worth:
+        """What a record is read for."""
+        return self.keys.get(key, self.worth)
+
+
+_SOMEBODY = Spender()
+_spender: ContextVar[Spender] = ContextVar("spender", default=_SOMEBODY)
+
+
+def spender() -> Spender:
+    """Who reads now."""
+    return _spender.get()
+
+
+@contextmanager
+def spending(worth: Worth, *, flow: str | None = None, keys: Mapping[Key, Worth] | None = None) -> Iterator[None]:
+    """Read meanwhile for this; without a flow, for the one that reads already."""
+    token = _spender.set(Spender(worth, _spender.get().flow if flow is None else flow, keys or {}))
+    try:
+        yield
+    finally:
+        _spender.reset(token)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserved:
+    """What the ledger answers to who wants to spend.
+
+    Attributes:
+        calls: that may be spent now; they count from now on, sent or not.
+        counted: calls of the last 24 hours, these included.
+        free_at: when the oldest of them stop counting, None where there are none.
+    """
+
+    calls: int
+    counted: int
+    free_at: datetime | None = None
+
+
+class DayBook(Protocol):
+    """Where calls of the last 24 hours are kept."""
+
+    def reserve(
+        self, system: str, holder: str, slot_at: datetime, *, calls: int, limit: int, sent: Mapping[datetime, int]
+    ) -> Reserved:
+        """Reserve up to so many calls, in a transaction of its own.
+
+        Args:
+            holder: who reserves; unlike any other.
+            slot_at: the minute in which they may be sent; see `slot_of`.
+            limit: most calls within 24 hours, of all holders together.
+            sent: by earlier minute, how many of the calls reserved for it were sent; the others are given back.
+
+        Raises:
+            LedgerError: it cannot be written, and nothing is reserved.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """The clocks that an allowance goes by, and how it waits.
+
+    Attributes:
+        steady: seconds that are never set.
+        now: the present instant.
+        sleep: waits so many seconds.
+    """
+
+    steady: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], object] = time.sleep
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one flow, or all, have used since the process began."""
+
+    calls: int = 0
+    records: int = 0
+
+
+class Allowance:
+    """The calls that may be sent to one system, and what was read of it; safe to share between threads.
+
+    Args:
+        system: its name in the map.
+        book: where calls of a day are kept; without one they are counted within this process alone.
+    """
+
+    def __init__(
+        self, system: str, budget: Budget, book: DayBook | None = None, clocks: Clocks | None = None
+    ) -> None:
+        self.system = system
+        self._budget = budget
+        self._clocks = clocks or Clocks()
+        self._book = book if budget.calls_per_day is not None else None
+        self._holder = uuid4().hex
+        self._limits = {
+            name: SlidingLimit(limit, seconds, grain_s=SLOT_S if seconds >= DAY_S else 0.0)
+            for name, (limit, seconds) in budget.call_limits.items()
+        }
+        self._told: dict[float | None, ToldLimit] = {}
+        self._in_hand = 0
+        self._slot: datetime | None = None
+        self._sent: Counter[datetime] = Counter()
+        self._counted = 0
+        self._refused_until: dict[Worth, float] = {}
+        self._waiting: Counter[Worth] = Counter()
+        self._calls: Counter[str] = Counter()
+        self._records: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def forgets(self) -> bool:
+        """Whether a day's calls are forgotten when the process ends."""
+        return self._budget.calls_per_day is not None and self._book is None
+
+    @property
+    def clock_keeps_s(self) -> float:
+        """How long a look at the clock is good for at least, so that looks cost few of a day's calls."""
+        per_day = self._budget.calls_per_day
+        return 0.0 if per_day is None else DAY_S / (CLOCK_SHARE * per_day)
+
+    @property
+    def calls_per_s(self) -> float | None:
+        """How many calls a second the limits allow for good, None for any number."""
+        return min((each.limit / each.seconds for each in self._limits.values()), default=None)
+
+    def used(self, flow: str | None = None) -> Used:
+        """What was used since the process began, by one flow or altogether."""
+        with self._lock:
+            if flow is None:
+                return Used(self._calls.total(), self._records.total())
+            return Used(self._calls[flow], self._records[flow])
+
+    # -- spending
+
+    def spend(self, calls: int = 1) -> None:
+        """Spend calls that are about to be sent; see `probes.metering.Meter`."""
+        spender = _spender.get()
+        waited_s = 0.0
+        while True:
+            with self._lock:
+                wait_s = self._wait_s(calls, spender.worth)
+                if wait_s <= 0.0:
+                    self._take(calls, spender.flow)
+                    return
+                if wait_s > min(spare(), LONGEST_WAIT_S - waited_s):
+                    raise self._refusal(calls, spender.worth, wait_s)
+                self._waiting[spender.worth] += calls
+            try:
+                self._clocks.sleep(wait_s)
+            finally:
+                waited_s += wait_s
+                with self._lock:
+                    self._waiting[spender.worth] -= calls
+
+    def learned(self, limit: RateLimit) -> None:
+        """Take a vendor's word into account; see `probes.metering.Meter`."""
+        if limit.left is None:
+            return
+        told_s = limit.resets_in_s
+        lasts_s = min(limit.per or TOLD_KEEPS_S, TOLD_KEEPS_S) if told_s is None else told_s
+        with self._lock:
+            until = self._clocks.steady() + max(0.0, min(lasts_s, DAY_S))
+            self._told[limit.per] = ToldLimit(limit=limit.limit, left=max(0, limit.left), until=until)
+
+    def read(self, records: int) -> None:
+        """Count records that were read."""
+        with self._lock:
+            self._records[_spender.get().flow] += records
+
+    def wait_s(self, worth: Worth) -> float:
+        """How long until a call of this worth may be sent."""
+        with self._lock:
+            return self._wait_s(1, worth)
+
+    def close(self) -> None:
+        """Give back what was reserved and not sent."""
+        with self._lock:
+            if self._book is None or self._slot is None:
+                return
+            slot, self._slot, self._in_hand = self._slot, None, 0
+            sent, self._sent = dict(self._sent), Counter()
+            with contextlib.suppress(LedgerError):  # then it counts as sent, as after a crash
+                self._book.reserve(self.system, self._holder, slot, calls=0, limit=0, sent=sent)
+            self._holder = uuid4().hex  # whoever goes on spending has nothing to do with what was settled
+
+    # -- all of these hold the lock
+
+    def _wait_s(self, calls: int, worth: Worth) -> float:
+        now = self._clocks.steady()
+        ahead = sum(number for other, number in self._waiting.items() if other < worth)
+        waits = [0.0]
+        for limit in self._limits.values():
+            kept = kept_of(limit.limit, worth) if limit.seconds > 1 else 0
+            at_once = min(calls + ahead, max(calls, limit.limit - kept))
+            waits.append(limit.wait_s(now, at_once, kept=kept))
+        for per, told in list(self._told.items()):
+            if now >= told.until:
+                del self._told[per]
+            else:
+                waits.append(told.wait_s(now, calls + ahead, kept=kept_of(told.limit or told.left, worth)))
+        longest = max(waits)
+        return longest if longest > 0.0 or self._book is None else self._provide(calls, worth, now)
+
+    def _take(self, calls: int, flow: str) -> None:
+        now = self._clocks.steady()
+        for limit in self._limits.values():
+            limit.spend(now, calls)
+        for told in self._told.values():
+            told.left = max(0, told.left - calls)
+        if self._slot is not None:
+            self._in_hand -= calls
+            self._sent[self._slot] += calls
+        self._calls[flow] += calls
+
+    def _provide(self, calls: int, worth: Worth, now: float) -> float:
+        """See that so many calls are reserved in the ledger; answers how long until they may be."""
+        limit = self._budget.calls_per_day or 0
+        allowed = limit - kept_of(limit, worth)
+        slot = slot_of(self._clocks.now())
+        if self._slot is not None:
+            slot = max(slot, self._slot)  # a clock that is set back settles nothing a second time
+        if slot == self._slot:
+            if self._in_hand >= calls and self._counted - self._in_hand + calls <= allowed:
+                return 0.0
+            if now < self._refused_until.get(worth, 0.0):
+                return self._refused_until[worth] - now
+        block = max(calls, min(BLOCK_MOST, limit // BLOCKS))
+        try:
+            found = self._reserve(slot, block, allowed)
+        except LedgerError as error:
+            raise SpentError(
+                Reason.OVER_BUDGET,
+                f"nothing is sent to {self.system}: its calls_per_day cannot be written down: {error}",
+            ) from None
+        if self._in_hand >= calls and self._counted - self._in_hand + calls <= allowed:
+            return 0.0
+        wait_s = SLOT_S
+        if found.free_at is not None:
+            wait_s = min(DAY_S, max(1.0, (found.free_at - self._clocks.now()).total_seconds()))
+        self._refused_until[worth] = now + wait_s
+        return wait_s
+
+    def _reserve(self, slot: datetime, calls: int, limit: int) -> Reserved:
+        assert self._book is not None
+        sent = {earlier: number for earlier, number in self._sent.items() if earlier != slot}
+        found = self._book.reserve(self.system, self._holder, slot, calls=calls, limit=limit, sent=sent)
+        if slot != self._slot:
+            self._slot, self._in_hand, self._refused_until = slot, 0, {}
+            self._sent = Counter({slot: 0})
+        self._in_hand += found.calls
+        self._counted = found.counted
+        return found
+
+    def _refusal(self, calls: int, worth: Worth, wait_s: float) -> SpentError:
+        limits = ", ".join(f"{name}: {limit.limit}" for name, limit in self._limits.items()) or "by its own word"
+        told = f"the calls of {self.system} are spent ({limits})"
+        if not math.isfinite(wait_s):
+            hint = f"{counted(calls, 'call')} at once are more than it allows"
+            return SpentError(Reason.OVER_BUDGET, told, hint=hint)
+        hint = f"a {worth.name.lower()} may send the next in {wait_s:.0f} s; raise its budget if it bears more"
+        return SpentError(Reason.OVER_BUDGET, told, hint=hint, retry_after_s=wait_s)
+
+
+def kept_of(limit: int, worth: Worth) -> int:
+    """Calls of a limit that are kept for what is more urgent."""
+    return int(limit * KEPT[worth])
+
+
+def slot_of(at: datetime) -> datetime:
+    """The minute in which calls are kept together."""
+    return at.replace(second=0, microsecond=0)
+
+
+class CallMeter:
+    """The meter of one call of a probe.
+
+    Attributes:
+        calls: requests or statements that it has sent.
+    """
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self.calls = 0
+
+    def spend(self, calls: int = 1) -> None:
+        """See `probes.metering.Meter`."""
+        self._allowance.spend(calls)
+        self.calls += calls
+
+    def learned(self, limit: RateLimit) -> None:
+        """See `probes.metering.Meter`."""
+        self._allowance.learned(limit)
+
+
+def open_allowances(systems: Mapping[str, SystemSettings], book: DayBook | None = None) -> dict[str, Allowance]:
+    """An allowance for every system; one set of them serves all that read in a process."""
+    return {name: Allowance(name, settings.budget, book) for name, settings in systems.items()}
