@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 CHANGES_LIMIT = 2_000
@@ -18,12 +20,13 @@ class Plan:
 
     Attributes:
         changes_since: ask the owner for changes since this instant of its clock.
-        changes: most of them taken.
+        changes: most of them taken; 0 where they are not asked for.
         rechecks: other due keys.
         panel: keys of the panel.
         sample: keys of the sweep's next slice.
         extra: keys that the sampling policies may add.
-        shed: keys left out because the budget is spent; rechecks among them stay due.
+        shed: keys left out because the budget is spent; rechecks among them stay due. Changes that are not asked for
+            count as one.
     """
 
     changes_since: datetime
@@ -35,6 +38,37 @@ class Plan:
     shed: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """What one audit may send to a system.
+
+    Attributes:
+        left: calls it may send; more are owed where they are about a window's end.
+        each: calls that one record of a batch costs.
+    """
+
+    left: float = math.inf
+    each: float = 0.0
+
+    def without(self, records: int, *, fixed: float = 0.0) -> Calls:
+        """What is left behind so many records, read beside so many other calls."""
+        return replace(self, left=self.left - records * self.each - fixed) if records or fixed else self
+
+    def affords(self, records: int, *, fixed: float = 0.0, reads: int = 1) -> int:
+        """How many of these records can be read, each so many times, beside so many other calls."""
+        left = self.left - fixed
+        if left < reads * self.each or left < 0:
+            return 0
+        return records if left >= records * reads * self.each else int(left / (reads * self.each))
+
+
+UNLIMITED = Calls()
+
+SLICE_CALLS = 2
+"""Calls that the sweep's next slice costs beside its records: a page of the owner, and one of the target or a look
+for what it has more."""
+
+
 def plan(
     *,
     watermark_at: datetime | None,
@@ -44,10 +78,17 @@ def plan(
     rechecks: int,
     panel: int,
     sample: int,
-    every_s: float,
-    records_per_s: float,
+    records: int,
+    least: bool = True,
+    calls: Calls = UNLIMITED,
+    evenly: bool = False,
+    discover: bool = True,
 ) -> Plan:
     """Share out one audit's reads: windows that ran out, due keys, changes, the panel, the sample.
+
+    What is named first is never shed before what is named later; but where the sample or the changes have waited for
+    many turns (`evenly`), they come right behind the windows once, with half of what there is, and are saved for
+    where that is not enough.
 
     Args:
         watermark_at: the latest stamp seen at the owner; before the first audit only what changes from now
@@ -55,25 +96,94 @@ def plan(
         owner_now: the present instant of the owner's clock, at the earliest.
         deadlines: changes whose window has run out; their probe is never shed.
         rechecks: other pending changes and divergences that are due.
-        every_s: seconds until the next audit.
-        records_per_s: the tighter of the two systems' budgets.
+        records: that may be read, by the tighter of the two systems' budgets.
+        least: read one of each however little may be read: the flow shares neither system.
+        calls: that may be sent, by the tighter of the two.
+        evenly: see above.
+        discover: changes are wanted at all.
     """
-    left = max(0, int(records_per_s * every_s) - deadlines)
-    rechecked = min(rechecks, max(1, left))
+    floor = 1 if least else 0
+    left = max(0, records - deadlines)
+    calls = calls.without(deadlines, fixed=1 if deadlines else 0)
+    first = changes = 0
+    if evenly:
+        asks = 1 if discover else 0
+        if left >= 2 or least:
+            first = calls.affords(min(sample, max(1, left // 2)), fixed=SLICE_CALLS + asks, reads=2)
+        if sample and not first:
+            floor, left, calls = 0, 0, Calls(left=0.0, each=1.0)
+        else:
+            changes = asks if calls.left >= 1 else 0
+            calls = calls.without(2 * first, fixed=changes + (SLICE_CALLS if first else 0))
+            left = max(0, left - 2 * first)
+    rechecked = calls.affords(min(rechecks, max(floor, left)), fixed=0 if deadlines else 1)
+    calls = calls.without(rechecked, fixed=1 if rechecked and not deadlines else 0)
     left = max(0, left - rechecked)
-    changes = max(1, min(CHANGES_LIMIT, left))
+    if discover:
+        asked, calls = (True, calls) if changes else (calls.left >= 1, calls.without(0, fixed=1))
+        changes = max(floor, changes, min(CHANGES_LIMIT, left)) if asked else 0
     # A sampled key costs two reads a side: its own, and the look for it. Never none: a sweep must end.
-    least = 2 * min(sample, 1)
-    watched = min(panel, max(0, left - least))
+    watched = calls.affords(min(panel, max(0, left - 2 * min(sample - first, 1))))
+    calls = calls.without(watched)
     left -= watched
-    taken = min(sample, max(1, left // 2))
-    left = max(0, left - 2 * taken)
+    slice_calls = 0 if first else SLICE_CALLS
+    more = calls.affords(min(sample - first, max(0 if first else floor, left // 2)), fixed=slice_calls, reads=2)
+    calls = calls.without(2 * more, fixed=slice_calls if more else 0)
+    taken = first + more
+    left = max(0, left - 2 * more)
     return Plan(
         changes_since=(watermark_at or owner_now) - timedelta(seconds=overlap_s),
         changes=changes,
         rechecks=rechecked,
         panel=watched,
         sample=taken,
-        extra=min(sample, left),
-        shed=(rechecks - rechecked) + (panel - watched) + (sample - taken),
+        extra=calls.affords(min(sample, left)),
+        shed=(rechecks - rechecked) + (discover and changes == 0) + (panel - watched) + (sample - taken),
     )
+
+
+EVERYBODY = 0.1
+"""The part of what a system can spare that every flow has its share of, whatever others need it for: nobody waits for
+ever."""
+
+
+def shares(total: float, needs: Sequence[Sequence[float]]) -> list[float]:
+    """Share out what a system can spare among the flows that read it.
+
+    A small part is everybody's (`EVERYBODY`). The rest goes to what is more urgent before anything less urgent gets a
+    part of it, and what one kind does not have enough for is shared fairly: nobody gets less than another needs more
+    of. What nobody needs is shared evenly.
+
+    Args:
+        total: to be shared, a second.
+        needs: of each flow, of each kind, the most urgent first, a second.
+
+    Returns:
+        What each flow gets, in the order of the flows.
+    """
+    if not needs:
+        return []
+    whole = [sum(need) for need in needs]
+    given = _fair(total * EVERYBODY, whole)
+    left = total - sum(given)
+    owed = list(given)  # what everybody's part already covers of the more urgent kinds
+    for kind in range(len(needs[0])):
+        wanted = []
+        for flow, need in enumerate(needs):
+            covered = min(owed[flow], need[kind])
+            owed[flow] -= covered
+            wanted.append(need[kind] - covered)
+        parts = _fair(left, wanted)
+        left = max(0.0, left - sum(parts))
+        given = [before + part for before, part in zip(given, parts, strict=True)]
+    return [each + left / len(needs) for each in given]
+
+
+def _fair(total: float, wanted: Sequence[float]) -> list[float]:
+    """Parts of the total, none larger than wanted; whoever gets less than wanted gets as much as anybody."""
+    parts = [0.0] * len(wanted)
+    left = max(0.0, total)
+    for at, index in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        parts[index] = min(max(0.0, wanted[index]), left / (len(wanted) - at))
+        left -= parts[index]
+    return parts

@@ -20,9 +20,11 @@ from auditor.audit.recording import Audited, Recorder, told_all_at
 from auditor.audit.result import AuditResult
 from auditor.audit.sample import Accounted, Chosen, Sampler
 from auditor.audit.second_reading import SecondLook
+from auditor.audit.shares import Means, Shares
 from auditor.conflicts.policy import Clocks
 from auditor.ledger import FlowState, LeaseLostError, Ledger, LedgerError
 from auditor.map.flow import Flow
+from auditor.systems.allowance import Worth, spending
 from auditor.systems.caller import utc_now
 from auditor.systems.reader import SystemReader
 from checks.convergence import Verdict
@@ -83,6 +85,7 @@ class Auditor:
         digest_key: secret of the fingerprints.
         senders: names of the alert senders that an incident's messages are queued for.
         others: readers of further systems, for those that hold the data type, too.
+        shares: what it may use of its systems, where other flows are audited in this process, too.
         objective_every_s: seconds between two counts of the changes of the last day.
         now: tells the present, UTC.
 
@@ -100,10 +103,12 @@ class Auditor:
         digest_key: bytes,
         senders: Sequence[str] = (),
         others: Mapping[str, SystemReader] | None = None,
+        shares: Shares | None = None,
         objective_every_s: float = OBJECTIVE_EVERY_S,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self._now = now
+        self._shares = shares
         self.flow = flow
         self.source = source
         self.target = target
@@ -152,9 +157,14 @@ class Auditor:
             before = self.memory
             read, failed = 0, before.failed
             try:
-                planned = self._planned(now, self.flow.settings.sample if sample is None else sample)
-                chosen, gathered = self._read(planned, owner or self.source, discover=discover)
-                judged = self._judged(planned, gathered)
+                with spending(Worth.RECHECK, flow=self.flow.name):
+                    wanted = self.flow.settings.sample if sample is None else sample
+                    planned = self._planned(now, wanted, discover=discover)
+                    chosen, gathered = self._read(planned, owner or self.source, discover=discover)
+                    judged = self._judged(planned, gathered)
+                if self._shares is not None and discover:
+                    found = len(gathered.wanted.listed)
+                    self._shares.note(self.flow.name, planned.plan, sample=wanted, found=found)
                 audited = self._concluded(planned, chosen, gathered, judged, in_turn=discover)
                 read, failed = audited.result.read, audited.memory.failed
                 open_by_cause = self._recorder.record(audited)
@@ -169,7 +179,7 @@ class Auditor:
 
     # -- plan
 
-    def _planned(self, now: datetime, sample: int) -> _Planned:
+    def _planned(self, now: datetime, sample: int, *, discover: bool) -> _Planned:
         flow, memory = self.flow, self.memory
         if not memory.begun:
             # A new series begins where the rules or the digest key have changed since the last audit.
@@ -183,6 +193,8 @@ class Auditor:
         clock, target_clock = self.source.read_clock(now), self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
         begins = sample > 0 and state.sweep.begun_at is None
+        panel = flow.settings.sampling.panel if sample else 0
+        means = self._means(deadlines=len(deadlines), rechecks=len(rechecks), panel=panel, sample=sample)
         return _Planned(
             now=now,
             state=state,
@@ -208,27 +220,46 @@ class Auditor:
                 overlap_s=flow.settings.overlap_s,
                 deadlines=len(deadlines),
                 rechecks=len(rechecks),
-                panel=flow.settings.sampling.panel if sample else 0,
+                panel=panel,
                 sample=sample,
-                every_s=flow.every_s,
-                records_per_s=min(flow.source.budget.records_per_s, flow.target.budget.records_per_s),
+                records=means.records,
+                least=means.least,
+                calls=means.calls,
+                evenly=means.evenly,
+                discover=discover,
             ),
         )
+
+    def _means(self, **wanted: int) -> Means:
+        """What this audit may use: all that its systems can spare where nobody else audits in this process."""
+        if self._shares is not None:
+            return self._shares.means(self.flow, **wanted)
+        per_s = min(self.flow.source.budget.records_per_s, self.flow.target.budget.records_per_s)
+        return Means(records=int(per_s * self.flow.every_s))
 
     # -- read
 
     def _read(self, planned: _Planned, source: Owner, *, discover: bool) -> tuple[Chosen, Gathered]:
         search, moved = Search(source=source), planned.state
-        if discover:
-            watermark = self._gatherer.discover(
-                search, moved.watermark, planned.plan, planned.owner_now, planned.owner_latest
-            )
+        if discover and planned.plan.changes:
+            with spending(Worth.CHANGE):
+                watermark = self._gatherer.discover(
+                    search, moved.watermark, planned.plan, planned.owner_now, planned.owner_latest
+                )
             moved = replace(moved, watermark=watermark)
-        chosen = self._sampler.choose(search, moved, planned.plan, planned.now, planned.memory.sample)
-        search.want((*planned.deadlines, *planned.rechecks[: planned.plan.rechecks], *planned.memory.busy))
+            search.shed_if_spent(1)
+        worth: dict[Key, Worth] = dict.fromkeys(search.keys, Worth.CHANGE)
+        with spending(Worth.SWEEP):
+            chosen = self._sampler.choose(search, moved, planned.plan, planned.now, planned.memory.sample)
+        search.shed_if_spent(planned.plan.sample)
+        worth = dict.fromkeys(chosen.watched, Worth.PANEL) | worth
+        urgent = (*planned.rechecks[: planned.plan.rechecks], *planned.memory.busy)
+        worth |= dict.fromkeys(urgent, Worth.RECHECK) | dict.fromkeys(planned.deadlines, Worth.DEADLINE)
+        search.want((*planned.deadlines, *urgent))
         wanted = search.wanted
-        owner = self._gatherer.read_owner(wanted, search.owner, source)
-        return chosen, self._gatherer.read_target(wanted, owner)
+        with spending(Worth.SWEEP, keys=worth):
+            owner = self._gatherer.read_owner(wanted, search.owner, source)
+            return chosen, self._gatherer.read_target(wanted, owner)
 
     # -- compare and judge
 
@@ -299,7 +330,7 @@ class Auditor:
             finished_at=finished_at,
             counts=_counts(gathered, verdicts),
             changes=sum(1 for each in judgements for change in each.changes if not change.change_id),
-            shed=planned.plan.shed + wanted.skipped,
+            shed=planned.plan.shed + wanted.skipped + wanted.shed,
             error=error,
             swept=chosen.state.swept.at == planned.now and not accounted.walks_again,
             taken=chosen.taken,

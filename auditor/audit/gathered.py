@@ -28,6 +28,7 @@ class Wanted:
             not list then was committed in between.
         nameless: rows without a key that can be read.
         skipped: changes had to be stepped over.
+        shed: records, and searches for more of them, that the systems' budgets refused.
         unordered: why the owner's stamps do not tell what changed, "" where they do, None where it was not asked.
         error: what ended the search; then nothing more is read.
     """
@@ -37,6 +38,7 @@ class Wanted:
     polled_before_at: datetime | None = None
     nameless: int = 0
     skipped: bool = False
+    shed: int = 0
     unordered: str | None = None
     error: Failure | None = None
 

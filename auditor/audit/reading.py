@@ -25,6 +25,7 @@ from checks.sides import UNREADABLE
 from checks.terms import Look
 from checks.values import EPOCH, MICROSECOND, parse_version
 from probes.contract import MARK, Key, ProbeError, Reading, ReadSpec, Row, StampsError
+from probes.metering import SpentError
 
 CHANGES_CEILING = 50_000
 """Changes within one overlap that are still read at once."""
@@ -49,6 +50,7 @@ class Search:
     polled_before_at: datetime | None = None
     nameless: int = 0
     skipped: bool = False
+    shed: int = 0
     unordered: str | None = None
     error: Failure | None = None
     owner_rows: dict[Key, list[Row]] = field(default_factory=dict)
@@ -70,6 +72,16 @@ class Search:
         """Note the first failure."""
         self.error = self.error or (system, error)
 
+    def shed_if_spent(self, count: int) -> None:
+        """Forget a failure that says only that a budget is spent: what was looked for is shed, and the rest is read.
+
+        Args:
+            count: that it counts as.
+        """
+        if self.error is not None and isinstance(self.error[1], SpentError):
+            self.error = None
+            self.shed += count
+
     def owner_read(self, reading: Reading, grouped: Mapping[Key, list[Row]]) -> None:
         """Keep records of the owner that came whole."""
         self.owner_rows.update(grouped)
@@ -86,6 +98,7 @@ class Search:
             polled_before_at=self.polled_before_at,
             nameless=self.nameless,
             skipped=self.skipped,
+            shed=self.shed,
             unordered=self.unordered,
             error=self.error,
         )

@@ -14,6 +14,7 @@ from auditor.ledger import FlowState, Ledger, Sweep, Swept
 from checks.sampling import BY_KEY, BY_RANK, Panel
 from checks.sides import UNREADABLE
 from probes.contract import KEY, Key, ProbeError, Reading, Reason
+from probes.metering import SpentError
 from probes.ranking import RANKS, rank_of
 
 AHEAD = 10_000
@@ -72,6 +73,8 @@ class Sweeper:
         """
         begun = state.sweep.begun_at is not None and not memory.begin_anew
         moved = state if begun else fresh(state, self._walk(search), now)
+        if search.error:
+            return Slice(taken={}, start=0, state=state, memory=memory)
         memory = replace(memory, begin_anew=False)
         if moved.sweep.walk == BY_RANK:
             return self._next_slice(search, moved, size, memory)
@@ -92,6 +95,9 @@ class Sweeper:
             ranked = search.source.can_rank(flow.source_spec, self._seed) and gatherer.target.can_rank(
                 flow.target_spec, self._seed
             )
+        except SpentError as spent:
+            search.fail_with(self._flow.name, spent)
+            return BY_KEY
         except ProbeError:
             ranked = False
         if not ranked:

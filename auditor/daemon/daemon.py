@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_senders, settle_unrecorded
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.queue_audit import QueueAuditor
+from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
@@ -111,6 +112,7 @@ class Daemon:
         for name, clock in self.ledger.measurements.clocks().items():
             if name in self.readers:
                 self.readers[name].clock = clock
+        shares = Shares([integration_map.flow(name) for name in integration_map.flows], self.readers)
         self.auditors = {
             name: Auditor(
                 flow=integration_map.flow(name),
@@ -120,6 +122,7 @@ class Daemon:
                 digest_key=digest_key,
                 senders=list(self._senders),
                 others=self.readers,
+                shares=shares,
             )
             for name, settings in integration_map.flows.items()
         }

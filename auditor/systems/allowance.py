@@ -210,6 +210,15 @@ class Allowance:
         return 0.0 if per_day is None else DAY_S / (CLOCK_SHARE * per_day)
 
     @property
+    def records_per_s(self) -> float:
+        """How many records a second may be read on average."""
+        return self._budget.records_per_s
+
+    def steady(self) -> float:
+        """Seconds of a clock that is never set."""
+        return self._clocks.steady()
+
+    @property
     def calls_per_s(self) -> float | None:
         """How many calls a second the limits allow for good, None for any number."""
         return min((each.limit / each.seconds for each in self._limits.values()), default=None)

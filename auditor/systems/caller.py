@@ -77,10 +77,15 @@ class _Silence:
 
 @dataclass(slots=True)
 class Patience:
-    """How long a reading may still wait, and the least it waits before the next try."""
+    """How long a reading may still wait, and the least it waits before the next try.
+
+    Attributes:
+        sent: calls that its last call of the probe has sent.
+    """
 
     left_s: float = PATIENCE_S
     least_s: float = MOMENT_S
+    sent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +168,9 @@ class Caller:
         while True:
             meter = CallMeter(self.allowance)
             try:
-                return self.call(read, meter=meter)
+                answer = self.call(read, meter=meter)
+                patience.sent = meter.calls
+                return answer
             except ProbeError as failure:
                 rest = self._rest
                 if isinstance(failure, SpentError):

@@ -22,6 +22,9 @@ from probes.metering import SpentError
 from probes.settings import SystemSettings
 
 READ_BATCH = 500
+LEARNS_FROM = 4
+"""Of about so many batches it is known what a record costs."""
+
 CLOCK_KEEPS_S = 30.0
 AIMED_EXCHANGES = 8
 REQUESTS_PER_LISTING = 200
@@ -60,6 +63,11 @@ class SystemReader(Caller):
         self._clock_steps: list[ClockStep] = []
         self._aside: Future[Reading] | None = None
         self._at_once = READ_BATCH
+        self._more_calls = 0.0
+
+    def calls_each(self, spec: ReadSpec) -> float:
+        """How many calls one record of a batch costs, as far as is known."""
+        return 1 / max(1, min(READ_BATCH, self.probe.batch_limit(spec))) + self._more_calls
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
@@ -98,6 +106,9 @@ class SystemReader(Caller):
             with spending(min(map(asking.worth_of, batch))):
                 rows = self.patiently(patience, lambda: self.probe.fetch(spec, batch), parts=len(batch) > 1)
             self.allowance.read(len(batch))
+            if len(batch) > 1:
+                more = max(0, patience.sent - 1) / (len(batch) - 1)
+                self._more_calls += (more - self._more_calls) / LEARNS_FROM
             return rows
 
         return Batches(fetch, self._now)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.audit.budget import CHANGES_LIMIT, Plan, plan
+from auditor.audit.budget import CHANGES_LIMIT, EVERYBODY, SLICE_CALLS, Calls, Plan, plan, shares
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -21,14 +23,13 @@ def share(**given: object) -> Plan:
         "rechecks": 0,
         "panel": 0,
         "sample": 0,
-        "every_s": 5,
-        "records_per_s": 1000,
+        "records": 5_000,
     }
     return plan(**{**usual, **given})  # type: ignore[arg-type]
 
 
 def test_the_overlap_reaches_back_behind_the_watermark() -> None:
-    made = share(sample=100, every_s=5, records_per_s=1000)
+    made = share(sample=100)
     assert made.changes_since == NOW - timedelta(seconds=10)
     assert (made.sample, made.shed) == (100, 0)
 
@@ -38,27 +39,155 @@ def test_before_the_first_audit_only_what_changes_from_now_on_is_followed() -> N
     assert made.changes_since == NOW - timedelta(seconds=10)
 
 
-@given(
-    deadlines=st.integers(0, 5000),
-    rechecks=st.integers(0, 2000),
-    panel=st.integers(0, 500),
-    sample=st.integers(0, 5000),
-    records_per_s=st.floats(0.1, 10_000),
-    every_s=st.floats(1, 300),
-)
+counts = st.integers(0, 2_000)
+many = st.one_of(st.just(math.inf), st.floats(-50, 5_000))
+
+
+def used(made: Plan, deadlines: int) -> int:
+    """Records that a plan reads at most, beside changes."""
+    return deadlines + made.rechecks + made.panel + 2 * made.sample + made.extra
+
+
+@given(deadlines=counts, rechecks=counts, panel=counts, sample=counts, records=st.integers(0, 10_000))
 def test_what_is_not_urgent_gives_way_and_is_counted(
-    deadlines: int, rechecks: int, panel: int, sample: int, records_per_s: float, every_s: float
+    deadlines: int, rechecks: int, panel: int, sample: int, records: int
+) -> None:
+    made = share(deadlines=deadlines, rechecks=rechecks, panel=panel, sample=sample, records=records)
+    assert made.shed == (rechecks - made.rechecks) + (panel - made.panel) + (sample - made.sample)
+    assert 1 <= made.changes <= CHANGES_LIMIT
+    least = min(rechecks, 1) + min(sample, 1) * 2
+    assert used(made, deadlines) <= max(records, deadlines) + least
+
+
+@given(
+    deadlines=counts,
+    rechecks=counts,
+    panel=counts,
+    sample=counts,
+    records=st.integers(0, 10_000),
+    left=many,
+    each=st.floats(0, 3),
+    evenly=st.booleans(),
+    discover=st.booleans(),
+)
+def test_a_flow_that_shares_its_systems_never_plans_with_more_than_it_may_use(
+    deadlines: int,
+    rechecks: int,
+    panel: int,
+    sample: int,
+    records: int,
+    left: float,
+    each: float,
+    evenly: bool,
+    discover: bool,
 ) -> None:
     made = share(
         deadlines=deadlines,
         rechecks=rechecks,
         panel=panel,
         sample=sample,
-        records_per_s=records_per_s,
-        every_s=every_s,
+        records=records,
+        least=False,
+        calls=Calls(left=left, each=each),
+        evenly=evenly,
+        discover=discover,
     )
-    assert made.shed == (rechecks - made.rechecks) + (panel - made.panel) + (sample - made.sample)
-    assert 1 <= made.changes <= CHANGES_LIMIT
-    least = min(rechecks, 1) + min(sample, 1) * 2
-    spent = deadlines + made.rechecks + made.panel + 2 * made.sample + made.extra
-    assert spent <= max(records_per_s * every_s, deadlines) + least
+    assert used(made, deadlines) <= max(records, deadlines)
+    assert made.changes <= (min(CHANGES_LIMIT, max(0, records)) if discover else 0) + evenly
+    unread = (rechecks - made.rechecks) + (panel - made.panel) + (sample - made.sample)
+    assert made.shed == unread + (discover and made.changes == 0)
+    calls = used(made, 0) * each + bool(made.changes) + SLICE_CALLS * bool(made.sample)
+    owed = deadlines * each + bool(deadlines)
+    assert calls <= max(0.0, left - owed) * (1 + 1e-9)
+
+
+@given(
+    deadlines=counts,
+    rechecks=st.integers(1, 2_000),
+    panel=st.integers(1, 500),
+    sample=st.integers(1, 500),
+    records=st.integers(0, 6_000),
+    left=many,
+    each=st.floats(0.001, 3),
+)
+def test_the_more_urgent_is_never_shed_before_the_less_urgent(
+    deadlines: int, rechecks: int, panel: int, sample: int, records: int, left: float, each: float
+) -> None:
+    made = share(
+        deadlines=deadlines,
+        rechecks=rechecks,
+        panel=panel,
+        sample=sample,
+        records=records,
+        least=False,
+        calls=Calls(left=left, each=each),
+    )
+    if made.rechecks < rechecks:
+        assert made.panel == made.sample == made.extra == 0
+    if not made.changes:
+        assert made.panel == made.sample == made.extra == 0
+
+
+def test_without_calls_for_a_slice_nothing_is_taken_of_the_sample() -> None:
+    made = share(sample=10, least=False, calls=Calls(left=3.9, each=1))
+    assert (made.changes > 0, made.sample, made.shed) == (True, 0, 10)
+    made = share(sample=10, least=False, calls=Calls(left=7, each=1))
+    assert (made.sample, made.shed) == (2, 8)
+
+
+def test_what_has_waited_for_long_comes_once_before_the_rechecks_and_is_saved_for() -> None:
+    busy = {"rechecks": 100, "sample": 10, "records": 40, "least": False}
+    assert share(**busy).sample == 0
+    made = share(**busy, evenly=True)
+    assert (made.sample, made.changes > 0, made.rechecks) == (10, True, 20)
+    saving = share(**busy, evenly=True, calls=Calls(left=4, each=1))
+    assert (saving.sample, saving.changes, saving.rechecks) == (0, 0, 0)
+    assert share(**busy, evenly=True, calls=Calls(left=6, each=1)).sample == 1
+
+
+# -- shares
+
+
+needs = st.lists(st.lists(st.floats(0, 1_000), min_size=5, max_size=5), min_size=1, max_size=12)
+
+
+@given(total=st.floats(0, 2_000), needs=needs)
+def test_shares_never_come_to_more_than_there_is(total: float, needs: list[list[float]]) -> None:
+    given_to = shares(total, needs)
+    assert len(given_to) == len(needs)
+    assert sum(given_to) <= total * (1 + 1e-9)
+    assert sum(given_to) >= total * (1 - 1e-9)  # and nothing is left unused
+    assert min(given_to) >= 0
+
+
+@given(total=st.floats(0.1, 2_000), needs=needs)
+def test_everybody_has_a_part_whatever_others_need(total: float, needs: list[list[float]]) -> None:
+    for part, need in zip(shares(total, needs), needs, strict=True):
+        assert part >= min(sum(need), EVERYBODY * total / len(needs)) * (1 - 1e-9)
+
+
+@given(total=st.floats(0.1, 2_000), needs=needs)
+def test_nobody_gets_what_is_less_urgent_while_another_lacks_what_is_more_urgent(
+    total: float, needs: list[list[float]]
+) -> None:
+    given_to = shares(total, needs)
+    for kind in range(5):
+        up_to = [sum(need[: kind + 1]) for need in needs]
+        lacking = [flow for flow, part in enumerate(given_to) if part < up_to[flow] * (1 - 1e-6) - 1e-6]
+        for lacks in lacking:
+            for flow, part in enumerate(given_to):
+                # Whoever has more than this kind takes has it from what is everybody's, or the others lack no more.
+                more = part - up_to[flow]
+                assert more <= EVERYBODY * total * (1 + 1e-6) + 1e-6, (kind, lacks)
+
+
+def test_one_flow_alone_gets_all_and_equal_flows_get_the_same() -> None:
+    assert shares(20, [[0, 0, 1, 0, 0]]) == [20]
+    assert shares(20, [[0, 1, 2, 3, 100]] * 4) == [5] * 4
+    assert shares(20, []) == []
+
+
+def test_who_needs_little_leaves_the_rest_to_who_needs_much() -> None:
+    little, much = shares(100, [[0, 1, 1, 0, 0], [0, 10, 0, 0, 1_000]])
+    assert little == pytest.approx(2)
+    assert much == pytest.approx(98)

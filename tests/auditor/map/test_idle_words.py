@@ -52,9 +52,8 @@ OBEYED: dict[str, dict[str, str]] = {
     "BasicAuth": {"probes/http/sign_in.py": "kind user password"},
     "BearerAuth": {"probes/http/sign_in.py": "kind token"},
     "Budget": {
-        "auditor/audit/flow_audit.py": "records_per_s",
+        "auditor/systems/allowance.py": "records_per_s calls_per_day",
         "auditor/systems/caller.py": "connections timeout",
-        "auditor/systems/allowance.py": "calls_per_day",
         "probes/settings.py": "calls_per_s calls_per_minute",
     },
     "ClientCredentialsAuth": {
