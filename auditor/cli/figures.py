@@ -44,6 +44,7 @@ def status(
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.cli.tables import status_row
+    from auditor.history.budgets import budget_use
     from auditor.history.status import flow_status, system_status
 
     failing = causes_failing(fail_on)
@@ -52,16 +53,19 @@ def status(
     now = datetime.now(UTC)
     flows = flow_status(loaded, ledger, now)
     systems = system_status(loaded, ledger, now)
+    budgets = budget_use(loaded, ledger, now)
     lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
     lease = ledger.lease.now()
     ledger.close()
     if as_json:
         document = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
-        print_json({**document, "auditor": lease.as_row()})
+        told_of_budgets = [each.as_document() for each in budgets]
+        print_json({**document, "budgets": told_of_budgets, "auditor": lease.as_row()})
     else:
         say(f"audited by {lease}")
         print_rows("Flows", [status_row(each) for each in flows])
         print_rows("Systems", systems)
+        print_rows("Budgets", [each.as_row() for each in budgets])
         print_rows("Messages not delivered", lost)
     raise typer.Exit(
         DRIFT

@@ -19,6 +19,7 @@ from auditor.dashboard.time_range import Since
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
 from auditor.history.archive_files import missing_since
 from auditor.history.backlogs import Backlog
+from auditor.history.budgets import BudgetUse, budget_use
 from auditor.history.coverage import FlowCoverage
 from auditor.history.lag import FlowLag
 from auditor.history.lens import Lens
@@ -99,6 +100,10 @@ class Data:
     def systems(self) -> pd.DataFrame:
         """The availability of every system."""
         return frame(system_status(self.map, self.ledger, datetime.now(UTC)))
+
+    def budgets(self) -> list[BudgetUse]:
+        """How the budget of every system is used."""
+        return budget_use(self.map, self.ledger, datetime.now(UTC))
 
     def last_audit_at(self) -> datetime | None:
         """When anything was audited last."""

@@ -32,6 +32,14 @@ class FailedRuns:
     last_at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Records that audits have read, and keys that they left out because a budget was spent."""
+
+    read: int
+    shed: int
+
+
 class Flows:
     """The state of every flow, and its runs."""
 
@@ -96,6 +104,14 @@ class Flows:
     def save_run(self, transaction: Transaction, run: Mapping[str, Any]) -> None:
         """Append one row to `probe_runs`."""
         transaction.execute(sa.insert(t.probe_runs), [{"rev": transaction.revision, **run}])
+
+    def work_since(self, at: datetime) -> dict[str, Work]:
+        """What audits that began since then have read and left out, by flow."""
+        column = t.probe_runs.c
+        wanted = sa.select(column.flow, sa.func.sum(column.read), sa.func.sum(column.shed))
+        with self._database.read() as connection:
+            rows = connection.execute(wanted.where(column.started_at >= at).group_by(column.flow))
+            return {flow: Work(read=int(read), shed=int(shed)) for flow, read, shed in rows}
 
     def failed_runs(self, flow: str, after: datetime | None) -> FailedRuns | None:
         """The failed audits of a flow since its last complete one, None if there are none."""

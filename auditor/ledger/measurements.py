@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -20,6 +20,8 @@ from checks.sampling import Cohort
 
 _CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at", "clock_trusted_from_at")
 
+
+_COHORT = tuple(each.name for each in fields(Cohort))
 
 _CELL_KEYS = ("flow", "hour_at", "verdict", "lower_cell", "upper_cell")
 
@@ -86,6 +88,15 @@ class Measurements:
         ]
         if rows:
             transaction.execute(self._add_samples, rows)
+
+    def cohorts_since(self, at: datetime) -> dict[str, Cohort]:
+        """The samples from the hour of an instant on, by flow."""
+        column = t.samples.c
+        sums = [sa.func.sum(column[name]) for name in _COHORT]
+        wanted = sa.select(column.flow, *sums).where(column.hour_at >= _hour(at)).group_by(column.flow)
+        with self._database.read() as connection:
+            rows = connection.execute(wanted).all()
+        return {flow: Cohort(**dict(zip(_COHORT, counts, strict=True))) for flow, *counts in rows}
 
     def count_noise(
         self,

@@ -89,6 +89,17 @@ def _draw(data: Data, since: Since) -> None:
             "last sweep ended": st.column_config.DatetimeColumn(format="MM-DD HH:mm:ss"),
         },
     )
+    st.subheader("Budgets")
+    st.caption(
+        "What is used of each system's budget, and how many keys audits of the last hour skipped for want of it. "
+        "*Proved*, at 95 %, by the sample of the last day: the share of records that may differ at most, of the flow "
+        "of which the least is proved."
+    )
+    tables.table(
+        frame([each.as_row() for each in data.budgets()]),
+        key="budgets",
+        alt="Budget of each system: records and calls used, keys skipped, what is proved",
+    )
     _noise(data, since)
     _messages(data, since)
 

@@ -415,6 +415,12 @@ def test_status_reads_the_ledger_alone(stand: Stand, places: list[object]) -> No
     silent = auditor("status", *places, AUDITOR_LEDGER=stand.ledger_url)
     assert silent.returncode == 3
     assert "no data" in silent.stdout
+    assert "Budgets" in silent.stdout
+    told = json.loads(auditor("status", *places, "--json", AUDITOR_LEDGER=stand.ledger_url).stdout)["budgets"]
+    assert [(each["system"], each["records_per_s"], each["shed"]) for each in told] == [
+        ("crm", 5000, 0),
+        ("billing", 5000, 0),
+    ]
 
 
 def test_record_shows_every_system_side_by_side(stand: Stand, places: list[object]) -> None:

@@ -274,6 +274,10 @@ def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
     watched.sweep()
     covered = run("sla").dataframe[2].value
     assert list(covered["differed, last sweep"]) == ["1 of 5"]
+    budgets = run("sla").dataframe[3].value
+    assert list(budgets["system"]) == ["crm", "billing"]
+    assert list(budgets["calls in 24 h"]) == ["no limit", "no limit"]
+    assert all(each.startswith("at most ") for each in budgets["proved"])
     assert list(run("overview").dataframe[0].value["records that agree"]) == ["80.00%"]
 
 
