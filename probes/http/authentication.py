@@ -30,6 +30,10 @@ class Authentication(Protocol):
     def token(self) -> str:
         """The token that is sent now and that another will replace; empty where there is none."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of it, as far as that has shown by now."""
+
     def credentials(self) -> Credentials | None:
         """What to send now, None where nobody has to sign in; may ask a token endpoint within the call's deadline.
 
@@ -65,6 +69,10 @@ class Fixed:
     @property
     def token(self) -> str:
         return ""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
     def credentials(self) -> Credentials | None:
         return self._credentials

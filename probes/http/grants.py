@@ -73,6 +73,10 @@ class Grant(Protocol):
             What of it is secret.
         """
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of it, as far as that has shown by now."""
+
     def advice(self, error: str) -> str:
         """What to do about one of OAuth's errors; empty for one that says nothing about this grant."""
 
@@ -90,6 +94,10 @@ class ClientCredentials:
 
     def question(self) -> Question:
         return self._client.question({"grant_type": "client_credentials", **self._further})
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
     def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
         return []
@@ -128,9 +136,13 @@ class RefreshToken:
         return [found]
 
     @property
-    def replaced(self) -> bool:
-        """Whether the server has given out another one than the map holds."""
-        return self._latest != self._first
+    def remarks(self) -> tuple[str, ...]:
+        if self._latest == self._first:
+            return ()
+        return (
+            "the server replaces the refresh token with each use: the one in the map is used up, and after a restart "
+            "the app has to be allowed again; prefer client credentials, or a refresh token that stays the same",
+        )
 
     def advice(self, error: str) -> str:
         if error == "invalid_grant":
@@ -173,6 +185,10 @@ class JwtBearer:
         assertion = signed(claims, self._key, key_id=self._key_id, extra=self._extra)
         form = {"grant_type": "urn:ietf:params:oauth:grant-type:jwt-bearer", "assertion": assertion}
         return Question(form={**form, **self._further}, tokens=[assertion])
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return ()
 
     def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
         return []

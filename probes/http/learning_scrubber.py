@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
+from probes.contract import ProbeError
 from probes.secrets import Scrubber
 
 KEPT_TOKENS = 24
@@ -47,6 +48,10 @@ class LearningScrubber:
     def __call__(self, text: str) -> str:
         """The text without any of them."""
         return self._passing(self._learnt(self._given(text)))
+
+    def error(self, failure: ProbeError) -> ProbeError:
+        """A failure without any of them."""
+        return self._passing.error(self._learnt.error(self._given.error(failure)))
 
     def line(self, text: str, length: int) -> str:
         """The beginning of a text on one line, without any of them."""

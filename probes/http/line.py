@@ -14,6 +14,10 @@ def connected(verify: bool, connections: int) -> httpx.BaseTransport:
     return httpx.HTTPTransport(verify=verify, limits=limits)
 
 
+def by_proxies(verify: bool, connections: int) -> None:
+    """The client's own connections, through the proxies that the environment names; certificates are verified."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """What a probe's requests go through.
@@ -22,7 +26,8 @@ class Line:
         connect: opens connections, given whether certificates are verified and how many there may be.
     """
 
-    connect: Callable[[bool, int], httpx.BaseTransport] = connected
+    connect: Callable[[bool, int], httpx.BaseTransport | None] = connected
 
 
 DIRECT = Line()
+THROUGH_PROXIES = Line(connect=by_proxies)

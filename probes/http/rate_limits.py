@@ -43,6 +43,8 @@ def rate_limits(headers: Mapping[str, str], now: datetime | None = None) -> tupl
         headers: by lower-case name, or of a mapping that does not mind the case.
         now: the server's own clock, by which an end in seconds since 1970 is meant; without it none such is told.
     """
+    if not any("limit" in name.lower() for name in headers):
+        return ()
     found = [*_by_draft(headers), *_of_salesforce(headers), *_of_hubspot(headers)]
     found += [each for names in _FAMILIES if (each := _of_family(headers, names, now)) is not None]
     return tuple(dict.fromkeys(found))[:MOST_LIMITS]

@@ -56,9 +56,14 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
     Raises:
         ProbeError: of the last try, or of the one before where the last had no time left.
     """
-    passing: list[PassingError] = []
+    try:
+        return send()
+    except PassingError as failure:
+        passing, first = [failure], [failure]
 
     def tried() -> ResultT:
+        if first:
+            raise first.pop()
         try:
             return send()
         except PassingError as failure:
@@ -81,7 +86,7 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
     except PassingError as failure:
         raise failure.error from None
     except ProbeError as failure:
-        if failure.reason is Reason.TIMEOUT and passing:
+        if failure.reason is Reason.TIMEOUT:
             raise passing[-1].error from None
         raise
 

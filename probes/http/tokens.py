@@ -63,6 +63,10 @@ class TokenSource:
         token = self._token
         return "" if token is None else token.credentials.value.partition(" ")[2]
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return self._grant.remarks
+
     def credentials(self) -> Credentials:
         token, now = self._token, self._now()
         if token is None or now >= token.ends_at:

@@ -205,9 +205,10 @@ class Transport:
 
         return self._sent(method, target, None, read, None, unexplained, signed_in)
 
-    def clean(self, text: str) -> str:
-        """A text without secrets."""
-        return self._scrub(text)
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of signing in."""
+        return self._authentication.remarks
 
     def close(self) -> None:
         """End requests under way."""
@@ -280,7 +281,7 @@ class Transport:
                 extensions={"target": request.target.encode("ascii")},
             ) as response:
                 answered = True
-                limits = rate_limits(response.headers, instant(response.headers.get("date")))
+                limits = rate_limits(dict(response.headers), instant(response.headers.get("date")))
                 for limit in limits:
                     learned(limit)
                 if expected is None or response.is_success or response.status_code in expected:

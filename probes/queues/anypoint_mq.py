@@ -26,9 +26,12 @@ from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, decode_shallow, weight
 from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import NAMELESS, Message, MessageSettings, figure, read_one, table
+from probes.secrets import Scrubber
 
 if TYPE_CHECKING:
     import httpx
+
+    from probes.http.authentication import Credentials
 
 BATCH = 10
 """Messages one request reads or gives back, by Anypoint MQ."""
@@ -38,9 +41,6 @@ LOCKED_S = 60
 
 LOOK_S = 20
 """How long a look may take."""
-
-TOKEN_S = 30 * 60
-"""A token holds for an hour; it is asked for anew well before."""
 
 NO_LOCK = "a letter came without messageId and lockId: it stays locked until its time is over"
 
@@ -89,6 +89,11 @@ class AnypointMqProbe:
 
     def __init__(self, settings: AnypointMqSettings, _system: object = None) -> None:
         from probes.bounded_http import BoundedClient
+        from probes.http.grants import Client, ClientCredentials
+        from probes.http.learning_scrubber import LearningScrubber
+        from probes.http.line import THROUGH_PROXIES
+        from probes.http.token_endpoint import TokenEndpoint
+        from probes.http.tokens import TokenSource
 
         self._settings = settings
         self.timeout_s = settings.timeout_s
@@ -106,8 +111,15 @@ class AnypointMqProbe:
         self._stats = f"{settings.url}/mq/stats/api/v1/{region}/queues"
         self._admin = f"{settings.url}/mq/admin/api/v1/{region}/destinations/queues/{queue}"
         self._messages = f"{broker}/api/v1/{place}/destinations/{queue}/messages"
-        self._token = ""
-        self._token_until = 0.0
+        endpoint = TokenEndpoint(
+            f"{settings.url}/accounts/api/v2/oauth2/token",
+            LearningScrubber(Scrubber.of(settings)),
+            timeout_s=settings.timeout_s,
+            line=THROUGH_PROXIES,
+            advice="check the connected app in Anypoint's Access Management",
+        )
+        client = Client(settings.client_id, settings.client_secret.get_secret_value())
+        self._tokens = TokenSource(ClientCredentials(client, {}), endpoint)
         self._described: Mapping[str, Any] = {}
         self._described_until = 0.0
 
@@ -216,9 +228,14 @@ class AnypointMqProbe:
     # -- requests
 
     def _ask(self, method: str, url: str, **words: Any) -> Any:
-        if time.monotonic() > self._token_until:
-            self._log_in()
-        response = self._send(method, url, headers={"Authorization": f"Bearer {self._token}"}, **words)
+        sent = self._tokens.credentials()
+        response = self._send(method, url, sent, **words)
+        if response.status_code == HTTPStatus.UNAUTHORIZED:
+            fresh = self._tokens.renewed(sent)
+            response = response if fresh is None else self._send(method, url, fresh, **words)
+            if response.status_code == HTTPStatus.UNAUTHORIZED:
+                self._tokens.in_vain()
+                raise ProbeError(Reason.AUTH, "Anypoint refuses the login")
         if response.status_code == HTTPStatus.NO_CONTENT or not response.content:
             return None
         try:
@@ -232,33 +249,19 @@ class AnypointMqProbe:
         except ValueError:
             raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is not JSON") from None
 
-    def _log_in(self) -> None:
-        of = self._settings
-        login = {
-            "grant_type": "client_credentials",
-            "client_id": of.client_id,
-            "client_secret": of.client_secret.get_secret_value(),
-        }
-        answer = self._send("POST", f"{of.url}/accounts/api/v2/oauth2/token", data=login)
-        try:
-            self._token = str(decode(answer.content)["access_token"])
-        except (ValueError, KeyError, TypeError):
-            raise ProbeError(Reason.DECODE, "Anypoint's answer to the login holds no token") from None
-        self._token_until = time.monotonic() + TOKEN_S
-
-    def _send(self, method: str, url: str, **words: Any) -> httpx.Response:
+    def _send(self, method: str, url: str, sent: Credentials, **words: Any) -> httpx.Response:
+        """An answer that is a success, or one that refuses the token."""
         import httpx
 
         of = self._settings
         try:
-            response = self._http.ask(method, url, **words)
+            response = self._http.ask(method, url, headers={sent.name: sent.value}, **words)
         except httpx.TimeoutException:
             raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Anypoint MQ cannot be reached: {type(error).__name__}") from None
         if response.status_code == HTTPStatus.UNAUTHORIZED:
-            self._token_until = 0.0
-            raise ProbeError(Reason.AUTH, "Anypoint refuses the login")
+            return response
         for status, reason, said in (
             (HTTPStatus.FORBIDDEN, Reason.PERMISSION, f"the app may not read {of.queue}"),
             (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no queue {of.queue} in {of.region}"),
@@ -281,6 +284,7 @@ class AnypointMqProbe:
 
     def close(self) -> None:
         self._http.close()
+        self._tokens.close()
 
 
 def _instant(text: Any) -> datetime | None:

@@ -147,7 +147,10 @@ class RestClient:
         Raises:
             ProbeError: `query` where it is on another host.
         """
-        path, _, query = walk.within(self._origin, answer.path, told).partition("?")
+        try:
+            path, _, query = walk.within(self._origin, answer.path, told).partition("?")
+        except ProbeError as failure:
+            raise self._scrub.error(failure) from None
         fixed = {unquote(part.partition("=")[0]) for part in self._fixed}
         left = "&".join(part for part in query.split("&") if part and unquote(part.partition("=")[0]) not in fixed)
         return self._hidden(quote(path, safe=_SAFE) + (f"?{quote(left, safe=_SAFE + '?')}" if left else ""), template)
@@ -179,6 +182,11 @@ class RestClient:
         sent = path + (f"?{asked.query}" if asked.query else "")
         link = answer.headers.get("link")
         return Answer(document=answer.document, status=answer.status, path=sent, link=link)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of signing in."""
+        return self._transport.remarks
 
     def head(self) -> Mapping[str, str]:
         """The headers of what was asked last. Raises ProbeError."""

@@ -90,6 +90,9 @@ class RestProbe:
 
     @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
+        return (*self._inspect(spec), *self._client.remarks)
+
+    def _inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         self._allow(spec)
         if spec.options["list"]:
             return self._inspect_list(spec)

@@ -96,7 +96,7 @@ class SalesforceProbe:
             remarks.append(f"{spec.mark} stands still when the system changes a record; SystemModstamp does not")
         self._session.query(soql.select(_selected(spec), spec.collection, "ORDER BY Id LIMIT 1"))
         remarks.append(f"records of {spec.collection} that the user may not see count as missing: give it View All")
-        return tuple(remarks)
+        return (*remarks, *self._session.remarks)
 
     def _field_remarks(self, spec: ReadSpec, name: str, fields: FieldsOf) -> list[str]:
         own, _, of_parent = name.partition(".")

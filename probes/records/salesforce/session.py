@@ -88,6 +88,11 @@ class Session:
         body = None if document is None else json.dumps(document).encode()
         return self._transport.ask(method, target, body=body, explained=_explained).document
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of signing in."""
+        return self._transport.remarks
+
     def head(self) -> Mapping[str, str]:
         """The headers of an answer that needs no session and takes no call of the allowance."""
         return self._transport.head("/services/data", method="GET", signed_in=False)

@@ -29,16 +29,20 @@ class Platform:
         self.settings: dict[str, Any] = {"queueId": "dead", "type": "queue", "defaultTtl": 604_800_000}
         self.status: dict[str, int] = {}
         self.deleted: list[str] = []
+        self.token = "t"
+        self.logins = 0
         platform = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 self._body()
-                self._answer(platform.status.get("token", 200), {"access_token": "t", "token_type": "bearer"})
+                platform.logins += 1
+                token = {"access_token": platform.token, "token_type": "bearer"}
+                self._answer(platform.status.get("token", 200), token)
 
             def do_GET(self) -> None:
                 path = urlsplit(self.path)
-                if self.headers["Authorization"] != "Bearer t":
+                if self.headers["Authorization"] != f"Bearer {platform.token}":
                     self._answer(401, {})
                 elif path.path.startswith("/mq/admin"):
                     self._answer(platform.status.get("admin", 200), platform.settings)
@@ -136,6 +140,24 @@ def test_where_the_map_allows_it_letters_are_read_and_given_back(platform: Platf
     assert "by its own word" in reading.age_of
     assert "lockId" not in reading.letters[0].headers
     assert "counts as a delivery in vain" in reading.notes[0]
+
+
+def test_a_token_that_was_revoked_is_renewed_within_the_same_read(platform: Platform) -> None:
+    asked = platform.probe()
+    assert asked.read(10).depth == 0
+    platform.token = "another"
+    assert asked.read(10).depth == 0
+    assert platform.logins == 2
+
+
+def test_a_token_that_is_never_good_is_a_refused_login_and_no_loop(platform: Platform) -> None:
+    platform.status["admin"] = 401
+    asked = platform.probe()
+    for _ in range(3):
+        with pytest.raises(ProbeError) as refused:
+            asked.read(10)
+        assert (refused.value.reason, refused.value.message) == (Reason.AUTH, "Anypoint refuses the login")
+    assert platform.logins == 2
 
 
 def test_a_queue_with_dead_letters_of_its_own_is_never_read(platform: Platform) -> None:
