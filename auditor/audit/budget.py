@@ -1,4 +1,4 @@
-"""Planning: which keys an audit reads now, inside what each system can spare. Pure."""
+"""Planning: how many keys an audit reads, within each system's budget. Pure."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ CHANGES_LIMIT = 2_000
 """Most changes taken from the owner in one audit; the rest waits for the next, a moment later."""
 
 RECHECKS_LIMIT = 2_000
-"""Most due keys read in one audit beside those whose window has run out; those longest due come first."""
+"""Most due keys read in one audit, besides those with an ended window; the longest due come first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What one audit reads, beside every key whose window has run out.
+    """What one audit reads, besides every key with an ended window.
 
     Attributes:
         changes_since: ask the owner for changes since this instant of its clock.
@@ -84,17 +84,17 @@ def plan(
     evenly: bool = False,
     discover: bool = True,
 ) -> Plan:
-    """Share out one audit's reads: windows that ran out, due keys, changes, the panel, the sample.
+    """Divide one audit's reads: ended windows, due keys, changes, the panel, the sample.
 
     What is named first is never shed before what is named later; but where the sample or the changes have waited for
     many turns (`evenly`), they come right behind the windows once, with half of what there is, and are saved for
     where that is not enough.
 
     Args:
-        watermark_at: the latest stamp seen at the owner; before the first audit only what changes from now
-            on is followed, and the sample covers the rest.
+        watermark_at: the latest stamp seen at the owner; before the first audit only changes from now on are
+            followed, and the sample covers the rest.
         owner_now: the present instant of the owner's clock, at the earliest.
-        deadlines: changes whose window has run out; their probe is never shed.
+        deadlines: changes with an ended window; their probe is never shed.
         rechecks: other pending changes and divergences that are due.
         records: that may be read, by the tighter of the two systems' budgets.
         least: read one of each however little may be read: the flow shares neither system.
@@ -122,7 +122,7 @@ def plan(
     if discover:
         asked, calls = (True, calls) if changes else (calls.left >= 1, calls.without(0, fixed=1))
         changes = max(floor, changes, min(CHANGES_LIMIT, left)) if asked else 0
-    # A sampled key costs two reads a side: its own, and the look for it. Never none: a sweep must end.
+    # A sampled key costs two reads per side: its own, and the search for it. Never zero: a sweep must end.
     watched = calls.affords(min(panel, max(0, left - 2 * min(sample - first, 1))))
     calls = calls.without(watched)
     left -= watched

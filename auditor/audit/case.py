@@ -1,4 +1,4 @@
-"""What judging takes and returns, beside what was read: values only."""
+"""The input and output of judging, besides what was read: values only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from probes.contract import Key
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
-    """All that was read, compared.
+    """Everything that was read, compared.
 
     Attributes:
         comparisons: of the records that do not simply agree.
@@ -30,7 +30,7 @@ class Compared:
 
     @property
     def keys(self) -> list[Key]:
-        """Everything that was compared."""
+        """The keys of everything that was compared."""
         return [*self.agreed, *(each.key for each in self.comparisons)]
 
 
@@ -39,12 +39,12 @@ class Known:
     """What was known before this audit.
 
     Attributes:
-        looked_at: up to when everything was seen that changed at the owner.
-        known_from_at: every record that the owner held then has been read since.
+        looked_at: the time up to which all changes at the owner were seen.
+        known_from_at: every record that the owner held at this time has been read since.
         commit_delay_s: the longest time after its stamp that a change was seen to be committed.
-        audited: an audit has read both systems since the auditor was made.
-        unjudged: records of which the last reading told nothing, since when.
-        panel_read, panel_read_at: the panel's records that were read last, and when the owner was asked for them.
+        audited: an audit has read both systems since the auditor was created.
+        unjudged: records with an inconclusive last reading, and since when.
+        panel_read, panel_read_at: the panel's records read last, and when the owner was read for them.
     """
 
     looked_at: datetime | None
@@ -58,11 +58,11 @@ class Known:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """Everything that one audit's records are judged by.
+    """Everything that the records of one audit are judged by.
 
     Attributes:
-        comparisons: of what does not simply agree or is not known to.
-        settled: records that agree, are known to, and of which nothing is pending.
+        comparisons: of records that do not simply agree or are not known to.
+        settled: records that agree, are known to, and have nothing pending.
         look: around all reads of the target.
         clocks: of the owner and the target.
     """
@@ -79,13 +79,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What is followed of one record from this reading on.
+    """What to follow of one record after this reading.
 
     Attributes:
-        comparison: without the fields that differ from themselves.
-        history: `known` itself where nothing new is followed.
-        look: around the read of the target that gave this record.
-        later: what the owner held at the second look, where the record was moving.
+        comparison: without unstable fields.
+        history: `known` itself if nothing new is followed.
+        look: around the read of the target that returned this record.
+        later: what the owner held at the second look, if the record was moving.
     """
 
     comparison: Comparison
@@ -97,21 +97,21 @@ class Trace:
 
     @property
     def rests_on_clock(self) -> bool:
-        """Whether the owner's clock says when something new was committed."""
+        """Whether the owner's clock determines when something new was committed."""
         return self.history is not self.known and self.sighting.clock is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """What the records read came to.
+    """The results for the records read.
 
     Attributes:
-        judgements: those that say anything beyond the count.
+        judgements: those with anything to record beyond the count.
         counts: records by outcome.
         outcomes: of every record that did not simply agree.
-        unverified: of those that cannot be verified, why.
+        unverified: the reasons for those that cannot be verified.
         commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
-        unjudged: records of which the last reading told nothing, since when.
+        unjudged: records with an inconclusive last reading, and since when.
     """
 
     judgements: Sequence[Judgement]

@@ -1,4 +1,4 @@
-"""Duplicates: records of one system that share a key of which there may be only one, such as a customer's e-mail."""
+"""Duplicates: records of one system that share a key that must be unique, such as a customer's e-mail."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from probes.contract import MARK, Key, ReadSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identities:
-    """What is to be remembered of one unique key of one system's records, beside what was known.
+    """What to store about one unique key of one system's records.
 
     Attributes:
-        called: the unique key, by what people call it.
+        called: the unique key's display name.
         held: by record, the digest of its unique key.
-        gone: records that have none any more.
+        gone: records that no longer have one.
     """
 
     system: str
@@ -35,12 +35,12 @@ class Identities:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubles:
-    """Which records of one audit share a unique key with another one.
+    """The records of one audit that share a unique key with another one.
 
     Attributes:
         told: by record, what is wrong, for people.
-        identities: what the ledger is to remember.
-        error: a system could not be asked for the other records.
+        identities: what the ledger should store.
+        error: a system could not be read for the other records.
     """
 
     told: Mapping[Key, Sequence[str]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Doubles:
     error: Failure | None = None
 
     def marked(self, comparisons: Sequence[Comparison]) -> Sequence[Comparison]:
-        """The same comparisons, those of such records marked as duplicates."""
+        """The comparisons, with duplicate records marked."""
         if not self.told:
             return comparisons
         return [
@@ -59,7 +59,7 @@ class Doubles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OneSide:
-    """What was found of one unique key in one system; `told` as in `Doubles`, one sentence for each record."""
+    """The findings for one unique key in one system; `told` as in `Doubles`, one sentence for each record."""
 
     identities: Identities
     told: Mapping[Key, str] = field(default_factory=dict)
@@ -67,9 +67,9 @@ class _OneSide:
 
 
 class DuplicateFinder:
-    """Finds, in both systems of a flow, who has the same unique key.
+    """Finds records with the same unique key in both systems of a flow.
 
-    What is not read again is remembered as keyed digests in the ledger; before a record is called a duplicate
+    Records that are not read again are stored as keyed digests in the ledger; before a record is called a duplicate,
     the other one is read again.
     """
 
@@ -85,7 +85,7 @@ class DuplicateFinder:
         )
 
     def find(self, comparisons: Sequence[Comparison]) -> Doubles:
-        """Find the duplicates among what was read, and what is to be remembered for the next audits."""
+        """Find the duplicates among the records read, and what to store for the next audits."""
         if not self.comparer.unique_keys:
             return Doubles()
         by_key = {each.key: each for each in comparisons if not each.unverifiable}
@@ -94,55 +94,55 @@ class DuplicateFinder:
             for called in self.comparer.unique_keys
             for side, _, _ in self._sides
         ]
-        told: dict[Key, list[str]] = {}
+        reasons: dict[Key, list[str]] = {}
         for each in sides:
             for key, what in each.told.items():
-                told.setdefault(key, []).append(what)
+                reasons.setdefault(key, []).append(what)
         return Doubles(
-            told=told,
+            told=reasons,
             identities=[each.identities for each in sides],
             error=next((each.error for each in sides if each.error is not None), None),
         )
 
     def _on_one_side(self, by_key: Mapping[Key, Comparison], called: str, side: Side) -> _OneSide:
-        held = {key: copy for key, each in by_key.items() if (copy := self._copy(each, side)) is not None}
+        copies_read = {key: copy for key, each in by_key.items() if (copy := self._copy(each, side)) is not None}
         identities = {
-            key: identity for key, copy in held.items() if (identity := self.comparer.identity(copy, called))
+            key: identity for key, copy in copies_read.items() if (identity := self.comparer.identity(copy, called))
         }
         gone = [key for key in by_key if key not in identities]
-        known = self.ledger.identities.holders(self.flow.name, side.system, called, set(identities.values()))
-        # What the ledger knows of records that were read just now is overtaken.
+        holders = self.ledger.identities.holders(self.flow.name, side.system, called, set(identities.values()))
+        # The ledger's data on records that were read just now is out of date.
         suspects = shared(
             identities,
             {
                 identity: [key for key in self.flow.parse_keys(texts) if key not in by_key]
-                for identity, texts in known.items()
+                for identity, texts in holders.items()
             },
         )
         if not suspects:
             return _OneSide(identities=Identities(system=side.system, called=called, held=identities, gone=gone))
-        others = {key for found in suspects.values() for key in found}
-        again, error = self._read(side, [key for key in others if key not in held])
-        copies = {key: held[key] for key in others & held.keys()} | again
+        others = {key for sharing in suspects.values() for key in sharing}
+        again, error = self._read(side, [key for key in others if key not in copies_read])
+        copies = {key: copies_read[key] for key in others & copies_read.keys()} | again
         at_owner, owner_error = self._at_owner({*suspects, *others}, by_key)
         error = error or owner_error
         names = [self.comparer.rules[position][0] for position in self.comparer.unique_keys[called]]
         stale: list[Key] = [key for key in others if key not in copies]
-        told: dict[Key, str] = {}
-        for key, found in suspects.items():
+        reasons: dict[Key, str] = {}
+        for key, sharing in suspects.items():
             twins = [
-                Twin(key=other, at_owner=other in at_owner, same=copies[other].values == held[key].values)
-                for other in found
+                Twin(key=other, at_owner=other in at_owner, same=copies[other].values == copies_read[key].values)
+                for other in sharing
                 if other in copies and self.comparer.identity(copies[other], called) == identities[key]
             ]
-            stale += [other for other in found if other in copies and other not in {twin.key for twin in twins}]
+            stale += [other for other in sharing if other in copies and other not in {twin.key for twin in twins}]
             if twins and is_the_double(at_owner=key in at_owner, twins=twins):
-                told[key] = tell(called, names, side.system, twins)
+                reasons[key] = tell(called, names, side.system, twins)
         if error is None:
             gone += [key for key in stale if key not in identities]
         return _OneSide(
             identities=Identities(system=side.system, called=called, held=identities, gone=gone),
-            told=told,
+            told=reasons,
             error=error,
         )
 
@@ -150,24 +150,24 @@ class DuplicateFinder:
         return comparison.owner if side is self.comparer.owner else comparison.target
 
     def _read(self, side: Side, keys: Sequence[Key]) -> tuple[dict[Key, Copy], Failure | None]:
-        """Records of one system as they are now, or why it cannot be asked."""
+        """Records of one system as they are now, or why it cannot be read."""
         if not keys:
             return {}, None
         reader, spec = next((reader, spec) for each, reader, spec in self._sides if each is side)
         reading = reader.fetch(spec, keys)
         if reading.error is not None:
             return {}, (reading.system, reading.error)
-        found: dict[Key, Copy] = {}
+        copies: dict[Key, Copy] = {}
         grouped, _ = self.comparer.group(side, reading.rows)
         for key, rows in grouped.items():
             try:
-                found[key] = self.comparer.copy_of(self.comparer.canonical(side, rows[0]), rows[0][MARK])
+                copies[key] = self.comparer.copy_of(self.comparer.canonical(side, rows[0]), rows[0][MARK])
             except UnreadableError:
                 continue
-        return found, None
+        return copies, None
 
     def _at_owner(self, keys: set[Key], by_key: Mapping[Key, Comparison]) -> tuple[set[Key], Failure | None]:
-        """Which of these records the owner knows."""
-        known = {key for key in keys if key in by_key and by_key[key].owner is not None}
+        """Which of these records the owner has."""
+        present = {key for key in keys if key in by_key and by_key[key].owner is not None}
         read, error = self._read(self.comparer.owner, [key for key in keys if key not in by_key])
-        return known | read.keys(), error
+        return present | read.keys(), error

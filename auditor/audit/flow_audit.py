@@ -36,22 +36,22 @@ from probes.ranking import seed_of
 
 OBJECTIVE_EVERY_S = 30.0
 SOONER = 6
-"""So many times sooner a flow's changes of the last day are counted where one has just missed its window."""
+"""How many times sooner a flow's changes of the last day are counted after one has missed its window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Planned:
-    """What one audit begins with.
+    """What one audit starts with.
 
     Attributes:
-        state: where the flow's audits stand.
-        memory: what is remembered of them.
-        deadlines: records with a change whose window has run out.
+        state: the state of the flow's audits.
+        memory: what the auditor remembers.
+        deadlines: records with a change whose window has ended.
         rechecks: others that are due.
-        no_keys: texts on the list of what cannot be verified that are no keys any more.
-        clocks: of the owner and the target; None where a clock's stamps mean nothing at present.
+        no_keys: texts on the list of unverified records that are no longer keys.
+        clocks: of the owner and the target; None while a clock's stamps are meaningless.
         owner_now, owner_latest: the present instant of the owner's clock, at the earliest and at the latest.
-        plan: how much is read of everything.
+        plan: how much to read of everything.
     """
 
     now: datetime
@@ -68,7 +68,7 @@ class _Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Judged:
-    """What was read came to this; nothing where nothing was read."""
+    """The results of what was read; empty if nothing was read."""
 
     verdicts: Verdicts | None = None
     doubles: Doubles = field(default_factory=Doubles)
@@ -76,7 +76,7 @@ class _Judged:
 
 
 class Auditor:
-    """Audits one flow again and again; one at a time.
+    """Audits one flow repeatedly, one audit at a time.
 
     Args:
         flow: resolved from the map.
@@ -87,10 +87,10 @@ class Auditor:
         others: readers of further systems, for those that hold the data type, too.
         shares: what it may use of its systems, where other flows are audited in this process, too.
         objective_every_s: seconds between two counts of the changes of the last day.
-        now: tells the present, UTC.
+        now: returns the present, UTC.
 
     Attributes:
-        memory: what is remembered from one audit to the next; replaced where an audit ends.
+        memory: what is remembered from one audit to the next; replaced at the end of an audit.
     """
 
     def __init__(
@@ -134,11 +134,11 @@ class Auditor:
             self.ledger.unverified.recheck(transaction, self.flow.name, self._now())
 
     def next_deadline(self) -> datetime | None:
-        """When a probe about the end of an undecided change's window is due next."""
+        """When the next probe near the end of an undecided change's window is due."""
         return self.ledger.records.next_deadline(self.flow.name)
 
     def recheck(self, now: datetime) -> AuditResult:
-        """Audit only what is due: windows that have run out cannot wait for the next turn."""
+        """Audit only what is due: ended windows cannot wait for the next turn."""
         return self.audit(now, sample=0, discover=False)
 
     def audit(
@@ -182,7 +182,7 @@ class Auditor:
     def _planned(self, now: datetime, sample: int, *, discover: bool) -> _Planned:
         flow, memory = self.flow, self.memory
         if not memory.begun:
-            # A new series begins where the rules or the digest key have changed since the last audit.
+            # A new series starts if the rules or the digest key have changed since the last audit.
             self.ledger.flows.begin_series(flow.name, self._series, now)
             self.ledger.unverified.forget_queues(flow.name, flow.settings.queues.keys(), now)
         state = self.ledger.flows.state(flow.name)
@@ -264,7 +264,7 @@ class Auditor:
     # -- compare and judge
 
     def _judged(self, planned: _Planned, gathered: Gathered) -> _Judged:
-        """Compare what was read, fetch what judging needs beside it, and judge."""
+        """Compare what was read, fetch what else judging needs, and judge."""
         if gathered.error is not None or gathered.look is None:
             return _Judged()
         compared = self._judge.compare(gathered)
@@ -291,7 +291,7 @@ class Auditor:
 
     def _known(self, planned: _Planned) -> Known:
         state, memory = planned.state, planned.memory
-        # What the owner lists is all that changed since; without that only what was read tells.
+        # The owner lists everything that changed since; without its list only the records read count.
         lists = self.flow.source_spec.mark is not None
         return Known(
             looked_at=state.watermark.polled_at if lists else state.audited_at,
@@ -304,11 +304,11 @@ class Auditor:
         )
 
     def _clock_still_stands(self, look: Look) -> bool:
-        """Read the owner's clock once more, after its records: whether it was not set meanwhile."""
+        """Read the owner's clock again after its records: whether it was not set meanwhile."""
         clock = self.source.read_clock(look.received_at, afresh=True)
         return clock is not None and clock.trusted(look.received_at) is not None
 
-    # -- what is to be recorded
+    # -- what to record
 
     def _concluded(
         self, planned: _Planned, chosen: Chosen, gathered: Gathered, judged: _Judged, *, in_turn: bool
@@ -369,7 +369,7 @@ class Auditor:
         )
 
     def _objective(self, at: datetime, *, missed: bool) -> WindowObjective | None:
-        """The changes of the last day against what is promised; sooner where a change has just missed its window."""
+        """The changes of the last day, compared with the promise; sooner if a change has just missed its window."""
         counted_at = self.memory.counted_at
         due_s = self._objective_every_s / SOONER if missed else self._objective_every_s
         if counted_at and (at - counted_at).total_seconds() < due_s:

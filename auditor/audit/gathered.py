@@ -1,4 +1,4 @@
-"""What one audit read: of the owner, of the target, why, and what it found when it read again. Values only."""
+"""What one audit read of the owner and the target, why, and what a second reading found. Values only."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from checks.terms import Look
 from probes.contract import Key, ProbeError, Row
 
 Failure = tuple[str, ProbeError]
-"""The first failure of an audit, with the system that it happened on."""
+"""The first failure of an audit, with the system it happened on."""
 
 Seen = tuple[datetime, datetime]
-"""When a record was read: around the request that gave it, local clock."""
+"""When a record was read: around the request that returned it, local clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """Which records one audit reads, and what the lists on the way to them said.
+    """Which records one audit reads, and what the lists that led to them showed.
 
     Attributes:
         keys: canonical, in the order in which they came to be wanted.
@@ -45,13 +45,13 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnerReading:
-    """What an owner holds, by canonical key. Nothing in it is about the flow that it is read for.
+    """What an owner holds, by canonical key. Nothing in it depends on the flow that it is read for.
 
     Attributes:
-        rows: those of each record, in the order of the flow's fields; a record that is absent has none.
-        unreadable: records that cannot be read, and why.
-        seen: around the read that gave each record.
-        sent_at, received_at: around all these reads; None where there was none.
+        rows: those of each record, in the order of the flow's fields; empty for an absent record.
+        unreadable: unreadable records, and why.
+        seen: around the read that returned each record.
+        sent_at, received_at: around all these reads; None if there was none.
         error: the owner could not be read.
     """
 
@@ -69,7 +69,7 @@ class TargetReading:
 
     Attributes:
         rows, unreadable: as in `OwnerReading`.
-        seen: around the read that gave each record.
+        seen: around the read that returned each record.
         look: around all reads of the target.
         error: the target could not be read.
     """
@@ -95,7 +95,7 @@ class Gathered:
     """Everything read in one audit, before what differs is read again.
 
     Attributes:
-        target: None where it was not read, because nothing is wanted or something failed before.
+        target: None if it was not read, because nothing is wanted or something failed before.
     """
 
     wanted: Wanted
@@ -109,7 +109,7 @@ class Gathered:
 
     @property
     def look(self) -> Look | None:
-        """When the target was read; None where it was not."""
+        """When the target was read; None if it was not."""
         return self.target.look if self.target else None
 
     def rows_of(self, key: Key) -> tuple[Sequence[Row], Sequence[Row]]:
@@ -118,14 +118,14 @@ class Gathered:
         return self.owner.rows.get(key, ()), target
 
     def unreadable(self, key: Key) -> str:
-        """Why one record cannot be read, "" where it can."""
+        """Why one record cannot be read, "" if it can."""
         target = self.target.unreadable.get(key, "") if self.target else ""
         return target or self.owner.unreadable.get(key, "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Later:
-    """What the owner held at the second look, None where the record was gone, and around which instants."""
+    """What the owner held at the second look, None if the record was gone, and around which instants."""
 
     copy: Copy | None
     sent_at: datetime
@@ -137,11 +137,11 @@ class Doubts:
     """What the second look found.
 
     Attributes:
-        moving: records that are being written just now: that they differ concludes nothing.
-        later: of those, what the owner held at the second look, where that can be told.
-        noisy: by record, the fields (by position) that differ from themselves in one system, and in which.
-        rereads: by system and field, how often it was read twice, and how often it then differed from itself.
-        witnesses: by record, what the other systems that hold it say.
+        moving: records that are being written just now: a difference proves nothing.
+        later: what the owner held of those at the second look, if known.
+        noisy: by record, its unstable fields (by position), and in which system.
+        rereads: by system and field, how often it was read twice, and how often it then differed.
+        witnesses: by record, what the other systems that hold it show.
         error: a system could not be read again; then all that differs counts as moving.
     """
 
@@ -154,5 +154,5 @@ class Doubts:
 
     @property
     def unfollowed(self) -> bool:
-        """Whether a record moved of which nobody knows what the owner held."""
+        """Whether a record moved while it is unknown what the owner held."""
         return bool(self.moving - self.later.keys())

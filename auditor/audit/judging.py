@@ -1,7 +1,7 @@
-"""Comparing and judging: what was read and what was known of it in, verdicts out. Nothing is read or written here.
+"""Comparing and judging: readings and histories in, verdicts out. Reads and writes nothing.
 
-Clocks, histories, duplicates and second readings were fetched before. `compare` says which histories are needed, and
-`Trace.rests_on_clock` whether the owner's clock has to be asked once more before its stamps are believed.
+Clocks, histories, duplicates and second readings were fetched before. `compare` shows which histories are needed, and
+`Trace.rests_on_clock` whether to read the owner's clock again before its stamps are trusted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from probes.contract import Key
 
 BLIND_TURNS = 3
 BLIND_S = 5.0
-"""Where nobody could look for so many turns, and at least so long, versions may have come and gone unseen."""
+"""After this many turns without a reading, and at least this long, versions may have come and gone unseen."""
 
 
 class Judge:
@@ -60,7 +60,7 @@ class Judge:
         return Compared(comparisons=comparisons, agreed=agreed)
 
     def to_judge(self, compared: Compared, gathered: Gathered, settled: Set[Key]) -> list[Comparison]:
-        """What has to be judged: all but the records that agree, are known to, and have nothing pending."""
+        """What must be judged: everything except records that agree, are known to, and have nothing pending."""
         return [
             *compared.comparisons,
             *(
@@ -73,7 +73,7 @@ class Judge:
     # -- judge
 
     def follow(self, case: Case) -> dict[Key, Trace]:
-        """What is followed from here on, of every record of which the owner's copy is known."""
+        """What to follow from here on, for every record with a known owner's copy."""
         return {
             each.key: self._trace(case, each, case.clocks[0])
             for each in case.comparisons
@@ -85,7 +85,7 @@ class Judge:
 
         Args:
             traces: from `follow`.
-            clock_stands: the owner's clock was asked again after its records, and had not been set meanwhile.
+            clock_stands: the owner's clock was read again after its records, and had not been set meanwhile.
         """
         terms = self._terms(case.look, case.clocks[0])
         judgements: list[Judgement] = []
@@ -97,7 +97,7 @@ class Judge:
         for compared in case.comparisons:
             key = compared.key
             trace = traces.get(key)
-            if trace is None:  # it moved, and nobody knows what the owner held
+            if trace is None:  # it moved, and it is unknown what the owner held
                 counts[Outcome.INCONCLUSIVE] += 1
                 outcomes[key] = Outcome.INCONCLUSIVE
                 unjudged.setdefault(key, case.look.sent_at)
@@ -105,7 +105,7 @@ class Judge:
             if trace.rests_on_clock:
                 if clock_stands:
                     delay_s = max(delay_s, _delay_s(case, trace))
-                else:  # it was set while we read: its stamps mean nothing now
+                else:  # it was set during the reading, so its stamps are meaningless now
                     trace = self._trace(case, compared, None)
             judgement = self._judged(case, trace, terms)
             outcome = judgement.outcome
@@ -132,14 +132,16 @@ class Judge:
     def _trace(self, case: Case, compared: Comparison, clock: ClockBounds | None) -> Trace:
         key, doubts = compared.key, case.doubts
         comparison = compared.without(doubts.noisy[key]) if key in doubts.noisy else compared
-        known = case.histories.get(key, NO_HISTORY)
+        previous = case.histories.get(key, NO_HISTORY)
         target = case.gathered.target
         look = target.look_at(key, case.look) if target is not None else case.look
-        sighting = self._sighting(case, comparison, known, look, clock)
+        sighting = self._sighting(case, comparison, previous, look, clock)
         later = doubts.later.get(key)
         again = self._later(comparison, sighting, later)
-        history = followed(comparison, known, sighting, window_s=self.flow.window_s, later=again)
-        return Trace(comparison=comparison, known=known, history=history, sighting=sighting, look=look, later=later)
+        history = followed(comparison, previous, sighting, window_s=self.flow.window_s, later=again)
+        return Trace(
+            comparison=comparison, known=previous, history=history, sighting=sighting, look=look, later=later
+        )
 
     def _judged(self, case: Case, trace: Trace, terms: Terms) -> Judgement:
         comparison, key = trace.comparison, trace.comparison.key
@@ -153,26 +155,26 @@ class Judge:
     def _later(
         self, comparison: Comparison, sighting: Sighting, later: Later | None
     ) -> tuple[Comparison, Sighting] | None:
-        """What the second look saw, where the owner held another version by then."""
+        """What the second look saw, if the owner held another version by then."""
         first = comparison.owner.fingerprint if comparison.owner else b""
         if later is None or first == (later.copy.fingerprint if later.copy else b""):
             return None
-        moved = replace(comparison, owner=later.copy)
-        return moved, replace(
+        later_comparison = replace(comparison, owner=later.copy)
+        return later_comparison, replace(
             sighting,
-            stamp_us=self._stamp_us(moved),
-            version=self._version(moved),
+            stamp_us=self._stamp_us(later_comparison),
+            version=self._version(later_comparison),
             seen_at=later.received_at,
             earlier=(first, sighting.asked_at),
         )
 
     def _resolved(self, judgement: Judgement, comparison: Comparison, case: Case, witnesses: str) -> Judgement:
-        """Add to a divergence what its flow's conflict policy says; it is evidence, and never carried out."""
+        """Add the result of the flow's conflict policy to a divergence; it is evidence and never carried out."""
         divergence = judgement.divergence
         if divergence is None or judgement.finding is None:
             return judgement
         answer = self._resolver.ask(comparison, judgement.finding, case.clocks, self._slack_s(case.known))
-        told = replace(
+        resolved = replace(
             divergence,
             winner=answer.resolution.winner.value,
             resolution=answer.resolution.why,
@@ -180,7 +182,7 @@ class Judge:
             target_written=answer.target.bounds or divergence.target_written,
             witnesses=witnesses or divergence.witnesses,
         )
-        return replace(judgement, divergence=told)
+        return replace(judgement, divergence=resolved)
 
     def _sighting(
         self, case: Case, comparison: Comparison, history: History, look: Look, clock: ClockBounds | None
@@ -194,7 +196,7 @@ class Judge:
                 not_seen_at = wanted.polled_before_at
             elif key in known.panel_read:
                 not_seen_at = known.panel_read_at
-        # A whole sweep before this audit has come across every record that the owner held then.
+        # A whole sweep before this audit has seen every record that the owner held then.
         fresh = history is NO_HISTORY and known.known_from_at is not None and unjudged_at is None
         fresh = fresh and (listed or comparison.target is None)
         if fresh:
@@ -219,13 +221,13 @@ class Judge:
         )
 
     def _stamp_us(self, comparison: Comparison) -> int | None:
-        """The owner's own stamp of its copy; a growing version is none."""
+        """The owner's own stamp of its copy; an increasing version is not a stamp."""
         if comparison.owner is None or self.flow.source_spec.changed_at is None:
             return None
         return self._comparer.changed_at_us(self._comparer.owner, comparison.owner)
 
     def _version(self, comparison: Comparison) -> int | None:
-        """The owner's own version number of its copy, where the map says that there is one."""
+        """The owner's own version number of its copy, if the map names one."""
         if comparison.owner is None or self.flow.source_spec.version is None:
             return None
         try:
@@ -234,13 +236,13 @@ class Judge:
             return None
 
     def _slack_s(self, known: Known) -> float:
-        """How long after its stamp a change may be committed: as the map says, or as it has been seen."""
+        """How long after its stamp a change may be committed, from the map or from observation."""
         return max(self.flow.source.clock_slack_s, known.commit_delay_s or 0.0)
 
     def _quiet(self, case: Case, trace: Trace) -> bool:
         """Whether the owner's copy is known not to have changed for a whole window, or since both last agreed.
 
-        Otherwise it may have moved and come back between two readings, and the target rightly shows what it
+        Otherwise it may have changed and come back between two readings, and the target legitimately shows what it
         held in between.
         """
         baseline, clock = trace.history.baseline, case.clocks[0]
@@ -267,7 +269,7 @@ class Judge:
 
 
 def _delay_s(case: Case, trace: Trace) -> float:
-    """How long after its stamp a change that the owner lists was committed, at least."""
+    """The least time after its stamp at which a change listed by the owner was committed."""
     fresh = len(trace.history.changes) > len(trace.known.changes)
     if not fresh or trace.comparison.key not in case.gathered.wanted.listed:
         return 0.0
@@ -276,23 +278,23 @@ def _delay_s(case: Case, trace: Trace) -> float:
 
 
 def _tells_the_owner(trace: Trace, outcome: Outcome) -> bool:
-    """Whether it is known what the owner held as a whole, whatever was concluded."""
+    """Whether the owner's whole copy is known, whatever was concluded."""
     if trace.comparison.owner_unread:
         return False
     return trace.later is not None or outcome not in {Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY}
 
 
 def _dated(judgement: Judgement, trace: Trace, owner_sent_at: datetime | None) -> Judgement:
-    """Add to what is recorded the instants that the owner itself and the reading give."""
-    known, sighting = judgement.divergence, trace.sighting
-    if known is not None and trace.comparison.owner is not None:
-        written = known.owner_written
+    """Add the instants of the owner and of the reading to what is recorded."""
+    divergence, sighting = judgement.divergence, trace.sighting
+    if divergence is not None and trace.comparison.owner is not None:
+        written = divergence.owner_written
         if written is None and sighting.stamp_us is not None and sighting.clock is not None:
             written = sighting.commit_bounds(None)
-        dated = replace(known, stamped_at=sighting.stamped_at, owner_written=written)
+        dated = replace(divergence, stamped_at=sighting.stamped_at, owner_written=written)
         judgement = replace(judgement, divergence=dated)
     if judgement.baseline is not None:
-        # Of what agreed the owner's mark tells later whether it was written since.
+        # For copies that agreed, the owner's mark shows later whether it was written since.
         baseline = replace(
             judgement.baseline,
             agreed_at=sighting.asked_at or owner_sent_at,

@@ -1,4 +1,4 @@
-"""One look through all the letters of a queue, page by page, over as many readings as it takes."""
+"""One scan of all the letters of a queue, page by page, over as many readings as it takes."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from datetime import datetime, timedelta
 from probes.queue_contract import QueueReading
 
 LETTERS_FOLLOWED = 50_000
-"""Letters of one queue that are known one by one; of a queue with more, the first so many."""
+"""Most letters read of one queue; of a longer queue, the first ones."""
 
 AGAIN_AFTER = timedelta(minutes=5)
-"""A queue that does not tell whether letters left is looked through again so often while its depth stays."""
+"""Rescan interval of a queue that does not report departures, while its depth is unchanged."""
 
 CHANGED_AFTER = timedelta(seconds=10)
-"""The same where its depth changed."""
+"""The same after its depth has changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LetterScan:
-    """Where the look through a queue stands.
+    """The state of a queue's scan.
 
-    A queue that fits one page is looked at whole in every reading. A larger one is gone through once; from then on
-    only what came behind is looked at, until letters have left (`QueueReading.left_mark`) or, where the queue does
-    not tell that, its depth changed or some minutes have passed. A queue that can only be looked at from its
-    beginning (no `next`) is spared the same way however small it is: there a look does something to the letters.
+    A queue that fits one page is read whole every time. A larger one is scanned once; from then on only new letters
+    are read, until letters have left (`QueueReading.left_mark`) or, if the queue does not report that, its depth
+    changed or some minutes have passed. A queue that can only be read from its beginning (no `next`) is spared the
+    same way however small it is, because reading affects its letters.
 
     Attributes:
         page_limit: letters of one page.
-        met: letters that this look has met.
-        after: where to go on.
-        begun_at_mark: the queue's `left_mark` when the look began.
-        spared: the queue can only be looked at from its beginning.
-        left_mark, depth, ended_at: of the reading with which the last look ended; none before.
+        met: letters that this scan has met.
+        after: where to continue.
+        begun_at_mark: the queue's `left_mark` when the scan began.
+        spared: the queue can only be read from its beginning.
+        left_mark, depth, ended_at: of the reading that ended the last scan; unset before that.
     """
 
     page_limit: int
@@ -46,24 +46,24 @@ class LetterScan:
 
     @property
     def capped(self) -> bool:
-        """There are more letters than are followed."""
+        """Whether there are more letters than are followed."""
         return len(self.met) >= LETTERS_FOLLOWED
 
     @property
     def resting(self) -> bool:
-        """The figures alone say whether there is anything to look at."""
+        """Whether the figures alone show if there is anything to read."""
         return self.ended_at is not None and (self.spared or len(self.met) > self.page_limit)
 
     def anew(self) -> LetterScan:
-        """The same queue from its oldest letter on."""
+        """A new scan of the queue from its oldest letter."""
         return replace(self, met=frozenset(), after=None, begun_at_mark=None, ended_at=None)
 
     def beginning(self) -> LetterScan:
-        """Begin anew, unless a look is under way."""
+        """Start a new scan, unless one is under way."""
         return self.anew() if self.ended_at is not None and not self.resting else self
 
     def moved(self, figures: QueueReading, now: datetime) -> LetterScan | None:
-        """From where to look at what is new by the figures; None where nothing is."""
+        """Where to read new letters, by the figures; None if there are none."""
         if figures.left_mark is not None and self.left_mark is not None:
             if figures.left_mark != self.left_mark:
                 return self.anew()
@@ -74,10 +74,10 @@ class LetterScan:
         return self.anew()
 
     def behind(self, page: QueueReading, now: datetime) -> tuple[LetterScan, bool]:
-        """Where the look stands behind one page.
+        """The state of the scan after one page.
 
         Returns:
-            That, and whether another page can follow.
+            The state, and whether another page can follow.
         """
         scan = replace(
             self,
@@ -88,5 +88,5 @@ class LetterScan:
         )
         if page.truncated and page.next is not None and page.letters and not scan.capped:
             return scan, True
-        # Where letters left meanwhile, the next figures differ from those of the beginning and all begins anew.
+        # If letters left meanwhile, the next figures differ from those at the beginning, and a new scan starts.
         return replace(scan, left_mark=scan.begun_at_mark, depth=page.depth, ended_at=now), False

@@ -1,4 +1,4 @@
-"""Whether a list held all that its system has: what answers by its key and is on no page was left out."""
+"""Whether a list is complete: a record that can be read by key but is on no page was left out."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from enum import Enum
 from probes.contract import Key
 
 KEYS_LIMIT = 200_000
-"""Keys of one list that are kept to compare; of a longer one it is not said whether it is complete."""
+"""Most keys of one list kept for comparison; a longer list is not checked for completeness."""
 
 
 class Held(Enum):
-    """What a walk through a list came to."""
+    """The result of a walk through a list."""
 
     COMPLETE = "complete"
     DOUBTFUL = "doubtful"
@@ -21,11 +21,11 @@ class Held(Enum):
 
 
 class Listing:
-    """The keys that one system lists in a walk, and those that it answers by key meanwhile.
+    """The keys that one system lists in a walk, and those that it returns by key meanwhile.
 
-    A record that was created, moved or deleted while the walk went on is rightly on no page. So only what was known
-    to be there before the walk began counts, and only where two walks running left it out: the first of them is
-    doubtful, and the second tells.
+    A record that was created, moved or deleted during the walk may legitimately be on no page. So only records known
+    before the walk count, and only if two consecutive walks left them out: the first makes the list doubtful, the
+    second is proof.
 
     Attributes:
         left_out: keys that the last two walks should have listed and did not.
@@ -40,7 +40,7 @@ class Listing:
         self.left_out: frozenset[Key] = frozenset()
 
     def begin(self) -> None:
-        """A walk begins at the first page."""
+        """Start a walk at the first page."""
         self._listed, self._met, self._whole = set(), set(), True
 
     def listed(self, keys: Iterable[Key]) -> None:
@@ -50,13 +50,13 @@ class Listing:
             self._whole = len(self._listed) <= KEYS_LIMIT
 
     def met(self, keys: Iterable[Key]) -> None:
-        """Note what the system answered by key."""
+        """Note keys that the system returned by key."""
         if self._whole:
             self._met.update(keys)
             self._whole = len(self._met) <= KEYS_LIMIT
 
     def end(self) -> Held:
-        """The walk is behind the last page."""
+        """End the walk after the last page."""
         if not self._whole:
             self._before, self._left_out, self._doubted = None, frozenset(), False
             return Held.UNKNOWN

@@ -1,4 +1,4 @@
-"""What the auditors of a flow and of a queue remember from one audit to the next, beside what the ledger keeps."""
+"""What the auditors of a flow and of a queue remember between audits, besides what the ledger stores."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from probes.registry import record_kind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lost:
-    """Audits in a row that the ledger could not record.
+    """Consecutive audits that the ledger could not record.
 
     Attributes:
         read: records that they read.
-        why: what the ledger said last.
+        why: the ledger's last error.
     """
 
     audits: int = 0
@@ -34,7 +34,7 @@ class Lost:
     why: str = ""
 
     def with_one(self, started_at: datetime, finished_at: datetime, read: int, why: str) -> Lost:
-        """The same with one more."""
+        """The record with one more audit."""
         return Lost(
             audits=self.audits + 1,
             read=self.read + read,
@@ -49,12 +49,12 @@ NONE_LOST = Lost()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ahead:
-    """Keys of both systems that were asked for by rank and not taken yet.
+    """Keys of both systems that were read by rank and not taken yet.
 
     Attributes:
         pairs: rank and key, in the order of ranks.
-        start, end: the ranks between which these are all keys there are.
-        population: records there are altogether, as these suggest.
+        start, end: the range of ranks that these keys cover completely.
+        population: the total number of records, estimated from these.
     """
 
     pairs: Sequence[tuple[int, Key]] = ()
@@ -65,19 +65,19 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleMemory:
-    """How the sample of a flow goes on.
+    """The state of a flow's sample.
 
     Attributes:
-        ahead: keys by rank that were asked for already.
+        ahead: keys by rank that were read already.
         panel, panel_filled: the records that every audit reads, and whether these are the lowest ranks.
-        panel_read, panel_read_at: those that were read last, and when the owner was asked for them.
+        panel_read, panel_read_at: those read last, and when the owner was read for them.
         valued: by key its rank, records worth reading more often.
-        pools, pools_at: what each policy chooses from, and when the ledger was asked for that.
-        next_starts: by policy, the rank in its pool where it goes on.
-        torn: times that the sweep under way began anew because a system lost its cursor.
-        begin_anew: the next audit begins the sweep again.
+        pools, pools_at: what each policy chooses from, and when the ledger was queried for it.
+        next_starts: by policy, the rank in its pool at which it continues.
+        torn: how often the sweep under way started over because a system lost its cursor.
+        begin_anew: the next audit restarts the sweep.
         waiting: sampled records that count as undecided.
-        listings: by system, the keys that it lists in the walk under way. They alone change in place: a walk may
+        listings: by system, the keys that it lists in the walk under way. Only they change in place: a walk may
             list 200,000 keys.
     """
 
@@ -98,33 +98,33 @@ class SampleMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What an auditor remembers from one audit of its flow to the next.
+    """What an auditor remembers between audits of its flow.
 
-    The ledger keeps everything that a verdict rests on; a restart forgets only what stands here. After it
+    The ledger stores everything that a verdict depends on; a restart forgets only what is held here. After it
 
-    - the owner is not known to have been watched: of what it changes before the first audit has ended it is not said
-      when at the earliest, and `verified_through_at` begins anew where a flow never had one (`first_at`, `audited`);
-    - records that were being written, or could not be read, are not looked at again on that account; they are found
-      again by the list of changes, by the list of what is unverified or by the sweep (`busy`, `unjudged`);
-    - a sweep that was under way says nothing about rows without a key, its next one does (`nameless`, `whole_sweep`);
-    - failures in a row are counted from the first, and so are audits that could not be recorded: of these the log
-      alone knows then (`failed`, `lost`);
-    - the sample goes on where it stood, but its undecided records stay undecided in what was counted of them, the
-      panel is asked for anew, and whether a list is complete takes two more walks to tell (`sample`).
+    - it is unknown whether the owner was watched: changes before the end of the first audit have no earliest time,
+      and `verified_through_at` starts afresh for a flow that never had one (`first_at`, `audited`);
+    - records that were being written or could not be read are not read again for that reason; the list of changes,
+      the list of unverified records or the sweep finds them again (`busy`, `unjudged`);
+    - an interrupted sweep says nothing about rows without a key, the next one does (`nameless`, `whole_sweep`);
+    - consecutive failures are counted from the first, and so are audits that could not be recorded: then only the
+      log knows of those (`failed`, `lost`);
+    - the sample continues, but its undecided records stay undecided in its counts, the panel is read again, and it
+      takes two more walks to see whether a list is complete (`sample`).
 
-    An audit that could not be recorded is forgotten in the same way, but for `failed` and `lost`.
+    An audit that could not be recorded is forgotten in the same way, except for `failed` and `lost`.
 
     Attributes:
-        first_at: the first audit, or when the auditor was made.
-        begun: the ledger knows the series of fingerprints and the queues of this flow.
+        first_at: the first audit, or when the auditor was created.
+        begun: the ledger has the series of fingerprints and the queues of this flow.
         audited: an audit has read both systems.
-        failed: audits in a row that could not.
-        lost: audits in a row that the ledger could not record.
-        busy: records that were being written when they were read last.
-        unjudged: records of which the last reading told nothing, since when.
-        nameless: most rows without a key that one audit of the sweep under way came across.
+        failed: consecutive audits that could not.
+        lost: consecutive audits that the ledger could not record.
+        busy: records that were being written at their last reading.
+        unjudged: records with an inconclusive last reading, and since when.
+        nameless: most rows without a key in one audit of the sweep under way.
         whole_sweep: the sweep under way was seen from its beginning.
-        unordered: the owner's stamps do not tell what changed; None where nothing was recorded about that.
+        unordered: the owner's stamps do not show what changed; None if nothing was recorded about that.
         counted_at: when the changes of the last day were counted.
     """
 
@@ -143,7 +143,7 @@ class Memory:
 
 
 def no_memory(flow: Flow, now: datetime) -> Memory:
-    """What an auditor knows that has just been made."""
+    """The memory of a new auditor."""
     sides = (
         (flow.source_name, flow.source, flow.source_spec),
         (flow.target_name, flow.target, flow.target_spec),
@@ -155,26 +155,26 @@ def no_memory(flow: Flow, now: datetime) -> Memory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueMemory:
-    """What an auditor remembers from one audit of its queue to the next.
+    """What an auditor remembers between audits of its queue.
 
-    The ledger keeps the figures and the letters; a restart forgets only what stands here. After it
+    The ledger stores the figures and the letters; a restart forgets only what is held here. After it
 
-    - the letters are looked through from the oldest on (`scan`), and until then the figures tell no more than the
-      broker itself does (`looked`), and not whether the letters name their records (`keyless`);
-    - whether messages are taken, and whether there are more and more, takes as many readings to tell as at first, and
-      a queue that stands still is said to do so from then on (`states`, `still_since`);
-    - readings in a row that failed, or told too little, are counted from the first (`failures`, `untold`).
+    - the letters are scanned from the oldest on (`scan`), and until then the figures contain no more than the broker
+      itself reports (`looked`), and not whether the letters name their records (`keyless`);
+    - it takes as many readings as at first to see whether messages are taken and whether they increase, and a queue
+      without movement counts as such only from then on (`states`, `still_since`);
+    - consecutive readings that failed, or lacked figures, are counted from the first (`failures`, `untold`).
 
-    An audit that could not be recorded is forgotten in the same way, and what it read of the letters is read again.
+    An audit that could not be recorded is forgotten in the same way, and the letters it read are read again.
 
     Attributes:
-        scan: where the look through the letters stands.
-        looked: the last reading that looked at letters; None where it failed.
-        keyless: what is to be said of letters that do not name their records.
+        scan: the state of the scan of the letters.
+        looked: the last reading that read letters; None if it failed.
+        keyless: a note on letters that do not name their records.
         states: the last readings, oldest first.
         still_since: since when nothing has been taken.
-        failures: readings in a row that failed.
-        untold: readings in a row that did not tell what the map asks for.
+        failures: consecutive readings that failed.
+        untold: consecutive readings without the figures that the map asks for.
     """
 
     scan: LetterScan
@@ -186,12 +186,12 @@ class QueueMemory:
     untold: int = 0
 
     def to_look_again(self) -> QueueMemory:
-        """The same with all letters to be looked at again."""
+        """The memory with all letters to be read again."""
         return replace(self, scan=LetterScan(page_limit=self.scan.page_limit))
 
 
 def no_queue_memory(page_limit: int) -> QueueMemory:
-    """What an auditor of a queue knows that has just been made.
+    """The memory of a new auditor of a queue.
 
     Args:
         page_limit: letters of one page.

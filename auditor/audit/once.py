@@ -25,13 +25,13 @@ MINUTE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What one flow's audit came to.
+    """The result of one flow's audit.
 
     Attributes:
         records: records compared in the sweep.
         pending: records still within their window when the waiting ended.
-        cannot_verify: listed records and rows of which nothing could be said when the waiting ended.
-        error: what ended the sweep before its end, "" where nothing did; of the records not read nothing is known.
+        cannot_verify: listed records and rows that could not be verified when the waiting ended.
+        error: what ended the sweep early, "" if nothing did; the records not read are unknown.
         findings: which records differ, are pending or cannot be verified.
     """
 
@@ -45,7 +45,7 @@ class Report:
 
     @property
     def unverified(self) -> bool:
-        """Whether anything is left of which nothing can be said."""
+        """Whether anything could not be verified."""
         return bool(self.error or self.cannot_verify or self.pending)
 
     def as_row(self) -> dict[str, Any]:
@@ -64,13 +64,13 @@ class Report:
 
     def as_document(self) -> dict[str, Any]:
         """The row with the records, for programs: each list has at most `auditor.ledger.LISTED` of them."""
-        found = self.findings
+        findings = self.findings
         return {
             **self.as_row(),
-            "counts": found.counts,
-            "divergent_records": found.divergent,
-            "pending_records": found.pending,
-            "unverified_records": found.unverified,
+            "counts": findings.counts,
+            "divergent_records": findings.divergent,
+            "pending_records": findings.pending,
+            "unverified_records": findings.unverified,
         }
 
 
@@ -86,8 +86,8 @@ def audit_once(
     """Audit every record of these flows.
 
     Args:
-        wait_s: how long to wait, after the sweeps, for suspicions to be confirmed or to go away.
-        tell: told what is happening now.
+        wait_s: how long to wait, after the sweeps, for suspicions to be confirmed or dismissed.
+        tell: called with progress messages.
     """
     readers = open_readers(integration_map, open_allowances(integration_map.systems, ledger.spending))
     try:
@@ -126,7 +126,7 @@ def audit_once(
 
 
 def _by_owner(auditors: Sequence[Auditor]) -> list[list[Auditor]]:
-    """Those together that read the same data type at the same owner."""
+    """Auditors grouped by data type and owner."""
     groups: dict[tuple[str, str], list[Auditor]] = {}
     for auditor in auditors:
         groups.setdefault((auditor.flow.source_name, auditor.flow.settings.data_type), []).append(auditor)
@@ -134,7 +134,7 @@ def _by_owner(auditors: Sequence[Auditor]) -> list[list[Auditor]]:
 
 
 def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str, tuple[int, str]]:
-    """Sweep flows of one owner whole, side by side, so that what several want of it in one turn is read once.
+    """Sweep flows of one owner completely, in parallel, so that records wanted by several are read once.
 
     Returns:
         By flow, how many records were read, and the error that ended it.
@@ -150,7 +150,7 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
         for auditor in going:
             flow = auditor.flow
             result = auditor.audit(now, sample=SWEEP_PAGE, owner=owner)
-            # An audit reads the panel, too, and what is due to be looked at again: those are no further records.
+            # An audit also reads the panel and due records: they do not count as further records.
             state = auditor.ledger.flows.state(flow.name)
             records = (state.swept.read if result.swept else state.sweep.read) or 0
             tell(f"{flow.name}: {counted(records, 'record')} read")
@@ -166,7 +166,7 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
 
 
 def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:
-    """How long systems of which so many records were read are to be left alone, before these go on."""
+    """Seconds to pause, to leave systems alone after so many reads, before these auditors continue."""
     systems = {
         name: system
         for auditor in auditors

@@ -15,7 +15,7 @@ ResultT = TypeVar("ResultT")
 
 
 class Owner(Protocol):
-    """What an audit asks its flow's owner while it gathers records: `SystemReader`, or `OwnerReads` of it."""
+    """The reads of an audit at its flow's owner while gathering records: `SystemReader`, or `OwnerReads` of it."""
 
     @property
     def name(self) -> str:
@@ -42,12 +42,12 @@ class Owner(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class _Known:
-    """What was read of some fields.
+    """What was read of a set of fields.
 
     Attributes:
-        rows: by canonical key; a record that is absent has none.
-        seen: around the read that gave each record.
-        listings: by question, what was listed.
+        rows: by canonical key; empty for an absent record.
+        seen: around the read that returned each record.
+        listings: by arguments, what was listed.
     """
 
     rows: dict[Key, list[Row]] = field(default_factory=dict)
@@ -61,16 +61,16 @@ class OwnerReads:
     It serves one turn: the flows that are due together are planned for the same instant, before anything is read
     here. Each reading keeps the instants at which it was made, however much later a flow takes it, so that a flow
     concludes from it exactly what it would conclude from a reading of its own at that time. Second readings, clocks
-    and duplicates are not asked here: they have to be fresh.
+    and duplicates are not served here: they have to be fresh.
 
-    A flow must not suffer from the fields of another one. What cannot be read with the fields of all is read again
-    with those of the flow alone, as it would be without the others.
+    A flow must not suffer from the fields of another one. A record that cannot be read with the fields of all flows
+    is read again with those of the flow alone, as it would be without the others.
 
     Args:
         flows: of one data type, from the same owner.
 
     Attributes:
-        records: how many the owner has given, each as often as it was read.
+        records: how many the owner has returned, each as often as it was read.
     """
 
     def __init__(self, reader: Owner, flows: Sequence[Flow]) -> None:
@@ -96,32 +96,32 @@ class OwnerReads:
         return self._listed(spec, ("page", after, limit), lambda wide: self._reader.page(wide, after, limit))
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
-        """The same as `SystemReader.fetch`, of what was not read yet; what was carries its own instants."""
+        """As `SystemReader.fetch` for keys not read yet; records read before carry their own instants."""
         if not keys:
             return self._reader.fetch(spec, keys)
         wide = self._wide(spec)
-        known = self._of(wide)
-        unread = [key for key in keys if key not in known.seen]
+        cache = self._of(wide)
+        unread = [key for key in keys if key not in cache.seen]
         reading = self._reader.fetch(wide, unread) if unread else None
         if reading is not None:
-            self._keep(known, reading, [key for key in unread if key in reading.instants])
-        again = [key for key in keys if key not in known.seen] if wide.fields != spec.fields else []
+            self._keep(cache, reading, [key for key in unread if key in reading.instants])
+        again = [key for key in keys if key not in cache.seen] if wide.fields != spec.fields else []
         narrow = self._reader.fetch(spec, again) if again else None
-        served = [key for key in keys if key in known.seen]
+        served = [key for key in keys if key in cache.seen]
         made = [each for each in (reading, narrow) if each is not None]
         self.records += sum(len(each.instants) for each in made) if spec.fields else 0
         last = narrow or reading
         return Reading(
             system=self._name,
-            sent_at=min([*(known.seen[key][0] for key in served), *(each.sent_at for each in made)]),
-            received_at=max([*(known.seen[key][1] for key in served), *(each.received_at for each in made)]),
+            sent_at=min([*(cache.seen[key][0] for key in served), *(each.sent_at for each in made)]),
+            received_at=max([*(cache.seen[key][1] for key in served), *(each.received_at for each in made)]),
             rows=[
-                *_narrowed((row for key in served for row in known.rows.get(key, ())), wide, spec),
+                *_narrowed((row for key in served for row in cache.rows.get(key, ())), wide, spec),
                 *(narrow.rows if narrow else ()),
             ],
             error=last.error if last else None,
             unreadable=last.unreadable if last else {},
-            instants={**{key: known.seen[key] for key in served}, **(narrow.instants if narrow else {})},
+            instants={**{key: cache.seen[key] for key in served}, **(narrow.instants if narrow else {})},
         )
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> Sequence[tuple[Any, int]]:
@@ -146,38 +146,38 @@ class OwnerReads:
 
     def _listed(self, spec: ReadSpec, question: Hashable, ask: Callable[[ReadSpec], Reading]) -> Reading:
         wide = self._wide(spec)
-        known = self._of(wide)
-        reading = known.listings.get(question) or self._counted(ask(wide), wide)
+        cache = self._of(wide)
+        reading = cache.listings.get(question) or self._counted(ask(wide), wide)
         if reading.error is not None:
             return reading if wide.fields == spec.fields else self._counted(ask(spec), spec)
-        known.listings[question] = reading
+        cache.listings[question] = reading
         return replace(reading, rows=_narrowed(reading.rows, wide, spec))
 
     def _counted(self, reading: Reading, spec: ReadSpec) -> Reading:
-        """The same; its records are counted, and keys alone are none."""
+        """The reading, with its records counted; keys alone do not count."""
         self.records += len(reading.rows) if spec.fields else 0
         return reading
 
     def _wide(self, spec: ReadSpec) -> ReadSpec:
-        """The same with the fields of all flows; of what is read without any, none."""
+        """The spec with the fields of all flows; unchanged if it reads no fields."""
         return replace(spec, fields=self._fields) if spec.fields else spec
 
     def _of(self, wide: ReadSpec) -> _Known:
         return self._known.setdefault(wide.fields, _Known())
 
-    def _keep(self, known: _Known, reading: Reading, keys: Sequence[Key]) -> None:
-        """Keep records that were asked for by key; a list of changes may show some rows of a record alone."""
+    def _keep(self, cache: _Known, reading: Reading, keys: Sequence[Key]) -> None:
+        """Keep records that were read by key; a list of changes may show only some rows of a record."""
         fresh: dict[Key, list[Row]] = {key: [] for key in keys}
         for row in reading.rows:
             key = read_key(self._parse_key, row[KEY])
             if key is not None and key in fresh:
                 fresh[key].append(row)
-        known.rows.update(fresh)
-        known.seen.update({key: reading.when(key) for key in fresh})
+        cache.rows.update(fresh)
+        cache.seen.update({key: reading.when(key) for key in fresh})
 
 
 def _narrowed(rows: Iterable[Row], wide: ReadSpec, spec: ReadSpec) -> list[Row]:
-    """Rows with the fields of one flow alone, in its order."""
+    """Rows with only the fields of one flow, in its order."""
     if wide.fields == spec.fields:
         return list(rows)
     positions = [wide.fields.index(name) for name in spec.fields]

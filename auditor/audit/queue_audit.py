@@ -1,4 +1,4 @@
-"""One audit of one queue: depth, age and letters, recorded and held against what the map allows."""
+"""One audit of one queue: depth, age and letters, recorded and compared with what the map allows."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from probes.queue_contract import Letter, QueueProbe, QueueReading
 from probes.queues.message import sayable
 
 STALLED_READINGS = 10
-"""A queue from which nothing left for so many readings is stalled. Source: the window of LinkedIn's Burrow."""
+"""A queue that nothing has left for this many readings is stalled. Source: the window of LinkedIn's Burrow."""
 
 CLOCKS_AGREE_S = 1.0
-"""Clocks that differ by no more are not worth a word here."""
+"""Clock differences up to this are not reported here."""
 
 NOTHING_TOLD = QueueReading(depth=None, oldest_at=None)
 
 
 class QueueAuditor:
-    """Audits one queue of a flow again and again.
+    """Audits one queue of a flow repeatedly.
 
     Args:
         settings: of the queue's plug-in; its `role` says what the messages in it are.
 
     Attributes:
-        memory: what is remembered from one audit to the next; replaced where an audit ends.
+        memory: what is remembered from one audit to the next; replaced at the end of an audit.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class QueueAuditor:
         self._senders = tuple(senders)
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
-        """Read the queue and record what was seen, also a failure.
+        """Read the queue and record what was seen, including a failure.
 
         Raises:
             ReaderClosedError: it was closed meanwhile; nothing is recorded then.
@@ -105,7 +105,7 @@ class QueueAuditor:
         return reading, memory if seen.kept else memory.to_look_again()
 
     def _states(self, seen: QueueSeen, now: datetime) -> tuple[QueueState, ...]:
-        """The last readings with this one."""
+        """The last readings, including this one."""
         reading = seen.reading
         state = QueueState(
             read_at=now,
@@ -130,7 +130,7 @@ class QueueAuditor:
         )
 
     def _keep(self, letters: Sequence[Letter], now: datetime) -> bool:
-        """Write a page of letters down; where that fails they are read again, and the figures told all the same."""
+        """Record a page of letters; if that fails, they are read again later, and the figures are reported anyway."""
         try:
             with self._ledger.write() as transaction:
                 self._ledger.queues.save_letters(transaction, self.flow.name, self.queue, letters, now)
@@ -172,7 +172,7 @@ class QueueAuditor:
     def _signals(
         self, reading: QueueReading, now: datetime, reason: str, memory: QueueMemory, flows: Flowing
     ) -> list[BreachSignal]:
-        """What this reading says about each breach that a queue of this role can have."""
+        """The signals of this reading for each breach that a queue of this role can have."""
         role, depth, sla = self._settings.role, reading.depth, self.flow.settings.sla
         over = over_allowance(role, depth, age_s(reading.oldest_at, now), sla.allowance, trend(memory.states))
         if role == "dead":
@@ -182,21 +182,21 @@ class QueueAuditor:
         return [self._breach(Breach.BACKLOG, over), self._breach(Breach.STALLED, self._stalled(memory, flows, now))]
 
     def _flows(self, states: Sequence[QueueState]) -> Flowing:
-        """Whether messages leave the queue; unknown where that cannot be told (yet)."""
+        """Whether messages leave the queue; unknown if that is not known (yet)."""
         flows = flowing(states) if len(states) == STALLED_READINGS else Flowing.UNKNOWN
         if flows is Flowing.STALLED:
             return stalls(states, self._ledger.records.arrived_at(self.flow.name, states[0].read_at), least_s=0)
         return flows
 
     def _stalled(self, memory: QueueMemory, flows: Flowing, now: datetime) -> int | None:
-        """How many messages nobody takes, None where that cannot be told (yet)."""
+        """How many messages are not being consumed, None if that is not known (yet)."""
         if memory.still_since is None:
             return None if flows is Flowing.UNKNOWN else 0
         lasts_s = (now - memory.still_since).total_seconds()
         return memory.states[-1].depth if lasts_s >= max(STALLED_AFTER_S, self.flow.window_s) else None
 
     def _untold(self, reading: QueueReading, now: datetime) -> str:
-        """What its figures would have to tell, and do not."""
+        """Which required figures are missing."""
         sla = self.flow.settings.sla
         return untold(self._settings.role, reading.depth, age_s(reading.oldest_at, now), sla.allowance)
 
@@ -208,7 +208,7 @@ class QueueAuditor:
         error: ProbeError | None,
         memory: QueueMemory,
     ) -> BreachSignal:
-        """Note what the reading cannot tell; the signal of a queue not measured for longer than the window."""
+        """Note missing figures; returns the signal of a queue not measured for longer than the window."""
         why = self._untold(reading, now)
         reason = "; ".join((why, *reading.notes)) if why else ""
         if error:
@@ -219,13 +219,13 @@ class QueueAuditor:
         return replace(signal, known=signal.known and error is None, detail=reason)
 
     def _lettered(self, memory: QueueMemory) -> bool:
-        """Whether dead letters wait, and not as many as in the reading before."""
+        """Whether dead letters are waiting, in a different number than at the last reading."""
         depth = memory.states[-1].depth
         changed = len(memory.states) < 2 or memory.states[-2].depth != depth
         return self._settings.role == "dead" and bool(depth) and changed
 
     def _unread(self, memory: QueueMemory, error: str) -> BreachSignal:
-        """The signal of audits in a row that could not read the queue: what is not watched may be anything."""
+        """The signal of consecutive audits that could not read the queue: an unwatched queue may hold anything."""
         rule = self.flow.settings.alert
         unread = self._breach(Breach.UNREAD_QUEUE, memory.failures)
         return replace(unread, threshold=rule.failures, detail=error)
@@ -234,7 +234,7 @@ class QueueAuditor:
         incidents.move(self._ledger, transaction, signals, flow=self.flow, senders=self._senders, now=now)
 
     def _breach(self, breach: Breach, count: int | None) -> BreachSignal:
-        """The signal of so many messages; None where it cannot be told."""
+        """The signal of so many messages; None if the number is unknown."""
         return BreachSignal(
             breach=breach,
             fingerprint=f"flow/{self.flow.name}/{breach}/{self.queue}",
@@ -252,7 +252,7 @@ class QueueAuditor:
 
 
 def _ahead(reading: QueueReading, now: datetime) -> list[str]:
-    """A message from the future is told: its age is called 0, and one of the two clocks is wrong."""
+    """Notes on messages from the future: their age is reported as 0, and one of the two clocks is wrong."""
     if reading.oldest_at is None or (ahead_s := (reading.oldest_at - now).total_seconds()) <= CLOCKS_AGREE_S:
         return []
     return [f"its oldest message is stamped {format_duration(ahead_s)} in the future: a clock is wrong"]

@@ -1,4 +1,4 @@
-"""Reading one queue: its figures, and as many pages of its letters as are new and there is time for."""
+"""Reading one queue: its figures, and as many pages of new letters as there is time for."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from probes.queues.message import distinct, storable
 from probes.wording import counted
 
 LOOK_S = 2.0
-"""Seconds of one audit that are spent on letters; the next goes on from there."""
+"""Seconds that one audit spends on letters; the next continues from there."""
 
 WHOLE_BROKER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reason.PERMISSION, Reason.OVER_BUDGET})
-"""Failures to read letters after which the figures cannot be read either, or must not be asked for."""
+"""Failures to read letters after which the figures cannot be read either, or must not be read."""
 
 KEYS = {
     "integer": "an integer",
@@ -32,7 +32,7 @@ KEYS = {
     "uuid": "a UUID",
     "salesforce_id": "a Salesforce ID",
 }
-"""Types of keys in words."""
+"""Key types in words."""
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +42,9 @@ class QueueSeen:
     """What one audit read of a queue.
 
     Attributes:
-        reading: the figures, with the letters of one page at most.
-        memory: how the look through the letters goes on.
-        letters: all there are, by their ids, where this audit has met the last of them.
+        reading: the figures, with the letters of at most one page.
+        memory: how the scan of the letters continues.
+        letters: the ids of all letters, if this audit has reached the last of them.
         error: why the letters could not be read although the figures could.
         kept: every letter that was read is recorded.
     """
@@ -61,8 +61,8 @@ class QueueReader:
 
     Args:
         settings: of the queue's plug-in; its `role` says what the messages in it are.
-        keep: writes a page of letters down, and returns whether it could; in a transaction of its own, so that
-            nobody waits for all of them.
+        keep: records a page of letters, and returns whether it could; in a separate transaction, so that other
+            writers need not wait for all pages.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class QueueReader:
     def read(self, now: datetime, memory: QueueMemory) -> QueueSeen:
         """Read the figures and, of dead letters, what is new.
 
-        Letters that nobody can read must not hide how many there are.
+        Unreadable letters must not hide how many there are.
 
         Raises:
             ProbeError: nothing could be read.
@@ -101,10 +101,10 @@ class QueueReader:
             return QueueSeen(reading=noted, memory=replace(memory, looked=None), error=error)
 
     def _read(self, peek: int, after: str | None = None) -> QueueReading:
-        """Read one page, or find that a stop has cut it off, which says nothing about the queue.
+        """Read one page, or detect that a stop has interrupted it, which says nothing about the queue.
 
         Raises:
-            ProbeError: it cannot be read, for whatever reason: what a broker answers is data.
+            ProbeError: it cannot be read, for whatever reason: a broker's response is data.
         """
         try:
             reading = certain(self._probe.read(peek, after))
@@ -116,7 +116,7 @@ class QueueReader:
                 raise ReaderClosedError(self._queue) from None
             if isinstance(error, ProbeError):
                 raise
-            # The text of the error may quote what the broker or a message says.
+            # The error text may quote the broker or a message.
             kind, place = type(error).__name__, traceback.extract_tb(error.__traceback__)[-1]
             log.warning("queue %s/%s: %s in %s:%s", self._flow.name, self._queue, kind, place.filename, place.lineno)
             raise ProbeError(
@@ -124,14 +124,14 @@ class QueueReader:
             ) from None
 
     def _look(self, now: datetime, memory: QueueMemory) -> QueueSeen:
-        """Read the figures, and as many pages of letters as are new and there is time for."""
+        """Read the figures, and as many pages of new letters as there is time for."""
         scan = memory.scan
         if scan.resting:
             figures = self._read(0)
-            moved = scan.moved(figures, now)
-            if moved is None:
+            advanced = scan.moved(figures, now)
+            if advanced is None:
                 return QueueSeen(reading=_as_looked(figures, memory.looked), memory=memory)
-            scan = moved
+            scan = advanced
         else:
             scan = scan.beginning()
         first = page = self._read(self._probe.page_limit, scan.after)
@@ -143,8 +143,8 @@ class QueueReader:
             try:
                 page = self._read(self._probe.page_limit, scan.after)
             except ProbeError as error:
-                told = f"letters behind the first {len(scan.met)}: {error}"
-                noted = replace(first, notes=(*first.notes, told))
+                failure = f"letters behind the first {len(scan.met)}: {error}"
+                noted = replace(first, notes=(*first.notes, failure))
                 return QueueSeen(reading=noted, memory=replace(memory, scan=scan), kept=kept)
             kept = self._keep(page, now) and kept
             scan, more = scan.behind(page, now)
@@ -153,7 +153,7 @@ class QueueReader:
         return QueueSeen(reading=first, memory=memory, letters=scan.met if whole else None, kept=kept)
 
     def _keyless(self, page: QueueReading) -> tuple[str, ...]:
-        """What to say where no letter names its record although the map says where: then none explains any."""
+        """A note if no letter names its record although the map says where: then no letter explains any record."""
         where = getattr(self._settings, "key", None)
         if where is None or any(self._as_kept(letter).key is not None for letter in page.letters):
             return ()
@@ -164,7 +164,7 @@ class QueueReader:
         return not page.letters or self._write([self._as_kept(letter) for letter in page.letters], now)
 
     def _as_kept(self, letter: Letter) -> Letter:
-        """A letter with its record's canonical key, told as far as its queue's evidence policy allows."""
+        """A letter with its record's canonical key, as far as its queue's evidence policy allows."""
         key = letter.key
         if key is not None:
             key = self._flow.parse_key(key)
@@ -186,7 +186,7 @@ class QueueReader:
 
 
 def _as_looked(figures: QueueReading, looked: QueueReading | None) -> QueueReading:
-    """Figures with what only the last look could tell, as long as the same number of messages waits."""
+    """Figures, completed from the last reading of letters while the same number of messages waits."""
     if looked is None or figures.depth != looked.depth or figures.oldest_at is not None:
         return figures
     return replace(figures, oldest_at=looked.oldest_at, age_of=looked.age_of, drops_at=looked.drops_at)

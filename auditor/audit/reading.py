@@ -1,4 +1,4 @@
-"""Reading: which records the owner says have changed, and what both systems hold of those that are wanted.
+"""Reading: which records changed at the owner, and what both systems hold of the wanted ones.
 
 One reading of an owner (`OwnerReading`) is a value: `read_owner` completes what is known of it, and `read_target`
 goes on from there, whoever read it. The owner is asked through `auditor.audit.owner_reads.Owner`, so that flows that
@@ -28,20 +28,20 @@ from probes.contract import MARK, Key, ProbeError, Reading, ReadSpec, Row, Stamp
 from probes.metering import SpentError
 
 CHANGES_CEILING = 50_000
-"""Changes within one overlap that are still read at once."""
+"""Most changes within one overlap that are read at once."""
 
 MarkT = TypeVar("MarkT", datetime, int)
 
 
 @dataclass(slots=True, kw_only=True)
 class Search:
-    """Collects which records one audit is to read, and keeps what the lists on the way to them gave already.
+    """Collects the records that one audit will read, and keeps what the lists that led to them contained.
 
-    It is filled by the steps that look for records (`Gatherer.discover`, `auditor.audit.sample.Sampler.choose`) and
-    ends with them: what goes on from there is `wanted` and `owner`.
+    The steps that look for records (`Gatherer.discover`, `auditor.audit.sample.Sampler.choose`) fill it, and it ends
+    with them: `wanted` and `owner` are the result.
 
     Attributes:
-        source: where the owner is asked, alone or together with other flows that start there.
+        source: where the owner is read, alone or together with other flows that start there.
     """
 
     source: Owner
@@ -83,7 +83,7 @@ class Search:
             self.shed += count
 
     def owner_read(self, reading: Reading, grouped: Mapping[Key, list[Row]]) -> None:
-        """Keep records of the owner that came whole."""
+        """Keep complete records of the owner."""
         self.owner_rows.update(grouped)
         self.owner_sent_at = min(self.owner_sent_at or reading.sent_at, reading.sent_at)
         self.owner_received_at = reading.received_at
@@ -105,7 +105,7 @@ class Search:
 
     @property
     def owner(self) -> OwnerReading:
-        """What was read of the owner on the way."""
+        """What has been read of the owner so far."""
         return OwnerReading(
             rows=self.owner_rows,
             seen=self.owner_seen,
@@ -128,7 +128,7 @@ class Gatherer:
     def discover(
         self, search: Search, before: Watermark, planned: Plan, owner_now: datetime, cap: datetime
     ) -> Watermark:
-        """Want what the owner says has changed, and return the watermark moved on.
+        """Add the records that the owner lists as changed, and return the advanced watermark.
 
         Args:
             owner_now: the present instant of the owner's clock, at the earliest.
@@ -158,12 +158,12 @@ class Gatherer:
         if before.at is not None:
             search.listed.update(found)
         if reading.truncated and (latest is None or latest <= known):
-            # More changes of one stamp than are ever read at once: step over them, the sample finds the rest.
+            # More changes with one stamp than are ever read at once: skip them; the sample finds the rest.
             latest = known + timedelta(seconds=self.flow.settings.overlap_s) + MICROSECOND
             search.skipped = True
         first = owner_now if before.at is None and not reading.truncated else None
         reached = max((at for at in (before.at, latest, first) if at is not None), default=None)
-        # A record stamped in the future must not hide what really changes until then.
+        # A record stamped in the future must not hide changes made until then.
         reached = min(reached, cap) if reached is not None else None
         return replace(before, at=reached, polled_at=_polled_at(before, reading))
 
@@ -211,10 +211,10 @@ class Gatherer:
         mark: Callable[[Row], MarkT | None],
         known: MarkT,
     ) -> tuple[Reading, bool, MarkT | None]:
-        """List changes, more of them while they all carry the mark that is known.
+        """List changes, more of them while all of them carry the known mark.
 
         Returns:
-            The reading, whether its rows are whole, and the highest mark among them.
+            The reading, whether its rows are complete, and the highest mark among them.
         """
         while True:
             reading, whole = self.list_owner(
@@ -243,11 +243,11 @@ class Gatherer:
     # -- records
 
     def list_owner(self, read: Callable[[ReadSpec], Reading]) -> tuple[Reading, bool]:
-        """List records of the owner, or where one of them spoils the answer, their keys alone.
+        """List records of the owner, or only their keys if one of them spoils the response.
 
         Returns:
-            The reading, and whether its rows are whole. The others are then fetched by key, which leaves
-            out only the record that cannot be read.
+            The reading, and whether its rows are complete. Otherwise they are then fetched by key, which leaves out
+            only the record that cannot be read.
         """
         spec = self.flow.source_spec
         reading = read(spec)
@@ -257,7 +257,7 @@ class Gatherer:
         return read(replace(spec, fields=())), False
 
     def take(self, search: Search, reading: Reading, *, whole: bool) -> list[Key]:
-        """Want the records that the owner listed, and keep their rows where they are whole.
+        """Add the records that the owner listed, and keep their rows if they are complete.
 
         Returns:
             Their keys in the order read.
@@ -270,11 +270,11 @@ class Gatherer:
         return list(grouped)
 
     def read_owner(self, wanted: Wanted, known: OwnerReading, source: Owner) -> OwnerReading:
-        """Read the owner where it was not read yet.
+        """Read what has not been read of the owner yet.
 
         Args:
-            known: what was read of it already.
-            source: where it is asked.
+            known: what has been read of it already.
+            source: where it is read.
         """
         unread = [key for key in wanted.keys if key not in known.seen]
         if wanted.error or not unread:
@@ -293,7 +293,7 @@ class Gatherer:
         )
 
     def read_target(self, wanted: Wanted, owner: OwnerReading) -> Gathered:
-        """Read the target of what is wanted, after the owner, and hand on both."""
+        """Read the wanted records at the target, after the owner, and return both."""
         if wanted.error or owner.error or not wanted.keys:
             return Gathered(wanted=wanted, owner=owner)
         reading = self.target.fetch(self.flow.target_spec, list(wanted.keys))
@@ -308,7 +308,7 @@ class Gatherer:
 
 
 def _polled_at(before: Watermark, reading: Reading) -> datetime | None:
-    """Only a complete answer proves that nothing else had changed when it was asked for."""
+    """Only a complete response proves that nothing else had changed at the time of the request."""
     if reading.truncated:
         return before.polled_at
     proved_at = reading.sent_at - timedelta(seconds=reading.behind_s)

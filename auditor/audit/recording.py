@@ -1,4 +1,4 @@
-"""Recording: everything that one audit came to, in one transaction."""
+"""Recording: all results of one audit, in one transaction."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ NAMELESS = (
     f"(half of a surrogate pair, more than {KEY_LIMIT_BYTES:,} bytes)"
 )
 NOT_RECORDED = "not_recorded"
-"""Reason of the row that stands for audits which the ledger could not record."""
+"""Reason in the row for audits that the ledger could not record."""
 
 UNKNOWN = frozenset({Outcome.INCONCLUSIVE, Outcome.CANNOT_VERIFY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audited:
-    """Everything that one audit came to.
+    """All results of one audit.
 
     Attributes:
-        verdicts: None where nothing was read.
-        rereads: by system and field, how often it was read twice, and how often it then differed from itself.
+        verdicts: None if nothing was read.
+        rereads: by system and field, how often it was read twice, and how often it then differed.
         identities: which records have which unique key.
-        cohorts: what is added to the counts of the sample, by policy.
-        state: where the flow stands now, but for what the transaction itself tells.
-        settled_at: up to when the owner had told all its changes before this audit.
+        cohorts: what to add to the counts of the sample, by policy.
+        state: the new state of the flow, except for what the transaction itself determines.
+        settled_at: the time up to which the owner had listed all its changes before this audit.
         left_out: by system, how many records its list lacks.
-        no_keys: texts on the list of what cannot be verified that are no keys any more.
-        unfollowed: a record moved, and nobody knows what the owner held.
-        objective: the changes of the last day against what is promised, where that was counted.
-        before, memory: what the auditor remembered, and what it is to remember.
+        no_keys: texts on the list of unverified records that are no longer keys.
+        unfollowed: a record moved while it is unknown what the owner held.
+        objective: the changes of the last day, compared with the promise, if they were counted.
+        before, memory: the auditor's memory before and after the audit.
     """
 
     result: AuditResult
@@ -69,7 +69,7 @@ class Audited:
 
 
 def told_all_at(flow: Flow, state: FlowState, *, unordered: bool | None) -> datetime | None:
-    """When the owner had last told all its changes: where it cannot, only a whole sweep has seen them."""
+    """When the owner last listed all its changes; if it cannot list them, only a whole sweep has seen them."""
     spec = flow.source_spec
     if spec.finds_changes and not unordered:
         return state.watermark.polled_at
@@ -77,7 +77,7 @@ def told_all_at(flow: Flow, state: FlowState, *, unordered: bool | None) -> date
 
 
 class Recorder:
-    """Writes the audits of one flow down."""
+    """Records the audits of one flow."""
 
     def __init__(self, flow: Flow, ledger: Ledger, readers: Sequence[SystemReader], senders: Sequence[str]) -> None:
         self.flow = flow
@@ -93,11 +93,11 @@ class Recorder:
         """
         flow, ledger, result, state = self.flow.name, self.ledger, audited.result, audited.state
         judgements = audited.verdicts.judgements if audited.verdicts else ()
-        moved = [pair for each in judgements for pair in zip(each.changes, each.probe_at, strict=True)]
+        changes = [pair for each in judgements for pair in zip(each.changes, each.probe_at, strict=True)]
         divergences = [each.divergence for each in judgements if each.divergence]
         with ledger.write() as transaction:
-            ledger.records.save_changes(transaction, flow, moved)
-            ledger.measurements.count_lags(transaction, flow, [change for change, _ in moved])
+            ledger.records.save_changes(transaction, flow, changes)
+            ledger.measurements.count_lags(transaction, flow, [change for change, _ in changes])
             ledger.records.save_divergences(transaction, flow, self.flow.settings.data_type, divergences)
             ledger.measurements.count_noise(transaction, flow, audited.rereads, result.finished_at)
             for each in audited.identities:
@@ -143,27 +143,27 @@ class Recorder:
         return open_by_cause
 
     def _settled_to(self, audited: Audited) -> datetime:
-        """Up to when everything is settled of what cannot be verified from now on.
+        """The time up to which everything is settled for records that cannot be verified from now on.
 
-        Of what could never be verified nothing is, however often the owner was asked meanwhile.
+        For records that could never be verified nothing is settled, however often the owner was read meanwhile.
         """
         if not audited.state.verified_through_at:
             return audited.memory.first_at
         return audited.settled_at or audited.result.started_at
 
     def _list_unverified(self, transaction: Transaction, audited: Audited) -> Set[str]:
-        """Write down which records could not be verified, and take those off the list that were.
+        """List the records that could not be verified, and remove those that were.
 
         Returns:
-            Those for which the list has no room.
+            Those that do not fit on the list.
         """
         verdicts = audited.verdicts
         unverified = verdicts.unverified if verdicts else {}
         outcomes = verdicts.outcomes if verdicts else {}
 
         def verified() -> set[str]:
-            told = (str(key) for key in audited.gathered.wanted.keys if outcomes.get(key) not in UNKNOWN)
-            return {*told, *audited.no_keys}
+            verified_keys = (str(key) for key in audited.gathered.wanted.keys if outcomes.get(key) not in UNKNOWN)
+            return {*verified_keys, *audited.no_keys}
 
         return self.ledger.unverified.note_records(
             transaction,
@@ -175,7 +175,7 @@ class Recorder:
         )
 
     def _note_unknown(self, transaction: Transaction, audited: Audited) -> None:
-        """Write down what nobody can say of records that have no name: rows, changes and lists."""
+        """List what cannot be verified of unnamed records: rows, changes and lists."""
         result, memory, at = audited.result, audited.memory, audited.result.finished_at
 
         def note(name: str, reason: str, verified_to_at: datetime, records: int = 1) -> None:
@@ -190,20 +190,20 @@ class Recorder:
                 verified_to_at=verified_to_at,
             )
 
-        # Rows without a key are met anew in each sweep; only a whole one without any says that there are none.
+        # Each sweep meets rows without a key again; only a whole sweep without any proves that there are none.
         if memory.nameless or (result.swept and memory.whole_sweep):
             note("", NAMELESS if memory.nameless else "", self._settled_to(audited), memory.nameless)
         owner, unordered = self.flow.source_name, audited.gathered.wanted.unordered
         if memory.unordered != audited.before.unordered:
-            told = f"changes of {owner} are found only by the sweep: {unordered}" if unordered else ""
-            note(f"changes of {owner}", told, audited.state.swept.from_at or result.started_at)
+            why = f"changes of {owner} are found only by the sweep: {unordered}" if unordered else ""
+            note(f"changes of {owner}", why, audited.state.swept.from_at or result.started_at)
         for system, left_out in audited.left_out.items():
-            told = f"the list of {system} is incomplete: {left_out} records that it answers by key are on no page"
+            why = f"the list of {system} is incomplete: {left_out} records that it answers by key are on no page"
             settled_at = audited.settled_at or result.started_at
-            note(f"list of {system}", told if left_out else "", settled_at, left_out)
+            note(f"list of {system}", why if left_out else "", settled_at, left_out)
 
     def _verified(self, transaction: Transaction, audited: Audited, state: FlowState) -> FlowState:
-        """Move on the instant up to which every change of the owner has its verdict; it never goes back."""
+        """Advance the instant up to which every change of the owner has a verdict; it never goes back."""
         flow, memory = self.flow.name, audited.memory
         known_at, told_at = state.verified_through_at, told_all_at(self.flow, state, unordered=memory.unordered)
         open_since = self.ledger.records.undecided_since(transaction, flow)
@@ -212,16 +212,16 @@ class Recorder:
             return state
         if known_at is None and not self.ledger.records.any_verdict(transaction, flow):
             return state
-        # What differs at first sight is no change to follow, yet nobody knows whether it will arrive.
+        # A difference at first sight is not a change to follow, but it is unknown whether it will arrive.
         suspected = self.ledger.records.suspected_since(transaction, flow, known_at or EPOCH)
         through_at = min(at for at in (told_at, open_since, suspected, doubt.verified_to_at) if at is not None)
         if known_at is None and through_at <= memory.first_at:
-            return state  # what changed before anybody looked was never verified
+            return state  # changes before the first reading were never verified
         return replace(state, verified_through_at=max(through_at, known_at) if known_at else through_at)
 
 
 def _gap_row(flow: str, lost: Lost) -> dict[str, object]:
-    """The audits that the ledger could not record, as one that failed: what they read was not verified."""
+    """The audits that the ledger could not record, as one failed audit: what they read was not verified."""
     return {
         "flow": flow,
         "started_at": lost.started_at,

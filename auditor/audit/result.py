@@ -1,4 +1,4 @@
-"""What one audit of a flow came to, for whoever asked for it."""
+"""The result of one audit of a flow, for the caller."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class AuditResult:
         open_by_cause: open divergences of the flow, those of earlier audits included.
         swept: a pass over both systems was completed by this audit.
         taken: the sweep's slice.
-        drawn: records that were taken by chance.
-        deadlines: changes whose window had run out and whose probe this audit made.
-        in_turn: a regular audit, and not a probe between two turns.
+        drawn: records taken at random.
+        deadlines: changes with an ended window that this audit probed.
+        in_turn: a regular audit, not a probe between two turns.
     """
 
     flow: str

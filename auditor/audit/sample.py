@@ -1,4 +1,4 @@
-"""The sample: the records an audit reads without being told that they changed, from both sides."""
+"""The sample: the records an audit reads without a known change, from both sides."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Chosen:
     """The sample of one audit.
 
     Attributes:
-        state: where the sweep stands behind it.
-        memory: how the sample goes on.
+        state: the state of the sweep after it.
+        memory: how the sample continues.
         taken: the sweep's slice.
-        drawn: records taken by chance, and with which probability.
+        drawn: records taken at random, with their probabilities.
         watched: records of the panel.
-        before_walk: the state before this audit, where it has ended a walk through lists.
+        before_walk: the state before this audit, if it has ended a walk through lists.
     """
 
     state: FlowState
@@ -47,14 +47,14 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounted:
-    """What became of the sample of one audit.
+    """The outcome of one audit's sample.
 
     Attributes:
-        cohorts: what is added to each policy's counts.
+        cohorts: what to add to each policy's counts.
         state: with the counts of the sweep.
-        memory: how the sample goes on.
-        left_out: by system, how many records its list lacks; those systems alone of which that can be told now.
-        walks_again: the sweep does not count: whether a list was complete takes another walk to tell.
+        memory: how the sample continues.
+        left_out: by system, how many records its list lacks; only systems for which this is known now.
+        walks_again: the sweep does not count, because it takes another walk to see whether a list was complete.
     """
 
     cohorts: Mapping[str, Cohort]
@@ -81,27 +81,27 @@ class Sampler:
     # -- choosing
 
     def choose(self, search: Search, state: FlowState, planned: Plan, now: datetime, memory: SampleMemory) -> Chosen:
-        """Want the panel, the sweep's next slice and what the policies add."""
+        """Add the panel, the sweep's next slice and the policies' records."""
         if not planned.sample or search.error:
             return Chosen(state=state, memory=memory)
         part = self._sweep.go_on(search, state, planned.sample, now, memory)
         if search.error:
             return Chosen(state=state, memory=part.memory)
-        taken, moved = part.taken, part.state
-        by_rank = moved.sweep.walk == BY_RANK
+        taken, new_state = part.taken, part.state
+        by_rank = new_state.sweep.walk == BY_RANK
         population = max(state.swept.read or part.memory.ahead.population, len(taken), 1)
         base = Arc(part.start, round(min(1.0, planned.sample / population) * RANKS) if by_rank else 0)
         memory = self._with_pools(replace(part.memory, panel=part.memory.panel.seen(taken)), now)
         arcs = _next_arcs(affordable_shares(memory.pools, self._shares(), planned.extra), memory.next_starts)
         drawn = draw(taken if by_rank else (), base, memory.pools, arcs)
         if not by_rank:
-            # Without a random base an estimate would know nothing of all other records.
+            # Without a random base an estimate would say nothing about all other records.
             drawn = {key: replace(how, probability=0.0) for key, how in drawn.items()}
         watched = frozenset(list(memory.panel.ranks)[: planned.panel])
         search.want(drawn)
         search.want(watched)
-        read = replace(moved.sweep, read=(moved.sweep.read or 0) + len(taken))
-        behind = ended(replace(moved, sweep=read), now)
+        read = replace(new_state.sweep, read=(new_state.sweep.read or 0) + len(taken))
+        behind = ended(replace(new_state, sweep=read), now)
         is_over = behind.swept.at == now
         starts = {policy: (arc.start + arc.width) % RANKS for policy, arc in arcs.items()}
         memory = replace(memory, next_starts={**memory.next_starts, **starts})
@@ -125,7 +125,7 @@ class Sampler:
         }
 
     def _with_pools(self, memory: SampleMemory, now: datetime) -> SampleMemory:
-        """What the policies choose from, asked for again now and then."""
+        """The pools that the policies choose from, refreshed from time to time."""
         if memory.pools_at is not None and (now - memory.pools_at).total_seconds() < POOLS_EVERY_S:
             return memory
         differed, changed = self._ledger.records.suspects(
@@ -166,7 +166,7 @@ class Sampler:
     def account(
         self, chosen: Chosen, gathered: Gathered, state: FlowState, outcomes: Mapping[Key, Outcome]
     ) -> Accounted:
-        """Add what became of the sampled records to the cohorts, by policy, and to the sweep.
+        """Add the outcomes of the sampled records to the cohorts, by policy, and to the sweep.
 
         Args:
             outcomes: of every record read that did not simply agree.
@@ -198,26 +198,26 @@ def count_unlisted(taken: Set[Key], state: FlowState, unlisted: Set[str]) -> Flo
 
 
 def _next_arcs(shares: Mapping[str, float], starts: Mapping[str, int]) -> dict[str, Arc]:
-    """The next part of each policy's pool, behind the last one."""
+    """The next part of each policy's pool, after the last one."""
     return {policy: Arc(starts.get(policy, 0), round(min(1.0, share) * RANKS)) for policy, share in shares.items()}
 
 
 def _complete(
     before: FlowState | None, state: FlowState, listings: Mapping[str, Listing]
 ) -> tuple[FlowState, Mapping[str, int], bool]:
-    """A sweep through lists that left records out is not counted.
+    """Do not count a sweep through lists that left records out.
 
     Args:
-        before: the state before a walk was ended, None where none was.
+        before: the state before a walk ended, None if none did.
 
     Returns:
-        The state, by system how many records its list lacks, and whether another walk is needed to tell.
+        The state, by system how many records its list lacks, and whether another walk is needed to decide.
     """
     if before is None:
         return state, {}, False
-    held = {system: listing.end() for system, listing in listings.items()}
-    judged = [system for system, each in held.items() if each in {Held.COMPLETE, Held.INCOMPLETE}]
-    walks_again = Held.DOUBTFUL in held.values()
+    results = {system: listing.end() for system, listing in listings.items()}
+    judged = [system for system, each in results.items() if each in {Held.COMPLETE, Held.INCOMPLETE}]
+    walks_again = Held.DOUBTFUL in results.values()
     left_out = {system: len(listings[system].left_out) for system in judged}
     if not walks_again and not any(left_out.values()):
         return state, left_out, walks_again

@@ -1,4 +1,4 @@
-"""The accounts of the sample: what became of the records that were read by chance. Pure."""
+"""The counts of the sample: the outcomes of the records that were read at random. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from checks.sampling import BASE, Cohort, Drawn
 from probes.contract import Key
 
 UNWEIGHTED = Drawn(policy=BASE, probability=0.0)
-"""How a record was taken that no estimate can count."""
+"""The policy of records that no estimate can count."""
 
 UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
 
@@ -22,7 +22,7 @@ class Waiting:
     """A sampled record that neither agrees nor is certain to differ yet.
 
     Attributes:
-        sweep: the number of the sweep that took it, None where only a policy did.
+        sweep: the number of the sweep that took it, None if only a policy did.
     """
 
     drawn: Drawn
@@ -31,7 +31,7 @@ class Waiting:
 
 @dataclass(slots=True, kw_only=True)
 class _Moves:
-    """What is added to a sweep's counts."""
+    """Changes to a sweep's counts."""
 
     divergent: int = 0
     undecided: int = 0
@@ -45,19 +45,19 @@ def settle(
     outcomes: Mapping[Key, Outcome],
     state: FlowState,
 ) -> tuple[dict[str, Cohort], FlowState, Mapping[Key, Waiting]]:
-    """Account for one audit: each sampled record counts once, undecided at first where need be, and is moved when it
-    is certain.
+    """Account for one audit: each sampled record counts once, if necessary as undecided at first, and is moved when
+    it is certain.
 
     Args:
         waiting: sampled records of earlier audits that count as undecided.
-        drawn: the records taken by chance, with their probabilities.
+        drawn: the records taken at random, with their probabilities.
         taken: those of the sweep's slice.
         read: everything that was read, for whatever reason.
         outcomes: of what was read and did not simply agree.
-        state: after the slice was taken; a sweep that this slice completed has ended already.
+        state: after the slice was taken; a sweep completed by this slice has already ended.
 
     Returns:
-        What is added to each policy's cohort, the state with the sweeps' counts, and what waits from now on.
+        What to add to each policy's cohort, the state with the sweeps' counts, and the new waiting records.
     """
     left = dict(waiting)
     cohorts: dict[str, Cohort] = {}
@@ -100,12 +100,12 @@ def settle(
     return cohorts, counted, left
 
 
-def _resolve(known: Waiting, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves], *, differs: bool) -> None:
-    """Move a record that was undecided to where it belongs."""
-    if known.drawn.probability:
-        settled = Cohort().plus(known.drawn.probability, divergent=differs)
-        _add(cohorts, known.drawn.policy, settled.minus(Cohort().plus(known.drawn.probability, undecided=True)))
-    moves = sweeps.get(known.sweep) if known.sweep is not None else None
+def _resolve(waiting: Waiting, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves], *, differs: bool) -> None:
+    """Move an undecided record to its final count."""
+    if waiting.drawn.probability:
+        settled = Cohort().plus(waiting.drawn.probability, divergent=differs)
+        _add(cohorts, waiting.drawn.policy, settled.minus(Cohort().plus(waiting.drawn.probability, undecided=True)))
+    moves = sweeps.get(waiting.sweep) if waiting.sweep is not None else None
     if moves is not None:
         moves.undecided -= 1
         moves.divergent += differs

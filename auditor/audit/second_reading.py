@@ -1,4 +1,4 @@
-"""The second look: what differs is read again before anybody is blamed for it."""
+"""The second look: records that differ are read again before a difference is reported."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from checks.values import UnreadableError
 from probes.contract import KEY, MARK, Key, Reading, Row
 
 WITNESS_S = 1.0
-"""How long one audit waits for all witnesses together: what they say is told beside a verdict and decides none."""
+"""How long one audit waits for all witnesses together: they are reported with a verdict but never decide it."""
 
 WITNESSED = 500
-"""Records of one audit that witnesses are asked about."""
+"""Most records of one audit that are read at witnesses."""
 
 TOLD_FIELDS = 3
-"""Fields of one record whose groups of systems are told; the Record page shows them all."""
+"""Most fields of one record with groups of systems reported; the Record page shows them all."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Doubting:
-    """Doubts while the second look is under way.
+    """The doubts during the second look.
 
     Attributes:
-        owner_again: by record, the one copy that the owner held now; None where it cannot be read whole.
+        owner_again: by record, the one copy that the owner holds now; None if it is not fully readable.
     """
 
     moving: set[Key] = field(default_factory=set)
@@ -47,14 +47,14 @@ class _Doubting:
     error: Failure | None = None
 
     def failed(self, reading: Reading, differing: Iterable[Key]) -> bool:
-        """Whether a system could not be read again."""
+        """Note a system that could not be read again; returns whether it failed."""
         if reading.error is not None:
             self.error = self.error or (reading.system, reading.error)
             self.moving.update(differing)
         return reading.error is not None
 
     def doubts(self) -> Doubts:
-        """What was found."""
+        """The doubts found."""
         return Doubts(
             moving=self.moving,
             later=self.later,
@@ -71,7 +71,7 @@ class _Doubting:
 
 
 class SecondLook:
-    """Reads again what differs.
+    """Reads differing records again.
 
     Args:
         others: readers of further systems that hold the data type.
@@ -92,71 +92,71 @@ class SecondLook:
         self.others = {name: others[name] for name in flow.witnesses if name in others}
 
     def take(self, gathered: Gathered, comparisons: Sequence[Comparison], histories: Mapping[Key, History]) -> Doubts:
-        """Read the owner again for everything that differs; for what differed before also the target, and for
-        what is suspected the other systems, too."""
-        found = _Doubting()
+        """Read the owner again for everything that differs; also the target for what differed before, and the other
+        systems for what is suspected."""
+        doubting = _Doubting()
         differing = {each.key: each for each in comparisons if not each.agrees and not each.unverifiable}
         if not differing:
             return Doubts()
-        owner_again = self._owner(gathered, differing, found)
-        live = {key: histories.get(key, NO_HISTORY).divergence for key in differing if key not in found.moving}
+        owner_again = self._owner(gathered, differing, doubting)
+        live = {key: histories.get(key, NO_HISTORY).divergence for key in differing if key not in doubting.moving}
         seen_before = [key for key, divergence in live.items() if divergence is not None]
         if seen_before:
-            self._target(gathered, {key: differing[key] for key in seen_before}, found)
+            self._target(gathered, {key: differing[key] for key in seen_before}, doubting)
         suspected = [
             key
             for key, divergence in live.items()
             if divergence is not None and divergence.state is DivergenceState.SUSPECTED and differing[key].places
         ]
         if suspected:
-            self._witnesses({key: differing[key] for key in suspected}, found)
+            self._witnesses({key: differing[key] for key in suspected}, doubting)
         if owner_again is not None:
-            self._glimpse(owner_again, found)
-        return found.doubts()
+            self._glimpse(owner_again, doubting)
+        return doubting.doubts()
 
-    def _glimpse(self, again: Reading, found: _Doubting) -> None:
-        """Note what the owner held at the second look of the records that moved."""
+    def _glimpse(self, again: Reading, doubting: _Doubting) -> None:
+        """Note what the owner held of moving records at the second look."""
         rows, _ = self.comparer.group(self.comparer.owner, again.rows)
-        for key in found.moving - again.unreadable.keys():
+        for key in doubting.moving - again.unreadable.keys():
             sent_at, received_at = again.when(key)
             second = rows.get(key, [])
-            if key not in found.owner_again and len(second) == 1:
-                self._copy_again(found, key, self.comparer.owner, second[0])
-            copy = found.owner_again.get(key)
+            if key not in doubting.owner_again and len(second) == 1:
+                self._copy_again(doubting, key, self.comparer.owner, second[0])
+            copy = doubting.owner_again.get(key)
             if copy is not None or not second:
-                found.later[key] = Later(copy=copy, sent_at=sent_at, received_at=received_at)
+                doubting.later[key] = Later(copy=copy, sent_at=sent_at, received_at=received_at)
 
-    def _copy_again(self, found: _Doubting, key: Key, side: Side, row: Row) -> Copy:
-        """The copy of a row that was read again, as far as it can be read."""
+    def _copy_again(self, doubting: _Doubting, key: Key, side: Side, row: Row) -> Copy:
+        """The copy of a row that was read again, as far as readable."""
         values, unread = self.comparer.readable(side, row)
         copy = self.comparer.copy_of(values, row[MARK])
         if side is self.comparer.owner:
-            found.owner_again[key] = None if unread else copy
+            doubting.owner_again[key] = None if unread else copy
         return copy
 
-    def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], found: _Doubting) -> Reading | None:
+    def _owner(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubting: _Doubting) -> Reading | None:
         again = self.source.fetch(self.flow.source_spec, list(differing))
-        if found.failed(again, differing):
+        if doubting.failed(again, differing):
             return None
         rows, _ = self.comparer.group(self.comparer.owner, again.rows)
         marked = self.flow.source_spec.mark is not None
         for key, comparison in differing.items():
             first, _ = gathered.rows_of(key)
-            self._compare(found, comparison, self.comparer.owner, first, rows.get(key, []), marked=marked)
+            self._compare(doubting, comparison, self.comparer.owner, first, rows.get(key, []), marked=marked)
         return again
 
-    def _target(self, gathered: Gathered, differing: Mapping[Key, Comparison], found: _Doubting) -> None:
+    def _target(self, gathered: Gathered, differing: Mapping[Key, Comparison], doubting: _Doubting) -> None:
         again = self.target.fetch(self.flow.target_spec, list(differing))
-        if found.failed(again, differing):
+        if doubting.failed(again, differing):
             return
         rows, _ = self.comparer.group(self.comparer.target, again.rows)
         for key, comparison in differing.items():
             _, first = gathered.rows_of(key)
-            self._compare(found, comparison, self.comparer.target, first, rows.get(key, []), marked=True)
+            self._compare(doubting, comparison, self.comparer.target, first, rows.get(key, []), marked=True)
 
     def _compare(
         self,
-        found: _Doubting,
+        doubting: _Doubting,
         comparison: Comparison,
         side: Side,
         first: Sequence[Row],
@@ -164,36 +164,36 @@ class SecondLook:
         *,
         marked: bool,
     ) -> None:
-        """Whether one system answered the same twice; if not, whether it was written or is never the same.
+        """Compare two readings of one system; if they differ, decide whether it was written or is unstable.
 
         Args:
-            marked: an unchanged stamp proves that nobody wrote. Of a target without one only what differs from
-                itself and from the owner both times is called noise.
+            marked: an unchanged stamp proves that it was not written. For a target without one, only fields that
+                differ from themselves and from the owner both times count as noise.
         """
         key = comparison.key
         if len(first) != len(second):
-            found.moving.add(key)
+            doubting.moving.add(key)
             return
         if len(first) != 1:
             if self._as_a_set(side, first) != self._as_a_set(side, second):
-                found.moving.add(key)
+                doubting.moving.add(key)
             return
         before, other = comparison.owner, comparison.target
         if side is not self.comparer.owner:
             before, other = other, before
         assert before is not None  # one row, and it could be compared
-        after = self._copy_again(found, key, side, second[0])
+        after = self._copy_again(doubting, key, side, second[0])
         unlike = [index for index in range(len(self.comparer.rules)) if moved(after.digests, before.digests, index)]
         if unlike and (not marked or before.raw_mark != after.raw_mark):
-            found.moving.add(key)
+            doubting.moving.add(key)
             return
         if unlike and other is not None and any(not moved(after.digests, other.digests, index) for index in unlike):
-            found.moving.add(key)  # it has just arrived
+            doubting.moving.add(key)  # it has just arrived
             return
         for index, (name, _) in enumerate(self.comparer.rules):
-            found.count(side.system, name, differs=index in unlike)
+            doubting.count(side.system, name, differs=index in unlike)
         for index in unlike:
-            found.noisy.setdefault(key, {})[index] = side.system
+            doubting.noisy.setdefault(key, {})[index] = side.system
 
     def _as_a_set(self, side: Side, rows: Sequence[Row]) -> list[str] | None:
         try:
@@ -201,14 +201,14 @@ class SecondLook:
         except UnreadableError:
             return None
 
-    def _witnesses(self, differing: Mapping[Key, Comparison], found: _Doubting) -> None:
-        """Ask the other systems that hold the data type which side they are on; who does not answer is left out."""
-        held: dict[Key, dict[str, Copy]] = defaultdict(dict)
-        asked = list(islice(differing, WITNESSED))
+    def _witnesses(self, differing: Mapping[Key, Comparison], doubting: _Doubting) -> None:
+        """Read the other systems that hold the data type to see which side they agree with; skip silent ones."""
+        copies_of: dict[Key, dict[str, Copy]] = defaultdict(dict)
+        keys = list(islice(differing, WITNESSED))
         until = time.monotonic() + WITNESS_S
         for name, reader in self.others.items():
             witness = self.flow.witnesses[name]
-            reading = reader.fetch_aside(witness.spec, asked, until - time.monotonic())
+            reading = reader.fetch_aside(witness.spec, keys, until - time.monotonic())
             if reading is None or reading.error is not None:
                 continue
             for row in reading.rows:
@@ -218,13 +218,13 @@ class SecondLook:
                 except UNREADABLE:
                     continue
                 if key in differing:
-                    held[key][name] = self.comparer.copy_of(values, None)
-        for key, copies in held.items():
+                    copies_of[key][name] = self.comparer.copy_of(values, None)
+        for key, copies in copies_of.items():
             comparison = differing[key]
             assert comparison.owner is not None
             assert comparison.target is not None
             shown = {self.flow.source_name: comparison.owner, self.flow.target_name: comparison.target, **copies}
-            told = []
+            sentences = []
             for difference, place in zip(comparison.differences, comparison.places, strict=True):
                 carriers = {
                     system: copy
@@ -232,9 +232,9 @@ class SecondLook:
                     if system not in copies or self.flow.witnesses[system].carries(place.position)
                 }
                 if len(carriers) > 2:
-                    told.append(tell(difference.field, partition(self._marks(carriers, place.position))))
-            if told:
-                found.witnesses[key] = "; ".join(told[:TOLD_FIELDS])
+                    sentences.append(tell(difference.field, partition(self._marks(carriers, place.position))))
+            if sentences:
+                doubting.witnesses[key] = "; ".join(sentences[:TOLD_FIELDS])
 
     def _marks(self, copies: Mapping[str, Copy], position: int) -> dict[str, bytes]:
         return {system: self.comparer.field_digest(copy, position) for system, copy in copies.items()}

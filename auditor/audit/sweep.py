@@ -18,14 +18,14 @@ from probes.metering import SpentError
 from probes.ranking import RANKS, rank_of
 
 AHEAD = 10_000
-"""Keys asked for by rank at once: where no index answers, each such question scans the table."""
+"""Keys read by rank at once: without an index, each such query scans the table."""
 
 TORN_LIMIT = 3
-"""Times that one sweep begins anew without a word because a system lost its cursor."""
+"""How often one sweep silently starts over because a system lost its cursor."""
 
 
 class _TornError(Exception):
-    """A system does not know any more where a walk stood."""
+    """A system no longer knows the cursor of a walk."""
 
     def __init__(self, reading: Reading) -> None:
         self.system = reading.system
@@ -39,7 +39,7 @@ class Slice:
     Attributes:
         taken: its records, by key their rank.
         start: the rank at which it begins, where the sweep goes by rank.
-        state: where the sweep stands behind it.
+        state: the state of the sweep after it.
     """
 
     taken: Mapping[Key, int]
@@ -49,10 +49,10 @@ class Slice:
 
 
 class Sweeper:
-    """Goes through all records of a flow's two systems, a slice in each audit.
+    """Goes through all records of a flow's two systems, one slice per audit.
 
-    It goes by rank where both systems can answer that, and each slice is then a random sample of all
-    records; otherwise it goes page by page through the keys of both sides.
+    It goes by rank if both systems support that, and each slice is then a random sample of all records; otherwise it
+    goes page by page through the keys of both sides.
 
     Args:
         seed: of the ranks.
@@ -66,7 +66,7 @@ class Sweeper:
         self._seed = seed
 
     def go_on(self, search: Search, state: FlowState, size: int, now: datetime, memory: SampleMemory) -> Slice:
-        """Take the next slice. What it needs to be read is wanted; a failure is noted.
+        """Take the next slice: add its records to the search, or note a failure.
 
         Args:
             size: records of each side.
@@ -89,7 +89,7 @@ class Sweeper:
         return rank_of(self._seed, self._flow.data_type.key_type, key)
 
     def _walk(self, search: Search) -> str:
-        """How the sweep is to go; also counts what has no key, which no walk by rank comes across."""
+        """Decide how the sweep goes; also counts rows without a key, which a walk by rank never meets."""
         flow, gatherer = self._flow, self._gatherer
         try:
             ranked = search.source.can_rank(flow.source_spec, self._seed) and gatherer.target.can_rank(
@@ -112,11 +112,11 @@ class Sweeper:
         return BY_RANK
 
     def _next_slice(self, search: Search, state: FlowState, size: int, memory: SampleMemory) -> Slice:
-        """The keys of the next ranks on either side."""
+        """The keys of the next ranks on both sides."""
         start = state.sweep.rank_after or 0
         try:
             if not memory.panel_filled:
-                # At the beginning of a sweep its first keys are the panel; after a restart they are asked for.
+                # At the start of a sweep its first keys are the panel; after a restart they are read.
                 ahead = self._look_ahead(search, 0, max(size, AHEAD) if start == 0 else max(1, self._panel_size))
                 panel = Panel(size=self._panel_size, ranks={}).seen({key: rank for rank, key in ahead.pairs})
                 memory = replace(memory, ahead=ahead, panel=panel, panel_filled=True)
@@ -134,7 +134,7 @@ class Sweeper:
         )
 
     def _look_ahead(self, search: Search, start: int, limit: int) -> Ahead:
-        """Ask both sides for their next keys by rank. Raises ProbeError, noted."""
+        """Read the next keys by rank from both sides. Raises ProbeError, noted."""
         flow, gatherer = self._flow, self._gatherer
         end = RANKS
         found: dict[Key, int] = {}
@@ -161,7 +161,7 @@ class Sweeper:
     def _begin_torn(
         self, search: Search, state: FlowState, size: int, torn: _TornError, now: datetime, memory: SampleMemory
     ) -> Slice:
-        """Begin a sweep anew whose cursor was lost; one that is lost again and again fails the audit, to be seen."""
+        """Restart a sweep with a lost cursor; one that is lost repeatedly fails the audit, so that it is noticed."""
         memory = replace(memory, torn=memory.torn + 1)
         if memory.torn <= TORN_LIMIT:
             try:
@@ -179,8 +179,8 @@ class Sweeper:
     ) -> tuple[Sweep, dict[Key, int]]:
         """The next page of the owner's records and of the target's keys.
 
-        A side that does not list its records is stood in for by the keys on which both agreed once: a record that
-        went missing there is then found, one that never agreed is not.
+        A side that does not list its records is replaced by the keys on which both agreed before: a record that went
+        missing there is then found, one that never agreed is not.
         """
         moved = sweep
         taken: list[Key] = []
@@ -222,9 +222,9 @@ class Sweeper:
     def _look_for_orphans(
         self, search: Search, listings: Mapping[str, Listing], after: str | None, size: int
     ) -> tuple[str | None, list[Key]]:
-        """Want the target's keys that the owner lacks, or the target has twice; answers the cursor and these.
+        """Add the target's keys that the owner lacks or the target has twice; returns the cursor and these.
 
-        Where the owner does not list its records, all keys of the target are wanted: they are the list.
+        If the owner does not list its records, all keys of the target are added: they are the list.
         """
         flow, gatherer = self._flow, self._gatherer
         page = gatherer.target.page(flow.target_spec.keys_only(), after, size)
@@ -254,10 +254,10 @@ class Sweeper:
         at_owner: bool,
         beyond: bool,
     ) -> tuple[str | None, list[Key]]:
-        """Want the next keys on which both sides agreed once; answers the cursor and these.
+        """Add the next keys on which both sides agreed before; returns the cursor and these.
 
         Args:
-            beyond: only those that a side lacks, because it lists the others itself: the owner, or the target.
+            beyond: only those that a side lacks, because that side lists the others itself.
         """
         texts = self._ledger.records.known_keys(self._flow.name, _place(after), size)
         cursor = json.dumps({"known": texts[-1]}) if len(texts) >= size else None
@@ -272,7 +272,7 @@ class Sweeper:
     def _lacking(
         self, search: Search, listings: Mapping[str, Listing], keys: list[Key], *, at_owner: bool
     ) -> list[Key]:
-        """Those of the keys that a side does not have, or cannot be asked for."""
+        """Those of the keys that a side does not have, or cannot be read for."""
         flow, gatherer = self._flow, self._gatherer
         reader, spec, side = (
             (search.source, flow.source_spec, gatherer.comparer.owner)
@@ -295,7 +295,7 @@ def fresh(state: FlowState, walk: str, now: datetime) -> FlowState:
 
 
 def ended(state: FlowState, now: datetime) -> FlowState:
-    """Where the sweep stands, a new one to begin where it is complete."""
+    """The state after a slice; a completed sweep ends, so that a new one starts."""
     sweep = state.sweep
     left = sweep.rank_after if sweep.walk == BY_RANK else (sweep.owner_after or sweep.target_after)
     if left is not None:
@@ -313,7 +313,7 @@ def ended(state: FlowState, now: datetime) -> FlowState:
 
 
 def _place(after: str | None) -> str:
-    """The key behind which known keys go on; from the first where the place is another's."""
+    """The key after which known keys continue; from the first one if the cursor is of another kind."""
     try:
         return str(json.loads(after)["known"]) if after is not None else ""
     except (ValueError, TypeError, KeyError):
@@ -321,7 +321,7 @@ def _place(after: str | None) -> str:
 
 
 def _failed(search: Search, page: Reading) -> bool:
-    """Note a failed page; raises _TornError where only its cursor is lost."""
+    """Note a failed page; raises _TornError if only its cursor is lost."""
     if page.error is not None and page.error.reason is Reason.CURSOR_LOST:
         raise _TornError(page)
     return search.fail(page)
