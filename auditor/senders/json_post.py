@@ -44,22 +44,24 @@ def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Re
     body, headers = json.dumps(payload), {"Content-Type": "application/json"}
     try:
         with client.stream("POST", url, content=body, headers=headers) as response:
-            said = b"" if response.is_success else beginning(response)
+            raw = b"" if response.is_success else beginning(response)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
         return Receipt(outcome="rejected", error="the address is not a URL")
     except httpx.HTTPError as error:
         return Receipt(outcome="ambiguous", error=f"no answer ({type(error).__name__})")
-    told = f"HTTP {response.status_code}: {scrubber_of(url)(' '.join(said.decode(errors='replace').split()))[:100]}"
+    error_text = (
+        f"HTTP {response.status_code}: {scrubber_of(url)(' '.join(raw.decode(errors='replace').split()))[:100]}"
+    )
     if response.is_success:
         return Receipt(outcome="sent")
     if response.status_code == 429:
         wait_s = retry_after_s(response.headers.get("retry-after"), response.headers.get("date"))
-        return Receipt(outcome="refused", error=told, retry_after_s=wait_s)
+        return Receipt(outcome="refused", error=error_text, retry_after_s=wait_s)
     if response.status_code >= 500:
-        return Receipt(outcome="ambiguous", error=told)
-    return Receipt(outcome="rejected", error=told)
+        return Receipt(outcome="ambiguous", error=error_text)
+    return Receipt(outcome="rejected", error=error_text)
 
 
 def scrubber_of(url: str) -> Scrubber:

@@ -86,8 +86,8 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
     }
 
 
-def _text(told: str) -> dict[str, Any]:
-    return {"type": "mrkdwn", "text": told, "verbatim": True}
+def _text(text: str) -> dict[str, Any]:
+    return {"type": "mrkdwn", "text": text, "verbatim": True}
 
 
 def _link(dashboard: str | None, notice: Mapping[str, Any]) -> str:

@@ -1,1 +1,1 @@
-"""The connected systems: how they are read, within limits, and what they look like from outside."""
+"""The connected systems: reading them within limits, and examining them."""

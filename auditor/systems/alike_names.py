@@ -1,4 +1,4 @@
-"""How alike two names of collections or fields are."""
+"""How similar two names of collections or fields are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _PREFIX = re.compile(r"^(dim|fact|stg|tbl|t|v|vw|raw)_")
 
 
 def words_of(name: str) -> str:
-    """A name without case, signs, plural and the prefixes of warehouses."""
+    """A name without case, punctuation, plural and warehouse prefixes."""
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2]).lower()
     parts = [part for part in re.split(r"[^a-z0-9]+", _PREFIX.sub("", name)) if part]
     return " ".join(
@@ -18,7 +18,7 @@ def words_of(name: str) -> str:
 
 
 def alike(left: str, right: str) -> float:
-    """How alike two names are, 0 to 1; one within the other (`name`, `full_name`) counts as alike."""
+    """The similarity of two names, 0 to 1; one within the other (`name`, `full_name`) counts as similar."""
     one, other = words_of(left), words_of(right)
     if one == other:
         return 1.0

@@ -1,4 +1,4 @@
-"""Reading many keys in batches: which record spoils its batch, and when a system cannot be read at all."""
+"""Reading many keys in batches: finds the record that spoils its batch, and detects an unreadable system."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from sys import getsizeof
 from probes.contract import Key, ProbeError, Reason, Row
 
 SPOILING = frozenset({Reason.DECODE, Reason.TOO_LARGE})
-"""Failures that one record may cause to all that are read with it."""
+"""Failures that one record may cause for all records read with it."""
 
 TRIED_ALONE = 3
-"""Records of a spoiled batch that are read alone first: where not one of them can be, nothing can."""
+"""Records of a spoiled batch that are read alone first: if none of them can be read, nothing can."""
 
 SPOILED_READS = 64
-"""Reads of one fetch that may fail on a record; whoever stands in a further one is not looked for alone."""
+"""Most reads of one fetch that may fail on a record; culprits of further ones are not isolated."""
 
 
 KEPT_LIMIT_BYTES = 96 * 1024 * 1024
-"""What the rows of one fetch may come to together: an audit keeps those of two systems at once."""
+"""Most bytes of the rows of one fetch: an audit keeps those of two systems at once."""
 
 
 class Batches:
-    """One fetch, as far as it has come.
+    """One fetch in progress.
 
-    Of a batch that cannot be decoded a few records are read alone. Where none of them can be read, the system cannot
-    be, and the fetch ends with its error; else the rest is halved until the record that spoils it stands alone.
+    Of a batch that cannot be decoded, a few records are read alone. If none of them can be read, the system cannot be
+    read, and the fetch ends with its error; otherwise the rest is halved until the record that spoils it is alone.
 
     Args:
         fetch: reads a batch of keys; raises ProbeError.
-        now: tells the present, UTC.
+        now: returns the present, UTC.
     """
 
     def __init__(self, fetch: Callable[[list[Key]], list[Row]], now: Callable[[], datetime]) -> None:
@@ -45,14 +45,14 @@ class Batches:
         """Read these keys, up to `size` at a time.
 
         Raises:
-            ProbeError: nothing can be read, or nothing more; what was read stands.
+            ProbeError: nothing can be read, or nothing more; what was read is kept.
         """
         at = 0
         while at < len(keys):
             if self._kept_bytes > KEPT_LIMIT_BYTES:
                 self.give_up(keys, _too_many())
                 return
-            # A system that is asked for few keys at a time is asked for one until it has answered one.
+            # A system with small batches gets one key at a time until it has returned one.
             step = size if self.instants or size > TRIED_ALONE else 1
             batch = list(keys[at : at + step])
             at += step
@@ -69,11 +69,11 @@ class Batches:
                 self._part([[key] for key in reversed(batch)])
 
     def give_up(self, keys: Sequence[Key], failure: ProbeError) -> None:
-        """Call those keys unreadable that were not read."""
+        """Mark the keys that were not read as unreadable."""
         self.unreadable |= {key: str(failure) for key in keys if key not in self.instants | self.unreadable}
 
     def _read(self, batch: list[Key]) -> ProbeError | None:
-        """Read one batch; answers why it is spoiled. Raises ProbeError for any other failure."""
+        """Read one batch; returns why it is spoiled. Raises ProbeError for any other failure."""
         asked_at = self._now()
         if self._kept_bytes > KEPT_LIMIT_BYTES:
             return _too_many()
@@ -91,7 +91,7 @@ class Batches:
         return None
 
     def _try_alone(self, batch: list[Key], failure: ProbeError) -> list[list[Key]]:
-        """Read a few records of a spoiled batch alone; answers what is left of it, in halves."""
+        """Read a few records of a spoiled batch alone; returns the rest of it, in halves."""
         alone = [batch[0], batch[len(batch) // 2], batch[-1]]
         whys = {key: why for key in alone if (why := self._read([key])) is not None}
         if len(whys) == len(alone) and not any(why.of_key for why in whys.values()):

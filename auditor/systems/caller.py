@@ -1,6 +1,6 @@
-"""Calling a system: within a deadline, and not while it is silent or asks to be left alone.
+"""Calling a system: within a deadline, and not while it is silent or asks for a pause.
 
-Each system has its own bounded pool of threads, so that a system that hangs delays only who needs it.
+Each system has its own bounded pool of threads, so that a hung system delays only the flows that need it.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from probes.secrets import Scrubber
 from probes.settings import SystemSettings
 
 GRACE_S = 1.0
-"""How much later than its deadline a probe may answer before it is given up on."""
+"""Grace period after a probe's deadline before it is given up."""
 
 
 SILENT_S = 5.0
-"""A system that gave no answer even about its clock is asked again after this time, by one of those who need it.
-The others are told at once, so that one hung system does not hold up all threads."""
+"""A system that did not respond even about its clock is tried again after this time, by one caller. The others fail
+at once, so that one hung system does not block all threads."""
 
 
 SLOW_S = 1.0
-"""Failures that took less keep nobody waiting."""
+"""Failures that took less time do not block anyone."""
 
 
 NO_ANSWER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE})
 
 
 PATIENCE_S = 10.0
-"""How long one reading waits altogether where a system asks to be left alone for a while."""
+"""How long one reading waits in total if a system asks for a pause."""
 
 
 MOMENT_S = 0.05
-"""What is waited beyond the time asked for, twice as long with each further try."""
+"""Extra wait beyond the requested pause, doubled with each further attempt."""
 
 
 LONGEST_REST_S = 300.0
-"""A system that asks to be left alone for longer is asked again after this time all the same."""
+"""The longest pause: a system that asks for more is called again after this time anyway."""
 
 
 ResultT = TypeVar("ResultT")
@@ -59,13 +59,13 @@ class ReaderClosedError(Exception):
 
 @dataclass(slots=True, kw_only=True)
 class _Silence:
-    """That a system gives no answer.
+    """A system's silence.
 
     Attributes:
-        failure: of the last one who asked.
-        asked_at, again_at: when that was, and from when on somebody asks again, in monotonic seconds.
-        certain: the clock was asked in vain, too, and not only something that may be slow by itself.
-        asking: the clock is being asked just now.
+        failure: of the last caller.
+        asked_at, again_at: when that was, and when one caller tries again, in monotonic seconds.
+        certain: reading the clock failed, too, and not only a call that may be slow by itself.
+        asking: the clock is being read just now.
     """
 
     failure: ProbeError
@@ -77,7 +77,7 @@ class _Silence:
 
 @dataclass(slots=True)
 class Patience:
-    """How long a reading may still wait, and the least it waits before the next try.
+    """How long a reading may still wait, and its minimum wait before the next attempt.
 
     Attributes:
         sent: calls that its last call of the probe has sent.
@@ -90,11 +90,11 @@ class Patience:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rest:
-    """That a system has asked to be left alone.
+    """A pause that a system has asked for.
 
     Attributes:
-        failure: with which it asked.
-        asked_at, until: when, and until when it is, in monotonic seconds.
+        failure: the failure that asked for it.
+        asked_at, until: when it was requested, and when it ends, in monotonic seconds.
     """
 
     failure: ProbeError
@@ -116,7 +116,7 @@ class Caller:
         allowance: from which its calls are spent; its own where it shares none.
 
     Attributes:
-        health: how the system has been answering lately.
+        health: the system's recent availability.
     """
 
     def __init__(
@@ -136,28 +136,28 @@ class Caller:
 
     @property
     def answers(self) -> bool:
-        """Whether it has answered, and has not fallen silent since."""
+        """Whether it has responded and has not fallen silent since."""
         return self.health.last_ok_at is not None and self._silence is None
 
     def call(self, read: Callable[[], ResultT], *, requests: int = 1, meter: CallMeter | None = None) -> ResultT:
         """Run one probe call within the deadline; anything it raises comes out as a ProbeError.
 
-        While the system gives no answer at all, only one call in `SILENT_S` waits for it.
+        While the system does not respond at all, only one call per `SILENT_S` waits for it.
 
         Args:
             requests: how many the call may send, each with its own deadline.
             meter: counts what it sends.
 
         Raises:
-            ProbeError: the probe could not answer.
-            ReaderClosedError: the reader was closed before it could.
+            ProbeError: the probe failed.
+            ReaderClosedError: the reader was closed before the call ended.
         """
         self.break_silence()
         self.keep_rest()
         return self.measured(read, clock=False, requests=requests, meter=meter)
 
     def patiently(self, patience: Patience, read: Callable[[], ResultT], *, parts: bool = False) -> ResultT:
-        """The same as `call`, but where the system asks to be left alone for a while, wait and try again.
+        """As `call`, but if the system asks for a pause, wait and try again.
 
         The same where its budget is spent for a moment.
 
@@ -190,10 +190,10 @@ class Caller:
                 wait((self._closing,), wait_s)
 
     def keep_rest(self) -> None:
-        """Leave a system alone that asked for it.
+        """Respect a pause that the system asked for.
 
         Raises:
-            ProbeError: it did, and the time is not over.
+            ProbeError: a pause is in force.
         """
         with self._lock:
             rest, now = self._rest, time.monotonic()
@@ -271,10 +271,10 @@ class Caller:
                 self._silence = _Silence(failure=failure, asked_at=now, again_at=again_at, certain=certain)
 
     def break_silence(self) -> None:
-        """Find out whether a system answers again that gave no answer; by its clock, which is never slow by itself.
+        """Check whether a silent system responds again, by reading its clock, which is never slow by itself.
 
         Raises:
-            ProbeError: it does not.
+            ProbeError: it does not respond.
         """
         with self._lock:
             silence, now = self._silence, time.monotonic()

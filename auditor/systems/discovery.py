@@ -1,4 +1,4 @@
-"""A first map: what two systems have in common, proposed with the evidence for each match, for a person to edit."""
+"""A first map: what two systems have in common, with the evidence for each match, for a person to edit."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from checks.values import UnreadableError
 from probes.contract import KEY, MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Key, ReadSpec, Row
 
 SAMPLE = 200
-"""Records of one collection whose values are compared."""
+"""Most records of one collection with compared values."""
 
 CANDIDATES = 3
-"""Collections of the other system that are tried for each one."""
+"""Most collections of the other system that are tried for each one."""
 
 ALIKE = 0.55
-"""Names less alike than this are only matched where the values say so."""
+"""Names less similar than this are only matched if their values agree."""
 
 HELD = 0.5
-"""From this share of equal values on, two fields are matched whatever they are called."""
+"""From this share of equal values on, two fields are matched whatever their names."""
 
 
 CODED = frozenset({"string", "enum", "integer"})
 """Types of fields that may hold codes or labels."""
 
 LABELS = 20
-"""More values than these are no codes."""
+"""More distinct values than this are not codes."""
 
 LABEL_LENGTH = 100
-"""Longer text is no code and no label: it is prose, and YAML takes no key beyond 1,024 characters."""
+"""Longer text is prose, not a code or a label, and YAML accepts no key beyond 1,024 characters."""
 
 CERTAIN = 0.9
-"""From this share of its records on, what stands beside a code is what it means."""
+"""From this share of its records on, the value found next to a code is its meaning."""
 
 READINGS: tuple[Mapping[str, Any], ...] = (
     {"casefold": True},
     {"strip": "both"},
     {"casefold": True, "strip": "both"},
 )
-"""Words of text that are tried where values differ, the least first."""
+"""Text settings that are tried if values differ, the weakest first."""
 
 COMMON = {
     frozenset({"time", "duration"}): "duration",
@@ -58,7 +58,7 @@ COMMON = {
     frozenset({"bytes", "uuid"}): "uuid",
     frozenset({"enum", "string"}): "enum",
 }
-"""As what two types are compared of which each can hold the other's values."""
+"""The type under which two compatible types are compared."""
 
 _KEY = re.compile(r"(?i:(?:^|[_.])(?:id|key|no|number|code)$)|(?<=[a-z0-9])(?:Id|ID|Key|No|Number|Code)$")
 
@@ -67,16 +67,16 @@ def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: N
     """Compare what two systems hold.
 
     Args:
-        tell: called with what is being looked at.
+        tell: called with progress messages.
 
     Raises:
-        ProbeError: a system does not tell what it holds, or cannot be read.
+        ProbeError: a system has no catalog, or cannot be read.
     """
     tell(f"reading the schema of {left.name}")
     mine = left.call(left.probe.collections)
     tell(f"reading the schema of {right.name}")
     theirs = right.call(right.probe.collections)
-    found = Found(systems=(left.name, right.name))
+    proposal = Found(systems=(left.name, right.name))
     taken: set[str] = set()
     candidates: list[Match] = []
     for collection in mine:
@@ -89,12 +89,12 @@ def discover(left: SystemReader, right: SystemReader, *, tell: Any = lambda _: N
     for match in sorted(candidates, key=lambda each: -each.score):
         if match.left.name not in taken and f"→{match.right.name}" not in taken:
             taken |= {match.left.name, f"→{match.right.name}"}
-            found.matches.append(match)
-    found.alone = {
+            proposal.matches.append(match)
+    proposal.alone = {
         left.name: [each.name for each in mine if each.name not in taken],
         right.name: [each.name for each in theirs if f"→{each.name}" not in taken],
     }
-    return found
+    return proposal
 
 
 def _resemblance(left: CollectionSchema, right: CollectionSchema) -> float:
@@ -103,15 +103,15 @@ def _resemblance(left: CollectionSchema, right: CollectionSchema) -> float:
 
 
 def _match(left: SystemReader, right: SystemReader, mine: CollectionSchema, theirs: CollectionSchema) -> Match | None:
-    """Find the key by which most records of the one are found in the other, and compare what they hold."""
+    """Find the key by which most records of one are found in the other, and compare their values."""
     best: Match | None = None
     for key in _keys(mine):
         rows = _page(left, mine, key)
         by_key = {str(row[KEY]): row for row in rows if row[KEY] is not None}
         others = sorted(_keys(theirs), key=lambda each: -alike(_key_name(mine, key), _key_name(theirs, each)))
         for other in others:
-            held = _fetch(right, theirs, other, [row[KEY] for row in by_key.values()])
-            common = {key: (by_key[key], row) for key, row in held.items() if key in by_key}
+            theirs_by_key = _fetch(right, theirs, other, [row[KEY] for row in by_key.values()])
+            common = {key: (by_key[key], row) for key, row in theirs_by_key.items() if key in by_key}
             match = _paired(mine, theirs, (key, other), common, len(by_key))
             if best is None or match.score > best.score:
                 best = match
@@ -141,7 +141,7 @@ def _spec(collection: CollectionSchema, key: FieldSchema) -> ReadSpec:
 
 
 def key_type(key: FieldSchema) -> str:
-    """How keys of this field are compared."""
+    """The key type of this field."""
     return key.type if key.type in {"integer", "uuid"} else "string"
 
 
@@ -179,13 +179,13 @@ def _paired(
             if one == keys[0] or other == keys[1]:
                 continue
             near = alike(one.name, other.name)
-            held = [(left[VALUES_FROM + at], right[VALUES_FROM + to]) for left, right in common.values()]
-            compared = _compared(held, one, other, coded=near >= ALIKE)
+            value_pairs = [(left[VALUES_FROM + at], right[VALUES_FROM + to]) for left, right in common.values()]
+            compared = _compared(value_pairs, one, other, coded=near >= ALIKE)
             if near >= ALIKE or (compared.of >= 5 and compared.share >= HELD):
                 pairs.append(FieldMatch(left=one, right=other, alike=near, compared=compared))
     fields: list[FieldMatch] = []
     for pair in sorted(pairs, key=lambda each: -(each.alike + each.compared.share)):
-        if all(pair.left != known.left and pair.right != known.right for known in fields):
+        if all(pair.left != taken.left and pair.right != taken.right for taken in fields):
             fields.append(pair)
     order = [each.name for each in mine.fields]
     fields.sort(key=lambda each: order.index(each.left.name))
@@ -208,10 +208,10 @@ def _paired(
 
 
 def _compared(pairs: Sequence[tuple[Any, Any]], left: FieldSchema, right: FieldSchema, *, coded: bool) -> Compared:
-    """How many pairs of values mean the same, of those in which both are there, and by which words of a field.
+    """How many pairs of present values mean the same, and with which settings of a field.
 
     Args:
-        coded: whether one side may have codes for what the other calls by name.
+        coded: whether one side may have codes for the other side's labels.
     """
     there = [
         (one, other)
@@ -220,13 +220,13 @@ def _compared(pairs: Sequence[tuple[Any, Any]], left: FieldSchema, right: FieldS
     ]
     type_ = common_type(left, right)
     plain, distinct = _equal(there, {"type": type_})
-    found = Compared(equal=plain, plain=plain, of=len(there), constant=distinct < 2)
-    if found.constant or found.share >= HELD:
-        return found
+    compared = Compared(equal=plain, plain=plain, of=len(there), constant=distinct < 2)
+    if compared.constant or compared.share >= HELD:
+        return compared
     for words in READINGS if type_ == "string" else ():
         equal, _ = _equal(there, {"type": type_, **words})
-        if equal / found.of >= HELD:
-            return replace(found, equal=equal, words=words)
+        if equal / compared.of >= HELD:
+            return replace(compared, equal=equal, words=words)
     if coded and {left.type, right.type} & {"string", "enum"} and {left.type, right.type} <= CODED:
         side = 0 if left.type == "integer" else 1
         labels = _labels([pair if side else (pair[1], pair[0]) for pair in there])
@@ -234,12 +234,12 @@ def _compared(pairs: Sequence[tuple[Any, Any]], left: FieldSchema, right: FieldS
             meant = sum(
                 labels.get(str(pair[side])) == str(pair[1 - side]) for pair in there if labels.get(str(pair[side]))
             )
-            return replace(found, equal=meant, labels=labels, coded=side)
-    return found
+            return replace(compared, equal=meant, labels=labels, coded=side)
+    return compared
 
 
 def _equal(pairs: Sequence[tuple[Any, Any]], rule: Mapping[str, Any]) -> tuple[int, int]:
-    """How many pairs mean the same by a rule, and how many values the left has."""
+    """How many pairs mean the same under a rule, and how many values the left has."""
     parse = parser_for(FieldRule.model_validate(rule), "", "UTC")
     values = []
     for one, other in pairs:
@@ -251,14 +251,14 @@ def _equal(pairs: Sequence[tuple[Any, Any]], rule: Mapping[str, Any]) -> tuple[i
 
 
 def _labels(pairs: Sequence[tuple[Any, Any]]) -> dict[str, str | None]:
-    """What each code means by what stands beside it; nothing where there are too many for codes."""
+    """The meaning of each code, from the values next to it; empty if there are too many for codes."""
     beside: dict[str, Counter[str]] = {}
     for label, code in pairs:
         beside.setdefault(str(code), Counter())[str(label)] += 1
-    known = {label for counts in beside.values() for label in counts}
-    if max(len(beside), len(known)) > LABELS or 3 * max(len(beside), len(known)) > len(pairs):
+    labels = {label for counts in beside.values() for label in counts}
+    if max(len(beside), len(labels)) > LABELS or 3 * max(len(beside), len(labels)) > len(pairs):
         return {}
-    if any(len(each) > LABEL_LENGTH for each in (*beside, *known)):
+    if any(len(each) > LABEL_LENGTH for each in (*beside, *labels)):
         return {}
     meant: dict[str, str | None] = {}
     for code in sorted(beside):
@@ -269,7 +269,7 @@ def _labels(pairs: Sequence[tuple[Any, Any]]) -> dict[str, str | None]:
 
 
 def common_type(left: FieldSchema, right: FieldSchema) -> str:
-    """The canonical type as which both can be read."""
+    """A canonical type that both can be read as."""
     if left.type == right.type:
         return left.type
     alike_types = COMMON.get(frozenset({left.type, right.type}))
@@ -277,5 +277,5 @@ def common_type(left: FieldSchema, right: FieldSchema) -> str:
         return alike_types
     if left.type in NUMBERS and right.type in NUMBERS:
         return max(left.type, right.type, key=NUMBERS.index)
-    # A database without types of its own holds instants and numbers as text.
+    # A database without such types holds instants and numbers as text.
     return left.type if right.type == "string" else right.type if left.type == "string" else "string"

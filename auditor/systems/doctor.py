@@ -1,4 +1,4 @@
-"""The doctor: connects to every system of a map and says what it found."""
+"""The doctor: connects to every system of a map and reports what it found."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from probes.wording import counted
 
 STAMPS_LOOKED_AT = 200
 FUTURE = timedelta(hours=1)
-"""How far ahead a stamp may be without a remark: clocks differ."""
+"""How far ahead a stamp may be without a remark, because clocks differ."""
 
 ANY_SEED = "0" * 32
-"""Whether ranks are cheap does not hang on the seed where there is no index yet."""
+"""Without an index, the cost of ranks does not depend on the seed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemReport:
-    """What is known of one system.
+    """What is known about one system.
 
     Attributes:
-        problems: what keeps it from being audited.
+        problems: reasons why it cannot be audited.
         remarks: what will be slow or doubtful.
-        unknown: what must be known to judge it and is not, "" where all of it is.
+        unknown: what could not be determined but is needed to judge it, "" if nothing.
     """
 
     system: str
@@ -56,7 +56,7 @@ class SystemReport:
         return not self.problems and not self.unknown
 
     def as_row(self) -> dict[str, Any]:
-        """The finding as one row of a table."""
+        """The report as one row of a table."""
         return {
             "system": self.system,
             "state": "; ".join(self.problems) or self.unknown or "ok",
@@ -72,10 +72,10 @@ def examine(
     seed: str | None,
     steps: Mapping[str, datetime],
 ) -> list[SystemReport]:
-    """Connect to everything the map names; never raises for what a system does.
+    """Connect to everything the map names; a system's failure never raises.
 
     Args:
-        seed: of the sample's ranks, None where there is no installation yet.
+        seed: of the sample's ranks, None if there is no installation yet.
         steps: by system, when its clock was last found to have been set.
     """
     findings = []
@@ -149,7 +149,7 @@ def _examine(
 
 
 def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
-    """What the first records' stamps say that is no instant, or lies in the future."""
+    """Remarks on stamps of the first records that are not instants or lie in the future."""
     if spec.changed_at is None or not spec.lists:
         return []
     reading = reader.page(replace(spec, fields=()), None, STAMPS_LOOKED_AT)
@@ -158,36 +158,36 @@ def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
     latest_us = (datetime.now(UTC) + FUTURE - EPOCH) // MICROSECOND
     odd: dict[str, list[str]] = {}
     for row in reading.rows:
-        told = "" if row[MARK] is None or row[MARK] is MISSING else str(row[MARK])
+        text = "" if row[MARK] is None or row[MARK] is MISSING else str(row[MARK])
         try:
-            at_us = earliest(parse(row[MARK])) if told else None
+            at_us = earliest(parse(row[MARK])) if text else None
         except UNREADABLE:
             at_us = None
         if at_us is None:
-            odd.setdefault("no instant", []).append(told)
+            odd.setdefault("no instant", []).append(text)
         elif at_us > latest_us:
-            odd.setdefault("in the future", []).append(told)
+            odd.setdefault("in the future", []).append(text)
     looked_at = f"{counted(len(reading.rows), 'record')} looked at"
     return [
-        f"{spec.collection}.{spec.changed_at} is {what} in {len(found)} of {looked_at} "
-        f"(such as {_shape(max(found))}): only the sweep finds their changes"
-        for what, found in odd.items()
+        f"{spec.collection}.{spec.changed_at} is {what} in {len(stamps)} of {looked_at} "
+        f"(such as {_shape(max(stamps))}): only the sweep finds their changes"
+        for what, stamps in odd.items()
     ]
 
 
 def _shape(text: str) -> str:
     """A stamp's form without its value: 9 for each digit, a for each letter."""
-    told = "".join("9" if each.isdigit() else "a" if each.isalpha() else each for each in text[:40])
-    return visible(told) if told else "NULL or empty"
+    shape = "".join("9" if each.isdigit() else "a" if each.isalpha() else each for each in text[:40])
+    return visible(shape) if shape else "NULL or empty"
 
 
 def _ranking(reader: SystemReader, spec: ReadSpec, seed: str | None) -> list[str]:
-    """What keeps the sample from being taken by rank."""
+    """Remarks on why the sample cannot be taken by rank."""
     if reader.can_rank(spec, seed or ANY_SEED):
         return []
     index = reader.call(lambda: reader.probe.rank_index(spec, seed or ANY_SEED))
     if not index:
-        return []  # nothing that anybody could do
+        return []  # nothing can be done about it
     remedy = index if seed else "see what `auditor doctor` says once the auditor has run"
     return [
         f"{spec.collection} is read in the order of its keys, so that estimates hold only once a sweep has reached "
@@ -216,7 +216,7 @@ def _queues(integration_map: IntegrationMap, allowances: Mapping[str, Allowance]
         except ProbeError as error:
             problems.append(str(error))
         except Exception as error:
-            # Whatever a broker answers is data; the text of the error may quote it.
+            # A broker's response is data; the error text may quote it.
             problems.append(f"decode: an unexpected answer ({type(error).__name__})")
         findings.append(
             SystemReport(

@@ -1,4 +1,4 @@
-"""How a system answers: its health lately, and steps of its clock."""
+"""A system's recent health, and the steps of its clock."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """How a system has been answering lately.
+    """A system's recent health.
 
     Attributes:
-        failing_since: first of the present run of failures, or None while it answers.
-        failures: how many of them in a row.
-        latency_s: of the last answer.
+        failing_since: first of the current run of failures, or None while it responds.
+        failures: how many consecutive failures.
+        latency_s: of the last response.
     """
 
     failures: int = 0
@@ -26,7 +26,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockStep:
-    """A system's clock was set: what its bounds were, and what they are since."""
+    """A step of a system's clock: its bounds before and after."""
 
     system: str
     stepped_at: datetime

@@ -26,7 +26,7 @@ class Cell:
     """One field of one copy.
 
     Attributes:
-        text: as people read it.
+        text: the value as displayed.
         state: `owner` for the value that counts, `agrees`, `differs`, `unreadable` or `absent` (the system
             does not carry the field).
     """
@@ -40,7 +40,7 @@ class CopyView:
     """One system's copy.
 
     Attributes:
-        found: rows with this key; 1 where all is well.
+        found: rows with this key; normally 1.
         error: why it could not be read, or "".
         cells: by field.
     """
@@ -65,7 +65,7 @@ class RecordView:
 
     @property
     def differing(self) -> tuple[str, ...]:
-        """Fields in which some copy differs from the one that counts."""
+        """Fields in which a copy differs from the one that counts."""
         names: dict[str, None] = {}
         for copy in self.copies:
             for name, cell in copy.cells.items():
@@ -90,14 +90,14 @@ class RecordView:
 def read_record(
     integration_map: IntegrationMap, readers: Mapping[str, SystemReader], data_type: str, key_text: str
 ) -> RecordView:
-    """Read a record from every system that the map says holds it.
+    """Read a record from every system that holds it according to the map.
 
     Args:
-        key_text: the key as a person writes it, or as the views and the pages show it (`auditor.storage.kept_text`).
+        key_text: the key as typed by a person, or as shown by the views and the pages (`auditor.storage.kept_text`).
 
     Raises:
         KeyError: no such data type.
-        UnreadableError: the text is no key of this data type.
+        UnreadableError: the text is not a key of this data type.
     """
     described = integration_map.data_types[data_type]
     key: Key = described.key_parser(described.owner)(restored(key_text))
@@ -115,20 +115,20 @@ def read_record(
         rows[system] = [row for row in reading.rows if read_key(parse, row[KEY]) == key]
     copies = []
     for system in order:
-        found = rows[system]
+        system_rows = rows[system]
         first = {name: _first(rows, name) for name in order}
         cells = {name: _cell(integration_map, data_type, name, system, first) for name in names}
         stamped = integration_map.bindings[data_type, system].changed_at is not None
-        stamp = found[0][MARK] if found and stamped else None
+        stamp = system_rows[0][MARK] if system_rows and stamped else None
         copies.append(
             CopyView(
                 system=system,
                 role="owner" if system == described.owner else "copy",
-                found=len(found),
+                found=len(system_rows),
                 error=errors[system],
                 changed_at="" if stamp is None or stamp is MISSING else str(stamp),
                 read_at=read_at[system],
-                cells=cells if found else {},
+                cells=cells if system_rows else {},
                 link=link_of(integration_map.systems[system].link, key),
             )
         )
@@ -136,9 +136,9 @@ def read_record(
 
 
 def link_of(template: str | None, key: Key) -> str | None:
-    """The address of a record's page in its system; None without one, and where a key has no place in an address.
+    """The address of a record's page in its system; None without one, or if the key has no place in an address.
 
-    A browser takes a path's part `..` for a step up however it is encoded.
+    A browser treats the path segment `..` as a step up, however it is encoded.
     """
     text = str(key)
     if template is None or not template.startswith(("https://", "http://")) or text in {".", ".."}:
@@ -147,12 +147,12 @@ def link_of(template: str | None, key: Key) -> str | None:
 
 
 def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:
-    """Where every compared field of a data type stands in one system."""
+    """Where to read every compared field of a data type in one system."""
     binding: Binding = integration_map.bindings[data_type, system]
-    held = integration_map.data_types[data_type]
-    carried = [name for name, rule in held.fields.items() if rule.compare and name not in binding.absent]
+    settings = integration_map.data_types[data_type]
+    carried = [name for name, rule in settings.fields.items() if rule.compare and name not in binding.absent]
     zone = integration_map.systems[system].zone
-    return binding.spec(data_type, carried, zone=zone, key_type=held.key_type)
+    return binding.spec(data_type, carried, zone=zone, key_type=settings.key_type)
 
 
 def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
@@ -160,10 +160,10 @@ def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
 
 
 def _value(integration_map: IntegrationMap, data_type: str, name: str, system: str, row: Row, other: str) -> Any:
-    """One field of a system's copy in its canonical form, as it is compared with another system.
+    """One field of a system's copy in its canonical form, as compared with another system.
 
     Raises:
-        UnreadableError: it is not what it should be.
+        UnreadableError: the value is not what its field declares.
     """
     described = integration_map.data_types[data_type]
     absent = integration_map.bindings[data_type, system].absent
@@ -175,14 +175,14 @@ def _value(integration_map: IntegrationMap, data_type: str, name: str, system: s
     ]
     at = [each for each, _ in rules].index(name)
     parsers = [parser_for(rule, system, zone) for _, rule in rules]
-    held = beside_currencies(row[VALUES], parsers, currencies_of(rules))
-    return read_field(parsers[at], rules[at][1], held[at])
+    values = beside_currencies(row[VALUES], parsers, currencies_of(rules))
+    return read_field(parsers[at], rules[at][1], values[at])
 
 
 def _cell(
     integration_map: IntegrationMap, data_type: str, name: str, system: str, rows: Mapping[str, Row | None]
 ) -> Cell:
-    """One field of one system's copy, beside the copy of the field's owner."""
+    """One field of one system's copy, compared with the copy of the field's owner."""
     described = integration_map.data_types[data_type]
     rule = described.fields[name]
     owner = rule.owner or described.owner

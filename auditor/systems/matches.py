@@ -1,4 +1,4 @@
-"""What a comparison of two systems' collections and fields has found."""
+"""The results of comparing two systems' collections and fields."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Compared:
     """How the values of two fields compare.
 
     Attributes:
-        equal: of how many records that both hold, how many show the same value, read as `words` and `labels` say.
+        equal: of the records that both hold, how many show the same value, read as `words` and `labels` say.
         plain: how many without them.
-        constant: the left says the same in every record, so that being equal says nothing.
-        words: words of a field by which more values are equal.
-        labels: what the codes of the one side mean in the other's labels, None for one that is not certain.
+        constant: the left has the same value in every record, so equality proves nothing.
+        words: settings of a field that make more values equal.
+        labels: what the codes of one side mean in the other's labels, None for an uncertain one.
         coded: the side that has the codes, 0 or 1.
     """
 
@@ -35,29 +35,29 @@ class Compared:
 
     @property
     def share(self) -> float:
-        """How much it says for the two being the same field, 0 to 1."""
+        """The evidence for the two being the same field, 0 to 1."""
         return self.equal / self.of if self.of and not self.constant else 0.0
 
     @property
     def evidence(self) -> str:
-        """What was seen, for people."""
+        """The evidence in words."""
         if not self.of:
             return "no record holds a value in both"
-        told = f"{self.plain} of {self.of} values equal"
+        text = f"{self.plain} of {self.of} values equal"
         if self.constant:
-            return f"{told}, but all have one value here, which proves little"
+            return f"{text}, but all have one value here, which proves little"
         if self.words:
-            return f"{told}, {self.equal} with {' and '.join(self.words)}"
-        return f"{told}, {self.equal} by the map" if self.labels else told
+            return f"{text}, {self.equal} with {' and '.join(self.words)}"
+        return f"{text}, {self.equal} by the map" if self.labels else text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldMatch:
-    """Two fields that seem to be the same.
+    """Two fields that are probably the same.
 
     Attributes:
-        alike: how alike their names are, 0 to 1.
-        compared: what they hold.
+        alike: the similarity of their names, 0 to 1.
+        compared: how their values compare.
     """
 
     left: FieldSchema
@@ -67,7 +67,7 @@ class FieldMatch:
 
     @property
     def equal(self) -> int:
-        """How many records show the same value, of those in which both are there."""
+        """How many records show the same value, of those with both values."""
         return self.compared.equal
 
     @property
@@ -77,17 +77,17 @@ class FieldMatch:
 
     @property
     def evidence(self) -> str:
-        """Why, for people."""
-        told = [self.compared.evidence]
+        """The evidence in words."""
+        parts = [self.compared.evidence]
         if self.left.name != self.right.name:
-            told.append(f"names {self.alike:.0%} alike")
+            parts.append(f"names {self.alike:.0%} alike")
         if self.left.type != self.right.type:
-            told.append(f"{self.left.described} here, {self.right.described} there")
-        return ", ".join(told)
+            parts.append(f"{self.left.described} here, {self.right.described} there")
+        return ", ".join(parts)
 
     @property
     def incomparable(self) -> bool:
-        """Text on one side and numbers on the other, of which none is equal to its counterpart."""
+        """Whether one side has text and the other numbers, none of them equal."""
         types = {self.left.type, self.right.type}
         return bool(
             self.of and not self.equal and not self.compared.labels and "string" in types and types & set(NUMBERS)
@@ -96,12 +96,12 @@ class FieldMatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Two collections that seem to hold the same records.
+    """Two collections that probably hold the same records.
 
     Attributes:
         keys: the field that identifies a record in each.
         common: how many of the `asked` records of the left are in the right, too.
-        unmatched: fields of either side that have no counterpart, by side.
+        unmatched: fields without a counterpart, by side.
     """
 
     left: CollectionSchema

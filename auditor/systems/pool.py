@@ -1,6 +1,6 @@
-"""A bounded pool of threads, none of which keeps the process from ending.
+"""A bounded pool of threads that never keep the process from ending.
 
-`concurrent.futures.ThreadPoolExecutor` is waited for at the end of the process, by whatever call hangs in it.
+With `concurrent.futures.ThreadPoolExecutor` the process would wait at its end for any hung call.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ ResultT = TypeVar("ResultT")
 
 
 class Pool:
-    """Runs calls, a few at once and the others in their order.
+    """Runs calls, a few at once and the others in order.
 
     Args:
-        threads: most calls that run at once. A thread is only started when all others are busy.
-        name: what its threads are called.
+        threads: the most calls that run at once. A thread is only started when all others are busy.
+        name: the name of its threads.
     """
 
     def __init__(self, threads: int, name: str) -> None:
@@ -57,12 +57,12 @@ class Pool:
                     future.set_result(call())
                 except BaseException as error:
                     future.set_exception(error)
-            del given, future, call  # what it answered is not kept until the next one comes
+            del given, future, call  # the result is not kept until the next call
             with self._guard:
                 self._under_way -= 1
 
     def close(self) -> None:
-        """Begin nothing more; what waits is cancelled, and what runs is left to itself."""
+        """Start no more calls; waiting ones are cancelled, running ones are abandoned."""
         with self._guard:
             if self._closed:
                 return

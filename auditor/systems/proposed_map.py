@@ -23,25 +23,25 @@ LONGEST_SYSTEM = 30
 """Characters of a proposed system's name, so that flows can be named after two of them."""
 
 LONGEST_KEY = 1_000
-"""Characters of a field's name as it is written: YAML takes no key on one line beyond 1,024."""
+"""Most characters of a written field name: YAML accepts no one-line key beyond 1,024."""
 
 
 def as_yaml(found: Found, systems: tuple[str, str]) -> str:
     """The proposal as a map: what is certain is written, what a person must decide is marked with TODO.
 
     Args:
-        systems: the two as they stand in a map, with their names.
+        systems: the two systems' map entries, with their names.
     """
     return "\n".join(_yaml(found, systems)) + "\n"
 
 
 def new_system(name: str, kind: str, url: str) -> str:
-    """A database that stands in no map yet, as it would stand in one."""
+    """The map entry of a database that is in no map yet."""
     return f'  {_name(name)}: {{kind: {kind}, url: "{url}"}}  # TODO zone: needed if its times have no time zone'
 
 
 def system_name(address: str, at: int) -> str:
-    """What a database is called that stands in no map yet, by the last part of its address.
+    """A name for a database that is in no map yet, from the last part of its address.
 
     Args:
         at: 0 for the owner, 1 for the system with the copies.
@@ -75,23 +75,23 @@ def _escaped(character: str) -> str:
 
 
 def _mapping(words: Iterable[tuple[str, str]]) -> str:
-    """Keys and values, each written already, on one line."""
-    return "{" + ", ".join(f"{word}: {told}" for word, told in words) + "}"
+    """Keys and values, already formatted, on one line."""
+    return "{" + ", ".join(f"{word}: {text}" for word, text in words) + "}"
 
 
 def _comment(text: object) -> str:
     return f"# {visible(text)}"
 
 
-def _yaml(found: Found, systems: tuple[str, str]) -> Iterator[str]:
-    left, right = found.systems
+def _yaml(proposal: Found, systems: tuple[str, str]) -> Iterator[str]:
+    left, right = proposal.systems
     yield "# Proposed by `auditor discover` from what the two systems hold; check every line."
     yield "version: 1"
     yield "systems:"
     yield from systems
     yield "data_types:"
     names: dict[str, Match] = {}
-    for match in found.matches:
+    for match in proposal.matches:
         if all(each.incomparable for each in match.fields):
             continue
         name = _data_type_name(match, names, longest=_LONGEST_NAME - len(f"_to_{right}"))
@@ -110,13 +110,13 @@ def _yaml(found: Found, systems: tuple[str, str]) -> Iterator[str]:
         if match.common < match.asked:
             missing = match.asked - match.common
             yield f"    # {missing} of the {match.asked} records of {left} looked at are not in {right}"
-    for system, alone in found.alone.items():
+    for system, alone in proposal.alone.items():
         if alone:
             yield _comment(f"without a counterpart in {system}: {', '.join(alone)}")
 
 
 def _data_type_name(match: Match, taken: Container[str], longest: int) -> str:
-    """A name that the map takes, as like the collection's as can be."""
+    """A name valid in the map, as close to the collection's as possible."""
     name = _NOT_NAME.sub("_", words_of(match.left.name)).strip("_") or "record"
     name = (name if name[0].isalpha() else f"record_{name}")[: max(1, longest)]
     numbered, number = name, 1
@@ -163,15 +163,15 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
         words = [("collection", _value(side.name)), ("key", _value(key.name))]
         words += [("changed_at", _value(stamp))] if stamp else []
         if at:
-            told = [(_name(one), _value(other)) for one, other in renamed.items() if one != stamps[0]]
-            words += [("fields", _mapping(told))] if told else []
+            pairs = [(_name(one), _value(other)) for one, other in renamed.items() if one != stamps[0]]
+            words += [("fields", _mapping(pairs))] if pairs else []
         yield f"      {_name(system)}: {_mapping(words)}"
         if match.unmatched[at]:
             yield f"      {_comment(f'not matched in {system}: ' + ', '.join(match.unmatched[at]))}"
 
 
 def _rule(pair: FieldMatch, systems: tuple[str, str]) -> str:
-    """The words of a field in YAML."""
+    """The settings of a field in YAML."""
     compared = pair.compared
     if compared.labels:
         labels = [

@@ -28,17 +28,17 @@ LEARNS_FROM = 4
 CLOCK_KEEPS_S = 30.0
 AIMED_EXCHANGES = 8
 REQUESTS_PER_LISTING = 200
-"""Requests that one listing may take to fill up with records, where the system answers few at a time, or none."""
+"""Most requests that one listing may use to fill up, if the system returns few records at a time, or none."""
 
 LISTING_S = 30.0
-"""How long one listing may take altogether, however slowly its pages come; it goes on from there the next time."""
+"""How long one listing may take in total, however slow its pages; the next one continues from there."""
 
 ASIDE_RESTS_S = 30.0
-"""A system that gave no answer is asked nothing aside for this time: there is no verdict that waits for it."""
+"""For this long a silent system gets no optional reads, because no verdict waits for them."""
 
 
 class SystemReader(Caller):
-    """Reads one system for everybody who needs it.
+    """Reads one system for all flows that need it.
 
     Args:
         name: the system's name in the map.
@@ -128,10 +128,10 @@ class SystemReader(Caller):
                 left = [key for key in left if key not in batches.instants and key not in batches.unreadable]
 
     def fetch_aside(self, spec: ReadSpec, keys: Sequence[Key], within_s: float) -> Reading | None:
-        """Read records that nobody may wait for; None where they cannot be had in time.
+        """Read records optionally, without blocking; None if they do not arrive in time.
 
-        What was asked ends by itself, at its own deadline. Until then, and while the system gives no answer, nothing
-        more is asked aside.
+        The read ends by itself at its own deadline. Until then, and while the system is silent, no further optional
+        reads start.
 
         Raises:
             ReaderClosedError: the reader was closed meanwhile.
@@ -147,7 +147,7 @@ class SystemReader(Caller):
         def read() -> None:
             try:
                 asked.set_result(self.fetch(spec, keys))
-            except Exception as error:  # the thread has nobody to tell but the one who may be waiting
+            except Exception as error:  # only the caller, if it still waits, can be notified
                 asked.set_exception(error)
 
         context = copy_context()
@@ -163,7 +163,7 @@ class SystemReader(Caller):
         return self._listing(lambda after, left: self.probe.changed(spec, since, left, after), None, limit)
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
-        """Read on in a listing of the whole collection; `next` says where another page follows."""
+        """Continue a listing of the whole collection; `next` is the cursor of the next page."""
         return self._listing(lambda after, left: self.probe.page(spec, after, left), after, limit)
 
     def _listing(self, read: Callable[[str | None, int], Page], after: str | None, limit: int) -> Reading:
@@ -183,7 +183,7 @@ class SystemReader(Caller):
                 if page.next is None or len(rows) >= limit or time.monotonic() >= until:
                     break
         except ProbeError as failure:
-            # What was read stands, and the rest is read from here on, the next time.
+            # What was read is kept, and the next listing continues from here.
             error = None if failure.reason is Reason.OVER_BUDGET and rows else failure
         self.allowance.read(len(rows))
         return Reading(
@@ -210,7 +210,7 @@ class SystemReader(Caller):
         return self.call(lambda: self.probe.can_rank(spec, seed))
 
     def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
-        """Bound the system's clock, asking it again when the last look has aged, or `afresh`."""
+        """Bound the system's clock, reading it again if the last reading is old, or `afresh`."""
         known = self.clock
         keeps_s = max(CLOCK_KEEPS_S, self.allowance.clock_keeps_s)
         if not afresh and known is not None and (now - known.measured_at).total_seconds() < keeps_s:
@@ -240,10 +240,10 @@ class SystemReader(Caller):
         return self.clock
 
     def aim_clock(self, sleep: Callable[[float], object] = time.sleep) -> ClockBounds | None:
-        """Bound the clock as well as its stamps allow, waiting up to a second before each exchange.
+        """Bound the clock as tightly as its stamps allow, waiting up to a second before each exchange.
 
         Args:
-            sleep: waits; a true answer ends the aiming.
+            sleep: waits; a true result ends the aiming.
         """
         bounds = self.read_clock(self._now(), afresh=True)
         for _ in range(AIMED_EXCHANGES - 1):
@@ -255,7 +255,7 @@ class SystemReader(Caller):
         return bounds
 
     def take_clock_steps(self) -> list[ClockStep]:
-        """Steps of its clock that nobody has taken yet."""
+        """Steps of its clock that have not been taken yet."""
         with self._lock:
             taken, self._clock_steps = self._clock_steps, []
         return taken
