@@ -1,8 +1,7 @@
-"""Addresses with a login in them, as people paste them: `scheme://USER:PASSWORD@HOST/PATH?QUERY`.
+"""Addresses that contain a login, as people paste them: `scheme://USER:PASSWORD@HOST/PATH?QUERY`.
 
-A password with a reserved character in it is read differently by every driver, and its halves then pass for a host or
-a database, which no driver keeps secret. So an address that is not certainly meant one way is refused, in words that
-repeat nothing of it.
+Drivers read a password with a reserved character in different ways, and then take parts of it for a host or a
+database, which no driver keeps secret. So an ambiguous address is refused, in words that repeat nothing of it.
 Source: RFC 3986, sections 2.1 (percent-encoding) and 3.2 (authority).
 """
 
@@ -24,13 +23,13 @@ _PORT = re.compile(r"(?:[^:\[\]]*|\[[^\]]*\])(?::\d*)?")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """What an address holds that is nobody's business, decoded; empty where it holds none.
+    """The secrets in an address, decoded; empty if it has none.
 
     Attributes:
-        raw: the user-info as it is written.
+        raw: the user-info as written.
         parameters: secrets in the query.
-        host, database: what stands there in plain sight.
-        scheme: what stands before them, in lower case.
+        host, database: the plain parts.
+        scheme: the part before them, in lower case.
     """
 
     user: str = ""
@@ -46,14 +45,14 @@ SECRET_PARAMETER = re.compile(r"pass(word|wd)?$|secret|token|api_?key|^key$|^sig
 
 
 def check_address(text: str, *, login: bool = True) -> str:
-    """An address that every driver reads the same way.
+    """Check that every driver reads an address the same way.
 
     Args:
-        login: an address of a database or broker, in which an `@` stands before the host and nowhere else; false
-            for one of the web, whose path may hold another.
+        login: an address of a database or broker, with an `@` only before the host; false for a web address, which
+            may have others in its path.
 
     Raises:
-        ValueError: it is not; says how to write it, and quotes nothing of it.
+        ValueError: it is ambiguous; says how to write it, and quotes nothing of it.
     """
     scheme, found, rest = text.partition("://")
     if not found or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
@@ -82,7 +81,7 @@ def check_address(text: str, *, login: bool = True) -> str:
 
 
 def login_of(text: str) -> Login:
-    """The secrets of an address, however it is written; of a malformed one everything before its last `@`."""
+    """The secrets of an address in any form; for a malformed one everything before its last `@`."""
     scheme, found, rest = text.partition("://")
     if not found:
         return Login()
@@ -110,10 +109,10 @@ def login_of(text: str) -> Login:
 
 
 def check_segment(name: str) -> str:
-    """The name itself, if it can be one part of an address's path.
+    """The name itself, if it can be one segment of an address's path.
 
     Raises:
-        ValueError: it is empty, or a client takes it for a step up, however it is encoded.
+        ValueError: it is empty, or clients treat it as a step up, however it is encoded.
     """
     if name in {"", ".", ".."}:
         raise ValueError(f"{name!r} cannot be asked for: in an address's path it stands for another place")
@@ -121,7 +120,7 @@ def check_segment(name: str) -> str:
 
 
 def plain_address(found: SplitResult) -> str:
-    """An address without what may be secret: the login and the query."""
+    """An address without its possible secrets, the login and the query."""
     host = found.hostname or ""
     try:
         port = f":{found.port}" if found.port else ""

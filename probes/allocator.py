@@ -1,7 +1,7 @@
-"""Memory that is given back to the system when it is free.
+"""Returning free memory to the system.
 
-glibc keeps what was freed: it makes up to eight heaps for each core, one for every few threads, and once a large
-block was freed it takes others of its size from a heap as well, whose end is seldom free. After large answers on many
+glibc keeps freed memory: it makes up to eight heaps per core, one for every few threads, and once a large block was
+freed, it also takes others of its size from a heap, which is seldom free at its end. After large responses on many
 threads a daemon then keeps hundreds of megabytes that it does not need.
 Source: mallopt(3).
 """
@@ -18,22 +18,22 @@ from typing import Any
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 HEAPS = 2
-"""Heaps that threads share. The interpreter's lock lets one of them work at a time anyway."""
+"""Heaps that threads share. The interpreter's lock lets only one thread run at a time anyway."""
 
 LARGE_BYTES = 256 * 1024
-"""From this size on a block comes from the system and goes back to it at once."""
+"""Blocks of at least this size come from the system and go back to it at once."""
 
 SPARE_BYTES = 4 * 1024 * 1024
 """Free memory that a heap keeps at its end."""
 
 
 def give_memory_back() -> bool:
-    """Have free memory given back from now on; answers whether this C library can be told so.
+    """Return free memory from now on; returns whether this C library supports that.
 
-    How many heaps there may be is settled when the process's second thread begins, which some libraries start while
-    they are imported: it is to be called before that.
+    The number of heaps is fixed when the process's second thread starts, which some libraries do on import: call this
+    before that.
 
-    Whoever sets one of glibc's own variables (`MALLOC_ARENA_MAX` and others) has decided it.
+    glibc's own variables (`MALLOC_ARENA_MAX` and others) take precedence.
     """
     if any(name.startswith("MALLOC_") for name in os.environ):
         return False
@@ -45,13 +45,13 @@ def give_memory_back() -> bool:
 
 
 class Tidier:
-    """Looks for what large answers have left behind, and gives it back to the system.
+    """Returns memory left over from large responses to the system.
 
-    Drivers leave objects that refer to each other, with whole answers among them; the garbage collector finds them
-    late, because an auditor has it look seldom, and glibc gives no page back from the midst of its heaps by itself.
+    Drivers leave cyclic objects, some with whole responses in them; the garbage collector finds them late, because an
+    auditor runs it seldom, and glibc does not return pages from the middle of its heaps by itself.
 
     Args:
-        every_s: no sooner after the last time: all other threads wait meanwhile.
+        every_s: the least time between two runs, because all other threads wait meanwhile.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -61,11 +61,11 @@ class Tidier:
         self._next_at = 0.0
 
     def want(self) -> None:
-        """Something large has been read."""
+        """Note that something large has been read."""
         self._wanted = True
 
     def tidy(self) -> bool:
-        """Tidy up if that is wanted, and answers whether; called when a call ends, whatever it read."""
+        """Tidy up if requested, and return whether; called at the end of every call."""
         if not self._wanted:
             return False
         with self._guard:
@@ -81,7 +81,7 @@ class Tidier:
 
 
 def _function(name: str) -> Any:
-    """A function of glibc; None where the C library is another."""
+    """A function of glibc; None for another C library."""
     try:
         return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):

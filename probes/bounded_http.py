@@ -1,7 +1,7 @@
-"""HTTP within bounds: one deadline for a whole exchange, and a limit to what an answer comes to when it is unpacked.
+"""HTTP within bounds: one deadline for a whole exchange, and a limit on the unpacked size of a response.
 
-A few packed bytes can stand for gigabytes, and a server that sends a byte now and then never exceeds the timeout of
-one wait.
+A few compressed bytes can stand for gigabytes, and a server that sends a byte now and then never exceeds the timeout
+of a single wait.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from probes.deadline import Deadline
 from probes.metering import spend
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
-"""The largest answer read, unpacked: a server that never stops sending must not fill the memory."""
+"""The largest response, unpacked: a server that never stops sending must not fill the memory."""
 
 ERROR_LIMIT_BYTES = 2_000
-"""As much is read of an answer that is an error."""
+"""Most bytes read of an error response."""
 
 STEP_BYTES = 64 * 1024
-"""As much is unpacked at once."""
+"""Bytes unpacked at once."""
 
 
 class BoundedClient:
-    """Sends requests and reads their answers within bounds. Redirects are not followed.
+    """Sends requests and reads their responses within bounds. Redirects are not followed.
 
     Args:
-        timeout_s: the deadline of one exchange, from connecting to the last byte; that of the call under way counts
-            where it is earlier.
-        limit_bytes: the largest answer read.
-        words: of `httpx.Client`.
+        timeout_s: the deadline of one exchange, from connecting to the last byte; the deadline of the current call
+            counts if it is earlier.
+        limit_bytes: the largest response read.
+        words: keyword arguments for `httpx.Client`.
     """
 
     def __init__(self, *, timeout_s: float, limit_bytes: int = ANSWER_LIMIT_BYTES, **words: Any) -> None:
@@ -49,12 +49,12 @@ class BoundedClient:
 
     @property
     def base_url(self) -> httpx.URL:
-        """What relative addresses begin with."""
+        """The base of relative addresses."""
         return self._client.base_url
 
     @contextmanager
     def stream(self, method: str, url: httpx.URL | str, **words: Any) -> Iterator[httpx.Response]:
-        """An answer whose body is not read yet; reading it inside the block keeps the deadline too.
+        """A response with its body unread; reading it inside the block also keeps the deadline.
 
         Raises:
             ProbeError: the system's budget is spent (`probes.metering`), and nothing was sent.
@@ -69,11 +69,11 @@ class BoundedClient:
                 yield response
 
     def ask(self, method: str, url: str, **words: Any) -> httpx.Response:
-        """A whole answer; of one that is an error, the beginning.
+        """Return a whole response; of an error response, the beginning.
 
         Raises:
-            ProbeError: `too_large` beyond the limit, `decode` for an answer that cannot be unpacked.
-            httpx.HTTPError: there is none, or not within the deadline.
+            ProbeError: `too_large` beyond the limit, `decode` for a response that cannot be unpacked.
+            httpx.HTTPError: there is no response, or not within the deadline.
         """
         with self.stream(method, url, **words) as response:
             body = b"".join(unpacked(response, self._limit_bytes)) if response.is_success else beginning(response)
@@ -82,24 +82,24 @@ class BoundedClient:
         return httpx.Response(response.status_code, headers=headers, content=body, request=response.request)
 
     def cut_off(self) -> None:
-        """End exchanges under way with an error, from another thread, and let none begin any more."""
+        """End running exchanges with an error, from another thread, and allow no new ones."""
         self._deadline.cut_off()
 
     def close(self) -> None:
-        """End requests under way."""
+        """End running requests."""
         self.cut_off()
         self._client.close()
 
 
 def unpacked(response: httpx.Response, limit: int, *, hint: str = "") -> Iterator[bytes]:
-    """Read a streamed answer and unpack it as it comes, never more than a little beyond `limit` bytes.
+    """Read a streamed response and unpack it on the fly, never more than a little beyond `limit` bytes.
 
     Args:
-        hint: what to do about an answer beyond the limit.
+        hint: what to do about a response beyond the limit.
 
     Raises:
-        ProbeError: `too_large` beyond the limit, `decode` for an encoding that nobody asked for or a broken one,
-            `over_budget` where other answers left no room for it.
+        ProbeError: `too_large` beyond the limit, `decode` for an unrequested or broken encoding, `over_budget` if
+        other responses left no room for it.
     """
     encoding = response.headers.get("content-encoding", "").strip().lower()
     parts, size = response.iter_raw(), 0
@@ -122,7 +122,7 @@ def _inflated(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         for part in parts:
             packed = part
             while packed:
-                if unpack.eof:  # several members, one after the other
+                if unpack.eof:  # several members in a row
                     unpack = zlib.decompressobj(16 + zlib.MAX_WBITS)
                 yield unpack.decompress(packed, STEP_BYTES)
                 packed = unpack.unused_data if unpack.eof else unpack.unconsumed_tail
@@ -133,7 +133,7 @@ def _inflated(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 
 def beginning(response: httpx.Response) -> bytes:
-    """At most `ERROR_LIMIT_BYTES` of a streamed answer that is an error, as far as it can be read."""
+    """At most `ERROR_LIMIT_BYTES` of a streamed error response, as far as readable."""
     found = b""
     try:
         for part in unpacked(response, ANSWER_LIMIT_BYTES):

@@ -1,8 +1,8 @@
-"""One deadline for a whole call of a probe, however many requests it sends and however slowly they are answered.
+"""One deadline for a whole call of a probe, however many requests it sends and however slow the responses.
 
 Drivers limit single waits: a broker that sends a byte now and then, or a list of many slow pages, never exceeds one.
-Whoever waits here asks how much time the call has left, and what cannot be told beforehand how long to wait is cut
-off by a watchdog from another thread.
+Code that waits here asks how much time the call has left; waits that cannot be limited in advance are cut off by a
+watchdog from another thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from probes.contract import ProbeError, Reason
 from probes.room import Share
 
 AGAIN_S = 0.25
-"""A watchdog that has cut a call off does so again after this time, until the call has ended."""
+"""A watchdog that has cut off a call repeats that at this interval, until the call has ended."""
 
 P = ParamSpec("P")
 ResultT = TypeVar("ResultT")
@@ -29,12 +29,12 @@ ResultT = TypeVar("ResultT")
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call under way.
+    """A running call.
 
     Attributes:
         until: when it must have ended, in monotonic seconds.
         seconds: how long it may take, for messages.
-        share: of the memory that answers may take in this process.
+        share: its share of the memory that responses may take in this process.
     """
 
     until: float
@@ -47,7 +47,7 @@ _call: ContextVar[_Call | None] = ContextVar("call", default=None)
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """A call that may take so long; inside of another call it ends no later than that one."""
+    """A call with this time limit; inside another call it ends no later than that one."""
     now, outer = time.monotonic(), _call.get()
     share = Share() if outer is None else outer.share
     inner = _Call(now + seconds, seconds, share)
@@ -61,7 +61,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def one_call(method: Callable[P, ResultT]) -> Callable[P, ResultT]:
-    """A method of a probe that is one call: it ends within the probe's `timeout_s`, whatever it sends."""
+    """Make a probe's method one call: it ends within the probe's `timeout_s`, whatever it sends."""
     return _limited(method, 1)
 
 
@@ -85,17 +85,17 @@ def _limited(method: Callable[P, ResultT], times: int) -> Callable[P, ResultT]:
 
 
 def _forget(error: ProbeError) -> None:
-    """Let go of what the call that ended had in hand: whoever keeps its error would keep the whole answer with it."""
+    """Drop the ended call's locals; otherwise keeping its error would keep the whole response in memory."""
     if error.__suppress_context__:
         error.__context__ = None
     traceback.clear_frames(error.__traceback__)
 
 
 def left(limit: float | None = None) -> float:
-    """How long the call under way may still wait, in seconds, and no longer than `limit`.
+    """How long the current call may still wait, in seconds, at most `limit`.
 
     Raises:
-        ProbeError: `timeout` where its deadline has passed.
+        ProbeError: `timeout` if its deadline has passed.
     """
     call = _call.get()
     if call is None:
@@ -116,23 +116,23 @@ def spare() -> float:
 
 
 def passed() -> bool:
-    """Whether the deadline of the call under way has passed."""
+    """Whether the deadline of the current call has passed."""
     call = _call.get()
     return call is not None and time.monotonic() >= call.until
 
 
 def begins() -> None:
-    """An answer begins: this thread has done with the one before."""
+    """Start a response: this thread is done with the one before."""
     call = _call.get()
     if call is not None:
         call.share.begin()
 
 
 def came(size: int) -> None:
-    """So many bytes of the answer have come in; many of them wait until there is room for them.
+    """Count received bytes of the response; many bytes wait until there is room for them.
 
     Raises:
-        ProbeError: `over_budget` where there was none until the call's deadline.
+        ProbeError: `over_budget` if there was none until the call's deadline.
     """
     call = _call.get()
     if call is not None:
@@ -140,15 +140,15 @@ def came(size: int) -> None:
 
 
 def becomes(size: int, *, beside: bool = False) -> None:
-    """The answer is about to be decoded into what takes so much memory; waits until there is room for it.
+    """Reserve memory for decoding the response; waits until there is room for it.
 
-    It holds that room until the next answer begins or the call ends.
+    The room is held until the next response starts or the call ends.
 
     Args:
-        beside: it is counted without its bytes, which stay in memory beside it.
+        beside: `size` does not include its bytes, which stay in memory as well.
 
     Raises:
-        ProbeError: `over_budget` where there was none until the call's deadline.
+        ProbeError: `over_budget` if there was none until the call's deadline.
     """
     call = _call.get()
     if call is not None:
@@ -156,7 +156,7 @@ def becomes(size: int, *, beside: bool = False) -> None:
 
 
 def timed_out(seconds: float) -> ProbeError:
-    """What a call ends with whose deadline has passed."""
+    """The error of a call past its deadline."""
     return ProbeError(
         Reason.TIMEOUT,
         f"no answer within {seconds:.3g} s",
@@ -165,14 +165,14 @@ def timed_out(seconds: float) -> ProbeError:
 
 
 class Watchdog:
-    """Cuts something off, from another thread, when the call under way has passed its deadline.
+    """Cuts something off, from another thread, when the current call has passed its deadline.
 
     Args:
-        cut: wakes whoever waits; may be called from any thread, and never raises.
-        slack_s: how much longer than the deadline it waits, where the driver has a limit of its own.
+        cut: wakes the waiting code; may be called from any thread, and never raises.
+        slack_s: how much longer than the deadline it waits, if the driver has its own limit.
 
     Attributes:
-        expired: whether it did.
+        expired: whether it has cut off the call.
     """
 
     def __init__(self, cut: Callable[[], None], *, slack_s: float = 0.0) -> None:
@@ -184,7 +184,7 @@ class Watchdog:
         while not self._over.wait(seconds):
             self.expired = True
             self._cut()
-            seconds = AGAIN_S  # who was between two waits did not notice
+            seconds = AGAIN_S  # code between two waits did not notice
 
     def __enter__(self) -> Watchdog:
         self._over = threading.Event()

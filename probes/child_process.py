@@ -1,8 +1,8 @@
-"""Processes of our own for what may take a whole process with it: how they are started, limited, asked and ended.
+"""Child processes for work that may crash a process: how they are started, limited, called and ended.
 
-A child reads what it is to do from standard input and ends when that is closed, as it is when its parent is gone,
-however that came about. It gets nothing of the environment that may hold a secret, and nothing secret by its command.
-`Child` is one that answers one question after the other, or many at once; `serve` is its other end.
+A child reads its task from standard input and ends when that is closed, which also happens when its parent is gone
+for any reason. Its environment has no variables that may hold a secret, and neither has its command line. `Child`
+handles requests one after the other, or many at once; `serve` is its other end.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from queue import SimpleQueue
 from typing import NoReturn
 
 KILL_AFTER_S = 0.75
-"""How long after its deadline a child has to say so itself; then it is killed. A probe's call has a second for it."""
+"""How long after its deadline a child may still report that itself before it is killed; a call allows a second."""
 
 STARTED_WITHIN_S = 60.0
-"""A child that cannot be asked after so long is one that hangs. Who came before just waits no longer: one that is
-killed because the machine is slow would never be up."""
+"""A child that is not ready after this long counts as hung. Earlier callers just stop waiting: if a child were killed
+because the machine is slow, it would never get ready."""
 
 STARTS_APART_S = 5.0
-"""A child that died is not started again earlier than this after its last start: an attack that ends it with every
-call would otherwise have the machine start processes all day."""
+"""The least time between two starts of a child: an attack that kills it with every call would otherwise make the
+machine start processes all day."""
 
 STACK_BYTES = 1024**2
-"""The stack of every thread of a child that answers; a driver may well have eight threads for each queue."""
+"""The stack of every thread of a serving child; a driver may well have eight threads for each queue."""
 
 UNNEEDED = "is no longer needed"
 
 ANSWER_BYTES = 128 * 1024**2
-"""The longest answer taken; whoever answers keeps far below."""
+"""The longest response accepted; real ones are far shorter."""
 
 _ENVIRONMENT = frozenset(
     {
@@ -49,23 +49,23 @@ _ENVIRONMENT = frozenset(
         *("PGPASSFILE", "PGSSLROOTCERT", "PGSERVICEFILE"),
     }
 )
-"""What a child is told of the environment; the secrets of a map stand in others."""
+"""The environment variables passed to a child; the secrets of a map are in others."""
 
 _QUIET = {"MALLOC_ARENA_MAX": "2", "PYTHONUNBUFFERED": "1"}
 """Every arena of memory counts against the child's limit, used or not."""
 
 _HEAD = struct.Struct(">QI")
-"""Before every question and answer: its number and how many bytes follow. The number 0 says that the child is up."""
+"""Header of every request and response: its number and length. The number 0 says that the child is ready."""
 
 _numbers = itertools.count(1)
 
 
 class ChildEndedError(Exception):
-    """A child ended before it answered.
+    """A child ended before it responded.
 
     Args:
-        how: what goes on behind "its process".
-        crashed: by what it did, not by anybody else.
+        how: the text after "its process".
+        crashed: whether by its own doing.
     """
 
     def __init__(self, how: str, *, crashed: bool = False) -> None:
@@ -74,7 +74,7 @@ class ChildEndedError(Exception):
         self.crashed = crashed
 
     def anew(self) -> ChildEndedError:
-        """The same to be raised once more."""
+        """A copy to raise again."""
         return ChildEndedError(self.how, crashed=self.crashed)
 
 
@@ -82,19 +82,19 @@ class ChildEndedError(Exception):
 
 
 def command(module: str) -> list[str]:
-    """How a module of ours is run as a child; what the interpreter would look for is on our own path already."""
+    """The command that runs one of our modules as a child, with this process's module path."""
     return [sys.executable, "-S", "-P", "-m", module]
 
 
 def environment() -> dict[str, str]:
-    """What a child is told of the environment, and where its modules stand."""
+    """The environment of a child, with its module path."""
     kept = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
     places = [str(Path(__file__).parents[1]), *(str(Path(each).absolute()) for each in sys.path if each)]
     return {**kept, **_QUIET, "PYTHONPATH": os.pathsep.join(dict.fromkeys(places))}
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a child that has a session of its own, and all that it started."""
+    """Kill a child in its own session, and everything it started."""
     if process.poll() is None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -106,12 +106,12 @@ def end_of(code: int) -> str:
 
 
 def limit_memory(data_bytes: int, *, for_good: bool = True) -> None:
-    """Hold the process we are to so much memory of its own, and keep what it holds out of core dumps.
+    """Limit this process's memory, and keep its contents out of core dumps.
 
-    Linux alone counts all of it: elsewhere a process is only ended by its deadline.
+    Only Linux counts all of it; elsewhere only the deadline ends a process.
 
     Args:
-        for_good: the limit is not raised later.
+        for_good: the limit cannot be raised later.
     """
     _, highest = resource.getrlimit(resource.RLIMIT_DATA)
     if not for_good and highest != resource.RLIM_INFINITY:
@@ -121,10 +121,10 @@ def limit_memory(data_bytes: int, *, for_good: bool = True) -> None:
 
 
 def limit_stacks(stack_bytes: int) -> None:
-    """Give every thread that is started from now on, also by a library, no larger stack than this.
+    """Limit the stack of every thread started from now on, including those of libraries.
 
-    The 8 MiB that are usual count against the limit of memory, used or not. Where the C library has no such setting
-    nothing happens. Source: pthread_setattr_default_np(3).
+    The usual 8 MiB count against the memory limit, used or not. Without such a setting in the C library nothing
+    happens. Source: pthread_setattr_default_np(3).
     """
     library = ctypes.CDLL(None)
     attributes = ctypes.create_string_buffer(256)  # no C library's pthread_attr_t has as much
@@ -137,20 +137,20 @@ def limit_stacks(stack_bytes: int) -> None:
 
 
 def end_with_parent() -> None:
-    """End the process we are when standard input is closed; whatever still comes there is thrown away."""
+    """End this process when standard input is closed; further input is discarded."""
     while os.read(0, 4096):
         pass
     os._exit(1)
 
 
-# -- a child that answers
+# -- a child that serves requests
 
 
 class Child:
-    """A process that answers questions, started by the first one and again by the next one after its death.
+    """A process that serves requests, started by the first one and restarted by the next one after its death.
 
-    Several callers share it. It is killed when it does not answer by a call's deadline, and when its last caller has
-    left; whatever is asked of it then ends with an error.
+    Several callers share it. It is killed if it does not respond by a call's deadline, and when its last caller has
+    left; pending requests then end with an error.
 
     Args:
         module: what it runs; it calls `serve`.
@@ -164,11 +164,11 @@ class Child:
         self._again_at = 0.0
 
     def start(self, caller: int, within_s: float) -> None:
-        """Have it up before it is asked: what it takes to start is no time that the answer may take.
+        """Get it ready before a request, so that its start does not count against the response time.
 
         Raises:
             ChildEndedError: it died.
-            TimeoutError: it is not up yet; it goes on starting.
+            TimeoutError: it is not ready yet; it continues to start.
         """
         with self._guard:
             life = self._living()
@@ -182,15 +182,15 @@ class Child:
         raise TimeoutError
 
     def ask(self, caller: int, question: bytes, until: float) -> bytes:
-        """Ask it something.
+        """Send a request and return the response.
 
         Args:
-            caller: who asks; the same until it leaves.
-            until: by when it answers, in monotonic seconds; the child is told in the question.
+            caller: the caller's id, the same until it leaves.
+            until: deadline in monotonic seconds; the request tells the child.
 
         Raises:
             ChildEndedError: it died, or the caller left meanwhile.
-            TimeoutError: it did not answer in time.
+            TimeoutError: it did not respond in time.
         """
         with self._guard:
             life = self._living()
@@ -206,7 +206,7 @@ class Child:
             life.drop(number)
 
     def leave(self, caller: int, farewell: bytes) -> None:
-        """Ask nothing more, and end what this caller still waits for; whoever is left has the child told so."""
+        """Leave, and end this caller's pending requests; if others are left, the child gets the farewell."""
         with self._guard:
             self._callers.discard(caller)
             life = self._life
@@ -221,7 +221,7 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process that answers now; None where none does."""
+        """The serving process; None if there is none."""
         life = self._life
         return None if life is None or life.over is not None else life.process.pid
 
@@ -244,7 +244,7 @@ class _Life:
     """A child from its start to its death.
 
     Attributes:
-        begun: it has said that it can be asked, or is dead already.
+        begun: set when it is ready, or dead.
         over: why it is dead; None while it lives.
     """
 
@@ -267,7 +267,7 @@ class _Life:
             threading.Thread(target=each, name=f"child-{self.process.pid}", daemon=True).start()
 
     def put(self, question: bytes, caller: int | None) -> tuple[int, Future[bytes]]:
-        """Pass a question on; without a caller nobody waits for the answer."""
+        """Pass a request on; without a caller no one waits for the response."""
         number, answer = next(_numbers), Future[bytes]()
         with self._guard:
             if self.over is not None:
@@ -278,12 +278,12 @@ class _Life:
         return number, answer
 
     def drop(self, number: int) -> None:
-        """Wait for this answer no longer."""
+        """Stop waiting for this response."""
         with self._guard:
             self._pending.pop(number, None)
 
     def fail(self, error: ChildEndedError, caller: int | None = None) -> None:
-        """End what a caller waits for, or what all do."""
+        """End the pending requests of a caller, or of all."""
         with self._guard:
             numbers = [number for number, (whose, _) in self._pending.items() if caller in {None, whose}]
             answers = [self._pending.pop(number)[1] for number in numbers]
@@ -292,7 +292,7 @@ class _Life:
 
     def end(self, why: str) -> None:
         """Kill it; from any thread, at any time."""
-        with self._guard:  # it is dead from here on: whoever asks next has another one started
+        with self._guard:  # it is dead from here on: the next request starts another one
             self.over = self.over or ChildEndedError(why)
         kill(self.process)
 
@@ -319,8 +319,8 @@ class _Life:
                     waiting = self._pending.pop(number, None)
                 if waiting is not None:
                     waiting[1].set_result(answer)
-                del answer, waiting  # nothing is kept until the next one comes
-        if self.over is None:  # it has ended by itself, or has closed its output and is of no more use
+                del answer, waiting  # nothing is kept until the next response
+        if self.over is None:  # it has ended by itself, or has closed its output and is useless
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(KILL_AFTER_S)
         kill(self.process)
@@ -335,20 +335,20 @@ class _Life:
 
 
 def serve(answer: Callable[[bytes], bytes], *, memory_bytes: int, for_good: bool = True) -> NoReturn:
-    """Be a child that answers, each question on a thread of its own, until the parent is gone.
+    """Serve requests as a child, each on its own thread, until the parent is gone.
 
     Args:
-        answer: raises nothing; where it does nevertheless, the process ends.
-        memory_bytes: what the process may take of memory of its own.
-        for_good: it is not given more later.
+        answer: must not raise; if it does, the process ends.
+        memory_bytes: the memory that the process may allocate.
+        for_good: the limit cannot be raised later.
     """
     limit_memory(memory_bytes, for_good=for_good)
     limit_stacks(STACK_BYTES)
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)  # meant for the parent, which ends it when it has done with it
+        signal.signal(each, signal.SIG_IGN)  # meant for the parent, which ends this process when it is done
     out = os.dup(1)
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)  # whatever a library prints is no answer
+    os.dup2(nowhere, 1)  # a library's output must not mix with responses
     one_at_a_time = threading.Lock()
 
     def say(number: int, said: bytes) -> None:
@@ -370,5 +370,5 @@ def serve(answer: Callable[[bytes], bytes], *, memory_bytes: int, for_good: bool
             question = sys.stdin.buffer.read(size)
             threading.Thread(target=reply, args=(number, question), daemon=True).start()
     finally:
-        # At Python's own end whatever a driver still does could hold the process.
+        # At Python's own shutdown a driver that is still busy could block the process.
         os._exit(0)

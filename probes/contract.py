@@ -1,15 +1,15 @@
-"""The contract between a probe and everybody who uses one.
+"""The contract between a probe and its callers.
 
-A probe holds only its system's protocol. Timing, retries, pools, splitting into batches and turning an
-error into a reading are done once by the caller (`auditor.systems.reader`).
+A probe contains only its system's protocol. The caller (`auditor.systems.reader`) handles timing, retries, pools,
+batches and turning an error into a reading, once for all probes.
 
-What every probe keeps to:
+Rules for every probe:
 
 * It never writes. Sessions are opened read-only wherever the protocol has such a thing.
-* Every call returns or raises within its deadline plus one second, also when the server hangs.
+* Every call returns or raises within its deadline plus one second, even if the server hangs.
 * Every failure is a `ProbeError` with a `Reason`; its text never holds a secret.
 * Calls may come from several threads at once. `close()` may come at any time and ends calls under way.
-* Values are answered raw, as the driver gives them; `checks.values` makes them canonical.
+* Values are returned raw, as the driver gives them; `checks.values` makes them canonical.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import Any, Literal, Protocol, runtime_checkable
 
 INSPECT_CALLS = 4
-"""`inspect` may take as long as so many calls: it is asked by people, of systems that may have to warm up."""
+"""`inspect` may take as long as this many calls: people run it, on systems that may have to warm up."""
 
 Key = int | str
 """A record's shared identity in its canonical form."""
@@ -29,7 +29,7 @@ Key = int | str
 Row = Sequence[Any]
 """One record as read: `(key, mark or None, *values)`, values in the order of `ReadSpec.fields`.
 
-A plain tuple, as the drivers give it: an object made for each row costs an audit about 4 % of its speed.
+A plain tuple, as drivers return it: an object per row would slow an audit down by about 4 %.
 """
 
 KEY, MARK, VALUES_FROM = 0, 1, 2
@@ -40,7 +40,7 @@ VALUES = slice(VALUES_FROM, None)
 
 
 class Missing:
-    """The type of `MISSING`: the system answered the record without this field at all."""
+    """The type of `MISSING`: the system returned the record without this field."""
 
     __slots__ = ()
 
@@ -49,28 +49,28 @@ class Missing:
 
 
 MISSING = Missing()
-"""A field that is not there, as opposed to one that is NULL or empty."""
+"""A missing field, as opposed to one that is NULL or empty."""
 
 
 class Bits(str):
-    """A string of bits, most significant first; as a number it is binary, although it looks like a decimal one."""
+    """A string of bits, most significant first; as a number it is binary, although it looks decimal."""
 
     __slots__ = ()
 
     @property
     def number(self) -> int:
-        """What the bits count."""
+        """The number that the bits represent."""
         return int(self or "0", 2)
 
 
 class Labels(str):
-    """Labels of a SET column, joined by commas, which none of them holds."""
+    """Labels of a SET column, joined by commas; no label contains one."""
 
     __slots__ = ()
 
 
 class Reason(StrEnum):
-    """Why a probe could not answer."""
+    """Why a probe failed."""
 
     TIMEOUT = "timeout"
     UNREACHABLE = "unreachable"
@@ -87,14 +87,14 @@ RETRYABLE = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.OVER_BUDGET})
 
 
 class ProbeError(Exception):
-    """A probe could not answer.
+    """A probe failed.
 
     Args:
         reason: which of the known ways it failed.
         message: what happened, without secrets.
         hint: what the reader of the message can do about it.
-        retry_after_s: how long the system asks to be left alone, None where it does not say.
-        of_key: it is the key asked for that cannot be asked for, so that nothing follows about the system.
+        retry_after_s: how long the system asks callers to wait, None if it does not say.
+        of_key: the requested key cannot be looked up, which says nothing about the system.
     """
 
     def __init__(
@@ -115,35 +115,35 @@ class ProbeError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later without anybody changing anything."""
+        """Whether the same call may succeed later without any change."""
         return self.reason in RETRYABLE
 
 
 class StampsError(ProbeError):
-    """The system's change stamps cannot be put in order: only a sweep finds what changed."""
+    """The system's change stamps cannot be ordered: only a sweep finds what changed."""
 
 
 class UnprovedError(ProbeError):
-    """Nothing proves that a system cannot be written to; nothing says that it can."""
+    """It could be proved neither that a system can be written to nor that it cannot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadSpec:
-    """Where a data type stands in one system.
+    """How to read a data type in one system.
 
     Attributes:
         data_type: the data type's name, for messages.
         collection: table, path or other container of the records.
         key: the field that holds the record's key.
-        changed_at: the field with the instant of the last change, or None where there is none.
+        changed_at: the field with the instant of the last change, or None.
         fields: the source names of the values wanted, in order.
         version: the field with a number that grows with every change of the collection, or None.
         key_type: how keys are compared; it is part of their ranks.
-        changed_at_unit: s, ms or us where the instant is a number since 1970.
+        changed_at_unit: s, ms or us if the instant is a number since 1970.
         zone: the time zone of instants that carry none.
         lists: whether the system can list the collection's records.
-        tells_changes: whether it can be asked for what changed since an instant or a version.
-        options: what only this kind of probe understands (request templates, for example).
+        tells_changes: whether it can list changes since an instant or a version.
+        options: settings of this kind of probe only (request templates, for example).
     """
 
     data_type: str
@@ -161,27 +161,27 @@ class ReadSpec:
 
     @property
     def finds_changes(self) -> bool:
-        """Whether changes are found by asking for them, and not only by reading record after record."""
+        """Whether changes can be listed, instead of found by reading record after record."""
         return self.tells_changes and self.mark is not None
 
     @property
     def mark(self) -> str | None:
-        """The field by which a change is found: an instant, or a growing number, or None."""
+        """The field that shows a change: an instant, an increasing number, or None."""
         return self.changed_at or self.version
 
     def keys_only(self) -> ReadSpec:
-        """The same collection without any value but the key."""
+        """The same collection with only the key."""
         return replace(self, changed_at=None, version=None, fields=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClockSample:
-    """One look at a system's clock.
+    """One reading of a system's clock.
 
     Attributes:
         sent_at: local instant just before the request left.
-        received_at: local instant just after the answer came.
-        server_at: what the server said, UTC.
+        received_at: local instant just after the response came.
+        server_at: the server's time, UTC.
         resolution_s: the server's stamp stands for `[server_at, server_at + resolution_s)`; 0 for a
             stamp of microseconds, 1 for an HTTP `Date`.
     """
@@ -194,13 +194,13 @@ class ClockSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """One answer to a question for more records than one answer may hold.
+    """One response of a listing that may span several.
 
     Attributes:
-        next: where to go on, in the probe's own words; None where there is nothing to go on to.
+        next: where to continue, in the probe's own form; None at the end.
         more: there are more records, whether or not `next` leads to them.
-        behind_s: changes of the last so many seconds may be missing although there are no more; a later answer
-            holds them.
+        behind_s: changes of the last `behind_s` seconds may be missing although there are no more; a later response
+            has them.
     """
 
     rows: Sequence[Row] = ()
@@ -216,14 +216,14 @@ class Reading:
     Attributes:
         system: the system read.
         sent_at: local instant before the first request.
-        received_at: local instant after the last answer.
+        received_at: local instant after the last response.
         rows: the records found, in the probe's order.
         truncated: the limit was reached, so there may be more.
-        next: where a listing goes on, in the probe's own words; None behind its last page.
+        next: where a listing continues, in the probe's own form; None after its last page.
         behind_s: of changes, see `Page`.
-        error: why nothing (more) could be read; rows read before it stand.
-        unreadable: keys asked for that this system could not give, each with the reason.
-        instants: around the request that asked for each key, where they were asked for in batches.
+        error: why nothing (more) could be read; rows read before it are kept.
+        unreadable: requested keys that this system could not return, each with the reason.
+        instants: around the request for each key, if keys were read in batches.
     """
 
     system: str
@@ -238,7 +238,7 @@ class Reading:
     instants: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)
 
     def when(self, key: Key) -> tuple[datetime, datetime]:
-        """When this key was asked for and answered; of a listing, when the whole of it was."""
+        """When this key was requested and returned; for a listing, the time of the whole."""
         return self.instants.get(key, (self.sent_at, self.received_at))
 
 
@@ -248,7 +248,7 @@ class FieldSchema:
 
     Attributes:
         type: the canonical type that fits it (`checks.fields.FieldType`).
-        described: the system's own name of its type.
+        described: the system's own name for its type.
         unique: no two records share a value.
     """
 
@@ -268,42 +268,42 @@ class CollectionSchema:
 
 @runtime_checkable
 class RecordProbe(Protocol):
-    """Reads records of one system. See the module's text for what every call keeps to."""
+    """Reads records of one system. See the module's docstring for the rules of every call."""
 
     delay_floor_s: float
-    """The shortest time after a change in which this system may still rightly answer the old value."""
+    """The shortest time after a change during which this system may legitimately return the old value."""
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        """The largest number of keys `fetch` takes at once: as many as one deadline is enough for."""
+        """The largest number of keys `fetch` takes at once: as many as fit into one deadline."""
 
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         """Check that the collection and every field exist and may be read; takes up to four requests.
 
         Returns:
-            Remarks about what will be slow or doubtful (no index on the key, for example).
+            Remarks on what will be slow or doubtful (no index on the key, for example).
 
         Raises:
             ProbeError: `query` with a did-you-mean for a wrong name, `permission` for a forbidden one.
         """
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
-        """Read the records with these keys, in any order; a key that is not there is simply not answered.
+        """Read the records with these keys, in any order; a missing key has no row.
 
-        All rows of a key are answered where the system holds several.
+        All rows of a key are returned if the system holds several.
         """
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         """Read up to `limit` records changed at or after `since`, oldest change first.
 
         Args:
-            since: an instant, or a number where the spec names a `version`.
-            after: the `next` of the answer before, which was given for the same `since`.
+            since: an instant, or a number if the spec names a `version`.
+            after: the `next` of the previous response, which was for the same `since`.
         """
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
         """Read the next records of the whole collection, about `limit` of them, in the system's own order.
 
-        A page may be shorter than asked, or empty, and another may still follow: only `next` tells. Where the
+        A page may be shorter than requested, or empty, and another may still follow: only `next` shows that. If the
         system lists by key, rows of one key are never split over two pages, so a page may be longer, and records
         without a key come with the first page.
 
@@ -311,17 +311,17 @@ class RecordProbe(Protocol):
             after: the `next` of an earlier page, which may be days old; None to begin.
 
         Raises:
-            ProbeError: `cursor_lost` where the system does not know any more what `after` means: begin anew.
+            ProbeError: `cursor_lost` if the system no longer knows `after`: start over.
         """
 
     def highest_version(self, spec: ReadSpec) -> int | None:
-        """Read the highest number of the spec's `version`, None where there is none or no way to ask."""
+        """Read the highest number of the spec's `version`, None if there is none or it cannot be read."""
 
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        """Whether `ranked` is cheap here: the collection is small, or an index answers it."""
+        """Whether `ranked` is cheap here: the collection is small, or an index serves it."""
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        """The statement that makes `ranked` cheap, for people to run; None where there is none."""
+        """The statement that makes `ranked` cheap, for people to run; None if there is none."""
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
         """Read up to `limit` keys with ranks in `[lower, upper)`, lowest rank first.
@@ -331,10 +331,10 @@ class RecordProbe(Protocol):
         """
 
     def collections(self) -> list[CollectionSchema]:
-        """Describe what the system holds, as far as it tells; for a first map.
+        """Describe what the system holds, as far as it reports it; for a first map.
 
         Raises:
-            ProbeError: `query` where a system of this kind does not tell.
+            ProbeError: `query` if a system of this kind does not report it.
         """
 
     def clock(self) -> ClockSample:
@@ -349,4 +349,4 @@ class RecordProbe(Protocol):
         """
 
     def close(self) -> None:
-        """Release everything; calls under way end with an error."""
+        """Release everything; running calls end with an error."""

@@ -1,8 +1,8 @@
 """HTTP that keeps one deadline for a whole exchange.
 
-httpx limits each wait for the socket, so a server that sends a byte now and then is waited for without end.
-Here every wait is cut to what is left until the deadline of the exchange under way in this thread. And an exchange
-can be cut off from another thread: closing a client or a socket does not wake who waits for it.
+httpx limits each wait for the socket, so a server that sends a byte now and then can be waited for endlessly. Here
+every wait is limited to the time left until the deadline of the thread's current exchange. An exchange can also be
+cut off from another thread: closing a client or a socket does not wake code that waits for it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import httpx
 
 
 class Deadline:
-    """When the exchange under way in this thread must have ended."""
+    """The deadline of the current exchange in this thread."""
 
     def __init__(self) -> None:
         self._here = threading.local()
@@ -41,7 +41,7 @@ class Deadline:
             self._here.at = None
 
     def left(self, timeout: float | None) -> float | None:
-        """How long to wait now, and no longer than `timeout`. Raises `httpcore.ReadTimeout` where no time is left."""
+        """How long to wait now, and no longer than `timeout`. Raises `httpcore.ReadTimeout` if no time is left."""
         at = getattr(self._here, "at", None)
         if at is None:
             return timeout
@@ -51,7 +51,7 @@ class Deadline:
         return left if timeout is None else min(left, timeout)
 
     def cut_off(self) -> None:
-        """End every exchange under way with an error, from any thread, and let none begin any more."""
+        """End every running exchange with an error, from any thread, and allow no new ones."""
         with self._guard:
             self._over = True
             streams = list(self._open)
@@ -59,7 +59,7 @@ class Deadline:
             stream.cut_off()
 
     def keep(self, stream: httpcore.NetworkStream) -> httpcore.NetworkStream:
-        """A stream that keeps it. Raises `httpcore.ConnectError` where all are cut off."""
+        """A stream that keeps the deadline. Raises `httpcore.ConnectError` after a cut-off."""
         kept = _Stream(stream, self)
         with self._guard:
             if not self._over:
@@ -69,12 +69,12 @@ class Deadline:
         raise httpcore.ConnectError("cut off")
 
     def backend(self) -> httpcore.NetworkBackend:
-        """Sockets that keep it."""
+        """A backend with sockets that keep the deadline."""
         return _Backend(self)
 
     def bind(self, client: httpx.Client) -> None:
-        """Have a client keep it, through the proxies of the environment too."""
-        # Private attributes of httpx (0.28) and httpcore (1.0): a transport of one's own would turn the proxies off.
+        """Make a client keep the deadline, also through the proxies of the environment."""
+        # Private attributes of httpx (0.28) and httpcore (1.0): a custom transport would disable the proxies.
         for transport in (client._transport, *client._mounts.values()):
             if isinstance(transport, httpx.HTTPTransport):
                 pool: Any = transport._pool
@@ -98,7 +98,7 @@ class _Backend(httpcore.SyncBackend):
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(str(error)) from error
         failure: Exception = httpcore.ConnectError("no address")
-        for address in dict.fromkeys(str(each[4][0]) for each in addresses):  # the deadline is that of all of them
+        for address in dict.fromkeys(str(each[4][0]) for each in addresses):  # they share the deadline
             try:
                 left = self._deadline.left(timeout)
                 return self._deadline.keep(super().connect_tcp(address, port, left, local_address, socket_options))
@@ -109,7 +109,7 @@ class _Backend(httpcore.SyncBackend):
         raise failure
 
     def _addresses(self, host: str, port: int, timeout: float | None) -> list[Any]:
-        """The addresses of a host. A resolver cannot be interrupted, so it is asked by a thread that may be left."""
+        """The addresses of a host. A resolver cannot be interrupted, so a thread that can be abandoned calls it."""
         try:
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except (OSError, UnicodeError):
@@ -119,7 +119,7 @@ class _Backend(httpcore.SyncBackend):
         def ask() -> None:
             try:
                 told.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-            except BaseException as error:  # it belongs to who waits
+            except BaseException as error:  # it is raised in the waiting thread
                 told.set_exception(error)
 
         threading.Thread(target=ask, name="resolver", daemon=True).start()

@@ -11,10 +11,10 @@ UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)")
 
 LONGEST_TEXT = 100
-"""Characters of a duration: no one writes more, and a hundred thousand digits take minutes to look through."""
+"""Most characters of a duration: no one writes more, and a hundred thousand digits take minutes to parse."""
 
 LONGEST_S = 1_000 * 366 * 86_400
-"""Longer spans of time lead out of the calendar, wherever in it they begin."""
+"""Longer spans lead out of the calendar, wherever they begin."""
 
 
 def parse_duration(text: object) -> float:
@@ -51,7 +51,7 @@ def _bounded(seconds: float) -> float:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Write seconds as people read them; None is an en dash."""
+    """Format seconds for people; None is an en dash."""
     if seconds is None:
         return "–"
     if seconds == 0:

@@ -1,7 +1,7 @@
-"""JSON read exactly: numbers are decimals and never floats, and what has no one meaning is not given one.
+"""JSON read exactly: numbers are decimals and never floats, and ambiguous values stay undecided.
 
-A key twice in an object, NaN and Infinity (which are not JSON) and numbers beyond `MAX_DIGITS` do not spoil the
-document around them: an `Undecodable` stands in their place, with the reason.
+A duplicate key in an object, NaN and Infinity (which are not JSON) and numbers beyond `MAX_DIGITS` do not spoil the
+document around them: an `Undecodable` takes their place, with the reason.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 MAX_DIGITS = 4_000
-"""The most digits a number may have, before or behind its point: so many are compared exactly, and a number such as
+"""The most digits a number may have before or after its point: that many are compared exactly, and a number such as
 1e10000000 is never expanded."""
 
 TOO_LONG = f"a number of more than {MAX_DIGITS:,} digits"
 
 
 LEVELS = 200
-"""How deep JSON may be nested to be compared; what cannot even be decoded is nested deeper."""
+"""How deep JSON may be nested to be compared; documents that cannot even be decoded are nested deeper."""
 
 TOO_DEEP = f"JSON nested deeper than {LEVELS} levels"
 
@@ -30,18 +30,18 @@ VALUES_LIMIT = 500_000
 
 
 class TooManyError(ValueError):
-    """It may be JSON, and holds too many values to be read."""
+    """It may be JSON, but holds too many values to be read."""
 
 
 class TooDeepError(ValueError):
-    """It may be JSON, and is nested too deeply to be read."""
+    """It may be JSON, but is nested too deeply to be read."""
 
 
 class Undecodable(Mapping[str, Any]):
-    """Stands where a JSON document says nothing certain.
+    """Stands for a part of a JSON document without a certain meaning.
 
-    Whatever is looked for inside it is undecodable for the same reason, so that no path leads to a value, or to
-    the certainty that there is none.
+    Everything looked up inside it is undecodable for the same reason, so that no path leads to a value, or to the
+    certainty that there is none.
     """
 
     __slots__ = ("_inner", "reason")
@@ -63,7 +63,7 @@ class Undecodable(Mapping[str, Any]):
         return [value for _, value in self.items()]
 
     def items(self) -> Any:
-        """One nameless thing inside, and nothing inside that, so that a walk through the document ends."""
+        """One nameless item, with nothing inside, so that a walk through the document ends."""
         return [] if self._inner else [("", Undecodable(self.reason, _inner=True))]
 
     def __eq__(self, other: object) -> bool:
@@ -77,11 +77,11 @@ class Undecodable(Mapping[str, Any]):
 
 
 VALUE_BYTES = 220
-"""What one value takes in memory beside its text, in documents of names with numbers, which take the most."""
+"""Memory of one value besides its text, in documents of names with numbers, which take the most."""
 
 
 def weight(text: bytes | bytearray) -> int:
-    """About how much memory a JSON document takes while it is decoded, its bytes and its text counted in."""
+    """The approximate memory of decoding a JSON document, including its bytes and its text."""
     wide = 1 if text.isascii() else 4  # one emoji makes a whole text as wide
     return len(text) * (1 + wide) + VALUE_BYTES * min(1 + sum(map(text.count, _SIGNS)), VALUES_LIMIT)
 
@@ -105,7 +105,7 @@ def decode(text: bytes | bytearray | str) -> Any:
         raise ValueError("not JSON") from None
 
 
-# A text without an end goes up to the end at once: to begin again at each of its quotes would take ages.
+# An unterminated text runs to the end at once: restarting at each of its quotes would take ages.
 _TEXT = rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
 _PARTS = re.compile(_TEXT + rb"|[,[{]", re.DOTALL)
 _STRUCTURE = re.compile(_TEXT + rb"|[][{}]", re.DOTALL)
@@ -114,7 +114,7 @@ _QUOTE = ord('"')
 
 
 def check_values(text: bytes | bytearray | str) -> None:
-    """Refuse what holds too many values; each but the first stands behind one of the signs.
+    """Refuse a document with too many values; each except the first follows one of these signs.
 
     Raises:
         TooManyError: it holds more than `VALUES_LIMIT` values.
@@ -132,9 +132,9 @@ def check_values(text: bytes | bytearray | str) -> None:
 
 
 def decode_shallow(text: bytes) -> Any:
-    """The same of UTF-8, with an `Undecodable` for each thing that is nested too deeply to be read.
+    """As `decode` for UTF-8, with an `Undecodable` for each part that is nested too deeply.
 
-    For what holds the words of many: one of them must not keep the others from being read.
+    For documents with values of many authors: one of them must not make the others unreadable.
 
     Raises:
         TooManyError: it holds more than `VALUES_LIMIT` values.
@@ -172,8 +172,8 @@ def encode(value: Any, *, default: Callable[[Any], Any] = str, indent: int = 0, 
     """Write a document as JSON, numbers with all of their digits.
 
     Args:
-        default: makes something that JSON has of everything that it does not have.
-        indent: spaces by which each level is set in; 0 for one line.
+        default: converts values that JSON does not support.
+        indent: spaces per level; 0 for one line.
     """
     if isinstance(value, bool | str | int | float | None):
         return json.dumps(value, ensure_ascii=False)

@@ -1,5 +1,5 @@
-"""A socket for drivers that know timeouts of single waits alone: it keeps the deadline of the call under way, and
-counts what comes in for each request."""
+"""A socket for drivers that only know timeouts of single waits: it keeps the deadline of the current call, and counts
+the bytes received for each request."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from probes.call_deadline import begins, came, left
 from probes.contract import ProbeError, Reason
 
 RECEIVED_LIMIT_BYTES = 96 * 1024 * 1024
-"""What one request may bring in: more than is asked for at once of letters of any bearable size."""
+"""Most bytes received for one request: more than one read of letters of any reasonable size."""
 
 
 class GuardedSocket:
-    """Stands for a connected socket.
+    """Wraps a connected socket.
 
     Reading raises ProbeError, `timeout` when the call's deadline has passed, `too_large` when more than
-    `RECEIVED_LIMIT_BYTES` came in since something was sent, and `over_budget` when other answers left no room for it.
+    `RECEIVED_LIMIT_BYTES` came in since something was sent, and `over_budget` when other responses left no room.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -55,7 +55,7 @@ class GuardedSocket:
         self._sock.sendall(data, *words)
 
     def _wait(self) -> None:
-        if self._timeout_s == 0:  # somebody only looks whether there is something
+        if self._timeout_s == 0:  # the caller only checks for data
             self._sock.settimeout(0)
             return
         seconds = left(self._timeout_s)
@@ -72,7 +72,7 @@ class GuardedSocket:
 
 
 def received_too_much() -> ProbeError:
-    """What a request ends with that brings in too much."""
+    """The error of a request that receives too much."""
     return ProbeError(
         Reason.TOO_LARGE,
         f"more than {RECEIVED_LIMIT_BYTES >> 20} MiB came in for one request",

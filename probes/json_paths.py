@@ -1,7 +1,7 @@
-"""JSONPaths followed through documents from outside, in bounded time and memory.
+"""JSONPaths evaluated on documents from outside, in bounded time and memory.
 
-The library's own `findall` keeps the written path of every node that it meets, which for a long name before many
-items comes to gigabytes, decodes a document that is a text once more, and names no bound to the nodes that it visits.
+The library's own `findall` keeps the written path of every node it visits, which can take gigabytes for a long name
+above many items, decodes a document given as text again, and does not limit the nodes that it visits.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from jsonpath.parse import Parser
 from probes.patterns import PatternError, pattern
 
 DESCENTS = 100
-"""Levels that `..` goes down, by the library."""
+"""Levels that `..` descends in the library."""
 
 STEPS = 5_000
-"""Nodes looked at for one path in one message: a tenth of a second at most, and far more than a message has."""
+"""Most nodes visited for one path in one message: a tenth of a second at most, and far more than a message has."""
 
 
 class PathError(ValueError):
-    """A path cannot be followed through a document; the text says why and quotes nothing of the document."""
+    """A path cannot be evaluated on a document; the text says why and quotes nothing of the document."""
 
 
 class _Steps:
-    """How many nodes may still be looked at."""
+    """How many nodes may still be visited."""
 
     __slots__ = ("left",)
 
@@ -46,7 +46,7 @@ class _Steps:
 
 
 class _Node(JSONPathMatch):
-    """A node that counts, and that remembers neither its written path nor its children."""
+    """A counted node that stores neither its written path nor its children."""
 
     __slots__ = ("steps",)
 
@@ -62,11 +62,11 @@ class _Node(JSONPathMatch):
         return _Node(obj=obj, root=self.root, parent=self)
 
     def add_child(self, *children: object) -> None:
-        """Nobody asks for them."""
+        """Children are never used."""
 
 
 class _Regular(FilterFunction):
-    """`match()` and `search()` of RFC 9535, in time that grows with the text alone.
+    """`match()` and `search()` of RFC 9535, in time proportional to the text.
 
     Args:
         whole: the whole text must match.
@@ -79,7 +79,7 @@ class _Regular(FilterFunction):
         self._whole = whole
 
     def __call__(self, value: object, told: object) -> bool:
-        """Whether a text matches; what is no text, and an expression in a document that is none, never does."""
+        """Whether a text matches; other values, and invalid expressions in a document, never do."""
         if not isinstance(value, str) or not isinstance(told, str):
             return False
         try:
@@ -104,7 +104,7 @@ class _Parser(Parser):
         return literal
 
     def parse_function_extension(self, stream: Any) -> Any:
-        """A call, whose expression is known to be one where it is written in the path."""
+        """A call, with its expression checked if it is written in the path."""
         token = stream.current()
         call: Any = super().parse_function_extension(stream)
         if token.value in _REGULAR and len(call.args) == 2 and isinstance(call.args[1], StringLiteral):
@@ -126,7 +126,7 @@ class _Environment(JSONPathEnvironment):
     parser_class = _Parser
 
     def setup_function_extensions(self) -> None:
-        """The library's, and our own for regular expressions."""
+        """The library's functions, and our own for regular expressions."""
         super().setup_function_extensions()
         self.function_extensions |= _REGULAR
 
@@ -136,22 +136,22 @@ _ENVIRONMENT = _Environment()
 
 @lru_cache(maxsize=1024)
 def compiled(path: str) -> Any:
-    """A JSONPath, ready to be followed.
+    """A compiled JSONPath.
 
     Raises:
-        JSONPathError: it is none.
+        JSONPathError: the path is invalid.
     """
     return _ENVIRONMENT.compile(path)
 
 
 def first(path: str, document: Any, *, most: int = STEPS) -> Any:
-    """The first thing that stands at a path, None where there is none.
+    """The first value at a path, None if there is none.
 
     Args:
-        most: nodes that may be looked at.
+        most: the most nodes to visit.
 
     Raises:
-        PathError: it cannot be told.
+        PathError: it cannot be determined.
     """
     try:
         return next(_found(compiled(path), document, _Steps(most)), None)
@@ -160,10 +160,10 @@ def first(path: str, document: Any, *, most: int = STEPS) -> Any:
 
 
 def every(path: str, document: Any) -> list[Any]:
-    """All that stands at a path.
+    """All values at a path.
 
     Raises:
-        PathError: it cannot be told.
+        PathError: they cannot be determined.
     """
     try:
         return list(_found(compiled(path), document, None))

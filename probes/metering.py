@@ -1,11 +1,11 @@
 """Counting what is sent to a system: a call is spent before each request or statement leaves.
 
-Whoever owns a system's budget says for a while, and for everything that is called meanwhile, from which meter calls
-are spent (`metered`). Whatever sends something spends at its one point: `probes.bounded_http.BoundedClient` each
-request, a login's included, `probes.records.sql.sessions.Sessions` each statement, a connection of MongoDB each
-command but those that end something. Code that sends by a way of its own calls `spend()` before it does, and
-`learned()` with what a vendor's headers tell. Threads inherit the meter with their context
-(`contextvars.copy_context`); without one nothing is counted.
+The owner of a system's budget sets, for a while and for everything called meanwhile, the meter that calls are spent
+from (`metered`). Every sender spends at a single point: `probes.bounded_http.BoundedClient` for each request,
+including a login's, `probes.records.sql.sessions.Sessions` for each statement, a MongoDB connection for each command
+except those that end something. Code that sends in another way calls `spend()` first, and `learned()` with what a
+vendor's headers report. Threads inherit the meter with their context (`contextvars.copy_context`); without one
+nothing is counted.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from probes.contract import ProbeError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """What a vendor says about one of its limits, in the headers of an answer.
+    """One of a vendor's limits, from the headers of a response.
 
     Attributes:
-        limit: calls that it allows altogether, None where it does not say.
-        left: calls that it still allows, None where it does not say.
-        resets_in_s: when it counts anew, None where it does not say, or where its window slides.
-        per: how long its window is in seconds, None where that is not known.
+        limit: calls allowed in total, None if not reported.
+        left: calls still allowed, None if not reported.
+        resets_in_s: when the count restarts, None if not reported, or if its window slides.
+        per: the length of its window in seconds, None if unknown.
     """
 
     limit: int | None = None
@@ -37,7 +37,7 @@ class RateLimit:
 
 
 class SpentError(ProbeError):
-    """A budget of the map is spent: nothing was sent, and nothing follows about the system.
+    """A budget of the map is spent: nothing was sent, which says nothing about the system.
 
     Attributes:
         sent: calls that the same call of the probe had sent before.
@@ -50,15 +50,15 @@ class Meter(Protocol):
     """Counts the calls of one system; called from any thread."""
 
     def spend(self, calls: int = 1) -> None:
-        """Spend calls that are about to be sent; may wait for a moment within the deadline of the call under way.
+        """Spend calls that are about to be sent; may wait for a moment within the deadline of the current call.
 
         Raises:
             SpentError: they may not be sent now; its reason is `over_budget`, its `retry_after_s` says when they may,
-                as far as that can be told.
+            if known.
         """
 
     def learned(self, limit: RateLimit) -> None:
-        """Take into account what the vendor says about its own limit."""
+        """Take the vendor's own limit into account."""
 
 
 class _Unmetered:
@@ -77,7 +77,7 @@ _meter: ContextVar[Meter] = ContextVar("meter", default=UNMETERED)
 
 @contextmanager
 def metered(meter: Meter) -> Iterator[None]:
-    """Spend what is sent meanwhile from this meter."""
+    """Spend calls made meanwhile from this meter."""
     token = _meter.set(meter)
     try:
         yield
@@ -86,7 +86,7 @@ def metered(meter: Meter) -> Iterator[None]:
 
 
 def meter() -> Meter:
-    """The meter of what is called now; for a thread or a connection that outlives the call."""
+    """The meter of the current call; for a thread or a connection that outlives the call."""
     return _meter.get()
 
 
@@ -96,5 +96,5 @@ def spend(calls: int = 1) -> None:
 
 
 def learned(limit: RateLimit) -> None:
-    """Tell what the vendor says about its own limit; see `Meter.learned`."""
+    """Report a vendor's own limit; see `Meter.learned`."""
     _meter.get().learned(limit)

@@ -1,10 +1,10 @@
-"""Regular expressions from the map, matched in time that grows with the text and not with what could be in it.
+"""Regular expressions from the map, matched in time proportional to the text.
 
-Python's own engine tries one way after another, so that a text that was written for it keeps it busy for hours. The
-expressions are therefore matched by the engine that pydantic brings, which follows all ways at once. They mean what
-they mean to Python's `re`: it reads them, and says of each character which single characters and sets in the
-expression match it. Characters that the expression cannot tell apart become one sign, and the other engine matches
-the signs. What that engine cannot do (look around, refer back) is refused when the map is read.
+Python's own engine backtracks, so a crafted text can keep it busy for hours. Expressions are therefore matched by the
+engine that pydantic ships, which follows all alternatives at once. They keep their meaning in Python's `re`, which
+parses them and says of each character which single characters and sets of the expression match it. Characters that
+the expression does not distinguish become one sign, and the other engine matches the signs. Features that this engine
+lacks (look-around, back-references) are refused when the map is read.
 Source: docs.rs/regex (untrusted patterns; syntax), docs.python.org/3/library/re.html.
 """
 
@@ -21,23 +21,23 @@ from typing import Any
 from pydantic_core import SchemaError, SchemaValidator, core_schema
 
 LONGEST_PATTERN = 2_000
-"""Characters of a regular expression: more is none that a person wrote."""
+"""Most characters of a regular expression; people do not write longer ones."""
 
 STATES_LIMIT = 2_000
-"""Parts of a regular expression with its repetitions written out: the time for each character grows with them."""
+"""Most parts of a regular expression with its repetitions expanded: the time per character grows with them."""
 
 WORK_LIMIT = 10_000_000
-"""Parts of an expression times characters of a text: half a second at the worst, and 500,000 characters for an
+"""Most parts of an expression times characters of a text: at worst half a second, and 500,000 characters for an
 expression of twenty parts."""
 
 LONGEST_TEXT = 1_000_000
-"""Characters of a text that is matched by any expression."""
+"""Most characters of a text to match, for any expression."""
 
 SIGNS_KEPT = 4_096
-"""Characters whose sign is remembered: as many as a language has."""
+"""Most characters with a cached sign: as many as a language has."""
 
 _IN_WORDS, _BETWEEN_WORDS = 0x4E00, 0x2500
-"""Where signs begin that stand for a part of a word, and others; each has room for some thousands."""
+"""Where the signs for word characters and for others begin; each range has room for some thousands."""
 
 _parser: Any = import_module("re._parser")
 
@@ -54,14 +54,14 @@ _INSTEAD = {
 
 
 class PatternError(ValueError):
-    """A regular expression that cannot be used; the text says what to write instead."""
+    """An unusable regular expression; the text says what to write instead."""
 
 
 class Pattern:
     """A regular expression, ready to match.
 
     Attributes:
-        pattern, flags: as they were given.
+        pattern, flags: as given.
     """
 
     def __init__(self, pattern: str, flags: int = 0) -> None:
@@ -78,13 +78,13 @@ class Pattern:
             self._matcher(whole=each)
 
     def fullmatch(self, text: str) -> bool:
-        """Whether it matches the whole of a text. Raises PatternError for a text that is too long to tell."""
+        """Whether it matches the whole of a text. Raises PatternError for a text that is too long."""
         if not self._least <= len(text) <= self._most:
             return False
         return self._matches(text, whole=True)
 
     def search(self, text: str) -> bool:
-        """Whether it matches anything in a text. Raises PatternError for a text that is too long to tell."""
+        """Whether it matches anything in a text. Raises PatternError for a text that is too long."""
         return self._matches(text, whole=False)
 
     def _matches(self, text: str, *, whole: bool) -> bool:
@@ -94,7 +94,7 @@ class Pattern:
         return self._matcher(whole=whole).isinstance_python(signs)
 
     def _matcher(self, *, whole: bool) -> SchemaValidator:
-        """What matches signs, made anew where signs have come that it does not know."""
+        """The matcher for signs, rebuilt when there are signs that it does not know."""
         made = self._ready.get(whole)
         if made is None or made[0] != self._signs.kinds:
             known = self._signs.known()
@@ -105,11 +105,11 @@ class Pattern:
 
 
 class _Signs(dict[int, int]):
-    """For each character the sign that stands for it; characters that match the same atoms have the same one.
+    """The sign of each character; characters that match the same atoms share one.
 
     Args:
         atoms: the single characters and sets of an expression.
-        ascii_words: only ASCII letters are part of a word, where the expression asks for the border of one.
+        ascii_words: only ASCII letters are part of a word, for word boundaries in the expression.
     """
 
     def __init__(self, atoms: Sequence[re.Pattern[str]], *, ascii_words: bool) -> None:
@@ -121,11 +121,11 @@ class _Signs(dict[int, int]):
 
     @property
     def kinds(self) -> int:
-        """How many signs are given so far."""
+        """How many signs are assigned so far."""
         return len(self._kinds)
 
     def known(self) -> dict[tuple[int, ...], int]:
-        """The signs given so far, by the atoms that match what they stand for."""
+        """The signs assigned so far, by the atoms that match their characters."""
         with self._lock:
             return dict(self._kinds)
 
@@ -137,7 +137,7 @@ class _Signs(dict[int, int]):
 
     def _sign(self, character: str) -> int:
         matched = tuple(at for at, atom in enumerate(self._atoms) if atom.fullmatch(character))
-        # A line break is a kind of its own, at which lines begin and end.
+        # A line break has a sign of its own, at which lines begin and end.
         kind = (*matched, -1) if character == "\n" else matched
         with self._lock:
             if kind not in self._kinds:
@@ -149,17 +149,17 @@ class _Signs(dict[int, int]):
 
 
 def _either(atom: int, known: Mapping[tuple[int, ...], int]) -> str:
-    """A set of the signs whose characters an atom matches."""
+    """A set of the signs that an atom matches."""
     signs = "".join(f"\\x{{{sign:x}}}" for matched, sign in known.items() if atom in matched)
     return f"[{signs}]" if signs else r"[^\x{0}-\x{10ffff}]"
 
 
 @lru_cache(maxsize=1024)
 def pattern(text: str, flags: int = 0) -> Pattern:
-    """A regular expression, made once.
+    """A regular expression, compiled once.
 
     Raises:
-        PatternError: it is none, too large, or asks for what takes time without bounds.
+        PatternError: it is invalid, too large, or needs unbounded time.
     """
     return Pattern(text, flags)
 
@@ -184,7 +184,7 @@ def _read(text: str, flags: int) -> tuple[Any, int]:
 
 
 def _size(read: Sequence[Any]) -> int:
-    """How many parts there are when repetitions are written out."""
+    """The number of parts with repetitions expanded."""
     size = 0
     for operation, given in read:
         name = str(operation)
@@ -208,12 +208,12 @@ def _validator(written: str) -> SchemaValidator:
 
 
 class _Writer:
-    """Writes an expression that `re` has read for the other engine: its parts, and numbers in place of atoms.
+    """Rewrites an expression parsed by `re` for the other engine: its parts, with numbers in place of atoms.
 
     Attributes:
-        whole: a text is matched as a whole, so that nothing stands behind the end.
+        whole: a text is matched as a whole, so that nothing follows the end.
         atoms: the single characters and sets, by their number.
-        ascii_words: what `\\b` takes for a word.
+        ascii_words: what `\\b` treats as a word.
     """
 
     def __init__(self, *, whole: bool) -> None:
@@ -227,7 +227,7 @@ class _Writer:
         return [re.compile(written, flags) for written, flags in self._numbers]
 
     def sequence(self, read: Iterable[Any], flags: int, *, last: bool) -> list[str | int]:
-        """Parts one after the other; `last` where nothing of the expression follows them."""
+        """Parts in order; `last` if nothing of the expression follows them."""
         parts = list(read)
         return [
             each
@@ -282,7 +282,7 @@ class _Writer:
 
 
 def _set(name: str, given: Any) -> str:
-    """One character or a set, as `re` writes it."""
+    """One character or a set, in the syntax of `re`."""
     if name != "IN":
         return f"[{'^' if name == 'NOT_LITERAL' else ''}{_sign(given)}]"
     written = ""

@@ -1,9 +1,8 @@
 """Ranks: a number of 56 bits for every key, the same in every system, process and restart.
 
-The rank is the first 56 bits of SHA-256 over a seed, the key's type and the key. Whoever knows the seed can
-compute it: this module in Python, and each database by itself from the SQL built here, so that a sample can be
-chosen where the records are. SHA-256 and not BLAKE2, because it is the one keyed digest that PostgreSQL,
-MariaDB and DuckDB all have built in.
+The rank is the first 56 bits of SHA-256 over a seed, the key's type and the key. Everyone with the seed can compute
+it: this module in Python, and each database with the SQL built here, so that a sample can be chosen where the records
+are. SHA-256 rather than BLAKE2, because it is the one digest that PostgreSQL, MariaDB and DuckDB all have built in.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _SEED = re.compile(r"[0-9a-f]{32}")
 
 
 def seed_of(digest_key: bytes) -> str:
-    """The seed that belongs to a digest key: 32 hexadecimal digits that do not tell the key."""
+    """The seed that belongs to a digest key: 32 hexadecimal digits that do not reveal the key."""
     return sha256(b"plumbline sampling seed" + digest_key).hexdigest()[:32]
 
 
@@ -37,7 +36,7 @@ def rank_of(seed: str, key_type: str, key: Key) -> int:
 
 
 def rank_hex(rank: int) -> str:
-    """A rank as databases write it: 14 hexadecimal digits, whose order is the ranks' order."""
+    """A rank in the form of databases: 14 hexadecimal digits, in the same order as the ranks."""
     return f"{rank:0{RANK_DIGITS}x}"
 
 
@@ -49,8 +48,8 @@ def rank_sql(dialect: Dialect, column: str, *, seed: str, key_type: str, binary:
         binary: the column holds a UUID as 16 bytes.
 
     Raises:
-        ValueError: the seed is not 32 hexadecimal digits; it stands in the SQL as it is, so that an index on
-            the expression can answer.
+        ValueError: the seed is not 32 hexadecimal digits; it is embedded in the SQL literally, so that an index on
+        the expression can be used.
     """
     if not _SEED.fullmatch(seed):
         raise ValueError("a sampling seed has 32 hexadecimal digits")
@@ -66,7 +65,7 @@ def rank_sql(dialect: Dialect, column: str, *, seed: str, key_type: str, binary:
         text = f"lower(replace(({column})::VARCHAR, '-', ''))" if uuid else f"({column})::VARCHAR"
         return f"left(sha256({prefix} || {text}), {RANK_DIGITS})"
     if dialect == "sqlite":
-        # Python takes a text that is not UTF-8 only as bytes; text in UTF-16 is always made UTF-8 by SQLite.
+        # Python returns text that is not UTF-8 only as bytes; SQLite always converts UTF-16 to UTF-8.
         utf8 = "length(CAST('a' AS BLOB)) = 1"
         value = f"CASE WHEN typeof({column}) = 'text' AND {utf8} THEN CAST({column} AS BLOB) ELSE {column} END"
         return f"{SQLITE_FUNCTION}({prefix}, {value}, typeof({column}))"
@@ -75,10 +74,10 @@ def rank_sql(dialect: Dialect, column: str, *, seed: str, key_type: str, binary:
 
 
 def sqlite_rank(prefix: str, value: object, type_: str) -> str | None:
-    """What `SQLITE_FUNCTION` is in a SQLite connection: SQLite has no digest of its own.
+    """The implementation of `SQLITE_FUNCTION` in a SQLite connection: SQLite has no digest of its own.
 
     Args:
-        type_: what SQLite holds the value as. A text may come as bytes, and need not be UTF-8.
+        type_: SQLite's storage type of the value. A text may come as bytes, and need not be UTF-8.
     """
     if value is None:
         return None

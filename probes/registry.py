@@ -1,4 +1,4 @@
-"""Which probe serves which kind of system: one line a plug-in, imported on first use."""
+"""Which probe serves which kind of system: one line per plug-in, imported on first use."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordKind:
-    """A kind of system that holds records, and what it can do. What is named is `module:name`, loaded on first use.
+    """A kind of system that holds records, and what it can do. Names are `module:name`, loaded on first use.
 
     Attributes:
-        title: what people call it.
+        title: its display name.
         settings: the model of a system's settings; its module loads no driver.
         binding: the model of `in: SYSTEM:`.
-        probe: what reads it.
-        statements: the function that writes a change out in its own language; None where it has none.
-        schemes: what the addresses begin with that alone say where a system of this kind is.
-        names_columns: a field's name is looked up as that of a column, and never computed as an expression.
-        lists_all: its lists hold every record of a collection; false where an API's author has to see to that.
+        probe: the probe class.
+        statements: the function that writes a change in the system's own language; None if it has none.
+        schemes: address schemes that identify a system of this kind by themselves.
+        names_columns: field names are looked up as columns, and never evaluated as expressions.
+        lists_all: its lists contain every record of a collection; false if an API's author has to ensure that.
     """
 
     title: str
@@ -44,12 +44,12 @@ class RecordKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueKind:
-    """A kind of queue. What is named is `module:name`, loaded on first use.
+    """A kind of queue. Names are `module:name`, loaded on first use.
 
     Attributes:
         settings: the model of a queue's settings; its module loads no driver.
-        probe: what reads it.
-        stands_in: the kind of system of the map that such a queue is part of; None where it has its own address.
+        probe: the probe class.
+        stands_in: the kind of system of the map that such a queue is part of; None if it has its own address.
     """
 
     settings: str
@@ -139,7 +139,7 @@ def record_kind(settings: SystemSettings) -> RecordKind:
 
 
 def kind_of_address(address: str) -> str:
-    """The kind of system that an address is of; for one of none, a kind whose settings say what is wrong."""
+    """The kind of system that an address belongs to; for an unknown one, a kind that explains the error."""
     scheme = address.partition("://")[0].partition("+")[0]
     addressed = [name for name, kind in RECORD_KINDS.items() if kind.schemes]
     return next((name for name in addressed if scheme in RECORD_KINDS[name].schemes), addressed[0])
@@ -158,7 +158,7 @@ def open_queue_probe(settings: Any, system: Any, meter: Meter = UNMETERED) -> Qu
     """Open the probe for a queue.
 
     Args:
-        system: the settings of the system it lives in, None where it names none.
+        system: the settings of the system it lives in, None if it names none.
         meter: of that system.
     """
     scrub = Scrubber.of(settings, system)
@@ -198,6 +198,6 @@ class _Discreet:
 
 
 def statement_writer(settings: Any) -> Callable[..., str] | None:
-    """What writes a change out in a system's own language; None where nothing does."""
+    """The function that writes a change in a system's own language; None if there is none."""
     name = RECORD_KINDS[settings.kind].statements
     return partial(_load(name), settings) if name else None

@@ -1,10 +1,10 @@
-"""Room for answers under way: how much memory all of them may take in this process together.
+"""Memory for responses in progress: how much all of them together may take in this process.
 
-Each answer has a limit of its own, and a daemon reads many at once: beside ten servers that send as much as they may,
-the limits of all of them add up. Large answers therefore take turns. Small ones, which nearly all are, never wait.
+Each response has its own limit, and a daemon reads many at once: with ten servers that send as much as they may, the
+limits add up. Large responses therefore take turns. Small ones, nearly all of them, never wait.
 
-An answer needs room twice: for its bytes, as they come in, and for what they become when they are decoded, which may
-be many times as much. Whoever decodes never waits for more, so those who wait for its room always get it.
+A response needs room twice: for its received bytes, and for their decoded form, which may be many times larger. A
+response that is being decoded never waits for more room, so those that wait for its room always get it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from probes.allocator import Tidier
 from probes.contract import ProbeError, Reason
 
 SMALL_BYTES = 1024 * 1024
-"""An answer that takes no more is not counted: so many as a daemon has threads are bearable, and reading records by
-the hundred must not wait for anybody's large answers."""
+"""A response of at most this size is not counted: one for each of a daemon's threads is acceptable, and reading
+records by the hundred must not wait for other large responses."""
 
 RECEIVED_BYTES = 48 * 1024 * 1024
-"""Bytes of all answers that are coming in: three of the largest over HTTP (16 MiB), each held twice where its parts
-are put together."""
+"""Bytes of all incoming responses: three of the largest over HTTP (16 MiB), each held twice while its parts are
+joined."""
 
 DECODED_BYTES = 96 * 1024 * 1024
-"""What all answers come to that are being decoded and looked through. The most that one may come to is a little more
-(500,000 values of JSON), so that such a one is alone. Beside it stands what audits keep of the answers before, and
-with that a daemon stays within 300 MiB above what it takes in quiet."""
+"""Memory of all responses that are being decoded and examined. The largest possible one is slightly larger (500,000
+values of JSON) and therefore runs alone. Together with what audits keep of earlier responses, a daemon stays within
+300 MiB above its idle memory."""
 
 ABANDONED_S = 10.0
-"""What an answer holds is given to others so long after its call should have ended: whoever reads it hangs in a
-driver, and must not keep them waiting for ever."""
+"""A response's room is given to others this long after its call should have ended: its reader hangs in a driver and
+must not block them forever."""
 
 
 @dataclass(slots=True, eq=False)
 class Guest:
-    """An answer that needs room.
+    """A response that needs room.
 
     Attributes:
         until: when its call must have ended, in monotonic seconds.
-        size: how much it has.
+        size: how much room it has.
     """
 
     until: float
@@ -50,10 +50,10 @@ class Guest:
 
 
 class Room:
-    """So many bytes, shared by whoever needs them.
+    """A number of bytes, shared by responses.
 
-    Who came first is never kept waiting, even beyond the size, so that somebody always gets on. Others get what is
-    left unless somebody waits who came before them.
+    The first one never waits, even beyond the size, so that at least one always progresses. Others get the rest
+    unless an earlier one is waiting.
 
     Args:
         size: how many bytes.
@@ -73,10 +73,10 @@ class Room:
             return sum(guest.size for guest in self._guests)
 
     def take(self, guest: Guest, size: int) -> bool:
-        """Have a guest take so much altogether, waiting for it until the guest's deadline.
+        """Give a guest this much room in total, waiting for it until the guest's deadline.
 
         Returns:
-            Whether it has it. Where it has not, it keeps what it had.
+            Whether it has it; otherwise it keeps what it had.
         """
         if size <= max(guest.size, SMALL_BYTES):
             return True
@@ -116,14 +116,14 @@ class Room:
         return self._clock() >= guest.until + ABANDONED_S
 
     def _next_abandoned(self) -> float:
-        """How long to wait until what somebody holds counts no more, at the most."""
+        """The longest time until an abandoned guest's room no longer counts."""
         now = self._clock()
         left = [guest.until + ABANDONED_S - now for guest in self._guests if not self._abandoned(guest)]
         return min((each for each in left if each > 0), default=ABANDONED_S)
 
 
 TIDIED_S = 2.0
-"""Between two looks for what large answers have left behind, each of which takes some 50 ms of all threads."""
+"""Time between two clean-ups after large responses, each of which blocks all threads for some 50 ms."""
 
 RECEIVED = Room(RECEIVED_BYTES)
 DECODED = Room(DECODED_BYTES)
@@ -131,7 +131,7 @@ TIDIER = Tidier(TIDIED_S)
 
 
 class Share:
-    """What one call takes of the process's memory: for each of its threads, the answer that this one reads."""
+    """The memory of one call: for each of its threads, the response that it reads."""
 
     def __init__(self, received: Room = RECEIVED, decoded: Room = DECODED) -> None:
         self._received = received
@@ -142,17 +142,17 @@ class Share:
         self._guard = threading.Lock()
 
     def begin(self) -> None:
-        """This thread's next answer begins: it has done with the one before."""
+        """Start this thread's next response: it is done with the one before."""
         self._leave(threading.get_ident())
 
     def came(self, size: int, until: float) -> None:
-        """So many more bytes of this thread's answer have come in.
+        """Count further received bytes of this thread's response.
 
         Args:
             until: when the call must have ended, in monotonic seconds.
 
         Raises:
-            ProbeError: `over_budget` where there was no room for them until then.
+            ProbeError: `over_budget` if there was no room for them until then.
         """
         me = threading.get_ident()
         self._bytes[me] = whole = self._bytes.get(me, 0) + size
@@ -161,28 +161,28 @@ class Share:
             self._take(self._received, received, whole)
 
     def becomes(self, size: int, until: float, *, beside: bool = False) -> None:
-        """This thread's answer is about to be decoded, into what takes about so much, its bytes counted in.
+        """Reserve memory for decoding this thread's response, including its bytes.
 
         Args:
             until: when the call must have ended, in monotonic seconds.
-            beside: its bytes are not counted in, and stay in memory beside it.
+            beside: `size` does not include its bytes, which stay in memory as well.
 
         Raises:
-            ProbeError: `over_budget` where there was no room for it until the deadline.
+            ProbeError: `over_budget` if there was no room for it until the deadline.
         """
         me = threading.get_ident()
         if size <= SMALL_BYTES and me not in self._answers:
             return
         received, decoded = self._guests(me, until)
         if size > decoded.size:
-            self._decoded.leave(decoded)  # who waits here must hold nothing that others wait for
+            self._decoded.leave(decoded)  # while waiting here, hold nothing that others wait for
         self._take(self._decoded, decoded, size)
         if not beside:
             self._received.leave(received)
             self._bytes.pop(me, None)
 
     def end(self) -> None:
-        """The call has ended, and with it whatever it held."""
+        """End the call, and release all its room."""
         with self._guard:
             self._ended = True
         for thread in list(self._answers):
@@ -212,7 +212,7 @@ class Share:
 
 
 def too_much_at_once() -> ProbeError:
-    """What a call ends with whose answer found no room before its deadline."""
+    """The error of a call with no room for its response before its deadline."""
     return ProbeError(
         Reason.OVER_BUDGET,
         f"too much is being read at once: answers of more than {SMALL_BYTES >> 20} MiB wait for each other, and this "

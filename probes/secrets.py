@@ -1,11 +1,11 @@
-"""Keeping secrets out of texts: whatever a driver, a server or a library puts into its message.
+"""Keeping secrets out of texts, such as the messages of drivers, servers and libraries.
 
-Everything that a plug-in's settings hold as a secret, and the password of every address among them, is taken out in
-each form in which it may have been sent or shown: as it is, percent-encoded and decoded, escaped, in base64, in
-another case (drivers fold the halves of a password that they take for a host), and cut off at the end of a text.
+Every secret in a plug-in's settings, and the password in every address among them, is removed in each form in which
+it may have been sent or shown: as it is, percent-encoded and decoded, escaped, in base64, in another case (drivers
+fold parts of a password that they take for a host), and truncated at the end of a text.
 
-The name of a user is no secret, and it is often an ordinary word or the name of a table: it is taken out where it
-stands as the login of an address and nowhere else. What the auditor itself says (a hint) is left as it is.
+A user name is not a secret, and is often an ordinary word or the name of a table: it is removed only where it is the
+login of an address. The auditor's own words (a hint) are left as they are.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from probes.contract import ProbeError, Reason
 HIDDEN = "***"
 
 SECRET_PART = 8
-"""Parts of a webhook's path from this length on are taken for secrets, unless they are written like a word."""
+"""Parts of a webhook's path of at least this length count as secrets, unless they look like a word."""
 
 SHORT = 4
-"""Secrets below this length are only taken out where they stand as a word: they are part of too many others."""
+"""Shorter secrets are only removed as whole words: they are part of too many others."""
 
 NAMED = ("postgres", "mysql", "mariadb", "sqlite")
-"""Schemes of which a login without a password is a name; elsewhere it may be a token."""
+"""Schemes in which a login without a password is a name; elsewhere it may be a token."""
 
 PIECE = 10
-"""From this length on the beginning or the end of a secret is taken out wherever it stands: a text was cut in it."""
+"""Fragments of a secret of at least this length are removed anywhere, because texts may be cut inside a secret."""
 
 _RESERVED = re.compile(r"[@/:#?%&=\[\]\\\s;,+]+")
 _PLACE = re.compile(r"\{\w+\}")
@@ -44,14 +44,14 @@ _ASSIGNED = re.compile(r"(?i)(?:key|secret|password|pwd|signature|token)\w*\s*=\
 
 
 class Scrubber:
-    """Takes known secrets out of texts.
+    """Removes known secrets from texts.
 
     Args:
-        secrets: as they are.
-        users: names of logins; they are taken out where they are the login of an address.
+        secrets: in plain form.
+        users: names of logins; they are removed where they are the login of an address.
 
     Attributes:
-        secrets: as they were given.
+        secrets: as given.
     """
 
     def __init__(self, secrets: Iterable[str], users: Iterable[str] = ()) -> None:
@@ -59,7 +59,7 @@ class Scrubber:
         users = self._users = list(users)
         whole = {form for secret in secrets if secret for form in _forms(secret) | _further_forms(secret)}
         self._ends = sorted(_ends(secrets), key=lambda each: (-len(each[0]), each))
-        # An address is a secret as a whole; its host is none, and whoever reads a message needs it.
+        # An address is a secret as a whole; its host is not, and readers of a message need it.
         torn = {form for secret in secrets if secret and "://" not in secret for form in _forms(secret)}
         parts = {part for form in torn for part in _RESERVED.split(form) if len(part) >= SHORT} - whole
         patterns = [
@@ -76,7 +76,7 @@ class Scrubber:
 
     @classmethod
     def of(cls, *settings: BaseModel | None) -> Scrubber:
-        """One that knows every secret of these settings, and the login of every address in them."""
+        """A scrubber for every secret of these settings, and the login of every address in them."""
         secrets: list[str] = []
         users: list[str] = []
         for each in settings:
@@ -93,12 +93,12 @@ class Scrubber:
 
     @classmethod
     def of_address(cls, address: str, *more: str) -> Scrubber:
-        """One that knows the login of an address, and whatever more of it is secret."""
+        """A scrubber for the login of an address, and for further secrets in it."""
         login = login_of(address)
         return cls([*_of_login(login), *login.parameters, *parameters_of(address), *more], [login.user])
 
     def __call__(self, text: str) -> str:
-        """The text without any of them."""
+        """The text without any secret."""
         if self._pattern is None or not text:
             return text
         folded = _small(text)
@@ -113,11 +113,11 @@ class Scrubber:
         return clean
 
     def knowing(self, secrets: Iterable[str]) -> Scrubber:
-        """One that knows more."""
+        """A scrubber with further secrets."""
         return Scrubber([*self.secrets, *secrets], self._users)
 
     def error(self, failure: BaseException) -> ProbeError:
-        """A failure without secrets; what is no `ProbeError` becomes one."""
+        """A failure without secrets; other errors become a `ProbeError`."""
         if isinstance(failure, RecursionError):
             return ProbeError(Reason.DECODE, "the answer is nested too deeply to be read")
         if not isinstance(failure, ProbeError):
@@ -132,9 +132,9 @@ class Scrubber:
 
 
 def _ends(secrets: Iterable[str]) -> set[tuple[str, int]]:
-    """Every form of some secrets, and how much of its beginning is told from other words at the end of a text.
+    """Every form of some secrets, and how long a prefix must be to be recognised at the end of a text.
 
-    The scheme of an address is none of it: `crm.sqlite` is the name of a file.
+    The scheme of an address does not count: `crm.sqlite` is the name of a file.
     """
     found = set()
     for secret in filter(None, secrets):
@@ -146,7 +146,7 @@ def _ends(secrets: Iterable[str]) -> set[tuple[str, int]]:
 
 
 def without_parameters(text: str) -> str:
-    """A path or an address with stars for the values of parameters that are secrets by their names."""
+    """A path or an address with stars for the values of parameters with secret names."""
 
     def hidden(parameter: re.Match[str]) -> str:
         value = parameter[3]
@@ -162,21 +162,21 @@ def _secrets_of(parameter: re.Match[str]) -> list[str]:
 
 
 def _held(value: str) -> list[str]:
-    """What is secret of a value: all of it, or beside the places in it what is hardly a word."""
+    """The secret parts of a value: all of it, or, around its placeholders, everything that is not like a word."""
     if not _PLACE.search(value):
         return [value] if value else []
     return [part for part in _PLACE.split(value) if len(part) >= 2 * SHORT and any(map(str.isdigit, part))]
 
 
 def parameters_of(text: str) -> list[str]:
-    """The values of a template's parameters that are secrets by their names, as they are sent and as meant."""
+    """The values of a template's parameters with secret names, both encoded and decoded."""
     found = [secret for match in _PARAMETER.finditer(text) for secret in _secrets_of(match)]
     told = [form for value in found for form in dict.fromkeys((value, unquote(value), unquote_plus(value)))]
     return [each for each in told if len(each) >= SHORT or not each.isdecimal()]
 
 
 def secrets_in(value: Any, *, named: bool = False) -> list[str]:
-    """The secrets in what a map says of a request: parameters of a template, and words of a body, by their names."""
+    """The secrets in a map's request: parameters of a template and fields of a body with secret names."""
     if isinstance(value, BaseModel):
         value = value.model_dump()
     if isinstance(value, Mapping):
@@ -200,7 +200,7 @@ def _small(text: str) -> str:
 
 
 def _pieces(text: str, form: str) -> Iterator[tuple[int, int]]:
-    """Where beginnings and ends of a form stand, as long as they are; both in small letters."""
+    """The places of a form's prefixes and suffixes in a text; both in lower case."""
     begins, ends = form[:PIECE], form[-PIECE:]
     at = text.find(begins)
     while at >= 0:
@@ -220,7 +220,7 @@ def _pieces(text: str, form: str) -> Iterator[tuple[int, int]]:
 
 
 def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    """A text with stars in place of parts of it, which may overlap."""
+    """A text with stars in place of some parts, which may overlap."""
     clean, behind = "", 0
     for begin, end in sorted(spans):
         if begin >= behind:
@@ -247,7 +247,7 @@ def _texts(value: Any, *, declared: bool = False) -> Iterator[tuple[str, bool]]:
 
 
 def _of_login(login: Login) -> list[str]:
-    """What of a login is secret: without a password the name may be one (a token)."""
+    """The secret parts of a login: without a password the name may be one (a token)."""
     if not login.raw:
         return []
     if not login.password:
@@ -256,12 +256,12 @@ def _of_login(login: Login) -> list[str]:
 
 
 def _pair(user: str, password: str) -> str:
-    """A login as HTTP and SASL send it."""
+    """A login in the form of HTTP and SASL."""
     return base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _of_secret(value: str) -> list[str]:
-    if "://" not in value or ";" in value:  # a connection string has its secrets behind their names
+    if "://" not in value or ";" in value:  # a connection string has its secrets after their names
         assigned = [match.strip() for match in _ASSIGNED.findall(value)]
         behind = value.partition(" ")[2].strip()  # a scheme, such as Bearer
         return [value, *assigned, *(part for part in (behind, *value.split()) if len(part) >= 2 * SHORT)]
@@ -269,7 +269,7 @@ def _of_secret(value: str) -> list[str]:
 
 
 def _forms(secret: str) -> set[str]:
-    """A secret as it may be written."""
+    """The forms in which a secret may be written."""
     forms = {secret, " ".join(secret.split()), unquote(secret), unquote_plus(secret), html.escape(secret)}
     for each in tuple(forms):
         forms |= {quote(each, safe=""), quote(each), quote_plus(each), json.dumps(each)[1:-1], repr(each)[1:-1]}
@@ -280,7 +280,7 @@ def _forms(secret: str) -> set[str]:
 
 
 def _further_forms(secret: str) -> set[str]:
-    """A secret as it is written where one notation stands within another."""
+    """The forms of a secret in nested notations."""
     forms = {json.dumps(secret, ensure_ascii=False)[1:-1], secret.replace("/", r"\/")}
     forms |= {quote(quote(each, safe=""), safe="") for each in (secret, unquote(secret))}
     forms |= {
@@ -298,12 +298,12 @@ def _further_forms(secret: str) -> set[str]:
 
 
 def _referred(secret: str, form: str) -> str:
-    """A secret with every sign as a reference by its number."""
+    """A secret with every character as a numeric reference."""
     return "".join(sign if sign.isascii() and sign.isalnum() else form.format(ord(sign)) for sign in secret)
 
 
 def _encoded(secret: bytes) -> set[str]:
-    """A secret in base64 and hexadecimal digits; of base64 also what is certain of it among other bytes."""
+    """A secret in base64 and hexadecimal digits; also the part of its base64 that is fixed among other bytes."""
     forms = {base64.b64encode(secret).decode().rstrip("="), secret.hex()}
     for before in (0, 1, 2) if len(secret) >= 2 * SHORT else ():
         whole = base64.b64encode(b"\0" * before + secret).decode().rstrip("=")
@@ -316,6 +316,6 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def secret_parts(url: str) -> list[str]:
-    """What of a webhook's path is secret."""
+    """The secret parts of a webhook's path."""
     path = url.partition("://")[2].rpartition("@")[2].partition("?")[0].partition("/")[2]
     return [part for part in path.split("/") if len(part) >= SECRET_PART and not re.fullmatch("[a-z-]+", part)]

@@ -1,6 +1,6 @@
-"""What the map says of a system, of a data type in it and of a queue: the words that every kind has.
+"""The map's settings of a system, of a data type in it and of a queue that every kind has.
 
-Each kind of system or queue has models of its own, made from these; loading them loads no driver.
+Each kind of system or queue has its own models, derived from these; loading them loads no driver.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from probes.durations import Duration
 
 
 class PluginSettings(BaseModel):
-    """What every settings model of a plug-in keeps to: unknown words are refused, values do not change."""
+    """Base of every plug-in's settings model: unknown settings are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 Role = Literal["main", "retry", "dead"]
-"""What the messages in a queue are: waiting for their first delivery, for another one, or given up on."""
+"""The messages in a queue: waiting for their first delivery, for a retry, or dead-lettered."""
 
 EvidencePolicy = Literal["private", "masked", "clear"]
-"""What may be stored of a value: that there is one, its ends, or itself."""
+"""What may be stored of a value: its existence, its ends, or the value itself."""
 
 
 class QueueSettings(PluginSettings):
-    """What every kind of queue has.
+    """Settings of every kind of queue.
 
     Attributes:
         role: what the messages in it are.
@@ -49,7 +49,7 @@ class Budget(PluginSettings):
     Attributes:
         records_per_s: records read per second, on average over an audit interval.
         calls_per_s, calls_per_minute, calls_per_day: calls sent, None for any number.
-        connections: requests under way at once.
+        connections: concurrent requests.
         timeout_s: the deadline of one call of the probe, with all that it sends.
     """
 
@@ -83,13 +83,13 @@ class Budget(PluginSettings):
 
 
 class SystemSettings(PluginSettings):
-    """What every kind of system has.
+    """Settings of every kind of system.
 
     Attributes:
-        kind: as it is registered (`probes.registry`).
+        kind: as registered (`probes.registry`).
         zone: the time zone of instants that carry none, as an IANA name; without it they are refused.
         budget: how much of the system may be used.
-        delay_floor_s: how long the system may rightly go on answering an old value (caches, search indexes).
+        delay_floor_s: how long the system may legitimately return stale data (caches, search indexes).
         clock_slack_s: the longest time between a record's changed-at stamp and its commit.
         link: template of a record's page in the system itself, with `{key}`.
     """
@@ -104,14 +104,14 @@ class SystemSettings(PluginSettings):
 
 
 class Binding(PluginSettings):
-    """Where a data type stands in one system; kinds of systems add their own words.
+    """How a data type is stored in one system; kinds of systems add their own settings.
 
     Attributes:
         collection: table, path or other container.
         key: the field that holds the key.
         changed_at: the field with the instant of the last change.
-        changed_at_unit: s, ms or us where that field is a number since 1970.
-        version: where there is no such field, one with a number that grows with every change.
+        changed_at_unit: s, ms or us if that field is a number since 1970.
+        version: without such a field, one with a number that grows with every change.
         fields: canonical field name to its name here, where the two differ.
         absent: fields that this system does not carry.
     """
@@ -131,7 +131,7 @@ class Binding(PluginSettings):
 
     @property
     def tells_changes(self) -> bool:
-        """Whether it can be asked for what changed since an instant or a version."""
+        """Whether it can list changes since an instant or a version."""
         return True
 
     @model_validator(mode="after")
@@ -141,11 +141,11 @@ class Binding(PluginSettings):
         return self
 
     def options(self) -> dict[str, Any]:
-        """What a probe of this kind needs beyond the common words."""
+        """What a probe of this kind needs beyond the common settings."""
         return {}
 
     def spec(self, data_type: str, names: Sequence[str], *, zone: str | None, key_type: str = "string") -> ReadSpec:
-        """Where these canonical fields of a data type stand here."""
+        """How to read these canonical fields of a data type here."""
         return ReadSpec(
             data_type=data_type,
             collection=self.collection,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def counted(number: int, word: str) -> str:
-    """A number of things, in the singular where it is one."""
+    """A number of things, in the singular if it is one."""
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 

@@ -1,10 +1,9 @@
 """Queues in MuleSoft Anypoint MQ.
 
-How many messages wait the Stats API tells, how long they are kept the Admin API. There is no peek: reading locks a
-message, and giving it back counts as an unsuccessful delivery. Letters are looked at only where the map says
-`peek: lock`, never in a queue with dead letters of its own, and are given back at once. No API tells how old the
-oldest message is, nor whether a message keeps its time of creation when it is given up on: when letters are dropped
-is unknown.
+The Stats API reports how many messages wait, the Admin API how long they are kept. There is no peek: reading locks a
+message, and returning it counts as an unsuccessful delivery. Letters are only read if the map says `peek: lock`,
+never in a queue with its own dead letters, and are returned at once. No API reports the age of the oldest message,
+nor whether a dead-lettered message keeps its creation time: when letters are dropped is unknown.
 Source: docs.mulesoft.com/mq (mq-apis, mq-queues), the portals of the Broker, Admin and Stats APIs.
 """
 
@@ -34,18 +33,18 @@ if TYPE_CHECKING:
     from probes.http.authentication import Credentials
 
 BATCH = 10
-"""Messages one request reads or gives back, by Anypoint MQ."""
+"""Messages that one request reads or returns, by Anypoint MQ."""
 
 LOCKED_S = 60
-"""How long a message stays locked where a look is broken off before it is given back."""
+"""How long a message stays locked if a peek is interrupted before it is returned."""
 
 LOOK_S = 20
-"""How long a look may take."""
+"""How long a peek may take."""
 
 NO_LOCK = "a letter came without messageId and lockId: it stays locked until its time is over"
 
 DESCRIBED_S = 5 * 60
-"""How long a queue's settings are taken as they are: the Admin API answers fifty requests a minute."""
+"""How long a queue's settings are cached: the Admin API allows fifty requests a minute."""
 
 
 class AnypointMqSettings(MessageSettings):
@@ -53,10 +52,10 @@ class AnypointMqSettings(MessageSettings):
 
     Attributes:
         organization, environment, region, queue: which queue.
-        client_id, client_secret: of a connected app that may read MQ's statistics and, for a look, subscribe.
-        peek: `lock` lets the auditor read letters and give them back, which counts as a delivery.
+        client_id, client_secret: of a connected app that may read MQ's statistics and, for a peek, subscribe.
+        peek: `lock` allows reading letters and returning them, which counts as a delivery.
         url: of the control plane.
-        broker_url: of the broker, where it is not the region's own.
+        broker_url: of the broker, if not the region's default.
         key: `field:NAME` of a user property or header.
     """
 
@@ -83,7 +82,7 @@ class AnypointMqSettings(MessageSettings):
 
 
 class AnypointMqProbe:
-    """Reads one queue. A look always begins anew: there is no place to go on from."""
+    """Reads one queue. A peek always starts over: there is no cursor."""
 
     page_limit = 1_000
 
@@ -196,7 +195,7 @@ class AnypointMqProbe:
                         letter = read_one(each, self._letter, lambda one: one["headers"]["messageId"])
                         met[letter.letter_id] = letter
                     if len(met) == before:
-                        break  # the same ones again, which are not locked
+                        break  # the same ones again, not locked
         except ProbeError as error:
             notes.append(f"not all letters were looked at: {error.message}")
         finally:
@@ -204,7 +203,7 @@ class AnypointMqProbe:
         return tuple(met.values())
 
     def _give_back(self, locks: list[dict[str, Any]], notes: list[str]) -> None:
-        """Give messages back. Only ever at `/locks`: the same request one level up would delete them."""
+        """Return messages. Only ever at `/locks`: the same request one level up would delete them."""
         for begin in range(0, len(locks), BATCH):
             try:
                 self._ask("DELETE", f"{self._messages}/locks", json=locks[begin : begin + BATCH])

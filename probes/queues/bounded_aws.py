@@ -1,7 +1,7 @@
 """Requests of boto3, sent within the bounds of every other HTTP exchange.
 
-botocore reads an answer to its end, however long it is, and limits each wait for the socket alone. It lets a handler
-of `before-send` answer in its stead, which is how its own stubs work.
+botocore reads a response to its end, however long it is, and limits only each wait for the socket. A handler of
+`before-send` may return the response instead, which is how its own stubs work.
 Source: botocore's events reference, `before-send`.
 """
 
@@ -19,15 +19,15 @@ from probes.contract import ProbeError, Reason
 from probes.exact_json import TooManyError, check_values, weight
 
 AWS_LIMIT_BYTES = 4 * 1024 * 1024
-"""The largest answer: SQS answers ten messages of one MiB together, and botocore's own reading of it takes many times
-as much memory."""
+"""The largest response: SQS returns ten messages of one MiB together, and botocore's own reading of it takes many
+times as much memory."""
 
 OWN_HEADERS = frozenset({"accept-encoding", "transfer-encoding"})
 """Headers that the exchange sets itself."""
 
 
 class BoundedExchange:
-    """Sends what clients of boto3 want to send.
+    """Sends the requests of boto3 clients.
 
     Args:
         timeout_s: the deadline of one exchange.
@@ -40,7 +40,7 @@ class BoundedExchange:
         self._http = BoundedClient(timeout_s=timeout_s, verify=verify)
 
     def attach(self, client: Any) -> None:
-        """Send for this client from now on."""
+        """Take over this client's requests."""
         client.meta.events.register("before-send", self._send)
 
     def _send(self, request: Any, **_: Any) -> Any:
@@ -73,5 +73,5 @@ class BoundedExchange:
         return answer
 
     def close(self) -> None:
-        """End exchanges under way."""
+        """End running exchanges."""
         self._http.close()

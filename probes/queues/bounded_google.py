@@ -1,6 +1,6 @@
 """Requests of google-auth, sent within the bounds of every other HTTP exchange.
 
-google-auth's own transport waits up to two minutes for a token and reads an answer to its end.
+google-auth's own transport waits up to two minutes for a token and reads a response to its end.
 Source: google-auth's reference, `google.auth.transport.Request`.
 """
 
@@ -18,7 +18,7 @@ from probes.contract import ProbeError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Response:
-    """What google-auth reads of an answer."""
+    """The parts of a response that google-auth reads."""
 
     status: int
     headers: Mapping[str, str]
@@ -26,7 +26,7 @@ class _Response:
 
 
 def bounded_request(client: BoundedClient) -> Any:
-    """What google-auth calls to send a request."""
+    """The callable with which google-auth sends a request."""
     import google.auth.exceptions
     import google.auth.transport
 

@@ -1,15 +1,15 @@
-"""Queues in Kafka: what a consumer group has not committed yet, and topics that keep dead letters.
+"""Queues in Kafka: what a consumer group has not committed yet, and dead-letter topics.
 
-A topic never shrinks when it is read, so what waits in it is its end less what a group has committed: for dead
-letters the group that replays them. Records are fetched from given offsets without joining a group, and nothing is
-committed; offsets of transactions and compaction count as messages, because Kafka does not tell them apart without
-reading them. Kafka Connect writes why it gave a record up only where `errors.deadletterqueue.context.headers.enable`
-is set, keeps the original record's timestamp, and dead-letters for sinks alone; Spring stamps the record anew.
+A topic does not shrink when it is read, so its backlog is its end minus the commits of a group: for dead letters the
+group that replays them. Records are fetched from given offsets without joining a group, and nothing is committed;
+offsets of transactions and compaction count as messages, because Kafka cannot distinguish them without reading them.
+Kafka Connect records why it dead-lettered a record only if `errors.deadletterqueue.context.headers.enable` is set,
+keeps the original record's timestamp, and dead-letters only for sinks; Spring stamps the record anew.
 Source: kafka.apache.org/documentation (Connect error reporting), apache/kafka DeadLetterQueueReporter,
 spring-projects/spring-kafka DeadLetterPublishingRecoverer.
 
-librdkafka is met in a child process alone (`probes.queues.kafka_driver`), one for all queues of a cluster that are
-read with the same login: whatever ends, hangs or fills that process, other clusters and flows go on.
+librdkafka runs only in a child process (`probes.queues.kafka_driver`), one for all queues of a cluster with the same
+login: if it crashes, hangs or fills that process, other clusters and flows continue.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from probes.queue_contract import QueueReading
 from probes.queues.message import MessageSettings, missing_driver
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024
-"""The largest answer taken; librdkafka would make room for 100 MB where a server announces as much."""
+"""The largest response accepted; librdkafka would allocate 100 MB if a server announces that much."""
 
 SOCKET_LIMIT_MS = 300_000
-"""The longest wait for one answer that librdkafka can be told; a reading's own deadline may be later."""
+"""The longest wait for one response that librdkafka can be given; a reading's own deadline may be later."""
 
 
 STARTING_S = 10.0
-"""The longest one reading waits for the driver's process to be up, which takes less than a second."""
+"""The longest that one reading waits for the driver process to get ready, which takes less than a second."""
 
 
 class KafkaSettings(MessageSettings):
@@ -46,9 +46,9 @@ class KafkaSettings(MessageSettings):
 
     Attributes:
         servers: `HOST:PORT`, several with commas.
-        security: how to connect; `sasl_...` wants user and password.
-        ca: file with the certificates to trust, where the system's own do not do.
-        group: whose backlog it is; for role `dead` the group that replays letters.
+        security: how to connect; `sasl_...` requires user and password.
+        ca: file with the certificates to trust, if the system's own are not enough.
+        group: the group with the backlog; for role `dead` the group that replays letters.
         key: `field:key` is the record's own key.
     """
 
@@ -78,7 +78,7 @@ class KafkaSettings(MessageSettings):
         return self
 
     def client(self) -> dict[str, Any]:
-        """What every client of librdkafka is given."""
+        """The configuration of every librdkafka client."""
         words: dict[str, Any] = {
             "bootstrap.servers": self.servers,
             "security.protocol": self.security,
@@ -97,12 +97,12 @@ class KafkaSettings(MessageSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What the driver's process is asked.
+    """A request to the driver process.
 
     Attributes:
-        probe: who asks, by number.
+        probe: the number of the calling probe.
         settings: of its queue, secrets and all; None to close it.
-        until: by when to answer, in monotonic seconds.
+        until: the deadline of the response, in monotonic seconds.
     """
 
     probe: int
@@ -114,7 +114,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What it answers: a reading, the parts of a `ProbeError`, or what failed otherwise."""
+    """Its response: a reading, the parts of a `ProbeError`, or another failure."""
 
     reading: QueueReading | None = None
     reason: Reason | None = None
@@ -128,14 +128,14 @@ ANSWER = TypeAdapter(Answer)
 
 
 class DriverError(Exception):
-    """The driver's process failed in a way that nobody expected."""
+    """The driver process failed unexpectedly."""
 
 
 class KafkaProbe:
-    """Reads one topic, by asking the process that all queues of its cluster share.
+    """Reads one topic through the process that all queues of its cluster share.
 
     Attributes:
-        driver: the module that process runs.
+        driver: the module that the process runs.
     """
 
     page_limit = 1_000
@@ -150,7 +150,7 @@ class KafkaProbe:
         self._child = _child_of(settings, self.driver)
 
     def read(self, peek: int, after: str | None = None) -> QueueReading:
-        # A process that has to be started first takes nothing of the time that the broker has.
+        # Starting the process must not reduce the time that the broker has.
         try:
             self._child.start(self._number, left(STARTING_S))
         except ChildEndedError as ended:
@@ -198,7 +198,7 @@ class KafkaProbe:
 
 
 def _ended(ended: ChildEndedError) -> ProbeError:
-    """What a reading ends with whose process died."""
+    """The error of a reading after its process died."""
     if not ended.crashed:
         return ProbeError(
             Reason.UNREACHABLE, f"the process of Kafka's driver {ended}", hint="the next reading starts it again"

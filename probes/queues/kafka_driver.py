@@ -1,8 +1,8 @@
-"""What meets librdkafka: the process that reads all topics of one cluster, `python -m probes.queues.kafka_driver`.
+"""The process that uses librdkafka to read all topics of one cluster, `python -m probes.queues.kafka_driver`.
 
-librdkafka ends the whole process where memory runs out or an answer cannot be, as at a list of -1 versions: here it
-has one of its own, started by `KafkaProbe` alone. What it is asked and what it answers is JSON, `Question` and
-`Answer` of `probes.queues.kafka`; a message becomes a letter here, and nothing more of it leaves.
+librdkafka aborts the whole process if memory runs out or a response is impossible, such as a list of -1 versions: so
+it gets its own process, started only by `KafkaProbe`. Requests and responses are JSON, `Question` and `Answer` of
+`probes.queues.kafka`; messages become letters here, and nothing else of them leaves.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from probes.queues.kafka import ANSWER, QUESTION, Answer, KafkaSettings
 from probes.queues.message import Message, dropped_at, instant_at, read_one, sayable, storable
 
 FAILED_SHOWN = 20_000
-"""Characters passed on of what nobody expected."""
+"""Most characters passed on of an unexpected error."""
 
 MEMORY_BYTES = 512 * 1024**2
-"""What the process may take of memory of its own: a page of letters and librdkafka's buffers need a tenth of it."""
+"""Memory that the process may allocate: a page of letters and librdkafka's buffers need a tenth of it."""
 
 TOPIC_BYTES = 64 * 1024**2
-"""What it may take in addition for each topic it reads: two clients, each with a thread and buffers for every broker
-of the cluster."""
+"""Additional memory for each topic it reads: two clients, each with a thread and buffers for every broker of the
+cluster."""
 
 PAGE_CHARACTERS = 16 * 1024**2
-"""A look ends behind the letter with which its page comes to so many: as JSON, where one may become six bytes, it is
-still less than a child may answer."""
+"""A peek ends after the letter with which its page reaches this many characters: as JSON, where one may become six
+bytes, it is still shorter than a child's longest response."""
 
 LOOKER = "plumbline-looks"
-"""A group of this name is named to the broker and never joined: it does not come to be."""
+"""The group name given to the broker; the group is never joined, so it is never created."""
 
 CLOSED_WITHIN_S = 0.5
-"""How long a new connection waits for the last one to be closed."""
+"""How long a new connection waits for the last one to close."""
 
 DESCRIBED_S = 5 * 60
-"""How long a topic's settings are taken to stay as they are."""
+"""How long a topic's settings are cached."""
 
 SPARED_S = 0.3
-"""What a look leaves of its time where it ends before the last letter."""
+"""The time that a peek leaves if it ends before the last letter."""
 
 QUIET = logging.getLogger("plumbline.librdkafka")
-"""What librdkafka says of its own accord; what it means is told by the call that meets it."""
+"""librdkafka's unsolicited messages; the affected call reports what they mean."""
 QUIET.propagate = False
 QUIET.addHandler(logging.NullHandler())
 
@@ -66,7 +66,7 @@ BINARY = {
     f"{SPRING}original-timestamp": ">q",
     "kafka_deliveryAttempt": ">i",
 }
-"""Headers that Spring writes as big-endian numbers."""
+"""Headers that Spring encodes as big-endian numbers."""
 
 FETCH = {
     "enable.auto.commit": False,
@@ -74,7 +74,7 @@ FETCH = {
     "enable.partition.eof": True,
     "auto.offset.reset": "earliest",
     "allow.auto.create.topics": False,
-    # Small buffers: a look keeps a page of letters, not what librdkafka would like to have ready.
+    # Small buffers: a peek keeps a page of letters, not librdkafka's default prefetch.
     "message.max.bytes": 1_000_000,
     "receive.message.max.bytes": 64 * 1024 * 1024,
     "fetch.max.bytes": 1_048_576,
@@ -91,7 +91,7 @@ Offsets = dict[int, int]
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    """What stands in a topic and waits: by partition, the first offset kept, the next to come, the next to replay."""
+    """The backlog of a topic: by partition, the first offset kept, the next to come, the next to replay."""
 
     low: Offsets
     high: Offsets
@@ -119,7 +119,7 @@ class KafkaTopic:
         self._oldest: tuple[Offsets, tuple[datetime | None, str]] | None = None
 
     def read(self, peek: int, after: str | None, until: float) -> QueueReading:
-        """Read it as `QueueProbe.read` says, by an instant of the monotonic clock."""
+        """Read it as `QueueProbe.read` does, until an instant of the monotonic clock."""
         of = self._settings
         if not self._lock.acquire(timeout=_left(until)):  # another reading of the same queue
             raise timed_out(of.timeout_s)
@@ -139,7 +139,7 @@ class KafkaTopic:
             except self._kafka.KafkaException as error:
                 failed = self._explain(error.args[0])
                 if failed.reason not in {Reason.QUERY, Reason.PERMISSION}:
-                    # librdkafka would go on trying in the background, also a login that is refused.
+                    # librdkafka would keep retrying in the background, even with a refused login.
                     self._shut()
                 raise failed from None
         finally:
@@ -166,7 +166,7 @@ class KafkaTopic:
     def _open(self) -> None:
         if self._admin is not None:
             return
-        if self._shutting is not None:  # one that cannot be closed is not joined by another
+        if self._shutting is not None:  # while one cannot be closed, do not open another
             self._shutting.join(CLOSED_WITHIN_S)
             if self._shutting.is_alive():
                 raise ProbeError(Reason.TIMEOUT, "the server keeps the last connection busy", hint="is it Kafka?")
@@ -195,7 +195,7 @@ class KafkaTopic:
         return _Span(low, high, begin)
 
     def _described(self, until: float) -> Any:
-        """The topic's metadata. Why a client cannot connect it tells only when polled, so that is done in between."""
+        """The topic's metadata. A client reports why it cannot connect only when polled, so poll in between."""
         kafka, of, topic = self._kafka, self._kafka.KafkaError, self._settings.topic
         self._admin.poll(0)
         self._errors.clear()
@@ -213,7 +213,7 @@ class KafkaTopic:
         return {place.partition: future.result().offset for place, future in answer.items()}
 
     def _retention_s(self, until: float, notes: list[str]) -> float | None:
-        """How long the topic keeps its records; asked for anew every `DESCRIBED_S`."""
+        """How long the topic keeps its records; refreshed every `DESCRIBED_S`."""
         if time.monotonic() > self._kept_until:
             self._kept_s, self._kept_note = self._described_retention(until)
             self._kept_until = time.monotonic() + DESCRIBED_S
@@ -231,7 +231,7 @@ class KafkaTopic:
         return kept_ms / 1000 if kept_ms >= 0 else None, []
 
     def _oldest_of(self, span: _Span, until: float) -> tuple[datetime | None, str]:
-        """When the oldest record that waits was stamped, and what the stamp means; read anew when it changes."""
+        """When the oldest waiting record was stamped, and what the stamp means; read again when it changes."""
         if not span.depth:
             return None, ""
         if self._oldest is None or self._oldest[0] != span.begin:
@@ -248,13 +248,13 @@ class KafkaTopic:
     def _fetch(
         self, begin: Offsets, high: Offsets, count: int, until: float, take: Callable[[Any], T]
     ) -> tuple[list[T], Offsets]:
-        """Read up to `count` records from these offsets on.
+        """Read up to `count` records, starting at these offsets.
 
         Args:
-            take: what is kept of a record; the record itself may be large, and a thousand of them too large.
+            take: returns what to keep of a record; the records themselves may be too large.
 
         Returns:
-            What was taken, and by partition where to go on.
+            What was kept, and by partition where to continue.
         """
         kafka, behind = self._kafka, dict(begin)
         waiting = {partition for partition, offset in begin.items() if offset < high[partition]}
@@ -266,7 +266,7 @@ class KafkaTopic:
         try:
             while waiting and len(found) < count and characters < PAGE_CHARACTERS:
                 if found and time.monotonic() > until - SPARED_S:
-                    break  # the next look goes on from there
+                    break  # the next peek continues from there
                 record = self._consumer.poll(min(0.2, _left(until)))
                 if record is None:
                     continue
@@ -296,11 +296,11 @@ class KafkaTopic:
             f"{record.partition()}/{record.offset()}",
             reason=_reason(headers),
             attempts=attempts if isinstance(attempts, int) else None,
-            # Connect keeps the original's stamp: when it gave the record up is written nowhere.
+            # Connect keeps the original's stamp: the time of dead-lettering is recorded nowhere.
             first_failed_at=None if _by_connect(headers) else _stamped_at(record),
         )
 
-    # -- what goes wrong
+    # -- failures
 
     def _explain(self, error: Any) -> ProbeError:
         kafka, topic = self._kafka.KafkaError, self._settings.topic
@@ -322,12 +322,12 @@ class KafkaTopic:
         return ProbeError(Reason.QUERY, " ".join(error.str().split())[:200])
 
     def close(self) -> None:
-        """Give the clients up, behind a reading under way."""
+        """Close the clients, after a running reading."""
         with self._lock:
             self._shut()
 
     def _shut(self) -> None:
-        """Give the clients up. On a thread of its own: closing waits for whatever a server goes on to say."""
+        """Close the clients, on a separate thread, because closing waits for whatever a server still sends."""
         if self._consumer is not None:
             clients = [self._admin, self._consumer]
             self._shutting = threading.Thread(target=_close, args=(clients,), name="kafka-close", daemon=True)
@@ -336,13 +336,13 @@ class KafkaTopic:
 
 
 def _close(clients: list[Any]) -> None:
-    """Close the last of these, the consumer; the other is closed by being let go of, which may take as long."""
+    """Close the last of these, the consumer; the other one closes when it is released, which may take as long."""
     clients.pop().close()
     clients.clear()
 
 
 def _characters(found: object) -> int:
-    """How long a letter is."""
+    """The length of a letter."""
     if not isinstance(found, Letter):
         return 0
     texts = [found.letter_id, found.key, found.reason, found.payload, found.unreadable, found.note]
@@ -350,7 +350,7 @@ def _characters(found: object) -> int:
 
 
 def _left(until: float) -> float:
-    """Seconds until the deadline. Raises `timeout` behind it."""
+    """Seconds until the deadline. Raises `timeout` after it."""
     seconds = until - time.monotonic()
     if seconds <= 0:
         raise ProbeError(Reason.TIMEOUT, "no whole answer within the deadline", hint="raise timeout: of the queue")
@@ -358,7 +358,7 @@ def _left(until: float) -> float:
 
 
 def _headers(record: Any) -> dict[str, Any]:
-    """The record's headers, the first of a name; numbers where Spring writes them as such."""
+    """The record's headers, the first of each name; numbers where Spring encodes them as such."""
     found: dict[str, Any] = {}
     for name, value in record.headers() or ():
         form = BINARY.get(name)
@@ -373,7 +373,7 @@ def _by_connect(headers: Mapping[str, Any]) -> bool:
 
 
 def _reason(headers: Mapping[str, Any]) -> str | None:
-    """Why it was given up on, as Connect or Spring tell it."""
+    """Why it was dead-lettered, from the headers of Connect or Spring."""
 
     def told(name: str) -> str:
         value = headers.get(name)
@@ -383,7 +383,7 @@ def _reason(headers: Mapping[str, Any]) -> str | None:
         kind, said = told(f"{CONNECT}exception.class.name").rpartition(".")[2], told(f"{CONNECT}exception.message")
         _, caused, cause = told(f"{CONNECT}exception.stacktrace").rpartition("\nCaused by: ")
         if said.endswith(":") and caused:
-            # A converter says the same of every fault; the innermost cause says what was wrong.
+            # A converter reports every fault alike; the innermost cause names the problem.
             kind, _, said = cause.partition("\n")[0].partition(": ")
         return ": ".join(part for part in (told(f"{CONNECT}stage"), kind.rpartition(".")[2], said) if part) or None
     kind = told(f"{SPRING}exception-cause-fqcn") or told(f"{SPRING}exception-fqcn")
@@ -397,11 +397,11 @@ def _stamped_at(record: Any) -> datetime | None:
 
 
 def _stamp(record: Any) -> tuple[datetime | None, str]:
-    """A record's stamp, and what its age means: brokers stamp the time of arrival only where the topic says so."""
+    """A record's stamp, and what its age means: brokers stamp the time of arrival only if configured."""
     at = _stamped_at(record)
     try:
         headers = _headers(record)
-    except Exception:  # whatever the driver cannot read of them; the letter says so
+    except Exception:  # unreadable for the driver; the letter notes it
         headers = {}
     if _by_connect(headers):
         return at, "since the original record was made"
@@ -410,7 +410,7 @@ def _stamp(record: Any) -> tuple[datetime | None, str]:
 
 
 class Topics:
-    """All topics that this process reads, by the number of the probe that asks; the first question opens one."""
+    """All topics that this process reads, by the number of the calling probe; its first request opens one."""
 
     def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
         self._memory_bytes = memory_bytes
@@ -418,7 +418,7 @@ class Topics:
         self._open: dict[int, KafkaTopic] = {}
 
     def answer(self, question: bytes) -> bytes:
-        """Answer one question; whatever fails is an answer, too."""
+        """Respond to one request; a failure is a response, too."""
         try:
             asked = QUESTION.validate_json(question)
             if asked.settings is None:
@@ -440,7 +440,7 @@ class Topics:
 
 
 def _plain(text: str) -> str:
-    """What of an error is passed on; it is cut to its last length where secrets have been taken out of it."""
+    """The part of an error to pass on; it is cut to its final length after secrets have been removed."""
     return sayable(text)[:FAILED_SHOWN]
 
 

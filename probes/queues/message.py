@@ -1,4 +1,4 @@
-"""What a message says of itself: where its record's key and its error stand, in its fields or in its JSON payload.
+"""Reading a message: its record's key and its error, from its fields or from its JSON payload.
 
 Every length is bounded here, so that no message, however large, makes a letter large.
 """
@@ -26,35 +26,35 @@ from probes.queue_contract import Letter
 from probes.settings import QueueSettings
 
 PAYLOAD_LIMIT = 256 * 1024
-"""Payloads beyond this are not read into: whatever they say stays unknown."""
+"""Larger payloads are not parsed: their content stays unknown."""
 
 TEXT_LIMIT = 500
-"""Characters kept of an identity, a reason or a header."""
+"""Most characters kept of an identity, a reason or a header."""
 
 KEY_LIMIT = 2_000
-"""Characters of a key: one that were cut would be the key of another record."""
+"""Most characters of a key: a truncated key would be that of another record."""
 
 HEADER_LIMIT = 50
-"""Headers kept of one message."""
+"""Most headers kept of one message."""
 
 PAYLOAD_SHOWN = 4_000
-"""Characters kept of a payload, for people to look at."""
+"""Most characters kept of a payload, for people to look at."""
 
 MOST_ATTEMPTS = 2**31 - 1
-"""A count beyond this is none: the ledger keeps 32 bits."""
+"""A larger count is invalid: the ledger stores 32 bits."""
 
 MOST_FIGURE = 2**63 - 1
-"""The ledger keeps 64 bits of a depth, a counter or a time."""
+"""The ledger stores a depth, a counter or a time in 64 bits."""
 
 MOST_BITS = 13_288
-"""Of a whole number with `MAX_DIGITS` digits; Python refuses to write one of a few more as text."""
+"""Of a whole number with `MAX_DIGITS` digits; Python refuses to write slightly longer ones as text."""
 
 NESTED_SHOWN = 20
-"""Levels shown of a header that holds lists or tables."""
+"""Most levels shown of a header with lists or tables."""
 
 READ_S = 5.0
-"""How long the messages of one page are read into, after they have come: ten thousand ordinary ones take a second of
-it. What is left then is left to the next look."""
+"""How long to parse the received messages of one page: ten thousand ordinary ones take a second of it. The rest is
+left to the next peek."""
 
 END_S = 253_370_764_800
 """The year 9999 begins: an instant in it may lie beyond the calendar in another time zone."""
@@ -63,12 +63,12 @@ T = TypeVar("T")
 
 
 class MessageSettings(QueueSettings):
-    """What every queue of a broker has.
+    """Settings of every broker queue.
 
     Attributes:
-        key: where the record's key stands: `field:NAME` of a header or property, or a JSONPath into the payload.
+        key: the place of the record's key: `field:NAME` of a header or property, or a JSONPath into the payload.
         reason: the same for the error.
-        timeout_s: the deadline of one reading, with all that it sends.
+        timeout_s: the deadline of one reading, with everything it sends.
     """
 
     key: str | None = None
@@ -82,9 +82,9 @@ class MessageSettings(QueueSettings):
 
 
 def dropped_at(kept_since: datetime | None, retention_s: float | None) -> datetime | None:
-    """When a queue drops what it has kept since then; None where it keeps it for good, or one of them is unknown.
+    """When a queue drops what it has kept since then; None if it keeps it for good, or if either is unknown.
 
-    A time beyond the calendar is for good: "for ever" is often written as the largest number there is.
+    A time beyond the calendar means forever, which is often written as the largest possible number.
     """
     if kept_since is None or retention_s is None:
         return None
@@ -95,7 +95,7 @@ def dropped_at(kept_since: datetime | None, retention_s: float | None) -> dateti
 
 
 def instant_at(since_1970_s: object) -> datetime | None:
-    """The instant of a number of seconds since 1970; None for what is no number, or no instant that could be true."""
+    """The instant of a number of seconds since 1970; None if it is not a number, or not a possible instant."""
     if isinstance(since_1970_s, bool) or not isinstance(since_1970_s, int | float | Decimal):
         return None
     try:
@@ -105,14 +105,14 @@ def instant_at(since_1970_s: object) -> datetime | None:
 
 
 def whole(told: object) -> int | None:
-    """A whole number as a broker tells it; None for anything else."""
+    """A whole number from a broker; None for anything else."""
     return told if isinstance(told, int) and not isinstance(told, bool) else None
 
 
 def figure(told: object) -> int | None:
-    """A number of messages or a time as an API tells it, as a number or its digits; None for any other.
+    """A number of messages or a time from an API, as a number or its digits; None for anything else.
 
-    One beyond `MOST_FIGURE` is none: no queue holds so many, and no ledger keeps it.
+    A figure beyond `MOST_FIGURE` is invalid: no queue holds so many, and no ledger stores it.
     """
     if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) <= len(str(MOST_FIGURE)):
         told = int(told)
@@ -121,12 +121,12 @@ def figure(told: object) -> int | None:
 
 
 def table(told: object) -> Mapping[str, Any]:
-    """A table in what a broker or a message tells; an empty one for anything else."""
+    """A table from a broker or a message; an empty one for anything else."""
     return told if isinstance(told, Mapping) and not isinstance(told, Undecodable) else {}
 
 
 def counted(told: object) -> int | None:
-    """How often something was tried, as a number or its digits; None for what is no count that could be true."""
+    """How often something was tried, as a number or its digits; None if it is not a possible count."""
     if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) <= len(str(MOST_ATTEMPTS)):
         told = int(told)
     count = whole(told)
@@ -134,14 +134,14 @@ def counted(told: object) -> int | None:
 
 
 def missing_driver(driver: str, extra: str) -> ProbeError:
-    """What a probe raises whose driver is not installed."""
+    """The error of a probe without its driver."""
     return ProbeError(
         Reason.QUERY, f"the driver {driver} is not installed", hint=f"pip install 'plumbline-auditor[{extra}]'"
     )
 
 
 def distinct(letters: Iterable[Letter]) -> tuple[Letter, ...]:
-    """The letters, each with an identity of its own: a queue may hold the same message twice."""
+    """The letters, with unique identities: a queue may hold the same message twice."""
     met: Counter[str] = Counter()
     found = []
     for letter in letters:
@@ -155,7 +155,7 @@ def checked(where: str | None) -> str | None:
     """A place to look in a message: `field:NAME`, or a JSONPath `$.path` into its payload.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither of them.
     """
     if where is None or where.startswith("field:"):
         return where
@@ -169,14 +169,14 @@ def checked(where: str | None) -> str | None:
 
 
 class Message:
-    """One message: its fields (headers, properties) by name, and its payload, decoded only when it is asked for.
+    """One message: its fields (headers, properties) by name, and its payload, decoded on demand.
 
-    Whatever it says is data: what cannot be read of it is told by `letter`, and nothing is raised.
+    Its content is data: `letter` reports unreadable parts, and nothing is raised.
 
     Args:
-        fields: as the broker or its driver gives them; what is no table has no fields.
-        payload: None where there is none, or it was not looked at.
-        odd: what of it could not be read before.
+        fields: as the broker or its driver returns them; anything but a table counts as no fields.
+        payload: None if there is none, or it was not read.
+        odd: parts that could not be read before.
         cut: the payload is only the beginning of the message's own.
     """
 
@@ -192,14 +192,14 @@ class Message:
         self._decoded = False
 
     def find(self, where: str | None) -> str | None:
-        """What stands there as text, at most `TEXT_LIMIT` characters; None where there is nothing to read."""
+        """The value at a place as text, at most `TEXT_LIMIT` characters; None if there is nothing readable."""
         found = self._at(where)
         if found is None or isinstance(found, Mapping | list):  # `Undecodable` among them
             return None
         return kept(found, TEXT_LIMIT)
 
     def find_key(self, where: str | None) -> str | None:
-        """The key that stands there, whole or not at all; None where there is none."""
+        """The key at a place, complete or not at all; None if there is none."""
         found = self._at(where)
         if isinstance(found, bytes | bytearray | memoryview) and len(found) <= 4 * KEY_LIMIT:
             try:
@@ -229,12 +229,12 @@ class Message:
         return {kept(name, TEXT_LIMIT): kept(value, TEXT_LIMIT) for name, value in shown}
 
     def text(self) -> str | None:
-        """The payload as text, its first `PAYLOAD_SHOWN` characters; how long it is where it is no text."""
+        """The payload as text, its first `PAYLOAD_SHOWN` characters; its length if it is not text."""
         payload = self._payload
         if payload is None or isinstance(payload, str):
             return payload if payload is None else kept(payload, PAYLOAD_SHOWN)
         try:
-            # A character cut in two where we cut is no fault of the payload.
+            # A character split by our own cut is not a fault of the payload.
             decoder = codecs.getincrementaldecoder("utf-8")()
             return kept(decoder.decode(payload[:PAYLOAD_SHOWN], final=len(payload) <= PAYLOAD_SHOWN), PAYLOAD_SHOWN)
         except UnicodeDecodeError:
@@ -251,13 +251,13 @@ class Message:
         last_failed_at: datetime | None = None,
         note: str = "",
     ) -> Letter:
-        """The letter that this message is.
+        """This message as a letter.
 
         Args:
-            reason: why the broker says it was given up on, where the message does not tell itself.
-            attempts: as the broker, or whoever else writes it, tells it.
-            last_failed_at: the first failure where nothing else is known.
-            note: what it claims that the map does not bear out.
+            reason: the broker's reason for dead-lettering it, if the message does not contain one.
+            attempts: from the broker, or from another writer.
+            last_failed_at: the first failure if nothing else is known.
+            note: claims of it that the map does not support.
         """
         key, told = self.find_key(settings.key), self.find(settings.reason)
         return Letter(
@@ -275,7 +275,7 @@ class Message:
 
     @property
     def unreadable(self) -> str:
-        """What of it could not be read so far, and why."""
+        """Which parts could not be read so far, and why."""
         return "; ".join(dict.fromkeys(self._unread))
 
     def _at(self, where: str | None) -> Any:
@@ -317,12 +317,12 @@ class Message:
 
 
 def read_each(found: Iterable[T], read: Callable[[T], Letter], identity: Callable[[T], object]) -> list[Letter]:
-    """The letters that these messages are, in order; one that cannot be read is listed as unreadable.
+    """These messages as letters, in order; an unreadable one is listed as such.
 
-    Whoever may publish writes what stands in a message, so that no message may keep those around it from being read.
+    Any publisher controls a message's content, so no message may keep its neighbours from being read.
 
     Args:
-        read: makes a letter of a message; whatever it raises concerns this message alone.
+        read: makes a letter from a message; what it raises affects only this message.
         identity: the queue's own identity of a message.
 
     Returns:
@@ -353,7 +353,7 @@ def read_one(each: T, read: Callable[[T], Letter], identity: Callable[[T], objec
 
 
 def storable(letter: Letter) -> Letter:
-    """The letter as every ledger can keep it, whatever its probe took over from the broker."""
+    """The letter in a form that every ledger can store, whatever its probe copied from the broker."""
 
     def instant(told: object) -> datetime | None:
         return told if isinstance(told, datetime) and told.tzinfo is not None else None
@@ -373,21 +373,21 @@ def storable(letter: Letter) -> Letter:
 
 
 NAMELESS = "without an identity"
-"""What a message is called of which not even that can be told."""
+"""The identity of a message without a readable one."""
 
 
 def sayable(text: str) -> str:
-    """Text that every database can keep: without NUL and without halves of surrogate pairs."""
+    """Text that every database can store: without NUL and without halves of surrogate pairs."""
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def kept(value: Any, limit: int) -> str:
-    """A value as text that every database can keep, at most `limit` characters of it."""
+    """A value as text that every database can store, at most `limit` characters of it."""
     return sayable(_written(value, limit))[:limit]
 
 
 def _written(value: Any, limit: int) -> str:
-    """The first characters of a value's text; no more of it is ever written than is needed."""
+    """The first characters of a value's text; never formats more of it than needed."""
     if isinstance(value, str):
         return value[:limit]
     if isinstance(value, bytes | bytearray | memoryview):
@@ -440,7 +440,7 @@ def _pieces(value: Any, limit: int, level: int) -> Iterator[str]:
 
 
 def _kind(value: object) -> str:
-    """What a value is, without anything of it."""
+    """The kind of a value, without its content."""
     if value is None:
         return "nothing"
     if isinstance(value, Mapping):

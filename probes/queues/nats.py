@@ -1,11 +1,11 @@
-"""Queues in NATS JetStream: what a consumer has not acknowledged, and what it was given too often.
+"""Queues in NATS JetStream: what a consumer has not acknowledged, and what was delivered to it too often.
 
-JetStream has no dead letters. When a message was delivered `max_deliver` times in vain the server publishes one
-advisory on `$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.STREAM.CONSUMER` and forgets it: it is only there to be read
-where a stream captures these subjects. The advisory carries the message's sequence and not the message, which is
-fetched from its own stream. Whoever may publish to that subject can write an advisory, so that it is followed only to
-the stream that the map names (`of`), for the consumer that it names, and among the subjects that this consumer reads.
-Streams are read by sequence: no consumer is made, nothing is delivered or acknowledged.
+JetStream has no dead letters. After `max_deliver` failed deliveries of a message the server publishes one advisory on
+`$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.STREAM.CONSUMER` and forgets it: it can only be read if a stream captures
+these subjects. The advisory carries the message's sequence, not the message, which is fetched from its own stream.
+Anyone who may publish to that subject can forge an advisory, so it is followed only to the stream that the map names
+(`of`), for the consumer that it names, and among the subjects that this consumer reads. Streams are read by sequence:
+no consumer is created, nothing is delivered or acknowledged.
 Source: docs.nats.io, JetStream advisories and the stream API.
 """
 
@@ -33,10 +33,10 @@ from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import Message, MessageSettings, dropped_at, missing_driver, read_one, table, whole
 
 AT_ONCE = 64
-"""Requests under way at once."""
+"""Most concurrent requests."""
 
 LOOK_BYTES = 32 * 1024 * 1024
-"""What messages that are asked for at once may come to, by the server's limit for each; a look ends beyond this."""
+"""Most bytes of messages requested at once, by the server's limit for each; a peek ends beyond this."""
 
 CLOSES_S = 0.5
 """How long a connection may take to close."""
@@ -47,10 +47,10 @@ SUBJECT = "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES"
 ANY_SUBJECT = (">",)
 
 ABSENT = 404
-"""What the API says of a message, stream or consumer that is not there."""
+"""The API's codes for a missing message, stream or consumer."""
 
 LOOKS_FOR = 0.7
-"""The part of a reading's time after which no further letters are asked for: the next look goes on from there."""
+"""The share of a reading's time after which it requests no more letters: the next peek continues from there."""
 
 _NAME = re.compile(r"[^\s.*>/\\]+")
 """Names of streams and consumers. Source: docs.nats.io, JetStream, naming."""
@@ -65,9 +65,9 @@ class NatsSettings(MessageSettings):
         url: `nats://...` or `tls://...`, with the login; a secret.
         stream: for role `main` or `retry` the stream of the consumer; for role `dead` the stream that captures the
             advisories, or one to which dead letters are published.
-        consumer: whose backlog it is; for role `dead` only its advisories count.
-        of: for role `dead`, the stream that the consumers read; only from there a message that an advisory names is
-            fetched.
+        consumer: the consumer with the backlog; for role `dead` only its advisories count.
+        of: for role `dead`, the stream that the consumers read; a message named by an advisory is fetched only from
+            there.
         key: `field:subject` is the message's subject.
         timeout_s: the deadline of one reading.
     """
@@ -85,7 +85,7 @@ class NatsSettings(MessageSettings):
         return SecretStr(check_address(text if "://" in text else f"nats://{text}"))
 
     def login(self) -> dict[str, str]:
-        """Who asks, decoded: the driver itself takes user and password from the URL as they are written."""
+        """The login, decoded: the driver itself takes user and password from the URL undecoded."""
         login = login_of(self.url.get_secret_value())
         if not login.password:
             return {"token": login.user} if login.user else {}
@@ -93,7 +93,7 @@ class NatsSettings(MessageSettings):
 
 
 class NatsProbe:
-    """Reads one stream; each reading has a connection of its own."""
+    """Reads one stream; each reading has its own connection."""
 
     page_limit = 1_000
 
@@ -122,7 +122,7 @@ class NatsProbe:
 
         of, errors = self._settings, self._nats.errors
         too_much: list[ProbeError] = []
-        # The driver's own tasks meet the errors of its connection, too, and nobody asks them.
+        # The driver's own tasks also meet connection errors, and are never awaited.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         try:
             async with asyncio.timeout(left()):
@@ -139,10 +139,10 @@ class NatsProbe:
                 try:
                     return await read(_Line(connection, of.timeout_s))
                 finally:
-                    with contextlib.suppress(TimeoutError):  # it waits until all is sent
+                    with contextlib.suppress(TimeoutError):  # it waits until everything is sent
                         await asyncio.wait_for(connection.close(), CLOSES_S)
-                    # A private attribute of nats-py (2.16): a message that is not whole would stay until the
-                    # collector finds the connection, which its own tasks refer to.
+                    # A private attribute of nats-py (2.16): an incomplete message would stay until the collector
+                    # finds the connection, which its own tasks refer to.
                     connection._ps.buf = bytearray()
         except asyncio.CancelledError:
             if too_much:
@@ -162,7 +162,7 @@ class NatsProbe:
             refused = "authorization" in said.lower()
             raise ProbeError(Reason.AUTH if refused else Reason.QUERY, said) from None
 
-    # -- what waits
+    # -- the backlog
 
     async def _waiting(self, line: _Line) -> QueueReading:
         of = self._settings
@@ -195,7 +195,7 @@ class NatsProbe:
             drops_at=dropped_at(first.at, stream.config.max_age or None) if first else None,
         )
 
-    # -- what was given up on
+    # -- dead letters
 
     async def _dead(self, line: _Line, peek: int, after: str | None) -> QueueReading:
         import asyncio
@@ -254,7 +254,7 @@ class NatsProbe:
             return self._read_into(None, identity, reason=vain, note=why, **told)
         claim = self._unfounded(advisory, found.subject)
         if claim:
-            # What it says may be said of a letter that is founded, too: it is known by its own sequence.
+            # A genuine letter may carry the same claims, so identify it by its own sequence.
             return self._read_into(None, f"advisory {found.sequence}", note=f"{claim}: it is not followed", **told)
         subjects = await line.subjects_of(advisory.stream, advisory.consumer)
         for subject in subjects:
@@ -267,7 +267,7 @@ class NatsProbe:
         return self._read_into(None, identity, reason=gone, **told)
 
     def _unfounded(self, advisory: _Advisory, subject: str) -> str:
-        """What an advisory claims that the map does not bear out; "" where it may be followed."""
+        """The claims of an advisory that the map does not support; "" if it may be followed."""
         of = self._settings
         if advisory.stream != of.of:
             return f"it names the stream {advisory.stream}, and the map names {of.of}"
@@ -294,12 +294,12 @@ class NatsProbe:
         return "reads by sequence: no consumer is made, nothing is delivered or acknowledged"
 
     def close(self) -> None:
-        """Nothing is kept open between two readings."""
+        """Nothing is open between two readings."""
 
 
 def _count(connection: Any, too_much: list[ProbeError]) -> None:
-    """Count what comes in on a connection, and cancel this task where it is too much."""
-    # A private attribute of nats-py (2.16): it limits messages by what the server itself says of them.
+    """Count the bytes received on a connection, and cancel this task if they are too many."""
+    # A private attribute of nats-py (2.16): it limits messages by the server's own figures.
     import asyncio
 
     transport, reading = connection._transport, asyncio.current_task()
@@ -312,7 +312,7 @@ def _count(connection: Any, too_much: list[ProbeError]) -> None:
         failure = received_too_much()
         if received <= RECEIVED_LIMIT_BYTES:
             try:
-                came(len(data))  # where it waits, nothing else of this reading goes on either
+                came(len(data))  # while it waits, the rest of this reading waits, too
             except ProbeError as error:
                 failure = error
             else:
@@ -326,12 +326,12 @@ def _count(connection: Any, too_much: list[ProbeError]) -> None:
 
 
 async def _quietly(_: Exception) -> None:
-    """Errors are told by the call that meets them."""
+    """The call that meets an error reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A message as it is stored: `odd` is what of it could not be read."""
+    """A stored message; `odd` names its unreadable parts."""
 
     subject: str
     sequence: int
@@ -342,7 +342,7 @@ class _Stored:
 
 
 class _Line:
-    """A connection, and what is asked over it that the driver would not read whatever a message holds."""
+    """A connection, with requests that the driver itself cannot read for every message."""
 
     def __init__(self, connection: Any, timeout_s: float) -> None:
         self.js = connection.jetstream(timeout=timeout_s)
@@ -352,12 +352,12 @@ class _Line:
         self._subjects: dict[tuple[str, str], Sequence[str]] = {}
 
     async def at_or_after(self, stream: str, sequence: int, subject: str | None = None) -> _Stored | None:
-        """The first message of a subject at or after a sequence; None where there is none any more."""
+        """The first message of a subject at or after a sequence; None if there is none left."""
         answer = await self._ask(f"STREAM.MSG.GET.{stream}", {"seq": sequence, "next_by_subj": subject or ">"})
         return None if answer is None else _stored(table(answer.get("message")))
 
     async def subjects_of(self, stream: str, consumer: str) -> Sequence[str]:
-        """The subjects that a consumer reads; all of them where it is not there any more."""
+        """The subjects that a consumer reads; all of them if it no longer exists."""
         if (stream, consumer) not in self._subjects:
             answer = await self._ask(f"CONSUMER.INFO.{stream}.{consumer}", None) or {}
             config = table(answer.get("config"))
@@ -368,7 +368,7 @@ class _Line:
         return self._subjects[stream, consumer]
 
     async def _ask(self, what: str, words: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """One answer of JetStream's API, its numbers exact; None where it says that there is no such thing."""
+        """One response of JetStream's API, with exact numbers; None if the object does not exist."""
         asked = b"" if words is None else json.dumps(words).encode()
         answer = await self._connection.request(f"$JS.API.{what}", asked, timeout=self._timeout_s)
         becomes(weight(answer.data))
@@ -389,10 +389,10 @@ class _Line:
 
 
 def _stored(told: Mapping[str, Any]) -> _Stored:
-    """A message as the API answers it.
+    """A message from an API response.
 
     Raises:
-        ProbeError: `decode` where nobody can say which it is.
+        ProbeError: `decode` if it cannot be identified.
     """
     sequence = whole(told.get("seq"))
     if sequence is None or not 0 < sequence < 2**64:
@@ -427,7 +427,7 @@ def _stored(told: Mapping[str, Any]) -> _Stored:
 
 @dataclass(frozen=True, slots=True)
 class _Advisory:
-    """What an advisory says: which message was delivered in vain, and how often."""
+    """The content of an advisory: which message failed to be delivered, and how often."""
 
     stream: str
     consumer: str
@@ -436,14 +436,14 @@ class _Advisory:
 
 
 def _advisory(data: bytes) -> _Advisory | None:
-    """The server's own notice that a message was delivered in vain, or None for any other message."""
+    """The server's own notice of a failed delivery, or None for any other message."""
     try:
         document = table(decode(data))
     except ValueError:
         return None
     if document.get("type") != ADVISORY:
         return None
-    # Whoever may publish to the subject can write an advisory; the server's own are whole.
+    # Anyone who may publish to the subject can forge an advisory; the server's own are complete.
     stream, consumer = document.get("stream"), document.get("consumer")
     if not (isinstance(stream, str) and _NAME.fullmatch(stream)):
         return None

@@ -1,10 +1,10 @@
 """Subscriptions of Google Cloud Pub/Sub.
 
-Pub/Sub has no peek: a message pulled is hidden until its acknowledgement deadline, and where the subscription has a
-dead letter policy each pull counts as a delivery attempt. Letters are looked at only where the map says `peek: pull`,
-never in a subscription with such a policy, and are released at once; best through a subscription of the auditor's own
-on the topic of dead letters, which disturbs nobody. How many messages wait only Cloud Monitoring tells, sampled every
-60 s and up to 120 s late. A message that is dead-lettered is published anew: its age counts from then.
+Pub/Sub has no peek: a pulled message is hidden until its acknowledgement deadline, and in a subscription with a dead
+letter policy each pull counts as a delivery attempt. Letters are only read if the map says `peek: pull`, never in a
+subscription with such a policy, and are released at once; best through the auditor's own subscription on the
+dead-letter topic, which affects no one else. Only Cloud Monitoring reports how many messages wait, sampled every 60 s
+and up to 120 s late. A dead-lettered message is published anew: its age counts from then.
 Source: cloud.google.com/pubsub/docs (handling failures, subscription properties), the list of its metrics.
 """
 
@@ -34,29 +34,29 @@ from probes.queues.message import (
 )
 
 BATCH = 100
-"""Messages one pull may answer: each may hold 10 MB."""
+"""Most messages that one pull may return: each may hold 10 MB."""
 
 LOOK_S = 20
-"""How long a look may take; less where messages come back earlier."""
+"""How long a peek may take; less if messages come back earlier."""
 
 LOOK_BYTES = 64 * 1024 * 1024
 RECEIVES = "grpc.max_receive_message_length"
-"""What one answer may come to; without a word of it Google's client takes any."""
+"""Most bytes of one response; by default Google's client accepts any size."""
 
 RETRIES = "grpc.enable_retries"
-"""gRPC itself begins a call anew as often as a server says goodbye to it, at some 20 MiB each time."""
+"""gRPC itself restarts a call whenever a server sends GOAWAY, at some 20 MiB each time."""
 
 BOUNDED = ((RECEIVES, LOOK_BYTES), (RETRIES, 0))
-"""What holds for every connection."""
+"""Options of every connection."""
 
 GRACE_S = 0.5
-"""How much longer than its own deadline a request is waited for, so that gRPC can tell what became of it."""
+"""How much longer than its own deadline to wait for a request, so that gRPC can report its outcome."""
 
 EMPTY_PULLS = 2
-"""A pull may answer nothing although something waits: only so many in a row mean that nothing more is there."""
+"""A pull may return nothing although messages wait: only this many empty ones in a row mean the end."""
 
 MONITORED_S = 10 * 60
-"""Monitoring is asked for the latest point of so long."""
+"""The period in which Monitoring is queried for the latest point."""
 
 MONITORING = "https://monitoring.googleapis.com"
 SCOPES = ("https://www.googleapis.com/auth/pubsub", "https://www.googleapis.com/auth/monitoring.read")
@@ -68,10 +68,10 @@ class PubSubSettings(MessageSettings):
 
     Attributes:
         project, subscription: which; for role `dead` one on the topic of dead letters.
-        credentials: file of a service account; without it what the environment gives.
-        endpoint: `HOST:PORT` of an emulator, which asks for no login.
-        monitoring: where Cloud Monitoring is; with an emulator it is only asked where this names it.
-        peek: `pull` lets the auditor pull letters and release them.
+        credentials: file of a service account; by default the environment's credentials.
+        endpoint: `HOST:PORT` of an emulator, which requires no login.
+        monitoring: where Cloud Monitoring is; with an emulator it is only queried if this is set.
+        peek: `pull` allows pulling letters and releasing them.
         key: `field:NAME` of an attribute.
     """
 
@@ -97,7 +97,7 @@ class PubSubSettings(MessageSettings):
 
 
 class PubSubProbe:
-    """Reads one subscription. A look always begins anew: Pub/Sub has no place to go on from."""
+    """Reads one subscription. A peek always starts over: Pub/Sub has no cursor."""
 
     page_limit = 10_000
 
@@ -130,7 +130,7 @@ class PubSubProbe:
             self._open()
             told = self._described()
             counted: list[str] = []
-            with within(left() / 3):  # figures of a second service, which must not cost the letters
+            with within(left() / 3):  # figures of a second service must not cost the letters' time
                 depth, oldest_at = self._monitored(counted)
             letters: tuple[Letter, ...] = ()
             if of.role == "dead":
@@ -154,12 +154,12 @@ class PubSubProbe:
         )
 
     def _open(self) -> None:
-        """Log in and make the client, on first use."""
+        """Log in and create the client, on first use."""
         from probes.queues.bounded_google import bounded_request
 
         if self._client is not None:
             return
-        if self._stuck is not None and self._stuck.is_alive():  # one that never ends is not joined by another
+        if self._stuck is not None and self._stuck.is_alive():  # while one never ends, do not start another
             raise ProbeError(Reason.TIMEOUT, "the server keeps the last request unended", hint="is it Pub/Sub?")
         self._stuck = None
         of = self._settings
@@ -192,13 +192,13 @@ class PubSubProbe:
         )
 
     def _ask(self, method: str, timeout_s: float, **words: Any) -> Any:
-        """One request, with the subscription's name; whatever gRPC makes of it, the wait for it ends.
+        """One request, with the subscription's name; the wait for it always ends, whatever gRPC does.
 
-        gRPC ends a request at its deadline only after what it was just sending: a server that says much and reads
-        nothing holds it for ever. So it is sent from a thread of its own, which is given up with its connection.
+        gRPC ends a request at its deadline only after what it was just sending: a server that sends a lot and reads
+            nothing blocks it forever. So it runs on a separate thread, which is abandoned with its connection.
 
         Raises:
-            GoogleAPIError: `DeadlineExceeded` where it was given up.
+            GoogleAPIError: `DeadlineExceeded` if it was abandoned.
         """
         if self._client is None:
             raise self._errors.ServiceUnavailable("the connection was given up")
@@ -212,7 +212,7 @@ class PubSubProbe:
         return request.answer
 
     def _described(self) -> Any:
-        """What the subscription is; asked twice where the connection had just ended, which Google's do by and by."""
+        """The subscription's settings; retried if the connection had just ended, as Google's do from time to time."""
         for last in (False, True):
             try:
                 return self._ask("get_subscription", left())
@@ -224,7 +224,7 @@ class PubSubProbe:
     # -- figures
 
     def _monitored(self, notes: list[str]) -> tuple[int | None, datetime | None]:
-        """How many messages wait and since when the oldest does, as Cloud Monitoring tells it."""
+        """The number of waiting messages and the age of the oldest one, from Cloud Monitoring."""
         if self._settings.endpoint is not None and self._settings.monitoring is None:
             notes.append("how many wait is not known: only Cloud Monitoring tells it")
             return None, None
@@ -242,7 +242,7 @@ class PubSubProbe:
         return depth[0], oldest_at
 
     def _latest(self, metric: str) -> tuple[int, datetime] | None:
-        """The latest point of a metric; None where there is none."""
+        """The latest point of a metric; None if there is none."""
         import httpx
 
         of, now = self._settings, datetime.now(UTC)
@@ -319,7 +319,7 @@ class PubSubProbe:
                     letter = read_one(each.message, self._letter, lambda message: message.message_id)
                     met[letter.letter_id] = letter
         except self._errors.DeadlineExceeded:
-            if self._client is None:  # given up; else nothing more came within the time
+            if self._client is None:  # abandoned; otherwise nothing more came in time
                 notes.append("not all letters were looked at: Pub/Sub did not end a request")
         except self._errors.GoogleAPIError as error:
             notes.append(f"not all letters were looked at: {self._explain(error).message}")
@@ -350,7 +350,7 @@ class PubSubProbe:
             found.message_id,
             reason=f"delivered in vain to {source}" if source else None,
             attempts=attributes.get(f"{DEAD}DeliveryCount"),
-            # It was published anew when it was given up on.
+            # It was published anew when it was dead-lettered.
             first_failed_at=_utc(found.publish_time),
         )
 
@@ -381,17 +381,17 @@ class PubSubProbe:
         self._hang_up()
 
     def _hang_up(self) -> None:
-        """Close the connection, which waits for no request."""
+        """Close the connection without waiting for requests."""
         client, self._client = self._client, None
         if client is not None:
             client.transport.close()
 
 
 class _Request:
-    """A request under way, on a thread of its own.
+    """A running request, on its own thread.
 
     Attributes:
-        over: set when it has ended, with `answer` or with `error`.
+        over: set when it has ended, with `answer` or `error`.
     """
 
     def __init__(self, method: Callable[..., Any], words: Mapping[str, Any], timeout_s: float) -> None:
@@ -413,12 +413,12 @@ class _Request:
 
 
 def _utc(at: datetime) -> datetime | None:
-    # A subclass of datetime with nanoseconds, which nothing else knows how to store.
+    # A subclass of datetime with nanoseconds, which nothing else can store.
     return instant_at(at.timestamp())
 
 
 def _int64(told: object) -> int:
-    """A number of messages or seconds. Raises ValueError for what is none."""
+    """A number of messages or seconds. Raises ValueError for anything else."""
     number = figure(told)
     if number is None:
         raise ValueError("no number that could be true")

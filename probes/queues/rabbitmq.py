@@ -1,10 +1,11 @@
 """Queues in RabbitMQ, read through its management API.
 
-Depth, counters and time-to-live are read without touching a message. RabbitMQ has no way to look at a message without
-taking it: it is handed out and put back, which marks it as redelivered and, in a quorum queue, counts towards its
-delivery limit. Letters are therefore only looked at where the map says `peek: requeue`, and never in a quorum queue.
-Source: rabbitmq.com/docs/management, /dlx, /quorum-queues. `x-death` is written by the broker when it gives a message
-up; from 3.13 on its count does not go on when a client publishes the message again, so attempts are a least number.
+Depth, counters and time-to-live are read without touching a message. RabbitMQ cannot show a message without
+delivering it: it is delivered and put back, which marks it as redelivered and, in a quorum queue, counts towards its
+delivery limit. Letters are therefore only read if the map says `peek: requeue`, and never in a quorum queue.
+Source: rabbitmq.com/docs/management, /dlx, /quorum-queues. The broker writes `x-death` when it dead-letters a
+message; from 3.13 on its count does not continue when a client publishes the message again, so attempts are a lower
+bound.
 """
 
 from __future__ import annotations
@@ -41,17 +42,17 @@ from probes.queues.message import (
 )
 
 LOOK_BYTES = 64 * 1024 * 1024
-"""The most that one look at letters may answer; payloads are cut so that it does not come to more."""
+"""Most bytes that one peek at letters may return; payloads are truncated to stay within it."""
 
 FEWER = 100
-"""Letters asked for where all came to more than `LOOK_BYTES`, headers being never cut, or did not come in time."""
+"""Letters requested after a peek exceeded `LOOK_BYTES` (headers are never truncated) or was too slow."""
 
 GIVEN_UP = ("rejected", "delivery_limit")
-"""Reasons in `x-death` that stand for a failed delivery; the others are `expired` and `maxlen`."""
+"""Reasons in `x-death` that mean a failed delivery; the others are `expired` and `maxlen`."""
 
 
 DIGESTED = 4_000
-"""Characters of a message's first death that tell it from another with the same payload."""
+"""Characters of a message's first death that distinguish it from another with the same payload."""
 
 NO_NUMBER = "RabbitMQ tells a number of messages that cannot be true"
 
@@ -67,8 +68,8 @@ class RabbitMqSettings(MessageSettings):
     Attributes:
         url: of the management API, with the login: `https://USER:PASSWORD@HOST:15671`; a secret.
         vhost, queue: which queue.
-        peek: `requeue` lets the auditor take messages and put them back, which marks them as redelivered.
-        reason: without it, why the broker gave the message up.
+        peek: `requeue` allows taking messages and putting them back, which marks them as redelivered.
+        reason: by default, the broker's reason for dead-lettering.
     """
 
     kind: Literal["rabbitmq"]
@@ -90,7 +91,7 @@ class RabbitMqSettings(MessageSettings):
 
 
 class RabbitMqProbe:
-    """Reads one queue. A look always begins with its oldest message: RabbitMQ can go on from nowhere else."""
+    """Reads one queue. A peek always starts with its oldest message: RabbitMQ has no cursor."""
 
     page_limit = 10_000
 
@@ -131,7 +132,7 @@ class RabbitMqProbe:
             depth=depth,
             oldest_at=failed_at or stamped_at,
             age_of="" if failed_at or not stamped_at else "since its publisher stamped it",
-            # What the broker itself moves to a queue of dead letters it does not count as published there.
+            # The broker does not count messages that it moves to a dead-letter queue itself as published there.
             arrived=figure(stats.get("publish")) if self._settings.role != "dead" else None,
             taken=sum(each or 0 for each in gone) if gone and None not in gone else None,
             retention_s=retention_s,
@@ -155,7 +156,7 @@ class RabbitMqProbe:
             cut = min(PAYLOAD_LIMIT, LOOK_BYTES // 2 // least)
             wanted = {"count": least, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": cut}
             try:
-                with within(left() if least == 1 else left() / 2):  # time is left to ask for fewer
+                with within(left() if least == 1 else left() / 2):  # leaves time to request fewer
                     found = self._ask("POST", f"{self._path}/get", wanted)
                 if not isinstance(found, list):
                     raise ProbeError(Reason.DECODE, "RabbitMQ's answer is no list of messages")
@@ -239,7 +240,7 @@ def _digest(told: str | bytes) -> str:
 
 
 def _payload(each: Mapping[str, Any]) -> tuple[bytes, str]:
-    """A message's payload, and what of it could not be read."""
+    """A message's payload, and its unreadable parts."""
     text = each.get("payload")
     if not isinstance(text, str):
         return b"", "" if text is None else "its payload is no text"

@@ -1,9 +1,9 @@
-"""Queues in Redis: a stream with its consumer group, a stream or a list that keeps dead letters.
+"""Queues in Redis: a stream with its consumer group, or a stream or list of dead letters.
 
-Redis has no dead letters of its own. What a group was given again and again without acknowledging it is dead from
-`deliveries` on; whatever stands in a stream or list of dead letters is dead. Only XLEN, XRANGE, XINFO, XPENDING,
-LLEN, LRANGE and TYPE are sent: nothing is claimed, acknowledged or counted as delivered.
-Source: redis.io/docs/latest/commands, streams; the `lag` of a group is NULL where Redis cannot tell it.
+Redis has no dead letters of its own. Entries delivered to a group `deliveries` times or more without acknowledgement
+are dead, and so is everything in a stream or list of dead letters. Only XLEN, XRANGE, XINFO, XPENDING, LLEN, LRANGE
+and TYPE are sent: nothing is claimed, acknowledged or counted as delivered.
+Source: redis.io/docs/latest/commands, streams; the `lag` of a group is NULL if Redis does not know it.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from probes.queue_contract import Letter, QueueReading
 from probes.queues.message import Message, MessageSettings, distinct, instant_at, missing_driver, read_each
 
 PENDING_LIMIT = 100_000
-"""Pending entries looked through in one reading; beyond that the number of dead ones is not known."""
+"""Most pending entries examined in one reading; beyond that the number of dead ones is unknown."""
 
 PENDING_PAGE = 5_000
 
 LOOKS_FOR = 0.7
-"""The part of the time left after which no further letters are asked for: the next look goes on from there."""
+"""The share of the remaining time after which it requests no more letters: the next peek continues from there."""
 
 FIRST_ENTRIES = 4
 ENOUGH_BYTES = 2_000_000
-"""Entries are asked for four at a time, and four times as many each time as long as they are small together."""
+"""Entries are read four at a time, and four times as many each time as long as they are small together."""
 
 LARGE = 4
-"""Entries asked for at once of what holds more than `LIST_BYTES`: one may have 512 MB."""
+"""Entries read at once from a list larger than `LIST_BYTES`: one may have 512 MB."""
 
 ENTRIES = 1_000
-"""Entries asked for at once of what can be held in memory as a whole."""
+"""Entries read at once from a list that fits into memory."""
 
 GROUPS_NAMED = 20
-"""Groups of a stream that are named to whoever misspelt one."""
+"""Most groups of a stream that are suggested for a misspelt one."""
 
 LIST_LIMIT = 10_000
 LIST_BYTES = 64 * 1024 * 1024
-"""Entries of a list that are looked at, and what they may come to together."""
+"""Most entries of a list to read, and most bytes of them together."""
 
 
 class RedisSettings(MessageSettings):
@@ -55,9 +55,9 @@ class RedisSettings(MessageSettings):
     Attributes:
         url: `redis://...` or `rediss://...`, a secret.
         name: of the stream or list.
-        group: the consumer group whose backlog it is.
-        deliveries: from how many deliveries on an entry of the group is dead.
-        oldest: the end of a list at which its oldest message stands.
+        group: the consumer group with the backlog.
+        deliveries: the number of deliveries from which an entry of the group is dead.
+        oldest: the end of a list that holds its oldest message.
         payload: the field of a stream's entry that holds a JSON document.
     """
 
@@ -96,7 +96,7 @@ class RedisProbe:
             url,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            # A connection that the server has dropped meanwhile is made anew once.
+            # A connection that the server has dropped meanwhile is reopened once.
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
         )
         pool = self._client.connection_pool
@@ -117,10 +117,10 @@ class RedisProbe:
         except self._redis.RedisError as error:
             raise self._explain(error) from None
 
-    # -- what stands there
+    # -- its contents
 
     def _list(self, peek: int) -> QueueReading:
-        """A list is read in one go: what is taken from it meanwhile would move all others past a second page."""
+        """A list is read at once: an entry taken meanwhile would shift all others past a second page."""
         of = self._settings
         depth = int(self._client.llen(of.name))
         notes = ["a list does not tell how old its messages are"]
@@ -131,7 +131,7 @@ class RedisProbe:
                 raise
             payloads = []
             notes.append(f"letters are not looked at: {failure.message}")
-        # A position is no identity: what is taken from the list moves all others.
+        # A position is not an identity: taking an entry shifts all others.
         letters = distinct(
             read_each(payloads, lambda payload: Message({}, payload).letter(of, _digest(payload)), _digest)
         )
@@ -149,8 +149,8 @@ class RedisProbe:
         held = self._held()
         if held is not None and held <= LIST_BYTES:
             return self._entries_of_list(0, count)
-        # Large ones may stand among small ones, so that only a few are asked for at once; where the one that is asked
-        # for again is another one, what was taken meanwhile has moved all others.
+        # Large entries may be among small ones, so only a few are read at once; if the entry that is read again is a
+        # different one, a removal meanwhile has shifted all others.
         found = self._entries_of_list(0, 1)
         size, until = sum(map(len, found)), time.monotonic() + LOOKS_FOR * left()
         while found and len(found) < count and size < LIST_BYTES and time.monotonic() < until:
@@ -162,14 +162,14 @@ class RedisProbe:
         return found
 
     def _entries_of_list(self, begin: int, count: int) -> list[bytes]:
-        """Entries of a list from the oldest but `begin` on, oldest first."""
+        """Entries of a list after the `begin` oldest ones, oldest first."""
         name, last = self._settings.name, begin + count - 1
         if self._settings.oldest == "head":
             return list(self._client.lrange(name, begin, last))
         return list(reversed(self._client.lrange(name, -last - 1, -begin - 1)))
 
     def _held(self) -> int | None:
-        """What all of it comes to, every entry measured; None where the login may not ask."""
+        """The total size, with every entry measured; None if the login may not read it."""
         try:
             return int(self._client.memory_usage(self._settings.name, samples=0) or 0)
         except self._redis.ResponseError:
@@ -193,16 +193,16 @@ class RedisProbe:
         )
 
     def _entries(self, peek: int, after: str | None) -> tuple[list[Letter], str, bool]:
-        """Read up to `peek` entries, few at first and then more where they are small.
+        """Read up to `peek` entries, few at first and then more if they are small.
 
         Returns:
-            The letters, where to go on, and whether there may be more.
+            The letters, where to continue, and whether there may be more.
         """
         letters: list[Letter] = []
         last, count = after or "0-0", FIRST_ENTRIES
         until = time.monotonic() + LOOKS_FOR * left()
         held = self._held() if peek else 0
-        # Large entries may stand behind any number of small ones.
+        # Large entries may follow any number of small ones.
         most = peek if held is not None and held <= LIST_BYTES else LARGE
         while len(letters) < peek and (not letters or time.monotonic() < until):
             asked = min(count, most, peek - len(letters))
@@ -227,7 +227,7 @@ class RedisProbe:
 
     def _group(self, peek: int, after: str | None) -> QueueReading:
         of = self._settings
-        # Any client can make a group, with a name that is no UTF-8.
+        # Any client can create a group, also with a name that is not UTF-8.
         groups = {each["name"].decode("utf-8", "replace"): each for each in self._client.xinfo_groups(of.name)}
         if of.group not in groups:
             known = ", ".join(sorted(groups)[:GROUPS_NAMED]) or "none"
@@ -250,7 +250,7 @@ class RedisProbe:
         )
 
     def _given_up(self, peek: int, after: str | None) -> QueueReading:
-        """Entries that the group was given `deliveries` times or more, and has not acknowledged."""
+        """Entries delivered to the group `deliveries` times or more and not acknowledged."""
         of = self._settings
         dead: list[dict[str, Any]] = []
         seen, begin = 0, "-"
@@ -277,7 +277,7 @@ class RedisProbe:
         )
 
     def _delivered(self, wanted: Sequence[dict[str, Any]], now: datetime) -> Iterator[Letter]:
-        """The letters that these pending entries are, as many as there is time for; a few are asked for at once."""
+        """These pending entries as letters, as many as there is time for; read a few at once."""
         of = self._settings
         until = time.monotonic() + LOOKS_FOR * left()
         held = self._held()
@@ -328,7 +328,7 @@ class RedisProbe:
 
     @one_call
     def prove_read_only(self) -> str:
-        """Redis itself says what the login may do, where the login may ask (`ACL DRYRUN`, from Redis 7 on)."""
+        """Redis itself reports what the login may do, if the login may ask (`ACL DRYRUN`, from Redis 7 on)."""
         sends = "sends commands that read alone"
         try:
             user = self._client.execute_command("ACL", "WHOAMI").decode()
@@ -348,19 +348,19 @@ def _digest(payload: bytes) -> str:
 
 
 def _place(identity: bytes) -> tuple[int, int]:
-    """Where an entry stands in its stream."""
+    """The position of an entry in its stream."""
     milliseconds, _, sequence = identity.partition(b"-")
     return int(milliseconds), int(sequence or 0)
 
 
 def _added_at(identity: bytes) -> datetime | None:
-    """When an entry was added: the first part of its identity, where Redis made it itself."""
+    """When an entry was added: the first part of its identity, if Redis generated it."""
     milliseconds, _, _ = identity.partition(b"-")
     return instant_at(int(milliseconds) / 1000)
 
 
 def _guarded(connection: Any) -> Any:
-    """A class of connections whose sockets keep the deadline of a call and count what comes in."""
+    """A connection class with sockets that keep the deadline of a call and count received bytes."""
 
     class Guarded(connection):  # type: ignore[misc]
         def _connect(self) -> Any:

@@ -1,8 +1,8 @@
 """Queues and subscriptions of Azure Service Bus.
 
-How many messages wait the management API tells; letters are peeked over AMQP, which takes no lock and raises no
-delivery count. A dead letter never expires and is never moved on by itself. The time of its enqueueing is that of its
-first acceptance: when it was dead-lettered is written nowhere.
+The management API reports how many messages wait; letters are peeked over AMQP, which takes no lock and raises no
+delivery count. A dead letter never expires and is never moved automatically. Its enqueued time is that of its first
+acceptance: the time of dead-lettering is recorded nowhere.
 Source: learn.microsoft.com/azure/service-bus-messaging (message browsing, dead-letter queues), the management API's
 `QueueDescription` and `SubscriptionDescription`.
 """
@@ -34,17 +34,17 @@ from probes.queues.message import Message, MessageSettings, figure, missing_driv
 API_VERSION = "2021-05"
 
 BATCH = 250
-"""Messages asked for at once; fewer may come."""
+"""Messages requested at once; fewer may come."""
 
 FIRST = 4
 ENOUGH_BYTES = 2_000_000
-"""Messages are asked for four at a time, and four times as many each time as long as they are small together."""
+"""Messages are read four at a time, and four times as many each time as long as they are small together."""
 
 LOOK_BYTES = 64 * 1024 * 1024
-"""What one look may come to; the next goes on behind it."""
+"""Most bytes of one peek; the next one continues after it."""
 
 SIGNED_S = 300
-"""How long a signature for the management API holds."""
+"""How long a signature for the management API is valid."""
 
 
 class ServiceBusSettings(MessageSettings):
@@ -54,7 +54,7 @@ class ServiceBusSettings(MessageSettings):
         connection: the connection string of a policy with Listen and Manage, a secret.
         queue: which queue, or
         topic, subscription: which subscription.
-        management: URL of the management API, where it is not that of the namespace.
+        management: URL of the management API, if not that of the namespace.
         key: `field:NAME` of an application property, `field:subject`, `field:session_id` or `field:correlation_id`.
     """
 
@@ -98,7 +98,7 @@ class ServiceBusSettings(MessageSettings):
 
 
 class ServiceBusProbe:
-    """Reads one queue or subscription; each look has a connection of its own."""
+    """Reads one queue or subscription; each peek has its own connection."""
 
     page_limit = 1_000
 
@@ -143,7 +143,7 @@ class ServiceBusProbe:
     # -- figures
 
     def _described(self) -> str:
-        """The entity's description, as the management API gives it."""
+        """The entity's description, from the management API."""
         import httpx
 
         of = self._settings
@@ -169,7 +169,7 @@ class ServiceBusProbe:
             reason = Reason.UNREACHABLE if worth_a_try else Reason.QUERY
             raise ProbeError(reason, f"Service Bus answered {response.status_code}")
         if "Description" not in response.text:
-            # For a name it does not know it answers with an empty list.
+            # For an unknown name it returns an empty list.
             raise ProbeError(Reason.QUERY, f"there is no {of.place}")
         return response.text
 
@@ -185,7 +185,7 @@ class ServiceBusProbe:
     # -- letters
 
     def _within_time(self, begin: int, count: int) -> tuple[datetime | None, list[Letter], bool]:
-        """Peek in a thread of its own: the driver has waits that no setting of its own ends."""
+        """Peek in a separate thread, because none of the driver's settings limits some of its waits."""
         answered: list[tuple[datetime | None, list[Letter], bool]] = []
         failed: list[Exception] = []
         receivers: list[Any] = []
@@ -251,7 +251,7 @@ class ServiceBusProbe:
         try:
             payload = b"".join(each.body)
         except TypeError:
-            payload = None  # a body that is no bytes: an AMQP value
+            payload = None  # a body other than bytes: an AMQP value
         return Message(fields, payload).letter(
             self._settings,
             str(each.sequence_number),
@@ -288,7 +288,7 @@ def _count(described: str, name: str) -> int | None:
 
 
 def _enqueued_at(message: Any) -> datetime | None:
-    """When a message was enqueued, None for what is no instant."""
+    """When a message was enqueued, None if it is not an instant."""
     try:
         at = message.enqueued_time_utc
         return at.astimezone(UTC) if at is not None and 1970 < at.year < 9999 else None
@@ -305,9 +305,9 @@ def _size(message: Any) -> int:
 
 
 def _cut(receivers: list[Any]) -> None:
-    """End the connections of these receivers, whose thread waits for them."""
+    """End the connections of these receivers, which their thread is waiting for."""
     for receiver in receivers:
-        # Private attributes of azure-servicebus (7.15): closing a receiver would wait for the server's word.
+        # Private attributes of azure-servicebus (7.15): closing a receiver would wait for the server.
         with contextlib.suppress(Exception):
             receiver._handler._connection._transport.sock.shutdown(socket.SHUT_RDWR)
 

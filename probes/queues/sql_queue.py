@@ -1,8 +1,8 @@
-"""A queue kept in a SQL table: an outbox, a job table, or the table of dead letters beside them.
+"""A queue kept in a SQL table: an outbox, a job table, or a dead-letter table.
 
-A letter keeps the identity, key and reason that the table gives it. The age is that of the oldest row that
-matches, by the column the map names; where it names none the age is unknown, never 0. Job tables are read the same
-way, with `where: {status: failed}`: nothing in them is ever unpickled.
+A letter keeps the identity, key and reason from the table. The age is that of the oldest matching row, by the column
+that the map names; without one the age is unknown, never 0. Job tables are read the same way, with `where: {status:
+failed}`: nothing in them is ever unpickled.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ class SqlQueueSettings(QueueSettings):
     """A table that holds messages.
 
     Attributes:
-        system: the SQL system of the map that the table stands in.
-        table: its name, with the schema where needed.
+        system: the SQL system of the map that holds the table.
+        table: its name, with the schema if needed.
         letter_id: the column that identifies a message.
         key: the column with the key of the record the message is about, or a JSONPath into `payload`.
         payload: the column that holds a JSON document.
         since: the column with the instant the message came into this queue.
-        since_unit: s, ms or us where that column is a number.
+        since_unit: s, ms or us if that column is a number.
         reason, attempts: the columns that say why it failed and how often it was tried.
-        where: equality conditions that choose the rows, for example `{status: failed}`.
+        where: equality conditions that select the rows, for example `{status: failed}`.
     """
 
     kind: Literal["sql_queue"]
@@ -71,7 +71,7 @@ class SqlQueueSettings(QueueSettings):
 
 
 class SqlQueueProbe:
-    """Reads one queue table through a read-only session of its own."""
+    """Reads one queue table through its own read-only session."""
 
     page_limit = 1_000
 
@@ -143,10 +143,10 @@ class SqlQueueProbe:
         )
 
     def _instant(self, raw: Any) -> datetime | None:
-        """A row's instant; None where it holds none.
+        """A row's instant; None if it has none.
 
         Raises:
-            ProbeError: `decode` where the map does not say how any row's instant is to be read.
+            ProbeError: `decode` if the map does not say how to read the instants.
         """
         of = self._settings
         if raw is None:
@@ -185,7 +185,7 @@ class SqlQueueProbe:
 
 
 def _named(identity: Any) -> str:
-    """A row's identity as text; of bytes that are no such text the hexadecimal digits, which no two share."""
+    """A row's identity as text; hexadecimal digits for bytes that are not unique text."""
     text = kept(identity, TEXT_LIMIT)
     if isinstance(identity, bytes | bytearray | memoryview) and text.encode() != bytes(identity):
         return f"0x{bytes(identity).hex()}"[:TEXT_LIMIT]
@@ -193,7 +193,7 @@ def _named(identity: Any) -> str:
 
 
 def _said(reason: str) -> str:
-    """Of a traceback its last line, which is the error."""
+    """The last line of a traceback, which is the error."""
     whole = len(reason) <= PAYLOAD_LIMIT
     if whole and reason.lstrip().startswith("Traceback (most recent call last)"):
         reason = reason.rstrip().rpartition("\n")[2]

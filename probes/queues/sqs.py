@@ -1,10 +1,10 @@
 """Queues in Amazon SQS.
 
-SQS has no peek. Receiving hides a message and raises its receive count, which in a queue with a redrive policy of its
-own can move it on: letters are looked at only where the map says `peek: receive`, only in a queue of dead letters
-that has no such policy, and are made visible again at once afterwards. A standard queue of dead letters keeps the
-time of a message's first sending, from which its retention counts; the age CloudWatch tells counts from the move.
-Automatic moves are not in `NumberOfMessagesSent`, so nothing is told of what arrives.
+SQS has no peek. Receiving hides a message and raises its receive count, which can move it on in a queue with its own
+redrive policy: letters are only read if the map says `peek: receive`, only in a dead-letter queue without such a
+policy, and are made visible again at once afterwards. A standard dead-letter queue keeps the time of a message's
+first sending, from which its retention counts; CloudWatch's age counts from the move. Automatic moves are not in
+`NumberOfMessagesSent`, so arrivals are not reported.
 Source: docs.aws.amazon.com/AWSSimpleQueueService (dead-letter queues, retention, CloudWatch metrics).
 """
 
@@ -35,25 +35,25 @@ from probes.queues.message import (
 )
 
 BATCH = 10
-"""Messages one request receives or releases, by SQS."""
+"""Messages that one request receives or releases, by SQS."""
 
 HIDDEN_S = 30
-"""How long a message stays hidden where a look is broken off before it is made visible again."""
+"""How long a message stays hidden if a peek is interrupted before it is made visible again."""
 
 LOOK_S = 20
-"""How long a look may take: what was received first must still be hidden when the last is."""
+"""How long a peek may take: the first message must still be hidden when the last one is received."""
 
 EMPTY_RECEIVES = 3
-"""A short poll asks some of the servers: only so many empty answers in a row mean that nothing more is there."""
+"""A short poll asks only some servers: only this many empty responses in a row mean the end."""
 
 SOURCES = 20
-"""Queues whose dead letters come here that are asked for."""
+"""Most source queues to look up."""
 
 DESCRIBED_S = 5 * 60
-"""How long what they are told to do is taken to stay."""
+"""How long their settings are cached."""
 
 METRIC_AGE_S = 15 * 60
-"""CloudWatch is asked for the latest point of so long: after a pause the first points come that late."""
+"""The period in which CloudWatch is queried for the latest point: after a pause the first points come that late."""
 
 ABSENT = frozenset({"QueueDoesNotExist", "AWS.SimpleQueueService.NonExistentQueue"})
 REFUSED = frozenset({"InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClientException", "ExpiredToken"})
@@ -65,11 +65,11 @@ class SqsSettings(MessageSettings):
     """A queue in Amazon SQS.
 
     Attributes:
-        queue_url: as SQS tells it.
+        queue_url: the URL from SQS.
         region: of the queue.
-        access_key, secret_key: of the login; without them what the environment or the machine's role gives.
+        access_key, secret_key: of the login; by default those of the environment or the machine's role.
         endpoint: of another server that speaks SQS.
-        peek: `receive` lets the auditor receive letters and release them, which raises their receive counts.
+        peek: `receive` allows receiving letters and releasing them, which raises their receive counts.
         cloudwatch: ask CloudWatch for the age of the oldest message.
         cloudwatch_endpoint: of another server that speaks CloudWatch.
         key: `field:NAME` of a message attribute.
@@ -91,7 +91,7 @@ class SqsSettings(MessageSettings):
         return url if url is None or "://" not in url else check_address(url, login=False)
 
     def client(self) -> dict[str, Any]:
-        """What every client of boto3 is given."""
+        """The configuration of every boto3 client."""
         from botocore.config import Config
 
         words: dict[str, Any] = {
@@ -107,7 +107,7 @@ class SqsSettings(MessageSettings):
 
 
 class SqsProbe:
-    """Reads one queue. A look always begins anew: SQS has no order to go on in."""
+    """Reads one queue. A peek always starts over: SQS has no order."""
 
     page_limit = 10_000
 
@@ -183,7 +183,7 @@ class SqsProbe:
         return attributes
 
     def _source_notes(self, retention_s: int | None) -> list[str]:
-        """Whose dead letters these are, and whether they may be dropped on arrival; asked for anew now and then."""
+        """Notes on the source queues, and on letters that may be dropped on arrival; refreshed from time to time."""
         if time.monotonic() < self._sources_until:
             return self._sources
         notes = []
@@ -207,7 +207,7 @@ class SqsProbe:
         return notes
 
     def _moved_at(self, notes: list[str]) -> datetime | None:
-        """When the oldest message came into this queue, as CloudWatch tells it."""
+        """When the oldest message came into this queue, from CloudWatch."""
         if self._cloudwatch is None:
             notes.append("its age is not known: SQS tells it through CloudWatch alone")
             return None
@@ -239,7 +239,7 @@ class SqsProbe:
     # -- letters
 
     def _refusal(self, told: Mapping[str, str]) -> str:
-        """Why letters are not looked at; "" where they are."""
+        """Why letters are not read; "" if they are."""
         if self._settings.peek != "receive":
             return "letters are not looked at: each look would count as a receive (peek: receive allows it)"
         if "RedrivePolicy" in told:
@@ -247,13 +247,13 @@ class SqsProbe:
         return ""
 
     def _look(self, count: int, notes: list[str]) -> tuple[tuple[Letter, ...], datetime | None]:
-        """Receive letters and release them; answers them and when the first of them was sent."""
+        """Receive letters and release them; returns them and the first one's sending time."""
         met: dict[str, Letter] = {}
         handles: list[str] = []
         sent: list[datetime] = []
         empty = 0
         try:
-            look_s = min(LOOK_S, left() / 2)  # what is left is for the release
+            look_s = min(LOOK_S, left() / 2)  # the rest is for the release
             until = time.monotonic() + look_s
             with within(look_s):
                 while len(met) < count and empty < EMPTY_RECEIVES and time.monotonic() < until:
@@ -304,7 +304,7 @@ class SqsProbe:
             self._settings,
             each["MessageId"],
             reason=f"received in vain from {source}" if source else None,
-            # The look itself is one of the receives, and so is every look before it: at most so many were deliveries.
+            # This peek and earlier ones count as receives, so this is an upper bound of deliveries.
             attempts=received - 1 if received else None,
             first_failed_at=first_at if source else None,
         )

@@ -1,4 +1,4 @@
-"""What changed in a collection of MongoDB, by its dates or by a growing number."""
+"""Changes in a MongoDB collection, by its dates or by an increasing number."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from probes.records.mongodb import documents, order
 from probes.records.mongodb.session import Session
 
 STRAYS_CEILING = 1_000
-"""Stamps of another type than most, which are looked at in every poll: no comparison finds them."""
+"""Most stamps of another type than the rest, examined in every poll, because no comparison finds them."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
@@ -47,7 +47,7 @@ def changed(session: Session, spec: ReadSpec, since: datetime | int | None, limi
         session.described(spec.collection)
     rows = [session.row_of(spec, document) for document in read]
     place = None
-    if cut and read:  # the answer ended before the limit did: it goes on behind the last of its records
+    if cut and read:  # the response ended before the limit: continue after its last record
         mark = documents.find(read[-1], path)
         if not isinstance(mark, list):
             place = order.cursor_text(mark=mark, id=read[-1]["_id"])
@@ -55,7 +55,7 @@ def changed(session: Session, spec: ReadSpec, since: datetime | int | None, limi
 
 
 def _bound(session: Session, spec: ReadSpec, path: str, since: datetime | int | None) -> tuple[Sequence[int], Any]:
-    """The types of most stamps, and from which value on they are asked for; None for all of them."""
+    """The types of most stamps, and the value to start from; None for all of them."""
     if spec.changed_at is None or spec.changed_at_unit is not None:
         bound = since
         if isinstance(since, datetime):
@@ -78,7 +78,7 @@ def _bound(session: Session, spec: ReadSpec, path: str, since: datetime | int | 
 def _strays(
     session: Session, spec: ReadSpec, path: str, types: Sequence[int], since: datetime | int | None
 ) -> list[Row]:
-    """Records whose stamp is of another type: a comparison passes them over, whatever they say."""
+    """Records whose stamp is of another type: a comparison skips them, whatever their value."""
     other = {path: {"$type": order.other_types(types)}}
     found, cut = session.documents(spec.collection, other, None, session.projection(spec), STRAYS_CEILING + 1)
     if cut or len(found) > STRAYS_CEILING:
@@ -95,7 +95,7 @@ def _strays(
 
 
 def _certainly_before(stamp: Any, since: datetime | int | None) -> bool:
-    """Whether a stamp says for certain that a record was not changed since."""
+    """Whether a stamp proves that a record was not changed since."""
     if isinstance(stamp, str) and isinstance(since, datetime):
         try:
             at = datetime.fromisoformat(stamp.strip())

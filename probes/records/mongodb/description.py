@@ -1,4 +1,4 @@
-"""What a collection of MongoDB seems to hold: no catalogue says it, so some of its documents are looked at."""
+"""The probable schema of a MongoDB collection, from some of its documents: there is no catalogue."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from probes.records.mongodb.session import Session
 from probes.wording import did_you_mean
 
 SAMPLE = 100
-"""Documents that are looked at to learn which fields there are."""
+"""Documents examined to learn the fields."""
 
 
 def inspect(session: Session, spec: ReadSpec) -> tuple[str, ...]:
-    """What is to be said of a collection; see `RecordProbe.inspect`."""
+    """Remarks on a collection; see `RecordProbe.inspect`."""
     described = session.described(spec.collection)
     remarks: list[str] = []
     if described is None:
@@ -31,7 +31,7 @@ def inspect(session: Session, spec: ReadSpec) -> tuple[str, ...]:
 
 
 def _field_remarks(session: Session, spec: ReadSpec, path: str, some: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What is to be said of a field that none of some documents has."""
+    """Remarks on a field that none of the examined documents has."""
     if not some or any(documents.find(document, path) is not MISSING for document in some):
         return []
     try:
@@ -78,7 +78,7 @@ def _collation_remarks(session: Session, spec: ReadSpec, some: Sequence[Mapping[
 
 
 def collections(session: Session) -> list[CollectionSchema]:
-    """Every collection, as its first documents are."""
+    """Every collection, described by its first documents."""
     known = session.listed_collections({})
     names = sorted(each["name"] for each in known if not each["name"].startswith("system."))
     views = {each["name"] for each in known if each.get("type") == "view"}
@@ -86,7 +86,7 @@ def collections(session: Session) -> list[CollectionSchema]:
 
 
 def _schema(session: Session, name: str, *, view: bool) -> CollectionSchema:
-    """A collection as its first documents are."""
+    """A collection, described by its first documents."""
     found = session.documents(name, {}, {"_id": -1}, {}, SAMPLE)[0]
     some = [documents.decoded(each) for each in found]
     unique = {"_id"}
@@ -104,5 +104,5 @@ def _schema(session: Session, name: str, *, view: bool) -> CollectionSchema:
 
 
 def _answers_all(index: Mapping[str, Any]) -> bool:
-    """Whether an index answers for every document and every value: neither partial nor hashed, of texts or places."""
+    """Whether an index covers every document and value: not partial, hashed, text or geospatial."""
     return "partialFilterExpression" not in index and next(iter(index["key"].values())) in {1, -1}

@@ -1,7 +1,8 @@
-"""Documents as MongoDB keeps them: their keys, and what stands in them. Pure but for the codec.
+"""Documents as MongoDB stores them: their keys and values. Pure except for the codec.
 
 Every value becomes one that other systems have: an ObjectId its 24 hexadecimal digits, a Decimal128 a `Decimal`, a
-date an instant in UTC, 16 bytes of subtype 4 a UUID. What has no counterpart, or no one meaning, is `Undecodable`.
+date an instant in UTC, 16 bytes of subtype 4 a UUID. Values without a counterpart, or without a unique meaning,
+become `Undecodable`.
 Source: bsonspec.org, BSON 1.1; MongoDB manual, "BSON Types".
 """
 
@@ -35,10 +36,10 @@ from probes.contract import MISSING, Key, ProbeError, Reason
 from probes.exact_json import Undecodable
 
 ELEMENTS_LIMIT = 500_000
-"""The most values in one answer: three bytes of BSON may be a hundred of memory."""
+"""Most values in one response: three bytes of BSON may take a hundred in memory."""
 
 ELEMENT_BYTES = 120
-"""What a value takes in memory beside its bytes."""
+"""Memory of a value besides its bytes."""
 
 _OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 _WHOLE = re.compile(r"-?(?:0|[1-9][0-9]{0,33})")
@@ -53,7 +54,7 @@ LEGACY = {
     "csharp_legacy": UuidRepresentation.CSHARP_LEGACY,
     "python_legacy": UuidRepresentation.PYTHON_LEGACY,
 }
-"""Orders in which drivers once wrote the bytes of a UUID, all of them under subtype 3."""
+"""Byte orders in which drivers once wrote UUIDs, all under subtype 3."""
 
 _PLAIN = frozenset({int, float, bool, type(None)})
 
@@ -67,10 +68,10 @@ LENIENT = _STRICT.with_options(unicode_decode_error_handler="surrogateescape")
 
 
 def documents(batch: bytes) -> list[Any]:
-    """The documents of a batch, each as its bytes.
+    """The documents of a batch, as bytes.
 
     Raises:
-        ProbeError: `decode` where it is none, `too_large` where it holds more values than are bearable.
+        ProbeError: `decode` if it is invalid, `too_large` if it holds too many values.
     """
     found, at = [], 0
     while at < len(batch):
@@ -79,13 +80,13 @@ def documents(batch: bytes) -> list[Any]:
             raise ProbeError(Reason.DECODE, "the answer is not valid BSON: a document reaches beyond its end")
         found.append(batch[at : at + length])
         at += length
-    if batch.count(0) > ELEMENTS_LIMIT:  # each value has one behind its name; most have more
+    if batch.count(0) > ELEMENTS_LIMIT:  # each value has one after its name; most have more
         _check_elements(found)
     return found
 
 
 def memory_of(batch: bytes) -> int:
-    """What a batch may come to when it is decoded."""
+    """The memory that a decoded batch may take."""
     return len(batch) + min(batch.count(0), ELEMENTS_LIMIT) * ELEMENT_BYTES
 
 
@@ -112,7 +113,7 @@ def _check_elements(found: Sequence[bytes]) -> None:
                     left()
                 kind, name_end = document[at], document.find(b"\0", at + 1, end)
                 if name_end < 0:
-                    return  # whoever decodes it says what is wrong
+                    return  # decoding it reports the error
                 at = name_end + 1
                 if kind in {3, 4}:
                     length = int.from_bytes(document[at : at + 4], "little", signed=True)
@@ -131,10 +132,10 @@ def _check_elements(found: Sequence[bytes]) -> None:
 
 
 def decoded(document: bytes) -> Mapping[str, Any]:
-    """A document; where a text in it is no UTF-8, this text alone is undecodable.
+    """A document; a text in it that is not UTF-8 becomes undecodable by itself.
 
     Raises:
-        ProbeError: `decode` where it is not valid BSON.
+        ProbeError: `decode` if it is not valid BSON.
     """
     try:
         return bson.decode(document, _STRICT)
@@ -152,7 +153,7 @@ def decoded(document: bytes) -> Mapping[str, Any]:
 
 
 def find(document: Any, path: str) -> Any:
-    """What stands at a dotted path, followed through the items of arrays as MongoDB does; `MISSING` for nothing."""
+    """The value at a dotted path, followed through array items as MongoDB does; `MISSING` if there is none."""
     if "." not in path and type(document) is dict:
         return document.get(path, MISSING)
     return _found(document, path.split("."))
@@ -177,7 +178,7 @@ def _found(value: Any, parts: Sequence[str]) -> Any:
 
 
 def projection(paths: Iterable[str]) -> dict[str, int]:
-    """What has to be asked for so that these paths can be followed; never a path within another, which is refused."""
+    """The projection for these paths; never a path within another, which MongoDB refuses."""
     tops = []
     for path in paths:
         parts = path.split(".")
@@ -191,10 +192,10 @@ def projection(paths: Iterable[str]) -> dict[str, int]:
 
 
 def converter(legacy: str | None) -> Callable[[Any], Any]:
-    """What makes a value one that other systems have.
+    """A function that converts a value to one that other systems have.
 
     Args:
-        legacy: the order of the bytes of UUIDs of subtype 3, None where the map does not say.
+        legacy: the order of the bytes of UUIDs of subtype 3, None if the map does not say.
     """
     order = None if legacy is None else LEGACY[legacy]
 
@@ -258,7 +259,7 @@ def _binary(value: bytes, inside: bool, order: int | None) -> Any:
 
 
 def key_of(value: Any, convert: Callable[[Any], Any]) -> Any:
-    """A key as other systems write it; old shells kept whole numbers as doubles."""
+    """A key in the form of other systems; old shells stored whole numbers as doubles."""
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if value is None or value is MISSING:
@@ -272,7 +273,7 @@ def key_of(value: Any, convert: Callable[[Any], Any]) -> Any:
 
 
 def alternatives(key_type: str, key: Key, legacy: str | None) -> list[Any]:
-    """All values under which MongoDB may keep a key; a number finds the equal ones of every numeric type."""
+    """All values as which MongoDB may store a key; a number finds equal ones of every numeric type."""
     text = str(key)
     found: list[Any] = [text]
     if key_type == "salesforce_id":
@@ -300,11 +301,11 @@ def _uuids(text: str, legacy: str | None) -> list[Any]:
 
 
 def as_asked(row_key: Any, texts: frozenset[str]) -> bool:
-    """Whether a key is one of those asked for: 12.5 and 12.50 are one number to MongoDB, and two keys."""
+    """Whether a key is one of the requested ones: 12.5 and 12.50 are one number to MongoDB, but two keys."""
     return not isinstance(row_key, Decimal) or str(row_key) in texts
 
 
-# -- what a collection seems to hold
+# -- a collection's probable schema
 
 
 _NAMES: tuple[tuple[Any, str, str], ...] = (
@@ -346,7 +347,7 @@ def _named(value: Any) -> tuple[str, str]:
 
 
 def paths_of(document: Mapping[str, Any], levels: int = 3) -> list[str]:
-    """The dotted paths of a document's fields; of a document within it also those of its own."""
+    """The dotted paths of a document's fields; including those of nested documents."""
     found = []
     for name, value in document.items():
         if not name or "." in name or name.startswith("$"):

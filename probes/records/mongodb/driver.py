@@ -1,8 +1,8 @@
 """PyMongo, kept within bounds: what it sends, what it reads, and how long it waits.
 
-Every message that leaves is looked at: a command that is not on the list of those that only read is refused before
-it reaches the network, which is the proof that nothing can be written. What comes in is looked at, too, from the
-first 16 bytes on: PyMongo makes room for a message as long as its server says that it is, and decodes it whole.
+Every outgoing message is checked: a command that is not on the list of reading commands is refused before it reaches
+the network, which proves that nothing can be written. Incoming messages are checked from their first 16 bytes on:
+PyMongo allocates the size that the server announces, and decodes the whole message.
 Source: MongoDB manual, "MongoDB Wire Protocol".
 """
 
@@ -28,14 +28,14 @@ KEEPS = frozenset(
 """Commands that open, keep and close a connection and its own cursors and sessions."""
 
 ENDS = frozenset({"killCursors", "endSessions"})
-"""Commands that let go of something: they are sent however little is left of a budget."""
+"""Commands that release something: they are sent even if the budget is spent."""
 
 ANSWER_LIMIT_BYTES = 16 * 1024 * 1024 + 64 * 1024
-"""The largest answer to a command that reads: MongoDB's own limit, with what stands around the records.
-Source: MongoDB manual, "MongoDB Limits and Thresholds", BSON Document Size."""
+"""The largest response to a reading command: MongoDB's own limit, plus the envelope of the records. Source: MongoDB
+manual, "MongoDB Limits and Thresholds", BSON Document Size."""
 
 SMALL_LIMIT_BYTES = 1024 * 1024
-"""The largest answer to any other command: PyMongo decodes it whole, whatever it holds."""
+"""The largest response to any other command, which PyMongo decodes as a whole."""
 
 LISTED_LIMIT_BYTES = 4 * 1024 * 1024
 """The same for a list of collections or indexes."""
@@ -48,7 +48,7 @@ OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG = 1, 2004, 2012, 2013
 
 
 def command_of(message: bytes) -> str:
-    """The command that a message asks for; "" where it is none that can be told."""
+    """The command in a message; "" if it cannot be determined."""
     try:
         (kind,) = struct.unpack_from("<i", message, 12)
         if kind == OP_MSG:
@@ -66,10 +66,10 @@ def command_of(message: bytes) -> str:
 
 
 class MessageSocket(GuardedSocket):
-    """Stands for a connected socket of PyMongo.
+    """Wraps a connected socket of PyMongo.
 
-    Reading raises ProbeError where an answer is too large, or packed although nobody asked for that; sending does
-    where a command is none of those that are allowed, or where the system's budget is spent.
+    Reading raises ProbeError if a response is too large, or compressed without having been requested; sending does if
+    a command is not allowed, or if the system's budget is spent.
     """
 
     def __init__(self, sock: Any) -> None:
@@ -136,13 +136,13 @@ class MessageSocket(GuardedSocket):
             )
 
     def cut_off(self) -> None:
-        """End what is under way, from any thread."""
+        """End running operations, from any thread."""
         with contextlib.suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
 
 
 class Wrapping:
-    """What PyMongo takes for a TLS context: it hands out guarded sockets, with TLS inside where it is asked for.
+    """Poses as PyMongo's TLS context: returns guarded sockets, with TLS inside if requested.
 
     Args:
         context: PyMongo's own TLS context, None for none.
@@ -169,7 +169,7 @@ class Wrapping:
         raise OSError("closed")
 
     def cut_off(self) -> None:
-        """End everything under way, and let nothing begin any more."""
+        """End everything that is running, and allow nothing new."""
         with self._guard:
             self._over = True
             sockets = list(self._open)
@@ -178,7 +178,7 @@ class Wrapping:
 
 
 def open_client(url: str, timeout_s: float, connections: int, **words: Any) -> tuple[Any, Wrapping]:
-    """A client of PyMongo that connects at its first call, and what cuts it off.
+    """A PyMongo client that connects on its first call, and the object that cuts it off.
 
     Raises:
         PyMongoError, ValueError: the URL cannot be used.
@@ -194,13 +194,13 @@ def open_client(url: str, timeout_s: float, connections: int, **words: Any) -> t
         socketTimeoutMS=int(timeout_s * 1000) or 1,
         maxPoolSize=connections,
         serverMonitoringMode="poll",
-        retryReads=False,  # within a deadline PyMongo asks again and again, and tells the last try alone
+        retryReads=False,  # within a deadline PyMongo retries repeatedly, and reports only the last attempt
         retryWrites=False,
         compressors=[],
         **words,
     )
     options = client.options.pool_options
     wrapping = Wrapping(options._ssl_context)
-    # The one place through which every connection of a client goes, its monitors' included.
+    # Every connection of a client goes through here, including its monitors'.
     options._PoolOptions__ssl_context = wrapping
     return client, wrapping

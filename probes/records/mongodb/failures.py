@@ -1,4 +1,4 @@
-"""What PyMongo and MongoDB say when something fails, as named errors without secrets."""
+"""Errors of PyMongo and MongoDB as named errors without secrets."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REFUSED = {
 
 
 class Explainer:
-    """Makes named errors of PyMongo's.
+    """Turns PyMongo's errors into named errors.
 
     Args:
         timeout_s: of a call, for messages.
@@ -99,12 +99,12 @@ _BROKEN_OFF = re.compile(r"refused|connection closed|reset by peer|broken pipe",
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and what led to it: PyMongo asks again as long as there is time, and tells the last try alone."""
+    """An error and its causes: PyMongo retries as long as there is time, and reports only the last attempt."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
 
 
 def _hung(error: BaseException) -> bool:
-    """Whether the call under way ended because its time was over."""
+    """Whether the current call ended because its time was over."""
     return passed() or "timed out" in str(error)

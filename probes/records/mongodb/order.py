@@ -1,4 +1,4 @@
-"""The order of MongoDB's values, by which listings go on, and the text that says behind which value. Pure.
+"""The order of MongoDB's values, in which listings continue, and the cursor text of a value. Pure.
 
 Source: MongoDB manual, "Comparison/Sort Order".
 """
@@ -26,24 +26,24 @@ from probes.contract import ProbeError, Reason
 from probes.records.mongodb.documents import LENIENT
 
 CURSOR_LIMIT_BYTES = 4_000
-"""The longest `_id` behind which a listing goes on: it is kept, as text, for the next audit."""
+"""The longest `_id` after which a listing continues: it is stored as text for the next audit."""
 
 ORDER = ((-1,), (6,), (10,), (1, 16, 18, 19), (2, 14), (3,), (4,), (5,), (7,), (8,), (9,), (17,), (11,), (12,), (13,))
 """Numbers of the types in the order in which MongoDB sorts values of different types; those together compare as one.
 Source: MongoDB manual, "Comparison/Sort Order"."""
 
 LAST = ((15,), (127,))
-"""What follows: JavaScript with a scope, and MaxKey."""
+"""The types that follow: JavaScript with a scope, and MaxKey."""
 
 COMMON = frozenset({1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 16, 17, 18})
-"""Types that every server of the protocol knows. One that refuses another by its number cannot hold it either."""
+"""Types that every server supports. A server that refuses another type number cannot hold it either."""
 
 NUMBERS = (1, 16, 18, 19)
 DATE, TIMESTAMP = 9, 17
 
 
 def rank_of_type(value: Any) -> int:
-    """Where the values of this value's type stand in the order of all values."""
+    """The rank of a value's type in the order of all values."""
     return next(at for at, types in enumerate((*ORDER, *LAST)) if _type_of(value) in types)
 
 
@@ -53,7 +53,7 @@ def _type_of(value: Any) -> int:
 
 
 def comes_behind(value: Any, before: Any) -> bool:
-    """Whether a value stands behind another in MongoDB's order, as far as that can be told here."""
+    """Whether a value comes after another in MongoDB's order, as far as known here."""
     ranks = rank_of_type(value), rank_of_type(before)
     if ranks[0] != ranks[1]:
         return ranks[0] > ranks[1]
@@ -62,7 +62,7 @@ def comes_behind(value: Any, before: Any) -> bool:
 
 
 def _place(value: Any) -> Any:
-    """What values of one type are ordered by; None where this is not followed here."""
+    """The sort key of values of one type; None if it is not implemented here."""
     if isinstance(value, bool | datetime | ObjectId | Timestamp):
         return value
     if isinstance(value, int | float | Decimal128):
@@ -81,8 +81,8 @@ def types_behind(rank: int) -> list[int]:
 
 
 def other_types(types: Sequence[int]) -> list[int]:
-    """All types but these, null, and arrays: MongoDB finds those of a list in an index, and what is *not* of a type
-    only by looking at everything.
+    """All types except these, null, and arrays: MongoDB finds listed types in an index, but *not* of a type only by a
+    full scan.
 
     Source: mongodb/mongo, src/mongo/db/query/index_bounds_builder.cpp (a `$type` with arrays has no bounds).
     """
@@ -91,9 +91,9 @@ def other_types(types: Sequence[int]) -> list[int]:
 
 
 def behind(name: str, value: Any) -> tuple[dict[str, Any] | None, dict[str, Any]]:
-    """What comes behind a value: of its own type, None where there is only one such value, and of all later types.
+    """Conditions for what follows a value: in its own type (None if it has only one value), and in later types.
 
-    A comparison finds values of one type alone, which is why there are two.
+    There are two because a comparison only finds values of one type.
     """
     rank = rank_of_type(value)
     later = {name: {"$type": types_behind(rank)}}
@@ -107,7 +107,7 @@ def behind(name: str, value: Any) -> tuple[dict[str, Any] | None, dict[str, Any]
 
 
 def of_common_types(condition: Any) -> Any:
-    """A condition that names none but common types."""
+    """A condition that names only common types."""
     if isinstance(condition, list):
         return [of_common_types(each) for each in condition]
     if not isinstance(condition, dict):
@@ -118,14 +118,14 @@ def of_common_types(condition: Any) -> Any:
     }
 
 
-# -- where a listing goes on
+# -- cursors of listings
 
 
 def cursor_text(**values: Any) -> str:
     """Values as text, each with its type.
 
     Raises:
-        ProbeError: `decode` where they are too long to be kept.
+        ProbeError: `decode` if they are too long to store.
     """
     data = bson.encode(values)
     if len(data) > CURSOR_LIMIT_BYTES:
@@ -139,11 +139,11 @@ def cursor_values(text: str, *names: str) -> list[Any]:
     """The values of a text.
 
     Raises:
-        ProbeError: `cursor_lost` where it is none of ours.
+        ProbeError: `cursor_lost` if it is not one of ours.
     """
     try:
         data = bytes.fromhex(json.loads(text)["bson"])
-        # Dates beyond the calendar stay what they are.
+        # Dates beyond the calendar stay unchanged.
         values = bson.decode(data, LENIENT)
         return [values[name] for name in names]
     except (ValueError, TypeError, KeyError, BSONError):

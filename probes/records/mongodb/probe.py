@@ -26,7 +26,7 @@ from probes.records.mongodb.session import Session, too_large
 from probes.records.mongodb.settings import MongoDbSettings
 
 KEYS_AT_ONCE = 1_000
-"""Keys of one `find`: with all the ways to write each they stay far below the 16 MiB of a command."""
+"""Keys per `find`: in all their spellings they stay far below the 16 MiB of a command."""
 
 _WRITES = frozenset(
     {
@@ -43,7 +43,7 @@ _WRITES = frozenset(
         *("renameCollectionSameDB", "collMod", "bypassDocumentValidation", "createUser", "grantRole", "anyAction"),
     }
 )
-"""Actions of a privilege that change something. Source: MongoDB manual, "Privilege Actions"."""
+"""Privilege actions that change something. Source: MongoDB manual, "Privilege Actions"."""
 
 
 class MongoDbProbe:
@@ -51,7 +51,7 @@ class MongoDbProbe:
 
     def __init__(self, settings: MongoDbSettings) -> None:
         self._session = Session(settings)
-        # These need the driver, which the session has found.
+        # These need the driver, which the session has loaded.
         from probes.records.mongodb import changes, description, order
 
         self._bson = self._session.bson
@@ -60,7 +60,7 @@ class MongoDbProbe:
         self.timeout_s = settings.budget.timeout_s
         self._settings = settings
 
-    # -- what it can do
+    # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
         return KEYS_AT_ONCE
@@ -86,7 +86,7 @@ class MongoDbProbe:
         if more:
             raise too_large()
         if not found:
-            # Of a collection that is gone MongoDB answers nothing, and no error.
+            # For a dropped collection MongoDB returns nothing, without an error.
             self._session.described(spec.collection)
         asked = frozenset(map(str, keys))
         rows = [self._session.row(spec, document) for document in found]
@@ -116,10 +116,10 @@ class MongoDbProbe:
         return Page(rows=rows, next=place, more=more)
 
     def _check_order(self, spec: ReadSpec, documents: Sequence[Mapping[str, Any]], before: list[Any] | None) -> None:
-        """See that a listing goes on, so that it comes to an end and leaves nothing out.
+        """Check that a listing advances, so that it ends and leaves nothing out.
 
         Raises:
-            ProbeError: `decode` where it does not.
+            ProbeError: `decode` if it does not.
         """
         for document in documents:
             if "_id" not in document:
@@ -173,7 +173,7 @@ class MongoDbProbe:
         from pymongo.read_preferences import ReadPreference
 
         words = {"read_preference": ReadPreference.PRIMARY, "codec_options": self._session.database.codec_options}
-        self._session.asked(lambda: self._session.database.command("hello", **words))  # a connection is there
+        self._session.asked(lambda: self._session.database.command("hello", **words))  # opens a connection
         sent_at = datetime.now(UTC)
         with self._session.asking():
             told = self._session.database.command("hello", **words)
@@ -185,7 +185,7 @@ class MongoDbProbe:
 
     @one_call
     def prove_read_only(self, spec: ReadSpec | None) -> str:
-        """MongoDB has no read-only session; no other command than one that reads can leave the probe."""
+        """MongoDB has no read-only session; only reading commands can leave the probe."""
         sent = "only commands that read are ever sent"
         told = self._session.asked(lambda: self._session.database.command("connectionStatus", showPrivileges=True))
         info = told.get("authInfo") or {}
@@ -201,7 +201,7 @@ class MongoDbProbe:
         return f"{sent}; {users[0]} may not write"
 
     def _writes(self, privilege: Mapping[str, Any]) -> set[str]:
-        """What a privilege lets a login change in this database."""
+        """What a privilege allows a login to change in this database."""
         resource = privilege.get("resource") or {}
         here = resource.get("db") in {"", self._settings.database_name} or resource.get("anyResource")
         return set(_WRITES) & set(privilege.get("actions") or ()) if here else set()

@@ -1,4 +1,4 @@
-"""Asking one MongoDB database: what fails once is asked again, and every failure has a name.
+"""Access to one MongoDB database: single failures are retried, and every failure becomes a named error.
 
 Only `find` with a projection reads records: no aggregation, no script, and no command that could write
 (`probes.records.mongodb.driver` refuses it before it is sent).
@@ -18,10 +18,10 @@ from probes.secrets import Scrubber
 from probes.wording import did_you_mean
 
 ROWS_AT_ONCE = 5_000
-"""Documents of one batch of an answer, which ends at 16 MiB all the same."""
+"""Documents per batch of a response, which ends at 16 MiB in any case."""
 
 FETCHED_LIMIT_BYTES = 16 * 1024 * 1024
-"""What all the documents of one call may come to, as for every other system."""
+"""Most bytes of all documents of one call, as for every other system."""
 
 READS_FROM = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 
@@ -33,9 +33,9 @@ class Session:
 
     Attributes:
         bson: `probes.records.mongodb.documents`, which needs the driver.
-        convert: makes a value one that other systems have.
+        convert: converts a value to one that other systems have.
         timeout_s: the deadline of one call.
-        collations: of the collections met, None for those that compare texts by their bytes.
+        collations: of the collections seen, None for those that compare texts by bytes.
     """
 
     def __init__(self, settings: MongoDbSettings) -> None:
@@ -81,10 +81,10 @@ class Session:
         self._common_types = False
 
     def described(self, collection: str) -> Mapping[str, Any] | None:
-        """What the server says of a collection; None where the login may not ask.
+        """The server's description of a collection; None if the login may not read it.
 
         Raises:
-            ProbeError: `query` where there is none of this name, or it is a view of one that is gone.
+            ProbeError: `query` if there is none of this name, or it is a view of a dropped one.
         """
         try:
             found = self.listed_collections({"name": collection})
@@ -108,15 +108,15 @@ class Session:
         return known
 
     def listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """What the server says of its collections."""
+        """The server's description of its collections."""
         return self.asked(lambda: list(self.database.list_collections(filter=dict(wanted))))
 
     def listed_indexes(self, collection: str) -> list[Mapping[str, Any]]:
-        """What the server says of a collection's indexes."""
+        """The server's description of a collection's indexes."""
         return self.asked(lambda: list(self.database[collection].list_indexes()))
 
     def projection(self, spec: ReadSpec) -> dict[str, int]:
-        """What has to be asked for to read a spec."""
+        """The projection for reading a spec."""
         projection: dict[str, int] = self.bson.projection(
             path for path in (spec.key, spec.mark, *spec.fields) if path is not None
         )
@@ -132,12 +132,12 @@ class Session:
         *,
         all_batches: bool = False,
     ) -> tuple[list[bytes], bool]:
-        """Documents as their bytes, and whether the answer ended before all of them were in it.
+        """Documents as bytes, and whether the response ended before all of them.
 
         Args:
             fields: the projection; {} for whole documents.
             limit: of documents.
-            all_batches: read on until all are there, up to `FETCHED_LIMIT_BYTES`.
+            all_batches: continue until all are read, up to `FETCHED_LIMIT_BYTES`.
         """
         if self._common_types:
             wanted = self._of_common_types(wanted)
@@ -184,7 +184,7 @@ class Session:
                     becomes(memory)
                     found += self.bson.documents(batch)
                     left()
-                    if not cursor.cursor_id:  # an empty batch alone is no end
+                    if not cursor.cursor_id:  # an empty batch by itself is not the end
                         break
                     if found and not all_batches:
                         return found, limit is None or len(found) < limit
@@ -196,7 +196,7 @@ class Session:
         return self.asked(read)
 
     def _has_collation(self, collection: str) -> bool:
-        """Whether a collection compares texts otherwise than by their bytes, where nothing else is asked for."""
+        """Whether a collection by default compares texts other than by bytes."""
         if collection not in self.collations:
             self.described(collection)
             self.collations.setdefault(collection, None)
@@ -219,7 +219,7 @@ class Session:
         )
 
     def close(self) -> None:
-        """End what is under way."""
+        """End running calls."""
         self._wrapping.cut_off()
         with contextlib.suppress(Exception), self._within(0.5):
             self._client.close()
@@ -227,7 +227,7 @@ class Session:
     # -- errors
 
     def asked(self, ask: Callable[[], AnswerT]) -> AnswerT:
-        """Ask, and once more where the connection broke off or its member has stepped down."""
+        """Call, and retry once if the connection broke or its member has stepped down."""
         begins()
         try:
             with self.asking():
@@ -241,7 +241,7 @@ class Session:
 
     @contextlib.contextmanager
     def asking(self) -> Iterator[None]:
-        """What is asked inside ends with the call, and every failure of PyMongo is a `ProbeError`."""
+        """Operations inside end with the call, and every failure of PyMongo becomes a `ProbeError`."""
         try:
             with self._within(left(INSPECT_CALLS * self.timeout_s)):
                 yield
@@ -251,7 +251,7 @@ class Session:
             raise self._explain.explained(error) from None
         except OSError as error:
             raise ProbeError(Reason.UNREACHABLE, self._explain.said(error)) from None
-        except Exception as error:  # PyMongo takes it for granted that an answer has its parts
+        except Exception as error:  # PyMongo assumes that a response has all its parts
             told = f"an answer that is none of MongoDB's ({type(error).__name__})"
             raise ProbeError(Reason.DECODE, told, hint="is it a MongoDB server that listens there?") from None
 

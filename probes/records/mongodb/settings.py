@@ -1,4 +1,4 @@
-"""Where MongoDB is, which member of it is read, and where records stand in it: what the map says."""
+"""The map's settings for MongoDB: the deployment, the member to read, and the collections."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _PASSED_ON = (
 )
 
 KNOWN_OPTIONS = frozenset(name.lower() for name in _PASSED_ON)
-"""Options of a URL that are passed on; their names mean the same in any case."""
+"""Options of a URL that are passed on; their names are case-insensitive."""
 
 IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wtimeoutms", "wtimeout", "compressors"})
-"""Options that people copy with their URL, and that mean nothing to who only reads."""
+"""Options that people copy with their URL and that do not matter for reading."""
 
 MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
 
@@ -36,9 +36,9 @@ class MongoDbSettings(SystemSettings):
 
     Attributes:
         url: `mongodb://USER:PASSWORD@HOST/DATABASE` or `mongodb+srv://...`; a secret.
-        database: where the URL names none, or one for the login alone.
-        read: from which member of a replica set.
-        max_staleness_s: how old an answer of a secondary may be; required where `read` is not `primary`.
+        database: if the URL names none, or names one only for the login.
+        read: which member of a replica set to read.
+        max_staleness_s: how old a secondary's data may be; required if `read` is not `primary`.
         read_concern: `majority` reads nothing that a failover could undo; `local` reads what the member has.
         uuid: the order of the bytes of UUIDs that old drivers wrote (subtype 3).
     """
@@ -106,12 +106,12 @@ class MongoDbSettings(SystemSettings):
 
 
 def _options(url: str) -> dict[str, str]:
-    """The options of a URL; their names mean the same in any case."""
+    """The options of a URL; their names are case-insensitive."""
     return {name.lower(): value for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True)}
 
 
 def plain_url(url: str) -> str:
-    """The URL without options that are of no use here."""
+    """The URL without options that are not used here."""
     address, _, query = url.partition("?")
     kept = [part for part in query.split("&") if part.partition("=")[0].lower() in KNOWN_OPTIONS]
     address += "" if "/" in address.partition("://")[2] else "/"
@@ -121,7 +121,7 @@ def plain_url(url: str) -> str:
 class MongoDbBinding(Binding):
     """A collection or view; fields are dotted paths (`address.city`, `lines.sku`).
 
-    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
+    There is no filter on purpose: a view in the database defines the part that is meant, for every reader.
     """
 
     @field_validator("collection")
@@ -145,7 +145,7 @@ class MongoDbBinding(Binding):
 
 
 def checked_path(path: str) -> str:
-    """A dotted path. Raises ValueError where it leads nowhere."""
+    """A dotted path. Raises ValueError if it is not a path."""
     parts = path.split(".")
     if "\0" in path or any(not part or part.startswith("$") for part in parts if part not in {"$id", "$ref", "$db"}):
         raise ValueError(

@@ -1,9 +1,9 @@
-"""Drivers of SQL databases that read no more than a limit and, while they connect, no longer than their call.
+"""Drivers of SQL databases with a limit on bytes read and, while connecting, on time.
 
-The drivers hold the whole answer to a statement in memory before they hand out its first row. Here the bytes are
-counted as they come from the server, so that an answer beyond the limit is broken off and not kept. PostgreSQL's
-driver is written in C: what it has read is what the kernel says has come in on its socket. It takes a row in one
-step, so the statement itself must see to it that no row is too large.
+The drivers hold the whole response to a statement in memory before they return its first row. Here the bytes are
+counted as they come from the server, so a response beyond the limit is broken off and not kept. PostgreSQL's driver
+is written in C: its byte count is what the kernel reports for its socket. It reads a row in one step, so the
+statement itself must make sure that no row is too large.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ ROWS_LIMIT_BYTES = 16 * 1024 * 1024
 """
 
 VALUE_BYTES = 100
-"""What a value takes in memory beside the bytes that came in for it."""
+"""Memory of a value besides its received bytes."""
 
 PACKET_BYTES = 100
-"""What a row from MySQL takes in memory beside its bytes; its driver makes rows of them as they come in."""
+"""Memory of a MySQL row besides its bytes; the driver builds rows as they come in."""
 
 TOO_LARGE_SETTING = "plumbline.row_too_large"
-"""A setting that PostgreSQL does not know: who asks for it ends a statement with an error that names it."""
+"""A setting unknown to PostgreSQL: reading it ends a statement with an error that names it."""
 
 _RECEIVED_AT = 128
-"""Where `tcpi_bytes_received` stands in Linux's `struct tcp_info`. Source: linux/include/uapi/linux/tcp.h."""
+"""The offset of `tcpi_bytes_received` in Linux's `struct tcp_info`. Source: linux/include/uapi/linux/tcp.h."""
 
 _READABLE = 1
 """psycopg's `Ready.R`."""
@@ -44,7 +44,7 @@ _opened: ContextVar[list[Any] | None] = ContextVar("opened", default=None)
 
 
 def too_large() -> ProbeError:
-    """What a statement ends with whose answer is beyond the limit."""
+    """The error of a statement with a response beyond the limit."""
     return ProbeError(
         Reason.TOO_LARGE,
         f"an answer of more than {ROWS_LIMIT_BYTES >> 20} MiB",
@@ -55,7 +55,7 @@ def too_large() -> ProbeError:
 
 @contextmanager
 def opening() -> Iterator[list[Any]]:
-    """The connections that this thread opens meanwhile, from before their first byte on."""
+    """The connections that this thread opens meanwhile, from their first byte on."""
     opened: list[Any] = []
     token = _opened.set(opened)
     try:
@@ -72,7 +72,7 @@ def _note(connection: Any) -> None:
 
 @cache
 def postgresql_connection() -> Any:
-    """psycopg's connection, bounded."""
+    """psycopg's connection class, bounded."""
     import psycopg
 
     class BoundedConnection(psycopg.Connection[Any]):
@@ -82,7 +82,7 @@ def postgresql_connection() -> Any:
 
         @classmethod
         def _connect_gen(cls, *words: Any, **named: Any) -> Any:
-            # libpq itself waits for two seconds at the least.
+            # libpq itself waits for at least two seconds.
             return _ends_in_time(super()._connect_gen(*words, **named), psycopg.errors.ConnectionTimeout)
 
         def wait(self, gen: Any, *words: Any, **named: Any) -> Any:
@@ -105,7 +105,7 @@ def postgresql_connection() -> Any:
                         if size > ROWS_LIMIT_BYTES:
                             raise too_large()
                         came(max(0, size - counted))
-                    except ProbeError:  # the rest of the answer still waits in it
+                    except ProbeError:  # the rest of the response is still in it
                         self.pgconn.finish()
                         raise
                     counted = max(size, counted)
@@ -118,7 +118,7 @@ def postgresql_connection() -> Any:
 
 
 def _ends_in_time(gen: Any, late: type[Exception]) -> Generator[Any, Any, Any]:
-    """Go on with a generator that connects, until the call's deadline."""
+    """Run a connecting generator until the call's deadline."""
     try:
         wanted = next(gen)
         while True:
@@ -131,10 +131,10 @@ def _ends_in_time(gen: Any, late: type[Exception]) -> Generator[Any, Any, Any]:
 
 
 class _Received:
-    """Counts what comes in on a socket from now on, and what waits in it already.
+    """Counts the bytes received on a socket from now on, including those already waiting in it.
 
-    Linux counts exactly for TCP. Elsewhere it is what waits before the driver reads and not after, which leaves out
-    what comes in between.
+    Linux counts exactly for TCP. Elsewhere it is the difference of the waiting bytes before and after each read,
+    which misses bytes that arrive in between.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -143,7 +143,7 @@ class _Received:
         self._summed = 0
         self._waited = 0
         with contextlib.suppress(OSError, struct.error):
-            waiting = self._waiting()  # first: what comes in between the two must not count twice
+            waiting = self._waiting()  # first: bytes that arrive between the two must not count twice
             self._before = self._by_kernel() - waiting
 
     def _by_kernel(self) -> int:
@@ -162,7 +162,7 @@ class _Received:
         return int(struct.unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, bytes(4)))[0])
 
     def before_read(self) -> int:
-        """How much it is, before the driver reads on."""
+        """The count, before the driver reads on."""
         if self._before is not None:
             return self._by_kernel() - self._before
         with contextlib.suppress(OSError):
@@ -170,7 +170,7 @@ class _Received:
         return self._summed + self._waited
 
     def after_read(self) -> None:
-        """The driver has read."""
+        """Note that the driver has read."""
         if self._before is None:
             with contextlib.suppress(OSError):
                 self._summed += max(self._waited - self._waiting(), 0)
@@ -178,7 +178,7 @@ class _Received:
 
 @cache
 def mysql_connection() -> Any:
-    """PyMySQL's connection, bounded."""
+    """PyMySQL's connection class, bounded."""
     import pymysql.connections
 
     connection: Any = pymysql.connections.Connection
@@ -212,7 +212,7 @@ def mysql_connection() -> Any:
 
 
 def cut(connection: Any) -> None:
-    """Wake who waits for a connection, from another thread; whatever state it is in, it is being thrown away."""
+    """Wake code that waits for a connection, from another thread; the connection is discarded afterwards."""
     with contextlib.suppress(Exception):
         if hasattr(connection, "interrupt"):  # SQLite
             connection.interrupt()

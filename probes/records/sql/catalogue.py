@@ -1,4 +1,4 @@
-"""What a SQL database says it holds: tables and views, columns with their types, what is unique."""
+"""The catalog of a SQL database: tables and views, columns with their types, unique columns."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from probes.records.sql.names import join_name
 
 
 def describe(connection: sa.Connection, dialect: Dialect) -> list[CollectionSchema]:
-    """Every table and view that can be seen; those of other schemas than the default carry its name."""
+    """Every visible table and view; names outside the default schema include the schema."""
     inspector = sa.inspect(connection)
     default, *others = dialect.schemas(connection, inspector)
     return [
@@ -47,7 +47,7 @@ def _of_schema(
 
 
 def leading_columns(connection: sa.Connection, dialect: Dialect, name: str, schema: str | None) -> list[str] | None:
-    """The columns that lead an index of a table; None where the login may not know."""
+    """The columns that lead an index of a table; None if the login may not see them."""
     inspector = sa.inspect(connection)
     try:
         led = [index["column_names"][0] for index in inspector.get_indexes(name, schema=schema)]
@@ -61,7 +61,7 @@ def leading_columns(connection: sa.Connection, dialect: Dialect, name: str, sche
 
 
 def _unique(dialect: Dialect, inspector: sa.Inspector, table: str, schema: str | None) -> set[str]:
-    """Columns that are unique each for itself."""
+    """Columns that are unique by themselves."""
     try:
         return _unique_alone(inspector, table, schema)
     except DBAPIError as error:
@@ -92,12 +92,12 @@ _CANONICAL: tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...] = (
 
 
 def _described(type_: Any, native: Native) -> str:
-    """A column's type as people know it; SQLAlchemy calls what it does not know null."""
+    """A column's type for people; SQLAlchemy calls unknown types null."""
     return native.name if isinstance(type_, sa.types.NullType) and native.name else str(type_).lower()
 
 
 def _canonical(dialect: str, type_: Any, native: Native) -> str:
-    """The canonical type that a column's own type suggests; a guess that people look over."""
+    """The canonical type that a column's own type suggests; a guess for people to review."""
     if type(type_).__name__ == "TINYINT" and getattr(type_, "display_width", None) == 1:
         return "boolean"
     if native is not UNKNOWN and (known := field_type(dialect, native)) is not None:

@@ -1,9 +1,9 @@
 """Columns by the type their database gives them: how each is read exactly, and how keys are compared with it.
 
-Drivers convert what they know in their own way and lose something on it: digits of a FLOAT, months of an
-interval, the numbers inside JSON. So whatever is not plain is asked for in a form that says all, which
-`checks` reads. Where a driver cannot convert a value at all (a year beyond 9999, bytes that are no text), the
-same rows are read once more *plainly*: as text that every value has.
+Drivers convert types they know in their own way and lose information: digits of a FLOAT, months of an interval, the
+numbers inside JSON. So columns that are not plain are selected in a lossless form, which `checks` reads. If a driver
+cannot convert a value at all (a year beyond 9999, bytes that are not text), the same rows are read again *plainly*:
+as text, which every value has.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from probes.contract import Key
 
-# Types that SQLAlchemy has no class for are read all the same.
+# Types without a SQLAlchemy class are read anyway.
 warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.exc.SAWarning)
 
 Convert = Callable[[Any], Any]
@@ -59,15 +59,15 @@ class Native:
 UNKNOWN = Native(name="")
 
 KEY_DIGITS = 200
-"""Before or behind the point of a key in a column of numbers, of which MariaDB has 65: others are not there."""
+"""Most digits before or after the point of a numeric key; MariaDB has 65, so longer keys cannot exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One column as it stands in a SELECT, and what becomes of its values.
+    """One column in a SELECT, and how its values are converted.
 
     Attributes:
-        held: where PostgreSQL holds values of any length in it, the type that it has there.
+        held: the type in PostgreSQL, if it holds values of any length.
     """
 
     column: sa.ColumnElement[Any]
@@ -76,7 +76,7 @@ class Asked:
 
 
 def text_or_bytes(raw: bytes) -> str | bytes:
-    """Text, or the bytes that are none, which concern only the field they stand in."""
+    """Text, or the bytes if they are not text, which affects only their own field."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -84,11 +84,11 @@ def text_or_bytes(raw: bytes) -> str | bytes:
 
 
 class NotText(bytes):
-    """What SQLite holds as text, and is not UTF-8."""
+    """A SQLite text that is not UTF-8."""
 
 
 def shortest_single(value: float) -> float:
-    """A float of 32 bits as the shortest decimal that means it, which is how PostgreSQL tells a `real`."""
+    """A 32-bit float as the shortest decimal that means it, as PostgreSQL writes a `real`."""
     for digits in range(1 if abs(value) < 2**-126 else 6, 9):
         short = float(f"{value:.{digits}g}")
         try:
@@ -104,11 +104,11 @@ class KeyColumn:
     """How keys are looked up in a column; dialects have their own.
 
     Attributes:
-        column: what they are compared with; the column itself where an index should answer.
-        whole: the column holds whole numbers only.
+        column: what keys are compared with; the column itself if an index should be used.
+        whole: the column holds only whole numbers.
         native: its type in the database.
-        declared: its type by SQLAlchemy.
-        bounds: the whole numbers that a column may hold.
+        declared: its type in SQLAlchemy.
+        bounds: the range of a column of whole numbers.
     """
 
     column: sa.ColumnElement[Any]
@@ -120,14 +120,14 @@ class KeyColumn:
 
     def among(self) -> sa.ColumnElement[bool]:
         """The condition that a row's key is one of the parameters."""
-        # Whole numbers stand in the text itself: a driver that writes parameters into it takes longer.
-        # All else is bound as it is: what SQLAlchemy would make of it is made in `bind`.
+        # Whole numbers are written into the statement: a driver that inlines parameters takes longer. Everything else
+        # is bound unchanged: SQLAlchemy's own conversion is done in `bind`.
         if not self.whole:
             return sa.type_coerce(self.column, sa.types.NullType()).in_(sa.bindparam("keys", expanding=True))
         return self.column.in_(sa.bindparam("keys", expanding=True, literal_execute=True, type_=sa.BigInteger()))
 
     def parameters(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
-        """What to bind for `among`. Keys that cannot stand in the column are left out: they are not there."""
+        """What to bind for `among`. Keys that the column cannot hold are left out: they cannot exist."""
         return {"keys": self.bind(keys)}
 
     def behind(self) -> sa.ColumnElement[bool]:
@@ -135,35 +135,35 @@ class KeyColumn:
         return sa.type_coerce(self.column, sa.types.NullType()) > sa.bindparam("after")
 
     def bind(self, keys: Sequence[Key]) -> list[Any]:
-        """The keys as the column holds them, those left out that it cannot hold."""
+        """The keys in the column's form, without those that it cannot hold."""
         if self.whole:
             return [number for key in keys if is_whole(key) and (number := int(key)) in self.bounds]
         return self.held(keys)
 
     @property
     def binary(self) -> bool:
-        """Whether the column is declared as one of bytes."""
+        """Whether the column is declared as binary."""
         return isinstance(self.declared, sa.BINARY | sa.VARBINARY | sa.LargeBinary)
 
     def binary_held(self, keys: Sequence[Key]) -> list[bytes]:
-        """The keys as a column of bytes holds them: padded to the length of a BINARY."""
+        """The keys in the form of a binary column: padded to the length of a BINARY."""
         length = self.declared.length if isinstance(self.declared, sa.BINARY) else None
         return [binary_key(key).ljust(length or 0, b"\0") for key in keys]
 
     def held(self, keys: Sequence[Key]) -> list[Any]:
-        """The same as `bind`, of a column that does not hold whole numbers only."""
+        """As `bind`, for a column that does not only hold whole numbers."""
         return [spelled for key in keys for spelled in spellings(str(key))]
 
 
 def is_whole(key: Key) -> bool:
-    """Whether a key is a whole number, however it came."""
+    """Whether a key is a whole number in any type."""
     if isinstance(key, int):
         return True
     return isinstance(key, str) and len(key) < 40 and key.isascii() and key.removeprefix("-").isdecimal()
 
 
 def uuid_key(key: Key) -> uuid.UUID | None:
-    """A key as a UUID; None for what is none."""
+    """A key as a UUID; None if it is not one."""
     try:
         return uuid.UUID(str(key))
     except ValueError:
@@ -171,19 +171,19 @@ def uuid_key(key: Key) -> uuid.UUID | None:
 
 
 def decimal_key(key: Key) -> Decimal | None:
-    """A key as a number that a column of numbers may hold; None for what is none."""
+    """A key as a number that a numeric column may hold; None if it is not one."""
     try:
         number = Decimal(key)
     except InvalidOperation:
         return None
-    # What no column of numbers holds fails the whole statement: PostgreSQL's overflow, MariaDB's double.
+    # A number that no column can hold fails the whole statement: PostgreSQL's overflow, MariaDB's double.
     held = number.is_finite() and len(number.as_tuple().digits) <= KEY_DIGITS
     return number if held and -KEY_DIGITS <= number.adjusted() <= KEY_DIGITS else None
 
 
 def spellings(key: str) -> list[str]:
-    """How a text column may spell a key: a UUID also in capitals and without dashes, letters with accents also in two
-    characters (keys are compared in Unicode NFC); what is no text, not at all."""
+    """How a text column may spell a key: a UUID also in capitals and without dashes, accented letters also as two
+    characters (keys are compared in Unicode NFC); invalid text not at all."""
     if not (key.isascii() or _is_unicode(key)):
         return []
     if len(key) == 36 and key.count("-") == 4:
@@ -193,7 +193,7 @@ def spellings(key: str) -> list[str]:
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether it can be written at all: half characters, which JSON may hold, cannot."""
+    """Whether it can be encoded at all: half characters, which JSON may hold, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -202,7 +202,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def binary_key(key: Key) -> bytes:
-    """A key as a binary column holds it: the 16 bytes of a UUID, or text in UTF-8; bytes as they are."""
+    """A key in the form of a binary column: the 16 bytes of a UUID, or text in UTF-8; bytes unchanged."""
     if isinstance(key, bytes):
         return key
     found = uuid_key(key)

@@ -1,7 +1,7 @@
-"""A database's URL: which dialect it names, and what its parameters ask of the driver and the session.
+"""A database's URL: which dialect it names, and its parameters for the driver and the session.
 
-Every parameter is honoured or refused by name; none is overridden in silence. What makes the session read-only and
-limits its time is the auditor's own, and nothing in a URL changes it.
+Every parameter is honoured or refused by name; none is overridden silently. The auditor itself makes the session
+read-only and limits its time, and nothing in a URL changes that.
 Source: postgresql.org/docs/15/libpq-connect.html (parameter key words), PyMySQL's `Connection`,
 sqlite.org/uri.html.
 """
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reached:
-    """How the databases of a dialect are reached, and what reads them.
+    """How to connect to the databases of a dialect, and the modules that read them.
 
     Attributes:
-        reader: module and class of its `Dialect`, which is loaded to connect.
-        drivername: as SQLAlchemy calls dialect and driver.
+        reader: module and class of its `Dialect`, loaded on connecting.
+        drivername: SQLAlchemy's name of dialect and driver.
         module: the driver.
-        extra: what installs it with this product.
+        extra: the extra that installs it with this product.
     """
 
     reader: str
@@ -76,10 +76,10 @@ _URL = re.compile(
         (?:\?(?P<query>.*))?""",
     re.VERBOSE | re.DOTALL,
 )
-"""The form of SQLAlchemy's URLs (docs.sqlalchemy.org, "Database URLs"), whose own reader loads all of SQLAlchemy."""
+"""The form of SQLAlchemy's URLs (docs.sqlalchemy.org, "Database URLs"), whose own parser loads all of SQLAlchemy."""
 
 SYSTEMS = frozenset({"unix", "unix-none", "win32", "win32-longpath", "win32-none"})
-"""Ways to reach files that make none of their own; `unix-dotfile` makes a lock, others are no files at all."""
+"""SQLite VFSs that create no files; `unix-dotfile` creates a lock, others do not access files at all."""
 
 _BUDGET = "the deadline is budget.timeout of the system"
 _VALUES = "the auditor reads values in one form"
@@ -111,7 +111,7 @@ _TLS = {
     "ssl_verify_identity": "check_hostname",
     "ssl_check_hostname": "check_hostname",
 }
-"""PyMySQL reads these words from a mapping; given one by one they would replace each other."""
+"""PyMySQL reads these parameters from a mapping; passed one by one they would replace each other."""
 _FLAGS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
 _REFUSED = {
     "connect_timeout": _BUDGET,
@@ -138,15 +138,15 @@ OWN_SETTINGS: dict[str, tuple[frozenset[str], str]] = {
         (frozenset[str](), _VALUES),
     ),
 }
-"""Settings of a PostgreSQL session that are the auditor's own: the values that change nothing, and why."""
+"""PostgreSQL session settings reserved for the auditor: the values that change nothing, and why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatabaseUrl:
-    """What a database's URL says.
+    """A parsed database URL.
 
     Attributes:
-        user, password, host, port, database: decoded; None where the URL has none.
+        user, password, host, port, database: decoded; None if the URL has none.
         places: hosts and ports among the parameters, which SQLAlchemy itself takes apart.
         parameters: for the driver.
         settings: of a PostgreSQL session, out of `options`, in their order.
@@ -164,8 +164,8 @@ class DatabaseUrl:
 
     @property
     def url(self) -> sa.URL:
-        """For SQLAlchemy, with the driver, and without parameters but for hosts."""
-        from sqlalchemy import URL  # only to connect: a map is read without it
+        """The URL for SQLAlchemy, with the driver, and without parameters except hosts."""
+        from sqlalchemy import URL  # only to connect: reading a map does not need it
 
         return URL.create(
             DIALECTS[self.dialect].drivername,
@@ -182,7 +182,7 @@ def read_url(text: str) -> DatabaseUrl:
     """Read a database's URL.
 
     Raises:
-        ValueError: it cannot be read one certain way, or asks for what is not honoured; quotes no value.
+        ValueError: it is ambiguous, or has unsupported parameters; quotes no value.
     """
     parts = _URL.fullmatch(canonical(text))
     if parts is None:
@@ -227,7 +227,7 @@ def read_url(text: str) -> DatabaseUrl:
 
 
 def canonical(text: str) -> str:
-    """A URL as SQLAlchemy knows it: `postgres://` is PostgreSQL's, too. Raises ValueError as `check_address` does."""
+    """A URL in SQLAlchemy's form: `postgres://` is PostgreSQL's, too. Raises ValueError as `check_address` does."""
     scheme, found, rest = text.partition("://")
     if found and scheme.partition("+")[0] == "postgres":
         text = f"postgresql{scheme.removeprefix('postgres')}://{rest}"
@@ -282,7 +282,7 @@ def _for_pymysql(asked: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _settings(options: str) -> dict[str, str]:
-    """Settings out of libpq's `options`, which are switches of the server's command line: `-c NAME=VALUE`."""
+    """Settings from libpq's `options`, which are switches of the server's command line: `-c NAME=VALUE`."""
     words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\\\s])+", options)]
     found: dict[str, str] = {}
     while words:
@@ -305,11 +305,11 @@ def sqlite_file(database: str) -> Path:
     """The file that a SQLite URL names.
 
     Args:
-        database: what stands behind `sqlite:///`, decoded. Every character of it belongs to the name: what SQLite
-            would take for a parameter or leave out behind a `#` is none of its business.
+        database: the part after `sqlite:///`, decoded. Every character belongs to the name, including those that
+            SQLite would take for a parameter or drop after a `#`.
 
     Raises:
-        ValueError: it names none, or not certainly this one.
+        ValueError: it does not name a file, or is ambiguous.
     """
     path = database
     if database.startswith("file:"):

@@ -1,4 +1,4 @@
-"""Names of tables and columns as they stand in a statement for people to run, or the reason why they cannot. Pure.
+"""Names of tables and columns for statements that people run, or the reason why they cannot be written. Pure.
 
 A name means itself whatever the client takes the file's encoding to be: PostgreSQL's names are pure ASCII, SQLite's
 client reads UTF-8 alone, and MySQL's, which has no escape for a name, stand there without backticks: a client that
@@ -19,10 +19,10 @@ _QUOTES = {"mariadb": "`", "mysql": "`"}
 
 
 def identifier(dialect: sa.Dialect, name: str) -> str:
-    """The name as it stands in a statement, quoted where it has to be.
+    """The name for a statement, quoted if necessary.
 
     Raises:
-        NoLiteralError: it cannot stand there.
+        NoLiteralError: it cannot be written there.
     """
     if _SIMPLE.fullmatch(name):
         preparer: Any = dialect.identifier_preparer

@@ -1,4 +1,4 @@
-"""Where a walk through a table goes on: behind a key, which is written down with its type, as the driver gave it."""
+"""Cursors of a walk through a table: a key with its type, as returned by the driver, after which it continues."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TYPES: dict[str, Callable[[str], object]] = {
 
 
 def cursor_of(key: object) -> str | None:
-    """The text of a key; None where its type has none from which it comes back."""
+    """The text of a key; None if its type has no reversible text."""
     for kind, name in ((int, "int"), (str, "str"), (uuid.UUID, "uuid"), (Decimal, "decimal"), (float, "float")):
         if isinstance(key, kind):
             return json.dumps({"after": str(key), "as": name})
@@ -37,7 +37,7 @@ def cursor_of(key: object) -> str | None:
 
 
 def as_text(key: object) -> str:
-    """The cursor of a key of any type, as its text where its type has no cursor of its own."""
+    """The cursor of a key of any type; its text if its type has no cursor of its own."""
     return cursor_of(key) or json.dumps({"after": str(key), "as": "str"})
 
 
@@ -47,7 +47,7 @@ def behind(
     """The condition that a row comes after a cursor, in the order of `lookup.column`, and what to bind for it.
 
     Raises:
-        ProbeError: `cursor_lost` where it is none.
+        ProbeError: `cursor_lost` if it is not a cursor.
     """
     try:
         told = json.loads(cursor)

@@ -1,7 +1,7 @@
-"""Every built-in type of the databases that can be read: as which types of field it is compared, and how.
+"""Every built-in type of the supported databases: the field types it can be compared as, and how.
 
-`docs/map.md` shows the same as one table, and a test walks each engine's own catalogue of types to see that none
-is missing here.
+`docs/map.md` shows the same as a table, and a test walks each engine's own catalogue of types to see that none is
+missing here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class KnownType:
     """Some types of one engine that are read alike.
 
     Attributes:
-        names: as the engine's catalogue has them.
-        fields: the types of field they can be compared as, the likeliest first; none where they cannot be.
-        form: what is compared, or what to do where that is not possible.
+        names: as in the engine's catalogue.
+        fields: the field types they can be compared as, the likeliest first; empty if they cannot be compared.
+        form: what is compared, or what to do if that is not possible.
     """
 
     names: tuple[str, ...]
@@ -210,7 +210,7 @@ _BY_NAME = {
 
 
 def field_type(dialect: str, native: Native) -> str | None:
-    """The type of field that a column's own type suggests; None for a type that is not known."""
+    """The type of field that a column's own type suggests; None for an unknown type."""
     if native.kind in _SORTS:
         return _SORTS[native.kind]
     if native.name == "hstore":

@@ -1,8 +1,8 @@
-"""Values as exact SQL literals of one engine for one column, or the reason why there is none. Pure.
+"""Values as exact SQL literals of one engine for one column, or the reason why there is no literal. Pure.
 
-A literal means its value whatever the session has set (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`) and
-whatever encoding the client takes the file to have, and stands on one line without a character that a terminal or a
-client acts on.
+A literal keeps its meaning whatever the session's settings (`standard_conforming_strings`, `NO_BACKSLASH_ESCAPES`)
+and whatever encoding the client assumes for the file, and is on one line without characters that a terminal or a
+client interprets.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ POSTGRESQL_NUMBERS = POSTGRESQL_FLOATS | {"int2", "int4", "int8", "oid"}
 
 
 class NoLiteralError(ValueError):
-    """A value has no exact literal there; the text says why and nothing of the value."""
+    """A value has no exact literal there; the text says why, without the value."""
 
 
 def literal(dialect: str, value: Any, native: Native = UNKNOWN) -> str:
-    """The value as it stands in a statement, to be written to a column of this type or compared with it.
+    """The literal of a value that is written to a column of this type or compared with it.
 
     Raises:
         NoLiteralError: there is none.
@@ -107,7 +107,7 @@ def _runs(characters: list[str]) -> list[tuple[bool, list[str]]]:
 
 
 def is_unseen(character: str) -> bool:
-    """Whether a character is no sign on the page: a control, half of a pair, a mark of direction, a line's end."""
+    """Whether a character is invisible: a control, a surrogate, a direction mark, a line end."""
     return unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 
@@ -132,7 +132,7 @@ def _refuse_uncertain(value: Any) -> None:
 
 
 def _number(value: Any) -> str | None:
-    """A finite number with all of its digits; None for what is none."""
+    """A finite number with all of its digits; None if it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     if isinstance(value, int):
@@ -143,7 +143,7 @@ def _number(value: Any) -> str | None:
 
 
 def _special(value: Any) -> str | None:
-    """`NaN`, `Infinity` or `-Infinity`, where a number is that."""
+    """`NaN`, `Infinity` or `-Infinity`, if the number is one of them."""
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return None
@@ -157,7 +157,7 @@ def _number_text(text: str) -> str | None:
 
 
 def _text(value: Any) -> str:
-    """What is written as text: JSON of what is nested, and everything else as it writes itself."""
+    """The text to write: JSON for nested values, `str` for everything else."""
     if isinstance(value, Mapping | list | tuple | set | frozenset):
         if _has_special(value):
             raise NoLiteralError("NaN or an infinity inside JSON, which has no such number")
@@ -341,10 +341,10 @@ def _mysql_bytes(value: Any) -> str:
 
 
 def _check_mysql_text(text: str, name: str) -> None:
-    """What a column of this type would cut down or turn to zero, unless its server is strict.
+    """Refuse values that a non-strict server would cut off or turn to zero in a column of this type.
 
     Raises:
-        NoLiteralError: it is no such value.
+        NoLiteralError: the value does not fit the type.
     """
     fits = True
     if name == "date":

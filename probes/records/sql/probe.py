@@ -1,8 +1,8 @@
 """Records in a SQL database: PostgreSQL, MariaDB or MySQL, SQLite.
 
-Identifiers are looked up in the database's catalogue and quoted by SQLAlchemy; values are always bound. How columns
-of each type are asked for, and how keys are compared with them, stands in `probes.records.sql.column_types`. Rows are
-answered without SQLAlchemy's result processors; a value that the driver cannot convert is read as text.
+Identifiers are looked up in the database's catalogue and quoted by SQLAlchemy; values are always bound.
+`probes.records.sql.column_types` defines how columns of each type are selected and how keys are compared with them.
+Rows are returned without SQLAlchemy's result processors; a value that the driver cannot convert is read as text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ from probes.records.sql.stamps import (
 )
 
 RANK_SCAN_LIMIT = 200_000
-"""Rows of which the ranks may be computed one by one: some 50 ms of a server's time."""
+"""Most rows with ranks computed one by one: some 50 ms of a server's time."""
 
 
 # A column of a type without a counterpart in SQLAlchemy is read as text, which is what `column_types` is for.
@@ -64,11 +64,11 @@ warnings.filterwarnings("ignore", message="Unknown (schema content|column defini
 
 @dataclass(slots=True)
 class Collection:
-    """A table as the catalogue has it, cut down to the columns of one spec.
+    """A table from the catalogue, reduced to the columns of one spec.
 
     Attributes:
         lookup: how its keys are compared.
-        plain: whether it held a value that the driver cannot convert, so that it is read plainly.
+        plain: whether it held a value that the driver cannot convert, so it is read plainly.
     """
 
     table: sa.TableClause
@@ -82,7 +82,7 @@ class Collection:
     known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
 
     def asked(self, dialect: Dialect, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
-        """How these columns are read, a NULL for None."""
+        """How these columns are read, with a NULL for None."""
         found = self.known.get((names, plainly))
         if found is None:
             how = dialect.asked_plainly if plainly else dialect.asked
@@ -106,7 +106,7 @@ class SqlProbe:
         self._sessions = Sessions(settings, self._dialect)
         self._session = self._sessions.session
         self._engine = self._sessions.engine
-        # The engine's own would double a percent sign for the driver, which a whole statement does once more.
+        # The engine's own would double a percent sign for the driver, and a whole statement doubles it again.
         dialect_class: Any = type(self._engine.dialect)
         self._quoted = dialect_class(paramstyle="named").identifier_preparer
         self._collections: dict[tuple[Any, ...], Collection] = {}
@@ -136,7 +136,7 @@ class SqlProbe:
         return (*slow, *unmarked)
 
     def _unmarked(self, connection: sa.Connection, spec: ReadSpec, collection: Collection) -> tuple[str, ...]:
-        """What is to be said of records without a stamp or version."""
+        """Remarks on records without a stamp or version."""
         if collection.mark is None:
             return ()
         some = sa.select(sa.literal(1)).select_from(collection.table).where(collection.mark.is_(None)).limit(1)
@@ -145,7 +145,7 @@ class SqlProbe:
         return (f"{spec.collection}.{spec.mark} is NULL in some records: only the sweep finds their changes",)
 
     def _check_rights(self, connection: sa.Connection, spec: ReadSpec, schema: str | None, name: str) -> None:
-        """Whether every column that is wanted may be read; the database is asked, and nothing is read."""
+        """Check that every wanted column may be read, by asking the database without reading data."""
         wanted = list(dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None))
         refused = self._dialect.unreadable_columns(connection, name, schema, wanted)
         if refused:
@@ -167,7 +167,7 @@ class SqlProbe:
     def _collection(self, spec: ReadSpec) -> Collection:
         cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
         known = self._collections.get(cached)
-        # One for all threads, whoever comes first: a statement must not hold the columns of two of them.
+        # One for all threads, made by the first: a statement must not mix the columns of two of them.
         return self._collections.setdefault(cached, self._reflect(spec)) if known is None else known
 
     def _reflect(self, spec: ReadSpec) -> Collection:
@@ -206,7 +206,7 @@ class SqlProbe:
 
     @undisturbed
     def column_types(self, spec: ReadSpec) -> dict[str, Native]:
-        """The type of each column of a spec, for whoever writes a statement for people to run."""
+        """The type of each column of a spec, for statements that people run."""
         collection = self._collection(spec)
         return self._dialect.written_types(collection.table, collection.natives)
 
@@ -282,14 +282,14 @@ class SqlProbe:
         return Page(rows=rows, more=len(later) > limit)
 
     def _form(self, stamps: Written, since: datetime) -> Form | None:
-        """The form in which stamps seem to be written; what is not written in it is found by every read."""
+        """The probable form of the stamps; stamps in other forms are found by every read."""
         if stamps.form is None:
             newest = sa.select(stamps.column).where(stamps.near()).order_by(stamps.column.desc()).limit(1)
             stamps.form = form_of(self._one(newest, stamps.parameters(since))[0])
         return stamps.form
 
     def _strays(self, collection: Collection, stamps: Written, since: datetime) -> list[Row]:
-        """Records whose stamps are no ISO text, sort before all that is asked for, and may have changed since."""
+        """Records with stamps that are not ISO text, sort before the requested range, and may have changed since."""
         stray = stamps.stray()
         found = self._rows(
             collection,
@@ -369,7 +369,7 @@ class SqlProbe:
         return Page(rows=rows, next=key_cursors.as_text(rows[-1][0]) if more else None, more=more)
 
     def _page(self, spec: ReadSpec, after: str | None, limit: int) -> tuple[list[Row], bool]:
-        """The rows behind a cursor, and whether there are more behind them."""
+        """The rows after a cursor, and whether more follow."""
         collection = self._collection(spec)
         key, lookup = collection.key, collection.lookup
         nameless: list[Row] = []
@@ -387,7 +387,7 @@ class SqlProbe:
         more = len(rows) > limit
         if more:
             beyond = _folded(rows.pop()[0])
-            # What is no text is no key, and its row is only counted.
+            # An invalid text is not a key, and its row is only counted.
             if _folded(rows[-1][0]) == beyond and not isinstance(rows[-1][0], NotText):
                 # The last key has more rows than fit: read it whole, the page may be longer than asked.
                 last = [row[0] for row in rows if _folded(row[0]) == beyond]
@@ -403,7 +403,7 @@ class SqlProbe:
         *,
         names: tuple[str | None, ...] | None = None,
     ) -> list[Row]:
-        """Run a statement over a collection, plainly where it holds a value that the driver cannot convert.
+        """Run a statement over a collection, plainly if it holds a value that the driver cannot convert.
 
         Args:
             names: the columns wanted, those of the spec by default.
@@ -426,13 +426,13 @@ class SqlProbe:
                 cursor = connection.execute(self._dialect.statement(build, columns), parameters).cursor
                 rows: list[Row] = self._dialect.fetched(cursor)
             except UnicodeDecodeError:
-                connection.invalidate()  # the rest of the answer still waits in it
+                connection.invalidate()  # the rest of the response is still in it
                 raise
         converted = [(at, each.convert) for at, each in enumerate(columns) if each.convert is not None]
         return [_converted(row, converted) for row in rows] if converted else rows
 
     def _one(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> Any:
-        """The only row of an answer, or one NULL where there is none."""
+        """The only row of a result, or one NULL if there is none."""
         with self._session() as connection, self._any_text(connection, wanted=True):
             found = connection.execute(statement, parameters).one_or_none()
         return (None,) if found is None else found

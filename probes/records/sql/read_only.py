@@ -1,4 +1,4 @@
-"""How it is known that a SQL session cannot write: by the server's own word about it, never by just any error.
+"""How it is known that a SQL session cannot write: from the server's own statement, never from an arbitrary error.
 
 Source: PostgreSQL, appendix A (25006 read_only_sql_transaction, 42501 insufficient_privilege); MariaDB error codes
 (1792 a read-only transaction, 1142 and 1143 a denied command, 1290 a read-only server); SQLite, `PRAGMA query_only`.
@@ -20,10 +20,10 @@ def prove_read_only(sessions: Sessions, attempt: sa.Update | None) -> str:
     """Say how it is known that this connection cannot write.
 
     Args:
-        attempt: a write that would change no row even if it were let through; None where no table is known.
+        attempt: a write that would change no row even if it were let through; None if no table is known.
 
     Raises:
-        ProbeError: `permission` where the write was accepted.
+        ProbeError: `permission` if the write was accepted.
         UnprovedError: it was refused for another reason, and the server does not call the session read-only.
     """
     dialect = sessions.dialect
@@ -41,7 +41,7 @@ def prove_read_only(sessions: Sessions, attempt: sa.Update | None) -> str:
 
 
 def _word(connection: sa.Connection, dialect: Dialect) -> str:
-    """What the server says of the session; nothing where it does not call it read-only."""
+    """The server's statement about the session; "" if it does not call it read-only."""
     for statement, called in dialect.read_only_words:
         try:
             told = connection.exec_driver_sql(statement).scalar()
@@ -56,7 +56,7 @@ def _word(connection: sa.Connection, dialect: Dialect) -> str:
 
 
 def _refusal(sessions: Sessions, attempt: sa.Update) -> str:
-    """How a write was refused; nothing where the error does not say that it was one."""
+    """How a write was refused; "" if the error does not prove that it was refused."""
     refused: Any = None
     try:
         with sessions.session() as connection:

@@ -22,7 +22,7 @@ from probes.secrets import Scrubber
 from probes.settings import SystemSettings
 
 SERVER_FIRST_S = 0.2
-"""How much longer than the deadline is waited for the server's own word about it."""
+"""How much longer than the deadline to wait for the server's own timeout error."""
 
 
 class Sessions:
@@ -69,7 +69,7 @@ class Sessions:
 
     @contextlib.contextmanager
     def session(self) -> Iterator[sa.Connection]:
-        """A connection whose statements end at the call's deadline even when the server never answers."""
+        """A connection with statements that end at the call's deadline even if the server never responds."""
         with within(self._timeout_s):
             if not self._free.acquire(timeout=left()):
                 raise ProbeError(Reason.TIMEOUT, f"all {self._connections} connections are busy")
@@ -99,10 +99,10 @@ class Sessions:
                         with self.dialect.transaction(connection):
                             yield connection
                     except SpentError:
-                        raise  # nothing was sent, so nothing waits in it
+                        raise  # nothing was sent, so nothing is left in it
                     except ProbeError as failure:
                         if failure.reason in {Reason.TOO_LARGE, Reason.OVER_BUDGET}:
-                            connection.invalidate()  # the rest of the answer still waits in it
+                            connection.invalidate()  # the rest of the response is still in it
                         raise
             except ProbeError:
                 raise
@@ -112,7 +112,7 @@ class Sessions:
                 raise self.explain(error, timed_out=watchdog.expired) from None
 
     def explain(self, error: Exception, *, timed_out: bool = False) -> ProbeError:
-        """What a failure means, in words without secrets and values."""
+        """Explain a failure, without secrets and values."""
         original = error.orig if isinstance(error, DBAPIError) and error.orig else error
         text = " ".join(self._scrub(str(original)).split())[:300]
         if timed_out:
@@ -127,7 +127,7 @@ class Sessions:
             return told
         if dialect.noticed_pooler(original):
             self.engine.dispose()
-        if reason is Reason.DECODE:  # drivers quote the value, which is nobody's business
+        if reason is Reason.DECODE:  # drivers quote the value, which is private
             text = f"a value cannot be decoded ({type(original).__name__})"
         hints = {
             Reason.AUTH: "check user and password of the system's url",
@@ -139,5 +139,5 @@ class Sessions:
 
 
 def _before_statement(*_: Any) -> None:
-    """Each statement is a call; those that open a connection and a transaction are none."""
+    """Each statement is a call, except those that open a connection and a transaction."""
     spend()

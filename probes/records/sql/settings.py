@@ -27,5 +27,5 @@ class SqlSettings(SystemSettings):
 class SqlBinding(Binding):
     """A table or view; `collection` may name the schema: `sales.orders`.
 
-    There is no filter on purpose: a view in the database says which part is meant, to every reader alike.
+    There is no filter on purpose: a view in the database defines the part that is meant, for every reader.
     """

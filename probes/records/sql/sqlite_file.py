@@ -1,9 +1,9 @@
-"""Opening a SQLite file so that nothing is written: not the file, and nothing beside it.
+"""Opening a SQLite file without writing: neither the file nor files next to it.
 
-A connection with `mode=ro` still makes `-wal` and `-shm` beside a database in WAL mode that no program has open, and
-leaves them there. Such a file is read as immutable; whether it stayed so is known by its size and its time of change,
-and a read during which they changed does not count. Where a program has the database open, its own files are there,
-and the index among them is opened for reading only.
+A connection with `mode=ro` still creates `-wal` and `-shm` next to a database in WAL mode that no program has open,
+and leaves them there. Such a file is read as immutable; its size and modification time show whether it stayed
+unchanged, and a read during which they changed does not count. If a program has the database open, its files exist,
+and the index among them is opened read-only.
 Source: sqlite.org/uri.html (mode, immutable, the fragment), sqlite.org/wal.html#read_only_databases,
 sqlite.org/fileformat.html (the write version of the file format).
 """
@@ -29,24 +29,24 @@ _WRITE_VERSION = 18
 _WAL = 2
 
 READS = 5
-"""How often a file is read that is written at the same time, which is seldom so for long."""
+"""How often to retry a file that is being written, which seldom lasts long."""
 
 PAUSE_S = 0.01
-"""How long to wait before it is read again: as long as a program takes to close a file."""
+"""Wait before a retry: as long as a program takes to close a file."""
 
 Parameters = ParamSpec("Parameters")
 AnswerT = TypeVar("AnswerT")
 
 Stamp = tuple[int, int, int, int]
-"""By which a file is known to be unchanged: its device, its number, its size and its time of change."""
+"""Identifies an unchanged file: its device, inode, size and modification time."""
 
 
 class WrittenMeanwhileError(ProbeError):
-    """What was read does not count, because the file was written at the same time."""
+    """The read does not count, because the file was written at the same time."""
 
 
 def undisturbed(read: Callable[Parameters, AnswerT]) -> Callable[Parameters, AnswerT]:
-    """Read again what a program disturbed that opened, wrote or closed a SQLite file meanwhile."""
+    """Repeat a read if a program opened, wrote or closed the SQLite file meanwhile."""
 
     @functools.wraps(read)
     def again(*args: Parameters.args, **named: Parameters.kwargs) -> AnswerT:
@@ -64,9 +64,9 @@ class ReadOnlyConnection(sqlite3.Connection):
     """A connection that writes nothing.
 
     Attributes:
-        path: of the file.
+        path: the file's path.
         always: the URL says that the file is immutable.
-        stamp: of the file that it takes for immutable; None where another program may write at any time.
+        stamp: the stamp of a file that is treated as immutable; None if another program may write at any time.
     """
 
     path: Path
@@ -75,20 +75,20 @@ class ReadOnlyConnection(sqlite3.Connection):
 
     @property
     def outdated(self) -> bool:
-        """Whether the file is not any more what it was opened as."""
+        """Whether the file is no longer what it was opened as."""
         return self.stamp != _as_it_is(self.path, always=self.always)
 
     @property
     def written(self) -> bool:
-        """Whether a file that was taken for immutable was written, so that nothing read of it counts."""
+        """Whether a file treated as immutable was written, so that reads of it do not count."""
         return self.stamp is not None and self.stamp != _stamp(self.path)
 
 
 def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) -> ReadOnlyConnection:
-    """A connection to a SQLite file that writes neither to it nor beside it.
+    """A connection that writes neither to a SQLite file nor next to it.
 
     Raises:
-        ProbeError: `unreachable` for what is no file, or cannot be read without writing beside it.
+        ProbeError: `unreachable` if it is not a file, or cannot be read without writing next to it.
     """
     path = sqlite_file(database)
     _check_regular(path)
@@ -97,7 +97,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
     stamp = _as_it_is(path, always=always)
     how = {"mode": "ro", "readonly_shm": "1"}
     if stamp is not None:
-        # A cache that others share could hold pages from before a change.
+        # A shared cache could hold pages from before a change.
         how |= {"immutable": "1", "cache": "private"}
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{urlencode({**told, **how})}",
@@ -116,7 +116,7 @@ def _check_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError:
-        return  # SQLite says what is wrong
+        return  # SQLite reports the error
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise ProbeError(
             Reason.UNREACHABLE, f"{path} is not a regular file", hint="name a SQLite file in the system's url"
@@ -124,12 +124,12 @@ def _check_regular(path: Path) -> None:
 
 
 def _as_it_is(path: Path, *, always: bool) -> Stamp | None:
-    """The stamp of a file that is taken for immutable; None for one that is not."""
+    """The stamp of a file that is treated as immutable; None for others."""
     return _stamp(path) if always else _idle(path)
 
 
 def _idle(path: Path) -> Stamp | None:
-    """The stamp of a file in WAL mode that no program has open; None for every other."""
+    """The stamp of a file in WAL mode that no program has open; None for others."""
     try:
         with path.open("rb") as file:
             head = file.read(_WRITE_VERSION + 1)
@@ -138,7 +138,7 @@ def _idle(path: Path) -> Stamp | None:
     if len(head) <= _WRITE_VERSION or head[_WRITE_VERSION] != _WAL:
         return None
     found = _stamp(path)
-    real = os.path.realpath(path)  # beside which SQLite keeps its files
+    real = os.path.realpath(path)  # SQLite keeps its files next to this path
     log, index = Path(f"{real}-wal"), Path(f"{real}-shm")
     try:
         pending = log.stat().st_size

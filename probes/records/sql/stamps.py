@@ -1,9 +1,9 @@
-"""Change stamps: how a column is asked for what changed since an instant, so that nothing is ever passed over.
+"""Change stamps: how to query a column for changes since an instant without ever missing one.
 
-A column of instants is compared by the database. A local time without a zone goes back by an hour once a year: what
-is asked for then begins at the first local time that is still to come. Text is only compared as text where it is all
-written alike; otherwise a wide range of it is read and compared here, instant by instant, and what is no instant is
-always among the answers.
+The database compares columns of instants. A local time without a zone goes back by an hour once a year, so such a
+query starts at the first local time that is still to come. Text is only compared as text if all of it has one form;
+otherwise a wide range of it is read and compared here, instant by instant, and values that are not instants are
+always included.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 PER_S = {"s": 1, "ms": 1_000, "us": 1_000_000}
 
 LONGEST_SHIFT = timedelta(hours=3)
-"""No zone's clock has been set back by more in one go within the last century, but for the date line."""
+"""The most that a zone's clock was set back at once in the last century, except for the date line."""
 
 WIDEST_OFFSET = timedelta(hours=24)
-"""By how much a written local time may be behind UTC, and more."""
+"""More than a written local time can be behind UTC."""
 
 SCAN_CEILING = 50_000
-"""Stamps that are compared here in one poll, where the database cannot compare them."""
+"""Most stamps compared here in one poll, if the database cannot compare them."""
 
 STRAYS_CEILING = 1_000
-"""Stamps that are no ISO text, which are looked at in every poll."""
+"""Most stamps that are not ISO text, which are examined in every poll."""
 
 REST_SHARE = 20
-"""A scan that found all stamps written alike is made again after so many times as long as it took: a stamp in another
-form is met that much later. Until then nothing is said of the time since the scan began, and the next one asks for
-all of it."""
+"""A scan that found all stamps in one form is repeated after this many times its duration: a stamp in another form is
+found that much later. Until then changes since the start of the scan are not confirmed, and the next scan reads all
+of that time."""
 
 DAY_GLOB = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 INSTANT = r"^[0-9]{4}-[0-9][0-9]-[0-9][0-9]"
@@ -55,8 +55,8 @@ class Ordered:
 
     Attributes:
         expression: what is compared and ordered by.
-        bound: an instant as the column holds it, never too late.
-        unordered: tells rows whose stamp cannot be compared; they are always among the answers.
+        bound: an instant in the column's form, never too late.
+        unordered: matches rows with a stamp that cannot be compared; they are always included.
     """
 
     expression: sa.ColumnElement[Any]
@@ -64,18 +64,18 @@ class Ordered:
     unordered: sa.ColumnElement[bool] | None = None
 
     def since(self) -> sa.ColumnElement[bool]:
-        """What changed at or after the parameter `since`."""
+        """Condition: changed at or after the parameter `since`."""
         later = sa.type_coerce(self.expression, sa.types.NullType()) >= sa.bindparam("since")
         return later if self.unordered is None else later | self.unordered
 
     def order(self) -> list[sa.ColumnElement[Any]]:
-        """Oldest first, and last what cannot be compared."""
+        """Order: oldest first, incomparable ones last."""
         return [self.expression] if self.unordered is None else [self.expression.is_(None), self.expression]
 
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a text writes an instant: what stands between day and time, and behind it."""
+    """How a text writes an instant: the parts between day and time, and after the time."""
 
     between: str
     suffix: str
@@ -91,7 +91,7 @@ class Form:
         return f"{INSTANT}{self.between}{time_of_day}{re.sub('([+])', '[+]', self.suffix)}$"
 
     def glob(self) -> str:
-        """The same for SQLite's GLOB, without what stands behind the seconds."""
+        """The same for SQLite's GLOB, without the part after the seconds."""
         return f"{DAY_GLOB}{self.between}[0-9][0-9]:[0-9][0-9]:[0-9][0-9]*"
 
     def _zone(self, zone: tzinfo) -> tzinfo:
@@ -105,7 +105,7 @@ class Form:
 
 
 def form_of(text: Any) -> Form | None:
-    """How a text writes an instant, None for everything that does not sort by itself."""
+    """How a text writes an instant, None for forms that do not sort chronologically."""
     found = _WRITTEN.fullmatch(text) if isinstance(text, str) else None
     return None if found is None else Form(found[1], found[2] or "")
 
@@ -115,10 +115,10 @@ class Written:
     """Stamps kept as text.
 
     Attributes:
-        name: of the column, for messages.
-        zone: of local times that carry none.
-        globs: SQLite's GLOB is asked: its regular expressions are run by Python, row by row.
-        form: the form in which the newest was found to be written, None where that is not known.
+        name: the column's name, for messages.
+        zone: the zone of local times that carry none.
+        globs: use SQLite's GLOB, because Python runs its regular expressions row by row.
+        form: the form of the newest stamp, None if unknown.
     """
 
     name: str
@@ -130,7 +130,7 @@ class Written:
     _scan_began: float | None = None
 
     def instant(self, text: Any) -> datetime | None:
-        """The earliest instant that a stamp may stand for; None where it stands for none."""
+        """The earliest instant that a stamp may stand for; None if it is not an instant."""
         if isinstance(text, bytes):
             text = text.decode("utf-8", "replace")
         if not isinstance(text, str):
@@ -144,18 +144,18 @@ class Written:
             return None
 
     def day(self, since: datetime) -> str:
-        """A day before which no text stands for an instant at or after `since`."""
+        """A day before which no text can be an instant at or after `since`."""
         return (since.astimezone(UTC) - WIDEST_OFFSET).strftime("%Y-%m-%d")
 
     def _text(self) -> sa.ColumnElement[str]:
         return sa.cast(self.column, sa.Text)
 
     def later(self) -> sa.ColumnElement[bool]:
-        """What changed at or after `since`, where all is written in the form that is asked for."""
+        """Condition: changed at or after `since`, if all stamps have the given form."""
         return sa.type_coerce(self.column, sa.types.NullType()) >= sa.bindparam("since")
 
     def unlike(self) -> sa.ColumnElement[bool]:
-        """What is not written in the form that is asked for."""
+        """Condition: not written in the given form."""
         if not self.globs:
             return sa.not_(self._text().regexp_match(sa.bindparam("pattern")))
         text, behind = self._text(), sa.bindparam("behind", type_=sa.Integer())
@@ -166,18 +166,18 @@ class Written:
         return sa.not_(alike & (sa.func.substr(text, length - behind + 1) == sa.bindparam("suffix")))
 
     def near(self) -> sa.ColumnElement[bool]:
-        """What may have changed at or after `since`, however it is written."""
+        """Condition: may have changed at or after `since`, in any form."""
         return sa.type_coerce(self.column, sa.types.NullType()) >= sa.bindparam("day")
 
     def stray(self) -> sa.ColumnElement[bool]:
-        """What sorts before all that, and is no ISO text."""
+        """Condition: sorts before all that, and is not ISO text."""
         mark = sa.type_coerce(self.column, sa.types.NullType())
         text = self._text()
         iso = text.op("GLOB", is_comparison=True)(f"{DAY_GLOB}*") if self.globs else text.regexp_match(INSTANT)
         return (mark < sa.bindparam("day")) & sa.not_(iso)
 
     def parameters(self, since: datetime, form: Form | None = None) -> dict[str, Any]:
-        """What the conditions are bound to."""
+        """The parameters of the conditions."""
         bound: dict[str, Any] = {"day": self.day(since)}
         if form is None:
             return bound
@@ -185,21 +185,21 @@ class Written:
         return {**bound, "behind": len(form.suffix), "suffix": form.suffix} if self.globs else bound
 
     def scan_is_due(self, now: float) -> bool:
-        """Whether to look again for stamps in other forms, at this monotonic instant."""
+        """Whether to scan again for stamps in other forms, at this monotonic instant."""
         return now >= self._scan_after
 
     def rested_s(self, now: float) -> float:
-        """For how long nobody has looked for stamps in other forms; 0 before the first time."""
+        """Seconds since the last scan for stamps in other forms; 0 before the first one."""
         return 0.0 if self._scan_began is None else now - self._scan_began
 
     def scanned(self, began: float, *, found: bool) -> None:
-        """Rest after a scan that found no other form; where there is one, each read looks for more."""
+        """Note a scan: rest if it found no other form; otherwise each read scans again."""
         ended = time.monotonic()
         self._scan_began = began
         self._scan_after = ended + REST_SHARE * (ended - began) if not found else 0.0
 
     def too_many(self, what: str, ceiling: int) -> ProbeError:
-        """What is raised where more stamps would have to be compared here than is bearable."""
+        """The error if too many stamps would have to be compared here."""
         return StampsError(
             Reason.QUERY,
             f"{self.name}: more than {ceiling:,} stamps {what}, so changes cannot be found by it",
@@ -210,10 +210,10 @@ class Written:
 def stamps_of(
     connection: sa.Connection, dialect: Dialect, spec: ReadSpec, column: sa.ColumnClause[Any] | None
 ) -> Ordered | Written | None:
-    """How this column of change stamps is asked; None where the map names none.
+    """How to query this column of change stamps; None if the map names none.
 
     Raises:
-        ProbeError: it holds no instants.
+        ProbeError: it does not hold instants.
     """
     if column is None:
         return None
@@ -224,7 +224,7 @@ def stamps_of(
     if isinstance(type_, sa.types.DateTime) and dialect.typed_instants:
         if getattr(type_, "timezone", False):
             return Ordered(column, lambda at: at)
-        # MySQL's TIMESTAMP is told in the session's zone, which is UTC here; DATETIME in its own.
+        # MySQL's TIMESTAMP is returned in the session's zone, which is UTC here; DATETIME in its own.
         if isinstance(type_, sa.TIMESTAMP) and dialect.utc_timestamps:
             return Ordered(column, lambda at: at.astimezone(UTC).replace(tzinfo=None))
         return Ordered(column, lambda at: earliest_local(at, zone))
@@ -296,7 +296,7 @@ def earliest_local(at: datetime, zone: tzinfo) -> datetime:
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) / 2
         low, high = (middle, high) if _offset(middle, zone) == before else (low, middle)
-    # Up to a second before the clock was set back: never too late.
+    # Up to a second before the clock was set back, so never too late.
     return min(local, (low + _offset(high, zone)).replace(tzinfo=None))
 
 

@@ -26,14 +26,14 @@ def statement(
     guard: Mapping[str, Any],
     natives: Mapping[str, Native] | None = None,
 ) -> str:
-    """One statement in the database's own dialect, with its values written out.
+    """One statement in the database's own dialect, with its values as literals.
 
     Args:
         collection: table, or `schema.table`.
         key: the key's column, and its value as the column spells it.
         changes: by column, the value to write.
         guard: by column, the value that must still be there; otherwise the statement changes nothing.
-        natives: by column, its type in the database, where it is known.
+        natives: by column, its type in the database, if known.
 
     Raises:
         NoLiteralError: a value has no exact literal there, or a name cannot stand in a statement.
@@ -61,7 +61,7 @@ def statement(
             return f"CAST({written[column]} AS TEXT) = {held(column, value)}"
         equal = f"{written[column]} = {held(column, value)}"
         if dialect.name in {"mariadb", "mysql"} and known.get(column, UNKNOWN).name in MYSQL_TEXT:
-            # Most collations there call texts equal that differ in case, in accents or in blanks at the end.
+            # Most collations there ignore case, accents and trailing blanks.
             equal += f" AND CAST(CONVERT({written[column]} USING utf8mb4) AS BINARY) = {held(column, value)}"
         return equal
 

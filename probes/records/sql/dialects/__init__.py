@@ -1,1 +1,1 @@
-"""One module for each SQL database: what it does in its own way. `dialects.dialect` says what that may be."""
+"""One module for each SQL database with what is specific to it; `dialects.dialect` is the interface."""

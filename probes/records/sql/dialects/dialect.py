@@ -1,6 +1,6 @@
-"""What one SQL database does in its own way, and what is done where it has none.
+"""What is specific to one SQL database, with defaults.
 
-A further database is one module beside this one, and one entry in `probes.records.sql.database_url.DIALECTS`.
+A further database is one module next to this one, and one entry in `probes.records.sql.database_url.DIALECTS`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from probes.records.sql.column_types import Asked, KeyColumn, Native
 from probes.records.sql.database_url import DIALECTS, DatabaseUrl
 
 Build = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
-"""Makes a statement of the columns it is to answer."""
+"""Builds a statement from the columns to return."""
 
 Explain = Callable[[Exception], ProbeError]
 
@@ -29,21 +29,21 @@ NO_DATABASE = "check the name of the database in the system's url"
 
 
 class Dialect(ABC):
-    """One database that is read; it may remember what it has learned of it.
+    """One connected database; may cache what it has learned about it.
 
     Args:
-        address: what the system's URL says.
+        address: the parsed URL of the system.
         timeout_s: the deadline of a call.
 
     Attributes:
-        clock: the statement that answers the server's instant, in UTC where it has no offset, and how finely it is
-            told, in seconds.
-        read_only_words: what to ask whether a session is read-only, and what the server calls that; the later where
-            it does not know the earlier.
-        absent_columns: why a column that is there may not be seen, for a message.
-        typed_instants: columns of a timestamp type hold instants and nothing else.
-        utc_timestamps: TIMESTAMP is told in the session's zone, which is UTC.
-        globs: texts are compared by GLOB where a pattern is wanted.
+        clock: the statement that returns the server's time, in UTC if it has no offset, and its resolution in
+            seconds.
+        read_only_words: queries for whether a session is read-only, with the server's word for it; later ones for
+            servers that do not know the earlier.
+        absent_columns: why an existing column may be invisible, for a message.
+        typed_instants: columns of a timestamp type hold only instants.
+        utc_timestamps: TIMESTAMP is returned in the session's zone, which is UTC.
+        globs: texts are compared with GLOB where a pattern is needed.
     """
 
     clock: ClassVar[tuple[str, float]]
@@ -59,18 +59,18 @@ class Dialect(ABC):
 
     @property
     def name(self) -> str:
-        """As SQLAlchemy calls it."""
+        """SQLAlchemy's name of it."""
         return self.address.dialect
 
     # -- connecting
 
     @property
     def pooled(self) -> bool:
-        """Whether a pooler stands between, so that settings belong to a transaction."""
+        """Whether connections go through a pooler, so that settings belong to a transaction."""
         return False
 
     def engine_options(self) -> Mapping[str, Any]:
-        """More for SQLAlchemy's engine."""
+        """Further options for SQLAlchemy's engine."""
         return {}
 
     def connect_args(self) -> dict[str, Any]:
@@ -83,38 +83,38 @@ class Dialect(ABC):
 
     @abstractmethod
     def prepare(self, cursor: Any) -> None:
-        """Have a new session read only, and give up in time."""
+        """Make a new session read-only and limited in time."""
 
     @contextmanager
     def undisturbed(self, _connection: sa.Connection, _explain: Explain) -> Iterator[None]:
-        """Let nothing count that was read while it changed under the reader; servers see to that themselves."""
+        """Discard reads during which the data changed; servers ensure that themselves."""
         yield
 
     @contextmanager
     def transaction(self, _connection: sa.Connection) -> Iterator[None]:
-        """What a read stands in; every statement stands alone."""
+        """The transaction around a read; by default every statement stands alone."""
         yield
 
     # -- failing
 
     @abstractmethod
     def reason(self, original: BaseException, text: str) -> Reason:
-        """What a driver's error means.
+        """The reason behind a driver's error.
 
         Args:
-            text: of the error, without secrets.
+            text: the error text, without secrets.
         """
 
     def is_too_large(self, _reason: Reason, _text: str) -> bool:
-        """Whether it says that an answer comes to too many bytes."""
+        """Whether it reports that a response is too large."""
         return False
 
     def told(self, _reason: Reason, _text: str) -> ProbeError | None:
-        """A failure in words of its own; None for those that all databases share."""
+        """A database-specific error; None for failures that all databases share."""
         return None
 
     def noticed_pooler(self, _original: BaseException) -> bool:
-        """Whether an error shows that a pooler stands between; then connections are opened anew."""
+        """Whether an error reveals a pooler; then connections are reopened."""
         return False
 
     def hint(self, _reason: Reason, _original: BaseException, _text: str, usual: str) -> str:
@@ -122,39 +122,39 @@ class Dialect(ABC):
         return usual
 
     def is_unknown_word(self, _error: sa.exc.DBAPIError) -> bool:
-        """Whether the server knows nothing of what it was asked about its session."""
+        """Whether the server does not know the setting it was asked for."""
         return False
 
     @abstractmethod
     def refusal(self, error: BaseException) -> str:
-        """What a driver's error proves of a refused write; "" where it proves nothing."""
+        """What a driver's error proves about a refused write; "" if nothing."""
 
     # -- the catalogue
 
     def schemas(self, _connection: sa.Connection, inspector: sa.Inspector) -> list[str | None]:
-        """The schemas whose tables are told, the session's own first."""
+        """The schemas to list, the session's own first."""
         return [inspector.default_schema_name]
 
     def columns(self, connection: sa.Connection, name: str, schema: str | None) -> Sequence[Any]:
-        """The columns of a table or view as SQLAlchemy tells them. Raises `NoSuchTableError`."""
+        """The columns of a table or view as SQLAlchemy describes them. Raises `NoSuchTableError`."""
         return sa.inspect(connection).get_columns(name, schema=schema)
 
     def hides(self, _error: sa.exc.DBAPIError) -> bool:
-        """Whether the catalogue is refused to this login; reading a table may be allowed all the same."""
+        """Whether the catalogue is refused to this login; reading a table may still be allowed."""
         return False
 
     def unreadable_columns(
         self, _connection: sa.Connection, _name: str, _schema: str | None, _wanted: Sequence[str]
     ) -> list[str]:
-        """Which of these columns the login may not read; nothing where the database names them in its error."""
+        """Which of these columns the login may not read; empty if the database names them in its error."""
         return []
 
     def native_types(self, _connection: sa.Connection, _schema: str | None, _name: str) -> dict[str, Native]:
-        """The type of each column of a table or view; a column that is not told has none of its own."""
+        """The type of each column of a table or view; a missing column has no type of its own."""
         return {}
 
     def written_types(self, _table: sa.TableClause, natives: dict[str, Native]) -> dict[str, Native]:
-        """The type of each column, for whoever writes a statement for people to run."""
+        """The type of each column, for statements that people run."""
         return natives
 
     # -- reading
@@ -163,12 +163,12 @@ class Dialect(ABC):
         """How a column is read.
 
         Args:
-            key: its values are keys: the padding of a CHAR is no part of them.
+            key: its values are keys, without the padding of a CHAR.
         """
         return Asked(column)
 
     def asked_plainly(self, column: sa.ColumnClause[Any], native: Native, *, key: bool = False) -> Asked:
-        """How a column is read after a value was met that the driver cannot convert."""
+        """How a column is read after the driver failed to convert a value."""
         return self.asked(column, native, key=key)
 
     @abstractmethod
@@ -179,17 +179,17 @@ class Dialect(ABC):
     def cut(
         self, held: sa.ColumnElement[Any], native: Native, column: sa.ColumnElement[Any], length: int
     ) -> sa.ColumnElement[Any]:
-        """A column whose texts the database cuts.
+        """A column with its texts cut off by the database.
 
         Args:
             held: the column itself.
-            column: how it is asked for.
-            length: characters or bytes that are left.
+            column: the expression to select it with.
+            length: characters or bytes to keep.
         """
 
     @contextmanager
     def any_text(self, _connection: sa.Connection) -> Iterator[None]:
-        """Have the driver answer texts that are none, too, where that takes it longer."""
+        """Make the driver also return invalid texts, if that costs extra time."""
         yield
 
     def statement(self, build: Build, columns: Sequence[Asked]) -> sa.Select[Any]:
@@ -197,26 +197,26 @@ class Dialect(ABC):
         return build([each.column for each in columns])
 
     def fetched(self, cursor: Any) -> list[Row]:
-        """All rows of a statement; drivers hold them already, within bounds."""
+        """All rows of a statement; drivers already hold them, within bounds."""
         return list(cursor.fetchall())
 
     # -- ranks
 
     def rank_text(self, column: str, _native: Native) -> str:
-        """The key's column as its rank is computed of it, in SQL."""
+        """The SQL of the key's column from which its rank is computed."""
         return column
 
     def ranks_by_index(self, _connection: sa.Connection, _ranked: sa.Select[Any], _engine: sa.Engine) -> bool:
-        """Whether an index answers for the keys of a large table by rank."""
+        """Whether an index serves reads of a large table by rank."""
         return False
 
     def rank_index(self, _table: str, _rank: str) -> str | None:
-        """The statement that makes such an index; None where there is none."""
+        """The statement that creates such an index; None if there is none."""
         return None
 
 
 def dialect_of(address: DatabaseUrl, timeout_s: float) -> Dialect:
-    """The dialect of a database, for one reader of it."""
+    """Create the dialect of a database, for one reader."""
     module, _, name = DIALECTS[address.dialect].reader.partition(":")
     made: Dialect = getattr(import_module(module), name)(address, timeout_s)
     return made

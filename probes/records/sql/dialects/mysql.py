@@ -1,4 +1,4 @@
-"""MariaDB and MySQL, which are read alike: where they differ, a session asks which of the two it speaks to.
+"""MariaDB and MySQL, which are read alike: where they differ, a session asks which of the two it is.
 
 Source: mariadb.com/kb/en/mariadb-error-code-reference, dev.mysql.com/doc/mysql-errors.
 """
@@ -62,9 +62,9 @@ _REFUSALS = {
 """Errors that mean that writing is refused, and nothing else."""
 
 _UNREFLECTED = re.compile(r"[`\r\n]")
-"""SQLAlchemy reads SHOW CREATE TABLE line by line, and a backtick in a name not as the one that it stands for."""
+"""SQLAlchemy parses SHOW CREATE TABLE line by line, and misreads an escaped backtick in a name."""
 
-# SHOW CREATE TABLE, which SQLAlchemy asks, wants rights that a login with SELECT on a view or on some columns lacks.
+# SQLAlchemy's SHOW CREATE TABLE needs rights that a login with SELECT on a view or on some columns lacks.
 _COLUMNS = sa.text(
     "SELECT column_name AS name, data_type AS type, column_type AS whole, character_maximum_length AS length, "
     "numeric_precision AS digits, numeric_scale AS scale, datetime_precision AS fsp FROM information_schema.columns "
@@ -76,7 +76,7 @@ _TYPES = sa.text("""
 
 
 class MySql(Dialect):
-    """One database of a server of MySQL or MariaDB."""
+    """One database of a MySQL or MariaDB server."""
 
     clock = ("SELECT utc_timestamp(6)", 0.0)
     read_only_words: ClassVar[Sequence[tuple[str, str]]] = (
@@ -150,7 +150,7 @@ class MySql(Dialect):
         return [{"name": str(each["name"]), "type": _type_of(connection, each)} for each in told]
 
     def hides(self, error: DBAPIError) -> bool:
-        """Whether it refuses to show how a table is made."""
+        """Whether it refuses to show a table's definition."""
         return error.orig is not None and error.orig.args[:1] in _DENIED
 
     def native_types(self, connection: sa.Connection, schema: str | None, name: str) -> dict[str, Native]:
@@ -160,7 +160,7 @@ class MySql(Dialect):
     # -- reading
 
     def asked(self, column: sa.ColumnClause[Any], native: Native, *, key: bool = False) -> Asked:
-        if native.name == "float":  # as it stands it is written with six digits
+        if native.name == "float":  # unconverted it is written with six digits
             return Asked(sa.type_coerce(column, sa.Float()) + sa.literal_column("0e0"), shortest_single)
         if native.name == "bit":
             digits = sa.func.bin(sa.type_coerce(column, sa.BigInteger()) + sa.literal_column("0"))
@@ -192,7 +192,7 @@ class MySql(Dialect):
 
 
 class MariaDb(MySql):
-    """One database of a server of MariaDB; the words are asked in the order in which it knows them."""
+    """One database of a MariaDB server; settings are queried in the order in which it knows them."""
 
     read_only_words = tuple(reversed(MySql.read_only_words))
 
@@ -213,7 +213,7 @@ class _MySqlKey(KeyColumn):
 
 
 def _type_of(connection: sa.Connection, told: Any) -> Any:
-    """The type of a column by what `information_schema` tells of it."""
+    """The type of a column from its row in `information_schema`."""
     name = str(told["type"]).lower()
     known: Any = getattr(connection.dialect, "ischema_names", {}).get(name)
     if known is None or name in {"enum", "set"}:
@@ -244,7 +244,7 @@ def _padded_text(raw: Any) -> Any:
 
 
 def _instant(text: str) -> datetime | str:
-    """An instant, or the text as it stands where it is none (a zero date)."""
+    """An instant, or the unchanged text if it is not one (a zero date)."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:

@@ -1,8 +1,8 @@
 """PostgreSQL, also through a pooler.
 
-A session is told its settings when it connects. A pooler such as pgbouncer refuses or ignores that, and in
-transaction pooling hands every transaction to another session of the server: through one, each read is a transaction
-that is opened READ ONLY and told its settings itself, and nothing is prepared on the server.
+A session gets its settings when it connects. A pooler such as pgbouncer refuses or ignores them, and in transaction
+pooling gives every transaction to another server session: through a pooler, each read is a transaction that is opened
+READ ONLY with its own settings, and nothing is prepared on the server.
 Source: pgbouncer.org/features.html (pooling modes), /config.html (ignore_startup_parameters);
 postgresql.org/docs/15/errcodes-appendix.html (SQLSTATE classes).
 """
@@ -40,7 +40,7 @@ OUTPUT: Mapping[str, str] = {
     "extra_float_digits": "1",
     "bytea_output": "hex",
 }
-"""How a session has to write values; a role or database may have set something else."""
+"""How a session must format values; a role or database may have set something else."""
 
 DRIVEN = PLAIN_TEXT | {
     *("bool", "int2", "int4", "int8", "oid", "float4", "float8", "numeric", "bytea"),
@@ -54,13 +54,13 @@ TEXTS = PLAIN_TEXT | {"char", "bytea", "json", "jsonb", "xml"}
 """Types of columns that hold texts or bytes of any length."""
 
 RANK_COST_LIMIT = 12_000
-"""The planner's price of a thousand ranked keys above which there is no index on the rank."""
+"""The planner's cost of a thousand ranked keys above which there is no index on the rank."""
 
 OWN_SCHEMAS = frozenset({"information_schema", "pg_catalog", "pg_toast"})
 """Of PostgreSQL itself."""
 
 OPTIONS_REFUSED = ("startup parameter", "command-line options", "startup options")
-"""What a pooler says that takes no session settings: pgbouncer, Amazon RDS Proxy, others."""
+"""Messages of poolers that accept no session settings: pgbouncer, Amazon RDS Proxy, others."""
 
 POOLER_SAYS = {
     "unsupported startup parameter": "pgbouncer refuses a parameter of the URL; see its ignore_startup_parameters",
@@ -78,7 +78,7 @@ POOLER_SAYS = {
 }
 
 PREPARED = frozenset({"26000", "42P05"})
-"""What was prepared is not there, or is there already: only behind a pooler that passes for the server itself."""
+"""A prepared statement is missing or exists already: only behind a pooler that poses as the server."""
 
 OF_A_SESSION = frozenset({"default_transaction_read_only"})
 """Settings that a transaction opened READ ONLY does not need."""
@@ -155,7 +155,7 @@ class PostgreSql(Dialect):
         }
 
     def connect(self, dialect: Any, _record: Any, arguments: Any, parameters: Any) -> Any:
-        """Connect, without settings where a pooler stands between."""
+        """Connect, without settings through a pooler."""
         connect = bounded_drivers.postgresql_connection().connect
         if not self._pooled:
             try:
@@ -172,11 +172,11 @@ class PostgreSql(Dialect):
         return connect(*arguments, **without, prepare_threshold=None)
 
     def prepare(self, cursor: Any) -> None:
-        """Its settings came with the connection."""
+        """Nothing to do: the settings came with the connection."""
 
     @contextmanager
     def transaction(self, connection: sa.Connection) -> Iterator[None]:
-        """Through a pooler, one transaction with its settings; otherwise nothing of the kind."""
+        """Through a pooler, one transaction with its settings; otherwise none."""
         if not self._pooled:
             yield
             return
@@ -236,7 +236,7 @@ class PostgreSql(Dialect):
     # -- the catalogue
 
     def schemas(self, connection: sa.Connection, inspector: sa.Inspector) -> list[str | None]:
-        """A session's search_path may be another than at first."""
+        """A session's search_path may have changed since the first query."""
         default = connection.exec_driver_sql("SELECT current_schema()").scalar() or inspector.default_schema_name
         others = (each for each in inspector.get_schema_names() if each not in OWN_SCHEMAS and each != default)
         return [default, *others]
@@ -262,7 +262,7 @@ class PostgreSql(Dialect):
                 return Asked(column, held="bytea")
             return Asked(column, held="text" if native.name in PLAIN_TEXT else None)
         if native.kind in {"a", "c"} or native.name == "hstore":
-            # JSON keeps nesting, NULLs and every digit, whatever the elements are.
+            # JSON keeps nesting, NULLs and every digit of any elements.
             return Asked(sa.cast(sa.func.pg_catalog.to_json(column), sa.Text), held="text")
         if native.name == "money":
             return Asked(sa.cast(column, sa.Numeric))
@@ -292,13 +292,13 @@ class PostgreSql(Dialect):
         return sa.func.substr(column, 1, length) if native.name in TEXTS else column
 
     def statement(self, build: Build, columns: Sequence[Asked]) -> sa.Select[Any]:
-        """The statement, which fails at the first row that holds too much.
+        """The statement, which fails at the first oversized row.
 
-        The driver takes a whole row in one step, during which nobody can count.
+        The driver reads a whole row in one step, during which bytes cannot be counted.
         """
         if not any(each.held for each in columns):
             return super().statement(build, columns)
-        # OFFSET keeps what a view computes from being computed again for its length.
+        # OFFSET prevents a view's values from being computed again for their length.
         inner = build([each.column.label(f"c{at}") for at, each in enumerate(columns)]).offset(0).subquery()
         found = list(inner.c)
         held = {at: each.held for at, each in enumerate(columns) if each.held}
@@ -319,7 +319,7 @@ class PostgreSql(Dialect):
     # -- ranks
 
     def rank_text(self, column: str, native: Native) -> str:
-        """As it is read: an inet without the mask of a host."""
+        """As read: an inet without a host's mask."""
         return f"pg_catalog.abbrev({column})" if native.name == "inet" else column
 
     def ranks_by_index(self, connection: sa.Connection, ranked: sa.Select[Any], engine: sa.Engine) -> bool:
@@ -332,7 +332,7 @@ class PostgreSql(Dialect):
 
 
 class _Named(sa.types.UserDefinedType[Any]):
-    """A type by its SQL name, without a length that would cut what is cast to it."""
+    """A type by its SQL name, without a length that would cut values cast to it."""
 
     cache_ok = True
 
@@ -369,9 +369,9 @@ class _PostgreSqlKey(KeyColumn):
 
 
 def _is_direct(connection: Any) -> bool:
-    """Whether the server that answers is the one that was connected to, and has taken the settings.
+    """Whether the connection goes directly to the server, which has applied the settings.
 
-    A pooler makes up the process's number that it gives its clients.
+    A pooler makes up the process id that it gives its clients.
     """
     answer = connection.execute("SELECT pg_backend_pid(), current_setting('default_transaction_read_only')")
     return bool(answer.fetchone() == (connection.info.backend_pid, "on"))

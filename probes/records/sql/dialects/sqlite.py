@@ -19,16 +19,16 @@ from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect, Explain
 from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite
 
 COUNTED_AT_ONCE = 64 * 1024
-"""Rows are counted towards what all answers may take when they come to so many bytes."""
+"""Rows count towards the memory of all responses in steps of this many bytes."""
 
 INDEX_NOT_READY = frozenset({"SQLITE_READONLY_RECOVERY", "SQLITE_READONLY_CANTINIT", "SQLITE_READONLY_CANTLOCK"})
-"""What a reader meets that would have to write the index of a log which a program has just begun or left.
+"""Errors of a reader that would have to write the index of a log that a program has just started or left.
 
 Source: sqlite.org/rescode.html.
 """
 
 PATH_SHOWN = 200
-"""Characters told of the path of a file, which may be longer than any file's."""
+"""Most characters shown of a path, which may be longer than any file's."""
 
 _TEXTS = {
     "interrupted": Reason.TIMEOUT,
@@ -63,9 +63,9 @@ class Sqlite(Dialect):
 
     @contextmanager
     def undisturbed(self, connection: sa.Connection, explain: Explain) -> Iterator[None]:
-        """Read the file as it is now, and let nothing count that was read while it changed."""
+        """Read the file as it is now, and discard reads during which it changed."""
         if _raw(connection).outdated:
-            connection.invalidate()  # and opened anew by its next use
+            connection.invalidate()  # reopened on its next use
         opened = _raw(connection)
         disturbed = WrittenMeanwhileError(
             Reason.UNREACHABLE, "the SQLite file was written while it was read", hint="it is read again"
@@ -73,7 +73,7 @@ class Sqlite(Dialect):
         try:
             yield
         except Exception as error:
-            # The files beside it went, or came, between the look at them and the read: they may be there again.
+            # The files next to it appeared or vanished between the check and the read: they may be back.
             lost = isinstance(error, DBAPIError) and (
                 "unable to open" in str(error.orig) or getattr(error.orig, "sqlite_errorname", "") in INDEX_NOT_READY
             )
@@ -137,7 +137,7 @@ class Sqlite(Dialect):
     # -- the catalogue
 
     def written_types(self, table: sa.TableClause, _natives: dict[str, Native]) -> dict[str, Native]:
-        """What is made of values for a column declared so: `number` where what looks like one is taken for it."""
+        """The conversion for a column's declared type: `number` if it turns numeric-looking text into numbers."""
         return {
             each.name: Native(name="number" if isinstance(each.type, sa.Numeric | sa.Float | sa.Integer) else "")
             for each in table.columns
@@ -151,7 +151,7 @@ class Sqlite(Dialect):
     def cut(
         self, held: sa.ColumnElement[Any], _native: Native, column: sa.ColumnElement[Any], length: int
     ) -> sa.ColumnElement[Any]:
-        """Numbers are no texts: substr would make them some."""
+        """Leaves numbers alone: substr would turn them into texts."""
         return sa.case(
             (sa.func.typeof(held).in_(("text", "blob")), sa.func.substr(column, 1, length)),
             else_=column,
@@ -167,13 +167,13 @@ class Sqlite(Dialect):
             raw.text_factory = str
 
     def fetched(self, cursor: Any) -> list[Row]:
-        """All rows of a statement, which come one by one and are counted."""
+        """All rows of a statement, counted one by one."""
         begins()
         rows: list[Row] = []
         size = fresh = 0
         for row in cursor:
             texts = [value for value in row if isinstance(value, str | bytes)]
-            # One wide character makes a text in memory four times as large; alone, such a record is read.
+            # One wide character makes a text four times as large in memory; read alone, such a record fits.
             size += sum(map(getsizeof if rows else len, texts))
             if size > ROWS_LIMIT_BYTES:
                 raise too_large()
@@ -208,7 +208,7 @@ class _SqliteKey(KeyColumn):
 
 
 def _either(key: Key, declared: Any) -> list[Any]:
-    """A key as text, and as a number where the column is not one of text and may hold either; bytes as they are."""
+    """A key as text, and also as a number unless it is a text column; bytes unchanged."""
     if isinstance(key, bytes):
         return [key]
     spelled: list[Any] = spellings(str(key))
@@ -218,7 +218,7 @@ def _either(key: Key, declared: Any) -> list[Any]:
 
 
 def text_or_not(raw: bytes) -> str | bytes:
-    """Text of a database, or the bytes that are none, which are not to be taken for a blob."""
+    """Text of a database, or invalid text as bytes that are distinct from a blob."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
