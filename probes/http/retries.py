@@ -1,7 +1,8 @@
 """Asking again where a failure may pass: a few times, with growing random pauses, never beyond the call's deadline.
 
 Only reads are sent, so every request may be repeated. It is worth it where the server did not come to answer (a
-connection that is refused or reset, 502, 504) or asks for a short pause itself (429 and 503 with `Retry-After`). A
+connection that is refused or reset, 502, 504) or asks for a short pause itself (429 and 503 with `Retry-After`: once,
+in the middle of a call that would otherwise have to be made anew; who asks for more is left alone by the caller). A
 request that took all its time is not repeated: there is none left.
 """
 
@@ -11,7 +12,7 @@ import random
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import tenacity
@@ -77,6 +78,7 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
             tenacity.stop_after_attempt(retries + 1),
             tenacity.stop_when_event_set(closing),
             _NoTimeLeft(),
+            _AskedTwice(passing),
         ),
         sleep=tenacity.sleep_using_event(closing),
         reraise=True,
@@ -84,7 +86,7 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
     try:
         return again(tried)
     except PassingError as failure:
-        raise failure.error from None
+        raise _last(failure, passing) from None
     except ProbeError as failure:
         if failure.reason is Reason.TIMEOUT:
             raise passing[-1].error from None
@@ -112,6 +114,28 @@ class _NoTimeLeft(stop_base):
             return state.upcoming_sleep + LEAST_LEFT_S >= left()
         except ProbeError:
             return True  # the deadline has passed
+
+
+class _AskedTwice(stop_base):
+    """Stops where the server has asked for a pause, got it, and asks for another one.
+
+    Then it is time to leave it alone, which is up to the caller: two layers that try again multiply the calls.
+    """
+
+    def __init__(self, passing: Sequence[PassingError]) -> None:
+        self._passing = passing
+
+    def __call__(self, state: tenacity.RetryCallState) -> bool:
+        return sum(each.wait_s is not None for each in self._passing) > 1
+
+
+def _last(failure: PassingError, passing: Sequence[PassingError]) -> ProbeError:
+    """What is told in the end: who asks for a short pause again and again is left alone for longer."""
+    error = failure.error
+    if failure.wait_s is None or sum(each.wait_s is not None for each in passing) < 2:
+        return error
+    wait_s = max(error.retry_after_s or 0.0, LONGEST_WAIT_S)
+    return ProbeError(error.reason, error.message, hint=error.hint, retry_after_s=wait_s)
 
 
 def _failure(state: tenacity.RetryCallState) -> PassingError:

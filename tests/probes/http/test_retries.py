@@ -34,15 +34,22 @@ def failing(
 
 
 def test_what_passes_is_answered() -> None:
-    send, sent = failing(2)
+    send, sent = failing(2, wait_s=None)
     assert (repeated(send, retries=2, closing=threading.Event()), len(sent)) == ("there", 3)
 
 
 def test_what_stays_is_told_as_it_was() -> None:
-    send, sent = failing(9)
+    send, sent = failing(9, wait_s=None)
     with pytest.raises(ProbeError) as failed:
         repeated(send, retries=3, closing=threading.Event())
     assert (failed.value is ERROR, len(sent)) == (True, 4)
+
+
+def test_who_asks_for_a_pause_twice_is_left_alone_for_longer() -> None:
+    send, sent = failing(9, wait_s=0.0)
+    with pytest.raises(ProbeError) as failed:
+        repeated(send, retries=9, closing=threading.Event())
+    assert (failed.value.retry_after_s, len(sent)) == (LONGEST_WAIT_S, 2)
 
 
 @pytest.mark.parametrize("error", [ERROR, ValueError("a bug")])
