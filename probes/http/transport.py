@@ -59,7 +59,7 @@ class Answer:
 
     Attributes:
         document: the JSON; None with a status that was expected beside success.
-        headers: without any that is a secret of ours.
+        headers: as they came.
     """
 
     document: Any

@@ -56,6 +56,7 @@ class OAuth(Service):
         rotates: a refresh token is replaced with each use, and the old one worth nothing.
         takes: how a client may say who it is.
         further: members that answers with a token have beside the standard's.
+        revoked_after: so many calls of the API use a token up; None for any number.
         open: a request for a token is answered only while this is set.
         issued: every token that was given out.
     """
@@ -77,9 +78,11 @@ class OAuth(Service):
         self.open.set()
         self.issued: list[str] = []
         self.issuers: dict[str, Issuer] = {}
+        self.revoked_after: int | None = None
         self.customers = {f"c{number}": {"id": f"c{number}", "name": f"n{number}"} for number in range(5)}
         self._ends: dict[str, float] = {}
         self._refresh: set[str] = set()
+        self._used: dict[str, int] = {}
         super().__init__(clock=clock)
 
     @property
@@ -116,6 +119,9 @@ class OAuth(Service):
         if scheme != "Bearer" or self.clock.now().timestamp() >= self._ends.get(token, 0.0):
             said = {"WWW-Authenticate": 'Bearer realm="api", error="invalid_token"'}
             raise RefusalError(Answer(status=401, document={"error": f"the token {token} is not good"}, headers=said))
+        self._used[token] = self._used.get(token, 0) + 1
+        if self._used[token] == self.revoked_after:
+            del self._ends[token]
         return {}
 
     # -- the token endpoint
@@ -194,8 +200,12 @@ class OAuth(Service):
         return self.customers[key]
 
     def many(self, request: Request) -> Any:
-        """Some customers, by `ids`."""
-        return [self.customers[key] for key in (request.value("ids") or "").split(",") if key in self.customers]
+        """Some customers, by `ids`; without it a page of all of them, behind the key `after`."""
+        asked = request.value("ids")
+        if asked is not None:
+            return [self.customers[key] for key in asked.split(",") if key in self.customers]
+        after, limit = request.value("after") or "", int(request.value("limit") or 100)
+        return [self.customers[key] for key in sorted(self.customers) if key > after][:limit]
 
     def search(self, request: Request) -> Any:
         """Some customers, by the ids in the body."""

@@ -85,6 +85,18 @@ def test_a_refresh_token_is_replaced_where_it_is_said(server: OAuth, client: htt
     assert client.post("/oauth/token", data=form | {"refresh_token": second}).status_code == 200
 
 
+def test_a_token_may_be_used_up(server: OAuth, client: httpx.Client) -> None:
+    server.revoked_after = 2
+    given = token(client)
+    assert [asked(client, given) for _ in range(3)] == [200, 200, 401]
+
+
+def test_customers_are_listed_in_pages(client: httpx.Client) -> None:
+    headers = {"Authorization": f"Bearer {token(client)}"}
+    pages = [client.get(f"/api/customers?limit=2{after}", headers=headers).json() for after in ("", "&after=c1")]
+    assert [[each["id"] for each in page] for page in pages] == [["c0", "c1"], ["c2", "c3"]]
+
+
 def test_a_token_is_good_until_it_ends_or_is_revoked(server: OAuth, client: httpx.Client) -> None:
     given = token(client)
     assert (asked(client, given), asked(client, "other")) == (200, 401)

@@ -18,7 +18,7 @@ from probes.http.allowed_reads import AllowedReads
 from probes.http.authentication import basic
 from probes.http.learning_scrubber import LearningScrubber
 from probes.http.line import DIRECT, Line
-from probes.http.settings import Auth
+from probes.http.settings import Auth, on_this_machine
 from probes.http.sign_in import authentication_of
 from probes.http.transport import RETRIES, Meaning, Refusal, Transport, unexplained
 from probes.records.rest.request_template import Asked, Template
@@ -186,6 +186,9 @@ class RestClient:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What people should know of signing in."""
+        if self._origin.scheme == "http" and self._secrets and not on_this_machine(self._origin.hostname or ""):
+            told = "url begins with http://, so what signs in and every record travel unencrypted"
+            return (told, *self._transport.remarks)
         return self._transport.remarks
 
     def head(self) -> Mapping[str, str]:

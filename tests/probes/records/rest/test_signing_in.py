@@ -220,3 +220,19 @@ def test_a_system_that_asks_for_a_moment_gets_it_where_the_map_allows_it(server:
     else:
         assert failure(lambda: probe.fetch(MANY, ["c1"])).retry_after_s == 0
     probe.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "words", "remarked"),
+    [
+        ("http://crm.internal", {"auth": {"kind": "bearer", "token": "t0ken"}}, True),
+        ("http://me:pw@crm.internal", {}, True),
+        ("http://crm.internal", {}, False),
+        ("https://crm.internal", {"auth": {"kind": "bearer", "token": "t0ken"}}, False),
+        ("http://127.0.0.1:1", {"auth": {"kind": "bearer", "token": "t0ken"}}, False),
+    ],
+)
+def test_secrets_that_travel_unencrypted_are_remarked_on(url: str, words: dict[str, Any], remarked: bool) -> None:
+    probe = RestProbe(settings(url, **words))
+    assert [("unencrypted" in each) for each in probe._client.remarks] == [True] * remarked
+    probe.close()
