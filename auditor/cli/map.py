@@ -36,7 +36,8 @@ def init(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
     preset: Annotated[
-        str | None, typer.Option("--preset", help="Write the part of a map for this vendor instead: NAME.yaml.")
+        str | None,
+        typer.Option("--preset", help="Write the part of a map for slack, twilio or zendesk instead: NAME.yaml."),
     ] = None,
 ) -> None:
     """Write a commented integration map to begin with."""

@@ -111,6 +111,8 @@ def test_a_command_does_the_same_in_a_process_that_begins_with_nothing(stand: St
 
 def test_init_writes_a_preset_and_names_those_there_are(tmp_path: Path) -> None:
     assert "presets for slack, twilio, zendesk" in auditor("init", cwd=tmp_path).stdout
+    shown = auditor("init", "--help").stdout
+    assert [name for name in presets.names() if name not in shown] == []
     made = auditor("init", "--preset", "zendesk", cwd=tmp_path)
     assert (made.returncode, "wrote zendesk.yaml" in made.stdout) == (0, True)
     assert (tmp_path / "zendesk.yaml").read_text() == presets.text("zendesk")
