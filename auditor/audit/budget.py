@@ -44,25 +44,37 @@ class Calls:
 
     Attributes:
         left: calls it may send; more are owed where they are about a window's end.
-        each: calls that one record of a batch costs.
+        batch: records that one call reads.
+        more: calls that each record costs besides, where a batch is really read one by one.
+        room: records that the calls planned so far can still read.
     """
 
     left: float = math.inf
-    each: float = 0.0
+    batch: int = 1
+    more: float = 0.0
+    room: int = 0
 
-    def without(self, records: int, *, fixed: float = 0.0) -> Calls:
+    def without(self, records: int, *, fixed: int = 0) -> Calls:
         """What is left behind so many records, read beside so many other calls."""
-        return replace(self, left=self.left - records * self.each - fixed) if records or fixed else self
+        if self.more:
+            return replace(self, left=self.left - fixed - records * (self.more + 1 / self.batch))
+        calls = math.ceil(max(0, records - self.room) / self.batch)
+        return replace(self, left=self.left - fixed - calls, room=self.room + calls * self.batch - records)
 
-    def affords(self, records: int, *, fixed: float = 0.0, reads: int = 1) -> int:
-        """How many of these records can be read, each so many times, beside so many other calls."""
+    def affords(self, records: int, *, fixed: int = 0) -> int:
+        """How many of these records can be read beside so many other calls."""
         left = self.left - fixed
-        if left < reads * self.each or left < 0:
+        if left < 0:
             return 0
-        return records if left >= records * reads * self.each else int(left / (reads * self.each))
+        if math.isinf(left):
+            return records
+        if self.more:
+            return min(records, int(left / (self.more + 1 / self.batch)))
+        return min(records, self.room + self.batch * int(left))
 
 
-UNLIMITED = Calls()
+UNLIMITED = Calls(batch=1_000_000)
+"""The calls of a system that are not counted."""
 
 SLICE_CALLS = 2
 """Calls that the sweep's next slice costs beside its records: a page of the owner, and one of the target or a look
@@ -104,31 +116,33 @@ def plan(
     """
     floor = 1 if least else 0
     left = max(0, records - deadlines)
-    calls = calls.without(deadlines, fixed=1 if deadlines else 0)
+    calls = calls.without(deadlines)
     first = changes = 0
     if evenly:
         asks = 1 if discover else 0
         if left >= 2 or least:
-            first = calls.affords(min(sample, max(1, left // 2)), fixed=SLICE_CALLS + asks, reads=2)
+            first = calls.affords(min(sample, max(1, left // 2)), fixed=SLICE_CALLS + asks)
         if sample and not first:
-            floor, left, calls = 0, 0, Calls(left=0.0, each=1.0)
+            floor, left, calls = 0, 0, Calls(left=0.0)
         else:
             changes = asks if calls.left >= 1 else 0
-            calls = calls.without(2 * first, fixed=changes + (SLICE_CALLS if first else 0))
+            calls = calls.without(first, fixed=changes + (SLICE_CALLS if first else 0))
             left = max(0, left - 2 * first)
-    rechecked = calls.affords(min(rechecks, max(floor, left)), fixed=0 if deadlines else 1)
-    calls = calls.without(rechecked, fixed=1 if rechecked and not deadlines else 0)
+    rechecked = calls.affords(min(rechecks, max(floor, left)))
+    calls = calls.without(rechecked)
     left = max(0, left - rechecked)
     if discover:
-        asked, calls = (True, calls) if changes else (calls.left >= 1, calls.without(0, fixed=1))
-        changes = max(floor, changes, min(CHANGES_LIMIT, left)) if asked else 0
+        if changes:
+            changes = max(1, min(CHANGES_LIMIT, left))
+        elif calls.left >= 1 and (changes := max(floor, min(CHANGES_LIMIT, left))):
+            calls = calls.without(0, fixed=1)
     # A sampled key costs two reads per side: its own, and the search for it. Never zero: a sweep must end.
     watched = calls.affords(min(panel, max(0, left - 2 * min(sample - first, 1))))
     calls = calls.without(watched)
     left -= watched
     slice_calls = 0 if first else SLICE_CALLS
-    more = calls.affords(min(sample - first, max(0 if first else floor, left // 2)), fixed=slice_calls, reads=2)
-    calls = calls.without(2 * more, fixed=slice_calls if more else 0)
+    more = calls.affords(min(sample - first, max(0 if first else floor, left // 2)), fixed=slice_calls)
+    calls = calls.without(more, fixed=slice_calls if more else 0)
     taken = first + more
     left = max(0, left - 2 * more)
     return Plan(

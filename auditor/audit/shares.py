@@ -13,10 +13,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from auditor.audit.budget import EVERYBODY, UNLIMITED, Calls, Plan, shares
+from auditor.audit.budget import EVERYBODY, SLICE_CALLS, UNLIMITED, Calls, Plan, shares
 from auditor.map.flow import Flow
-from auditor.systems.allowance import KEPT, Worth
+from auditor.systems.allowance import CLOCK_SHARE, KEPT, Worth
 from auditor.systems.reader import SystemReader
+
+PLANNED = 1 - KEPT[Worth.SWEEP] - CLOCK_SHARE
+"""The part of the calls that flows plan with: without what is kept for the more urgent, and what clocks take."""
 
 IDLE_TURNS = 3
 """A flow that has not drawn for so many of its intervals needs nothing at present."""
@@ -150,8 +153,7 @@ class Shares:
             self._systems[name] = _System(
                 reader=reader,
                 records=Purses(records_per_s, every_s, now) if len(every_s) > 1 else None,
-                # What is kept for the more urgent is not planned with.
-                calls=None if spare is None else Purses(spare * (1 - KEPT[Worth.SWEEP]), every_s, now),
+                calls=None if spare is None else Purses(spare * PLANNED, every_s, now),
             )
 
     def means(self, flow: Flow, *, deadlines: int, rechecks: int, panel: int, sample: int) -> Means:
@@ -163,7 +165,11 @@ class Shares:
         return Means(
             records=min(number for number, _ in kept),
             least=all(alone for _, alone in kept),
-            calls=Calls(left=min(each.left for each in calls), each=max(each.each for each in calls)),
+            calls=Calls(
+                left=min(each.left for each in calls),
+                batch=min(each.batch for each in calls),
+                more=max(each.more for each in calls),
+            ),
             evenly=self._waited[flow.name] >= PATIENCE_TURNS,
         )
 
@@ -189,8 +195,10 @@ class Shares:
         if system.calls is None:
             return UNLIMITED
         spec = flow.source_spec if system.reader.name == flow.source_name else flow.target_spec
-        allowance, each = system.reader.allowance, system.reader.calls_each(spec)
+        batch, more = system.reader.costs(spec)
+        each = more + 1 / batch
         deadlines, rechecks, changes, panel, sample = (number * each for number in records)
-        needs = [deadlines, rechecks + 1, changes + 1, panel, sample + 2 if sample else 0.0]
+        needs = [math.ceil(deadlines), rechecks + 1, changes + 1, panel, sample + SLICE_CALLS if sample else 0.0]
+        allowance = system.reader.allowance
         left = system.calls.draw(flow.name, allowance.steady(), needs, allowance.used(flow.name).calls)
-        return Calls(left=left, each=each)
+        return Calls(left=left, batch=batch, more=more)

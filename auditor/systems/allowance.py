@@ -392,6 +392,8 @@ class CallMeter:
         self._allowance.learned(limit)
 
 
-def open_allowances(systems: Mapping[str, SystemSettings], book: DayBook | None = None) -> dict[str, Allowance]:
+def open_allowances(
+    systems: Mapping[str, SystemSettings], book: DayBook | None = None, clocks: Clocks | None = None
+) -> dict[str, Allowance]:
     """An allowance for every system; one set of them serves all that read in a process."""
-    return {name: Allowance(name, settings.budget, book) for name, settings in systems.items()}
+    return {name: Allowance(name, settings.budget, book, clocks) for name, settings in systems.items()}

@@ -25,6 +25,9 @@ READ_BATCH = 500
 LEARNS_FROM = 4
 """Of about so many batches it is known what a record costs."""
 
+ONE_BY_ONE = 0.05
+"""A batch that takes fewer calls for each of its records is read at once."""
+
 CLOCK_KEEPS_S = 30.0
 AIMED_EXCHANGES = 8
 REQUESTS_PER_LISTING = 200
@@ -65,9 +68,10 @@ class SystemReader(Caller):
         self._at_once = READ_BATCH
         self._more_calls = 0.0
 
-    def calls_each(self, spec: ReadSpec) -> float:
-        """How many calls one record of a batch costs, as far as is known."""
-        return 1 / max(1, min(READ_BATCH, self.probe.batch_limit(spec))) + self._more_calls
+    def costs(self, spec: ReadSpec) -> tuple[int, float]:
+        """How many records a batch has, and how many calls each of them costs besides, as far as is known."""
+        more = self._more_calls if self._more_calls >= ONE_BY_ONE else 0.0
+        return max(1, min(READ_BATCH, self.probe.batch_limit(spec))), more
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """Read the records with these keys, however many; see `Reading` for what failed.
@@ -218,7 +222,8 @@ class SystemReader(Caller):
         try:
             self.break_silence()
             self.keep_rest()
-            sample = self.measured(self.probe.clock, clock=True)
+            with spending(spender().worth, flow=""):  # all go by it, and whoever came first does not pay alone
+                sample = self.measured(self.probe.clock, clock=True)
         except ProbeError as failure:
             self.clock_failure = failure
             return known.at(now) if known is not None else None

@@ -66,7 +66,8 @@ def test_what_is_not_urgent_gives_way_and_is_counted(
     sample=counts,
     records=st.integers(0, 10_000),
     left=many,
-    each=st.floats(0, 3),
+    batch=st.integers(1, 500),
+    more=st.sampled_from([0.0, 0.0, 0.3, 1.0]),
     evenly=st.booleans(),
     discover=st.booleans(),
 )
@@ -77,7 +78,8 @@ def test_a_flow_that_shares_its_systems_never_plans_with_more_than_it_may_use(
     sample: int,
     records: int,
     left: float,
-    each: float,
+    batch: int,
+    more: float,
     evenly: bool,
     discover: bool,
 ) -> None:
@@ -88,7 +90,7 @@ def test_a_flow_that_shares_its_systems_never_plans_with_more_than_it_may_use(
         sample=sample,
         records=records,
         least=False,
-        calls=Calls(left=left, each=each),
+        calls=Calls(left=left, batch=batch, more=more),
         evenly=evenly,
         discover=discover,
     )
@@ -96,9 +98,14 @@ def test_a_flow_that_shares_its_systems_never_plans_with_more_than_it_may_use(
     assert made.changes <= (min(CHANGES_LIMIT, max(0, records)) if discover else 0) + evenly
     unread = (rechecks - made.rechecks) + (panel - made.panel) + (sample - made.sample)
     assert made.shed == unread + (discover and made.changes == 0)
-    calls = used(made, 0) * each + bool(made.changes) + SLICE_CALLS * bool(made.sample)
-    owed = deadlines * each + bool(deadlines)
-    assert calls <= max(0.0, left - owed) * (1 + 1e-9)
+    read = deadlines + made.rechecks + made.panel + made.sample + made.extra
+    calls = cost(read, batch, more) + bool(made.changes) + SLICE_CALLS * bool(made.sample)
+    assert calls <= max(left, cost(deadlines, batch, more)) * (1 + 1e-9)
+
+
+def cost(records: int, batch: int, more: float) -> float:
+    """Calls that so many records cost."""
+    return records * (more + 1 / batch) if more else math.ceil(records / batch)
 
 
 @given(
@@ -108,10 +115,11 @@ def test_a_flow_that_shares_its_systems_never_plans_with_more_than_it_may_use(
     sample=st.integers(1, 500),
     records=st.integers(0, 6_000),
     left=many,
-    each=st.floats(0.001, 3),
+    batch=st.integers(1, 500),
+    more=st.sampled_from([0.0, 0.3, 1.0]),
 )
 def test_the_more_urgent_is_never_shed_before_the_less_urgent(
-    deadlines: int, rechecks: int, panel: int, sample: int, records: int, left: float, each: float
+    deadlines: int, rechecks: int, panel: int, sample: int, records: int, left: float, batch: int, more: float
 ) -> None:
     made = share(
         deadlines=deadlines,
@@ -120,7 +128,7 @@ def test_the_more_urgent_is_never_shed_before_the_less_urgent(
         sample=sample,
         records=records,
         least=False,
-        calls=Calls(left=left, each=each),
+        calls=Calls(left=left, batch=batch, more=more),
     )
     if made.rechecks < rechecks:
         assert made.panel == made.sample == made.extra == 0
@@ -129,10 +137,17 @@ def test_the_more_urgent_is_never_shed_before_the_less_urgent(
 
 
 def test_without_calls_for_a_slice_nothing_is_taken_of_the_sample() -> None:
-    made = share(sample=10, least=False, calls=Calls(left=3.9, each=1))
+    made = share(sample=10, least=False, calls=Calls(left=2.9, batch=100))
     assert (made.changes > 0, made.sample, made.shed) == (True, 0, 10)
-    made = share(sample=10, least=False, calls=Calls(left=7, each=1))
-    assert (made.sample, made.shed) == (2, 8)
+    made = share(sample=10, least=False, calls=Calls(left=5, batch=1, more=1))
+    assert (made.sample, made.shed) == (1, 9)
+
+
+def test_records_ride_along_in_calls_that_are_made_anyway() -> None:
+    made = share(deadlines=1, rechecks=50, panel=40, sample=200, least=False, calls=Calls(left=4, batch=500))
+    assert (made.rechecks, made.panel, made.sample, made.shed) == (50, 40, 200, 0)
+    made = share(deadlines=1, rechecks=50, panel=40, sample=200, least=False, calls=Calls(left=1, batch=60))
+    assert (made.rechecks, made.changes, made.panel, made.sample) == (50, 0, 9, 0)
 
 
 def test_what_has_waited_for_long_comes_once_before_the_rechecks_and_is_saved_for() -> None:
@@ -140,9 +155,9 @@ def test_what_has_waited_for_long_comes_once_before_the_rechecks_and_is_saved_fo
     assert share(**busy).sample == 0
     made = share(**busy, evenly=True)
     assert (made.sample, made.changes > 0, made.rechecks) == (10, True, 20)
-    saving = share(**busy, evenly=True, calls=Calls(left=4, each=1))
+    saving = share(**busy, evenly=True, calls=Calls(left=2.5, batch=500))
     assert (saving.sample, saving.changes, saving.rechecks) == (0, 0, 0)
-    assert share(**busy, evenly=True, calls=Calls(left=6, each=1)).sample == 1
+    assert share(**busy, evenly=True, calls=Calls(left=4, batch=500)).sample == 10
 
 
 # -- shares

@@ -146,6 +146,27 @@ def test_a_clock_is_asked_more_seldom_where_calls_are_few(
     assert probe.sent == 2
 
 
+def test_no_flow_alone_pays_for_the_clock_that_all_go_by(
+    readers: list[SystemReader], probe: Metered, at: Time
+) -> None:
+    reader = opened(readers, probe, at, calls_per_day=1_000)
+    with spending(Worth.RECHECK, flow="to_billing"):
+        reader.read_clock(datetime.now(UTC))
+    assert (reader.allowance.used("to_billing").calls, reader.allowance.used().calls) == (0, 1)
+
+
+def test_what_a_record_costs_is_learned(readers: list[SystemReader], probe: Metered, at: Time) -> None:
+    reader = opened(readers, probe, at, calls_per_day=100_000)
+    reader.fetch(SPEC, list(range(500)))
+    assert reader.costs(SPEC) == (100, 0.0)
+    probe.each = True
+    for _ in range(4):
+        reader.fetch(SPEC, list(range(500)))
+    batch, more = reader.costs(SPEC)
+    assert batch == 100
+    assert 0.9 < more <= 1
+
+
 def test_a_clock_that_may_not_be_read_is_known_as_before(
     readers: list[SystemReader], probe: Metered, at: Time
 ) -> None:
