@@ -1,0 +1,89 @@
+"""An audit whose owner allows few more calls: the urgent is read, the rest is shed, and none of it looks verified."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.audit.result import AuditResult
+from auditor.systems.reader import SystemReader
+from checks.judgement import Outcome
+from probes.metering import RateLimit
+from tests.stand import Stand
+
+LIMIT = 1_000
+"""Of the vendor; the sweep stops at 150 calls left, the panel at 100, changes at 50, rechecks at 20."""
+
+
+class World:
+    """A stand whose owner says how many calls it still allows."""
+
+    def __init__(self, stand: Stand) -> None:
+        self.stand = stand
+
+    @property
+    def owner(self) -> SystemReader:
+        return self.stand.readers["crm"]
+
+    def left(self, calls: int) -> None:
+        self.owner.allowance.learned(RateLimit(limit=LIMIT, left=calls, resets_in_s=3_600))
+
+    def audit(self) -> AuditResult:
+        return self.stand.audit()
+
+
+@pytest.fixture
+def world(stand: Stand) -> World:
+    stand.agree(20)
+    return World(stand)
+
+
+def test_the_sweep_is_shed_first_and_changes_are_still_found(world: World) -> None:
+    world.stand.put("crm", 3, "Grace", ago_s=0)
+    sweeps = world.stand.ledger.flows.state("to_billing").sweep
+    world.left(140)
+    result = world.audit()
+    assert result.error is None
+    assert result.changes == 1
+    assert result.shed >= world.stand.map.flow("to_billing").settings.sample
+    after = world.stand.ledger.flows.state("to_billing")
+    assert (after.sweep.rank_after, after.sweep.owner_after) == (sweeps.rank_after, sweeps.owner_after)
+
+
+def test_where_changes_are_not_asked_for_the_watermark_stays_and_what_is_due_is_read(world: World) -> None:
+    world.stand.put("crm", 3, "Grace", ago_s=0)
+    assert world.audit().changes == 1
+    before = world.stand.ledger.flows.state("to_billing").watermark
+    world.stand.put("crm", 4, "Grace", ago_s=0)
+    world.stand.clock.advance(2)
+    world.left(45)
+    result = world.audit()
+    assert result.error is None
+    assert result.changes == 0
+    assert result.shed > 0
+    assert world.stand.ledger.flows.state("to_billing").watermark == before
+    assert result.counts[Outcome.IN_FLIGHT] + result.counts[Outcome.SUSPECTED] >= 1  # record 3, which is due
+
+
+def test_without_any_call_nothing_is_verified_and_the_system_is_not_blamed(world: World) -> None:
+    world.stand.put("crm", 3, "Grace", ago_s=0)
+    world.audit()
+    through = world.stand.ledger.flows.state("to_billing").verified_through_at
+    world.stand.clock.advance(10)
+    world.left(0)
+    result = world.audit()
+    assert result.counts[Outcome.AGREED] == 0
+    assert world.owner.health.failures == 0
+    assert world.stand.ledger.flows.state("to_billing").verified_through_at == through
+    world.left(LIMIT)
+    assert world.audit().error is None
+
+
+def test_a_sweep_does_not_change_its_way_because_a_call_was_refused(world: World) -> None:
+    walk = world.stand.ledger.flows.state("to_billing").sweep.walk
+    world.left(100)
+    for _ in range(3):
+        world.stand.auditor.begin_sweep()
+        assert world.audit().error is None
+    world.left(LIMIT)
+    world.stand.sweep()
+    assert world.stand.ledger.flows.state("to_billing").sweep.walk == walk
