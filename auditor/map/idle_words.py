@@ -11,7 +11,7 @@ from auditor.map.review import rhythm_s
 from auditor.map.settings import FlowSettings
 from auditor.senders.registry import SENDERS, sender_settings
 from probes.registry import record_kind
-from probes.settings import Binding
+from probes.settings import Binding, Budget
 
 Path_ = tuple[str | int, ...]
 
@@ -38,6 +38,7 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     for name, settings in integration_map.systems.items():
         if settings.link and not ADDRESS.fullmatch(settings.link):
             yield ("systems", name, "link"), NO_ADDRESS
+        yield from _budget_words(name, settings.budget, integration_map)
     for name in integration_map.data_types:
         yield from _data_type_words(name, integration_map)
     for (data_type, system), binding in integration_map.bindings.items():
@@ -63,6 +64,21 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
             *_audit_words(flow),
         ):
             yield ("flows", name, *path), message
+
+
+def _budget_words(name: str, budget: Budget, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
+    """A limit of calls that keeps flows from asking for changes as often as they say."""
+    flows = [integration_map.flow(each) for each in integration_map.flows]
+    asked_per_s = sum(
+        1 / flow.every_s for flow in flows if flow.source_name == name and flow.source_spec.finds_changes
+    )
+    for word, (limit, seconds) in budget.call_limits.items():
+        if asked_per_s * seconds > limit:
+            yield (
+                ("systems", name, "budget", word),
+                f"flows want to ask it for changes {asked_per_s * seconds:.0f} times in that time, so changes are "
+                "found later than every: of these flows says; set a longer every:, or a higher limit",
+            )
 
 
 def _columns(binding: Binding) -> Iterator[tuple[Path_, str]]:

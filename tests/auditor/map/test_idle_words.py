@@ -284,6 +284,12 @@ def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
     ("path", "said", "changes", "alerts"),
     [
         (
+            "systems.crm.budget.calls_per_day",
+            "ask it for changes 86400 times in that time",
+            [(CRM, CRM + "budget: {calls_per_day: 15000}, ")],
+            "",
+        ),
+        (
             "flows.to_billing.slack_channel",
             "Slack ignores it",
             [(EVERY, EVERY + '    slack_channel: "#x"\n')],
