@@ -44,7 +44,7 @@ class Lease:
     def __str__(self) -> str:
         if self.holder is None or self.since_at is None or self.until_at is None:
             return "nobody"
-        who = f"`auditor {self.holder.does}` on {visible(self.holder.host)}, process {self.holder.number}"
+        who = f"auditor {self.holder.does} on {visible(self.holder.host)}, process {self.holder.number}"
         return (
             f"{who}, data folder {visible(self.holder.folder)}, since {self.since_at:%Y-%m-%d %H:%M:%S} UTC, "
             f"at least until {self.until_at:%H:%M:%S} UTC"

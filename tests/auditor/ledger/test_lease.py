@@ -345,7 +345,7 @@ def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(s
             assert said(stand, "two").count("waiting to take over") == 1
             assert f"process {first.pid}, data folder {stand.place}/one, since " in said(stand, "two")
             status = auditor("status", "--map", stand.map_file, AUDITOR_LEDGER=url_of(shared))
-            assert f"audited by `auditor run` on {os.uname().nodename}, process {first.pid}" in status.stderr
+            assert f"audited by auditor run on {os.uname().nodename}, process {first.pid}" in status.stderr
             once = auditor("once", "--map", stand.map_file, "--data", stand.place / "three",
                            AUDITOR_LEDGER=url_of(shared), AUDITOR_DIGEST_KEY=KEY)  # fmt: skip
             assert once.returncode == 3
