@@ -72,7 +72,7 @@ def test_a_lease_is_taken_kept_and_given_back(ledger: Ledger) -> None:
     assert held.since_at is not None
     assert held.until_at is not None
     assert (held.until_at - held.since_at).total_seconds() == LEASE_S
-    assert str(held).startswith("`auditor run` on host1, process 1, data folder /srv/1, since ")
+    assert str(held).startswith("auditor run on host1, process 1, data folder /srv/1, since ")
     assert ledger.lease.renew(token)
     assert ledger.lease.now().beat != held.beat
     ledger.lease.release(token)
