@@ -9,7 +9,7 @@ sent, and POST only where the map calls it read-only.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
@@ -276,7 +276,8 @@ class RestProbe:
 
     def _changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, place: Place | None) -> Page:
         """Ask for changes, and then from the last stamp on, because servers cap their answers without a word."""
-        asked = limit if spec.options["limit"] is None else min(limit, spec.options["limit"])
+        most = spec.options["ways"]["changed"]["limit"]
+        asked = limit if most is None else min(limit, most)
         found, following, more = self._listed(spec, "changed", place, limit, since=since)
         if following is not None or {"after", "offset", "page"} & places(spec.options["changed"]):
             return self._page(spec, found, following)
@@ -334,7 +335,8 @@ class RestProbe:
         self, spec: ReadSpec, word: str, place: Place | None, limit: int, *, since: datetime | int | None = None
     ) -> tuple[list[Any], Place | None, bool | None]:
         """One page of a list, where the next one is, and whether the answer says that more follows."""
-        template, ceiling = spec.options[word], spec.options["limit"]
+        template, way = spec.options[word], spec.options["ways"][word]
+        ceiling = way["limit"]
         limit = limit if ceiling is None else min(limit, ceiling)
         named = places(template) & {"after", "offset", "page"}
         if "page" in named:
@@ -351,12 +353,12 @@ class RestProbe:
                 "since": self._since(spec, since, place),
             }
             answer = self._client.ask(filled(template, spec.collection, values), walking=place is not None)
-        found = answers.records(spec.options["records"], answer.document, what)
-        more = self._more(spec, answer.document)
+        found = answers.records(way["records"], answer.document, what)
+        more = self._more(spec, way, answer.document)
         after = (
             None
             if more is False
-            else self._following(spec, template, answer, place, found, named, limit, more=bool(more))
+            else self._following(spec, way, template, answer, place, found, named, limit, more=bool(more))
         )
         if after is None:
             if more and word == "list":
@@ -371,6 +373,7 @@ class RestProbe:
     def _following(
         self,
         spec: ReadSpec,
+        way: Mapping[str, Any],
         template: Template,
         answer: Answer,
         place: Place | None,
@@ -381,8 +384,8 @@ class RestProbe:
         more: bool,
     ) -> Place | None:
         """Where the answer says that the list goes on, or where it must; None where that is not known."""
-        if spec.options["next"] is not None:
-            told = self._told_next(spec, answer)
+        if way["next"] is not None:
+            told = self._told_next(spec, way["next"], answer)
             if isinstance(told, str) and ("after" not in named or told.startswith(("http://", "https://"))):
                 return Place(how="url", at=self._client.next_address(answer, told, template))
             return None if told is None else Place(how="cursor", at=told)
@@ -408,22 +411,22 @@ class RestProbe:
             return None  # an API that begins at the key, and not behind it
         return Place(how="key", at=last)
 
-    def _more(self, spec: ReadSpec, document: Any) -> bool | None:
+    def _more(self, spec: ReadSpec, way: Mapping[str, Any], document: Any) -> bool | None:
         """Whether the answer says that more follows; None where the map names no such word."""
-        path = spec.options["more"]
+        word = "until" if way["more"] is None else "more"
+        path = way[word]
         if path is None:
             return None
         found = answers.find(path, document)
         if len(found) != 1 or not isinstance(found[0], bool):
             raise ProbeError(
                 Reason.DECODE,
-                f"{spec.collection} does not say true or false at {path}, the map's more:",
-                hint="correct more: in the map",
+                f"{spec.collection} does not say true or false at {path}, the map's {word}:",
+                hint=f"correct {word}: in the map",
             )
-        return found[0]
+        return found[0] is (word == "more")
 
-    def _told_next(self, spec: ReadSpec, answer: Answer) -> str | int | None:
-        path = spec.options["next"]
+    def _told_next(self, spec: ReadSpec, path: str, answer: Answer) -> str | int | None:
         found = [walk.next_link(answer.link)] if path == "link" else answers.find(path, answer.document)
         told = found[0] if found else None
         if told is None or told is False or told == "":

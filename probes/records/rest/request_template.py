@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError, field_validator
+from jsonpath.exceptions import JSONPathError
+from pydantic import Field, ValidationError, field_validator
 
+from probes import json_paths
 from probes.contract import Key, ProbeError, Reason
 from probes.settings import PluginSettings
 
@@ -66,6 +68,46 @@ def template_of(told: object) -> object:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+class ChangedList(PluginSettings):
+    """A list of changes that is read in another way than the list of all records.
+
+    Attributes:
+        request: how it is asked for.
+        records, limit: as for the other list; what is not set is the same.
+        next, more, until: as for the other list; where one of them is set, none of the other list's counts.
+    """
+
+    request: Template
+    records: str | None = None
+    next: str | None = None
+    more: str | None = None
+    until: str | None = None
+    limit: int | None = Field(default=None, ge=1)
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _is_template(cls, told: object) -> object:
+        return template_of(told)
+
+    @field_validator("records", "next", "more", "until")
+    @classmethod
+    def _is_place(cls, path: str | None) -> str | None:
+        return check_path(path)
+
+
+def check_path(path: str | None) -> str | None:
+    """A JSONPath, or the word `link`. Raises ValueError."""
+    if path is None or path == "link":
+        return path
+    try:
+        json_paths.compiled(path)
+    except JSONPathError as error:
+        raise ValueError(f"not a JSONPath: {str(error).splitlines()[0]}") from None
+    if not path.startswith("$"):
+        raise ValueError(f"not a JSONPath: it begins with $, got {path!r}")
+    return path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from jsonpath.exceptions import JSONPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from probes import json_paths
 from probes.addresses import check_address
 from probes.http.settings import Auth, HeaderAuth, Retries
-from probes.records.rest.request_template import ReadOnlyPost, Template, checked, places, template_of
+from probes.records.rest.request_template import (
+    ChangedList,
+    ReadOnlyPost,
+    Template,
+    check_path,
+    checked,
+    places,
+    template_of,
+)
 from probes.secrets import without_parameters
 from probes.settings import Binding, SystemSettings
 
@@ -72,6 +79,7 @@ class RestBinding(Binding):
         next: where an answer says how its list goes on: a JSONPath of a cursor or an address, or `link` for the
             Link header.
         more: JSONPath of whether more follows, true or false.
+        until: JSONPath of whether this was the end, true or false.
         limit: the most records that `list` and `changed` may ask for at once.
         first_page: the number of the first page, where pages are numbered.
         since: how an instant is written in a request: `iso`, `s`, `ms` or `us` since 1970, or `local` for a text
@@ -84,9 +92,10 @@ class RestBinding(Binding):
     one: Template | None = None
     many: Template | None = None
     list_: Template | None = Field(default=None, alias="list")
-    changed: Template | None = None
+    changed: Template | ChangedList | None = None
     next: str | None = None
     more: str | None = None
+    until: str | None = None
     limit: int | None = Field(default=None, ge=1)
     first_page: int = Field(default=1, ge=0)
     since: Literal["iso", "s", "ms", "us", "local"] | None = None
@@ -102,34 +111,50 @@ class RestBinding(Binding):
         """Whether a template says how."""
         return self.changed is not None
 
-    @field_validator("one", "many", "list_", "changed", mode="before")
+    @field_validator("one", "many", "list_", mode="before")
     @classmethod
     def _is_template(cls, told: object) -> object:
         return template_of(told)
 
-    @field_validator("records", "record", "next", "more")
+    @field_validator("changed", mode="before")
+    @classmethod
+    def _is_changed(cls, told: object) -> object:
+        if isinstance(told, ChangedList) or (isinstance(told, Mapping) and "request" in told):
+            return told
+        return template_of(told)
+
+    @field_validator("records", "record", "next", "more", "until")
     @classmethod
     def _is_path(cls, path: str | None) -> str | None:
-        if path is None or path == "link":
-            return path
-        try:
-            json_paths.compiled(path)
-        except JSONPathError as error:
-            raise ValueError(f"not a JSONPath: {str(error).splitlines()[0]}") from None
-        if not path.startswith("$"):
-            raise ValueError(f"not a JSONPath: it begins with $, got {path!r}")
-        return path
+        return check_path(path)
+
+    @property
+    def changes(self) -> ChangedList | None:
+        """How changes are asked for, however the map writes it; None where it does not."""
+        if self.changed is None:
+            return None
+        own = self.changed if isinstance(self.changed, ChangedList) else ChangedList(request=self.changed)
+        rest = own if own.next or own.more or own.until else self
+        return ChangedList(
+            request=own.request,
+            records=own.records or self.records,
+            next=rest.next,
+            more=rest.more,
+            until=rest.until,
+            limit=own.limit or self.limit,
+        )
 
     @model_validator(mode="after")
     def _can_fetch(self) -> RestBinding:
         if self.one is None and self.many is None:
             raise ValueError("say how records are read: one: /path/{key} or many: /path?ids={keys}")
+        changes = self.changes
         walked, listed = ("after", "offset", "page", "limit"), ("keys", "key")
         for word, template, known, needed in (
             ("one", self.one, ("key",), ("key",)),
             ("many", self.many, ("keys", "key") if isinstance(self.many, ReadOnlyPost) else ("keys",), listed),
             ("list", self.list_, walked, ()),
-            ("changed", self.changed, ("since", *walked), ("since",)),
+            ("changed", changes.request if changes else None, ("since", *walked), ("since",)),
         ):
             if template is None:
                 continue
@@ -140,12 +165,18 @@ class RestBinding(Binding):
 
     @model_validator(mode="after")
     def _can_walk(self) -> RestBinding:
-        for word, template in (("list", self.list_), ("changed", self.changed)):
+        changes = self.changes
+        for word, template, way in (
+            ("list", self.list_, self),
+            ("changed", changes.request if changes else None, changes),
+        ):
             named = sorted(places(template) & {"after", "offset", "page"}) if template is not None else []
             if len(named) > 1:
                 raise ValueError(f"{word} goes on by {{{named[0]}}} or by {{{named[1]}}}, not by both")
-            if word == "changed" and named == ["after"] and self.next is None:
+            if word == "changed" and named == ["after"] and way is not None and way.next is None:
                 raise ValueError("changed is not in the order of keys: say next: to tell where {after} comes from")
+            if way is not None and way.more is not None and way.until is not None:
+                raise ValueError(f"{word}: more is true if more follows, until is true at the end; set one of them")
         if "page" in (places(self.list_) if self.list_ is not None else ()) and self.limit is None:
             raise ValueError("list goes by {page}: say limit:, how many records a page holds, which must not change")
         if self.next is not None and self.list_ is None and self.changed is None:
@@ -154,17 +185,29 @@ class RestBinding(Binding):
 
     def options(self) -> dict[str, Any]:
         """The templates and paths."""
+        changes = self.changes
         return {
             "records": self.records,
             "record": self.record,
             "one": self.one,
             "many": self.many,
             "list": self.list_,
-            "changed": self.changed,
+            "changed": None if changes is None else changes.request,
             "next": self.next,
             "more": self.more,
-            "limit": self.limit,
+            "ways": {"list": _way(self), "changed": None if changes is None else _way(changes)},
             "first_page": self.first_page,
             "since": self.since or self.changed_at_unit or "iso",
             "batch": self.batch,
         }
+
+
+def _way(listed: RestBinding | ChangedList) -> dict[str, Any]:
+    """How a list is read and goes on."""
+    return {
+        "records": listed.records,
+        "next": listed.next,
+        "more": listed.more,
+        "until": listed.until,
+        "limit": listed.limit,
+    }

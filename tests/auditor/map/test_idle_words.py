@@ -56,6 +56,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/systems/caller.py": "connections timeout",
         "probes/settings.py": "calls_per_s calls_per_minute",
     },
+    "ChangedList": {"probes/records/rest/settings.py": "request records next more until limit"},
     "ClientCredentialsAuth": {
         "probes/http/sign_in.py": "kind token_url parameters client_id client_secret client_auth",
         "probes/http/settings.py": "scope",
@@ -153,7 +154,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent",
         "probes/records/rest/settings.py": "records record one many list changed batch limit first_page since more "
-        "next",
+        "until next",
     },
     "RestSettings": {
         "auditor/map/flow.py": "zone",

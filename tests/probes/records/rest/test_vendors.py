@@ -152,6 +152,67 @@ def vendor(request: pytest.FixtureRequest) -> Iterator[Vendor]:
         made.probe.close()
 
 
+EXPORT = {
+    "request": "/api/v2/incremental/{collection}/cursor.json?start_time={since}&per_page={limit}",
+    "next": "$.after_url",
+    "until": "$.end_of_stream",
+}
+
+
+def test_zendesks_list_and_its_export_go_on_and_end_each_in_its_own_way() -> None:
+    with Zendesk(clock=Clock(NOON)) as service:
+        keys: list[Key] = [service.create("users", name=f"n{at}") for at in range(7)]
+        service.clock.advance(3600)
+        changed = keys[1:6]
+        for key in changed:
+            service.update("users", int(key), name="other")
+            service.clock.advance(1)
+        service.clock.advance(120)
+        binding = {**_documented("zendesk"), "changed_at": "updated_at", "changed": EXPORT, "since": "s"}
+        words = {"kind": "rest", "url": service.url, "auth": {"kind": "bearer", "token": OAUTH_TOKEN}}
+        probe = RestProbe(RestSettings.model_validate({**words, "budget": {"timeout": 20}}))
+        spec = RestBinding.model_validate(binding).spec("user", ["name"], zone="UTC")
+        page = probe.changed(spec, NOON + timedelta(seconds=1800), 2)
+        found, pages = [row[0] for row in page.rows], 1
+        while page.more:
+            page = probe.changed(spec, NOON + timedelta(seconds=1800), 2, page.next)
+            found += [row[0] for row in page.rows]
+            pages += 1
+        assert (found, pages, service.count("export")) == (changed, 2, 2)  # its address leaves out how many at once
+        listed = probe.page(spec, None, 100)
+        assert ([row[0] for row in listed.rows], listed.more) == (keys, False)
+        service.fail(faults.renamed({"end_of_stream": None}), on="export")
+        with pytest.raises(ProbeError, match="the map's until"):
+            probe.changed(spec, NOON, 2)
+        probe.close()
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"changed": {**EXPORT, "more": "$.x"}}, "set one of them"),
+        ({"more": "$.x", "until": "$.y"}, "set one of them"),
+        ({"changed": {**EXPORT, "next": "after"}}, "begins with"),
+        ({"changed": {**EXPORT, "nxt": "$.x"}}, "nxt"),
+        ({"changed": {"request": "/x?cursor={after}&t={since}"}, "next": None}, "say next:"),
+        ({"changed": {"request": "/x"}}, "changed needs {since}"),
+        ({"changed": {"request": {"read_only_post": "/x", "bdy": {}}}}, "bdy"),
+    ],
+)
+def test_a_list_of_changes_that_cannot_be_meant_is_told(words: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(told)):
+        RestBinding.model_validate({**_documented("zendesk"), "more": None, "changed_at": "updated_at", **words})
+
+
+def test_what_a_list_of_changes_does_not_say_is_as_for_the_other_list() -> None:
+    binding = RestBinding.model_validate({**_documented("zendesk"), "changed": {"request": "/x?t={since}"}})
+    ways = binding.options()["ways"]
+    assert ways["changed"] == ways["list"]
+    other = RestBinding.model_validate({**_documented("zendesk"), "changed": EXPORT}).options()["ways"]["changed"]
+    wanted = {"records": "$.users[*]", "next": "$.after_url", "more": None, "until": "$.end_of_stream", "limit": 100}
+    assert other == wanted
+
+
 def _walked(vendor: Vendor, before_the_second: Fault | None = None) -> list[Any]:
     found: list[Any] = []
     page = vendor.probe.page(vendor.spec, None, 2)
