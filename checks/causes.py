@@ -110,7 +110,7 @@ def classify(comparison: Comparison, baseline: Baseline | None, *, versions: Seq
         fields = (Cause.REGRESSION,) * len(comparison.places)
         return Finding(kind=kind, cause=Cause.REGRESSION, at_once=True, fields=fields)
     if owner is None:
-        return _owner_gone(target, baseline, versions)
+        return _owner_gone(target, baseline, versions, flagged=comparison.owner_deleted is not None)
     if target is None:
         return _target_gone(owner, baseline)
     return _of_record(
@@ -131,9 +131,13 @@ def _stale(owner: Copy | None, target: Copy, baseline: Baseline | None, versions
     )
 
 
-def _owner_gone(target: Copy | None, baseline: Baseline | None, versions: Sequence[bytes]) -> Finding:
+def _owner_gone(
+    target: Copy | None, baseline: Baseline | None, versions: Sequence[bytes], *, flagged: bool
+) -> Finding:
+    """The owner does not have it; where it is marked as deleted there, it did, whatever is known of it."""
     shown = target.fingerprint if target is not None else b""
-    if shown in versions or (baseline is not None and shown == baseline.target):
+    at_baseline = flagged if baseline is None else shown == baseline.target
+    if shown in versions or at_baseline:
         # The owner deleted it: a delete that has not arrived, which is timing and not ownership.
         return Finding(kind=Kind.ORPHAN, cause=Cause.LATE, source_ahead=True)
     if baseline is None:

@@ -33,6 +33,22 @@ class Unread:
     raw: str
 
 
+class Tombstone(NamedTuple):
+    """A record that a system keeps and marks as deleted.
+
+    Attributes:
+        field: what says so.
+        raw_mark: the record's own changed-at stamp or version, as it was read.
+    """
+
+    system: str
+    field: str
+    raw_mark: Any = None
+
+    def __str__(self) -> str:
+        return f"marked as deleted in {self.system} ({self.field})"
+
+
 class Place(NamedTuple):
     """Which field a difference is in, and who may write it.
 
@@ -64,6 +80,7 @@ class Comparison:
         partial: fields that differ were left out as noise, so the rest proves no arrival.
         unread: fields that are unreadable on at least one side of a record that differs in other fields (or is absent
             on one side): it is unknown whether they differ.
+        owner_deleted, target_deleted: what marks an absent record as deleted there.
     """
 
     key: Key
@@ -76,6 +93,18 @@ class Comparison:
     unverifiable: str = ""
     partial: bool = False
     unread: tuple[Difference, ...] = ()
+    owner_deleted: Tombstone | None = None
+    target_deleted: Tombstone | None = None
+
+    @property
+    def tombstones(self) -> tuple[Tombstone, ...]:
+        """What marks the record as deleted, in either system."""
+        return tuple(each for each in (self.owner_deleted, self.target_deleted) if each is not None)
+
+    @property
+    def owner_or_tombstone(self) -> Copy | Tombstone | None:
+        """What the owner holds of the record; either carries the owner's own stamp or version."""
+        return self.owner or self.owner_deleted
 
     def without(self, noisy: Mapping[int, str]) -> Comparison:
         """The comparison without fields that are unstable in one system; unverifiable if no field is left.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 from unicodedata import normalize
 
-from checks.comparison import Agreement, Comparison, Copy, Place, Unread
+from checks.comparison import Agreement, Comparison, Copy, Place, Tombstone, Unread
+from checks.delete_flags import Flag, parted
 from checks.difference_kinds import pattern_of
 from checks.differences import DERIVED, Difference, Shape, shape_of
 from checks.equality import agree
@@ -29,6 +31,27 @@ FIELD_DIGEST_BYTES = 4
 
 FIRST_STAMP_US, LAST_STAMP_US = (day_number(year, 1, 1) * DAY_US for year in (2, 9999))
 """Stamps to which clocks and slacks can be added without leaving the calendar."""
+
+
+class Grouped(NamedTuple):
+    """Rows of one system by canonical key.
+
+    Attributes:
+        rows: of the records that are there, without the value that says whether they are deleted.
+        nameless: rows whose key cannot be read.
+        deleted: records of which all rows are marked as deleted, with the stamp or version of one of them.
+        unreadable: records of which cannot be read whether they are deleted, and why.
+    """
+
+    rows: dict[Key, list[Row]]
+    nameless: int
+    deleted: Mapping[Key, Any] = {}
+    unreadable: Mapping[Key, str] = {}
+
+    @property
+    def keys(self) -> list[Key]:
+        """Every record that has a row."""
+        return [*self.rows, *self.deleted, *self.unreadable]
 
 
 def _spelt(rows: Sequence[Row]) -> str:
@@ -105,12 +128,10 @@ class RecordComparer:
         follower = self.owner.system if target_leads else self.target.system
         return Place(position, target_leads, follower in writers or follower in rule.writers)
 
-    def group(self, side: Side, rows: Sequence[Row]) -> tuple[dict[Key, list[Row]], int]:
-        """Sort rows by canonical key.
-
-        Returns:
-            The rows by key, and the number of rows whose key cannot be read.
-        """
+    def group(self, side: Side, rows: Sequence[Row]) -> Grouped:
+        """Sort rows by canonical key, those aside that are marked as deleted."""
+        if side.flag is not None:
+            return self._group_flagged(side, side.flag, rows)
         grouped: dict[Key, list[Row]] = {}
         nameless = 0
         parse_key = side.parse_key
@@ -122,7 +143,24 @@ class RecordComparer:
                 grouped[key] = [row]
             else:
                 there.append(row)
-        return grouped, nameless
+        return Grouped(grouped, nameless)
+
+    def _group_flagged(self, side: Side, flag: Flag, rows: Sequence[Row]) -> Grouped:
+        """A record is deleted if all its rows are: its key may have been given to a new record since."""
+        live, marked, doubtful = parted(flag, rows)
+        grouped = self.group(replace(side, flag=None), live)
+        unreadable: dict[Key, str] = {}
+        nameless = grouped.nameless
+        for row, why in doubtful:
+            key = read_key(side.parse_key, row[KEY])
+            if key is None:
+                nameless += 1
+            else:
+                unreadable[key] = f"whether it is deleted, {flag.field} in {side.system}: {why}"
+        found = {key: there for key, there in grouped.rows.items() if key not in unreadable}
+        named = ((read_key(side.parse_key, row[KEY]), row[MARK]) for row in marked)
+        gone = {key: mark for key, mark in named if key is not None and key not in found and key not in unreadable}
+        return Grouped(found, nameless, gone, unreadable)
 
     def canonical(self, side: Side, row: Row) -> tuple[Any, ...]:
         """Make one row's values canonical.
@@ -214,7 +252,7 @@ class RecordComparer:
         """The full result of `compare` for two copies that agree."""
         return self._compare(key, [owner_row], [target_row], agreed.values, agreed.values)
 
-    def changed_at_us(self, side: Side, copy: Copy) -> int | None:
+    def changed_at_us(self, side: Side, copy: Copy | Tombstone) -> int | None:
         """The copy's own changed-at stamp, microseconds since 1970 in the system's clock.
 
         None if it has none that can be used in calculations: unreadable, ambiguous (in an hour that its zone

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from checks.delete_flags import Flag
 from checks.fields import FieldRule
 from checks.values import Amount, Parser, UnreadableError
 from probes.contract import MISSING, VALUES, Key, Row
@@ -21,6 +22,7 @@ class Side:
 
     Attributes:
         currencies: by the position of an amount of money, the position of the field that holds its currency.
+        flag: tells whether a record is deleted, the last value of each row; None if the system has no such field.
     """
 
     system: str
@@ -28,6 +30,7 @@ class Side:
     parse_changed_at: Parser
     parsers: tuple[Parser, ...]
     currencies: Mapping[int, int] = field(default_factory=dict)
+    flag: Flag | None = None
 
 
 def read_key(parse: Parser, raw: Any) -> Key | None:

@@ -143,6 +143,7 @@ class ReadSpec:
         zone: the time zone of instants that carry none.
         lists: whether the system can list the collection's records.
         tells_changes: whether it can list changes since an instant or a version.
+        deleted: the field whose value tells whether a record is deleted, the last of `fields`; None if there is none.
         options: settings of this kind of probe only (request templates, for example).
     """
 
@@ -157,6 +158,7 @@ class ReadSpec:
     zone: str | None = None
     lists: bool = True
     tells_changes: bool = True
+    deleted: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -169,9 +171,18 @@ class ReadSpec:
         """The field that shows a change: an instant, an increasing number, or None."""
         return self.changed_at or self.version
 
+    @property
+    def keys_alone(self) -> bool:
+        """Whether no value is read beside a record's key, its mark, and whether it is deleted."""
+        return len(self.fields) == (self.deleted is not None)
+
+    def without_values(self) -> ReadSpec:
+        """The same collection without any value but the key, the mark, and whether a record is deleted."""
+        return replace(self, fields=() if self.deleted is None else (self.deleted,))
+
     def keys_only(self) -> ReadSpec:
-        """The same collection with only the key."""
-        return replace(self, changed_at=None, version=None, fields=())
+        """The same collection with only the key, and whether a record is deleted."""
+        return replace(self.without_values(), changed_at=None, version=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

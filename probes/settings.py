@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
 from probes.contract import ReadSpec
 from probes.durations import Duration
@@ -103,6 +103,49 @@ class SystemSettings(PluginSettings):
     description: str = ""
 
 
+Flagged = bool | int | str
+"""A value of a flag that means deleted."""
+
+NOT_NULL = "not null"
+"""What `is` says of a flag that is set by any value, such as the instant of the deletion."""
+
+
+class DeleteFlag(PluginSettings):
+    """How a system marks a record as deleted that it goes on keeping.
+
+    Attributes:
+        field: what holds the flag.
+        is_: the values that mean deleted: a boolean, texts or numbers, or `not null`.
+        optional: a record without the field is not deleted; otherwise that cannot be told of it.
+    """
+
+    field: str = Field(min_length=1)
+    is_: tuple[JsonValue, ...] = Field(default=(True,), alias="is")
+    optional: bool = False
+
+    @field_validator("is_", mode="before", json_schema_input_type=Flagged | list[Flagged])
+    @classmethod
+    def _is_list(cls, told: object) -> object:
+        return told if isinstance(told, list | tuple) else [told]
+
+    @field_validator("is_")
+    @classmethod
+    def _means_something(cls, values: tuple[JsonValue, ...]) -> tuple[JsonValue, ...]:
+        types = {type(each) for each in values}
+        if not values or not types <= {bool, int, str} or "" in values:
+            raise ValueError(f"write true, {NOT_NULL}, or the values that mean deleted: [deleted, archived]")
+        if bool in types and len(values) > 1:
+            raise ValueError("write true or false alone: a boolean has one value that means deleted")
+        if NOT_NULL in values and len(values) > 1:
+            raise ValueError(f"write {NOT_NULL} alone: every value means deleted then")
+        return values
+
+    @property
+    def written(self) -> JsonValue:
+        """What has to be written there to delete a record; None where the map does not say just one value."""
+        return self.is_[0] if len(self.is_) == 1 and self.is_[0] != NOT_NULL else None
+
+
 class Binding(PluginSettings):
     """How a data type is stored in one system; kinds of systems add their own settings.
 
@@ -114,6 +157,7 @@ class Binding(PluginSettings):
         version: without such a field, one with a number that grows with every change.
         fields: canonical field name to its name here, where the two differ.
         absent: fields that this system does not carry.
+        deleted: how it marks records as deleted that it goes on keeping; a text is the name of a boolean field.
     """
 
     collection: str
@@ -123,6 +167,7 @@ class Binding(PluginSettings):
     version: str | None = None
     fields: dict[str, str] = {}
     absent: tuple[str, ...] = ()
+    deleted: DeleteFlag | None = None
 
     @property
     def lists(self) -> bool:
@@ -133,6 +178,17 @@ class Binding(PluginSettings):
     def tells_changes(self) -> bool:
         """Whether it can list changes since an instant or a version."""
         return True
+
+    @field_validator("deleted", mode="before", json_schema_input_type=DeleteFlag | str | None)
+    @classmethod
+    def _is_flag(cls, told: object) -> object:
+        if isinstance(told, str):
+            field, _, value = told.partition("=")
+            if value or " " in told.strip():
+                hint = f"{{field: {field.split()[0]}, is: {value.strip() or NOT_NULL}}}"
+                raise ValueError(f"write the name of a boolean field alone, or {hint}")
+            return {"field": told}
+        return told
 
     @model_validator(mode="after")
     def _one_mark(self) -> Self:
@@ -146,6 +202,7 @@ class Binding(PluginSettings):
 
     def spec(self, data_type: str, names: Sequence[str], *, zone: str | None, key_type: str = "string") -> ReadSpec:
         """How to read these canonical fields of a data type here."""
+        flag = () if self.deleted is None else (self.deleted.field,)
         return ReadSpec(
             data_type=data_type,
             collection=self.collection,
@@ -155,7 +212,8 @@ class Binding(PluginSettings):
             key_type=key_type,
             changed_at_unit=self.changed_at_unit,
             zone=zone,
-            fields=tuple(self.fields.get(name, name) for name in names),
+            fields=(*(self.fields.get(name, name) for name in names), *flag),
+            deleted=self.deleted.field if self.deleted is not None else None,
             lists=self.lists,
             tells_changes=self.tells_changes,
             options=self.options(),

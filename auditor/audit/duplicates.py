@@ -158,8 +158,7 @@ class DuplicateFinder:
         if reading.error is not None:
             return {}, (reading.system, reading.error)
         copies: dict[Key, Copy] = {}
-        grouped, _ = self.comparer.group(side, reading.rows)
-        for key, rows in grouped.items():
+        for key, rows in self.comparer.group(side, reading.rows).rows.items():
             try:
                 copies[key] = self.comparer.copy_of(self.comparer.canonical(side, rows[0]), rows[0][MARK])
             except UnreadableError:

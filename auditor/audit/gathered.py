@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from checks.comparison import Copy
 from checks.terms import Look
@@ -49,6 +50,7 @@ class OwnerReading:
 
     Attributes:
         rows: those of each record, in the order of the flow's fields; empty for an absent record.
+        deleted: records that are kept and marked as deleted, each with its raw stamp or version; they have no rows.
         unreadable: unreadable records, and why.
         seen: around the read that returned each record.
         sent_at, received_at: around all these reads; None if there was none.
@@ -56,6 +58,7 @@ class OwnerReading:
     """
 
     rows: Mapping[Key, list[Row]] = field(default_factory=dict)
+    deleted: Mapping[Key, Any] = field(default_factory=dict)
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     seen: Mapping[Key, Seen] = field(default_factory=dict)
     sent_at: datetime | None = None
@@ -68,13 +71,14 @@ class TargetReading:
     """What a target holds, by canonical key.
 
     Attributes:
-        rows, unreadable: as in `OwnerReading`.
+        rows, deleted, unreadable: as in `OwnerReading`.
         seen: around the read that returned each record.
         look: around all reads of the target.
         error: the target could not be read.
     """
 
     rows: Mapping[Key, list[Row]] = field(default_factory=dict)
+    deleted: Mapping[Key, Any] = field(default_factory=dict)
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     seen: Mapping[Key, Seen] = field(default_factory=dict)
     look: Look | None = None

@@ -16,7 +16,7 @@ from auditor.audit.gathered import Gathered, Later
 from auditor.conflicts.policy import Resolver
 from auditor.map.flow import Flow
 from checks.clocks import ClockBounds
-from checks.comparison import Agreement, Comparison
+from checks.comparison import Agreement, Comparison, Tombstone
 from checks.convergence import commit_delay_s
 from checks.enrolment import Sighting, followed
 from checks.judgement import Judgement, Outcome, glimpse, judge
@@ -56,8 +56,21 @@ class Judge:
             if isinstance(met, Agreement):
                 agreed[key] = met
             else:
-                comparisons.append(met)
+                comparisons.append(self._marked(met, gathered))
         return Compared(comparisons=comparisons, agreed=agreed)
+
+    def _marked(self, comparison: Comparison, gathered: Gathered) -> Comparison:
+        """The same, and what marks the record as deleted."""
+        sides = ((self._comparer.owner, gathered.owner), (self._comparer.target, gathered.target))
+        owner, target = (
+            Tombstone(side.system, side.flag.field, reading.deleted[comparison.key])
+            if side.flag is not None and reading is not None and comparison.key in reading.deleted
+            else None
+            for side, reading in sides
+        )
+        if owner is None and target is None:
+            return comparison
+        return replace(comparison, owner_deleted=owner, target_deleted=target)
 
     def to_judge(self, compared: Compared, gathered: Gathered, settled: Set[Key]) -> list[Comparison]:
         """What must be judged: everything except records that agree, are known to, and have nothing pending."""
@@ -222,16 +235,18 @@ class Judge:
 
     def _stamp_us(self, comparison: Comparison) -> int | None:
         """The owner's own stamp of its copy; an increasing version is not a stamp."""
-        if comparison.owner is None or self.flow.source_spec.changed_at is None:
+        held = comparison.owner_or_tombstone
+        if held is None or self.flow.source_spec.changed_at is None:
             return None
-        return self._comparer.changed_at_us(self._comparer.owner, comparison.owner)
+        return self._comparer.changed_at_us(self._comparer.owner, held)
 
     def _version(self, comparison: Comparison) -> int | None:
         """The owner's own version number of its copy, if the map names one."""
-        if comparison.owner is None or self.flow.source_spec.version is None:
+        held = comparison.owner_or_tombstone
+        if held is None or self.flow.source_spec.version is None:
             return None
         try:
-            return None if comparison.owner.raw_mark is None else parse_version(comparison.owner.raw_mark)
+            return None if held.raw_mark is None else parse_version(held.raw_mark)
         except UNREADABLE:
             return None
 
@@ -287,7 +302,7 @@ def _tells_the_owner(trace: Trace, outcome: Outcome) -> bool:
 def _dated(judgement: Judgement, trace: Trace, owner_sent_at: datetime | None) -> Judgement:
     """Add the instants of the owner and of the reading to what is recorded."""
     divergence, sighting = judgement.divergence, trace.sighting
-    if divergence is not None and trace.comparison.owner is not None:
+    if divergence is not None and trace.comparison.owner_or_tombstone is not None:
         written = divergence.owner_written
         if written is None and sighting.stamp_us is not None and sighting.clock is not None:
             written = sighting.commit_bounds(None)

@@ -109,7 +109,7 @@ class OwnerReads:
         narrow = self._reader.fetch(spec, again) if again else None
         served = [key for key in keys if key in cache.seen]
         made = [each for each in (reading, narrow) if each is not None]
-        self.records += sum(len(each.instants) for each in made) if spec.fields else 0
+        self.records += sum(len(each.instants) for each in made) if not spec.keys_alone else 0
         last = narrow or reading
         return Reading(
             system=self._name,
@@ -155,12 +155,12 @@ class OwnerReads:
 
     def _counted(self, reading: Reading, spec: ReadSpec) -> Reading:
         """The reading, with its records counted; keys alone do not count."""
-        self.records += len(reading.rows) if spec.fields else 0
+        self.records += len(reading.rows) if not spec.keys_alone else 0
         return reading
 
     def _wide(self, spec: ReadSpec) -> ReadSpec:
         """The spec with the fields of all flows; unchanged if it reads no fields."""
-        return replace(spec, fields=self._fields) if spec.fields else spec
+        return spec if spec.keys_alone else replace(spec, fields=self._fields)
 
     def _of(self, wide: ReadSpec) -> _Known:
         return self._known.setdefault(wide.fields, _Known())

@@ -252,22 +252,24 @@ class Gatherer:
         spec = self.flow.source_spec
         reading = read(spec)
         spoiled = reading.error is not None and reading.error.reason in SPOILING
-        if not spoiled or not spec.fields:
+        if not spoiled or spec.keys_alone:
             return reading, True
-        return read(replace(spec, fields=())), False
+        return read(spec.without_values()), False
 
     def take(self, search: Search, reading: Reading, *, whole: bool) -> list[Key]:
         """Add the records that the owner listed, and keep their rows if they are complete.
 
+        What is marked as deleted is read by key: the list may lack another row of the same record that is not.
+
         Returns:
-            Their keys in the order read.
+            Their keys.
         """
-        grouped, nameless = self.comparer.group(self.comparer.owner, reading.rows)
-        search.nameless += nameless
-        search.want(grouped)
+        grouped = self.comparer.group(self.comparer.owner, reading.rows)
+        search.nameless += grouped.nameless
+        search.want(grouped.keys)
         if whole:
-            search.owner_read(reading, grouped)
-        return list(grouped)
+            search.owner_read(reading, grouped.rows)
+        return grouped.keys
 
     def read_owner(self, wanted: Wanted, known: OwnerReading, source: Owner) -> OwnerReading:
         """Read what has not been read of the owner yet.
@@ -283,10 +285,11 @@ class Gatherer:
         unreadable = {**known.unreadable, **reading.unreadable}
         if reading.error is not None:
             return replace(known, unreadable=unreadable, error=(reading.system, reading.error))
-        rows, _ = self.comparer.group(self.comparer.owner, reading.rows)
+        grouped = self.comparer.group(self.comparer.owner, reading.rows)
         return OwnerReading(
-            rows={**known.rows, **rows},
-            unreadable=unreadable,
+            rows={**known.rows, **grouped.rows},
+            deleted={**known.deleted, **grouped.deleted},
+            unreadable={**unreadable, **grouped.unreadable},
             seen={**known.seen, **{key: reading.when(key) for key in unread}},
             sent_at=min(known.sent_at or reading.sent_at, reading.sent_at),
             received_at=reading.received_at,
@@ -302,8 +305,14 @@ class Gatherer:
             failure = (reading.system, reading.error)
             target = TargetReading(unreadable=reading.unreadable, seen=reading.instants, look=look, error=failure)
         else:
-            rows, _ = self.comparer.group(self.comparer.target, reading.rows)
-            target = TargetReading(rows=rows, unreadable=reading.unreadable, seen=reading.instants, look=look)
+            grouped = self.comparer.group(self.comparer.target, reading.rows)
+            target = TargetReading(
+                rows=grouped.rows,
+                deleted=grouped.deleted,
+                unreadable={**reading.unreadable, **grouped.unreadable},
+                seen=reading.instants,
+                look=look,
+            )
         return Gathered(wanted=wanted, owner=owner, target=target)
 
 

@@ -18,7 +18,7 @@ from checks.record_history import NO_HISTORY, DivergenceState, History
 from checks.records import RecordComparer
 from checks.sides import UNREADABLE, Side
 from checks.values import UnreadableError
-from probes.contract import KEY, MARK, Key, Reading, Row
+from probes.contract import MARK, Key, Reading, Row
 
 WITNESS_S = 1.0
 """How long one audit waits for all witnesses together: they are reported with a verdict but never decide it."""
@@ -116,10 +116,10 @@ class SecondLook:
 
     def _glimpse(self, again: Reading, doubting: _Doubting) -> None:
         """Note what the owner held of moving records at the second look."""
-        rows, _ = self.comparer.group(self.comparer.owner, again.rows)
-        for key in doubting.moving - again.unreadable.keys():
+        grouped = self.comparer.group(self.comparer.owner, again.rows)
+        for key in doubting.moving - again.unreadable.keys() - grouped.unreadable.keys():
             sent_at, received_at = again.when(key)
-            second = rows.get(key, [])
+            second = grouped.rows.get(key, [])
             if key not in doubting.owner_again and len(second) == 1:
                 self._copy_again(doubting, key, self.comparer.owner, second[0])
             copy = doubting.owner_again.get(key)
@@ -138,7 +138,7 @@ class SecondLook:
         again = self.source.fetch(self.flow.source_spec, list(differing))
         if doubting.failed(again, differing):
             return None
-        rows, _ = self.comparer.group(self.comparer.owner, again.rows)
+        rows = self.comparer.group(self.comparer.owner, again.rows).rows
         marked = self.flow.source_spec.mark is not None
         for key, comparison in differing.items():
             first, _ = gathered.rows_of(key)
@@ -149,7 +149,7 @@ class SecondLook:
         again = self.target.fetch(self.flow.target_spec, list(differing))
         if doubting.failed(again, differing):
             return
-        rows, _ = self.comparer.group(self.comparer.target, again.rows)
+        rows = self.comparer.group(self.comparer.target, again.rows).rows
         for key, comparison in differing.items():
             _, first = gathered.rows_of(key)
             self._compare(doubting, comparison, self.comparer.target, first, rows.get(key, []), marked=True)
@@ -211,10 +211,9 @@ class SecondLook:
             reading = reader.fetch_aside(witness.spec, keys, until - time.monotonic())
             if reading is None or reading.error is not None:
                 continue
-            for row in reading.rows:
+            for key, rows in self.comparer.group(witness.side, reading.rows).rows.items():
                 try:
-                    key = witness.side.parse_key(row[KEY])
-                    values = self.comparer.canonical(witness.side, witness.spread(row))
+                    values = self.comparer.canonical(witness.side, witness.spread(rows[-1]))
                 except UNREADABLE:
                     continue
                 if key in differing:

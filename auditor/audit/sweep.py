@@ -108,7 +108,9 @@ class Sweeper:
         ):
             first = reader.page(spec.keys_only(), None, 1)
             if not search.fail(first):
-                search.nameless += gatherer.comparer.group(side, [row for row in first.rows if row[KEY] is None])[1]
+                search.nameless += gatherer.comparer.group(
+                    side, [row for row in first.rows if row[KEY] is None]
+                ).nameless
         return BY_RANK
 
     def _next_slice(self, search: Search, state: FlowState, size: int, memory: SampleMemory) -> Slice:
@@ -230,18 +232,18 @@ class Sweeper:
         page = gatherer.target.page(flow.target_spec.keys_only(), after, size)
         if _failed(search, page):
             return None, []
-        grouped, nameless = gatherer.comparer.group(gatherer.comparer.target, page.rows)
-        search.nameless += nameless
-        _list(listings, gatherer.target.name, grouped)
+        grouped = gatherer.comparer.group(gatherer.comparer.target, page.rows)
+        search.nameless += grouped.nameless
+        _list(listings, gatherer.target.name, grouped.keys)
         if flow.source_spec.lists:
-            unread = [key for key in grouped if key not in search.owner_rows]
-            unknown = self._lacking(search, listings, unread, at_owner=True)
+            unread = [key for key in grouped.rows if key not in search.owner_rows]
+            unknown = [*self._lacking(search, listings, unread, at_owner=True), *grouped.unreadable]
         else:
-            unknown = list(grouped)
+            unknown = grouped.keys
         if search.error:
             return None, []
         search.want(unknown)
-        search.want(key for key, rows in grouped.items() if len(rows) > 1)
+        search.want(key for key, rows in grouped.rows.items() if len(rows) > 1)
         return page.next, unknown
 
     def _known_keys(
@@ -272,7 +274,7 @@ class Sweeper:
     def _lacking(
         self, search: Search, listings: Mapping[str, Listing], keys: list[Key], *, at_owner: bool
     ) -> list[Key]:
-        """Those of the keys that a side does not have, or cannot be read for."""
+        """Those of the keys that a side does not have, marks as deleted, or cannot be read for."""
         flow, gatherer = self._flow, self._gatherer
         reader, spec, side = (
             (search.source, flow.source_spec, gatherer.comparer.owner)
@@ -282,10 +284,10 @@ class Sweeper:
         there = reader.fetch(spec.keys_only(), keys)
         if search.fail(there):
             return []
-        known, _ = gatherer.comparer.group(side, there.rows)
+        known = gatherer.comparer.group(side, there.rows)
         if reader.name in listings:
-            listings[reader.name].met(known)
-        return [key for key in keys if key not in known]
+            listings[reader.name].met(known.rows)
+        return [key for key in keys if key not in known.rows]
 
 
 def fresh(state: FlowState, walk: str, now: datetime) -> FlowState:

@@ -9,7 +9,7 @@ from rich.table import Table
 from auditor.cli.rows import out, shown
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.history.figure_text import stage_text
-from auditor.systems.live_record import RecordView
+from auditor.systems.live_record import CopyView, RecordView
 from probes.wording import counted
 
 if TYPE_CHECKING:
@@ -31,13 +31,20 @@ def status_row(status: FlowStatus) -> dict[str, object]:
     return {**row, "verified_through": row["verified_through"] or NOTHING_VERIFIED}
 
 
+def _presence(copy: CopyView) -> str:
+    """How a copy is there, or why it is not."""
+    if copy.deleted:
+        return f"marked as deleted ({copy.deleted})"
+    return counted(copy.found, "row") if copy.found else "not there"
+
+
 def print_record(view: RecordView) -> None:
     """Show a record side by side, differing fields first."""
     table = Table(title=shown(f"{view.data_type} {view.key}: {view.verdict}"), title_justify="left")
     table.add_column("field")
     for copy in view.copies:
         table.add_column(shown(f"{copy.system} ({copy.role})"), overflow="fold")
-    state = [copy.error or ("not there" if not copy.found else counted(copy.found, "row")) for copy in view.copies]
+    state = [copy.error or _presence(copy) for copy in view.copies]
     table.add_row("[dim]found[/]", *(f"[dim]{shown(each)}[/]" for each in state))
     table.add_row("[dim]changed at[/]", *(f"[dim]{shown(copy.changed_at or '–')}[/]" for copy in view.copies))
     names = list(dict.fromkeys(name for copy in view.copies for name in copy.cells))

@@ -18,6 +18,7 @@ from checks.cause import Cause, Kind
 from checks.causes import Finding
 from checks.comparison import Comparison
 from checks.conflicts import Resolution, Winner
+from checks.records import Grouped
 from checks.values import UnreadableError
 from probes import registry
 from probes.contract import KEY, MISSING, VALUES, VALUES_FROM, Key, ProbeError, ReadSpec, Row
@@ -53,7 +54,8 @@ def _of_flow(
         if key is not None:
             open_rows[key] = {**each, "key": key}
     keys = list(open_rows)
-    groups: list[dict[Key, list[Row]]] = []
+    groups: list[Grouped] = []
+    unreadable: dict[Key, str] = {}
     for side, system, spec in (
         (comparer.owner, flow.source_name, flow.source_spec),
         (comparer.target, flow.target_name, flow.target_spec),
@@ -61,7 +63,8 @@ def _of_flow(
         reading = readers[system].fetch(spec, keys)
         if reading.error is not None:
             return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in open_rows.values()]
-        groups.append(comparer.group(side, reading.rows)[0])
+        groups.append(comparer.group(side, reading.rows))
+        unreadable |= {**reading.unreadable, **groups[-1].unreadable}
     try:
         natives = {
             flow.source_name: column_types(readers[flow.source_name], flow.source_spec),
@@ -73,7 +76,10 @@ def _of_flow(
     clocks = readers[flow.source_name].clock, readers[flow.target_name].clock
     proposals = []
     for key, each in open_rows.items():
-        rows = groups[0].get(key, []), groups[1].get(key, [])
+        if key in unreadable:
+            proposals.append(_none(flow, each, f"cannot verify: {unreadable[key]}"))
+            continue
+        rows = groups[0].rows.get(key, []), groups[1].rows.get(key, [])
         comparison = comparer.compare(key, *rows)
         if comparison.agrees:
             continue
@@ -89,7 +95,7 @@ def _of_flow(
         try:
             proposals += [
                 _writable(flow, each, replace(proposal, natives=natives.get(proposal.system, {})))
-                for proposal in _of_record(flow, comparison, rows, each, resolution)
+                for proposal in _of_record(flow, comparison, rows, each, resolution, marked=key in groups[1].deleted)
             ]
         except UnreadableError as error:
             proposals.append(_none(flow, each, str(error)))
@@ -192,13 +198,28 @@ def _of_record(
     rows: tuple[Sequence[Row], Sequence[Row]],
     divergence: Mapping[str, Any],
     resolution: Resolution,
+    *,
+    marked: bool,
 ) -> list[Proposal]:
+    """The proposals for one record.
+
+    Args:
+        marked: the target has the record and marks it as deleted.
+    """
     if resolution.abstains:
         return [_none(flow, divergence, f"a person must decide: {resolution.why}")]
+    flag = flow.target_binding.deleted
     if not rows[0] and rows[1]:
         present = raw_values(flow.target_binding, flow, rows[1][0])
-        deleted = _whole(flow, divergence, resolution, "delete", flow.target_name, {}, present)
+        if flag is not None and flag.written is None:
+            how = f"{flow.target_name} keeps what is deleted: mark the record there ({flag.field}); do not remove it"
+            return [_none(flow, divergence, f"{resolution.why}; {how}")]
+        action, changes = ("delete", {}) if flag is None else ("update", {flag.field: flag.written})
+        deleted = _whole(flow, divergence, resolution, action, flow.target_name, changes, present)
         return [replace(deleted, held_key=rows[1][0][KEY])]
+    if flag is not None and marked:
+        why = f"{flow.target_name} has the record and marks it as deleted ({flag.field}): restore it there"
+        return [_none(flow, divergence, f"{resolution.why}; {why}")]
     if rows[0] and not rows[1]:
         values = {
             name: as_held(flow, name, (flow.source_name, flow.target_name), raw, None, comparison.owner, at)

@@ -68,6 +68,8 @@ def _head(copy: CopyView, readers: list[str]) -> None:
     st.markdown(f"**{escaping.markdown(copy.system)}** · {copy.role}")
     if copy.error:
         st.error(escaping.markdown(copy.error))
+    elif copy.deleted:
+        st.warning(f"marked as deleted ({escaping.markdown(copy.deleted)})")
     elif copy.found == 0:
         st.warning("missing")
     elif copy.found > 1:

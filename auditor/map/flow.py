@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from auditor.map.settings import DataType, FlowSettings
+from checks.delete_flags import flag_of
 from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer
 from checks.sides import Side, read_key
@@ -261,4 +262,5 @@ class Flow:
             parse_changed_at=parser_for(stamp_rule, name, system.zone),
             parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
             currencies=currencies_of(self.rules),
+            flag=flag_of(binding.deleted, name),
         )

@@ -88,6 +88,8 @@ def _columns(binding: Binding) -> Iterator[tuple[Path_, str]]:
             yield (word,), named
     for field, column in binding.fields.items():
         yield ("fields", field), column
+    if binding.deleted is not None:
+        yield ("deleted",), binding.deleted.field
 
 
 def _alert_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:

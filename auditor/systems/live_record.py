@@ -12,6 +12,7 @@ from auditor.map.flow import currencies_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.storage.kept_text import restored
 from auditor.systems.reader import SystemReader
+from checks.delete_flags import flag_of, parted
 from checks.equality import agree
 from checks.field_text import text_of
 from checks.fields import parser_for
@@ -43,6 +44,7 @@ class CopyView:
         found: rows with this key; normally 1.
         error: why it could not be read, or "".
         cells: by field.
+        deleted: the field that marks it as deleted, "" if none does.
     """
 
     system: str
@@ -53,6 +55,7 @@ class CopyView:
     read_at: datetime
     cells: Mapping[str, Cell]
     link: str | None = None
+    deleted: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +109,7 @@ def read_record(
     rows: dict[str, list[Row]] = {}
     errors: dict[str, str] = {}
     read_at: dict[str, datetime] = {}
+    marked: dict[str, list[Row]] = {}
     for system in order:
         spec = spec_of(integration_map, data_type, system)
         reading = readers[system].fetch(spec, [key])
@@ -113,13 +117,19 @@ def read_record(
         errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
         parse = described.key_parser(system)
         rows[system] = [row for row in reading.rows if read_key(parse, row[KEY]) == key]
+        flag = flag_of(integration_map.bindings[data_type, system].deleted, system)
+        if flag is not None:
+            rows[system], marked[system], doubtful = parted(flag, rows[system])
+            if doubtful:
+                errors[system] = f"whether it is deleted, {flag.field}: {doubtful[0][1]}"
     copies = []
     for system in order:
         system_rows = rows[system]
         first = {name: _first(rows, name) for name in order}
         cells = {name: _cell(integration_map, data_type, name, system, first) for name in names}
         stamped = integration_map.bindings[data_type, system].changed_at is not None
-        stamp = system_rows[0][MARK] if system_rows and stamped else None
+        gone = marked.get(system, []) if not system_rows and not errors[system] else []
+        stamp = (system_rows or gone)[0][MARK] if (system_rows or gone) and stamped else None
         copies.append(
             CopyView(
                 system=system,
@@ -130,6 +140,7 @@ def read_record(
                 read_at=read_at[system],
                 cells=cells if system_rows else {},
                 link=link_of(integration_map.systems[system].link, key),
+                deleted=spec_of(integration_map, data_type, system).deleted or "" if gone else "",
             )
         )
     return RecordView(data_type=data_type, key=key, copies=tuple(copies))

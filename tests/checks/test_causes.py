@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from checks.cause import Cause, Kind
 from checks.causes import RING_LENGTH, Baseline, classify
-from checks.comparison import Comparison, Copy, Place
+from checks.comparison import Comparison, Copy, Place, Tombstone
 from checks.records import FIELD_DIGEST_BYTES
 
 
@@ -60,6 +61,13 @@ def test_row(
 ) -> None:
     found = classify(compared(owner, target, shared=may_write), baseline)
     assert (found.kind, found.cause, found.source_ahead, found.at_once) == expected, row
+
+
+def test_what_the_owner_marks_as_deleted_was_there_and_its_copy_is_late() -> None:
+    gone = replace(compared(None, "9"), owner_deleted=Tombstone("crm", "is_deleted", None))
+    found = classify(gone, None)
+    assert (found.kind, found.cause, found.source_ahead) == (Kind.ORPHAN, Cause.LATE, True)
+    assert classify(gone, BASE).cause is Cause.WRITE_CONFLICT  # the target moved on from what both agreed on
 
 
 def test_several_rows_take_precedence_over_everything() -> None:

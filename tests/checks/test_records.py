@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks.comparison import Agreement, Comparison
+from checks.delete_flags import flag_of
 from checks.field_text import show
 from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer
 from checks.sides import Side
 from checks.validity import RuleSet
 from probes.contract import MISSING
+from probes.settings import DeleteFlag
 
 RULES = [
     ("name", FieldRule(type="string", evidence="private")),
@@ -81,11 +83,35 @@ def test_an_absent_record_is_no_difference_of_fields() -> None:
 
 def test_rows_without_a_readable_key_are_counted() -> None:
     made = comparer()
-    grouped, nameless = made.group(
+    grouped, nameless, *_ = made.group(
         made.owner, [(1, None, "x", 1), ("1", None, "y", 1), (None, None, "z", 1), ("q", None, "w", 1)]
     )
     assert {key: len(rows) for key, rows in grouped.items()} == {1: 2}
     assert nameless == 2
+
+
+def test_rows_marked_as_deleted_are_set_aside_unless_another_row_of_their_record_is_not() -> None:
+    made = comparer([("name", FieldRule())])
+    side = replace(made.owner, flag=flag_of(DeleteFlag(field="gone"), "crm"))
+    grouped = made.group(
+        side,
+        [
+            (1, None, "there", False),
+            (2, "mark", "gone", True),
+            (3, None, "gone", True),
+            (3, None, "created again", False),
+            (4, None, "who knows", "maybe"),
+            (4, None, "there", False),
+            (None, None, "gone", True),
+            (None, None, "nameless", False),
+            (None, None, "nameless", "maybe"),
+        ],
+    )
+    assert grouped.rows == {1: [(1, None, "there")], 3: [(3, None, "created again")]}
+    assert grouped.deleted == {2: "mark"}
+    assert grouped.unreadable == {4: "whether it is deleted, gone in a: not a boolean: text"}
+    assert grouped.nameless == 2
+    assert grouped.keys == [1, 3, 2, 4]
 
 
 def test_null_missing_and_empty_are_three_things() -> None:

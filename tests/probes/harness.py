@@ -59,6 +59,15 @@ class Harness(ABC):
         """Put exactly these records there."""
 
     @abstractmethod
+    def mark_deleted(self, identity: int) -> None:
+        """Let the system keep a record and mark it as deleted."""
+
+    @property
+    def flagged(self) -> ReadSpec:
+        """The spec of a data type whose deleted records are marked."""
+        return replace(self.spec, fields=(*self.spec.fields, "gone"), deleted="gone")
+
+    @abstractmethod
     def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
         """Open a probe, through another port or with another password where asked."""
 
@@ -82,7 +91,10 @@ class SqlHarness(Harness):
         }[self._url.get_backend_name()]
         with self.engine.begin() as connection:
             connection.execute(
-                sa.text(f"CREATE TABLE things (id bigint, name varchar(100), changed_at {stamp}, note varchar(9))")
+                sa.text(
+                    f"CREATE TABLE things (id bigint, name varchar(100), changed_at {stamp}, "
+                    "note varchar(9), gone boolean)"
+                )
             )
             connection.execute(sa.text("CREATE INDEX things_id ON things (id)"))
 
@@ -94,6 +106,10 @@ class SqlHarness(Harness):
                     sa.text("INSERT INTO things (id, name, changed_at) VALUES (:i, :n, :c)"),
                     {"i": identity, "n": name, "c": self._stamp(at)},
                 )
+
+    def mark_deleted(self, identity: int) -> None:
+        with self.engine.begin() as connection:
+            connection.execute(sa.text("UPDATE things SET gone = true WHERE id = :i"), {"i": identity})
 
     def _stamp(self, at: str) -> Any:
         parsed = datetime.fromisoformat(at).astimezone(UTC)
@@ -130,6 +146,7 @@ class RestHarness(Harness):
 
     def __init__(self, *, batch: bool) -> None:
         self._records: list[Record] = []
+        self._gone: set[int] = set()
         self.hold = threading.Event()
         harness = self
 
@@ -164,6 +181,10 @@ class RestHarness(Harness):
 
     def fill(self, records: Sequence[Record]) -> None:
         self._records = list(records)
+        self._gone = set()
+
+    def mark_deleted(self, identity: int) -> None:
+        self._gone.add(identity)
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
@@ -173,7 +194,8 @@ class RestHarness(Harness):
         status = 200
         document: Any = None
         known: list[dict[str, Any]] = [
-            {"id": identity, "name": name, "changed_at": at} for identity, name, at in self._records
+            {"id": identity, "name": name, "changed_at": at, "gone": identity in self._gone}
+            for identity, name, at in self._records
         ]
         if request.headers.get("Authorization") != f"Bearer {self.TOKEN}":
             status, document = 401, {"error": "who are you?"}
@@ -242,6 +264,13 @@ class SalesforceHarness(Harness):
             self._org.put("things", {"number": identity, "name": name})
         self._org.clock.stand_at(None)
 
+    def mark_deleted(self, identity: int) -> None:
+        self._org.delete(next(each["Id"] for each in self._org.store.scan(self.THINGS) if each["number"] == identity))
+
+    @property
+    def flagged(self) -> ReadSpec:
+        return replace(self.spec, fields=(*self.spec.fields, "IsDeleted"), deleted="IsDeleted")
+
     def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
         settings = SalesforceSettings.model_validate(
             {
@@ -274,6 +303,9 @@ class MongoDbHarness(Harness):
         for identity, name, at in records:
             stamped = {"name": name, "changed_at": datetime.fromisoformat(at)}
             self._things.insert_one(stamped if identity is None else {"id": identity, **stamped})
+
+    def mark_deleted(self, identity: int) -> None:
+        self._things.update_one({"id": identity}, {"$set": {"gone": True}})
 
     def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
         url = self._url.replace(f":{self.port}/", f":{port or self.port}/{self._name}")

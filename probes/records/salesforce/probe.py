@@ -61,7 +61,7 @@ _TYPES |= {"double": "decimal", "currency": "decimal", "percent": "decimal", "mu
 _TYPES |= {"id": "salesforce_id", "reference": "salesforce_id"}
 
 _ID = re.compile(r"[0-9A-Za-z]{15}([0-9A-Za-z]{3})?")
-_MORE = re.compile(r"/services/data/v\d+\.0/query/[A-Za-z0-9]+-\d+")
+_MORE = re.compile(r"/services/data/v\d+\.0/query(?:All)?/[A-Za-z0-9]+-\d+")
 _POSITION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\|([0-9A-Za-z]{18})")
 
 FieldsOf = Mapping[str, Mapping[str, Any]]
@@ -203,7 +203,7 @@ class SalesforceProbe:
         asked = {_alike(spec, kind, key) for key in keys}
         rows = []
         for text in soql.parts(head, literals):
-            rows += [_row(spec, record) for record in self._all(text)]
+            rows += [_row(spec, record) for record in self._all(text, deleted=_in_bin(spec))]
         # Texts are compared without case: a key that is only like one asked for is another one.
         return [row for row in rows if _alike(spec, kind, row[0]) in asked]
 
@@ -274,7 +274,7 @@ class SalesforceProbe:
         """The rows of a listing and the record behind which it goes on, None behind its end."""
         count = min(limit, LARGEST_PAGE)
         text = soql.select(_selected(spec, "Id"), spec.collection, f"{rest} LIMIT {count}")
-        document = self._session.query(text)
+        document = self._session.query(text, deleted=_in_bin(spec))
         records, further = _records(document)
         ids = [str(_value(record, "Id")) for record in records]
         if len(set(ids)) < len(ids) or after in ids or len(ids) > count:
@@ -287,13 +287,16 @@ class SalesforceProbe:
         # A page may hold less than asked for; only one that is not full and says that it is the last is the last.
         return rows, records[-1] if further is not None or len(records) == count else None
 
-    def _all(self, text: str) -> list[Mapping[str, Any]]:
+    def _all(self, text: str, *, deleted: bool) -> list[Mapping[str, Any]]:
         """All records of a query, however many pages they come in.
+
+        Args:
+            deleted: those in the recycle bin, too.
 
         Raises:
             ProbeError: `decode` where a page came twice or was left out: then nothing follows from what is not there.
         """
-        first = _part(self._session.query(text))
+        first = _part(self._session.query(text, deleted=deleted))
         return walk.whole(first, lambda further: _part(self._session.ask("GET", further)), _address)
 
     # -- the system
@@ -318,8 +321,13 @@ class SalesforceProbe:
 
 
 def _by_id(spec: ReadSpec) -> bool:
-    """Whether records are read by sObject Collections, which take no fields of parents."""
-    return spec.key.lower() == "id" and not any("." in name for name in spec.fields)
+    """Whether records are read by sObject Collections: they take no fields of parents, and see no recycle bin."""
+    return spec.key.lower() == "id" and not _in_bin(spec) and not any("." in name for name in spec.fields)
+
+
+def _in_bin(spec: ReadSpec) -> bool:
+    """Whether records in the recycle bin are wanted: there alone IsDeleted is ever true."""
+    return spec.deleted is not None and spec.deleted.lower() == "isdeleted"
 
 
 def _selected(spec: ReadSpec, *more: str) -> list[str]:

@@ -75,9 +75,13 @@ class Session:
             named="org",
         )
 
-    def query(self, text: str) -> Any:
-        """The first answer to a query."""
-        return self.ask("GET", f"{self.data}/query?q={quote(text, safe='')}")
+    def query(self, text: str, *, deleted: bool = False) -> Any:
+        """The first answer to a query.
+
+        Args:
+            deleted: also find what is in the recycle bin. Source: REST API Developer Guide, "QueryAll".
+        """
+        return self.ask("GET", f"{self.data}/{'queryAll' if deleted else 'query'}?q={quote(text, safe='')}")
 
     def ask(self, method: str, target: str, document: Any = None) -> Any:
         """Send one request and read its JSON.

@@ -138,13 +138,13 @@ def look(
         flow = loaded.flow("to_copy")
         made = flow.comparer(b"k" * 32)
         listed = readers["owner"].call(lambda: readers["owner"].probe.page(flow.source_spec, None, 10))
-        held, nameless = made.group(made.owner, listed.rows)
+        held, nameless, *_ = made.group(made.owner, listed.rows)
         assert not nameless
         (key,) = held
         found = readers["copy"].fetch(flow.target_spec, [key])
         assert found.error is None
         assert not found.unreadable
-        copies, _ = made.group(made.target, found.rows)
+        copies, *_ = made.group(made.target, found.rows)
         comparison = made.compare(key, held[key], copies.get(key, []))
         live = read_record(loaded, readers, "thing", str(key))
     finally:

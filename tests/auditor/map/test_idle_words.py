@@ -72,6 +72,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/document.py": "consumers description",
         "auditor/systems/live_record.py": "in",
     },
+    "DeleteFlag": {"checks/delete_flags.py": "field is optional"},
     "FieldRule": {
         "checks/fields.py": (
             "type scale strip casefold strip_accents newlines normalize null_is map currency minor_units factor unit "
@@ -116,7 +117,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "MongoDbBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
-        "auditor/map/flow.py": "absent",
+        "auditor/map/flow.py": "absent deleted",
     },
     "MongoDbSettings": {
         "auditor/map/flow.py": "zone",
@@ -152,7 +153,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "RestBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
-        "auditor/map/flow.py": "absent",
+        "auditor/map/flow.py": "absent deleted",
         "probes/records/rest/settings.py": "records record one many list changed batch limit first_page since more "
         "until next",
     },
@@ -166,7 +167,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "SalesforceBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
-        "auditor/map/flow.py": "absent",
+        "auditor/map/flow.py": "absent deleted",
     },
     "SalesforceSettings": {
         "auditor/map/flow.py": "zone",
@@ -189,7 +190,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "SqlBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
-        "auditor/map/flow.py": "absent",
+        "auditor/map/flow.py": "absent deleted",
     },
     "SqlQueueSettings": {
         "probes/queues/sql_queue.py": (

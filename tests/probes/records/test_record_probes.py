@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from checks.delete_flags import flag_of, parted
 from probes import registry
-from probes.contract import ProbeError, Reason, RecordProbe
+from probes.contract import Page, ProbeError, Reason, RecordProbe, Row
 from probes.metering import SpentError, metered
 from probes.records.rest.probe import RestProbe
 from probes.records.sql.database_url import DIALECTS
+from probes.settings import DeleteFlag
 from tests.probes.harness import (
     TIMEOUT_S,
     Harness,
@@ -100,6 +102,34 @@ def test_keeps_to_the_contract(probe: RecordProbe) -> None:
 
 def test_fetches_the_records_asked_for_and_no_others(system: Harness, probe: RecordProbe) -> None:
     assert names(probe.fetch(system.spec, [2, 3, 4])) == {2: "two", 3: None, 4: RECORDS[3][1]}
+
+
+def test_what_is_marked_as_deleted_is_answered_with_its_flag(system: Harness, probe: RecordProbe) -> None:
+    system.mark_deleted(2)
+    flag = flag_of(DeleteFlag(field=str(system.flagged.deleted), optional=True), "it")
+    assert flag is not None
+
+    def keys(rows: Sequence[Row]) -> tuple[set[int], set[int]]:
+        live, marked, doubtful = parted(flag, rows)
+        assert not doubtful
+        return {int(row[0]) for row in live}, {int(row[0]) for row in marked}
+
+    assert keys(probe.fetch(system.flagged, [1, 2, 9])) == ({1}, {2})
+    assert keys(probe.fetch(system.flagged.keys_only(), [1, 2, 9])) == ({1}, {2})
+    assert keys(_all(lambda after: probe.page(system.flagged.keys_only(), after, 2)))[1] == {2}
+    since = datetime(2026, 2, 1, tzinfo=UTC)
+    assert keys(_all(lambda after: probe.changed(system.flagged, since, 10, after)))[1] == {2}
+    probe.inspect(system.flagged)
+
+
+def _all(read: Callable[[str | None], Page]) -> list[Row]:
+    rows: list[Row] = []
+    page = read(None)
+    while True:
+        rows += page.rows
+        if page.next is None:
+            return rows
+        page = read(page.next)
 
 
 def test_does_not_answer_a_key_that_is_not_there(system: Harness, probe: RecordProbe) -> None:
