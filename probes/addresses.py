@@ -54,8 +54,8 @@ def check_address(text: str, *, login: bool = True) -> str:
     Raises:
         ValueError: it is ambiguous; says how to write it, and quotes nothing of it.
     """
-    scheme, found, rest = text.partition("://")
-    if not found or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
+    scheme, separator, rest = text.partition("://")
+    if not separator or not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme):
         raise ValueError("not a URL; it begins with SCHEME://")
     if any(not sign.isprintable() for sign in text):
         raise ValueError("the URL contains a line break or another control character")
@@ -66,8 +66,8 @@ def check_address(text: str, *, login: bool = True) -> str:
     if "@" in behind and (login or ":" in authority or at):
         odd |= {sign for sign in QUOTED if sign in rest.rpartition("@")[0]} | ({"@"} if at or not login else set())
     if odd:
-        told = ", ".join(f"{NAMES.get(sign, sign)} as {code}" for sign, code in QUOTED.items() if sign in odd)
-        raise ValueError(f"reserved characters in a URL's user or password must be percent-encoded: write {told}")
+        codes = ", ".join(f"{NAMES.get(sign, sign)} as {code}" for sign, code in QUOTED.items() if sign in odd)
+        raise ValueError(f"reserved characters in a URL's user or password must be percent-encoded: write {codes}")
     if _BAD_PERCENT.search(info):
         raise ValueError("a % in a URL's user or password must be percent-encoded: write % as %25")
     if not _PORT.fullmatch(host) and "," not in host:
@@ -82,8 +82,8 @@ def check_address(text: str, *, login: bool = True) -> str:
 
 def login_of(text: str) -> Login:
     """The secrets of an address in any form; for a malformed one everything before its last `@`."""
-    scheme, found, rest = text.partition("://")
-    if not found:
+    scheme, separator, rest = text.partition("://")
+    if not separator:
         return Login()
     end = _AUTHORITY_END.search(rest)
     authority, behind = (rest, "") if end is None else (rest[: end.start()], rest[end.start() :])
@@ -119,11 +119,11 @@ def check_segment(name: str) -> str:
     return name
 
 
-def plain_address(found: SplitResult) -> str:
+def plain_address(parts: SplitResult) -> str:
     """An address without its possible secrets, the login and the query."""
-    host = found.hostname or ""
+    host = parts.hostname or ""
     try:
-        port = f":{found.port}" if found.port else ""
+        port = f":{parts.port}" if parts.port else ""
     except ValueError:
         port = ""
-    return f"{found.scheme}://{host}{port}{found.path}"
+    return f"{parts.scheme}://{host}{port}{parts.path}"

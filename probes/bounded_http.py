@@ -134,12 +134,12 @@ def _inflated(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
 
 def beginning(response: httpx.Response) -> bytes:
     """At most `ERROR_LIMIT_BYTES` of a streamed error response, as far as readable."""
-    found = b""
+    start = b""
     try:
         for part in unpacked(response, ANSWER_LIMIT_BYTES):
-            found += part
-            if len(found) >= ERROR_LIMIT_BYTES:
+            start += part
+            if len(start) >= ERROR_LIMIT_BYTES:
                 break
     except (ProbeError, httpx.HTTPError):
         pass  # the status says enough
-    return found[:ERROR_LIMIT_BYTES]
+    return start[:ERROR_LIMIT_BYTES]

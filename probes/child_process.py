@@ -351,8 +351,8 @@ def serve(answer: Callable[[bytes], bytes], *, memory_bytes: int, for_good: bool
     os.dup2(nowhere, 1)  # a library's output must not mix with responses
     one_at_a_time = threading.Lock()
 
-    def say(number: int, said: bytes) -> None:
-        left = memoryview(_HEAD.pack(number, len(said)) + said)
+    def say(number: int, message: bytes) -> None:
+        left = memoryview(_HEAD.pack(number, len(message)) + message)
         with one_at_a_time:
             while left:
                 left = left[os.write(out, left) :]

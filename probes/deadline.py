@@ -114,17 +114,17 @@ class _Backend(httpcore.SyncBackend):
             return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
         except (OSError, UnicodeError):
             pass  # a name
-        told: Future[list[Any]] = Future()
+        resolved: Future[list[Any]] = Future()
 
         def ask() -> None:
             try:
-                told.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+                resolved.set_result(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
             except BaseException as error:  # it is raised in the waiting thread
-                told.set_exception(error)
+                resolved.set_exception(error)
 
         threading.Thread(target=ask, name="resolver", daemon=True).start()
         try:
-            return told.result(self._deadline.left(timeout))
+            return resolved.result(self._deadline.left(timeout))
         except (TimeoutError, httpcore.ReadTimeout):
             raise httpcore.ConnectTimeout(f"no address of {host} before the deadline") from None
 

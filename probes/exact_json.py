@@ -125,8 +125,8 @@ def check_values(text: bytes | bytearray | str) -> None:
     if sum(map(raw.count, _SIGNS)) <= VALUES_LIMIT:
         return
     outside = 0
-    for found in _PARTS.finditer(raw):
-        outside += raw[found.start()] != _QUOTE
+    for part in _PARTS.finditer(raw):
+        outside += raw[part.start()] != _QUOTE
         if outside > VALUES_LIMIT:
             raise TooManyError(f"JSON with more than {VALUES_LIMIT:,} values")
 
@@ -142,16 +142,16 @@ def decode_shallow(text: bytes) -> Any:
     """
     check_values(text)
     kept, begin, level = [], 0, 0
-    for found in _STRUCTURE.finditer(text):
-        sign = found[0]
+    for match in _STRUCTURE.finditer(text):
+        sign = match[0]
         if sign in (b"{", b"["):
             level += 1
             if level == LEVELS + 1:
-                kept.append(text[begin : found.start()])
+                kept.append(text[begin : match.start()])
         elif sign in (b"}", b"]"):
             if level == LEVELS + 1:
                 kept.append(b"NaN")
-                begin = found.end()
+                begin = match.end()
             level -= 1
     if level > LEVELS:
         raise ValueError("not JSON")
@@ -216,11 +216,11 @@ def _no_json(token: str) -> Undecodable:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         met: set[str] = set()
         for name, _ in pairs:
             if name in met:
-                found[name] = Undecodable("JSON with a key twice in one object")
+                members[name] = Undecodable("JSON with a key twice in one object")
             met.add(name)
-    return found
+    return members

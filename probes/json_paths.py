@@ -78,12 +78,12 @@ class _Regular(FilterFunction):
     def __init__(self, *, whole: bool) -> None:
         self._whole = whole
 
-    def __call__(self, value: object, told: object) -> bool:
+    def __call__(self, value: object, expression: object) -> bool:
         """Whether a text matches; other values, and invalid expressions in a document, never do."""
-        if not isinstance(value, str) or not isinstance(told, str):
+        if not isinstance(value, str) or not isinstance(expression, str):
             return False
         try:
-            ready = pattern(told)
+            ready = pattern(expression)
         except PatternError:
             return False
         return ready.fullmatch(value) if self._whole else ready.search(value)
@@ -183,15 +183,15 @@ def _why(error: Exception) -> PathError:
 
 def _found(path: Any, document: Any, steps: _Steps | None) -> Iterator[Any]:
     if isinstance(path, CompoundJSONPath):
-        found = _found(path.path, document, steps)
+        values = _found(path.path, document, steps)
         for joined, further in path.paths:
             more = _found(further, document, steps)
             if joined == path.env.union_token:
-                found = chain(found, more)
+                values = chain(values, more)
             else:
                 both = list(more)
-                found = iter([each for each in found if each in both])
-        return found
+                values = iter([each for each in values if each in both])
+        return values
     assert isinstance(path, JSONPath)
     root = [document] if path.pseudo_root else document
     nodes: Any = [_Node(obj=root, root=document, steps=steps)]

@@ -97,10 +97,10 @@ class Pattern:
         """The matcher for signs, rebuilt when there are signs that it does not know."""
         made = self._ready.get(whole)
         if made is None or made[0] != self._signs.kinds:
-            known = self._signs.known()
+            signs = self._signs.known()
             parts = self._whole if whole else self._anywhere
-            written = "".join(_either(each, known) if isinstance(each, int) else each for each in parts)
-            made = self._ready[whole] = len(known), _validator(written)
+            written = "".join(_either(each, signs) if isinstance(each, int) else each for each in parts)
+            made = self._ready[whole] = len(signs), _validator(written)
         return made[1]
 
 
@@ -148,9 +148,9 @@ class _Signs(dict[int, int]):
             return self._kinds[kind]
 
 
-def _either(atom: int, known: Mapping[tuple[int, ...], int]) -> str:
+def _either(atom: int, signs_by_atoms: Mapping[tuple[int, ...], int]) -> str:
     """A set of the signs that an atom matches."""
-    signs = "".join(f"\\x{{{sign:x}}}" for matched, sign in known.items() if atom in matched)
+    signs = "".join(f"\\x{{{sign:x}}}" for matched, sign in signs_by_atoms.items() if atom in matched)
     return f"[{signs}]" if signs else r"[^\x{0}-\x{10ffff}]"
 
 
@@ -252,8 +252,8 @@ class _Writer:
             return ["(?:", *self.sequence(inner, (flags | added) & ~taken, last=last), ")"]
         if name in {"MAX_REPEAT", "MIN_REPEAT"}:
             least, most, inner = given
-            told = f"{{{least},{'' if most is _parser.MAXREPEAT else most}}}"
-            return ["(?:", *self.sequence(inner, flags, last=last and most == 1), f"){told}"]
+            times = f"{{{least},{'' if most is _parser.MAXREPEAT else most}}}"
+            return ["(?:", *self.sequence(inner, flags, last=last and most == 1), f"){times}"]
         if name == "AT":
             return [self.place(str(given), flags, last=last)]
         raise PatternError(f"a regular expression with {name.lower()}, which is not known here")
@@ -286,15 +286,15 @@ def _set(name: str, given: Any) -> str:
     if name != "IN":
         return f"[{'^' if name == 'NOT_LITERAL' else ''}{_sign(given)}]"
     written = ""
-    for operation, told in given:
+    for operation, operand in given:
         if str(operation) == "NEGATE":
             written += "^"
         elif str(operation) == "LITERAL":
-            written += _sign(told)
+            written += _sign(operand)
         elif str(operation) == "RANGE":
-            written += f"{_sign(told[0])}-{_sign(told[1])}"
+            written += f"{_sign(operand[0])}-{_sign(operand[1])}"
         else:
-            written += _CLASSES[str(told)]
+            written += _CLASSES[str(operand)]
     return f"[{written}]"
 
 

@@ -190,18 +190,18 @@ class Share:
         TIDIER.tidy()
 
     def _guests(self, thread: int, until: float) -> tuple[Guest, Guest]:
-        found = self._answers.get(thread)
-        if found is None:
-            found = self._answers[thread] = (Guest(until), Guest(until))
+        guests = self._answers.get(thread)
+        if guests is None:
+            guests = self._answers[thread] = (Guest(until), Guest(until))
             TIDIER.want()
-        return found
+        return guests
 
     def _leave(self, thread: int) -> None:
         self._bytes.pop(thread, None)
-        found = self._answers.pop(thread, None)
-        if found is not None:
-            self._received.leave(found[0])
-            self._decoded.leave(found[1])
+        guests = self._answers.pop(thread, None)
+        if guests is not None:
+            self._received.leave(guests[0])
+            self._decoded.leave(guests[1])
 
     def _take(self, room: Room, guest: Guest, size: int) -> None:
         if not room.take(guest, size):

@@ -102,7 +102,7 @@ class Scrubber:
         if self._pattern is None or not text:
             return text
         folded = _small(text)
-        spans = [found.span() for found in self._pattern.finditer(text)]
+        spans = [match.span() for match in self._pattern.finditer(text)]
         spans += [span for form in self._pieces for span in _pieces(folded, form)]
         clean = _without(text, spans)
         folded = _small(clean)
@@ -121,8 +121,8 @@ class Scrubber:
         if isinstance(failure, RecursionError):
             return ProbeError(Reason.DECODE, "the answer is nested too deeply to be read")
         if not isinstance(failure, ProbeError):
-            told = " ".join(self(f"{type(failure).__name__}: {failure}").split())[:300]
-            return ProbeError(Reason.DECODE, f"the probe failed: {told}")
+            text = " ".join(self(f"{type(failure).__name__}: {failure}").split())[:300]
+            return ProbeError(Reason.DECODE, f"the probe failed: {text}")
         message = self(failure.message)
         if message == failure.message:
             return failure
@@ -136,13 +136,13 @@ def _ends(secrets: Iterable[str]) -> set[tuple[str, int]]:
 
     The scheme of an address does not count: `crm.sqlite` is the name of a file.
     """
-    found = set()
+    ends = set()
     for secret in filter(None, secrets):
         scheme = _small(secret.partition("://")[0]) if "://" in secret else ""
         for form in map(_small, _forms(secret) | _further_forms(secret)):
             if len(form) > SHORT:
-                found.add((form, SHORT + (len(scheme) if form.startswith(scheme) else 0)))
-    return found
+                ends.add((form, SHORT + (len(scheme) if form.startswith(scheme) else 0)))
+    return ends
 
 
 def without_parameters(text: str) -> str:
@@ -170,9 +170,9 @@ def _held(value: str) -> list[str]:
 
 def parameters_of(text: str) -> list[str]:
     """The values of a template's parameters with secret names, both encoded and decoded."""
-    found = [secret for match in _PARAMETER.finditer(text) for secret in _secrets_of(match)]
-    told = [form for value in found for form in dict.fromkeys((value, unquote(value), unquote_plus(value)))]
-    return [each for each in told if len(each) >= SHORT or not each.isdecimal()]
+    values = [secret for match in _PARAMETER.finditer(text) for secret in _secrets_of(match)]
+    forms = [form for value in values for form in dict.fromkeys((value, unquote(value), unquote_plus(value)))]
+    return [each for each in forms if len(each) >= SHORT or not each.isdecimal()]
 
 
 def secrets_in(value: Any, *, named: bool = False) -> list[str]:
@@ -290,10 +290,15 @@ def _further_forms(secret: str) -> set[str]:
     }
     if len(secret) >= SHORT:
         forms |= _encoded(secret.encode("utf-8", "surrogatepass"))
-    for told in {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} - {secret}:
-        forms |= {quote(told, safe=""), json.dumps(told)[1:-1], html.escape(told), _referred(told, "&#{};")}
-        forms |= {_referred(told, "&#x{:x};"), quote(quote(told, safe=""), safe="")}
-        forms |= _encoded(told.encode("utf-8", "surrogatepass"))
+    for encoded in {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]} - {secret}:
+        forms |= {
+            quote(encoded, safe=""),
+            json.dumps(encoded)[1:-1],
+            html.escape(encoded),
+            _referred(encoded, "&#{};"),
+        }
+        forms |= {_referred(encoded, "&#x{:x};"), quote(quote(encoded, safe=""), safe="")}
+        forms |= _encoded(encoded.encode("utf-8", "surrogatepass"))
     return {form for form in forms if form.strip()}
 
 

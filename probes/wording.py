@@ -13,8 +13,8 @@ def counted(number: int, word: str) -> str:
 
 def did_you_mean(word: str, words: Iterable[object]) -> str:
     """Say the nearest known word, or list a few of them."""
-    known = [str(each) for each in words]
-    close = difflib.get_close_matches(word, known, n=1)
+    names = [str(each) for each in words]
+    close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f"; did you mean {close[0]!r}?"
-    return f"; known: {', '.join(sorted(known)[:15])}" if known else ""
+    return f"; known: {', '.join(sorted(names)[:15])}" if names else ""

@@ -124,10 +124,10 @@ class AnypointMqProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
-        of = self._settings
+        settings = self._settings
         notes: list[str] = []
-        told = self._settings_of_queue()
-        answered = self._ask("GET", self._stats, params={"destinationIds": of.queue}) or [{}]
+        queue_settings = self._settings_of_queue()
+        answered = self._ask("GET", self._stats, params={"destinationIds": settings.queue}) or [{}]
         figures = table(answered[0]) if isinstance(answered, list) and len(answered) == 1 else {}
         depth = figure(figures.get("messages"))
         if depth is None:
@@ -136,14 +136,14 @@ class AnypointMqProbe:
         if in_flight:
             notes.append(f"{in_flight} messages are being processed")
         letters: tuple[Letter, ...] = ()
-        if of.role == "dead" and depth:
-            letters = self._look(told, min(peek, self.page_limit), notes)
+        if settings.role == "dead" and depth:
+            letters = self._look(queue_settings, min(peek, self.page_limit), notes)
         truncated = depth is None or depth > len(letters)
         stamps = (_instant(letter.headers.get("created")) for letter in letters)
         created = [at for at in stamps if at is not None]
         oldest_at = min(created) if created and not truncated else None
-        ttl_ms = figure(told.get("defaultTtl"))
-        if ttl_ms and of.role == "dead" and depth:
+        ttl_ms = figure(queue_settings.get("defaultTtl"))
+        if ttl_ms and settings.role == "dead" and depth:
             notes.append("when it drops its oldest letter is not known")
         return QueueReading(
             depth=depth,
@@ -163,11 +163,11 @@ class AnypointMqProbe:
 
     # -- letters
 
-    def _look(self, told: Mapping[str, Any], count: int, notes: list[str]) -> tuple[Letter, ...]:
+    def _look(self, queue_settings: Mapping[str, Any], count: int, notes: list[str]) -> tuple[Letter, ...]:
         if self._settings.peek != "lock":
             notes.append("letters are not looked at: each look would count as a delivery (peek: lock allows it)")
             return ()
-        if told.get("deadLetterQueueId"):
+        if queue_settings.get("deadLetterQueueId"):
             notes.append("letters are not looked at: the queue moves on what is delivered in vain too often")
             return ()
         notes.append("looking locks the letters for a moment and counts as a delivery in vain")
@@ -175,20 +175,20 @@ class AnypointMqProbe:
         locks: list[dict[str, Any]] = []
         look_s = min(LOOK_S, left() / 2)
         until = time.monotonic() + look_s
-        asked = {"batchSize": BATCH, "pollingTime": 0, "lockTtl": LOCKED_S * 1000}
+        parameters = {"batchSize": BATCH, "pollingTime": 0, "lockTtl": LOCKED_S * 1000}
         try:
             with within(look_s):
                 while len(met) < count and time.monotonic() < until:
-                    found = self._ask("GET", self._messages, params=asked) or []
-                    if not isinstance(found, list):
+                    messages = self._ask("GET", self._messages, params=parameters) or []
+                    if not isinstance(messages, list):
                         raise ProbeError(Reason.DECODE, "Anypoint MQ's answer is no list of messages")
-                    if not found:
+                    if not messages:
                         break
                     before = len(met)
-                    for each in found:
+                    for each in messages:
                         headers = table(table(each).get("headers"))
                         lock = {name: headers.get(name) for name in ("messageId", "lockId")}
-                        if all(isinstance(told, str) for told in lock.values()):
+                        if all(isinstance(queue_settings, str) for queue_settings in lock.values()):
                             locks.append(lock)
                         elif NO_LOCK not in notes:
                             notes.append(NO_LOCK)
@@ -252,24 +252,24 @@ class AnypointMqProbe:
         """An answer that is a success, or one that refuses the token."""
         import httpx
 
-        of = self._settings
+        settings = self._settings
         try:
             response = self._http.ask(method, url, headers={sent.name: sent.value}, **words)
         except httpx.TimeoutException:
-            raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Anypoint MQ cannot be reached: {type(error).__name__}") from None
         if response.status_code == HTTPStatus.UNAUTHORIZED:
             return response
-        for status, reason, said in (
-            (HTTPStatus.FORBIDDEN, Reason.PERMISSION, f"the app may not read {of.queue}"),
-            (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no queue {of.queue} in {of.region}"),
+        for status, reason, message in (
+            (HTTPStatus.FORBIDDEN, Reason.PERMISSION, f"the app may not read {settings.queue}"),
+            (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no queue {settings.queue} in {settings.region}"),
             (HTTPStatus.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Anypoint MQ asks for fewer requests"),
         ):
             if response.status_code == status:
-                raise ProbeError(reason, said)
+                raise ProbeError(reason, message)
         if "Destination not found" in response.content[:1000].decode(errors="replace"):
-            raise ProbeError(Reason.QUERY, f"there is no queue {of.queue} in {of.region}")
+            raise ProbeError(Reason.QUERY, f"there is no queue {settings.queue} in {settings.region}")
         if response.is_error:
             reason = Reason.UNREACHABLE if response.status_code >= 500 else Reason.QUERY
             raise ProbeError(reason, f"Anypoint MQ answered {response.status_code}")

@@ -162,16 +162,16 @@ class KafkaProbe:
                 hint="the machine is slow or short of memory; the next reading waits for the same process",
             ) from None
         except OSError as error:
-            told = f"the process of Kafka's driver cannot be started: {error.strerror}"
-            raise ProbeError(Reason.UNREACHABLE, told) from None
+            message = f"the process of Kafka's driver cannot be started: {error.strerror}"
+            raise ProbeError(Reason.UNREACHABLE, message) from None
         return self._read(peek, after)
 
     @one_call
     def _read(self, peek: int, after: str | None) -> QueueReading:
-        of = self._settings
-        words = of.model_dump(mode="json", by_alias=True)
-        if of.password is not None:
-            words["password"] = of.password.get_secret_value()
+        settings = self._settings
+        words = settings.model_dump(mode="json", by_alias=True)
+        if settings.password is not None:
+            words["password"] = settings.password.get_secret_value()
         until = time.monotonic() + left()
         question = Question(probe=self._number, settings=words, peek=peek, after=after, until=until)
         try:
@@ -181,7 +181,7 @@ class KafkaProbe:
         except ChildEndedError as ended:
             raise _ended(ended) from None
         except TimeoutError:
-            raise timed_out(of.timeout_s) from None
+            raise timed_out(settings.timeout_s) from None
         except ValidationError:
             raise ProbeError(Reason.DECODE, "Kafka's driver answers what is no reading") from None
         if answer.reason is not None:
@@ -215,10 +215,10 @@ _children: WeakValueDictionary[tuple[object, ...], Child] = WeakValueDictionary(
 _guard = threading.Lock()
 
 
-def _child_of(of: KafkaSettings, driver: str) -> Child:
+def _child_of(settings: KafkaSettings, driver: str) -> Child:
     """The process that reads the queues of this cluster with this login."""
-    password = of.password.get_secret_value() if of.password is not None else None
-    cluster = (driver, of.servers, of.security, of.mechanism, of.user, password, of.ca)
+    password = settings.password.get_secret_value() if settings.password is not None else None
+    cluster = (driver, settings.servers, settings.security, settings.mechanism, settings.user, password, settings.ca)
     with _guard:
         child = _children.get(cluster)
         if child is None:

@@ -120,9 +120,9 @@ class KafkaTopic:
 
     def read(self, peek: int, after: str | None, until: float) -> QueueReading:
         """Read it as `QueueProbe.read` does, until an instant of the monotonic clock."""
-        of = self._settings
+        settings = self._settings
         if not self._lock.acquire(timeout=_left(until)):  # another reading of the same queue
-            raise timed_out(of.timeout_s)
+            raise timed_out(settings.timeout_s)
         try:
             try:
                 self._open()
@@ -132,9 +132,9 @@ class KafkaTopic:
                 oldest_at, age_of = self._oldest_of(span, until)
                 letters: list[Letter] = []
                 behind = span.begin
-                if peek and of.role == "dead":
-                    told = {int(partition): offset for partition, offset in json.loads(after or "{}").items()}
-                    begin = {each: max(span.begin[each], told.get(each, 0)) for each in span.high}
+                if peek and settings.role == "dead":
+                    offsets = {int(partition): offset for partition, offset in json.loads(after or "{}").items()}
+                    begin = {each: max(span.begin[each], offsets.get(each, 0)) for each in span.high}
                     letters, behind = self._fetch(begin, span.high, peek, until, self._read)
             except self._kafka.KafkaException as error:
                 failed = self._explain(error.args[0])
@@ -144,7 +144,7 @@ class KafkaTopic:
                 raise failed from None
         finally:
             self._lock.release()
-        if of.group is None:
+        if settings.group is None:
             notes.append("no group replays these letters: the topic never shrinks, and its depth only grows")
         return QueueReading(
             depth=span.depth,
@@ -176,27 +176,27 @@ class KafkaTopic:
         self._admin = admin
 
     def _span(self, until: float) -> _Span:
-        of, kafka = self._settings, self._kafka
+        settings, kafka = self._settings, self._kafka
         topic = self._described(until)
         if topic.error is not None:
             raise kafka.KafkaException(topic.error)
-        places = [kafka.TopicPartition(of.topic, partition) for partition in topic.partitions]
+        places = [kafka.TopicPartition(settings.topic, partition) for partition in topic.partitions]
         low, high = (
             self._offsets(places, spec, until)
             for spec in (kafka.admin.OffsetSpec.earliest(), kafka.admin.OffsetSpec.latest())
         )
         committed: Offsets = {}
-        if of.group is not None:
-            asked = [kafka.ConsumerGroupTopicPartitions(of.group, places)]
-            answer = self._admin.list_consumer_group_offsets(asked, request_timeout=_left(until))
-            found = next(iter(answer.values())).result()
-            committed = {each.partition: each.offset for each in found.topic_partitions if each.offset >= 0}
+        if settings.group is not None:
+            requests = [kafka.ConsumerGroupTopicPartitions(settings.group, places)]
+            answer = self._admin.list_consumer_group_offsets(requests, request_timeout=_left(until))
+            offsets = next(iter(answer.values())).result()
+            committed = {each.partition: each.offset for each in offsets.topic_partitions if each.offset >= 0}
         begin = {each: min(max(low[each], committed.get(each, low[each])), high[each]) for each in high}
         return _Span(low, high, begin)
 
     def _described(self, until: float) -> Any:
         """The topic's metadata. A client reports why it cannot connect only when polled, so poll in between."""
-        kafka, of, topic = self._kafka, self._kafka.KafkaError, self._settings.topic
+        kafka, errors, topic = self._kafka, self._kafka.KafkaError, self._settings.topic
         self._admin.poll(0)
         self._errors.clear()
         while True:
@@ -204,8 +204,11 @@ class KafkaTopic:
                 return self._admin.list_topics(topic, timeout=min(0.5, _left(until))).topics[topic]
             except kafka.KafkaException:
                 self._admin.poll(0)
-                known = {error.code() for error in self._errors}
-                if known & {of._AUTHENTICATION, of._RESOLVE, of._ALL_BROKERS_DOWN} or until - time.monotonic() < 0.5:
+                codes = {error.code() for error in self._errors}
+                if (
+                    codes & {errors._AUTHENTICATION, errors._RESOLVE, errors._ALL_BROKERS_DOWN}
+                    or until - time.monotonic() < 0.5
+                ):
                     raise
 
     def _offsets(self, places: Sequence[Any], spec: Any, until: float) -> Offsets:
@@ -224,8 +227,8 @@ class KafkaTopic:
         admin = self._kafka.admin
         resource = admin.ConfigResource(admin.ResourceType.TOPIC, self._settings.topic)
         try:
-            (asked,) = self._admin.describe_configs([resource], request_timeout=min(1.0, _left(until) / 2)).values()
-            kept_ms = int(asked.result()["retention.ms"].value)
+            (future,) = self._admin.describe_configs([resource], request_timeout=min(1.0, _left(until) / 2)).values()
+            kept_ms = int(future.result()["retention.ms"].value)
         except (self._kafka.KafkaException, KeyError, ValueError):
             return None, ["how long the topic keeps its records is not known: its settings cannot be read"]
         return kept_ms / 1000 if kept_ms >= 0 else None, []
@@ -261,11 +264,11 @@ class KafkaTopic:
         if not waiting:
             return [], behind
         self._consumer.assign([kafka.TopicPartition(self._settings.topic, each, begin[each]) for each in waiting])
-        found: list[T] = []
+        taken: list[T] = []
         characters = 0
         try:
-            while waiting and len(found) < count and characters < PAGE_CHARACTERS:
-                if found and time.monotonic() > until - SPARED_S:
+            while waiting and len(taken) < count and characters < PAGE_CHARACTERS:
+                if taken and time.monotonic() > until - SPARED_S:
                     break  # the next peek continues from there
                 record = self._consumer.poll(min(0.2, _left(until)))
                 if record is None:
@@ -273,8 +276,8 @@ class KafkaTopic:
                 error = record.error()
                 if error is None:
                     behind[record.partition()] = record.offset() + 1
-                    found.append(take(record))
-                    characters += _characters(found[-1])
+                    taken.append(take(record))
+                    characters += _characters(taken[-1])
                 elif error.code() == kafka.KafkaError._PARTITION_EOF:
                     behind[record.partition()] = record.offset()
                     waiting.discard(record.partition())
@@ -282,7 +285,7 @@ class KafkaTopic:
                     raise kafka.KafkaException(error)
         finally:
             self._consumer.unassign()
-        return found, behind
+        return taken, behind
 
     def _read(self, record: Any) -> Letter:
         return storable(read_one(record, self._letter, lambda each: f"{each.partition()}/{each.offset()}"))
@@ -341,12 +344,12 @@ def _close(clients: list[Any]) -> None:
     clients.clear()
 
 
-def _characters(found: object) -> int:
+def _characters(letter: object) -> int:
     """The length of a letter."""
-    if not isinstance(found, Letter):
+    if not isinstance(letter, Letter):
         return 0
-    texts = [found.letter_id, found.key, found.reason, found.payload, found.unreadable, found.note]
-    return sum(len(str(each)) for each in (*texts, *found.headers, *found.headers.values()))
+    texts = [letter.letter_id, letter.key, letter.reason, letter.payload, letter.unreadable, letter.note]
+    return sum(len(str(each)) for each in (*texts, *letter.headers, *letter.headers.values()))
 
 
 def _left(until: float) -> float:
@@ -359,13 +362,13 @@ def _left(until: float) -> float:
 
 def _headers(record: Any) -> dict[str, Any]:
     """The record's headers, the first of each name; numbers where Spring encodes them as such."""
-    found: dict[str, Any] = {}
+    headers: dict[str, Any] = {}
     for name, value in record.headers() or ():
         form = BINARY.get(name)
         if form is not None and value is not None and len(value) == struct.calcsize(form):
-            found.setdefault(name, struct.unpack(form, value)[0])
-        found.setdefault(name, value)
-    return found
+            headers.setdefault(name, struct.unpack(form, value)[0])
+        headers.setdefault(name, value)
+    return headers
 
 
 def _by_connect(headers: Mapping[str, Any]) -> bool:
@@ -380,15 +383,15 @@ def _reason(headers: Mapping[str, Any]) -> str | None:
         return value.decode("utf-8", "replace").strip() if isinstance(value, bytes) else ""
 
     if _by_connect(headers):
-        kind, said = told(f"{CONNECT}exception.class.name").rpartition(".")[2], told(f"{CONNECT}exception.message")
+        kind, message = told(f"{CONNECT}exception.class.name").rpartition(".")[2], told(f"{CONNECT}exception.message")
         _, caused, cause = told(f"{CONNECT}exception.stacktrace").rpartition("\nCaused by: ")
-        if said.endswith(":") and caused:
+        if message.endswith(":") and caused:
             # A converter reports every fault alike; the innermost cause names the problem.
-            kind, _, said = cause.partition("\n")[0].partition(": ")
-        return ": ".join(part for part in (told(f"{CONNECT}stage"), kind.rpartition(".")[2], said) if part) or None
+            kind, _, message = cause.partition("\n")[0].partition(": ")
+        return ": ".join(part for part in (told(f"{CONNECT}stage"), kind.rpartition(".")[2], message) if part) or None
     kind = told(f"{SPRING}exception-cause-fqcn") or told(f"{SPRING}exception-fqcn")
-    said = told(f"{SPRING}exception-message") or told("x-exception-message")
-    return ": ".join(part for part in (kind.rpartition(".")[2], said) if part) or None
+    message = told(f"{SPRING}exception-message") or told("x-exception-message")
+    return ": ".join(part for part in (kind.rpartition(".")[2], message) if part) or None
 
 
 def _stamped_at(record: Any) -> datetime | None:
@@ -420,19 +423,19 @@ class Topics:
     def answer(self, question: bytes) -> bytes:
         """Respond to one request; a failure is a response, too."""
         try:
-            asked = QUESTION.validate_json(question)
-            if asked.settings is None:
+            request = QUESTION.validate_json(question)
+            if request.settings is None:
                 with self._guard:
-                    left = self._open.pop(asked.probe, None)
+                    left = self._open.pop(request.probe, None)
                 if left is not None:
                     left.close()
                 return ANSWER.dump_json(Answer())
             with self._guard:
-                topic = self._open.get(asked.probe)
+                topic = self._open.get(request.probe)
                 if topic is None:
-                    topic = self._open[asked.probe] = KafkaTopic(KafkaSettings.model_validate(asked.settings))
+                    topic = self._open[request.probe] = KafkaTopic(KafkaSettings.model_validate(request.settings))
                     limit_memory(self._memory_bytes + len(self._open) * TOPIC_BYTES, for_good=False)
-            return ANSWER.dump_json(Answer(reading=topic.read(asked.peek, asked.after, asked.until)))
+            return ANSWER.dump_json(Answer(reading=topic.read(request.peek, request.after, request.until)))
         except ProbeError as error:
             return ANSWER.dump_json(Answer(reason=error.reason, message=_plain(error.message), hint=error.hint))
         except Exception as error:

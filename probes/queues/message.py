@@ -104,32 +104,32 @@ def instant_at(since_1970_s: object) -> datetime | None:
         return None
 
 
-def whole(told: object) -> int | None:
+def whole(value: object) -> int | None:
     """A whole number from a broker; None for anything else."""
-    return told if isinstance(told, int) and not isinstance(told, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def figure(told: object) -> int | None:
+def figure(value: object) -> int | None:
     """A number of messages or a time from an API, as a number or its digits; None for anything else.
 
     A figure beyond `MOST_FIGURE` is invalid: no queue holds so many, and no ledger stores it.
     """
-    if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) <= len(str(MOST_FIGURE)):
-        told = int(told)
-    number = whole(told)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MOST_FIGURE)):
+        value = int(value)
+    number = whole(value)
     return number if number is not None and 0 <= number <= MOST_FIGURE else None
 
 
-def table(told: object) -> Mapping[str, Any]:
+def table(value: object) -> Mapping[str, Any]:
     """A table from a broker or a message; an empty one for anything else."""
-    return told if isinstance(told, Mapping) and not isinstance(told, Undecodable) else {}
+    return value if isinstance(value, Mapping) and not isinstance(value, Undecodable) else {}
 
 
-def counted(told: object) -> int | None:
+def counted(value: object) -> int | None:
     """How often something was tried, as a number or its digits; None if it is not a possible count."""
-    if isinstance(told, str) and told.isascii() and told.isdigit() and len(told) <= len(str(MOST_ATTEMPTS)):
-        told = int(told)
-    count = whole(told)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(MOST_ATTEMPTS)):
+        value = int(value)
+    count = whole(value)
     return count if count is not None and 0 <= count <= MOST_ATTEMPTS else None
 
 
@@ -143,12 +143,12 @@ def missing_driver(driver: str, extra: str) -> ProbeError:
 def distinct(letters: Iterable[Letter]) -> tuple[Letter, ...]:
     """The letters, with unique identities: a queue may hold the same message twice."""
     met: Counter[str] = Counter()
-    found = []
+    distinct_letters = []
     for letter in letters:
         met[letter.letter_id] += 1
         again = met[letter.letter_id]
-        found.append(letter if again == 1 else replace(letter, letter_id=f"{letter.letter_id}#{again}"))
-    return tuple(found)
+        distinct_letters.append(letter if again == 1 else replace(letter, letter_id=f"{letter.letter_id}#{again}"))
+    return tuple(distinct_letters)
 
 
 def checked(where: str | None) -> str | None:
@@ -193,27 +193,27 @@ class Message:
 
     def find(self, where: str | None) -> str | None:
         """The value at a place as text, at most `TEXT_LIMIT` characters; None if there is nothing readable."""
-        found = self._at(where)
-        if found is None or isinstance(found, Mapping | list):  # `Undecodable` among them
+        value = self._at(where)
+        if value is None or isinstance(value, Mapping | list):  # `Undecodable` among them
             return None
-        return kept(found, TEXT_LIMIT)
+        return kept(value, TEXT_LIMIT)
 
     def find_key(self, where: str | None) -> str | None:
         """The key at a place, complete or not at all; None if there is none."""
-        found = self._at(where)
-        if isinstance(found, bytes | bytearray | memoryview) and len(found) <= 4 * KEY_LIMIT:
+        value = self._at(where)
+        if isinstance(value, bytes | bytearray | memoryview) and len(value) <= 4 * KEY_LIMIT:
             try:
-                found = bytes(found).decode()
+                value = bytes(value).decode()
             except UnicodeDecodeError:
                 self._unread.append("its key is not UTF-8")
                 return None
-        if found is None:
+        if value is None:
             return None
-        text = found if isinstance(found, str) else _written(found, KEY_LIMIT + 1)
-        if isinstance(found, Undecodable):
-            why = f"what stands at {where} is {found.reason}"
-        elif isinstance(found, Mapping | list | tuple | set):
-            why = f"what stands at {where} is {_kind(found)} and no key"
+        text = value if isinstance(value, str) else _written(value, KEY_LIMIT + 1)
+        if isinstance(value, Undecodable):
+            why = f"what stands at {where} is {value.reason}"
+        elif isinstance(value, Mapping | list | tuple | set):
+            why = f"what stands at {where} is {_kind(value)} and no key"
         elif len(text) > KEY_LIMIT or text == TOO_LONG:
             why = f"its key has more than {KEY_LIMIT:,} characters"
         elif sayable(text) != text:
@@ -259,11 +259,11 @@ class Message:
             last_failed_at: the first failure if nothing else is known.
             note: claims of it that the map does not support.
         """
-        key, told = self.find_key(settings.key), self.find(settings.reason)
+        key, own_reason = self.find_key(settings.key), self.find(settings.reason)
         return Letter(
             letter_id=kept(letter_id, TEXT_LIMIT),
             key=key,
-            reason=told or (kept(reason, TEXT_LIMIT) if reason else None),
+            reason=own_reason or (kept(reason, TEXT_LIMIT) if reason else None),
             attempts=counted(attempts),
             first_failed_at=first_failed_at,
             last_failed_at=last_failed_at or first_failed_at,
@@ -316,7 +316,7 @@ class Message:
         return None
 
 
-def read_each(found: Iterable[T], read: Callable[[T], Letter], identity: Callable[[T], object]) -> list[Letter]:
+def read_each(messages: Iterable[T], read: Callable[[T], Letter], identity: Callable[[T], object]) -> list[Letter]:
     """These messages as letters, in order; an unreadable one is listed as such.
 
     Any publisher controls a message's content, so no message may keep its neighbours from being read.
@@ -330,7 +330,7 @@ def read_each(found: Iterable[T], read: Callable[[T], Letter], identity: Callabl
     """
     letters: list[Letter] = []
     until = time.monotonic() + READ_S
-    for each in found:
+    for each in messages:
         letters.append(read_one(each, read, identity))
         if time.monotonic() > until:
             break
@@ -345,18 +345,18 @@ def read_one(each: T, read: Callable[[T], Letter], identity: Callable[[T], objec
         raise
     except Exception as error:
         try:
-            known = kept(identity(each), TEXT_LIMIT)
+            letter_id = kept(identity(each), TEXT_LIMIT)
         except Exception:
-            known = NAMELESS
+            letter_id = NAMELESS
         # The text of the error may quote the message.
-        return Letter(letter_id=known, unreadable=f"it could not be read ({type(error).__name__})")
+        return Letter(letter_id=letter_id, unreadable=f"it could not be read ({type(error).__name__})")
 
 
 def storable(letter: Letter) -> Letter:
     """The letter in a form that every ledger can store, whatever its probe copied from the broker."""
 
-    def instant(told: object) -> datetime | None:
-        return told if isinstance(told, datetime) and told.tzinfo is not None else None
+    def instant(value: object) -> datetime | None:
+        return value if isinstance(value, datetime) and value.tzinfo is not None else None
 
     return replace(
         letter,

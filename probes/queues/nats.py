@@ -120,24 +120,24 @@ class NatsProbe:
     async def _connected(self, read: Callable[[Any], Awaitable[ResultT]]) -> ResultT:
         import asyncio
 
-        of, errors = self._settings, self._nats.errors
+        settings, errors = self._settings, self._nats.errors
         too_much: list[ProbeError] = []
         # The driver's own tasks also meet connection errors, and are never awaited.
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         try:
             async with asyncio.timeout(left()):
                 connection = await self._nats.connect(
-                    of.url.get_secret_value(),
-                    **of.login(),
+                    settings.url.get_secret_value(),
+                    **settings.login(),
                     allow_reconnect=False,
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0.1,
-                    connect_timeout=of.timeout_s,
+                    connect_timeout=settings.timeout_s,
                     error_cb=_quietly,
                 )
                 _count(connection, too_much)
                 try:
-                    return await read(_Line(connection, of.timeout_s))
+                    return await read(_Line(connection, settings.timeout_s))
                 finally:
                     with contextlib.suppress(TimeoutError):  # it waits until everything is sent
                         await asyncio.wait_for(connection.close(), CLOSES_S)
@@ -151,28 +151,32 @@ class NatsProbe:
         except (errors.AuthorizationError, errors.InvalidUserCredentialsError):
             raise ProbeError(Reason.AUTH, "NATS refuses the login") from None
         except self._nats.js.errors.NotFoundError as error:
-            what = f"consumer {of.consumer} of {of.stream}" if "consumer" in str(error) else f"stream {of.stream}"
+            what = (
+                f"consumer {settings.consumer} of {settings.stream}"
+                if "consumer" in str(error)
+                else f"stream {settings.stream}"
+            )
             raise ProbeError(Reason.QUERY, f"there is no {what}") from None
         except (errors.NoServersError, ConnectionError):
             raise ProbeError(Reason.UNREACHABLE, "NATS cannot be reached") from None
         except (TimeoutError, errors.TimeoutError):
-            raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {settings.timeout_s:g} s") from None
         except errors.Error as error:
-            said = " ".join(str(error).split())[:200]
-            refused = "authorization" in said.lower()
-            raise ProbeError(Reason.AUTH if refused else Reason.QUERY, said) from None
+            text = " ".join(str(error).split())[:200]
+            refused = "authorization" in text.lower()
+            raise ProbeError(Reason.AUTH if refused else Reason.QUERY, text) from None
 
     # -- the backlog
 
     async def _waiting(self, line: _Line) -> QueueReading:
-        of = self._settings
-        stream = await line.js.stream_info(of.stream)
-        if of.consumer is None:
+        settings = self._settings
+        stream = await line.js.stream_info(settings.stream)
+        if settings.consumer is None:
             return await self._whole(line, stream)
-        consumer = await line.js.consumer_info(of.stream, of.consumer)
+        consumer = await line.js.consumer_info(settings.stream, settings.consumer)
         done = consumer.ack_floor.stream_seq if consumer.ack_floor else 0
         depth = (consumer.num_pending or 0) + (consumer.num_ack_pending or 0)
-        first = await line.at_or_after(of.stream, max(done + 1, stream.state.first_seq)) if depth else None
+        first = await line.at_or_after(settings.stream, max(done + 1, stream.state.first_seq)) if depth else None
         return QueueReading(
             depth=depth,
             oldest_at=first.at if first else None,
@@ -200,12 +204,12 @@ class NatsProbe:
     async def _dead(self, line: _Line, peek: int, after: str | None) -> QueueReading:
         import asyncio
 
-        of = self._settings
-        until = time.monotonic() + LOOKS_FOR * of.timeout_s
-        stream = await line.js.stream_info(of.stream, subjects_filter=self._subject)
+        settings = self._settings
+        until = time.monotonic() + LOOKS_FOR * settings.timeout_s
+        stream = await line.js.stream_info(settings.stream, subjects_filter=self._subject)
         state = stream.state
         depth = sum((state.subjects or {}).values()) if self._subject else state.messages
-        first = await line.at_or_after(of.stream, state.first_seq, self._subject) if depth else None
+        first = await line.at_or_after(settings.stream, state.first_seq, self._subject) if depth else None
         begin = max(state.first_seq, int(after) + 1 if after else 0)
         letters: list[Letter] = []
         size, at_once = 0, max(1, min(AT_ONCE, LOOK_BYTES // line.max_bytes))
@@ -218,7 +222,7 @@ class NatsProbe:
             # Sequences of other subjects and of deleted messages are skipped by the server, one request each.
             begins()
             wave = range(begin, min(begin + min(at_once, peek - len(letters)), state.last_seq + 1))
-            met = await asyncio.gather(*(line.at_or_after(of.stream, at, self._subject) for at in wave))
+            met = await asyncio.gather(*(line.at_or_after(settings.stream, at, self._subject) for at in wave))
             fresh = {each.sequence: each for each in met if each is not None}
             if not fresh:
                 begin = state.last_seq + 1
@@ -242,49 +246,49 @@ class NatsProbe:
             left_mark=f"{state.first_seq}/{state.num_deleted or 0}",
         )
 
-    async def _letter(self, line: _Line, found: _Stored) -> Letter:
-        advisory = _advisory(found.data)
+    async def _letter(self, line: _Line, stored: _Stored) -> Letter:
+        advisory = _advisory(stored.data)
         if advisory is None:
-            return self._read_into(found, found.sequence, first_failed_at=found.at)
-        told: dict[str, Any] = {"attempts": advisory.deliveries, "first_failed_at": found.at}
+            return self._read_into(stored, stored.sequence, first_failed_at=stored.at)
+        facts: dict[str, Any] = {"attempts": advisory.deliveries, "first_failed_at": stored.at}
         identity = f"{advisory.stream}/{advisory.consumer}/{advisory.sequence}"
         vain = f"delivered in vain to {advisory.consumer}"
         if self._settings.of is None:
             why = f"its message is not fetched: the map does not name the stream {advisory.stream} (of:)"
-            return self._read_into(None, identity, reason=vain, note=why, **told)
-        claim = self._unfounded(advisory, found.subject)
+            return self._read_into(None, identity, reason=vain, note=why, **facts)
+        claim = self._unfounded(advisory, stored.subject)
         if claim:
             # A genuine letter may carry the same claims, so identify it by its own sequence.
-            return self._read_into(None, f"advisory {found.sequence}", note=f"{claim}: it is not followed", **told)
+            return self._read_into(None, f"advisory {stored.sequence}", note=f"{claim}: it is not followed", **facts)
         subjects = await line.subjects_of(advisory.stream, advisory.consumer)
         for subject in subjects:
             original = await line.at_or_after(advisory.stream, advisory.sequence, subject)
             if original is not None and original.sequence == advisory.sequence:
-                return self._read_into(original, identity, reason=vain, **told)
+                return self._read_into(original, identity, reason=vain, **facts)
         gone = f"its message is gone from {advisory.stream}"
         if subjects != ANY_SUBJECT:
             gone += f", or is none of those that {advisory.consumer} reads"
-        return self._read_into(None, identity, reason=gone, **told)
+        return self._read_into(None, identity, reason=gone, **facts)
 
     def _unfounded(self, advisory: _Advisory, subject: str) -> str:
         """The claims of an advisory that the map does not support; "" if it may be followed."""
-        of = self._settings
-        if advisory.stream != of.of:
-            return f"it names the stream {advisory.stream}, and the map names {of.of}"
-        if of.consumer is not None and advisory.consumer != of.consumer:
-            return f"it names the consumer {advisory.consumer}, and the map names {of.consumer}"
+        settings = self._settings
+        if advisory.stream != settings.of:
+            return f"it names the stream {advisory.stream}, and the map names {settings.of}"
+        if settings.consumer is not None and advisory.consumer != settings.consumer:
+            return f"it names the consumer {advisory.consumer}, and the map names {settings.consumer}"
         if subject != f"{SUBJECT}.{advisory.stream}.{advisory.consumer}":
             return "it did not come under the subject on which the server tells of this stream and consumer"
         return ""
 
-    def _read_into(self, found: _Stored | None, identity: object, **words: Any) -> Letter:
+    def _read_into(self, stored: _Stored | None, identity: object, **words: Any) -> Letter:
         def read(each: _Stored | None) -> Letter:
             if each is None:
                 return Message({}, None).letter(self._settings, identity, **words)
             fields = {"subject": each.subject, **each.headers}
             return Message(fields, each.data, odd=each.odd).letter(self._settings, identity, **words)
 
-        return read_one(found, read, lambda _: identity)
+        return read_one(stored, read, lambda _: identity)
 
     @one_call
     def prove_read_only(self) -> str:
@@ -363,24 +367,24 @@ class _Line:
             config = table(answer.get("config"))
             several = config.get("filter_subjects")
             named = [config.get("filter_subject"), *(several if isinstance(several, list) else [])]
-            found = [each for each in named if isinstance(each, str) and each]
-            self._subjects[stream, consumer] = tuple(found) or ANY_SUBJECT
+            subjects = [each for each in named if isinstance(each, str) and each]
+            self._subjects[stream, consumer] = tuple(subjects) or ANY_SUBJECT
         return self._subjects[stream, consumer]
 
     async def _ask(self, what: str, words: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """One response of JetStream's API, with exact numbers; None if the object does not exist."""
-        asked = b"" if words is None else json.dumps(words).encode()
-        answer = await self._connection.request(f"$JS.API.{what}", asked, timeout=self._timeout_s)
+        request = b"" if words is None else json.dumps(words).encode()
+        answer = await self._connection.request(f"$JS.API.{what}", request, timeout=self._timeout_s)
         becomes(weight(answer.data))
         try:
-            told = decode(answer.data)
+            document = decode(answer.data)
         except ValueError:
             raise ProbeError(Reason.DECODE, "NATS's answer is not JSON") from None
-        if not isinstance(told, dict):
+        if not isinstance(document, dict):
             raise ProbeError(Reason.DECODE, "NATS's answer is no table")
-        error = told.get("error")
+        error = document.get("error")
         if error is None:
-            return told
+            return document
         if table(error).get("code") == ABSENT:
             return None
         raise ProbeError(
@@ -388,20 +392,20 @@ class _Line:
         )
 
 
-def _stored(told: Mapping[str, Any]) -> _Stored:
+def _stored(message: Mapping[str, Any]) -> _Stored:
     """A message from an API response.
 
     Raises:
         ProbeError: `decode` if it cannot be identified.
     """
-    sequence = whole(told.get("seq"))
+    sequence = whole(message.get("seq"))
     if sequence is None or not 0 < sequence < 2**64:
         raise ProbeError(Reason.DECODE, "NATS answers with a message without a sequence")
     odd = []
     parts = {}
     for name, words in (("hdrs", "headers"), ("data", "payload")):
         try:
-            parts[name] = base64.b64decode(told.get(name) or b"", validate=True)
+            parts[name] = base64.b64decode(message.get(name) or b"", validate=True)
         except (binascii.Error, ValueError, TypeError):
             parts[name] = b""
             odd.append(f"its {words} are not base64")
@@ -414,11 +418,11 @@ def _stored(told: Mapping[str, Any]) -> _Stored:
         title, parted, value = each.partition(b":")
         if parted:
             headers[title.decode("utf-8", "replace").strip()] = value.strip()
-    subject = told.get("subject")
+    subject = message.get("subject")
     return _Stored(
         subject if isinstance(subject, str) else "",
         sequence,
-        _instant(told.get("time")),
+        _instant(message.get("time")),
         headers,
         parts["data"],
         "; ".join(odd),

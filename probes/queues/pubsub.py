@@ -124,21 +124,21 @@ class PubSubProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
-        of = self._settings
+        settings = self._settings
         notes: list[str] = []
         try:
             self._open()
-            told = self._described()
+            subscription = self._described()
             counted: list[str] = []
             with within(left() / 3):  # figures of a second service must not cost the letters' time
                 depth, oldest_at = self._monitored(counted)
             letters: tuple[Letter, ...] = ()
-            if of.role == "dead":
-                letters = self._look(told, min(peek, self.page_limit), notes)
+            if settings.role == "dead":
+                letters = self._look(subscription, min(peek, self.page_limit), notes)
         except (self._errors.GoogleAPIError, self._auth_errors.GoogleAuthError) as error:
             raise self._explain(error) from None
         notes += counted
-        retention_s = told.message_retention_duration.total_seconds() or None
+        retention_s = subscription.message_retention_duration.total_seconds() or None
         truncated = depth is None or depth > len(letters)
         published = [letter.first_failed_at for letter in letters if letter.first_failed_at is not None]
         if published and not truncated:
@@ -162,11 +162,11 @@ class PubSubProbe:
         if self._stuck is not None and self._stuck.is_alive():  # while one never ends, do not start another
             raise ProbeError(Reason.TIMEOUT, "the server keeps the last request unended", hint="is it Pub/Sub?")
         self._stuck = None
-        of = self._settings
-        if of.endpoint is not None:
+        settings = self._settings
+        if settings.endpoint is not None:
             from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-            unsafe = self._grpc.insecure_channel(of.endpoint, options=BOUNDED)
+            unsafe = self._grpc.insecure_channel(settings.endpoint, options=BOUNDED)
             self._client = self._api.SubscriberClient(transport=SubscriberGrpcTransport(channel=unsafe))
             return
         import google.auth
@@ -174,9 +174,9 @@ class PubSubProbe:
 
         from_file: Any = service_account.Credentials.from_service_account_file
 
-        if of.credentials is not None:
+        if settings.credentials is not None:
             try:
-                self._login = from_file(of.credentials, scopes=SCOPES)
+                self._login = from_file(settings.credentials, scopes=SCOPES)
             except (OSError, ValueError):
                 raise ProbeError(Reason.AUTH, "credentials: names no readable file of a service account") from None
         else:
@@ -245,16 +245,16 @@ class PubSubProbe:
         """The latest point of a metric; None if there is none."""
         import httpx
 
-        of, now = self._settings, datetime.now(UTC)
+        settings, now = self._settings, datetime.now(UTC)
         wanted = (
             f'metric.type="pubsub.googleapis.com/subscription/{metric}" AND resource.type="pubsub_subscription" '
-            f'AND resource.labels.subscription_id="{of.subscription}"'
+            f'AND resource.labels.subscription_id="{settings.subscription}"'
         )
         interval = {"startTime": (now - timedelta(seconds=MONITORED_S)).isoformat(), "endTime": now.isoformat()}
         try:
             response = self._http.ask(
                 "GET",
-                f"{of.monitoring or MONITORING}/v3/projects/{of.project}/timeSeries",
+                f"{settings.monitoring or MONITORING}/v3/projects/{settings.project}/timeSeries",
                 params={"filter": wanted, **{f"interval.{name}": at for name, at in interval.items()}},
                 headers=self._token(),
             )
@@ -263,21 +263,21 @@ class PubSubProbe:
             points = [
                 point for series in decode(response.content).get("timeSeries", ()) for point in series["points"]
             ]
-            told = [
+            samples = [
                 (_instant(point["interval"]["endTime"]), _int64(point["value"]["int64Value"])) for point in points
             ]
         except httpx.HTTPStatusError as error:
             status = error.response.status_code
             raise ProbeError(Reason.PERMISSION, f"Cloud Monitoring answered {status}") from None
         except httpx.TimeoutException:
-            raise ProbeError(Reason.TIMEOUT, f"Cloud Monitoring: no answer within {of.timeout_s:g} s") from None
+            raise ProbeError(Reason.TIMEOUT, f"Cloud Monitoring: no answer within {settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Cloud Monitoring: {type(error).__name__}") from None
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
             raise ProbeError(Reason.DECODE, "Cloud Monitoring gave no sensible answer") from None
-        if not told:
+        if not samples:
             return None
-        sampled_at, value = max(told)
+        sampled_at, value = max(samples)
         return value, sampled_at
 
     def _token(self) -> Mapping[str, str]:
@@ -294,16 +294,16 @@ class PubSubProbe:
 
     # -- letters
 
-    def _look(self, told: Any, count: int, notes: list[str]) -> tuple[Letter, ...]:
-        of = self._settings
-        if of.peek != "pull":
+    def _look(self, subscription: Any, count: int, notes: list[str]) -> tuple[Letter, ...]:
+        settings = self._settings
+        if settings.peek != "pull":
             notes.append("letters are not looked at: Pub/Sub would hide them meanwhile (peek: pull allows it)")
             return ()
-        if told.dead_letter_policy.dead_letter_topic:
+        if subscription.dead_letter_policy.dead_letter_topic:
             notes.append("letters are not looked at: in a subscription with a dead letter policy each look counts")
             return ()
         notes.append("looking hides the letters for a moment")
-        until = time.monotonic() + min(LOOK_S, max(1, told.ack_deadline_seconds - 2), left() / 2)
+        until = time.monotonic() + min(LOOK_S, max(1, subscription.ack_deadline_seconds - 2), left() / 2)
         met: dict[str, Letter] = {}
         handles: list[str] = []
         empty = 0
@@ -342,21 +342,21 @@ class PubSubProbe:
                 notes.append("letters stay hidden until their deadline: they could not be released")
                 return
 
-    def _letter(self, found: Any) -> Letter:
-        attributes = dict(found.attributes)
+    def _letter(self, message: Any) -> Letter:
+        attributes = dict(message.attributes)
         source = attributes.get(f"{DEAD}Subscription")
-        return Message(attributes, found.data).letter(
+        return Message(attributes, message.data).letter(
             self._settings,
-            found.message_id,
+            message.message_id,
             reason=f"delivered in vain to {source}" if source else None,
             attempts=attributes.get(f"{DEAD}DeliveryCount"),
             # It was published anew when it was dead-lettered.
-            first_failed_at=_utc(found.publish_time),
+            first_failed_at=_utc(message.publish_time),
         )
 
     def _explain(self, error: Any) -> ProbeError:
         errors, name = self._errors, self._settings.subscription
-        for kind, reason, said in (
+        for kind, reason, message in (
             (errors.NotFound, Reason.QUERY, f"there is no subscription {name} in {self._settings.project}"),
             (errors.PermissionDenied, Reason.PERMISSION, f"the login may not read {name}"),
             (errors.Unauthenticated, Reason.AUTH, "Pub/Sub refuses the login"),
@@ -367,7 +367,7 @@ class PubSubProbe:
             ((errors.ServiceUnavailable, errors.RetryError), Reason.UNREACHABLE, "Pub/Sub cannot be reached"),
         ):
             if isinstance(error, kind):
-                return ProbeError(reason, said)
+                return ProbeError(reason, message)
         return ProbeError(Reason.QUERY, f"Pub/Sub answered {type(error).__name__}")
 
     @one_call
@@ -417,9 +417,9 @@ def _utc(at: datetime) -> datetime | None:
     return instant_at(at.timestamp())
 
 
-def _int64(told: object) -> int:
+def _int64(value: object) -> int:
     """A number of messages or seconds. Raises ValueError for anything else."""
-    number = figure(told)
+    number = figure(value)
     if number is None:
         raise ValueError("no number that could be true")
     return number

@@ -113,21 +113,21 @@ class RabbitMqProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
-        told = self._ask("GET", self._path)
-        if not isinstance(told, dict):
+        queue = self._ask("GET", self._path)
+        if not isinstance(queue, dict):
             raise ProbeError(Reason.DECODE, "RabbitMQ's answer describes no queue")
         notes: list[str] = []
         letters: tuple[Letter, ...] = ()
-        depth = figure(told.get("messages"))
+        depth = figure(queue.get("messages"))
         if depth is None:
-            notes.append(NO_FIGURES if told.get("messages") is None else NO_NUMBER)
+            notes.append(NO_FIGURES if queue.get("messages") is None else NO_NUMBER)
         if self._settings.role == "dead" and depth:
-            letters = self._letters(told, min(peek, depth, self.page_limit), notes)
-        stats = table(told.get("message_stats"))
+            letters = self._letters(queue, min(peek, depth, self.page_limit), notes)
+        stats = table(queue.get("message_stats"))
         gone = [figure(stats[name]) for name in ("ack", "deliver_no_ack", "get_no_ack") if name in stats]
         failed_at = letters[0].first_failed_at if letters else None
-        retention_s = _retention_s(told)
-        stamped_at = instant_at(whole(told.get("head_message_timestamp")))
+        retention_s = _retention_s(queue)
+        stamped_at = instant_at(whole(queue.get("head_message_timestamp")))
         return QueueReading(
             depth=depth,
             oldest_at=failed_at or stamped_at,
@@ -142,14 +142,14 @@ class RabbitMqProbe:
             notes=tuple(notes),
         )
 
-    def _letters(self, told: Mapping[str, Any], count: int, notes: list[str]) -> tuple[Letter, ...]:
+    def _letters(self, queue: Mapping[str, Any], count: int, notes: list[str]) -> tuple[Letter, ...]:
         if self._settings.peek != "requeue":
             notes.append(
                 "letters are not looked at: RabbitMQ would mark them as redelivered (peek: requeue allows it)"
             )
             return ()
-        if told.get("type", "classic") != "classic":
-            notes.append(f"letters are not looked at: in a {told.get('type')} queue each look counts as a delivery")
+        if queue.get("type", "classic") != "classic":
+            notes.append(f"letters are not looked at: in a {queue.get('type')} queue each look counts as a delivery")
             return ()
         notes.append("looking marks letters as redelivered")
         for least in dict.fromkeys((count, min(count, FEWER), 1)) if count else ():
@@ -157,10 +157,10 @@ class RabbitMqProbe:
             wanted = {"count": least, "ackmode": "ack_requeue_true", "encoding": "auto", "truncate": cut}
             try:
                 with within(left() if least == 1 else left() / 2):  # leaves time to request fewer
-                    found = self._ask("POST", f"{self._path}/get", wanted)
-                if not isinstance(found, list):
+                    messages = self._ask("POST", f"{self._path}/get", wanted)
+                if not isinstance(messages, list):
                     raise ProbeError(Reason.DECODE, "RabbitMQ's answer is no list of messages")
-                return distinct(read_each(found, self._letter, lambda each: _digest(kept(each, TEXT_LIMIT))))
+                return distinct(read_each(messages, self._letter, lambda each: _digest(kept(each, TEXT_LIMIT))))
             except ProbeError as error:
                 if error.reason not in {Reason.TOO_LARGE, Reason.TIMEOUT, Reason.OVER_BUDGET}:
                     raise
@@ -176,8 +176,8 @@ class RabbitMqProbe:
             odd = "; ".join(part for part in (odd, "its headers are no table, or nested too deeply") if part)
         message = Message({**properties, **headers}, payload, odd=odd, cut=cut)
         # Any client can write these headers, with any value.
-        told = headers.get("x-death")
-        deaths = [death for death in told if isinstance(death, Mapping)] if isinstance(told, list) else []
+        history = headers.get("x-death")
+        deaths = [death for death in history if isinstance(death, Mapping)] if isinstance(history, list) else []
         times = [at for death in deaths if (at := instant_at(whole(death.get("time")))) is not None]
         tries = [counted(death.get("count", 1)) for death in deaths if death.get("reason") in GIVEN_UP]
         first = deaths[0] if deaths else {}
@@ -235,8 +235,10 @@ class RabbitMqProbe:
         self._client.close()
 
 
-def _digest(told: str | bytes) -> str:
-    return blake2b(told if isinstance(told, bytes) else told.encode("utf-8", "replace"), digest_size=16).hexdigest()
+def _digest(content: str | bytes) -> str:
+    return blake2b(
+        content if isinstance(content, bytes) else content.encode("utf-8", "replace"), digest_size=16
+    ).hexdigest()
 
 
 def _payload(each: Mapping[str, Any]) -> tuple[bytes, str]:
@@ -252,11 +254,11 @@ def _payload(each: Mapping[str, Any]) -> tuple[bytes, str]:
         return b"", "its payload is not base64"
 
 
-def _retention_s(told: Mapping[str, Any]) -> float | None:
+def _retention_s(queue: Mapping[str, Any]) -> float | None:
     """The shortest time-to-live that applies: the queue's own argument, or its policy's."""
     limits = [
-        table(told.get("arguments")).get("x-message-ttl"),
-        table(told.get("effective_policy_definition")).get("message-ttl"),
+        table(queue.get("arguments")).get("x-message-ttl"),
+        table(queue.get("effective_policy_definition")).get("message-ttl"),
     ]
-    known = [limit for each in limits if (limit := figure(each)) is not None]
-    return min(known) / 1000 if known else None
+    limits_ms = [limit for each in limits if (limit := figure(each)) is not None]
+    return min(limits_ms) / 1000 if limits_ms else None

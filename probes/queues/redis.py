@@ -121,8 +121,8 @@ class RedisProbe:
 
     def _list(self, peek: int) -> QueueReading:
         """A list is read at once: an entry taken meanwhile would shift all others past a second page."""
-        of = self._settings
-        depth = int(self._client.llen(of.name))
+        settings = self._settings
+        depth = int(self._client.llen(settings.name))
         notes = ["a list does not tell how old its messages are"]
         try:
             payloads = self._oldest(depth) if peek and depth else []
@@ -133,7 +133,7 @@ class RedisProbe:
             notes.append(f"letters are not looked at: {failure.message}")
         # A position is not an identity: taking an entry shifts all others.
         letters = distinct(
-            read_each(payloads, lambda payload: Message({}, payload).letter(of, _digest(payload)), _digest)
+            read_each(payloads, lambda payload: Message({}, payload).letter(settings, _digest(payload)), _digest)
         )
         return QueueReading(
             depth=depth,
@@ -146,20 +146,20 @@ class RedisProbe:
     def _oldest(self, depth: int) -> list[bytes]:
         """The oldest entries of a list, oldest first, as many as there is memory and time for."""
         count = min(LIST_LIMIT, depth)
-        held = self._held()
-        if held is not None and held <= LIST_BYTES:
+        total = self._held()
+        if total is not None and total <= LIST_BYTES:
             return self._entries_of_list(0, count)
         # Large entries may be among small ones, so only a few are read at once; if the entry that is read again is a
         # different one, a removal meanwhile has shifted all others.
-        found = self._entries_of_list(0, 1)
-        size, until = sum(map(len, found)), time.monotonic() + LOOKS_FOR * left()
-        while found and len(found) < count and size < LIST_BYTES and time.monotonic() < until:
-            again, *more = self._entries_of_list(len(found) - 1, LARGE) or [b""]
-            if again != found[-1] or not more:
+        entries = self._entries_of_list(0, 1)
+        size, until = sum(map(len, entries)), time.monotonic() + LOOKS_FOR * left()
+        while entries and len(entries) < count and size < LIST_BYTES and time.monotonic() < until:
+            again, *more = self._entries_of_list(len(entries) - 1, LARGE) or [b""]
+            if again != entries[-1] or not more:
                 break
-            found += more
+            entries += more
             size += sum(map(len, more))
-        return found
+        return entries
 
     def _entries_of_list(self, begin: int, count: int) -> list[bytes]:
         """Entries of a list after the `begin` oldest ones, oldest first."""
@@ -176,10 +176,10 @@ class RedisProbe:
             return None
 
     def _stream(self, peek: int, after: str | None) -> QueueReading:
-        of = self._settings
-        told = self._client.xinfo_stream(of.name)
-        first = told.get("first-entry")
-        depth, arrived = int(told["length"]), told.get("entries-added")
+        settings = self._settings
+        stream = self._client.xinfo_stream(settings.name)
+        first = stream.get("first-entry")
+        depth, arrived = int(stream["length"]), stream.get("entries-added")
         letters, last, more = self._entries(peek, after)
         return QueueReading(
             depth=depth,
@@ -201,13 +201,13 @@ class RedisProbe:
         letters: list[Letter] = []
         last, count = after or "0-0", FIRST_ENTRIES
         until = time.monotonic() + LOOKS_FOR * left()
-        held = self._held() if peek else 0
+        total = self._held() if peek else 0
         # Large entries may follow any number of small ones.
-        most = peek if held is not None and held <= LIST_BYTES else LARGE
+        most = peek if total is not None and total <= LIST_BYTES else LARGE
         while len(letters) < peek and (not letters or time.monotonic() < until):
-            asked = min(count, most, peek - len(letters))
+            wanted = min(count, most, peek - len(letters))
             try:
-                entries = self._client.xrange(self._settings.name, min=f"({last}", count=asked)
+                entries = self._client.xrange(self._settings.name, min=f"({last}", count=wanted)
             except ProbeError as failure:
                 if failure.reason is not Reason.TOO_LARGE or not letters:
                     raise
@@ -216,7 +216,7 @@ class RedisProbe:
             met = read_each(entries, self._entry, lambda entry: entry[0])
             letters += met
             last = entries[len(met) - 1][0].decode() if met else last
-            if len(met) == len(entries) < asked:
+            if len(met) == len(entries) < wanted:
                 return letters, last, False
             count = min(4 * count, peek) if size < ENOUGH_BYTES else FIRST_ENTRIES
         return letters, last, True
@@ -226,18 +226,18 @@ class RedisProbe:
         return self._message(fields).letter(self._settings, identity, first_failed_at=_added_at(identity))
 
     def _group(self, peek: int, after: str | None) -> QueueReading:
-        of = self._settings
+        settings = self._settings
         # Any client can create a group, also with a name that is not UTF-8.
-        groups = {each["name"].decode("utf-8", "replace"): each for each in self._client.xinfo_groups(of.name)}
-        if of.group not in groups:
-            known = ", ".join(sorted(groups)[:GROUPS_NAMED]) or "none"
-            raise ProbeError(Reason.QUERY, f"{of.name} has no group {of.group}", hint=f"known: {known}")
-        group = groups[of.group]
-        if of.role == "dead":
+        groups = {each["name"].decode("utf-8", "replace"): each for each in self._client.xinfo_groups(settings.name)}
+        if settings.group not in groups:
+            names = ", ".join(sorted(groups)[:GROUPS_NAMED]) or "none"
+            raise ProbeError(Reason.QUERY, f"{settings.name} has no group {settings.group}", hint=f"known: {names}")
+        group = groups[settings.group]
+        if settings.role == "dead":
             return self._given_up(peek, after)
         pending, lag, read = int(group["pending"]), group.get("lag"), group.get("entries-read")
-        first = self._client.xpending_range(of.name, of.group, "-", "+", 1)
-        arrived = self._client.xinfo_stream(of.name).get("entries-added")
+        first = self._client.xpending_range(settings.name, settings.group, "-", "+", 1)
+        arrived = self._client.xinfo_stream(settings.name).get("entries-added")
         # XGROUP SETID can place a group behind the end of its stream.
         lag = lag if lag is not None and lag >= 0 else None
         return QueueReading(
@@ -251,13 +251,13 @@ class RedisProbe:
 
     def _given_up(self, peek: int, after: str | None) -> QueueReading:
         """Entries delivered to the group `deliveries` times or more and not acknowledged."""
-        of = self._settings
+        settings = self._settings
         dead: list[dict[str, Any]] = []
         seen, begin = 0, "-"
         while seen < PENDING_LIMIT:
-            page = self._client.xpending_range(of.name, of.group, begin, "+", PENDING_PAGE)
+            page = self._client.xpending_range(settings.name, settings.group, begin, "+", PENDING_PAGE)
             seen += len(page)
-            dead += [each for each in page if each["times_delivered"] >= of.deliveries]
+            dead += [each for each in page if each["times_delivered"] >= settings.deliveries]
             if len(page) < PENDING_PAGE:
                 break
             begin = f"({page[-1]['message_id'].decode()}"
@@ -278,27 +278,27 @@ class RedisProbe:
 
     def _delivered(self, wanted: Sequence[dict[str, Any]], now: datetime) -> Iterator[Letter]:
         """These pending entries as letters, as many as there is time for; read a few at once."""
-        of = self._settings
+        settings = self._settings
         until = time.monotonic() + LOOKS_FOR * left()
-        held = self._held()
-        step = ENTRIES if held is not None and held <= LIST_BYTES else LARGE
+        total = self._held()
+        step = ENTRIES if total is not None and total <= LIST_BYTES else LARGE
 
         def read(pair: tuple[dict[str, Any], Any]) -> Letter:
             each, entry = pair
             return self._message(entry[0][1] if entry else {}).letter(
-                of,
+                settings,
                 each["message_id"],
-                reason=None if entry else f"its entry is gone from {of.name}",
+                reason=None if entry else f"its entry is gone from {settings.name}",
                 attempts=each["times_delivered"],
                 last_failed_at=instant_at(now.timestamp() - each["time_since_delivered"] / 1000),
             )
 
         for begin in range(0, len(wanted), step):
             chunk = wanted[begin : begin + step]
-            asked = self._client.pipeline(transaction=False)
+            pipeline = self._client.pipeline(transaction=False)
             for each in chunk:
-                asked.xrange(of.name, each["message_id"], each["message_id"])
-            pairs = list(zip(chunk, asked.execute(), strict=True))
+                pipeline.xrange(settings.name, each["message_id"], each["message_id"])
+            pairs = list(zip(chunk, pipeline.execute(), strict=True))
             met = read_each(pairs, read, lambda pair: pair[0]["message_id"])
             yield from met
             if len(met) < len(chunk) or time.monotonic() > until:
@@ -321,9 +321,9 @@ class RedisProbe:
             (redis.TimeoutError, Reason.TIMEOUT, f"no answer within {self._settings.timeout_s:g} s"),
             (redis.ConnectionError, Reason.UNREACHABLE, "Redis cannot be reached"),
         )
-        for kind, reason, said in kinds:
+        for kind, reason, message in kinds:
             if isinstance(error, kind):
-                return ProbeError(reason, said)
+                return ProbeError(reason, message)
         return ProbeError(Reason.QUERY, " ".join(str(error).split())[:200])
 
     @one_call
@@ -332,12 +332,12 @@ class RedisProbe:
         sends = "sends commands that read alone"
         try:
             user = self._client.execute_command("ACL", "WHOAMI").decode()
-            told = self._client.execute_command("ACL", "DRYRUN", user, "DEL", self._settings.name).decode()
+            verdict = self._client.execute_command("ACL", "DRYRUN", user, "DEL", self._settings.name).decode()
         except self._redis.exceptions.ResponseError:
             return f"{sends}; what else the login may do it may not ask"
         except self._redis.RedisError as error:
             raise self._explain(error) from None
-        return f"{sends}; {user} may write" if told == "OK" else f"{sends}; {user} may not write"
+        return f"{sends}; {user} may write" if verdict == "OK" else f"{sends}; {user} may not write"
 
     def close(self) -> None:
         self._client.close()

@@ -120,21 +120,21 @@ class ServiceBusProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
-        of = self._settings
-        told = self._described()
-        counted = "DeadLetterMessageCount" if of.role == "dead" else "ActiveMessageCount"
-        depth = _count(told, counted)
+        settings = self._settings
+        description = self._described()
+        counted = "DeadLetterMessageCount" if settings.role == "dead" else "ActiveMessageCount"
+        depth = _count(description, counted)
         oldest: datetime | None = None
-        found: list[Letter] = []
+        letters: list[Letter] = []
         more = False
-        if of.role == "dead" and depth:
-            oldest, found, more = self._within_time(int(after) + 1 if after else 1, min(peek, self.page_limit))
-        last = found[-1].letter_id if found else after or "0"  # its sequence number
+        if settings.role == "dead" and depth:
+            oldest, letters, more = self._within_time(int(after) + 1 if after else 1, min(peek, self.page_limit))
+        last = letters[-1].letter_id if letters else after or "0"  # its sequence number
         return QueueReading(
             depth=depth,
             oldest_at=oldest,
             age_of="since it was first accepted" if oldest else "",
-            letters=tuple(found),
+            letters=tuple(letters),
             truncated=bool(depth) and (not peek or more),
             next=last,
             notes=() if depth is not None else (f"Service Bus describes this entity without {counted}",),
@@ -146,31 +146,31 @@ class ServiceBusProbe:
         """The entity's description, from the management API."""
         import httpx
 
-        of = self._settings
-        path = f"/{quote(of.place)}"
+        settings = self._settings
+        path = f"/{quote(settings.place)}"
         try:
             response = self._http.ask(
                 "GET", path, params={"api-version": API_VERSION}, headers={"Authorization": self._signed(path)}
             )
         except httpx.TimeoutException:
-            raise ProbeError(Reason.TIMEOUT, f"no answer within {of.timeout_s:g} s") from None
+            raise ProbeError(Reason.TIMEOUT, f"no answer within {settings.timeout_s:g} s") from None
         except httpx.HTTPError as error:
             raise ProbeError(Reason.UNREACHABLE, f"Service Bus cannot be reached: {type(error).__name__}") from None
-        for status, reason, said in (
+        for status, reason, message in (
             (HTTPStatus.UNAUTHORIZED, Reason.AUTH, "Service Bus refuses the key"),
             (HTTPStatus.FORBIDDEN, Reason.PERMISSION, "the key may not manage; counts want Manage"),
             (HTTPStatus.TOO_MANY_REQUESTS, Reason.OVER_BUDGET, "Service Bus asks for fewer requests"),
-            (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no {of.place}"),
+            (HTTPStatus.NOT_FOUND, Reason.QUERY, f"there is no {settings.place}"),
         ):
             if response.status_code == status:
-                raise ProbeError(reason, said)
+                raise ProbeError(reason, message)
         if response.is_error:
             worth_a_try = response.status_code >= 500
             reason = Reason.UNREACHABLE if worth_a_try else Reason.QUERY
             raise ProbeError(reason, f"Service Bus answered {response.status_code}")
         if "Description" not in response.text:
             # For an unknown name it returns an empty list.
-            raise ProbeError(Reason.QUERY, f"there is no {of.place}")
+            raise ProbeError(Reason.QUERY, f"there is no {settings.place}")
         return response.text
 
     def _signed(self, path: str) -> str:
@@ -211,25 +211,25 @@ class ServiceBusProbe:
 
     def _peeked(self, begin: int, count: int, receivers: list[Any]) -> tuple[datetime | None, list[Letter], bool]:
         """When the oldest message was enqueued, and up to `count` letters from a sequence number on."""
-        of = self._settings
+        settings = self._settings
         words = {"sub_queue": self._azure.ServiceBusSubQueue.DEAD_LETTER}
         with self._azure.ServiceBusClient.from_connection_string(
-            of.connection.get_secret_value(), retry_total=0
+            settings.connection.get_secret_value(), retry_total=0
         ) as client:
             receiver = (
-                client.get_queue_receiver(of.queue, **words)
-                if of.queue
-                else client.get_subscription_receiver(of.topic, of.subscription, **words)
+                client.get_queue_receiver(settings.queue, **words)
+                if settings.queue
+                else client.get_subscription_receiver(settings.topic, settings.subscription, **words)
             )
             receivers.append(receiver)
             with receiver:
                 first = receiver.peek_messages(max_message_count=1, sequence_number=1)
-                found: list[Letter] = []
+                letters_so_far: list[Letter] = []
                 more: Any = count > 0
                 size, wanted = 0, FIRST
-                while len(found) < count and size < LOOK_BYTES:
+                while len(letters_so_far) < count and size < LOOK_BYTES:
                     more = receiver.peek_messages(
-                        max_message_count=min(wanted, count - len(found)), sequence_number=begin
+                        max_message_count=min(wanted, count - len(letters_so_far)), sequence_number=begin
                     )
                     if not more:
                         break
@@ -237,17 +237,17 @@ class ServiceBusProbe:
                     begins()
                     came(size_of_all)
                     letters = read_each(more, self._letter, lambda each: each.sequence_number)
-                    found += letters
+                    letters_so_far += letters
                     begin = more[len(letters) - 1].sequence_number + 1
                     size += size_of_all
                     wanted = min(4 * wanted, BATCH) if size_of_all < ENOUGH_BYTES else FIRST
-                return _enqueued_at(first[0]) if first else None, found, bool(more)
+                return _enqueued_at(first[0]) if first else None, letters_so_far, bool(more)
 
     def _letter(self, each: Any) -> Letter:
         properties = {_text(name): value for name, value in (each.application_properties or {}).items()}
-        known = {name: getattr(each, name) for name in ("message_id", "subject", "session_id", "correlation_id")}
-        fields = {**{name: value for name, value in known.items() if value is not None}, **properties}
-        told = (each.dead_letter_reason, each.dead_letter_error_description)
+        own_fields = {name: getattr(each, name) for name in ("message_id", "subject", "session_id", "correlation_id")}
+        fields = {**{name: value for name, value in own_fields.items() if value is not None}, **properties}
+        parts = (each.dead_letter_reason, each.dead_letter_error_description)
         try:
             payload = b"".join(each.body)
         except TypeError:
@@ -255,13 +255,13 @@ class ServiceBusProbe:
         return Message(fields, payload).letter(
             self._settings,
             str(each.sequence_number),
-            reason=": ".join(_text(part) for part in told if part) or None,
+            reason=": ".join(_text(part) for part in parts if part) or None,
             attempts=each.delivery_count,
         )
 
     def _explain(self, error: Exception) -> ProbeError:
         errors, place = self._azure.exceptions, self._settings.place
-        for kind, reason, said in (
+        for kind, reason, message in (
             (errors.ServiceBusAuthenticationError, Reason.AUTH, "Service Bus refuses the key"),
             (errors.ServiceBusAuthorizationError, Reason.PERMISSION, f"the key may not listen to {place}"),
             (errors.MessagingEntityNotFoundError, Reason.QUERY, f"there is no {place}"),
@@ -270,7 +270,7 @@ class ServiceBusProbe:
             (errors.ServiceBusError, Reason.UNREACHABLE, "Service Bus cannot be reached over AMQP"),
         ):
             if isinstance(error, kind):
-                return ProbeError(reason, said)
+                return ProbeError(reason, message)
         return ProbeError(Reason.DECODE, f"Service Bus gave no sensible answer: {type(error).__name__}")
 
     @one_call
@@ -283,8 +283,8 @@ class ServiceBusProbe:
 
 
 def _count(described: str, name: str) -> int | None:
-    found = re.search(rf"<(?:\w+:)?{name}[^>]*>([0-9]+)<", described)
-    return figure(found.group(1)) if found else None
+    match = re.search(rf"<(?:\w+:)?{name}[^>]*>([0-9]+)<", described)
+    return figure(match.group(1)) if match else None
 
 
 def _enqueued_at(message: Any) -> datetime | None:

@@ -89,53 +89,64 @@ class SqlQueueProbe:
     def read(self, peek: int, after: str | None = None) -> QueueReading:
         from probes.records.sql.key_cursors import cursor_of
 
-        of = self._settings
-        in_payload = of.key is not None and of.key.startswith("$")
-        columns = [of.letter_id, None if in_payload else of.key, of.reason, of.attempts, of.since, of.payload]
+        settings = self._settings
+        in_payload = settings.key is not None and settings.key.startswith("$")
+        columns = [
+            settings.letter_id,
+            None if in_payload else settings.key,
+            settings.reason,
+            settings.attempts,
+            settings.since,
+            settings.payload,
+        ]
         wanted = tuple(dict.fromkeys(each for each in columns if each))
         # One character more than is read into, so that what was cut is known to be.
-        found = self._probe.queue(
-            of.table, wanted, dict(of.where), of.since, after, peek, text_limit=PAYLOAD_LIMIT + 1
+        result = self._probe.queue(
+            settings.table, wanted, dict(settings.where), settings.since, after, peek, text_limit=PAYLOAD_LIMIT + 1
         )
-        depth, rows = found.depth, found.rows
+        depth, rows = result.depth, result.rows
         letters = read_each(
             rows, lambda row: self._letter(dict(zip(wanted, row, strict=True)), in_payload), lambda row: row[0]
         )
         last = rows[len(letters) - 1][0] if rows else None
-        oldest_at = self._instant(found.oldest)
+        oldest_at = self._instant(result.oldest)
         return QueueReading(
             depth=depth,
             oldest_at=oldest_at,
             notes=()
-            if found.oldest is None or oldest_at is not None
-            else (f"the age of its oldest message is not known: {of.table}.{of.since} holds what is no instant",),
+            if result.oldest is None or oldest_at is not None
+            else (
+                f"the age of its oldest message is not known: {settings.table}.{settings.since} holds "
+                "what is no instant",
+            ),
             missing=""
-            if depth or not of.where
-            else f"there is no row of {of.table} with what where: says of {', '.join(of.where)}: empty, or misspelt",
+            if depth or not settings.where
+            else f"there is no row of {settings.table} with what where: says of {', '.join(settings.where)}: "
+            "empty, or misspelt",
             letters=distinct(letters),
-            truncated=len(letters) < len(rows) or (depth > len(rows) if after is None else len(rows) == found.asked),
+            truncated=len(letters) < len(rows) or (depth > len(rows) if after is None else len(rows) == result.asked),
             next=cursor_of(last) if rows else after,
         )
 
     def _letter(self, row: dict[str, Any], in_payload: bool) -> Letter:
-        of = self._settings
+        settings = self._settings
 
         def told(name: str | None) -> Any:
             return None if name is None else row[name]
 
-        payload = told(of.payload)
+        payload = told(settings.payload)
         message = Message({}, payload if payload is None or isinstance(payload, str | bytes) else str(payload))
-        reason, since = told(of.reason), told(of.since)
-        failed_at = self._instant(since) if of.role == "dead" else None
-        key = message.find_key(of.key) if in_payload else told(of.key)
+        reason, since = told(settings.reason), told(settings.since)
+        failed_at = self._instant(since) if settings.role == "dead" else None
+        key = message.find_key(settings.key) if in_payload else told(settings.key)
         odd = [message.unreadable] if message.unreadable else []
-        if of.role == "dead" and since is not None and failed_at is None:
-            odd.append(f"its {of.since} is no instant")
+        if settings.role == "dead" and since is not None and failed_at is None:
+            odd.append(f"its {settings.since} is no instant")
         return Letter(
-            letter_id=_named(row[of.letter_id]),
+            letter_id=_named(row[settings.letter_id]),
             key=key,
             reason=None if reason is None else _said(kept(reason, PAYLOAD_LIMIT + 1)),
-            attempts=counted(told(of.attempts)),
+            attempts=counted(told(settings.attempts)),
             first_failed_at=failed_at,
             last_failed_at=failed_at,
             payload=message.text(),
@@ -148,18 +159,18 @@ class SqlQueueProbe:
         Raises:
             ProbeError: `decode` if the map does not say how to read the instants.
         """
-        of = self._settings
+        settings = self._settings
         if raw is None:
             return None
         try:
             if isinstance(raw, datetime):
                 at = raw
-            elif of.since_unit:
-                return instant_at(float(raw) * _UNITS_S[of.since_unit])
+            elif settings.since_unit:
+                return instant_at(float(raw) * _UNITS_S[settings.since_unit])
             elif isinstance(raw, int | float | Decimal):
                 raise ProbeError(
                     Reason.DECODE,
-                    f"{of.table}.{of.since} is not an instant",
+                    f"{settings.table}.{settings.since} is not an instant",
                     hint="say since_unit: s, ms or us for a number",
                 )
             else:

@@ -140,33 +140,35 @@ class SqsProbe:
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
-        of = self._settings
+        settings = self._settings
         notes: list[str] = []
-        told = self._attributes()
-        waiting = [_number(told, f"ApproximateNumberOfMessages{kind}") for kind in ("", "NotVisible", "Delayed")]
+        attributes = self._attributes()
+        waiting = [
+            _number(attributes, f"ApproximateNumberOfMessages{kind}") for kind in ("", "NotVisible", "Delayed")
+        ]
         depth = None if waiting[0] is None else sum(each or 0 for each in waiting)
         if depth is None:
             notes.append("SQS answers without ApproximateNumberOfMessages")
-        retention_s = _number(told, "MessageRetentionPeriod")
-        fifo = of.queue_url.endswith(".fifo")
+        retention_s = _number(attributes, "MessageRetentionPeriod")
+        fifo = settings.queue_url.endswith(".fifo")
         letters: tuple[Letter, ...] = ()
         sent_at: datetime | None = None
-        refusal = self._refusal(told)
-        if of.role == "dead":
+        refusal = self._refusal(attributes)
+        if settings.role == "dead":
             with within(left() / 3):  # the letters are worth more
                 notes += self._source_notes(retention_s)
-        if of.role == "dead" and depth:
+        if settings.role == "dead" and depth:
             notes.append(refusal or "looking raises the letters' receive counts and hides them for a moment")
             if peek and not refusal:
                 letters, sent_at = self._look(min(peek, self.page_limit), notes)
         truncated = depth is None or depth > len(letters)
-        if of.role == "dead" and depth and not fifo and (refusal or (peek and truncated)):
+        if settings.role == "dead" and depth and not fifo and (refusal or (peek and truncated)):
             notes.append("when its oldest letter is dropped is not known: that counts from when it was first sent")
         oldest_at = self._moved_at(notes) if depth else None
         return QueueReading(
             depth=depth,
             oldest_at=oldest_at,
-            age_of="since it was moved here" if oldest_at and of.role == "dead" else "",
+            age_of="since it was moved here" if oldest_at and settings.role == "dead" else "",
             retention_s=retention_s,
             drops_at=dropped_at(oldest_at if fifo else None if truncated else sent_at, retention_s),
             notes=tuple(notes),
@@ -194,8 +196,8 @@ class SqsProbe:
             if urls:
                 notes.append(f"dead letters of {', '.join(sorted(_name(url) for url in urls))}")
             for url in here if retention_s is not None and not self._settings.queue_url.endswith(".fifo") else ():
-                asked = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
-                kept_s = _number(asked.get("Attributes") or {}, "MessageRetentionPeriod")
+                response = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["MessageRetentionPeriod"])
+                kept_s = _number(response.get("Attributes") or {}, "MessageRetentionPeriod")
                 if kept_s is not None and retention_s is not None and retention_s <= kept_s:
                     notes.append(
                         f"{_name(url)} keeps messages for {format_duration(kept_s)} and this queue for no longer, "
@@ -238,11 +240,11 @@ class SqsProbe:
 
     # -- letters
 
-    def _refusal(self, told: Mapping[str, str]) -> str:
+    def _refusal(self, attributes: Mapping[str, str]) -> str:
         """Why letters are not read; "" if they are."""
         if self._settings.peek != "receive":
             return "letters are not looked at: each look would count as a receive (peek: receive allows it)"
-        if "RedrivePolicy" in told:
+        if "RedrivePolicy" in attributes:
             return "letters are not looked at: the queue moves on what is received too often"
         return ""
 
@@ -264,10 +266,12 @@ class SqsProbe:
                         MessageSystemAttributeNames=["All"],
                         MessageAttributeNames=["All"],
                     )
-                    found = answer.get("Messages") or []
-                    empty = 0 if found else empty + 1
-                    handles += [each["ReceiptHandle"] for each in found if isinstance(each.get("ReceiptHandle"), str)]
-                    for each in found:
+                    messages = answer.get("Messages") or []
+                    empty = 0 if messages else empty + 1
+                    handles += [
+                        each["ReceiptHandle"] for each in messages if isinstance(each.get("ReceiptHandle"), str)
+                    ]
+                    for each in messages:
                         letter = read_one(each, self._letter, lambda one: one["MessageId"])
                         met[letter.letter_id] = letter
                         sent_at = _instant(table(each.get("Attributes")).get("SentTimestamp"))
@@ -317,14 +321,14 @@ class SqsProbe:
             code = error.response["Error"]["Code"]
             status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
             name = _name(self._settings.queue_url)
-            for codes, reason, said in (
+            for codes, reason, message in (
                 (ABSENT, Reason.QUERY, f"there is no queue {name}"),
                 (REFUSED, Reason.AUTH, "SQS refuses the login"),
                 (DENIED, Reason.PERMISSION, f"the login may not read {name}"),
                 (THROTTLED, Reason.OVER_BUDGET, "SQS asks for fewer requests"),
             ):
                 if code.rpartition("#")[2] in codes:
-                    return ProbeError(reason, said)
+                    return ProbeError(reason, message)
             return ProbeError(Reason.UNREACHABLE if status >= 500 else Reason.QUERY, f"SQS answered {code[:100]}")
         if isinstance(error, errors.NoCredentialsError | errors.PartialCredentialsError):
             return ProbeError(Reason.AUTH, "there are no AWS credentials", hint="say access_key: and secret_key:")
@@ -336,10 +340,10 @@ class SqsProbe:
 
     @one_call
     def prove_read_only(self) -> str:
-        told = self._attributes()
+        attributes = self._attributes()
         if self._settings.peek == "never":
             return "asks for attributes alone, receives nothing"
-        if "RedrivePolicy" in told:
+        if "RedrivePolicy" in attributes:
             return "asks for attributes alone: the queue moves on what is received too often"
         return "receives letters and releases them, which raises their receive counts"
 
@@ -354,8 +358,8 @@ def _name(queue_url: str) -> str:
     return queue_url.rpartition("/")[2]
 
 
-def _number(told: Mapping[str, Any], name: str) -> int | None:
-    return figure(told.get(name))
+def _number(attributes: Mapping[str, Any], name: str) -> int | None:
+    return figure(attributes.get(name))
 
 
 def _instant(stamp_ms: object) -> datetime | None:

@@ -34,16 +34,20 @@ def changed(session: Session, spec: ReadSpec, since: datetime | int | None, limi
         same, later = order.behind("_id", identity)
         conditions = [{path: mark, **each} for each in (same, later) if each is not None]
         conditions.append({path: {"$gt": mark}})
-    found: list[bytes] = []
+    changed_documents: list[bytes] = []
     cut = False
     for condition in conditions:
-        if not cut and len(found) < limit:
+        if not cut and len(changed_documents) < limit:
             some, cut = session.documents(
-                spec.collection, condition, {path: 1, "_id": 1}, session.projection(spec), limit - len(found)
+                spec.collection,
+                condition,
+                {path: 1, "_id": 1},
+                session.projection(spec),
+                limit - len(changed_documents),
             )
-            found += some
-    read = [documents.decoded(each) for each in found]
-    if not found and not strays:
+            changed_documents += some
+    read = [documents.decoded(each) for each in changed_documents]
+    if not changed_documents and not strays:
         session.described(spec.collection)
     rows = [session.row_of(spec, document) for document in read]
     place = None
@@ -51,7 +55,7 @@ def changed(session: Session, spec: ReadSpec, since: datetime | int | None, limi
         mark = documents.find(read[-1], path)
         if not isinstance(mark, list):
             place = order.cursor_text(mark=mark, id=read[-1]["_id"])
-    return Page(rows=[*strays, *rows], next=place, more=cut or len(found) >= limit)
+    return Page(rows=[*strays, *rows], next=place, more=cut or len(changed_documents) >= limit)
 
 
 def _bound(session: Session, spec: ReadSpec, path: str, since: datetime | int | None) -> tuple[Sequence[int], Any]:
@@ -80,8 +84,8 @@ def _strays(
 ) -> list[Row]:
     """Records whose stamp is of another type: a comparison skips them, whatever their value."""
     other = {path: {"$type": order.other_types(types)}}
-    found, cut = session.documents(spec.collection, other, None, session.projection(spec), STRAYS_CEILING + 1)
-    if cut or len(found) > STRAYS_CEILING:
+    strays, cut = session.documents(spec.collection, other, None, session.projection(spec), STRAYS_CEILING + 1)
+    if cut or len(strays) > STRAYS_CEILING:
         expected = "dates" if spec.changed_at is not None and spec.changed_at_unit is None else "numbers"
         raise StampsError(
             Reason.QUERY,
@@ -90,7 +94,7 @@ def _strays(
             hint="store them as dates, or name a growing version:; with neither, leave changed_at out, and only "
             "the sweep finds changes",
         )
-    rows = [session.row(spec, document) for document in found]
+    rows = [session.row(spec, document) for document in strays]
     return [row for row in rows if not _certainly_before(row[1], since)]
 
 

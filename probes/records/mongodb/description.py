@@ -64,8 +64,8 @@ def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
     ]
     mark = spec.mark
     if mark is not None and mark in led and session.documents(spec.collection, {mark: None}, None, {"_id": 1}, 1)[0]:
-        told = f"{spec.collection}.{mark} is null or missing in some records"
-        remarks.append(f"{told}: only the sweep finds their changes")
+        remark = f"{spec.collection}.{mark} is null or missing in some records"
+        remarks.append(f"{remark}: only the sweep finds their changes")
     return remarks
 
 
@@ -79,16 +79,16 @@ def _collation_remarks(session: Session, spec: ReadSpec, some: Sequence[Mapping[
 
 def collections(session: Session) -> list[CollectionSchema]:
     """Every collection, described by its first documents."""
-    known = session.listed_collections({})
-    names = sorted(each["name"] for each in known if not each["name"].startswith("system."))
-    views = {each["name"] for each in known if each.get("type") == "view"}
+    listed = session.listed_collections({})
+    names = sorted(each["name"] for each in listed if not each["name"].startswith("system."))
+    views = {each["name"] for each in listed if each.get("type") == "view"}
     return [_schema(session, name, view=name in views) for name in names]
 
 
 def _schema(session: Session, name: str, *, view: bool) -> CollectionSchema:
     """A collection, described by its first documents."""
-    found = session.documents(name, {}, {"_id": -1}, {}, SAMPLE)[0]
-    some = [documents.decoded(each) for each in found]
+    sample = session.documents(name, {}, {"_id": -1}, {}, SAMPLE)[0]
+    some = [documents.decoded(each) for each in sample]
     unique = {"_id"}
     if not view:
         with contextlib.suppress(ProbeError):

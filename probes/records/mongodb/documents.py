@@ -73,16 +73,16 @@ def documents(batch: bytes) -> list[Any]:
     Raises:
         ProbeError: `decode` if it is invalid, `too_large` if it holds too many values.
     """
-    found, at = [], 0
+    parts, at = [], 0
     while at < len(batch):
         length = int.from_bytes(batch[at : at + 4], "little", signed=True)
         if length < 5 or at + length > len(batch):
             raise ProbeError(Reason.DECODE, "the answer is not valid BSON: a document reaches beyond its end")
-        found.append(batch[at : at + length])
+        parts.append(batch[at : at + length])
         at += length
     if batch.count(0) > ELEMENTS_LIMIT:  # each value has one after its name; most have more
-        _check_elements(found)
-    return found
+        _check_elements(parts)
+    return parts
 
 
 def memory_of(batch: bytes) -> int:
@@ -94,9 +94,9 @@ _FIXED = {1: 8, 6: 0, 7: 12, 8: 1, 9: 8, 10: 0, 16: 4, 17: 8, 18: 8, 19: 16, 255
 _LENGTH_FIRST = {2: 4, 13: 4, 14: 4, 5: 5, 12: 16, 15: 0}
 
 
-def _check_elements(found: Sequence[bytes]) -> None:
+def _check_elements(batch: Sequence[bytes]) -> None:
     met = 0
-    for document in found:
+    for document in batch:
         inside = [(4, len(document) - 1)]
         while inside:
             at, end = inside.pop()
@@ -148,8 +148,8 @@ def decoded(document: bytes) -> Mapping[str, Any]:
     except RecursionError:
         raise ProbeError(Reason.DECODE, "a document is nested too deeply to be read", of_key=True) from None
     except (BSONError, ValueError, OverflowError) as error:
-        told = " ".join(str(error).split())[:100]
-        raise ProbeError(Reason.DECODE, f"a document is not valid BSON: {told}", of_key=True) from None
+        reason = " ".join(str(error).split())[:100]
+        raise ProbeError(Reason.DECODE, f"a document is not valid BSON: {reason}", of_key=True) from None
 
 
 def find(document: Any, path: str) -> Any:
@@ -167,8 +167,8 @@ def _found(value: Any, parts: Sequence[str]) -> Any:
                 value = value[number] if number < len(value) else MISSING
                 continue
             inside = (_found(each, parts[at:]) for each in value if isinstance(each, Mapping))
-            found = [each for each in inside if each is not MISSING]
-            return found or MISSING
+            values = [each for each in inside if each is not MISSING]
+            return values or MISSING
         if isinstance(value, DBRef):
             value = dict(value.as_doc())
         if type(value) is not dict:
@@ -251,8 +251,8 @@ def _binary(value: bytes, inside: bool, order: int | None) -> Any:
             return Undecodable(
                 "a UUID of an old driver (subtype 3): say in which order its bytes stand, uuid: in the map"
             )
-        found = Binary(bytes(value), subtype).as_uuid(4 if subtype == 4 else order)  # type: ignore[arg-type]
-        return str(found) if inside else found
+        identity = Binary(bytes(value), subtype).as_uuid(4 if subtype == 4 else order)  # type: ignore[arg-type]
+        return str(identity) if inside else identity
     if subtype == 6:
         return Undecodable("a value that the client has encrypted")
     return Undecodable("bytes within a document, which JSON does not have") if inside else bytes(value)
@@ -275,29 +275,29 @@ def key_of(value: Any, convert: Callable[[Any], Any]) -> Any:
 def alternatives(key_type: str, key: Key, legacy: str | None) -> list[Any]:
     """All values as which MongoDB may store a key; a number finds equal ones of every numeric type."""
     text = str(key)
-    found: list[Any] = [text]
+    forms: list[Any] = [text]
     if key_type == "salesforce_id":
         return [text, text[:15]]
     if key_type == "uuid" or _UUID.fullmatch(text):
-        found += _uuids(text, legacy)
+        forms += _uuids(text, legacy)
     if key_type == "uuid":
         plain = text.replace("-", "")
-        return [*found, text.upper(), plain, plain.upper()]
+        return [*forms, text.upper(), plain, plain.upper()]
     if _WHOLE.fullmatch(text) and text != "-0":
-        found.append(int(text) if int(text) in _INT64 else Decimal128(text))
+        forms.append(int(text) if int(text) in _INT64 else Decimal128(text))
     elif key_type == "string" and len(text) <= 34 and _BROKEN.fullmatch(text):
-        found.append(Decimal128(text))
+        forms.append(Decimal128(text))
     elif key_type == "string" and _OBJECT_ID.fullmatch(text):
-        found.append(ObjectId(text))
+        forms.append(ObjectId(text))
     if not text.isascii() and (apart := unicodedata.normalize("NFD", text)) != text:
-        found.append(apart)
-    return found
+        forms.append(apart)
+    return forms
 
 
 def _uuids(text: str, legacy: str | None) -> list[Any]:
     value = uuid.UUID(text)
-    found = [Binary.from_uuid(value, UuidRepresentation.STANDARD)]
-    return found if legacy is None else [*found, Binary.from_uuid(value, LEGACY[legacy])]
+    binaries = [Binary.from_uuid(value, UuidRepresentation.STANDARD)]
+    return binaries if legacy is None else [*binaries, Binary.from_uuid(value, LEGACY[legacy])]
 
 
 def as_asked(row_key: Any, texts: frozenset[str]) -> bool:
@@ -325,15 +325,15 @@ _NAMES: tuple[tuple[Any, str, str], ...] = (
 
 def described(values: Sequence[Any]) -> tuple[str, str]:
     """The canonical type that fits some values, a guess, and the names of the types that they have."""
-    found = [_named(value) for value in values if value is not None]
-    types, told = {type_ for type_, _ in found}, sorted({name for _, name in found})
+    named = [_named(value) for value in values if value is not None]
+    types, names = {type_ for type_, _ in named}, sorted({name for _, name in named})
     if not types:
         return "string", "null"
     if types <= {"integer", "float", "decimal"}:
         type_ = "decimal" if "decimal" in types else "float" if "float" in types else "integer"
     else:
         type_ = types.pop() if len(types) == 1 else "string"
-    return type_, " or ".join(told)
+    return type_, " or ".join(names)
 
 
 def _named(value: Any) -> tuple[str, str]:
@@ -348,12 +348,12 @@ def _named(value: Any) -> tuple[str, str]:
 
 def paths_of(document: Mapping[str, Any], levels: int = 3) -> list[str]:
     """The dotted paths of a document's fields; including those of nested documents."""
-    found = []
+    paths = []
     for name, value in document.items():
         if not name or "." in name or name.startswith("$"):
             continue  # no path leads to it
         if isinstance(value, Mapping) and value and levels > 1 and not isinstance(value, DBRef):
-            found += [f"{name}.{each}" for each in paths_of(value, levels - 1)] or [name]
+            paths += [f"{name}.{each}" for each in paths_of(value, levels - 1)] or [name]
         else:
-            found.append(name)
-    return found
+            paths.append(name)
+    return paths

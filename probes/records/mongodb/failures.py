@@ -74,7 +74,7 @@ class Explainer:
     def _refused(self, error: Any) -> ProbeError:
         reason = _REFUSED.get(error.code, Reason.QUERY)
         details = error.details if isinstance(error.details, Mapping) else {}
-        said = self._one_line(str(details.get("errmsg") or error))
+        message = self._one_line(str(details.get("errmsg") or error))
         hints = {
             Reason.AUTH: "are user, password and authSource of the URL right?",
             Reason.PERMISSION: "grant the auditor's login the role read on this database",
@@ -83,7 +83,7 @@ class Explainer:
         wait = details.get("RetryAfterMs")
         return ProbeError(
             reason,
-            said,
+            message,
             hint=hints.get(reason, ""),
             retry_after_s=wait / 1000 if isinstance(wait, int | float) and wait >= 0 else None,
         )

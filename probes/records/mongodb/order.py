@@ -86,8 +86,8 @@ def other_types(types: Sequence[int]) -> list[int]:
 
     Source: mongodb/mongo, src/mongo/db/query/index_bounds_builder.cpp (a `$type` with arrays has no bounds).
     """
-    known = {number for each in (*ORDER, *LAST) for number in each}
-    return sorted(known - {*types, 4, 6, 10})
+    numbers = {number for each in (*ORDER, *LAST) for number in each}
+    return sorted(numbers - {*types, 4, 6, 10})
 
 
 def behind(name: str, value: Any) -> tuple[dict[str, Any] | None, dict[str, Any]]:

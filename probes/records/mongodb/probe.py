@@ -80,17 +80,17 @@ class MongoDbProbe:
         if not keys:
             return []
         among = [each for key in keys for each in self._bson.alternatives(spec.key_type, key, self._settings.uuid)]
-        found, more = self._session.documents(
+        documents, more = self._session.documents(
             spec.collection, {spec.key: {"$in": among}}, None, self._session.projection(spec), None, all_batches=True
         )
         if more:
             raise too_large()
-        if not found:
+        if not documents:
             # For a dropped collection MongoDB returns nothing, without an error.
             self._session.described(spec.collection)
-        asked = frozenset(map(str, keys))
-        rows = [self._session.row(spec, document) for document in found]
-        return [row for row in rows if self._bson.as_asked(row[0], asked)]
+        wanted = frozenset(map(str, keys))
+        rows = [self._session.row(spec, document) for document in documents]
+        return [row for row in rows if self._bson.as_asked(row[0], wanted)]
 
     @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
@@ -98,19 +98,19 @@ class MongoDbProbe:
         later: dict[str, Any] | None = None
         if after is not None:
             wanted, later = self._order.behind("_id", *self._order.cursor_values(after, "id"))
-        found: list[bytes] = []
+        read: list[bytes] = []
         cut = False
         for condition in (wanted, later):
-            if condition is not None and not cut and len(found) <= limit:
+            if condition is not None and not cut and len(read) <= limit:
                 some, cut = self._session.documents(
-                    spec.collection, condition, {"_id": 1}, self._session.projection(spec), limit + 1 - len(found)
+                    spec.collection, condition, {"_id": 1}, self._session.projection(spec), limit + 1 - len(read)
                 )
-                found += some
-        if not found:
+                read += some
+        if not read:
             self._session.described(spec.collection)
-        documents = [self._bson.decoded(each) for each in found[:limit]]
+        documents = [self._bson.decoded(each) for each in read[:limit]]
         self._check_order(spec, documents, None if after is None else self._order.cursor_values(after, "id"))
-        more = cut or len(found) > limit
+        more = cut or len(read) > limit
         rows = [self._session.row_of(spec, document) for document in documents]
         place = self._order.cursor_text(id=documents[-1]["_id"]) if more and documents else None
         return Page(rows=rows, next=place, more=more)
@@ -142,8 +142,8 @@ class MongoDbProbe:
         if path is None:
             raise ProbeError(Reason.QUERY, f"{spec.collection} has no version field in the map")
         numbers = {path: {"$type": list(self._order.NUMBERS)}}
-        found, _ = self._session.documents(spec.collection, numbers, {path: -1}, {"_id": 1, path: 1}, 1)
-        value = self._session.convert(self._bson.find(self._bson.decoded(found[0]), path)) if found else None
+        documents, _ = self._session.documents(spec.collection, numbers, {path: -1}, {"_id": 1, path: 1}, 1)
+        value = self._session.convert(self._bson.find(self._bson.decoded(documents[0]), path)) if documents else None
         try:
             number = None if value is None else int(value)
         except (ValueError, ArithmeticError, TypeError):
@@ -176,9 +176,9 @@ class MongoDbProbe:
         self._session.asked(lambda: self._session.database.command("hello", **words))  # opens a connection
         sent_at = datetime.now(UTC)
         with self._session.asking():
-            told = self._session.database.command("hello", **words)
+            hello = self._session.database.command("hello", **words)
         received_at = datetime.now(UTC)
-        server_at = told.get("localTime")
+        server_at = hello.get("localTime")
         if not isinstance(server_at, datetime):
             raise ProbeError(Reason.DECODE, "the server does not tell its time")
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=0.001)
@@ -187,8 +187,8 @@ class MongoDbProbe:
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """MongoDB has no read-only session; only reading commands can leave the probe."""
         sent = "only commands that read are ever sent"
-        told = self._session.asked(lambda: self._session.database.command("connectionStatus", showPrivileges=True))
-        info = told.get("authInfo") or {}
+        status = self._session.asked(lambda: self._session.database.command("connectionStatus", showPrivileges=True))
+        info = status.get("authInfo") or {}
         users = [f"{each.get('user')}" for each in info.get("authenticatedUsers") or []]
         if not users:
             return f"{sent}; no login is required, so anyone may write"

@@ -87,8 +87,8 @@ class Session:
             ProbeError: `query` if there is none of this name, or it is a view of a dropped one.
         """
         try:
-            found = self.listed_collections({"name": collection})
-            if not found:
+            matches = self.listed_collections({"name": collection})
+            if not matches:
                 names = [each["name"] for each in self.listed_collections({})]
                 there = [name for name in names if not name.startswith("system.")]
                 raise ProbeError(
@@ -100,12 +100,12 @@ class Session:
             if failure.reason is Reason.PERMISSION:
                 return None
             raise
-        known: Mapping[str, Any] = found[0]
-        collation = known.get("options", {}).get("collation")
+        description: Mapping[str, Any] = matches[0]
+        collation = description.get("options", {}).get("collation")
         self.collations[collection] = collation if collation and collation.get("locale") != "simple" else None
-        if viewed := known.get("options", {}).get("viewOn"):
+        if viewed := description.get("options", {}).get("viewOn"):
             self.described(viewed)
-        return known
+        return description
 
     def listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The server's description of its collections."""
@@ -169,29 +169,29 @@ class Session:
             words["collation"] = {"locale": "simple"}
 
         def read() -> tuple[list[bytes], bool]:
-            found: list[bytes] = []
+            documents: list[bytes] = []
             size = memory = 0
             cursor = self.database[collection].find_raw_batches(dict(wanted), **words)
             try:
                 while True:
                     batch = next(cursor, b"")
                     size += len(batch)
-                    if size > FETCHED_LIMIT_BYTES and found:
+                    if size > FETCHED_LIMIT_BYTES and documents:
                         if all_batches:
                             raise too_large()
-                        return found, True
+                        return documents, True
                     memory += self.bson.memory_of(batch)
                     becomes(memory)
-                    found += self.bson.documents(batch)
+                    documents += self.bson.documents(batch)
                     left()
                     if not cursor.cursor_id:  # an empty batch by itself is not the end
                         break
-                    if found and not all_batches:
-                        return found, limit is None or len(found) < limit
+                    if documents and not all_batches:
+                        return documents, limit is None or len(documents) < limit
             finally:
                 with contextlib.suppress(self._errors.PyMongoError, ProbeError):
                     cursor.close()
-            return found, False
+            return documents, False
 
         return self.asked(read)
 
@@ -252,8 +252,8 @@ class Session:
         except OSError as error:
             raise ProbeError(Reason.UNREACHABLE, self._explain.said(error)) from None
         except Exception as error:  # PyMongo assumes that a response has all its parts
-            told = f"an answer that is none of MongoDB's ({type(error).__name__})"
-            raise ProbeError(Reason.DECODE, told, hint="is it a MongoDB server that listens there?") from None
+            message = f"an answer that is none of MongoDB's ({type(error).__name__})"
+            raise ProbeError(Reason.DECODE, message, hint="is it a MongoDB server that listens there?") from None
 
 
 def too_large() -> ProbeError:

@@ -150,10 +150,10 @@ class _Received:
         # A second object for the same descriptor, which must not close it.
         wire = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=self._descriptor)
         try:
-            told = wire.getsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", -1), 256)
+            info = wire.getsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_INFO", -1), 256)
         finally:
             wire.detach()
-        return int(struct.unpack_from("Q", told, _RECEIVED_AT)[0])
+        return int(struct.unpack_from("Q", info, _RECEIVED_AT)[0])
 
     def _waiting(self) -> int:
         import fcntl

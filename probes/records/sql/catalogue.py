@@ -19,9 +19,9 @@ def describe(connection: sa.Connection, dialect: Dialect) -> list[CollectionSche
     inspector = sa.inspect(connection)
     default, *others = dialect.schemas(connection, inspector)
     return [
-        found
+        described
         for schema in (default, *others)
-        for found in _of_schema(connection, dialect, inspector, None if schema == default else schema)
+        for described in _of_schema(connection, dialect, inspector, None if schema == default else schema)
     ]
 
 
@@ -29,7 +29,7 @@ def _of_schema(
     connection: sa.Connection, dialect: Dialect, inspector: sa.Inspector, schema: str | None
 ) -> list[CollectionSchema]:
     views = inspector.get_view_names(schema=schema)
-    found = []
+    collections = []
     for name in sorted({*inspector.get_table_names(schema=schema), *views}):
         unique = _unique(dialect, inspector, name, schema) if name not in views else set()
         natives = dialect.native_types(connection, schema, name)
@@ -42,8 +42,8 @@ def _of_schema(
             )
             for column in dialect.columns(connection, name, schema)
         )
-        found.append(CollectionSchema(name=join_name(schema, name), fields=fields))
-    return found
+        collections.append(CollectionSchema(name=join_name(schema, name), fields=fields))
+    return collections
 
 
 def leading_columns(connection: sa.Connection, dialect: Dialect, name: str, schema: str | None) -> list[str] | None:
@@ -100,6 +100,6 @@ def _canonical(dialect: str, type_: Any, native: Native) -> str:
     """The canonical type that a column's own type suggests; a guess for people to review."""
     if type(type_).__name__ == "TINYINT" and getattr(type_, "display_width", None) == 1:
         return "boolean"
-    if native is not UNKNOWN and (known := field_type(dialect, native)) is not None:
-        return known
+    if native is not UNKNOWN and (suggested := field_type(dialect, native)) is not None:
+        return suggested
     return next((name for kind, name in _CANONICAL if isinstance(type_, kind)), "string")

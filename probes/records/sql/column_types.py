@@ -177,8 +177,8 @@ def decimal_key(key: Key) -> Decimal | None:
     except InvalidOperation:
         return None
     # A number that no column can hold fails the whole statement: PostgreSQL's overflow, MariaDB's double.
-    held = number.is_finite() and len(number.as_tuple().digits) <= KEY_DIGITS
-    return number if held and -KEY_DIGITS <= number.adjusted() <= KEY_DIGITS else None
+    fits = number.is_finite() and len(number.as_tuple().digits) <= KEY_DIGITS
+    return number if fits and -KEY_DIGITS <= number.adjusted() <= KEY_DIGITS else None
 
 
 def spellings(key: str) -> list[str]:
@@ -205,5 +205,5 @@ def binary_key(key: Key) -> bytes:
     """A key in the form of a binary column: the 16 bytes of a UUID, or text in UTF-8; bytes unchanged."""
     if isinstance(key, bytes):
         return key
-    found = uuid_key(key)
-    return found.bytes if found is not None else str(key).encode(errors="surrogatepass")
+    as_uuid = uuid_key(key)
+    return as_uuid.bytes if as_uuid is not None else str(key).encode(errors="surrogatepass")

@@ -228,20 +228,20 @@ def read_url(text: str) -> DatabaseUrl:
 
 def canonical(text: str) -> str:
     """A URL in SQLAlchemy's form: `postgres://` is PostgreSQL's, too. Raises ValueError as `check_address` does."""
-    scheme, found, rest = text.partition("://")
-    if found and scheme.partition("+")[0] == "postgres":
+    scheme, separator, rest = text.partition("://")
+    if separator and scheme.partition("+")[0] == "postgres":
         text = f"postgresql{scheme.removeprefix('postgres')}://{rest}"
     return text if text.startswith("sqlite:") else check_address(text)
 
 
 def _check_parameter(dialect: str, name: str) -> None:
-    known = HONOURED[dialect].split()
-    if name in known:
+    honoured = HONOURED[dialect].split()
+    if name in honoured:
         return
     if name in _REFUSED:
         raise ValueError(f"the URL's parameter {name} is not honoured: {_REFUSED[name]}")
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}"
+    close = difflib.get_close_matches(name, honoured, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"known: {', '.join(honoured)}"
     raise ValueError(f"unknown parameter {name!r} in the URL of a {dialect} system; {hint}")
 
 
@@ -254,37 +254,37 @@ def _check_sqlite(parameters: Mapping[str, str]) -> None:
         raise ValueError("the URL's parameter cache is private or shared")
 
 
-def _for_pymysql(asked: Mapping[str, str]) -> dict[str, Any]:
+def _for_pymysql(parameters: Mapping[str, str]) -> dict[str, Any]:
     """Parameters in the types that PyMySQL wants."""
-    if asked.get("charset", "utf8mb4") != "utf8mb4":
+    if parameters.get("charset", "utf8mb4") != "utf8mb4":
         raise ValueError(
             "the URL's parameter charset is not honoured: the session speaks utf8mb4, which holds all text"
         )
-    found: dict[str, Any] = {"charset": "utf8mb4"}
+    arguments: dict[str, Any] = {"charset": "utf8mb4"}
     tls: dict[str, Any] = {}
-    for name, value in asked.items():
+    for name, value in parameters.items():
         if name in {"ssl_disabled", "ssl_verify_identity", "ssl_check_hostname"}:
             if value.lower() not in _FLAGS:
                 raise ValueError(f"the URL's parameter {name} is true or false")
-            found[name] = _FLAGS[value.lower()]
+            arguments[name] = _FLAGS[value.lower()]
         elif name == "max_allowed_packet":
             if not value.isdecimal():
                 raise ValueError(f"the URL's parameter {name} is a number of bytes")
-            found[name] = int(value)
+            arguments[name] = int(value)
         else:
-            found[name] = value
+            arguments[name] = value
     for name, word in _TLS.items():
-        if name in found:
-            tls[word] = found.pop(name)
-    if tls and not found.get("ssl_disabled"):
-        found["ssl"] = tls
-    return found
+        if name in arguments:
+            tls[word] = arguments.pop(name)
+    if tls and not arguments.get("ssl_disabled"):
+        arguments["ssl"] = tls
+    return arguments
 
 
 def _settings(options: str) -> dict[str, str]:
     """Settings from libpq's `options`, which are switches of the server's command line: `-c NAME=VALUE`."""
     words = [re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^\\\s])+", options)]
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     while words:
         word = words.pop(0)
         if word == "-c" and words:
@@ -297,8 +297,8 @@ def _settings(options: str) -> dict[str, str]:
         if harmless is not None and value.lower() not in harmless:
             raise ValueError(f"options in the URL: {name} is not honoured: {why}")
         if harmless is None:
-            found[name] = value
-    return found
+            settings[name] = value
+    return settings
 
 
 def sqlite_file(database: str) -> Path:

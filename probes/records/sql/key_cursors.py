@@ -50,8 +50,8 @@ def behind(
         ProbeError: `cursor_lost` if it is not a cursor.
     """
     try:
-        told = json.loads(cursor)
-        after = _TYPES[told["as"]](told["after"])
+        document = json.loads(cursor)
+        after = _TYPES[document["as"]](document["after"])
     except (ValueError, TypeError, KeyError, ArithmeticError):
         raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release") from None
     if isinstance(after, NotText):

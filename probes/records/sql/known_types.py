@@ -215,15 +215,15 @@ def field_type(dialect: str, native: Native) -> str | None:
         return _SORTS[native.kind]
     if native.name == "hstore":
         return "json"
-    known = _BY_NAME.get(dialect, {}).get(native.name)
-    return known.fields[0] if known is not None and known.fields else None
+    known_type = _BY_NAME.get(dialect, {}).get(native.name)
+    return known_type.fields[0] if known_type is not None and known_type.fields else None
 
 
 def as_table() -> str:
     """The table of `docs/map.md`."""
     lines = ["| system | column | `type` | what is compared, or what to do |", "|---|---|---|---|"]
-    for engine, known in KNOWN.items():
-        for each in known:
+    for engine, types in KNOWN.items():
+        for each in types:
             names = ", ".join(f"`{name}`" if " " not in name and name != "arrays" else name for name in each.names)
             fields = ", ".join(f"`{name}`" for name in each.fields) or "–"
             lines.append(f"| {engine} | {names} | {fields} | {each.form} |")

@@ -74,7 +74,7 @@ def quoted(dialect: str, text: str) -> str:
     if "\0" in text:
         raise NoLiteralError("text with a NUL character, which cannot stand in a statement")
     try:
-        held = text.encode()
+        encoded = text.encode()
     except UnicodeEncodeError:
         raise NoLiteralError("text with half a character, which no database holds as text") from None
     plain = "'" + text.replace("'", "''") + "'"
@@ -86,24 +86,24 @@ def quoted(dialect: str, text: str) -> str:
     if dialect == "postgresql":
         return "E'" + "".join(_escaped(each) for each in text) + "'"
     if dialect in {"mariadb", "mysql"}:
-        return f"_utf8mb4 X'{held.hex().upper()}'"
+        return f"_utf8mb4 X'{encoded.hex().upper()}'"
     parts = re.findall(r"[\0-\U0010FFFF]", text)
-    told: list[str] = []
+    pieces: list[str] = []
     for unseen_now, run in _runs(parts):
         numbers = ", ".join(str(ord(each)) for each in run)
-        told.append(f"char({numbers})" if unseen_now else "'" + "".join(run).replace("'", "''") + "'")
-    return "(" + " || ".join(told) + ")"
+        pieces.append(f"char({numbers})" if unseen_now else "'" + "".join(run).replace("'", "''") + "'")
+    return "(" + " || ".join(pieces) + ")"
 
 
 def _runs(characters: list[str]) -> list[tuple[bool, list[str]]]:
-    found: list[tuple[bool, list[str]]] = []
+    runs: list[tuple[bool, list[str]]] = []
     for each in characters:
         unseen = is_unseen(each)
-        if found and found[-1][0] == unseen:
-            found[-1][1].append(each)
+        if runs and runs[-1][0] == unseen:
+            runs[-1][1].append(each)
         else:
-            found.append((unseen, [each]))
-    return found
+            runs.append((unseen, [each]))
+    return runs
 
 
 def is_unseen(character: str) -> bool:
@@ -264,25 +264,25 @@ def _array(value: Any, native: Native) -> str:
 
 
 def _items(value: Any) -> str:
-    told = []
+    items = []
     nested = [isinstance(each, list | tuple) for each in value]
     if any(nested) and (not all(nested) or len({len(each) for each in value}) > 1 or not all(value)):
         raise NoLiteralError("arrays within an array that are not of one length")
     for each in value:
         if isinstance(each, list | tuple):
-            told.append(_items(each))
+            items.append(_items(each))
         elif each is None:
-            told.append("NULL")
+            items.append("NULL")
         elif isinstance(each, Mapping):
             raise NoLiteralError(
                 "an array of composite values or JSON objects has no literal that is sure to be right"
             )
         elif isinstance(each, bool):
-            told.append("true" if each else "false")
+            items.append("true" if each else "false")
         else:
             number = _number(each)
-            told.append(number if number is not None else quoted("postgresql", _special(each) or str(each)))
-    return f"ARRAY[{', '.join(told)}]"
+            items.append(number if number is not None else quoted("postgresql", _special(each) or str(each)))
+    return f"ARRAY[{', '.join(items)}]"
 
 
 # -- MariaDB and MySQL
@@ -352,8 +352,8 @@ def _check_mysql_text(text: str, name: str) -> None:
     elif name in {"datetime", "timestamp"}:
         fits = _is_local_instant(text)
     elif name == "time":
-        found = re.fullmatch(r"-?(\d{1,3}):[0-5]\d:[0-5]\d(\.\d{1,6})?", text)
-        fits = found is not None and int(found[1]) <= 838
+        match = re.fullmatch(r"-?(\d{1,3}):[0-5]\d:[0-5]\d(\.\d{1,6})?", text)
+        fits = match is not None and int(match[1]) <= 838
     elif name == "uuid":
         fits = re.fullmatch(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|[0-9a-fA-F]{32}", text) is not None
     elif name in {"inet4", "inet6"}:

@@ -9,11 +9,11 @@ _QUOTED = re.compile(r'(?:(?P<schema>"(?:[^"]|"")+"|[^"]+)\.)?(?P<name>"(?:[^"]|
 
 def split_name(collection: str) -> tuple[str | None, str]:
     """The schema, None for the default one, and the table's own name."""
-    found = _QUOTED.fullmatch(collection) if '"' in collection else None
-    if found is None:
+    match = _QUOTED.fullmatch(collection) if '"' in collection else None
+    if match is None:
         schema, _, name = collection.rpartition(".")
         return schema or None, name
-    return None if found["schema"] is None else _plain(found["schema"]), _plain(found["name"])
+    return None if match["schema"] is None else _plain(match["schema"]), _plain(match["name"])
 
 
 def join_name(schema: str | None, name: str) -> str:

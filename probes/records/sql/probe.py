@@ -83,16 +83,16 @@ class Collection:
 
     def asked(self, dialect: Dialect, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
         """How these columns are read, with a NULL for None."""
-        found = self.known.get((names, plainly))
-        if found is None:
+        columns = self.known.get((names, plainly))
+        if columns is None:
             how = dialect.asked_plainly if plainly else dialect.asked
-            found = self.known[names, plainly] = [
+            columns = self.known[names, plainly] = [
                 Asked(sa.null())
                 if name is None
                 else how(self.table.c[name], self.natives.get(name, UNKNOWN), key=name == self.key.name)
                 for name in names
             ]
-        return found
+        return columns
 
 
 class SqlProbe:
@@ -166,9 +166,9 @@ class SqlProbe:
 
     def _collection(self, spec: ReadSpec) -> Collection:
         cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
-        known = self._collections.get(cached)
+        collection = self._collections.get(cached)
         # One for all threads, made by the first: a statement must not mix the columns of two of them.
-        return self._collections.setdefault(cached, self._reflect(spec)) if known is None else known
+        return self._collections.setdefault(cached, self._reflect(spec)) if collection is None else collection
 
     def _reflect(self, spec: ReadSpec) -> Collection:
         schema, name = split_name(spec.collection)
@@ -273,12 +273,12 @@ class SqlProbe:
                 return Page(rows=rows, more=len(rows) >= limit, behind_s=rested_s)
         stamps.form = None
         since = unscanned
-        found = read(stamps.near(), since, None, SCAN_CEILING + 1)
-        if len(found) > SCAN_CEILING:
+        near = read(stamps.near(), since, None, SCAN_CEILING + 1)
+        if len(near) > SCAN_CEILING:
             raise stamps.too_many("of the last days, not all written alike", SCAN_CEILING)
-        told = [(stamps.instant(row[1]), row) for row in found]
-        later = sorted(((at, row) for at, row in told if at is not None and at >= since), key=lambda each: each[0])
-        rows = [row for _, row in later[:limit]] + [row for at, row in told if at is None] + strays
+        dated = [(stamps.instant(row[1]), row) for row in near]
+        later = sorted(((at, row) for at, row in dated if at is not None and at >= since), key=lambda each: each[0])
+        rows = [row for _, row in later[:limit]] + [row for at, row in dated if at is None] + strays
         return Page(rows=rows, more=len(later) > limit)
 
     def _form(self, stamps: Written, since: datetime) -> Form | None:
@@ -291,14 +291,14 @@ class SqlProbe:
     def _strays(self, collection: Collection, stamps: Written, since: datetime) -> list[Row]:
         """Records with stamps that are not ISO text, sort before the requested range, and may have changed since."""
         stray = stamps.stray()
-        found = self._rows(
+        rows = self._rows(
             collection,
             lambda columns: sa.select(*columns).where(stray).limit(STRAYS_CEILING + 1),
             stamps.parameters(since),
         )
-        if len(found) > STRAYS_CEILING:
+        if len(rows) > STRAYS_CEILING:
             raise stamps.too_many("that are no instants in ISO form", STRAYS_CEILING)
-        return [row for row in found if (at := stamps.instant(row[1])) is None or at >= since]
+        return [row for row in rows if (at := stamps.instant(row[1])) is None or at >= since]
 
     @one_call
     @undisturbed
@@ -434,8 +434,8 @@ class SqlProbe:
     def _one(self, statement: sa.Select[Any], parameters: dict[str, Any]) -> Any:
         """The only row of a result, or one NULL if there is none."""
         with self._session() as connection, self._any_text(connection, wanted=True):
-            found = connection.execute(statement, parameters).one_or_none()
-        return (None,) if found is None else found
+            row = connection.execute(statement, parameters).one_or_none()
+        return (None,) if row is None else row
 
     def _any_text(self, connection: sa.Connection, *, wanted: bool) -> contextlib.AbstractContextManager[None]:
         return self._dialect.any_text(connection) if wanted else contextlib.nullcontext()
@@ -447,9 +447,9 @@ class SqlProbe:
         with self._session() as connection:
             statement = sa.text(text)
             sent_at = datetime.now(UTC)
-            told = connection.execute(statement).scalar_one()
+            server_time = connection.execute(statement).scalar_one()
             received_at = datetime.now(UTC)
-        server_at = datetime.fromisoformat(told) if isinstance(told, str) else told
+        server_at = datetime.fromisoformat(server_time) if isinstance(server_time, str) else server_time
         return ClockSample(
             sent_at=sent_at,
             received_at=received_at,

@@ -30,27 +30,29 @@ def prove_read_only(sessions: Sessions, attempt: sa.Update | None) -> str:
     with sessions.session() as connection:
         word = _word(connection, dialect)
     refusal = _refusal(sessions, attempt) if attempt is not None else ""
-    told = "; ".join(part for part in (word, refusal, "through a pooler" if dialect.pooled else "") if part)
+    proof = "; ".join(part for part in (word, refusal, "through a pooler" if dialect.pooled else "") if part)
     if not word and not refusal:
         raise UnprovedError(
             Reason.PERMISSION,
             "it is not proved that this session cannot write",
             hint="give the auditor a login with SELECT only",
         )
-    return told
+    return proof
 
 
 def _word(connection: sa.Connection, dialect: Dialect) -> str:
     """The server's statement about the session; "" if it does not call it read-only."""
     for statement, called in dialect.read_only_words:
         try:
-            told = connection.exec_driver_sql(statement).scalar()
+            value = connection.exec_driver_sql(statement).scalar()
         except DBAPIError as error:
             if dialect.is_unknown_word(error):
                 continue
             raise
         return (
-            f"the session is read-only: the server says {called} = {told}" if str(told).lower() in {"on", "1"} else ""
+            f"the session is read-only: the server says {called} = {value}"
+            if str(value).lower() in {"on", "1"}
+            else ""
         )
     return ""
 

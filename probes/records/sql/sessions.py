@@ -123,8 +123,8 @@ class Sessions:
         reason = dialect.reason(original, text)
         if dialect.is_too_large(reason, text):
             return bounded_drivers.too_large()
-        if (told := dialect.told(reason, text)) is not None:
-            return told
+        if (explained := dialect.told(reason, text)) is not None:
+            return explained
         if dialect.noticed_pooler(original):
             self.engine.dispose()
         if reason is Reason.DECODE:  # drivers quote the value, which is private

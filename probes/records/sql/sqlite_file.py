@@ -92,7 +92,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
     """
     path = sqlite_file(database)
     _check_regular(path)
-    told = {name: value for name, value in parameters.items() if name not in {"uri", "mode", "immutable"}}
+    kept = {name: value for name, value in parameters.items() if name not in {"uri", "mode", "immutable"}}
     always = parameters.get("immutable", "0").lower() in {"1", "on", "yes", "true"}
     stamp = _as_it_is(path, always=always)
     how = {"mode": "ro", "readonly_shm": "1"}
@@ -100,7 +100,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
         # A shared cache could hold pages from before a change.
         how |= {"immutable": "1", "cache": "private"}
     connection = sqlite3.connect(
-        f"file:{quote(str(path))}?{urlencode({**told, **how})}",
+        f"file:{quote(str(path))}?{urlencode({**kept, **how})}",
         uri=True,
         timeout=timeout_s,
         check_same_thread=False,
@@ -137,17 +137,17 @@ def _idle(path: Path) -> Stamp | None:
         return None
     if len(head) <= _WRITE_VERSION or head[_WRITE_VERSION] != _WAL:
         return None
-    found = _stamp(path)
+    stamp = _stamp(path)
     real = os.path.realpath(path)  # SQLite keeps its files next to this path
     log, index = Path(f"{real}-wal"), Path(f"{real}-shm")
     try:
         pending = log.stat().st_size
     except OSError:
-        return found
+        return stamp
     if index.exists():
         return None
     if not pending:
-        return found
+        return stamp
     raise WrittenMeanwhileError(
         Reason.UNREACHABLE,
         f"{path} has changes in {log.name} that no program has open, and reading them would make files beside it",
@@ -157,7 +157,7 @@ def _idle(path: Path) -> Stamp | None:
 
 def _stamp(path: Path) -> Stamp | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -106,8 +106,8 @@ class Form:
 
 def form_of(text: Any) -> Form | None:
     """How a text writes an instant, None for forms that do not sort chronologically."""
-    found = _WRITTEN.fullmatch(text) if isinstance(text, str) else None
-    return None if found is None else Form(found[1], found[2] or "")
+    match = _WRITTEN.fullmatch(text) if isinstance(text, str) else None
+    return None if match is None else Form(match[1], match[2] or "")
 
 
 @dataclass(slots=True)

@@ -41,7 +41,7 @@ def statement(
     dialect_class: Any = read_url(settings.url.get_secret_value()).url.get_dialect()
     # Another paramstyle would double every percent sign in a name.
     dialect: sa.Dialect = dialect_class(paramstyle="named")
-    known = natives or {}
+    types = natives or {}
     schema, name = split_name(collection)
     columns = list(dict.fromkeys([key[0], *changes, *guard]))
     parts = [name] if schema is None else [schema, name]
@@ -50,22 +50,22 @@ def statement(
 
     def held(column: str, value: Any) -> str:
         try:
-            return literal(dialect.name, value, known.get(column, UNKNOWN))
+            return literal(dialect.name, value, types.get(column, UNKNOWN))
         except NoLiteralError as error:
             raise NoLiteralError(f"{column}: {error}") from None
 
     def same(column: str, value: Any) -> str:
         if value is None:
             return f"{written[column]} IS NULL"
-        if compared_as_text(dialect.name, known.get(column, UNKNOWN)):
+        if compared_as_text(dialect.name, types.get(column, UNKNOWN)):
             return f"CAST({written[column]} AS TEXT) = {held(column, value)}"
         equal = f"{written[column]} = {held(column, value)}"
-        if dialect.name in {"mariadb", "mysql"} and known.get(column, UNKNOWN).name in MYSQL_TEXT:
+        if dialect.name in {"mariadb", "mysql"} and types.get(column, UNKNOWN).name in MYSQL_TEXT:
             # Most collations there ignore case, accents and trailing blanks.
             equal += f" AND CAST(CONVERT({written[column]} USING utf8mb4) AS BINARY) = {held(column, value)}"
         return equal
 
-    if known.get(key[0], UNKNOWN).name in MYSQL_BYTES | {"bytea"} and not isinstance(key[1], bytes):
+    if types.get(key[0], UNKNOWN).name in MYSQL_BYTES | {"bytea"} and not isinstance(key[1], bytes):
         key = key[0], binary_key(key[1])
     if action == "insert":
         values = {key[0]: key[1], **changes, key[0]: key[1]}

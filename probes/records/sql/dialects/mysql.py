@@ -138,16 +138,16 @@ class MySql(Dialect):
     # -- the catalogue
 
     def columns(self, connection: sa.Connection, name: str, schema: str | None) -> Sequence[Any]:
-        told = connection.execute(_COLUMNS, {"schema": schema, "name": name}).mappings().all()
-        if not any(_UNREFLECTED.search(str(each["name"])) for each in told):
+        rows = connection.execute(_COLUMNS, {"schema": schema, "name": name}).mappings().all()
+        if not any(_UNREFLECTED.search(str(each["name"])) for each in rows):
             try:
                 return super().columns(connection, name, schema)
             except DBAPIError as error:
                 if not self.hides(error):
                     raise
-        if not told:
+        if not rows:
             raise NoSuchTableError(name)
-        return [{"name": str(each["name"]), "type": _type_of(connection, each)} for each in told]
+        return [{"name": str(each["name"]), "type": _type_of(connection, each)} for each in rows]
 
     def hides(self, error: DBAPIError) -> bool:
         """Whether it refuses to show a table's definition."""
@@ -206,29 +206,29 @@ class _MySqlKey(KeyColumn):
         if self.binary:
             return self.binary_held(keys)
         if self.native.name == "uuid":
-            return [str(found) for key in keys if (found := uuid_key(key)) is not None]
+            return [str(identity) for key in keys if (identity := uuid_key(key)) is not None]
         if isinstance(self.declared, sa.Numeric):
             return [number for key in keys if (number := decimal_key(key)) is not None]
         return super().held(keys)
 
 
-def _type_of(connection: sa.Connection, told: Any) -> Any:
+def _type_of(connection: sa.Connection, row: Any) -> Any:
     """The type of a column from its row in `information_schema`."""
-    name = str(told["type"]).lower()
-    known: Any = getattr(connection.dialect, "ischema_names", {}).get(name)
-    if known is None or name in {"enum", "set"}:
-        return sa.String() if known is not None else sa.types.NullType()
-    whole = str(told["whole"]).lower()
+    name = str(row["type"]).lower()
+    type_class: Any = getattr(connection.dialect, "ischema_names", {}).get(name)
+    if type_class is None or name in {"enum", "set"}:
+        return sa.String() if type_class is not None else sa.types.NullType()
+    whole = str(row["whole"]).lower()
     if name in {"char", "varchar", "binary", "varbinary"}:
-        return known(length=told["length"])
+        return type_class(length=row["length"])
     if name in {"decimal", "numeric"}:
-        return known(precision=told["digits"], scale=told["scale"])
+        return type_class(precision=row["digits"], scale=row["scale"])
     if name in {"datetime", "timestamp", "time"}:
-        return known(fsp=told["fsp"])
+        return type_class(fsp=row["fsp"])
     if name.endswith("int"):
         width = re.search(r"\((\d+)\)", whole)
-        return known(display_width=int(width[1]) if width else None, unsigned="unsigned" in whole)
-    return known()
+        return type_class(display_width=int(width[1]) if width else None, unsigned="unsigned" in whole)
+    return type_class()
 
 
 def _text(raw: Any) -> str:

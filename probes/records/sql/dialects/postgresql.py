@@ -181,10 +181,10 @@ class PostgreSql(Dialect):
             yield
             return
         settings = {name: value for name, value in self._settings.items() if name not in OF_A_SESSION}
-        told = ", ".join(f"set_config({_text(name)}, {_text(value)}, true)" for name, value in settings.items())
+        calls = ", ".join(f"set_config({_text(name)}, {_text(value)}, true)" for name, value in settings.items())
         raw: Any = connection.connection.dbapi_connection
         # Both in one message: the second statement already runs in the transaction.
-        raw.execute(f"BEGIN READ ONLY; SELECT {told}")
+        raw.execute(f"BEGIN READ ONLY; SELECT {calls}")
         try:
             yield
         except BaseException:
@@ -226,8 +226,8 @@ class PostgreSql(Dialect):
             usual = NO_DATABASE
         if reason in {Reason.PERMISSION, Reason.DECODE, Reason.TOO_LARGE}:
             return usual
-        said = next((said for part, said in POOLER_SAYS.items() if part in text.lower()), "")
-        return said or (f"{usual}; a pooler stands between".removeprefix("; ") if self._pooled else usual)
+        advice = next((advice for part, advice in POOLER_SAYS.items() if part in text.lower()), "")
+        return advice or (f"{usual}; a pooler stands between".removeprefix("; ") if self._pooled else usual)
 
     def refusal(self, error: BaseException) -> str:
         code = getattr(error, "sqlstate", None)
@@ -300,17 +300,17 @@ class PostgreSql(Dialect):
             return super().statement(build, columns)
         # OFFSET prevents a view's values from being computed again for their length.
         inner = build([each.column.label(f"c{at}") for at, each in enumerate(columns)]).offset(0).subquery()
-        found = list(inner.c)
-        held = {at: each.held for at, each in enumerate(columns) if each.held}
+        selected = list(inner.c)
+        types = {at: each.held for at, each in enumerate(columns) if each.held}
         length: sa.ColumnElement[int] = sa.literal_column("0")
-        for at in held:
-            length = length + sa.func.coalesce(sa.func.octet_length(found[at]), 0)
-        at, type_ = next(iter(held.items()))
+        for at in types:
+            length = length + sa.func.coalesce(sa.func.octet_length(selected[at]), 0)
+        at, type_ = next(iter(types.items()))
         failure: sa.ColumnElement[Any] = sa.func.current_setting(TOO_LARGE_SETTING)
         if type_ == "bytea":
             failure = sa.func.convert_to(failure, "UTF8")
-        found[at] = sa.case((length > ROWS_LIMIT_BYTES, failure), else_=found[at])  # type: ignore[call-overload]
-        return sa.select(*found)
+        selected[at] = sa.case((length > ROWS_LIMIT_BYTES, failure), else_=selected[at])  # type: ignore[call-overload]
+        return sa.select(*selected)
 
     def fetched(self, cursor: Any) -> list[Row]:
         becomes(max(0, cursor.rowcount) * len(cursor.description or ()) * VALUE_BYTES, beside=True)
@@ -364,7 +364,7 @@ class _PostgreSqlKey(KeyColumn):
     def held(self, keys: Sequence[Key]) -> list[Any]:
         as_held = {"uuid": uuid_key, "numeric": decimal_key, "bytea": binary_key}.get(self.native.name)
         if as_held is not None:
-            return [found for key in keys if (found := as_held(key)) is not None]
+            return [converted for key in keys if (converted := as_held(key)) is not None]
         return super().held([key for key in keys if "\0" not in str(key)])
 
 

@@ -80,8 +80,8 @@ class Sqlite(Dialect):
             if not opened.outdated and not lost:
                 raise
             connection.invalidate()
-            told = explain(error) if lost else disturbed
-            raise WrittenMeanwhileError(Reason.UNREACHABLE, told.message, hint=told.hint) from None
+            failure = explain(error) if lost else disturbed
+            raise WrittenMeanwhileError(Reason.UNREACHABLE, failure.message, hint=failure.hint) from None
         if opened.written:
             raise disturbed
 
@@ -189,11 +189,11 @@ class _SqliteKey(KeyColumn):
     """Keys in a column that may hold text and numbers, whatever it is declared as."""
 
     def among(self) -> sa.ColumnElement[bool]:
-        found = super().among()
+        condition = super().among()
         if not self.whole:
-            return found
+            return condition
         raw = sa.type_coerce(self.column, sa.types.NullType())
-        return sa.or_(found, raw.in_(sa.bindparam("texts", expanding=True)))
+        return sa.or_(condition, raw.in_(sa.bindparam("texts", expanding=True)))
 
     def parameters(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
         if not self.whole:
