@@ -1,1 +1,1 @@
-"""HTTP as every probe of an API speaks it: signing in, asking within limits, trying again, walking through pages."""
+"""HTTP for every probe of an API: signing in, requests within limits, retries, paging."""

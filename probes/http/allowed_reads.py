@@ -1,7 +1,7 @@
-"""The list of requests that a probe may send: whatever is not on it is refused before it is sent.
+"""The list of requests that a probe may send: all others are refused before they are sent.
 
-HTTP knows no read-only session. GET and HEAD are defined to read (RFC 9110, section 9.2.1); a POST reads only where a
-vendor or the map's author says so of this one path. The list is the proof, so there is no way around it.
+HTTP has no read-only session. GET and HEAD are defined to read (RFC 9110, section 9.2.1); a POST reads only if a
+vendor or the map's author says so for that path. The list is the proof, so there is no way around it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class AllowedReads:
     """Requests that only read.
 
     Args:
-        allowed: matched with the whole of `METHOD PATH?QUERY`.
+        allowed: a pattern that must match the whole of `METHOD PATH?QUERY`.
     """
 
     def __init__(self, allowed: Iterable[re.Pattern[str]] = (GET_AND_HEAD,)) -> None:
@@ -31,9 +31,9 @@ class AllowedReads:
         self._adding = threading.Lock()
 
     def add_post(self, path: str) -> None:
-        """Allow a POST to this one path, as it is sent, with whatever query.
+        """Allow a POST to this exact path, with any query.
 
-        Whoever adds one has it from somebody who knows that it reads: the map's author, by `read_only_post`.
+        The caller must know that it only reads: from the map's author, by `read_only_post`.
         """
         if path in self._posts:
             return
@@ -42,7 +42,7 @@ class AllowedReads:
 
     @property
     def posts(self) -> tuple[str, ...]:
-        """The paths that were added."""
+        """The added paths."""
         return tuple(self._posts)
 
     def __contains__(self, request: tuple[str, str]) -> bool:
@@ -54,10 +54,10 @@ class AllowedReads:
         return any(each.fullmatch(whole) for each in (*self._allowed, *self._posts.values()))
 
     def check(self, method: str, target: str) -> None:
-        """Let a request pass.
+        """Check a request.
 
         Raises:
-            ProbeError: `query` where it is not on the list; its query is not repeated.
+            ProbeError: `query` if it is not on the list; the text does not quote its query.
         """
         if (method, target) not in self:
             path = target.partition("?")[0][:200]

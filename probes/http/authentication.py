@@ -1,6 +1,6 @@
-"""How a request to an API is signed in: by one header, whose value stays the same or is renewed.
+"""Signing in requests to an API: by one header with a fixed or renewed value.
 
-The header goes to the API that it is for and nowhere else; the transport sees to that.
+The transport makes sure that the header goes only to its own API.
 """
 
 from __future__ import annotations
@@ -24,39 +24,39 @@ class Authentication(Protocol):
 
     @property
     def secrets(self) -> Sequence[str]:
-        """What it sends that is known from the beginning; tokens are made known when they come."""
+        """The secrets known from the start; tokens are added when they arrive."""
 
     @property
     def token(self) -> str:
-        """The token that is sent now and that another will replace; empty where there is none."""
+        """The current, replaceable token; empty if there is none."""
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of it, as far as that has shown by now."""
+        """Remarks for people, as far as known by now."""
 
     def credentials(self) -> Credentials | None:
-        """What to send now, None where nobody has to sign in; may ask a token endpoint within the call's deadline.
+        """The current credentials, None if none are needed; may call a token endpoint within the call's deadline.
 
         Raises:
-            ProbeError: there is none to be had.
+            ProbeError: they could not be obtained.
         """
 
     def renewed(self, refused: Credentials) -> Credentials | None:
-        """Others than those that the API has refused with 401; None where there are none, or where renewing is vain.
+        """New credentials after the API refused these with 401; None if there are none, or renewing is pointless.
 
         Raises:
             ProbeError: they could not be renewed.
         """
 
     def in_vain(self) -> None:
-        """Take note that the API refused what was just renewed: it is not renewed again for a while."""
+        """Note that the API refused renewed credentials: they are not renewed again for a while."""
 
     def close(self) -> None:
-        """End what is under way."""
+        """End running requests."""
 
 
 class Fixed:
-    """Signs in with what the map says, or not at all."""
+    """Signs in with fixed credentials from the map, or not at all."""
 
     def __init__(self, credentials: Credentials | None, secrets: Sequence[str] = ()) -> None:
         self._credentials = credentials
@@ -81,19 +81,19 @@ class Fixed:
         return None
 
     def in_vain(self) -> None:
-        """There is nothing to renew."""
+        """Does nothing: there is nothing to renew."""
 
     def close(self) -> None:
-        """Nothing is under way."""
+        """Does nothing: no request can be running."""
 
 
 def nobody() -> Fixed:
-    """Not signed in, or by headers that the map names itself."""
+    """No sign-in, or only by headers that the map names itself."""
     return Fixed(None)
 
 
 def bearer(token: str) -> Fixed:
-    """A token that stays the same. Source: RFC 6750, section 2.1."""
+    """A fixed token. Source: RFC 6750, section 2.1."""
     return Fixed(bearing(token), [token])
 
 
@@ -103,7 +103,7 @@ def bearing(token: str) -> Credentials:
 
 
 def basic(user: str, password: str) -> Fixed:
-    """A name and a password, of which either may be empty; without a password the name is the key.
+    """A name and a password, either of which may be empty; without a password the name is the key.
 
     Source: RFC 7617, section 2.
     """
@@ -117,5 +117,5 @@ def pair(user: str, password: str) -> Credentials:
 
 
 def header(name: str, value: str) -> Fixed:
-    """A key in a header of the API's own."""
+    """A key in an API-specific header."""
     return Fixed(Credentials(name, value), [value])

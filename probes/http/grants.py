@@ -1,6 +1,6 @@
-"""What is sent to a token endpoint for a token: three grants of OAuth 2.
+"""Requests to a token endpoint: three grants of OAuth 2.
 
-Sources: RFC 6749, sections 2.3.1 (how a client says who it is), 4.4 (client credentials), 6 (refresh token);
+Sources: RFC 6749, sections 2.3.1 (how a client identifies itself), 4.4 (client credentials), 6 (refresh token);
 RFC 7521 and RFC 7523, section 2.1 (JWT as an authorization grant).
 """
 
@@ -17,18 +17,18 @@ from probes.http.authentication import pair
 from probes.http.signed_jwt import signed
 
 JWT_LIVES_S = 120
-"""Salesforce takes a JWT that ends up to three minutes ahead, others up to an hour."""
+"""Salesforce accepts a JWT that expires in up to three minutes, others up to an hour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a token endpoint is asked.
+    """A request to a token endpoint.
 
     Attributes:
-        form: the fields, as they are meant.
-        headers: what is sent beside them.
-        secrets: what of both must never be told.
-        tokens: the same, of what another one will replace.
+        form: the fields, unencoded.
+        headers: the headers sent with them.
+        secrets: the secrets in both.
+        tokens: those of them that another token will replace.
     """
 
     form: Mapping[str, str]
@@ -39,10 +39,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An app that asks for tokens.
+    """An app that requests tokens.
 
     Attributes:
-        sends: where it says who it is: in the form, or as HTTP basic.
+        sends: how it identifies itself: in the form, or as HTTP basic.
     """
 
     client_id: str
@@ -50,7 +50,7 @@ class Client:
     sends: Literal["form", "basic"] = "form"
 
     def question(self, form: Mapping[str, str]) -> Question:
-        """The question that a form comes to with who asks."""
+        """The request with a form and the client's identification."""
         if self.sends == "form":
             known = {"client_id": self.client_id} | ({"client_secret": self.secret} if self.secret else {})
             return Question(form={**form, **known}, secrets=[self.secret])
@@ -64,28 +64,28 @@ class Grant(Protocol):
     """One way to get a token."""
 
     def question(self) -> Question:
-        """What to ask with. Raises ProbeError where it cannot be written."""
+        """The token request. Raises ProbeError if it cannot be built."""
 
     def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
-        """Take note of what came beside a token.
+        """Take note of the other fields of a token response.
 
         Returns:
-            What of it is secret.
+            The secrets among them.
         """
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of it, as far as that has shown by now."""
+        """Remarks for people, as far as known by now."""
 
     def advice(self, error: str) -> str:
-        """What to do about one of OAuth's errors; empty for one that says nothing about this grant."""
+        """What to do about one of OAuth's errors; empty if it is not about this grant."""
 
 
 class ClientCredentials:
     """The app signs in as itself.
 
     Args:
-        further: fields beside those of the standard, such as `scope` and `audience`.
+        further: fields besides those of the standard, such as `scope` and `audience`.
     """
 
     def __init__(self, client: Client, further: Mapping[str, str]) -> None:
@@ -109,9 +109,9 @@ class ClientCredentials:
 
 
 class RefreshToken:
-    """A person has allowed the app once.
+    """A person has authorized the app once.
 
-    A server may replace the refresh token with each use: the new one is kept in this process alone, since nothing is
+    A server may replace the refresh token with each use: the new one is kept only in this process, since nothing is
     ever written to the map.
     """
 
@@ -158,8 +158,8 @@ class JwtBearer:
 
     Args:
         claims: of the statement, without its times.
-        further: fields of the form beside it.
-        extra: of this product that brings the library along, for messages.
+        further: additional form fields.
+        extra: the extra of this product that installs the library, for messages.
     """
 
     def __init__(

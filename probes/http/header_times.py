@@ -1,4 +1,4 @@
-"""Times in the headers of an answer: when it was made, and how long it asks to be left alone."""
+"""Times in the headers of a response: its date, and the pause it asks for."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 LONGEST_WAIT_S = 365 * 86_400.0
-"""What a system asks for beyond this is told as this: nobody means ten thousand years."""
+"""Longer requested pauses are capped to this: ten thousand years are never meant."""
 
 
 def retry_after_s(told: str | None, date: str | None) -> float | None:
-    """How long a `Retry-After` asks to wait, in seconds or as a date; None where it says nothing that can be read.
+    """How long a `Retry-After` asks to wait, in seconds or as a date; None if it is unreadable.
 
     Args:
-        date: the answer's own `Date`, by whose clock a date is meant.
+        date: the response's own `Date`, the clock to which a date refers.
 
     Source: RFC 9110, HTTP Semantics, section 10.2.3.
     """
@@ -31,7 +31,7 @@ def retry_after_s(told: str | None, date: str | None) -> float | None:
 
 
 def instant(told: str | None) -> datetime | None:
-    """The instant of an HTTP date, None where it is none."""
+    """The instant of an HTTP date, None if it is not one."""
     try:
         found = parsedate_to_datetime(told or "")
         return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
@@ -40,6 +40,6 @@ def instant(told: str | None) -> datetime | None:
 
 
 def span(wait_s: float, told: str) -> str:
-    """How long to wait, in the server's own words where it asks for more than anybody waits."""
+    """How long to wait, in the server's own words if it asks for an unreasonable time."""
     said = " ".join(told.split())[:40]
     return f"more than a year ({said})" if wait_s >= LONGEST_WAIT_S else f"{wait_s:g} s"

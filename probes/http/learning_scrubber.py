@@ -1,4 +1,4 @@
-"""Secrets that become known on the way: tokens that a server gives out are taken out of texts like any other."""
+"""Secrets learned at run time: tokens from a server are removed from texts like any other secret."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from probes.contract import ProbeError
 from probes.secrets import Scrubber
 
 KEPT_TOKENS = 24
-"""Of tokens that come and go the last ones are known: an older one is worth nothing any more."""
+"""Most recent tokens to remember: older ones are no longer valid."""
 
 
 class LearningScrubber:
-    """Takes secrets out of texts, those that it learns of, too.
+    """Removes secrets from texts, including those learned later.
 
-    Three scrubbers stand behind it, so that learning a token does not prepare a long key once more.
+    It uses three scrubbers, so that learning a token does not prepare a long key again.
 
     Args:
-        scrub: knows the secrets of the settings.
+        scrub: a scrubber for the secrets of the settings.
     """
 
     def __init__(self, scrub: Scrubber) -> None:
@@ -30,7 +30,7 @@ class LearningScrubber:
         self._learning = threading.Lock()
 
     def learn(self, secrets: Iterable[str]) -> None:
-        """Know more secrets from now on."""
+        """Learn further secrets."""
         with self._learning:
             known = {*self._given.secrets, *self._learnt.secrets}
             new = [each for each in dict.fromkeys(secrets) if each and each not in known]
@@ -38,7 +38,7 @@ class LearningScrubber:
                 self._learnt = self._learnt.knowing(new)
 
     def learn_tokens(self, tokens: Iterable[str]) -> None:
-        """Know secrets that others will replace."""
+        """Learn secrets that others will replace."""
         with self._learning:
             new = [each for each in dict.fromkeys(tokens) if each and each not in self._tokens]
             if new:
@@ -46,13 +46,13 @@ class LearningScrubber:
                 self._passing = Scrubber(self._tokens)
 
     def __call__(self, text: str) -> str:
-        """The text without any of them."""
+        """The text without any secret."""
         return self._passing(self._learnt(self._given(text)))
 
     def error(self, failure: ProbeError) -> ProbeError:
-        """A failure without any of them."""
+        """A failure without any secret."""
         return self._passing.error(self._learnt.error(self._given.error(failure)))
 
     def line(self, text: str, length: int) -> str:
-        """The beginning of a text on one line, without any of them."""
+        """The beginning of a text on one line, without any secret."""
         return " ".join(self(text).split())[:length]

@@ -1,4 +1,4 @@
-"""What the requests of a probe go through; a test gives something else."""
+"""The connections of a probe's requests; tests substitute their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import httpx
 
 
 def connected(verify: bool, connections: int) -> httpx.BaseTransport:
-    """Connections of its own, which no proxy of the environment comes between."""
+    """Direct connections, without the proxies of the environment."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     return httpx.HTTPTransport(verify=verify, limits=limits)
 
@@ -20,10 +20,10 @@ def by_proxies(verify: bool, connections: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """What a probe's requests go through.
+    """The way of a probe's requests.
 
     Attributes:
-        connect: opens connections, given whether certificates are verified and how many there may be.
+        connect: opens connections, with certificate verification and the maximum number as arguments.
     """
 
     connect: Callable[[bool, int], httpx.BaseTransport | None] = connected

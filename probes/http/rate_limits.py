@@ -1,4 +1,4 @@
-"""What an answer's headers say of an API's own limits to calls. Pure.
+"""An API's rate limits from the headers of a response. Pure.
 
 Sources: draft-ietf-httpapi-ratelimit-headers 06 (`RateLimit-Limit`, `-Remaining`, `-Reset`), 07 (`RateLimit` with
 `limit`, `remaining`, `reset`) and 10 (`RateLimit-Policy` with `q` and `w`, `RateLimit` with `r` and `t`); Salesforce
@@ -17,13 +17,13 @@ from probes.metering import RateLimit
 DAY_S = 86_400.0
 
 MOST_LIMITS = 8
-"""So many limits are read of one answer: a server may name any number of them."""
+"""Most limits read of one response: a server may name any number of them."""
 
 LONGEST_S = 31 * DAY_S
-"""Longer spans than a month are not believed."""
+"""Spans longer than a month are ignored."""
 
 SHORT_SPAN_S = 60.0
-"""Of a used-up limit whose end is not told, at most so long a span is waited for."""
+"""The longest wait for a used-up limit without a known end."""
 
 _COUNT = re.compile(r"\s*(\d{1,15})\s*")
 _USAGE = re.compile(r"\s*api-usage\s*=\s*(\d{1,12})\s*/\s*(\d{1,12})\s*")
@@ -37,11 +37,11 @@ _FAMILIES = (
 
 
 def rate_limits(headers: Mapping[str, str], now: datetime | None = None) -> tuple[RateLimit, ...]:
-    """The limits that an answer speaks of, each once; none where it says nothing that can be read.
+    """The limits in a response, each once; empty if there are no readable ones.
 
     Args:
-        headers: by lower-case name, or of a mapping that does not mind the case.
-        now: the server's own clock, by which an end in seconds since 1970 is meant; without it none such is told.
+        headers: by lower-case name, or a case-insensitive mapping.
+        now: the server's own clock, to which ends in seconds since 1970 refer; without it such ends are ignored.
     """
     if not any("limit" in name.lower() for name in headers):
         return ()
@@ -51,7 +51,7 @@ def rate_limits(headers: Mapping[str, str], now: datetime | None = None) -> tupl
 
 
 def wait_s(limits: Iterable[RateLimit]) -> float | None:
-    """How long to wait for the next call where a limit is used up; None where none is, or where it is not told."""
+    """How long to wait for the next call if a limit is used up; None if none is, or if unknown."""
     waits = []
     for each in limits:
         if each.left != 0:
@@ -64,7 +64,7 @@ def wait_s(limits: Iterable[RateLimit]) -> float | None:
 
 
 def _by_draft(headers: Mapping[str, str]) -> list[RateLimit]:
-    """`RateLimit-Policy` and `RateLimit`, whose items belong together by their names."""
+    """`RateLimit-Policy` and `RateLimit`, with items matched by name."""
     policies = {name: (_count(of.get("q", "")), _span(of.get("w"))) for name, of in _items(headers, "-policy")}
     found = []
     for name, of in _items(headers, ""):
@@ -104,7 +104,7 @@ def _of_family(headers: Mapping[str, str], names: tuple[str, str, str], now: dat
 
 
 def _of_salesforce(headers: Mapping[str, str]) -> list[RateLimit]:
-    """Calls used and allowed in the 24 hours before, by everybody in the org."""
+    """Calls used and allowed in the last 24 hours, for the whole org."""
     told = headers.get("sforce-limit-info", "")
     found = next((match for part in told.split(";") if (match := _USAGE.fullmatch(part))), None)
     if found is None:
@@ -114,7 +114,7 @@ def _of_salesforce(headers: Mapping[str, str]) -> list[RateLimit]:
 
 
 def _of_hubspot(headers: Mapping[str, str]) -> list[RateLimit]:
-    """The limit of ten seconds, and that of the day, which OAuth apps are not told."""
+    """The ten-second limit, and the daily one, which OAuth apps do not get."""
     found = []
     spans = (
         ("-max", "-remaining", headers.get("x-hubspot-ratelimit-interval-milliseconds")),
@@ -137,7 +137,7 @@ def _count(told: str) -> int | None:
 
 
 def _span(told: str | None) -> float | None:
-    """A span in the unit that it is told in; None for one that nobody means."""
+    """A span in its own unit; None for an implausible one."""
     try:
         span = float(told) if told is not None else -1.0
     except ValueError:
@@ -146,7 +146,7 @@ def _span(told: str | None) -> float | None:
 
 
 def _reset(told: str | None, now: datetime | None) -> float | None:
-    """Seconds until a limit begins anew, which some tell as seconds, and some as an instant since 1970."""
+    """Seconds until a limit restarts; some APIs send seconds, others an instant since 1970."""
     try:
         number = float(told) if told is not None else -1.0
     except ValueError:

@@ -1,4 +1,4 @@
-"""Asking again where a failure may pass: a few times, with growing random pauses, never beyond the call's deadline.
+"""Retries of transient failures: a few times, with growing random pauses, never beyond the call's deadline.
 
 Only reads are sent, so every request may be repeated. It is worth it where the server did not come to answer (a
 connection that is refused or reset, 502, 504) or asks for a short pause itself (429 and 503 with `Retry-After`: once,
@@ -22,23 +22,23 @@ from probes.call_deadline import left
 from probes.contract import ProbeError, Reason
 
 LONGEST_WAIT_S = 2.0
-"""Who asks for a longer pause is left alone by everybody, not waited for in the middle of a call."""
+"""The longest pause within a call; for longer ones the system is paused for all callers."""
 
 FIRST_WAIT_S, MOST_WAIT_S = 0.1, 1.0
-"""The first pause, which doubles, and the longest; each is drawn between half of it and all of it."""
+"""The first pause, which doubles, and the longest; each is drawn between half and all of it."""
 
 LEAST_LEFT_S = 0.05
-"""So much of the deadline must be left behind a pause."""
+"""This much of the deadline must be left after a pause."""
 
 ResultT = TypeVar("ResultT")
 
 
 class PassingError(Exception):
-    """A request failed in a way that may pass.
+    """A request failed in a way that may be transient.
 
     Attributes:
-        error: what is told where it does not.
-        wait_s: the pause that the server asks for, None where it asks for none.
+        error: the error to report if it is not.
+        wait_s: the pause that the server asks for, None if it asks for none.
     """
 
     def __init__(self, error: ProbeError, wait_s: float | None = None) -> None:
@@ -48,14 +48,14 @@ class PassingError(Exception):
 
 
 def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Event) -> ResultT:
-    """What comes of a request that is sent once, and again while its failure may pass.
+    """Send a request, and send it again while its failure may be transient; returns its result.
 
     Args:
-        retries: how often again at most.
-        closing: set by who ends everything; it ends a pause at once.
+        retries: the most repetitions.
+        closing: set on shutdown; it ends a pause at once.
 
     Raises:
-        ProbeError: of the last try, or of the one before where the last had no time left.
+        ProbeError: of the last attempt, or of the one before if the last had no time left.
     """
     try:
         return send()
@@ -94,7 +94,7 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
 
 
 def _pause_s(state: tenacity.RetryCallState) -> float:
-    """How long to wait before the next try: as long as the server asks for, and a little longer."""
+    """How long to wait before the next attempt: as long as the server asks for, and a little longer."""
     share = random.uniform(0.5, 1.0)  # noqa: S311 -- many clients must not come back at the same moment
     asked_s = _failure(state).wait_s
     if asked_s is not None:
@@ -104,7 +104,7 @@ def _pause_s(state: tenacity.RetryCallState) -> float:
 
 
 class _NoTimeLeft(stop_base):
-    """Stops where the next try would begin too late, or after a longer pause than anybody waits for."""
+    """Stops if the next attempt would start too late, or after too long a pause."""
 
     def __call__(self, state: tenacity.RetryCallState) -> bool:
         asked_s = _failure(state).wait_s
@@ -145,7 +145,7 @@ def _failure(state: tenacity.RetryCallState) -> PassingError:
 
 
 def passes(error: BaseException) -> bool:
-    """Whether a connection that could not be opened may be opened in a moment: not so for names and certificates."""
+    """Whether a failed connection may succeed in a moment: not so for names and certificates."""
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, ssl.SSLError):

@@ -1,4 +1,4 @@
-"""What the map says of signing in to an API: `auth: {kind: ...}`. Loads no driver."""
+"""The map's settings for signing in to an API: `auth: {kind: ...}`. Loads no driver."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def check_token_url(text: str) -> str:
 
 
 def on_this_machine(host: str) -> bool:
-    """Whether a host is the machine itself."""
+    """Whether a host is this machine."""
     if host == "localhost":
         return True
     try:
@@ -49,7 +49,7 @@ def on_this_machine(host: str) -> bool:
 
 
 class BearerAuth(PluginSettings):
-    """A token that stays the same.
+    """A fixed token.
 
     Attributes:
         token: sent as `Authorization: Bearer TOKEN`.
@@ -67,7 +67,7 @@ class BearerAuth(PluginSettings):
 
 
 class BasicAuth(PluginSettings):
-    """A name and a password, of which APIs often want one alone, with a key in it.
+    """A name and a password; APIs often use only one of them, for a key.
 
     Attributes:
         user, password: sent as `Authorization: Basic ...`; either may be empty.
@@ -87,10 +87,10 @@ class BasicAuth(PluginSettings):
 
 
 class HeaderAuth(PluginSettings):
-    """A key in a header of the API's own.
+    """A key in an API-specific header.
 
     Attributes:
-        name: of the header, such as `X-Api-Key`.
+        name: the header's name, such as `X-Api-Key`.
         value: the key.
     """
 
@@ -119,11 +119,11 @@ _STANDARD = frozenset(
 
 
 class TokenAuth(PluginSettings):
-    """What every grant of OAuth 2 has.
+    """Settings of every OAuth 2 grant.
 
     Attributes:
-        token_url: where tokens are asked for; it may be on another host than the API.
-        scope: what the token is to allow, as the server writes it.
+        token_url: where tokens are requested; it may be on another host than the API.
+        scope: what the token should allow, in the server's terms.
         parameters: further fields of the form, such as `audience` or `resource`.
     """
 
@@ -145,7 +145,7 @@ class TokenAuth(PluginSettings):
 
     @property
     def further(self) -> dict[str, str]:
-        """The fields of the form beside those of the grant itself."""
+        """The form fields besides those of the grant itself."""
         return {**({"scope": self.scope} if self.scope else {}), **self.parameters}
 
 
@@ -154,7 +154,7 @@ class ClientCredentialsAuth(TokenAuth):
 
     Attributes:
         client_id, client_secret: of the app.
-        client_auth: how it says who it is: in the `form`, or as HTTP `basic`.
+        client_auth: how it identifies itself: in the `form`, or as HTTP `basic`.
     """
 
     kind: Literal["oauth2_client_credentials"]
@@ -164,12 +164,12 @@ class ClientCredentialsAuth(TokenAuth):
 
 
 class RefreshTokenAuth(TokenAuth):
-    """A person has allowed the app once.
+    """A person has authorized the app once.
 
     Attributes:
-        refresh_token: what that person's consent gave.
-        client_id, client_secret: of the app; some servers give public ones no secret.
-        client_auth: how it says who it is: in the `form`, or as HTTP `basic`.
+        refresh_token: the token from that person's consent.
+        client_id, client_secret: of the app; public apps may have no secret.
+        client_auth: how it identifies itself: in the `form`, or as HTTP `basic`.
     """
 
     kind: Literal["oauth2_refresh_token"]
@@ -189,12 +189,12 @@ class JwtBearerAuth(TokenAuth):
     """The app signs a statement about itself with its key (RFC 7523, RS256).
 
     Attributes:
-        issuer: who states it: often the app's own id, or the address of a service account.
-        subject: whom the token is for; left out where it is not set.
-        audience: whom the statement is meant for; by default the token endpoint.
+        issuer: who issues it: often the app's own id, or the address of a service account.
+        subject: whom the token is for; omitted if not set.
+        audience: whom the statement is addressed to; by default the token endpoint.
         private_key: an RSA key in PEM, without a passphrase.
-        key_id: by which the server knows the key, where it holds several.
-        claims: further words of the statement; some servers want `scope` there.
+        key_id: the server's id of the key, if it holds several.
+        claims: further claims of the statement; some servers expect `scope` there.
     """
 
     kind: Literal["oauth2_jwt_bearer"]
@@ -222,7 +222,7 @@ class JwtBearerAuth(TokenAuth):
 
 
 def check_private_key(key: SecretStr) -> SecretStr:
-    """A key in PEM as far as that can be seen without a library. Raises ValueError."""
+    """Check that a key looks like PEM, without a library. Raises ValueError."""
     text = key.get_secret_value()
     if "ENCRYPTED" in text.partition("\n")[0] or "Proc-Type: 4,ENCRYPTED" in text:
         raise ValueError("has a passphrase; openssl pkey -in KEY -out PLAIN.pem takes it away")
@@ -241,7 +241,7 @@ KINDS: tuple[type[PluginSettings], ...] = (
     *(BearerAuth, BasicAuth, HeaderAuth),
     *(ClientCredentialsAuth, RefreshTokenAuth, JwtBearerAuth),
 )
-"""Every one of them."""
+"""All of them."""
 
 Retries = Annotated[int, Field(ge=0, le=10)]
-"""How often a request is sent again at most; 0 for never."""
+"""The most retries of a request; 0 for none."""

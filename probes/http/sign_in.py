@@ -1,4 +1,4 @@
-"""From what the map says of signing in to the object that does it."""
+"""Builds the object that signs in from the map's settings."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def authentication_of(
     timeout_s: float,
     line: Line = DIRECT,
 ) -> Authentication:
-    """What signs requests in.
+    """The object that signs requests in.
 
     Args:
-        api_host: `verify` counts for a token endpoint on this host alone: secrets go to no other host unverified.
+        api_host: `verify` applies only to a token endpoint on this host: secrets go to no other host unverified.
     """
     if auth is None:
         return nobody()
@@ -48,7 +48,7 @@ def authentication_of(
 
 
 def grant_of(auth: ClientCredentialsAuth | RefreshTokenAuth | JwtBearerAuth) -> Grant:
-    """How a token is asked for."""
+    """The grant for requesting tokens."""
     if auth.kind == "oauth2_jwt_bearer":
         stated = {"iss": auth.issuer, "sub": auth.subject, "aud": auth.audience or auth.token_url, **auth.claims}
         claims = {name: value for name, value in stated.items() if value is not None}

@@ -15,11 +15,11 @@ def signed(claims: Mapping[str, Any], pem: str, *, key_id: str | None = None, ex
 
     Args:
         pem: the private RSA key, without a passphrase.
-        key_id: by which the receiver knows the key, where it holds several.
-        extra: of this product that brings the library along, for the message where it is not there.
+        key_id: the receiver's id of the key, if it holds several.
+        extra: the extra of this product that installs the library, for the message if it is missing.
 
     Raises:
-        ProbeError: `auth` for a key that cannot sign, `query` where the library is not installed.
+        ProbeError: `auth` for a key that cannot sign, `query` if the library is not installed.
     """
     try:
         from cryptography.exceptions import UnsupportedAlgorithm

@@ -1,7 +1,7 @@
-"""Asking a token endpoint. Whatever it answers instead of a token is a named error that says what to do.
+"""Requests to a token endpoint. Every other response than a token becomes a named error that says what to do.
 
-Where it gives none for a reason that stays, that is `auth`, and nobody asks again at once: servers lock out who signs
-in in vain too often. Where it is not there, that is `unreachable` or `timeout`, as of any server.
+A permanent refusal is `auth`, and is not retried at once: servers lock out clients that fail to sign in too often. A
+missing server is `unreachable` or `timeout`, as for any server.
 Source: RFC 6749, sections 5.1, 5.2 and 7.1.
 """
 
@@ -23,16 +23,16 @@ from probes.http.learning_scrubber import LearningScrubber
 from probes.http.line import DIRECT, Line
 
 ANSWER_LIMIT_BYTES = 256 * 1024
-"""The largest answer that is read: a token is a few kilobytes."""
+"""The largest response read: a token is a few kilobytes."""
 
 LEAVE_ALONE_S = 60.0
-"""A server that has refused to give a token is left alone for so long."""
+"""Pause after a server has refused a token."""
 
 CLOCKS_APART_S = 60.0
-"""Clocks that are further apart are named where a token is refused."""
+"""Larger clock differences are mentioned when a token is refused."""
 
 LONGEST_TOKEN = 16_000
-"""Characters of a token: servers refuse headers that are longer."""
+"""Most characters of a token: servers refuse longer headers."""
 
 _ADVICE = {
     "invalid_client": "check client_id and client_secret, and whether the server takes them in the form or as basic",
@@ -42,17 +42,17 @@ _ADVICE = {
     "unsupported_grant_type": "the server does not know this grant; is it the right token endpoint?",
 }
 _BEARERS = frozenset({"bearer", "bot", "user", ""})
-"""What a token that goes behind `Bearer` is called; Slack names whom it stands for. Some servers leave it out."""
+"""Names of the token type for `Bearer`; Slack names the token's owner. Some servers leave it out."""
 
 
 class TokenEndpoint:
-    """Gives tokens.
+    """A token endpoint.
 
     Args:
-        url: on https, or on loopback; checked where the map is read.
+        url: on https, or on loopback; checked when the map is read.
         scrub: learns each secret before it is sent, and each token before it is used.
         verify: false to accept any TLS certificate.
-        advice: what to do where a token is refused and the error says nothing more precise.
+        advice: what to do if a token is refused without a more precise error.
     """
 
     def __init__(
@@ -78,13 +78,13 @@ class TokenEndpoint:
         )
 
     def ask(self, grant: Grant) -> tuple[str, Any]:
-        """Ask for a token.
+        """Request a token.
 
         Returns:
-            The token, and what the answer says of how many seconds it lives.
+            The token, and its lifetime in seconds as given in the response.
 
         Raises:
-            ProbeError: there is none to be had.
+            ProbeError: it could not be obtained.
         """
         question = grant.question()
         self._scrub.learn(question.secrets)
@@ -112,7 +112,7 @@ class TokenEndpoint:
         return self._token(document, grant)
 
     def _read(self, response: httpx.Response) -> Any:
-        """The document of an answer that claims to be one."""
+        """The document of a successful response."""
         hint = "is this the token endpoint? a page for people answers like this"
         try:
             body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES))
@@ -129,13 +129,13 @@ class TokenEndpoint:
         raise self._no_token(f"{self._name} answered {told}", hint)
 
     def _token(self, document: Any, grant: Grant) -> tuple[str, Any]:
-        """The token in an answer; everybody knows it for a secret from here on."""
+        """The token in a response; it counts as a secret from here on."""
         if not isinstance(document, dict):
             raise self._no_token(f"{self._name} answered JSON that is no object", "is this the token endpoint?")
         token = document.get("access_token")
         known = (document.get("id_token"), *grant.answered(document), token)
         self._scrub.learn_tokens([each for each in known if isinstance(each, str) and len(each) <= LONGEST_TOKEN])
-        if not token and document.get("error"):  # some tell an error with status 200
+        if not token and document.get("error"):  # some report an error with status 200
             code, words = _told(document)
             raise self._no_token(f"{self._name} answered {words}", self._what_to_do(grant, code))
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
@@ -151,7 +151,7 @@ class TokenEndpoint:
         return token, document.get("expires_in")
 
     def _refused(self, response: httpx.Response, grant: Grant) -> ProbeError:
-        """What an answer that is no success means."""
+        """The error for an unsuccessful response."""
         status, told = response.status_code, response.headers.get("retry-after")
         if 300 <= status < 400:
             return self._no_token(
@@ -181,12 +181,12 @@ class TokenEndpoint:
         return ProbeError(Reason.AUTH, self._scrub.line(message, 400), hint=hint, retry_after_s=LEAVE_ALONE_S)
 
     def close(self) -> None:
-        """End a request under way."""
+        """End a running request."""
         self._client.close()
 
 
 def _told(document: Mapping[str, Any]) -> tuple[str, str]:
-    """The code and the words of an error as OAuth tells one."""
+    """The code and the text of an OAuth error."""
     if not isinstance(document, dict) or "error" not in document:
         return "", str(document)
     code, described = document["error"], document.get("error_description")
@@ -194,7 +194,7 @@ def _told(document: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _clocks_apart(date: str | None) -> str:
-    """What to say of the server's clock where it is far from this machine's."""
+    """A note on the server's clock if it is far from this machine's."""
     at = instant(date)
     apart_s = 0.0 if at is None else (at - datetime.now(UTC)).total_seconds()
     if abs(apart_s) < CLOCKS_APART_S:

@@ -1,4 +1,4 @@
-"""Tokens: asked for once by all threads that need one, renewed before their end and once after a refusal."""
+"""Tokens: requested once for all threads, renewed before they expire and once after a refusal."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from probes.http.grants import Grant
 from probes.http.token_endpoint import TokenEndpoint
 
 MARGIN_S = 60.0
-"""A token is renewed so long before it ends, or in the last tenth of its life where that is shorter."""
+"""A token is renewed this long before it expires, or in the last tenth of its life if that is shorter."""
 
 EARLY_AGAIN_S = 10.0
-"""Where a token that is still good could not be renewed, that is tried again after this time."""
+"""Retry interval after a valid token could not be renewed."""
 
 VAIN_S = 60.0
-"""Where the API refused a renewed token, too, none is renewed for so long: another token would be refused as well."""
+"""Pause after the API refused a renewed token, too: another token would be refused as well."""
 
 LONGEST_LIFE_S = 400 * 86_400.0
-"""What a server says of a longer life is not believed, and the token renewed when the API refuses it."""
+"""Longer lifetimes are ignored; such a token is renewed when the API refuses it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Token:
-    """A token, with the monotonic seconds at which it is due to be renewed, and at which it ends."""
+    """A token, with the monotonic seconds of its renewal and expiry."""
 
     credentials: Credentials
     due_at: float
@@ -37,10 +37,10 @@ class _Token:
 
 
 class TokenSource:
-    """Signs in with tokens of a token endpoint.
+    """Signs in with tokens from a token endpoint.
 
     Args:
-        now: monotonic seconds.
+        now: returns monotonic seconds.
     """
 
     def __init__(self, grant: Grant, endpoint: TokenEndpoint, *, now: Callable[[], float] = time.monotonic) -> None:
@@ -88,7 +88,7 @@ class TokenSource:
         self._vain_until = self._now() + VAIN_S
 
     def _other_than(self, stale: _Token | None) -> Credentials:
-        """A token that is not the stale one. Who comes while another thread asks shares what it gets."""
+        """A token other than the stale one. Threads that arrive during a request share its result."""
         ended = self._ended
         if not self._asking.acquire(timeout=min(left(), threading.TIMEOUT_MAX)):
             left()
@@ -103,9 +103,9 @@ class TokenSource:
             self._asking.release()
 
     def _renew_early(self, token: _Token, now: float) -> None:
-        """Renew a token that is still good, in one thread, while the others go on with it.
+        """Renew a valid token in one thread, while the others keep using it.
 
-        A failure is not told: the token may be used, and when it ends, whoever needs one hears of it.
+        A failure is not reported: the token is still valid, and after it expires, the next caller gets the error.
         """
         if now < self._early_from or not self._asking.acquire(blocking=False):
             return
@@ -119,12 +119,12 @@ class TokenSource:
             self._asking.release()
 
     def _ask(self) -> _Token:
-        """Ask for a token; only who holds the lock does."""
+        """Request a token; only the holder of the lock does."""
         asked_at = self._now()
         try:
             value, lives_s = self._endpoint.ask(self._grant)
         except ProbeError as failure:
-            # What failed for want of time failed for this call alone.
+            # A timeout affects only this call.
             self._failure = None if failure.reason is Reason.TIMEOUT else failure
             self._ended += 1
             raise
@@ -143,14 +143,14 @@ class TokenSource:
 
 
 def _again(failure: ProbeError) -> ProbeError:
-    """The same failure for another thread."""
+    """A copy of the failure for another thread."""
     return type(failure)(
         failure.reason, failure.message, hint=failure.hint, retry_after_s=failure.retry_after_s, of_key=failure.of_key
     )
 
 
 def _seconds(told: Any) -> float:
-    """How long a token lives; without an end where the server does not say so in a way that can be meant."""
+    """A token's lifetime; infinite if the server's value is missing or implausible."""
     try:
         life_s = float(told)
     except (TypeError, ValueError, OverflowError):

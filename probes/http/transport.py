@@ -1,11 +1,11 @@
-"""Requests to one API: signed in, on the list of reads, within one deadline, tried again, and their JSON read.
+"""Requests to one API: signed in, checked against the list of reads, within one deadline, retried, JSON parsed.
 
-What every probe of an API keeps to stands here once: redirects are never followed; no request goes to another host
-than the API's own, since it carries secrets; an answer is bounded as it is unpacked; no text holds a secret.
+The rules for every API probe are implemented here once: redirects are never followed; no request goes to a host other
+than the API's own, because it carries secrets; a response is bounded as it is unpacked; no text holds a secret.
 
-Conditional requests (`If-None-Match`) are not sent. An answer is needed whole to be judged, so it would have to be
-kept, which the auditor never does with records; and an answer without a body counts as a call with every vendor that
-was looked at but GitHub. What rarely changes (a description of fields) is asked for once and kept by who asks.
+Conditional requests (`If-None-Match`) are not sent. A response is needed in full to be judged, so it would have to be
+stored, which the auditor never does with records; and a response without a body counts as a call with every vendor
+checked except GitHub. Rarely changing data (a description of fields) is read once and cached by the caller.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from probes.http.retries import LONGEST_WAIT_S, PassingError, passes, repeated
 from probes.metering import learned
 
 RETRIES = 2
-"""How often a request is sent again, where the map says nothing else."""
+"""The default number of retries."""
 
 STATUS = {
     401: Reason.AUTH,
@@ -44,18 +44,18 @@ STATUS = {
     429: Reason.OVER_BUDGET,
     431: Reason.TOO_LARGE,
 }
-"""What a status means that no vendor's own word says more about; 5xx is `unreachable`, everything else `query`."""
+"""The meaning of a status without a vendor's own error; 5xx is `unreachable`, everything else `query`."""
 
 _LATER = frozenset({429, 503})
-"""With these a server may say when to come again."""
+"""Statuses with which a server may ask for a pause."""
 
 _GATEWAY = frozenset({502, 504})
-"""With these the server did not answer at all, but something before it."""
+"""Statuses from a gateway instead of the server itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back.
+    """A response.
 
     Attributes:
         document: the JSON; None with a status that was expected beside success.
@@ -69,10 +69,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """An answer that is no success.
+    """An unsuccessful response.
 
     Attributes:
-        said: the beginning of its body.
+        said: the beginning of its body, as received.
     """
 
     status: int
@@ -82,11 +82,11 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
-    """What a refusal means by the words of one API.
+    """The meaning of a refusal in one API.
 
     Attributes:
-        words: what it says, in place of the beginning of its body.
-        retry_after_s: how long to leave it alone, where it does not say so itself.
+        words: the API's message, instead of the beginning of the body.
+        retry_after_s: how long to pause, if the response does not say so itself.
     """
 
     reason: Reason
@@ -101,7 +101,7 @@ Explained = Callable[[Refusal], Meaning | None]
 
 
 def unexplained(refusal: Refusal) -> None:
-    """What a refusal means where the API has no words of its own: what its status says."""
+    """No API-specific meaning: the status decides."""
 
 
 class _RefusedError(Exception):
@@ -116,15 +116,15 @@ class Transport:
     """Sends requests to one API. Calls may come from several threads at once.
 
     Args:
-        origin: scheme, host and port; whatever else it holds is not used.
+        origin: scheme, host and port; other parts are ignored.
         authentication: signs every request in.
-        scrub: knows the secrets; learns those of the authentication.
-        allowed: the list of what may be sent.
+        scrub: a scrubber for the secrets; learns those of the authentication.
+        allowed: the list of allowed requests.
         headers: sent with every request.
-        timeout_s: the deadline of one request with all that belongs to it.
-        retries: how often a request is sent again at most.
-        too_large: what to do about an answer that is too large, for messages.
-        named: what the other side is called in hints.
+        timeout_s: the deadline of one request with everything that belongs to it.
+        retries: the most retries of a request.
+        too_large: what to do about a response that is too large, for messages.
+        named: the name of the other side in hints.
     """
 
     def __init__(
@@ -174,13 +174,13 @@ class Transport:
         """Send one request and read its JSON.
 
         Args:
-            target: path and query, percent-encoded, exactly as they are to arrive.
+            target: path and query, percent-encoded, exactly as they should arrive.
             body: JSON.
-            expected: statuses that are an answer without a document.
-            explained: what a refusal means by the words of the API.
+            expected: statuses that count as a response without a document.
+            explained: returns the API-specific meaning of a refusal.
 
         Raises:
-            ProbeError: whatever keeps it from an answer.
+            ProbeError: for every failure.
         """
 
         def read(response: httpx.Response, shown: str) -> Answer:
@@ -190,14 +190,14 @@ class Transport:
         return self._sent(method, target, body, read, expected, explained)
 
     def head(self, target: str, *, method: str = "HEAD", signed_in: bool = True) -> Mapping[str, str]:
-        """The headers of an answer, whatever its status.
+        """The headers of a response with any status.
 
         Args:
-            method: GET where an API answers nothing else.
-            signed_in: false for what everybody may ask.
+            method: GET if the API supports nothing else.
+            signed_in: false for public requests.
 
         Raises:
-            ProbeError: there is none.
+            ProbeError: there is no response.
         """
 
         def read(response: httpx.Response, _: str) -> Mapping[str, str]:
@@ -207,11 +207,11 @@ class Transport:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of signing in."""
+        """Remarks on signing in."""
         return self._authentication.remarks
 
     def close(self) -> None:
-        """End requests under way."""
+        """End running requests."""
         self._closing.set()
         self._client.close()
         self._authentication.close()
@@ -228,10 +228,10 @@ class Transport:
         explained: Explained,
         signed_in: bool = True,
     ) -> ReadT:
-        """What `read` makes of the answer to a request.
+        """Send a request and return the result of `read` for its response.
 
         Args:
-            expected: statuses that are no refusal; None for all of them.
+            expected: statuses that are not refusals; None for all.
         """
         self._allowed.check(method, target)
         request = _Request(method=method, target=target, body=body)
@@ -277,7 +277,7 @@ class Transport:
                 self._address,
                 content=request.body,
                 headers=headers,
-                # Not as part of the URL, which httpx would fold: `..` and what is encoded must arrive as it is.
+                # Not as part of the URL, which httpx would normalize: `..` and encoded parts must arrive unchanged.
                 extensions={"target": request.target.encode("ascii")},
             ) as response:
                 answered = True
@@ -294,7 +294,7 @@ class Transport:
             if not answered and isinstance(error, httpx.TransportError) and passes(error):
                 raise PassingError(failure) from None
             raise failure from None
-        except RuntimeError as error:  # httpx's word for a client that was closed
+        except RuntimeError as error:  # httpx's error for a closed client
             if not self._closing.is_set():
                 raise
             raise self._lost(error) from None
@@ -319,7 +319,7 @@ class Transport:
     def _refused(
         self, response: httpx.Response, request: _Request, explained: Explained, reset_s: float | None
     ) -> Exception:
-        """What an answer that is no success means, and whether it may pass."""
+        """The error for an unsuccessful response, and whether it is transient."""
         status, headers = response.status_code, response.headers
         shown = self._scrub(request.path)
         if 300 <= status < 400:
@@ -384,13 +384,13 @@ class _Request:
 
     @property
     def path(self) -> str:
-        """Without the query, which may hold secrets and keys."""
+        """The path without the query, which may hold secrets and keys."""
         return self.target.partition("?")[0]
 
 
 def _by_status(refusal: Refusal) -> Meaning:
     status = refusal.status
     reason = STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
-    if status == 403 and refusal.headers.get("x-ratelimit-remaining") == "0":  # GitHub's word for a spent budget
+    if status == 403 and refusal.headers.get("x-ratelimit-remaining") == "0":  # GitHub's sign of a spent budget
         reason = Reason.OVER_BUDGET
     return Meaning(reason=reason)

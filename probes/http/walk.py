@@ -1,4 +1,4 @@
-"""Walking a list that an HTTP API answers page by page: where the next one is, and whether the walk has an end."""
+"""Walking a paged list of an HTTP API: the next page, and whether the walk ends."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from probes.addresses import plain_address
 from probes.contract import ProbeError, Reason
 
 EMPTY_LIMIT = 1_000
-"""Pages without a record, one after the other, behind which a list is taken for one without an end."""
+"""Consecutive empty pages after which a list counts as endless."""
 
 How = Literal["key", "cursor", "url", "offset", "page", "since"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a walk stands; its text is what a probe answers as `next`.
+    """The position of a walk; its text is a probe's `next`.
 
     Attributes:
-        how: what `at` is: the last key, the API's own cursor, the path and query of the next page, how many
-            records were met, the number of the page, or the last stamp.
-        size: how many records a page was asked to hold, where the pages' numbers hang on it.
+        how: the kind of `at`: the last key, the API's own cursor, the path and query of the next page, the number of
+            records met, the number of the page, or the last stamp.
+        size: the requested page size, if page numbers depend on it.
         pages: how many pages were read.
-        mark: a digest of the records of one of them, to know a page that comes again.
-        empty: how many of the last ones held no record.
-        seen: what a walk by stamps has met.
+        mark: a digest of one page's records, to recognise a page that repeats.
+        empty: how many of the last pages were empty.
+        seen: the records met by a walk by stamps.
     """
 
     how: How
@@ -50,7 +50,7 @@ def place_of(text: str) -> Place:
     """A place from its text.
 
     Raises:
-        ProbeError: `cursor_lost` for a text that this release did not write.
+        ProbeError: `cursor_lost` for a text not written by this release.
     """
     try:
         known = json.loads(text)
@@ -61,13 +61,13 @@ def place_of(text: str) -> Place:
 
 
 def went_on(before: Place | None, after: Place, keys: Sequence[Any]) -> Place:
-    """The next place of a walk, with what is known of the way.
+    """The next place of a walk, with its history so far.
 
     Args:
-        keys: of the page that led there.
+        keys: the keys of the page that led there.
 
     Raises:
-        ProbeError: `query` where the walk stands still, goes in a circle, or meets nothing any more.
+        ProbeError: `query` if the walk stands still, goes in a circle, or only meets empty pages.
     """
     pages = (before.pages if before else 0) + 1
     if before is not None and (before.how, before.at) == (after.how, after.at):
@@ -80,7 +80,7 @@ def went_on(before: Place | None, after: Place, keys: Sequence[Any]) -> Place:
         digest = hashlib.sha256(repr(list(keys)).encode("utf-8", "backslashreplace")).hexdigest()[:16]
         if digest == mark:
             raise _no_end(f"page {pages} holds the records of an earlier one")
-        # Brent's way to find a circle of any length: keep the page of each power of two.
+        # Brent's algorithm finds a cycle of any length: keep the page of each power of two.
         if pages & (pages - 1) == 0 or not mark:
             mark = digest
     return replace(after, pages=pages, mark=mark, empty=empty)
@@ -96,11 +96,11 @@ def _no_end(what: str) -> ProbeError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A page of a list that is read as a whole.
+    """A page of a list that is read in full.
 
     Attributes:
-        further: where it goes on, in the API's own words; None behind its end.
-        total: how many records the list says that it holds; None where it does not say.
+        further: where the list continues, in the API's own form; None after its end.
+        total: the list's own record count; None if it has none.
     """
 
     records: Sequence[Any]
@@ -109,14 +109,14 @@ class Part:
 
 
 def whole(first: Part, ask: Callable[[str], Part], identity: Callable[[Any], Hashable]) -> list[Any]:
-    """All records of a list, however many pages they come in, read within one call.
+    """All records of a list, from all its pages, read within one call.
 
     Args:
-        ask: for the page behind `further`.
-        identity: what tells a record from every other.
+        ask: reads the page at `further`.
+        identity: returns what identifies a record.
 
     Raises:
-        ProbeError: `decode` where a page came twice or was left out: then nothing follows from what is not there.
+        ProbeError: `decode` if a page came twice or is missing: then absence proves nothing.
     """
     found, met, seen, part = list(first.records), {identity(each) for each in first.records}, set[str](), first
     while part.further is not None and len(met) == len(found):
@@ -139,7 +139,7 @@ _LINK = re.compile(rf"\s*<([^>]*)>((?:{_PARAMETER.pattern})*)\s*(?:,|$)")
 
 
 def next_link(header: str | None) -> str | None:
-    """The target of `rel=next` in a Link header, None where it has none.
+    """The target of `rel=next` in a Link header, None if it has none.
 
     Source: RFC 8288, Web Linking, sections 3 and 3.3: a link's first `rel` counts, and may name several relations.
     """
@@ -155,7 +155,7 @@ def next_link(header: str | None) -> str | None:
 
 
 def within(origin: SplitResult, current: str, target: str) -> str:
-    """The path and query of a page's address, which must be one of the system's own.
+    """The path and query of a page's address, which must be on the system itself.
 
     Args:
         origin: the system's own address.

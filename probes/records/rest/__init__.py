@@ -1,1 +1,1 @@
-"""Records behind an HTTP API that answers JSON."""
+"""Records behind an HTTP API that returns JSON."""

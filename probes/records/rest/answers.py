@@ -1,4 +1,4 @@
-"""What an HTTP API answers: the records in it."""
+"""The records in the response of an HTTP API."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from probes.contract import ProbeError, Reason
 
 
 def find(path: str, document: Any) -> list[Any]:
-    """All that a JSONPath finds.
+    """All values that a JSONPath finds.
 
     Raises:
-        ProbeError: `decode` where it cannot be followed through the document.
+        ProbeError: `decode` if it cannot be evaluated on the document.
     """
     try:
         return json_paths.every(path, document)
@@ -21,14 +21,14 @@ def find(path: str, document: Any) -> list[Any]:
 
 
 def records(path: str, document: Any, what: str) -> list[Any]:
-    """The records that an answer holds, which are none only where it holds an empty container.
+    """The records in a response; empty only if it holds an empty container.
 
     Args:
         path: to the records: `$.data[*]` for the items of an array, `$.data.*` for the values of an object.
-        what: was asked, for messages.
+        what: the request, for messages.
 
     Raises:
-        ProbeError: `decode` where the container is not there: an error that came with status 200 is no empty list.
+        ProbeError: `decode` if the container is missing: an error with status 200 is not an empty list.
     """
     container, _, rest = path.rpartition("[*]")
     if container and not rest:
@@ -47,7 +47,7 @@ def records(path: str, document: Any, what: str) -> list[Any]:
 
 
 def _containers(path: str, document: Any, what: str) -> list[Any]:
-    """What stands at a path: one thing, or one in each item of the arrays on the way there."""
+    """The values at a path: one, or one in each item of the arrays on the way."""
     outer, star, inner = path.rpartition("[*]")
     holders = records(outer + star, document, what) if star else [document]
     found = []
@@ -66,7 +66,7 @@ def _items(found: Any, path: str, what: str) -> list[Any]:
 
 
 def _fixed(path: str) -> str:
-    """The part of a path that names one place, before its first filter, wildcard or descent."""
+    """The fixed part of a path, before its first filter, wildcard or descent."""
     at = min((path.find(each) for each in ("[?", "[*", "..", ".*", "[:") if each in path), default=len(path))
     return path[:at] or "$"
 

@@ -1,6 +1,6 @@
-"""Asking one HTTP API by templates: addresses below the system's own, cursors that are kept without secrets.
+"""Requests to one HTTP API by templates: addresses below the system's own, cursors stored without secrets.
 
-How a request is sent, signed in, bounded and tried again is the transport's (`probes.http`).
+The transport (`probes.http`) sends, signs in, bounds and retries requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probes.records.rest.request_template import Asked, Template
 from probes.secrets import Scrubber, secrets_in
 
 _CURSOR_REFUSED = frozenset({400, 404, 410, 422})
-"""What an API answers to a cursor that it does not know any more."""
+"""Statuses for a cursor that an API no longer knows."""
 
 _SAFE = "%/:@!$&'()*+,;=~-._"
 _HIDDEN = re.compile("\0(\\d+)\0")
@@ -34,11 +34,11 @@ _TOKEN = "\0token\0"  # noqa: S105 -- where one stood in an address; the next on
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back.
+    """A response.
 
     Attributes:
-        document: the JSON; None where the record asked for is not there.
-        path: what was asked, path and query as they were sent, without the parameters of the system's address.
+        document: the JSON; None if the requested record does not exist.
+        path: path and query as sent, without the parameters of the system's address.
         link: the Link header.
     """
 
@@ -52,13 +52,13 @@ class RestClient:
     """Sends requests to one HTTP API.
 
     Args:
-        url: the system's address; its path goes before every template's, its parameters go with every request, and
-            its login signs in where nothing else does.
-        scrub: takes the system's secrets out of a text.
+        url: the system's address; its path is prepended to every template's, its parameters are added to every
+            request, and its login signs in by default.
+        scrub: removes the system's secrets from a text.
         headers: sent with every request.
-        auth: what the map says of signing in.
+        auth: the map's sign-in settings.
         timeout_s: the deadline of one request.
-        retries: how often a request is sent again at most.
+        retries: the most retries of a request.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class RestClient:
         self._last = self._target(self._base_path, "")
 
     def _held(self, sent: Iterable[str]) -> list[str]:
-        """Everything that must never be told, in every form in which it may come back, longest first."""
+        """Every secret, in every form in which it may come back, longest first."""
         held = [*sent, self._origin.password or ""]
         held += [part for each in held for part in each.split() if len(part) >= 8]
         asked = [value for _, value in parse_qsl(self._origin.query)]
@@ -111,7 +111,7 @@ class RestClient:
         forms = {form for each in held for form in (each, quote(each, safe=""), quote(each), unquote(each))}
         return sorted(forms - {""}, key=len, reverse=True)
 
-    # -- asking
+    # -- requests
 
     def allow(self, posts: Iterable[str]) -> None:
         """Put the paths of POSTs that only read, as the map names them, on the list of what may be sent."""
@@ -122,30 +122,30 @@ class RestClient:
         """Send one request and read its JSON.
 
         Args:
-            absent_is_none: 404 and 410 are an answer.
-            walking: the request goes on in a list, so that an API may not know any more where it stood.
+            absent_is_none: 404 and 410 count as a response.
+            walking: the request continues a list, so the API may have lost its position.
 
         Raises:
-            ProbeError: whatever keeps it from an answer.
+            ProbeError: for every failure.
         """
         self._learn(asked.template)
         return self._ask(self._base_path + asked.path, asked, absent_is_none=absent_is_none, walking=walking)
 
     def ask_next(self, kept: str, template: Template) -> Answer:
-        """Ask for the next page by its address, as `next_address` gave it."""
+        """Read the next page by an address from `next_address`."""
         self._learn(template)
         path, _, query = self._shown(kept, template).partition("?")
         asked = Asked(path=path, query=query, template=template)
         return self._ask(path, asked, absent_is_none=False, walking=True)
 
     def next_address(self, answer: Answer, told: str, template: Template) -> str:
-        """The address of a next page as it may be kept: path and query, without any secret.
+        """The address of a next page in storable form: path and query, without any secret.
 
         Args:
-            template: by which the first page was asked for.
+            template: the template of the first page's request.
 
         Raises:
-            ProbeError: `query` where it is on another host.
+            ProbeError: `query` if it is on another host.
         """
         try:
             path, _, query = walk.within(self._origin, answer.path, told).partition("?")
@@ -156,7 +156,7 @@ class RestClient:
         return self._hidden(quote(path, safe=_SAFE) + (f"?{quote(left, safe=_SAFE + '?')}" if left else ""), template)
 
     def _learn(self, template: Template) -> None:
-        """Know the secrets that a template sends, before any thread sends it."""
+        """Learn the secrets in a template before any thread sends it."""
         told = repr(template)
         with self._learning:
             if told not in self._learnt:
@@ -164,7 +164,7 @@ class RestClient:
                 self._learnt.add(told)
 
     def _numbered(self, template: Template) -> list[str]:
-        """Every secret that may stand in an address, each at its number."""
+        """Every secret that may be part of an address, by number."""
         own = {form for secret in secrets_in(template) for form in (secret, quote(secret, safe=""), quote(secret))}
         return [*self._secrets, *sorted(own, key=lambda each: (-len(each), each))]
 
@@ -185,18 +185,18 @@ class RestClient:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of signing in."""
+        """Remarks on signing in."""
         if self._origin.scheme == "http" and self._secrets and not on_this_machine(self._origin.hostname or ""):
             told = "url begins with http://, so what signs in and every record travel unencrypted"
             return (told, *self._transport.remarks)
         return self._transport.remarks
 
     def head(self) -> Mapping[str, str]:
-        """The headers of what was asked last. Raises ProbeError."""
+        """The headers of the last request's target. Raises ProbeError."""
         return self._transport.head(self._last)
 
     def _target(self, path: str, query: str) -> str:
-        """Path and query of a request, with what the system's address sends every time."""
+        """Path and query of a request, with the parts of the system's address."""
         given = {unquote(part.partition("=")[0]) for part in query.split("&")}
         parts = [
             quote(part, safe=_SAFE + "?") for part in self._fixed if unquote(part.partition("=")[0]) not in given
@@ -207,7 +207,7 @@ class RestClient:
     # -- cursors
 
     def _hidden(self, text: str, template: Template) -> str:
-        """A text with its secrets exchanged for their numbers."""
+        """A text with its secrets replaced by their numbers."""
         for number, secret in enumerate(self._numbered(template)):
             if len(secret) >= 4:
                 text = text.replace(secret, f"\0{number}\0")
@@ -227,10 +227,10 @@ class RestClient:
             raise ProbeError(Reason.CURSOR_LOST, "a cursor of another map") from None
 
     def close(self) -> None:
-        """End requests under way."""
+        """End running requests."""
         self._transport.close()
 
 
 def _walking(refusal: Refusal) -> Meaning | None:
-    """What a refusal means in the middle of a list."""
+    """The meaning of a refusal in the middle of a list."""
     return Meaning(reason=Reason.CURSOR_LOST) if refusal.status in _CURSOR_REFUSED else None

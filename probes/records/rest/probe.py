@@ -1,9 +1,9 @@
-"""Records behind an HTTP API that answers JSON.
+"""Records behind an HTTP API that returns JSON.
 
-The map says with templates how to ask: `one` (`/customers/{key}`), `many` (`/customers?ids={keys}`),
+The map defines the requests with templates: `one` (`/customers/{key}`), `many` (`/customers?ids={keys}`),
 `list` (`/customers?after={after}&limit={limit}`) and `changed` (`/customers?since={since}&limit={limit}`);
-`records` is the JSONPath of the records in an answer, `next` and `more` say how a list goes on. GET and HEAD are
-sent, and POST only where the map calls it read-only.
+`records` is the JSONPath of the records in a response, `next` and `more` say how a list continues. Only GET and HEAD
+are sent, and POST only if the map calls it read-only.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ from probes.records.rest.settings import RestSettings
 from probes.secrets import Scrubber
 
 CURSOR_LIMIT = 8_000
-"""Characters of a cursor or an address that are kept to go on."""
+"""Most characters of a cursor or an address that are stored."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
 _FOLD = tuple(timedelta(minutes=15 * quarter) for quarter in range(13))
-"""How far ahead a clock that is set back is looked for: no zone sets its clock back by more than three hours."""
+"""How far ahead to look for a clock that is set back: no zone goes back by more than three hours."""
 
 
 LONGEST_STAMP_DIGITS = 30
-"""A number of more digits is no instant in any unit."""
+"""A longer number is not an instant in any unit."""
 
 
 class RestProbe:
@@ -82,10 +82,10 @@ class RestProbe:
             line=line,
         )
 
-    # -- what it can do
+    # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        """One request of `many`, or as many of `one` as go at the same time: both fit the deadline of a request."""
+        """One request of `many`, or as many concurrent ones of `one`: both fit into one request's deadline."""
         return int(spec.options["batch"]) if spec.options["many"] else self._connections
 
     @some_calls(INSPECT_CALLS)
@@ -103,7 +103,7 @@ class RestProbe:
         return self._inspect_by_key(spec)
 
     def _inspect_by_key(self, spec: ReadSpec) -> tuple[str, ...]:
-        """Ask for a key that hardly exists: whether the API answers, and in the shape that the map describes."""
+        """Read a key that hardly exists, to check that the API responds in the shape that the map describes."""
         keys: dict[str, Key] = {"integer": 0, "uuid": str(UUID(int=0))}
         nobody = keys.get(spec.key_type, "0")
         try:
@@ -115,7 +115,7 @@ class RestProbe:
         return ()
 
     def _inspect_list(self, spec: ReadSpec) -> tuple[str, ...]:
-        """Read the first record, see whether it is found by its key, and whether the list goes on behind it."""
+        """Read the first record, and check that its key finds it and that the list continues after it."""
         found, place, _ = self._listed(spec, "list", None, 1)
         remarks = []
         for record in found[:1]:
@@ -135,11 +135,11 @@ class RestProbe:
         return tuple(remarks)
 
     def highest_version(self, spec: ReadSpec) -> int | None:
-        """Not known to an API before its records are read."""
+        """An API cannot tell before its records are read."""
         return None
 
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        """No API is known that could; the sample walks its keys instead."""
+        """No known API can; the sample walks its keys instead."""
         return False
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
@@ -156,7 +156,7 @@ class RestProbe:
         )
 
     def _allow(self, spec: ReadSpec) -> None:
-        """Put the POSTs that the map calls read-only on the list of what may be sent, beside GET and HEAD."""
+        """Add the POSTs that the map calls read-only to the allowed requests, besides GET and HEAD."""
         self._client.allow(reads_by_post(spec.options.values(), spec.collection))
 
     # -- records by key
@@ -167,7 +167,7 @@ class RestProbe:
         rows = self._fetched(spec, keys)
         apart = [other for key in keys if (other := _spelt_apart(spec, key)) is not None]
         if apart:
-            # An API that takes both spellings for one answers the same record again; one that does not has another.
+            # An API that treats both spellings as one returns the same record again; others have another one.
             met = {str(row[0]) for row in rows}
             rows += [row for row in self._fetched(spec, apart) if str(row[0]) not in met]
         return rows
@@ -187,11 +187,11 @@ class RestProbe:
                 asked = [pool.submit(copy_context().run, self._one_aside, spec, key) for key in alone]
                 rows += [row for found in asked for row in found.result()]
         if alone and not rows and spec.options["list"]:
-            self._listed(spec, "list", None, 1)  # where the collection itself is gone, each record is a 404 too
+            self._listed(spec, "list", None, 1)  # if the collection itself is gone, each record is a 404, too
         return rows
 
     def _one_aside(self, spec: ReadSpec, key: Key) -> list[Row]:
-        """The same as `_one` in a thread that reads nothing after it: it must not keep room from those that wait."""
+        """As `_one`, in a thread that reads nothing afterwards, so it must release its room."""
         try:
             return self._one(spec, key)
         finally:
@@ -210,7 +210,7 @@ class RestProbe:
         return rows
 
     def _is_part(self, spec: ReadSpec, document: Any) -> bool:
-        """Whether an answer says that there is more behind it."""
+        """Whether a response says that more follows."""
         for path in (spec.options["more"], spec.options["next"]):
             if path not in {None, "link"} and any(answers.find(path, document)):
                 return True
@@ -233,10 +233,10 @@ class RestProbe:
         return self._asked_for(spec, found, [key])
 
     def _asked_for(self, spec: ReadSpec, found: Sequence[Any], keys: Sequence[Key]) -> list[Row]:
-        """The rows of the records that were asked for.
+        """The rows of the requested records.
 
         Raises:
-            ProbeError: `decode` where an answer holds something else instead: then what is not in it is not missing.
+            ProbeError: `decode` if a response holds other records instead: then absence proves nothing.
         """
         wanted = {alike(spec.key_type, key) for key in keys}
         rows, met, others = [], set(), False
@@ -275,7 +275,7 @@ class RestProbe:
         return self._changed(spec, since, limit, place)
 
     def _changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, place: Place | None) -> Page:
-        """Ask for changes, and then from the last stamp on, because servers cap their answers without a word."""
+        """Read changes, and again from the last stamp on, because servers cap their responses silently."""
         most = spec.options["ways"]["changed"]["limit"]
         asked = limit if most is None else min(limit, most)
         found, following, more = self._listed(spec, "changed", place, limit, since=since)
@@ -292,10 +292,10 @@ class RestProbe:
         return Page(rows=fresh, next=Place(how="since", at=last, seen=told).text(), more=full)
 
     def _latest(self, spec: ReadSpec, rows: Sequence[Row], *, full: bool) -> str | int | None:
-        """The mark from which on to ask again.
+        """The mark from which to read again.
 
         Raises:
-            ProbeError: `query` where an answer that may be cut is not in the order of the marks.
+            ProbeError: `query` if a response that may be capped is not in the order of the marks.
         """
         marks = [row[1] for row in rows if isinstance(row[1], str | int | Decimal) and not isinstance(row[1], bool)]
         if not marks:
@@ -311,7 +311,7 @@ class RestProbe:
         return str(latest) if isinstance(latest, Decimal) else latest
 
     def _order(self, spec: ReadSpec, mark: Any) -> Any:
-        """What marks are ordered by; None for one that cannot be read."""
+        """The sort key of a mark; None if it is unreadable."""
         if spec.changed_at is None:
             try:
                 return int(mark)
@@ -334,7 +334,7 @@ class RestProbe:
     def _listed(
         self, spec: ReadSpec, word: str, place: Place | None, limit: int, *, since: datetime | int | None = None
     ) -> tuple[list[Any], Place | None, bool | None]:
-        """One page of a list, where the next one is, and whether the answer says that more follows."""
+        """One page of a list, the place of the next one, and whether the response says that more follows."""
         template, way = spec.options[word], spec.options["ways"][word]
         ceiling = way["limit"]
         limit = limit if ceiling is None else min(limit, ceiling)
@@ -383,7 +383,7 @@ class RestProbe:
         *,
         more: bool,
     ) -> Place | None:
-        """Where the answer says that the list goes on, or where it must; None where that is not known."""
+        """Where the list continues, from the response or by inference; None if unknown."""
         if way["next"] is not None:
             told = self._told_next(spec, way["next"], answer)
             if isinstance(told, str) and ("after" not in named or told.startswith(("http://", "https://"))):
@@ -408,11 +408,11 @@ class RestProbe:
                 hint="correct key: or records: in the map, or say next:",
             )
         if len(found) == 1 and place is not None and place.at == last:
-            return None  # an API that begins at the key, and not behind it
+            return None  # an API that starts at the key, not after it
         return Place(how="key", at=last)
 
     def _more(self, spec: ReadSpec, way: Mapping[str, Any], document: Any) -> bool | None:
-        """Whether the answer says that more follows; None where the map names no such word."""
+        """Whether the response says that more follows; None if the map does not say where to look."""
         word = "until" if way["more"] is None else "more"
         path = way[word]
         if path is None:
@@ -444,7 +444,7 @@ class RestProbe:
         )
 
     def _since(self, spec: ReadSpec, since: datetime | int | None, place: Place | None) -> str | int | None:
-        """An instant or a version as the API wants to read it."""
+        """An instant or a version in the API's format."""
         how = spec.options["since"]
         if place is not None and place.how == "since":
             as_told = how == "iso" if spec.changed_at_unit is None else how == spec.changed_at_unit
@@ -456,7 +456,7 @@ class RestProbe:
         if how == "local":
             if spec.zone is None:
                 raise ProbeError(Reason.QUERY, "since: local needs the zone: of the system")
-            # Where the clock is set back meanwhile, what was changed then is written with an earlier time.
+            # If the clock is set back meanwhile, changes made then carry an earlier time.
             local = min(_wall(since + ahead, spec.zone) for ahead in _FOLD)
             return local.isoformat()
         if how in _UNITS:
@@ -466,7 +466,7 @@ class RestProbe:
     # -- records
 
     def _row(self, spec: ReadSpec, record: Any) -> Row:
-        left()  # an answer may hold any number of them
+        left()  # a response may hold any number of them
         mark = self._value(record, spec.mark) if spec.mark else None
         return (
             self._value(record, spec.key),
@@ -484,7 +484,7 @@ class RestProbe:
 
     @one_call
     def clock(self) -> ClockSample:
-        """Read the `Date` header, which counts whole seconds; a cached answer (`Age`) tells no time."""
+        """Read the `Date` header, which counts whole seconds; a cached response (`Age`) has no usable time."""
         sent_at = datetime.now(UTC)
         headers = self._client.head()
         received_at = datetime.now(UTC)
@@ -497,7 +497,7 @@ class RestProbe:
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
-        """HTTP has no read-only session; the probe has no way to send anything but GET, HEAD and such a POST."""
+        """HTTP has no read-only session; the probe can only send GET, HEAD and such a POST."""
         posts = [each for each in (spec.options.values() if spec else ()) if isinstance(each, ReadOnlyPost)]
         if not posts:
             return "only GET and HEAD are ever sent"
@@ -509,14 +509,14 @@ class RestProbe:
 
 
 def _told(row: Row) -> tuple[str, str]:
-    """What tells one version of a record from another."""
+    """Identifies a version of a record."""
     return str(row[0]), str(row[1])
 
 
 def _spelt_apart(spec: ReadSpec, key: Key) -> str | None:
-    """A key with its accents as characters of their own, which an API may hold instead; None where it has none.
+    """A key with decomposed accents, which an API may hold instead; None if it has none.
 
-    Keys are compared in Unicode NFC, and it is this form that they are asked for in.
+    Keys are compared in Unicode NFC, and requested in that form.
     """
     if spec.key_type != "string" or not isinstance(key, str) or key.isascii():
         return None
@@ -525,7 +525,7 @@ def _spelt_apart(spec: ReadSpec, key: Key) -> str | None:
 
 
 def _instant(mark: Any, unit: str | None, zone: str | None) -> datetime | None:
-    """The instant of a stamp as an API writes it; None for one that cannot be read."""
+    """The instant of an API's stamp; None if it is unreadable."""
     try:
         if unit is not None:
             number = Decimal(str(mark))
@@ -546,5 +546,5 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def _wall(at: datetime, zone: str) -> datetime:
-    """What the clock on the wall shows there."""
+    """The wall-clock time there."""
     return at.astimezone(_zone(zone)).replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""What the map says about a request: a GET by its path, or a POST that only reads.
+"""The map's request templates: a GET by its path, or a POST that only reads.
 
-Values are put in so that they arrive exactly: percent-encoded in a path and a query, as JSON in a body. What cannot
-be asked for exactly is refused, never folded into something else.
+Values are inserted so that they arrive exactly: percent-encoded in a path and a query, as JSON in a body. A value
+that cannot be sent exactly is refused, never folded into something else.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from probes.settings import PluginSettings
 
 _PLACE = re.compile(r"\{(\w+)\}")
 _LITERAL = "%/:@!$&'()*+,;=~-._"
-"""What a template's own text may hold as it is; everything else is percent-encoded."""
+"""Characters that a template's own text may contain; everything else is percent-encoded."""
 
 
 class ReadOnlyPost(PluginSettings):
-    """A POST that only reads, as search endpoints have it; the map's author answers for that.
+    """A POST that only reads, such as a search endpoint; the map's author vouches for that.
 
     Attributes:
         read_only_post: the path.
-        body: what is sent as JSON. A text that is a value alone (`{keys}`, `{key}`, `{after}`, `{limit}`, `{offset}`,
-            `{page}`, `{since}`) becomes that value; a list whose one item holds `{key}` gets one for each key.
+        body: the JSON to send. A text that consists of a value (`{keys}`, `{key}`, `{after}`, `{limit}`, `{offset}`,
+            `{page}`, `{since}`) becomes that value; a list with one item containing `{key}` gets one for each key.
     """
 
     read_only_post: str
@@ -50,10 +50,10 @@ Template = str | ReadOnlyPost
 
 
 def template_of(told: object) -> object:
-    """A template from the map, with one message for what is none.
+    """A template from the map, with one message for an invalid one.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is neither of them.
     """
     if told is None or isinstance(told, str | ReadOnlyPost):
         return told
@@ -115,7 +115,7 @@ class Asked:
     """One request, ready to be sent; `path` and `query` are percent-encoded.
 
     Attributes:
-        template: what the map says of it, in which secrets may stand.
+        template: its template, which may contain secrets.
     """
 
     path: str
@@ -125,7 +125,7 @@ class Asked:
 
     @property
     def method(self) -> str:
-        """GET, or POST where there is a body."""
+        """GET, or POST if there is a body."""
         return "GET" if self.body is None else "POST"
 
 
@@ -136,7 +136,7 @@ def places(template: Template) -> frozenset[str]:
 
 
 def checked(word: str, template: Template, known: Sequence[str]) -> None:
-    """Refuse a template with a value that nobody gives, or a text that cannot be sent. Raises ValueError."""
+    """Refuse a template with an unknown value, or a text that cannot be sent. Raises ValueError."""
     for name in sorted(places(template) - {"collection", *known}):
         told = ", ".join(f"{{{each}}}" for each in ("collection", *known))
         raise ValueError(f"{word} has no value {{{name}}}; it takes {told}")
@@ -148,16 +148,16 @@ def checked(word: str, template: Template, known: Sequence[str]) -> None:
 
 
 def filled(template: Template, collection: str, values: Mapping[str, Any]) -> Asked:
-    """Put values into a template.
+    """Fill in a template's values.
 
     Args:
-        values: a list of keys for `keys`; None leaves out the parameter that the value stands in.
+        values: a list of keys for `keys`; None leaves out the value's parameter.
 
     Raises:
-        ProbeError: `decode` for a value that cannot be asked for exactly.
+        ProbeError: `decode` for a value that cannot be sent exactly.
     """
     if "" in (values.get("key"), *(values.get("keys") or ())):
-        # An API may take a place without a value for no condition, and answer with every record.
+        # An API may treat a missing value as no condition, and return every record.
         raise ProbeError(
             Reason.DECODE,
             "a key that is empty cannot be asked for in a parameter, a path or a body",
@@ -230,7 +230,7 @@ def _listed(key: str) -> str:
 
 
 def reads_by_post(templates: Iterable[object], collection: str) -> list[str]:
-    """The paths of the POSTs among some templates, as they are sent."""
+    """The paths of the POSTs among some templates, as sent."""
     posts = [each.read_only_post for each in templates if isinstance(each, ReadOnlyPost)]
     return [_path(each, {"collection": collection}) for each in dict.fromkeys(posts)]
 
@@ -242,7 +242,7 @@ def takes_exactly(template: Template, key: Key) -> bool:
 
 
 class _Left:
-    """What is left out of a body."""
+    """Marks a part that is left out of a body."""
 
 
 _LEFT = _Left()

@@ -1,4 +1,4 @@
-"""What the map says of an HTTP API, and of a data type in it."""
+"""The map's settings for an HTTP API, and for a data type in it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RestSettings(SystemSettings):
         url: the address that the templates are appended to; parameters in it are sent with every request. A secret.
         headers: sent with every request; values are secrets.
         auth: how requests are signed in.
-        retries: how often a request that failed in passing is sent again at most.
+        retries: the most retries after a transient failure.
         verify: false to accept any TLS certificate (a test system's own).
     """
 
@@ -69,22 +69,22 @@ class RestSettings(SystemSettings):
 
 
 class RestBinding(Binding):
-    """Where a data type stands in an API; `collection` is its path.
+    """How to read a data type from an API; `collection` is its path.
 
     Attributes:
-        records: JSONPath of the records in the answer to `many`, `list` and `changed`.
-        record: JSONPath of the record in the answer to `one`.
+        records: JSONPath of the records in the response to `many`, `list` and `changed`.
+        record: JSONPath of the record in the response to `one`.
         one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`, `{offset}`,
             `{page}`, `{limit}` and `{since}`; at least one of `one` and `many` is needed.
-        next: where an answer says how its list goes on: a JSONPath of a cursor or an address, or `link` for the
+        next: where a response says how its list continues: a JSONPath of a cursor or an address, or `link` for the
             Link header.
         more: JSONPath of whether more follows, true or false.
         until: JSONPath of whether this was the end, true or false.
-        limit: the most records that `list` and `changed` may ask for at once.
-        first_page: the number of the first page, where pages are numbered.
+        limit: the most records that `list` and `changed` may request at once.
+        first_page: the number of the first page, if pages are numbered.
         since: how an instant is written in a request: `iso`, `s`, `ms` or `us` since 1970, or `local` for a text
             without an offset in the zone of the system; by default as `changed_at_unit` says, otherwise `iso`.
-        batch: keys asked for in one `many` request.
+        batch: keys in one `many` request.
     """
 
     records: str = "$[*]"
@@ -103,12 +103,12 @@ class RestBinding(Binding):
 
     @property
     def lists(self) -> bool:
-        """Whether a template says how."""
+        """Whether there is a template for it."""
         return self.list_ is not None
 
     @property
     def tells_changes(self) -> bool:
-        """Whether a template says how."""
+        """Whether there is a template for it."""
         return self.changed is not None
 
     @field_validator("one", "many", "list_", mode="before")

@@ -1,7 +1,7 @@
 """Records in Salesforce: by Id through sObject Collections, by another key and by changes through SOQL.
 
-Every listing goes by key and stamp, never by OFFSET or by a query locator, which dies after two days: its position
-survives a restart. What the user of the connected app may not see does not exist for the API.
+Every listing goes by key and stamp, never by OFFSET or by a query locator, which expires after two days: its position
+survives a restart. Data that the connected app's user may not see does not exist for the API.
 Source: REST API Developer Guide (v68.0), SOQL and SOSL Reference (v66.0), Object Reference, "System Fields".
 """
 
@@ -47,10 +47,10 @@ LARGEST_PAGE = 2_000
 """Source: REST API Developer Guide, "Query"."""
 
 DESCRIBED = 40
-"""Objects that `collections` describes, each with a call of the org's allowance."""
+"""Most objects that `collections` describes, each with a call of the org's allowance."""
 
 LONGEST_NUMBER = 40
-"""Digits of a key that is a number: the org's own have 18."""
+"""Most digits of a numeric key: the org's own have 18."""
 
 OFTEN_USED = ("Account", "Contact", "Lead", "Opportunity", "Order", "Contract", "Product2", "Case", "Asset", "User")
 
@@ -65,7 +65,7 @@ _MORE = re.compile(r"/services/data/v\d+\.0/query(?:All)?/[A-Za-z0-9]+-\d+")
 _POSITION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\|([0-9A-Za-z]{18})")
 
 FieldsOf = Mapping[str, Mapping[str, Any]]
-"""The described fields of an object, by their names in small letters."""
+"""The described fields of an object, by lower-case name."""
 
 
 class SalesforceProbe:
@@ -78,7 +78,7 @@ class SalesforceProbe:
         self._known: dict[str, FieldsOf] = {}
         self._knowing = threading.Lock()
 
-    # -- what it can do
+    # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
         return IDS_AT_ONCE if _by_id(spec) else KEYS_AT_ONCE
@@ -120,7 +120,7 @@ class SalesforceProbe:
         return []
 
     def highest_version(self, spec: ReadSpec) -> int | None:
-        """There is no growing number."""
+        """Salesforce has no increasing version number."""
         return None
 
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
@@ -149,7 +149,7 @@ class SalesforceProbe:
                 described=str(each["type"]),
                 unique=each["type"] == "id" or bool(each.get("unique")),
             )
-            # A first map takes the first field that looks like a stamp; LastModifiedDate misses what the system does.
+            # A first map takes the first field that looks like a stamp; LastModifiedDate misses system changes.
             for each in sorted(self._described(name).values(), key=lambda each: each["name"] != "SystemModstamp")
         ]
         return CollectionSchema(name=name, fields=tuple(fields))
@@ -162,10 +162,10 @@ class SalesforceProbe:
         return found
 
     def _described(self, name: str) -> FieldsOf:
-        """The fields of an object, which are asked for once.
+        """The fields of an object, read once.
 
         Raises:
-            ProbeError: `query` where there is no such object.
+            ProbeError: `query` if there is no such object.
         """
         with self._knowing:
             if name.lower() in self._known:
@@ -204,7 +204,7 @@ class SalesforceProbe:
         rows = []
         for text in soql.parts(head, literals):
             rows += [_row(spec, record) for record in self._all(text, deleted=_in_bin(spec))]
-        # Texts are compared without case: a key that is only like one asked for is another one.
+        # Texts are compared without case, so a key in another case is a different key.
         return [row for row in rows if _alike(spec, kind, row[0]) in asked]
 
     def _by_ids(self, spec: ReadSpec, ids: Sequence[str]) -> list[Row]:
@@ -229,7 +229,7 @@ class SalesforceProbe:
         return rows
 
     def _kind_of_key(self, spec: ReadSpec) -> str:
-        """The type of the key's field. Raises ProbeError where it is of one that is no key, or is not there."""
+        """The type of the key's field. Raises ProbeError if it cannot be a key or does not exist."""
         found = self._described(spec.collection).get(spec.key.lower())
         kind = "" if found is None else str(found["type"])
         if kind not in NUMBERS | TEXTS | {"id", "reference"}:
@@ -271,7 +271,7 @@ class SalesforceProbe:
     def _listed(
         self, spec: ReadSpec, rest: str, limit: int, after: str | None = None
     ) -> tuple[list[Row], Mapping[str, Any] | None]:
-        """The rows of a listing and the record behind which it goes on, None behind its end."""
+        """The rows of a listing and the record after which it continues, None at its end."""
         count = min(limit, LARGEST_PAGE)
         text = soql.select(_selected(spec, "Id"), spec.collection, f"{rest} LIMIT {count}")
         document = self._session.query(text, deleted=_in_bin(spec))
@@ -284,17 +284,17 @@ class SalesforceProbe:
             if further is not None:
                 raise ProbeError(Reason.DECODE, f"{spec.collection} answered no record and says that more follow")
             return rows, None
-        # A page may hold less than asked for; only one that is not full and says that it is the last is the last.
+        # A page may be short; only one that is not full and says that it is the last is the last.
         return rows, records[-1] if further is not None or len(records) == count else None
 
     def _all(self, text: str, *, deleted: bool) -> list[Mapping[str, Any]]:
-        """All records of a query, however many pages they come in.
+        """All records of a query, from all its pages.
 
         Args:
             deleted: those in the recycle bin, too.
 
         Raises:
-            ProbeError: `decode` where a page came twice or was left out: then nothing follows from what is not there.
+            ProbeError: `decode` if a page came twice or is missing: then absence proves nothing.
         """
         first = _part(self._session.query(text, deleted=deleted))
         return walk.whole(first, lambda further: _part(self._session.ask("GET", further)), _address)
@@ -313,7 +313,7 @@ class SalesforceProbe:
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
-        """The API has no read-only session; the probe has no way to send what is not on its list."""
+        """The API has no read-only session; the probe can only send what is on its list."""
         return "only GET is ever sent, and POST to composite/sobjects/OBJECT, which reads records by their ids"
 
     def close(self) -> None:
@@ -331,7 +331,7 @@ def _in_bin(spec: ReadSpec) -> bool:
 
 
 def _selected(spec: ReadSpec, *more: str) -> list[str]:
-    """The fields to ask for, each once: a query that names one twice is refused."""
+    """The fields to select, each once: a query that names one twice is refused."""
     names: dict[str, str] = {}
     for name in (spec.key, spec.mark, *spec.fields, *more):
         if name is not None:
@@ -346,7 +346,7 @@ def _checked(record: Any) -> Mapping[str, Any]:
 
 
 def _records(document: Any) -> tuple[list[Mapping[str, Any]], str | None]:
-    """The records of an answer to a query, and where it goes on."""
+    """The records of a query's response, and where it continues."""
     left()
     shape = isinstance(document, dict) and isinstance(document.get("records"), list)
     if not shape or not isinstance(document.get("done"), bool) or not isinstance(document.get("totalSize"), int):
@@ -358,7 +358,7 @@ def _records(document: Any) -> tuple[list[Mapping[str, Any]], str | None]:
 
 
 def _part(document: Any) -> walk.Part:
-    """One page of a query's answer; the first one says how many records there are."""
+    """One page of a query's result; the first one has the record count."""
     found, further = _records(document)
     if further is not None and not _MORE.fullmatch(further):
         raise ProbeError(Reason.DECODE, "an answer does not say how it goes on")
@@ -366,12 +366,12 @@ def _part(document: Any) -> walk.Part:
 
 
 def _address(record: Mapping[str, Any]) -> str:
-    """What tells a record from every other, whatever fields were asked for."""
+    """Identifies a record, whatever fields were selected."""
     return str(record["attributes"]["url"])
 
 
 def _no_answer(what: str, document: Any) -> ProbeError:
-    """What came instead of an answer, with status 200."""
+    """The error for an invalid response with status 200."""
     code, message = refused(document) if isinstance(document, list) else ("", "")
     if code:
         return ProbeError(reason_of(code), f"{what} answered {code}: {message[:200]}")
@@ -384,7 +384,7 @@ def _row(spec: ReadSpec, record: Mapping[str, Any]) -> Row:
 
 
 def _value(record: Mapping[str, Any], path: str) -> Any:
-    """A field's value, by its name in whatever case; that of a parent that is not there is null."""
+    """A field's value, by its name in whatever case; that of a missing parent is null."""
     found: Any = record
     for name in path.split("."):
         if found is None:
@@ -407,7 +407,7 @@ def _instant(value: Any) -> datetime | None:
 
 
 def _literal(kind: str, key: Key) -> str | None:
-    """A key as SOQL writes one of a field's type; None where such a field cannot hold it."""
+    """A key as a SOQL literal of a field's type; None if such a field cannot hold it."""
     if kind in NUMBERS:
         value = _number(key)
         return None if value is None else soql.number(value)
@@ -425,7 +425,7 @@ def _number(key: Any) -> Decimal | None:
 
 
 def _alike(spec: ReadSpec, kind: str, key: Any) -> str:
-    """A key in a form in which what is answered is recognised as what was asked for."""
+    """A key in a form that matches returned keys with requested ones."""
     if kind in NUMBERS:
         value = _number(key)
         return str(key) if value is None else soql.number(value.normalize())

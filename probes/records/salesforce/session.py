@@ -1,6 +1,6 @@
-"""Asking an org's API in its own words: what may be sent, and what its errors mean.
+"""Access to an org's API: the allowed requests, and the meaning of its errors.
 
-The token goes to the org's own address and nowhere else: `instance_url` and `nextRecordsUrl` of an answer never say
+The token goes to the org's own address and nowhere else: `instance_url` and `nextRecordsUrl` of a response never say
 where to. Source: Salesforce Help, "OAuth 2.0 Client Credentials Flow", "OAuth 2.0 JWT Bearer Flow", "OAuth 2.0
 Refresh Token Flow"; REST API Developer Guide, "Status Codes and Error Responses".
 """
@@ -31,9 +31,9 @@ READS = (
     re.compile(r"GET /services/data/v\d+\.0/sobjects(/\w+/describe)?"),
     re.compile(r"POST /services/data/v\d+\.0/composite/sobjects/[A-Za-z]\w*"),
 )
-"""Every request that is sent beside those for tokens. The POST reads records by their ids; without the name of an
-object at its end it would create some. Source: REST API Developer Guide, "Get Records With a Request Body Using
-sObject Collections"."""
+"""Every request that is sent besides those for tokens. The POST reads records by their ids; without the object's name
+at its end it would create some. Source: REST API Developer Guide, "Get Records With a Request Body Using sObject
+Collections"."""
 
 _CODES = {
     "INVALID_SESSION_ID": Reason.AUTH,
@@ -76,7 +76,7 @@ class Session:
         )
 
     def query(self, text: str, *, deleted: bool = False) -> Any:
-        """The first answer to a query.
+        """The first response to a query.
 
         Args:
             deleted: also find what is in the recycle bin. Source: REST API Developer Guide, "QueryAll".
@@ -87,27 +87,27 @@ class Session:
         """Send one request and read its JSON.
 
         Raises:
-            ProbeError: whatever keeps it from an answer.
+            ProbeError: for every failure.
         """
         body = None if document is None else json.dumps(document).encode()
         return self._transport.ask(method, target, body=body, explained=_explained).document
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What people should know of signing in."""
+        """Remarks on signing in."""
         return self._transport.remarks
 
     def head(self) -> Mapping[str, str]:
-        """The headers of an answer that needs no session and takes no call of the allowance."""
+        """The headers of a response that needs no session and does not count as a call."""
         return self._transport.head("/services/data", method="GET", signed_in=False)
 
     def close(self) -> None:
-        """End requests under way."""
+        """End running requests."""
         self._transport.close()
 
 
 def _grant(settings: SalesforceSettings) -> Grant:
-    """How the org gives a token: its endpoint takes the app's secret in the form."""
+    """The org's token grant: its endpoint takes the app's secret in the form."""
     client_id = settings.client_id.get_secret_value()
     if settings.private_key is not None:
         claims = {"iss": client_id, "sub": settings.username, "aud": settings.audience}
@@ -120,7 +120,7 @@ def _grant(settings: SalesforceSettings) -> Grant:
 
 
 def _explained(refusal: Refusal) -> Meaning | None:
-    """What a refusal means by the code that the API gives it."""
+    """The meaning of a refusal by its error code."""
     code, message = refused(refusal.said)
     if not code:
         return None
@@ -131,7 +131,7 @@ def _explained(refusal: Refusal) -> Meaning | None:
 
 
 def refused(said: bytes | list[Any]) -> tuple[str, str]:
-    """The code and the message of an error as the API tells one; empty where it is none."""
+    """The code and the message of an API error; empty if it is not one."""
     try:
         first = (json.loads(said) if isinstance(said, bytes) else said)[0]
         return str(first["errorCode"]), str(first["message"])
@@ -140,5 +140,5 @@ def refused(said: bytes | list[Any]) -> tuple[str, str]:
 
 
 def reason_of(code: str) -> Reason:
-    """What an error means that came with status 200."""
+    """The reason for an error that came with status 200."""
     return _CODES.get(code, Reason.DECODE)

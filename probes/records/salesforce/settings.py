@@ -1,4 +1,4 @@
-"""What the map says of a Salesforce org, and of a data type in it."""
+"""The map's settings for a Salesforce org, and for a data type in it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class SalesforceSettings(SystemSettings):
         client_secret: its consumer secret, for the client credentials flow.
         refresh_token: of a user who has allowed the connected app, for the refresh token flow.
         private_key: in PEM, of the certificate in the connected app, for the JWT bearer flow.
-        username: whom the JWT bearer flow signs in.
-        audience: whom a JWT is meant for; `https://test.salesforce.com` for a sandbox.
-        api_version: the version of the API that is spoken.
-        retries: how often a request that failed in passing is sent again at most.
+        username: the user that the JWT bearer flow signs in.
+        audience: whom a JWT is addressed to; `https://test.salesforce.com` for a sandbox.
+        api_version: the version of the API to use.
+        retries: the most retries after a transient failure.
     """
 
     kind: Literal["salesforce"]

@@ -1,4 +1,4 @@
-"""SOQL as the probe sends it: values as literals, and lists of keys that fit into an address.
+"""Building SOQL: values as literals, and lists of keys that fit into an address.
 
 Source: SOQL and SOSL Reference, "Quoted String Escape Sequences", "Date Formats and Date Literals in WHERE"; REST API
 Developer Guide, "Status Codes and Error Responses" (414 and 431: the address, and the address with its headers, hold
@@ -19,7 +19,7 @@ _ESCAPES = {"\\": "\\\\", "'": "\\'", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t"
 
 
 def select(fields: Sequence[str], collection: str, rest: str = "") -> str:
-    """A query for some fields of an object. The names come out of the map, which takes API names alone."""
+    """A query for some fields of an object. The names come from the map, which accepts only API names."""
     return " ".join(("SELECT", ", ".join(fields), "FROM", collection, rest)).rstrip()
 
 
