@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from auditor.audit.budget import SLICE_CALLS
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.owner_reads import OwnerReads
 from auditor.history.findings import Findings, findings
@@ -15,6 +17,7 @@ from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import Worth, open_allowances
 from auditor.systems.reader import open_readers
+from probes.contract import Reason
 from probes.wording import counted
 
 SWEEP_PAGE = 2_000
@@ -149,7 +152,7 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
         read: dict[str, int] = {}
         for auditor in going:
             flow = auditor.flow
-            result = auditor.audit(now, sample=SWEEP_PAGE, owner=owner)
+            result = auditor.audit(now, sample=_page(auditor), owner=owner)
             # An audit also reads the panel and due records: they do not count as further records.
             state = auditor.ledger.flows.state(flow.name)
             records = (state.swept.read if result.swept else state.sweep.read) or 0
@@ -158,11 +161,34 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
                 ended[flow.name] = records, f"{result.error[0]}: {result.error[1]}"
             elif result.swept:
                 ended[flow.name] = records, ""
+            elif result.shed and (spent := _spent(auditor)):
+                ended[flow.name] = records, spent
             read[flow.target_name] = read.get(flow.target_name, 0) + result.read
             read[flow.source_name] = owner.records if owner is not None else result.read
         going = [auditor for auditor in going if auditor.flow.name not in ended]
         time.sleep(_rest_s(going, read))
     return ended
+
+
+def _page(auditor: Auditor) -> int:
+    """Records of the next slice: no more than the calls of a minute or a day that are left can read."""
+    pages = [SWEEP_PAGE]
+    flow = auditor.flow
+    for reader, spec in ((auditor.source, flow.source_spec), (auditor.target, flow.target_spec)):
+        free = reader.allowance.free(Worth.SWEEP)
+        if math.isfinite(free):
+            batch, more = reader.costs(spec)
+            pages.append(int((free - 2 * SLICE_CALLS) / (more + 1 / batch)))
+    return max(1, min(pages))
+
+
+def _spent(auditor: Auditor) -> str:
+    """Which system's calls are spent for longer than is waited for, "" where those of none are."""
+    for reader in (auditor.source, auditor.target):
+        wait_s = reader.allowance.wait_s(Worth.SWEEP)
+        if wait_s > MINUTE_S:
+            return f"{reader.name}: {Reason.OVER_BUDGET}: its calls are spent for the next {wait_s:.0f} s"
+    return ""
 
 
 def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:

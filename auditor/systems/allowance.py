@@ -267,6 +267,16 @@ class Allowance:
         with self._lock:
             self._records[_spender.get().flow] += records
 
+    def free(self, worth: Worth) -> float:
+        """How many calls of this worth may be sent before one has to wait for longer than a second's turn."""
+        with self._lock:
+            now = self._clocks.steady()
+            counted = [limit for limit in self._limits.values() if limit.seconds > 1]
+            free = [float(limit.limit - kept_of(limit.limit, worth) - limit.used(now)) for limit in counted]
+            told = [each for each in self._told.values() if now < each.until]
+            free += [float(each.left - kept_of(each.limit or each.left, worth)) for each in told]
+            return max(0.0, min(free, default=math.inf))
+
     def wait_s(self, worth: Worth) -> float:
         """How long until a call of this worth may be sent."""
         with self._lock:

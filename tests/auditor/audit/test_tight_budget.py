@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from auditor.audit.once import SWEEP_PAGE, _page, audit_once
 from auditor.audit.result import AuditResult
+from auditor.map.loader import load_map
 from auditor.systems.reader import SystemReader
 from checks.judgement import Outcome
 from probes.metering import RateLimit
@@ -87,3 +89,27 @@ def test_a_sweep_does_not_change_its_way_because_a_call_was_refused(world: World
     world.left(LIMIT)
     world.stand.sweep()
     assert world.stand.ledger.flows.state("to_billing").sweep.walk == walk
+
+
+def test_once_ends_with_what_it_read_where_the_calls_of_a_day_are_spent(stand: Stand) -> None:
+    for key in range(1, 2_001):
+        stand.put("crm", key)
+        stand.put("billing", key)
+    text = stand.map_file.read_text()
+    stand.map_file.write_text(text.replace("zone: UTC}", "zone: UTC, budget: {calls_per_day: 8}}", 1))
+    loaded = load_map(stand.map_file, {})
+    told: list[str] = []
+    (report,) = audit_once(loaded, stand.ledger, b"k" * 32, flows=["to_billing"], wait_s=0, tell=told.append)
+    assert "crm: over_budget" in report.error
+    assert report.records < 2_000
+    assert report.unverified
+    assert stand.ledger.spending.counted(stand.clock.now())["crm"] <= 8
+
+
+def test_once_takes_slices_that_the_calls_which_are_left_can_read(stand: Stand) -> None:
+    assert _page(stand.auditor) == SWEEP_PAGE
+    stand.readers["crm"].allowance.learned(RateLimit(limit=100, left=21, resets_in_s=60))
+    batch, _ = stand.readers["crm"].costs(stand.map.flow("to_billing").source_spec)
+    assert _page(stand.auditor) == 2 * batch
+    stand.readers["crm"]._more_calls = 1.0  # each record costs a call
+    assert _page(stand.auditor) == 1
