@@ -19,6 +19,7 @@ from tests.standins import faults
 from tests.standins.clock import Clock
 from tests.standins.faults import Fault
 from tests.standins.hubspot import PRIVATE_APP_TOKEN, HubSpot
+from tests.standins.salesforce import APP, Salesforce
 from tests.standins.service import Service
 from tests.standins.slack import BOT_TOKEN, Slack
 from tests.standins.stripe import SECRET_KEY, VERSION, Stripe
@@ -150,6 +151,41 @@ def vendor(request: pytest.FixtureRequest) -> Iterator[Vendor]:
     with made.service:
         yield made
         made.probe.close()
+
+
+def test_hubspots_tokens_are_renewed_by_its_refresh_token() -> None:
+    with HubSpot(clock=Clock(NOON)) as service:
+        key = service.create("contacts", email="c@example.com")
+        client_id, client_secret, refresh_token = service.oauth
+        auth = {"kind": "oauth2_refresh_token", "client_id": client_id, "client_secret": client_secret}
+        auth |= {"refresh_token": refresh_token, "token_url": f"{service.url}/oauth/v1/token"}
+        words = {"kind": "rest", "url": service.url, "auth": auth, "budget": {"timeout": 20}}
+        probe = RestProbe(RestSettings.model_validate(words))
+        spec = RestBinding.model_validate(_documented("hubspot")).spec("contact", ["email"], zone="UTC")
+        assert probe.fetch(spec, [key])[0][2] == "c@example.com"
+        service.clock.advance(1801)  # by the server's clock alone: here the token is still good
+        assert probe.fetch(spec, [key])[0][2] == "c@example.com"
+        assert (service.count("token"), service.count("batch_read")) == (2, 3)
+        service.revoke()
+        with pytest.raises(ProbeError, match="allow the app again") as refused:
+            probe.fetch(spec, [key])
+        assert (refused.value.reason, refresh_token in str(refused.value)) == (Reason.AUTH, False)
+        probe.close()
+
+
+def test_an_org_of_salesforce_can_be_signed_in_to_by_the_generic_words() -> None:
+    with Salesforce() as org:
+        key = org.put("Account", Name="Acme")
+        auth = {"kind": "oauth2_client_credentials", "client_id": APP.client_id, "client_secret": APP.client_secret}
+        words = {"auth": {**auth, "token_url": f"{org.url}/services/oauth2/token"}, "budget": {"timeout": 20}}
+        probe = RestProbe(RestSettings.model_validate({"kind": "rest", "url": org.url, **words}))
+        one = {"one": "/services/data/v62.0/sobjects/{collection}/{key}", "collection": "Account", "key": "Id"}
+        spec = RestBinding.model_validate({**one, "fields": {"name": "Name"}}).spec("account", ["name"], zone="UTC")
+        for _ in range(2):
+            assert probe.fetch(spec, [key])[0][2] == "Acme"
+            org.revoke_tokens()
+        assert org.calls["token"] == 2
+        probe.close()
 
 
 EXPORT = {
