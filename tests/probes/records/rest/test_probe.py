@@ -189,7 +189,7 @@ def test_a_list_is_walked_whole_in_the_style_of(serve: Callable[[Answer], Api], 
 def examples() -> dict[str, dict[str, Any]]:
     """What docs/map.md shows, by system."""
     text = (HOME / "docs" / "map.md").read_text().partition("#### Paging")[2]
-    found = [YAML(typ="safe").load(block.partition("```")[0]) for block in text.split("```yaml\n")[1:6]]
+    found = [YAML(typ="safe").load(block.partition("```")[0]) for block in text.split("```yaml\n")[1:7]]
     return {name: words for each in found for name, words in each.items()}
 
 
