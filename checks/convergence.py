@@ -198,6 +198,24 @@ def still_differs(change: Change, sent_at: datetime, now: datetime, behind: byte
     return _given_up(seen, now)
 
 
+def in_field_window(change: Change, sent_at: datetime, received_at: datetime, window_s: float) -> Change | None:
+    """The change with the window of the fields that have not arrived yet, if these may arrive later than the others.
+
+    Args:
+        window_s: the window of what still differs.
+
+    Returns:
+        None if it is not known whether the other fields arrived within the change's own window.
+    """
+    if change.window_s >= window_s or change.verdict is not Verdict.PENDING:
+        return change
+    in_time = change.committed_from_at > EPOCH and (
+        received_at <= change.committed_from_at + timedelta(seconds=change.window_s)
+    )
+    too_late = sent_at > change.committed_to_at + timedelta(seconds=window_s)
+    return replace(change, window_s=window_s) if in_time or too_late else None
+
+
 def cannot_tell(change: Change, now: datetime) -> Change:
     """Record a probe that saw neither this change nor anything known to be older."""
     return _given_up(replace(change, probes=change.probes + 1), now)

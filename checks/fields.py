@@ -13,6 +13,7 @@ from checks.further_types import Encoding
 from checks.per_system import RESOLVED, Normalize, NullIs, Strip, Systems, named, told
 from checks.validity import NO_VALIDITY, Span, Validity
 from checks.values import Parser
+from probes.durations import Duration
 from probes.settings import EvidencePolicy, PluginSettings
 
 FieldType = Literal[
@@ -94,6 +95,7 @@ class FieldRule(PluginSettings):
         items: the type of an array's items or a range's bounds; without it they are compared as JSON has them.
         encoding: per system, how it writes bytes that it holds as text.
         evidence: what may be stored of a differing value.
+        window_s: for a field that arrives later than the others, how long it alone may differ after a change.
         valid: what the value must be in itself.
     """
 
@@ -125,6 +127,7 @@ class FieldRule(PluginSettings):
     encoding: dict[str, Encoding] = {}
     evidence: EvidencePolicy = "private"
     valid: Validity = NO_VALIDITY
+    window_s: Duration | None = Field(default=None, alias="window", gt=0)
     description: str = ""
 
     def between(self, *systems: str) -> FieldRule:

@@ -10,7 +10,7 @@ from enum import StrEnum
 from checks.cause import Cause, Kind
 from checks.causes import Baseline, Finding, classify, merged_digests
 from checks.comparison import Comparison
-from checks.convergence import Change, Verdict, cannot_tell, next_probe_at, shows, still_differs
+from checks.convergence import Change, Verdict, cannot_tell, in_field_window, next_probe_at, shows, still_differs
 from checks.divergences import diverged, ended
 from checks.record_history import Divergence, DivergenceState, History, versions_seen
 from checks.terms import Look, Terms
@@ -85,6 +85,7 @@ def judge(
             return agreed
         invalid = diverged(comparison, INVALID, (), history, look, terms)
         return replace(agreed, outcome=_outcome(invalid), divergence=invalid)
+    terms = terms.of(comparison)
     versions = versions_seen(history)
     finding = classify(comparison, history.baseline, versions=versions)
     if comparison.unread and finding.arrived:
@@ -114,6 +115,7 @@ def glimpse(comparison: Comparison, history: History, look: Look, terms: Terms) 
         comparison: of the copies as they were read first.
         history: `changes` must already hold every version seen at the owner meanwhile.
     """
+    terms = terms.of(comparison)
     versions = versions_seen(history)
     finding = classify(comparison, history.baseline, versions=versions)
     changes, probe_at = _follow(comparison, replace(finding, arrived=None), history, look, terms)
@@ -255,7 +257,9 @@ def _follow(
         surely = index == certain and (bool(change.fingerprint) or change.behind is None)
         behind = older or surely or same_as_before
         if behind and single and not change.lost_sight:
-            return still_differs(change, look.sent_at, look.received_at, target)
+            given = in_field_window(change, look.sent_at, look.received_at, terms.window_s)
+            if given is not None:
+                return still_differs(given, look.sent_at, look.received_at, target)
         return cannot_tell(change, look.received_at)
 
     changes = tuple(accounted(index, change) for index, change in enumerate(history.changes))

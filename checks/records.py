@@ -64,7 +64,7 @@ def _spelt(rows: Sequence[Row]) -> str:
 
 def _told(rule: FieldRule) -> str:
     """The settings of a rule in a form that never varies between runs, without those at their default."""
-    words = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"description"})
+    words = rule.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"description", "window_s"})
     return json.dumps({**words, "null_is": sorted(words.get("null_is", ()))}, sort_keys=True)
 
 

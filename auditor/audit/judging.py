@@ -161,7 +161,7 @@ class Judge:
         if key in case.doubts.moving:
             judgement = glimpse(comparison, trace.history, trace.look, terms)
         else:
-            quiet = comparison.agrees or self._quiet(case, trace)
+            quiet = comparison.agrees or self._quiet(case, trace, terms.of(comparison).window_s)
             judgement = judge(comparison, trace.history, trace.look, terms, owner_quiet=quiet)
         return self._resolved(judgement, comparison, case, case.doubts.witnesses.get(key, ""))
 
@@ -254,7 +254,7 @@ class Judge:
         """How long after its stamp a change may be committed, from the map or from observation."""
         return max(self.flow.source.clock_slack_s, known.commit_delay_s or 0.0)
 
-    def _quiet(self, case: Case, trace: Trace) -> bool:
+    def _quiet(self, case: Case, trace: Trace, window_s: float) -> bool:
         """Whether the owner's copy is known not to have changed for a whole window, or since both last agreed.
 
         Otherwise it may have changed and come back between two readings, and the target legitimately shows what it
@@ -270,7 +270,7 @@ class Judge:
             latest = clock.local(stamp_us)[1] + timedelta(seconds=self._slack_s(case.known))
         except OverflowError:
             return False
-        return (trace.look.sent_at - latest).total_seconds() > self.flow.window_s
+        return (trace.look.sent_at - latest).total_seconds() > window_s
 
     def _terms(self, look: Look, clock: ClockBounds | None) -> Terms:
         trip_s = (look.received_at - look.sent_at).total_seconds()
@@ -280,6 +280,7 @@ class Judge:
             guard_s=max(0.0, trip_s) + (clock.half_width_s if clock is not None else 0.0) + TIMER_S,
             confirm_s=self.flow.confirm_s,
             every_version=self.flow.settings.require_every_version,
+            field_windows_s=self.flow.field_windows_s,
         )
 
 

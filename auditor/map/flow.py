@@ -149,6 +149,15 @@ class Flow:
         )
 
     @cached_property
+    def field_windows_s(self) -> dict[int, float]:
+        """By position among the compared fields, the windows of those that may arrive later than the others."""
+        return {
+            position: rule.window_s
+            for position, (_, rule) in enumerate(self.rules)
+            if rule.window_s is not None and rule.window_s > self.window_s
+        }
+
+    @cached_property
     def source_spec(self) -> ReadSpec:
         """Where to read the owner's copies."""
         return self.source_binding.spec(

@@ -121,6 +121,12 @@ def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tup
     for field, described in data_type.fields.items():
         if described.compare and field not in compared:
             yield (*path, "fields", field), "no flow compares it"
+        own_s = described.window_s
+        if own_s is not None and not any(flow.window_s < own_s for flow in flows if field in flow.field_names):
+            yield (
+                (*path, "fields", field, "window"),
+                "is not longer than the window of any flow that compares it, so it gives the field no more time",
+            )
 
 
 def _objective_words(flow: Flow) -> Iterator[tuple[Path_, str]]:

@@ -139,6 +139,8 @@ def _field_contradictions(
                         (*where, word) if listed else (*where, word, system),
                         f"unknown system {system!r}" + did_you_mean(system, systems),
                     )
+        if rule.window_s is not None and not SHORTEST_WINDOW_S <= rule.window_s <= LONGEST_WINDOW_S:
+            yield (*where, "window"), f"a window of {rule.window_s:g} s; windows of fields are from 1 s to 7 days"
         for system, zone in rule.zone.items():
             if not _is_zone(zone):
                 yield (*where, "zone", system), f"unknown time zone {zone!r}"

@@ -81,7 +81,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "checks/equality.py": "tolerance relative_tolerance ulps nan_equal precision",
         "checks/field_text.py": "evidence",
         "checks/records.py": "owner writers valid",
-        "auditor/map/flow.py": "compare",
+        "auditor/map/flow.py": "compare window",
         "auditor/map/document.py": "description",
     },
     "FlowSettings": {
