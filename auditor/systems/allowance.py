@@ -204,6 +204,11 @@ class Allowance:
         return self._budget.calls_per_day is not None and self._book is None
 
     @property
+    def limited(self) -> bool:
+        """Whether calls are limited at present, by the map or by the vendor's word."""
+        return bool(self._limits or self._told)
+
+    @property
     def clock_keeps_s(self) -> float:
         """How long a look at the clock is good for at least, so that looks cost few of a day's calls."""
         per_day = self._budget.calls_per_day

@@ -85,7 +85,7 @@ class SystemReader(Caller):
         error: ProbeError | None = None
         batches = self._batches(spec)
         asking = spender()
-        keys = sorted(keys, key=asking.worth_of) if asking.keys else keys
+        keys = sorted(keys, key=asking.worth_of) if asking.keys and self.allowance.limited else keys
         try:
             self._read_batches(batches, keys, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
         except ProbeError as failure:
@@ -107,7 +107,8 @@ class SystemReader(Caller):
         patience, asking = Patience(), spender()
 
         def fetch(batch: list[Key]) -> list[Row]:
-            with spending(min(map(asking.worth_of, batch))):
+            worth = min(map(asking.worth_of, batch)) if self.allowance.limited else asking.worth
+            with spending(worth):
                 rows = self.patiently(patience, lambda: self.probe.fetch(spec, batch), parts=len(batch) > 1)
             self.allowance.read(len(batch))
             if len(batch) > 1:
