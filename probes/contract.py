@@ -139,6 +139,8 @@ class ReadSpec:
         fields: the source names of the values wanted, in order.
         version: the field with a number that grows with every change of the collection, or None.
         key_type: how keys are compared; it is part of their ranks.
+        key_parts: all its fields if it has several, in order; `key` is the first of them then. Rows hold a tuple of
+            their values as the key, and a `Key` is its text (`probes.composite_keys`).
         changed_at_unit: s, ms or us if the instant is a number since 1970.
         zone: the time zone of instants that carry none.
         lists: whether the system can list the collection's records.
@@ -154,6 +156,7 @@ class ReadSpec:
     fields: tuple[str, ...]
     version: str | None = None
     key_type: str = "string"
+    key_parts: tuple[str, ...] = ()
     changed_at_unit: Literal["s", "ms", "us"] | None = None
     zone: str | None = None
     lists: bool = True
@@ -170,6 +173,11 @@ class ReadSpec:
     def mark(self) -> str | None:
         """The field that shows a change: an instant, an increasing number, or None."""
         return self.changed_at or self.version
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields that hold the key together."""
+        return self.key_parts or (self.key,)
 
     @property
     def keys_alone(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
@@ -151,7 +151,7 @@ class Binding(PluginSettings):
 
     Attributes:
         collection: table, path or other container.
-        key: the field that holds the key.
+        key: the field that holds the key, or several that hold it together.
         changed_at: the field with the instant of the last change.
         changed_at_unit: s, ms or us if that field is a number since 1970.
         version: without such a field, one with a number that grows with every change.
@@ -160,14 +160,36 @@ class Binding(PluginSettings):
         deleted: how it marks records as deleted that it goes on keeping; a text is the name of a boolean field.
     """
 
+    composite_keys: ClassVar[bool] = False
+    """Whether a key may have several fields."""
+
     collection: str
-    key: str
+    key: str | tuple[str, ...]
     changed_at: str | None = None
     changed_at_unit: Literal["s", "ms", "us"] | None = None
     version: str | None = None
     fields: dict[str, str] = {}
     absent: tuple[str, ...] = ()
     deleted: DeleteFlag | None = None
+
+    @field_validator("key")
+    @classmethod
+    def _has_parts(cls, key: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if isinstance(key, str):
+            return key
+        if not cls.composite_keys:
+            raise ValueError(
+                "a key of several fields cannot be read from a system of this kind; name one field that holds all of "
+                "it, with a slash between the parts"
+            )
+        if len(key) < 2 or len(set(key)) < len(key) or "" in key:
+            raise ValueError("write one field, or several different ones: [tenant_id, id]")
+        return key
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields that hold the key."""
+        return (self.key,) if isinstance(self.key, str) else self.key
 
     @property
     def lists(self) -> bool:
@@ -206,7 +228,8 @@ class Binding(PluginSettings):
         return ReadSpec(
             data_type=data_type,
             collection=self.collection,
-            key=self.key,
+            key=self.key_fields[0],
+            key_parts=() if isinstance(self.key, str) else self.key,
             changed_at=self.changed_at,
             version=self.version,
             key_type=key_type,

@@ -169,7 +169,11 @@ class QueueReader:
         if key is not None:
             key = self._flow.parse_key(key)
             if key is None:
-                unusable = f"its key is not {KEYS[self._flow.data_type.key_type]}"
+                data_type = self._flow.data_type
+                expected = (
+                    KEYS[data_type.whole_key_type] if data_type.key_count == 1 else "a key of several parts, 7/A-1"
+                )
+                unusable = f"its key is not {expected}"
                 letter = replace(letter, reason=f"{letter.reason}; {unusable}" if letter.reason else unusable)
         policy = self._settings.evidence
         if policy == "private":

@@ -86,7 +86,7 @@ class Sweeper:
 
     def rank(self, key: Key) -> int:
         """The rank of a record, the same in both systems."""
-        return rank_of(self._seed, self._flow.data_type.key_type, key)
+        return rank_of(self._seed, self._flow.data_type.whole_key_type, key)
 
     def _walk(self, search: Search) -> str:
         """Decide how the sweep goes; also counts rows without a key, which a walk by rank never meets."""

@@ -32,7 +32,7 @@ class Proposal:
     action: str
     system: str
     collection: str = ""
-    key_field: str = ""
+    key_field: str | tuple[str, ...] = ""
     changes: Mapping[str, Any]
     guard: Mapping[str, Any]
     why: str

@@ -156,8 +156,17 @@ def statement_of(settings: Any, proposal: Proposal) -> str | None:
     if write is None:
         return None
     guard = {name: None if value is MISSING else value for name, value in proposal.guard.items()}
-    key = (proposal.key_field, proposal.key if proposal.held_key is None else proposal.held_key)
-    return write(proposal.action, proposal.collection, key, proposal.changes, guard, proposal.natives)
+    changes = proposal.changes
+    value: Any = proposal.key if proposal.held_key is None else proposal.held_key
+    if isinstance(proposal.key_field, str):
+        key = (proposal.key_field, value)
+    else:
+        key, *parts = zip(proposal.key_field, value, strict=True)
+        if proposal.action == "insert":
+            changes = {**changes, **dict(parts)}
+        else:
+            guard |= dict(parts)
+    return write(proposal.action, proposal.collection, key, changes, guard, proposal.natives)
 
 
 def refuse_uncertain(value: Any) -> None:
@@ -277,4 +286,5 @@ def _whole(
         guard=guard,
         why=resolution.why,
         warnings=flow.replay_warnings,
+        held_key=None if isinstance(binding.key, str) else flow.data_type.key_values(divergence["key"]),
     )

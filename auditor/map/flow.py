@@ -161,14 +161,14 @@ class Flow:
     def source_spec(self) -> ReadSpec:
         """Where to read the owner's copies."""
         return self.source_binding.spec(
-            self.settings.data_type, self.field_names, zone=self.source.zone, key_type=self.data_type.key_type
+            self.settings.data_type, self.field_names, zone=self.source.zone, key_type=self.data_type.whole_key_type
         )
 
     @cached_property
     def target_spec(self) -> ReadSpec:
         """Where to read the target's copies; their change times are read only if both sides may write."""
         spec = self.target_binding.spec(
-            self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.key_type
+            self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.whole_key_type
         )
         return spec if self.target_may_write else replace(spec, changed_at=None, version=None)
 
@@ -191,7 +191,7 @@ class Flow:
             if name in {self.source_name, self.target_name} or not positions:
                 continue
             carried = [self.field_names[at] for at in positions]
-            data_type, key_type = self.settings.data_type, self.data_type.key_type
+            data_type, key_type = self.settings.data_type, self.data_type.whole_key_type
             spec = binding.spec(data_type, carried, zone=system.zone, key_type=key_type)
             witnesses[name] = Witness(
                 spec=replace(spec, changed_at=None, version=None),
@@ -245,7 +245,8 @@ class Flow:
             owner=self._side(self.source_name, self.source, self.source_binding),
             target=self._side(self.target_name, self.target, self.target_binding),
             digest_key=digest_key,
-            key_type=self.data_type.key_type + {"nfc": "", "none": " as stored"}[self.data_type.key_normalize],
+            key_type="/".join(self.data_type.key_types)
+            + {"nfc": "", "none": " as stored"}[self.data_type.key_normalize],
             writers=self.data_type.writers,
             validity=self.validity,
             tells_validity=self.tells_validity,

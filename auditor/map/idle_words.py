@@ -82,7 +82,8 @@ def _budget_words(name: str, budget: Budget, integration_map: IntegrationMap) ->
 
 
 def _columns(binding: Binding) -> Iterator[tuple[Path_, str]]:
-    yield ("key",), binding.key
+    for key in binding.key_fields:
+        yield ("key",), key
     for word in ("changed_at", "version"):
         if named := getattr(binding, word):
             yield (word,), named

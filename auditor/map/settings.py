@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator
@@ -11,8 +12,10 @@ from auditor.senders.registry import SENDERS, sender_settings
 from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule
-from checks.keys import key_parser
+from checks.keys import KeyType, composite_parser, key_parser
 from checks.values import Parser
+from probes.composite_keys import parted
+from probes.contract import Key
 from probes.durations import Duration
 from probes.settings import PluginSettings
 
@@ -48,7 +51,7 @@ class DataType(PluginSettings):
     writers: tuple[str, ...] = ()
     consumers: tuple[Consumer, ...] = ()
     window_s: Duration = Field(alias="window")
-    key_type: Literal["integer", "string", "uuid", "salesforce_id"] = "string"
+    key_type: KeyType | tuple[KeyType, ...] = "string"
     key_normalize: Literal["nfc", "none"] = "nfc"
     fields: dict[str, FieldRule]
     business_key: tuple[str, ...] = ()
@@ -58,7 +61,33 @@ class DataType(PluginSettings):
 
     def key_parser(self, system: str) -> Parser:
         """The parser for keys of this data type as `system` holds them."""
-        return key_parser(self.key_type, system, self.key_normalize)
+        if isinstance(self.key_type, str) and self.key_count == 1:
+            return key_parser(self.key_type, system, self.key_normalize)
+        return composite_parser(self.key_types, system, self.key_normalize)
+
+    @property
+    def key_count(self) -> int:
+        """How many fields the key has in a system that does not hold it in one."""
+        keys = (each.get("key") for each in self.in_.values() if isinstance(each, Mapping))
+        return max((len(key) for key in keys if isinstance(key, list | tuple)), default=1)
+
+    @property
+    def key_types(self) -> tuple[str, ...]:
+        """The type of each part of the key."""
+        return (self.key_type,) * self.key_count if isinstance(self.key_type, str) else self.key_type
+
+    @property
+    def whole_key_type(self) -> str:
+        """The type of the key as a whole: that of several parts is a text."""
+        return self.key_type if isinstance(self.key_type, str) and self.key_count == 1 else "string"
+
+    def key_values(self, key: Key) -> tuple[Key, ...]:
+        """The values of the parts of a canonical key."""
+        parts = parted(key, self.key_count)
+        return tuple(
+            key_parser(each, self.owner, self.key_normalize)(part)
+            for each, part in zip(self.key_types, parts, strict=True)
+        )
 
 
 class Objective(PluginSettings):

@@ -125,8 +125,7 @@ def _data_type_contradictions(
 def _field_contradictions(
     path: Path_, data_type: DataType, systems: Mapping[str, Any]
 ) -> Iterator[tuple[Path_, str]]:
-    if data_type.key_normalize != "nfc" and data_type.key_type != "string":
-        yield (*path, "key_normalize"), f"does nothing for key_type {data_type.key_type}; it acts on string"
+    yield from _key_contradictions(path, data_type)
     if not data_type.fields:
         yield (*path, "fields"), "a data type needs at least one field to compare"
     for field_name, rule in data_type.fields.items():
@@ -145,6 +144,25 @@ def _field_contradictions(
             if not _is_zone(zone):
                 yield (*where, "zone", system), f"unknown time zone {zone!r}"
         yield from _word_contradictions(where, field_name, rule, data_type)
+
+
+def _key_contradictions(path: Path_, data_type: DataType) -> Iterator[tuple[Path_, str]]:
+    """Types of a key that fit its fields, and fields of it that are as many in every system."""
+    count, types = data_type.key_count, data_type.key_types
+    if len(types) != count:
+        told = (
+            "no system has a key of several fields: write one type" if count == 1 else f"the key has {count} fields"
+        )
+        yield (*path, "key_type"), f"{len(types)} types, and {told}"
+    for system, binding in data_type.in_.items():
+        key = binding.get("key") if isinstance(binding, Mapping) else None
+        if isinstance(key, list | tuple) and len(key) != count:
+            yield (
+                (*path, "in", system, "key"),
+                f"{len(key)} fields, and the key has {count} in another system; name {count}, or one that holds all",
+            )
+    if data_type.key_normalize != "nfc" and "string" not in types:
+        yield (*path, "key_normalize"), f"does nothing for key_type {', '.join(types)}; it acts on string"
 
 
 def _word_contradictions(

@@ -163,7 +163,7 @@ def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> Rea
     settings = integration_map.data_types[data_type]
     carried = [name for name, rule in settings.fields.items() if rule.compare and name not in binding.absent]
     zone = integration_map.systems[system].zone
-    return binding.spec(data_type, carried, zone=zone, key_type=settings.key_type)
+    return binding.spec(data_type, carried, zone=zone, key_type=settings.whole_key_type)
 
 
 def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:

@@ -118,21 +118,25 @@ class KeyColumn:
 
     bounds: ClassVar[range] = INT64
 
-    def among(self) -> sa.ColumnElement[bool]:
-        """The condition that a row's key is one of the parameters."""
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        """The condition that a row's key is one of the parameters.
+
+        Args:
+            at: ends the names of the parameters, if a statement has several such conditions.
+        """
         # Whole numbers are written into the statement: a driver that inlines parameters takes longer. Everything else
         # is bound unchanged: SQLAlchemy's own conversion is done in `bind`.
         if not self.whole:
-            return sa.type_coerce(self.column, sa.types.NullType()).in_(sa.bindparam("keys", expanding=True))
-        return self.column.in_(sa.bindparam("keys", expanding=True, literal_execute=True, type_=sa.BigInteger()))
+            return sa.type_coerce(self.column, sa.types.NullType()).in_(sa.bindparam(f"keys{at}", expanding=True))
+        return self.column.in_(sa.bindparam(f"keys{at}", expanding=True, literal_execute=True, type_=sa.BigInteger()))
 
     def parameters(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
         """What to bind for `among`. Keys that the column cannot hold are left out: they cannot exist."""
         return {"keys": self.bind(keys)}
 
-    def behind(self) -> sa.ColumnElement[bool]:
-        """The condition that a row's key comes after the parameter `after`."""
-        return sa.type_coerce(self.column, sa.types.NullType()) > sa.bindparam("after")
+    def behind(self, at: str = "") -> sa.ColumnElement[bool]:
+        """The condition that a row's key comes after the parameter `after`; `at` as in `among`."""
+        return sa.type_coerce(self.column, sa.types.NullType()) > sa.bindparam(f"after{at}")
 
     def bind(self, keys: Sequence[Key]) -> list[Any]:
         """The keys in the column's form, without those that it cannot hold."""

@@ -42,7 +42,7 @@ def as_text(key: object) -> str:
 
 
 def behind(
-    cursor: str, key: sa.ColumnElement[Any], lookup: KeyColumn
+    cursor: str, key: sa.ColumnElement[Any], lookup: KeyColumn, at: str = ""
 ) -> tuple[sa.ColumnElement[bool], dict[str, Any]]:
     """The condition that a row comes after a cursor, in the order of `lookup.column`, and what to bind for it.
 
@@ -55,6 +55,6 @@ def behind(
     except (ValueError, TypeError, KeyError, ArithmeticError):
         raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release") from None
     if isinstance(after, NotText):
-        cast = sa.cast(sa.bindparam("after", type_=sa.types.NullType()), sa.Text)
-        return sa.type_coerce(key, sa.types.NullType()) > cast, {"after": bytes(after)}
-    return lookup.behind(), {"after": after}
+        cast = sa.cast(sa.bindparam(f"after{at}", type_=sa.types.NullType()), sa.Text)
+        return sa.type_coerce(key, sa.types.NullType()) > cast, {f"after{at}": bytes(after)}
+    return lookup.behind(at), {f"after{at}": after}

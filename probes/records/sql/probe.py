@@ -32,7 +32,7 @@ from probes.contract import (
     Row,
 )
 from probes.ranking import RANKS, rank_hex, rank_sql
-from probes.records.sql import key_cursors
+from probes.records.sql import key_cursors, key_parts
 from probes.records.sql.catalogue import describe, leading_columns
 from probes.records.sql.column_types import INT64, UNKNOWN, Asked, KeyColumn, Native, NotText
 from probes.records.sql.database_url import read_url
@@ -67,7 +67,8 @@ class Collection:
     """A table from the catalogue, reduced to the columns of one spec.
 
     Attributes:
-        lookup: how its keys are compared.
+        lookup: how its keys are compared, or their first part.
+        keys, lookups: all columns of the key, and how each is compared.
         plain: whether it held a value that the driver cannot convert, so it is read plainly.
     """
 
@@ -77,9 +78,16 @@ class Collection:
     natives: dict[str, Native]
     names: tuple[str | None, ...]
     lookup: KeyColumn
+    keys: tuple[sa.ColumnClause[Any], ...]
+    lookups: tuple[KeyColumn, ...]
     stamps: Ordered | Written | None
     plain: bool = False
     known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
+
+    @property
+    def key_names(self) -> tuple[str, ...]:
+        """The columns of the key."""
+        return tuple(each.name for each in self.keys)
 
     def asked(self, dialect: Dialect, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
         """How these columns are read, with a NULL for None."""
@@ -89,7 +97,7 @@ class Collection:
             columns = self.known[names, plainly] = [
                 Asked(sa.null())
                 if name is None
-                else how(self.table.c[name], self.natives.get(name, UNKNOWN), key=name == self.key.name)
+                else how(self.table.c[name], self.natives.get(name, UNKNOWN), key=name in self.key_names)
                 for name in names
             ]
         return columns
@@ -127,7 +135,8 @@ class SqlProbe:
             if led is None:
                 return (f"{spec.collection}: the login may not see whether its columns have an index",)
             unmarked = self._unmarked(connection, spec, collection) if spec.mark in led else ()
-        wanted = [spec.key] + ([spec.mark] if collection.mark is not None else [])
+        keyed = next((each for each in spec.key_fields if each in led), spec.key)
+        wanted = [keyed] + ([spec.mark] if collection.mark is not None else [])
         slow = (
             f"{spec.collection}.{column} has no index: every read scans the table"
             for column in wanted
@@ -146,7 +155,7 @@ class SqlProbe:
 
     def _check_rights(self, connection: sa.Connection, spec: ReadSpec, schema: str | None, name: str) -> None:
         """Check that every wanted column may be read, by asking the database without reading data."""
-        wanted = list(dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None))
+        wanted = list(dict.fromkeys(each for each in (*spec.key_fields, spec.mark, *spec.fields) if each is not None))
         refused = self._dialect.unreadable_columns(connection, name, schema, wanted)
         if refused:
             what = ", ".join(refused) if len(refused) < len(wanted) else "any column that the map names"
@@ -165,7 +174,7 @@ class SqlProbe:
             return describe(connection, self._dialect)
 
     def _collection(self, spec: ReadSpec) -> Collection:
-        cached = (spec.collection, spec.key, spec.changed_at, spec.version, spec.fields)
+        cached = (spec.collection, spec.key_fields, spec.changed_at, spec.version, spec.fields)
         collection = self._collections.get(cached)
         # One for all threads, made by the first: a statement must not mix the columns of two of them.
         return self._collections.setdefault(cached, self._reflect(spec)) if collection is None else collection
@@ -186,7 +195,7 @@ class SqlProbe:
                 there = inspector.get_table_names(schema=schema) + inspector.get_view_names(schema=schema)
                 raise _unknown("table", spec.collection, [join_name(schema, each) for each in there]) from None
             types = {column["name"]: column["type"] for column in described}
-            for wanted in (spec.key, spec.mark, *spec.fields):
+            for wanted in (*spec.key_fields, spec.mark, *spec.fields):
                 if wanted is not None and wanted not in types:
                     raise _unknown(f"column in {spec.collection}", wanted, list(types), self._dialect.absent_columns)
             columns = {each: sa.column(each, type_) for each, type_ in types.items()}
@@ -194,13 +203,17 @@ class SqlProbe:
             mark = table.c[spec.mark] if spec.mark else None
             stamps = stamps_of(connection, self._dialect, spec, mark if spec.changed_at else None)
             natives = self._dialect.native_types(connection, schema, name)
+        keys = tuple(table.c[each] for each in spec.key_fields)
+        lookups = tuple(self._dialect.key_column(each, natives.get(each.name, UNKNOWN)) for each in keys)
         return Collection(
             table=table,
             key=table.c[spec.key],
             mark=mark,
             natives=natives,
-            names=(spec.key, spec.mark, *spec.fields),
-            lookup=self._dialect.key_column(table.c[spec.key], natives.get(spec.key, UNKNOWN)),
+            names=(*spec.key_fields, spec.mark, *spec.fields),
+            lookup=lookups[0],
+            keys=keys,
+            lookups=lookups,
             stamps=stamps,
         )
 
@@ -213,12 +226,18 @@ class SqlProbe:
     # -- reading
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        return 5000
+        return key_parts.AT_ONCE if spec.key_parts else 5000
 
     @one_call
     @undisturbed
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         collection = self._collection(spec)
+        if spec.key_parts:
+            found = key_parts.among(collection.lookups, keys)
+            if found is None:
+                return []
+            wanted, parameters = found
+            return self._rows(collection, lambda columns: sa.select(*columns).where(wanted), parameters)
         parameters = collection.lookup.parameters(keys)
         if not any(parameters.values()):
             return []
@@ -237,7 +256,7 @@ class SqlProbe:
         if stamps is None or since is None or isinstance(stamps, Written):
             stamps = Ordered(mark, lambda at: at)
         wanted = mark.is_not(None) if since is None else stamps.since()
-        order = [*stamps.order(), collection.key]
+        order = [*stamps.order(), *collection.keys]
         rows = self._rows(
             collection,
             lambda columns: sa.select(*columns).where(wanted).order_by(*order).limit(limit),
@@ -249,7 +268,7 @@ class SqlProbe:
         """What changed since, of a column of text: by the text where all is written alike, else by its instants."""
 
         def read(wanted: sa.ColumnElement[bool], since: datetime, form: Form | None, most: int) -> list[Row]:
-            order = (stamps.column, collection.key)
+            order = (stamps.column, *collection.keys)
             return self._rows(
                 collection,
                 lambda columns: sa.select(*columns).where(wanted).order_by(*order).limit(most),
@@ -316,6 +335,8 @@ class SqlProbe:
     @one_call
     @undisturbed
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        if spec.key_parts:
+            return False
         table = self._collection(spec.keys_only()).table
         some = sa.select(sa.literal(1).label("one")).select_from(table).limit(RANK_SCAN_LIMIT + 1).subquery()
         with self._session() as connection:
@@ -327,6 +348,8 @@ class SqlProbe:
             return self._dialect.ranks_by_index(connection, ranked, self._engine)
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
+        if spec.key_parts:
+            return None
         table = self._quoted.format_table(self._collection(spec.keys_only()).table)
         return self._dialect.rank_index(table, self._rank(spec, seed))
 
@@ -366,29 +389,35 @@ class SqlProbe:
     @undisturbed
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
         rows, more = self._page(spec, after, limit)
-        return Page(rows=rows, next=key_cursors.as_text(rows[-1][0]) if more else None, more=more)
+        as_text = key_parts.cursor_of if spec.key_parts else key_cursors.as_text
+        return Page(rows=rows, next=as_text(rows[-1][0]) if more else None, more=more)
 
     def _page(self, spec: ReadSpec, after: str | None, limit: int) -> tuple[list[Row], bool]:
         """The rows after a cursor, and whether more follow."""
         collection = self._collection(spec)
-        key, lookup = collection.key, collection.lookup
+        lookups = collection.lookups
         nameless: list[Row] = []
-        behind: sa.ColumnElement[bool] = key.is_not(None)
+        behind: sa.ColumnElement[bool] = sa.and_(*(key.is_not(None) for key in collection.keys))
         parameters: dict[str, Any] = {}
         if after is None:
-            nameless = self._rows(collection, lambda columns: sa.select(*columns).where(key.is_(None)).limit(10), {})
+            unnamed = sa.or_(*(key.is_(None) for key in collection.keys))
+            nameless = self._rows(collection, lambda columns: sa.select(*columns).where(unnamed).limit(10), {})
+        elif spec.key_parts:
+            beyond_it, parameters = key_parts.behind(after, collection.keys, lookups)
+            behind = sa.and_(behind, beyond_it)
         else:
-            behind, parameters = key_cursors.behind(after, key, lookup)
+            behind, parameters = key_cursors.behind(after, collection.key, collection.lookup)
+        order = [each.column for each in lookups]
         rows = self._rows(
             collection,
-            lambda columns: sa.select(*columns).where(behind).order_by(lookup.column).limit(limit + 1),
+            lambda columns: sa.select(*columns).where(behind).order_by(*order).limit(limit + 1),
             parameters,
         )
         more = len(rows) > limit
         if more:
             beyond = _folded(rows.pop()[0])
             # An invalid text is not a key, and its row is only counted.
-            if _folded(rows[-1][0]) == beyond and not isinstance(rows[-1][0], NotText):
+            if _folded(rows[-1][0]) == beyond and not _is_invalid(rows[-1][0]):
                 # The last key has more rows than fit: read it whole, the page may be longer than asked.
                 last = [row[0] for row in rows if _folded(row[0]) == beyond]
                 rows = [row for row in rows if _folded(row[0]) != beyond]
@@ -408,6 +437,10 @@ class SqlProbe:
         Args:
             names: the columns wanted, those of the spec by default.
         """
+        count = len(collection.keys)
+        if names is None and count > 1:
+            flat = self._rows(collection, build, parameters, names=collection.names)
+            return [(tuple(row[:count]), *row[count:]) for row in flat]
         wanted = collection.names if names is None else names
         if not collection.plain:
             try:
@@ -479,7 +512,14 @@ def _converted(row: Row, columns: Sequence[tuple[int, Callable[[Any], Any]]]) ->
     return values
 
 
+def _is_invalid(key: object) -> bool:
+    """Whether a key holds a text that is none."""
+    return any(map(_is_invalid, key)) if isinstance(key, tuple) else isinstance(key, NotText)
+
+
 def _folded(key: object) -> object:
+    if isinstance(key, tuple):
+        return tuple(map(_folded, key))
     return key.casefold() if isinstance(key, str) else key
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import SecretStr, field_validator
 
@@ -29,3 +29,5 @@ class SqlBinding(Binding):
 
     There is no filter on purpose: a view in the database defines the part that is meant, for every reader.
     """
+
+    composite_keys: ClassVar[bool] = True

@@ -68,7 +68,8 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/flow.py": "from",
     },
     "DataType": {
-        "auditor/map/flow.py": "owner writers window key_type key_normalize fields business_key rules",
+        "auditor/map/flow.py": "owner writers window key_normalize fields business_key rules",
+        "auditor/map/settings.py": "key_type",
         "auditor/map/document.py": "consumers description",
         "auditor/systems/live_record.py": "in",
     },

@@ -60,7 +60,9 @@ def reads(found: IntegrationMap, system: str, data_type: str) -> tuple[RestProbe
     assert isinstance(settings, RestSettings)
     held = found.data_types[data_type]
     binding = found.bindings[data_type, system]
-    return RestProbe(settings), binding.spec(data_type, [*held.fields], zone=settings.zone, key_type=held.key_type)
+    return RestProbe(settings), binding.spec(
+        data_type, [*held.fields], zone=settings.zone, key_type=held.whole_key_type
+    )
 
 
 def walked(probe: RestProbe, spec: ReadSpec) -> list[Any]:

@@ -346,12 +346,12 @@ class _Named(sa.types.UserDefinedType[Any]):
 class _PostgreSqlKey(KeyColumn):
     """Keys in a column of PostgreSQL, which are bound as one array."""
 
-    def among(self) -> sa.ColumnElement[bool]:
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
         array = postgresql.ARRAY(self._cast)
-        return self.column == sa.any_(sa.cast(sa.bindparam("keys", type_=sa.types.NullType()), array))
+        return self.column == sa.any_(sa.cast(sa.bindparam(f"keys{at}", type_=sa.types.NullType()), array))
 
-    def behind(self) -> sa.ColumnElement[bool]:
-        return self.column > sa.cast(sa.bindparam("after", type_=sa.types.NullType()), self._cast)
+    def behind(self, at: str = "") -> sa.ColumnElement[bool]:
+        return self.column > sa.cast(sa.bindparam(f"after{at}", type_=sa.types.NullType()), self._cast)
 
     @property
     def _cast(self) -> sa.types.TypeEngine[Any]:

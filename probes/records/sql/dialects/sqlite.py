@@ -188,12 +188,12 @@ class Sqlite(Dialect):
 class _SqliteKey(KeyColumn):
     """Keys in a column that may hold text and numbers, whatever it is declared as."""
 
-    def among(self) -> sa.ColumnElement[bool]:
-        condition = super().among()
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        condition = super().among(at)
         if not self.whole:
             return condition
         raw = sa.type_coerce(self.column, sa.types.NullType())
-        return sa.or_(condition, raw.in_(sa.bindparam("texts", expanding=True)))
+        return sa.or_(condition, raw.in_(sa.bindparam(f"texts{at}", expanding=True)))
 
     def parameters(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
         if not self.whole:
