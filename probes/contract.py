@@ -145,6 +145,8 @@ class ReadSpec:
         zone: the time zone of instants that carry none.
         lists: whether the system can list the collection's records.
         tells_changes: whether it can list changes since an instant or a version.
+        marks_records: whether a record carries its own mark; otherwise only the list of changes tells it, and rows
+            read in another way have none.
         deleted: the field whose value tells whether a record is deleted, the last of `fields`; None if there is none.
         options: settings of this kind of probe only (request templates, for example).
     """
@@ -161,6 +163,7 @@ class ReadSpec:
     zone: str | None = None
     lists: bool = True
     tells_changes: bool = True
+    marks_records: bool = True
     deleted: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -220,12 +223,14 @@ class Page:
         more: there are more records, whether or not `next` leads to them.
         behind_s: changes of the last `behind_s` seconds may be missing although there are no more; a later response
             has them.
+        told_from: the system does not tell of changes before this instant any more; None if it tells of all.
     """
 
     rows: Sequence[Row] = ()
     next: str | None = None
     more: bool = False
     behind_s: float = 0.0
+    told_from: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,7 +244,7 @@ class Reading:
         rows: the records found, in the probe's order.
         truncated: the limit was reached, so there may be more.
         next: where a listing continues, in the probe's own form; None after its last page.
-        behind_s: of changes, see `Page`.
+        behind_s, told_from: of changes, see `Page`.
         error: why nothing (more) could be read; rows read before it are kept.
         unreadable: requested keys that this system could not return, each with the reason.
         instants: around the request for each key, if keys were read in batches.
@@ -252,6 +257,7 @@ class Reading:
     truncated: bool = False
     next: str | None = None
     behind_s: float = 0.0
+    told_from: datetime | None = None
     error: ProbeError | None = None
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     instants: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)

@@ -87,6 +87,12 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         binding="probes.records.salesforce.settings:SalesforceBinding",
         probe="probes.records.salesforce.probe:SalesforceProbe",
     ),
+    "stripe": RecordKind(
+        title="Stripe",
+        settings="probes.records.stripe.settings:StripeSettings",
+        binding="probes.records.stripe.settings:StripeBinding",
+        probe="probes.records.stripe.probe:StripeProbe",
+    ),
 }
 
 

@@ -5,7 +5,7 @@ Each kind of system or queue has its own models, derived from these; loading the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
@@ -201,6 +201,15 @@ class Binding(PluginSettings):
         """Whether it can list changes since an instant or a version."""
         return True
 
+    @property
+    def marks_records(self) -> bool:
+        """Whether a record carries the mark of its last change itself."""
+        return True
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """What the author of a valid map has to know of these settings, each with the setting."""
+        yield from ()
+
     @field_validator("deleted", mode="before", json_schema_input_type=DeleteFlag | str | None)
     @classmethod
     def _is_flag(cls, told: object) -> object:
@@ -239,5 +248,6 @@ class Binding(PluginSettings):
             deleted=self.deleted.field if self.deleted is not None else None,
             lists=self.lists,
             tells_changes=self.tells_changes,
+            marks_records=self.marks_records,
             options=self.options(),
         )

@@ -120,9 +120,11 @@ def map_of_every_kind() -> dict[str, Any]:
         "api": {"kind": "rest", "url": "http://127.0.0.1:1", "zone": "UTC"},
         "documents": {"kind": "mongodb", "url": "mongodb://127.0.0.1:1/x", "zone": "UTC"},
         "org": {"kind": "salesforce", "url": "http://127.0.0.1:1", "client_id": "x", "client_secret": "y"},
+        "payments": {"kind": "stripe", "url": "http://127.0.0.1:1", "key": "rk_test_x"},
     }
     bindings: dict[str, Any] = {name: {"collection": "things", "key": "id"} for name in systems}
     bindings["documents"]["key"], bindings["org"]["key"] = "_id", "Id"
+    bindings["payments"]["collection"] = "invoices"
     bindings["owner"]["changed_at"] = "updated_at"
     bindings["api"] |= {"records": "$.data[*]", "many": "/things?ids={keys}"}
     queues = queues_at(1, "5s")

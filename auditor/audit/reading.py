@@ -155,6 +155,7 @@ class Gatherer:
         if search.fail(reading):
             return before
         found = self.take(search, reading, whole=whole)
+        search.skipped = _forgotten(before, reading)
         if before.at is not None:
             search.listed.update(found)
         if reading.truncated and (latest is None or latest <= known):
@@ -268,7 +269,11 @@ class Gatherer:
         search.nameless += grouped.nameless
         search.want(grouped.keys)
         if whole:
-            search.owner_read(reading, grouped.rows)
+            rows = grouped.rows
+            if not self.flow.source_spec.marks_records:
+                # Only the list of changes has stamps, and it comes first.
+                rows = {key: of for key, of in rows.items() if key not in search.owner_rows}
+            search.owner_read(reading, rows)
         return grouped.keys
 
     def read_owner(self, wanted: Wanted, known: OwnerReading, source: Owner) -> OwnerReading:
@@ -314,6 +319,12 @@ class Gatherer:
                 look=look,
             )
         return Gathered(wanted=wanted, owner=owner, target=target)
+
+
+def _forgotten(before: Watermark, reading: Reading) -> bool:
+    """Whether the owner has forgotten changes since it was last asked for them: only the sweep finds those."""
+    asked_at, told_from = before.polled_at, reading.told_from
+    return asked_at is not None and told_from is not None and asked_at < told_from
 
 
 def _polled_at(before: Watermark, reading: Reading) -> datetime | None:

@@ -139,7 +139,8 @@ class SecondLook:
         if doubting.failed(again, differing):
             return None
         rows = self.comparer.group(self.comparer.owner, again.rows).rows
-        marked = self.flow.source_spec.mark is not None
+        spec = self.flow.source_spec
+        marked = spec.mark is not None and spec.marks_records
         for key, comparison in differing.items():
             first, _ = gathered.rows_of(key)
             self._compare(doubting, comparison, self.comparer.owner, first, rows.get(key, []), marked=marked)

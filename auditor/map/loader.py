@@ -115,6 +115,9 @@ def _unseen(integration_map: IntegrationMap) -> Iterator[tuple[tuple[str | int, 
     for name, settings in integration_map.flows.items():
         for system, message in blind_spots(integration_map.flow(name)).items():
             yield ("data_types", settings.data_type, "in", system), message
+    for (data_type, system), binding in integration_map.bindings.items():
+        for word, message in binding.notes():
+            yield ("data_types", data_type, "in", system, word), message
 
 
 def _compose(reader: MapReader) -> IntegrationMap:

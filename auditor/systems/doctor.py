@@ -150,7 +150,7 @@ def _examine(
 
 def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:
     """Remarks on stamps of the first records that are not instants or lie in the future."""
-    if spec.changed_at is None or not spec.lists:
+    if spec.changed_at is None or not spec.lists or not spec.marks_records:
         return []
     reading = reader.page(replace(spec, fields=()), None, STAMPS_LOOKED_AT)
     rule = FieldRule(type="timestamp", unit={reader.name: spec.changed_at_unit} if spec.changed_at_unit else {})

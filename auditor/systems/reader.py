@@ -177,6 +177,7 @@ class SystemReader(Caller):
         rows: list[Row] = []
         page = Page(next=after, more=True)
         behind_s = 0.0
+        told_from: datetime | None = None
         error: ProbeError | None = None
         patience = Patience()
         try:
@@ -185,6 +186,7 @@ class SystemReader(Caller):
                 page = self.patiently(patience, lambda page=page, left=left: read(page.next, left))  # type: ignore[misc]
                 rows += page.rows
                 behind_s = max(behind_s, page.behind_s)
+                told_from = told_from or page.told_from
                 if page.next is None or len(rows) >= limit or time.monotonic() >= until:
                     break
         except ProbeError as failure:
@@ -199,6 +201,7 @@ class SystemReader(Caller):
             truncated=page.more or page.next is not None,
             next=page.next,
             behind_s=behind_s,
+            told_from=told_from,
             error=error,
         )
 

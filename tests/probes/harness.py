@@ -7,7 +7,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -26,10 +26,14 @@ from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.sql.probe import SqlProbe
 from probes.records.sql.settings import SqlSettings
+from probes.records.stripe.probe import StripeProbe
+from probes.records.stripe.settings import StripeSettings
 from probes.settings import Budget
 from tests.attacks import messages
+from tests.standins.clock import Clock
 from tests.standins.salesforce import APP, Field, Salesforce
 from tests.standins.salesforce.schema import AFTER, BEFORE, SObject
+from tests.standins.stripe import Stripe
 
 Record = tuple[int | None, str | None, str]
 """id, name, changed at (ISO, UTC)."""
@@ -53,6 +57,7 @@ class Harness(ABC):
 
     port: int
     spec: ReadSpec = SPEC
+    tells_duplicates = True
 
     @abstractmethod
     def fill(self, records: Sequence[Record]) -> None:
@@ -285,6 +290,66 @@ class SalesforceHarness(Harness):
 
     def close(self) -> None:
         self._org.close()
+
+
+class StripeHarness(Harness):
+    """An account of the stand-in: customers by their ids, or by their e-mail addresses, which several may share.
+
+    Its lists begin with the newest, so that what was changed first is made last.
+    """
+
+    KEY = "rk_test_standin0000000000000000beef"
+
+    def __init__(self, *, by_id: bool) -> None:
+        self._account = Stripe(clock=Clock())
+        self._account.add_key(self.KEY)
+        self._account.kept = timedelta(days=36_500)
+        self._account.each_operation = self._account.everything.most = 1_000
+        self.port = self._account.port
+        self.tells_duplicates = not by_id
+        self._by_id = by_id
+        self.spec = replace(
+            SPEC,
+            collection="customers",
+            key="id" if by_id else "email",
+            changed_at="event.created",
+            marks_records=False,
+        )
+
+    def fill(self, records: Sequence[Record]) -> None:
+        self._account.forget()
+        first = datetime.fromisoformat(records[0][2]) - timedelta(hours=1)
+        self._account.clock.stand_at(first)
+        made = {}
+        for at, (identity, name, _) in sorted(enumerate(records), reverse=True):
+            given = {"id": str(identity)} if self._by_id else {"email": str(identity)}
+            made[at] = self._account.create("customer", name=name, **given)
+        for at, (_, name, changed_at) in enumerate(records):
+            self._account.clock.stand_at(datetime.fromisoformat(changed_at))
+            self._account.update("customer", made[at], name=name)
+        self._account.clock.stand_at(None)
+        self._made = {identity: made[at] for at, (identity, _, _) in enumerate(records)}
+
+    def mark_deleted(self, identity: int) -> None:
+        self._account.update("customer", self._made[identity], delinquent=True)
+
+    @property
+    def flagged(self) -> ReadSpec:
+        return replace(self.spec, fields=(*self.spec.fields, "delinquent"), deleted="delinquent")
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        settings = StripeSettings.model_validate(
+            {
+                "kind": "stripe",
+                "key": secret or self.KEY,
+                "url": f"http://127.0.0.1:{port or self.port}",
+                "budget": {"timeout": timeout_s(port)},
+            }
+        )
+        return StripeProbe(settings)
+
+    def close(self) -> None:
+        self._account.close()
 
 
 class MongoDbHarness(Harness):

@@ -57,6 +57,45 @@ class OpenApi:
         """Every path."""
         return list(self._document["paths"])
 
+    @property
+    def version(self) -> str:
+        """The version of the API that it describes."""
+        return str(self._document["info"]["version"])
+
+    def members(self, name: str) -> Mapping[str, Mapping[str, Any]]:
+        """The properties of a schema, as the document has them."""
+        found: Mapping[str, Mapping[str, Any]] = self._document["components"]["schemas"][name]["properties"]
+        return found
+
+    def parameters(self, path: str) -> set[str]:
+        """The names of what a GET takes."""
+        return {str(each["name"]) for each in self._document["paths"][path]["get"]["parameters"]}
+
+    def integers_within(self, name: str, found: Mapping[str, set[str]]) -> None:
+        """Add the names of integers within a schema to those of their format, without what it refers to by id."""
+        seen: set[str] = set()
+
+        def look(schema: Mapping[str, Any]) -> None:
+            reference = schema.get("$ref")
+            if reference is not None and reference not in seen:
+                seen.add(reference)
+                look(self._document["components"]["schemas"][reference.rpartition("/")[2]])
+            for called, shape in schema.get("properties", {}).items():
+                if shape.get("type") == "integer":
+                    found[shape.get("format", "")].add(called)
+                if "x-expansionResources" not in shape:
+                    look(shape)
+            for each in (*schema.get("anyOf", ()), *([schema["items"]] if "items" in schema else [])):
+                look(each)
+
+        look(self._document["components"]["schemas"][name])
+
+    def event_types(self) -> set[str]:
+        """The types of events that can be subscribed to (Stripe)."""
+        body = self._document["paths"]["/v1/webhook_endpoints"]["post"]["requestBody"]["content"]
+        form = body["application/x-www-form-urlencoded"]["schema"]
+        return {*form["properties"]["enabled_events"]["items"]["enum"]}
+
     def answer(self, path: str, method: str = "get", status: str = "200") -> dict[str, Any]:
         """The JSON Schema of an operation's answer."""
         responses = self._document["paths"][path][method]["responses"]

@@ -80,6 +80,18 @@ def test_events_keep_to_the_specification(stripe: Stripe, client: httpx.Client) 
     assert (event["type"], event["api_version"], event["pending_webhooks"]) == ("invoice.created", VERSION, 0)
 
 
+def test_events_are_of_the_types_that_there_are(stripe: Stripe, client: httpx.Client) -> None:
+    for shape in SHAPES:
+        one = stripe.create(shape.name)
+        stripe.update(shape.name, one, metadata={"a": "b"})
+        if shape.deletable or shape.name == "subscription":
+            stripe.delete(shape.name, one)
+    stripe.update("payment_intent", stripe.create("payment_intent"), status="canceled")
+    told = {each["type"] for each in client.get("/v1/events?limit=100").json()["data"]}
+    assert len(told) == 19
+    assert told - openapi("stripe.com").event_types() == set()
+
+
 def test_a_list_goes_on_after_an_id_the_last_first(stripe: Stripe, client: httpx.Client) -> None:
     made = [stripe.create("customer", email=f"c{at}@example.com") for at in range(7)]
     found: list[str] = []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from auditor.audit.budget import Plan
 from auditor.audit.gathered import OwnerReading, Wanted
 from auditor.audit.reading import Gatherer, Search
-from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason
+from auditor.ledger import Watermark
+from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason
 from tests.stand import Stand
 
 
@@ -55,6 +58,35 @@ def test_a_failure_ends_the_reading_where_it_happens(gatherer: Gatherer) -> None
     read = gatherer.read_target(Wanted(keys=wanted.keys, error=failure), OwnerReading())
     assert (read.target, read.error) == (None, failure)
     assert gatherer.read_target(Wanted(keys={}), OwnerReading()).look is None
+
+
+def test_a_change_that_the_owner_has_forgotten_counts_as_skipped(
+    gatherer: Gatherer, stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = stand.clock.now()
+    planned = Plan(changes_since=now, changes=9, rechecks=0, panel=0, sample=0, extra=0, shed=0)
+    monkeypatch.setattr(gatherer.source.probe, "changed", lambda *_: Page(told_from=now - timedelta(days=30)))
+    for days, skipped in ((29, False), (31, True)):
+        search = Search(source=gatherer.source)
+        before = Watermark(at=now - timedelta(days=90), polled_at=now - timedelta(days=days))
+        after = gatherer.discover(search, before, planned, now, now)
+        assert search.skipped is skipped
+        assert after.polled_at is not None
+        assert before.polled_at is not None
+        assert after.polled_at > before.polled_at
+
+
+def test_a_stamp_of_the_list_of_changes_outlives_the_page_of_a_sweep(
+    gatherer: Gatherer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = replace(gatherer.flow.source_spec, marks_records=False)
+    monkeypatch.setattr(type(gatherer.flow), "source_spec", property(lambda _: spec))
+    search = Search(source=gatherer.source)
+    for mark in ("2026-03-01 00:00:00", None):
+        now = datetime.now(UTC)
+        row = (1, mark, "Ada", "1.00")
+        gatherer.take(search, Reading(system="crm", sent_at=now, received_at=now, rows=[row]), whole=True)
+    assert [row[1] for row in search.owner_rows[1]] == ["2026-03-01 00:00:00"]
 
 
 def test_a_search_ends_as_values(gatherer: Gatherer) -> None:

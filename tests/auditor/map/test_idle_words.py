@@ -216,6 +216,19 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
+    "StripeBinding": {
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "auditor/map/flow.py": "absent deleted",
+    },
+    "StripeSettings": {
+        "auditor/map/flow.py": "zone",
+        "probes/records/stripe/probe.py": "budget delay_floor",
+        "probes/records/stripe/session.py": "key account api_version url retries",
+        "auditor/audit/flow_audit.py": "clock_slack",
+        "auditor/systems/live_record.py": "link",
+        "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
     "Validity": {
         "checks/validity.py": "required min max one_of matches",
     },

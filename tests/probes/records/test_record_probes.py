@@ -24,6 +24,7 @@ from tests.probes.harness import (
     RestHarness,
     SalesforceHarness,
     SqlHarness,
+    StripeHarness,
 )
 from tests.probes.meters import CountingMeter
 from tests.proxy import Proxy
@@ -38,8 +39,19 @@ RECORDS: list[Record] = [
     (4, "ναι 'quoted' \\ %s ${x}", f"{DAY}4+00:00"),
     (5, "five", f"{DAY}5+00:00"),
 ]
-KINDS = ["postgresql", "mariadb", "sqlite", "rest-many", "rest-one", "mongodb", "salesforce"]
+KINDS = [
+    "postgresql",
+    "mariadb",
+    "sqlite",
+    "rest-many",
+    "rest-one",
+    "mongodb",
+    "salesforce",
+    "stripe-id",
+    "stripe-email",
+]
 SERVED = {**dict.fromkeys(DIALECTS, "sql"), "rest-many": "rest", "rest-one": "rest"}
+SERVED |= {"stripe-id": "stripe", "stripe-email": "stripe"}
 """The registered kind of what is not called by it."""
 
 OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
@@ -48,6 +60,8 @@ OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
 def make(kind: str, request: pytest.FixtureRequest) -> Harness:
     if kind.startswith("rest"):
         return RestHarness(batch=kind == "rest-many")
+    if kind.startswith("stripe"):
+        return StripeHarness(by_id=kind == "stripe-id")
     if kind == "salesforce":
         return SalesforceHarness()
     if kind == "mongodb":
@@ -146,7 +160,7 @@ def test_answers_changes_since_an_instant_oldest_first(system: Harness, probe: R
         after = None
         while len(found) < limit:
             page = probe.changed(system.spec, since, limit - len(found), after)
-            found += [row[0] for row in page.rows]
+            found += [int(row[0]) for row in page.rows]
             after = page.next
             if after is None:
                 break
@@ -163,7 +177,7 @@ def test_pages_through_everything_once(system: Harness, probe: RecordProbe) -> N
     after = None
     while True:
         page = probe.page(system.spec, after, 2)
-        seen += [row[0] for row in page.rows]
+        seen += [int(row[0]) for row in page.rows]
         after = page.next
         if after is None:
             break
@@ -197,14 +211,15 @@ def test_names_the_close_name_for_a_wrong_one(system: Harness, probe: RecordProb
     with pytest.raises(ProbeError, match="did you mean 'name'") as failed:
         probe.inspect(replace(system.spec, fields=("nam",)))
     assert failed.value.reason is Reason.QUERY
-    with pytest.raises(ProbeError, match="did you mean 'things'"):
-        probe.inspect(replace(system.spec, collection="thing"))
+    collection = system.spec.collection
+    with pytest.raises(ProbeError, match=f"did you mean '{collection}'"):
+        probe.inspect(replace(system.spec, collection=collection[:-1]))
 
 
 def test_answers_every_row_of_a_duplicate_key(system: Harness, probe: RecordProbe) -> None:
     system.fill([*RECORDS, (2, "two again", f"{DAY}6+00:00")])
     rows = probe.fetch(system.spec, [2])
-    if system.spec.options.get("one"):
+    if system.spec.options.get("one") or not system.tells_duplicates:
         assert len(rows) == 1  # an API asked for one record cannot tell
     else:
         assert sorted(row[2] for row in rows) == ["two", "two again"]
@@ -285,7 +300,7 @@ def test_keeps_its_deadline_when_the_server_swallows_everything(remote: Harness)
         assert error.reason is Reason.TIMEOUT
         assert took_s < TIMEOUT_S + 1
         proxy.mode = "pass"
-        wait_until(lambda: [row[0] for row in _tolerant(lambda: probe.fetch(remote.spec, [1]))] == [1])
+        wait_until(lambda: [int(row[0]) for row in _tolerant(lambda: probe.fetch(remote.spec, [1]))] == [1])
     finally:
         probe.close()
         proxy.close()

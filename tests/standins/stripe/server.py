@@ -16,7 +16,16 @@ from tests.standins.clock import Clock
 from tests.standins.faults import Answer
 from tests.standins.service import RefusalError, Request, Service
 from tests.standins.stripe.errors import invalid, missing, refusal
-from tests.standins.stripe.shapes import BY_NAME, BY_PATH, BY_PREFIX, SHAPES, Shape, members
+from tests.standins.stripe.shapes import (
+    BY_NAME,
+    BY_PATH,
+    BY_PREFIX,
+    SHAPES,
+    Shape,
+    created_event,
+    members,
+    updated_event,
+)
 
 SECRET_KEY = "sk_test_standin0000000000000000beef"
 VERSION = "2026-08-26.dahlia"
@@ -44,6 +53,7 @@ class Stripe(Service):
         version: the account's version, for requests that name none.
         known_versions: versions that a request may name.
         refused_paths: collections that the key must not read.
+        kept: how long events can be read.
     """
 
     routes: ClassVar[Sequence[tuple[str, str, str]]] = [
@@ -62,6 +72,7 @@ class Stripe(Service):
         self.version = VERSION
         self.known_versions = {VERSION}
         self.refused_paths: set[str] = set()
+        self.kept = KEPT
         self._by_operation: dict[str, Allowance] = {}
         self._keys = {SECRET_KEY}
         self._objects: dict[str, dict[str, _Kept]] = {each.path: {} for each in SHAPES}
@@ -76,11 +87,11 @@ class Stripe(Service):
             made_id = given.pop("id", None) or f"{shape.prefix}_{secrets.token_hex(7)}"
             made = members(shape, made_id, self._now(), given)
             self._objects[shape.path][made_id] = _Kept(now=made, history=[(self._now(), copy.deepcopy(made))])
-            self._happened(f"{shape.event}.created", made)
+            self._happened(created_event(shape, made), made)
             return str(made_id)
 
     def update(self, name: str, object_id: str, /, **changed: Any) -> None:
-        """Change members of an object. Makes an event with what they were."""
+        """Change members of an object. Makes an event with what they were, where Stripe has one."""
         with self.changing():
             shape = BY_NAME[name]
             kept = self._objects[shape.path][object_id]
@@ -89,7 +100,8 @@ class Stripe(Service):
             if name == "product":
                 kept.now["updated"] = self._now()
             kept.history.append((self._now(), copy.deepcopy(kept.now)))
-            self._happened(f"{shape.event}.updated", kept.now, before)
+            if type_ := updated_event(shape, kept.now, changed):
+                self._happened(type_, kept.now, before)
 
     def delete(self, name: str, object_id: str) -> None:
         """Delete a customer or a product, cancel a subscription. Makes an event."""
@@ -104,6 +116,21 @@ class Stripe(Service):
                 kept.deleted = True
                 kept.history.append((self._now(), None))
             self._happened(f"{shape.event}.deleted", kept.now)
+
+    def happen(self, type_: str, about: Mapping[str, Any]) -> None:
+        """Make an event about something that is not kept."""
+        with self.changing():
+            self._happened(type_, about)
+
+    def add_key(self, key: str) -> None:
+        """Let another key in."""
+        self._keys.add(key)
+
+    def forget(self) -> None:
+        """Remove everything without a trace."""
+        with self.changing():
+            self._objects = {each.path: {} for each in SHAPES}
+            self._events.clear()
 
     def revoke(self) -> None:
         """Make the key worthless."""
@@ -206,7 +233,7 @@ class Stripe(Service):
         return found[0]
 
     def _readable_events(self) -> Sequence[dict[str, Any]]:
-        since = self._now() - KEPT.total_seconds()
+        since = self._now() - self.kept.total_seconds()
         return [each for each in self._events if each["created"] >= since]
 
     def _page(

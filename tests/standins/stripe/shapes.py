@@ -102,6 +102,19 @@ def members(shape: Shape, object_id: str, created: int, given: Mapping[str, Any]
     return {**made, "metadata": {}, **_OWN[shape.name](object_id, created, given), **given}
 
 
+def created_event(shape: Shape, made: Mapping[str, Any]) -> str:
+    """The type of the event of a new object: a charge is never called created, but by how it went."""
+    return f"{shape.event}.{made['status'] if shape.name == 'charge' else 'created'}"
+
+
+def updated_event(shape: Shape, now: Mapping[str, Any], changed: Mapping[str, Any]) -> str | None:
+    """The type of the event of a change; a payment intent has events of what it becomes alone."""
+    if shape.name != "payment_intent":
+        return f"{shape.event}.updated"
+    named = {"succeeded", "canceled", "processing", "requires_action"}
+    return f"{shape.event}.{now['status']}" if "status" in changed and now["status"] in named else None
+
+
 def _customer(object_id: str, created: int, given: Mapping[str, Any]) -> dict[str, Any]:
     empty = dict.fromkeys(
         ("address", "email", "name", "phone", "description", "currency", "default_source", "shipping")

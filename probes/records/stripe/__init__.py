@@ -1,0 +1,1 @@
+"""Records in Stripe, read through its REST API."""

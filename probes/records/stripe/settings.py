@@ -1,0 +1,144 @@
+"""What the map says of a Stripe account, and of a data type in it. Loads no driver."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from probes.addresses import check_address
+from probes.durations import Duration
+from probes.http.settings import Retries, check_header_value, on_this_machine
+from probes.records.stripe.shapes import COLLECTIONS, VERSION
+from probes.settings import Binding, SystemSettings
+from probes.wording import did_you_mean
+
+LATEST_EVENT = "event.created"
+"""The word for the time of a record's latest event: what is nearest to a change stamp."""
+
+LATE_EVENT_S = 5.0
+"""How long after the time of its event a change may be committed: events count whole seconds, and nothing is said
+about how near the two are."""
+
+_PATH = re.compile(r"[A-Za-z_]\w*(\.[^.\[\]]{1,100}){0,8}")
+
+
+class StripeSettings(SystemSettings):
+    """A Stripe account.
+
+    Attributes:
+        key: a restricted key (`rk_`) with read permissions.
+        account: the connected account that a platform reads (Connect).
+        api_version: the version of the API that is spoken; the account's own does not matter.
+        url: another address, for tests and proxies.
+        retries: how often a request that failed in passing is sent again at most.
+    """
+
+    kind: Literal["stripe"]
+    key: SecretStr
+    account: str | None = Field(default=None, pattern=r"^acct_\w{1,100}$")
+    api_version: str = Field(default=VERSION, pattern=r"^\d{4}-\d\d-\d\d(\.[a-z]{1,40})?$")
+    url: str = "https://api.stripe.com"
+    retries: Retries = 2
+    clock_slack_s: Duration = Field(default=LATE_EVENT_S, alias="clock_slack")
+
+    @field_validator("key")
+    @classmethod
+    def _can_read(cls, key: SecretStr) -> SecretStr:
+        text = key.get_secret_value()
+        if text.startswith("pk_"):
+            raise ValueError("a publishable key (pk_) reads nothing; create a restricted key (rk_) with read rights")
+        if text != text.strip():
+            raise ValueError("begins or ends with a space or a line break")
+        return check_header_value(key)
+
+    @field_validator("url")
+    @classmethod
+    def _is_address(cls, url: str) -> str:
+        text = check_address(url.strip().rstrip("/"), login=False)
+        found = urlsplit(text)
+        host = found.hostname or ""
+        safe = found.scheme == "https" or (found.scheme == "http" and on_this_machine(host))
+        if not safe or not host or found.path or found.query or found.fragment or "@" in found.netloc:
+            raise ValueError("not the address of Stripe's API; leave it out, or write for example https://HOST")
+        return text
+
+
+class StripeBinding(Binding):
+    """A collection; fields are members of its objects, of objects in them, and of objects they refer to."""
+
+    @field_validator("collection")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in COLLECTIONS:
+            raise ValueError(
+                f"no collection of Stripe's that is read is named {name!r}{did_you_mean(name, COLLECTIONS)}"
+            )
+        return name
+
+    @field_validator("changed_at")
+    @classmethod
+    def _tells_changes(cls, name: str | None) -> str | None:
+        if name is not None and name != LATEST_EVENT:
+            why = "does not change after the object was made" if name == "created" else "is no change stamp"
+            raise ValueError(
+                f"{name} {why}: Stripe's objects do not tell when they changed. Write {LATEST_EVENT}, the time of "
+                "the object's latest event"
+            )
+        return name
+
+    @field_validator("changed_at_unit")
+    @classmethod
+    def _is_instant(cls, unit: str | None) -> str | None:
+        if unit is not None:
+            raise ValueError(f"{LATEST_EVENT} is an instant already: leave it out")
+        return unit
+
+    @field_validator("version")
+    @classmethod
+    def _has_none(cls, name: str | None) -> str | None:
+        if name is not None:
+            raise ValueError(f"Stripe has no growing number: use changed_at: {LATEST_EVENT}")
+        return name
+
+    @field_validator("key")
+    @classmethod
+    def _is_path(cls, path: str) -> str:
+        if not _PATH.fullmatch(path):
+            raise ValueError(f"{path!r} is no member of an object; write for example id or metadata.crm_id")
+        return path
+
+    @field_validator("fields")
+    @classmethod
+    def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
+        for path in fields.values():
+            if not _PATH.fullmatch(path):
+                raise ValueError(f"{path!r} is no member of an object; write for example email or customer.email")
+        return fields
+
+    @property
+    def marks_records(self) -> bool:
+        """Only the list of changes tells when a record changed."""
+        return False
+
+    def notes(self) -> Iterator[tuple[str, str]]:
+        """What the author of a map has to know of its words."""
+        if walks(self.collection, self.key):
+            yield "key", walking(self.collection, self.key)
+
+
+def walks(collection: str, key: str) -> bool:
+    """Whether records are found by this key only by reading the whole list."""
+    return key != "id" and key not in COLLECTIONS[collection].by
+
+
+def walking(collection: str, key: str) -> str:
+    """What to know of such a key."""
+    return (
+        f"Stripe finds {collection} by {key} only with Search, which is late and is never used for verdicts: each "
+        f"reading by key walks the whole list, one call per 100 {collection}. Unless there are few of them, make id "
+        "the key, with Stripe's id in the other system"
+    )
