@@ -13,7 +13,8 @@ from __future__ import annotations
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -108,7 +109,7 @@ class Changes:
         Returns:
             Whether all are known.
         """
-        with plan.lock:
+        with _alone(plan):
             while not plan.whole:
                 found = part(self._ask, _query(plan), plan.place, LARGEST_PAGE, _never, EVENTS)
                 for event in found.objects:
@@ -131,7 +132,7 @@ class Changes:
 
     def touched(self, plan: Plan) -> set[str]:
         """Objects of events that came after the plan was made."""
-        with plan.lock:
+        with _alone(plan):
             while plan.newest:
                 query = [*_query(plan), ("limit", str(LARGEST_PAGE)), ("ending_before", plan.newest)]
                 document = self._ask(query)
@@ -146,6 +147,18 @@ class Changes:
                     break
                 left()
             return set(plan.touched)
+
+
+@contextmanager
+def _alone(plan: Plan) -> Iterator[None]:
+    """A plan that no other thread goes on with meanwhile; waited for within the call's deadline."""
+    if not plan.lock.acquire(timeout=min(left(), threading.TIMEOUT_MAX)):
+        left()
+        raise ProbeError(Reason.TIMEOUT, "another reading of the events took too long")
+    try:
+        yield
+    finally:
+        plan.lock.release()
 
 
 def _query(plan: Plan) -> Query:

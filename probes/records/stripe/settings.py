@@ -126,8 +126,9 @@ class StripeBinding(Binding):
 
     def notes(self) -> Iterator[tuple[str, str]]:
         """What the author of a map has to know of its words."""
-        if walks(self.collection, self.key):
-            yield "key", walking(self.collection, self.key)
+        (key,) = self.key_fields
+        if walks(self.collection, key):
+            yield "key", walking(self.collection, key)
 
 
 def walks(collection: str, key: str) -> bool:

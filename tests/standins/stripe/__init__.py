@@ -6,6 +6,9 @@ answer is checked in `tests/standins/test_stripe.py` against Stripe's OpenAPI do
 It stands beside stripe-mock (Stripe's own, without state) and localstripe (state, but it answers 500 to an instant
 in ISO 8601, has no search, and its events lack `pending_webhooks`).
 
+A charge is born with `charge.succeeded` or what else its status is, and a payment intent has events of what it
+becomes alone, since there is no `charge.created` and no `payment_intent.updated`.
+
 Where the documents are silent: objects created within the same second are listed the last first; a cursor that names
 a deleted object goes on behind where it stood; 429 has no Retry-After unless a test orders one.
 """
