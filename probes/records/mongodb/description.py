@@ -23,7 +23,7 @@ def inspect(session: Session, spec: ReadSpec) -> tuple[str, ...]:
     if described is None:
         remarks.append(f"{spec.collection}: the login may not list collections, so it is unknown whether it exists")
     some = [documents.decoded(each) for each in session.documents(spec.collection, {}, None, {}, SAMPLE)[0]]
-    for path in dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None):
+    for path in dict.fromkeys(each for each in (*spec.key_fields, spec.mark, *spec.fields) if each is not None):
         remarks += _field_remarks(session, spec, path, some)
     if described is not None and described.get("type") == "view":
         return tuple(remarks)
@@ -56,7 +56,8 @@ def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
             raise
         return [f"{spec.collection}: the login may not see whether its fields have an index"]
     led = {next(iter(index["key"])) for index in indexes if index.get("key") and _answers_all(index)}
-    wanted = [each for each in (spec.key, spec.mark) if each is not None]
+    keyed = next((each for each in spec.key_fields if each in led), spec.key)
+    wanted = [each for each in (keyed, spec.mark) if each is not None]
     remarks = [
         f"{spec.collection}.{path} has no index: every read scans the collection"
         for path in wanted
@@ -72,7 +73,7 @@ def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
 def _collation_remarks(session: Session, spec: ReadSpec, some: Sequence[Mapping[str, Any]]) -> list[str]:
     if session.collations.get(spec.collection) is None:
         return []
-    if not any(isinstance(documents.find(document, spec.key), str) for document in some):
+    if not any(isinstance(documents.find(document, path), str) for document in some for path in spec.key_fields):
         return []
     return [f"{spec.collection} has a collation, and keys are compared byte by byte: no index answers for texts"]
 

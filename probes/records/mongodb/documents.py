@@ -294,6 +294,12 @@ def alternatives(key_type: str, key: Key, legacy: str | None) -> list[Any]:
     return forms
 
 
+def part_alternatives(text: str, legacy: str | None) -> list[Any]:
+    """As `alternatives`, for a part of a key, whatever type it has: what is found too much is another key."""
+    found = alternatives("uuid" if _UUID.fullmatch(text) else "string", text, legacy)
+    return [*found, text[:15]] if len(text) == 18 else found
+
+
 def _uuids(text: str, legacy: str | None) -> list[Any]:
     value = uuid.UUID(text)
     binaries = [Binary.from_uuid(value, UuidRepresentation.STANDARD)]

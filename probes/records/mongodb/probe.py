@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from probes.call_deadline import one_call, some_calls
+from probes.composite_keys import parted
 from probes.contract import (
     INSPECT_CALLS,
     ClockSample,
@@ -63,7 +64,7 @@ class MongoDbProbe:
     # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        return KEYS_AT_ONCE
+        return KEYS_AT_ONCE // len(spec.key_fields)
 
     @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
@@ -79,9 +80,8 @@ class MongoDbProbe:
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         if not keys:
             return []
-        among = [each for key in keys for each in self._bson.alternatives(spec.key_type, key, self._settings.uuid)]
         documents, more = self._session.documents(
-            spec.collection, {spec.key: {"$in": among}}, None, self._session.projection(spec), None, all_batches=True
+            spec.collection, self._among(spec, keys), None, self._session.projection(spec), None, all_batches=True
         )
         if more:
             raise too_large()
@@ -91,6 +91,23 @@ class MongoDbProbe:
         wanted = frozenset(map(str, keys))
         rows = [self._session.row(spec, document) for document in documents]
         return [row for row in rows if self._bson.as_asked(row[0], wanted)]
+
+    def _among(self, spec: ReadSpec, keys: Sequence[Key]) -> dict[str, Any]:
+        """The filter for documents with one of these keys."""
+        legacy = self._settings.uuid
+        if not spec.key_parts:
+            spelled = [each for key in keys for each in self._bson.alternatives(spec.key_type, key, legacy)]
+            return {spec.key: {"$in": spelled}}
+        whole = (parted(key, len(spec.key_parts)) for key in keys)
+        return {
+            "$or": [
+                {
+                    path: {"$in": self._bson.part_alternatives(part, legacy)}
+                    for path, part in zip(spec.key_parts, parts, strict=True)
+                }
+                for parts in whole
+            ]
+        }
 
     @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:

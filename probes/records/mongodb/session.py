@@ -118,7 +118,7 @@ class Session:
     def projection(self, spec: ReadSpec) -> dict[str, int]:
         """The projection for reading a spec."""
         projection: dict[str, int] = self.bson.projection(
-            path for path in (spec.key, spec.mark, *spec.fields) if path is not None
+            path for path in (*spec.key_fields, spec.mark, *spec.fields) if path is not None
         )
         return projection
 
@@ -212,8 +212,9 @@ class Session:
         find, convert = self.bson.find, self.convert
         mark = find(document, spec.mark) if spec.mark else None
         values = (find(document, path) for path in spec.fields)
+        keys = tuple(self.bson.key_of(find(document, path), convert) for path in spec.key_fields)
         return (
-            self.bson.key_of(find(document, spec.key), convert),
+            keys if spec.key_parts else keys[0],
             None if mark is None or mark is MISSING else convert(mark),
             *(value if value is MISSING else convert(value) for value in values),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -131,7 +131,16 @@ class MongoDbBinding(Binding):
             raise ValueError(f"{name!r} is no collection's name")
         return name
 
-    @field_validator("key", "changed_at", "version")
+    composite_keys: ClassVar[bool] = True
+
+    @field_validator("key")
+    @classmethod
+    def _has_paths(cls, key: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for path in (key,) if isinstance(key, str) else key:
+            checked_path(path)
+        return key
+
+    @field_validator("changed_at", "version")
     @classmethod
     def _is_path(cls, path: str | None) -> str | None:
         return None if path is None else checked_path(path)
