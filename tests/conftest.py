@@ -30,6 +30,7 @@ HEAVY = {
 """By what a parameter may call them, the fixtures of servers that take long to start."""
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist's own hook, which comes before a conftest's, reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run in one process, and first, all tests that share something that takes long to make, so that it is made once.
 
@@ -51,7 +52,7 @@ def _shared(item: pytest.Item) -> str | None:
         return heavy
     made = item.session._fixturemanager.getfixturedefs  # what --fixtures shows, too
     scopes = {found[-1].scope for name in asked if (found := made(name, item))}
-    return str(item.path) if "module" in scopes else None
+    return item.nodeid.partition("::")[0] if "module" in scopes else None
 
 
 @pytest.fixture(scope="session")
