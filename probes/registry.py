@@ -93,6 +93,12 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         binding="probes.records.stripe.settings:StripeBinding",
         probe="probes.records.stripe.probe:StripeProbe",
     ),
+    "hubspot": RecordKind(
+        title="HubSpot",
+        settings="probes.records.hubspot.settings:HubSpotSettings",
+        binding="probes.records.hubspot.settings:HubSpotBinding",
+        probe="probes.records.hubspot.probe:HubSpotProbe",
+    ),
 }
 
 

@@ -102,6 +102,11 @@ class SystemSettings(PluginSettings):
     link: str | None = None
     description: str = ""
 
+    @property
+    def stale_reads_s(self) -> float:
+        """How long a read by key may return stale data, if that differs from what finds changes."""
+        return self.delay_floor_s
+
 
 Flagged = bool | int | str
 """A value of a flag that means deleted."""

@@ -121,9 +121,10 @@ def map_of_every_kind() -> dict[str, Any]:
         "documents": {"kind": "mongodb", "url": "mongodb://127.0.0.1:1/x", "zone": "UTC"},
         "org": {"kind": "salesforce", "url": "http://127.0.0.1:1", "client_id": "x", "client_secret": "y"},
         "payments": {"kind": "stripe", "url": "http://127.0.0.1:1", "key": "rk_test_x"},
+        "crm": {"kind": "hubspot", "url": "http://127.0.0.1:1", "token": "x"},
     }
     bindings: dict[str, Any] = {name: {"collection": "things", "key": "id"} for name in systems}
-    bindings["documents"]["key"], bindings["org"]["key"] = "_id", "Id"
+    bindings["documents"]["key"], bindings["org"]["key"], bindings["crm"]["key"] = "_id", "Id", "hs_object_id"
     bindings["payments"]["collection"] = "invoices"
     bindings["owner"]["changed_at"] = "updated_at"
     bindings["api"] |= {"records": "$.data[*]", "many": "/things?ids={keys}"}

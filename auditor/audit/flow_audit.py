@@ -217,7 +217,7 @@ class Auditor:
             plan=plan(
                 watermark_at=state.watermark.at,
                 owner_now=owner_now,
-                overlap_s=flow.settings.overlap_s,
+                overlap_s=flow.overlap_s,
                 deadlines=len(deadlines),
                 rechecks=len(rechecks),
                 panel=panel,

@@ -160,7 +160,7 @@ class Gatherer:
             search.listed.update(found)
         if reading.truncated and (latest is None or latest <= known):
             # More changes with one stamp than are ever read at once: skip them; the sample finds the rest.
-            latest = known + timedelta(seconds=self.flow.settings.overlap_s) + MICROSECOND
+            latest = known + timedelta(seconds=self.flow.overlap_s) + MICROSECOND
             search.skipped = True
         first = owner_now if before.at is None and not reading.truncated else None
         reached = max((at for at in (before.at, latest, first) if at is not None), default=None)
@@ -194,7 +194,7 @@ class Gatherer:
             )
         moved = replace(before, version_low=known, version_high=highest, polled_at=_polled_at(before, reading))
         turned_s = (reading.sent_at - (before.version_turned_at or EPOCH)).total_seconds()
-        if turned_s < self.flow.settings.overlap_s:
+        if turned_s < self.flow.overlap_s:
             return moved
         middle = before.version_middle
         return replace(

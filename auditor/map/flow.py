@@ -95,6 +95,11 @@ class Flow:
         return min(max(self.window_s / 3, SHORTEST_EVERY_S), LONGEST_EVERY_S) if self.window_s else 5.0
 
     @property
+    def overlap_s(self) -> float:
+        """How far back each audit looks again for changes: at least as long as the owner may not know of one."""
+        return max(self.settings.overlap_s, self.source.delay_floor_s)
+
+    @property
     def confirm_s(self) -> float:
         """The minimum time before a second reading may confirm a first one."""
         return min(max(self.every_s, SHORTEST_EVERY_S), LONGEST_CONFIRM_S)

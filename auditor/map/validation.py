@@ -333,7 +333,7 @@ def _floor_contradictions(name: str, integration_map: IntegrationMap) -> Iterato
             ("flows", name, "sampling"),
             f"{value.field} is of type {type_} and has no worth; name a field of type {', '.join(NUMBERS)}",
         )
-    floor_s = max(flow.source.delay_floor_s, flow.target.delay_floor_s)
+    floor_s = max(flow.source.delay_floor_s, flow.target.stale_reads_s)
     if flow.window_s < floor_s:
         yield (
             where,

@@ -18,6 +18,8 @@ from pymongo import MongoClient
 
 from probes.contract import ReadSpec, RecordProbe
 from probes.queue_contract import Letter, QueueProbe
+from probes.records.hubspot.probe import HubSpotProbe
+from probes.records.hubspot.settings import HubSpotSettings
 from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbSettings
 from probes.records.rest.probe import RestProbe
@@ -31,6 +33,7 @@ from probes.records.stripe.settings import StripeSettings
 from probes.settings import Budget
 from tests.attacks import messages
 from tests.standins.clock import Clock
+from tests.standins.hubspot import PRIVATE_APP_TOKEN, HubSpot, Property
 from tests.standins.salesforce import APP, Field, Salesforce
 from tests.standins.salesforce.schema import AFTER, BEFORE, SObject
 from tests.standins.stripe import Stripe
@@ -347,6 +350,58 @@ class StripeHarness(Harness):
             }
         )
         return StripeProbe(settings)
+
+    def close(self) -> None:
+        self._account.close()
+
+
+class HubSpotHarness(Harness):
+    """An account of the stand-in with a custom type, whose key is a unique property, and a search that lags.
+
+    What is filled in is long past, so that the search knows it; what is changed after that, it learns later.
+    """
+
+    LAG_S = 30
+    tells_duplicates = False
+    spec = replace(SPEC, key="number", changed_at="hs_lastmodifieddate")
+
+    def __init__(self) -> None:
+        self._account = HubSpot()
+        self._of = self._account.add_type(
+            "things",
+            [
+                Property(name="number", type="number", unique=True),
+                Property(name="name"),
+                Property(name="gone", type="bool"),
+            ],
+        )
+        self._account.searches.most = 1_000  # a test's reads are not an account's
+        self.port = self._account.port
+
+    def fill(self, records: Sequence[Record]) -> None:
+        with self._account.changing():
+            self._account.records(self._of).clear()
+        self._ids: dict[int, str] = {}
+        for identity, name, at in records:
+            self._account.clock.stand_at(datetime.fromisoformat(at))
+            made = self._account.create(self._of, number=None if identity is None else str(identity), name=name)
+            self._ids |= {} if identity is None else {identity: made}
+        self._account.clock.stand_at(None)
+        self._account.index_lag_s = self.LAG_S
+
+    def mark_deleted(self, identity: int) -> None:
+        self._account.update(self._of, self._ids[identity], gone="true")
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        settings = HubSpotSettings.model_validate(
+            {
+                "kind": "hubspot",
+                "url": f"http://127.0.0.1:{port or self.port}",
+                "token": secret or PRIVATE_APP_TOKEN,
+                "budget": {"timeout": timeout_s(port)},
+            }
+        )
+        return HubSpotProbe(settings)
 
     def close(self) -> None:
         self._account.close()

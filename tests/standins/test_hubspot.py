@@ -11,7 +11,7 @@ import pytest
 
 from tests.standins import faults
 from tests.standins.clock import Clock
-from tests.standins.hubspot import PRIVATE_APP_TOKEN, HubSpot, Property
+from tests.standins.hubspot import PRIVATE_APP_TOKEN, HubSpot, Property, search
 from tests.standins.specifications import breaches, hubspot_model
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, 123_000, tzinfo=UTC)
@@ -262,3 +262,29 @@ def test_refusals_keep_to_the_model(hubspot: HubSpot, client: httpx.Client, stat
     assert (answer.status_code, answer.headers.get("Retry-After")) == (status, "7" if status == 429 else None)
     conforms(answer, OBJECTS, "ModelError")
     assert client.get("/crm/v3/objects/deals").status_code == 200
+
+
+def test_custom_types_are_described(hubspot: HubSpot, client: httpx.Client) -> None:
+    of = hubspot.add_type("boat", [Property(name="hull", unique=True), Property(name="afloat", type="bool")])
+    (found,) = client.get("/crm/v3/schemas").json()["results"]
+    assert breaches(hubspot_model("crm/schemas", "ObjectSchema"), found) == []
+    assert (found["objectTypeId"], found["name"], found["fullyQualifiedName"]) == (of, "boat", "p4711_boat")
+    hubspot.scopes.discard("crm.schemas.custom.read")
+    assert client.get("/crm/v3/schemas").json()["category"] == "MISSING_SCOPES"
+
+
+def test_a_search_compares_instants_to_the_millisecond(hubspot: HubSpot) -> None:
+    for _ in range(200):
+        hubspot.create("deals", dealname="d")
+        hubspot.clock.advance(0.001)
+    at_ms = round(NOON.timestamp() * 1000)
+    for passed_ms in range(200):
+        one = {"propertyName": "hs_lastmodifieddate", "operator": "EQ", "value": str(at_ms + passed_ms)}
+        assert sum(_held(hubspot, one)) == 1
+
+
+def _held(hubspot: HubSpot, one: dict[str, Any]) -> list[bool]:
+    of = hubspot.store.type_named("deals")
+    assert of is not None
+    asked = {"filterGroups": [{"filters": [one]}]}
+    return [True for _ in search.found(hubspot.store, of, asked, hubspot.clock.now())]

@@ -166,6 +166,19 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/document.py": "description",
         "probes/registry.py": "kind",
     },
+    "HubSpotBinding": {
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "auditor/map/flow.py": "absent deleted",
+    },
+    "HubSpotSettings": {
+        "auditor/map/flow.py": "zone",
+        "probes/records/hubspot/probe.py": "budget delay_floor",
+        "probes/records/hubspot/session.py": "token client_id client_secret refresh_token url retries",
+        "auditor/audit/flow_audit.py": "clock_slack",
+        "auditor/systems/live_record.py": "link",
+        "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
     "SalesforceBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "auditor/map/flow.py": "absent deleted",

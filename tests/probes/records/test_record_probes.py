@@ -19,6 +19,7 @@ from probes.settings import DeleteFlag
 from tests.probes.harness import (
     TIMEOUT_S,
     Harness,
+    HubSpotHarness,
     MongoDbHarness,
     Record,
     RestHarness,
@@ -49,6 +50,7 @@ KINDS = [
     "salesforce",
     "stripe-id",
     "stripe-email",
+    "hubspot",
 ]
 SERVED = {**dict.fromkeys(DIALECTS, "sql"), "rest-many": "rest", "rest-one": "rest"}
 SERVED |= {"stripe-id": "stripe", "stripe-email": "stripe"}
@@ -62,6 +64,8 @@ def make(kind: str, request: pytest.FixtureRequest) -> Harness:
         return RestHarness(batch=kind == "rest-many")
     if kind.startswith("stripe"):
         return StripeHarness(by_id=kind == "stripe-id")
+    if kind == "hubspot":
+        return HubSpotHarness()
     if kind == "salesforce":
         return SalesforceHarness()
     if kind == "mongodb":

@@ -93,7 +93,7 @@ def _comparable(of: ObjectType, name: str, value: str | None) -> Any:
         return None if kind in {"number", "datetime"} else ""
     if kind == "datetime" and not value.lstrip("-").isdigit():
         try:
-            return Decimal(int(datetime.fromisoformat(value).timestamp() * 1000))
+            return Decimal(round(datetime.fromisoformat(value).timestamp() * 1000))
         except ValueError:
             raise invalid(f"{value} is not a valid instant") from None
     if kind in {"number", "datetime"}:

@@ -35,6 +35,8 @@ class HubSpot(Service):
     routes: ClassVar[Sequence[tuple[str, str, str]]] = [
         ("POST", "/oauth/v1/token", "token"),
         ("GET", "/account-info/v3/api-usage/daily/private-apps", "usage"),
+        ("GET", "/account-info/v3/details", "details"),
+        ("GET", "/crm/v3/schemas", "schemas"),
         ("GET", "/crm/v3/properties/{of}", "properties"),
         *(
             (method, f"{prefix}/{{of}}{path}", name)
@@ -58,10 +60,16 @@ class HubSpot(Service):
         self.daily = Allowance("DAILY", 650_000, timedelta(days=1), self.clock)
         self.searches = Allowance("SECONDLY", 5, timedelta(seconds=1), self.clock)
         self.oauth = ("client-1", "secret-of-client-1", "refresh-1")
-        self.scopes = {"crm.objects.custom.read"} | {each.scope for each in self.store.types}
+        self.scopes = {"crm.objects.custom.read", "crm.schemas.custom.read"} | {
+            each.scope for each in self.store.types
+        }
         self._tokens: dict[str, Any] = {PRIVATE_APP_TOKEN: None}
 
     # -- what a test keeps in it
+
+    def records(self, of: str) -> dict[str, Record]:
+        """The records of a type, by id."""
+        return self._type(of).records
 
     def create(self, of: str, /, **values: str | None) -> str:
         """A new record; answers its id."""
@@ -169,6 +177,10 @@ class HubSpot(Service):
             "resetsAt": milliseconds(self.clock.now() + timedelta(days=1)),
         }
         return {"results": [one]}
+
+    def details(self, request: Request) -> Any:
+        """What the account is."""
+        return {"portalId": ACCOUNT, "accountType": "STANDARD", "timeZone": "UTC", "utcOffset": "+00:00"}
 
     # -- objects
 
@@ -342,29 +354,54 @@ class HubSpot(Service):
         found = self.store.associated(of, record_id, to)
         return [{"toObjectId": to_id, "associationTypes": kinds} for to_id, kinds in found.items()]
 
-    def properties(self, request: Request, of: str) -> Any:
-        """The properties of a type."""
-        fields = {"string": "text", "number": "number", "datetime": "date", "enumeration": "select"}
+    def schemas(self, request: Request) -> Any:
+        """The custom types."""
+        if "crm.schemas.custom.read" not in self.scopes:
+            needed = {"requiredGranularScopes": ["crm.schemas.custom.read"]}
+            raise RefusalError(refusal(403, errors=[{"message": "missing scopes", "context": needed}]))
         return {
             "results": [
                 {
-                    "name": each.name,
-                    "label": each.name.replace("_", " ").capitalize(),
-                    "type": each.type,
-                    "fieldType": fields[each.type],
-                    "description": "",
-                    "groupName": f"{self._type(of).singular}information",
-                    "options": [
-                        {"label": option, "value": option, "displayOrder": at, "hidden": False}
-                        for at, option in enumerate(each.options)
-                    ],
-                    "hasUniqueValue": each.unique,
-                    "hidden": False,
+                    "id": each.names[0].partition("-")[2],
+                    "objectTypeId": each.names[0],
+                    "name": each.singular,
+                    "fullyQualifiedName": each.names[2],
+                    "labels": {"singular": each.singular, "plural": f"{each.singular}s"},
+                    "properties": self._described(each),
+                    "requiredProperties": [],
+                    "associations": [],
                     "archived": False,
                 }
-                for each in self._readable(of).properties.values()
+                for each in self.store.types
+                if each.scope == "crm.objects.custom.read"
             ]
         }
+
+    def properties(self, request: Request, of: str) -> Any:
+        """The properties of a type."""
+        return {"results": self._described(self._readable(of))}
+
+    def _described(self, of: ObjectType) -> Sequence[dict[str, Any]]:
+        fields = {"string": "text", "number": "number", "datetime": "date", "date": "date"}
+        fields |= {"enumeration": "select", "bool": "booleancheckbox"}
+        return [
+            {
+                "name": each.name,
+                "label": each.name.replace("_", " ").capitalize(),
+                "type": each.type,
+                "fieldType": each.field_type or fields[each.type],
+                "description": "",
+                "groupName": f"{of.singular}information",
+                "options": [
+                    {"label": option, "value": option, "displayOrder": at, "hidden": False}
+                    for at, option in enumerate(each.options)
+                ],
+                "hasUniqueValue": each.unique,
+                "hidden": False,
+                "archived": False,
+            }
+            for each in of.properties.values()
+        ]
 
 
 def _object(request: Request) -> dict[str, Any]:

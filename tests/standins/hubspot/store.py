@@ -18,6 +18,7 @@ class Property:
     type: str = "string"
     unique: bool = False
     options: tuple[str, ...] = ()
+    field_type: str = ""
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Records in HubSpot's CRM, read through its API."""
