@@ -106,7 +106,7 @@ def test_every_dictionary_with_most_values_of_an_enumeration_has_all_of_them() -
             value = getattr(node, "value", None)
             if not isinstance(node, ast.Assign | ast.AnnAssign) or not isinstance(value, ast.Dict):
                 continue
-            keys = {key.value for key in value.keys if isinstance(key, ast.Constant)}
+            keys = {key.value for key in value.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)}
             values = max(({each.value for each in kind} for kind in kinds), key=lambda each: len(each & keys))
             if len(values) > 2 and 2 * len(values & keys) > len(values):
                 tables += 1

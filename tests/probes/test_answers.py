@@ -6,17 +6,16 @@ import json
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from probes.contract import Reason
+from tests import HOME
 from tests.attacks.answers import FAST, MIB, SLOW, Attack
 from tests.probes.asks import CLIENTS
 from tests.raw_server import RawServer
 
-ASKS = Path(__file__).with_name("asks.py")
 GROWN_LIMIT_BYTES = 300 * MIB
 PATIENT_S = 120.0
 """No deadline is meant to pass here, and a machine may be slow."""
@@ -33,7 +32,8 @@ def outcomes(client: str, attacks: Mapping[str, Attack], timeout_s: float) -> di
     urls = {name: server.url for name, server in servers.items()}
     words = json.dumps({"client": client, "urls": urls, "timeout": timeout_s})
     try:
-        ended = subprocess.run([sys.executable, str(ASKS), words], capture_output=True, text=True, check=False)
+        asking = [sys.executable, "-m", "tests.probes.asks", words]
+        ended = subprocess.run(asking, cwd=HOME, capture_output=True, text=True, check=False)
     finally:
         for server in servers.values():
             server.close()
