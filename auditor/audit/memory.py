@@ -76,7 +76,7 @@ class SampleMemory:
         next_starts: by policy, the rank in its pool at which it continues.
         torn: how often the sweep under way started over because a system lost its cursor.
         begin_anew: the next audit restarts the sweep.
-        waiting: sampled records that count as undecided.
+        waiting: sampled records that count as undecided, and how often each was drawn meanwhile.
         listings: by system, the keys that it lists in the walk under way. Only they change in place: a walk may
             list 200,000 keys.
     """
@@ -92,7 +92,7 @@ class SampleMemory:
     next_starts: Mapping[str, int] = field(default_factory=dict)
     torn: int = 0
     begin_anew: bool = False
-    waiting: Mapping[Key, Waiting] = field(default_factory=dict)
+    waiting: Mapping[Key, Mapping[Waiting, int]] = field(default_factory=dict)
     listings: Mapping[str, Listing] = field(default_factory=dict)
 
 

@@ -14,7 +14,8 @@ from probes.contract import Key
 UNWEIGHTED = Drawn(policy=BASE, probability=0.0)
 """The policy of records that no estimate can count."""
 
-UNSETTLED = frozenset({Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
+UNSETTLED = frozenset({Outcome.IN_FLIGHT, Outcome.SUSPECTED, Outcome.INCONCLUSIVE})
+"""Later readings decide; a change on its way may still turn out late."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,18 +39,18 @@ class _Moves:
 
 
 def settle(
-    waiting: Mapping[Key, Waiting],
+    waiting: Mapping[Key, Mapping[Waiting, int]],
     drawn: Mapping[Key, Drawn],
     taken: Set[Key],
     read: Set[Key],
     outcomes: Mapping[Key, Outcome],
     state: FlowState,
-) -> tuple[dict[str, Cohort], FlowState, Mapping[Key, Waiting]]:
+) -> tuple[dict[str, Cohort], FlowState, Mapping[Key, Mapping[Waiting, int]]]:
     """Account for one audit: each sampled record counts once, if necessary as undecided at first, and is moved when
     it is certain.
 
     Args:
-        waiting: sampled records of earlier audits that count as undecided.
+        waiting: sampled records of earlier audits that count as undecided, and how often each was drawn meanwhile.
         drawn: the records taken at random, with their probabilities.
         taken: those of the sweep's slice.
         read: everything that was read, for whatever reason.
@@ -66,7 +67,8 @@ def settle(
     for key in waiting.keys() & read:
         outcome = outcomes.get(key, Outcome.AGREED)
         if outcome not in UNSETTLED and outcome is not Outcome.CANNOT_VERIFY:
-            _resolve(left.pop(key), cohorts, sweeps, differs=outcome is Outcome.DIVERGENT)
+            for each, times in left.pop(key).items():
+                _resolve(each, times, cohorts, sweeps, differs=outcome is Outcome.DIVERGENT)
     number = count if sweep.begun_at is not None else count - 1
     simply = Counter(drawn.values())
     for key in outcomes.keys() & (drawn.keys() | taken):
@@ -75,8 +77,10 @@ def settle(
         simply[how] -= 1
         if how.probability and outcome is not Outcome.CANNOT_VERIFY:
             _add(cohorts, how.policy, Cohort().plus(how.probability, divergent=differs, undecided=unsettled))
-        if unsettled and key not in left:
-            left[key] = Waiting(drawn=how, sweep=number if key in taken else None)
+        if unsettled:
+            left[key] = Counter(left.get(key, {})) + Counter(
+                [Waiting(drawn=how, sweep=number if key in taken else None)]
+            )
         if key in taken:
             sweeps[number].divergent += differs
             sweeps[number].undecided += unsettled or outcome is Outcome.CANNOT_VERIFY
@@ -100,15 +104,18 @@ def settle(
     return cohorts, counted, left
 
 
-def _resolve(waiting: Waiting, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves], *, differs: bool) -> None:
-    """Move an undecided record to its final count."""
+def _resolve(
+    waiting: Waiting, times: int, cohorts: dict[str, Cohort], sweeps: Mapping[int, _Moves], *, differs: bool
+) -> None:
+    """Move an undecided record to its final count, as often as it was drawn."""
     if waiting.drawn.probability:
-        settled = Cohort().plus(waiting.drawn.probability, divergent=differs)
-        _add(cohorts, waiting.drawn.policy, settled.minus(Cohort().plus(waiting.drawn.probability, undecided=True)))
+        settled = Cohort().plus(waiting.drawn.probability, times, divergent=differs)
+        before = Cohort().plus(waiting.drawn.probability, times, undecided=True)
+        _add(cohorts, waiting.drawn.policy, settled.minus(before))
     moves = sweeps.get(waiting.sweep) if waiting.sweep is not None else None
     if moves is not None:
-        moves.undecided -= 1
-        moves.divergent += differs
+        moves.undecided -= times
+        moves.divergent += differs * times
 
 
 def _add(cohorts: dict[str, Cohort], policy: str, more: Cohort) -> None:

@@ -300,6 +300,8 @@ def causes_failing(fail_on: str) -> set[str]:
         return set()
     named = (each.strip() for each in fail_on.split(",") if each.strip())
     wanted = {CAUSES.get(each, each) for each in named}
+    if not wanted:
+        fail("--fail-on is empty; name causes, or write any or never")
     for each in sorted(wanted - drift_causes):
         fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, drift_causes)}")
     return wanted

@@ -8,16 +8,19 @@ from datetime import timedelta
 
 import pytest
 
+from auditor.audit.sample_counts import settle
 from auditor.history.coverage import coverage
 from auditor.history.lens import Lens
 from auditor.ledger import FlowState
 from checks.judgement import Outcome
-from probes.contract import Page, ProbeError, ReadSpec, Reason
+from checks.sampling import BASE, Drawn
+from probes.contract import Key, Page, ProbeError, ReadSpec, Reason
 from probes.ranking import rank_of, seed_of
 from probes.records.sql.probe import SqlProbe
 from tests.stand import Stand
 
 SEED = seed_of(b"k" * 32)
+IN_FLIGHT_AB: dict[Key, Outcome] = dict.fromkeys("ab", Outcome.IN_FLIGHT)
 
 
 def ranked(keys: range) -> list[int]:
@@ -101,6 +104,18 @@ def test_what_was_suspected_is_counted_once_it_is_certain(stand: Stand) -> None:
     assert told.agreement == (0.9, 0.9)
     assert told.disagreement.share is not None
     assert told.disagreement.lower < told.disagreement.share < told.disagreement.upper
+
+
+def test_a_change_on_its_way_is_undecided_until_it_has_arrived_or_has_not() -> None:
+    """A copy that is missing at first sight may still arrive; until then it never counts as one that agrees."""
+    how, state = Drawn(policy=BASE, probability=0.5), FlowState()
+    first, _, waiting = settle({}, dict.fromkeys("abcdef", how), set(), set("abcdef"), IN_FLIGHT_AB, state)
+    assert (first[BASE].read, first[BASE].divergent, first[BASE].undecided) == (6, 0, 2)
+    again, _, waiting = settle(waiting, {"a": how}, set(), {"a"}, {"a": Outcome.IN_FLIGHT}, state)
+    last, _, waiting = settle(waiting, {}, set(), {"a", "b"}, {"a": Outcome.DIVERGENT}, state)
+    whole = first[BASE] + again[BASE] + last[BASE]
+    assert (whole.read, whole.divergent, whole.undecided) == (7, 2, 0)
+    assert waiting == {}
 
 
 def test_records_that_differed_and_records_worth_more_are_read_more_often(stand: Stand) -> None:

@@ -324,6 +324,7 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
         (["once", "--wait", "soon"], "not a duration"),
         (["once", "--flow", "to_biling"], "did you mean 'to_billing'"),
         (["once", "--fail-on", "lat"], "did you mean 'late'"),
+        (["once", "--fail-on", " , "], "--fail-on is empty; name causes, or write any or never"),
         (["record", "custmer", "1"], "did you mean 'customer'"),
         (["record", "customer", "abc"], "is not a valid key of customer"),
     ],
