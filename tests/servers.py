@@ -185,6 +185,17 @@ def pgbouncer(server: str, mode: str, *, ignored: str = "", size: int = 4) -> It
             process.wait()
 
 
+def _install_mariadb(place: Path, common: Sequence[str], drop: dict[str, object]) -> None:
+    """Make a server's folder; tried again, because a machine that starts many servers at once may refuse one."""
+    command = ["mariadb-install-db", *common, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    for _ in range(3):
+        shutil.rmtree(place / "my", ignore_errors=True)
+        made = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, **drop)  # type: ignore[call-overload]
+        if made.returncode == 0:
+            return
+    raise RuntimeError(f"mariadb-install-db failed: {(made.stdout + made.stderr)[-2_000:]}")
+
+
 @contextlib.contextmanager
 def mariadb() -> Iterator[str]:
     """A MariaDB server; yields the URL of a login with all rights, without a database's name."""
@@ -199,16 +210,7 @@ def mariadb() -> Iterator[str]:
             "--innodb-flush-method=nosync",
         ]
         drop = _as_user("nobody")
-        subprocess.run(
-            [
-                *("mariadb-install-db", *common),
-                *("--auth-root-authentication-method=normal", "--skip-test-db"),
-            ],
-            check=True,
-            capture_output=True,
-            cwd=place,
-            **drop,  # type: ignore[call-overload]
-        )
+        _install_mariadb(place, common, drop)
         port = free_port()
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(
