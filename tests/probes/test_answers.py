@@ -53,7 +53,8 @@ def check(client: str, attacks: Mapping[str, Attack], found: dict[str, dict[str,
             # What a whole answer says google-auth reads itself.
             right = right or name.startswith(("millions", "lists", "no text", "a text"))
         else:
-            right = each["reason"] in NAMED
+            # Its first answer is that of its token endpoint, where whatever is no token is a matter of signing in.
+            right = each["reason"] in NAMED or (client == "anypoint_mq" and each["reason"] == Reason.AUTH)
         if not right:
             wrong.append((name, each["told"]))
     assert not wrong

@@ -81,7 +81,9 @@ def test_a_queue_whose_answer_is_too_much_is_not_read(
     probe = registry.open_queue_probe(settings, None)
     with pytest.raises(ProbeError) as caught:
         probe.read(1)
-    assert caught.value.reason is reason, caught.value
+    # Anypoint's first answer is that of its token endpoint, where whatever is no token is a matter of signing in.
+    of_token = kind == "anypoint_mq" and reason is Reason.TOO_LARGE
+    assert caught.value.reason is (Reason.AUTH if of_token else reason), caught.value
     probe.close()
 
 
