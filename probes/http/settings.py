@@ -38,6 +38,24 @@ def check_token_url(text: str) -> str:
     return text.strip()
 
 
+def check_api_address(text: str, refusal: str) -> str:
+    """The address of an API whose paths are fixed: scheme, host and port; secrets go there.
+
+    Args:
+        refusal: what to say of anything else.
+
+    Raises:
+        ValueError: for anything else.
+    """
+    text = check_address(text.strip().rstrip("/"), login=False)
+    found = urlsplit(text)
+    host = found.hostname or ""
+    safe = found.scheme == "https" or (found.scheme == "http" and on_this_machine(host))
+    if not safe or not host or found.path or found.query or found.fragment or "@" in found.netloc:
+        raise ValueError(refusal)
+    return text
+
+
 def on_this_machine(host: str) -> bool:
     """Whether a host is this machine."""
     if host == "localhost":

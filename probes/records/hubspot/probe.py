@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -28,13 +28,14 @@ from probes.contract import (
     Row,
 )
 from probes.http import walk
-from probes.http.header_times import instant
+from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.records.alike_keys import alike
 from probes.records.hubspot import changes
 from probes.records.hubspot.catalogue import ID, Catalogue, is_unique, stamp_of
 from probes.records.hubspot.session import Session, reason_of
 from probes.records.hubspot.settings import ASSOCIATIONS, HubSpotSettings
+from probes.records.unranked import Unranked
 from probes.wording import did_you_mean
 
 AT_ONCE = 100
@@ -46,7 +47,7 @@ LONGEST_ADDRESS = 6_000
 Record = Mapping[str, Any]
 
 
-class HubSpotProbe:
+class HubSpotProbe(Unranked):
     """Reads one account."""
 
     def __init__(self, settings: HubSpotSettings, line: Line = DIRECT) -> None:
@@ -95,15 +96,6 @@ class HubSpotProbe:
     def highest_version(self, spec: ReadSpec) -> int | None:
         """There is no increasing number."""
         return None
-
-    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        return False
-
-    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        return None
-
-    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
-        raise ProbeError(Reason.QUERY, "HubSpot cannot list keys by rank")
 
     @some_calls(INSPECT_CALLS)
     def collections(self) -> list[CollectionSchema]:
@@ -278,14 +270,7 @@ class HubSpotProbe:
 
     @one_call
     def clock(self) -> ClockSample:
-        """Read the `Date` header, in whole seconds."""
-        sent_at = datetime.now(UTC)
-        headers = self._session.head()
-        received_at = datetime.now(UTC)
-        server_at = instant(headers.get("date"))
-        if server_at is None or "age" in headers:
-            raise ProbeError(Reason.DECODE, "the response has no Date of its own, so its clock is unknown")
-        return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
+        return read_clock(self._session.head)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """The API has no read-only session; the probe can only send what is on its list."""

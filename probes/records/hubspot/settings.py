@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from probes.addresses import check_address
 from probes.durations import Duration
-from probes.http.settings import Retries, check_header_value, on_this_machine
+from probes.http.settings import Retries, check_api_address, check_header_value
 from probes.settings import Binding, SystemSettings
 
 INDEX_LAG_S = 300.0
@@ -53,15 +51,9 @@ class HubSpotSettings(SystemSettings):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        text = check_address(url.strip().rstrip("/"), login=False)
-        found = urlsplit(text)
-        host = found.hostname or ""
-        safe = found.scheme == "https" or (found.scheme == "http" and on_this_machine(host))
-        if not host or not safe or found.path or found.query or found.fragment or "@" in found.netloc:
-            raise ValueError(
-                "not the address of an API; leave url out, or write for example https://proxy.example.com"
-            )
-        return text
+        return check_api_address(
+            url, "not the address of an API; leave url out, or write for example https://proxy.example.com"
+        )
 
     @field_validator("token")
     @classmethod

@@ -25,6 +25,7 @@ from probes.contract import (
 )
 from probes.records.mongodb.session import Session, too_large
 from probes.records.mongodb.settings import MongoDbSettings
+from probes.records.unranked import Unranked
 
 KEYS_AT_ONCE = 1_000
 """Keys per `find`: in all their spellings they stay far below the 16 MiB of a command."""
@@ -47,7 +48,7 @@ _WRITES = frozenset(
 """Privilege actions that change something. Source: MongoDB manual, "Privilege Actions"."""
 
 
-class MongoDbProbe:
+class MongoDbProbe(Unranked):
     """Reads one database through a small pool of connections."""
 
     def __init__(self, settings: MongoDbSettings) -> None:
@@ -166,16 +167,6 @@ class MongoDbProbe:
         except (ValueError, ArithmeticError, TypeError):
             return None
         return number if number is not None and -(2**63) <= number < 2**63 else None
-
-    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        """MongoDB has no SHA-256 to compute ranks with; the sample walks its keys instead."""
-        return False
-
-    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        return None
-
-    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
-        raise ProbeError(Reason.QUERY, "MongoDB cannot list keys by rank")
 
     # -- the system
 

@@ -33,7 +33,7 @@ from probes.contract import (
     Row,
 )
 from probes.http import walk
-from probes.http.header_times import instant
+from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.http.walk import Place
 from probes.records.alike_keys import alike
@@ -48,6 +48,7 @@ from probes.records.rest.request_template import (
     takes_exactly,
 )
 from probes.records.rest.settings import RestSettings
+from probes.records.unranked import Unranked
 from probes.secrets import Scrubber
 
 CURSOR_LIMIT = 8_000
@@ -63,7 +64,7 @@ LONGEST_STAMP_DIGITS = 30
 """A longer number is not an instant in any unit."""
 
 
-class RestProbe:
+class RestProbe(Unranked):
     """Reads one HTTP API."""
 
     def __init__(self, settings: RestSettings, line: Line = DIRECT) -> None:
@@ -137,16 +138,6 @@ class RestProbe:
     def highest_version(self, spec: ReadSpec) -> int | None:
         """An API cannot tell before its records are read."""
         return None
-
-    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        """No known API can; the sample walks its keys instead."""
-        return False
-
-    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        return None
-
-    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
-        raise ProbeError(Reason.QUERY, "an HTTP API cannot list keys by rank")
 
     def collections(self) -> list[CollectionSchema]:
         raise ProbeError(
@@ -484,17 +475,7 @@ class RestProbe:
 
     @one_call
     def clock(self) -> ClockSample:
-        """Read the `Date` header, which counts whole seconds; a cached response (`Age`) has no usable time."""
-        sent_at = datetime.now(UTC)
-        headers = self._client.head()
-        received_at = datetime.now(UTC)
-        told = headers.get("date")
-        if told is None or "age" in headers:
-            raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
-        server_at = instant(told)
-        if server_at is None:
-            raise ProbeError(Reason.DECODE, "the answer's Date is not one")
-        return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
+        return read_clock(self._client.head)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """HTTP has no read-only session; the probe can only send GET, HEAD and such a POST."""

@@ -29,12 +29,13 @@ from probes.contract import (
     Row,
 )
 from probes.http import walk
-from probes.http.header_times import instant
+from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.records.alike_keys import alike
 from probes.records.salesforce import soql
 from probes.records.salesforce.session import Session, reason_of, refused
 from probes.records.salesforce.settings import SalesforceSettings
+from probes.records.unranked import Unranked
 from probes.wording import did_you_mean
 
 IDS_AT_ONCE = 2_000
@@ -68,7 +69,7 @@ FieldsOf = Mapping[str, Mapping[str, Any]]
 """The described fields of an object, by lower-case name."""
 
 
-class SalesforceProbe:
+class SalesforceProbe(Unranked):
     """Reads one org."""
 
     def __init__(self, settings: SalesforceSettings, line: Line = DIRECT) -> None:
@@ -122,15 +123,6 @@ class SalesforceProbe:
     def highest_version(self, spec: ReadSpec) -> int | None:
         """Salesforce has no increasing version number."""
         return None
-
-    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        return False
-
-    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        return None
-
-    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
-        raise ProbeError(Reason.QUERY, "Salesforce cannot list keys by rank")
 
     @some_calls(INSPECT_CALLS)
     def collections(self) -> list[CollectionSchema]:
@@ -303,14 +295,7 @@ class SalesforceProbe:
 
     @one_call
     def clock(self) -> ClockSample:
-        """Read the `Date` header, which counts whole seconds."""
-        sent_at = datetime.now(UTC)
-        headers = self._session.head()
-        received_at = datetime.now(UTC)
-        server_at = instant(headers.get("date"))
-        if server_at is None or "age" in headers:
-            raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
-        return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
+        return read_clock(self._session.head)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """The API has no read-only session; the probe can only send what is on its list."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from probes.addresses import check_address
 from probes.durations import Duration
-from probes.http.settings import Retries, check_private_key
+from probes.http.settings import Retries, check_api_address, check_private_key
 from probes.settings import Binding, SystemSettings
 
 LATE_COMMIT_S = 600.0
@@ -53,12 +51,7 @@ class SalesforceSettings(SystemSettings):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        text = check_address(url.strip().rstrip("/"), login=False)
-        found = urlsplit(text)
-        plain = found.scheme == "https" or (found.scheme == "http" and found.hostname in {"127.0.0.1", "localhost"})
-        if not plain or not found.hostname or found.path or found.query or found.fragment or "@" in found.netloc:
-            raise ValueError("not an org's address; write for example https://example.my.salesforce.com")
-        return text
+        return check_api_address(url, "not an org's address; write for example https://example.my.salesforce.com")
 
     @field_validator("private_key")
     @classmethod

@@ -31,7 +31,7 @@ from probes.contract import (
     Reason,
     Row,
 )
-from probes.http.header_times import instant
+from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.records.alike_keys import alike
 from probes.records.stripe import listing
@@ -41,6 +41,7 @@ from probes.records.stripe.paths import DELETED, EPOCH, UnexpandedError, steps, 
 from probes.records.stripe.session import Session
 from probes.records.stripe.settings import LATEST_EVENT, StripeSettings, walking, walks
 from probes.records.stripe.shapes import COLLECTIONS, Collection
+from probes.records.unranked import Unranked
 from probes.wording import did_you_mean
 
 AT_ONCE = 5
@@ -62,7 +63,7 @@ ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
 
 
-class StripeProbe:
+class StripeProbe(Unranked):
     """Reads one account."""
 
     def __init__(self, settings: StripeSettings, line: Line = DIRECT) -> None:
@@ -111,15 +112,6 @@ class StripeProbe:
     def highest_version(self, spec: ReadSpec) -> int | None:
         """There is no growing number."""
         return None
-
-    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        return False
-
-    def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        return None
-
-    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> list[tuple[Any, int]]:
-        raise ProbeError(Reason.QUERY, "Stripe cannot list keys by rank")
 
     @some_calls(INSPECT_CALLS)
     def collections(self) -> list[CollectionSchema]:
@@ -330,14 +322,7 @@ class StripeProbe:
 
     @one_call
     def clock(self) -> ClockSample:
-        """Read the `Date` header, which counts whole seconds."""
-        sent_at = datetime.now(UTC)
-        headers = self._session.head()
-        received_at = datetime.now(UTC)
-        server_at = instant(headers.get("date"))
-        if server_at is None or "age" in headers:
-            raise ProbeError(Reason.DECODE, "the answer carries no Date of its own, so its clock is unknown")
-        return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=1.0)
+        return read_clock(self._session.head)
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """The API has no read-only session; the probe has no way to send anything but GET."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
-from probes.addresses import check_address
 from probes.durations import Duration
-from probes.http.settings import Retries, check_header_value, on_this_machine
+from probes.http.settings import Retries, check_api_address, check_header_value
 from probes.records.stripe.shapes import COLLECTIONS, VERSION
 from probes.settings import Binding, SystemSettings
 from probes.wording import did_you_mean
@@ -58,13 +56,9 @@ class StripeSettings(SystemSettings):
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
-        text = check_address(url.strip().rstrip("/"), login=False)
-        found = urlsplit(text)
-        host = found.hostname or ""
-        safe = found.scheme == "https" or (found.scheme == "http" and on_this_machine(host))
-        if not safe or not host or found.path or found.query or found.fragment or "@" in found.netloc:
-            raise ValueError("not the address of Stripe's API; leave it out, or write for example https://HOST")
-        return text
+        return check_api_address(
+            url, "not the address of Stripe's API; leave it out, or write for example https://HOST"
+        )
 
 
 class StripeBinding(Binding):
