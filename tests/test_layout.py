@@ -135,6 +135,8 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/queues/bounded_google.py": "probes/queues/test_pubsub.py",
         "probes/records/alike_keys.py": "probes/records/rest/test_probe.py",
         "probes/records/unranked.py": "probes/records/test_record_probes.py",
+        "probes/records/rest/stamps.py": "probes/records/rest/test_probe.py",
+        "probes/records/sql/collection.py": "probes/records/sql/test_probe.py",
         "probes/records/mongodb/settings.py": "probes/records/mongodb/test_probe.py",
         "probes/records/hubspot/catalogue.py": "probes/records/hubspot/test_probe.py",
         "probes/records/hubspot/changes.py": "probes/records/hubspot/test_probe.py",

@@ -12,12 +12,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from probes.call_deadline import begins, left, one_call, some_calls
 from probes.contract import (
@@ -37,7 +35,7 @@ from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.http.walk import Place
 from probes.records.alike_keys import alike
-from probes.records.rest import answers
+from probes.records.rest import answers, stamps
 from probes.records.rest.client import Answer, RestClient
 from probes.records.rest.request_template import (
     ReadOnlyPost,
@@ -53,15 +51,6 @@ from probes.secrets import Scrubber
 
 CURSOR_LIMIT = 8_000
 """Most characters of a cursor or an address that are stored."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS = {"s": timedelta(seconds=1), "ms": timedelta(milliseconds=1), "us": timedelta(microseconds=1)}
-_FOLD = tuple(timedelta(minutes=15 * quarter) for quarter in range(13))
-"""How far ahead to look for a clock that is set back: no zone goes back by more than three hours."""
-
-
-LONGEST_STAMP_DIGITS = 30
-"""A longer number is not an instant in any unit."""
 
 
 class RestProbe(Unranked):
@@ -291,7 +280,7 @@ class RestProbe(Unranked):
         marks = [row[1] for row in rows if isinstance(row[1], str | int | Decimal) and not isinstance(row[1], bool)]
         if not marks:
             return None
-        placed = [(at, mark) for mark in marks if (at := self._order(spec, mark)) is not None]
+        placed = [(at, mark) for mark in marks if (at := stamps.order(spec, mark)) is not None]
         latest = max(placed, key=lambda pair: pair[0])[1] if placed else marks[-1]
         if full and len(placed) > 1 and placed[-1][0] < placed[0][0]:
             raise ProbeError(
@@ -300,15 +289,6 @@ class RestProbe(Unranked):
                 hint="add what makes the API sort by the time of change, oldest first",
             )
         return str(latest) if isinstance(latest, Decimal) else latest
-
-    def _order(self, spec: ReadSpec, mark: Any) -> Any:
-        """The sort key of a mark; None if it is unreadable."""
-        if spec.changed_at is None:
-            try:
-                return int(mark)
-            except (ValueError, ArithmeticError):
-                return None
-        return _instant(mark, spec.changed_at_unit, spec.zone)
 
     @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
@@ -441,18 +421,10 @@ class RestProbe(Unranked):
             as_told = how == "iso" if spec.changed_at_unit is None else how == spec.changed_at_unit
             if spec.changed_at is None or as_told:
                 return place.at
-            since = _instant(place.at, spec.changed_at_unit, spec.zone) or since
+            since = stamps.instant_of(place.at, spec.changed_at_unit, spec.zone) or since
         if not isinstance(since, datetime):
             return since
-        if how == "local":
-            if spec.zone is None:
-                raise ProbeError(Reason.QUERY, "since: local needs the zone: of the system")
-            # If the clock is set back meanwhile, changes made then carry an earlier time.
-            local = min(_wall(since + ahead, spec.zone) for ahead in _FOLD)
-            return local.isoformat()
-        if how in _UNITS:
-            return (since - _EPOCH) // _UNITS[how]
-        return since.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        return stamps.written(since, how, spec.zone)
 
     # -- records
 
@@ -503,29 +475,3 @@ def _spelt_apart(spec: ReadSpec, key: Key) -> str | None:
         return None
     apart = unicodedata.normalize("NFD", key)
     return None if apart == key else apart
-
-
-def _instant(mark: Any, unit: str | None, zone: str | None) -> datetime | None:
-    """The instant of an API's stamp; None if it is unreadable."""
-    try:
-        if unit is not None:
-            number = Decimal(str(mark))
-            if not number.is_finite() or number.adjusted() > LONGEST_STAMP_DIGITS:  # before it is expanded
-                return None
-            return _EPOCH + timedelta(microseconds=int(number * (_UNITS[unit] // _UNITS["us"])))
-        found = datetime.fromisoformat(str(mark))
-        if found.tzinfo is None:
-            return None if zone is None else found.replace(tzinfo=_zone(zone)).astimezone(UTC)
-        return found.astimezone(UTC)
-    except (ValueError, ArithmeticError):
-        return None
-
-
-@lru_cache(maxsize=64)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
-
-
-def _wall(at: datetime, zone: str) -> datetime:
-    """The wall-clock time there."""
-    return at.astimezone(_zone(zone)).replace(tzinfo=None)

@@ -12,7 +12,6 @@ import difflib
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -34,9 +33,10 @@ from probes.contract import (
 from probes.ranking import RANKS, rank_hex, rank_sql
 from probes.records.sql import key_cursors, key_parts
 from probes.records.sql.catalogue import describe, leading_columns
-from probes.records.sql.column_types import INT64, UNKNOWN, Asked, KeyColumn, Native, NotText
+from probes.records.sql.collection import Collection
+from probes.records.sql.column_types import INT64, UNKNOWN, Asked, Native, NotText
 from probes.records.sql.database_url import read_url
-from probes.records.sql.dialects.dialect import Build, Dialect, dialect_of
+from probes.records.sql.dialects.dialect import Build, dialect_of
 from probes.records.sql.names import join_name, split_name
 from probes.records.sql.read_only import prove_read_only
 from probes.records.sql.sessions import Sessions
@@ -60,47 +60,6 @@ RANK_SCAN_LIMIT = 200_000
 warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.exc.SAWarning)
 # A name with a line break in SHOW CREATE TABLE, which `catalogue` reads from elsewhere.
 warnings.filterwarnings("ignore", message="Unknown (schema content|column definition)", category=sa.exc.SAWarning)
-
-
-@dataclass(slots=True)
-class Collection:
-    """A table from the catalogue, reduced to the columns of one spec.
-
-    Attributes:
-        lookup: how its keys are compared, or their first part.
-        keys, lookups: all columns of the key, and how each is compared.
-        plain: whether it held a value that the driver cannot convert, so it is read plainly.
-    """
-
-    table: sa.TableClause
-    key: sa.ColumnClause[Any]
-    mark: sa.ColumnClause[Any] | None
-    natives: dict[str, Native]
-    names: tuple[str | None, ...]
-    lookup: KeyColumn
-    keys: tuple[sa.ColumnClause[Any], ...]
-    lookups: tuple[KeyColumn, ...]
-    stamps: Ordered | Written | None
-    plain: bool = False
-    known: dict[tuple[tuple[str | None, ...], bool], list[Asked]] = field(default_factory=dict)
-
-    @property
-    def key_names(self) -> tuple[str, ...]:
-        """The columns of the key."""
-        return tuple(each.name for each in self.keys)
-
-    def asked(self, dialect: Dialect, names: tuple[str | None, ...], *, plainly: bool) -> list[Asked]:
-        """How these columns are read, with a NULL for None."""
-        columns = self.known.get((names, plainly))
-        if columns is None:
-            how = dialect.asked_plainly if plainly else dialect.asked
-            columns = self.known[names, plainly] = [
-                Asked(sa.null())
-                if name is None
-                else how(self.table.c[name], self.natives.get(name, UNKNOWN), key=name in self.key_names)
-                for name in names
-            ]
-        return columns
 
 
 class SqlProbe:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from probes.call_deadline import one_call
 from probes.contract import ProbeError, ReadSpec, Reason, Row
 from probes.records.sql import key_cursors
+from probes.records.sql.collection import Collection
 from probes.records.sql.column_types import UNKNOWN
-from probes.records.sql.probe import Collection, SqlProbe
+from probes.records.sql.probe import SqlProbe
 from probes.records.sql.sqlite_file import undisturbed
 
 FEWER = 8
