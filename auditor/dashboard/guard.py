@@ -20,7 +20,7 @@ from typing import Any
 from auditor.dashboard.access import Access, Headers, Onlooker, Person, Refusal, refusal, who
 
 PERSON = "X-Plumbline-Person"
-"""The header in which the guard tells the pages who sent the request. From outside it is dropped."""
+"""The header in which the guard passes on to the pages who sent the request; dropped when it comes from outside."""
 
 SEAL = secrets.token_hex(16)
 """A secret of this process, which proves to the pages that the guard wrote the header."""
@@ -113,7 +113,7 @@ class Guard:
 
 
 def sealed(person: Person | Onlooker) -> str:
-    """The header value that tells the pages who sent the request."""
+    """The header value that passes on to the pages who sent the request."""
     return f"{SEAL} {json.dumps(asdict(person))}"
 
 

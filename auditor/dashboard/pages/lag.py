@@ -47,7 +47,7 @@ def _draw(data: Data, since: Since) -> None:
 def _row(lag: FlowLag) -> dict[str, object]:
     row = lag_row(lag)
     changes, state = row["changes"], row.pop("state")
-    del row["clamped"]  # told below the table
+    del row["clamped"]  # shown below the table
     return {**row, "changes": f"{changes}" if lag.curve else state}
 
 
