@@ -38,31 +38,33 @@ class Doubles:
     """The records of one audit that share a unique key with another one.
 
     Attributes:
-        told: by record, what is wrong, for people.
+        reasons: by record, what is wrong, for people.
         identities: what the ledger should store.
         error: a system could not be read for the other records.
     """
 
-    told: Mapping[Key, Sequence[str]] = field(default_factory=dict)
+    reasons: Mapping[Key, Sequence[str]] = field(default_factory=dict)
     identities: Sequence[Identities] = ()
     error: Failure | None = None
 
     def marked(self, comparisons: Sequence[Comparison]) -> Sequence[Comparison]:
         """The comparisons, with duplicate records marked."""
-        if not self.told:
+        if not self.reasons:
             return comparisons
         return [
-            replace(each, duplicates=(*each.duplicates, *self.told[each.key])) if each.key in self.told else each
+            replace(each, duplicates=(*each.duplicates, *self.reasons[each.key]))
+            if each.key in self.reasons
+            else each
             for each in comparisons
         ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _OneSide:
-    """The findings for one unique key in one system; `told` as in `Doubles`, one sentence for each record."""
+    """The findings for one unique key in one system; `reasons` as in `Doubles`, one sentence for each record."""
 
     identities: Identities
-    told: Mapping[Key, str] = field(default_factory=dict)
+    reasons: Mapping[Key, str] = field(default_factory=dict)
     error: Failure | None = None
 
 
@@ -96,10 +98,10 @@ class DuplicateFinder:
         ]
         reasons: dict[Key, list[str]] = {}
         for each in sides:
-            for key, what in each.told.items():
+            for key, what in each.reasons.items():
                 reasons.setdefault(key, []).append(what)
         return Doubles(
-            told=reasons,
+            reasons=reasons,
             identities=[each.identities for each in sides],
             error=next((each.error for each in sides if each.error is not None), None),
         )
@@ -142,7 +144,7 @@ class DuplicateFinder:
             gone += [key for key in stale if key not in identities]
         return _OneSide(
             identities=Identities(system=side.system, called=called, held=identities, gone=gone),
-            told=reasons,
+            reasons=reasons,
             error=error,
         )
 
