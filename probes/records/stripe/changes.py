@@ -1,11 +1,11 @@
-"""What has changed, out of Stripe's events: which objects they are about, each at the time of its latest one.
+"""What has changed, from Stripe's events: the objects they are about, each with the time of its latest event.
 
-Events come newest first, and a change is answered oldest first and each object once. So the events since an instant
-are read whole before any object is, and the plan that comes of them stands while it is served page by page. Whatever
-happens meanwhile belongs to the next plan: an object that it is about is left out of this one.
+Events come newest first; changes are returned oldest first, and each object once. So all events since an instant are
+read before any object is, and the resulting plan stays fixed while it is served page by page. Whatever happens
+meanwhile belongs to the next plan: an object with a later event is left out of this one.
 
 Source: API reference, "Events" and "List all events": they are kept for 30 days, their order of arrival is not
-promised, `created` counts whole seconds.
+guaranteed, `created` counts whole seconds.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEPT = timedelta(days=30)
 """How long Stripe keeps events."""
 
 MOST_OBJECTS = 200_000
-"""Objects of one plan: a few dozen megabytes."""
+"""The most objects in one plan: a few dozen megabytes."""
 
 KEPT_PLANS = 16
 
@@ -43,10 +43,10 @@ class Plan:
     Attributes:
         since: the instant, in seconds.
         stamps: by object, the time of its latest event.
-        newest: the latest event of all, behind which the next plan begins.
-        place: where the walk through the events stands, None where it has not begun or is over.
-        order: the objects, the one that changed first first; empty while the walk goes on.
-        touched: objects of later events.
+        newest: the latest event of all, after which the next plan begins.
+        place: where the walk through the events continues, None before it begins and after it ends.
+        order: the objects, in order of change; empty until the walk ends.
+        touched: objects with later events.
     """
 
     collection: Collection
@@ -65,7 +65,7 @@ class Changes:
     """Plans of one account.
 
     Args:
-        ask: asks for a page of events.
+        ask: requests a page of events.
     """
 
     def __init__(self, ask: Callable[[Query], Mapping[str, Any]]) -> None:
@@ -74,7 +74,7 @@ class Changes:
         self._changing = threading.Lock()
 
     def begin(self, collection: Collection, since: datetime | None) -> Plan:
-        """A plan for what changed at or after an instant; one whose walk was not finished is gone on with."""
+        """A plan for what changed at or after an instant; an unfinished one is continued."""
         earliest = datetime.now(UTC) - KEPT if since is None else since
         seconds = max(0, (earliest - EPOCH) // timedelta(seconds=1))
         with self._changing:
@@ -87,21 +87,21 @@ class Changes:
                 self._plans.popitem(last=False)
         return plan
 
-    def known(self, name: str) -> Plan:
-        """A plan that was begun.
+    def resume(self, name: str) -> Plan:
+        """A plan that was begun earlier.
 
         Raises:
-            ProbeError: `cursor_lost` where nothing is known of it any more.
+            ProbeError: `cursor_lost` if the plan is no longer kept.
         """
         with self._changing:
             plan = self._plans.get(name)
             if plan is None:
-                raise ProbeError(Reason.CURSOR_LOST, "a list of changes of which nothing is known any more")
+                raise ProbeError(Reason.CURSOR_LOST, "the list of changes is no longer kept")
             self._plans.move_to_end(name)
         return plan
 
     def gather(self, plan: Plan, reserve_s: float) -> bool:
-        """Read events until all of the plan are known, or little time is left.
+        """Read the plan's events until all are known or little time is left.
 
         Args:
             reserve_s: how much of the call's deadline to leave.
@@ -111,8 +111,8 @@ class Changes:
         """
         with _alone(plan):
             while not plan.whole:
-                found = part(self._ask, _query(plan), plan.place, LARGEST_PAGE, _never, EVENTS)
-                for event in found.objects:
+                page = part(self._ask, _query(plan), plan.place, LARGEST_PAGE, _never, EVENTS)
+                for event in page.objects:
                     plan.newest = plan.newest or str(event["id"])
                     about, at = _about(plan.collection, event)
                     if about:
@@ -120,9 +120,9 @@ class Changes:
                 if len(plan.stamps) > MOST_OBJECTS:
                     raise StampsError(
                         Reason.QUERY,
-                        f"more than {MOST_OBJECTS:,} {plan.collection.name} have events since the last look",
+                        f"more than {MOST_OBJECTS:,} {plan.collection.name} have had events since the last reading",
                     )
-                plan.place = found.place
+                plan.place = page.place
                 if plan.place is None:
                     plan.order = sorted(plan.stamps, key=lambda each: (plan.stamps[each], each))
                     plan.whole = True
@@ -131,14 +131,14 @@ class Changes:
         return plan.whole
 
     def touched(self, plan: Plan) -> set[str]:
-        """Objects of events that came after the plan was made."""
+        """Objects with events that came after the plan was made."""
         with _alone(plan):
             while plan.newest:
                 query = [*_query(plan), ("limit", str(LARGEST_PAGE)), ("ending_before", plan.newest)]
                 document = self._ask(query)
                 events, more = document.get("data"), document.get("has_more")
                 if not isinstance(events, list) or not isinstance(more, bool) or (more and not events):
-                    raise ProbeError(Reason.DECODE, "events: an answer that is no list as the API describes it")
+                    raise ProbeError(Reason.DECODE, "events: the response is not a list as the API documents it")
                 for event in events:
                     plan.touched.add(_about(plan.collection, event)[0])
                 if events:
@@ -151,7 +151,7 @@ class Changes:
 
 @contextmanager
 def _alone(plan: Plan) -> Iterator[None]:
-    """A plan that no other thread goes on with meanwhile; waited for within the call's deadline."""
+    """Hold a plan that no other thread may continue meanwhile; waits within the call's deadline."""
     if not plan.lock.acquire(timeout=min(left(), threading.TIMEOUT_MAX)):
         left()
         raise ProbeError(Reason.TIMEOUT, "another reading of the events took too long")
@@ -167,23 +167,23 @@ def _query(plan: Plan) -> Query:
 
 
 def _never(_: str) -> bool:
-    """No event is deleted while it is read about, but for those that are thirty days old, at the end of the list."""
+    """No event is deleted meanwhile except those that are 30 days old, at the end of the list."""
     return False
 
 
 def _about(collection: Collection, event: Any) -> tuple[str, int]:
-    """The object of the collection that an event is about, "" for none (a preview of an invoice), and its time.
+    """The object of the collection that an event is about, "" if none (a preview of an invoice), and its time.
 
     Raises:
-        ProbeError: `decode` for something that is no event.
+        ProbeError: `decode` if it is not an event.
     """
     try:
-        found, at = event["data"]["object"], event["created"]
+        changed, at = event["data"]["object"], event["created"]
         if isinstance(at, bool) or not isinstance(at, int) or not isinstance(event["id"], str):
             raise TypeError
-        about = found.get("id") if found["object"] == collection.kind else found.get(collection.kind)
+        about = changed.get("id") if changed["object"] == collection.kind else changed.get(collection.kind)
     except (LookupError, TypeError, AttributeError):
-        raise ProbeError(Reason.DECODE, "events: something that is no event as the API describes it") from None
+        raise ProbeError(Reason.DECODE, "events: an entry is not an event as the API documents it") from None
     if isinstance(about, dict):
         about = about.get("id")
     return (about, at) if isinstance(about, str) else ("", at)

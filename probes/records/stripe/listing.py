@@ -1,7 +1,7 @@
-"""Pages of Stripe's lists, which go on behind an object and come newest first.
+"""Pages of Stripe's lists, which continue after a given object and come newest first.
 
-Every page but the first is asked for from the last object but one of the page before, so that its first object is
-known: a page that is repeated or skipped is noticed.
+Every page but the first is requested from the last object but one of the previous page, so that its first object is
+known: a repeated or skipped page is noticed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Ask = Callable[[Query], Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a walk through a list stands.
+    """Where a walk through a list continues.
 
     Attributes:
         anchor: the last object but one.
@@ -42,11 +42,11 @@ def place_of(text: str) -> Place:
     """A place from its text.
 
     Raises:
-        ProbeError: `cursor_lost` for a text that was not written here.
+        ProbeError: `cursor_lost` for a text that this probe did not write.
     """
     try:
-        known = json.loads(text)
-        place = Place(anchor=known["anchor"], last=known["last"])
+        stored = json.loads(text)
+        place = Place(anchor=stored["anchor"], last=stored["last"])
     except (ValueError, TypeError, KeyError, RecursionError):
         place = Place(anchor="", last="")
     if not (isinstance(place.anchor, str) and isinstance(place.last, str) and place.anchor and place.last):
@@ -56,10 +56,10 @@ def place_of(text: str) -> Place:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one page holds that the pages before it did not.
+    """What one page adds to the pages before it.
 
     Attributes:
-        place: behind it; None behind the end.
+        place: where the list continues; None at its end.
     """
 
     objects: Sequence[Mapping[str, Any]]
@@ -70,19 +70,19 @@ def part(ask: Ask, query: Query, place: Place | None, limit: int, gone: Callable
     """Read the next page of a list.
 
     Args:
-        query: what narrows the list.
-        limit: objects that are wanted, about.
+        query: the list's filters.
+        limit: objects wanted, approximately.
         gone: whether an object has been deleted meanwhile.
         what: the list, for messages.
 
     Raises:
-        ProbeError: `decode` where the answer is no such page.
+        ProbeError: `decode` if the response is not such a page.
     """
     size = max(2, min(limit + (place is not None), LARGEST_PAGE))
-    asked = [*query, ("limit", str(size))]
+    parameters = [*query, ("limit", str(size))]
     if place is not None:
-        asked.append(("starting_after", place.anchor))
-    objects, more = _page(ask(asked), size, what)
+        parameters.append(("starting_after", place.anchor))
+    objects, more = _page(ask(parameters), size, what)
     ids = [str(each["id"]) for each in objects]
     if place is not None:
         if ids[:1] == [place.last]:
@@ -91,7 +91,7 @@ def part(ask: Ask, query: Query, place: Place | None, limit: int, gone: Callable
             fresh = ids
         else:
             raise ProbeError(
-                Reason.DECODE, f"{what} do not go on where the page before ended: one came twice or is missing"
+                Reason.DECODE, f"{what} do not continue where the previous page ended: one is repeated or missing"
             )
         ids = [place.anchor, place.last, *fresh]
     return Part(objects, Place(anchor=ids[-2], last=ids[-1]) if more else None)
@@ -100,11 +100,11 @@ def part(ask: Ask, query: Query, place: Place | None, limit: int, gone: Callable
 def _page(document: Mapping[str, Any], size: int, what: str) -> tuple[Sequence[Mapping[str, Any]], bool]:
     objects, more = document.get("data"), document.get("has_more")
     if document.get("object") != "list" or not isinstance(objects, list) or not isinstance(more, bool):
-        raise ProbeError(Reason.DECODE, f"{what}: an answer that is no list as the API describes it")
+        raise ProbeError(Reason.DECODE, f"{what}: the response is not a list as the API documents it")
     if not all(isinstance(each, dict) and isinstance(each.get("id"), str) and each["id"] for each in objects):
-        raise ProbeError(Reason.DECODE, f"{what}: a list holds something that is no object with an id")
+        raise ProbeError(Reason.DECODE, f"{what}: a list holds something that is not an object with an id")
     if len({each["id"] for each in objects}) < len(objects) or len(objects) > size:
-        raise ProbeError(Reason.DECODE, f"{what}: a page holds an object twice, or more than asked for")
+        raise ProbeError(Reason.DECODE, f"{what}: a page holds an object twice, or more objects than requested")
     if more and len(objects) < 2:
-        raise ProbeError(Reason.DECODE, f"{what}: an almost empty page says that more follow")
+        raise ProbeError(Reason.DECODE, f"{what}: an almost empty page claims that more follow")
     return objects, more

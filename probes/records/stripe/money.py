@@ -1,7 +1,7 @@
-"""Amounts of money, which Stripe counts in minor units of its own for a few currencies.
+"""Amounts of money; for a few currencies, Stripe uses minor units of its own.
 
-Everybody else in this product means the minor units of ISO 4217 by `minor_units`; what Stripe counts otherwise is
-answered in those.
+Everywhere else in this product, `minor_units` means the minor units of ISO 4217; what Stripe counts otherwise is
+converted to those.
 
 Source: docs.stripe.com/currencies, "Zero-decimal currencies", "Three-decimal currencies", "Special cases". UGX is
 named under the first and the last; the last gives an example (500 for 5 UGX) and is followed. HUF and TWD are special
@@ -34,7 +34,7 @@ def digits(currency: str) -> int:
 
 
 def in_iso_units(amount: Any, currency: Any) -> Any:
-    """An amount in the minor unit that ISO 4217 gives its currency; what is no amount as it is."""
+    """An amount in the minor unit that ISO 4217 gives its currency; anything else unchanged."""
     if isinstance(amount, bool) or not isinstance(amount, int | Decimal | str):
         return amount
     if isinstance(currency, Undecodable):

@@ -1,7 +1,7 @@
 """Values of an object by the dotted paths of the map: `email`, `customer.email`, `metadata.crm_id`. Pure.
 
-Stripe answers the id of another object in its place until it is asked to expand it; that a path leads through such
-an id is found out where one is met.
+Stripe returns another object's id in its place unless asked to expand it. That a path leads through such an id is
+discovered when one is met.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from probes.records.stripe.shapes import AMOUNTS, INSTANTS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DELETED = "deleted"
-"""The member that only a deleted object has."""
+"""A member that only deleted objects have."""
 
-ONLY_BEGINNING = "a list of which Stripe answers only the beginning"
+ONLY_BEGINNING = "a list that Stripe returns only in part"
 
 
 class UnexpandedError(Exception):
@@ -36,20 +36,20 @@ class UnexpandedError(Exception):
 
 def steps(path: str) -> tuple[str, ...]:
     """The members that a path leads through; what follows `metadata` is one key, with its dots and spaces."""
-    found = path.split(".")
-    if "metadata" in found:
-        at = found.index("metadata") + 1
-        found = [*found[:at], *filter(None, [".".join(found[at:])])]
-    return tuple(found)
+    members = path.split(".")
+    if "metadata" in members:
+        at = members.index("metadata") + 1
+        members = [*members[:at], *filter(None, [".".join(members[at:])])]
+    return tuple(members)
 
 
 def value(record: Mapping[str, Any], path: str, expanded: Collection[str] = ()) -> Any:
-    """What stands at a path: MISSING where nothing does, None where what it leads through is null or deleted.
+    """The value at a path: MISSING if there is none, None if something on the way is null or deleted.
 
-    Instants come as such, amounts in the minor units of ISO 4217, and of another object its id.
+    Instants are returned as datetimes, amounts in the minor units of ISO 4217, other objects as their ids.
 
     Args:
-        expanded: what was asked to be expanded.
+        expanded: what the request expanded.
 
     Raises:
         UnexpandedError: something has to be expanded first.
@@ -76,12 +76,12 @@ def _at(node: Any, further: tuple[str, ...], done: tuple[str, ...], currency: An
         return MISSING
     if step not in node:
         return None if node.get(DELETED) is True else MISSING
-    if _goes_on(node) and not (rest and rest[0].isdecimal()):
+    if _continues(node) and not (rest and rest[0].isdecimal()):
         return Undecodable(ONLY_BEGINNING)
     return _at(node[step], rest, (*done, step), node.get("currency", currency), expanded)
 
 
-def _goes_on(node: Mapping[str, Any]) -> bool:
+def _continues(node: Mapping[str, Any]) -> bool:
     return node.get("object") == "list" and node.get("has_more") is True
 
 
@@ -96,13 +96,13 @@ def _leaf(node: Any, done: tuple[str, ...], currency: Any, expanded: Collection[
             return node
     if name in AMOUNTS:
         return in_iso_units(node, currency)
-    if isinstance(node, dict) and _goes_on(node):
+    if isinstance(node, dict) and _continues(node):
         return Undecodable(ONLY_BEGINNING)
     return _folded(node, ".".join(done), expanded)
 
 
 def _folded(node: Any, prefix: str, expanded: Collection[str]) -> Any:
-    """The same with an id wherever something was expanded for the sake of another field."""
+    """The same node, with an id wherever something was expanded only for another field."""
     if not any(each == prefix or each.startswith(f"{prefix}.") for each in expanded):
         return node
     if isinstance(node, list):

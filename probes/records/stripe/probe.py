@@ -1,7 +1,7 @@
-"""Records in Stripe: by id one by one, by a few other members through filtered lists, changes through events.
+"""Records in Stripe: one by one by id, by a few other members through filtered lists, changes through events.
 
-Search is never asked: it is late by a minute and more, and goes on finding what was deleted. Lists and reads by id
-show what was written before them.
+Search is never used: it lags by a minute or more, and still finds what was deleted. Lists and reads by id show
+everything written before them.
 Source: docs.stripe.com/api (version 2026-08-26.dahlia), docs.stripe.com/search ("Data freshness").
 """
 
@@ -45,19 +45,19 @@ from probes.records.unranked import Unranked
 from probes.wording import did_you_mean
 
 AT_ONCE = 5
-"""Objects of one call for each connection: each is a request of its own, and all have one deadline."""
+"""Objects in one call per connection: each takes a request of its own, and all share one deadline."""
 
 KEYS_OF_A_WALK = 500
-"""Keys that one walk through a whole list is to find."""
+"""The most keys to find in one walk through a whole list."""
 
 EXPANSIONS = 8
-"""Times that a request is repeated because a path led through one more id."""
+"""The most times a request is repeated because a path led through another id."""
 
 SETTLED_S = 10.0
-"""Changes of the last so many seconds may have no event yet: Stripe does not say when an event can be listed."""
+"""Changes younger than this may have no event yet: Stripe does not document when an event can be listed."""
 
 SAMPLE = 100
-"""Objects of a collection that `collections` looks at for the keys of their metadata."""
+"""Objects of each collection in which `collections` looks for metadata keys."""
 
 ResultT = TypeVar("ResultT")
 ItemT = TypeVar("ItemT")
@@ -76,7 +76,7 @@ class StripeProbe(Unranked):
         self._expanded: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         self._learning_lock = threading.Lock()
 
-    # -- what it can do
+    # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
         if walks(spec.collection, spec.key):
@@ -88,10 +88,10 @@ class StripeProbe(Unranked):
         collection = _collection(spec)
 
         def look(expand: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-            found = self._part(spec.collection, (), expand, None, SAMPLE).objects
-            for each in found:
+            sample = self._part(spec.collection, (), expand, None, SAMPLE).objects
+            for each in sample:
                 _row(spec, each, None, expand)
-            return found
+            return sample
 
         records = self._learning(spec, look)
         expanded = self._expand(spec)
@@ -104,19 +104,19 @@ class StripeProbe(Unranked):
             self._session.ask(EVENTS, [("types[]", collection.events[0]), ("limit", "1")])
         if not self._restricted:
             remarks.append(
-                "key: is no restricted key (rk_), and whoever has it may write: create one with read permission for "
-                f"{spec.collection} and events alone"
+                "key: is not a restricted key (rk_), so it permits writes: create one with read permission only, for "
+                f"{spec.collection} and events"
             )
         return tuple(remarks)
 
     def highest_version(self, spec: ReadSpec) -> int | None:
-        """There is no growing number."""
+        """There is no increasing number."""
         return None
 
     @some_calls(INSPECT_CALLS)
     def collections(self) -> list[CollectionSchema]:
-        """Describe what the key may read: members as Stripe documents them, keys of metadata as a sample has them."""
-        found, denied = [], None
+        """Describe what the key may read: members as Stripe documents them, metadata keys as found in a sample."""
+        described, denied = [], None
         for collection in COLLECTIONS.values():
             try:
                 sample = self._part(collection.name, (), (), None, SAMPLE).objects
@@ -125,10 +125,10 @@ class StripeProbe(Unranked):
                     raise
                 denied = failure
                 continue
-            found.append(CollectionSchema(name=collection.name, fields=tuple(_described(collection, sample))))
-        if denied is not None and not found:
+            described.append(CollectionSchema(name=collection.name, fields=tuple(_described(collection, sample))))
+        if denied is not None and not described:
             raise denied
-        return found
+        return described
 
     # -- reading by key
 
@@ -144,30 +144,31 @@ class StripeProbe(Unranked):
 
     def _by_id(self, spec: ReadSpec, key: str) -> list[Row]:
         def read(expand: Sequence[str]) -> list[Row]:
-            found = self._session.read(spec.collection, key, expand, deleted=spec.deleted == DELETED)
-            return [] if found is None else [_row(spec, found, None, expand)]
+            record = self._session.read(spec.collection, key, expand, deleted=spec.deleted == DELETED)
+            return [] if record is None else [_row(spec, record, None, expand)]
 
         return self._learning(spec, read)
 
     def _by_member(self, spec: ReadSpec, key: str) -> list[Row]:
-        """Records of a list that is narrowed to those with a key; there may be several."""
+        """Records of a list that is filtered by a key; there may be several."""
         parameter = COLLECTIONS[spec.collection].by[spec.key]
         # Keys are compared in Unicode NFC; Stripe may hold the other form.
         spelt = dict.fromkeys((key, *(unicodedata.normalize(form, key) for form in ("NFC", "NFD"))))
         rows: dict[str, Row] = {}
         for each in spelt:
             if not each:
-                raise ProbeError(Reason.QUERY, "an empty key cannot be asked for", of_key=True)
+                raise ProbeError(Reason.QUERY, "an empty key cannot be requested", of_key=True)
             for object_id, row in self._all(spec, [(parameter, each)]):
                 if alike(spec.key_type, row[KEY]) != alike(spec.key_type, key):
                     raise ProbeError(
-                        Reason.DECODE, f"{spec.collection} answered others than those with the {spec.key} asked for"
+                        Reason.DECODE,
+                        f"{spec.collection} returned records with a different {spec.key} than requested",
                     )
                 rows[object_id] = row
         return list(rows.values())
 
     def _walked(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
-        """Records with these keys out of the whole list, since no list is narrowed by such a key."""
+        """Records with these keys from the whole list, since no list can be filtered by such a key."""
         wanted = {alike(spec.key_type, key) for key in keys}
         return [
             row
@@ -179,7 +180,7 @@ class StripeProbe(Unranked):
         """All records of a list, by their ids.
 
         Raises:
-            ProbeError: `query` where they are too many for one call.
+            ProbeError: `query` if they are too many for one call.
         """
         found: list[tuple[str, Row]] = []
         place: Place | None = None
@@ -213,40 +214,44 @@ class StripeProbe(Unranked):
     def _listed(
         self, spec: ReadSpec, query: listing.Query, place: Place | None, limit: int
     ) -> tuple[list[tuple[str, Row]], Place | None]:
-        """The rows of a page by the ids of their objects, and where it goes on."""
+        """The rows of a page by the ids of their objects, and where the list continues."""
 
         def read(expand: Sequence[str]) -> tuple[list[tuple[str, Row]], Place | None]:
-            found = self._part(spec.collection, query, expand, place, limit)
-            rows = [(str(each["id"]), _row(spec, each, None, expand)) for each in found.objects]
-            return rows, found.place
+            part = self._part(spec.collection, query, expand, place, limit)
+            rows = [(str(each["id"]), _row(spec, each, None, expand)) for each in part.objects]
+            return rows, part.place
 
         return self._learning(spec, read)
 
     def _part(self, name: str, query: listing.Query, expand: Sequence[str], place: Place | None, limit: int) -> Part:
-        whole = [*COLLECTIONS[name].everything.items(), *query, *(("expand[]", f"data.{each}") for each in expand)]
-        found = listing.part(
-            lambda asked: self._session.ask(name, asked),
-            whole,
+        parameters = [
+            *COLLECTIONS[name].everything.items(),
+            *query,
+            *(("expand[]", f"data.{each}") for each in expand),
+        ]
+        part = listing.part(
+            lambda each: self._session.ask(name, each),
+            parameters,
             place,
             limit,
             lambda object_id: self._session.read(name, object_id) is None,
             name,
         )
         kind = COLLECTIONS[name].kind
-        if any(each.get("object") != kind for each in found.objects):
-            raise ProbeError(Reason.DECODE, f"{name}: a list holds something else than a {kind}")
-        return Part([each for each in found.objects if each.get("deleted") is not True], found.place)
+        if any(each.get("object") != kind for each in part.objects):
+            raise ProbeError(Reason.DECODE, f"{name}: a list holds something other than a {kind}")
+        return Part([each for each in part.objects if each.get("deleted") is not True], part.place)
 
     @one_call
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
         collection = _collection(spec)
         if spec.changed_at != LATEST_EVENT or isinstance(since, int):
-            raise ProbeError(Reason.QUERY, f"changes are found by changed_at: {LATEST_EVENT} alone")
+            raise ProbeError(Reason.QUERY, f"changes are found only by changed_at: {LATEST_EVENT}")
         name, _, position = (after or "").partition(":")
         if after is not None and not position.isdecimal():
             raise ProbeError(Reason.CURSOR_LOST, "a position that this probe did not write")
         at = int(position or 0)
-        plan = self._changes.begin(collection, since) if after is None else self._changes.known(name)
+        plan = self._changes.begin(collection, since) if after is None else self._changes.resume(name)
         told_from = datetime.now(UTC) - KEPT
         half_s = self.timeout_s / 2
         if not self._changes.gather(plan, half_s) or left() < half_s:
@@ -258,25 +263,25 @@ class StripeProbe(Unranked):
         return Page(rows=rows, next=further, more=further is not None, behind_s=SETTLED_S, told_from=told_from)
 
     def _rows_of(self, spec: ReadSpec, plan: Plan, chosen: Sequence[str]) -> list[Row]:
-        """What objects hold now, at the time of their latest event; without those that had another one meanwhile."""
+        """Current objects, each with the time of its latest event; those with another one meanwhile are left out."""
 
         def read(object_id: str) -> list[Row]:
             stamp = EPOCH + timedelta(seconds=plan.stamps[object_id])
 
             def once(expand: Sequence[str]) -> list[Row]:
-                found = self._session.read(spec.collection, object_id, expand, deleted=spec.deleted == DELETED)
-                return [] if found is None else [_row(spec, found, stamp, expand)]
+                record = self._session.read(spec.collection, object_id, expand, deleted=spec.deleted == DELETED)
+                return [] if record is None else [_row(spec, record, stamp, expand)]
 
             return self._learning(spec, once)
 
-        found = dict(zip(chosen, self._several(chosen, read), strict=True))
+        read_rows = dict(zip(chosen, self._several(chosen, read), strict=True))
         touched = self._changes.touched(plan) if chosen else set()
-        return [row for object_id, rows in found.items() if object_id not in touched for row in rows]
+        return [row for object_id, rows in read_rows.items() if object_id not in touched for row in rows]
 
-    # -- how it is asked
+    # -- requests
 
     def _several(self, items: Sequence[ItemT], read: Callable[[ItemT], ResultT]) -> list[ResultT]:
-        """What comes of several requests, some of them at the same time."""
+        """The results of several requests, some of them concurrent."""
         if len(items) < 2:
             return [read(each) for each in items]
 
@@ -284,28 +289,28 @@ class StripeProbe(Unranked):
             try:
                 return read(item)
             finally:
-                begins()  # the thread reads nothing more: it must not keep room from those that wait
+                begins()  # the thread reads nothing more: it must not hold room that others wait for
 
         with ThreadPoolExecutor(max_workers=self._connections) as pool:
-            asked = [pool.submit(copy_context().run, aside, each) for each in items]
+            results = [pool.submit(copy_context().run, aside, each) for each in items]
             try:
-                return [each.result() for each in asked]
+                return [each.result() for each in results]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _expand(self, spec: ReadSpec) -> tuple[str, ...]:
-        """What has to be expanded for the sake of a spec's fields, as far as that is known."""
+        """What has to be expanded for a spec's fields, as far as is known."""
         included = COLLECTIONS[spec.collection].included
         paths = [".".join(steps(path)) for path in (spec.key, *spec.fields)]
         wanted = {path.partition(".")[0] for path in paths} & included
         with self._learning_lock:
-            known = self._expanded[spec.collection]
-        wanted |= {each for each in known for path in paths if path.startswith(f"{each}.") or _plain(path, each)}
+            learned = self._expanded[spec.collection]
+        wanted |= {each for each in learned for path in paths if path.startswith(f"{each}.") or _plain(path, each)}
         return tuple(sorted(wanted))
 
     def _learning(self, spec: ReadSpec, read: Callable[[Sequence[str]], ResultT]) -> ResultT:
-        """What is read with all that has to be expanded, which is found out where an id is met on the way."""
+        """Read with everything expanded that has to be, which is learned when a path meets an id."""
         for _ in range(EXPANSIONS):
             expand = self._expand(spec)
             try:
@@ -326,7 +331,7 @@ class StripeProbe(Unranked):
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """The API has no read-only session; the probe has no way to send anything but GET."""
-        key = "restricted: its rights stand in Stripe's dashboard" if self._restricted else "not restricted"
+        key = "restricted: Stripe's dashboard shows its permissions" if self._restricted else "not restricted"
         return f"only GET is ever sent; the key is {key}"
 
     def close(self) -> None:
@@ -334,18 +339,16 @@ class StripeProbe(Unranked):
 
 
 def _collection(spec: ReadSpec) -> Collection:
-    """The collection of a spec. Raises ProbeError where there is none of that name."""
-    found = COLLECTIONS.get(spec.collection)
-    if found is None:
+    """The collection of a spec. Raises ProbeError if none has that name."""
+    collection = COLLECTIONS.get(spec.collection)
+    if collection is None:
         nearest = did_you_mean(spec.collection, COLLECTIONS)
-        raise ProbeError(
-            Reason.QUERY, f"no collection of Stripe's that is read is named {spec.collection!r}{nearest}"
-        )
-    return found
+        raise ProbeError(Reason.QUERY, f"Stripe has no readable collection named {spec.collection!r}{nearest}")
+    return collection
 
 
 def _row(spec: ReadSpec, record: Mapping[str, Any], mark: datetime | None, expanded: Sequence[str]) -> Row:
-    left()  # an answer may hold any number of them
+    left()  # a response may hold any number of them
     return (value(record, spec.key, expanded), mark, *(value(record, path, expanded) for path in spec.fields))
 
 
@@ -358,17 +361,17 @@ def _plain(path: str, prefix: str) -> bool:
 def _field_remarks(
     collection: Collection, path: str, records: Sequence[Mapping[str, Any]], expanded: Sequence[str]
 ) -> list[str]:
-    """What is to be said of a path.
+    """Remarks on a path.
 
     Raises:
-        ProbeError: `query` where it begins with something that no object has.
+        ProbeError: `query` if it begins with something that no object has.
     """
     first = steps(path)[0]
     if first not in {*collection.fields, "metadata", DELETED} and not any(first in each for each in records):
         names = (*collection.fields, "metadata")
         raise ProbeError(Reason.QUERY, f"{collection.name} have no {first!r}{did_you_mean(first, names)}")
     if records and all(value(each, path, expanded) is MISSING for each in records):
-        return [f"{path} is missing in all of the {len(records)} {collection.name} looked at"]
+        return [f"{path} is missing in all {len(records)} {collection.name} of a sample"]
     return []
 
 

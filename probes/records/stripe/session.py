@@ -1,4 +1,4 @@
-"""Asking Stripe's API in its own words: what may be sent, in which version, and what its errors mean.
+"""Access to Stripe's API: the allowed requests, their version, and the meaning of its errors.
 
 Source: docs.stripe.com/api (Authentication, Errors, Versioning, Pagination, Connected accounts), /error-codes,
 /rate-limits.
@@ -31,27 +31,27 @@ READS = (
 """Every request that is sent. `/search` is not among them: `Session.read` sends no id of that name."""
 
 SEARCH = "search"
-"""What stands where an id does in the path of Search."""
+"""The part of Search's path that is an id in other paths."""
 
 MOMENT_S = 1.0
-"""How long the account is left alone that has had too many calls: its limits count by the second."""
+"""How long to pause after too many calls: the account's limits are per second."""
 
 LOCKED_S = 2.0
 
 _SHOWN_KEY = re.compile(r"\b[sprw]k_(?:live|test)_[\w*]+")
 _OTHER_MODE = re.compile(r"similar object exists in (live|test) mode")
 _HINTS = {
-    "global-rate": "the account's calls per second are used up, by all who call",
-    "endpoint-rate": "the calls per second of this endpoint are used up, by all who call",
-    "global-concurrency": "too many calls of the account are under way",
-    "endpoint-concurrency": "too many calls of this endpoint are under way",
+    "global-rate": "the account's limit of calls per second is reached, counting all callers",
+    "endpoint-rate": "the limit of calls per second of this endpoint is reached, counting all callers",
+    "global-concurrency": "the account has too many concurrent calls",
+    "endpoint-concurrency": "this endpoint has too many concurrent calls",
     "resource-specific": "too many calls for one object or account",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """An error as the API tells one; all of it empty where it tells none."""
+    """An error as the API reports it; every field is empty if it reports none."""
 
     code: str = ""
     type: str = ""
@@ -83,12 +83,12 @@ class Session:
         )
 
     def ask(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Mapping[str, Any]:
-        """Read one answer.
+        """Read one response.
 
         Raises:
-            ProbeError: whatever keeps it from one.
+            ProbeError: for every failure.
         """
-        return self._asked(path, query, explained)
+        return self._get(path, query, explained)
 
     def read(
         self, collection: str, object_id: str, expand: Iterable[str] = (), *, deleted: bool = False
@@ -96,65 +96,68 @@ class Session:
         """Read one object; None if there is none, or if it is deleted.
 
         Args:
-            deleted: what is left of a deleted object is wanted, too.
+            deleted: whether to return what is left of a deleted object.
 
         Raises:
-            ProbeError: whatever keeps it from being known.
+            ProbeError: for every failure.
         """
         if object_id in {SEARCH, "", ".", ".."}:
-            raise ProbeError(Reason.QUERY, "a key that no path can hold", of_key=True)
+            raise ProbeError(Reason.QUERY, "a key that cannot be part of a path", of_key=True)
         absent = False
 
         def explained_of_one(refusal: Refusal) -> Meaning | None:
             nonlocal absent
-            told = refused(refusal.said)
-            gone = refusal.status == 404 and told.code == "resource_missing"
-            absent = gone and not _OTHER_MODE.search(told.message)
+            error = refused(refusal.said)
+            gone = refusal.status == 404 and error.code == "resource_missing"
+            absent = gone and not _OTHER_MODE.search(error.message)
             return explained(refusal)
 
         target = f"{collection}/{quote(object_id, safe='')}"
         try:
-            found = self._asked(target, [("expand[]", each) for each in expand], explained_of_one)
+            record = self._get(target, [("expand[]", each) for each in expand], explained_of_one)
         except ProbeError:
             if absent:
                 return None
             raise
         kind = COLLECTIONS[collection].kind
-        if found.get("object") != kind or found.get("id") != object_id:
-            raise ProbeError(Reason.DECODE, f"{collection} answered something else than the {kind} asked for")
-        return None if found.get("deleted") is True and not deleted else found
+        if record.get("object") != kind or record.get("id") != object_id:
+            raise ProbeError(Reason.DECODE, f"{collection} returned something other than the requested {kind}")
+        return None if record.get("deleted") is True and not deleted else record
 
-    def _asked(
+    def _get(
         self, path: str, query: Iterable[tuple[str, str]], explain: Callable[[Refusal], Meaning | None]
     ) -> Mapping[str, Any]:
-        told = urlencode(list(query))
-        answer = self._transport.ask("GET", f"/v1/{path}{'?' if told else ''}{told}", explained=explain)
-        version = answer.headers.get("stripe-version", self._version)
+        parameters = urlencode(list(query))
+        target = f"/v1/{path}{'?' if parameters else ''}{parameters}"
+        response = self._transport.ask("GET", target, explained=explain)
+        version = response.headers.get("stripe-version", self._version)
         if version != self._version:
             shown = self._scrub(version)[:40]
             raise ProbeError(
-                Reason.DECODE, f"/v1/{path.partition('/')[0]} answered in version {shown}, not in {self._version}"
+                Reason.DECODE, f"/v1/{path.partition('/')[0]} returned version {shown}, not {self._version}"
             )
-        document = answer.document
+        document = response.document
         if not isinstance(document, dict):
-            raise ProbeError(Reason.DECODE, f"/v1/{path.partition('/')[0]} answered something that is no object")
+            raise ProbeError(Reason.DECODE, f"/v1/{path.partition('/')[0]} returned something that is not an object")
         if "error" in document:
             error = refused(json.dumps({"error": document["error"]}, default=str).encode())
             words = self._scrub(_words(error, ""))[:200]
-            raise ProbeError(Reason.DECODE, f"/v1/{path.partition('/')[0]} answered an error with success: {words}")
+            raise ProbeError(
+                Reason.DECODE, f"/v1/{path.partition('/')[0]} returned an error with a success status: {words}"
+            )
         return document
 
     def head(self) -> Mapping[str, str]:
-        """The headers of an answer that everybody may ask for."""
+        """The headers of a response that requires no key."""
         return self._transport.head("/healthcheck", method="GET", signed_in=False)
 
     def close(self) -> None:
-        """End requests under way."""
+        """End running requests."""
         self._transport.close()
 
 
 def refused(said: bytes) -> Refused:
-    """The error that a body tells."""
+    """The error that a body reports."""
     try:
         error = json.loads(said)["error"]
         words = {name: error.get(name) for name in ("code", "type", "message", "param")}
@@ -169,7 +172,7 @@ def _words(error: Refused, request_id: str) -> str:
 
 
 def explained(refusal: Refusal) -> Meaning | None:
-    """What a refusal means by the code that the API gives it."""
+    """The meaning of a refusal, by the API's error code."""
     error = refused(refusal.said)
     if not error.code and not error.type and not error.message:
         return None
@@ -178,18 +181,18 @@ def explained(refusal: Refusal) -> Meaning | None:
     hint, rest_s = "", None
     if error.code == "lock_timeout":
         reason, rest_s = Reason.OVER_BUDGET, LOCKED_S
-        hint = "Stripe holds the object for another call at the moment"
+        hint = "Stripe has locked the object for another call"
     elif reason is Reason.OVER_BUDGET:
         rest_s = MOMENT_S
-        told = refusal.headers.get("stripe-rate-limited-reason", "")
-        hint = _HINTS.get(told, "the account's calls per second are used up")
+        limit = refusal.headers.get("stripe-rate-limited-reason", "")
+        hint = _HINTS.get(limit, "the account's limit of calls per second is reached")
     elif reason is Reason.PERMISSION:
-        hint = "give the restricted key read permission for what is read, and for events"
+        hint = "grant the restricted key read permission for the collection and for events"
     elif reason is Reason.AUTH:
-        hint = "check key: and whether it was revoked or expired"
+        hint = "check key: it may be revoked or expired"
     elif error.code == "resource_missing" and error.param in {"starting_after", "ending_before"}:
         reason = Reason.CURSOR_LOST
-    elif found := _OTHER_MODE.search(error.message):
-        reason, hint = Reason.AUTH, f"the object is there in {found[1]} mode, and the key is for the other one"
+    elif other := _OTHER_MODE.search(error.message):
+        reason, hint = Reason.AUTH, f"the object exists in {other[1]} mode, but the key is for the other one"
     words = _words(error, refusal.headers.get("request-id", ""))
     return Meaning(reason=reason, words=words, hint=hint, retry_after_s=rest_s)

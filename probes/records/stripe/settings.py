@@ -1,4 +1,4 @@
-"""What the map says of a Stripe account, and of a data type in it. Loads no driver."""
+"""The map's settings of a Stripe account, and of a data type in it. Loads no driver."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from probes.settings import Binding, SystemSettings
 from probes.wording import did_you_mean
 
 LATEST_EVENT = "event.created"
-"""The word for the time of a record's latest event: what is nearest to a change stamp."""
+"""Names the time of a record's latest event, the closest thing to a change stamp."""
 
 LATE_EVENT_S = 5.0
-"""How long after the time of its event a change may be committed: events count whole seconds, and nothing is said
-about how near the two are."""
+"""How long after the time of its event a change may be committed: events count whole seconds, and Stripe
+does not document how close the two are."""
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[^.\[\]]{1,100}){0,8}")
 
@@ -30,9 +30,9 @@ class StripeSettings(SystemSettings):
     Attributes:
         key: a restricted key (`rk_`) with read permissions.
         account: the connected account that a platform reads (Connect).
-        api_version: the version of the API that is spoken; the account's own does not matter.
-        url: another address, for tests and proxies.
-        retries: how often a request that failed in passing is sent again at most.
+        api_version: the version of the API to request; the account's own does not matter.
+        url: another address than Stripe's own, for a proxy or for tests.
+        retries: the most retries of a request.
     """
 
     kind: Literal["stripe"]
@@ -48,7 +48,9 @@ class StripeSettings(SystemSettings):
     def _can_read(cls, key: SecretStr) -> SecretStr:
         text = key.get_secret_value()
         if text.startswith("pk_"):
-            raise ValueError("a publishable key (pk_) reads nothing; create a restricted key (rk_) with read rights")
+            raise ValueError(
+                "a publishable key (pk_) cannot read; create a restricted key (rk_) with read permissions"
+            )
         if text != text.strip():
             raise ValueError("begins or ends with a space or a line break")
         return check_header_value(key)
@@ -57,7 +59,7 @@ class StripeSettings(SystemSettings):
     @classmethod
     def _is_address(cls, url: str) -> str:
         return check_api_address(
-            url, "not the address of Stripe's API; leave it out, or write for example https://HOST"
+            url, "not the address of Stripe's API; leave url out, or write for example https://HOST"
         )
 
 
@@ -68,18 +70,16 @@ class StripeBinding(Binding):
     @classmethod
     def _is_known(cls, name: str) -> str:
         if name not in COLLECTIONS:
-            raise ValueError(
-                f"no collection of Stripe's that is read is named {name!r}{did_you_mean(name, COLLECTIONS)}"
-            )
+            raise ValueError(f"Stripe has no readable collection named {name!r}{did_you_mean(name, COLLECTIONS)}")
         return name
 
     @field_validator("changed_at")
     @classmethod
     def _tells_changes(cls, name: str | None) -> str | None:
         if name is not None and name != LATEST_EVENT:
-            why = "does not change after the object was made" if name == "created" else "is no change stamp"
+            why = "never changes after the object is created" if name == "created" else "is not a change stamp"
             raise ValueError(
-                f"{name} {why}: Stripe's objects do not tell when they changed. Write {LATEST_EVENT}, the time of "
+                f"{name} {why}: Stripe's objects do not record when they changed. Write {LATEST_EVENT}, the time of "
                 "the object's latest event"
             )
         return name
@@ -88,21 +88,21 @@ class StripeBinding(Binding):
     @classmethod
     def _is_instant(cls, unit: str | None) -> str | None:
         if unit is not None:
-            raise ValueError(f"{LATEST_EVENT} is an instant already: leave it out")
+            raise ValueError(f"{LATEST_EVENT} is already an instant: leave changed_at_unit out")
         return unit
 
     @field_validator("version")
     @classmethod
     def _has_none(cls, name: str | None) -> str | None:
         if name is not None:
-            raise ValueError(f"Stripe has no growing number: use changed_at: {LATEST_EVENT}")
+            raise ValueError(f"Stripe has no increasing number: use changed_at: {LATEST_EVENT}")
         return name
 
     @field_validator("key")
     @classmethod
     def _is_path(cls, path: str) -> str:
         if not _PATH.fullmatch(path):
-            raise ValueError(f"{path!r} is no member of an object; write for example id or metadata.crm_id")
+            raise ValueError(f"{path!r} is not a member of an object; write for example id or metadata.crm_id")
         return path
 
     @field_validator("fields")
@@ -110,16 +110,16 @@ class StripeBinding(Binding):
     def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
         for path in fields.values():
             if not _PATH.fullmatch(path):
-                raise ValueError(f"{path!r} is no member of an object; write for example email or customer.email")
+                raise ValueError(f"{path!r} is not a member of an object; write for example email or customer.email")
         return fields
 
     @property
     def marks_records(self) -> bool:
-        """Only the list of changes tells when a record changed."""
+        """Only the list of changes shows when a record changed."""
         return False
 
     def notes(self) -> Iterator[tuple[str, str]]:
-        """What the author of a map has to know of its words."""
+        """What a map's author should know about these settings."""
         (key,) = self.key_fields
         if walks(self.collection, key):
             yield "key", walking(self.collection, key)
@@ -131,9 +131,9 @@ def walks(collection: str, key: str) -> bool:
 
 
 def walking(collection: str, key: str) -> str:
-    """What to know of such a key."""
+    """The note on such a key."""
     return (
-        f"Stripe finds {collection} by {key} only with Search, which is late and is never used for verdicts: each "
-        f"reading by key walks the whole list, one call per 100 {collection}. Unless there are few of them, make id "
-        "the key, with Stripe's id in the other system"
+        f"Stripe finds {collection} by {key} only with Search, which lags and is never used for verdicts: each "
+        f"read by key walks the whole list, one call per 100 {collection}. Unless there are few of them, make id "
+        "the key and store Stripe's id in the other system"
     )

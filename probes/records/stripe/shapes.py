@@ -1,4 +1,4 @@
-"""What Stripe's collections hold, how their lists can be narrowed, and which events tell of their changes.
+"""What Stripe's collections hold, how their lists can be narrowed, and which events report their changes.
 
 Source: Stripe's OpenAPI document of version 2026-08-26.dahlia (members and their types, parameters of lists, names of
 events); API reference, "List all events".
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 VERSION = "2026-08-26.dahlia"
-"""The version of the API that is asked for unless the map names another."""
+"""The version of the API to request unless the map sets another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,13 +19,13 @@ class Collection:
 
     Attributes:
         name: in paths.
-        kind: what the member `object` of its records says, and members of others that refer to one.
+        kind: the value of `object` in its records, and the member of other records that refers to one.
         by: members by which its list can be narrowed, with the parameter for each.
-        everything: what a list has to be asked with to leave nothing out.
-        events: the types of events after which a record may be another one; 20 at most.
+        everything: parameters without which a list is incomplete.
+        events: the types of events that may change a record; 20 at most.
         fields: members by the canonical type that fits them; `metadata` is not among them.
-        included: members that are answered only where they are asked for.
-        secret: members that nobody compares: whoever knows one may act with it.
+        included: members that are returned only on request.
+        secret: members that are never compared: knowing one is enough to act with it.
     """
 
     name: str

@@ -43,13 +43,13 @@ def test_a_wrong_word_is_refused(changed: dict[str, Any], said: str) -> None:
     ("changed", "said"),
     [
         ({"collection": "customer"}, "did you mean 'customers'"),
-        ({"collection": "payouts"}, "no collection of Stripe's that is read"),
-        ({"changed_at": "created"}, "created does not change after the object was made.*event.created"),
-        ({"changed_at": "updated"}, "updated is no change stamp"),
-        ({"changed_at": "event.created", "changed_at_unit": "s"}, "is an instant already"),
-        ({"version": "created"}, "no growing number"),
-        ({"key": "metadata[crm]"}, "no member of an object"),
-        ({"fields": {"name": ".name"}}, "no member of an object"),
+        ({"collection": "payouts"}, "no readable collection named 'payouts'"),
+        ({"changed_at": "created"}, "created never changes after the object is created.*event.created"),
+        ({"changed_at": "updated"}, "updated is not a change stamp"),
+        ({"changed_at": "event.created", "changed_at_unit": "s"}, "is already an instant"),
+        ({"version": "created"}, "no increasing number"),
+        ({"key": "metadata[crm]"}, "not a member of an object"),
+        ({"fields": {"name": ".name"}}, "not a member of an object"),
     ],
 )
 def test_a_wrong_word_of_a_binding_is_refused(changed: dict[str, Any], said: str) -> None:
