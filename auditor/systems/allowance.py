@@ -48,8 +48,13 @@ LONGEST_WAIT_S = 10.0
 TOLD_KEEPS_S = 900.0
 """How long a vendor's word counts at most that does not say when its limit is counted anew: it may slide."""
 
+MARGIN, LONGEST_MARGIN_S = 0.1, 1.0
+"""Calls count a tenth longer than their limit says, and at most this much longer: 1.1 s and 61 s. The system counts
+them as they arrive, and of two calls the second may be under way for less time than the first."""
+
 CLOCK_SHARE = 0.05
-"""Most of a day's calls that looks at the system's clock may cost."""
+"""Most of a day's calls that looks at the system's clock may cost in one process, beside those for a verdict;
+one look is always allowed."""
 
 
 class Worth(IntEnum):
@@ -184,9 +189,11 @@ class Allowance:
         self._book = book if budget.calls_per_day is not None else None
         self._holder = uuid4().hex
         self._limits = {
-            name: SlidingLimit(limit, seconds, grain_s=SLOT_S if seconds >= DAY_S else 0.0)
+            name: SlidingLimit(limit, counted_s(seconds), grain_s=SLOT_S if seconds >= DAY_S else 0.0)
             for name, (limit, seconds) in budget.call_limits.items()
         }
+        per_day = budget.calls_per_day
+        self._looks = None if per_day is None else SlidingLimit(max(1, int(CLOCK_SHARE * per_day)), DAY_S)
         self._told: dict[float | None, ToldLimit] = {}
         self._in_hand = 0
         self._slot: datetime | None = None
@@ -213,6 +220,27 @@ class Allowance:
         """How long a look at the clock is good for at least, so that looks cost few of a day's calls."""
         per_day = self._budget.calls_per_day
         return 0.0 if per_day is None else DAY_S / (CLOCK_SHARE * per_day)
+
+    @property
+    def looks_left(self) -> float:
+        """How many looks at the clock fit into its part of a day's calls."""
+        with self._lock:
+            return math.inf if self._looks is None else self._looks.limit - self._looks.used(self._clocks.steady())
+
+    def look(self, *, needed: bool = False) -> bool:
+        """Count a look at the clock that is about to be sent; false where its part of a day's calls is spent.
+
+        Args:
+            needed: a verdict rests on it, so it is counted and never refused here.
+        """
+        with self._lock:
+            now = self._clocks.steady()
+            if self._looks is None:
+                return True
+            if not needed and self._looks.wait_s(now, 1) > 0.0:
+                return False
+            self._looks.spend(now, 1)
+            return True
 
     @property
     def records_per_s(self) -> float:
@@ -276,7 +304,7 @@ class Allowance:
         """How many calls of this worth may be sent before one has to wait for longer than a second's turn."""
         with self._lock:
             now = self._clocks.steady()
-            counted = [limit for limit in self._limits.values() if limit.seconds > 1]
+            counted = [limit for limit in self._limits.values() if limit.seconds >= SLOT_S]
             free = [float(limit.limit - kept_of(limit.limit, worth) - limit.used(now)) for limit in counted]
             told = [each for each in self._told.values() if now < each.until]
             free += [float(each.left - kept_of(each.limit or each.left, worth)) for each in told]
@@ -305,7 +333,7 @@ class Allowance:
         ahead = sum(number for other, number in self._waiting.items() if other < worth)
         waits = [0.0]
         for limit in self._limits.values():
-            kept = kept_of(limit.limit, worth) if limit.seconds > 1 else 0
+            kept = kept_of(limit.limit, worth) if limit.seconds >= SLOT_S else 0
             at_once = min(calls + ahead, max(calls, limit.limit - kept))
             waits.append(limit.wait_s(now, at_once, kept=kept))
         for per, told in list(self._told.items()):
@@ -374,6 +402,11 @@ class Allowance:
             return SpentError(Reason.OVER_BUDGET, told, hint=hint)
         hint = f"a {worth.name.lower()} may send the next in {wait_s:.0f} s; raise its budget if it bears more"
         return SpentError(Reason.OVER_BUDGET, told, hint=hint, retry_after_s=wait_s)
+
+
+def counted_s(seconds: float) -> float:
+    """How long a call counts for a limit of so many seconds; see `MARGIN`. A day's slots are a margin already."""
+    return seconds if seconds >= DAY_S else seconds + min(LONGEST_MARGIN_S, MARGIN * seconds)
 
 
 def kept_of(limit: int, worth: Worth) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -218,7 +219,10 @@ class SystemReader(Caller):
         return self.call(lambda: self.probe.can_rank(spec, seed))
 
     def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
-        """Bound the system's clock, reading it again if the last reading is old, or `afresh`."""
+        """Bound the system's clock, reading it again if the last reading is old, or `afresh`.
+
+        Where its part of a day's calls is spent, only `afresh` reads it.
+        """
         known = self.clock
         keeps_s = max(CLOCK_KEEPS_S, self.allowance.clock_keeps_s)
         if not afresh and known is not None and (now - known.measured_at).total_seconds() < keeps_s:
@@ -226,6 +230,8 @@ class SystemReader(Caller):
         try:
             self.break_silence()
             self.keep_rest()
+            if not self.allowance.look(needed=afresh):
+                return known.at(now) if known is not None else None
             with spending(spender().worth, flow=""):  # all go by it, and whoever came first does not pay alone
                 sample = self.measured(self.probe.clock, clock=True)
         except ProbeError as failure:
@@ -251,11 +257,14 @@ class SystemReader(Caller):
     def aim_clock(self, sleep: Callable[[float], object] = time.sleep) -> ClockBounds | None:
         """Bound the clock as tightly as its stamps allow, waiting up to a second before each exchange.
 
+        It takes at most half of the looks that a day's calls leave: the others are for later in the day.
+
         Args:
             sleep: waits; a true result ends the aiming.
         """
-        bounds = self.read_clock(self._now(), afresh=True)
-        for _ in range(AIMED_EXCHANGES - 1):
+        exchanges = math.ceil(min(AIMED_EXCHANGES, self.allowance.looks_left / 2))
+        bounds = self.read_clock(self._now(), afresh=exchanges > 0)
+        for _ in range(exchanges - 1):
             if bounds is None or self.clock_failure is not None or not worth_aiming(bounds):
                 break
             if sleep(aim_s(bounds, self._now())):

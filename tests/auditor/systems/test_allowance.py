@@ -115,14 +115,14 @@ def test_a_seconds_calls_are_waited_for_and_a_minutes_are_refused_with_the_time(
     made = allowance(at, calls_per_s=2, calls_per_minute=20)
     for _ in range(10):
         made.spend()
-    assert at.s == pytest.approx(4.0)
+    assert at.s == pytest.approx(4.4)
     with spending(Worth.DEADLINE):
         for _ in range(10):
             made.spend()
         error = refused(made.spend)
-    assert at.s == pytest.approx(9.0)
+    assert at.s == pytest.approx(9.9)
     assert error.reason is Reason.OVER_BUDGET
-    assert error.retry_after_s == pytest.approx(51.0)
+    assert error.retry_after_s == pytest.approx(61.0 - 9.9)
     assert "calls_per_minute: 20" in error.message
     at.s += error.retry_after_s or 0
     with spending(Worth.DEADLINE):
@@ -272,6 +272,30 @@ def test_no_day_ever_holds_one_call_more_whatever_happens(limit: int, steps: lis
     assert max((sum(1 for each in sent if begin <= each < begin + 86_400) for begin in sent), default=0) <= limit
 
 
+@given(
+    per_s=st.integers(1, 6),
+    per_minute=st.integers(6, 40),
+    steps=st.lists(st.tuples(st.floats(0, 20), st.floats(0, 1)), max_size=80),
+)
+def test_no_window_holds_one_call_more_at_a_system_that_calls_reach_later(
+    per_s: int, per_minute: int, steps: list[tuple[float, float]]
+) -> None:
+    at = Time()
+    made = allowance(at, calls_per_s=per_s, calls_per_minute=per_minute)
+    arrived: list[float] = []
+    for pause_s, share in steps:
+        at.s += pause_s * share**4  # mostly none
+        try:
+            made.spend()
+        except SpentError:
+            continue
+        arrived.append(at.s + 0.099 * share)  # a tenth of a second under way, or no time at all
+    for limit, seconds in ((per_s, 1.0), (per_minute, 60.0)):
+        assert (
+            max((sum(begin <= each < begin + seconds for each in arrived) for begin in arrived), default=0) <= limit
+        )
+
+
 # -- the vendor's word
 
 
@@ -279,7 +303,7 @@ def test_a_vendors_word_takes_away_and_never_gives(at: Time) -> None:
     made = allowance(at, calls_per_minute=100)
     made.learned(RateLimit(limit=10_000, left=5_000, per=86_400))
     assert spend_all(made, Worth.DEADLINE) == 100
-    at.s += 60
+    at.s += 61
     made.learned(RateLimit(limit=10, left=3, resets_in_s=30, per=60))
     assert spend_all(made, Worth.DEADLINE) == 3
     at.s += 30
@@ -323,3 +347,12 @@ def test_the_meter_of_a_call_counts_what_was_allowed(at: Time) -> None:
 def test_looks_at_the_clock_cost_a_small_part_of_a_day(at: Time) -> None:
     assert allowance(at).clock_keeps_s == 0
     assert 86_400 / allowance(at, calls_per_day=15_000).clock_keeps_s <= 750.001
+
+
+def test_looks_at_the_clock_are_refused_beyond_their_part_of_a_day_unless_a_verdict_needs_them(at: Time) -> None:
+    made = allowance(at, calls_per_day=120)
+    assert made.looks_left == 6
+    assert [made.look() for _ in range(8)] == [True] * 6 + [False] * 2
+    assert made.look(needed=True)
+    assert allowance(at, calls_per_day=10).looks_left == 1
+    assert all(allowance(at).look() for _ in range(100))

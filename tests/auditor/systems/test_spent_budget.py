@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,7 @@ class Metered(Scripted):
 
     def __init__(self) -> None:
         super().__init__()
-        self.each = False
+        self.each = self.whole_seconds = False
         self.sent = 0
         self.worths: list[tuple[Worth, str]] = []
         self.read: list[Key] = []
@@ -39,7 +40,8 @@ class Metered(Scripted):
 
     def clock(self) -> ClockSample:
         self._send()
-        return super().clock()
+        sample = super().clock()
+        return replace(sample, resolution_s=1.0) if self.whole_seconds else sample
 
 
 @pytest.fixture
@@ -144,6 +146,19 @@ def test_a_clock_is_asked_more_seldom_where_calls_are_few(
     assert probe.sent == 1
     reader.read_clock(now + timedelta(seconds=2_000))
     assert probe.sent == 2
+
+
+def test_aiming_at_a_clock_leaves_half_of_its_looks_for_the_day(
+    readers: list[SystemReader], probe: Metered, at: Time
+) -> None:
+    probe.whole_seconds = True
+    reader = opened(readers, probe, at, calls_per_day=120)
+    reader.aim_clock(lambda _: False)
+    assert probe.sent == 3
+    for later in range(1, 20):
+        reader.read_clock(datetime.now(UTC) + timedelta(days=later))
+        reader.aim_clock(lambda _: False)
+    assert probe.sent == 6
 
 
 def test_no_flow_alone_pays_for_the_clock_that_all_go_by(
