@@ -222,7 +222,7 @@ class Gatherer:
                 lambda spec, limit=limit: source.changed(spec, since, limit)  # type: ignore[misc]
             )
             latest = max((at for at in map(mark, reading.rows) if at is not None), default=None)
-            stuck = reading.truncated and (latest is None or latest <= known)
+            stuck = reading.error is None and reading.truncated and (latest is None or latest <= known)
             if not stuck or limit >= CHANGES_CEILING:
                 return reading, whole, latest
             limit *= 4

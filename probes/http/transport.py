@@ -11,6 +11,7 @@ checked except GitHub. Rarely changing data (a description of fields) is read on
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ import httpx
 
 from probes.addresses import plain_address
 from probes.bounded_http import ANSWER_LIMIT_BYTES, BoundedClient, beginning, unpacked
-from probes.call_deadline import becomes, within
+from probes.call_deadline import becomes, left, within
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode, weight
 from probes.http.allowed_reads import AllowedReads
@@ -29,7 +30,7 @@ from probes.http.header_times import instant, retry_after_s, span
 from probes.http.learning_scrubber import LearningScrubber
 from probes.http.line import DIRECT, Line
 from probes.http.rate_limits import rate_limits, wait_s
-from probes.http.retries import LONGEST_WAIT_S, PassingError, passes, repeated
+from probes.http.retries import LEAST_LEFT_S, LONGEST_WAIT_S, PassingError, passes, repeated
 from probes.metering import learned
 
 RETRIES = 2
@@ -152,6 +153,7 @@ class Transport:
         self._too_large = too_large
         self._named = named
         self._closing = threading.Event()
+        self._pause: _Pause | None = None
         self._client = BoundedClient(
             timeout_s=timeout_s,
             headers={"Accept": "application/json", "User-Agent": "plumbline-auditor", **(headers or {})},
@@ -267,6 +269,7 @@ class Transport:
         explained: Explained,
     ) -> ReadT:
         """Send a request once."""
+        self._keep_pause()
         headers = {} if credentials is None else {credentials.name: credentials.value}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
@@ -298,6 +301,15 @@ class Transport:
             if not self._closing.is_set():
                 raise
             raise self._lost(error) from None
+
+    def _keep_pause(self) -> None:
+        """Wait for the end of a short pause that the API asked any request for."""
+        pause = self._pause
+        wait_s = 0.0 if pause is None else pause.until - time.monotonic()
+        if pause is not None and wait_s > 0.0:
+            if wait_s + LEAST_LEFT_S >= left():
+                raise pause.error
+            self._closing.wait(wait_s)
 
     def _document(self, response: httpx.Response, shown: str) -> Any:
         body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES, hint=self._too_large))
@@ -345,6 +357,7 @@ class Transport:
         if status in _GATEWAY:
             return PassingError(error, asked_s)
         if status in _LATER and asked_s is not None and asked_s <= LONGEST_WAIT_S:
+            self._pause = _Pause(until=time.monotonic() + asked_s, error=error)
             return PassingError(error, asked_s)
         return error
 
@@ -374,6 +387,19 @@ class Transport:
             self._scrub(f"{type(error).__name__}: {error}"),
             hint="check the system's url and whether the server runs",
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pause:
+    """A short pause that the API asked for.
+
+    Attributes:
+        until: its end, in monotonic seconds.
+        error: the refusal that asked for it.
+    """
+
+    until: float
+    error: ProbeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

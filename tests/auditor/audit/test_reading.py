@@ -76,6 +76,24 @@ def test_a_change_that_the_owner_has_forgotten_counts_as_skipped(
         assert after.polled_at > before.polled_at
 
 
+def test_changes_that_cannot_be_listed_are_asked_for_once(
+    gatherer: Gatherer, stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = stand.clock.now()
+    asked: list[int] = []
+
+    def refused(spec: ReadSpec, since: object, limit: int, after: str | None) -> Page:
+        asked.append(limit)
+        raise ProbeError(Reason.UNREACHABLE, "HTTP 500")
+
+    monkeypatch.setattr(gatherer.source.probe, "changed", refused)
+    planned = Plan(changes_since=now, changes=9, rechecks=0, panel=0, sample=0, extra=0, shed=0)
+    search = Search(source=gatherer.source)
+    gatherer.discover(search, Watermark(), planned, now, now)
+    assert search.wanted.error is not None
+    assert asked == [9]
+
+
 def test_a_stamp_of_the_list_of_changes_outlives_the_page_of_a_sweep(
     gatherer: Gatherer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

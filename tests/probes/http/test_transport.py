@@ -301,6 +301,23 @@ def test_a_pause_ends_when_everything_is_closed(serve: Serve) -> None:
     assert failed[0].reason in {Reason.OVER_BUDGET, Reason.UNREACHABLE}
 
 
+def test_a_pause_that_one_request_was_asked_for_is_kept_by_every_other(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = serve(in_turn(Response(status=503, headers={"Retry-After": "1"}), [], []))
+    transport = transport_to(api.url, retries=0)
+    waited: list[float] = []
+    monkeypatch.setattr(transport._closing, "wait", waited.append)
+    with pytest.raises(ProbeError):
+        transport.ask("GET", "/x")
+    transport.head("/x", method="GET")
+    assert waited == [pytest.approx(1.0, abs=0.2)]
+    monkeypatch.setattr(transport, "_timeout_s", 0.5)
+    with pytest.raises(ProbeError, match="HTTP 503") as failed:
+        transport.head("/x")
+    assert (failed.value.retry_after_s, len(api.asked)) == (1, 2)
+
+
 # -- what is counted
 
 
