@@ -1,4 +1,4 @@
-"""The types of objects of an account and their properties, as it describes them. Each is asked for once.
+"""The types of objects of an account and their properties, as it describes them. Each is requested once.
 
 Sources: developers.hubspot.com, "Object APIs" (names and type ids), "Properties", "Custom objects".
 """
@@ -65,10 +65,10 @@ class Catalogue:
             return collection
         custom = self._custom_types()
         if collection not in custom:
-            known = [*CRM_TYPES, *(name for name, _ in self._named())]
+            names = [*CRM_TYPES, *(name for name, _ in self._named())]
             raise ProbeError(
                 Reason.QUERY,
-                f"no type of objects is named {collection!r}{did_you_mean(collection, known)}",
+                f"no type of objects is named {collection!r}{did_you_mean(collection, names)}",
                 hint="custom types need the scope crm.schemas.custom.read",
             )
         return custom[collection]
@@ -76,13 +76,13 @@ class Catalogue:
     def properties(self, path: str) -> Properties:
         """The properties of a type, by the name that paths use. Raises ProbeError."""
         with self._knowing:
-            known = self._properties.get(path)
-        if known is None:
+            properties = self._properties.get(path)
+        if properties is None:
             document = self._session.ask("GET", f"/crm/v3/properties/{path}")
-            known = {str(each["name"]): each for each in _results(document, "name")}
+            properties = {str(each["name"]): each for each in _results(document, "name")}
             with self._knowing:
-                self._properties[path] = known
-        return known
+                self._properties[path] = properties
+        return properties
 
     def described(self) -> list[CollectionSchema]:
         """Describe the usual types and the account's own; what the token may not read is left out."""
@@ -94,17 +94,17 @@ class Catalogue:
             if failure.reason is not Reason.PERMISSION:
                 raise
             refused = failure
-        found = []
+        schemas = []
         for name, path in list(paths.items())[:DESCRIBED]:
             try:
-                found.append(_schema(name, path, self.properties(path)))
+                schemas.append(_schema(name, path, self.properties(path)))
             except ProbeError as failure:
                 if failure.reason not in {Reason.PERMISSION, Reason.QUERY}:
                     raise
                 refused = failure
-        if not found and refused is not None:
+        if not schemas and refused is not None:
             raise refused
-        return found
+        return schemas
 
     def _named(self) -> list[tuple[str, str]]:
         """The account's own types: the name of each, and its id."""
@@ -118,8 +118,8 @@ class Catalogue:
     def _custom_types(self) -> Mapping[str, str]:
         """The ids of the account's own types, by each of their names."""
         with self._knowing:
-            known = self._custom
-        if known is None:
+            custom = self._custom
+        if custom is None:
             document = self._session.ask("GET", "/crm/v3/schemas")
             names: dict[str, str] = {}
             for each in _results(document, "objectTypeId"):
@@ -128,21 +128,21 @@ class Catalogue:
                     raise ProbeError(Reason.DECODE, "the account describes a type without an id")
                 for one in (name, f"p_{name}", str(each.get("fullyQualifiedName", ""))):
                     names.setdefault(one, path)
-            known = names
+            custom = names
             with self._knowing:
-                self._custom = known
-        return known
+                self._custom = custom
+        return custom
 
 
 def _results(document: Mapping[str, Any], needed: str) -> list[Mapping[str, Any]]:
-    found = document.get("results")
-    if not isinstance(found, list) or not all(isinstance(each, dict) and needed in each for each in found):
-        raise ProbeError(Reason.DECODE, "the account describes itself in another way than documented")
-    return found
+    results = document.get("results")
+    if not isinstance(results, list) or not all(isinstance(each, dict) and needed in each for each in results):
+        raise ProbeError(Reason.DECODE, "the account's description is not in the documented form")
+    return results
 
 
 def _schema(name: str, path: str, properties: Properties) -> CollectionSchema:
-    # A first map takes the first field that looks like a stamp.
+    # A first map uses the first field that looks like a stamp.
     first = (ID, stamp_of(path))
     names = sorted(properties, key=lambda each: (each not in first, each))
     fields = [

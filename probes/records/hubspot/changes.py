@@ -1,8 +1,8 @@
 """A walk through what the search finds by the instant of its last change, window after window. Pure.
 
-A search answers 10,000 results at most, and its pages shift when a record changes meanwhile, so no second page of a
-search is ever asked for. Each search begins where the one before ended: at the stamp of the first record that did
-not fit. Of records with one stamp, more than fit into one search are walked by their ids.
+A search returns at most 10,000 results, and its pages shift when a record changes meanwhile, so no second page of a
+search is ever requested. Each search begins where the previous one ended: at the stamp of the first record that did
+not fit. If one stamp has more records than fit into one search, they are walked by id.
 
 Source: developers.hubspot.com, "Search the CRM" (one sort; datetimes in filters are milliseconds since 1970).
 """
@@ -27,7 +27,7 @@ class Place:
     """Where a walk continues.
 
     Attributes:
-        how: `from` an instant on, `at` it for one instant behind an id, `behind` it for everything later; in
+        how: `from` an instant on, `at` one instant after an id, or `behind` it for everything later; in
             milliseconds since 1970.
     """
 
@@ -42,14 +42,14 @@ class Place:
 
 def place_of(text: str) -> Place:
     """A place from its text. Raises ProbeError: `cursor_lost` for one that this probe did not write."""
-    found = _POSITION.fullmatch(text)
-    if found is None:
+    position = _POSITION.fullmatch(text)
+    if position is None:
         raise ProbeError(Reason.CURSOR_LOST, "a position that this probe did not write")
-    return Place(how=found[1], at_ms=int(found[2]), behind_id=int(found[3]))
+    return Place(how=position[1], at_ms=int(position[2]), behind_id=int(position[3]))
 
 
 def beginning(since: datetime | None) -> Place:
-    """Where a walk begins; without an instant at the first change ever."""
+    """Where a walk begins; without an instant, at the first change ever."""
     return Place(how="from", at_ms=0 if since is None else (since - _EPOCH) // timedelta(milliseconds=1))
 
 
@@ -69,7 +69,7 @@ def request(place: Place, stamp: str, count: int) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A record as the search knows it, which may be an older state."""
+    """A record as the search returns it, which may be an older state."""
 
     record_id: str
     at_ms: int
@@ -83,43 +83,43 @@ def hits(document: Mapping[str, Any], place: Place, stamp: str, count: int) -> t
     """
     results, total = document.get("results"), document.get("total")
     if not isinstance(results, list) or not isinstance(total, int):
-        raise _odd("has no results, or does not say how many there are")
-    found = [Hit(_text(each, "id"), milliseconds(_property(each, stamp))) for each in results]
+        raise _odd("has no results, or no total")
+    matches = [Hit(_text(each, "id"), milliseconds(_property(each, stamp))) for each in results]
     after = further(document)
-    if len({each.record_id for each in found}) < len(found) or len(found) > count:
-        raise _odd("holds a record twice, or more than were asked for")
-    if total < len(found) or (after is None and total > len(found)) or after not in {None, str(len(found))}:
+    if len({each.record_id for each in matches}) < len(matches) or len(matches) > count:
+        raise _odd("holds a record twice, or more records than requested")
+    if total < len(matches) or (after is None and total > len(matches)) or after not in {None, str(len(matches))}:
         raise _odd("is not its first page: a page was repeated or skipped")
-    order = [int(each.record_id) if place.how == "at" else each.at_ms for each in found]
+    order = [int(each.record_id) if place.how == "at" else each.at_ms for each in matches]
     first = {"from": place.at_ms, "behind": place.at_ms + 1, "at": place.behind_id + 1}[place.how]
     if order != sorted(order) or (order and order[0] < first):
-        raise _odd("is not in the order asked for")
-    if after is not None and not found:
-        raise _odd("holds no record and says that more follow")
-    return found, after is not None
+        raise _odd("is not in the requested order")
+    if after is not None and not matches:
+        raise _odd("holds no record but claims that more follow")
+    return matches, after is not None
 
 
-def cut(place: Place, found: Sequence[Hit], more: bool, limit: int) -> tuple[Sequence[Hit], Place | None]:
+def cut(place: Place, matches: Sequence[Hit], more: bool, limit: int) -> tuple[Sequence[Hit], Place | None]:
     """The records that are complete, up to `limit`, and where the walk continues; None at its end.
 
-    No record and a place of the kind `at` say that one instant has more records than fit.
+    No record and a place of the kind `at` mean that one instant has more records than fit.
     """
     if place.how == "at":
-        if more or len(found) > limit:
-            last = found[: limit or 1][-1]
-            return found[:limit], Place(how="at", at_ms=place.at_ms, behind_id=int(last.record_id))
-        return found, Place(how="behind", at_ms=place.at_ms)
-    if not more and len(found) <= limit:
-        return found, None
-    end_ms = found[limit].at_ms if len(found) > limit else found[-1].at_ms
-    complete = [each for each in found[:limit] if each.at_ms < end_ms]
+        if more or len(matches) > limit:
+            last = matches[: limit or 1][-1]
+            return matches[:limit], Place(how="at", at_ms=place.at_ms, behind_id=int(last.record_id))
+        return matches, Place(how="behind", at_ms=place.at_ms)
+    if not more and len(matches) <= limit:
+        return matches, None
+    end_ms = matches[limit].at_ms if len(matches) > limit else matches[-1].at_ms
+    complete = [each for each in matches[:limit] if each.at_ms < end_ms]
     return complete, Place(how="from" if complete else "at", at_ms=end_ms)
 
 
-def milliseconds(told: Any) -> int:
-    """An instant of a response in milliseconds since 1970. Raises ProbeError if it is none."""
+def milliseconds(text: Any) -> int:
+    """An instant of a response in milliseconds since 1970. Raises ProbeError if it is not one."""
     try:
-        at = datetime.fromisoformat(str(told))
+        at = datetime.fromisoformat(str(text))
         return (at - _EPOCH) // timedelta(milliseconds=1)
     except (ValueError, TypeError, OverflowError):
         raise _odd("holds a record without the instant of its last change") from None
@@ -134,10 +134,10 @@ def further(document: Mapping[str, Any]) -> str | None:
 
 
 def _text(record: Any, name: str) -> str:
-    found = record.get(name) if isinstance(record, dict) else None
-    if not isinstance(found, str) or not found.isdigit():
-        raise _odd("holds something that is no record")
-    return found
+    text = record.get(name) if isinstance(record, dict) else None
+    if not isinstance(text, str) or not text.isdigit():
+        raise _odd("holds something that is not a record")
+    return text
 
 
 def _property(record: Mapping[str, Any], name: str) -> Any:

@@ -1,4 +1,4 @@
-"""A limit of its own for one kind of request, because responses do not say what is left of it."""
+"""A separate limit for one kind of request, because responses do not report what is left of it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from probes.contract import ProbeError, Reason
 
 
 class Pace:
-    """Lets at most so many callers pass in any span; the others wait for their turn within their deadline.
+    """Admits at most a number of callers in any time span; the others wait for their turn within their deadline.
 
     Args:
-        most: callers that pass within the span.
+        most: callers admitted within the span.
         span_s: its length.
         closing: set on shutdown; it ends every wait at once.
         now: returns monotonic seconds.
@@ -40,7 +40,9 @@ class Pace:
             now = self._now()
             at = max(now, self._passed[0] + self._span_s)
             if at - now >= left():
-                raise ProbeError(Reason.TIMEOUT, "no search may be sent within the deadline: others wait before it")
+                raise ProbeError(
+                    Reason.TIMEOUT, "no search can be sent within the deadline: others are waiting ahead of it"
+                )
             self._passed.append(at)
         if at > now:
             self._closing.wait(at - now)

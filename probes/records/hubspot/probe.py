@@ -1,7 +1,7 @@
 """Records in HubSpot's CRM: by id or by a unique property, by lists, and by the changes that the search finds.
 
-The search is only ever asked which records changed: it lags behind, so what it finds is read by id before it is
-answered. Archived records are not there for any of these reads.
+The search is used only to find which records changed: it lags behind, so what it finds is read by id before it is
+returned. No read here returns archived records.
 Sources: developers.hubspot.com, "Object APIs", "Search the CRM", "Associations v4"; the models of @hubspot/api-client
 14.0.1.
 """
@@ -64,28 +64,28 @@ class HubSpotProbe(Unranked):
     @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
         path = self._catalogue.path_of(spec.collection)
-        known = self._catalogue.properties(path)
+        properties = self._catalogue.properties(path)
         names = [each for each in (spec.key, spec.mark, *spec.fields) if each is not None]
         for name in dict.fromkeys(names):
             if name.startswith(ASSOCIATIONS):
                 self._catalogue.path_of(name.removeprefix(ASSOCIATIONS))
-            elif name not in known and not (name == spec.key and _by_id(spec)):
+            elif name not in properties and not (name == spec.key and _by_id(spec)):
                 raise ProbeError(
                     Reason.QUERY,
-                    f"{spec.collection} has no property named {name!r}{did_you_mean(name, known)}",
-                    hint="write its internal name; a property that the app may not see is not there either",
+                    f"{spec.collection} has no property named {name!r}{did_you_mean(name, properties)}",
+                    hint="use its internal name; a property that the app may not read is missing as well",
                 )
-        if not _by_id(spec) and not is_unique(path, spec.key, known[spec.key]):
+        if not _by_id(spec) and not is_unique(path, spec.key, properties[spec.key]):
             raise ProbeError(
                 Reason.QUERY,
-                f"{spec.collection}.{spec.key} is not unique, so records cannot be read by it",
+                f"{spec.collection}.{spec.key} is not unique, so it cannot be used to read records",
                 hint=f"use {ID}, a property that requires unique values, or email for contacts",
             )
         remarks = []
         stamp = stamp_of(path)
         if spec.mark is not None and spec.mark != stamp:
-            remarks.append(f"{spec.mark} does not stand for every change of a record; {stamp} does")
-        # Whether the app may read the objects, and not only their description.
+            remarks.append(f"{spec.mark} does not change with every change of a record; {stamp} does")
+        # Check that the app may read the objects, not only their description.
         page = self._page(spec, path, None, 1)
         self._rows(spec, path, page[0])
         remarks.append(
@@ -109,23 +109,24 @@ class HubSpotProbe(Unranked):
         texts = [str(key) for key in keys]
         if _by_id(spec):
             texts = [each for each in texts if _is_id(each)]
-        asked = [each for each in dict.fromkeys(texts) if each.strip()]
-        if not asked:
+        requested = [each for each in dict.fromkeys(texts) if each.strip()]
+        if not requested:
             return []
         path = self._catalogue.path_of(spec.collection)
         records = []
-        for at in range(0, len(asked), AT_ONCE):
-            records += self._by_keys(spec, path, asked[at : at + AT_ONCE])
-        wanted = {alike(spec.key_type, each) for each in asked}
-        # A property finds records whatever the case, and contacts by further addresses: those have another key.
-        return self._rows(spec, path, [each for each in records if alike(spec.key_type, _key(spec, each)) in wanted])
+        for at in range(0, len(requested), AT_ONCE):
+            records += self._by_keys(spec, path, requested[at : at + AT_ONCE])
+        keys_alike = {alike(spec.key_type, each) for each in requested}
+        # A property matches regardless of case, and contacts by further addresses: those have another key.
+        selected = [each for each in records if alike(spec.key_type, _key(spec, each)) in keys_alike]
+        return self._rows(spec, path, selected)
 
     def _by_keys(self, spec: ReadSpec, path: str, keys: Sequence[str]) -> list[Record]:
-        """Read up to 100 records; every key that is not answered is known to be absent."""
+        """Read up to 100 records; every key without a record is known to be absent."""
         found, absent = self._batch(path, keys, _properties(spec), None if _by_id(spec) else spec.key)
         known = {_folded(_key(spec, each)) for each in found} | {_folded(each) for each in absent}
         for key in keys:
-            # Nothing follows from a key that a response passes over in silence.
+            # A key that a response does not mention may still exist.
             if _folded(key) not in known and (alone := self._alone(spec, path, key)) is not None:
                 found.append(alone)
         return list({str(each["id"]): each for each in found}.values())
@@ -136,18 +137,18 @@ class HubSpotProbe(Unranked):
         """Read a batch.
 
         Returns:
-            The records, and the keys of which the response says that there is none.
+            The records, and the keys that the response reports as absent.
         """
         document: dict[str, Any] = {"inputs": [{"id": each} for each in keys], "properties": list(properties)}
         if by is not None:
             document["idProperty"] = by
-        answer = self._session.ask("POST", f"/crm/v3/objects/{path}/batch/read", document)
-        if answer.get("status") != "COMPLETE":
+        response = self._session.ask("POST", f"/crm/v3/objects/{path}/batch/read", document)
+        if response.get("status") != "COMPLETE":
             raise ProbeError(Reason.DECODE, f"a batch of {path} is not complete")
-        found = _records(answer)
-        if by is None and not {str(each["id"]) for each in found} <= {str(int(key)) for key in keys}:
-            raise ProbeError(Reason.DECODE, f"a batch of {path} holds another record than asked for")
-        return found, _absent(answer, path, len(keys))
+        records = _records(response)
+        if by is None and not {str(each["id"]) for each in records} <= {str(int(key)) for key in keys}:
+            raise ProbeError(Reason.DECODE, f"a batch of {path} holds another record than requested")
+        return records, _absent(response, path, len(keys))
 
     def _alone(self, spec: ReadSpec, path: str, key: str) -> Record | None:
         """Read one record; None if there is none."""
@@ -168,13 +169,13 @@ class HubSpotProbe(Unranked):
         path = self._catalogue.path_of(spec.collection)
         place = changes.beginning(since) if after is None else changes.place_of(after)
         count = min(limit, AT_ONCE)
-        found, following = self._searched(path, spec.changed_at, place, count)
-        if not found and following is not None and following.how == "at":
-            found, following = self._searched(path, spec.changed_at, following, count)
-        ids = [each.record_id for each in found]
+        matches, following = self._searched(path, spec.changed_at, place, count)
+        if not matches and following is not None and following.how == "at":
+            matches, following = self._searched(path, spec.changed_at, following, count)
+        ids = [each.record_id for each in matches]
         records = self._batch(path, ids, _properties(spec))[0] if ids else []
         if following is not None:
-            # What changed again meanwhile comes once more with its new stamp; here it would hide what lies between.
+            # What changed again meanwhile returns later with its new stamp; here it would hide the changes between.
             reach_ms = following.at_ms
             records = [each for each in records if changes.milliseconds(_stamp(spec, each)) <= reach_ms]
         rows = self._rows(spec, path, sorted(records, key=lambda each: str(_stamp(spec, each))))
@@ -183,9 +184,9 @@ class HubSpotProbe(Unranked):
     def _searched(
         self, path: str, stamp: str, place: changes.Place, count: int
     ) -> tuple[Sequence[changes.Hit], changes.Place | None]:
-        answer = self._session.search(path, changes.request(place, stamp, count + 1))
-        found, more = changes.hits(answer, place, stamp, count + 1)
-        return changes.cut(place, found, more, count)
+        response = self._session.search(path, changes.request(place, stamp, count + 1))
+        matches, more = changes.hits(response, place, stamp, count + 1)
+        return changes.cut(place, matches, more, count)
 
     @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
@@ -209,17 +210,17 @@ class HubSpotProbe(Unranked):
         whole = f"{target}&properties={','.join(names)}" if names else target
         apart = len(whole) > LONGEST_ADDRESS
         try:
-            answer = self._session.ask("GET", target if apart else whole)
+            response = self._session.ask("GET", target if apart else whole)
         except ProbeError as failure:
             if before is not None and "paging token" in failure.message.lower():
-                raise ProbeError(Reason.CURSOR_LOST, "the account does not know the position any more") from None
+                raise ProbeError(Reason.CURSOR_LOST, "the account no longer knows the position") from None
             raise
-        records = _records(answer)
+        records = _records(response)
         ids = [str(each["id"]) for each in records]
         met = {each for each, _ in before.seen} if before is not None else set()
         if len(set(ids)) < len(ids) or met & set(ids) or len(ids) > AT_ONCE:
             raise ProbeError(Reason.DECODE, f"the list of {path} holds a record twice: a page was repeated")
-        further = changes.further(answer)
+        further = changes.further(response)
         if apart and ids:
             records, _ = self._batch(path, ids, names)
         return records, further
@@ -244,25 +245,25 @@ class HubSpotProbe(Unranked):
         target = f"/crm/v4/associations/{path}/{to}/batch/read"
         found: dict[str, set[str]] = {each: set() for each in ids}
         inputs: list[dict[str, str]] = [{"id": each} for each in ids]
-        asked: set[tuple[str, str]] = set()
+        followed: set[tuple[str, str]] = set()
         while inputs:
             left()
-            answer = self._session.ask("POST", target, {"inputs": inputs})
-            results = answer.get("results")
-            if not isinstance(results, list) or answer.get("status") != "COMPLETE":
-                raise ProbeError(Reason.DECODE, f"{target} answered something other than documented")
-            none = {str(int(each)) for each in _absent(answer, path, len(inputs)) if _is_id(each)}
-            told = {_from(each) for each in results}
-            if not told <= found.keys() or not {each["id"] for each in inputs} <= told | none:
-                raise ProbeError(Reason.DECODE, f"{target} answered for other records than asked for")
+            response = self._session.ask("POST", target, {"inputs": inputs})
+            results = response.get("results")
+            if not isinstance(results, list) or response.get("status") != "COMPLETE":
+                raise ProbeError(Reason.DECODE, f"{target} did not return a complete list as documented")
+            none = {str(int(each)) for each in _absent(response, path, len(inputs)) if _is_id(each)}
+            origins = {_from(each) for each in results}
+            if not origins <= found.keys() or not {each["id"] for each in inputs} <= origins | none:
+                raise ProbeError(Reason.DECODE, f"{target} returned associations of other records than requested")
             inputs = []
             for each in results:
                 found[_from(each)] |= _to(each)
                 further = changes.further(each)
                 if further is not None:
-                    if (_from(each), further) in asked:
+                    if (_from(each), further) in followed:
                         raise ProbeError(Reason.DECODE, f"{target} leads to itself: a page was repeated")
-                    asked.add((_from(each), further))
+                    followed.add((_from(each), further))
                     inputs.append({"id": _from(each), "after": further})
         return {each: sorted(ends, key=lambda end: (len(end), end)) for each, ends in found.items()}
 
@@ -274,7 +275,7 @@ class HubSpotProbe(Unranked):
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """The API has no read-only session; the probe can only send what is on its list."""
-        return "only GET is ever sent, and POST to batch/read and search, which read; give the app read scopes alone"
+        return "only GET is ever sent, and POST to batch/read and search, which read; grant the app only read scopes"
 
     def close(self) -> None:
         self._session.close()
@@ -289,7 +290,7 @@ def _is_id(text: str) -> bool:
 
 
 def _properties(spec: ReadSpec) -> list[str]:
-    """The properties to ask for, each once."""
+    """The properties to request, each once."""
     names = (None if _by_id(spec) else spec.key, spec.mark, *spec.fields)
     return list(dict.fromkeys(each for each in names if each is not None and not each.startswith(ASSOCIATIONS)))
 
@@ -297,29 +298,29 @@ def _properties(spec: ReadSpec) -> list[str]:
 def _record(record: Any) -> Record:
     shape = isinstance(record, dict) and isinstance(record.get("properties"), dict)
     if not shape or not isinstance(record.get("id"), str) or not _is_id(record["id"]):
-        raise ProbeError(Reason.DECODE, "a response holds something that is no record")
+        raise ProbeError(Reason.DECODE, "a response holds something that is not a record")
     if record.get("archived") is True:
-        raise ProbeError(Reason.DECODE, "a response holds an archived record, which was not asked for")
-    found: Record = record
-    return found
+        raise ProbeError(Reason.DECODE, "a response holds an archived record, which was not requested")
+    checked: Record = record
+    return checked
 
 
 def _records(document: Mapping[str, Any]) -> list[Record]:
-    found = document.get("results")
-    if not isinstance(found, list):
+    results = document.get("results")
+    if not isinstance(results, list):
         raise ProbeError(Reason.DECODE, "a response holds no list of records")
-    return [_record(each) for each in found]
+    return [_record(each) for each in results]
 
 
-def _absent(document: Mapping[str, Any], path: str, asked: int) -> list[str]:
-    """The keys of which a batch says that there is no such record, or no association.
+def _absent(document: Mapping[str, Any], path: str, requested: int) -> list[str]:
+    """The keys that a batch reports as having no record, or no association.
 
     Raises:
         ProbeError: for every other error in it.
     """
     errors = document.get("errors", [])
     if not isinstance(errors, list):
-        raise ProbeError(Reason.DECODE, f"a batch of {path} has errors of another shape than documented")
+        raise ProbeError(Reason.DECODE, f"a batch of {path} has errors that are not in the documented form")
     absent: list[str] = []
     for each in errors:
         category = str(each.get("category", "")) if isinstance(each, dict) else ""
@@ -328,17 +329,17 @@ def _absent(document: Mapping[str, Any], path: str, asked: int) -> list[str]:
         if category != "OBJECT_NOT_FOUND" or not isinstance(ids, list):
             raise ProbeError(
                 reason_of(category),
-                f"a batch of {path} answered {category[:60] or 'an error without a category'}",
-                of_key=asked == 1,
+                f"a batch of {path} returned {category[:60] or 'an error without a category'}",
+                of_key=requested == 1,
             )
         absent += map(str, ids)
     return absent
 
 
 def _value(record: Record, name: str) -> Any:
-    """A property's value. HubSpot keeps no empty text: a cleared property is one, an unset one is null."""
-    found = record["properties"].get(name, MISSING)
-    return None if found == "" else found
+    """A property's value. HubSpot stores no empty text: a cleared property returns one, an unset one null."""
+    value = record["properties"].get(name, MISSING)
+    return None if value == "" else value
 
 
 def _key(spec: ReadSpec, record: Record) -> Any:
@@ -355,16 +356,16 @@ def _folded(key: Any) -> str:
 
 def _from(result: Any) -> str:
     origin = result.get("from") if isinstance(result, dict) else None
-    found = origin.get("id") if isinstance(origin, dict) else None
-    if found is None:
-        raise ProbeError(Reason.DECODE, "an association has no beginning")
-    return str(found)
+    record_id = origin.get("id") if isinstance(origin, dict) else None
+    if record_id is None:
+        raise ProbeError(Reason.DECODE, "an association has no origin")
+    return str(record_id)
 
 
 def _to(result: Mapping[str, Any]) -> set[str]:
     ends = result.get("to")
-    told = ends if isinstance(ends, list) else [None]
-    found = {str(each["toObjectId"]) for each in told if isinstance(each, dict) and "toObjectId" in each}
-    if len(found) < len(told) or not found:
-        raise ProbeError(Reason.DECODE, "an association has no end")
-    return found
+    entries = ends if isinstance(ends, list) else [None]
+    ids = {str(each["toObjectId"]) for each in entries if isinstance(each, dict) and "toObjectId" in each}
+    if len(ids) < len(entries) or not ids:
+        raise ProbeError(Reason.DECODE, "an association has no target")
+    return ids

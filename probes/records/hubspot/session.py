@@ -44,7 +44,7 @@ READS = (
 """Every request that is sent besides those for tokens. HubSpot reads batches, and searches, by POST."""
 
 CLOCK_PATH = "/account-info/v3/details"
-"""Any token may ask for it."""
+"""Any token may read it."""
 
 _CATEGORIES = {
     "EXPIRED_AUTHENTICATION": Reason.AUTH,
@@ -53,14 +53,14 @@ _CATEGORIES = {
     "RATE_LIMITS": Reason.OVER_BUDGET,
 }
 _PASSING = frozenset({409, 423, 477})
-"""A conflict, a lock and a migration pass. Source: "Handling errors"."""
+"""A conflict, a lock and a migration are transient. Source: "Handling errors"."""
 
 _REST_S = {"SECONDLY": 1.0, "TEN_SECONDLY_ROLLING": 10.0, "DAILY": 900.0}
-"""How long a limit is left alone if a refusal has no Retry-After, by its name: documents do not promise one."""
+"""How long to pause after a refusal without Retry-After, by the limit's name: the header is not guaranteed."""
 
 _HINTS = {
-    "DAILY": "the calls of a day are used up, by all apps of the account together; they count anew at its midnight",
-    "SECONDLY": "all apps of the account share five searches per second",
+    "DAILY": "all the account's apps together have used up the daily calls; the count restarts at its midnight",
+    "SECONDLY": "all the account's apps share five searches per second",
 }
 
 
@@ -91,13 +91,13 @@ class Session:
             ProbeError: for every failure.
         """
         body = None if document is None else json.dumps(document).encode()
-        found = self._transport.ask(method, target, body=body, explained=_explained).document
-        if not isinstance(found, dict):
-            raise ProbeError(Reason.DECODE, f"{target.partition('?')[0]} answered something other than an object")
-        if found.get("status") == "error":  # an error with status 200
-            category, words, _ = _told(found)
+        response = self._transport.ask(method, target, body=body, explained=_explained).document
+        if not isinstance(response, dict):
+            raise ProbeError(Reason.DECODE, f"{target.partition('?')[0]} returned something other than an object")
+        if response.get("status") == "error":  # an error with status 200
+            category, words, _ = _error(response)
             raise ProbeError(_CATEGORIES.get(category, Reason.DECODE), words[:300])
-        return found
+        return response
 
     def search(self, collection: str, document: Any) -> Mapping[str, Any]:
         """Search objects, no faster than the account allows. Raises ProbeError."""
@@ -144,7 +144,7 @@ def _explained(refusal: Refusal) -> Meaning | None:
         return None
     if not isinstance(document, dict) or not isinstance(document.get("category"), str):
         return None
-    category, words, scopes = _told(document)
+    category, words, scopes = _error(document)
     status, policy = refusal.status, str(document.get("policyName", ""))
     usual = Reason.UNREACHABLE if status >= 500 or status in _PASSING else Reason.QUERY
     reason = _CATEGORIES.get(category) or STATUS.get(status) or usual
@@ -157,8 +157,8 @@ def _explained(refusal: Refusal) -> Meaning | None:
     return Meaning(reason=reason, words=words, hint=hint, retry_after_s=rest_s)
 
 
-def _told(document: Mapping[str, Any]) -> tuple[str, str, Sequence[str]]:
-    """An error's category, its words with what HubSpot's support asks for, and the scopes that it misses."""
+def _error(document: Mapping[str, Any]) -> tuple[str, str, Sequence[str]]:
+    """An error's category, its words with the id that HubSpot's support needs, and the missing scopes."""
     category = str(document.get("category", ""))[:60]
     limit = f", {str(document['policyName'])[:40]}" if "policyName" in document else ""
     correlation = str(document.get("correlationId", "none"))[:60]
@@ -167,15 +167,15 @@ def _told(document: Mapping[str, Any]) -> tuple[str, str, Sequence[str]]:
 
 
 def _scopes(errors: Any) -> list[str]:
-    found: list[str] = []
+    scopes: list[str] = []
     for each in errors if isinstance(errors, list) else []:
         context = each.get("context") if isinstance(each, dict) else None
         for name, values in context.items() if isinstance(context, dict) else ():
             if name in {"requiredScopes", "requiredGranularScopes"} and isinstance(values, list):
-                found += [str(value)[:80] for value in values[:10]]
-    return list(dict.fromkeys(found))
+                scopes += [str(value)[:80] for value in values[:10]]
+    return list(dict.fromkeys(scopes))
 
 
 def reason_of(category: str) -> Reason:
-    """The reason for an error that came beside records."""
+    """The reason for an error in a response that also has records."""
     return _CATEGORIES.get(category, Reason.DECODE)

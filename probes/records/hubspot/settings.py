@@ -12,8 +12,8 @@ from probes.http.settings import Retries, check_api_address, check_header_value
 from probes.settings import Binding, SystemSettings
 
 INDEX_LAG_S = 300.0
-"""How long the search may not know of a change. HubSpot says "a few moments" and gives no bound ("Search the CRM",
-"Limitations"); Estuary's connector, which many accounts use, waits for five minutes (estuary/connectors, pull request
+"""How long a change may be missing from the search. HubSpot says "a few moments", without a bound ("Search the CRM",
+"Limitations"); Estuary's connector, which many accounts use, waits five minutes (estuary/connectors, pull request
 1549)."""
 
 ASSOCIATIONS = "associations."
@@ -28,10 +28,10 @@ class HubSpotSettings(SystemSettings):
 
     Attributes:
         token: access token of a private app.
-        client_id, client_secret, refresh_token: of an app with OAuth instead, and of a user who has allowed it.
+        client_id, client_secret, refresh_token: instead, of an OAuth app and of a user who has authorized it.
         url: another address than HubSpot's own, for a proxy or for tests.
         retries: the most retries of a request.
-        delay_floor_s: how long the search may not know of a change; reads by key are never stale.
+        delay_floor_s: how long a change may be missing from the search; reads by key are never stale.
     """
 
     kind: Literal["hubspot"]
@@ -64,7 +64,7 @@ class HubSpotSettings(SystemSettings):
     def _signs_in_one_way(self) -> HubSpotSettings:
         oauth = (self.client_id, self.client_secret, self.refresh_token)
         if self.token is not None and any(each is not None for each in oauth):
-            raise ValueError("token signs in alone: remove client_id, client_secret and refresh_token, or token")
+            raise ValueError("token cannot be combined: remove client_id, client_secret and refresh_token, or token")
         if self.token is None and any(each is None for each in oauth):
             raise ValueError("set token (a private app), or client_id, client_secret and refresh_token (OAuth)")
         return self
@@ -78,7 +78,7 @@ class HubSpotBinding(Binding):
     def _is_type(cls, name: str) -> str:
         if not _COLLECTION.fullmatch(name):
             raise ValueError(
-                f"{name!r} is no type of objects; write for example contacts, or 2-12345 for a custom one"
+                f"{name!r} is not a type of objects; write for example contacts, or 2-12345 for a custom one"
             )
         return name
 
@@ -86,7 +86,7 @@ class HubSpotBinding(Binding):
     @classmethod
     def _is_property(cls, name: str | None) -> str | None:
         if name is not None and not _PROPERTY.fullmatch(name):
-            raise ValueError(f"{name!r} is no property; write its internal name, for example email")
+            raise ValueError(f"{name!r} is not a property; write its internal name, for example email")
         return name
 
     @field_validator("version")
@@ -94,7 +94,7 @@ class HubSpotBinding(Binding):
     def _has_none(cls, name: str | None) -> str | None:
         if name is not None:
             raise ValueError(
-                "HubSpot has no growing number: use changed_at: hs_lastmodifieddate (contacts: lastmodifieddate)"
+                "HubSpot has no increasing number: use changed_at: hs_lastmodifieddate (contacts: lastmodifieddate)"
             )
         return name
 
@@ -104,5 +104,5 @@ class HubSpotBinding(Binding):
         for name in fields.values():
             of_type = name.removeprefix(ASSOCIATIONS) if name.startswith(ASSOCIATIONS) else None
             if not (_PROPERTY.fullmatch(name) if of_type is None else _COLLECTION.fullmatch(of_type)):
-                raise ValueError(f"{name!r} is no property; write its internal name, or associations.companies")
+                raise ValueError(f"{name!r} is not a property; write its internal name, or associations.companies")
         return fields

@@ -18,7 +18,7 @@ OAUTH = {"client_id": "c", "client_secret": "s", "refresh_token": "r"}
         ({}, "set token"),
         ({"token": ""}, "is empty"),
         ({"token": "a\nb"}, "no header can carry"),
-        ({"token": "t", **OAUTH}, "token signs in alone"),
+        ({"token": "t", **OAUTH}, "token cannot be combined"),
         ({"client_id": "c", "client_secret": "s"}, "set token"),
         ({"token": "t", "url": "http://api.example.com"}, "not the address"),
         ({"token": "t", "url": "https://user@api.example.com"}, "url"),
