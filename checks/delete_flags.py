@@ -1,4 +1,4 @@
-"""Whether a system says of a record that it is deleted, and keeps it all the same."""
+"""Delete flags: whether a record that a system keeps is marked as deleted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from probes.settings import NOT_NULL, DeleteFlag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """A field that says whether a record is deleted.
+    """A field that marks a record as deleted.
 
     Attributes:
         field: its name in the system.
-        is_set: what a raw value of it says; raises UnreadableError where it says neither.
+        is_set: whether a raw value of it means deleted; raises UnreadableError if that is unclear.
     """
 
     field: str
@@ -28,7 +28,7 @@ class Flag:
 
 
 def flag_of(declared: DeleteFlag | None, system: str) -> Flag | None:
-    """The flag as the map declares it for a system."""
+    """The flag that the map declares for a system."""
     if declared is None:
         return None
     boolean = parser_for(FieldRule(type="boolean"), system, None)
@@ -59,10 +59,10 @@ def flag_of(declared: DeleteFlag | None, system: str) -> Flag | None:
 
 
 def parted(flag: Flag, rows: Iterable[Row]) -> tuple[list[Row], list[Row], list[tuple[Row, str]]]:
-    """Rows by what their last value says, which they lose.
+    """Sort rows by their last value, the flag, which they lose.
 
     Returns:
-        The rows of records that are there; those marked as deleted; those of which that cannot be read, and why.
+        The rows of records that exist; those marked as deleted; those whose flag cannot be read, and why.
     """
     live: list[Row] = []
     marked: list[Row] = []

@@ -1,7 +1,7 @@
 """One text for a key of several fields: its parts joined by slashes, `7/A-1`.
 
-A slash within a part is written `%2F`, and a percent sign `%25`, so no two keys share a text. Every system, page and
-table shows a key in this form; systems are asked for its parts.
+A slash within a part is written `%2F`, and a percent sign `%25`, so no two keys share a text. Every page and
+table shows a key in this form; systems are queried by its parts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NOT_WRITTEN = re.compile("%(?!25|2F)")
 
 
 def joined(parts: Iterable[Key]) -> str:
-    """The text of a key of these parts."""
+    """The text of a key with these parts."""
     return SEPARATOR.join(str(part).replace("%", "%25").replace(SEPARATOR, "%2F") for part in parts)
 
 
@@ -24,7 +24,7 @@ def parted(key: Key, count: int) -> tuple[str, ...]:
     """The parts of a key of `count` fields.
 
     Raises:
-        ValueError: it is the text of no such key.
+        ValueError: if it is not the text of such a key.
     """
     parts = str(key).split(SEPARATOR)
     if len(parts) != count or _NOT_WRITTEN.search(str(key)):

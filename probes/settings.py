@@ -112,16 +112,16 @@ Flagged = bool | int | str
 """A value of a flag that means deleted."""
 
 NOT_NULL = "not null"
-"""What `is` says of a flag that is set by any value, such as the instant of the deletion."""
+"""The value of `is` for a flag that any value sets, such as the instant of the deletion."""
 
 
 class DeleteFlag(PluginSettings):
-    """How a system marks a record as deleted that it goes on keeping.
+    """How a system marks a record as deleted that it still keeps.
 
     Attributes:
-        field: what holds the flag.
+        field: the field that holds the flag.
         is_: the values that mean deleted: a boolean, texts or numbers, or `not null`.
-        optional: a record without the field is not deleted; otherwise that cannot be told of it.
+        optional: a record without the field is not deleted; otherwise that is unknown.
     """
 
     field: str = Field(min_length=1)
@@ -147,7 +147,7 @@ class DeleteFlag(PluginSettings):
 
     @property
     def written(self) -> JsonValue:
-        """What has to be written there to delete a record; None where the map does not say just one value."""
+        """The value that marks a record as deleted; None if the map does not name exactly one."""
         return self.is_[0] if len(self.is_) == 1 and self.is_[0] != NOT_NULL else None
 
 
@@ -162,7 +162,7 @@ class Binding(PluginSettings):
         version: without such a field, one with a number that grows with every change.
         fields: canonical field name to its name here, where the two differ.
         absent: fields that this system does not carry.
-        deleted: how it marks records as deleted that it goes on keeping; a text is the name of a boolean field.
+        deleted: how it marks records as deleted that it still keeps; a text is the name of a boolean field.
     """
 
     composite_keys: ClassVar[bool] = False

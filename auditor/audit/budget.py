@@ -19,13 +19,13 @@ class Plan:
     """What one audit reads, besides every key with an ended window.
 
     Attributes:
-        changes_since: ask the owner for changes since this instant of its clock.
-        changes: most of them taken; 0 where they are not asked for.
+        changes_since: the instant of the owner's clock since which changes are listed.
+        changes: the most changes to read; 0 if they are not listed.
         rechecks: other due keys.
         panel: keys of the panel.
         sample: keys of the sweep's next slice.
         extra: keys that the sampling policies may add.
-        shed: keys left out because the budget is spent; rechecks among them stay due. Changes that are not asked for
+        shed: keys left out because the budget is spent; rechecks among them stay due. Changes that are not listed
             count as one.
     """
 
@@ -43,10 +43,10 @@ class Calls:
     """What one audit may send to a system.
 
     Attributes:
-        left: calls it may send; more are owed where they are about a window's end.
-        batch: records that one call reads.
-        more: calls that each record costs besides, where a batch is really read one by one.
-        room: records that the calls planned so far can still read.
+        left: the calls it may send; reads at the end of a window may exceed them, and are paid back.
+        batch: the records that one call reads.
+        more: additional calls per record, if a batch is read one by one.
+        room: the records that the calls planned so far can still read.
     """
 
     left: float = math.inf
@@ -55,14 +55,14 @@ class Calls:
     room: int = 0
 
     def without(self, records: int, *, fixed: int = 0) -> Calls:
-        """What is left behind so many records, read beside so many other calls."""
+        """What remains after these records and this many other calls."""
         if self.more:
             return replace(self, left=self.left - fixed - records * (self.more + 1 / self.batch))
         calls = math.ceil(max(0, records - self.room) / self.batch)
         return replace(self, left=self.left - fixed - calls, room=self.room + calls * self.batch - records)
 
     def affords(self, records: int, *, fixed: int = 0) -> int:
-        """How many of these records can be read beside so many other calls."""
+        """How many of these records can be read besides this many other calls."""
         left = self.left - fixed
         if left < 0:
             return 0
@@ -77,8 +77,8 @@ UNLIMITED = Calls(batch=1_000_000)
 """The calls of a system that are not counted."""
 
 SLICE_CALLS = 2
-"""Calls that the sweep's next slice costs beside its records: a page of the owner, and one of the target or a look
-for what it has more."""
+"""Calls of the sweep's next slice besides its records: a page of the owner, and one of the target or a search for
+records that only the target has."""
 
 
 def plan(
@@ -157,20 +157,19 @@ def plan(
 
 
 EVERYBODY = 0.1
-"""The part of what a system can spare that every flow has its share of, whatever others need it for: nobody waits for
-ever."""
+"""The part of a system's budget that is always shared by all flows, so that none waits for ever."""
 
 
 def shares(total: float, needs: Sequence[Sequence[float]]) -> list[float]:
-    """Share out what a system can spare among the flows that read it.
+    """Divide a system's budget among the flows that read it.
 
-    A small part is everybody's (`EVERYBODY`). The rest goes to what is more urgent before anything less urgent gets a
-    part of it, and what one kind does not have enough for is shared fairly: nobody gets less than another needs more
-    of. What nobody needs is shared evenly.
+    A small part is for all flows (`EVERYBODY`). The rest covers the more urgent needs first. If it is not enough for
+    one kind of need, it is divided fairly: no flow gets less than another one that still lacks something. What is not
+    needed is divided evenly.
 
     Args:
-        total: to be shared, a second.
-        needs: of each flow, of each kind, the most urgent first, a second.
+        total: the budget per second.
+        needs: what each flow needs per second, by kind, the most urgent first.
 
     Returns:
         What each flow gets, in the order of the flows.
@@ -194,7 +193,7 @@ def shares(total: float, needs: Sequence[Sequence[float]]) -> list[float]:
 
 
 def _fair(total: float, wanted: Sequence[float]) -> list[float]:
-    """Parts of the total, none larger than wanted; whoever gets less than wanted gets as much as anybody."""
+    """Parts of the total, none larger than wanted; a flow that gets less than wanted gets as much as any other."""
     parts = [0.0] * len(wanted)
     left = max(0.0, total)
     for at, index in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):

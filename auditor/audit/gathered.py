@@ -23,14 +23,14 @@ class Wanted:
     """Which records one audit reads, and what the lists that led to them showed.
 
     Attributes:
-        keys: canonical, in the order in which they came to be wanted.
-        listed: keys that the owner says have changed lately.
-        polled_before_at: when the owner last told all changes before this audit; what it lists now and did
+        keys: canonical, in the order in which they were added.
+        listed: keys that the owner lists as changed.
+        polled_before_at: when the owner last listed all changes before this audit; what it lists now and did
             not list then was committed in between.
         nameless: rows without a key that can be read.
-        skipped: changes had to be stepped over.
+        skipped: changes had to be skipped.
         shed: records, and searches for more of them, that the systems' budgets refused.
-        unordered: why the owner's stamps do not tell what changed, "" where they do, None where it was not asked.
+        unordered: why the owner's stamps do not show what changed, "" if they do, None if changes were not listed.
         error: what ended the search; then nothing more is read.
     """
 

@@ -1,8 +1,8 @@
-"""What each flow may use of a system that several share, or whose calls are few.
+"""Each flow's share of a system that several flows read, or whose calls are limited.
 
-Every flow has a purse for each of its systems. What `auditor.audit.budget.shares` gives it, by what it and the others
-needed last, comes into it all the time; what the flow really used, second readings and all, is taken out afterwards.
-A flow that had to use more than it had pays that back before it gets anything again.
+Every flow has a purse for each of its systems. It is filled continuously with the flow's share
+(`auditor.audit.budget.shares`, by what this flow and the others needed last); what the flow really used, including
+second readings, is deducted afterwards. A flow that used more than it had pays that back first.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from auditor.systems.allowance import CLOCK_SHARE, KEPT, Worth
 from auditor.systems.reader import SystemReader
 
 PLANNED = 1 - KEPT[Worth.SWEEP] - CLOCK_SHARE
-"""The part of the calls that flows plan with: without what is kept for the more urgent, and what clocks take."""
+"""The part of the calls that flows plan with: without those kept for more urgent reads, and those for clocks."""
 
 IDLE_TURNS = 3
-"""A flow that has not drawn for so many of its intervals needs nothing at present."""
+"""A flow that has not drawn for this many of its intervals currently needs nothing."""
 
 PATIENCE_TURNS = round(1 / EVERYBODY)
-"""After so many turns in which a flow got no sample, or did not ask for changes, it gets them first."""
+"""After this many turns without a sample or without listing changes, a flow gets these first."""
 
 LEAST_SAVED = 8.0
-"""So much at least is saved for a flow whose share is smaller than that, so that it comes to something in the end."""
+"""At least this much is saved for a flow with a smaller share, so that it can read something eventually."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Purse:
-    """What one flow has.
+    """The purse of one flow.
 
     Attributes:
-        every_s: between two of its turns.
-        needs: what it needed last, by kind, a second; None before it has drawn.
-        wanted: the same of one turn, altogether.
-        has: what it may use, less than nothing where it owes.
-        used: what it had used altogether when it drew last.
+        every_s: the time between two of its turns.
+        needs: what it needed last per second, by kind; None before it has drawn.
+        wanted: what it needed in its last turn, in total.
+        has: what it may use, negative if it owes.
+        used: what it had used in total when it drew last.
         drawn_at: when that was.
     """
 
@@ -53,12 +53,12 @@ class _Purse:
 
 
 class Purses:
-    """One thing that a system can spare so much of a second, shared by flows; safe to share between threads.
+    """A limited rate of one system, shared by its flows; safe to share between threads.
 
     Args:
-        rate: so much, a second.
-        every_s: of each flow, the seconds between two of its turns.
-        now: seconds of a clock that is never set.
+        rate: the rate per second.
+        every_s: the seconds between two turns of each flow.
+        now: monotonic seconds.
     """
 
     def __init__(self, rate: float, every_s: Mapping[str, float], now: float) -> None:
@@ -74,8 +74,8 @@ class Purses:
         """What a flow may use now.
 
         Args:
-            needs: what this turn of it needs, by kind, the most urgent first.
-            used: what it has used altogether.
+            needs: what this turn needs, by kind, the most urgent first.
+            used: what the flow has used in total.
         """
         with self._lock:
             self._fill(now)
@@ -106,10 +106,10 @@ class Means:
     """What one audit may use.
 
     Attributes:
-        records: that may be read.
-        least: one record of each kind may be read however few these are.
-        calls: that may be sent.
-        evenly: the sample or the changes have waited for long.
+        records: how many may be read.
+        least: one record of each kind may be read in any case.
+        calls: how many may be sent.
+        evenly: the sample or the changes have waited for a long time.
     """
 
     records: int
@@ -123,8 +123,8 @@ class _System:
     """What the flows of one system share.
 
     Attributes:
-        records: None where one flow alone reads it.
-        calls: None where they are not limited.
+        records: None if only one flow reads it.
+        calls: None if they are not limited.
     """
 
     reader: SystemReader
@@ -133,11 +133,11 @@ class _System:
 
 
 class Shares:
-    """What flows may use of their systems.
+    """The shares of all flows in their systems.
 
     Args:
-        flows: that are audited in this process, each in its own rhythm.
-        readers: of their systems.
+        flows: the flows audited in this process, each at its own interval.
+        readers: the readers of their systems.
     """
 
     def __init__(self, flows: Sequence[Flow], readers: Mapping[str, SystemReader]) -> None:
@@ -174,11 +174,11 @@ class Shares:
         )
 
     def note(self, flow: str, planned: Plan, *, sample: int, found: int) -> None:
-        """Note what became of a turn.
+        """Note the result of a turn.
 
         Args:
-            sample: keys that the flow wanted of the sweep.
-            found: changes that it found; it may find as many again.
+            sample: the keys of the sweep that the flow needed.
+            found: the changes that it found; it may find as many again.
         """
         self._found[flow] = found
         whole = planned.changes and (planned.sample or not sample)

@@ -12,13 +12,13 @@ from auditor.ledger.database import Database
 from auditor.systems.allowance import DAY_S, SLOT_S, Reserved
 
 _LIVES = timedelta(seconds=DAY_S + SLOT_S)
-"""A minute's calls count until the last that may have been sent in it is a day old."""
+"""A minute's calls count until the last one that may have been sent in it is a day old."""
 
 _ONE_AT_A_TIME = sa.text("SELECT pg_advisory_xact_lock(7305129)")
 
 
 class Spending:
-    """Who has sent how many calls to which system; see `auditor.systems.allowance.DayBook`."""
+    """The calls that each process has sent to each system; see `auditor.systems.allowance.DayBook`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

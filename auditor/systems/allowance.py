@@ -1,10 +1,10 @@
-"""What may be sent to a system: one account of calls for it in this process, shared by all that read it.
+"""The calls that may be sent to a system: one account per system in this process, shared by all that read it.
 
-No call is sent that the map's limits do not allow. Those of a second and of a minute are counted here, exactly; those
-of 24 hours in the ledger, too, so that neither a restart nor a crash forgets them: a few calls are reserved there
-before the first of them is sent, and what a crash leaves of these counts as sent.
+No call is sent that the map's limits do not allow. Calls per second and per minute are counted here, exactly; those
+of 24 hours in the ledger as well, so that they survive restarts and crashes: a few calls are reserved there before
+the first of them is sent, and those that a crash leaves unused count as sent.
 
-When little is left, what tells more goes first (`Worth`): a part of each limit is kept for what is more urgent.
+When little is left, the more urgent reads go first (`Worth`): a part of each limit is kept for them.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from probes.wording import counted
 DAY_S = 86_400.0
 
 SLOT_S = 60.0
-"""Calls of a day are kept together by the minute, each for 24 hours after the minute's end."""
+"""A day's calls are stored per minute, and count until 24 hours after the end of that minute."""
 
 BLOCKS = 1_000
-"""A block that is reserved in the ledger is such a part of a day's calls; a crash loses at most one."""
+"""Blocks in which a day's calls are reserved in the ledger; a crash loses at most one."""
 
 BLOCK_MOST = 1_000
 """The largest block."""
 
 LONGEST_WAIT_S = 10.0
-"""What waits for its turn waits no longer, also where no deadline says so."""
+"""The longest wait for a call, also without a deadline."""
 
 TOLD_KEEPS_S = 900.0
-"""How long a vendor's word counts at most that does not say when its limit is counted anew: it may slide."""
+"""How long a vendor's limit counts at most if it does not report when it resets: its window may slide."""
 
 MARGIN, LONGEST_MARGIN_S = 0.1, 1.0
-"""Calls count a tenth longer than their limit says, and at most this much longer: 1.1 s and 61 s. The system counts
-them as they arrive, and of two calls the second may be under way for less time than the first."""
+"""Calls count a tenth longer than the window of their limit, at most this much longer: 1.1 s and 61 s. The system
+counts them on arrival, and the second of two calls may travel for less time than the first."""
 
 CLOCK_SHARE = 0.05
-"""Most of a day's calls that looks at the system's clock may cost in one process, beside those for a verdict;
-one look is always allowed."""
+"""The part of a day's calls that readings of the system's clock may use in one process, besides those for a verdict;
+one reading is always allowed."""
 
 
 class Worth(IntEnum):
@@ -74,17 +74,17 @@ KEPT: Mapping[Worth, float] = {
     Worth.PANEL: 0.10,
     Worth.SWEEP: 0.15,
 }
-"""The part of a limit that is kept for what is more urgent. Of a second's calls none is: their turn comes at once."""
+"""The part of a limit that is kept for more urgent calls; none of a second's calls is, as the next second is near."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spender:
-    """For whom and what calls are spent.
+    """The purpose of calls.
 
     Attributes:
-        worth: what for.
-        flow: for which flow's audit, "" for none.
-        keys: what each record is read for, where they are not all read for the same.
+        worth: their urgency.
+        flow: the flow that is audited, "" for none.
+        keys: the urgency of each record, if they differ.
     """
 
     worth: Worth = Worth.RECHECK
@@ -92,7 +92,7 @@ class Spender:
     keys: Mapping[Key, Worth] = field(default_factory=dict)
 
     def worth_of(self, key: Key) -> Worth:
-        """What a record is read for."""
+        """The urgency of a record."""
         return self.keys.get(key, self.worth)
 
 
@@ -101,13 +101,13 @@ _spender: ContextVar[Spender] = ContextVar("spender", default=_SOMEBODY)
 
 
 def spender() -> Spender:
-    """Who reads now."""
+    """The purpose of the current calls."""
     return _spender.get()
 
 
 @contextmanager
 def spending(worth: Worth, *, flow: str | None = None, keys: Mapping[Key, Worth] | None = None) -> Iterator[None]:
-    """Read meanwhile for this; without a flow, for the one that reads already."""
+    """Set the purpose of calls inside the block; without a flow, that of the current one is kept."""
     token = _spender.set(Spender(worth, _spender.get().flow if flow is None else flow, keys or {}))
     try:
         yield
@@ -117,12 +117,12 @@ def spending(worth: Worth, *, flow: str | None = None, keys: Mapping[Key, Worth]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
-    """What the ledger answers to who wants to spend.
+    """A reservation in the ledger.
 
     Attributes:
-        calls: that may be spent now; they count from now on, sent or not.
-        counted: calls of the last 24 hours, these included.
-        free_at: when the oldest of them stop counting, None where there are none.
+        calls: how many may be spent now; they count from now on, sent or not.
+        counted: calls of the last 24 hours, including these.
+        free_at: when the oldest of them stop counting, None if there are none.
     """
 
     calls: int
@@ -131,17 +131,17 @@ class Reserved:
 
 
 class DayBook(Protocol):
-    """Where calls of the last 24 hours are kept."""
+    """Stores the calls of the last 24 hours."""
 
     def reserve(
         self, system: str, holder: str, slot_at: datetime, *, calls: int, limit: int, sent: Mapping[datetime, int]
     ) -> Reserved:
-        """Reserve up to so many calls, in a transaction of its own.
+        """Reserve up to this many calls, in a separate transaction.
 
         Args:
             holder: who reserves; unlike any other.
             slot_at: the minute in which they may be sent; see `slot_of`.
-            limit: most calls within 24 hours, of all holders together.
+            limit: the most calls within 24 hours, of all holders together.
             sent: by earlier minute, how many of the calls reserved for it were sent; the others are given back.
 
         Raises:
@@ -151,12 +151,12 @@ class DayBook(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """The clocks that an allowance goes by, and how it waits.
+    """The clocks of an allowance, and how it waits.
 
     Attributes:
-        steady: seconds that are never set.
+        steady: monotonic seconds.
         now: the present instant.
-        sleep: waits so many seconds.
+        sleep: waits for some seconds.
     """
 
     steady: Callable[[], float] = time.monotonic
@@ -166,18 +166,18 @@ class Clocks:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What one flow, or all, have used since the process began."""
+    """The usage of one flow, or of all, since the process started."""
 
     calls: int = 0
     records: int = 0
 
 
 class Allowance:
-    """The calls that may be sent to one system, and what was read of it; safe to share between threads.
+    """The calls that may be sent to one system, and the records read from it; safe to share between threads.
 
     Args:
         system: its name in the map.
-        book: where calls of a day are kept; without one they are counted within this process alone.
+        book: stores a day's calls; without one they are counted only within this process.
     """
 
     def __init__(
@@ -212,26 +212,26 @@ class Allowance:
 
     @property
     def limited(self) -> bool:
-        """Whether calls are limited at present, by the map or by the vendor's word."""
+        """Whether calls are currently limited, by the map or by the vendor."""
         return bool(self._limits or self._told)
 
     @property
     def clock_keeps_s(self) -> float:
-        """How long a look at the clock is good for at least, so that looks cost few of a day's calls."""
+        """The minimum time that a reading of the clock is kept, so that readings use few of a day's calls."""
         per_day = self._budget.calls_per_day
         return 0.0 if per_day is None else DAY_S / (CLOCK_SHARE * per_day)
 
     @property
     def looks_left(self) -> float:
-        """How many looks at the clock fit into its part of a day's calls."""
+        """How many readings of the clock still fit into their part of a day's calls."""
         with self._lock:
             return math.inf if self._looks is None else self._looks.limit - self._looks.used(self._clocks.steady())
 
     def look(self, *, needed: bool = False) -> bool:
-        """Count a look at the clock that is about to be sent; false where its part of a day's calls is spent.
+        """Count a reading of the clock that is about to be sent; false if its part of a day's calls is spent.
 
         Args:
-            needed: a verdict rests on it, so it is counted and never refused here.
+            needed: a verdict depends on it, so it is counted and never refused here.
         """
         with self._lock:
             now = self._clocks.steady()
@@ -244,20 +244,20 @@ class Allowance:
 
     @property
     def records_per_s(self) -> float:
-        """How many records a second may be read on average."""
+        """How many records per second may be read on average."""
         return self._budget.records_per_s
 
     def steady(self) -> float:
-        """Seconds of a clock that is never set."""
+        """Monotonic seconds."""
         return self._clocks.steady()
 
     @property
     def calls_per_s(self) -> float | None:
-        """How many calls a second the limits allow for good, None for any number."""
+        """The sustained number of calls per second that the limits allow, None for any number."""
         return min((each.limit / each.seconds for each in self._limits.values()), default=None)
 
     def used(self, flow: str | None = None) -> Used:
-        """What was used since the process began, by one flow or altogether."""
+        """The usage since the process started, of one flow or in total."""
         with self._lock:
             if flow is None:
                 return Used(self._calls.total(), self._records.total())
@@ -286,7 +286,7 @@ class Allowance:
                     self._waiting[spender.worth] -= calls
 
     def learned(self, limit: RateLimit) -> None:
-        """Take a vendor's word into account; see `probes.metering.Meter`."""
+        """Take a limit that the vendor reports into account; see `probes.metering.Meter`."""
         if limit.left is None:
             return
         told_s = limit.resets_in_s
@@ -301,7 +301,7 @@ class Allowance:
             self._records[_spender.get().flow] += records
 
     def free(self, worth: Worth) -> float:
-        """How many calls of this worth may be sent before one has to wait for longer than a second's turn."""
+        """How many calls of this worth may be sent before one has to wait for longer than a second."""
         with self._lock:
             now = self._clocks.steady()
             counted = [limit for limit in self._limits.values() if limit.seconds >= SLOT_S]
@@ -316,7 +316,7 @@ class Allowance:
             return self._wait_s(1, worth)
 
     def close(self) -> None:
-        """Give back what was reserved and not sent."""
+        """Return what was reserved and not sent."""
         with self._lock:
             if self._book is None or self._slot is None:
                 return
@@ -324,7 +324,7 @@ class Allowance:
             sent, self._sent = dict(self._sent), Counter()
             with contextlib.suppress(LedgerError):  # then it counts as sent, as after a crash
                 self._book.reserve(self.system, self._holder, slot, calls=0, limit=0, sent=sent)
-            self._holder = uuid4().hex  # whoever goes on spending has nothing to do with what was settled
+            self._holder = uuid4().hex  # later calls are separate from what was settled
 
     # -- all of these hold the lock
 
@@ -356,12 +356,12 @@ class Allowance:
         self._calls[flow] += calls
 
     def _provide(self, calls: int, worth: Worth, now: float) -> float:
-        """See that so many calls are reserved in the ledger; answers how long until they may be."""
+        """Reserve this many calls in the ledger; returns how long until that is possible, 0 if they are."""
         limit = self._budget.calls_per_day or 0
         allowed = limit - kept_of(limit, worth)
         slot = slot_of(self._clocks.now())
         if self._slot is not None:
-            slot = max(slot, self._slot)  # a clock that is set back settles nothing a second time
+            slot = max(slot, self._slot)  # a clock that was set back must not settle anything twice
         if slot == self._slot:
             if self._in_hand >= calls and self._counted - self._in_hand + calls <= allowed:
                 return 0.0
@@ -373,7 +373,7 @@ class Allowance:
         except LedgerError as error:
             raise SpentError(
                 Reason.OVER_BUDGET,
-                f"nothing is sent to {self.system}: its calls_per_day cannot be written down: {error}",
+                f"nothing is sent to {self.system}: its calls_per_day cannot be recorded: {error}",
             ) from None
         if self._in_hand >= calls and self._counted - self._in_hand + calls <= allowed:
             return 0.0
@@ -395,27 +395,27 @@ class Allowance:
         return found
 
     def _refusal(self, calls: int, worth: Worth, wait_s: float) -> SpentError:
-        limits = ", ".join(f"{name}: {limit.limit}" for name, limit in self._limits.items()) or "by its own word"
+        limits = ", ".join(f"{name}: {limit.limit}" for name, limit in self._limits.items()) or "by the vendor"
         told = f"the calls of {self.system} are spent ({limits})"
         if not math.isfinite(wait_s):
             hint = f"{counted(calls, 'call')} at once are more than it allows"
             return SpentError(Reason.OVER_BUDGET, told, hint=hint)
-        hint = f"a {worth.name.lower()} may send the next in {wait_s:.0f} s; raise its budget if it bears more"
+        hint = f"a {worth.name.lower()} may send the next in {wait_s:.0f} s; raise its budget if it can take more"
         return SpentError(Reason.OVER_BUDGET, told, hint=hint, retry_after_s=wait_s)
 
 
 def counted_s(seconds: float) -> float:
-    """How long a call counts for a limit of so many seconds; see `MARGIN`. A day's slots are a margin already."""
+    """How long a call counts for a limit with this window; see `MARGIN`. A day's slots already are a margin."""
     return seconds if seconds >= DAY_S else seconds + min(LONGEST_MARGIN_S, MARGIN * seconds)
 
 
 def kept_of(limit: int, worth: Worth) -> int:
-    """Calls of a limit that are kept for what is more urgent."""
+    """The calls of a limit that are kept for more urgent ones."""
     return int(limit * KEPT[worth])
 
 
 def slot_of(at: datetime) -> datetime:
-    """The minute in which calls are kept together."""
+    """The minute under which calls are stored."""
     return at.replace(second=0, microsecond=0)
 
 

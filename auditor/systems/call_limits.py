@@ -1,4 +1,4 @@
-"""Limits of calls within a time that slides. Time is an argument: seconds of a clock that is never set."""
+"""Limits of calls within a sliding window. Time is an argument: monotonic seconds."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 
 class SlidingLimit:
-    """At most so many calls within any so many seconds.
+    """A maximum number of calls within any window of some seconds.
 
     Args:
-        limit: most calls.
-        seconds: how long each counts.
-        grain_s: calls that follow each other so closely may be counted together, as if all came with the last of
-            them: a day's calls need not be kept one by one. That counts some of them for longer, and none shorter.
+        limit: the maximum number of calls.
+        seconds: the length of the window.
+        grain_s: calls within this time of each other may be counted together, as if all were sent with the last of
+            them, so that a day's calls are not stored one by one. Some then count for longer, none for less.
     """
 
     def __init__(self, limit: int, seconds: float, *, grain_s: float = 0.0) -> None:
@@ -31,10 +31,10 @@ class SlidingLimit:
         return self._used
 
     def wait_s(self, now: float, calls: int, *, kept: int = 0) -> float:
-        """How long until so many calls may be spent; 0 for now, infinity where they never may.
+        """How long until this many calls may be spent; 0 for now, infinity if they never may.
 
         Args:
-            kept: calls that must be left behind them.
+            kept: calls that must remain afterwards.
         """
         over = self.used(now) + calls + kept - self.limit
         if over <= 0:
@@ -60,12 +60,12 @@ class SlidingLimit:
 
 @dataclass(slots=True, kw_only=True)
 class ToldLimit:
-    """What a vendor says about its own limit; it only ever takes away from what may be spent.
+    """A limit that a vendor reports; it can only reduce what may be spent.
 
     Attributes:
-        limit: calls it allows altogether, None where it does not say.
-        left: calls it still allows, less what was spent since it said so.
-        until: when it counts anew, or what it said is too old to go by.
+        limit: calls allowed in total, None if not reported.
+        left: calls still allowed, less those spent since the report.
+        until: when the count restarts, or the report is too old to be used.
     """
 
     limit: int | None
@@ -73,5 +73,5 @@ class ToldLimit:
     until: float
 
     def wait_s(self, now: float, calls: int, *, kept: int = 0) -> float:
-        """How long until so many calls may be spent, as far as this limit goes."""
+        """How long until this many calls may be spent under this limit."""
         return 0.0 if now >= self.until or calls + kept <= self.left else self.until - now
