@@ -1,7 +1,7 @@
 """The list of requests that a probe may send: all others are refused before they are sent.
 
 HTTP has no read-only session. GET and HEAD are defined to read (RFC 9110, section 9.2.1); a POST reads only if a
-vendor or the map's author says so for that path. The list is the proof, so there is no way around it.
+vendor or the map's author declares that for its path. The list is the proof, so there is no way around it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from probes.contract import ProbeError, Reason
 GET_AND_HEAD = re.compile(r"(?:GET|HEAD) /[^\s]*")
 
 METHODS = frozenset({"GET", "HEAD", "POST"})
-"""No other method reads, whatever a list says."""
+"""No other method reads, whatever a list contains."""
 
 
 class AllowedReads:

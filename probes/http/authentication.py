@@ -103,7 +103,7 @@ def bearing(token: str) -> Credentials:
 
 
 def basic(user: str, password: str) -> Fixed:
-    """A name and a password, either of which may be empty; without a password the name is the key.
+    """A name and a password, one of them may be empty; without a password the name is the key.
 
     Source: RFC 7617, section 2.
     """

@@ -1,4 +1,4 @@
-"""The clock of an HTTP server, as the `Date` header of a response tells it. Source: RFC 9110, section 6.6.1."""
+"""The clock of an HTTP server, from the `Date` header of a response. Source: RFC 9110, section 6.6.1."""
 
 from __future__ import annotations
 

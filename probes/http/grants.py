@@ -104,7 +104,7 @@ class ClientCredentials:
 
     def advice(self, error: str) -> str:
         if error == "invalid_grant":
-            return "the server gives this app no token of its own; does its set-up there name whom it runs as?"
+            return "the server issues no token to this app alone; is the user that it runs as set up there?"
         return ""
 
 
@@ -124,16 +124,16 @@ class RefreshToken:
     def question(self) -> Question:
         with self._changing:
             token = self._latest
-        asked = self._client.question({"grant_type": "refresh_token", "refresh_token": token, **self._further})
-        return replace(asked, tokens=[token])
+        question = self._client.question({"grant_type": "refresh_token", "refresh_token": token, **self._further})
+        return replace(question, tokens=[token])
 
     def answered(self, document: Mapping[str, Any]) -> Sequence[str]:
-        found = document.get("refresh_token")
-        if not isinstance(found, str) or not found:
+        token = document.get("refresh_token")
+        if not isinstance(token, str) or not token:
             return []
         with self._changing:
-            self._latest = found
-        return [found]
+            self._latest = token
+        return [token]
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -141,14 +141,14 @@ class RefreshToken:
             return ()
         return (
             "the server replaces the refresh token with each use: the one in the map is used up, and after a restart "
-            "the app has to be allowed again; prefer client credentials, or a refresh token that stays the same",
+            "the app has to be authorized again; prefer client credentials, or a refresh token that stays the same",
         )
 
     def advice(self, error: str) -> str:
         if error == "invalid_grant":
             return (
-                "the refresh token has ended, was revoked, or was replaced when it was used: allow the app again, "
-                "and put the new one into the map"
+                "the refresh token has expired, was revoked, or was replaced when it was used: authorize the "
+                "app again, and put the new one into the map"
             )
         return ""
 

@@ -10,7 +10,7 @@ LONGEST_WAIT_S = 365 * 86_400.0
 """Longer requested pauses are capped to this: ten thousand years are never meant."""
 
 
-def retry_after_s(told: str | None, date: str | None) -> float | None:
+def retry_after_s(value: str | None, date: str | None) -> float | None:
     """How long a `Retry-After` asks to wait, in seconds or as a date; None if it is unreadable.
 
     Args:
@@ -18,28 +18,28 @@ def retry_after_s(told: str | None, date: str | None) -> float | None:
 
     Source: RFC 9110, HTTP Semantics, section 10.2.3.
     """
-    if told is None:
+    if value is None:
         return None
     try:
-        wait_s = float(told)
+        wait_s = float(value)
     except ValueError:
-        until, now = instant(told), instant(date) or datetime.now(UTC)
+        until, now = instant(value), instant(date) or datetime.now(UTC)
         if until is None:
             return None
         wait_s = (until - now).total_seconds()
     return None if math.isnan(wait_s) else min(max(0.0, wait_s), LONGEST_WAIT_S)
 
 
-def instant(told: str | None) -> datetime | None:
+def instant(value: str | None) -> datetime | None:
     """The instant of an HTTP date, None if it is not one."""
     try:
-        found = parsedate_to_datetime(told or "")
-        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+        at = parsedate_to_datetime(value or "")
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 
 
-def span(wait_s: float, told: str) -> str:
+def span(wait_s: float, value: str) -> str:
     """How long to wait, in the server's own words if it asks for an unreasonable time."""
-    said = " ".join(told.split())[:40]
-    return f"more than a year ({said})" if wait_s >= LONGEST_WAIT_S else f"{wait_s:g} s"
+    quoted = " ".join(value.split())[:40]
+    return f"more than a year ({quoted})" if wait_s >= LONGEST_WAIT_S else f"{wait_s:g} s"

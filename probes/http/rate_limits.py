@@ -45,9 +45,9 @@ def rate_limits(headers: Mapping[str, str], now: datetime | None = None) -> tupl
     """
     if not any("limit" in name.lower() for name in headers):
         return ()
-    found = [*_by_draft(headers), *_of_salesforce(headers), *_of_hubspot(headers)]
-    found += [each for names in _FAMILIES if (each := _of_family(headers, names, now)) is not None]
-    return tuple(dict.fromkeys(found))[:MOST_LIMITS]
+    limits = [*_by_draft(headers), *_of_salesforce(headers), *_of_hubspot(headers)]
+    limits += [each for names in _FAMILIES if (each := _of_family(headers, names, now)) is not None]
+    return tuple(dict.fromkeys(limits))[:MOST_LIMITS]
 
 
 def wait_s(limits: Iterable[RateLimit]) -> float | None:
@@ -66,28 +66,28 @@ def wait_s(limits: Iterable[RateLimit]) -> float | None:
 def _by_draft(headers: Mapping[str, str]) -> list[RateLimit]:
     """`RateLimit-Policy` and `RateLimit`, with items matched by name."""
     policies = {name: (_count(of.get("q", "")), _span(of.get("w"))) for name, of in _items(headers, "-policy")}
-    found = []
+    limits = []
     for name, of in _items(headers, ""):
         limit, per = policies.get(name, (None, None))
         left = _count(of.get("r", ""))
         if left is not None:
-            found.append(RateLimit(limit=limit, left=left, resets_in_s=_span(of.get("t")), per=per))
+            limits.append(RateLimit(limit=limit, left=left, resets_in_s=_span(of.get("t")), per=per))
     words = dict(re.findall(r"\b(limit|remaining|reset)\s*=\s*(\d{1,15})", headers.get("ratelimit", "")))
     if "remaining" in words:
         limit = _count(words.get("limit", ""))
-        found.append(RateLimit(limit=limit, left=_count(words["remaining"]), resets_in_s=_span(words.get("reset"))))
-    return found
+        limits.append(RateLimit(limit=limit, left=_count(words["remaining"]), resets_in_s=_span(words.get("reset"))))
+    return limits
 
 
 def _items(headers: Mapping[str, str], suffix: str) -> list[tuple[str, dict[str, str]]]:
     """The items of a structured list, each with its parameters. Source: RFC 9651, sections 3.1 and 3.1.2."""
-    found = []
+    items = []
     for item in headers.get(f"ratelimit{suffix}", "").split(","):
         name, *parameters = (part.strip() for part in item.split(";"))
         pairs = (part.partition("=") for part in parameters)
         if name:
-            found.append((name.strip('"'), {key.strip().lower(): value.strip() for key, _, value in pairs}))
-    return found
+            items.append((name.strip('"'), {key.strip().lower(): value.strip() for key, _, value in pairs}))
+    return items
 
 
 def _of_family(headers: Mapping[str, str], names: tuple[str, str, str], now: datetime | None) -> RateLimit | None:
@@ -105,17 +105,17 @@ def _of_family(headers: Mapping[str, str], names: tuple[str, str, str], now: dat
 
 def _of_salesforce(headers: Mapping[str, str]) -> list[RateLimit]:
     """Calls used and allowed in the last 24 hours, for the whole org."""
-    told = headers.get("sforce-limit-info", "")
-    found = next((match for part in told.split(";") if (match := _USAGE.fullmatch(part))), None)
-    if found is None:
+    usage = headers.get("sforce-limit-info", "")
+    match = next((match for part in usage.split(";") if (match := _USAGE.fullmatch(part))), None)
+    if match is None:
         return []
-    used, limit = int(found[1]), int(found[2])
+    used, limit = int(match[1]), int(match[2])
     return [RateLimit(limit=limit, left=max(0, limit - used), per=DAY_S)]
 
 
 def _of_hubspot(headers: Mapping[str, str]) -> list[RateLimit]:
     """The ten-second limit, and the daily one, which OAuth apps do not get."""
-    found = []
+    limits = []
     spans = (
         ("-max", "-remaining", headers.get("x-hubspot-ratelimit-interval-milliseconds")),
         ("-daily", "-daily-remaining", None),
@@ -127,28 +127,28 @@ def _of_hubspot(headers: Mapping[str, str]) -> list[RateLimit]:
             continue
         span = _span(interval)
         per = DAY_S if limit_name == "-daily" else None if span is None else span / 1000
-        found.append(RateLimit(limit=limit, left=left, per=per))
-    return found
+        limits.append(RateLimit(limit=limit, left=left, per=per))
+    return limits
 
 
-def _count(told: str) -> int | None:
-    found = _COUNT.fullmatch(told)
-    return int(found[1]) if found else None
+def _count(value: str) -> int | None:
+    match = _COUNT.fullmatch(value)
+    return int(match[1]) if match else None
 
 
-def _span(told: str | None) -> float | None:
+def _span(value: str | None) -> float | None:
     """A span in its own unit; None for an implausible one."""
     try:
-        span = float(told) if told is not None else -1.0
+        span = float(value) if value is not None else -1.0
     except ValueError:
         return None
     return span if 0 <= span <= LONGEST_S else None
 
 
-def _reset(told: str | None, now: datetime | None) -> float | None:
+def _reset(value: str | None, now: datetime | None) -> float | None:
     """Seconds until a limit restarts; some APIs send seconds, others an instant since 1970."""
     try:
-        number = float(told) if told is not None else -1.0
+        number = float(value) if value is not None else -1.0
     except ValueError:
         return None
     if number >= _SINCE_1970_S:
@@ -156,4 +156,4 @@ def _reset(told: str | None, now: datetime | None) -> float | None:
             return None
         at_s = number / 1000 if number >= _SINCE_1970_MS else number
         return _span(str(max(0.0, at_s - now.timestamp())))
-    return _span(told)
+    return _span(value)

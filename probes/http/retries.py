@@ -1,9 +1,9 @@
 """Retries of transient failures: a few times, with growing random pauses, never beyond the call's deadline.
 
-Only reads are sent, so every request may be repeated. It is worth it where the server did not come to answer (a
-connection that is refused or reset, 502, 504) or asks for a short pause itself (429 and 503 with `Retry-After`: once,
-in the middle of a call that would otherwise have to be made anew; who asks for more is left alone by the caller). A
-request that took all its time is not repeated: there is none left.
+Only reads are sent, so every request may be repeated. That is worth it if the server did not respond (a
+connection that is refused or reset, 502, 504) or requests a short pause (429 and 503 with `Retry-After`: once,
+because otherwise the whole call would have to start again; longer pauses are left to the caller). A request that used
+up its time is not repeated.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class PassingError(Exception):
 
     Attributes:
         error: the error to report if it is not.
-        wait_s: the pause that the server asks for, None if it asks for none.
+        wait_s: the pause that the server requests, None if it requests none.
     """
 
     def __init__(self, error: ProbeError, wait_s: float | None = None) -> None:
@@ -78,7 +78,7 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
             tenacity.stop_after_attempt(retries + 1),
             tenacity.stop_when_event_set(closing),
             _NoTimeLeft(),
-            _AskedTwice(passing),
+            _PausedTwice(passing),
         ),
         sleep=tenacity.sleep_using_event(closing),
         reraise=True,
@@ -94,11 +94,11 @@ def repeated(send: Callable[[], ResultT], *, retries: int, closing: threading.Ev
 
 
 def _pause_s(state: tenacity.RetryCallState) -> float:
-    """How long to wait before the next attempt: as long as the server asks for, and a little longer."""
+    """How long to wait before the next attempt: as long as the server requests, and a little longer."""
     share = random.uniform(0.5, 1.0)  # noqa: S311 -- many clients must not come back at the same moment
-    asked_s = _failure(state).wait_s
-    if asked_s is not None:
-        return asked_s + FIRST_WAIT_S * share
+    requested_s = _failure(state).wait_s
+    if requested_s is not None:
+        return requested_s + FIRST_WAIT_S * share
     most_s: float = min(MOST_WAIT_S, FIRST_WAIT_S * 2 ** (state.attempt_number - 1))
     return most_s * share
 
@@ -107,8 +107,8 @@ class _NoTimeLeft(stop_base):
     """Stops if the next attempt would start too late, or after too long a pause."""
 
     def __call__(self, state: tenacity.RetryCallState) -> bool:
-        asked_s = _failure(state).wait_s
-        if asked_s is not None and asked_s > LONGEST_WAIT_S:
+        requested_s = _failure(state).wait_s
+        if requested_s is not None and requested_s > LONGEST_WAIT_S:
             return True
         try:
             return state.upcoming_sleep + LEAST_LEFT_S >= left()
@@ -116,10 +116,10 @@ class _NoTimeLeft(stop_base):
             return True  # the deadline has passed
 
 
-class _AskedTwice(stop_base):
-    """Stops where the server has asked for a pause, got it, and asks for another one.
+class _PausedTwice(stop_base):
+    """Stops if the server has requested a pause, got it, and requests another one.
 
-    Then it is time to leave it alone, which is up to the caller: two layers that try again multiply the calls.
+    The longer pause is up to the caller: two layers of retries would multiply the calls.
     """
 
     def __init__(self, passing: Sequence[PassingError]) -> None:
@@ -130,7 +130,7 @@ class _AskedTwice(stop_base):
 
 
 def _last(failure: PassingError, passing: Sequence[PassingError]) -> ProbeError:
-    """What is told in the end: who asks for a short pause again and again is left alone for longer."""
+    """The error to report: a server that keeps requesting short pauses is left alone for longer."""
     error = failure.error
     if failure.wait_s is None or sum(each.wait_s is not None for each in passing) < 2:
         return error
@@ -139,9 +139,9 @@ def _last(failure: PassingError, passing: Sequence[PassingError]) -> ProbeError:
 
 
 def _failure(state: tenacity.RetryCallState) -> PassingError:
-    found = state.outcome.exception() if state.outcome else None
-    assert isinstance(found, PassingError)
-    return found
+    failure = state.outcome.exception() if state.outcome else None
+    assert isinstance(failure, PassingError)
+    return failure
 
 
 def passes(error: BaseException) -> bool:

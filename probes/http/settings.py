@@ -30,10 +30,11 @@ def check_header_value(value: SecretStr) -> SecretStr:
 
 def check_token_url(text: str) -> str:
     """The address of a token endpoint: secrets go there. Raises ValueError."""
-    found = urlsplit(check_address(text.strip(), login=False))
-    if not found.hostname or found.username is not None or found.fragment or any(map(str.isspace, text.strip())):
+    address = urlsplit(check_address(text.strip(), login=False))
+    spaced = any(map(str.isspace, text.strip()))
+    if not address.hostname or address.username is not None or address.fragment or spaced:
         raise ValueError("not the address of a token endpoint; write for example https://login.example.com/token")
-    if found.scheme != "https" and not (found.scheme == "http" and on_this_machine(found.hostname)):
+    if address.scheme != "https" and not (address.scheme == "http" and on_this_machine(address.hostname)):
         raise ValueError("secrets are sent to it, so it must begin with https://")
     return text.strip()
 
@@ -42,16 +43,16 @@ def check_api_address(text: str, refusal: str) -> str:
     """The address of an API whose paths are fixed: scheme, host and port; secrets go there.
 
     Args:
-        refusal: what to say of anything else.
+        refusal: the message for anything else.
 
     Raises:
         ValueError: for anything else.
     """
     text = check_address(text.strip().rstrip("/"), login=False)
-    found = urlsplit(text)
-    host = found.hostname or ""
-    safe = found.scheme == "https" or (found.scheme == "http" and on_this_machine(host))
-    if not safe or not host or found.path or found.query or found.fragment or "@" in found.netloc:
+    address = urlsplit(text)
+    host = address.hostname or ""
+    safe = address.scheme == "https" or (address.scheme == "http" and on_this_machine(host))
+    if not safe or not host or address.path or address.query or address.fragment or "@" in address.netloc:
         raise ValueError(refusal)
     return text
 
@@ -100,7 +101,7 @@ class BasicAuth(PluginSettings):
         if not self.user.get_secret_value() and not self.password.get_secret_value():
             raise ValueError("user and password are both empty; set one of them")
         if ":" in self.user.get_secret_value():
-            raise ValueError("user holds a colon, which ends it: set what stands behind it as password")
+            raise ValueError("user holds a colon, which ends it: set what follows it as password")
         return self
 
 

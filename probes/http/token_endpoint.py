@@ -1,4 +1,4 @@
-"""Requests to a token endpoint. Every other response than a token becomes a named error that says what to do.
+"""Requests to a token endpoint. Every response other than a token becomes a named error with advice.
 
 A permanent refusal is `auth`, and is not retried at once: servers lock out clients that fail to sign in too often. A
 missing server is `unreachable` or `timeout`, as for any server.
@@ -37,9 +37,9 @@ LONGEST_TOKEN = 16_000
 _ADVICE = {
     "invalid_client": "check client_id and client_secret, and whether the server takes them in the form or as basic",
     "invalid_client_id": "check client_id",
-    "invalid_scope": "check the scope, and what the app is allowed at the server",
-    "unauthorized_client": "allow this app this grant, where it is set up",
-    "unsupported_grant_type": "the server does not know this grant; is it the right token endpoint?",
+    "invalid_scope": "check the scope, and what the server allows the app",
+    "unauthorized_client": "allow this grant for the app, where the app is set up",
+    "unsupported_grant_type": "the server does not support this grant; is it the right token endpoint?",
 }
 _BEARERS = frozenset({"bearer", "bot", "user", ""})
 """Names of the token type for `Bearer`; Slack names the token's owner. Some servers leave it out."""
@@ -100,7 +100,7 @@ class TokenEndpoint:
         except httpx.TimeoutException:
             raise ProbeError(
                 Reason.TIMEOUT,
-                f"no whole answer from {self._name} within {self._timeout_s:g} s",
+                f"no complete response from {self._name} within {self._timeout_s:g} s",
                 hint="raise budget.timeout if the server is only slow",
             ) from None
         except (httpx.HTTPError, httpx.InvalidURL, RuntimeError) as error:
@@ -120,13 +120,13 @@ class TokenEndpoint:
         except ProbeError as failure:
             if failure.reason not in {Reason.TOO_LARGE, Reason.DECODE}:
                 raise
-            told = failure.message
+            problem = failure.message
         except (TooManyError, TooDeepError) as failure:
-            told = str(failure)
+            problem = str(failure)
         except ValueError:
             kind = " ".join(response.headers.get("content-type", "no content type").split())[:80]
-            told = self._scrub(f"{len(body)} bytes that are not JSON ({kind})")
-        raise self._no_token(f"{self._name} answered {told}", hint)
+            problem = self._scrub(f"{len(body)} bytes that are not JSON ({kind})")
+        raise self._no_token(f"{self._name} returned {problem}", hint)
 
     def _token(self, document: Any, grant: Grant) -> tuple[str, Any]:
         """The token in a response; it counts as a secret from here on."""
@@ -136,38 +136,38 @@ class TokenEndpoint:
         known = (document.get("id_token"), *grant.answered(document), token)
         self._scrub.learn_tokens([each for each in known if isinstance(each, str) and len(each) <= LONGEST_TOKEN])
         if not token and document.get("error"):  # some report an error with status 200
-            code, words = _told(document)
-            raise self._no_token(f"{self._name} answered {words}", self._what_to_do(grant, code))
+            code, words = _error(document)
+            raise self._no_token(f"{self._name} returned {words}", self._what_to_do(grant, code))
         if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
-            raise self._no_token(f"{self._name} answered without an access_token", "is this the token endpoint?")
+            raise self._no_token(f"{self._name} returned no access_token", "is this the token endpoint?")
         if len(token) > LONGEST_TOKEN:
-            raise self._no_token(f"{self._name} gave a token of {len(token)} characters", "ask for fewer scopes")
+            raise self._no_token(f"{self._name} returned a token of {len(token)} characters", "request fewer scopes")
         kind = document.get("token_type", "")
         if not isinstance(kind, str) or kind.lower() not in _BEARERS:
             raise self._no_token(
-                f"{self._name} gave a token of the type {self._scrub(str(kind))[:40]!r}",
-                "only bearer tokens are sent; set the app up to be given one",
+                f"{self._name} returned a token of the type {self._scrub(str(kind))[:40]!r}",
+                "only bearer tokens are sent; set the app up to receive one",
             )
         return token, document.get("expires_in")
 
     def _refused(self, response: httpx.Response, grant: Grant) -> ProbeError:
         """The error for an unsuccessful response."""
-        status, told = response.status_code, response.headers.get("retry-after")
+        status, wait = response.status_code, response.headers.get("retry-after")
         if 300 <= status < 400:
             return self._no_token(
                 f"HTTP {status} from {self._name}: redirected",
                 "redirects are not followed, so that no secret goes elsewhere; correct the token endpoint's address",
             )
-        said = beginning(response)
+        body = beginning(response)
         try:
-            code, words = _told(decode(said))
+            code, words = _error(decode(body))
         except (ValueError, TooDeepError, TooManyError):
-            code, words = "", said.decode(errors="replace")
+            code, words = "", body.decode(errors="replace")
         message = self._scrub.line(f"HTTP {status} from {self._name}: {words}", 400)
-        wait_s = retry_after_s(told, response.headers.get("date"))
+        wait_s = retry_after_s(wait, response.headers.get("date"))
         if status == 429 or status >= 500:
             reason = Reason.OVER_BUDGET if status == 429 else Reason.UNREACHABLE
-            hint = "" if wait_s is None else f"the server asks to wait {span(wait_s, told or '')}"
+            hint = "" if wait_s is None else f"the server requests a pause of {span(wait_s, wait or '')}"
             return ProbeError(reason, message, hint=hint, retry_after_s=wait_s)
         if status in {404, 405, 410}:
             return self._no_token(message, "is this the token endpoint?")
@@ -185,7 +185,7 @@ class TokenEndpoint:
         self._client.close()
 
 
-def _told(document: Mapping[str, Any]) -> tuple[str, str]:
+def _error(document: Mapping[str, Any]) -> tuple[str, str]:
     """The code and the text of an OAuth error."""
     if not isinstance(document, dict) or "error" not in document:
         return "", str(document)

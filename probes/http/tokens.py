@@ -120,7 +120,7 @@ class TokenSource:
 
     def _ask(self) -> _Token:
         """Request a token; only the holder of the lock does."""
-        asked_at = self._now()
+        sent_at = self._now()
         try:
             value, lives_s = self._endpoint.ask(self._grant)
         except ProbeError as failure:
@@ -131,8 +131,8 @@ class TokenSource:
         life_s = _seconds(lives_s)
         token = _Token(
             credentials=bearing(value),
-            due_at=asked_at + life_s - min(MARGIN_S, life_s / 10),
-            ends_at=asked_at + life_s,
+            due_at=sent_at + life_s - min(MARGIN_S, life_s / 10),
+            ends_at=sent_at + life_s,
         )
         self._failure, self._token = None, token
         self._ended += 1
@@ -149,10 +149,10 @@ def _again(failure: ProbeError) -> ProbeError:
     )
 
 
-def _seconds(told: Any) -> float:
+def _seconds(value: Any) -> float:
     """A token's lifetime; infinite if the server's value is missing or implausible."""
     try:
-        life_s = float(told)
+        life_s = float(value)
     except (TypeError, ValueError, OverflowError):
         return float("inf")
     return life_s if 1 <= life_s <= LONGEST_LIFE_S else float("inf")

@@ -60,7 +60,7 @@ class Answer:
 
     Attributes:
         document: the JSON; None with a status that was expected beside success.
-        headers: as they came.
+        headers: as received.
     """
 
     document: Any
@@ -106,7 +106,7 @@ def unexplained(refusal: Refusal) -> None:
 
 
 class _RefusedError(Exception):
-    """The API answered 401."""
+    """The API returned 401."""
 
     def __init__(self, error: ProbeError) -> None:
         super().__init__(str(error))
@@ -273,7 +273,7 @@ class Transport:
         headers = {} if credentials is None else {credentials.name: credentials.value}
         if request.body is not None:
             headers["Content-Type"] = "application/json"
-        answered = False
+        responded = False
         try:
             with self._client.stream(
                 request.method,
@@ -283,7 +283,7 @@ class Transport:
                 # Not as part of the URL, which httpx would normalize: `..` and encoded parts must arrive unchanged.
                 extensions={"target": request.target.encode("ascii")},
             ) as response:
-                answered = True
+                responded = True
                 limits = rate_limits(dict(response.headers), instant(response.headers.get("date")))
                 for limit in limits:
                     learned(limit)
@@ -294,7 +294,7 @@ class Transport:
             raise self._timed_out() from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             failure = self._lost(error)
-            if not answered and isinstance(error, httpx.TransportError) and passes(error):
+            if not responded and isinstance(error, httpx.TransportError) and passes(error):
                 raise PassingError(failure) from None
             raise failure from None
         except RuntimeError as error:  # httpx's error for a closed client
@@ -303,7 +303,7 @@ class Transport:
             raise self._lost(error) from None
 
     def _keep_pause(self) -> None:
-        """Wait for the end of a short pause that the API asked any request for."""
+        """Wait for the end of a short pause that the API requested for all requests."""
         pause = self._pause
         wait_s = 0.0 if pause is None else pause.until - time.monotonic()
         if pause is not None and wait_s > 0.0:
@@ -317,13 +317,13 @@ class Transport:
             becomes(weight(body))
             return decode(body)
         except TooManyError as error:
-            raise ProbeError(Reason.TOO_LARGE, f"{shown} answered {error}", hint=self._too_large) from None
+            raise ProbeError(Reason.TOO_LARGE, f"{shown} returned {error}", hint=self._too_large) from None
         except TooDeepError as error:
-            raise ProbeError(Reason.DECODE, f"{shown} answered {error}, which is not read") from None
+            raise ProbeError(Reason.DECODE, f"{shown} returned {error}, which is not read") from None
         except ValueError:
             kind = self._scrub.line(response.headers.get("content-type", "no content type"), 80)
             raise ProbeError(
-                Reason.DECODE, f"{shown} answered {len(body)} bytes that are not JSON ({kind})"
+                Reason.DECODE, f"{shown} returned {len(body)} bytes that are not JSON ({kind})"
             ) from None
 
     # -- failing
@@ -339,13 +339,13 @@ class Transport:
         refusal = Refusal(status=status, headers=headers, said=beginning(response))
         meaning = explained(refusal) or _by_status(refusal)
         words = meaning.words or refusal.said.decode(errors="replace")
-        told = headers.get("retry-after")
-        asked_s = retry_after_s(told, headers.get("date"))
-        rest_s, hint = asked_s, meaning.hint
+        wait = headers.get("retry-after")
+        requested_s = retry_after_s(wait, headers.get("date"))
+        rest_s, hint = requested_s, meaning.hint
         if rest_s is None and meaning.reason is Reason.OVER_BUDGET:
             rest_s = reset_s if meaning.retry_after_s is None else meaning.retry_after_s
-        if asked_s is not None:
-            hint = "; ".join(filter(None, (hint, f"the server asks to wait {span(asked_s, told or '')}")))
+        if requested_s is not None:
+            hint = "; ".join(filter(None, (hint, f"the server requests a pause of {span(requested_s, wait or '')}")))
         error = ProbeError(
             meaning.reason,
             f"HTTP {status} from {shown}: {self._scrub.line(words, 200)}",
@@ -355,10 +355,10 @@ class Transport:
         if status == 401:
             return _RefusedError(error)
         if status in _GATEWAY:
-            return PassingError(error, asked_s)
-        if status in _LATER and asked_s is not None and asked_s <= LONGEST_WAIT_S:
-            self._pause = _Pause(until=time.monotonic() + asked_s, error=error)
-            return PassingError(error, asked_s)
+            return PassingError(error, requested_s)
+        if status in _LATER and requested_s is not None and requested_s <= LONGEST_WAIT_S:
+            self._pause = _Pause(until=time.monotonic() + requested_s, error=error)
+            return PassingError(error, requested_s)
         return error
 
     def _redirected(self, status: int, path: str, shown: str, location: str | None) -> ProbeError:
@@ -367,7 +367,7 @@ class Transport:
         try:
             to = self._scrub.line(plain_address(urlsplit(urljoin(self._origin.rstrip("/") + path, location))), 200)
         except ValueError:
-            to = "something that is no address"
+            to = "something that is not an address"
         return ProbeError(
             Reason.QUERY,
             f"HTTP {status} from {shown}: redirected to {to}",
@@ -377,7 +377,7 @@ class Transport:
     def _timed_out(self) -> ProbeError:
         return ProbeError(
             Reason.TIMEOUT,
-            f"no whole answer within {self._timeout_s:g} s",
+            f"no complete response within {self._timeout_s:g} s",
             hint=f"raise budget.timeout if the {self._named} is only slow",
         )
 
@@ -391,11 +391,11 @@ class Transport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Pause:
-    """A short pause that the API asked for.
+    """A short pause that the API requested.
 
     Attributes:
         until: its end, in monotonic seconds.
-        error: the refusal that asked for it.
+        error: the refusal that requested it.
     """
 
     until: float

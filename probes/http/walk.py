@@ -53,9 +53,9 @@ def place_of(text: str) -> Place:
         ProbeError: `cursor_lost` for a text not written by this release.
     """
     try:
-        known = json.loads(text)
-        known["seen"] = tuple((key, mark) for key, mark in known["seen"])
-        return Place(**known)
+        parts = json.loads(text)
+        parts["seen"] = tuple((key, mark) for key, mark in parts["seen"])
+        return Place(**parts)
     except (ValueError, TypeError, KeyError):
         raise ProbeError(Reason.CURSOR_LOST, "a cursor of an earlier release or of another map") from None
 
@@ -67,7 +67,7 @@ def went_on(before: Place | None, after: Place, keys: Sequence[Any]) -> Place:
         keys: the keys of the page that led there.
 
     Raises:
-        ProbeError: `query` if the walk stands still, goes in a circle, or only meets empty pages.
+        ProbeError: `query` if the walk does not advance, goes in a circle, or only meets empty pages.
     """
     pages = (before.pages if before else 0) + 1
     if before is not None and (before.how, before.at) == (after.how, after.at):
@@ -90,7 +90,7 @@ def _no_end(what: str) -> ProbeError:
     return ProbeError(
         Reason.QUERY,
         f"the list has no end: {what}",
-        hint="does the API know the parameters that list: uses for paging? see next:, more: and limit: in the map",
+        hint="does the API support the parameters that list: uses for paging? see next:, more: and limit: in the map",
     )
 
 
@@ -118,18 +118,18 @@ def whole(first: Part, ask: Callable[[str], Part], identity: Callable[[Any], Has
     Raises:
         ProbeError: `decode` if a page came twice or is missing: then absence proves nothing.
     """
-    found, met, seen, part = list(first.records), {identity(each) for each in first.records}, set[str](), first
-    while part.further is not None and len(met) == len(found):
+    records, met, seen, part = list(first.records), {identity(each) for each in first.records}, set[str](), first
+    while part.further is not None and len(met) == len(records):
         if part.further in seen:
-            raise ProbeError(Reason.DECODE, "an answer does not say how it goes on: a page leads to an earlier one")
+            raise ProbeError(Reason.DECODE, "a page of the list leads to an earlier one")
         seen.add(part.further)
         part = ask(part.further)
-        found += part.records
+        records += part.records
         met |= {identity(each) for each in part.records}
-    if len(met) != len(found) or first.total not in {None, len(found)}:
-        told = "an unknown number" if first.total is None else first.total
-        raise ProbeError(Reason.DECODE, f"{len(met)} records came of {told}: a page was repeated or skipped")
-    return found
+    if len(met) != len(records) or first.total not in {None, len(records)}:
+        total = "an unknown number" if first.total is None else first.total
+        raise ProbeError(Reason.DECODE, f"{len(met)} of {total} records arrived: a page was repeated or skipped")
+    return records
 
 
 _NAME = r"[\w!#$%&'*+.^`|~-]+"
@@ -144,12 +144,12 @@ def next_link(header: str | None) -> str | None:
     Source: RFC 8288, Web Linking, sections 3 and 3.3: a link's first `rel` counts, and may name several relations.
     """
     at = 0
-    while header is not None and (found := _LINK.match(header, at)) and found.end() > at:
-        at = found.end()
-        for name, quoted, token in _PARAMETER.findall(found[2]):
+    while header is not None and (link := _LINK.match(header, at)) and link.end() > at:
+        at = link.end()
+        for name, quoted, token in _PARAMETER.findall(link[2]):
             if name.lower() == "rel":
                 if "next" in (quoted or token).lower().split():
-                    return found[1]
+                    return link[1]
                 break
     return None
 
@@ -165,21 +165,22 @@ def within(origin: SplitResult, current: str, target: str) -> str:
         ProbeError: `query` for an address on another host; a request carries the system's secrets.
     """
     try:
-        found = urlsplit(urljoin(f"{origin.scheme}://{origin.netloc}{current}", target))
-        elsewhere = found.hostname != origin.hostname or _port(found) not in {_port(origin), _usual(found.scheme)}
+        address = urlsplit(urljoin(f"{origin.scheme}://{origin.netloc}{current}", target))
+        port = _port(address)
+        elsewhere = address.hostname != origin.hostname or port not in {_port(origin), _usual(address.scheme)}
     except ValueError:
         raise ProbeError(Reason.DECODE, "the address of the next page is not one") from None
-    if elsewhere or found.scheme not in {"http", "https"}:
+    if elsewhere or address.scheme not in {"http", "https"}:
         raise ProbeError(
             Reason.QUERY,
-            f"the next page is said to be at {plain_address(found)}, on another host than {origin.hostname}",
-            hint="it is not asked, because the request would carry this system's secrets",
+            f"the next page is at {plain_address(address)}, on another host than {origin.hostname}",
+            hint="it is not requested, because the request would carry this system's secrets",
         )
-    return (found.path or "/") + (f"?{found.query}" if found.query else "")
+    return (address.path or "/") + (f"?{address.query}" if address.query else "")
 
 
-def _port(found: SplitResult) -> int | None:
-    return found.port or _usual(found.scheme)
+def _port(address: SplitResult) -> int | None:
+    return address.port or _usual(address.scheme)
 
 
 def _usual(scheme: str) -> int | None:

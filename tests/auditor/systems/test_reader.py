@@ -367,7 +367,7 @@ def test_a_wait_beyond_all_patience_is_told_and_what_was_read_stands(told: str) 
     assert [row[0] for row in reading.rows] == list(range(30))
     assert set(reading.unreadable) == set(range(30, 100))
     assert "over_budget: HTTP 429" in reading.unreadable[99]
-    assert "the server asks to wait" in reading.unreadable[99]
+    assert "the server requests a pause" in reading.unreadable[99]
     assert len(asked_at) == 4
     again = reader.fetch(rest_spec(), [1])
     assert again.error is not None

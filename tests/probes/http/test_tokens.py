@@ -242,9 +242,9 @@ def test_one_thing_that_is_refused_does_not_spoil_the_token_for_others(app: Sign
         (faults.refused(403), Reason.AUTH, "set up at the server"),
         (faults.refused(404), Reason.AUTH, "is this the token endpoint?"),
         (faults.refused(429), Reason.OVER_BUDGET, ""),
-        (faults.refused(429, retry_after="9"), Reason.OVER_BUDGET, "asks to wait 9 s"),
+        (faults.refused(429, retry_after="9"), Reason.OVER_BUDGET, "requests a pause of 9 s"),
         (faults.refused(500), Reason.UNREACHABLE, ""),
-        (faults.refused(503, retry_after="1"), Reason.UNREACHABLE, "asks to wait 1 s"),
+        (faults.refused(503, retry_after="1"), Reason.UNREACHABLE, "requests a pause of 1 s"),
         (faults.page_of_a_proxy(), Reason.AUTH, "a page for people"),
         (faults.page_of_a_proxy(403), Reason.AUTH, "set up at the server"),
         (faults.truncated(), Reason.AUTH, "is this the token endpoint?"),
@@ -302,7 +302,7 @@ def test_a_redirect_of_the_token_endpoint_is_not_followed(app: SignedIn, server:
 def test_clocks_that_are_far_apart_are_named_where_a_grant_is_refused(server: OAuth) -> None:
     app = SignedIn(server, RefreshToken(CLIENT, "never given", {}))
     error = failure(app.ask)
-    assert (error.reason, "allow the app again" in error.hint) == (Reason.AUTH, True)
+    assert (error.reason, "authorize the app again" in error.hint) == (Reason.AUTH, True)
     assert "this machine's" in error.hint  # the stand-in's clock stands at noon of another day
 
 
@@ -342,7 +342,7 @@ def test_a_refresh_token_that_is_replaced_with_each_use_is_followed(server: OAut
     assert (server.count("token"), "the one in the map is used up" in app.transport.remarks[0]) == (3, True)
     server.revoke_refresh_tokens()
     error = failure(app.ask)
-    assert (error.reason, "allow the app again" in error.hint) == (Reason.AUTH, True)
+    assert (error.reason, "authorize the app again" in error.hint) == (Reason.AUTH, True)
 
 
 # -- secrets

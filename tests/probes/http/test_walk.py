@@ -83,4 +83,4 @@ def test_an_address_on_the_systems_own_host_is_followed(target: str, wanted: str
 )
 def test_an_address_elsewhere_is_not(target: str) -> None:
     error = failure(lambda: within(urlsplit("https://api.example.com"), "/v1/list", target))
-    assert (error.reason, "is not asked" in error.hint) == (Reason.QUERY, True)
+    assert (error.reason, "is not requested" in error.hint) == (Reason.QUERY, True)

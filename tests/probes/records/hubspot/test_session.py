@@ -66,7 +66,7 @@ def test_it_signs_in_with_a_refresh_token_and_renews_what_expired(account: HubSp
     assert account.count("token") == 2
     account.revoke()
     refused = failure(lambda: probe.page(SPEC, None, 10))
-    assert (refused.reason, "allow the app again" in refused.hint) == (Reason.AUTH, True)
+    assert (refused.reason, "authorize the app again" in refused.hint) == (Reason.AUTH, True)
     assert not [each for each in oauth(account).values() if each in str(refused) and each != "client-1"]
     probe.close()
 

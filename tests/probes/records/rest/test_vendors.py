@@ -167,7 +167,7 @@ def test_hubspots_tokens_are_renewed_by_its_refresh_token() -> None:
         assert probe.fetch(spec, [key])[0][2] == "c@example.com"
         assert (service.count("token"), service.count("batch_read")) == (2, 3)
         service.revoke()
-        with pytest.raises(ProbeError, match="allow the app again") as refused:
+        with pytest.raises(ProbeError, match="authorize the app again") as refused:
             probe.fetch(spec, [key])
         assert (refused.value.reason, refresh_token in str(refused.value)) == (Reason.AUTH, False)
         probe.close()

@@ -79,7 +79,7 @@ def test_it_signs_in_with_a_refresh_token(org: Salesforce) -> None:
     assert org.calls["token"] == 2
     org.authority.revoke_all(refresh_tokens=True)
     refused = failure(lambda: session.query(QUERY))
-    assert (refused.reason, "allow the app again" in refused.hint) == (Reason.AUTH, True)
+    assert (refused.reason, "authorize the app again" in refused.hint) == (Reason.AUTH, True)
     assert token not in str(refused)
     session.close()
 
