@@ -17,7 +17,7 @@ def find(path: str, document: Any) -> list[Any]:
     try:
         return json_paths.every(path, document)
     except json_paths.PathError as error:
-        raise ProbeError(Reason.DECODE, f"an answer is {error}, at {path}") from None
+        raise ProbeError(Reason.DECODE, f"a response is {error}, at {path}") from None
 
 
 def records(path: str, document: Any, what: str) -> list[Any]:
@@ -74,6 +74,6 @@ def _fixed(path: str) -> str:
 def _not_there(path: str, wanted: str, what: str) -> ProbeError:
     return ProbeError(
         Reason.DECODE,
-        f"{what} answered without {wanted} at {path}",
-        hint="an error told with status 200? otherwise correct records: or record: in the map",
+        f"{what} did not return {wanted} at {path}",
+        hint="is it an error with status 200? otherwise correct records: or record: in the map",
     )

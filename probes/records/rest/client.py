@@ -187,7 +187,7 @@ class RestClient:
     def remarks(self) -> tuple[str, ...]:
         """Remarks on signing in."""
         if self._origin.scheme == "http" and self._secrets and not on_this_machine(self._origin.hostname or ""):
-            told = "url begins with http://, so what signs in and every record travel unencrypted"
+            told = "url begins with http://, so credentials and records are sent unencrypted"
             return (told, *self._transport.remarks)
         return self._transport.remarks
 

@@ -117,21 +117,21 @@ class RestProbe(Unranked):
                 word = "many" if spec.options["many"] else "one"
                 raise ProbeError(
                     Reason.QUERY,
-                    f"the first record that list: of {spec.collection} answers is not found by {word}:",
-                    hint=f"is {word}: in the map right, and is {spec.key} the key that it asks for?",
+                    f"the first record that list: of {spec.collection} returns is not returned by {word}:",
+                    hint=f"is {word}: in the map right, and is {spec.key} the key that it requests?",
                 )
         if place is not None:
             self._listed(spec, "list", place, 1)
         return tuple(remarks)
 
     def highest_version(self, spec: ReadSpec) -> int | None:
-        """An API cannot tell before its records are read."""
+        """It is unknown before the records are read."""
         return None
 
     def collections(self) -> list[CollectionSchema]:
         raise ProbeError(
             Reason.QUERY,
-            "an HTTP API does not tell what it holds",
+            "an HTTP API does not describe its records",
             hint="write its data types by hand; docs/map.md shows how",
         )
 
@@ -184,13 +184,13 @@ class RestProbe(Unranked):
         if len(rows) < len(keys) and self._is_part(spec, answer.document):
             raise ProbeError(
                 Reason.TOO_LARGE,
-                f"many: of {spec.collection} answered only the first {len(found)} records of {len(keys)} asked for",
-                hint="lower batch: to what the API answers at once",
+                f"many: of {spec.collection} returned only the first {len(found)} of {len(keys)} requested records",
+                hint="lower batch: to what the API returns at once",
             )
         return rows
 
     def _is_part(self, spec: ReadSpec, document: Any) -> bool:
-        """Whether a response says that more follows."""
+        """Whether a response shows that more follows."""
         for path in (spec.options["more"], spec.options["next"]):
             if path not in {None, "link"} and any(answers.find(path, document)):
                 return True
@@ -205,7 +205,7 @@ class RestProbe(Unranked):
                 raise ProbeError(
                     Reason.DECODE,
                     f"HTTP {answer.status} for a key with a slash: is it missing, or is %2F refused in a path",
-                    hint="ask by a parameter behind ?, or by many:",
+                    hint="put the key into a parameter after ?, or use many:",
                     of_key=True,
                 )
             return []
@@ -225,8 +225,8 @@ class RestProbe(Unranked):
             if not isinstance(row[0], str | int | Decimal) or isinstance(row[0], bool) or row[0] == "":
                 raise ProbeError(
                     Reason.DECODE,
-                    f"{spec.collection} answered something without {spec.key}, the key in the map",
-                    hint="an error told with status 200? otherwise correct records:, record: or key: in the map",
+                    f"{spec.collection} returned something without {spec.key}, the key in the map",
+                    hint="is it an error with status 200? otherwise correct records:, record: or key: in the map",
                 )
             if (found_key := alike(spec.key_type, row[0])) in wanted:
                 rows.append(row)
@@ -237,7 +237,7 @@ class RestProbe(Unranked):
             raise ProbeError(
                 Reason.DECODE,
                 f"{spec.collection} returned records that were not requested, and not those that were",
-                hint="does the API know the parameter that one: or many: asks with?",
+                hint="does the API support the parameter that one: or many: uses?",
             )
         return rows
 
@@ -285,7 +285,7 @@ class RestProbe(Unranked):
         if full and len(placed) > 1 and placed[-1][0] < placed[0][0]:
             raise ProbeError(
                 Reason.QUERY,
-                f"changed: of {spec.collection} answers the newest first, and may leave out older changes",
+                f"changed: of {spec.collection} returns the newest first, and may leave out older changes",
                 hint="add what makes the API sort by the time of change, oldest first",
             )
         return str(latest) if isinstance(latest, Decimal) else latest
@@ -305,7 +305,7 @@ class RestProbe(Unranked):
     def _listed(
         self, spec: ReadSpec, word: str, place: Place | None, limit: int, *, since: datetime | int | None = None
     ) -> tuple[list[Any], Place | None, bool | None]:
-        """One page of a list, the place of the next one, and whether the response says that more follows."""
+        """One page of a list, the place of the next one, and whether the response shows that more follows."""
         template, way = spec.options[word], spec.options["ways"][word]
         ceiling = way["limit"]
         limit = limit if ceiling is None else min(limit, ceiling)
@@ -335,8 +335,8 @@ class RestProbe(Unranked):
             if more and word == "list":
                 raise ProbeError(
                     Reason.QUERY,
-                    f"{what} says that more follows, and neither its answer nor the map says how to ask for it",
-                    hint="put {after}, {offset} or {page} into list:, or say next:",
+                    f"{what} shows that more follows, but neither it nor the map shows how to request it",
+                    hint="put {after}, {offset} or {page} into list:, or set next:",
                 )
             return found, None, more
         return found, walk.went_on(place, after, [self._value(record, spec.key) for record in found]), more
@@ -375,15 +375,15 @@ class RestProbe(Unranked):
         if not isinstance(last, str | int) or isinstance(last, bool) or last == "":
             raise ProbeError(
                 Reason.DECODE,
-                f"the last record of a page of {spec.collection} has no key, so it is unknown where the list goes on",
-                hint="correct key: or records: in the map, or say next:",
+                f"the last record of a page of {spec.collection} has no key, so where the list continues is unknown",
+                hint="correct key: or records: in the map, or set next:",
             )
         if len(found) == 1 and place is not None and place.at == last:
             return None  # an API that starts at the key, not after it
         return Place(how="key", at=last)
 
     def _more(self, spec: ReadSpec, way: Mapping[str, Any], document: Any) -> bool | None:
-        """Whether the response says that more follows; None if the map does not say where to look."""
+        """Whether the response shows that more follows; None if the map does not set where."""
         word = "until" if way["more"] is None else "more"
         path = way[word]
         if path is None:
@@ -392,7 +392,7 @@ class RestProbe(Unranked):
         if len(found) != 1 or not isinstance(found[0], bool):
             raise ProbeError(
                 Reason.DECODE,
-                f"{spec.collection} does not say true or false at {path}, the map's {word}:",
+                f"{spec.collection} is neither true nor false at {path}, the map's {word}:",
                 hint=f"correct {word}: in the map",
             )
         return found[0] is (word == "more")
@@ -406,7 +406,7 @@ class RestProbe(Unranked):
             if len(str(told)) <= CURSOR_LIMIT:
                 return told
             raise ProbeError(
-                Reason.DECODE, f"{spec.collection} answers a cursor of more than {CURSOR_LIMIT:,} characters"
+                Reason.DECODE, f"{spec.collection} returned a cursor of more than {CURSOR_LIMIT:,} characters"
             )
         raise ProbeError(
             Reason.DECODE,

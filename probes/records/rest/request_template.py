@@ -74,7 +74,7 @@ class ChangedList(PluginSettings):
     """A list of changes that is read in another way than the list of all records.
 
     Attributes:
-        request: how it is asked for.
+        request: how it is requested.
         records, limit: as for the other list; what is not set is the same.
         next, more, until: as for the other list; where one of them is set, none of the other list's counts.
     """
@@ -142,9 +142,9 @@ def checked(word: str, template: Template, known: Sequence[str]) -> None:
         raise ValueError(f"{word} has no value {{{name}}}; it takes {told}")
     path = template if isinstance(template, str) else template.read_only_post
     if "#" in path:
-        raise ValueError(f"{word}: whatever stands behind # is never sent; write %23 for the character itself")
+        raise ValueError(f"{word}: what follows # is never sent; write %23 for the character itself")
     if "://" in path.partition("?")[0]:
-        raise ValueError(f"{word} is the path behind the system's url:, not an address of its own")
+        raise ValueError(f"{word} is the path after the system's url:, not an address of its own")
 
 
 def filled(template: Template, collection: str, values: Mapping[str, Any]) -> Asked:
@@ -160,8 +160,8 @@ def filled(template: Template, collection: str, values: Mapping[str, Any]) -> As
         # An API may treat a missing value as no condition, and return every record.
         raise ProbeError(
             Reason.DECODE,
-            "a key that is empty cannot be asked for in a parameter, a path or a body",
-            hint="an API may take it for no key and answer with every record; look the record up by hand",
+            "an empty key cannot be requested by a parameter, a path or a body",
+            hint="an API may ignore it and return every record; look the record up by hand",
             of_key=True,
         )
     if isinstance(template, ReadOnlyPost):
@@ -185,8 +185,8 @@ def _path(template: str, values: Mapping[str, Any]) -> str:
         if set(names) - {"collection"} and whole in {".", ".."}:
             raise ProbeError(
                 Reason.DECODE,
-                "a key that is made of dots cannot be asked for in a path",
-                hint="ask with many:, or by a parameter behind ?",
+                "a key that consists of dots cannot be requested by a path",
+                hint="use many:, or a parameter after ?",
                 of_key=True,
             )
         segments.append(whole)
@@ -215,15 +215,15 @@ def _encoded(name: str, value: Any) -> str:
             return ",".join(_listed(str(key)) for key in value)
         return quote(str(value), safe="")
     except UnicodeEncodeError:
-        raise ProbeError(Reason.DECODE, "a key with half a character cannot be asked for", of_key=True) from None
+        raise ProbeError(Reason.DECODE, "a key with half a character cannot be requested", of_key=True) from None
 
 
 def _listed(key: str) -> str:
     if "," in key:
         raise ProbeError(
             Reason.DECODE,
-            "a key that holds a comma cannot be asked for among others in a parameter",
-            hint="say one: as well, or ask by read_only_post:",
+            "a key with a comma cannot be requested among others by a parameter",
+            hint="set one: as well, or use read_only_post:",
             of_key=True,
         )
     return quote(key, safe="")

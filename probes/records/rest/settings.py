@@ -53,7 +53,7 @@ class RestSettings(SystemSettings):
         if not whole or any(sign.isspace() for sign in text):
             raise ValueError("not an HTTP address; write for example https://api.example.com/v1")
         if "#" in text:
-            raise ValueError("whatever stands behind # is never sent; write %23 for the character itself")
+            raise ValueError("what follows # is never sent; write %23 for the character itself")
         return SecretStr(text)
 
     @model_validator(mode="after")
@@ -76,7 +76,7 @@ class RestBinding(Binding):
         record: JSONPath of the record in the response to `one`.
         one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`, `{offset}`,
             `{page}`, `{limit}` and `{since}`; at least one of `one` and `many` is needed.
-        next: where a response says how its list continues: a JSONPath of a cursor or an address, or `link` for the
+        next: where a response shows how its list continues: a JSONPath of a cursor or an address, or `link` for the
             Link header.
         more: JSONPath of whether more follows, true or false.
         until: JSONPath of whether this was the end, true or false.
@@ -130,7 +130,7 @@ class RestBinding(Binding):
 
     @property
     def changes(self) -> ChangedList | None:
-        """How changes are asked for, however the map writes it; None where it does not."""
+        """How changes are requested, in either form of the map; None if it sets none."""
         if self.changed is None:
             return None
         own = self.changed if isinstance(self.changed, ChangedList) else ChangedList(request=self.changed)
@@ -147,7 +147,7 @@ class RestBinding(Binding):
     @model_validator(mode="after")
     def _can_fetch(self) -> RestBinding:
         if self.one is None and self.many is None:
-            raise ValueError("say how records are read: one: /path/{key} or many: /path?ids={keys}")
+            raise ValueError("set how records are read: one: /path/{key} or many: /path?ids={keys}")
         changes = self.changes
         walked, listed = ("after", "offset", "page", "limit"), ("keys", "key")
         for word, template, known, needed in (
@@ -172,15 +172,15 @@ class RestBinding(Binding):
         ):
             named = sorted(places(template) & {"after", "offset", "page"}) if template is not None else []
             if len(named) > 1:
-                raise ValueError(f"{word} goes on by {{{named[0]}}} or by {{{named[1]}}}, not by both")
+                raise ValueError(f"{word} continues by {{{named[0]}}} or by {{{named[1]}}}, not by both")
             if word == "changed" and named == ["after"] and way is not None and way.next is None:
-                raise ValueError("changed is not in the order of keys: say next: to tell where {after} comes from")
+                raise ValueError("changed is not in the order of keys: set next:, where {after} comes from")
             if way is not None and way.more is not None and way.until is not None:
                 raise ValueError(f"{word}: more is true if more follows, until is true at the end; set one of them")
         if "page" in (places(self.list_) if self.list_ is not None else ()) and self.limit is None:
-            raise ValueError("list goes by {page}: say limit:, how many records a page holds, which must not change")
+            raise ValueError("list is paged by {page}: set limit: to the records of a page, which must not change")
         if self.next is not None and self.list_ is None and self.changed is None:
-            raise ValueError("next says how a list goes on, and there is no list: or changed: template")
+            raise ValueError("next shows how a list continues, and there is no list: or changed: template")
         return self
 
     def options(self) -> dict[str, Any]:

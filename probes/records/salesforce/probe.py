@@ -92,9 +92,9 @@ class SalesforceProbe(Unranked):
             remarks += self._field_remarks(spec, name, fields)
         key = fields[spec.key.lower()]
         if not key.get("idLookup") and not key.get("externalId"):
-            remarks.append(f"{spec.collection}.{spec.key} is no External Id: every read scans the object")
+            remarks.append(f"{spec.collection}.{spec.key} is not an External Id: every read scans the object")
         if spec.mark and spec.mark.lower() != "systemmodstamp":
-            remarks.append(f"{spec.mark} stands still when the system changes a record; SystemModstamp does not")
+            remarks.append(f"{spec.mark} does not show changes by the system itself; SystemModstamp does")
         self._session.query(soql.select(_selected(spec), spec.collection, "ORDER BY Id LIMIT 1"))
         remarks.append(f"records of {spec.collection} that the user may not see count as missing: give it View All")
         return (*remarks, *self._session.remarks)
@@ -210,13 +210,13 @@ class SalesforceProbe(Unranked):
             if not isinstance(found, list) or refused(found)[0]:
                 raise _no_answer("composite/sobjects", found)
             if len(found) != len(part):
-                raise ProbeError(Reason.DECODE, f"{len(found)} records were answered for {len(part)} ids")
+                raise ProbeError(Reason.DECODE, f"{len(found)} records were returned for {len(part)} ids")
             for wanted, record in zip(part, found, strict=True):
                 if record is None:
                     continue
                 row = _row(spec, _checked(record))
                 if str(row[0])[:15] != wanted[:15]:
-                    raise ProbeError(Reason.DECODE, f"{spec.collection} answered another record than asked for")
+                    raise ProbeError(Reason.DECODE, f"{spec.collection} returned another record than requested")
                 rows.append(row)
         return rows
 
@@ -225,7 +225,7 @@ class SalesforceProbe(Unranked):
         found = self._described(spec.collection).get(spec.key.lower())
         kind = "" if found is None else str(found["type"])
         if kind not in NUMBERS | TEXTS | {"id", "reference"}:
-            told = f"is a {kind}, which is no key" if kind else "is not there, or the user may not see it"
+            told = f"is a {kind}, which cannot be a key" if kind else "does not exist, or the user may not read it"
             raise ProbeError(Reason.QUERY, f"{spec.collection}.{spec.key} {told}")
         return kind
 
@@ -247,7 +247,7 @@ class SalesforceProbe(Unranked):
             return Page(rows=rows)
         stamp = _instant(_value(last, mark))
         if stamp is None:
-            raise ProbeError(Reason.DECODE, f"{spec.collection}.{mark} holds something that is no instant")
+            raise ProbeError(Reason.DECODE, f"{spec.collection}.{mark} holds something that is not an instant")
         return Page(rows=rows, next=f"{soql.instant(stamp)}|{_value(last, 'Id')}", more=True)
 
     @one_call
@@ -270,13 +270,13 @@ class SalesforceProbe(Unranked):
         records, further = _records(document)
         ids = [str(_value(record, "Id")) for record in records]
         if len(set(ids)) < len(ids) or after in ids or len(ids) > count:
-            raise ProbeError(Reason.DECODE, f"{spec.collection} answered a record twice, or more than asked for")
+            raise ProbeError(Reason.DECODE, f"{spec.collection} returned a record twice, or more than requested")
         rows = [_row(spec, record) for record in records]
         if not records:
             if further is not None:
-                raise ProbeError(Reason.DECODE, f"{spec.collection} answered no record and says that more follow")
+                raise ProbeError(Reason.DECODE, f"{spec.collection} returned no record but claims that more follow")
             return rows, None
-        # A page may be short; only one that is not full and says that it is the last is the last.
+        # A page may be short; only one that is not full and is marked as the last is the last.
         return rows, records[-1] if further is not None or len(records) == count else None
 
     def _all(self, text: str, *, deleted: bool) -> list[Mapping[str, Any]]:
@@ -326,7 +326,7 @@ def _selected(spec: ReadSpec, *more: str) -> list[str]:
 
 def _checked(record: Any) -> Mapping[str, Any]:
     if not isinstance(record, dict) or not isinstance(record.get("attributes"), dict):
-        raise ProbeError(Reason.DECODE, "an answer holds something that is no record")
+        raise ProbeError(Reason.DECODE, "a response holds something that is not a record")
     return record
 
 
@@ -338,7 +338,7 @@ def _records(document: Any) -> tuple[list[Mapping[str, Any]], str | None]:
         raise _no_answer("query", document)
     further = document.get("nextRecordsUrl")
     if document["done"] == isinstance(further, str):
-        raise ProbeError(Reason.DECODE, "an answer does not say whether it goes on")
+        raise ProbeError(Reason.DECODE, "a response does not show whether more follows")
     return [_checked(record) for record in document["records"]], further
 
 
@@ -346,7 +346,7 @@ def _part(document: Any) -> walk.Part:
     """One page of a query's result; the first one has the record count."""
     found, further = _records(document)
     if further is not None and not _MORE.fullmatch(further):
-        raise ProbeError(Reason.DECODE, "an answer does not say how it goes on")
+        raise ProbeError(Reason.DECODE, "a response does not show how it continues")
     return walk.Part(records=found, further=further, total=document["totalSize"])
 
 
@@ -359,8 +359,8 @@ def _no_answer(what: str, document: Any) -> ProbeError:
     """The error for an invalid response with status 200."""
     code, message = refused(document) if isinstance(document, list) else ("", "")
     if code:
-        return ProbeError(reason_of(code), f"{what} answered {code}: {message[:200]}")
-    return ProbeError(Reason.DECODE, f"{what} answered something else than the API describes")
+        return ProbeError(reason_of(code), f"{what} returned {code}: {message[:200]}")
+    return ProbeError(Reason.DECODE, f"{what} returned something other than the API documents")
 
 
 def _row(spec: ReadSpec, record: Mapping[str, Any]) -> Row:

@@ -78,7 +78,7 @@ class SalesforceBinding(Binding):
     @classmethod
     def _is_name(cls, name: str | None) -> str | None:
         if name is not None and not _NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no API name; write for example Account or Customer_Number__c")
+            raise ValueError(f"{name!r} is not an API name; write for example Account or Customer_Number__c")
         return name
 
     @field_validator("version")
@@ -93,5 +93,5 @@ class SalesforceBinding(Binding):
     def _are_paths(cls, fields: dict[str, str]) -> dict[str, str]:
         for path in fields.values():
             if not _PATH.fullmatch(path):
-                raise ValueError(f"{path!r} is no field; write its API name, or Account.Name for one of a parent")
+                raise ValueError(f"{path!r} is not a field; write its API name, or Account.Name for one of a parent")
         return fields

@@ -304,7 +304,7 @@ def test_the_doctor_tells_of_an_error_that_came_with_status_200(world: World) ->
     world.api.answer = lambda _: {"success": False, "error": {"code": 17}}
     (crm, _) = examine(world.map, seed=None, steps={})
     assert not crm.ok
-    assert "changed: of customers answered without anything at $.data" in crm.problems[0]
+    assert "changed: of customers did not return anything at $.data" in crm.problems[0]
 
 
 def test_an_error_with_status_200_makes_no_record_missing(world: World) -> None:

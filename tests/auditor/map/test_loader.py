@@ -75,7 +75,7 @@ MISTAKES = [
     ("{type: string}", "{type: decmal}", "map.yaml:15:15 data_types.customer.fields.email.type: unknown type 'decmal'; did you mean 'decimal'?"),
     ("{type: enum}", "{type: enum, casefld: true}", "map.yaml:16:26 data_types.customer.fields.plan.casefld: unknown word; did you mean 'casefold'?"),
     ("one: \"/customers/{key}\"", "one: /customers", "map.yaml:19:7 data_types.customer.in.billing: one needs {key}, got '/customers'"),
-    (", one: \"/customers/{key}\"", "", "map.yaml:19:7 data_types.customer.in.billing: say how records are read: one: /path/{key} or many: /path?ids={keys}"),
+    (", one: \"/customers/{key}\"", "", "map.yaml:19:7 data_types.customer.in.billing: set how records are read: one: /path/{key} or many: /path?ids={keys}"),
     ("      crm: {collection", "      cmr: {collection", "map.yaml:18:7 data_types.customer.in.cmr: unknown system; did you mean 'crm'?"),
     ("data_type: customer", "data_type: custmer", "map.yaml:22:5 flows.customer_to_billing.data_type: unknown data type 'custmer'; did you mean 'customer'?"),
     ("    from: crm\n    to: billing", "    from: billing\n    to: crm", "map.yaml:23:5 flows.customer_to_billing.from: billing does not own customer: its owner is crm; a flow starts at the source of truth"),

@@ -234,7 +234,7 @@ def test_the_doctors_look_reads_two_pages_and_finds_the_first_record_by_its_key(
     assert api.paths == ["/v1/customers?limit=1", "/x?ids=c01", "/v1/customers?limit=1&starting_after=c01"]
     api.answer = lambda request: {"data": []} if request.path == "/x" else stripe(request)
     told = failure(lambda: probe_of(api.url).inspect(spec_of(**STYLES["stripe"][1])))
-    assert (told.reason, "not found by many:" in told.message) == (Reason.QUERY, True)
+    assert (told.reason, "not returned by many:" in told.message) == (Reason.QUERY, True)
 
 
 @pytest.mark.parametrize("words", [{"many": "/c?ids={keys}"}, {"many": None, "one": "/c/{key}"}])
@@ -529,7 +529,7 @@ def test_an_empty_key_is_not_asked_for_where_it_may_mean_all(serve: Callable[[An
     api = serve(lambda _: PEOPLE)
     told = failure(lambda: probe_of(api.url).fetch(spec_of(many=None, one=one, record="$[*]"), [""]))
     assert (told.reason, told.of_key) == (Reason.DECODE, True)
-    assert "a key that is empty cannot be asked for" in told.message
+    assert "an empty key cannot be requested" in told.message
     assert api.asked == []
 
 
@@ -564,7 +564,7 @@ def test_an_empty_key_cannot_be_verified_and_the_others_are_read(serve: Callable
     assert reading.error is None
     assert sorted(row[0] for row in reading.rows) == KEYS
     assert list(reading.unreadable) == [""]
-    assert "cannot be asked for in a parameter" in reading.unreadable[""]
+    assert "cannot be requested by a parameter" in reading.unreadable[""]
     assert all(request.values["id"] for request in api.asked)
 
 
@@ -580,7 +580,7 @@ OTHERS: dict[str, tuple[str, Any, str]] = {
     "no key": ("$", {"id": None}, "without id"),
     "yes for a key": ("$", {"id": True}, "without id"),
     "the key in other letters": ("$", {"id": "A"}, "not requested"),
-    "a container that is not there": ("$.data", {"id": "a"}, "without anything at $.data"),
+    "a container that is not there": ("$.data", {"id": "a"}, "did not return anything at $.data"),
 }
 
 
@@ -888,8 +888,8 @@ def test_an_address_that_is_none_is_refused_without_a_word_of_it(url: str) -> No
     [
         ({"list": "/c?after={cursor}"}, "no value {cursor}"),
         ({"list": "/c?after={after}&offset={offset}"}, "not by both"),
-        ({"list": "/c?page={page}"}, "say limit:"),
-        ({"changed": "/c?since={since}&after={after}"}, "say next:"),
+        ({"list": "/c?page={page}"}, "set limit:"),
+        ({"changed": "/c?since={since}&after={after}"}, "set next:"),
         ({"changed": "/c"}, "changed needs {since}"),
         ({"list": "https://elsewhere/c"}, "not an address of its own"),
         ({"list": "/c#{after}"}, "%23"),

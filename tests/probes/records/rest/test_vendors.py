@@ -230,7 +230,7 @@ def test_zendesks_list_and_its_export_go_on_and_end_each_in_its_own_way() -> Non
         ({"more": "$.x", "until": "$.y"}, "set one of them"),
         ({"changed": {**EXPORT, "next": "after"}}, "begins with"),
         ({"changed": {**EXPORT, "nxt": "$.x"}}, "nxt"),
-        ({"changed": {"request": "/x?cursor={after}&t={since}"}, "next": None}, "say next:"),
+        ({"changed": {"request": "/x?cursor={after}&t={since}"}, "next": None}, "set next:"),
         ({"changed": {"request": "/x"}}, "changed needs {since}"),
         ({"changed": {"request": {"read_only_post": "/x", "bdy": {}}}}, "bdy"),
     ],

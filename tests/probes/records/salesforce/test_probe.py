@@ -268,8 +268,8 @@ def test_never_one_call_more_than_the_org_has(org: Salesforce, probe: Salesforce
 def test_it_says_what_is_doubtful(org: Salesforce, probe: SalesforceProbe) -> None:
     spec = replace(SPEC, key="Phone", changed_at="LastModifiedDate")
     told = " ".join(probe.inspect(spec))
-    assert "Phone is no External Id" in told
-    assert "LastModifiedDate stands still" in told
+    assert "Phone is not an External Id" in told
+    assert "LastModifiedDate does not show changes" in told
     wrong = failure(lambda: probe.inspect(replace(SPEC, fields=("Nane",))))
     assert "did you mean 'Name'" in wrong.message
     assert failure(lambda: probe.fetch(replace(SPEC, key="Renewal__c"), ["2026-01-01"])).reason is Reason.QUERY
