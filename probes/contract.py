@@ -178,6 +178,11 @@ class ReadSpec:
         return self.changed_at or self.version
 
     @property
+    def own_mark(self) -> str | None:
+        """`mark`, if the records themselves have it."""
+        return self.mark if self.marks_records else None
+
+    @property
     def key_fields(self) -> tuple[str, ...]:
         """The fields that hold the key together."""
         return self.key_parts or (self.key,)
@@ -224,6 +229,9 @@ class Page:
         behind_s: changes of the last `behind_s` seconds may be missing although there are no more; a later response
             has them.
         told_from: the system does not tell of changes before this instant any more; None if it tells of all.
+        reached_at: all changes before this instant are in this response and those before it; None if only the marks
+            of its rows show that.
+        absent: of changes, raw keys of records that changed and no longer exist.
     """
 
     rows: Sequence[Row] = ()
@@ -231,6 +239,8 @@ class Page:
     more: bool = False
     behind_s: float = 0.0
     told_from: datetime | None = None
+    reached_at: datetime | None = None
+    absent: Sequence[Any] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,7 +254,7 @@ class Reading:
         rows: the records found, in the probe's order.
         truncated: the limit was reached, so there may be more.
         next: where a listing continues, in the probe's own form; None after its last page.
-        behind_s, told_from: of changes, see `Page`.
+        behind_s, told_from, reached_at, absent: of changes, see `Page`.
         error: why nothing (more) could be read; rows read before it are kept.
         unreadable: requested keys that this system could not return, each with the reason.
         instants: around the request for each key, if keys were read in batches.
@@ -258,6 +268,8 @@ class Reading:
     next: str | None = None
     behind_s: float = 0.0
     told_from: datetime | None = None
+    reached_at: datetime | None = None
+    absent: Sequence[Any] = ()
     error: ProbeError | None = None
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     instants: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)

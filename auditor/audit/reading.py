@@ -21,7 +21,7 @@ from auditor.systems.batches import SPOILING
 from auditor.systems.reader import SystemReader
 from checks.instants import earliest
 from checks.records import RecordComparer
-from checks.sides import UNREADABLE
+from checks.sides import UNREADABLE, read_key
 from checks.terms import Look
 from checks.values import EPOCH, MICROSECOND, parse_version
 from probes.contract import MARK, Key, ProbeError, Reading, ReadSpec, Row, StampsError
@@ -147,7 +147,9 @@ class Gatherer:
         self, search: Search, before: Watermark, planned: Plan, owner_now: datetime, cap: datetime
     ) -> Watermark:
         known = before.at or planned.changes_since
-        reading, whole, latest = self._poll(search.source, planned.changes_since, planned.changes, self._stamp, known)
+        reading, whole, latest = self._poll(
+            search.source, planned.changes_since, planned.changes, self._latest_stamp, known
+        )
         if isinstance(reading.error, StampsError):
             search.unordered = reading.error.message
             return before
@@ -179,7 +181,7 @@ class Gatherer:
             if highest is not None:
                 return replace(before, version_low=highest, version_middle=highest, version_high=highest)
         known = before.version_low if before.version_low is not None else -1
-        reading, whole, latest = self._poll(search.source, before.version_low, limit, self._version, known)
+        reading, whole, latest = self._poll(search.source, before.version_low, limit, self._latest_version, known)
         if search.fail(reading):
             return before
         found = self.take(search, reading, whole=whole)
@@ -209,23 +211,32 @@ class Gatherer:
         source: Owner,
         since: datetime | int | None,
         limit: int,
-        mark: Callable[[Row], MarkT | None],
+        latest_of: Callable[[Reading], MarkT | None],
         known: MarkT,
     ) -> tuple[Reading, bool, MarkT | None]:
-        """List changes, more of them while all of them carry the known mark.
+        """List changes, more of them while they do not reach beyond the known mark.
 
         Returns:
-            The reading, whether its rows are complete, and the highest mark among them.
+            The reading, whether its rows are complete, and the mark that it reaches.
         """
         while True:
             reading, whole = self.list_owner(
                 lambda spec, limit=limit: source.changed(spec, since, limit)  # type: ignore[misc]
             )
-            latest = max((at for at in map(mark, reading.rows) if at is not None), default=None)
+            latest = latest_of(reading)
             stuck = reading.error is None and reading.truncated and (latest is None or latest <= known)
             if not stuck or limit >= CHANGES_CEILING:
                 return reading, whole, latest
             limit *= 4
+
+    def _latest_stamp(self, reading: Reading) -> datetime | None:
+        """The instant that a list of changes reaches: the owner reports it, or the highest stamp shows it."""
+        if reading.reached_at is not None:
+            return reading.reached_at
+        return max((at for at in map(self._stamp, reading.rows) if at is not None), default=None)
+
+    def _latest_version(self, reading: Reading) -> int | None:
+        return max((at for at in map(self._version, reading.rows) if at is not None), default=None)
 
     def _stamp(self, row: Row) -> datetime | None:
         try:
@@ -260,21 +271,23 @@ class Gatherer:
     def take(self, search: Search, reading: Reading, *, whole: bool) -> list[Key]:
         """Add the records that the owner listed, and keep their rows if they are complete.
 
-        What is marked as deleted is read by key: the list may lack another row of the same record that is not.
+        What is deleted or marked as deleted is read by key: the list may lack another row of the same record.
 
         Returns:
             Their keys.
         """
         grouped = self.comparer.group(self.comparer.owner, reading.rows)
+        gone = (read_key(self.comparer.owner.parse_key, each) for each in reading.absent)
+        keys = list(dict.fromkeys([*grouped.keys, *(key for key in gone if key is not None)]))
         search.nameless += grouped.nameless
-        search.want(grouped.keys)
+        search.want(keys)
         if whole:
             rows = grouped.rows
             if not self.flow.source_spec.marks_records:
                 # Only the list of changes has stamps, and it comes first.
                 rows = {key: of for key, of in rows.items() if key not in search.owner_rows}
             search.owner_read(reading, rows)
-        return grouped.keys
+        return keys
 
     def read_owner(self, wanted: Wanted, known: OwnerReading, source: Owner) -> OwnerReading:
         """Read what has not been read of the owner yet.

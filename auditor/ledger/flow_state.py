@@ -13,7 +13,8 @@ class Watermark:
     """How far the owner's changes have been read.
 
     Attributes:
-        at: the latest changed-at stamp seen at the owner, in the owner's clock.
+        at: the latest changed-at stamp seen at the owner, or the instant that its list of changes reaches, in the
+            owner's clock.
         version_low, version_middle, version_high: the highest version seen at least one overlap ago, when
             `version_middle` was last taken (`version_turned_at`), and at all.
         polled_at: when the owner last returned all changes asked for (local, start of the request).

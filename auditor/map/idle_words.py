@@ -198,7 +198,7 @@ def _audit_words(flow: Flow) -> Iterator[tuple[Path_, str]]:
             f"it grants nothing: name {flow.target_name} under writers: of {settings.data_type}, or writes there "
             "are reported as foreign writes",
         )
-    if "overlap_s" in settings.model_fields_set and not flow.source_binding.changed_at:
+    if "overlap_s" in settings.model_fields_set and not flow.source_spec.changed_at:
         yield (
             ("overlap",),
             f"it is for owners that are asked for changes since an instant, and {flow.source_name} has no changed_at",

@@ -179,6 +179,8 @@ class SystemReader(Caller):
         page = Page(next=after, more=True)
         behind_s = 0.0
         told_from: datetime | None = None
+        reached_at: datetime | None = None
+        absent: list[object] = []
         error: ProbeError | None = None
         patience = Patience()
         try:
@@ -188,6 +190,8 @@ class SystemReader(Caller):
                 rows += page.rows
                 behind_s = max(behind_s, page.behind_s)
                 told_from = told_from or page.told_from
+                reached_at = page.reached_at or reached_at
+                absent += page.absent
                 if page.next is None or len(rows) >= limit or time.monotonic() >= until:
                     break
         except ProbeError as failure:
@@ -203,6 +207,8 @@ class SystemReader(Caller):
             next=page.next,
             behind_s=behind_s,
             told_from=told_from,
+            reached_at=reached_at,
+            absent=absent,
             error=error,
         )
 

@@ -34,6 +34,7 @@ from probes.settings import Budget
 from tests.attacks import messages
 from tests.standins.clock import Clock
 from tests.standins.hubspot import PRIVATE_APP_TOKEN, HubSpot, Property
+from tests.standins.mongodb import MongoServer
 from tests.standins.salesforce import APP, Field, Salesforce
 from tests.standins.salesforce.schema import AFTER, BEFORE, SObject
 from tests.standins.stripe import Stripe
@@ -437,6 +438,36 @@ class MongoDbHarness(Harness):
     def close(self) -> None:
         self._client.drop_database(self._name)
         self._client.close()
+
+
+class MongoDbStreamHarness(Harness):
+    """A collection whose changes are found by its change stream, of our own stand-in: FerretDB has none."""
+
+    spec = replace(SPEC, options={"changes": "stream"})
+
+    def __init__(self) -> None:
+        self._server = MongoServer()
+        self.port = self._server.port
+
+    def fill(self, records: Sequence[Record]) -> None:
+        self._server.collections["things"] = []
+        self._server.oplog.entries.clear()
+        for number, (identity, name, at) in enumerate(records):
+            document = {"_id": number, "id": identity, "name": name, "changed_at": datetime.fromisoformat(at)}
+            self._server.write("things", "insert", document, datetime.fromisoformat(at))
+
+    def mark_deleted(self, identity: int) -> None:
+        (number,) = (each["_id"] for each in self._server.collections["things"] if each["id"] == identity)
+        self._server.write("things", "update", {"_id": number, "gone": True})
+
+    def probe(self, *, port: int | None = None, secret: str | None = None) -> RecordProbe:
+        login = f"auditor:{secret}@" if secret is not None else ""
+        url = f"mongodb://{login}127.0.0.1:{port or self.port}/{self._server.name}?directConnection=true"
+        settings = {"kind": "mongodb", "url": url, "budget": {"timeout": timeout_s(port)}}
+        return MongoDbProbe(MongoDbSettings.model_validate(settings))
+
+    def close(self) -> None:
+        self._server.close()
 
 
 def all_letters(probe: QueueProbe) -> tuple[int | None, list[Letter]]:

@@ -4,8 +4,8 @@ It is there for what FerretDB lacks: Decimal128, MinKey and MaxKey, collations, 
 servers that fail or lie on demand. Written from the MongoDB manual 8.0 ("Wire Protocol", "find", "getMore",
 "listCollections", "listIndexes", "hello", "connectionStatus", "Comparison/Sort Order", "Query and Projection
 Operators", "Collation"; read in November 2026) and bsonspec.org 1.1. It keeps documents in memory and takes them from
-the test itself; there is no login, no write command, no aggregation and no change stream. Of collations it knows
-`simple` and strength 2.
+the test itself; there is no login, no write command, and no aggregation but change streams, which return what `write`
+changed (`tests/standins/oplog.py`). Of collations it knows `simple` and strength 2.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ import bson
 from bson import Binary, Code, Decimal128, Int64, MaxKey, MinKey, ObjectId, Regex, Timestamp
 from bson.codec_options import CodecOptions, DatetimeConversion
 from bson.datetime_ms import DatetimeMS
+
+from tests.standins.oplog import Oplog, OplogError, Stream
 
 OPTIONS: CodecOptions[dict[str, Any]] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, uuid_representation=0
@@ -79,6 +81,8 @@ class MongoServer:
         asked: every command that came, in order.
         clock_ahead_s: how far its clock is ahead.
         hello: what its greeting says beside the usual.
+        oplog: of the replica set.
+        standalone: it belongs to no replica set.
     """
 
     def __init__(self, name: str = "shop", tls: ssl.SSLContext | None = None) -> None:
@@ -93,6 +97,9 @@ class MongoServer:
         self.asked: list[dict[str, Any]] = []
         self.clock_ahead_s = 0.0
         self.hello: dict[str, Any] = {}
+        self.oplog = Oplog()
+        self.standalone = False
+        self._streams: dict[int, Stream] = {}
         self._cursors: dict[int, list[dict[str, Any]]] = {}
         self._guard = threading.Lock()
         self._over = threading.Event()
@@ -119,6 +126,27 @@ class MongoServer:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
             each.close()
+
+    def write(self, name: str, kind: str, document: dict[str, Any], at: datetime | None = None) -> None:
+        """Change a collection as a client does, which stands in the oplog.
+
+        Args:
+            kind: `insert`, `replace`, `update` (of the named fields), `delete` or `drop`.
+            document: with its `_id`; for `delete` that alone, for `drop` empty.
+        """
+        with self._guard:
+            here = self.collections.setdefault(name, [])
+            old = next((each for each in here if each["_id"] == document.get("_id")), None)
+            if kind == "drop":
+                del self.collections[name]
+            elif kind == "insert":
+                here.append(document)
+            elif old is not None and kind == "delete":
+                here.remove(old)
+            elif old is not None:
+                here[here.index(old)] = document if kind == "replace" else {**old, **document}
+            key = {"_id": document["_id"]} if document else None
+            self.oplog.append(name, kind, at or self._now(), key, document if kind != "update" else None)
 
     # -- the wire
 
@@ -187,6 +215,7 @@ class MongoServer:
             "buildInfo": lambda _: {"version": "8.0.0", "versionArray": [8, 0, 0, 0]},
             "killCursors": self._kill,
             "find": self._find,
+            "aggregate": self._aggregate,
             "getMore": self._get_more,
             "listCollections": self._list_collections,
             "listIndexes": self._list_indexes,
@@ -196,9 +225,11 @@ class MongoServer:
             return _failure(Fault(code=59, message=f"no such command: '{name}'"))
         try:
             told = known[name](command)
-        except _RefusedError as error:
+        except (_RefusedError, OplogError) as error:
             return _failure(Fault(code=error.code, message=str(error)))
-        at = Timestamp(int(self._now().timestamp()), 1)
+        if self.standalone:
+            return {**told, "ok": 1.0}
+        at = self.oplog.time(self._now())
         signature = {"hash": bytes(20), "keyId": Int64(0)}
         return {**told, "ok": 1.0, "operationTime": at, "$clusterTime": {"clusterTime": at, "signature": signature}}
 
@@ -208,9 +239,7 @@ class MongoServer:
 
     def _hello(self, _: Mapping[str, Any]) -> dict[str, Any]:
         me = f"127.0.0.1:{self.port}"
-        return {
-            "isWritablePrimary": True,
-            "ismaster": True,
+        member: dict[str, Any] = {
             "setName": "rs0",
             "setVersion": 1,
             "hosts": [me],
@@ -218,6 +247,11 @@ class MongoServer:
             "me": me,
             "secondary": False,
             "lastWrite": {"lastWriteDate": self._now()},
+        }
+        return {
+            "isWritablePrimary": True,
+            "ismaster": True,
+            **({} if self.standalone else member),
             "localTime": self._now(),
             "maxBsonObjectSize": 16 * 1024 * 1024,
             "maxMessageSizeBytes": 48_000_000,
@@ -230,7 +264,10 @@ class MongoServer:
         }
 
     def _kill(self, command: Mapping[str, Any]) -> dict[str, Any]:
-        killed = [each for each in command["cursors"] if self._cursors.pop(each, None) is not None]
+        killed = [each for each in command["cursors"] if each in self._cursors or each in self._streams]
+        for each in killed:
+            self._cursors.pop(each, None)
+            self._streams.pop(each, None)
         return {"cursorsKilled": killed}
 
     def _find(self, command: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +284,35 @@ class MongoServer:
         single = command.get("singleBatch") or limit < 0 or cut == len(found)
         return {"cursor": self._cursor(name, "firstBatch", found, cut, keep=not single)}
 
+    def _aggregate(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        name = command["aggregate"]
+        stages = [next(iter(each.items())) for each in command["pipeline"]]
+        if [each for each, _ in stages] not in (["$changeStream"], ["$changeStream", "$project"]):
+            raise _RefusedError(40324, "this stand-in has no aggregation but change streams")
+        if self.standalone:
+            raise _RefusedError(40573, "The $changeStream stage is only supported on replica sets")
+        if name in self.views:
+            raise _RefusedError(166, f"Namespace {self.name}.{name} is a view, not a collection")
+        if command.get("readConcern", {}).get("level", "majority") != "majority":
+            raise _RefusedError(72, "$changeStream cannot run with a readConcern other than majority")
+        stream = self.oplog.open(self.name, name, stages[0][1], self.oplog.time(self._now()))
+        stream.fields = stages[1][1] if len(stages) > 1 else {}
+        number = time.monotonic_ns()
+        self._streams[number] = stream
+        return self._streamed(number, "firstBatch", command.get("cursor", {}).get("batchSize", LEAST_BATCH))
+
+    def _streamed(self, number: int, word: str, size: int) -> dict[str, Any]:
+        """The next events of a stream."""
+        stream = self._streams[number]
+        events, token = self.oplog.read(stream, size, self.oplog.time(self._now()))
+        if stream.ended:
+            del self._streams[number]
+        cursor = {"id": Int64(0 if stream.ended else number), "ns": f"{self.name}.{stream.collection}", word: events}
+        return {"cursor": {**cursor, "postBatchResumeToken": token}}
+
     def _get_more(self, command: Mapping[str, Any]) -> dict[str, Any]:
+        if command["getMore"] in self._streams:
+            return self._streamed(command["getMore"], "nextBatch", command.get("batchSize", LEAST_BATCH))
         rest = self._cursors.pop(command["getMore"], None)
         if rest is None:
             raise _RefusedError(43, f"cursor id {command['getMore']} not found")

@@ -8,7 +8,7 @@ from typing import Any
 
 from probes.call_deadline import within
 from probes.contract import MISSING, CollectionSchema, FieldSchema, ProbeError, ReadSpec, Reason
-from probes.records.mongodb import documents
+from probes.records.mongodb import documents, stream
 from probes.records.mongodb.session import Session
 from probes.wording import did_you_mean
 
@@ -23,8 +23,10 @@ def inspect(session: Session, spec: ReadSpec) -> tuple[str, ...]:
     if described is None:
         remarks.append(f"{spec.collection}: the login may not list collections, so it is unknown whether it exists")
     some = [documents.decoded(each) for each in session.documents(spec.collection, {}, None, {}, SAMPLE)[0]]
-    for path in dict.fromkeys(each for each in (*spec.key_fields, spec.mark, *spec.fields) if each is not None):
+    for path in dict.fromkeys(each for each in (*spec.key_fields, spec.own_mark, *spec.fields) if each is not None):
         remarks += _field_remarks(session, spec, path, some)
+    if stream.streams(spec):
+        remarks += stream.inspect(session, spec)
     if described is not None and described.get("type") == "view":
         return tuple(remarks)
     return (*remarks, *_index_remarks(session, spec), *_collation_remarks(session, spec, some))
@@ -57,13 +59,12 @@ def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
         return [f"{spec.collection}: the login may not see whether its fields have an index"]
     led = {next(iter(index["key"])) for index in indexes if index.get("key") and _answers_all(index)}
     keyed = next((each for each in spec.key_fields if each in led), spec.key)
-    wanted = [each for each in (keyed, spec.mark) if each is not None]
     remarks = [
         f"{spec.collection}.{path} has no index: every read scans the collection"
-        for path in wanted
-        if path not in led and path != "_id"
+        for path in (keyed, spec.own_mark)
+        if path is not None and path not in led and path != "_id"
     ]
-    mark = spec.mark
+    mark = spec.own_mark
     if mark is not None and mark in led and session.documents(spec.collection, {mark: None}, None, {"_id": 1}, 1)[0]:
         remark = f"{spec.collection}.{mark} is null or missing in some records"
         remarks.append(f"{remark}: only the sweep finds their changes")

@@ -1,7 +1,8 @@
 """PyMongo, kept within bounds: what it sends, what it reads, and how long it waits.
 
 Every outgoing message is checked: a command that is not on the list of reading commands is refused before it reaches
-the network, which proves that nothing can be written. Incoming messages are checked from their first 16 bytes on:
+the network, which proves that nothing can be written; of aggregations, only one that opens a change stream and can do
+nothing else is sent. Incoming messages are checked from their first 16 bytes on:
 PyMongo allocates the size that the server announces, and decodes the whole message.
 Source: MongoDB manual, "MongoDB Wire Protocol".
 """
@@ -15,12 +16,18 @@ import threading
 import weakref
 from typing import Any
 
+import bson
+from bson.errors import BSONError
+
 from probes.contract import ProbeError, Reason
 from probes.guarded_socket import GuardedSocket
 from probes.metering import spend
 
-READS = frozenset({"find", "getMore", "listCollections", "listIndexes", "connectionStatus"})
-"""Commands that read."""
+READS = frozenset({"find", "aggregate", "getMore", "listCollections", "listIndexes", "connectionStatus"})
+"""Commands that read; `aggregate` does if it opens a change stream (`opens_stream`)."""
+
+STREAM_STAGES = ("$changeStream", "$project")
+"""The stages of such an aggregation; others could write (`$out`, `$merge`) or run scripts (`$function`)."""
 
 KEEPS = frozenset(
     {"hello", "ismaster", "isMaster", "saslStart", "saslContinue", "authenticate", "killCursors", "endSessions"}
@@ -41,7 +48,7 @@ LISTED_LIMIT_BYTES = 4 * 1024 * 1024
 """The same for a list of collections or indexes."""
 
 LIMITS = {
-    **dict.fromkeys(("find", "getMore"), ANSWER_LIMIT_BYTES),
+    **dict.fromkeys(("find", "aggregate", "getMore"), ANSWER_LIMIT_BYTES),
     **dict.fromkeys(("listCollections", "listIndexes"), LISTED_LIMIT_BYTES),
 }
 OP_REPLY, OP_QUERY, OP_COMPRESSED, OP_MSG = 1, 2004, 2012, 2013
@@ -65,6 +72,22 @@ def command_of(message: bytes) -> str:
         return ""
 
 
+def opens_stream(message: bytes) -> bool:
+    """Whether a message is nothing but an `aggregate` that opens a change stream and projects its events."""
+    length = int.from_bytes(message[21:25], "little")
+    if message[20:21] != b"\0" or 21 + length != len(message):
+        return False
+    try:
+        pipeline = bson.decode(message[21:]).get("pipeline")
+    except BSONError:
+        return False
+    stages = pipeline if isinstance(pipeline, list) else []
+    if tuple(tuple(stage) for stage in stages if isinstance(stage, dict)) != tuple((each,) for each in STREAM_STAGES):
+        return False
+    fields = stages[1]["$project"]
+    return isinstance(fields, dict) and all(each == 1 for each in fields.values())
+
+
 class MessageSocket(GuardedSocket):
     """Wraps a connected socket of PyMongo.
 
@@ -85,6 +108,8 @@ class MessageSocket(GuardedSocket):
             raise ProbeError(
                 Reason.PERMISSION, f"refused to send {command or 'a message'!r}: it is no command that reads"
             )
+        if command == "aggregate" and not opens_stream(bytes(data)):
+            raise ProbeError(Reason.PERMISSION, "refused to send 'aggregate': it does not open a change stream")
         if command not in ENDS:
             spend()
         self._limit = LIMITS.get(command, SMALL_LIMIT_BYTES)

@@ -24,6 +24,8 @@ _REFUSED = {
     202: Reason.TIMEOUT,
     16500: Reason.OVER_BUDGET,
     462: Reason.OVER_BUDGET,
+    # CappedPositionLost, InvalidResumeToken, ChangeStreamFatalError, ChangeStreamHistoryLost
+    **dict.fromkeys((136, 260, 280, 286), Reason.CURSOR_LOST),
     # InternalError, HostUnreachable, HostNotFound, CursorNotFound, NetworkTimeout, ShutdownInProgress,
     # FailedToSatisfyReadPreference, ReadConcernMajorityNotAvailableYet, QueryPlanKilled, SocketException
     **dict.fromkeys((1, 6, 7, 43, 89, 91, 133, 134, 175, 9001), Reason.UNREACHABLE),

@@ -54,10 +54,10 @@ class MongoDbProbe(Unranked):
     def __init__(self, settings: MongoDbSettings) -> None:
         self._session = Session(settings)
         # These need the driver, which the session has loaded.
-        from probes.records.mongodb import changes, description, order
+        from probes.records.mongodb import changes, description, order, stream
 
         self._bson = self._session.bson
-        self._order, self._changes, self._description = order, changes, description
+        self._order, self._changes, self._description, self._stream = order, changes, description, stream
         self.delay_floor_s = settings.delay_floor_s
         self.timeout_s = settings.budget.timeout_s
         self._settings = settings
@@ -152,7 +152,9 @@ class MongoDbProbe(Unranked):
 
     @one_call
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None = None) -> Page:
-        return self._changes.changed(self._session, spec, since, limit, after)
+        feed = self._stream if self._stream.streams(spec) else self._changes
+        page: Page = feed.changed(self._session, spec, since, limit, after)
+        return page
 
     @one_call
     def highest_version(self, spec: ReadSpec) -> int | None:

@@ -1,7 +1,7 @@
 """Access to one MongoDB database: single failures are retried, and every failure becomes a named error.
 
-Only `find` with a projection reads records: no aggregation, no script, and no command that could write
-(`probes.records.mongodb.driver` refuses it before it is sent).
+Only `find` with a projection reads records: no script, no command that could write, and no aggregation but one that
+opens a change stream (`probes.records.mongodb.driver` refuses it before it is sent).
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Session:
     def projection(self, spec: ReadSpec) -> dict[str, int]:
         """The projection for reading a spec."""
         projection: dict[str, int] = self.bson.projection(
-            path for path in (*spec.key_fields, spec.mark, *spec.fields) if path is not None
+            path for path in (*spec.key_fields, spec.own_mark, *spec.fields) if path is not None
         )
         return projection
 
@@ -210,14 +210,18 @@ class Session:
         """The row of a document."""
         left()
         find, convert = self.bson.find, self.convert
-        mark = find(document, spec.mark) if spec.mark else None
+        mark = find(document, spec.own_mark) if spec.own_mark else None
         values = (find(document, path) for path in spec.fields)
-        keys = tuple(self.bson.key_of(find(document, path), convert) for path in spec.key_fields)
         return (
-            keys if spec.key_parts else keys[0],
+            self.key_of(spec, document),
             None if mark is None or mark is MISSING else convert(mark),
             *(value if value is MISSING else convert(value) for value in values),
         )
+
+    def key_of(self, spec: ReadSpec, document: Mapping[str, Any]) -> Any:
+        """The key of a document, raw; a tuple if it has several fields."""
+        keys = tuple(self.bson.key_of(self.bson.find(document, path), self.convert) for path in spec.key_fields)
+        return keys if spec.key_parts else keys[0]
 
     def close(self) -> None:
         """End running calls."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qsl, unquote
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.addresses import check_address
+from probes.contract import ReadSpec
 from probes.durations import Duration
 from probes.settings import Binding, SystemSettings
 from probes.wording import did_you_mean
@@ -27,6 +30,9 @@ KNOWN_OPTIONS = frozenset(name.lower() for name in _PASSED_ON)
 
 IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wtimeoutms", "wtimeout", "compressors"})
 """Options that people copy with their URL and that do not matter for reading."""
+
+EVENT_TIME = "$clusterTime"
+"""Stands for `changed_at` in a spec if only the change stream shows when a record changed; no field has this name."""
 
 MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
 
@@ -122,7 +128,13 @@ class MongoDbBinding(Binding):
     """A collection or view; fields are dotted paths (`address.city`, `lines.sku`).
 
     There is no filter on purpose: a view in the database defines the part that is meant, for every reader.
+
+    Attributes:
+        changes: how changes are found: by the `stamp` of each record (`changed_at` or `version`), or by the change
+            `stream` of the collection.
     """
+
+    changes: Literal["stamp", "stream"] = "stamp"
 
     @field_validator("collection")
     @classmethod
@@ -151,6 +163,24 @@ class MongoDbBinding(Binding):
         for path in fields.values():
             checked_path(path)
         return fields
+
+    @model_validator(mode="after")
+    def _starts_at_an_instant(self) -> MongoDbBinding:
+        if self.changes == "stream" and self.version is not None:
+            raise ValueError("changes: stream starts at an instant: leave version out, or name changed_at instead")
+        return self
+
+    @property
+    def marks_records(self) -> bool:
+        """Whether a record has a stamp of its own; otherwise only the change stream shows when it changed."""
+        return self.changes == "stamp" or self.changed_at is not None
+
+    def options(self) -> dict[str, Any]:
+        return {"changes": self.changes} if self.changes == "stream" else {}
+
+    def spec(self, data_type: str, names: Sequence[str], *, zone: str | None, key_type: str = "string") -> ReadSpec:
+        spec = super().spec(data_type, names, zone=zone, key_type=key_type)
+        return spec if self.marks_records else replace(spec, changed_at=EVENT_TIME)
 
 
 def checked_path(path: str) -> str:

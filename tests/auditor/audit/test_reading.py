@@ -76,6 +76,27 @@ def test_a_change_that_the_owner_has_forgotten_counts_as_skipped(
         assert after.polled_at > before.polled_at
 
 
+@pytest.mark.parametrize("more", [False, True])
+def test_the_instant_that_a_list_of_changes_reaches_moves_the_watermark(
+    gatherer: Gatherer, stand: Stand, monkeypatch: pytest.MonkeyPatch, more: bool
+) -> None:
+    now = stand.clock.now()
+    planned = Plan(changes_since=now, changes=9, rechecks=0, panel=0, sample=0, extra=0, shed=0)
+    reached_at = now - timedelta(seconds=2)
+    row = (1, "2030-01-01 00:00:00", "Ada", "1.00")  # an application's clock that is ahead
+    monkeypatch.setattr(
+        gatherer.source.probe,
+        "changed",
+        lambda *_: Page(rows=[row] * 9, more=more, reached_at=reached_at, absent=[2, "odd", None]),
+    )
+    search = Search(source=gatherer.source)
+    after = gatherer.discover(search, Watermark(at=now - timedelta(hours=1)), planned, now, now)
+    assert after.at == reached_at
+    assert [*search.wanted.keys] == [1, 2]
+    assert search.wanted.listed == {1, 2}
+    assert [*search.owner.rows] == [1]
+
+
 def test_changes_that_cannot_be_listed_are_asked_for_once(
     gatherer: Gatherer, stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

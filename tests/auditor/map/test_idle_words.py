@@ -118,6 +118,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "MongoDbBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/records/mongodb/settings.py": "changes",
         "auditor/map/flow.py": "absent deleted",
     },
     "MongoDbSettings": {

@@ -21,6 +21,7 @@ from tests.probes.harness import (
     Harness,
     HubSpotHarness,
     MongoDbHarness,
+    MongoDbStreamHarness,
     Record,
     RestHarness,
     SalesforceHarness,
@@ -47,13 +48,14 @@ KINDS = [
     "rest-many",
     "rest-one",
     "mongodb",
+    "mongodb-stream",
     "salesforce",
     "stripe-id",
     "stripe-email",
     "hubspot",
 ]
 SERVED = {**dict.fromkeys(DIALECTS, "sql"), "rest-many": "rest", "rest-one": "rest"}
-SERVED |= {"stripe-id": "stripe", "stripe-email": "stripe"}
+SERVED |= {"stripe-id": "stripe", "stripe-email": "stripe", "mongodb-stream": "mongodb"}
 """The registered kind of what is not called by it."""
 
 OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
@@ -68,6 +70,8 @@ def make(kind: str, request: pytest.FixtureRequest) -> Harness:
         return HubSpotHarness()
     if kind == "salesforce":
         return SalesforceHarness()
+    if kind == "mongodb-stream":
+        return MongoDbStreamHarness()
     if kind == "mongodb":
         return MongoDbHarness(request.getfixturevalue("ferretdb_url"))
     return SqlHarness(request.getfixturevalue(f"{kind}_url"))
