@@ -224,6 +224,10 @@ class Binding(PluginSettings):
                 hint = f"{{field: {field.split()[0]}, is: {value.strip() or NOT_NULL}}}"
                 raise ValueError(f"write the name of a boolean field alone, or {hint}")
             return {"field": told}
+        if told is not None and not isinstance(told, dict | DeleteFlag):
+            raise ValueError(
+                "write the name of the field that marks deleted records, or {field: status, is: [deleted, archived]}"
+            )
         return told
 
     @model_validator(mode="after")

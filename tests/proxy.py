@@ -11,12 +11,14 @@ from typing import Literal
 
 Mode = Literal["pass", "swallow", "reset", "garbage", "drip"]
 
+KEPT_BYTES = 1_000_000
+
 
 class Proxy:
     """Listens on a free loopback port and relays to another; `mode` may change at any time.
 
     Attributes:
-        sent: what all clients have sent.
+        sent: the first `KEPT_BYTES` of what all clients have sent.
     """
 
     def __init__(self, target_port: int) -> None:
@@ -25,7 +27,7 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
-        self.sent = b""
+        self.sent = bytearray()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -51,7 +53,7 @@ class Proxy:
     def _relay(self, source: socket.socket, sink: socket.socket, answers: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
-                if not answers:
+                if not answers and len(self.sent) < KEPT_BYTES:
                     self.sent += data
                 while self.mode == "swallow":
                     time.sleep(0.02)

@@ -15,11 +15,8 @@ from dataclasses import dataclass
 
 from auditor.audit.budget import EVERYBODY, SLICE_CALLS, UNLIMITED, Calls, Plan, shares
 from auditor.map.flow import Flow
-from auditor.systems.allowance import CLOCK_SHARE, KEPT, Worth
+from auditor.systems.allowance import PLANNED, Worth
 from auditor.systems.reader import SystemReader
-
-PLANNED = 1 - KEPT[Worth.SWEEP] - CLOCK_SHARE
-"""The part of the calls that flows plan with: without those kept for more urgent reads, and those for clocks."""
 
 IDLE_TURNS = 3
 """A flow that has not drawn for this many of its intervals currently needs nothing."""

@@ -99,7 +99,8 @@ def once(
     data: DataOption = DEFAULT_DATA,
     flow: FlowOption = None,
     wait: Annotated[
-        str, typer.Option(help="How long to wait for records that are still within their window.")
+        str,
+        typer.Option(help="How long to wait, after the last read, for records still within their window."),
     ] = "60s",
     fail_on: FailOption = "any",
     as_json: JsonOption = False,

@@ -19,8 +19,8 @@ from auditor.cli.options import (
     MapOption,
     app,
     audited_at,
+    causes_named,
     existing_ledger,
-    fail,
     flows_of,
     load,
     say,
@@ -38,7 +38,9 @@ def drift(
     map_: MapOption = DEFAULT_MAP,
     data: DataOption = DEFAULT_DATA,
     flow: FlowOption = None,
-    cause: Annotated[list[str] | None, typer.Option("--cause", help="Only divergences of these causes.")] = None,
+    cause: Annotated[
+        list[str] | None, typer.Option("--cause", help="Only divergences of these causes, comma-separated.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the records that differ, are pending or cannot be verified, without reading any system."""
@@ -47,15 +49,10 @@ def drift(
     from auditor.history.findings import findings
     from auditor.history.status import flow_status
     from auditor.ledger import LISTED
-    from auditor.storage.renamed_words import CAUSES
     from checks.cause import Cause
-    from probes.wording import did_you_mean
+    from probes.wording import counted
 
-    names = [each.value for each in Cause]
-    causes = [CAUSES.get(name, name) for name in cause or ()]
-    for name in causes:
-        if name not in names:
-            fail(f"--cause: unknown cause {name!r}{did_you_mean(name, names)}")
+    causes = causes_named(",".join(cause), "--cause", [each.value for each in Cause]) if cause else ()
     loaded = load(map_)
     wanted = flows_of(loaded, [*(flows or ()), *(flow or ())] or None)
     _, ledger = existing_ledger(data, as_json=as_json)
@@ -87,7 +84,13 @@ def drift(
             if stands.unknown:
                 say(f"{stands.flow}: {stands.unknown}: {stands.why}")
         if not any(sum(each.counts.values()) for each in by_flow):
-            say("no records are known to differ")
+            other = sum(sum(each.open_by_cause.values()) for each in standing) if causes else 0
+            say(
+                f"no records are known to differ for {'this cause' if len(causes) == 1 else 'these causes'}; "
+                f"{counted(other, 'record')} differ{'s' if other == 1 else ''} for other causes"
+                if other
+                else "no records are known to differ"
+            )
     raise typer.Exit(
         DRIFT
         if any(each.divergent for each in by_flow)

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -289,19 +289,35 @@ def flows_of(loaded: IntegrationMap, names: list[str] | None) -> list[str]:
 
 def causes_failing(fail_on: str) -> set[str]:
     """The causes that make a command exit with the code for drift; exits if one is unknown."""
-    from auditor.storage.renamed_words import CAUSES
     from checks.cause import Cause
-    from probes.wording import did_you_mean
 
     drift_causes = {cause.value for cause in Cause} - {Cause.IN_FLIGHT.value}
     if fail_on == "any":
         return drift_causes
     if fail_on == "never":
         return set()
-    named = (each.strip() for each in fail_on.split(",") if each.strip())
-    wanted = {CAUSES.get(each, each) for each in named}
-    if not wanted:
-        fail("--fail-on is empty; name causes, or write any or never")
-    for each in sorted(wanted - drift_causes):
-        fail(f"--fail-on: unknown cause {each!r}{did_you_mean(each, drift_causes)}")
-    return wanted
+    return set(causes_named(fail_on, "--fail-on", [*sorted(drift_causes)], beside="any or never"))
+
+
+def causes_named(text: str, option: str, names: Collection[str], *, beside: str = "") -> list[str]:
+    """Causes by their names, separated by commas, old names included; exits if there is none, or one is unknown.
+
+    Args:
+        option: the command's option, for messages.
+        names: the known causes.
+        beside: words that the option accepts instead of causes.
+    """
+    from auditor.history.status import Standing
+    from auditor.storage.renamed_words import CAUSES
+    from checks.judgement import Outcome
+    from probes.wording import did_you_mean
+
+    causes = [CAUSES.get(each, each) for part in text.split(",") if (each := part.strip())]
+    if not causes:
+        fail(f"{option} is empty; name causes{f', or write {beside}' if beside else ''}")
+    for each in causes:
+        if each not in names and each in {"undecided", *Outcome, *Standing}:
+            fail(f"{option}: {each} is a state of a record, not a cause; causes are {', '.join(names)}")
+        if each not in names:
+            fail(f"{option}: unknown cause {each!r}{did_you_mean(each, names)}")
+    return list(dict.fromkeys(causes))

@@ -1,8 +1,8 @@
-"""What is used of each system's budget, what it had no room for, and what the rest can still prove."""
+"""What is used of each system's budget, what it had no room for, what it holds back, and what the rest can prove."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from auditor.history.figure_text import ratio_text
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
+from auditor.systems.allowance import DAY_S, PLANNED, Reserved, Worth, kept_of
 from checks.estimates import estimate
 from checks.sampling import Cohort
+from probes.durations import format_duration
 
 LAST_S = 3_600.0
 """Records are counted over the last hour."""
@@ -29,7 +31,8 @@ class BudgetUse:
         records_used_per_s: read in the last hour, by audits; second looks and lists are not counted.
         calls_per_day: allowed; None for any number.
         calls_used: of the last 24 hours, those included that are reserved at present; None where they are not kept.
-        shed: keys that audits of the last hour skipped because this system or the other one had no room for them.
+        shed: reads that audits of the last hour left out because this system or the other one had no room for them;
+            a key that waits for several audits counts in each.
         flow: of those that read the system, the one of which least is proved; None where nothing is of any.
         differ_ratio_most: at most such a share of that flow's records differs, at 95 %.
     """
@@ -49,7 +52,7 @@ class BudgetUse:
 
     def as_row(self) -> dict[str, Any]:
         """For people."""
-        proved = "nothing yet"
+        proved = "not sampled yet"
         if self.differ_ratio_most is not None:
             proved = f"{ratio_text(0.0, 0.0, self.differ_ratio_most)} of {self.flow} differ"
         per_day = self.calls_per_day
@@ -57,8 +60,8 @@ class BudgetUse:
             "system": self.system,
             "records/s": f"{self.records_used_per_s:.3g} of {self.records_per_s:g}",
             "calls in 24 h": "no limit" if per_day is None else f"{self.calls_used or 0} of {per_day}",
-            "skipped in 1 h": self.shed,
-            "proved": proved,
+            "reads left out in 1 h": self.shed,
+            "by sample": proved,
         }
 
 
@@ -85,6 +88,61 @@ def budget_use(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -
             )
         )
     return found
+
+
+def held_back(
+    integration_map: IntegrationMap, ledger: Ledger, now: datetime, *, first_sweep: Collection[str]
+) -> dict[str, str]:
+    """What each flow cannot read now because calls_per_day are spent or spread over the day, and until when.
+
+    Args:
+        first_sweep: flows whose first sweep is not complete; only for them is a slow pace a reason.
+
+    Returns:
+        By flow; "" if nothing is held back.
+    """
+    calls = ledger.spending.used(now)
+    work = ledger.flows.work_since(now - timedelta(seconds=LAST_S))
+    held = {}
+    for flow, each in integration_map.flows.items():
+        waits = flow in work and work[flow].shed > 0
+        reasons = [
+            _spent(name, per_day, calls.get(name), now)
+            or (_sweep_waits(name, per_day, calls.get(name), now, spread=flow in first_sweep) if waits else "")
+            for name in dict.fromkeys((each.from_, each.to))
+            if (per_day := integration_map.systems[name].budget.calls_per_day) is not None
+        ]
+        held[flow] = "; ".join(filter(None, reasons))
+    return held
+
+
+def _spent(system: str, per_day: int, used: Reserved | None, now: datetime) -> str:
+    if used is None or used.counted < per_day:
+        return ""
+    return (
+        f"nothing more is read from {system}: {used.counted} of {per_day} calls_per_day are used{_again(used, now)}"
+    )
+
+
+def _sweep_waits(system: str, per_day: int, used: Reserved | None, now: datetime, *, spread: bool) -> str:
+    calls = 0 if used is None else used.counted
+    if used is not None and calls >= per_day - kept_of(per_day, Worth.SWEEP):
+        rest = "the rest is kept for changes and due records"
+        return (
+            f"the sweep of {system} waits: {calls} of {per_day} calls_per_day are used, and {rest}{_again(used, now)}"
+        )
+    every = format_duration(DAY_S / (PLANNED * per_day))
+    pace = f"{per_day} calls_per_day ({calls} used) allow about one call every {every} for all its flows"
+    return f"the sweep of {system} is slow: {pace}" if spread else ""
+
+
+def _again(used: Reserved, now: datetime) -> str:
+    return "" if used.free_at is None else f"; the first are free again at {at_text(used.free_at, now)}"
+
+
+def at_text(at: datetime, now: datetime) -> str:
+    """An instant for people, with the day unless it is today."""
+    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _least_proved(flows: list[str], cohorts: Mapping[str, Cohort]) -> tuple[str | None, float | None]:

@@ -122,7 +122,7 @@ def coverage_row(covered: FlowCoverage, now: datetime) -> dict[str, object]:
         "conclusive readings": "–" if ratio is None else f"{ratio:.2%} of {due}",
         "windows undecided": ratio_text(covered.undecided_ratio),
         "cannot verify": covered.cannot_verify,
-        "skipped (budget)": covered.shed,
+        "left out (budget)": covered.shed,
         "sweep": "–" if covered.sweep_ratio is None else f"{covered.sweep_ratio:.0%} by {covered.walk}",
         "differing so far": differing_text(covered.differing, covered.population),
         "differed, last sweep": differing_text(covered.differed, covered.population),

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from auditor.history.budgets import at_text, held_back
 from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
@@ -47,6 +48,7 @@ class FlowStatus:
         pending: records that differ for now, or have a change within its window.
         overdue: those of them that a change on its way does not explain, or whose window has ended.
         doubt: what cannot be verified.
+        held_back: what a spent budget keeps from being read, and until when; "" for nothing.
         unlisted: further records that the last sweeps could not verify and that are on no list.
         begun: every record was read once; or, without a sweep, at least one change has a verdict.
         sweep_ratio: progress of the sweep under way, None if none is or the first sweep goes by key.
@@ -61,6 +63,7 @@ class FlowStatus:
     pending: int
     overdue: int
     doubt: Doubt
+    held_back: str
     unlisted: int
     begun: bool
     sweeps: int
@@ -93,11 +96,10 @@ class FlowStatus:
 
     @property
     def why(self) -> str:
-        """What keeps the flow from being fully verified, in words."""
+        """What keeps the flow from being fully verified, or from being read now, in words."""
         if self.stale:
-            if self.failing:
-                return self.failing
-            return "never audited" if self.audited_at is None else "not audited for two intervals"
+            never = "never audited" if self.audited_at is None else "not audited for two intervals"
+            return "; ".join(filter(None, (self.failing or never, self.held_back)))
         reasons = []
         if self.unverified:
             reasons.append(f"{self.unverified} cannot be verified: {self.doubt.reason or 'see the last sweep'}")
@@ -106,6 +108,8 @@ class FlowStatus:
             reasons.append(f"the first sweep is not complete{done}")
         if self.overdue:
             reasons.append(f"{self.overdue} pending")
+        if self.held_back:
+            reasons.append(self.held_back)
         return "; ".join(reasons)
 
     def as_row(self) -> dict[str, Any]:
@@ -131,6 +135,8 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     flows = {name: integration_map.flow(name) for name in integration_map.flows}
     doubts = ledger.unverified.doubts({name: flow.window_s for name, flow in flows.items()}, now)
     systems = {row["name"]: row for row in ledger.exports.table("systems")}
+    first_sweep = {name for name, flow in flows.items() if not _begun(flow, states.get(name, {}))}
+    held = held_back(integration_map, ledger, now, first_sweep=first_sweep)
     statuses = []
     for name in integration_map.flows:
         state = states.get(name, {})
@@ -153,8 +159,9 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 pending=ledger.findings.pending_count(name),
                 overdue=ledger.findings.overdue(name, now),
                 doubt=doubts.get(name, NO_DOUBT),
+                held_back=held[name],
                 unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),
-                begun=_begun(flow, state),
+                begun=name not in first_sweep,
                 sweeps=sweeps,
                 sweep_ratio=_sweep_ratio(state),
                 verified_through_at=through_at,
@@ -172,21 +179,16 @@ def _failing(
 ) -> str:
     """Which system kept a flow from being audited, why and since when; "" if no audit was attempted."""
     if runs is not None:
-        failure = f"{runs.system}: {runs.reason} since {_at(runs.since_at, now)}"
+        failure = f"{runs.system}: {runs.reason} since {at_text(runs.since_at, now)}"
         if (now - runs.last_at).total_seconds() > max(limit_s, SLOW_FAILURE_S):
-            return f"not audited since {_at(runs.last_at, now)}; it failed then: {failure}"
+            return f"not audited since {at_text(runs.last_at, now)}; it failed then: {failure}"
         return failure
     # If its audit has not ended yet, another flow's audit may have met the same failure.
     for name in (flow.source_name, flow.target_name):
         row = systems.get(name)
         if row is not None and row["failures"] and row["failing_since_at"] is not None:
-            return f"{name}: {row['reason']} since {_at(row['failing_since_at'], now)}"
+            return f"{name}: {row['reason']} since {at_text(row['failing_since_at'], now)}"
     return ""
-
-
-def _at(at: datetime, now: datetime) -> str:
-    """An instant for people, with the day unless it is today."""
-    return f"{at:%H:%M} UTC" if at.date() == now.date() else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def _begun(flow: Flow, state: Mapping[str, Any]) -> bool:

@@ -53,7 +53,16 @@ class Spending:
 
     def counted(self, now: datetime) -> dict[str, int]:
         """Calls of the last 24 hours, by system."""
+        return {name: found.counted for name, found in self.used(now).items()}
+
+    def used(self, now: datetime) -> dict[str, Reserved]:
+        """Calls of the last 24 hours, by system, and when the first of them stop counting."""
         column = t.sent_calls.c
-        wanted = sa.select(column.system, sa.func.sum(column.calls)).where(column.slot_at > now - _LIVES)
+        wanted = sa.select(column.system, sa.func.sum(column.calls), sa.func.min(column.slot_at)).where(
+            column.slot_at > now - _LIVES, column.calls > 0
+        )
         with self._database.read() as connection:
-            return {name: int(calls) for name, calls in connection.execute(wanted.group_by(column.system))}
+            return {
+                name: Reserved(calls=0, counted=int(calls), free_at=oldest_at + _LIVES)
+                for name, calls, oldest_at in connection.execute(wanted.group_by(column.system))
+            }

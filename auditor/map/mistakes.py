@@ -27,7 +27,6 @@ _EXPECTATIONS = {
     "decimal": "write a number",
     "bool": "write true or false",
     "string_type": "write text, in quotes if it looks like a number",
-    "string_too_short": "write at least one character",
     "dict": "write a mapping: {NAME: VALUE}",
     "mapping": "write a mapping: {NAME: VALUE}",
     "model": "write a mapping of words: {WORD: VALUE}",
@@ -55,6 +54,8 @@ def of_settings(error: Mapping[str, Any]) -> str:
     if kind in _LIMITS:
         name, words = _LIMITS[kind]
         return f"must be {words} {_number(context[name])}"
+    if kind in {"too_short", "string_too_short"} and context.get("min_length") == 1:
+        return "must not be empty"
     expected = next((text for start, text in _EXPECTATIONS.items() if kind.startswith(start)), None)
     message: str = error["msg"]
     return expected or message.removeprefix("Value error, ").replace("Input should", "must")

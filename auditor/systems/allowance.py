@@ -27,6 +27,7 @@ from auditor.storage.ledger_error import LedgerError
 from auditor.systems.call_limits import SlidingLimit, ToldLimit
 from probes.call_deadline import spare
 from probes.contract import Key, Reason
+from probes.durations import format_duration
 from probes.metering import RateLimit, SpentError
 from probes.settings import Budget, SystemSettings
 from probes.wording import counted
@@ -67,6 +68,14 @@ class Worth(IntEnum):
     SWEEP = 4
 
 
+PURPOSES: Mapping[Worth, str] = {
+    Worth.DEADLINE: "records whose window ends",
+    Worth.RECHECK: "rechecks",
+    Worth.CHANGE: "changes",
+    Worth.PANEL: "the panel",
+    Worth.SWEEP: "the sweep",
+}
+
 KEPT: Mapping[Worth, float] = {
     Worth.DEADLINE: 0.0,
     Worth.RECHECK: 0.02,
@@ -75,6 +84,9 @@ KEPT: Mapping[Worth, float] = {
     Worth.SWEEP: 0.15,
 }
 """The part of a limit that is kept for more urgent calls; none of a second's calls is, as the next second is near."""
+
+PLANNED = 1 - KEPT[Worth.SWEEP] - CLOCK_SHARE
+"""The part of the calls that flows plan with: without those kept for more urgent reads, and those for clocks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,12 +408,13 @@ class Allowance:
 
     def _refusal(self, calls: int, worth: Worth, wait_s: float) -> SpentError:
         limits = ", ".join(f"{name}: {limit.limit}" for name, limit in self._limits.items()) or "by the vendor"
-        told = f"the calls of {self.system} are spent ({limits})"
+        message = f"the calls of {self.system} are spent ({limits})"
         if not math.isfinite(wait_s):
             hint = f"{counted(calls, 'call')} at once are more than it allows"
-            return SpentError(Reason.OVER_BUDGET, told, hint=hint)
-        hint = f"a {worth.name.lower()} may send the next in {wait_s:.0f} s; raise its budget if it can take more"
-        return SpentError(Reason.OVER_BUDGET, told, hint=hint, retry_after_s=wait_s)
+            return SpentError(Reason.OVER_BUDGET, message, hint=hint)
+        again = f"calls for {PURPOSES[worth]} go on in {format_duration(max(1.0, wait_s))}"
+        hint = f"{again}; raise the system's budget if the system can take more calls"
+        return SpentError(Reason.OVER_BUDGET, message, hint=hint, retry_after_s=wait_s)
 
 
 def counted_s(seconds: float) -> float:

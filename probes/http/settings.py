@@ -142,7 +142,7 @@ class TokenAuth(PluginSettings):
 
     Attributes:
         token_url: where tokens are requested; it may be on another host than the API.
-        scope: what the token should allow, in the server's terms.
+        scope: what the token should allow, in the server's terms; several as a list or separated by spaces.
         parameters: further fields of the form, such as `audience` or `resource`.
     """
 
@@ -161,6 +161,13 @@ class TokenAuth(PluginSettings):
         if taken := sorted(set(parameters) & _STANDARD):
             raise ValueError(f"{taken[0]} is not one of the further fields: the grant sets it itself")
         return parameters
+
+    @field_validator("scope", mode="before", json_schema_input_type=str | list[str] | None)
+    @classmethod
+    def _is_one_text(cls, scope: object) -> object:
+        if isinstance(scope, list) and all(isinstance(each, str) for each in scope):
+            return " ".join(scope)  # RFC 6749, section 3.3
+        return scope
 
     @property
     def further(self) -> dict[str, str]:

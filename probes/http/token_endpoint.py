@@ -14,6 +14,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from probes.addresses import plain_address
 from probes.bounded_http import BoundedClient, beginning, unpacked
 from probes.contract import ProbeError, Reason
 from probes.exact_json import TooDeepError, TooManyError, decode
@@ -66,8 +67,8 @@ class TokenEndpoint:
         advice: str = "check how the app is set up at the server",
     ) -> None:
         self._url = url
-        found = urlsplit(url)
-        self._name = f"the token endpoint {found.hostname}{found.path}"
+        address = urlsplit(url)
+        self._name = f"the token endpoint {plain_address(address)}"
         self._scrub = scrub
         self._timeout_s = timeout_s
         self._advice = advice
@@ -113,7 +114,7 @@ class TokenEndpoint:
 
     def _read(self, response: httpx.Response) -> Any:
         """The document of a successful response."""
-        hint = "is this the token endpoint? a page for people answers like this"
+        hint = "is this the token endpoint? web pages for people return HTML like this"
         try:
             body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES))
             return decode(body)
@@ -131,7 +132,7 @@ class TokenEndpoint:
     def _token(self, document: Any, grant: Grant) -> tuple[str, Any]:
         """The token in a response; it counts as a secret from here on."""
         if not isinstance(document, dict):
-            raise self._no_token(f"{self._name} answered JSON that is no object", "is this the token endpoint?")
+            raise self._no_token(f"{self._name} returned JSON that is not an object", "is this the token endpoint?")
         token = document.get("access_token")
         known = (document.get("id_token"), *grant.answered(document), token)
         self._scrub.learn_tokens([each for each in known if isinstance(each, str) and len(each) <= LONGEST_TOKEN])

@@ -47,6 +47,11 @@ STATUS = {
 }
 """The meaning of a status without a vendor's own error; 5xx is `unreachable`, everything else `query`."""
 
+_ADVICE = {
+    401: "check the system's auth: or headers: in the map: the credentials are wrong, expired or revoked, or missing",
+    403: "allow these credentials to read it, or remove it from the map",
+}
+
 _LATER = frozenset({429, 503})
 """Statuses with which a server may ask for a pause."""
 
@@ -419,4 +424,4 @@ def _by_status(refusal: Refusal) -> Meaning:
     reason = STATUS.get(status, Reason.UNREACHABLE if status >= 500 else Reason.QUERY)
     if status == 403 and refusal.headers.get("x-ratelimit-remaining") == "0":  # GitHub's sign of a spent budget
         reason = Reason.OVER_BUDGET
-    return Meaning(reason=reason)
+    return Meaning(reason=reason, hint=_ADVICE.get(status, ""))

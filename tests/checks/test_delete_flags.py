@@ -111,6 +111,8 @@ def test_every_row_falls_into_one_of_three_parts(raw: Any) -> None:
         ({"field": "gone", "is": ["not null", "x"]}, "write not null alone"),
         ("is_deleted = true", "{field: is_deleted, is: true}"),
         ("deleted_at is not null", "{field: deleted_at, is: not null}"),
+        (True, "write the name of the field that marks deleted records"),
+        (["a"], "write the name of the field that marks deleted records"),
     ],
 )
 def test_a_flag_that_says_nothing_is_refused_with_what_to_write(declared: object, said: str) -> None:

@@ -91,14 +91,14 @@ def _draw(data: Data, since: Since) -> None:
     )
     st.subheader("Budgets")
     st.caption(
-        "What is used of each system's budget, and how many keys audits of the last hour skipped for want of it. "
-        "*Proved*, at 95 %, by the sample of the last day: the share of records that may differ at most, of the flow "
-        "of which the least is proved."
+        "What is used of each system's budget, and how many reads audits of the last hour left out because it was "
+        "spent (a key that waits for several audits counts in each). *By sample*: the share of records that differ "
+        "at most, at 95 %, by the sample of the last day, of the flow with the highest share."
     )
     tables.table(
         frame([each.as_row() for each in data.budgets()]),
         key="budgets",
-        alt="Budget of each system: records and calls used, keys skipped, what is proved",
+        alt="Budget of each system: records and calls used, reads left out, what the sample bounds",
     )
     _noise(data, since)
     _messages(data, since)

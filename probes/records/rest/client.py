@@ -18,7 +18,7 @@ from probes.http.allowed_reads import AllowedReads
 from probes.http.authentication import basic
 from probes.http.learning_scrubber import LearningScrubber
 from probes.http.line import DIRECT, Line
-from probes.http.settings import Auth, on_this_machine
+from probes.http.settings import Auth, TokenAuth, on_this_machine
 from probes.http.sign_in import authentication_of
 from probes.http.transport import RETRIES, Meaning, Refusal, Transport, unexplained
 from probes.records.rest.request_template import Asked, Template
@@ -79,6 +79,7 @@ class RestClient:
         self._base_path = quote(self._origin.path.rstrip("/"), safe=_SAFE)
         self._fixed = tuple(part for part in self._origin.query.split("&") if part)
         words: dict[str, Any] = {"verify": verify, "timeout_s": timeout_s, "line": line}
+        self._token_endpoint = isinstance(auth, TokenAuth)
         authentication = authentication_of(auth, self._scrub, api_host=self._origin.hostname, **words)
         named = {name.lower() for name in headers}
         if auth is None and self._origin.username is not None and "authorization" not in named:
@@ -110,6 +111,11 @@ class RestClient:
         held += [each for each in (*asked, *(part.partition("=")[2] for part in self._fixed)) if len(each) >= 4]
         forms = {form for each in held for form in (each, quote(each, safe=""), quote(each), unquote(each))}
         return sorted(forms - {""}, key=len, reverse=True)
+
+    @property
+    def signs_in_by_post(self) -> bool:
+        """Whether tokens are requested from a token endpoint."""
+        return self._token_endpoint
 
     # -- requests
 

@@ -451,11 +451,13 @@ class RestProbe(Unranked):
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """HTTP has no read-only session; the probe can only send GET, HEAD and such a POST."""
-        posts = [each for each in (spec.options.values() if spec else ()) if isinstance(each, ReadOnlyPost)]
-        if not posts:
+        options = spec.options.values() if spec else ()
+        posts = dict.fromkeys(each.read_only_post for each in options if isinstance(each, ReadOnlyPost))
+        to = [f"what the map calls read-only: {', '.join(posts)}"] if posts else []
+        to += ["the token endpoint, to sign in"] if self._client.signs_in_by_post else []
+        if not to:
             return "only GET and HEAD are ever sent"
-        told = ", ".join(dict.fromkeys(each.read_only_post for each in posts))
-        return f"only GET and HEAD are sent, and POST to what the map calls read-only: {told}"
+        return f"only GET and HEAD are sent, and POST to {'; and to '.join(to)}"
 
     def close(self) -> None:
         self._client.close()

@@ -271,6 +271,12 @@ def test_drift_lists_what_differs_by_flow_and_cause(stand: Stand, places: list[o
     assert only["counts"]["divergent"] == 1
     wrong = auditor("drift", *places, "--cause", "lots")
     assert (wrong.returncode, "did you mean 'lost'" in wrong.stderr) == (2, True)
+    (both,) = json.loads(auditor("drift", *places, "--cause", "lost, foreign_write", "--json").stdout)
+    assert both["counts"]["divergent"] == 2
+    other = auditor("drift", *places, "--cause", "orphan")
+    assert (other.returncode, "for this cause; 2 records differ for other causes" in other.stderr) == (0, True)
+    state = auditor("drift", *places, "--cause", "undecided")
+    assert (state.returncode, "undecided is a state of a record, not a cause" in state.stderr) == (2, True)
 
 
 def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_doctor(

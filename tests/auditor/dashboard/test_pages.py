@@ -277,7 +277,7 @@ def test_sla_shows_coverage_and_overview_the_agreement(watched: Stand) -> None:
     budgets = run("sla").dataframe[3].value
     assert list(budgets["system"]) == ["crm", "billing"]
     assert list(budgets["calls in 24 h"]) == ["no limit", "no limit"]
-    assert all(each.startswith("at most ") for each in budgets["proved"])
+    assert all(each.startswith("at most ") for each in budgets["by sample"])
     assert list(run("overview").dataframe[0].value["records that agree"]) == ["80.00%"]
 
 

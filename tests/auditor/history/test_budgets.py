@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from auditor.history.budgets import LAST_S, budget_use
+from auditor.history.budgets import LAST_S, budget_use, held_back
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
@@ -60,7 +60,7 @@ def test_before_anything_was_audited_nothing_is_used_and_nothing_proved(
     )
     assert (billing.calls_per_day, billing.calls_used, billing.shed) == (None, None, 0)
     assert crm.differ_ratio_most is None
-    assert crm.as_row()["proved"] == "nothing yet"
+    assert crm.as_row()["by sample"] == "not sampled yet"
     assert billing.as_row()["calls in 24 h"] == "no limit"
 
 
@@ -72,7 +72,8 @@ def test_what_audits_of_the_last_hour_read_and_skipped_counts_for_both_their_sys
     run(ledger, LAST_S + 60, 9_999, 99)
     for each in budget_use(loaded, ledger, NOW):
         assert (each.records_used_per_s, each.shed) == (2.0, 10)
-    assert budget_use(loaded, ledger, NOW)[0].as_row()["records/s"] == "2 of 20"
+    row = budget_use(loaded, ledger, NOW)[0].as_row()
+    assert (row["records/s"], row["reads left out in 1 h"]) == ("2 of 20", 10)
 
 
 def test_calls_are_those_of_the_last_24_hours_of_all_processes(ledger: Ledger, loaded: IntegrationMap) -> None:
@@ -91,7 +92,7 @@ def test_what_is_proved_is_the_samples_bound_of_the_last_day(ledger: Ledger, loa
     crm, _ = budget_use(loaded, ledger, NOW)
     assert crm.differ_ratio_most is not None
     assert 0.002 < crm.differ_ratio_most < 0.005
-    assert crm.as_row()["proved"] == f"at most {crm.differ_ratio_most:.2%} of to_billing differ"
+    assert crm.as_row()["by sample"] == f"at most {crm.differ_ratio_most:.2%} of to_billing differ"
     sample(ledger, 60, 100, divergent=10)
     worse = budget_use(loaded, ledger, NOW)[0].differ_ratio_most
     assert worse is not None
@@ -107,4 +108,29 @@ def test_the_flow_is_named_of_which_the_least_is_proved(ledger: Ledger, loaded: 
         ledger.measurements.save_samples(transaction, "other", {"base": Cohort().plus(0.01, 50)}, NOW)
     crm, _ = budget_use(both, ledger, NOW)
     assert crm.flow == "other"
-    assert replace(crm, flow="x").as_row()["proved"].endswith("of x differ")
+    assert replace(crm, flow="x").as_row()["by sample"].endswith("of x differ")
+
+
+def test_a_budget_holds_back_what_it_has_no_calls_for_and_says_until_when(
+    ledger: Ledger, loaded: IntegrationMap
+) -> None:
+    def told(*first_sweep: str) -> str:
+        return held_back(loaded, ledger, NOW, first_sweep=first_sweep)["to_billing"]
+
+    def spend(calls: int) -> None:
+        ledger.spending.reserve("crm", "a", NOW - timedelta(hours=20), calls=calls, limit=15_000, sent={})
+
+    assert told("to_billing") == ""  # it left nothing out
+    run(ledger, 60, 0, 50)
+    assert told() == ""
+    assert told("to_billing") == (
+        "the sweep of crm is slow: 15000 calls_per_day (0 used) allow about one call every 7.2 s for all its flows"
+    )
+    spend(13_000)
+    again = f"the first are free again at {NOW + timedelta(hours=4, minutes=1):%H:%M} UTC"
+    assert told() == (
+        "the sweep of crm waits: 13000 of 15000 calls_per_day are used, "
+        f"and the rest is kept for changes and due records; {again}"
+    )
+    spend(2_000)
+    assert told() == f"nothing more is read from crm: 15000 of 15000 calls_per_day are used; {again}"

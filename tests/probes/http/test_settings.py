@@ -57,6 +57,11 @@ def test_who_says_nothing_signs_in_nowhere() -> None:
     assert found.credentials() is None
 
 
+@pytest.mark.parametrize("scope", ["read write", ["read", "write"]])
+def test_several_scopes_are_a_list_or_one_text(scope: object) -> None:
+    assert PARSED.validate_python({**CLIENT, "scope": scope}).further == {"scope": "read write"}
+
+
 def test_every_kind_can_be_opened() -> None:
     named = {model.model_fields["kind"].annotation.__args__[0] for model in KINDS}  # type: ignore[union-attr]
     assert {each["kind"] for each in (CLIENT, REFRESH, JWT)} | {"bearer", "basic", "header"} == named
