@@ -226,6 +226,7 @@ class Page:
     Attributes:
         next: where to continue, in the probe's own form; None at the end.
         more: there are more records, whether or not `next` leads to them.
+        later: the system is still preparing what follows: it is read with a later listing.
         behind_s: changes of the last `behind_s` seconds may be missing although there are no more; a later response
             has them.
         told_from: the system does not tell of changes before this instant any more; None if it tells of all.
@@ -237,10 +238,26 @@ class Page:
     rows: Sequence[Row] = ()
     next: str | None = None
     more: bool = False
+    later: bool = False
     behind_s: float = 0.0
     told_from: datetime | None = None
     reached_at: datetime | None = None
     absent: Sequence[Any] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announcements:
+    """Changes that a system has announced by itself.
+
+    Attributes:
+        keys: of records that may have changed, raw, in the order of the announcements.
+        position: after these announcements, in the probe's own form; None if nothing has come yet.
+        names_all: false if other records changed, too, which no announcement names.
+    """
+
+    keys: Sequence[Any] = ()
+    position: str | None = None
+    names_all: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -387,3 +404,28 @@ class RecordProbe(Protocol):
 
     def close(self) -> None:
         """Release everything; running calls end with an error."""
+
+
+@runtime_checkable
+class AnnouncesChanges(Protocol):
+    """A record probe whose system can announce changes as they happen.
+
+    Announcements come in addition to `changed`: they may be late, come twice, or be missing.
+    """
+
+    def announces(self, spec: ReadSpec) -> bool:
+        """Whether the map asks for announcements of this collection."""
+
+    def announced(self, spec: ReadSpec, after: str | None, limit: int, wait_s: float) -> Announcements:
+        """Wait for announcements and return about `limit` of them.
+
+        It may take `wait_s` and one deadline. `close()` ends it.
+
+        Args:
+            after: the position after which to continue, which may be days old; None for what is announced from now
+                on.
+
+        Raises:
+            ProbeError: `cursor_lost` if the system no longer has the announcements after this position; `timeout` if
+                nothing at all arrived, so that the connection must be taken for dead.
+        """

@@ -117,6 +117,7 @@ QUEUE_KINDS: Mapping[str, QueueKind] = {
     "pubsub": _queue("pubsub", "PubSub"),
     "rabbitmq": _queue("rabbitmq", "RabbitMq"),
     "redis": _queue("redis", "Redis"),
+    "salesforce_events": _queue("salesforce_events", "SalesforceEvents", stands_in="salesforce"),
     "service_bus": _queue("service_bus", "ServiceBus"),
     "sqs": _queue("sqs", "Sqs"),
 }

@@ -130,6 +130,7 @@ def map_of_every_kind() -> dict[str, Any]:
     bindings["api"] |= {"records": "$.data[*]", "many": "/things?ids={keys}"}
     queues = queues_at(1, "5s")
     queues["sql_queue"] = {"kind": "sql_queue", "role": "dead", "system": "owner", "table": "failed"}
+    queues["salesforce_events"] = {"kind": "salesforce_events", "system": "org", "topic": "Failed_Sync__e"}
     words = {"data_type": "thing", "from": "owner", "pattern": "real-time", "every": "5s"}
     flows: dict[str, Any] = {f"to_{name}": {**words, "to": name} for name in systems if name != "owner"}
     flows["to_api"]["queues"] = queues

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from auditor.alerts.objectives import within_window
+from auditor.audit.announced import Heard, Inbox
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
 from auditor.audit.case import Case, Known, Verdicts
 from auditor.audit.duplicates import Doubles, DuplicateFinder
@@ -30,8 +32,9 @@ from auditor.systems.reader import SystemReader
 from checks.convergence import Verdict
 from checks.judgement import Outcome
 from checks.objectives import WindowObjective
+from checks.sides import UNREADABLE
 from checks.terms import Look
-from probes.contract import Key
+from probes.contract import Announcements, Key
 from probes.ranking import seed_of
 
 OBJECTIVE_EVERY_S = 30.0
@@ -47,7 +50,8 @@ class _Planned:
         state: the state of the flow's audits.
         memory: what the auditor remembers.
         deadlines: records with a change whose window has ended.
-        rechecks: others that are due.
+        rechecks: others that are due, or that the owner has announced as changed.
+        heard: announcements of the owner that this audit reads.
         no_keys: texts on the list of unverified records that are no longer keys.
         clocks: of the owner and the target; None while a clock's stamps are meaningless.
         owner_now, owner_latest: the present instant of the owner's clock, at the earliest and at the latest.
@@ -59,6 +63,7 @@ class _Planned:
     memory: Memory
     deadlines: Sequence[Key]
     rechecks: Sequence[Key]
+    heard: Heard
     no_keys: Set[str]
     clocks: Clocks
     owner_now: datetime
@@ -124,6 +129,7 @@ class Auditor:
         self._judge = Judge(flow, comparer)
         self._recorder = Recorder(flow, ledger, (source, target), senders)
         self._one_at_a_time = threading.Lock()
+        self._inbox = Inbox()
 
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
@@ -136,6 +142,33 @@ class Auditor:
     def next_deadline(self) -> datetime | None:
         """When the next probe near the end of an undecided change's window is due."""
         return self.ledger.records.next_deadline(self.flow.name)
+
+    @property
+    def announced(self) -> int:
+        """How many records the owner has announced that no audit has read yet."""
+        return len(self._inbox)
+
+    @property
+    def reads_on(self) -> bool:
+        """Whether another audit would read announced records: some are left, and the last one got through to some."""
+        return bool(self._inbox) and not self._inbox.stuck
+
+    def announced_to(self) -> str | None:
+        """The position up to which announcements have been read."""
+        return self.ledger.flows.state(self.flow.name).watermark.announced_to
+
+    def hear(self, announcements: Announcements) -> None:
+        """Take announcements of the owner: the next audit reads their records."""
+        parse = self._gatherer.comparer.owner.parse_key
+        keys = []
+        for raw in announcements.keys:
+            with contextlib.suppress(*UNREADABLE):  # a record without a usable key: the sweep reports it
+                keys.append(parse(raw))
+        self._inbox.add(keys, announcements.position, gap=not announcements.names_all)
+
+    def hear_of_gap(self) -> None:
+        """Note that announcements were lost."""
+        self._inbox.add((), None, gap=True)
 
     def recheck(self, now: datetime) -> AuditResult:
         """Audit only what is due: ended windows cannot wait for the next turn."""
@@ -174,6 +207,8 @@ class Auditor:
                 lost = before.lost.with_one(now, self._now(), read, str(error))
                 self.memory = replace(before, failed=failed, lost=lost)
                 raise
+            if audited.result.error is None:
+                self._inbox.done(planned.heard)
             self.memory = audited.memory
             return replace(audited.result, open_by_cause=open_by_cause)
 
@@ -189,12 +224,27 @@ class Auditor:
         deadlines, due = map(flow.parse_keys, self.ledger.records.due(flow.name, now, RECHECKS_LIMIT))
         texts = self.ledger.unverified.due(flow.name, now, RECHECKS_LIMIT)
         doubted = flow.parse_keys(texts)
-        rechecks = list(dict.fromkeys((*due, *doubted)))[:RECHECKS_LIMIT]
+        announced = self._inbox.look(RECHECKS_LIMIT // 2)
+        rechecks = list(dict.fromkeys((*announced, *due, *doubted)))[:RECHECKS_LIMIT]
         clock, target_clock = self.source.read_clock(now), self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
         begins = sample > 0 and state.sweep.begun_at is None
         panel = flow.settings.sampling.panel if sample else 0
         means = self._means(deadlines=len(deadlines), rechecks=len(rechecks), panel=panel, sample=sample)
+        planned = plan(
+            watermark_at=state.watermark.at,
+            owner_now=owner_now,
+            overlap_s=flow.overlap_s,
+            deadlines=len(deadlines),
+            rechecks=len(rechecks),
+            panel=panel,
+            sample=sample,
+            records=means.records,
+            least=means.least,
+            calls=means.calls,
+            evenly=means.evenly,
+            discover=discover,
+        )
         return _Planned(
             now=now,
             state=state,
@@ -207,6 +257,7 @@ class Auditor:
             ),
             deadlines=deadlines,
             rechecks=rechecks,
+            heard=self._inbox.heard({*deadlines, *rechecks[: planned.rechecks]}),
             no_keys={*texts} - {str(key) for key in doubted},
             clocks=(
                 clock.trusted(now) if clock is not None else None,
@@ -214,20 +265,7 @@ class Auditor:
             ),
             owner_now=owner_now,
             owner_latest=now + timedelta(seconds=(clock.upper_s if clock else 0) + flow.source.clock_slack_s),
-            plan=plan(
-                watermark_at=state.watermark.at,
-                owner_now=owner_now,
-                overlap_s=flow.overlap_s,
-                deadlines=len(deadlines),
-                rechecks=len(rechecks),
-                panel=panel,
-                sample=sample,
-                records=means.records,
-                least=means.least,
-                calls=means.calls,
-                evenly=means.evenly,
-                discover=discover,
-            ),
+            plan=planned,
         )
 
     def _means(self, **wanted: int) -> Means:
@@ -240,7 +278,10 @@ class Auditor:
     # -- read
 
     def _read(self, planned: _Planned, source: Owner, *, discover: bool) -> tuple[Chosen, Gathered]:
-        search, moved = Search(source=source), planned.state
+        search = Search(source=source, announced=frozenset(planned.heard.keys))
+        moved = planned.state
+        if planned.heard.position is not None:
+            moved = replace(moved, watermark=replace(moved.watermark, announced_to=planned.heard.position))
         if discover and planned.plan.changes:
             with spending(Worth.CHANGE):
                 watermark = self._gatherer.discover(
@@ -248,6 +289,7 @@ class Auditor:
                 )
             moved = replace(moved, watermark=watermark)
             search.shed_if_spent(1)
+        search.skipped = search.skipped or planned.heard.gap
         worth: dict[Key, Worth] = dict.fromkeys(search.keys, Worth.CHANGE)
         with spending(Worth.SWEEP):
             chosen = self._sampler.choose(search, moved, planned.plan, planned.now, planned.memory.sample)

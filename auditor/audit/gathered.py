@@ -25,6 +25,7 @@ class Wanted:
     Attributes:
         keys: canonical, in the order in which they were added.
         listed: keys that the owner lists as changed.
+        announced: keys that it has announced as changed.
         polled_before_at: when the owner last listed all changes before this audit; what it lists now and did
             not list then was committed in between.
         nameless: rows without a key that can be read.
@@ -36,6 +37,7 @@ class Wanted:
 
     keys: Mapping[Key, None]
     listed: Set[Key] = frozenset()
+    announced: Set[Key] = frozenset()
     polled_before_at: datetime | None = None
     nameless: int = 0
     skipped: bool = False

@@ -211,7 +211,7 @@ class Judge:
                 not_seen_at = known.panel_read_at
         # A whole sweep before this audit has seen every record that the owner held then.
         fresh = history is NO_HISTORY and known.known_from_at is not None and unjudged_at is None
-        fresh = fresh and (listed or comparison.target is None)
+        fresh = fresh and (listed or key in wanted.announced or comparison.target is None)
         if fresh:
             not_seen_at = not_seen_at or known.known_from_at
         stale_s = self.flow.source.delay_floor_s

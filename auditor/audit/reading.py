@@ -7,7 +7,7 @@ start there can be served by one reading.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -47,6 +47,7 @@ class Search:
     source: Owner
     keys: dict[Key, None] = field(default_factory=dict)
     listed: set[Key] = field(default_factory=set)
+    announced: Set[Key] = frozenset()
     polled_before_at: datetime | None = None
     nameless: int = 0
     skipped: bool = False
@@ -95,6 +96,7 @@ class Search:
         return Wanted(
             keys=self.keys,
             listed=self.listed,
+            announced=self.announced,
             polled_before_at=self.polled_before_at,
             nameless=self.nameless,
             skipped=self.skipped,

@@ -16,6 +16,7 @@ from auditor.audit.flow_audit import Auditor
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
+from auditor.daemon.announcements import Listener
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
@@ -146,6 +147,7 @@ class Daemon:
             for name, reader in self.readers.items()
         }
         self.timetable = Timetable(THREADS)
+        self._listeners: list[Listener] = []
 
     def start(self) -> None:
         """Start; returns at once."""
@@ -168,6 +170,8 @@ class Daemon:
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
         self.timetable.start()
+        for listener in self._listeners:
+            listener.start()
         log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
 
     def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
@@ -200,11 +204,18 @@ class Daemon:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
             if in_turn or result.error is None:
                 self._await_deadline(job, auditor, result.started_at)
+            if result.error is None and auditor.reads_on:
+                self._soon(job)
 
         flow = auditor.flow
         lanes = self._lanes_of([flow.source_name, flow.target_name])
         job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
         self.timetable.add(job, after_s=after_s)
+        if auditor.source.announces(flow.source_spec):
+            self._listeners.append(Listener(auditor, lambda: self._soon(job), self.timetable.stopping))
+
+    def _soon(self, job: Job) -> None:
+        self.timetable.also(job, DEADLINES_AT_MOST_EVERY_S)
 
     def _await_deadline(self, job: Job, auditor: Auditor, since: datetime) -> None:
         """Probe the next change right when its window ends, and not only in the flow's next turn.

@@ -18,6 +18,7 @@ class Watermark:
         version_low, version_middle, version_high: the highest version seen at least one overlap ago, when
             `version_middle` was last taken (`version_turned_at`), and at all.
         polled_at: when the owner last returned all changes asked for (local, start of the request).
+        announced_to: the position up to which its announcements have been read, in its probe's own form.
     """
 
     at: datetime | None = None
@@ -26,6 +27,7 @@ class Watermark:
     version_high: int | None = None
     version_turned_at: datetime | None = None
     polled_at: datetime | None = None
+    announced_to: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,14 +12,25 @@ from datetime import datetime
 from typing import Any
 
 from auditor.map.integration_map import IntegrationMap
-from auditor.systems.allowance import Allowance, open_allowances, spender, spending
+from auditor.systems.allowance import Allowance, CallMeter, open_allowances, spender, spending
 from auditor.systems.batches import Batches
 from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes import registry
-from probes.contract import Key, Page, ProbeError, Reading, ReadSpec, Reason, RecordProbe, Row
-from probes.metering import SpentError
+from probes.contract import (
+    Announcements,
+    AnnouncesChanges,
+    Key,
+    Page,
+    ProbeError,
+    Reading,
+    ReadSpec,
+    Reason,
+    RecordProbe,
+    Row,
+)
+from probes.metering import SpentError, metered
 from probes.settings import SystemSettings
 
 READ_BATCH = 500
@@ -168,6 +179,27 @@ class SystemReader(Caller):
         """Read what changed at or after `since`, oldest first; `truncated` when there is more."""
         return self._listing(lambda after, left: self.probe.changed(spec, since, left, after), None, limit)
 
+    def announces(self, spec: ReadSpec) -> bool:
+        """Whether the system announces changes of this collection by itself."""
+        return isinstance(self.probe, AnnouncesChanges) and self.probe.announces(spec)
+
+    def announced(self, spec: ReadSpec, after: str | None, limit: int, wait_s: float) -> Announcements:
+        """Wait for announcements on this thread: those of the pool are for reads.
+
+        Raises:
+            ProbeError: see `AnnouncesChanges.announced`.
+            ReaderClosedError: the reader was closed meanwhile.
+        """
+        if not isinstance(self.probe, AnnouncesChanges):
+            raise ProbeError(Reason.QUERY, f"{self.name} announces no changes")
+        try:
+            with metered(CallMeter(self.allowance)):
+                return self.probe.announced(spec, after, limit, wait_s)
+        except Exception as error:
+            if self._closing.done():
+                raise ReaderClosedError(self.name) from None
+            raise self._scrub.error(error) from None
+
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
         """Continue a listing of the whole collection; `next` is the cursor of the next page."""
         return self._listing(lambda after, left: self.probe.page(spec, after, left), after, limit)
@@ -192,7 +224,7 @@ class SystemReader(Caller):
                 told_from = told_from or page.told_from
                 reached_at = page.reached_at or reached_at
                 absent += page.absent
-                if page.next is None or len(rows) >= limit or time.monotonic() >= until:
+                if page.next is None or page.later or len(rows) >= limit or time.monotonic() >= until:
                     break
         except ProbeError as failure:
             # What was read is kept, and the next listing continues from here.

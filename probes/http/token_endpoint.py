@@ -7,7 +7,7 @@ Source: RFC 6749, sections 5.1, 5.2 and 7.1.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -54,6 +54,7 @@ class TokenEndpoint:
         scrub: learns each secret before it is sent, and each token before it is used.
         verify: false to accept any TLS certificate.
         advice: what to do if a token is refused without a more precise error.
+        learned: called with each response that holds a token.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class TokenEndpoint:
         verify: bool = True,
         line: Line = DIRECT,
         advice: str = "check how the app is set up at the server",
+        learned: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._url = url
         address = urlsplit(url)
@@ -72,6 +74,7 @@ class TokenEndpoint:
         self._scrub = scrub
         self._timeout_s = timeout_s
         self._advice = advice
+        self._learned = learned
         self._client = BoundedClient(
             timeout_s=timeout_s,
             headers={"Accept": "application/json", "User-Agent": "plumbline-auditor"},
@@ -149,6 +152,7 @@ class TokenEndpoint:
                 f"{self._name} returned a token of the type {self._scrub(str(kind))[:40]!r}",
                 "only bearer tokens are sent; set the app up to receive one",
             )
+        self._learned(document)
         return token, document.get("expires_in")
 
     def _refused(self, response: httpx.Response, grant: Grant) -> ProbeError:

@@ -196,6 +196,24 @@ class Transport:
 
         return self._sent(method, target, body, read, expected, explained)
 
+    def text(
+        self, target: str, *, accept: str, explained: Explained = unexplained
+    ) -> tuple[bytes, Mapping[str, str]]:
+        """The body and the headers of a successful response that is not JSON.
+
+        Args:
+            accept: its content type.
+
+        Raises:
+            ProbeError: for every failure.
+        """
+
+        def read(response: httpx.Response, _: str) -> tuple[bytes, Mapping[str, str]]:
+            body = b"".join(unpacked(response, ANSWER_LIMIT_BYTES, hint=self._too_large))
+            return body, response.headers
+
+        return self._sent("GET", target, None, read, (), explained, accept=accept)
+
     def head(self, target: str, *, method: str = "HEAD", signed_in: bool = True) -> Mapping[str, str]:
         """The headers of a response with any status.
 
@@ -234,6 +252,7 @@ class Transport:
         expected: Collection[int] | None,
         explained: Explained,
         signed_in: bool = True,
+        accept: str = "",
     ) -> ReadT:
         """Send a request and return the result of `read` for its response.
 
@@ -241,7 +260,7 @@ class Transport:
             expected: statuses that are not refusals; None for all.
         """
         self._allowed.check(method, target)
-        request = _Request(method=method, target=target, body=body)
+        request = _Request(method=method, target=target, body=body, accept=accept)
 
         def once(credentials: Credentials | None) -> ReadT:
             return self._exchanged(request, credentials, read, expected, explained)
@@ -276,6 +295,8 @@ class Transport:
         """Send a request once."""
         self._keep_pause()
         headers = {} if credentials is None else {credentials.name: credentials.value}
+        if request.accept:
+            headers["Accept"] = request.accept
         if request.body is not None:
             headers["Content-Type"] = "application/json"
         responded = False
@@ -412,6 +433,7 @@ class _Request:
     method: str
     target: str
     body: bytes | None
+    accept: str = ""
 
     @property
     def path(self) -> str:

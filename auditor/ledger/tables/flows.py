@@ -16,6 +16,7 @@ flow_state = sa.Table(
     sa.Column("version_high", sa.BigInteger),
     sa.Column("version_turned_at", Instant),
     sa.Column("polled_at", Instant),
+    sa.Column("announced_to", Text),
     sa.Column("commit_delay_s", sa.Float),
     sa.Column("known_from_at", Instant),
     sa.Column("verified_through_at", Instant),

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from probes.call_deadline import left, one_call, some_calls
+from probes.call_deadline import left, one_call, some_calls, within
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
+    Announcements,
     ClockSample,
     CollectionSchema,
     FieldSchema,
@@ -32,7 +33,9 @@ from probes.http import walk
 from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.records.alike_keys import alike
-from probes.records.salesforce import soql
+from probes.records.salesforce import bulk, soql
+from probes.records.salesforce.change_events import ChangeHeaders, topic_of
+from probes.records.salesforce.event_bus import EventBus
 from probes.records.salesforce.session import Session, reason_of, refused
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.unranked import Unranked
@@ -78,6 +81,11 @@ class SalesforceProbe(Unranked):
         self._session = Session(settings, line)
         self._known: dict[str, FieldsOf] = {}
         self._knowing = threading.Lock()
+        self._bulk = bulk.BulkLists(self._session) if settings.bulk else None
+        self._bus: EventBus | None = None
+        if settings.change_events:
+            self._bus = EventBus(settings.event_bus, settings.url, self._session, self._session.scrub.line)
+            self._headers = ChangeHeaders(self._bus.schema)
 
     # -- capabilities
 
@@ -97,7 +105,17 @@ class SalesforceProbe(Unranked):
             remarks.append(f"{spec.mark} does not show changes by the system itself; SystemModstamp does")
         self._session.query(soql.select(_selected(spec), spec.collection, "ORDER BY Id LIMIT 1"))
         remarks.append(f"records of {spec.collection} that the user may not see count as missing: give it View All")
-        return (*remarks, *self._session.remarks)
+        return (*remarks, *self._unannounced(spec), *self._session.remarks)
+
+    def _unannounced(self, spec: ReadSpec) -> list[str]:
+        """A remark if the changes of a collection are not announced although the map asks for it."""
+        if self._bus is None:
+            return []
+        try:
+            self._bus.check_topic(topic_of(spec.collection))
+        except ProbeError as failure:
+            return [f"changes of {spec.collection} are not announced, and found by their stamps alone: {failure}"]
+        return []
 
     def _field_remarks(self, spec: ReadSpec, name: str, fields: FieldsOf) -> list[str]:
         own, _, of_parent = name.partition(".")
@@ -250,8 +268,53 @@ class SalesforceProbe(Unranked):
             raise ProbeError(Reason.DECODE, f"{spec.collection}.{mark} holds something that is not an instant")
         return Page(rows=rows, next=f"{soql.instant(stamp)}|{_value(last, 'Id')}", more=True)
 
+    # -- announcements
+
+    def announces(self, spec: ReadSpec) -> bool:
+        return self._bus is not None
+
+    def announced(self, spec: ReadSpec, after: str | None, limit: int, wait_s: float) -> Announcements:
+        if self._bus is None:
+            raise ProbeError(Reason.QUERY, "the map does not ask for change events")
+        topic = topic_of(spec.collection)
+        delivered = self._bus.read(topic, _replay_id(topic, after), limit, wait_s)
+        if delivered.position is None:
+            raise ProbeError(Reason.TIMEOUT, f"the event bus was silent for {wait_s:g} s")
+        ids: dict[str, None] = {}
+        names_all = True
+        with within(self.timeout_s):
+            for event in delivered.events:
+                change = self._headers.read(event)
+                ids.update(dict.fromkeys(change.ids))
+                names_all = names_all and change.names_all
+            keys, lost = self._keys_of(spec, list(ids))
+        return Announcements(
+            keys=keys, position=f"{topic} {delivered.position.hex()}", names_all=names_all and not lost
+        )
+
+    def _keys_of(self, spec: ReadSpec, ids: Sequence[str]) -> tuple[list[Any], bool]:
+        """The keys of records, deleted ones too, and whether some records no longer exist to be asked for theirs."""
+        if spec.key.lower() == "id" or not ids:
+            return list(ids), False
+        head = soql.select(["Id", spec.key], spec.collection, "WHERE Id IN")
+        keys = {}
+        for text in soql.parts(head, [soql.text(each) for each in ids]):
+            for record in self._all(text, deleted=True):
+                keys[str(_value(record, "Id"))[:15]] = _value(record, spec.key)
+        known = [keys[each[:15]] for each in ids if each[:15] in keys]
+        return [key for key in known if key is not None], len(known) < len(ids)
+
+    # -- lists
+
     @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
+        place = None if after is None else bulk.place_of(after)
+        if place is not None:
+            return self._from_job(spec, place, limit)
+        if after is None and self._takes_job(spec, limit):
+            begun = self._job(spec)
+            if begun is not None:
+                return Page(next=begun.text(), more=True, later=True)
         wanted = ""
         if after is not None:
             if not re.fullmatch(r"[0-9A-Za-z]{18}", after):
@@ -259,6 +322,54 @@ class SalesforceProbe(Unranked):
             wanted = f"WHERE Id > '{after}' "
         rows, last = self._listed(spec, f"{wanted}ORDER BY Id", limit, after)
         return Page(rows=rows) if last is None else Page(rows=rows, next=str(_value(last, "Id")), more=True)
+
+    def _takes_job(self, spec: ReadSpec, limit: int) -> bool:
+        """Whether a whole listing takes fewer calls by a query job: keys alone, of a large object."""
+        if self._bulk is None or not spec.keys_alone or spec.mark is not None or limit < bulk.LEAST_LIMIT:
+            return False
+        if self._bulk.avoids(spec.collection):
+            return False
+        try:
+            document = self._session.query(soql.select(["COUNT()"], spec.collection), deleted=_in_bin(spec))
+        except ProbeError as failure:
+            if failure.reason is Reason.TIMEOUT and "QUERY_TIMEOUT" in failure.message:
+                return True
+            raise
+        total = document.get("totalSize") if isinstance(document, dict) else None
+        if not isinstance(total, int):
+            raise _no_answer("query", document)
+        return total >= bulk.WORTHWHILE
+
+    def _job(self, spec: ReadSpec) -> bulk.Place | None:
+        """The beginning of a query job's results; None if the org creates no such job."""
+        if self._bulk is None:
+            return None
+        try:
+            return self._bulk.begin(soql.select(_selected(spec), spec.collection), deleted=_in_bin(spec))
+        except ProbeError as failure:
+            if failure.reason not in {Reason.QUERY, Reason.PERMISSION}:
+                raise
+            self._bulk.avoid(spec.collection)
+            return None
+
+    def _from_job(self, spec: ReadSpec, place: bulk.Place, limit: int) -> Page:
+        """The next rows of a query job."""
+        if self._bulk is None or not spec.keys_alone or spec.mark is not None:
+            raise ProbeError(Reason.CURSOR_LOST, "a position in a query job, which is not read any more")
+        kinds = [self._type_of(spec, name) for name in _selected(spec)]
+        lines = self._bulk.read(place, _selected(spec), limit, spec.collection)
+        rows = [
+            (values[0], None, *values[1:])
+            for values in (
+                [_typed(kind, text) for kind, text in zip(kinds, line, strict=True)] for line in lines.rows
+            )
+        ]
+        following = None if lines.next is None else lines.next.text()
+        return Page(rows=rows, next=following, more=following is not None, later=lines.later)
+
+    def _type_of(self, spec: ReadSpec, name: str) -> str:
+        """The type of a field, "" if it is not known."""
+        return str(self._described(spec.collection).get(name.lower(), {}).get("type", ""))
 
     def _listed(
         self, spec: ReadSpec, rest: str, limit: int, after: str | None = None
@@ -299,10 +410,25 @@ class SalesforceProbe(Unranked):
 
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """The API has no read-only session; the probe can only send what is on its list."""
-        return "only GET is ever sent, and POST to composite/sobjects/OBJECT, which reads records by their ids"
+        return (
+            "only GET is ever sent, POST to composite/sobjects/OBJECT, which reads records by their ids, and POST to "
+            "jobs/query, which creates a job that reads"
+        )
 
     def close(self) -> None:
-        self._session.close()
+        for each in (self._bus, self._bulk, self._session):
+            if each is not None:
+                each.close()
+
+
+def _replay_id(topic: str, after: str | None) -> bytes | None:
+    """The replay id in a position of this topic. Raises ProbeError if it is not one."""
+    if after is None:
+        return None
+    named, _, replay_id = after.rpartition(" ")
+    if named != topic or not re.fullmatch(r"([0-9a-f]{2})+", replay_id):
+        raise ProbeError(Reason.CURSOR_LOST, "a position of another topic")
+    return bytes.fromhex(replay_id)
 
 
 def _by_id(spec: ReadSpec) -> bool:
@@ -382,6 +508,18 @@ def _value(record: Mapping[str, Any], path: str) -> Any:
             named = next((value for key, value in found.items() if key.lower() == small), MISSING)
         found = named
     return found
+
+
+def _typed(kind: str, text: str) -> Any:
+    """A value of a CSV as JSON would have it; a text that cannot be one of its type stays as it is."""
+    if not text:
+        return None
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text.lower(), text)
+    if kind in NUMBERS:
+        value = _number(text)
+        return text if value is None else value
+    return text
 
 
 def _instant(value: Any) -> datetime | None:

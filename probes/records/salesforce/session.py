@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from probes.contract import Reason
+from probes.call_deadline import within
+from probes.contract import ProbeError, Reason
 from probes.http.allowed_reads import AllowedReads
 from probes.http.grants import Client, ClientCredentials, Grant, JwtBearer, RefreshToken
 from probes.http.learning_scrubber import LearningScrubber
@@ -30,10 +31,13 @@ READS = (
     re.compile(r"GET /services/data/v\d+\.0/(query|queryAll)/[A-Za-z0-9]+-\d+"),
     re.compile(r"GET /services/data/v\d+\.0/sobjects(/\w+/describe)?"),
     re.compile(r"POST /services/data/v\d+\.0/composite/sobjects/[A-Za-z]\w*"),
+    re.compile(r"POST /services/data/v\d+\.0/jobs/query"),
+    re.compile(r"GET /services/data/v\d+\.0/jobs/query/[0-9A-Za-z]{15,18}"),
+    re.compile(r"GET /services/data/v\d+\.0/jobs/query/[0-9A-Za-z]{15,18}/results\?maxRecords=\d+(&locator=[^&]*)?"),
 )
-"""Every request that is sent besides those for tokens. The POST reads records by their ids; without the object's name
-at its end it would create some. Source: REST API Developer Guide, "Get Records With a Request Body Using sObject
-Collections"."""
+"""Every request that is sent besides those for tokens. The first POST reads records by their ids; without the name of
+the object at its end it would create some. The second one creates a job that reads. Source: REST API Developer Guide,
+"Get Records With a Request Body Using sObject Collections"; Bulk API 2.0 Developer Guide, "Create a Query Job"."""
 
 _CODES = {
     "INVALID_SESSION_ID": Reason.AUTH,
@@ -48,24 +52,31 @@ _HINTS = {
 }
 _LEAVE_ALONE_S = 300.0
 
+_ORGANISATION = re.compile(r"/id/(00D[0-9A-Za-z]{12}(?:[0-9A-Za-z]{3})?)/")
+
+ResultT = TypeVar("ResultT")
+
 
 class Session:
     """A signed-in user of one org."""
 
     def __init__(self, settings: SalesforceSettings, line: Line = DIRECT) -> None:
         self.data = f"/services/data/v{settings.api_version}"
-        scrub = LearningScrubber(Scrubber.of(settings))
-        timeout_s = settings.budget.timeout_s
+        self.scrub = scrub = LearningScrubber(Scrubber.of(settings))
+        self._timeout_s = timeout_s = settings.budget.timeout_s
+        self._organisation = ""
         endpoint = TokenEndpoint(
             f"{settings.url}/services/oauth2/token",
             scrub,
             timeout_s=timeout_s,
             line=line,
             advice="check the connected app, its flow and the user it runs as",
+            learned=self._learn,
         )
+        self._tokens = TokenSource(_grant(settings), endpoint)
         self._transport = Transport(
             urlsplit(settings.url),
-            authentication=TokenSource(_grant(settings), endpoint),
+            authentication=self._tokens,
             scrub=scrub,
             allowed=AllowedReads(READS),
             timeout_s=timeout_s,
@@ -91,6 +102,43 @@ class Session:
         """
         body = None if document is None else json.dumps(document).encode()
         return self._transport.ask(method, target, body=body, explained=_explained).document
+
+    def csv(self, target: str) -> tuple[bytes, Mapping[str, str]]:
+        """A CSV and the headers of its response.
+
+        Raises:
+            ProbeError: for every failure.
+        """
+        return self._transport.text(target, accept="text/csv", explained=_explained)
+
+    def signed_in(self, use: Callable[[str, str], ResultT]) -> ResultT:
+        """Call a function with a token and the org's id; once more with a new token if it raises `auth`."""
+        with within(self._timeout_s):
+            credentials = self._tokens.credentials()
+        try:
+            return use(self._tokens.token, self._organisation_id())
+        except ProbeError as refused:
+            if refused.reason is not Reason.AUTH:
+                raise
+            with within(self._timeout_s):
+                fresh = self._tokens.renewed(credentials)
+            if fresh is None:
+                raise
+        try:
+            return use(self._tokens.token, self._organisation_id())
+        except ProbeError as refused:
+            if refused.reason is Reason.AUTH:
+                self._tokens.in_vain()
+            raise
+
+    def _learn(self, document: Mapping[str, Any]) -> None:
+        found = _ORGANISATION.search(str(document.get("id", "")))
+        self._organisation = found[1] if found else ""
+
+    def _organisation_id(self) -> str:
+        if not self._organisation:
+            raise ProbeError(Reason.DECODE, "the response with the token does not name the org")
+        return self._organisation
 
     @property
     def remarks(self) -> tuple[str, ...]:

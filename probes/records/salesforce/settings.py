@@ -19,6 +19,7 @@ Source: Salesforce Developer Limits and Allocations, "API Timeout Limits"; SOAP 
 
 _NAME = re.compile(r"[A-Za-z]\w{0,254}")
 _PATH = re.compile(r"[A-Za-z]\w{0,254}(\.[A-Za-z]\w{0,254})?")
+_PLACE = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\]):\d{1,5}")
 
 
 class SalesforceSettings(SystemSettings):
@@ -34,6 +35,9 @@ class SalesforceSettings(SystemSettings):
         audience: whom a JWT is addressed to; `https://test.salesforce.com` for a sandbox.
         api_version: the version of the API to use.
         retries: the most retries after a transient failure.
+        bulk: list the keys of large objects by query jobs of Bulk API 2.0.
+        change_events: subscribe to the change events of the objects that flows start from.
+        event_bus: `HOST:PORT` of the Pub/Sub API; an org whose data stays in the EU has another than the default.
     """
 
     kind: Literal["salesforce"]
@@ -46,12 +50,22 @@ class SalesforceSettings(SystemSettings):
     audience: str = "https://login.salesforce.com"
     api_version: str = Field(default="62.0", pattern=r"^\d{2,3}\.0$")
     retries: Retries = 2
+    bulk: bool = True
+    change_events: bool = False
+    event_bus: str = "api.pubsub.salesforce.com:7443"
     clock_slack_s: Duration = Field(default=LATE_COMMIT_S, alias="clock_slack")
 
     @field_validator("url")
     @classmethod
     def _is_address(cls, url: str) -> str:
         return check_api_address(url, "not an org's address; write for example https://example.my.salesforce.com")
+
+    @field_validator("event_bus")
+    @classmethod
+    def _is_place(cls, place: str) -> str:
+        if not _PLACE.fullmatch(place):
+            raise ValueError(f"{place!r} is no HOST:PORT; write for example api.pubsub.salesforce.com:7443")
+        return place
 
     @field_validator("private_key")
     @classmethod

@@ -186,13 +186,18 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "SalesforceSettings": {
         "auditor/map/flow.py": "zone",
-        "probes/records/salesforce/probe.py": "budget delay_floor",
+        "probes/records/salesforce/probe.py": "budget delay_floor bulk change_events event_bus",
         "probes/records/salesforce/session.py": (
             "url client_id client_secret refresh_token private_key username audience api_version retries"
         ),
         "auditor/audit/flow_audit.py": "clock_slack",
         "auditor/systems/live_record.py": "link",
         "auditor/map/document.py": "description",
+        "probes/registry.py": "kind",
+    },
+    "SalesforceEventsSettings": {
+        "probes/queues/salesforce_events.py": "role timeout system topic",
+        "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
     },
     "SamplingPolicies": {

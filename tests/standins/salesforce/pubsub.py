@@ -46,6 +46,7 @@ class _Pending:
         self.number = number
         self.asked_at = time.monotonic()
         self.closed = False
+        self.left = False
         self.broken: tuple[grpc.StatusCode, str, str] | None = None
 
 
@@ -142,6 +143,7 @@ class PubSub:
         pending = _Pending(first.num_requested)
         with self._bus.arrived:
             self._streams.add(pending)
+        context.add_callback(lambda: self._leave(pending))
         threading.Thread(target=self._listen, args=(requests, first.topic_name, pending), daemon=True).start()
         try:
             while True:
@@ -158,6 +160,12 @@ class PubSub:
 
     # the parts of a subscription
 
+    def _leave(self, pending: _Pending) -> None:
+        """The subscriber has cancelled the stream, or is gone."""
+        with self._bus.arrived:
+            pending.left = True
+            self._bus.arrived.notify_all()
+
     def _next(self, pending: _Pending, position: bytes, topics: list[str], token: str) -> tuple[Any, bytes]:
         """The next response and where the subscription then stands; no response where the stream ends."""
         keepalive_at = time.monotonic() + self.keepalive_s
@@ -165,7 +173,7 @@ class PubSub:
             while True:
                 if not self._authority.valid(token):
                     pending.broken = (grpc.StatusCode.UNAUTHENTICATED, AUTH_ERROR, "the session has ended")
-                if pending.broken or self._stopped or (pending.closed and not pending.number):
+                if pending.broken or self._stopped or pending.left or (pending.closed and not pending.number):
                     return None, position
                 found = self._bus.after(position, topics, min(pending.number, self.most_together))
                 now = time.monotonic()

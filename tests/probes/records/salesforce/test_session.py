@@ -189,6 +189,8 @@ def test_no_secret_is_repeated_from_what_the_org_says(org: Salesforce, session: 
         "POST /services/data/v62.0/jobs/ingest",
         "GET /services/apexrest/anything",
         "GET /services/data/v62.0/query?q=x&more=y",
+        "POST /services/data/v62.0/jobs/query/750000000000001AAA",
+        "GET /services/data/v62.0/jobs/query/750000000000001AAA/..",
     ],
 )
 def test_nothing_is_sent_that_is_not_on_the_list(org: Salesforce, session: Session, request_: str) -> None:

@@ -39,6 +39,8 @@ def test_an_org_is_its_address_and_an_app() -> None:
         ({"username": "a@example.com"}, "belongs to private_key"),
         ({"client_secret": None, "private_key": KEY}, "belongs to private_key"),
         ({"api_version": "62"}, "api_version"),
+        ({"event_bus": "https://api.pubsub.salesforce.com"}, "no HOST:PORT"),
+        ({"event_bus": "api.pubsub.salesforce.com:7443/x"}, "no HOST:PORT"),
     ],
 )
 def test_a_wrong_word_is_refused(changed: dict[str, Any], said: str) -> None:

@@ -6,8 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
+from probes.records.salesforce import bulk
 from tests.stand import new_ledger, swept
 from tests.standins.salesforce import APP, Salesforce
 
@@ -75,3 +78,60 @@ def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
         assert result.error is None
         suspected = {dict(zip(names, row, strict=True))["key"] for row in found["divergences"]}
         assert suspected == {ids[1], ids[2], ids[3]}
+
+
+TO_CRM = """\
+systems:
+  crm:
+    kind: salesforce
+    url: "${CRM}"
+    client_id: "${CLIENT_ID}"
+    client_secret: "${CLIENT_SECRET}"
+    budget: {timeout: 30s}
+  billing: {kind: sql, url: "sqlite:///${PLACE}/billing.sqlite", zone: UTC}
+data_types:
+  customer:
+    owner: billing
+    window: 1h
+    fields: {name: {type: string}}
+    in:
+      billing: {collection: customers, key: number}
+      crm: {collection: Account, key: Customer_Number__c, fields: {name: Name}}
+flows:
+  to_crm: {data_type: customer, from: billing, to: crm, pattern: batch, every: 1h}
+"""
+
+
+def test_a_large_target_is_swept_by_a_query_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk, "WORTHWHILE", 10)
+    monkeypatch.setattr(bulk, "LEAST_LIMIT", 1)
+    monkeypatch.setattr(bulk, "FIRST_PAUSE_S", 0.01)
+    with Salesforce() as org:
+        org.clock.advance(-7 * 24 * 3600)
+        for number in range(12):
+            org.put("Account", Name=f"A{number}", Customer_Number__c=f"C-{number}")
+        org.put("Account", Name="nobody's", Customer_Number__c="C-orphan")
+        org.clock.stand_at(None)
+        with closing(sqlite3.connect(tmp_path / "billing.sqlite")) as billing, billing:
+            billing.execute("CREATE TABLE customers (number text, name text)")
+            rows = [(f"C-{number}", f"A{number}") for number in range(12)]
+            billing.executemany("INSERT INTO customers VALUES (?, ?)", [*rows, ("C-missing", "missing")])
+        (tmp_path / "map.yaml").write_text(TO_CRM)
+        (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+        words = {
+            "CRM": org.url,
+            "PLACE": str(tmp_path),
+            "CLIENT_ID": APP.client_id,
+            "CLIENT_SECRET": APP.client_secret,
+        }
+        ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+        swept(load_map(tmp_path / "map.yaml", words), "to_crm", ledger)
+        found, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)
+        names = [name for name, _ in ledger.exports.columns("divergences")]
+        ledger.close()
+        assert {dict(zip(names, row, strict=True))["key"] for row in found["divergences"]} == {
+            "C-orphan",
+            "C-missing",
+        }
+        assert org.calls["job_create"] == 1
+        assert org.calls["job_results"] == 1

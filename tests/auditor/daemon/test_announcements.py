@@ -1,0 +1,198 @@
+"""Changes that the owner announces are enrolled as they happen; a feed that fails costs nothing but that."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import pytest
+
+from auditor.daemon import announcements
+from auditor.daemon.announcements import Listener
+from auditor.daemon.daemon import Daemon
+from auditor.ledger import Ledger
+from auditor.map.loader import load_map
+from auditor.systems.caller import ReaderClosedError
+from auditor.workspace import Workspace
+from probes.contract import Announcements, ProbeError, Reason
+from tests.stand import new_ledger
+from tests.standins.salesforce import APP, Salesforce
+from tests.waiting import wait_until
+
+MAP = """\
+systems:
+  crm:
+    kind: salesforce
+    url: "${CRM}"
+    client_id: "${CLIENT_ID}"
+    client_secret: "${CLIENT_SECRET}"
+    change_events: true
+    event_bus: "${BUS}"
+    budget: {timeout: 30s}
+  billing: {kind: sql, url: "sqlite:///${PLACE}/billing.sqlite", zone: UTC}
+data_types:
+  customer:
+    owner: crm
+    window: 2h
+    key_type: salesforce_id
+    fields: {name: {type: string}}
+    in:
+      crm: {collection: Account, key: Id, changed_at: SystemModstamp, fields: {name: Name}}
+      billing: {collection: customers, key: id}
+flows:
+  to_billing: {data_type: customer, from: crm, to: billing, pattern: batch, every: 1h}
+"""
+
+
+class Running:
+    """A daemon whose only flow has an hour between its turns."""
+
+    def __init__(self, place: Path, org: Salesforce) -> None:
+        self.org = org
+        self.ids = [org.put("Account", Name=f"A{n}") for n in range(3)]
+        with closing(sqlite3.connect(place / "billing.sqlite")) as billing, billing:
+            billing.execute("CREATE TABLE customers (id text, name text)")
+            billing.executemany(
+                "INSERT INTO customers VALUES (?, ?)", [(key, f"A{n}") for n, key in enumerate(self.ids)]
+            )
+        (place / "map.yaml").write_text(MAP)
+        (place / "ledger.sqlite").write_bytes(new_ledger())
+        with closing(sqlite3.connect(place / "ledger.sqlite")) as database, database:
+            database.execute("UPDATE installation SET ledger = ?", (uuid4().hex,))
+        (place / "ledger.sqlite").chmod(0o600)
+        words = {
+            "CRM": org.url,
+            "BUS": org.pubsub.target,
+            "PLACE": str(place),
+            "CLIENT_ID": APP.client_id,
+            "CLIENT_SECRET": APP.client_secret,
+        }
+        url = f"sqlite:///{place}/ledger.sqlite"
+        self.ledger = Ledger(url)
+        self.daemon = Daemon(load_map(place / "map.yaml", words), Workspace.at(place / "var", ledger_url=url))
+        self.daemon.start()
+        wait_until(lambda: self.position() and len(self.rows("probe_runs")) >= 1)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        found, _ = self.ledger.exports.snapshot({table: 0}, files_since=0)
+        names = [name for name, _ in self.ledger.exports.columns(table)]
+        return [dict(zip(names, row, strict=True)) for row in found[table]]
+
+    def position(self) -> str | None:
+        """How far announcements have been read, where some have been."""
+        auditor = self.daemon.auditors["to_billing"]
+        return "begun" if self.org.pubsub.calls["Subscribe"] >= 2 else auditor.announced_to()
+
+    def close(self) -> None:
+        self.daemon.stop()
+        self.ledger.close()
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    with Salesforce() as org:
+        org.pubsub.keepalive_s = 0.5
+        found = Running(tmp_path, org)
+        yield found
+        found.close()
+
+
+def test_a_change_is_enrolled_although_the_next_turn_is_an_hour_away(running: Running) -> None:
+    changed = running.ids[1]
+    running.org.update(changed, Name="other")
+    wait_until(lambda: running.rows("changes"))
+    assert [row["key"] for row in running.rows("changes")] == [changed]
+    auditor = running.daemon.auditors["to_billing"]
+    wait_until(auditor.announced_to)
+    assert str(auditor.announced_to()).startswith("/data/AccountChangeEvent ")
+
+
+def test_a_feed_that_fails_is_reported_once_and_tried_again(
+    running: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(announcements, "FIRST_PAUSE_S", 0.01)
+    caplog.set_level(logging.INFO, "auditor.daemon.announcements")
+    running.org.pubsub.fail(grpc.StatusCode.UNAVAILABLE, times=3)
+    running.org.pubsub.break_streams()
+    wait_until(lambda: any("again" in each for each in caplog.messages))
+    assert sum("announces no changes" in each for each in caplog.messages) == 1
+    running.org.update(running.ids[0], Name="other")
+    wait_until(lambda: running.rows("changes"))
+
+
+class Fake:
+    """An auditor whose owner announces what a test says."""
+
+    def __init__(self, *told: Announcements | Exception) -> None:
+        self.asked: list[str | None] = []
+        self.heard: list[Announcements] = []
+        self.gaps = 0
+        self.announced = 0
+        self.flow = self
+        self.source = _Source(self, list(told))
+        self.name = self.source_name = "f"
+        self.source_spec = None
+        self.ended = threading.Event()
+
+    def announced_to(self) -> str | None:
+        return "kept"
+
+    def hear(self, announced: Announcements) -> None:
+        self.heard.append(announced)
+        self.announced += len(announced.keys)
+
+    def hear_of_gap(self) -> None:
+        self.gaps += 1
+
+
+class _Source:
+    def __init__(self, auditor: Fake, told: list[Announcements | Exception]) -> None:
+        self._auditor = auditor
+        self._told = told
+
+    def announced(self, spec: object, after: str | None, limit: int, wait_s: float) -> Announcements:
+        self._auditor.asked.append(after)
+        if not self._told:
+            self._auditor.ended.set()
+            raise ReaderClosedError("f")
+        told = self._told.pop(0)
+        if isinstance(told, Exception):
+            raise told
+        return told
+
+
+def listened(*told: Announcements | Exception) -> tuple[Fake, int]:
+    auditor: Any = Fake(*told)
+    woken: list[None] = []
+    Listener(auditor, lambda: woken.append(None), threading.Event()).start()
+    wait_until(auditor.ended.is_set)
+    return auditor, len(woken)
+
+
+def test_it_goes_on_where_the_ledger_says() -> None:
+    auditor, woken = listened(Announcements(keys=["1"], position="a"), Announcements(position="b"))
+    assert auditor.asked == ["kept", "a", "b"]
+    assert [list(each.keys) for each in auditor.heard] == [["1"], []]
+    assert woken >= 1
+
+
+def test_a_lost_position_is_a_gap_and_a_new_beginning() -> None:
+    lost = ProbeError(Reason.CURSOR_LOST, "aged out")
+    auditor, _ = listened(lost, Announcements(position="new"))
+    assert auditor.asked == ["kept", None, "new"]
+    assert auditor.gaps == 1
+
+
+def test_whatever_fails_it_goes_on_from_the_same_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "FIRST_PAUSE_S", 0.001)
+    failures = [ProbeError(Reason.UNREACHABLE, "gone"), ValueError("a bug"), ProbeError(Reason.TIMEOUT, "dead")]
+    auditor, _ = listened(*failures, Announcements(position="a"))
+    assert auditor.asked == ["kept", "kept", "kept", "kept", "a"]
+    assert auditor.gaps == 0

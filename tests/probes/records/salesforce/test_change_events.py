@@ -1,0 +1,191 @@
+"""Which records a change event names, and how the probe announces them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import fastavro
+import pytest
+
+from probes.contract import AnnouncesChanges, ProbeError, ReadSpec, Reason
+from probes.records.salesforce.change_events import ChangeHeaders, topic_of
+from probes.records.salesforce.event_bus import BusEvent
+from probes.records.salesforce.probe import SalesforceProbe
+from probes.records.salesforce.settings import SalesforceSettings
+from tests.standins.salesforce import APP, Salesforce
+
+NOON = datetime(2026, 3, 4, 12, 0, 30, tzinfo=UTC)
+PATIENT_S = 60.0
+SPEC = ReadSpec(
+    data_type="customer",
+    collection="Account",
+    key="Id",
+    changed_at="SystemModstamp",
+    fields=("Name",),
+    key_type="salesforce_id",
+)
+BY_NUMBER = replace(SPEC, key="Customer_Number__c", key_type="string")
+
+HEADER = {
+    "type": "record",
+    "name": "ChangeEventHeader",
+    "fields": [
+        {"name": "recordIds", "type": {"type": "array", "items": "string"}},
+        {"name": "changeType", "type": "string"},
+    ],
+}
+SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "AccountChangeEvent",
+    "fields": [{"name": "ChangeEventHeader", "type": HEADER}, {"name": "Name", "type": ["null", "string"]}],
+}
+
+
+def event(kind: str, *ids: str) -> BusEvent:
+    out = io.BytesIO()
+    header = {"recordIds": list(ids), "changeType": kind}
+    fastavro.schemaless_writer(out, fastavro.parse_schema(SCHEMA), {"ChangeEventHeader": header, "Name": "x"})
+    return BusEvent(event_id="e", replay_id=b"1", schema_id="s", payload=out.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("collection", "topic"),
+    [
+        ("Account", "/data/AccountChangeEvent"),
+        ("Invoice__c", "/data/Invoice__ChangeEvent"),
+        ("ns__Invoice__c", "/data/ns__Invoice__ChangeEvent"),
+    ],
+)
+def test_the_topic_of_an_object(collection: str, topic: str) -> None:
+    assert topic_of(collection) == topic
+
+
+@pytest.mark.parametrize(
+    ("told", "ids", "names_all"),
+    [
+        (event("UPDATE", "001000000000001AAA", "001000000000002AAA"), 2, True),
+        (event("GAP_UPDATE", "001000000000001AAA"), 1, True),
+        (event("GAP_OVERFLOW", "001000000000001AAA"), 1, False),
+        (event("UPDATE", "001*"), 0, False),
+        (event("GAP_OVERFLOW"), 0, False),
+    ],
+)
+def test_an_event_names_records_or_says_that_there_are_others(told: BusEvent, ids: int, names_all: bool) -> None:
+    change = ChangeHeaders(lambda _: SCHEMA).read(told)
+    assert (len(change.ids), change.names_all) == (ids, names_all)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        None,
+        {},
+        {"type": "record", "name": "X", "fields": []},
+        SCHEMA | {"fields": SCHEMA["fields"][::-1]},
+        SCHEMA | {"fields": [{"name": "ChangeEventHeader", "type": "string"}]},
+        SCHEMA | {"fields": [{"name": "ChangeEventHeader", "type": "no type"}]},
+    ],
+)
+def test_another_schema_is_no_change(schema: Any) -> None:
+    with pytest.raises(ProbeError) as caught:
+        ChangeHeaders(lambda _: schema).read(event("UPDATE", "001000000000001AAA"))
+    assert caught.value.reason is Reason.DECODE
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff", b"\x80" * 40, b"\xfe\xff\xff\xff\xff\xff\xff\xff\x7f"])
+def test_a_payload_that_is_cut_or_lies_is_no_change(payload: bytes) -> None:
+    with pytest.raises(ProbeError) as caught:
+        ChangeHeaders(lambda _: SCHEMA).read(replace(event("UPDATE"), payload=payload))
+    assert caught.value.reason is Reason.DECODE
+
+
+# -- the probe
+
+
+@pytest.fixture
+def org() -> Iterator[Salesforce]:
+    with Salesforce(start=NOON) as found:
+        found.pubsub.keepalive_s = 0.05
+        yield found
+
+
+@pytest.fixture
+def probe(org: Salesforce) -> Iterator[SalesforceProbe]:
+    words: dict[str, Any] = {"kind": "salesforce", "url": org.url}
+    words |= {"client_id": APP.client_id, "client_secret": APP.client_secret}
+    words |= {"change_events": True, "event_bus": org.pubsub.target, "budget": {"timeout": 30}}
+    found = SalesforceProbe(SalesforceSettings.model_validate(words))
+    yield found
+    found.close()
+
+
+def test_records_are_announced_from_a_position_on(org: Salesforce, probe: SalesforceProbe) -> None:
+    assert isinstance(probe, AnnouncesChanges)
+    assert probe.announces(SPEC)
+    begun = probe.announced(SPEC, None, 500, PATIENT_S)
+    assert begun.keys == []
+    first, second = org.put("Account", Name="A"), org.put("Account", Name="B")
+    org.update(first, Name="C")
+    org.delete(second, purge=True)
+    heard = probe.announced(SPEC, begun.position, 500, PATIENT_S)
+    assert heard.keys == [first, second]
+    assert heard.names_all
+    assert probe.announced(SPEC, heard.position, 500, PATIENT_S).keys == []
+
+
+def test_records_of_another_key_are_named_by_it(org: Salesforce, probe: SalesforceProbe) -> None:
+    begun = probe.announced(BY_NUMBER, None, 500, PATIENT_S)
+    org.put("Account", Name="A", Customer_Number__c="C-1")
+    org.put("Account", Name="without a key")
+    binned = org.put("Account", Name="B", Customer_Number__c="C-2")
+    org.delete(binned)
+    heard = probe.announced(BY_NUMBER, begun.position, 500, PATIENT_S)
+    assert (heard.keys, heard.names_all) == (["C-1", "C-2"], True)
+    purged = org.put("Account", Name="D", Customer_Number__c="C-3")
+    org.delete(purged, purge=True)
+    heard = probe.announced(BY_NUMBER, heard.position, 500, PATIENT_S)
+    assert (heard.keys, heard.names_all) == ([], False)
+
+
+def test_gaps_are_read_again_or_reported(org: Salesforce, probe: SalesforceProbe) -> None:
+    begun = probe.announced(SPEC, None, 500, PATIENT_S)
+    record = org.put("Account", Name="A")
+    org.bus.gap("UPDATE", "Account", record)
+    heard = probe.announced(SPEC, begun.position, 500, PATIENT_S)
+    assert (heard.keys, heard.names_all) == ([record], True)
+    org.bus.gap("OVERFLOW", "Account")
+    heard = probe.announced(SPEC, heard.position, 500, PATIENT_S)
+    assert (heard.keys, heard.names_all) == ([], False)
+
+
+@pytest.mark.parametrize("position", ["", "x", "/data/ContactChangeEvent 00ff", "/data/AccountChangeEvent 0"])
+def test_a_position_of_another_topic_is_lost(probe: SalesforceProbe, position: str) -> None:
+    with pytest.raises(ProbeError) as caught:
+        probe.announced(SPEC, position, 500, PATIENT_S)
+    assert caught.value.reason is Reason.CURSOR_LOST
+
+
+def test_a_moved_org_has_lost_every_position(org: Salesforce, probe: SalesforceProbe) -> None:
+    begun = probe.announced(SPEC, None, 500, PATIENT_S)
+    org.bus.reset()
+    with pytest.raises(ProbeError) as caught:
+        probe.announced(SPEC, begun.position, 500, PATIENT_S)
+    assert caught.value.reason is Reason.CURSOR_LOST
+
+
+def test_a_silent_bus_is_a_dead_connection(org: Salesforce, probe: SalesforceProbe) -> None:
+    org.pubsub.keepalive_s = 600.0
+    with pytest.raises(ProbeError) as caught:
+        probe.announced(SPEC, None, 500, 0.1)
+    assert caught.value.reason is Reason.TIMEOUT
+
+
+def test_an_object_that_is_not_selected_is_a_remark(org: Salesforce, probe: SalesforceProbe) -> None:
+    assert not any("announced" in each for each in probe.inspect(SPEC))
+    org.bus.enabled = {"Contact"}
+    (remark,) = [each for each in probe.inspect(SPEC) if "announced" in each]
+    assert "Change Data Capture" in remark
