@@ -23,7 +23,8 @@ def inspect(session: Session, spec: ReadSpec) -> tuple[str, ...]:
     if described is None:
         remarks.append(f"{spec.collection}: the login may not list collections, so it is unknown whether it exists")
     some = [documents.decoded(each) for each in session.documents(spec.collection, {}, None, {}, SAMPLE)[0]]
-    for path in dict.fromkeys(each for each in (*spec.key_fields, spec.own_mark, *spec.fields) if each is not None):
+    paths = (*spec.key_fields, stream.stamp_of(spec), *spec.fields)
+    for path in dict.fromkeys(each for each in paths if each is not None):
         remarks += _field_remarks(session, spec, path, some)
     if stream.streams(spec):
         remarks += stream.inspect(session, spec)

@@ -32,7 +32,7 @@ IDLE_OPTIONS = frozenset({"retrywrites", "retryreads", "w", "j", "journal", "wti
 """Options that people copy with their URL and that do not matter for reading."""
 
 EVENT_TIME = "$clusterTime"
-"""Stands for `changed_at` in a spec if only the change stream shows when a record changed; no field has this name."""
+"""Stands for `changed_at` in a spec with a change stream if records have no stamp; no field has this name."""
 
 MECHANISMS = frozenset({"SCRAM-SHA-1", "SCRAM-SHA-256", "MONGODB-X509", "PLAIN"})
 
@@ -172,15 +172,15 @@ class MongoDbBinding(Binding):
 
     @property
     def marks_records(self) -> bool:
-        """Whether a record has a stamp of its own; otherwise only the change stream shows when it changed."""
-        return self.changes == "stamp" or self.changed_at is not None
+        """Whether a record's own stamp shows when it changed; with a stream, the time of its event does."""
+        return self.changes == "stamp"
 
     def options(self) -> dict[str, Any]:
         return {"changes": self.changes} if self.changes == "stream" else {}
 
     def spec(self, data_type: str, names: Sequence[str], *, zone: str | None, key_type: str = "string") -> ReadSpec:
         spec = super().spec(data_type, names, zone=zone, key_type=key_type)
-        return spec if self.marks_records else replace(spec, changed_at=EVENT_TIME)
+        return spec if self.changes == "stamp" else replace(spec, changed_at=self.changed_at or EVENT_TIME)
 
 
 def checked_path(path: str) -> str:

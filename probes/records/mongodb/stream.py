@@ -2,7 +2,8 @@
 
 A stream starts at an instant and is read up to the present. The resume token of its last response is the cursor. It
 reaches back as far as the server's oplog: if the start is older than that, or the collection was dropped meanwhile,
-changes are found by the records' own stamp once, and a stream continues from there.
+changes are found by the records' own stamp once, and a stream continues from there. Otherwise the mark of a change is
+the time of its event: a stamp that a writer left as it was would date the change back.
 
 Sources: MongoDB manual, "Change Streams", "Change Events", "Replica Set Oplog"; MongoDB driver specifications,
 "Change Streams" (2025-01-29).
@@ -24,6 +25,7 @@ from probes.call_deadline import left
 from probes.contract import KEY, VALUES, Page, ProbeError, ReadSpec, Reason, Row
 from probes.records.mongodb import changes, documents, order
 from probes.records.mongodb.session import Session, too_large
+from probes.records.mongodb.settings import EVENT_TIME
 
 RECORDS_AT_ONCE = 1_000
 """Most records of one page."""
@@ -112,6 +114,11 @@ def streams(spec: ReadSpec) -> bool:
     return spec.options.get("changes") == STREAM and spec.changed_at is not None
 
 
+def stamp_of(spec: ReadSpec) -> str | None:
+    """The field with a record's own stamp or version, None if the map names none."""
+    return None if spec.mark == EVENT_TIME else spec.mark
+
+
 def changed(session: Session, spec: ReadSpec, since: datetime | int | None, limit: int, after: str | None) -> Page:
     """Records that changed at or after an instant; see `RecordProbe.changed`."""
     if isinstance(since, int):
@@ -155,9 +162,10 @@ def inspect(session: Session, spec: ReadSpec) -> list[str]:
             hint="run it as a replica set, of which one member is enough, or leave changes: out",
         )
     _read(session, spec.collection, {}, 1)
-    if spec.marks_records:
-        return []
-    remarks = [f"{spec.collection} has no changed_at: changes older than the oplog are found only by the sweep"]
+    remarks = []
+    if stamp_of(spec) is None:
+        remark = f"{spec.collection} has no changed_at"
+        remarks.append(f"{remark}: changes older than the oplog are found only by the sweep")
     if int(hello.get("maxWireVersion", 0)) < WALL_TIME_SINCE:
         remarks.append("events of this version of MongoDB count whole seconds: set clock_slack to at least 1s")
     return remarks
@@ -223,7 +231,7 @@ def _records(session: Session, spec: ReadSpec, part: Part) -> tuple[list[Row], l
                 absent.append(key)
             continue
         row = session.row_of(spec, document)
-        rows.append(row if spec.marks_records else (row[KEY], change.at, *row[VALUES]))
+        rows.append((row[KEY], change.at, *row[VALUES]))
     return rows, absent
 
 
@@ -242,9 +250,9 @@ def _by_stamp(
         place: where it continues.
     """
     now = _cluster_time(session) if now is None else now
-    if not spec.marks_records:
+    if stamp_of(spec) is None:
         return Page(reached_at=_instant(now), told_from=_instant(now))
-    page = changes.changed(session, spec, since, limit, place)
+    page = changes.changed(session, replace(spec, marks_records=True), since, limit, place)
     if page.next is not None:
         return replace(page, next=order.cursor_text(kind=STAMP, at=now, place=page.next))
     return page if page.more else replace(page, reached_at=_instant(now))

@@ -69,16 +69,19 @@ def keys(page: Page) -> list[Any]:
 # -- what changed
 
 
-def test_changes_are_records_read_by_id_with_their_own_stamp(server: MongoServer, probe: MongoDbProbe) -> None:
+def test_changed_records_are_read_by_id_and_have_the_time_of_their_event(
+    server: MongoServer, probe: MongoDbProbe
+) -> None:
     page = probe.changed(STAMPED, AT + 3 * SECOND, 10)
     assert page.rows == [(3, AT + 3 * SECOND, 3), (4, AT + 4 * SECOND, 4)]
     assert (page.next, page.more, page.absent, page.told_from) == (None, False, [], None)
 
 
-def test_a_change_that_leaves_the_stamp_is_found(server: MongoServer, probe: MongoDbProbe) -> None:
-    server.write("things", "update", {"_id": 1, "n": 99})
+def test_a_change_that_leaves_the_stamp_is_dated_by_its_event(server: MongoServer, probe: MongoDbProbe) -> None:
+    server.write("things", "update", {"_id": 1, "n": 99}, AT + timedelta(hours=2))
     page = probe.changed(STAMPED, AT + timedelta(hours=1), 10)
-    assert page.rows == [(1, AT + SECOND, 99)]
+    assert page.rows == [(1, AT + timedelta(hours=2), 99)]
+    assert probe.fetch(STAMPED, [1]) == [(1, None, 99)]
 
 
 def test_a_record_is_returned_once_in_the_order_of_its_latest_event(server: MongoServer, probe: MongoDbProbe) -> None:
@@ -106,7 +109,7 @@ def test_deleted_parts_of_a_key_are_returned_together(server: MongoServer, probe
     assert probe.changed(read, AT + timedelta(hours=1), 10).absent == [(1, "5" * 24)]
 
 
-def test_without_a_stamp_the_time_of_the_event_is_the_mark(server: MongoServer, probe: MongoDbProbe) -> None:
+def test_the_time_of_an_event_is_that_of_the_server_in_milliseconds(server: MongoServer, probe: MongoDbProbe) -> None:
     assert (UNSTAMPED.marks_records, UNSTAMPED.finds_changes) == (False, True)
     server.write("things", "update", {"_id": 1, "n": 9}, AT + timedelta(seconds=60, milliseconds=250))
     assert probe.changed(UNSTAMPED, AT + 30 * SECOND, 10).rows == [(1, AT + timedelta(seconds=60.25), 9)]
@@ -175,6 +178,7 @@ def test_a_start_beyond_the_oplog_falls_back_to_the_stamp(server: MongoServer, p
     begun_at = datetime.now(UTC).replace(microsecond=0)
     first = probe.changed(STAMPED, AT + 2 * SECOND, 2)
     assert (keys(first), first.reached_at) == ([2, 3], None)
+    assert first.rows[0][1] == AT + 2 * SECOND
     whole = probe.changed(STAMPED, AT + 2 * SECOND, 10)
     assert (keys(whole), whole.more, whole.told_from) == ([2, 3, 4], False, None)
     assert whole.reached_at is not None
@@ -316,7 +320,7 @@ def test_the_majority_is_read_whatever_the_map_says(server: MongoServer) -> None
 def test_a_stream_starts_at_an_instant_and_never_at_a_version() -> None:
     with pytest.raises(ValidationError, match="leave version out"):
         binding(version="n")
-    assert binding(changed_at="at").marks_records
+    assert not binding(changed_at="at").marks_records
     assert "changes" not in MongoDbBinding.model_validate({"collection": "things", "key": "_id"}).options()
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from auditor.audit.budget import Plan
+from auditor.audit.flow_audit import Auditor
 from auditor.audit.reading import Gatherer, Search
-from auditor.ledger import Watermark
+from auditor.ledger import Ledger, Watermark
 from auditor.map.loader import check_map
 from auditor.systems.reader import open_readers
+from tests.stand import new_ledger
 from tests.standins.mongodb import MongoServer
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -45,12 +47,18 @@ def server() -> Iterator[MongoServer]:
     made.close()
 
 
+def copied(place: Path) -> None:
+    """A copy of each record in SQLite."""
+    with closing(sqlite3.connect(place / "billing.sqlite")) as billing, billing:
+        billing.execute("CREATE TABLE customers (id integer, name text)")
+        billing.executemany("INSERT INTO customers VALUES (?, 'Ada')", [(number,) for number in range(1, 5)])
+
+
 @pytest.mark.parametrize("stamp", ["changed_at: at,", ""])
 def test_an_audit_reads_what_changed_without_a_stamp_and_what_was_deleted(
     server: MongoServer, tmp_path: Path, stamp: str
 ) -> None:
-    with closing(sqlite3.connect(tmp_path / "billing.sqlite")) as billing, billing:
-        billing.execute("CREATE TABLE customers (id integer, name text)")
+    copied(tmp_path)
     (tmp_path / "map.yaml").write_text(MAP.replace("STAMP", stamp))
     loaded, remarks = check_map(tmp_path / "map.yaml", {"SHOP": server.url, "PLACE": str(tmp_path)})
     assert not any("overlap" in str(remark) for remark in remarks), "the stream starts an overlap earlier"
@@ -74,3 +82,40 @@ def test_an_audit_reads_what_changed_without_a_stamp_and_what_was_deleted(
         assert reached.at is not None
         assert begun.at is not None
         assert reached.at >= begun.at
+
+
+@pytest.mark.parametrize("stamp", ["changed_at: at,", ""])
+def test_changes_and_deletions_are_followed_from_the_time_of_their_events(
+    server: MongoServer, tmp_path: Path, stamp: str
+) -> None:
+    copied(tmp_path)
+    (tmp_path / "map.yaml").write_text(MAP.replace("STAMP", stamp))
+    (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+    loaded, _ = check_map(tmp_path / "map.yaml", {"SHOP": server.url, "PLACE": str(tmp_path)})
+    readers, ledger = open_readers(loaded), Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    with ExitStack() as opened:
+        opened.enter_context(closing(ledger))
+        for reader in readers.values():
+            opened.enter_context(closing(reader))
+        auditor = Auditor(
+            flow=loaded.flow("to_billing"),
+            source=readers["shop"],
+            target=readers["billing"],
+            ledger=ledger,
+            digest_key=b"k" * 32,
+            others=readers,
+        )
+        while not (result := auditor.audit(datetime.now(UTC))).swept:
+            assert result.error is None
+        begun_us = int((datetime.now(UTC) - timedelta(seconds=1)).timestamp() * 1_000_000)
+        server.write("customers", "update", {"_id": 2, "name": "Bo"})
+        server.write("customers", "delete", {"_id": 3})
+        result = auditor.audit(datetime.now(UTC), sample=0)
+        assert (result.error, result.read) == (None, 2)
+        rows, _ = ledger.exports.snapshot({"changes": 0}, files_since=0)
+        names = [name for name, _ in ledger.exports.columns("changes")]
+        changes = {each["key"]: each for each in (dict(zip(names, row, strict=True)) for row in rows["changes"])}
+        assert {key: each["operation"] for key, each in changes.items()} == {"2": "update", "3": "delete"}
+        for each in changes.values():
+            assert each["verdict"] == "pending"
+            assert each["committed_from_at"] >= begun_us
