@@ -77,7 +77,7 @@ def documents(batch: bytes) -> list[Any]:
     while at < len(batch):
         length = int.from_bytes(batch[at : at + 4], "little", signed=True)
         if length < 5 or at + length > len(batch):
-            raise ProbeError(Reason.DECODE, "the answer is not valid BSON: a document reaches beyond its end")
+            raise ProbeError(Reason.DECODE, "the response is not valid BSON: a document extends beyond its end")
         parts.append(batch[at : at + length])
         at += length
     if batch.count(0) > ELEMENTS_LIMIT:  # each value has one after its name; most have more
@@ -105,7 +105,7 @@ def _check_elements(batch: Sequence[bytes]) -> None:
                 if met > ELEMENTS_LIMIT:
                     raise ProbeError(
                         Reason.TOO_LARGE,
-                        f"an answer with more than {ELEMENTS_LIMIT:,} values",
+                        f"a response with more than {ELEMENTS_LIMIT:,} values",
                         hint="leave such fields out of the map",
                         of_key=True,
                     )
@@ -184,8 +184,8 @@ def projection(paths: Iterable[str]) -> dict[str, int]:
         parts = path.split(".")
         number = next((at for at, part in enumerate(parts) if part.isdecimal()), len(parts))
         tops.append(tuple(parts[:number] or parts))
-    wanted = {top for top in tops if not any(top[:length] in tops for length in range(1, len(top)))}
-    return {"_id": 1, **{".".join(top): 1 for top in sorted(wanted) if top[0] != "_id"}}
+    kept = {top for top in tops if not any(top[:length] in tops for length in range(1, len(top)))}
+    return {"_id": 1, **{".".join(top): 1 for top in sorted(kept) if top[0] != "_id"}}
 
 
 # -- values
@@ -195,7 +195,7 @@ def converter(legacy: str | None) -> Callable[[Any], Any]:
     """A function that converts a value to one that other systems have.
 
     Args:
-        legacy: the order of the bytes of UUIDs of subtype 3, None if the map does not say.
+        legacy: the byte order of UUIDs of subtype 3, None if the map does not set it.
     """
     order = None if legacy is None else LEGACY[legacy]
 
@@ -248,9 +248,7 @@ def _binary(value: bytes, inside: bool, order: int | None) -> Any:
         if len(value) != 16:
             return Undecodable("a UUID of another length than 16 bytes")
         if subtype == 3 and order is None:
-            return Undecodable(
-                "a UUID of an old driver (subtype 3): say in which order its bytes stand, uuid: in the map"
-            )
+            return Undecodable("a UUID of an old driver (subtype 3): set its byte order, uuid: in the map")
         identity = Binary(bytes(value), subtype).as_uuid(4 if subtype == 4 else order)  # type: ignore[arg-type]
         return str(identity) if inside else identity
     if subtype == 6:
@@ -295,9 +293,9 @@ def alternatives(key_type: str, key: Key, legacy: str | None) -> list[Any]:
 
 
 def part_alternatives(text: str, legacy: str | None) -> list[Any]:
-    """As `alternatives`, for a part of a key, whatever type it has: what is found too much is another key."""
-    found = alternatives("uuid" if _UUID.fullmatch(text) else "string", text, legacy)
-    return [*found, text[:15]] if len(text) == 18 else found
+    """As `alternatives`, for a part of a key of any type: additional matches belong to other keys."""
+    forms = alternatives("uuid" if _UUID.fullmatch(text) else "string", text, legacy)
+    return [*forms, text[:15]] if len(text) == 18 else forms
 
 
 def _uuids(text: str, legacy: str | None) -> list[Any]:
@@ -306,7 +304,7 @@ def _uuids(text: str, legacy: str | None) -> list[Any]:
     return binaries if legacy is None else [*binaries, Binary.from_uuid(value, LEGACY[legacy])]
 
 
-def as_asked(row_key: Any, texts: frozenset[str]) -> bool:
+def is_requested(row_key: Any, texts: frozenset[str]) -> bool:
     """Whether a key is one of the requested ones: 12.5 and 12.50 are one number to MongoDB, but two keys."""
     return not isinstance(row_key, Decimal) or str(row_key) in texts
 

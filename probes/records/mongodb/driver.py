@@ -106,7 +106,7 @@ class MessageSocket(GuardedSocket):
         command = command_of(bytes(data[:4096]))
         if command not in READS and command not in KEEPS:
             raise ProbeError(
-                Reason.PERMISSION, f"refused to send {command or 'a message'!r}: it is no command that reads"
+                Reason.PERMISSION, f"refused to send {command or 'a message'!r}: it is not a reading command"
             )
         if command == "aggregate" and not opens_stream(bytes(data)):
             raise ProbeError(Reason.PERMISSION, "refused to send 'aggregate': it does not open a change stream")
@@ -147,15 +147,13 @@ class MessageSocket(GuardedSocket):
     def _check(self, length: int, kind: int) -> None:
         if kind not in {OP_MSG, OP_REPLY} or length < 21:
             self.cut_off()
-            what = "packed, which nobody asked for" if kind == OP_COMPRESSED else "no message of MongoDB's protocol"
-            raise ProbeError(
-                Reason.DECODE, f"the answer is {what}", hint="is it a MongoDB server that listens there?"
-            )
+            what = "compressed, unrequested" if kind == OP_COMPRESSED else "not a message of MongoDB's protocol"
+            raise ProbeError(Reason.DECODE, f"the response is {what}", hint="is the server a MongoDB server?")
         if length > self._limit:
             self.cut_off()
             raise ProbeError(
                 Reason.TOO_LARGE,
-                f"an answer of more than {self._limit >> 20} MiB",
+                f"a response of more than {self._limit >> 20} MiB",
                 hint="leave fields of that size out of the map",
                 of_key=self._limit == ANSWER_LIMIT_BYTES,
             )

@@ -57,7 +57,7 @@ class Explainer:
                 return ProbeError(Reason.UNREACHABLE, self.said(why))
             return ProbeError(
                 Reason.TIMEOUT,
-                f"no answer within {self._timeout_s:.3g} s: {self.said(error)}",
+                f"no response within {self._timeout_s:.3g} s: {self.said(error)}",
                 hint="is the server hanging? raise the timeout if it is only slow",
             )
         if isinstance(error, errors.ServerSelectionTimeoutError | errors.AutoReconnect | errors.InvalidOperation):
@@ -80,7 +80,7 @@ class Explainer:
         hints = {
             Reason.AUTH: "are user, password and authSource of the URL right?",
             Reason.PERMISSION: "grant the auditor's login the role read on this database",
-            Reason.TIMEOUT: "is a field without an index asked for? raise the timeout if the server is only slow",
+            Reason.TIMEOUT: "is a field without an index queried? raise the timeout if the server is only slow",
         }
         wait = details.get("RetryAfterMs")
         return ProbeError(

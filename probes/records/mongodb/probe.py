@@ -89,9 +89,9 @@ class MongoDbProbe(Unranked):
         if not documents:
             # For a dropped collection MongoDB returns nothing, without an error.
             self._session.described(spec.collection)
-        wanted = frozenset(map(str, keys))
+        texts = frozenset(map(str, keys))
         rows = [self._session.row(spec, document) for document in documents]
-        return [row for row in rows if self._bson.as_asked(row[0], wanted)]
+        return [row for row in rows if self._bson.is_requested(row[0], texts)]
 
     def _among(self, spec: ReadSpec, keys: Sequence[Key]) -> dict[str, Any]:
         """The filter for documents with one of these keys."""
@@ -112,13 +112,13 @@ class MongoDbProbe(Unranked):
 
     @one_call
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Page:
-        wanted: dict[str, Any] | None = {}
+        same: dict[str, Any] | None = {}
         later: dict[str, Any] | None = None
         if after is not None:
-            wanted, later = self._order.behind("_id", *self._order.cursor_values(after, "id"))
+            same, later = self._order.behind("_id", *self._order.cursor_values(after, "id"))
         read: list[bytes] = []
         cut = False
-        for condition in (wanted, later):
+        for condition in (same, later):
             if condition is not None and not cut and len(read) <= limit:
                 some, cut = self._session.documents(
                     spec.collection, condition, {"_id": 1}, self._session.projection(spec), limit + 1 - len(read)
@@ -141,11 +141,11 @@ class MongoDbProbe(Unranked):
         """
         for document in documents:
             if "_id" not in document:
-                raise ProbeError(Reason.DECODE, f"{spec.collection} answers a record without _id")
+                raise ProbeError(Reason.DECODE, f"{spec.collection} returned a record without _id")
             if before and not self._order.comes_behind(document["_id"], before[0]):
                 raise ProbeError(
                     Reason.DECODE,
-                    f"{spec.collection} answers records out of the order of _id, or one of them again",
+                    f"{spec.collection} returned records out of the order of _id, or one of them again",
                     hint="is it MongoDB, or a server that only speaks its protocol?",
                 )
             before = [document["_id"]]
@@ -176,35 +176,35 @@ class MongoDbProbe(Unranked):
     def clock(self) -> ClockSample:
         """Read the primary's own clock, in milliseconds.
 
-        Not `operationTime` and `$clusterTime`: they count whole seconds, stand still for up to ten seconds while
+        Not `operationTime` and `$clusterTime`: they count whole seconds, do not advance for up to ten seconds while
         nothing is written, and may run ahead of every clock of the cluster.
         Source: MongoDB manual, "hello" (`localTime`), and "periodicNoopIntervalSecs".
         """
         from pymongo.read_preferences import ReadPreference
 
         words = {"read_preference": ReadPreference.PRIMARY, "codec_options": self._session.database.codec_options}
-        self._session.asked(lambda: self._session.database.command("hello", **words))  # opens a connection
+        self._session.run(lambda: self._session.database.command("hello", **words))  # opens a connection
         sent_at = datetime.now(UTC)
-        with self._session.asking():
+        with self._session.running():
             hello = self._session.database.command("hello", **words)
         received_at = datetime.now(UTC)
         server_at = hello.get("localTime")
         if not isinstance(server_at, datetime):
-            raise ProbeError(Reason.DECODE, "the server does not tell its time")
+            raise ProbeError(Reason.DECODE, "the server does not report its time")
         return ClockSample(sent_at=sent_at, received_at=received_at, server_at=server_at, resolution_s=0.001)
 
     @one_call
     def prove_read_only(self, spec: ReadSpec | None) -> str:
         """MongoDB has no read-only session; only reading commands can leave the probe."""
         sent = "only commands that read are ever sent"
-        status = self._session.asked(lambda: self._session.database.command("connectionStatus", showPrivileges=True))
+        status = self._session.run(lambda: self._session.database.command("connectionStatus", showPrivileges=True))
         info = status.get("authInfo") or {}
         users = [f"{each.get('user')}" for each in info.get("authenticatedUsers") or []]
         if not users:
             return f"{sent}; no login is required, so anyone may write"
         privileges = info.get("authenticatedUserPrivileges")
         if privileges is None:
-            return f"{sent}; what else {users[0]} may do the server does not tell"
+            return f"{sent}; what else {users[0]} may do is not reported by the server"
         may = sorted({action for each in privileges for action in self._writes(each)})
         if may:
             return f"{sent}; {users[0]} may also write ({', '.join(may[:4])}): the role read is enough"

@@ -25,7 +25,7 @@ FETCHED_LIMIT_BYTES = 16 * 1024 * 1024
 
 READS_FROM = ("primary", "primaryPreferred", "secondary", "secondaryPreferred", "nearest")
 
-AnswerT = TypeVar("AnswerT")
+ResultT = TypeVar("ResultT")
 
 
 class Session:
@@ -84,7 +84,7 @@ class Session:
         """The server's description of a collection; None if the login may not read it.
 
         Raises:
-            ProbeError: `query` if there is none of this name, or it is a view of a dropped one.
+            ProbeError: `query` if no collection has this name, or it is a view of a dropped one.
         """
         try:
             matches = self.listed_collections({"name": collection})
@@ -107,13 +107,13 @@ class Session:
             self.described(viewed)
         return description
 
-    def listed_collections(self, wanted: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    def listed_collections(self, condition: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The server's description of its collections."""
-        return self.asked(lambda: list(self.database.list_collections(filter=dict(wanted))))
+        return self.run(lambda: list(self.database.list_collections(filter=dict(condition))))
 
     def listed_indexes(self, collection: str) -> list[Mapping[str, Any]]:
         """The server's description of a collection's indexes."""
-        return self.asked(lambda: list(self.database[collection].list_indexes()))
+        return self.run(lambda: list(self.database[collection].list_indexes()))
 
     def projection(self, spec: ReadSpec) -> dict[str, int]:
         """The projection for reading a spec."""
@@ -125,7 +125,7 @@ class Session:
     def documents(
         self,
         collection: str,
-        wanted: Mapping[str, Any],
+        condition: Mapping[str, Any],
         order: Mapping[str, int] | None,
         fields: Mapping[str, int],
         limit: int | None,
@@ -140,20 +140,20 @@ class Session:
             all_batches: continue until all are read, up to `FETCHED_LIMIT_BYTES`.
         """
         if self._common_types:
-            wanted = self._of_common_types(wanted)
+            condition = self._of_common_types(condition)
         try:
-            return self._read(collection, wanted, order, fields, limit, all_batches=all_batches)
+            return self._read(collection, condition, order, fields, limit, all_batches=all_batches)
         except ProbeError as failure:
             if self._common_types or failure.reason is not Reason.QUERY or "type code" not in failure.message.lower():
                 raise
         self._common_types = True
-        fewer = self._of_common_types(wanted)
+        fewer = self._of_common_types(condition)
         return self._read(collection, fewer, order, fields, limit, all_batches=all_batches)
 
     def _read(
         self,
         collection: str,
-        wanted: Mapping[str, Any],
+        condition: Mapping[str, Any],
         order: Mapping[str, int] | None,
         fields: Mapping[str, int],
         limit: int | None,
@@ -171,7 +171,7 @@ class Session:
         def read() -> tuple[list[bytes], bool]:
             documents: list[bytes] = []
             size = memory = 0
-            cursor = self.database[collection].find_raw_batches(dict(wanted), **words)
+            cursor = self.database[collection].find_raw_batches(dict(condition), **words)
             try:
                 while True:
                     batch = next(cursor, b"")
@@ -193,7 +193,7 @@ class Session:
                     cursor.close()
             return documents, False
 
-        return self.asked(read)
+        return self.run(read)
 
     def _has_collation(self, collection: str) -> bool:
         """Whether a collection by default compares texts other than by bytes."""
@@ -231,21 +231,21 @@ class Session:
 
     # -- errors
 
-    def asked(self, ask: Callable[[], AnswerT]) -> AnswerT:
+    def run(self, operation: Callable[[], ResultT]) -> ResultT:
         """Call, and retry once if the connection broke or its member has stepped down."""
         begins()
         try:
-            with self.asking():
-                return ask()
+            with self.running():
+                return operation()
         except ProbeError as failure:
             if failure.reason is not Reason.UNREACHABLE or passed():
                 raise
         begins()
-        with self.asking():
-            return ask()
+        with self.running():
+            return operation()
 
     @contextlib.contextmanager
-    def asking(self) -> Iterator[None]:
+    def running(self) -> Iterator[None]:
         """Operations inside end with the call, and every failure of PyMongo becomes a `ProbeError`."""
         try:
             with self._within(left(INSPECT_CALLS * self.timeout_s)):
@@ -257,8 +257,8 @@ class Session:
         except OSError as error:
             raise ProbeError(Reason.UNREACHABLE, self._explain.said(error)) from None
         except Exception as error:  # PyMongo assumes that a response has all its parts
-            message = f"an answer that is none of MongoDB's ({type(error).__name__})"
-            raise ProbeError(Reason.DECODE, message, hint="is it a MongoDB server that listens there?") from None
+            message = f"a response that is not in MongoDB's form ({type(error).__name__})"
+            raise ProbeError(Reason.DECODE, message, hint="is the server a MongoDB server?") from None
 
 
 def too_large() -> ProbeError:

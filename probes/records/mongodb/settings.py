@@ -70,12 +70,12 @@ class MongoDbSettings(SystemSettings):
             name = option.lower()
             if name in {"readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel"}:
                 raise ValueError(
-                    f"leave {option} out of the URL: the map says it, as read:, max_staleness: or read_concern:"
+                    f"leave {option} out of the URL: set it in the map, as read:, max_staleness: or read_concern:"
                 )
             if name == "uuidrepresentation":
-                raise ValueError("leave uuidRepresentation out of the URL: the map says it, as uuid:")
+                raise ValueError("leave uuidRepresentation out of the URL: set it in the map, as uuid:")
             if name.endswith("timeoutms"):
-                raise ValueError(f"leave {option} out of the URL: the map says it, as budget: timeout:")
+                raise ValueError(f"leave {option} out of the URL: set it in the map, as budget: timeout:")
             if name not in KNOWN_OPTIONS | IDLE_OPTIONS:
                 raise ValueError(f"unknown option {option} in the URL{did_you_mean(option, _PASSED_ON)}")
         mechanism = options.get("authmechanism", "SCRAM-SHA-256")
@@ -89,18 +89,18 @@ class MongoDbSettings(SystemSettings):
     @model_validator(mode="after")
     def _says_how_old(self) -> MongoDbSettings:
         if not self.database_name:
-            raise ValueError("name the database, in the URL behind the host or as database:")
+            raise ValueError("name the database, in the URL after the host or as database:")
         if self.read == "primary":
             if self.max_staleness_s is not None:
                 raise ValueError("max_staleness is for secondaries, and read: is primary")
             return self
         if self.max_staleness_s is None or self.max_staleness_s < LEAST_STALENESS_S:
             raise ValueError(
-                f"read: {self.read} may answer old values: set max_staleness, at least {LEAST_STALENESS_S:.0f}s"
+                f"read: {self.read} may return old values: set max_staleness, at least {LEAST_STALENESS_S:.0f}s"
             )
         if self.delay_floor_s < self.max_staleness_s:
             raise ValueError(
-                f"read: {self.read} may answer values {self.max_staleness_s:.0f} s old: set delay_floor to as much"
+                f"read: {self.read} may return values {self.max_staleness_s:.0f} s old: set delay_floor to that"
             )
         return self
 
@@ -127,7 +127,7 @@ def plain_url(url: str) -> str:
 class MongoDbBinding(Binding):
     """A collection or view; fields are dotted paths (`address.city`, `lines.sku`).
 
-    There is no filter on purpose: a view in the database defines the part that is meant, for every reader.
+    There is intentionally no filter: a view in the database defines the selection for every reader.
 
     Attributes:
         changes: how changes are found: by the `stamp` of each record (`changed_at` or `version`), or by the change
@@ -140,7 +140,7 @@ class MongoDbBinding(Binding):
     @classmethod
     def _is_name(cls, name: str) -> str:
         if not name or name.startswith("system.") or "$" in name or "\0" in name:
-            raise ValueError(f"{name!r} is no collection's name")
+            raise ValueError(f"{name!r} is not the name of a collection")
         return name
 
     composite_keys: ClassVar[bool] = True

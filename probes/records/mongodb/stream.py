@@ -154,7 +154,7 @@ def inspect(session: Session, spec: ReadSpec) -> list[str]:
     Raises:
         ProbeError: `query` if the server is not part of a replica set, `permission` if the login may not open it.
     """
-    hello = session.asked(lambda: session.database.command("hello"))
+    hello = session.run(lambda: session.database.command("hello"))
     if not hello.get("setName") and hello.get("msg") != "isdbgrid":
         raise ProbeError(
             Reason.QUERY,
@@ -207,7 +207,7 @@ def _read(session: Session, collection: str, start: Mapping[str, Any], limit: in
                     part.more = part.token is not None
                     return part
 
-    return session.asked(read)
+    return session.run(read)
 
 
 def _records(session: Session, spec: ReadSpec, part: Part) -> tuple[list[Row], list[Any]]:
@@ -266,7 +266,7 @@ def _cluster_time(session: Session) -> Timestamp:
             session.database.command("hello", session=within)
             return within.operation_time
 
-    now = session.asked(read)
+    now = session.run(read)
     if not isinstance(now, Timestamp):
         raise ProbeError(Reason.DECODE, "the server does not report the time of an operation")
     return now

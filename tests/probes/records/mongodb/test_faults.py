@@ -324,7 +324,7 @@ def test_large_records_are_read_in_smaller_parts(server: MongoServer, probe: Mon
         (Fault(reply={"ok": 1.0}), Reason.DECODE, ""),
         (Fault(reply={"ok": 1.0, "cursor": {"id": 0, "ns": "shop.things"}}), Reason.DECODE, ""),
         (Fault(reply={"ok": 1.0, "cursor": [1]}), Reason.DECODE, ""),
-        (Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n<html>" * 10), Reason.DECODE, "no message of MongoDB's protocol"),
+        (Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n<html>" * 10), Reason.DECODE, "not a message of MongoDB's protocol"),
     ],
     ids=lambda each: None if isinstance(each, Fault) else str(each),
 )

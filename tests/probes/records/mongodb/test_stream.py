@@ -351,6 +351,6 @@ def test_only_an_aggregation_that_opens_a_stream_is_sent(server: MongoServer, pr
     assert not opens_stream(message([opens, project], b"\x01documents"))
     assert not opens_stream(message([opens, project])[:-1])
     database = probe._session.database
-    refusal = failure(lambda: probe._session.asked(lambda: list(database["things"].aggregate([{"$out": "other"}]))))
+    refusal = failure(lambda: probe._session.run(lambda: list(database["things"].aggregate([{"$out": "other"}]))))
     assert refusal.reason is Reason.PERMISSION
     assert server.calls["aggregate"] == 0
