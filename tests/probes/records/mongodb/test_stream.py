@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,12 +14,13 @@ from bson import ObjectId, Timestamp
 from pydantic import ValidationError
 
 from probes.contract import Page, ProbeError, ReadSpec, Reason
-from probes.metering import metered
+from probes.metering import SpentError, metered
 from probes.records.mongodb.driver import opens_stream
 from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbBinding, MongoDbSettings
 from tests.probes.meters import CountingMeter
 from tests.standins.mongodb import Fault, MongoServer
+from tests.waiting import wait_until
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -276,8 +279,10 @@ def test_other_events_are_passed_over(server: MongoServer, probe: MongoDbProbe) 
 def test_a_connection_that_breaks_is_tried_again(server: MongoServer, probe: MongoDbProbe) -> None:
     server.faults["aggregate"] = [Fault(raw=None)]
     assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4]
-    server.faults["getMore"] = [Fault(raw=None)]
-    assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4]
+    server.faults["getMore"] = Fault(raw=None)
+    assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4], "the driver opens the stream after the last event"
+    server.faults["aggregate"] = Fault(raw=None)
+    assert failure(lambda: probe.changed(STAMPED, AT, 10)).reason is Reason.UNREACHABLE
 
 
 def test_a_read_spends_a_call_for_each_command(server: MongoServer, probe: MongoDbProbe) -> None:
@@ -287,6 +292,52 @@ def test_a_read_spends_a_call_for_each_command(server: MongoServer, probe: Mongo
     with metered(meter):
         probe.changed(STAMPED, AT, 10)
     assert meter.spent == server.calls.total()
+
+
+def test_a_budget_that_is_spent_on_the_way_ends_the_reading(server: MongoServer, probe: MongoDbProbe) -> None:
+    assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4]
+    for calls in range(2):
+        with metered(CountingMeter(calls)), pytest.raises(SpentError):
+            probe.changed(STAMPED, AT, 10)
+    with metered(CountingMeter(9)):
+        assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("command", ["aggregate", "getMore"])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault(code=13, message="not authorized on shop to execute command"), Reason.PERMISSION),
+        (Fault(code=50, message="operation exceeded time limit"), Reason.TIMEOUT),
+        (Fault(code=16500, message="too many", details={"RetryAfterMs": 7000}), Reason.OVER_BUDGET),
+        (Fault(raw=struct.pack("<iiii", 30_000_000, 1, 1, 2013) + bytes(100)), Reason.TOO_LARGE),
+        (Fault(raw=b"HTTP/1.1 200 OK\r\n\r\n<html>" * 10), Reason.DECODE),
+        (Fault(reply={"ok": 1.0}), Reason.DECODE),
+        (Fault(reply={"ok": 1.0, "cursor": {"id": 0, "ns": "shop.things"}}), Reason.DECODE),
+    ],
+    ids=lambda each: None if isinstance(each, Fault) else str(each),
+)
+def test_every_failure_has_a_name(server: MongoServer, command: str, fault: Fault, reason: Reason) -> None:
+    opened = MongoDbProbe(settings(server.url))
+    opened.fetch(STAMPED, [1])
+    server.faults[command] = fault
+    assert failure(lambda: opened.changed(STAMPED, AT, 10)).reason is reason
+    opened.close()
+
+
+@pytest.mark.parametrize("command", ["aggregate", "getMore"])
+def test_a_server_that_hangs_is_given_up_on_at_the_deadline(server: MongoServer, command: str) -> None:
+    opened = MongoDbProbe(settings(server.url, budget={"timeout": 1}))
+
+    def connected() -> bool:
+        with contextlib.suppress(ProbeError):  # a slow machine
+            return len(opened.fetch(STAMPED, [1])) == 1
+        return False
+
+    wait_until(connected)
+    server.faults[command] = Fault(hang=True)
+    assert failure(lambda: opened.changed(STAMPED, AT, 10)).reason is Reason.TIMEOUT
+    opened.close()
 
 
 # -- what is needed
