@@ -5,7 +5,8 @@ from (`metered`). Every sender spends at a single point: `probes.bounded_http.Bo
 including a login's, `probes.records.sql.sessions.Sessions` for each statement, a MongoDB connection for each command
 except those that end something. Code that sends in another way calls `spend()` first, and `learned()` with what a
 vendor's headers report. Threads inherit the meter with their context (`contextvars.copy_context`); without one
-nothing is counted.
+nothing is counted. Some systems limit one kind of request apart from others (a search, an export): a probe names it
+(`operation`), and its settings or the map say how often it may be sent.
 """
 
 from __future__ import annotations
@@ -73,6 +74,7 @@ UNMETERED: Meter = _Unmetered()
 """Counts nothing."""
 
 _meter: ContextVar[Meter] = ContextVar("meter", default=UNMETERED)
+_operation: ContextVar[str] = ContextVar("operation", default="")
 
 
 @contextmanager
@@ -98,3 +100,18 @@ def spend(calls: int = 1) -> None:
 def learned(limit: RateLimit) -> None:
     """Report a vendor's own limit; see `Meter.learned`."""
     _meter.get().learned(limit)
+
+
+@contextmanager
+def operation(name: str) -> Iterator[None]:
+    """Send calls meanwhile for this operation, which may have limits of its own; "" for none."""
+    token = _operation.set(name)
+    try:
+        yield
+    finally:
+        _operation.reset(token)
+
+
+def current_operation() -> str:
+    """The operation that calls are sent for, "" for none."""
+    return _operation.get()

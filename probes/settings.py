@@ -5,7 +5,7 @@ Each kind of system or queue has its own models, derived from these; loading the
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 
@@ -40,6 +40,38 @@ class QueueSettings(PluginSettings):
     evidence: EvidencePolicy = "private"
 
 
+class OperationLimits(PluginSettings):
+    """How often one operation of a system may be used, besides the limits of all calls together.
+
+    Attributes:
+        calls_per_s, calls_per_minute: calls sent for it, None for any number.
+    """
+
+    calls_per_s: int | None = Field(default=None, ge=1)
+    calls_per_minute: int | None = Field(default=None, ge=1)
+
+    @model_validator(mode="after")
+    def _within_reach(self) -> Self:
+        check_reach(self.call_limits)
+        return self
+
+    @property
+    def call_limits(self) -> dict[str, tuple[int, float]]:
+        """The limits that are set: how many calls, within how many seconds; the shortest time first."""
+        limits = {"calls_per_s": (self.calls_per_s, 1.0), "calls_per_minute": (self.calls_per_minute, 60.0)}
+        return {name: (limit, seconds) for name, (limit, seconds) in limits.items() if limit is not None}
+
+
+def check_reach(limits: Mapping[str, tuple[int, float]]) -> None:
+    """Check that no limit is out of reach because of one for a longer time. Raises ValueError."""
+    for (name, (limit, _)), (longer, (limit_then, _)) in pairwise(limits.items()):
+        if limit > limit_then:
+            raise ValueError(
+                f"{name}: {limit} can never be reached beside {longer}: {limit_then}; "
+                f"raise {longer}, or leave {name} out"
+            )
+
+
 class Budget(PluginSettings):
     """How much of a system the auditor may use; all that read it share this.
 
@@ -51,6 +83,7 @@ class Budget(PluginSettings):
         calls_per_s, calls_per_minute, calls_per_day: calls sent, None for any number.
         connections: concurrent requests.
         timeout_s: the deadline of one call of the probe, with all that it sends.
+        operations: by name, limits of operations that the system limits apart from others.
     """
 
     records_per_s: float = Field(default=5000, gt=0)
@@ -59,16 +92,11 @@ class Budget(PluginSettings):
     calls_per_day: int | None = Field(default=None, ge=1)
     connections: int = Field(default=2, ge=1, le=64)
     timeout_s: Duration = Field(default=5, alias="timeout", gt=0)
+    operations: dict[str, OperationLimits] = {}
 
     @model_validator(mode="after")
     def _within_reach(self) -> Self:
-        """A limit that a longer time's limit never lets be reached was not meant so."""
-        for (name, (limit, _)), (longer, (limit_then, _)) in pairwise(self.call_limits.items()):
-            if limit > limit_then:
-                raise ValueError(
-                    f"{name}: {limit} can never be reached beside {longer}: {limit_then}; "
-                    f"raise {longer}, or leave {name} out"
-                )
+        check_reach(self.call_limits)
         return self
 
     @property
@@ -92,7 +120,10 @@ class SystemSettings(PluginSettings):
         delay_floor_s: how long the system may legitimately return stale data (caches, search indexes).
         clock_slack_s: the longest time between a record's changed-at stamp and its commit.
         link: template of a record's page in the system itself, with `{key}`.
+        operations: what systems of this kind limit apart from other calls, with the limits that they document.
     """
+
+    operations: ClassVar[Mapping[str, OperationLimits]] = {}
 
     kind: str
     zone: str | None = None
@@ -101,6 +132,21 @@ class SystemSettings(PluginSettings):
     clock_slack_s: Duration = Field(default=0.1, alias="clock_slack")
     link: str | None = None
     description: str = ""
+
+    @model_validator(mode="after")
+    def _has_operations(self) -> Self:
+        for name in self.budget.operations:
+            if name not in self.operations:
+                allowed = f"write one of {', '.join(self.operations)}" if self.operations else "leave operations out"
+                raise ValueError(
+                    f"budget.operations: {name!r} is not limited apart in a system of this kind; {allowed}"
+                )
+        return self
+
+    @property
+    def operation_limits(self) -> dict[str, OperationLimits]:
+        """The limits of its operations: those of the map, otherwise those that the vendor documents."""
+        return {**self.operations, **self.budget.operations}
 
     @property
     def stale_reads_s(self) -> float:

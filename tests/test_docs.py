@@ -24,13 +24,13 @@ from checks.fields import FieldRule
 from checks.validity import Validity
 from probes import registry
 from probes.http import settings as http_settings
-from probes.settings import Budget
+from probes.settings import Budget, OperationLimits
 from tests import HOME
 
 PAGES = sorted([*HOME.glob("*.md"), *(HOME / "docs").rglob("*.md")])
 
 MODELS: list[type[BaseModel]] = [
-    *(Budget, DataType, Consumer, FieldRule, Validity),
+    *(Budget, OperationLimits, DataType, Consumer, FieldRule, Validity),
     *(registry.record_settings(kind) for kind in registry.RECORD_KINDS),
     *(registry.record_binding(kind) for kind in registry.RECORD_KINDS),
     *http_settings.KINDS,

@@ -140,7 +140,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "probes/records/mongodb/settings.py": "probes/records/mongodb/test_probe.py",
         "probes/records/hubspot/catalogue.py": "probes/records/hubspot/test_probe.py",
         "probes/records/hubspot/changes.py": "probes/records/hubspot/test_probe.py",
-        "probes/records/hubspot/pace.py": "probes/records/hubspot/test_session.py",
         "probes/records/stripe/changes.py": "probes/records/stripe/test_probe.py",
         "probes/records/stripe/listing.py": "probes/records/stripe/test_probe.py",
         "probes/records/stripe/money.py": "probes/records/stripe/test_probe.py",

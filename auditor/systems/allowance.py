@@ -28,8 +28,8 @@ from auditor.systems.call_limits import SlidingLimit, ToldLimit
 from probes.call_deadline import spare
 from probes.contract import Key, Reason
 from probes.durations import format_duration
-from probes.metering import RateLimit, SpentError
-from probes.settings import Budget, SystemSettings
+from probes.metering import RateLimit, SpentError, current_operation
+from probes.settings import Budget, OperationLimits, SystemSettings
 from probes.wording import counted
 
 DAY_S = 86_400.0
@@ -190,10 +190,16 @@ class Allowance:
     Args:
         system: its name in the map.
         book: stores a day's calls; without one they are counted only within this process.
+        operations: separate limits of single operations (`probes.metering.operation`).
     """
 
     def __init__(
-        self, system: str, budget: Budget, book: DayBook | None = None, clocks: Clocks | None = None
+        self,
+        system: str,
+        budget: Budget,
+        book: DayBook | None = None,
+        clocks: Clocks | None = None,
+        operations: Mapping[str, OperationLimits] | None = None,
     ) -> None:
         self.system = system
         self._budget = budget
@@ -204,6 +210,13 @@ class Allowance:
             name: SlidingLimit(limit, counted_s(seconds), grain_s=SLOT_S if seconds >= DAY_S else 0.0)
             for name, (limit, seconds) in budget.call_limits.items()
         }
+        self._operations = {
+            operation: {
+                f"{operation} {name}": SlidingLimit(limit, counted_s(seconds))
+                for name, (limit, seconds) in limits.call_limits.items()
+            }
+            for operation, limits in (operations or {}).items()
+        }
         per_day = budget.calls_per_day
         self._looks = None if per_day is None else SlidingLimit(max(1, int(CLOCK_SHARE * per_day)), DAY_S)
         self._told: dict[float | None, ToldLimit] = {}
@@ -212,7 +225,7 @@ class Allowance:
         self._sent: Counter[datetime] = Counter()
         self._counted = 0
         self._refused_until: dict[Worth, float] = {}
-        self._waiting: Counter[Worth] = Counter()
+        self._waiting: Counter[tuple[Worth, str]] = Counter()
         self._calls: Counter[str] = Counter()
         self._records: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -225,7 +238,7 @@ class Allowance:
     @property
     def limited(self) -> bool:
         """Whether calls are currently limited, by the map or by the vendor."""
-        return bool(self._limits or self._told)
+        return bool(self._limits or self._told or any(self._operations.values()))
 
     @property
     def clock_keeps_s(self) -> float:
@@ -279,23 +292,23 @@ class Allowance:
 
     def spend(self, calls: int = 1) -> None:
         """Spend calls that are about to be sent; see `probes.metering.Meter`."""
-        spender = _spender.get()
+        spender, operation = _spender.get(), current_operation()
         waited_s = 0.0
         while True:
             with self._lock:
-                wait_s = self._wait_s(calls, spender.worth)
+                wait_s = self._wait_s(calls, spender.worth, operation)
                 if wait_s <= 0.0:
-                    self._take(calls, spender.flow)
+                    self._take(calls, spender.flow, operation)
                     return
                 if wait_s > min(spare(), LONGEST_WAIT_S - waited_s):
-                    raise self._refusal(calls, spender.worth, wait_s)
-                self._waiting[spender.worth] += calls
+                    raise self._refusal(calls, spender.worth, wait_s, operation)
+                self._waiting[spender.worth, operation] += calls
             try:
                 self._clocks.sleep(wait_s)
             finally:
                 waited_s += wait_s
                 with self._lock:
-                    self._waiting[spender.worth] -= calls
+                    self._waiting[spender.worth, operation] -= calls
 
     def learned(self, limit: RateLimit) -> None:
         """Take a limit that the vendor reports into account; see `probes.metering.Meter`."""
@@ -340,14 +353,17 @@ class Allowance:
 
     # -- all of these hold the lock
 
-    def _wait_s(self, calls: int, worth: Worth) -> float:
+    def _wait_s(self, calls: int, worth: Worth, operation: str = "") -> float:
         now = self._clocks.steady()
-        ahead = sum(number for other, number in self._waiting.items() if other < worth)
+        first = {use: number for use, number in self._waiting.items() if use[0] < worth}
+        ahead = sum(first.values())
+        of_operation = sum(number for (_, other), number in first.items() if other == operation)
         waits = [0.0]
-        for limit in self._limits.values():
-            kept = kept_of(limit.limit, worth) if limit.seconds >= SLOT_S else 0
-            at_once = min(calls + ahead, max(calls, limit.limit - kept))
-            waits.append(limit.wait_s(now, at_once, kept=kept))
+        for limits, before in ((self._limits, ahead), (self._operations.get(operation, {}), of_operation)):
+            for limit in limits.values():
+                kept = kept_of(limit.limit, worth) if limit.seconds >= SLOT_S else 0
+                at_once = min(calls + before, max(calls, limit.limit - kept))
+                waits.append(limit.wait_s(now, at_once, kept=kept))
         for per, told in list(self._told.items()):
             if now >= told.until:
                 del self._told[per]
@@ -356,9 +372,9 @@ class Allowance:
         longest = max(waits)
         return longest if longest > 0.0 or self._book is None else self._provide(calls, worth, now)
 
-    def _take(self, calls: int, flow: str) -> None:
+    def _take(self, calls: int, flow: str, operation: str) -> None:
         now = self._clocks.steady()
-        for limit in self._limits.values():
+        for limit in (*self._limits.values(), *self._operations.get(operation, {}).values()):
             limit.spend(now, calls)
         for told in self._told.values():
             told.left = max(0, told.left - calls)
@@ -406,8 +422,9 @@ class Allowance:
         self._counted = found.counted
         return found
 
-    def _refusal(self, calls: int, worth: Worth, wait_s: float) -> SpentError:
-        limits = ", ".join(f"{name}: {limit.limit}" for name, limit in self._limits.items()) or "by the vendor"
+    def _refusal(self, calls: int, worth: Worth, wait_s: float, operation: str) -> SpentError:
+        apply = self._limits | self._operations.get(operation, {})
+        limits = ", ".join(f"{name}: {limit.limit}" for name, limit in apply.items()) or "by the vendor"
         message = f"the calls of {self.system} are spent ({limits})"
         if not math.isfinite(wait_s):
             hint = f"{counted(calls, 'call')} at once are more than it allows"
@@ -457,4 +474,7 @@ def open_allowances(
     systems: Mapping[str, SystemSettings], book: DayBook | None = None, clocks: Clocks | None = None
 ) -> dict[str, Allowance]:
     """An allowance for every system; one set of them serves all that read in a process."""
-    return {name: Allowance(name, settings.budget, book, clocks) for name, settings in systems.items()}
+    return {
+        name: Allowance(name, settings.budget, book, clocks, settings.operation_limits)
+        for name, settings in systems.items()
+    }

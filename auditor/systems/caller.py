@@ -123,7 +123,7 @@ class Caller:
         self, name: str, settings: SystemSettings, probe: RecordProbe, allowance: Allowance | None = None
     ) -> None:
         self.name = name
-        self.allowance = allowance or Allowance(name, settings.budget)
+        self.allowance = allowance or Allowance(name, settings.budget, operations=settings.operation_limits)
         self.probe = probe
         self.health = Health()
         self._timeout_s = settings.budget.timeout_s

@@ -22,6 +22,7 @@ from probes.http.grants import Grant
 from probes.http.header_times import instant, retry_after_s, span
 from probes.http.learning_scrubber import LearningScrubber
 from probes.http.line import DIRECT, Line
+from probes.metering import operation
 
 ANSWER_LIMIT_BYTES = 256 * 1024
 """The largest response read: a token is a few kilobytes."""
@@ -95,9 +96,12 @@ class TokenEndpoint:
         self._scrub.learn_tokens(question.tokens)
         headers = {"Content-Type": "application/x-www-form-urlencoded", **question.headers}
         try:
-            with self._client.stream(
-                "POST", self._url, content=urlencode(question.form).encode(), headers=headers
-            ) as response:
+            with (
+                operation(""),
+                self._client.stream(
+                    "POST", self._url, content=urlencode(question.form).encode(), headers=headers
+                ) as response,
+            ):
                 if not response.is_success:
                     raise self._refused(response, grant)
                 document = self._read(response)

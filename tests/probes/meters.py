@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from probes.contract import Reason
-from probes.metering import RateLimit, SpentError
+from probes.metering import RateLimit, SpentError, current_operation
 
 
 class CountingMeter:
@@ -15,12 +15,14 @@ class CountingMeter:
         spent: calls that were allowed.
         left: calls that may still be sent, None for any number.
         told: what vendors said about their limits.
+        operations: what each allowed call was for.
     """
 
     def __init__(self, left: int | None = None) -> None:
         self.spent = 0
         self.left = left
         self.told: list[RateLimit] = []
+        self.operations: list[str] = []
         self._lock = threading.Lock()
 
     def spend(self, calls: int = 1) -> None:
@@ -29,6 +31,7 @@ class CountingMeter:
             if self.left is not None and calls > self.left:
                 raise SpentError(Reason.OVER_BUDGET, "the meter's calls are spent", retry_after_s=60)
             self.spent += calls
+            self.operations += [current_operation()] * calls
             self.left = None if self.left is None else self.left - calls
 
     def learned(self, limit: RateLimit) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextvars import copy_context
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import sqlalchemy as sa
 from probes import metering, registry
 from probes.bounded_http import BoundedClient
 from probes.contract import Reason
-from probes.metering import RateLimit, SpentError, metered
+from probes.metering import RateLimit, SpentError, metered, operation
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
 from probes.records.sql.probe import SqlProbe
@@ -131,3 +132,35 @@ def test_a_refusal_keeps_its_kind_where_its_text_is_cleaned() -> None:
     assert isinstance(cleaned, SpentError)
     assert cleaned.retry_after_s == 3
     assert "secret-of-x" not in str(cleaned)
+
+
+def test_calls_count_for_the_operation_that_they_are_sent_for() -> None:
+    meter = CountingMeter()
+    with metered(meter):
+        with operation("search"):
+            metering.spend(2)
+            with operation(""):
+                metering.spend()
+            inheriting = threading.Thread(target=copy_context().run, args=(metering.spend,))
+        inheriting.start()
+        inheriting.join()
+        metering.spend()
+    assert meter.operations == ["search", "search", "", "search", ""]
+
+
+def test_each_template_is_an_operation(api: Api) -> None:
+    api.answer = lambda request: {"id": 1} if "/1" in request.path else [{"id": 1, "at": "2026-01-01T00:00:00Z"}]
+    settings = RestSettings.model_validate({"kind": "rest", "url": api.url, "budget": {"timeout": 30}})
+    words = {"collection": "things", "key": "id", "changed_at": "at", "limit": 1}
+    templates = {"one": "/things/{key}", "list": "/things?limit={limit}", "changed": "/things?since={since}"}
+    single = RestBinding.model_validate(words | templates).spec("thing", [], zone=None)
+    many = RestBinding.model_validate(words | {"many": "/things?ids={keys}"}).spec("thing", [], zone=None)
+    probe, meter = RestProbe(settings), CountingMeter()
+    with metered(meter):
+        probe.fetch(single, [1])
+        probe.fetch(many, [1])
+        probe.page(single, None, 1)
+        probe.changed(single, datetime(2026, 1, 1, tzinfo=UTC), 1)
+        probe.clock()
+    assert meter.operations == ["one", "many", "list", "changed", ""]
+    probe.close()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,14 +21,9 @@ from probes.http.line import DIRECT, Line
 from probes.http.token_endpoint import TokenEndpoint
 from probes.http.tokens import TokenSource
 from probes.http.transport import STATUS, Meaning, Refusal, Transport
-from probes.records.hubspot.pace import Pace
-from probes.records.hubspot.settings import HubSpotSettings
+from probes.metering import operation
+from probes.records.hubspot.settings import SEARCH, HubSpotSettings
 from probes.secrets import Scrubber
-
-SEARCHES_PER_S = 4
-"""An account allows five searches per second to all its apps together; an older limit was four for each token.
-
-Source: "API usage guidelines and limits"; changelog "CRM Search API Rate Limit Increase"."""
 
 _TYPE = r"[A-Za-z0-9_-]+"
 
@@ -69,8 +63,6 @@ class Session:
 
     def __init__(self, settings: HubSpotSettings, line: Line = DIRECT) -> None:
         scrub = LearningScrubber(Scrubber.of(settings))
-        self._closing = threading.Event()
-        self._pace = Pace(SEARCHES_PER_S, 1.0, self._closing)
         self._transport = Transport(
             urlsplit(settings.url),
             authentication=_authentication(settings, scrub, line),
@@ -100,9 +92,9 @@ class Session:
         return response
 
     def search(self, collection: str, document: Any) -> Mapping[str, Any]:
-        """Search objects, no faster than the account allows. Raises ProbeError."""
-        self._pace.wait()
-        return self.ask("POST", f"/crm/v3/objects/{collection}/search", document)
+        """Search objects. Raises ProbeError."""
+        with operation(SEARCH):
+            return self.ask("POST", f"/crm/v3/objects/{collection}/search", document)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -115,7 +107,6 @@ class Session:
 
     def close(self) -> None:
         """End running requests."""
-        self._closing.set()
         self._transport.close()
 
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from probes.durations import Duration
 from probes.http.settings import Retries, check_api_address, check_header_value
-from probes.settings import Binding, SystemSettings
+from probes.settings import Binding, OperationLimits, SystemSettings
 
 INDEX_LAG_S = 300.0
 """How long a change may be missing from the search. HubSpot says "a few moments", without a bound ("Search the CRM",
 "Limitations"); Estuary's connector, which many accounts use, waits five minutes (estuary/connectors, pull request
 1549)."""
+
+SEARCH = "search"
+"""The operation that an account limits apart: five a second, for all its apps together; an older limit was four for
+each token. Responses do not say what is left of it.
+
+Source: "API usage guidelines and limits"; changelog "CRM Search API Rate Limit Increase"."""
 
 ASSOCIATIONS = "associations."
 """Begins the name of a field that holds the ids of associated records."""
@@ -33,6 +40,8 @@ class HubSpotSettings(SystemSettings):
         retries: the most retries of a request.
         delay_floor_s: how long a change may be missing from the search; reads by key are never stale.
     """
+
+    operations: ClassVar[Mapping[str, OperationLimits]] = {SEARCH: OperationLimits(calls_per_s=4)}
 
     kind: Literal["hubspot"]
     token: SecretStr | None = None

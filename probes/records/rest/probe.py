@@ -34,6 +34,7 @@ from probes.http import walk
 from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.http.walk import Place
+from probes.metering import operation
 from probes.records.alike_keys import alike
 from probes.records.rest import answers, stamps
 from probes.records.rest.client import Answer, RestClient
@@ -178,7 +179,8 @@ class RestProbe(Unranked):
             begins()
 
     def _many(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
-        answer = self._client.ask(filled(spec.options["many"], spec.collection, {"keys": keys}))
+        with operation("many"):
+            answer = self._client.ask(filled(spec.options["many"], spec.collection, {"keys": keys}))
         found = answers.records(spec.options["records"], answer.document, f"many: of {spec.collection}")
         rows = self._asked_for(spec, found, keys)
         if len(rows) < len(keys) and self._is_part(spec, answer.document):
@@ -198,7 +200,8 @@ class RestProbe(Unranked):
 
     def _one(self, spec: ReadSpec, key: Key) -> list[Row]:
         template = spec.options["one"]
-        answer = self._client.ask(filled(template, spec.collection, {"key": key}), absent_is_none=True)
+        with operation("one"):
+            answer = self._client.ask(filled(template, spec.collection, {"key": key}), absent_is_none=True)
         if answer.status in {404, 410}:
             in_path = isinstance(template, str) and "{key}" in template.partition("?")[0]
             if in_path and {"/", "\\"} & set(str(key)):
@@ -314,7 +317,8 @@ class RestProbe(Unranked):
             limit = ceiling or (place.size if place is not None and place.size else limit)
         what = f"{word}: of {spec.collection}"
         if place is not None and place.how == "url":
-            answer = self._client.ask_next(str(place.at), template)
+            with operation(word):
+                answer = self._client.ask_next(str(place.at), template)
         else:
             values: dict[str, Any] = {
                 "limit": limit,
@@ -323,7 +327,8 @@ class RestProbe(Unranked):
                 "page": place.at if place is not None and place.how == "page" else spec.options["first_page"],
                 "since": self._since(spec, since, place),
             }
-            answer = self._client.ask(filled(template, spec.collection, values), walking=place is not None)
+            with operation(word):
+                answer = self._client.ask(filled(template, spec.collection, values), walking=place is not None)
         found = answers.records(way["records"], answer.document, what)
         more = self._more(spec, way, answer.document)
         after = (

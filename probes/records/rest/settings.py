@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -20,7 +20,7 @@ from probes.records.rest.request_template import (
     template_of,
 )
 from probes.secrets import without_parameters
-from probes.settings import Binding, SystemSettings
+from probes.settings import Binding, OperationLimits, SystemSettings
 
 
 class RestSettings(SystemSettings):
@@ -33,6 +33,10 @@ class RestSettings(SystemSettings):
         retries: the most retries after a transient failure.
         verify: false to accept any TLS certificate (a test system's own).
     """
+
+    operations: ClassVar[Mapping[str, OperationLimits]] = dict.fromkeys(
+        ("one", "many", "list", "changed"), OperationLimits()
+    )
 
     kind: Literal["rest"]
     url: SecretStr

@@ -54,7 +54,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "Budget": {
         "auditor/systems/allowance.py": "records_per_s calls_per_day",
         "auditor/systems/caller.py": "connections timeout",
-        "probes/settings.py": "calls_per_s calls_per_minute",
+        "probes/settings.py": "calls_per_s calls_per_minute operations",
     },
     "ChangedList": {"probes/records/rest/settings.py": "request records next more until limit"},
     "ClientCredentialsAuth": {
@@ -116,6 +116,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/audit/queue_audit.py": "drop_notice",
         "auditor/map/settings.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
     },
+    "OperationLimits": {"probes/settings.py": "calls_per_s calls_per_minute"},
     "MongoDbBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields",
         "probes/records/mongodb/settings.py": "changes",

@@ -22,8 +22,9 @@ from auditor.systems.allowance import (
     spending,
 )
 from probes.contract import Reason
-from probes.metering import RateLimit, SpentError
-from probes.settings import Budget
+from probes.metering import RateLimit, SpentError, operation
+from probes.settings import Budget, OperationLimits
+from tests.waiting import PATIENCE_S
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 DEEDS = ["spend", "crash", "restart", "set"]
@@ -356,3 +357,111 @@ def test_looks_at_the_clock_are_refused_beyond_their_part_of_a_day_unless_a_verd
     assert made.look(needed=True)
     assert allowance(at, calls_per_day=10).looks_left == 1
     assert all(allowance(at).look() for _ in range(100))
+
+
+# -- limits of single operations
+
+
+def limited(at: Time, budget: Budget | None = None, **operations: dict[str, int]) -> Allowance:
+    limits = {name: OperationLimits.model_validate(words) for name, words in operations.items()}
+    return Allowance("crm", budget or Budget(), None, at.clocks(), limits)
+
+
+def test_an_operation_waits_for_its_own_limit_and_holds_up_nothing_else(at: Time) -> None:
+    made = limited(at, search={"calls_per_s": 2})
+    with operation("search"):
+        made.spend(2)
+    for _ in range(20):
+        made.spend()
+    with operation("export"):
+        made.spend(5)
+    assert at.slept == []
+    with operation("search"):
+        made.spend()
+    assert at.s == pytest.approx(1.1)
+    assert made.used().calls == 28
+    assert made.limited
+
+
+def test_a_refusal_names_the_limit_of_the_operation(at: Time) -> None:
+    made = limited(at, Budget(calls_per_minute=100), export={"calls_per_minute": 2})
+    with operation("export"), spending(Worth.DEADLINE):
+        made.spend(2)
+        error = refused(made.spend)
+    assert error.retry_after_s == pytest.approx(61.0)
+    assert "calls_per_minute: 100, export calls_per_minute: 2" in error.message
+    made.spend()
+
+
+def test_of_an_operations_minute_a_part_is_kept_for_the_more_urgent(at: Time) -> None:
+    made = limited(at, many={"calls_per_minute": 20})
+    with operation("many"):
+        assert spend_all(made, Worth.SWEEP) == 17
+        assert spend_all(made, Worth.DEADLINE) == 3
+
+
+def test_who_waits_for_an_operation_holds_back_only_that_operation() -> None:
+    """The more urgent search waits first; other calls of less worth pass."""
+    asleep, awake = threading.Event(), threading.Event()
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        asleep.set()
+        assert awake.wait(PATIENCE_S)
+        now[0] += seconds
+
+    clocks = Clocks(steady=lambda: now[0], sleep=sleep)
+    limits = {"search": OperationLimits(calls_per_s=1)}
+    made = Allowance("crm", Budget(calls_per_s=10), None, clocks, limits)
+
+    def urgent() -> None:
+        with operation("search"), spending(Worth.DEADLINE):
+            made.spend()
+
+    with operation("search"):
+        made.spend()
+    thread = threading.Thread(target=urgent)
+    thread.start()
+    assert asleep.wait(PATIENCE_S)
+    with operation("export"), spending(Worth.SWEEP):
+        made.spend(3)
+    awake.set()
+    thread.join(PATIENCE_S)
+    assert made.used().calls == 5
+
+
+@given(
+    steps=st.lists(
+        st.tuples(st.sampled_from(["search", "export", ""]), st.integers(1, 2), st.floats(0, 5)), max_size=60
+    ),
+    limits=st.tuples(st.integers(2, 5), st.integers(5, 12), st.integers(3, 9)),
+)
+def test_no_operation_and_not_all_together_are_ever_one_call_over(
+    steps: list[tuple[str, int, float]], limits: tuple[int, int, int]
+) -> None:
+    at = Time()
+    per_s, per_minute, together = limits
+    made = limited(
+        at,
+        Budget(calls_per_s=together),
+        search={"calls_per_s": per_s, "calls_per_minute": per_minute},
+        export={"calls_per_minute": per_minute},
+    )
+    sent: list[tuple[float, str, int]] = []
+    for name, calls, pause_s in steps:
+        at.s += pause_s
+        with operation(name), spending(Worth.DEADLINE):
+            try:
+                made.spend(calls)
+            except SpentError:
+                continue
+        sent.append((at.s, name, calls))
+
+    def most(seconds: float, *names: str) -> int:
+        mine = [(when, calls) for when, name, calls in sent if not names or name in names]
+        return max((sum(n for when, n in mine if begin <= when <= begin + seconds) for begin, _ in mine), default=0)
+
+    assert most(1.0) <= together
+    assert most(1.0, "search") <= per_s
+    assert most(60.0, "search") <= per_minute
+    assert most(60.0, "export") <= per_minute

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from auditor.systems.allowance import Allowance, Worth, spending
 from auditor.systems.reader import SystemReader
 from probes.metering import SpentError
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
+from probes.registry import record_settings
 from tests.auditor.systems.test_allowance import Time
 from tests.http_api import Api, Request, Response
 
@@ -45,10 +48,11 @@ def at() -> Time:
     return Time()
 
 
-def opened(api: Api, at: Time, **limits: int) -> tuple[SystemReader, Any]:
+def opened(api: Api, at: Time, **limits: Any) -> tuple[SystemReader, Any]:
     settings = RestSettings.model_validate({"kind": "rest", "url": api.url, "budget": {"timeout": 30, **limits}})
     binding = RestBinding.model_validate({"collection": "things", "key": "id", "one": "/{collection}/{key}"})
-    reader = SystemReader("crm", settings, RestProbe(settings), Allowance("crm", settings.budget, None, at.clocks()))
+    allowance = Allowance("crm", settings.budget, None, at.clocks(), settings.operation_limits)
+    reader = SystemReader("crm", settings, RestProbe(settings), allowance)
     return reader, binding.spec("thing", ["name"], zone=None)
 
 
@@ -85,3 +89,34 @@ def test_what_the_api_says_is_left_is_not_exceeded_although_the_map_allows_more(
         assert reader.fetch(spec, ["1"]).error is None
     assert len(api.asked) == 5
     reader.close()
+
+
+def test_a_template_with_a_limit_of_its_own_leaves_other_requests_alone(api: Api, at: Time) -> None:
+    api.answer = lambda request: {"id": request.path.rpartition("/")[2], "name": "one"}
+    reader, spec = opened(api, at, operations={"one": {"calls_per_minute": 4}}, connections=4)
+    with spending(Worth.DEADLINE):
+        assert reader.fetch(spec, ["1", "2", "3", "4"]).error is None
+        refused = reader.fetch(spec, ["5"]).error
+    assert isinstance(refused, SpentError)
+    assert "one calls_per_minute: 4" in refused.message
+    assert reader.read_clock(datetime.now(UTC), afresh=True) is not None
+    assert (len(api.asked), reader.allowance.used().calls) == (4, 5)
+    at.s += 61.0
+    with spending(Worth.DEADLINE):
+        assert reader.fetch(spec, ["5"]).error is None
+    reader.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "message"),
+    [
+        ({"kind": "rest", "url": "http://127.0.0.1:1"}, "search", "write one of one, many, list, changed"),
+        ({"kind": "sql", "url": "sqlite:///x"}, "many", "leave operations out"),
+    ],
+)
+def test_an_operation_that_a_kind_does_not_have_is_refused(
+    kind: dict[str, Any], operation: str, message: str
+) -> None:
+    settings = record_settings(kind["kind"])
+    with pytest.raises(ValidationError, match=message):
+        settings.model_validate({**kind, "budget": {"operations": {operation: {"calls_per_s": 1}}}})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from probes.call_deadline import within
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.metering import metered
-from probes.records.hubspot.pace import Pace
 from probes.records.hubspot.probe import HubSpotProbe
 from probes.records.hubspot.session import READS, Session
 from probes.records.hubspot.settings import HubSpotSettings
@@ -183,24 +180,28 @@ def test_a_request_that_is_not_on_the_list_is_not_sent(account: HubSpot) -> None
     session.close()
 
 
-def test_searches_wait_for_their_turn() -> None:
-    waits: list[float] = []
-
-    class Closing(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            waits.append(timeout or 0.0)
-            return False
-
-    pace = Pace(2, 1.0, Closing(), lambda: 100.0)
-    for _ in range(6):
-        pace.wait()
-    assert waits == [1.0, 1.0, 2.0, 2.0]
-    with within(1.0):
-        assert failure(pace.wait).reason is Reason.TIMEOUT
+def test_searches_are_limited_apart(account: HubSpot, probe: HubSpotProbe) -> None:
+    meter = CountingMeter()
+    with metered(meter):
+        probe.changed(SPEC, None, 10)
+        probe.fetch(SPEC, ["1"])
+    assert meter.operations[0] == "search"
+    assert meter.operations[-1] == ""
+    documented = settings(account).operation_limits["search"]
+    assert documented.call_limits == {"calls_per_s": (4, 1.0)}
+    own = settings(account, budget={"operations": {"search": {"calls_per_s": 2, "calls_per_minute": 60}}})
+    assert own.operation_limits["search"].call_limits == {"calls_per_s": (2, 1.0), "calls_per_minute": (60, 60.0)}
 
 
-def test_a_close_ends_the_wait_for_a_turn(account: HubSpot) -> None:
+def test_signing_in_does_not_count_as_a_search(account: HubSpot) -> None:
+    probe, meter = HubSpotProbe(settings(account, **oauth(account))), CountingMeter()
+    with metered(meter):
+        probe.changed(SPEC, None, 10)
+    assert sorted({*meter.operations}) == ["", "search"]
+    probe.close()
+
+
+def test_a_closed_session_sends_nothing(account: HubSpot) -> None:
     session = Session(settings(account))
     session.close()
-    for _ in range(12):
-        assert failure(lambda: session.search("deals", {})).reason is Reason.UNREACHABLE
+    assert failure(lambda: session.search("deals", {})).reason is Reason.UNREACHABLE
