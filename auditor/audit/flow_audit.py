@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -16,7 +16,7 @@ from auditor.audit.duplicates import Doubles, DuplicateFinder
 from auditor.audit.gathered import Doubts, Gathered
 from auditor.audit.judging import Judge
 from auditor.audit.memory import NONE_LOST, Memory, no_memory
-from auditor.audit.owner_reads import Owner
+from auditor.audit.owner_reads import Owner, OwnerReads, OwnerShare
 from auditor.audit.reading import Gatherer, Search
 from auditor.audit.recording import Audited, Recorder, told_all_at
 from auditor.audit.result import AuditResult
@@ -170,12 +170,12 @@ class Auditor:
         """Note that announcements were lost."""
         self._inbox.add((), None, gap=True)
 
-    def recheck(self, now: datetime) -> AuditResult:
+    def recheck(self, now: datetime, *, owner: OwnerReads | None = None) -> AuditResult:
         """Audit only what is due: ended windows cannot wait for the next turn."""
-        return self.audit(now, sample=0, discover=False)
+        return self.audit(now, sample=0, discover=False, owner=owner)
 
     def audit(
-        self, now: datetime, *, sample: int | None = None, discover: bool = True, owner: Owner | None = None
+        self, now: datetime, *, sample: int | None = None, discover: bool = True, owner: OwnerReads | None = None
     ) -> AuditResult:
         """Run one audit and record it.
 
@@ -183,17 +183,17 @@ class Auditor:
             now: the instant it is done for (UTC).
             sample: keys per side, instead of the flow's own number.
             discover: ask the owner what has changed.
-            owner: where records of the owner are read, together with other flows that are audited for the same
-                instant; its reader where this flow is alone.
+            owner: reads of the owner that are shared with other flows; None if this flow reads it alone.
         """
         with self._one_at_a_time:
             before = self.memory
             read, failed = 0, before.failed
+            share = None if owner is None else owner.open(self.flow.name, now, join=discover)
             try:
                 with spending(Worth.RECHECK, flow=self.flow.name):
                     wanted = self.flow.settings.sample if sample is None else sample
-                    planned = self._planned(now, wanted, discover=discover)
-                    chosen, gathered = self._read(planned, owner or self.source, discover=discover)
+                    planned = self._planned(now if share is None else share.at, now, wanted, discover=discover)
+                    chosen, gathered = self._read(planned, share, discover=discover)
                     judged = self._judged(planned, gathered)
                 if self._shares is not None and discover:
                     found = len(gathered.wanted.listed)
@@ -207,6 +207,9 @@ class Auditor:
                 lost = before.lost.with_one(now, self._now(), read, str(error))
                 self.memory = replace(before, failed=failed, lost=lost)
                 raise
+            finally:
+                if share is not None:
+                    share.close()
             if audited.result.error is None:
                 self._inbox.done(planned.heard)
             self.memory = audited.memory
@@ -214,15 +217,21 @@ class Auditor:
 
     # -- plan
 
-    def _planned(self, now: datetime, sample: int, *, discover: bool) -> _Planned:
+    def _planned(self, now: datetime, due_at: datetime, sample: int, *, discover: bool) -> _Planned:
+        """What to read.
+
+        Args:
+            now: the instant that the audit is planned for.
+            due_at: what is due by then is read; later, if the audit is planned for an earlier instant.
+        """
         flow, memory = self.flow, self.memory
         if not memory.begun:
             # A new series starts if the rules or the digest key have changed since the last audit.
             self.ledger.flows.begin_series(flow.name, self._series, now)
             self.ledger.unverified.forget_queues(flow.name, flow.settings.queues.keys(), now)
         state = self.ledger.flows.state(flow.name)
-        deadlines, due = map(flow.parse_keys, self.ledger.records.due(flow.name, now, RECHECKS_LIMIT))
-        texts = self.ledger.unverified.due(flow.name, now, RECHECKS_LIMIT)
+        deadlines, due = map(flow.parse_keys, self.ledger.records.due(flow.name, due_at, RECHECKS_LIMIT))
+        texts = self.ledger.unverified.due(flow.name, due_at, RECHECKS_LIMIT)
         doubted = flow.parse_keys(texts)
         announced = self._inbox.look(RECHECKS_LIMIT // 2)
         rechecks = list(dict.fromkeys((*announced, *due, *doubted)))[:RECHECKS_LIMIT]
@@ -277,7 +286,10 @@ class Auditor:
 
     # -- read
 
-    def _read(self, planned: _Planned, source: Owner, *, discover: bool) -> tuple[Chosen, Gathered]:
+    def _read(self, planned: _Planned, share: OwnerShare | None, *, discover: bool) -> tuple[Chosen, Gathered]:
+        source: Owner = self.source if share is None else share
+        if share is not None:
+            share.read_afresh({*planned.deadlines, *planned.rechecks, *planned.memory.busy}, planned.heard.keys)
         search = Search(source=source, announced=frozenset(planned.heard.keys))
         moved = planned.state
         if planned.heard.position is not None:
@@ -301,6 +313,8 @@ class Auditor:
         wanted = search.wanted
         with spending(Worth.SWEEP, keys=worth):
             owner = self._gatherer.read_owner(wanted, search.owner, source)
+            if share is not None:
+                share.close()
             return chosen, self._gatherer.read_target(wanted, owner)
 
     # -- compare and judge
@@ -417,6 +431,14 @@ class Auditor:
         if counted_at and (at - counted_at).total_seconds() < due_s:
             return None
         return within_window(self.flow, self.ledger, at)
+
+
+def by_owner(auditors: Iterable[Auditor]) -> list[list[Auditor]]:
+    """Auditors of flows that read the same data type at the same owner, together."""
+    groups: dict[tuple[str, str], list[Auditor]] = {}
+    for auditor in auditors:
+        groups.setdefault((auditor.flow.source_name, auditor.flow.settings.data_type), []).append(auditor)
+    return list(groups.values())
 
 
 def _counts(gathered: Gathered, verdicts: Verdicts | None) -> dict[Outcome, int]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from auditor.audit.budget import SLICE_CALLS
-from auditor.audit.flow_audit import Auditor
+from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import OwnerReads
 from auditor.history.findings import Findings, findings
 from auditor.ledger import Ledger
@@ -106,7 +106,7 @@ def audit_once(
             for name in flows
         ]
         swept: dict[str, tuple[int, str]] = {}
-        for together in _by_owner(auditors):
+        for together in by_owner(auditors):
             swept |= _sweep(together, tell)
         _settle(auditors, ledger, swept, wait_s, tell)
     finally:
@@ -128,14 +128,6 @@ def audit_once(
     ]
 
 
-def _by_owner(auditors: Sequence[Auditor]) -> list[list[Auditor]]:
-    """Auditors grouped by data type and owner."""
-    groups: dict[tuple[str, str], list[Auditor]] = {}
-    for auditor in auditors:
-        groups.setdefault((auditor.flow.source_name, auditor.flow.settings.data_type), []).append(auditor)
-    return list(groups.values())
-
-
 def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str, tuple[int, str]]:
     """Sweep flows of one owner completely, in parallel, so that records wanted by several are read once.
 
@@ -148,7 +140,9 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
     going = list(auditors)
     while going:
         now = datetime.now(UTC)
-        owner = OwnerReads(going[0].source, [auditor.flow for auditor in going]) if len(going) > 1 else None
+        owner = None
+        if len(going) > 1:
+            owner = OwnerReads(going[0].source, [auditor.flow for auditor in going], fresh_s=math.inf)
         read: dict[str, int] = {}
         for auditor in going:
             flow = auditor.flow

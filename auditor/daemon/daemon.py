@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import SecretStr
 
 from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_senders, settle_unrecorded
-from auditor.audit.flow_audit import Auditor
+from auditor.audit.flow_audit import Auditor, by_owner
+from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
@@ -41,6 +42,9 @@ SEND_EVERY_S = 1.0
 """Slack accepts about one message per second and channel."""
 
 ARCHIVE_EVERY_S = 900.0
+
+FORGET_EVERY_S = 5.0
+"""Shared readings that no audit can use any more are forgotten this often, if not earlier."""
 
 THREADS = 32
 """Most concurrent audits, however many flows there are; more would only wait for each other."""
@@ -127,6 +131,8 @@ class Daemon:
             )
             for name, settings in integration_map.flows.items()
         }
+        self._groups = by_owner(self.auditors.values())
+        self.owner_reads = self._shared_reads()
         self.queues = [
             QueueAuditor(
                 flow=integration_map.flow(flow),
@@ -149,14 +155,37 @@ class Daemon:
         self.timetable = Timetable(THREADS)
         self._listeners: list[Listener] = []
 
+    def _shared_reads(self) -> dict[str, OwnerReads]:
+        """By flow, what it reads of its owner together with others."""
+        sharing = [group for group in self._groups if len(group) > 1]
+        reads: dict[str, OwnerReads] = {}
+        for group in sharing:
+            shared = OwnerReads(
+                group[0].source,
+                [auditor.flow for auditor in group],
+                records_limit=RECORDS_LIMIT // len(sharing),
+                bytes_limit=BYTES_LIMIT // len(sharing),
+            )
+            reads |= dict.fromkeys((auditor.flow.name for auditor in group), shared)
+        return reads
+
+    def _forget_reads(self) -> None:
+        for reads in self.owner_reads.values():
+            reads.forget()
+
     def start(self) -> None:
         """Start; returns at once."""
         repeats = self.ledger.outbox.recover(datetime.now(UTC))
         if repeats:
             log.warning("%s may be sent twice: the last daemon ended while sending", counted(repeats, "alert"))
         self._close_leftovers()
-        for at, auditor in enumerate(self.auditors.values()):
-            self._add_flow(auditor, at * auditor.flow.every_s / max(1, len(self.auditors)))
+        for at, group in enumerate(self._groups):
+            # Flows that start at one owner come together, so that they share what they read of it.
+            after_s = at * min(auditor.flow.every_s for auditor in group) / len(self._groups)
+            for auditor in group:
+                self._add_flow(auditor, after_s)
+        if self.owner_reads:
+            self._add("shared reads", FORGET_EVERY_S, self._forget_reads, after_s=FORGET_EVERY_S)
         for queue in self.queues:
             name = f"queue {queue.flow.name}/{queue.queue}"
             broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
@@ -199,7 +228,8 @@ class Daemon:
             self._do(lambda: audit(in_turn))
 
         def audit(in_turn: bool) -> None:
-            result = auditor.audit(datetime.now(UTC)) if in_turn else auditor.recheck(datetime.now(UTC))
+            audits = auditor.audit if in_turn else auditor.recheck
+            result = audits(datetime.now(UTC), owner=self.owner_reads.get(auditor.flow.name))
             if in_turn and result.error is not None:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
             if in_turn or result.error is None:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
-from auditor.audit.owner_reads import Owner, OwnerReads
+from auditor.audit.owner_reads import FRESH, Owner, OwnerReads, OwnerShare
 from auditor.audit.result import AuditResult
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
+from auditor.systems.caller import ReaderClosedError
 from checks.judgement import Outcome
 from checks.values import EPOCH, MICROSECOND
-from probes.contract import Key, ProbeError, Reading, ReadSpec, Reason, Row
+from probes.contract import KEY, Key, ProbeError, Reading, ReadSpec, Reason, Row
+from probes.metering import SpentError
 from tests.stand import Stand
+from tests.waiting import PATIENCE_S, wait_until
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -142,33 +150,42 @@ def test_flows_audited_together_conclude_what_they_conclude_apart(
     notes: dict[str, Noting] = {}
     results: dict[str, list[Any]] = {}
     begun_at = datetime.now(UTC)
-    for way in ("apart", "together"):
+    for way in ("apart", "together", "at once"):
         with closing(Ledger(f"sqlite:///{shared.place}/{way}.sqlite")) as ledger:
             ledger.migrate()
             both = auditors(shared, ledger)
             noted = notes[way] = Noting(shared.readers["crm"])
             results[way] = []
+            joint = OwnerReads(noted, [each.flow for each in both], fresh_s=math.inf)
             for turn in range(12):
                 now = begun_at + timedelta(seconds=1000 * turn)  # whatever is to be looked at again is due
-                owner = noted if way == "apart" else OwnerReads(noted, [each.flow for each in both])
-                for auditor in both:
-                    result = auditor.audit(now, sample=10, owner=owner)
-                    assert result.error is None
-                    results[way].append((result.flow, merged(result.counts), result.swept, result.taken))
+
+                def audit(
+                    auditor: Auditor, way: str = way, now: datetime = now, joint: OwnerReads = joint
+                ) -> AuditResult:
+                    alone = OwnerReads(notes[way], [auditor.flow])
+                    return auditor.audit(now, sample=10, owner=alone if way == "apart" else joint)
+
+                with ThreadPoolExecutor(2 if way == "at once" else 1) as pool:
+                    for result in pool.map(audit, both):
+                        assert result.error is None
+                        results[way].append((result.flow, merged(result.counts), result.swept, result.taken))
             ledgers[way] = told(ledger)
-    assert results["together"] == results["apart"]
-    assert ledgers["together"] == ledgers["apart"]
+    assert results["together"] == results["at once"] == results["apart"]
+    assert ledgers["together"] == ledgers["at once"] == ledgers["apart"]
     causes = {(row[0], row[3]) for row in ledgers["apart"]["divergences"]}
     assert {flow for flow, _ in causes} == {"to_billing", "to_shop"}
     assert len(causes) >= 4
     # Almost every record is read once instead of twice, and so is every list.
-    assert notes["together"].fetched.total() <= 0.6 * notes["apart"].fetched.total()
-    assert notes["together"].asked.total() <= 0.6 * notes["apart"].asked.total()
+    for way in ("together", "at once"):
+        assert notes[way].fetched.total() <= 0.6 * notes["apart"].fetched.total()
+        assert notes[way].asked.total() <= 0.6 * notes["apart"].asked.total()
 
 
 def test_a_turn_reads_no_record_of_the_owner_twice(shared: Stand) -> None:
     noted = Noting(shared.readers["crm"])
-    owner = OwnerReads(noted, [shared.map.flow("to_billing"), shared.map.flow("to_shop")])
+    flows = [shared.map.flow("to_billing"), shared.map.flow("to_shop")]
+    owner = OwnerReads(noted, flows, fresh_s=math.inf)
     for auditor in auditors(shared, shared.ledger):
         auditor.audit(datetime.now(UTC), sample=100, owner=owner)
     assert {*range(1, 31)} <= noted.fetched.keys()
@@ -179,7 +196,8 @@ def together(
     stand: Stand, both: Sequence[Auditor], meanwhile: Callable[[], None] = lambda: None
 ) -> list[AuditResult]:
     """Audit flows together; something happens after the first of them."""
-    now, owner = datetime.now(UTC), OwnerReads(stand.readers["crm"], [each.flow for each in both])
+    now = datetime.now(UTC)
+    owner = OwnerReads(stand.readers["crm"], [each.flow for each in both], fresh_s=math.inf)
     first = both[0].audit(now, sample=100, owner=owner)
     meanwhile()
     return [first, *(each.audit(now, sample=100, owner=owner) for each in both[1:])]
@@ -240,7 +258,7 @@ def test_once_sweeps_the_flows_of_one_owner_side_by_side(shared: Stand) -> None:
     assert said == ["to_shop: 31 records read", "to_billing: 31 records read"]
 
 
-# -- one turn's readings
+# -- reads of scripted owners
 
 
 @dataclass
@@ -250,11 +268,17 @@ class Scripted:
     Attributes:
         broken: fields that nothing can be read with.
         spoiled: by field, the records that cannot be read with it.
+        listed: records in the list of changes.
+        hold: what a read by key waits for; None for nothing.
+        raised: what the next reads by key raise, or fail with.
     """
 
     broken: frozenset[str] = frozenset()
     spoiled: dict[str, Key] = field(default_factory=dict)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
+    listed: tuple[Key, ...] = (1,)
+    hold: threading.Event | None = None
+    raised: list[Exception] = field(default_factory=list)
     name: str = "crm"
 
     def _read(self, spec: ReadSpec, keys: Sequence[Key], *question: object) -> Reading:
@@ -270,13 +294,21 @@ class Scripted:
         return Reading(system="crm", sent_at=at, received_at=at, rows=rows, unreadable=unreadable, instants=instants)
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
-        return self._read(spec, [1], "changed", since, limit)
+        return replace(self._read(spec, self.listed, "changed", since, limit), instants={})
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
-        return self._read(spec, [1, 2, 3], "page", after, limit)
+        return replace(self._read(spec, [1, 2, 3], "page", after, limit), instants={})
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
-        return self._read(spec, keys, *keys)
+        reading = self._read(spec, keys, *keys)
+        if self.hold is not None:
+            assert self.hold.wait(PATIENCE_S)
+        if self.raised:
+            error = self.raised.pop(0)
+            if isinstance(error, ProbeError):
+                return replace(reading, rows=[], instants={}, error=error)
+            raise error
+        return reading
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> Sequence[tuple[Any, int]]:
         self.asked.append(("ranked", lower, upper, limit))
@@ -300,84 +332,398 @@ def with_fields(flow: Flow, *names: str) -> ReadSpec:
     return replace(flow.source_spec, fields=names)
 
 
-def reads(flow: Flow, owner: Scripted) -> tuple[OwnerReads, ReadSpec, ReadSpec]:
-    """What one turn reads for two flows, of which one has the field `a` and the other `b`."""
-    one, other = (replace(flow, name=name) for name in "ab")
-    one.__dict__["source_spec"], other.__dict__["source_spec"] = with_fields(flow, "a"), with_fields(flow, "b")
-    return OwnerReads(owner, [one, other]), one.source_spec, other.source_spec
+@dataclass
+class Sharing:
+    """Two flows of a scripted owner, with their specs; by default one has the field `a` and the other `b`."""
+
+    flow: Flow
+    owner: Owner
+    fields: tuple[str, str] = ("a", "b")
+    words: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        flows = [replace(self.flow, name=name) for name in "ab"]
+        for each, names in zip(flows, self.fields, strict=True):
+            each.__dict__["source_spec"] = with_fields(self.flow, names)
+        self.spec_a, self.spec_b = (each.source_spec for each in flows)
+        self.reads = OwnerReads(self.owner, flows, **{"fresh_s": math.inf, **self.words})
+
+    def open(self, name: str, at: datetime = NOW, *, join: bool = True) -> OwnerShare:
+        return self.reads.open(name, at, join=join)
+
+    def both(self) -> tuple[OwnerShare, ReadSpec, OwnerShare, ReadSpec]:
+        return self.open("a"), self.spec_a, self.open("b"), self.spec_b
 
 
 def test_each_flow_gets_its_own_fields_of_one_reading_with_the_instants_of_that(flow: Flow) -> None:
     owner = Scripted()
-    turn, a, b = reads(flow, owner)
-    first, second = turn.fetch(a, [1, 9]), turn.fetch(b, [9, 1, 2])
+    one, a, other, b = Sharing(flow, owner).both()
+    first, second = one.fetch(a, [1, 9]), other.fetch(b, [9, 1, 2])
     assert owner.asked == [(1, 9, "a+b"), (2, "a+b")]
     assert (first.rows, second.rows) == ([(1, None, "a1")], [(1, None, "b1"), (2, None, "b2")])
     assert [second.when(key)[0] for key in (1, 9, 2)] == [NOW + timedelta(seconds=s) for s in (1, 1, 2)]
     assert (second.sent_at, second.received_at) == tuple(NOW + timedelta(seconds=s) for s in (1, 2))
-    for _ in range(2):
-        assert turn.page(b, None, 5).rows[2] == (3, None, "b3")
-        assert turn.changed(a, NOW, 5).rows == [(1, None, "a1")]
-        assert turn.ranked(a, "seed", 0, 9, 5) == [(1, 5)]
-        assert turn.highest_version(a) is None
+    for share, spec, name in ((one, a, "a"), (other, b, "b")):
+        assert share.page(spec, None, 5).rows[2] == (3, None, f"{name}3")
+        assert share.changed(spec, NOW, 5).rows == [(1, None, f"{name}1")]
+        assert share.ranked(spec, "seed", 0, 9, 5) == [(1, 5)]
+        assert share.highest_version(spec) is None
     assert len(owner.asked) == 6
-    turn.changed(b, NOW, 6)  # another question
+    other.changed(b, NOW, 6)  # another part of the list
     assert len(owner.asked) == 7
+    assert (one.shared, other.shared) == (0, 2 + 3 + 1)
 
 
-def test_a_list_shows_nothing_of_records_that_are_asked_for_by_key(flow: Flow) -> None:
+def test_a_list_shows_nothing_of_records_that_are_read_by_key(flow: Flow) -> None:
     owner = Scripted()
-    turn, a, _ = reads(flow, owner)
-    turn.changed(a, NOW, 5)
-    turn.fetch(a, [1])
+    one, a, _, _ = Sharing(flow, owner).both()
+    one.changed(a, NOW, 5)
+    one.fetch(a, [1])
     assert owner.asked[-1] == (1, "a+b")
 
 
-def test_keys_alone_are_asked_for_without_any_field(flow: Flow) -> None:
+def test_keys_alone_are_read_without_any_field(flow: Flow) -> None:
     owner = Scripted()
-    turn, a, _ = reads(flow, owner)
-    assert turn.fetch(a.keys_only(), [1]).rows == [(1, None)]
-    assert turn.fetch(a, []).rows == []
+    one, a, _, _ = Sharing(flow, owner).both()
+    assert one.fetch(a.keys_only(), [1]).rows == [(1, None)]
+    assert one.fetch(a, []).rows == []
     assert [asked[-1] for asked in owner.asked] == ["", "a"]
 
 
 def test_what_another_flow_reads_spoils_nothing(flow: Flow) -> None:
-    owner = Scripted(broken=frozenset("b"))
-    turn, a, b = reads(flow, owner)
-    for read in (turn.fetch(a, [1]), turn.page(a, None, 5), turn.changed(a, NOW, 5)):
+    one, a, other, b = Sharing(flow, Scripted(broken=frozenset("b"))).both()
+    for read in (one.fetch(a, [1]), one.page(a, None, 5), one.changed(a, NOW, 5)):
         assert read.error is None
         assert (1, None, "a1") in read.rows
-    failure = turn.fetch(b, [1]).error
+    failure = other.fetch(b, [1]).error
     assert failure is not None
     assert failure.reason is Reason.PERMISSION
-    assert turn.page(b, None, 5).error is not None
-    owner = Scripted(spoiled={"b": 2})
-    turn, a, b = reads(flow, owner)
-    first, second = turn.fetch(a, [1, 2]), turn.fetch(b, [1, 2])
+    assert other.page(b, None, 5).error is not None
+    one, a, other, b = Sharing(flow, Scripted(spoiled={"b": 2})).both()
+    first, second = one.fetch(a, [1, 2]), other.fetch(b, [1, 2])
     assert (first.rows, first.unreadable) == ([(1, None, "a1"), (2, None, "a2")], {})
     assert (second.rows, second.unreadable) == ([(1, None, "b1")], {2: "spoiled"})
 
 
-def test_records_count_as_often_as_the_owner_gave_them(flow: Flow) -> None:
-    turn, a, b = reads(flow, Scripted())
-    for spec in (a, b, a.keys_only()):
-        turn.fetch(spec, [1, 9])
-        turn.page(spec, None, 5)
-    assert turn.records == 5
-    turn, a, b = reads(flow, Scripted(spoiled={"b": 2}))
-    turn.fetch(a, [1, 2])
-    turn.fetch(b, [1, 2])
-    assert turn.records == 2
-    turn, a, b = reads(flow, Scripted(broken=frozenset("b")))
+def test_records_count_as_often_as_the_owner_returned_them(flow: Flow) -> None:
+    sharing = Sharing(flow, Scripted())
+    one, a, other, b = sharing.both()
+    for share, spec in ((one, a), (other, b), (one, a.keys_only())):
+        share.fetch(spec, [1, 9])
+        share.page(spec, None, 5)
+    assert sharing.reads.records == 5
+    for share in (one, other):
+        share.close()
+    assert sharing.reads.shared == 5
+    sharing = Sharing(flow, Scripted(spoiled={"b": 2}))
+    one, a, other, b = sharing.both()
+    one.fetch(a, [1, 2])
+    other.fetch(b, [1, 2])
+    assert sharing.reads.records == 2
+    sharing = Sharing(flow, Scripted(broken=frozenset("b")))
+    one, a, other, b = sharing.both()
     for _ in range(2):
-        turn.page(a, None, 5)
-    assert turn.records == 6
+        one.page(a, None, 5)
+    assert sharing.reads.records == 6
 
 
-def test_a_failure_is_no_answer_for_the_next_flow(flow: Flow) -> None:
-    owner = Scripted()
-    turn, a, b = reads(flow, owner)
+def test_a_failure_is_not_kept_for_the_next_flow(flow: Flow) -> None:
+    one, a, other, b = Sharing(flow, Scripted()).both()
     with pytest.raises(ProbeError, match="too slow"):
-        turn.can_rank(a, "seed")
+        one.can_rank(a, "seed")
     with pytest.raises(ProbeError, match="again"):
-        turn.can_rank(b, "seed")
+        other.can_rank(b, "seed")
+
+
+# -- how fresh
+
+
+def test_what_is_due_is_read_after_the_audit_has_begun(flow: Flow) -> None:
+    owner = Scripted()
+    sharing = Sharing(flow, owner)
+    one = sharing.open("a")
+    one.fetch(sharing.spec_a, [1, 2, 3])
+    other = sharing.open("b", NOW + timedelta(milliseconds=1))
+    other.read_afresh({2})
+    assert other.at == NOW
+    assert other.fetch(sharing.spec_b, [1, 2]).when(2)[0] == NOW + timedelta(seconds=2)
+    assert owner.asked == [(1, 2, 3, "a+b"), (2, "a+b")]
+
+
+def test_an_audit_for_the_same_instant_may_take_what_is_due_from_the_first_of_them(flow: Flow) -> None:
+    owner = Scripted()
+    one, a, other, b = Sharing(flow, owner).both()
+    one.fetch(a, [2])
+    other.read_afresh({2})
+    other.fetch(b, [2])
+    assert owner.asked == [(2, "a+b")]
+
+
+def test_an_announced_record_is_read_after_its_announcement(flow: Flow) -> None:
+    owner = Scripted(listed=(1, 2))
+    one, a, other, b = Sharing(flow, owner).both()
+    one.fetch(a, [1, 2])
+    one.changed(a, NOW, 5)
+    other.read_afresh((), {2})
+    assert other.fetch(b, [1, 2]).when(2)[0] == NOW + timedelta(seconds=3)
+    other.changed(b, NOW, 5)
+    assert owner.asked[2:] == [(2, "a+b"), ("changed", NOW, 5, "a+b")]
+
+
+def test_a_list_that_shows_a_record_that_is_due_is_read_afresh(flow: Flow) -> None:
+    owner = Scripted(listed=(1, 2))
+    sharing = Sharing(flow, owner)
+    sharing.open("a").changed(sharing.spec_a, NOW, 5)
+    late = sharing.open("b", NOW + timedelta(milliseconds=1))
+    late.read_afresh({3})
+    assert late.changed(sharing.spec_b, NOW, 5).sent_at == NOW + timedelta(seconds=1)
+    late.read_afresh({2})
+    assert late.changed(sharing.spec_b, NOW, 5).sent_at == NOW + timedelta(seconds=2)
+
+
+def test_a_listed_record_is_not_taken_from_a_reading_before_the_list(flow: Flow) -> None:
+    owner = Scripted(listed=(2,))
+    one, a, other, b = Sharing(flow, owner).both()
+    one.fetch(a, [1, 2])
+    other.changed(b, NOW, 5)
+    assert other.fetch(b, [1, 2]).when(2)[0] == NOW + timedelta(seconds=3)
+    assert owner.asked[2:] == [(2, "a+b")]
+
+
+def test_no_flow_uses_a_reading_twice(flow: Flow) -> None:
+    owner = Scripted()
+    sharing = Sharing(flow, owner)
+    one, other = sharing.open("a"), sharing.open("b")
+    one.fetch(sharing.spec_a, [1])
+    one.close()
+    again = sharing.open("a", NOW + timedelta(seconds=60))
+    assert again.at > NOW
+    again.fetch(sharing.spec_a, [1])
+    other.fetch(sharing.spec_b, [1])  # for the first instant, the later reading will do
+    assert len(owner.asked) == 2
+    between = sharing.open("b", NOW + timedelta(seconds=61), join=False)
+    between.fetch(sharing.spec_b, [1])
+    assert len(owner.asked) == 3
+
+
+def test_an_audit_that_comes_later_is_planned_for_its_own_instant(flow: Flow) -> None:
+    steady = [0.0]
+    owner = Scripted()
+    sharing = Sharing(flow, owner, words={"fresh_s": None, "steady": lambda: steady[0]})
+    fresh_s = FRESH * min(flow.every_s, flow.window_s)
+    one = sharing.open("a")
+    one.fetch(sharing.spec_a, [1])
+    steady[0] = 1.01 * fresh_s
+    late = NOW + timedelta(seconds=steady[0])
+    other = sharing.open("b", late)
+    assert other.at == late
+    other.fetch(sharing.spec_b, [1])
+    assert len(owner.asked) == 2
+
+
+def test_a_clock_that_is_set_back_joins_nothing(flow: Flow) -> None:
+    sharing = Sharing(flow, Scripted())
+    sharing.open("a").fetch(sharing.spec_a, [1])
+    earlier = NOW - timedelta(seconds=60)
+    assert sharing.open("b", earlier).at == earlier
+
+
+@dataclass
+class Counted:
+    """An owner whose records hold the number of the read that returned them."""
+
+    reads: int = 0
+    name: str = "crm"
+
+    def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
+        self.reads += 1
+        rows: list[Row] = [(key, None, *(self.reads for _ in spec.fields)) for key in keys]
+        return Reading(
+            system="crm", sent_at=NOW, received_at=NOW, rows=rows, instants=dict.fromkeys(keys, (NOW, NOW))
+        )
+
+    def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
+        return replace(self.fetch(spec, [1, 2]), instants={})
+
+    def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
+        return replace(self.fetch(spec, [1, 2, 3]), instants={})
+
+    def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> Sequence[tuple[Any, int]]:
+        return []
+
+    def can_rank(self, spec: ReadSpec, seed: str) -> bool:
+        return True
+
+    def highest_version(self, spec: ReadSpec) -> int | None:
+        return None
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from("ab"),
+        st.one_of(
+            st.tuples(st.sampled_from(["open", "alone"]), st.sets(st.integers(1, 3))),
+            st.tuples(st.sampled_from(["fetch", "wait"]), st.sets(st.integers(1, 3), min_size=1)),
+            st.tuples(st.sampled_from(["close", "changed", "page"]), st.just(set())),
+        ),
+    ),
+    max_size=50,
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS, fresh_s=st.sampled_from([0.0, 3.0, math.inf]), limit=st.sampled_from([0, 2, 50]))
+def test_no_reading_is_older_than_the_audit_needs(
+    flow: Flow, steps: list[tuple[str, tuple[str, set[int]]]], fresh_s: float, limit: int
+) -> None:
+    """By the number of the read in each record, whatever audits of two flows do one after the other."""
+    owner, now_s = Counted(), [0.0]
+    sharing = Sharing(flow, owner, words={"fresh_s": fresh_s, "steady": lambda: now_s[0], "records_limit": limit})
+    specs = {"a": sharing.spec_a, "b": sharing.spec_b}
+    reads_at: dict[datetime, int] = {}
+    shares: dict[str, OwnerShare] = {}
+    begun: dict[str, tuple[int, set[int]]] = {}
+    used: dict[str, set[int]] = {"a": set(), "b": set()}
+    earlier: dict[str, set[int]] = {"a": set(), "b": set()}
+    listed: dict[str, int] = {}
+    for name, (step, keys) in steps:
+        now_s[0] += 1.0 if step == "wait" else 0.001
+        now = NOW + timedelta(seconds=now_s[0])
+        share = shares.get(name)
+        if step in {"open", "alone"} and share is None:
+            reads_at[now] = owner.reads
+            share = shares[name] = sharing.open(name, now, join=step == "open")
+            share.read_afresh({*keys})
+            begun[name], listed[name] = (owner.reads, keys), 0
+        elif step == "close" and share is not None:
+            share.close()
+            del shares[name]
+            earlier[name] |= used[name]
+            used[name] = set()
+        elif share is not None and step in {"fetch", "changed", "page"}:
+            if step == "fetch":
+                reading = share.fetch(specs[name], [*keys])
+                assert {row[0] for row in reading.rows} == keys
+            else:
+                reading = share.page(specs[name], None, 9) if step == "page" else share.changed(specs[name], NOW, 9)
+            for row in reading.rows:
+                assert row[2] > reads_at[share.at]
+                if row[0] in begun[name][1]:
+                    assert row[2] > begun[name][0]
+                if step == "fetch" and row[0] in (1, 2):
+                    assert row[2] >= listed[name]
+                used[name].add(row[2])
+            if step == "changed":
+                listed[name] = reading.rows[0][2]
+            assert not used[name] & earlier[name]
+        assert sharing.reads.held[0] <= limit
+    for share in shares.values():
+        share.close()
+    now_s[0] += 10.0
+    if fresh_s < math.inf:
+        sharing.reads.forget()
+        assert sharing.reads.held == (0, 0)
+
+
+# -- several at once
+
+
+def side_by_side(sharing: Sharing, keys: tuple[list[Key], list[Key]], owner: Scripted) -> list[Future[Reading]]:
+    """Fetch for both flows at once; the first read is held until the second audit waits for it."""
+    owner.hold = threading.Event()
+    one, a, other, b = sharing.both()
+    pool = ThreadPoolExecutor(2)
+    first = pool.submit(one.fetch, a, keys[0])
+    wait_until(lambda: len(owner.asked) == 1)
+    second = pool.submit(other.fetch, b, keys[1])
+    lacking = {*keys[1]} - {*keys[0]}
+    wait_until(lambda: len(owner.asked) == 1 + bool(lacking))
+    owner.hold.set()
+    pool.shutdown(wait=True)
+    return [first, second]
+
+
+def test_who_needs_what_is_being_read_waits_for_it(flow: Flow) -> None:
+    owner = Scripted()
+    first, second = side_by_side(Sharing(flow, owner), ([1, 2], [2, 3]), owner)
+    assert owner.asked == [(1, 2, "a+b"), (3, "a+b")]
+    assert first.result().rows == [(1, None, "a1"), (2, None, "a2")]
+    assert {row[KEY]: row for row in second.result().rows} == {2: (2, None, "b2"), 3: (3, None, "b3")}
+    assert second.result().when(2) == first.result().when(2)
+
+
+def test_a_read_that_fails_fails_who_waited_for_it_and_nobody_else(flow: Flow) -> None:
+    owner = Scripted(raised=[ProbeError(Reason.PERMISSION, "no right")])
+    sharing = Sharing(flow, owner, fields=("a", "a"))
+    both = [each.result() for each in side_by_side(sharing, ([1], [1]), owner)]
+    assert [each.error and each.error.message for each in both] in (["no right"] * 2, ["no right", None])
+    third = sharing.open("a", NOW + timedelta(seconds=1))
+    assert third.fetch(sharing.spec_a, [1]).error is None
+
+
+def test_a_spent_budget_of_one_flow_is_not_that_of_the_others(flow: Flow) -> None:
+    owner = Scripted(raised=[SpentError(Reason.OVER_BUDGET, "spent")])
+    first, second = side_by_side(Sharing(flow, owner, fields=("a", "a")), ([1], [1]), owner)
+    assert isinstance(first.result().error, SpentError)
+    assert second.result().error is None
+    assert len(owner.asked) == 2
+
+
+def test_a_reader_that_is_closed_ends_who_waits(flow: Flow) -> None:
+    owner = Scripted(raised=[ReaderClosedError("crm"), ReaderClosedError("crm")])
+    for each in side_by_side(Sharing(flow, owner, fields=("a", "a")), ([1], [1]), owner):
+        with pytest.raises(ReaderClosedError):
+            each.result()
+
+
+def test_nobody_waits_longer_than_for_a_call(flow: Flow) -> None:
+    owner = Scripted(hold=threading.Event())
+    assert owner.hold is not None
+    sharing = Sharing(flow, owner, words={"wait_s": 0.01})
+    one, a, other, b = sharing.both()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(one.fetch, a, [1])
+        wait_until(lambda: len(owner.asked) == 1)
+        second = pool.submit(other.fetch, b, [1])
+        wait_until(lambda: len(owner.asked) == 2)  # by itself, although the first read is not over
+        owner.hold.set()
+    assert (first.result().rows, second.result().rows) == ([(1, None, "a1")], [(1, None, "b1")])
+
+
+# -- for how long
+
+
+def test_records_are_forgotten_when_no_audit_can_use_them_any_more(flow: Flow) -> None:
+    sharing = Sharing(flow, Scripted())
+    one = sharing.open("a")
+    one.fetch(sharing.spec_a, [1, 2])
+    one.close()
+    assert sharing.reads.held[0] == 2  # the other flow may come
+    other = sharing.open("b")
+    other.fetch(sharing.spec_b, [1])
+    other.close()
+    assert sharing.reads.held == (0, 0)
+
+
+def test_records_are_forgotten_when_the_other_flow_does_not_come(flow: Flow) -> None:
+    steady = [0.0]
+    sharing = Sharing(flow, Scripted(), words={"fresh_s": 1.0, "steady": lambda: steady[0]})
+    one = sharing.open("a")
+    one.fetch(sharing.spec_a, [1, 2])
+    one.close()
+    sharing.reads.forget()
+    assert sharing.reads.held[0] == 2
+    steady[0] = 1.1
+    sharing.reads.forget()
+    assert sharing.reads.held == (0, 0)
+
+
+def test_what_does_not_fit_is_read_again(flow: Flow) -> None:
+    owner = Scripted()
+    sharing = Sharing(flow, owner, words={"bytes_limit": 1_500})
+    one, a, other, b = sharing.both()
+    one.fetch(a, [1, 2, 3])
+    assert 0 < sharing.reads.held[1] <= 1_500
+    assert len(other.fetch(b, [1, 2, 3]).rows) == 3
+    assert len(owner.asked) == 2
+    assert 0 < len(owner.asked[1]) - 1 < 3

@@ -216,6 +216,38 @@ def test_many_flows_share_few_threads(stand: Stand) -> None:
     assert {row["reason"] for row in broken} <= {"timeout", "unreachable"}
 
 
+def test_flows_of_one_owner_come_together_and_share_what_they_read_of_it(stand: Stand) -> None:
+    pressed(stand, 4)
+    text = stand.map_file.read_text().replace("every: 200ms", "every: 2s").replace("window: 1s", "window: 30s")
+    stand.map_file.write_text(text)
+    for key in range(1, 41):
+        for system in ("crm", "billing"):
+            stand.put(system, key)
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    (reads,) = {*daemon.owner_reads.values()}
+    daemon.start()
+
+    def audits() -> dict[str, int]:
+        runs = [str(row["flow"]) for row in stand.rows("probe_runs")]
+        return {flow: runs.count(flow) for flow in daemon.auditors}
+
+    wait_until(lambda: min(audits().values()) >= 3 and reads.shared >= 120)
+    used = [daemon.allowances["crm"].used(flow).records for flow in daemon.auditors]
+    daemon.stop()
+    assert_over(daemon)
+    compared = sum(int(str(row["read"])) for row in stand.rows("probe_runs"))
+    assert sum(used) < compared  # a record that several flows compare is read once
+    assert failures(stand) == []
+    reads.forget()
+    assert reads.held[0] == 0
+
+
+def test_a_flow_that_is_alone_at_its_owner_shares_nothing(stand: Stand) -> None:
+    daemon = Daemon(stand.map, Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    assert daemon.owner_reads == {}
+    daemon.stop()
+
+
 def test_slack_hears_of_a_breach_once_when_it_opens_and_once_when_it_is_over(stand: Stand) -> None:
     slack = FakeSlack()
     stand.agree(5)
