@@ -64,7 +64,7 @@ class SalesforceEventsSettings(MessageSettings):
     def _is_topic(cls, topic: str) -> str:
         name = topic.removeprefix("/event/")
         if not re.fullmatch(r"[A-Za-z]\w{0,254}", name):
-            raise ValueError(f"{topic!r} is no platform event; write for example Failed_Sync__e")
+            raise ValueError(f"{topic!r} is not a platform event; write for example Failed_Sync__e")
         return f"/event/{name}"
 
     @model_validator(mode="after")
@@ -94,7 +94,7 @@ class SalesforceEventsProbe:
     def __init__(self, settings: SalesforceEventsSettings, system: SalesforceSettings) -> None:
         if not isinstance(system, SalesforceSettings):
             raise ProbeError(
-                Reason.QUERY, f"{settings.system} is no Salesforce system", hint="name a system of kind: salesforce"
+                Reason.QUERY, f"{settings.system} is not a Salesforce system", hint="use a system of kind: salesforce"
             )
         try:
             import fastavro
@@ -192,7 +192,7 @@ class SalesforceEventsProbe:
         letters = read_each(chosen, self._letter, lambda each: each.event.event_id)
         end = begin + len(letters)
         oldest_at = self._kept[0].published_at if self._kept else None
-        notes = () if self._whole else ("how many events there are is not known: not all have been read yet",)
+        notes = () if self._whole else ("the number of events is unknown: not all have been read yet",)
         return QueueReading(
             depth=len(self._kept) if self._whole else None,
             oldest_at=oldest_at,

@@ -1,9 +1,8 @@
 """Lists of keys through query jobs of Bulk API 2.0: for a large object they take far fewer calls than pages of SOQL.
 
 The rows of a job are in no order, and as old as the job. So keys alone are listed in this way, and every record is
-read by its key before it is judged. A job is something that is created in the org, although it only reads; nothing
-deletes it, and it disappears by itself after seven days. Until then its results may be read again, so that a position
-survives a restart.
+read by its key before it is judged. A job is created in the org, although it only reads; it is never deleted, and
+expires after seven days. Until then its results can be read again, so that a position survives restarts.
 Source: Bulk API 2.0 and Bulk API Developer Guide (v64.0): "Create a Query Job", "Get Information About a Query Job",
 "Get Results for a Query Job", "Job States", "Limits".
 """
@@ -29,7 +28,7 @@ WORTHWHILE = 20_000
 """Records from which a job takes fewer calls: pages of SOQL take at least ten, a job a few and one per set."""
 
 LEAST_LIMIT = 100
-"""Whoever requests fewer keys at once wants a few of them, and not all."""
+"""A request for fewer keys needs only a few of them, and not all."""
 
 SET_LINES = 20_000
 """Lines of a set of results, which stays in memory while it is handed out."""
@@ -37,13 +36,13 @@ SET_LINES = 20_000
 KEPT_SETS = 4
 
 MOST_BROKEN = 3
-"""After so many broken responses a job is given up."""
+"""After this many malformed responses a job is abandoned."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-"""Pauses between two looks at a job's state, each twice as long as the one before."""
+"""Pauses between two checks of a job's state, each twice as long as the previous one."""
 
 PATIENCE_S = 6 * 3600.0
-"""A job that has not ended after this time is given up."""
+"""A job that has not ended after this time is abandoned."""
 
 REST_S = 86_400.0
 """After a job could not be created or failed, the object is listed by pages for this long."""
@@ -85,7 +84,7 @@ class Place:
 
 
 def place_of(position: str) -> Place | None:
-    """The place that a text stands for; None if it is another kind of position."""
+    """The place that a text represents; None if it is another kind of position."""
     found = _POSITION.fullmatch(position)
     if found is None:
         return None
@@ -181,7 +180,7 @@ class BulkLists:
             names: of the selected fields, in order.
 
         Raises:
-            ProbeError: `cursor_lost` if the job failed or is no longer there.
+            ProbeError: `cursor_lost` if the job failed or no longer exists.
         """
         try:
             if place.total is None:
@@ -192,7 +191,7 @@ class BulkLists:
             found = self._set(place, names)
         except ProbeError as failure:
             if failure.reason is Reason.QUERY and any(each in failure.message for each in ("HTTP 404", "HTTP 409")):
-                raise ProbeError(Reason.CURSOR_LOST, f"the job is no longer there: {failure.message}") from None
+                raise ProbeError(Reason.CURSOR_LOST, f"the job no longer exists: {failure.message}") from None
             if failure.reason is Reason.DECODE:
                 self._broken[place.job] += 1
             if failure.reason is Reason.CURSOR_LOST or self._broken[place.job] >= MOST_BROKEN:
@@ -227,7 +226,7 @@ class BulkLists:
                 self._waits.pop(place.job, None)
             return total
         if state not in _RUNNING:
-            raise ProbeError(Reason.DECODE, "jobs/query: the response does not tell the state of the job")
+            raise ProbeError(Reason.DECODE, "jobs/query: the response does not show the state of the job")
         if time.time() - place.begun_at > PATIENCE_S:
             raise ProbeError(Reason.CURSOR_LOST, f"the query job has not ended in {PATIENCE_S / 3600:g} hours")
         wait.due_at, wait.pause_s = time.monotonic() + wait.pause_s, min(2 * wait.pause_s, LONGEST_PAUSE_S)

@@ -293,7 +293,7 @@ class SalesforceProbe(Unranked):
         )
 
     def _keys_of(self, spec: ReadSpec, ids: Sequence[str]) -> tuple[list[Any], bool]:
-        """The keys of records, deleted ones too, and whether some records no longer exist to be asked for theirs."""
+        """The keys of records, deleted ones too, and whether some records are gone, so that theirs is unknown."""
         if spec.key.lower() == "id" or not ids:
             return list(ids), False
         head = soql.select(["Id", spec.key], spec.collection, "WHERE Id IN")

@@ -64,7 +64,7 @@ class SalesforceSettings(SystemSettings):
     @classmethod
     def _is_place(cls, place: str) -> str:
         if not _PLACE.fullmatch(place):
-            raise ValueError(f"{place!r} is no HOST:PORT; write for example api.pubsub.salesforce.com:7443")
+            raise ValueError(f"{place!r} is not HOST:PORT; write for example api.pubsub.salesforce.com:7443")
         return place
 
     @field_validator("private_key")
@@ -76,12 +76,12 @@ class SalesforceSettings(SystemSettings):
     def _signs_in_one_way(self) -> SalesforceSettings:
         if self.private_key is not None and (self.client_secret is not None or self.refresh_token is not None):
             raise ValueError(
-                "private_key (JWT) signs in alone: remove client_secret and refresh_token, or private_key"
+                "private_key (JWT) cannot be combined: remove client_secret and refresh_token, or private_key"
             )
         if self.private_key is None and self.client_secret is None and self.refresh_token is None:
             raise ValueError("set client_secret (client credentials), refresh_token, or private_key (JWT)")
         if (self.private_key is None) != (self.username is None):
-            raise ValueError("username belongs to private_key: it is whom the JWT signs in")
+            raise ValueError("username is only for private_key: it is the user that the JWT signs in")
         return self
 
 
@@ -99,7 +99,7 @@ class SalesforceBinding(Binding):
     @classmethod
     def _has_none(cls, name: str | None) -> str | None:
         if name is not None:
-            raise ValueError("Salesforce has no growing number: use changed_at: SystemModstamp")
+            raise ValueError("Salesforce has no increasing number: use changed_at: SystemModstamp")
         return name
 
     @field_validator("fields")

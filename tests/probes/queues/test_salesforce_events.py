@@ -125,7 +125,7 @@ def test_what_is_not_read_yet_is_not_counted(
         org.bus.publish(TOPIC, Record__c=str(number))
     reading = probe.read(10)
     assert (reading.depth, reading.truncated, len(reading.letters)) == (None, True, 3)
-    assert "not known" in reading.notes[0]
+    assert "unknown" in reading.notes[0]
 
 
 def test_a_schema_with_more_than_simple_values_is_not_decoded(
