@@ -40,6 +40,7 @@ class Known:
 
     Attributes:
         looked_at: the time up to which all changes at the owner were seen.
+        behind_s: how far the owner's list of changes is behind in every audit.
         known_from_at: every record that the owner held at this time has been read since.
         commit_delay_s: the longest time after its stamp that a change was seen to be committed.
         audited: an audit has read both systems since the auditor was created.
@@ -48,6 +49,7 @@ class Known:
     """
 
     looked_at: datetime | None
+    behind_s: float
     known_from_at: datetime | None
     commit_delay_s: float | None
     audited: bool

@@ -351,6 +351,7 @@ class Auditor:
         lists = self.flow.source_spec.mark is not None
         return Known(
             looked_at=state.watermark.polled_at if lists else state.audited_at,
+            behind_s=memory.behind_s if lists else 0.0,
             known_from_at=state.known_from_at,
             commit_delay_s=state.commit_delay_s,
             audited=memory.audited,
@@ -405,6 +406,7 @@ class Auditor:
             unjudged=verdicts.unjudged if verdicts else before.unjudged,
             nameless=max(before.nameless, wanted.nameless),
             unordered=unordered,
+            behind_s=before.behind_s if wanted.behind_s is None else wanted.behind_s,
             counted_at=finished_at if objective is not None else before.counted_at,
         )
         return Audited(

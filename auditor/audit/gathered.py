@@ -28,6 +28,7 @@ class Wanted:
         announced: keys that it has announced as changed.
         polled_before_at: when the owner last listed all changes before this audit; what it lists now and did
             not list then was committed in between.
+        behind_s: changes of the last so many seconds may not be listed yet; None where none were requested.
         nameless: rows without a key that can be read.
         skipped: changes had to be skipped.
         shed: records, and searches for more of them, that the systems' budgets refused.
@@ -39,6 +40,7 @@ class Wanted:
     listed: Set[Key] = frozenset()
     announced: Set[Key] = frozenset()
     polled_before_at: datetime | None = None
+    behind_s: float | None = None
     nameless: int = 0
     skipped: bool = False
     shed: int = 0

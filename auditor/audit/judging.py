@@ -218,6 +218,8 @@ class Judge:
         if not_seen_at is not None:
             not_seen_at -= timedelta(seconds=stale_s)
         looked_at = min((at for at in (known.looked_at, unjudged_at) if at is not None), default=look.sent_at)
+        # An owner that always lists changes late is not one that nobody looked at.
+        blind_s = max(BLIND_TURNS * self.flow.every_s, BLIND_S) + max(known.behind_s, wanted.behind_s or 0.0)
         asked_at, seen_at = case.gathered.owner.seen.get(key, (look.sent_at, look.sent_at))
         return Sighting(
             listed=listed,
@@ -230,7 +232,7 @@ class Judge:
             seen_at=seen_at,
             not_seen_at=not_seen_at,
             stale_s=stale_s,
-            blind=(asked_at - looked_at).total_seconds() > max(BLIND_TURNS * self.flow.every_s, BLIND_S),
+            blind=(asked_at - looked_at).total_seconds() > blind_s,
         )
 
     def _stamp_us(self, comparison: Comparison) -> int | None:

@@ -109,6 +109,7 @@ class Memory:
     - an interrupted sweep says nothing about rows without a key, the next one does (`nameless`, `whole_sweep`);
     - consecutive failures are counted from the first, and so are audits that could not be recorded: then only the
       log knows of those (`failed`, `lost`);
+    - how far the owner's list of changes is behind is unknown until it is read again (`behind_s`);
     - the sample continues, but its undecided records stay undecided in its counts, the panel is read again, and it
       takes two more walks to see whether a list is complete (`sample`).
 
@@ -126,6 +127,7 @@ class Memory:
         whole_sweep: the sweep under way was seen from its beginning.
         unordered: the owner's stamps do not show what changed; None if nothing was recorded about that.
         counted_at: when the changes of the last day were counted.
+        behind_s: how far the owner's list of changes was behind when it was last read.
     """
 
     first_at: datetime
@@ -140,6 +142,7 @@ class Memory:
     whole_sweep: bool = False
     unordered: bool | None = None
     counted_at: datetime | None = None
+    behind_s: float = 0.0
 
 
 def no_memory(flow: Flow, now: datetime) -> Memory:

@@ -49,6 +49,7 @@ class Search:
     listed: set[Key] = field(default_factory=set)
     announced: Set[Key] = frozenset()
     polled_before_at: datetime | None = None
+    behind_s: float | None = None
     nameless: int = 0
     skipped: bool = False
     shed: int = 0
@@ -98,6 +99,7 @@ class Search:
             listed=self.listed,
             announced=self.announced,
             polled_before_at=self.polled_before_at,
+            behind_s=self.behind_s,
             nameless=self.nameless,
             skipped=self.skipped,
             shed=self.shed,
@@ -158,6 +160,7 @@ class Gatherer:
         search.unordered = ""
         if search.fail(reading):
             return before
+        search.behind_s = reading.behind_s
         found = self.take(search, reading, whole=whole)
         search.skipped = _forgotten(before, reading)
         if before.at is not None:
@@ -186,6 +189,7 @@ class Gatherer:
         reading, whole, latest = self._poll(search.source, before.version_low, limit, self._latest_version, known)
         if search.fail(reading):
             return before
+        search.behind_s = reading.behind_s
         found = self.take(search, reading, whole=whole)
         if before.polled_at is not None:
             search.listed.update(found)

@@ -57,6 +57,7 @@ def case_of(judge: Judge, read: Gathered, **more: object) -> Case:
     compared = judge.compare(read)
     known = Known(
         looked_at=NOW - timedelta(seconds=1),
+        behind_s=0.0,
         known_from_at=None,
         commit_delay_s=None,
         audited=True,
@@ -142,6 +143,23 @@ def test_a_stamp_is_believed_only_while_the_clock_stands(judge: Judge) -> None:
         (change,) = judgement.changes
         bounds[stands] = (change.committed_to_at - change.committed_from_at).total_seconds()
     assert bounds[True] < bounds[False]
+
+
+@pytest.mark.parametrize(("known_s", "wanted_s"), [(10.0, None), (0.0, 10.0)])
+def test_an_owner_that_always_lists_changes_late_is_not_out_of_sight(
+    judge: Judge, known_s: float, wanted_s: float | None
+) -> None:
+    before, after = (1, None, "Ada", "1.00"), (1, None, "Grace", "1.00")
+    read = gathered({1: [after]}, {1: [before]}, listed=True)
+    first = case_of(judge, read, histories={1: agreed_before(judge, before)})
+    pending = judge.follow(first)[1].history
+    known = replace(first.known, looked_at=NOW - timedelta(seconds=12), behind_s=known_s)
+    late = replace(read, wanted=replace(read.wanted, behind_s=wanted_s))
+    trace = judge.follow(replace(first, gathered=late, known=known, histories={1: pending}))[1]
+    assert not trace.sighting.blind
+    assert trace.history == pending, "the version that is pending is not followed a second time"
+    unseen = judge.follow(replace(first, known=replace(known, behind_s=0.0), histories={1: pending}))[1]
+    assert unseen.sighting.blind
 
 
 def test_a_record_that_moved_concludes_nothing_but_what_is_known_of_it_is_followed(judge: Judge) -> None:
