@@ -46,6 +46,9 @@ def _field_remarks(session: Session, spec: ReadSpec, path: str, some: Sequence[M
             raise
         return [f"{path} is in none of the first {len(some)} records of {spec.collection}"]
     names = dict.fromkeys(name for document in some for name in documents.paths_of(document))
+    if path == spec.deleted:
+        hint = did_you_mean(path, names)
+        return [f"no record of {spec.collection} has {path}, which marks those that are deleted{hint}"]
     raise ProbeError(
         Reason.QUERY, f"no record of {spec.collection} has a field named {path!r}{did_you_mean(path, names)}"
     )

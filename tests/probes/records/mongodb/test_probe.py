@@ -310,6 +310,15 @@ def test_wrong_names_are_told_with_the_nearest_known_one(shop: Database[dict[str
     assert probe.inspect(spec("seldom", collection="rare")) == ()
 
 
+def test_a_mark_of_deleted_records_that_none_has_is_a_remark(
+    shop: Database[dict[str, Any]], probe: MongoDbProbe
+) -> None:
+    shop.things.insert_one({"_id": 1, "archived_at": AT})
+    told = " ".join(probe.inspect(spec("archived", deleted="archived")))
+    assert "no record of things has archived" in told
+    assert "did you mean 'archived_at'" in told
+
+
 def test_what_has_no_index_is_remarked(shop: Database[dict[str, Any]], probe: MongoDbProbe) -> None:
     shop.things.insert_one({"_id": 1, "no": 1, "at": AT})
     told = " ".join(probe.inspect(spec(key="no", changed_at="at")))
