@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -72,6 +73,17 @@ class RefusalError(Exception):
         self.answer = answer
 
 
+class QuietServer(ThreadingHTTPServer):
+    """Reports its own errors, and not that a caller went away."""
+
+    daemon_threads = True
+
+    def handle_error(self, *request: Any) -> None:
+        """Print what is an error of the stand-in itself."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(*request)
+
+
 class Service:
     """One vendor's API; what is its own is in the subclass.
 
@@ -90,8 +102,7 @@ class Service:
         self._faults = Faults()
         self._lock = threading.RLock()
         self._routes = [(method, _pattern(path), name) for method, path, name in self.routes]
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), _handler(self))
         self.port = self._server.server_port
         self.url = f"http://127.0.0.1:{self.port}"
         serve = self._server.serve_forever

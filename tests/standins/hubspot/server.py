@@ -282,7 +282,9 @@ class HubSpot(Service):
             if known is None or not known.unique:
                 raise invalid(f"Property {id_property} does not exist or is not a unique identifier")
             folded = key.casefold()
-            same = (each for each in of.records.values() if (each.values.get(known.name) or "").casefold() == folded)
+            ids = dict.fromkeys(of.holders.get((known.name, folded), ()))
+            held = [of.records[each] for each in ids if each in of.records]
+            same = (each for each in held if (each.values.get(known.name) or "").casefold() == folded)
             record = next((each for each in same if (each.archived_at is not None) == archived), None)
         return record if record and (record.archived_at is not None) == archived else None
 

@@ -46,6 +46,7 @@ class ObjectType:
         names: what it is called in paths.
         shown: properties of an answer that names none.
         stamp: the property that says when a record was changed last.
+        holders: by unique property and value in small letters, the ids of the records that ever held it.
     """
 
     names: tuple[str, ...]
@@ -55,6 +56,7 @@ class ObjectType:
     scope: str
     properties: dict[str, Property]
     records: dict[str, Record] = field(default_factory=dict)
+    holders: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 
 
 def _type(*names: str, singular: str, shown: str, properties: Iterable[Property], scope: str = "") -> ObjectType:
@@ -153,6 +155,9 @@ class Store:
         assert not unknown, f"{of.singular} has no {sorted(unknown)}"
         record.updated_at = self._clock.now()
         record.values |= {**values, of.stamp: milliseconds(record.updated_at)}
+        for name, value in values.items():
+            if value and of.properties[name].unique:
+                of.holders.setdefault((name, value.casefold()), []).append(record.id)
         record.history.append((record.updated_at, dict(record.values)))
 
     def as_of(self, record: Record, instant: datetime) -> dict[str, str | None] | None:
