@@ -24,6 +24,7 @@ from probes.records.mongodb.probe import MongoDbProbe
 from probes.records.mongodb.settings import MongoDbSettings
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
+from probes.records.salesforce import bulk
 from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.sql.probe import SqlProbe
@@ -251,7 +252,11 @@ class RestHarness(Harness):
 
 
 class SalesforceHarness(Harness):
-    """An org of the stand-in with one more object, whose key is an External Id."""
+    """An org of the stand-in with one more object, whose key is an External Id.
+
+    Args:
+        by_job: its keys are listed by query jobs, however few there are.
+    """
 
     THINGS = SObject(
         name="things",
@@ -260,7 +265,10 @@ class SalesforceHarness(Harness):
     )
     spec = replace(SPEC, key="number", changed_at="SystemModstamp")
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_job: bool = False) -> None:
+        self._limits = (bulk.WORTHWHILE, bulk.LEAST_LIMIT, bulk.FIRST_PAUSE_S)
+        if by_job:
+            bulk.WORTHWHILE, bulk.LEAST_LIMIT, bulk.FIRST_PAUSE_S = 1, 1, 0.01
         self._org = Salesforce()
         self._org.store.objects["things"] = self.THINGS
         self.port = int(self._org.url.rpartition(":")[2])
@@ -293,6 +301,7 @@ class SalesforceHarness(Harness):
         return SalesforceProbe(settings)
 
     def close(self) -> None:
+        bulk.WORTHWHILE, bulk.LEAST_LIMIT, bulk.FIRST_PAUSE_S = self._limits
         self._org.close()
 
 

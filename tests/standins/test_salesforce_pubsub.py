@@ -136,6 +136,13 @@ def subscriber(org: Salesforce) -> Iterator[Subscriber]:
     found.channel.close()
 
 
+def test_a_stream_ends_when_its_subscriber_leaves(org: Salesforce) -> None:
+    stream = Subscriber(org).subscribe()
+    wait_until(lambda: org.pubsub.streams == 1)
+    stream.call.cancel()
+    wait_until(lambda: org.pubsub.streams == 0)
+
+
 def test_a_topic_and_its_schema(org: Salesforce, subscriber: Subscriber) -> None:
     found = subscriber.topic(ACCOUNTS)
     assert (found.topic_name, found.can_subscribe, found.can_publish) == (ACCOUNTS, True, False)
