@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
 
 from auditor.audit.flow_audit import Auditor
 from auditor.ledger import LedgerError
@@ -33,23 +34,54 @@ LOOK_S = 0.5
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hearer:
+    """A flow that wants the announcements of its owner.
+
+    Attributes:
+        wake: has the flow audited soon.
+    """
+
+    auditor: Auditor
+    wake: Callable[[], None]
+
+    @property
+    def full(self) -> bool:
+        """Whether too many announced records have not been read yet."""
+        return self.auditor.announced >= UNREAD_MOST
+
+
+def grouped(hearers: Iterable[Hearer]) -> list[list[Hearer]]:
+    """Flows that can share a subscription: they start from the same data type of one owner, at the same position.
+
+    Raises:
+        LedgerError: the positions could not be read.
+    """
+    groups: dict[Hashable, list[Hearer]] = {}
+    for hearer in hearers:
+        flow = hearer.auditor.flow
+        shared = (flow.source_name, flow.settings.data_type, hearer.auditor.announced_to())
+        groups.setdefault(shared, []).append(hearer)
+    return list(groups.values())
+
+
 class Listener:
-    """Listens for one flow, on a thread of its own.
+    """Listens for some flows that share a subscription, on a thread of its own.
 
     Args:
-        wake: has the flow audited soon.
+        hearers: see `grouped`.
         stopping: set when the daemon stops.
     """
 
-    def __init__(self, auditor: Auditor, wake: Callable[[], None], stopping: threading.Event) -> None:
-        self._auditor = auditor
-        self._wake = wake
+    def __init__(self, hearers: Sequence[Hearer], stopping: threading.Event) -> None:
+        self._hearers = hearers
+        self._first = hearers[0].auditor
         self._stopping = stopping
         self._failures = 0
 
     def start(self) -> None:
         """Start; returns at once. The thread ends once its reader is closed."""
-        name = f"announcements {self._auditor.flow.name}"
+        name = f"announcements {self._first.flow.name}"
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def _run(self) -> None:
@@ -57,7 +89,7 @@ class Listener:
         while not self._stopping.is_set():
             try:
                 if not known:
-                    position, known = self._auditor.announced_to(), True
+                    position, known = self._first.announced_to(), True
                 position = self._listen(position)
             except ReaderClosedError:
                 return
@@ -67,42 +99,45 @@ class Listener:
                 position = self._failed(failure, position)
             except Exception:
                 if not self._stopping.is_set():
-                    log.exception("flow %s: announcements failed", self._auditor.flow.name)
+                    log.exception("announcements of %s failed", self._first.flow.source_name)
                 self._pause()
 
     def _listen(self, position: str | None) -> str | None:
         """Wait for announcements and hand them on; returns the position after them."""
-        auditor = self._auditor
-        while auditor.announced >= UNREAD_MOST:
+        while all(each.full for each in self._hearers):
             if self._stopping.wait(LOOK_S):
                 return position
-        with spending(Worth.CHANGE, flow=auditor.flow.name):
-            heard = auditor.source.announced(auditor.flow.source_spec, position, AT_ONCE, WAIT_S)
+        flow, source = self._first.flow, self._first.source
+        with spending(Worth.CHANGE, flow=flow.name):
+            heard = source.announced(flow.source_spec, position, AT_ONCE, WAIT_S)
         if self._failures:
-            log.info("flow %s: %s announces changes again", auditor.flow.name, auditor.flow.source_name)
+            log.info("%s announces changes again", flow.source_name)
         self._failures = 0
-        auditor.hear(heard)
-        if auditor.announced:
-            self._wake()
+        for each in self._hearers:
+            if each.full and heard.keys:  # the others need not wait for it
+                each.auditor.hear_of_gap()
+                continue
+            each.auditor.hear(heard)
+            if each.auditor.announced:
+                each.wake()
         return heard.position or position
 
     def _failed(self, failure: ProbeError, position: str | None) -> str | None:
         """Report a failure and pause; returns the position from which to go on."""
+        name = self._first.flow.source_name
         if failure.reason is Reason.CURSOR_LOST and position is not None:
             log.warning(
-                "flow %s: announcements of %s were lost, changes since then are found by their stamps or by the "
-                "sweep: %s",
-                self._auditor.flow.name,
-                self._auditor.flow.source_name,
+                "announcements of %s were lost, changes since then are found by their stamps or by the sweep: %s",
+                name,
                 failure,
             )
-            self._auditor.hear_of_gap()
+            for each in self._hearers:
+                each.auditor.hear_of_gap()
             return None
         if self._failures == 0:
             log.warning(
-                "flow %s: %s announces no changes, they are found by their stamps meanwhile: %s",
-                self._auditor.flow.name,
-                self._auditor.flow.source_name,
+                "%s announces no changes, they are found by their stamps meanwhile: %s",
+                name,
                 failure,
             )
         self._pause()

@@ -17,7 +17,7 @@ from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
-from auditor.daemon.announcements import Listener
+from auditor.daemon.announcements import Hearer, Listener, grouped
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
@@ -153,7 +153,7 @@ class Daemon:
             for name, reader in self.readers.items()
         }
         self.timetable = Timetable(THREADS)
-        self._listeners: list[Listener] = []
+        self._hearers: list[Hearer] = []
 
     def _shared_reads(self) -> dict[str, OwnerReads]:
         """By flow, what it reads of its owner together with others."""
@@ -199,8 +199,8 @@ class Daemon:
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         settle_memory()
         self.timetable.start()
-        for listener in self._listeners:
-            listener.start()
+        for hearers in grouped(self._hearers):
+            Listener(hearers, self.timetable.stopping).start()
         log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
 
     def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
@@ -242,7 +242,7 @@ class Daemon:
         job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
         self.timetable.add(job, after_s=after_s)
         if auditor.source.announces(flow.source_spec):
-            self._listeners.append(Listener(auditor, lambda: self._soon(job), self.timetable.stopping))
+            self._hearers.append(Hearer(auditor=auditor, wake=lambda: self._soon(job)))
 
     def _soon(self, job: Job) -> None:
         self.timetable.also(job, DEADLINES_AT_MOST_EVERY_S)

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from auditor.daemon import announcements
-from auditor.daemon.announcements import Listener
+from auditor.daemon.announcements import Hearer, Listener, grouped
 from auditor.daemon.daemon import Daemon
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
@@ -130,19 +130,22 @@ def test_a_feed_that_fails_is_reported_once_and_tried_again(
 class Fake:
     """An auditor whose owner announces what a test says."""
 
-    def __init__(self, *told: Announcements | Exception) -> None:
-        self.asked: list[str | None] = []
+    def __init__(self, *told: Announcements | Exception, position: str | None = "kept", data_type: str = "d") -> None:
+        self.requested: list[str | None] = []
         self.heard: list[Announcements] = []
         self.gaps = 0
         self.announced = 0
-        self.flow = self
+        self.woken = 0
+        self.flow = self.settings = self
         self.source = _Source(self, list(told))
         self.name = self.source_name = "f"
+        self.data_type = data_type
         self.source_spec = None
         self.ended = threading.Event()
+        self._position = position
 
     def announced_to(self) -> str | None:
-        return "kept"
+        return self._position
 
     def hear(self, announced: Announcements) -> None:
         self.heard.append(announced)
@@ -151,6 +154,9 @@ class Fake:
     def hear_of_gap(self) -> None:
         self.gaps += 1
 
+    def wake(self) -> None:
+        self.woken += 1
+
 
 class _Source:
     def __init__(self, auditor: Fake, told: list[Announcements | Exception]) -> None:
@@ -158,7 +164,7 @@ class _Source:
         self._told = told
 
     def announced(self, spec: object, after: str | None, limit: int, wait_s: float) -> Announcements:
-        self._auditor.asked.append(after)
+        self._auditor.requested.append(after)
         if not self._told:
             self._auditor.ended.set()
             raise ReaderClosedError("f")
@@ -168,31 +174,58 @@ class _Source:
         return told
 
 
-def listened(*told: Announcements | Exception) -> tuple[Fake, int]:
-    auditor: Any = Fake(*told)
-    woken: list[None] = []
-    Listener(auditor, lambda: woken.append(None), threading.Event()).start()
-    wait_until(auditor.ended.is_set)
-    return auditor, len(woken)
+def hearer(auditor: Any) -> Hearer:
+    return Hearer(auditor=auditor, wake=auditor.wake)
+
+
+def listened(*auditors: Fake) -> None:
+    Listener([hearer(each) for each in auditors], threading.Event()).start()
+    wait_until(auditors[0].ended.is_set)
 
 
 def test_it_goes_on_where_the_ledger_says() -> None:
-    auditor, woken = listened(Announcements(keys=["1"], position="a"), Announcements(position="b"))
-    assert auditor.asked == ["kept", "a", "b"]
+    auditor = Fake(Announcements(keys=["1"], position="a"), Announcements(position="b"))
+    listened(auditor)
+    assert auditor.requested == ["kept", "a", "b"]
     assert [list(each.keys) for each in auditor.heard] == [["1"], []]
-    assert woken >= 1
+    assert auditor.woken >= 1
 
 
 def test_a_lost_position_is_a_gap_and_a_new_beginning() -> None:
-    lost = ProbeError(Reason.CURSOR_LOST, "aged out")
-    auditor, _ = listened(lost, Announcements(position="new"))
-    assert auditor.asked == ["kept", None, "new"]
+    auditor = Fake(ProbeError(Reason.CURSOR_LOST, "aged out"), Announcements(position="new"))
+    listened(auditor)
+    assert auditor.requested == ["kept", None, "new"]
     assert auditor.gaps == 1
 
 
 def test_whatever_fails_it_goes_on_from_the_same_position(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(announcements, "FIRST_PAUSE_S", 0.001)
     failures = [ProbeError(Reason.UNREACHABLE, "gone"), ValueError("a bug"), ProbeError(Reason.TIMEOUT, "dead")]
-    auditor, _ = listened(*failures, Announcements(position="a"))
-    assert auditor.asked == ["kept", "kept", "kept", "kept", "a"]
+    auditor = Fake(*failures, Announcements(position="a"))
+    listened(auditor)
+    assert auditor.requested == ["kept", "kept", "kept", "kept", "a"]
     assert auditor.gaps == 0
+
+
+def test_flows_of_one_data_type_at_one_position_share_a_subscription() -> None:
+    first, second = Fake(Announcements(keys=["1"], position="a")), Fake()
+    elsewhere, other = Fake(position=None), Fake(data_type="other")
+    groups = grouped(map(hearer, (first, second, elsewhere, other)))
+    found: list[list[Any]] = [[each.auditor for each in group] for group in groups]
+    assert found == [[first, second], [elsewhere], [other]]
+    listened(first, second)
+    assert [list(each.keys) for each in second.heard] == [["1"]]
+    assert second.woken == 1
+    assert second.requested == []
+
+
+def test_a_flow_that_reads_nothing_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(announcements, "UNREAD_MOST", 1)
+    quick, stuck = Fake(Announcements(keys=["1"], position="a")), Fake()
+    stuck.announced = 1
+    listen = Listener([hearer(quick), hearer(stuck)], threading.Event())
+    listen.start()
+    wait_until(lambda: quick.heard and stuck.gaps)
+    assert (len(quick.heard), stuck.heard) == (1, [])
+    quick.announced = 0
+    wait_until(quick.ended.is_set)
