@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from checks.computed import Columns
 from checks.delete_flags import Flag
 from checks.fields import FieldRule
 from checks.values import Amount, Parser, UnreadableError
@@ -23,6 +24,7 @@ class Side:
     Attributes:
         currencies: by the position of an amount of money, the position of the field that holds its currency.
         flag: tells whether a record is deleted, the last value of each row; None if the system has no such field.
+        columns: how the fields follow from a row of which some are computed; None where the row holds each of them.
     """
 
     system: str
@@ -31,6 +33,7 @@ class Side:
     parsers: tuple[Parser, ...]
     currencies: Mapping[int, int] = field(default_factory=dict)
     flag: Flag | None = None
+    columns: Columns | None = None
 
 
 def read_key(parse: Parser, raw: Any) -> Key | None:
@@ -59,9 +62,15 @@ def beside_currencies(values: Sequence[Any], parsers: Sequence[Parser], currenci
     return paired
 
 
+def raw_values(side: Side, row: Row) -> Sequence[Any]:
+    """The raw value of each compared field, computed ones included."""
+    return row[VALUES] if side.columns is None else side.columns.values(row[VALUES])
+
+
 def held_values(side: Side, row: Row) -> Sequence[Any]:
-    """The raw values of a row, amounts of money with their currencies."""
-    return beside_currencies(row[VALUES], side.parsers, side.currencies) if side.currencies else row[VALUES]
+    """The same, amounts of money with their currencies."""
+    raw = raw_values(side, row)
+    return beside_currencies(raw, side.parsers, side.currencies) if side.currencies else raw
 
 
 def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
@@ -74,6 +83,8 @@ def read_field(parse: Parser, rule: FieldRule, raw: Any) -> Any:
         return None
     if raw is MISSING:
         return None if "missing" in rule.null_is else MISSING
+    if isinstance(raw, Undecodable):
+        raise UnreadableError(raw.reason)
     try:
         return parse(raw)
     except UnreadableError:

@@ -8,7 +8,6 @@ Source: the CEL specification, github.com/google/cel-spec.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import field_validator
 
 from checks.values import UnreadableError
-from probes import patterns
+from probes import expressions, patterns
 from probes.contract import MISSING
 from probes.settings import PluginSettings
 
@@ -98,11 +97,6 @@ class RuleError(ValueError):
     """A rule that does not parse, names an unknown field, or is not true or false."""
 
 
-_FAILED = re.compile(r"(INVALID_ARGUMENT|UNKNOWN|NOT_FOUND|OUT_OF_RANGE|INTERNAL): ")
-_WORD = re.compile(r"[A-Za-z_]\w*")
-_LITERAL = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"")
-
-
 class RuleSet:
     """A data type's rules, compiled once.
 
@@ -130,15 +124,15 @@ class RuleSet:
 
         variables = {name: cel.Type.TIMESTAMP if name in self._instants else cel.Type.DYN for name in fields}
         variables |= dict.fromkeys(self._currencies, cel.Type.DYN)
-        environment = cel.NewEnv(variables=variables)
+        environment = expressions.environment(variables)
         for name, text in rules.items():
             try:
                 program = environment.compile(text)
             except (RuntimeError, TypeError) as error:
-                raise RuleError(f"{name}: {_said(error)}") from None
+                raise RuleError(f"{name}: {expressions.said(error)}") from None
             if str(program.return_type()) not in {"BOOL", "DYN"}:
                 raise RuleError(f"{name}: it does not say true or false, but gives {program.return_type()}")
-            words = set(_WORD.findall(_LITERAL.sub("", text)))
+            words = expressions.words_of(text)
             self._compiled.append((name, program, frozenset(words & variables.keys()), "null" in words))
 
         self._spoken_of = frozenset().union(*self.fields.values())
@@ -177,12 +171,16 @@ class RuleSet:
             try:
                 verdict = program.eval(data=present).value()
             except RuntimeError as error:
-                raise UnreadableError(f"rule {name}: {_kind(_said(error))}") from None
+                raise UnreadableError(f"rule {name}: {expressions.kind(expressions.said(error))}") from None
             if verdict is False:
                 broken.append((name, self.expressions[name]))
             elif verdict is not True:
-                failed = isinstance(verdict, str) and _FAILED.match(verdict)
-                reason = _kind(_shorten(str(verdict))) if failed else "it says neither true nor false"
+                failed = expressions.failed(verdict)
+                reason = (
+                    expressions.kind(expressions.shorten(str(verdict)))
+                    if failed
+                    else "it says neither true nor false"
+                )
                 raise UnreadableError(f"rule {name}: {reason}")
         return broken
 
@@ -199,6 +197,8 @@ def _for_cel(value: Any) -> Any:
         if math.isinf(number) and value.is_finite():
             raise UnreadableError("a number beyond what a rule can reckon with")
         return number
+    if isinstance(value, str) and "\0" in value:
+        raise UnreadableError("text with a NUL character, which a rule cannot take")
     if isinstance(value, Mapping):
         return {str(key): _for_cel(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
@@ -206,45 +206,3 @@ def _for_cel(value: Any) -> Any:
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
         return _for_cel(Decimal(value))
     return value
-
-
-_OVERLOADS = re.compile(r"No matching overloads found : [\w@!=<>+*/%\[\]?.:&|-]+\([\w, ()<>]*\)")
-
-
-def _kind(message: str) -> str:
-    """What failed in a rule, without the value that CEL quotes after a colon or in quotation marks."""
-    return message if _OVERLOADS.fullmatch(message) else re.split(r"\s*[:\"'`]", message, maxsplit=1)[0]
-
-
-def _said(error: Exception) -> str:
-    """The first line of a message, without its codes; with the parser's expectations as a sentence."""
-    text = str(error).split("\n", 1)[0].replace("INVALID_ARGUMENT: ", "").replace("ERROR: <input>:", "at ")
-    return _shorten(_syntax(text))
-
-
-_SYNTAX = re.compile(r"(at \d+:\d+): Syntax error: (.*)")
-_BEFORE = re.compile(r"(?:mismatched|extraneous|no viable alternative at) input '(.*?)'(?: expecting .*)?")
-
-
-def _syntax(text: str) -> str:
-    match = _SYNTAX.match(text)
-    if match is None:
-        return text.replace(" (in container '')", "")
-    place, message = match.groups()
-    if message.startswith("token recognition error"):
-        sign = message.partition("at: '")[2].strip("' ")
-        hint = "; to compare, write ==" if sign == "=" else ""
-        return f"{place}: {sign} is not part of the language{hint}"
-    missing = re.match(r"missing '(.*?)'", message)
-    if missing:
-        return f"{place}: {missing[1]} is missing"
-    before = _BEFORE.match(message)
-    if before is None:
-        return f"{place}: the expression cannot be read from here on"
-    if before[1] == "<EOF>":
-        return f"{place}: the expression ends too early; a value is missing"
-    return f"{place}: {before[1]} cannot stand here"
-
-
-def _shorten(text: str) -> str:
-    return _FAILED.sub("", text, count=1).removesuffix(" [INVALID_ARGUMENT]")[:200]

@@ -14,7 +14,7 @@ Rules for every probe:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -141,6 +141,7 @@ class ReadSpec:
         key_type: how keys are compared; it is part of their ranks.
         key_parts: all its fields if it has several, in order; `key` is the first of them then. Rows hold a tuple of
             their values as the key, and a `Key` is its text (`probes.composite_keys`).
+        part_types: the type of each of them; text where it is not set.
         changed_at_unit: s, ms or us if the instant is a number since 1970.
         zone: the time zone of instants that carry none.
         lists: whether the system can list the collection's records.
@@ -149,6 +150,8 @@ class ReadSpec:
             read in another way have none.
         deleted: the field whose value tells whether a record is deleted, the last of `fields`; None if there is none.
         options: settings of this kind of probe only (request templates, for example).
+        pairs: where the keys of this system are paired with those of the data type, if they are others. Probes ignore
+            it: they get and return the system's own keys.
     """
 
     data_type: str
@@ -159,6 +162,7 @@ class ReadSpec:
     version: str | None = None
     key_type: str = "string"
     key_parts: tuple[str, ...] = ()
+    part_types: tuple[str, ...] = ()
     changed_at_unit: Literal["s", "ms", "us"] | None = None
     zone: str | None = None
     lists: bool = True
@@ -166,6 +170,7 @@ class ReadSpec:
     marks_records: bool = True
     deleted: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Pairs | None = None
 
     @property
     def finds_changes(self) -> bool:
@@ -199,6 +204,26 @@ class ReadSpec:
     def keys_only(self) -> ReadSpec:
         """The same collection with only the key, and whether a record is deleted."""
         return replace(self.without_values(), changed_at=None, version=None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Where the keys of a data type are paired with those that one system has of its own.
+
+    Attributes:
+        system: which holds the pairs.
+        called: its collection of pairs, for messages.
+        by_key: how to read own keys by keys of the data type.
+        by_own_key: how to read keys of the data type by own keys.
+        parse_key, parse_own_key: read either from a raw value.
+    """
+
+    system: str
+    called: str
+    by_key: ReadSpec
+    by_own_key: ReadSpec
+    parse_key: Callable[[Any], Any]
+    parse_own_key: Callable[[Any], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +300,9 @@ class Reading:
         error: why nothing (more) could be read; rows read before it are kept.
         unreadable: requested keys that this system could not return, each with the reason.
         instants: around the request for each key, if keys were read in batches.
+        doubled: keys that share their record with another key, in words (`auditor.systems.crosswalk`).
+        unpaired: keys without a pair, in words.
+        traced: those of them that had a pair before, so that the record it led to was read all the same.
     """
 
     system: str
@@ -290,6 +318,9 @@ class Reading:
     error: ProbeError | None = None
     unreadable: Mapping[Key, str] = field(default_factory=dict)
     instants: Mapping[Key, tuple[datetime, datetime]] = field(default_factory=dict)
+    doubled: Mapping[Key, str] = field(default_factory=dict)
+    unpaired: Mapping[Key, str] = field(default_factory=dict)
+    traced: Set[Key] = frozenset()
 
     def when(self, key: Key) -> tuple[datetime, datetime]:
         """When this key was requested and returned; for a listing, the time of the whole."""
@@ -314,10 +345,15 @@ class FieldSchema:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CollectionSchema:
-    """One collection, as the system describes it."""
+    """One collection, as the system describes it.
+
+    Attributes:
+        key: the fields that identify a record together, if the system names several.
+    """
 
     name: str
     fields: tuple[FieldSchema, ...]
+    key: tuple[str, ...] = ()
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ class RecordKind:
         schemes: address schemes that identify a system of this kind by themselves.
         names_columns: field names are looked up as columns, and never evaluated as expressions.
         lists_all: its lists contain every record of a collection; false if an API's author has to ensure that.
+        reads_by_any_field: records can be looked up by whatever field, so it can hold the pairs of a crosswalk.
     """
 
     title: str
@@ -40,6 +41,7 @@ class RecordKind:
     schemes: tuple[str, ...] = ()
     names_columns: bool = False
     lists_all: bool = True
+    reads_by_any_field: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         statements="probes.records.sql.statements:statement",
         schemes=("postgresql", "postgres", "mariadb", "mysql", "sqlite"),
         names_columns=True,
+        reads_by_any_field=True,
     ),
     "rest": RecordKind(
         title="HTTP",
@@ -80,12 +83,14 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         binding="probes.records.mongodb.settings:MongoDbBinding",
         probe="probes.records.mongodb.probe:MongoDbProbe",
         schemes=("mongodb",),
+        reads_by_any_field=True,
     ),
     "salesforce": RecordKind(
         title="Salesforce",
         settings="probes.records.salesforce.settings:SalesforceSettings",
         binding="probes.records.salesforce.settings:SalesforceBinding",
         probe="probes.records.salesforce.probe:SalesforceProbe",
+        reads_by_any_field=True,
     ),
     "stripe": RecordKind(
         title="Stripe",

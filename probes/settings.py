@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from probes.contract import ReadSpec
 from probes.durations import Duration
+from probes.expressions import Expression, expression
 
 
 class PluginSettings(BaseModel):
@@ -197,6 +198,57 @@ class DeleteFlag(PluginSettings):
         return self.is_[0] if len(self.is_) == 1 and self.is_[0] != NOT_NULL else None
 
 
+class Computed(PluginSettings):
+    """A field that a system does not hold itself.
+
+    Attributes:
+        value: how it is computed, in CEL (`probes.expressions`), from the system's own fields.
+        from_: by name in `value`, the field of the system, where that is no name itself, such as a JSONPath.
+    """
+
+    value: str
+    from_: dict[str, str] = Field(default={}, alias="from")
+
+    @model_validator(mode="after")
+    def _compiles(self) -> Self:
+        self.expression  # noqa: B018 -- raises what is wrong with it
+        return self
+
+    @property
+    def expression(self) -> Expression:
+        """The compiled expression."""
+        return expression(self.value, tuple(self.from_.items()))
+
+
+class Crosswalk(PluginSettings):
+    """Where the keys of a data type are paired with those that its records have in one system.
+
+    Attributes:
+        system: the system that holds the pairs; each is one record of a collection.
+        collection: that collection: a table of pairs, or the records of a system that store the other system's key.
+        key: the field with the key of the data type, or several that hold it together.
+        own_key: the field with the key in the system that the crosswalk is for.
+        own_key_type: how that key is compared.
+    """
+
+    system: str
+    collection: str
+    key: str | tuple[str, ...]
+    own_key: str
+    own_key_type: Literal["string", "integer", "uuid", "salesforce_id"] = "string"
+
+    @property
+    def key_fields(self) -> tuple[str, ...]:
+        """The fields with the key of the data type."""
+        return (self.key,) if isinstance(self.key, str) else self.key
+
+    @model_validator(mode="after")
+    def _are_two(self) -> Self:
+        if self.own_key in self.key_fields:
+            raise ValueError(f"a pair has two keys, and both are read from {self.own_key}; name another field")
+        return self
+
+
 class Binding(PluginSettings):
     """How a data type is stored in one system; kinds of systems add their own settings.
 
@@ -209,6 +261,8 @@ class Binding(PluginSettings):
         fields: canonical field name to its name here, where the two differ.
         absent: fields that this system does not carry.
         deleted: how it marks records as deleted that it still keeps; a text is the name of a boolean field.
+        computed: by canonical name, fields that it does not hold itself; a text is the expression in CEL.
+        crosswalk: where its own keys are paired with those of the data type, if they are others.
     """
 
     composite_keys: ClassVar[bool] = False
@@ -222,6 +276,8 @@ class Binding(PluginSettings):
     fields: dict[str, str] = {}
     absent: tuple[str, ...] = ()
     deleted: DeleteFlag | None = None
+    computed: dict[str, Computed] = {}
+    crosswalk: Crosswalk | None = None
 
     @field_validator("key")
     @classmethod
@@ -276,11 +332,29 @@ class Binding(PluginSettings):
             )
         return told
 
+    @field_validator("computed", mode="before", json_schema_input_type=dict[str, Computed | str])
+    @classmethod
+    def _is_computed(cls, fields: object) -> object:
+        if not isinstance(fields, Mapping):
+            return fields
+        return {name: {"value": each} if isinstance(each, str) else each for name, each in fields.items()}
+
     @model_validator(mode="after")
     def _one_mark(self) -> Self:
         if self.changed_at is not None and self.version is not None:
             raise ValueError("name changed_at or version, not both: changed_at also tells when, and is enough")
         return self
+
+    @model_validator(mode="after")
+    def _one_own_key(self) -> Self:
+        if self.crosswalk is not None and not isinstance(self.key, str):
+            raise ValueError("a crosswalk pairs keys of one field; name one field as key, or leave crosswalk out")
+        return self
+
+    def sources(self, name: str) -> tuple[str, ...]:
+        """The fields of the system that are read for a canonical field."""
+        computed = self.computed.get(name)
+        return (self.fields.get(name, name),) if computed is None else computed.expression.fields
 
     def options(self) -> dict[str, Any]:
         """What a probe of this kind needs beyond the common settings."""
@@ -299,7 +373,7 @@ class Binding(PluginSettings):
             key_type=key_type,
             changed_at_unit=self.changed_at_unit,
             zone=zone,
-            fields=(*(self.fields.get(name, name) for name in names), *flag),
+            fields=(*(source for name in names for source in self.sources(name)), *flag),
             deleted=self.deleted.field if self.deleted is not None else None,
             lists=self.lists,
             tells_changes=self.tells_changes,

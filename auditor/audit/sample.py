@@ -16,8 +16,8 @@ from auditor.audit.sweep import Sweeper, ended
 from auditor.ledger import FlowState, Ledger
 from checks.judgement import Outcome
 from checks.sampling import BY_RANK, PAST_ERROR, RECENT, VALUE, Arc, Cohort, Drawn, Pool, affordable_shares, draw
-from checks.sides import UNREADABLE
-from probes.contract import VALUES_FROM, Key
+from checks.sides import UNREADABLE, held_values
+from probes.contract import Key
 from probes.ranking import RANKS
 
 POOL_LIMIT = 10_000
@@ -147,11 +147,12 @@ class Sampler:
         if policy is None:
             return memory
         at = self._flow.field_names.index(policy.field)
-        parse = self._gatherer.comparer.owner.parsers[at]
+        side = self._gatherer.comparer.owner
+        parse = side.parsers[at]
         valued = dict(memory.valued)
         for key, rows in gathered.owner.rows.items():
             try:
-                parsed = parse(rows[0][VALUES_FROM + at])
+                parsed = parse(held_values(side, rows[0])[at])
                 worth = float(parsed[0] if isinstance(parsed, tuple) else parsed)  # money is an amount and a currency
             except (*UNREADABLE, IndexError):
                 continue

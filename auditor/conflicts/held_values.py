@@ -18,12 +18,10 @@ from probes.contract import MISSING, VALUES, Labels, Row
 from probes.settings import Binding
 
 
-def raw_values(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
-    return {
-        binding.fields.get(name, name): value
-        for name, value in zip(flow.field_names, row[VALUES], strict=True)
-        if value is not MISSING
-    }
+def values_of(binding: Binding, flow: Flow, row: Row) -> dict[str, Any]:
+    """By field of the system, the raw values of a row."""
+    fields = [source for name in flow.field_names for source in binding.sources(name)]
+    return {field: value for field, value in zip(fields, row[VALUES], strict=True) if value is not MISSING}
 
 
 def as_held(flow: Flow, name: str, systems: tuple[str, str], raw: Any, present: Any, copy: Any, position: int) -> Any:

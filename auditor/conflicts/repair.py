@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from auditor.conflicts.held_values import as_held, raw_values, written
+from auditor.conflicts.held_values import as_held, values_of, written
 from auditor.conflicts.policy import Resolver
 from auditor.conflicts.proposal import Proposal
 from auditor.ledger import Ledger
@@ -18,11 +18,13 @@ from checks.cause import Cause, Kind
 from checks.causes import Finding
 from checks.comparison import Comparison
 from checks.conflicts import Resolution, Winner
-from checks.records import Grouped
+from checks.records import Grouped, RecordComparer
+from checks.sides import raw_values
 from checks.values import UnreadableError
 from probes import registry
-from probes.contract import KEY, MISSING, VALUES, VALUES_FROM, Key, ProbeError, ReadSpec, Row
+from probes.contract import KEY, MISSING, Key, ProbeError, ReadSpec, Row
 from probes.exact_json import Undecodable
+from probes.settings import Binding
 from probes.wording import counted
 
 
@@ -64,7 +66,7 @@ def _of_flow(
         if reading.error is not None:
             return [_none(flow, each, f"{system} cannot be read: {reading.error}") for each in open_rows.values()]
         groups.append(comparer.group(side, reading.rows))
-        unreadable |= {**reading.unreadable, **groups[-1].unreadable}
+        unreadable |= {**reading.doubled, **reading.unreadable, **groups[-1].unreadable}
     try:
         natives = {
             flow.source_name: column_types(readers[flow.source_name], flow.source_spec),
@@ -95,7 +97,9 @@ def _of_flow(
         try:
             proposals += [
                 _writable(flow, each, replace(proposal, natives=natives.get(proposal.system, {})))
-                for proposal in _of_record(flow, comparison, rows, each, resolution, marked=key in groups[1].deleted)
+                for proposal in _of_record(
+                    flow, comparer, comparison, rows, each, resolution, marked=key in groups[1].deleted
+                )
             ]
         except UnreadableError as error:
             proposals.append(_none(flow, each, str(error)))
@@ -178,6 +182,14 @@ def refuse_uncertain(value: Any) -> None:
         refuse_uncertain(each)
 
 
+def refuse_computed(system: str, binding: Binding, names: Sequence[str]) -> None:
+    """Raise UnreadableError for fields that a system computes, so that no value can be written for them."""
+    for name in names:
+        if name in binding.computed:
+            fields = ", ".join(binding.sources(name))
+            raise UnreadableError(f"{name} is computed in {system} from {fields}: correct these there by hand")
+
+
 def _finding(comparison: Comparison, divergence: Mapping[str, Any]) -> Finding:
     """The audits' finding from the ledger, for the fields that differ now."""
     causes = {each["field"]: each.get("cause") for each in json.loads(divergence["differences"])}
@@ -203,6 +215,7 @@ def _none(flow: Flow, divergence: Mapping[str, Any], why: str) -> Proposal:
 
 def _of_record(
     flow: Flow,
+    comparer: RecordComparer,
     comparison: Comparison,
     rows: tuple[Sequence[Row], Sequence[Row]],
     divergence: Mapping[str, Any],
@@ -219,7 +232,7 @@ def _of_record(
         return [_none(flow, divergence, f"a person must decide: {resolution.why}")]
     flag = flow.target_binding.deleted
     if not rows[0] and rows[1]:
-        present = raw_values(flow.target_binding, flow, rows[1][0])
+        present = values_of(flow.target_binding, flow, rows[1][0])
         if flag is not None and flag.written is None:
             how = f"{flow.target_name} keeps what is deleted: mark the record there ({flag.field}); do not remove it"
             return [_none(flow, divergence, f"{resolution.why}; {how}")]
@@ -230,13 +243,17 @@ def _of_record(
         why = f"{flow.target_name} has the record and marks it as deleted ({flag.field}): restore it there"
         return [_none(flow, divergence, f"{resolution.why}; {why}")]
     if rows[0] and not rows[1]:
+        refuse_computed(flow.target_name, flow.target_binding, flow.field_names)
         values = {
             name: as_held(flow, name, (flow.source_name, flow.target_name), raw, None, comparison.owner, at)
-            for at, (name, raw) in enumerate(zip(flow.field_names, rows[0][0][VALUES], strict=True))
+            for at, (name, raw) in enumerate(
+                zip(flow.field_names, raw_values(comparer.owner, rows[0][0]), strict=True)
+            )
         }
         named = {flow.target_binding.fields.get(name, name): value for name, value in values.items()}
         return [_whole(flow, divergence, resolution, "insert", flow.target_name, named, {})]
     proposals = []
+    sides = (comparer.owner, comparer.target)
     for system, binding, mine, theirs, loses_to in (
         (flow.target_name, flow.target_binding, 1, 0, Winner.OWNER),
         (flow.source_name, flow.source_binding, 0, 1, Winner.TARGET),
@@ -245,17 +262,18 @@ def _of_record(
         for difference, place in zip(comparison.differences, comparison.places, strict=True):
             winner = resolution.fields.get(difference.field, resolution.winner)
             column = binding.fields.get(difference.field, difference.field)
-            present = rows[mine][0][VALUES_FROM + place.position]
+            present = raw_values(sides[mine], rows[mine][0])[place.position]
             if winner is loses_to:
                 other = flow.source_name if theirs == 0 else flow.target_name
                 copy = comparison.owner if theirs == 0 else comparison.target
-                raw = rows[theirs][0][VALUES_FROM + place.position]
+                raw = raw_values(sides[theirs], rows[theirs][0])[place.position]
                 changes[column] = as_held(flow, difference.field, (other, system), raw, present, copy, place.position)
             elif winner is Winner.MERGED:
                 rule = flow.data_type.fields[difference.field]
                 changes[column] = written(rule, system, resolution.merged[difference.field])
             else:
                 continue
+            refuse_computed(system, binding, [difference.field])
             guard[column] = present
         if changes:
             updated = _whole(flow, divergence, resolution, "update", system, changes, guard)
@@ -273,6 +291,9 @@ def _whole(
     guard: Mapping[str, Any],
 ) -> Proposal:
     binding = flow.target_binding if system == flow.target_name else flow.source_binding
+    if binding.crosswalk is not None:
+        held = f"{binding.crosswalk.collection} in {binding.crosswalk.system}"
+        raise UnreadableError(f"{action} it in {system} by hand, under the key that {held} pairs it with")
     return Proposal(
         flow=flow.name,
         data_type=flow.settings.data_type,

@@ -168,7 +168,10 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
 
 def _held(integration_map: IntegrationMap, data_type: str, system: str, field: str) -> str:
     binding = integration_map.bindings[data_type, system]
-    return "–" if field in binding.absent else f"{binding.collection}.{binding.fields.get(field, field)}"
+    if field in binding.absent:
+        return "–"
+    computed = binding.computed.get(field)
+    return f"{binding.collection}.{binding.fields.get(field, field)}" if computed is None else f"= {computed.value}"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

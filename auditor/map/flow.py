@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from auditor.map.settings import DataType, FlowSettings
+from checks.computed import Columns, columns_of
 from checks.delete_flags import flag_of
 from checks.fields import FieldRule, parser_for
 from checks.records import RecordComparer
@@ -41,11 +42,13 @@ class Witness:
         spec: where to read those of the flow's fields that it carries.
         side: how all of the flow's fields are parsed.
         positions: the positions of its fields among the flow's.
+        columns: how its fields follow from a row, where some of them are computed.
     """
 
     spec: ReadSpec
     side: Side
     positions: tuple[int, ...]
+    columns: Columns | None = None
 
     def carries(self, position: int) -> bool:
         """Whether it has the field at this position of the flow."""
@@ -53,7 +56,8 @@ class Witness:
 
     def spread(self, row: Row) -> Row:
         """Its row with all of the flow's fields, NULL for those it does not carry."""
-        value_at = dict(zip(self.positions, row[VALUES], strict=True))
+        values = row[VALUES] if self.columns is None else self.columns.values(row[VALUES])
+        value_at = dict(zip(self.positions, values, strict=True))
         return (*row[:VALUES_FROM], *(value_at.get(position) for position in range(len(self.side.parsers))))
 
 
@@ -162,19 +166,24 @@ class Flow:
             if rule.window_s is not None and rule.window_s > self.window_s
         }
 
+    def _spec(self, name: str, binding: Binding, carried: Sequence[str], system: SystemSettings) -> ReadSpec:
+        return self.data_type.spec(self.settings.data_type, name, binding, carried, zone=system.zone)
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The systems that each of its audits reads: owner, target, and those that pair their keys."""
+        pairs = [spec.pairs.system for spec in (self.source_spec, self.target_spec) if spec.pairs is not None]
+        return tuple(dict.fromkeys((self.source_name, self.target_name, *pairs)))
+
     @cached_property
     def source_spec(self) -> ReadSpec:
         """Where to read the owner's copies."""
-        return self.source_binding.spec(
-            self.settings.data_type, self.field_names, zone=self.source.zone, key_type=self.data_type.whole_key_type
-        )
+        return self._spec(self.source_name, self.source_binding, self.field_names, self.source)
 
     @cached_property
     def target_spec(self) -> ReadSpec:
         """Where to read the target's copies; their change times are read only if both sides may write."""
-        spec = self.target_binding.spec(
-            self.settings.data_type, self.field_names, zone=self.target.zone, key_type=self.data_type.whole_key_type
-        )
+        spec = self._spec(self.target_name, self.target_binding, self.field_names, self.target)
         return spec if self.target_may_write else replace(spec, changed_at=None, version=None)
 
     @cached_property
@@ -196,12 +205,12 @@ class Flow:
             if name in {self.source_name, self.target_name} or not positions:
                 continue
             carried = [self.field_names[at] for at in positions]
-            data_type, key_type = self.settings.data_type, self.data_type.whole_key_type
-            spec = binding.spec(data_type, carried, zone=system.zone, key_type=key_type)
+            spec = self._spec(name, binding, carried, system)
             witnesses[name] = Witness(
                 spec=replace(spec, changed_at=None, version=None),
-                side=self._side(name, system, binding),
+                side=replace(self._side(name, system, binding), columns=None),
                 positions=positions,
+                columns=columns_of(binding, [self.rules[at] for at in positions]),
             )
         return witnesses
 
@@ -278,4 +287,5 @@ class Flow:
             parsers=tuple(parser_for(rule, name, system.zone) for _, rule in self.rules),
             currencies=currencies_of(self.rules),
             flag=flag_of(binding.deleted, name),
+            columns=columns_of(binding, self.rules),
         )

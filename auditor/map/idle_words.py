@@ -52,8 +52,8 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
                 if EXPRESSION.search(column):
                     yield (
                         ("data_types", data_type, "in", system, *path),
-                        f"{column!r} is looked up as a column of exactly this name and never computed; offer the "
-                        "expression as a column of a view, or say casefold: or strip: of the field",
+                        f"{column!r} is looked up as a column of exactly this name and never computed; write the "
+                        "expression under computed:, in CEL, or offer it as a column of a view",
                     )
     for name in integration_map.flows:
         flow = integration_map.flow(name)
@@ -89,6 +89,9 @@ def _columns(binding: Binding) -> Iterator[tuple[Path_, str]]:
             yield (word,), named
     for field, column in binding.fields.items():
         yield ("fields", field), column
+    for field, computed in binding.computed.items():
+        for column in computed.expression.fields:
+            yield ("computed", field), column
     if binding.deleted is not None:
         yield ("deleted",), binding.deleted.field
 

@@ -176,11 +176,14 @@ def _bindings(
             parsed = reader.parse(model, path, entry)
             if parsed is None:
                 continue
-            for word in ("fields", "absent"):
+            for word in ("fields", "absent", "computed"):
                 for field_name in getattr(parsed, word):
+                    where = (*path, word) if word == "absent" else (*path, word, field_name)
+                    if word != "computed" and field_name in parsed.computed:
+                        reader.say(where, f"{field_name} is also under computed:, take it out of one of them")
                     if field_name not in data_type.fields:
                         reader.say(
-                            (*path, word, field_name) if word == "fields" else (*path, word),
+                            where,
                             f"unknown field {field_name!r}" + did_you_mean(field_name, data_type.fields),
                         )
             yield (name, system), parsed

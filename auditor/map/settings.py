@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator
@@ -15,9 +16,9 @@ from checks.fields import FieldRule
 from checks.keys import KeyType, composite_parser, key_parser
 from checks.values import Parser
 from probes.composite_keys import parted
-from probes.contract import Key
+from probes.contract import Key, Pairs, ReadSpec
 from probes.durations import Duration
-from probes.settings import PluginSettings
+from probes.settings import Binding, PluginSettings
 
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
 """Windows that can be judged; polling cannot resolve less than a second, and no window is `none`."""
@@ -80,6 +81,43 @@ class DataType(PluginSettings):
     def whole_key_type(self) -> str:
         """The type of the key as a whole: that of several parts is a text."""
         return self.key_type if isinstance(self.key_type, str) and self.key_count == 1 else "string"
+
+    def spec(self, name: str, system: str, binding: Binding, carried: Sequence[str], *, zone: str | None) -> ReadSpec:
+        """How to read fields of this data type in a system.
+
+        Args:
+            name: of the data type.
+            carried: the canonical names of the fields.
+        """
+        spec = binding.spec(name, carried, zone=zone, key_type=self.whole_key_type)
+        if spec.key_parts:
+            spec = replace(spec, part_types=self.key_types)
+        crosswalk = binding.crosswalk
+        if crosswalk is None:
+            return spec
+        place = ReadSpec(
+            data_type=f"keys of {name}",
+            collection=crosswalk.collection,
+            key=crosswalk.own_key,
+            key_type=crosswalk.own_key_type,
+            changed_at=None,
+            fields=crosswalk.key_fields,
+        )
+        pairs = Pairs(
+            system=crosswalk.system,
+            called=f"{crosswalk.collection} in {crosswalk.system}",
+            by_key=replace(
+                place,
+                key=crosswalk.key_fields[0],
+                key_parts=() if isinstance(crosswalk.key, str) else crosswalk.key,
+                key_type=self.whole_key_type,
+                fields=(crosswalk.own_key,),
+            ),
+            by_own_key=place,
+            parse_key=self.key_parser(crosswalk.system),
+            parse_own_key=key_parser(crosswalk.own_key_type, system),
+        )
+        return replace(spec, key_type=crosswalk.own_key_type, pairs=pairs)
 
     def key_values(self, key: Key) -> tuple[Key, ...]:
         """The values of the parts of a canonical key."""

@@ -18,6 +18,8 @@ from checks.currencies import minor_digits
 from checks.fields import ACTS_ON, FieldRule
 from checks.per_system import named
 from checks.validity import RuleError, RuleSet
+from probes.registry import RECORD_KINDS, record_kind
+from probes.settings import Crosswalk
 from probes.wording import did_you_mean
 
 Path_ = tuple[str | int, ...]
@@ -72,6 +74,11 @@ def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any])
                 ("data_types", name, "in", holder, "since"),
                 f"local time needs a zone; set zone: of {holder}, for example Europe/Berlin",
             )
+    for (name, holder), binding in integration_map.bindings.items():
+        if binding.crosswalk is not None:
+            where = ("data_types", name, "in", holder, "crosswalk")
+            data_type = integration_map.data_types[name]
+            yield from _crosswalk_contradictions(where, binding.crosswalk, data_type, integration_map, systems)
     for name, data_type in integration_map.data_types.items():
         yield from _data_type_contradictions(name, data_type, systems)
     for name, flow in integration_map.flows.items():
@@ -193,6 +200,30 @@ def _word_contradictions(
 
 def _default(word: str) -> Any:
     return FieldRule.model_fields[word].get_default(call_default_factory=True)
+
+
+def _crosswalk_contradictions(
+    where: Path_,
+    crosswalk: Crosswalk,
+    data_type: DataType,
+    integration_map: IntegrationMap,
+    systems: Mapping[str, Any],
+) -> Iterator[tuple[Path_, str]]:
+    """Pairs that cannot be read in both directions, or whose keys are not those of the data type."""
+    if crosswalk.system not in systems:
+        yield (*where, "system"), f"unknown system {crosswalk.system!r}" + did_you_mean(crosswalk.system, systems)
+        return
+    holder = integration_map.systems.get(crosswalk.system)
+    if holder is not None and not record_kind(holder).reads_by_any_field:
+        *most, last = [kind for kind, each in RECORD_KINDS.items() if each.reads_by_any_field]
+        yield (
+            (*where, "system"),
+            f"pairs are looked up by either of their keys, and a system of kind {holder.kind} is not read by any "
+            f"field; copy them to a system of kind {', '.join(most)} or {last}",
+        )
+    count = len(crosswalk.key_fields)
+    if count not in {1, data_type.key_count}:
+        yield (*where, "key"), f"{count} fields, and the key of the data type has {data_type.key_count}"
 
 
 def _rule_contradictions(path: Path_, data_type: DataType) -> Iterator[tuple[Path_, str]]:

@@ -12,6 +12,7 @@ from auditor.map.flow import currencies_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.storage.kept_text import restored
 from auditor.systems.reader import SystemReader
+from checks.computed import columns_of
 from checks.delete_flags import flag_of, parted
 from checks.equality import agree
 from checks.field_text import text_of
@@ -114,7 +115,9 @@ def read_record(
         spec = spec_of(integration_map, data_type, system)
         reading = readers[system].fetch(spec, [key])
         read_at[system] = datetime.now(UTC)
-        errors[system] = str(reading.error) if reading.error else reading.unreadable.get(key, "")
+        errors[system] = (
+            str(reading.error) if reading.error else reading.unreadable.get(key) or reading.doubled.get(key, "")
+        )
         parse = described.key_parser(system)
         rows[system] = [row for row in reading.rows if read_key(parse, row[KEY]) == key]
         flag = flag_of(integration_map.bindings[data_type, system].deleted, system)
@@ -160,10 +163,9 @@ def link_of(template: str | None, key: Key) -> str | None:
 def spec_of(integration_map: IntegrationMap, data_type: str, system: str) -> ReadSpec:
     """Where to read every compared field of a data type in one system."""
     binding: Binding = integration_map.bindings[data_type, system]
-    settings = integration_map.data_types[data_type]
-    carried = [name for name, rule in settings.fields.items() if rule.compare and name not in binding.absent]
-    zone = integration_map.systems[system].zone
-    return binding.spec(data_type, carried, zone=zone, key_type=settings.whole_key_type)
+    described = integration_map.data_types[data_type]
+    carried = [name for name, rule in described.fields.items() if rule.compare and name not in binding.absent]
+    return described.spec(data_type, system, binding, carried, zone=integration_map.systems[system].zone)
 
 
 def _first(rows: Mapping[str, list[Row]], system: str) -> Row | None:
@@ -177,16 +179,18 @@ def _value(integration_map: IntegrationMap, data_type: str, name: str, system: s
         UnreadableError: the value is not what its field declares.
     """
     described = integration_map.data_types[data_type]
-    absent = integration_map.bindings[data_type, system].absent
+    binding = integration_map.bindings[data_type, system]
     zone = integration_map.systems[system].zone
     rules = [
         (each, rule.between(system, other))
         for each, rule in described.fields.items()
-        if rule.compare and each not in absent
+        if rule.compare and each not in binding.absent
     ]
     at = [each for each, _ in rules].index(name)
     parsers = [parser_for(rule, system, zone) for _, rule in rules]
-    values = beside_currencies(row[VALUES], parsers, currencies_of(rules))
+    columns = columns_of(binding, rules)
+    raw = row[VALUES] if columns is None else columns.values(row[VALUES])
+    values = beside_currencies(raw, parsers, currencies_of(rules))
     return read_field(parsers[at], rules[at][1], values[at])
 
 

@@ -78,7 +78,7 @@ def test_rules_speak_of_fields_in_their_own_types(rule: str, keeps: bool) -> Non
         ("amout >= 0", "undeclared reference to 'amout'"),
         ("amount +", "the expression ends too early"),
         ("size(state)", "does not say true or false"),
-        ("state.upper() == 'X'", "undeclared reference to 'upper'"),
+        ("state.capital() == 'X'", "undeclared reference to 'capital'"),
     ],
 )
 def test_a_rule_that_cannot_be_meant_is_refused_by_name(rule: str, said: str) -> None:
@@ -102,6 +102,11 @@ def test_a_null_field_is_not_asked_about_unless_the_rule_speaks_of_null() -> Non
     assert RuleSet({"r": "paid_at > timestamp('2025-01-01T00:00:00Z')"}, FIELDS).broken(without) == []
     del without["state"]
     assert RuleSet({"r": "state == 'x'"}, FIELDS).broken(without) == []
+
+
+def test_a_rule_is_not_applied_to_a_part_of_a_text() -> None:
+    with pytest.raises(UnreadableError, match="NUL"):
+        RuleSet({"r": "state == 'open'"}, FIELDS).broken({**HELD, "state": "open\0closed"})
 
 
 def test_a_rule_cannot_run_for_long() -> None:

@@ -61,9 +61,11 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/http/sign_in.py": "kind token_url parameters client_id client_secret client_auth",
         "probes/http/settings.py": "scope",
     },
+    "Computed": {"probes/settings.py": "value from"},
     "Consumer": {
         "auditor/map/consumers.py": "name role reads",
     },
+    "Crosswalk": {"auditor/map/settings.py": "system collection key own_key own_key_type"},
     "CurrencyOf": {
         "auditor/map/flow.py": "from",
     },
@@ -118,9 +120,10 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "OperationLimits": {"probes/settings.py": "calls_per_s calls_per_minute"},
     "MongoDbBinding": {
-        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "probes/records/mongodb/settings.py": "changes",
         "auditor/map/flow.py": "absent deleted",
+        "auditor/map/settings.py": "crosswalk",
     },
     "MongoDbSettings": {
         "auditor/map/flow.py": "zone",
@@ -155,8 +158,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/http/settings.py": "scope",
     },
     "RestBinding": {
-        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
+        "auditor/map/settings.py": "crosswalk",
         "probes/records/rest/settings.py": "records record one many list changed batch limit first_page since more "
         "until next",
     },
@@ -169,8 +173,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "HubSpotBinding": {
-        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
+        "auditor/map/settings.py": "crosswalk",
     },
     "HubSpotSettings": {
         "auditor/map/flow.py": "zone",
@@ -182,8 +187,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "SalesforceBinding": {
-        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
+        "auditor/map/settings.py": "crosswalk",
     },
     "SalesforceSettings": {
         "auditor/map/flow.py": "zone",
@@ -210,8 +216,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "SqlBinding": {
-        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
+        "auditor/map/settings.py": "crosswalk",
     },
     "SqlQueueSettings": {
         "probes/queues/sql_queue.py": (
@@ -237,8 +244,9 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "StripeBinding": {
-        "probes/settings.py": "collection key changed_at changed_at_unit version fields",
+        "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
+        "auditor/map/settings.py": "crosswalk",
     },
     "StripeSettings": {
         "auditor/map/flow.py": "zone",
