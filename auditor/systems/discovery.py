@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 from auditor.systems.alike_names import alike, words_of
-from auditor.systems.matches import NUMBERS, Compared, FieldMatch, Found, Match
+from auditor.systems.matches import NUMBERS, Compared, FieldMatch, Found, KeyFields, Match
 from auditor.systems.reader import SystemReader
 from checks.fields import FieldRule, parser_for
-from checks.keys import key_parser
+from checks.keys import composite_parser, key_parser
 from checks.values import UnreadableError
+from probes.composite_keys import joined
 from probes.contract import KEY, MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Key, ReadSpec, Row
 
 SAMPLE = 200
@@ -27,6 +29,15 @@ ALIKE = 0.55
 
 HELD = 0.5
 """From this share of equal values on, two fields are matched whatever their names."""
+
+UNIQUE = 0.9
+"""From this share of different values on, a field identifies records, although some may be there twice."""
+
+MANY = 5
+"""Fewer values than this are no evidence that a field holds keys."""
+
+PARTS = 4
+"""Most fields of a key whose order is looked for."""
 
 
 CODED = frozenset({"string", "enum", "integer"})
@@ -107,14 +118,20 @@ def _match(left: SystemReader, right: SystemReader, mine: CollectionSchema, thei
     best: Match | None = None
     for key in _keys(mine):
         rows = _page(left, mine, key)
-        by_key = {str(row[KEY]): row for row in rows if row[KEY] is not None}
-        others = sorted(_keys(theirs), key=lambda each: -alike(_key_name(mine, key), _key_name(theirs, each)))
-        for other in others:
-            theirs_by_key = _fetch(right, theirs, other, [row[KEY] for row in by_key.values()])
-            common = {key: (by_key[key], row) for key, row in theirs_by_key.items() if key in by_key}
-            match = _paired(mine, theirs, (key, other), common, len(by_key))
-            if best is None or match.score > best.score:
-                best = match
+        by_key = {_label(row[KEY]): row for row in rows if _is_whole(row[KEY])}
+        if not _identifies(key, rows, by_key):
+            continue
+        values = [row[KEY] for row in by_key.values()]
+        named = _counterparts(mine, key, theirs)
+        for others in (named, _by_values(left, right, mine, theirs, key)):
+            if best is not None and best.share >= HELD and others is not named:
+                break
+            for other in others:
+                theirs_by_key = _fetch(right, theirs, other, values)
+                common = {label: (by_key[label], row) for label, row in theirs_by_key.items() if label in by_key}
+                match = _paired(mine, theirs, (key, other), common, len(by_key))
+                if best is None or match.score > best.score:
+                    best = match
     return best
 
 
@@ -123,19 +140,76 @@ def _key_name(collection: CollectionSchema, key: FieldSchema) -> str:
     return key.name if len(words_of(key.name)) > 2 else f"{words_of(collection.name)} {key.name}"
 
 
-def _keys(collection: CollectionSchema) -> list[FieldSchema]:
+def _keys(collection: CollectionSchema) -> list[KeyFields]:
+    """What may identify a record: fields that are unique or named like a key, and several fields together."""
     unique = [each for each in collection.fields if each.unique]
     named = [each for each in collection.fields if _KEY.search(each.name)]
-    return list(dict.fromkeys([*unique, *named[:2]]))[:4]
+    alone: list[KeyFields] = [(each,) for each in dict.fromkeys([*unique, *named[:2]])]
+    together = tuple(each for name in collection.key for each in collection.fields if each.name == name)
+    return [*([together] if len(together) > 1 else []), *alone[:4]]
 
 
-def _spec(collection: CollectionSchema, key: FieldSchema) -> ReadSpec:
+def _counterparts(mine: CollectionSchema, key: KeyFields, theirs: CollectionSchema) -> list[KeyFields]:
+    """What may hold the same key in the other collection, its parts in the same order; by likeness of names."""
+    alike_keys = []
+    for other in _keys(theirs):
+        if len(other) == len(key) <= PARTS:
+            ordered = max(permutations(other), key=lambda parts: _alike_parts(mine, key, theirs, parts))
+            alike_keys.append((_alike_parts(mine, key, theirs, ordered), ordered))
+    return [other for _, other in sorted(alike_keys, key=lambda each: -each[0])]
+
+
+def _alike_parts(mine: CollectionSchema, key: KeyFields, theirs: CollectionSchema, other: KeyFields) -> float:
+    pairs = zip(key, other, strict=True)
+    return sum(alike(_key_name(mine, one), _key_name(theirs, another)) for one, another in pairs) / len(key)
+
+
+def _by_values(
+    left: SystemReader, right: SystemReader, mine: CollectionSchema, theirs: CollectionSchema, key: KeyFields
+) -> Iterator[KeyFields]:
+    """Further fields of the other collection whose values are keys of this one, whatever their names.
+
+    The values of a field's first records are looked up here, by a key that is unique.
+    """
+    if len(key) > 1 or not key[0].unique or not theirs.fields:
+        return
+    tried = {each[0].name for each in _keys(theirs) if len(each) == 1}
+    rows = _page(right, theirs, (theirs.fields[0],))
+    for at, field in enumerate(theirs.fields):
+        if field.name in tried or field.type not in {key[0].type, "string"}:
+            continue
+        values = {
+            str(row[VALUES_FROM + at]): row[VALUES_FROM + at] for row in rows if _is_whole(row[VALUES_FROM + at])
+        }
+        if len(values) < max(MANY, UNIQUE * len(rows)):
+            continue
+        if len(_fetch(left, mine, key, list(values.values()))) >= HELD * len(values):
+            yield (field,)
+
+
+def _identifies(key: KeyFields, rows: Sequence[Row], by_key: Mapping[str, Row]) -> bool:
+    """Whether hardly any records share a key."""
+    return all(each.unique for each in key) or len(by_key) >= UNIQUE * len(rows)
+
+
+def _is_whole(raw: Any) -> bool:
+    """Whether a record has a key, with all its parts."""
+    return all(part is not None and part is not MISSING for part in (raw if isinstance(raw, tuple) else (raw,)))
+
+
+def _label(raw: Any) -> str:
+    """A key as a text that the other system's key shares."""
+    return joined(map(str, raw)) if isinstance(raw, tuple) else str(raw)
+
+
+def _spec(collection: CollectionSchema, key: KeyFields) -> ReadSpec:
     return ReadSpec(
         data_type=collection.name,
         collection=collection.name,
-        key=key.name,
+        key=key[0].name,
+        key_parts=tuple(each.name for each in key) if len(key) > 1 else (),
         changed_at=None,
-        key_type=key_type(key),
+        key_type=key_type(key[0]) if len(key) == 1 else "string",
         fields=tuple(each.name for each in collection.fields),
     )
 
@@ -145,15 +219,16 @@ def key_type(key: FieldSchema) -> str:
     return key.type if key.type in {"integer", "uuid"} else "string"
 
 
-def _page(reader: SystemReader, collection: CollectionSchema, key: FieldSchema) -> Sequence[Row]:
+def _page(reader: SystemReader, collection: CollectionSchema, key: KeyFields) -> Sequence[Row]:
     reading = reader.page(_spec(collection, key), None, SAMPLE)
     return [] if reading.error is not None else reading.rows
 
 
 def _fetch(
-    reader: SystemReader, collection: CollectionSchema, key: FieldSchema, values: Sequence[Any]
+    reader: SystemReader, collection: CollectionSchema, key: KeyFields, values: Sequence[Any]
 ) -> dict[str, Row]:
-    parse = key_parser(key_type(key), reader.name)
+    types = [key_type(each) for each in key]
+    parse = key_parser(types[0], reader.name) if len(key) == 1 else composite_parser(types, reader.name)
     keys: list[Key] = []
     for value in values:
         try:
@@ -163,20 +238,20 @@ def _fetch(
     if not keys:
         return {}
     reading = reader.fetch(_spec(collection, key), keys)
-    return {} if reading.error is not None else {str(row[KEY]): row for row in reading.rows}
+    return {} if reading.error is not None else {_label(row[KEY]): row for row in reading.rows}
 
 
 def _paired(
     mine: CollectionSchema,
     theirs: CollectionSchema,
-    keys: tuple[FieldSchema, FieldSchema],
+    keys: tuple[KeyFields, KeyFields],
     common: dict[str, tuple[Row, Row]],
     asked: int,
 ) -> Match:
     pairs = []
     for at, one in enumerate(mine.fields):
         for to, other in enumerate(theirs.fields):
-            if one == keys[0] or other == keys[1]:
+            if one in keys[0] or other in keys[1]:
                 continue
             near = alike(one.name, other.name)
             value_pairs = [(left[VALUES_FROM + at], right[VALUES_FROM + to]) for left, right in common.values()]
@@ -190,8 +265,8 @@ def _paired(
     order = [each.name for each in mine.fields]
     fields.sort(key=lambda each: order.index(each.left.name))
     matched = (
-        {each.left.name for each in fields} | {keys[0].name},
-        {each.right.name for each in fields} | {keys[1].name},
+        {each.left.name for each in fields} | {each.name for each in keys[0]},
+        {each.right.name for each in fields} | {each.name for each in keys[1]},
     )
     return Match(
         left=mine,

@@ -11,6 +11,9 @@ from probes.contract import CollectionSchema, FieldSchema
 
 NUMBERS = ("integer", "decimal", "float")
 
+KeyFields = tuple[FieldSchema, ...]
+"""The fields that hold a key, one for most."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
@@ -99,24 +102,30 @@ class Match:
     """Two collections that probably hold the same records.
 
     Attributes:
-        keys: the field that identifies a record in each.
+        keys: the fields that identify a record in each, part by part.
         common: how many of the `asked` records of the left are in the right, too.
         unmatched: fields without a counterpart, by side.
     """
 
     left: CollectionSchema
     right: CollectionSchema
-    keys: tuple[FieldSchema, FieldSchema]
+    keys: tuple[KeyFields, KeyFields]
     common: int
     asked: int
     fields: tuple[FieldMatch, ...]
     unmatched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
+    def share(self) -> float:
+        """The share of the records looked at that are in both, 0 to 1."""
+        return self.common / self.asked if self.asked else 0.0
+
+    @property
     def score(self) -> float:
         """How good a match it is: records first, then fields, then the name."""
-        share = self.common / self.asked if self.asked else 0.0
-        return share * 2 + len(self.fields) / max(1, len(self.left.fields)) + alike(self.left.name, self.right.name)
+        return (
+            self.share * 2 + len(self.fields) / max(1, len(self.left.fields)) + alike(self.left.name, self.right.name)
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from auditor.escaping import visible
 from auditor.systems.alike_names import words_of
 from auditor.systems.discovery import common_type, key_type
 from auditor.systems.matches import FieldMatch, Found, Match
+from probes.contract import FieldSchema
 
 STAMPS = re.compile(r"(updated|modified|changed|systemmodstamp)", re.IGNORECASE)
 """Names of fields that say when a record changed."""
@@ -79,6 +80,11 @@ def _mapping(words: Iterable[tuple[str, str]]) -> str:
     return "{" + ", ".join(f"{word}: {text}" for word, text in words) + "}"
 
 
+def _list(texts: Iterable[str]) -> str:
+    """Values, already formatted, on one line."""
+    return "[" + ", ".join(texts) + "]"
+
+
 def _comment(text: object) -> str:
     return f"# {visible(text)}"
 
@@ -130,8 +136,8 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
     yield f"  {_name(name)}:  # {match.common} of {match.asked} records are in both"
     yield f"    owner: {_name(left)}  # TODO which of the two is the source of truth?"
     yield "    window: 60s  # TODO how long may a copy differ?"
-    key_types = {key_type(each) for each in match.keys}
-    yield f"    key_type: {key_types.pop() if len(key_types) == 1 else 'string'}"
+    types = [_common_key_type(one, other) for one, other in zip(*match.keys, strict=True)]
+    yield f"    key_type: {types[0] if len({*types}) == 1 else _list(types)}"
     stamps = [
         next((each.name for each in side.fields if STAMPS.search(each.name)), None)
         for side in (match.left, match.right)
@@ -160,7 +166,8 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
             and not pair.incomparable
             and len(_name(pair.left.name)) <= LONGEST_KEY
         }
-        words = [("collection", _value(side.name)), ("key", _value(key.name))]
+        fields = [_value(each.name) for each in key]
+        words = [("collection", _value(side.name)), ("key", fields[0] if len(fields) == 1 else _list(fields))]
         words += [("changed_at", _value(stamp))] if stamp else []
         if at:
             pairs = [(_name(one), _value(other)) for one, other in renamed.items() if one != stamps[0]]
@@ -168,6 +175,11 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
         yield f"      {_name(system)}: {_mapping(words)}"
         if match.unmatched[at]:
             yield f"      {_comment(f'not matched in {system}: ' + ', '.join(match.unmatched[at]))}"
+
+
+def _common_key_type(one: FieldSchema, other: FieldSchema) -> str:
+    """The type under which two fields hold one part of a key."""
+    return key_type(one) if key_type(one) == key_type(other) else "string"
 
 
 def _rule(pair: FieldMatch, systems: tuple[str, str]) -> str:

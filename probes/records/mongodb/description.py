@@ -96,17 +96,21 @@ def _schema(session: Session, name: str, *, view: bool) -> CollectionSchema:
     sample = session.documents(name, {}, {"_id": -1}, {}, SAMPLE)[0]
     some = [documents.decoded(each) for each in sample]
     unique = {"_id"}
+    whole: tuple[str, ...] = ()
     if not view:
         with contextlib.suppress(ProbeError):
             for index in session.listed_indexes(name):
                 if index.get("unique") and len(index["key"]) == 1:
                     unique |= set(index["key"])
+                elif index.get("unique") and _answers_all(index):
+                    whole = whole or tuple(index["key"])
     fields = []
     for path in dict.fromkeys(path for document in some for path in documents.paths_of(document)):
         values = [documents.find(document, path) for document in some]
         type_, described = documents.described([each for each in values if each is not MISSING])
         fields.append(FieldSchema(name=path, type=type_, described=described, unique=path in unique))
-    return CollectionSchema(name=name, fields=tuple(fields))
+    there = {each.name for each in fields}
+    return CollectionSchema(name=name, fields=tuple(fields), key=whole if there.issuperset(whole) else ())
 
 
 def _answers_all(index: Mapping[str, Any]) -> bool:

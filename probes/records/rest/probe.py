@@ -9,7 +9,7 @@ are sent, and POST only if the map calls it read-only.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from probes.call_deadline import begins, left, one_call, some_calls
+from probes.composite_keys import joined, parted
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
@@ -97,6 +98,8 @@ class RestProbe(Unranked):
         """Read a key that hardly exists, to check that the API responds in the shape that the map describes."""
         keys: dict[str, Key] = {"integer": 0, "uuid": str(UUID(int=0))}
         nobody = keys.get(spec.key_type, "0")
+        if spec.key_parts:
+            nobody = joined(keys.get(each, "0") for each in spec.part_types or ("string",) * len(spec.key_parts))
         try:
             self.fetch(spec.keys_only(), [nobody])
         except ProbeError as failure:
@@ -110,16 +113,18 @@ class RestProbe(Unranked):
         found, place, _ = self._listed(spec, "list", None, 1)
         remarks = []
         for record in found[:1]:
-            for name in (spec.key, spec.mark, *spec.fields):
+            for name in (*spec.key_fields, spec.mark, *spec.fields):
                 if name is not None and self._value(record, name) is MISSING:
                     remarks.append(f"{name} is missing in the first record of {spec.collection}")
-            key = self._value(record, spec.key)
-            if isinstance(key, str | int) and not isinstance(key, bool) and not self.fetch(spec.keys_only(), [key]):
+            key = self._key(spec, record)
+            parts = key if isinstance(key, tuple) else (key,)
+            whole = all(isinstance(part, str | int) and not isinstance(part, bool) and part != "" for part in parts)
+            if whole and not self.fetch(spec.keys_only(), [joined(parts) if spec.key_parts else parts[0]]):
                 word = "many" if spec.options["many"] else "one"
                 raise ProbeError(
                     Reason.QUERY,
                     f"the first record that list: of {spec.collection} returns is not returned by {word}:",
-                    hint=f"is {word}: in the map right, and is {spec.key} the key that it requests?",
+                    hint=f"is {word}: in the map right, and is {_key_text(spec)} the key that it requests?",
                 )
         if place is not None:
             self._listed(spec, "list", place, 1)
@@ -159,28 +164,45 @@ class RestProbe(Unranked):
         alone = [key for key in keys if not many or (one and not takes_exactly(many, key))]
         rows: list[Row] = []
         size = spec.options["batch"]
-        for at in range(0, len(together), size):
-            rows += self._many(spec, together[at : at + size])
-        if len(alone) == 1:
-            rows += self._one(spec, alone[0])
-        elif alone:
-            with ThreadPoolExecutor(max_workers=self._connections) as pool:
-                asked = [pool.submit(copy_context().run, self._one_aside, spec, key) for key in alone]
-                rows += [row for found in asked for row in found.result()]
+        groups = self._groups(spec, together)
+        rows += self._each(
+            self._many, spec, [group[at : at + size] for group in groups for at in range(0, len(group), size)]
+        )
+        rows += self._each(self._one, spec, alone)
         if alone and not rows and spec.options["list"]:
             self._listed(spec, "list", None, 1)  # if the collection itself is gone, each record is a 404, too
         return rows
 
-    def _one_aside(self, spec: ReadSpec, key: Key) -> list[Row]:
-        """As `_one`, in a thread that reads nothing afterwards, so it must release its room."""
-        try:
-            return self._one(spec, key)
-        finally:
-            begins()
+    def _groups(self, spec: ReadSpec, keys: Sequence[Key]) -> list[list[Key]]:
+        """Keys that one `many` can request: they share every part that it takes only once."""
+        shared = [at for at in range(len(spec.key_parts)) if f"key{at + 1}" in places(spec.options["many"] or "")]
+        if not shared or not _list_of(spec):
+            return [list(keys)] if keys else []
+        groups: dict[tuple[str, ...], list[Key]] = {}
+        for key in keys:
+            parts = parted(key, len(spec.key_parts))
+            groups.setdefault(tuple(parts[at] for at in shared), []).append(key)
+        return list(groups.values())
+
+    def _each(self, read: Callable[[ReadSpec, Any], list[Row]], spec: ReadSpec, requests: Sequence[Any]) -> list[Row]:
+        """The rows of several requests, as many at once as there are connections."""
+        if len(requests) < 2:
+            return [row for each in requests for row in read(spec, each)]
+
+        def read_aside(each: Any) -> list[Row]:
+            """In a thread that reads nothing afterwards, so it must release its room."""
+            try:
+                return read(spec, each)
+            finally:
+                begins()
+
+        with ThreadPoolExecutor(max_workers=self._connections) as pool:
+            sent = [pool.submit(copy_context().run, read_aside, each) for each in requests]
+            return [row for each in sent for row in each.result()]
 
     def _many(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         with operation("many"):
-            answer = self._client.ask(filled(spec.options["many"], spec.collection, {"keys": keys}))
+            answer = self._client.ask(filled(spec.options["many"], spec.collection, _values_of(spec, keys)))
         found = answers.records(spec.options["records"], answer.document, f"many: of {spec.collection}")
         rows = self._asked_for(spec, found, keys)
         if len(rows) < len(keys) and self._is_part(spec, answer.document):
@@ -200,11 +222,12 @@ class RestProbe(Unranked):
 
     def _one(self, spec: ReadSpec, key: Key) -> list[Row]:
         template = spec.options["one"]
+        values = {"key": key, **_parts_of(spec, key)}
         with operation("one"):
-            answer = self._client.ask(filled(template, spec.collection, {"key": key}), absent_is_none=True)
+            answer = self._client.ask(filled(template, spec.collection, values), absent_is_none=True)
         if answer.status in {404, 410}:
-            in_path = isinstance(template, str) and "{key}" in template.partition("?")[0]
-            if in_path and {"/", "\\"} & set(str(key)):
+            in_path = places(template.partition("?")[0]) if isinstance(template, str) else frozenset()
+            if any({"/", "\\"} & set(str(value)) for name, value in values.items() if name in in_path):
                 raise ProbeError(
                     Reason.DECODE,
                     f"HTTP {answer.status} for a key with a slash: is it missing, or is %2F refused in a path",
@@ -221,17 +244,17 @@ class RestProbe(Unranked):
         Raises:
             ProbeError: `decode` if a response holds other records instead: then absence proves nothing.
         """
-        wanted = {alike(spec.key_type, key) for key in keys}
+        wanted = {_likeness(spec, key) for key in keys}
         rows, met, others = [], set(), False
         for record in found:
             row = self._row(spec, record)
-            if not isinstance(row[0], str | int | Decimal) or isinstance(row[0], bool) or row[0] == "":
+            if not all(map(_is_key, row[0] if isinstance(row[0], tuple) else (row[0],))):
                 raise ProbeError(
                     Reason.DECODE,
-                    f"{spec.collection} returned something without {spec.key}, the key in the map",
+                    f"{spec.collection} returned something without {_key_text(spec)}, the key in the map",
                     hint="is it an error with status 200? otherwise correct records:, record: or key: in the map",
                 )
-            if (found_key := alike(spec.key_type, row[0])) in wanted:
+            if (found_key := _likeness(spec, row[0])) in wanted:
                 rows.append(row)
                 met.add(found_key)
             else:
@@ -344,7 +367,7 @@ class RestProbe(Unranked):
                     hint="put {after}, {offset} or {page} into list:, or set next:",
                 )
             return found, None, more
-        return found, walk.went_on(place, after, [self._value(record, spec.key) for record in found]), more
+        return found, walk.went_on(place, after, [self._key(spec, record) for record in found]), more
 
     def _following(
         self,
@@ -437,10 +460,17 @@ class RestProbe(Unranked):
         left()  # a response may hold any number of them
         mark = self._value(record, spec.mark) if spec.mark else None
         return (
-            self._value(record, spec.key),
+            self._key(spec, record),
             None if mark is MISSING else mark,
             *(self._value(record, name) for name in spec.fields),
         )
+
+    def _key(self, spec: ReadSpec, record: Any) -> Any:
+        """The key of a record; of several fields, the values of all of them."""
+        if not spec.key_parts:
+            return self._value(record, spec.key)
+        parts = (self._value(record, name) for name in spec.key_parts)
+        return tuple(None if part is MISSING else part for part in parts)
 
     def _value(self, record: Any, name: str) -> Any:
         if not name.startswith("$"):
@@ -466,6 +496,51 @@ class RestProbe(Unranked):
 
     def close(self) -> None:
         self._client.close()
+
+
+def _key_text(spec: ReadSpec) -> str:
+    return ", ".join(spec.key_fields)
+
+
+def _is_key(part: object) -> bool:
+    return isinstance(part, str | int | Decimal) and not isinstance(part, bool) and part != ""
+
+
+def _likeness(spec: ReadSpec, key: Any) -> Any:
+    """A key in a form that it shares with every other spelling of the same key."""
+    if not spec.key_parts:
+        return alike(spec.key_type, key)
+    parts = key if isinstance(key, tuple) else parted(key, len(spec.key_parts))
+    types = spec.part_types or ("string",) * len(parts)
+    return tuple(alike(type_, part) for type_, part in zip(types, parts, strict=True))
+
+
+def _parts_of(spec: ReadSpec, key: Key) -> dict[str, Key]:
+    """The parts of a key of several fields, by their names in templates; whole numbers as such."""
+    if not spec.key_parts:
+        return {}
+    parts = parted(key, len(spec.key_parts))
+    types = spec.part_types or ("string",) * len(parts)
+    return {
+        f"key{number}": int(part) if type_ == "integer" else part
+        for number, (type_, part) in enumerate(zip(types, parts, strict=True), start=1)
+    }
+
+
+def _list_of(spec: ReadSpec) -> str:
+    """The part of a key of which `many` takes a list, by its name there; "" if it takes whole keys."""
+    named = places(spec.options["many"] or "")
+    return next((name for at in range(len(spec.key_parts)) if (name := f"keys{at + 1}") in named), "")
+
+
+def _values_of(spec: ReadSpec, keys: Sequence[Key]) -> dict[str, Any]:
+    """The values of a `many` for keys that share what it takes only once."""
+    each = [{"key": key, **_parts_of(spec, key)} for key in keys]
+    listed = _list_of(spec)
+    if not listed:
+        return {"keys": list(keys), "each": each}
+    one = listed.replace("keys", "key")
+    return {**{name: part for name, part in each[0].items() if name != one}, listed: [parts[one] for parts in each]}
 
 
 def _told(row: Row) -> tuple[str, str]:

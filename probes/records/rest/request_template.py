@@ -21,6 +21,8 @@ from probes.contract import Key, ProbeError, Reason
 from probes.settings import PluginSettings
 
 _PLACE = re.compile(r"\{(\w+)\}")
+_PART = re.compile(r"keys?\d*")
+_LISTED = re.compile(r"keys\d*")
 _LITERAL = "%/:@!$&'()*+,;=~-._"
 """Characters that a template's own text may contain; everything else is percent-encoded."""
 
@@ -31,7 +33,8 @@ class ReadOnlyPost(PluginSettings):
     Attributes:
         read_only_post: the path.
         body: the JSON to send. A text that consists of a value (`{keys}`, `{key}`, `{after}`, `{limit}`, `{offset}`,
-            `{page}`, `{since}`) becomes that value; a list with one item containing `{key}` gets one for each key.
+            `{page}`, `{since}`) becomes that value; a list with one item containing `{key}`, or the parts of a key
+            (`{key1}`), gets one for each key.
     """
 
     read_only_post: str
@@ -151,12 +154,16 @@ def filled(template: Template, collection: str, values: Mapping[str, Any]) -> As
     """Fill in a template's values.
 
     Args:
-        values: a list of keys for `keys`; None leaves out the value's parameter.
+        values: a list of keys for `keys`, and of a part of them for `keys1`; for `each`, the values that each key has
+            of its own; None leaves out the value's parameter.
 
     Raises:
         ProbeError: `decode` for a value that cannot be sent exactly.
     """
-    if "" in (values.get("key"), *(values.get("keys") or ())):
+    if any(
+        _PART.fullmatch(name) and ("" in value if isinstance(value, list) else value == "")
+        for name, value in values.items()
+    ):
         # An API may treat a missing value as no condition, and return every record.
         raise ProbeError(
             Reason.DECODE,
@@ -211,7 +218,7 @@ def _encoded(name: str, value: Any) -> str:
     if name == "collection":
         return quote(str(value), safe=_LITERAL)
     try:
-        if name == "keys":
+        if _LISTED.fullmatch(name):
             return ",".join(_listed(str(key)) for key in value)
         return quote(str(value), safe="")
     except UnicodeEncodeError:
@@ -253,7 +260,7 @@ def _in_json(value: Any, values: Mapping[str, Any]) -> Any:
         alone = _PLACE.fullmatch(value)
         if alone:
             given = values[alone[1]]
-            return _LEFT if given is None else list(given) if alone[1] == "keys" else given
+            return _LEFT if given is None else list(given) if _LISTED.fullmatch(alone[1]) else given
         names = _PLACE.findall(value)
         if any(values.get(name) is None for name in names):
             return _LEFT
@@ -262,7 +269,8 @@ def _in_json(value: Any, values: Mapping[str, Any]) -> Any:
         filled_in = {name: _in_json(each, values) for name, each in value.items()}
         return {name: each for name, each in filled_in.items() if each is not _LEFT}
     if isinstance(value, list):
-        if len(value) == 1 and "keys" in values and "{key}" in json.dumps(value[0]):
-            return [_in_json(value[0], {**values, "key": key}) for key in values["keys"]]
+        each = values.get("each") or ()
+        if len(value) == 1 and each and set(_PLACE.findall(json.dumps(value[0]))) & each[0].keys():
+            return [_in_json(value[0], {**values, **own}) for own in each]
         return [each for each in (_in_json(each, values) for each in value) if each is not _LEFT]
     return value

@@ -79,7 +79,8 @@ class RestBinding(Binding):
         records: JSONPath of the records in the response to `many`, `list` and `changed`.
         record: JSONPath of the record in the response to `one`.
         one, many, list_, changed: request templates with `{collection}`, `{key}`, `{keys}`, `{after}`, `{offset}`,
-            `{page}`, `{limit}` and `{since}`; at least one of `one` and `many` is needed.
+            `{page}`, `{limit}` and `{since}`; at least one of `one` and `many` is needed. A key of several fields has
+            its parts in `{key1}`, `{key2}` and so on, and lists of one of them in `{keys1}`.
         next: where a response shows how its list continues: a JSONPath of a cursor or an address, or `link` for the
             Link header.
         more: JSONPath of whether more follows, true or false.
@@ -90,6 +91,8 @@ class RestBinding(Binding):
             without an offset in the zone of the system; by default as `changed_at_unit` says, otherwise `iso`.
         batch: keys in one `many` request.
     """
+
+    composite_keys: ClassVar[bool] = True
 
     records: str = "$[*]"
     record: str = "$"
@@ -154,9 +157,14 @@ class RestBinding(Binding):
             raise ValueError("set how records are read: one: /path/{key} or many: /path?ids={keys}")
         changes = self.changes
         walked, listed = ("after", "offset", "page", "limit"), ("keys", "key")
+        parts = (
+            tuple(f"key{number}" for number in range(1, len(self.key_fields) + 1)) if len(self.key_fields) > 1 else ()
+        )
+        several = tuple(f"keys{number}" for number in range(1, len(parts) + 1))
+        alone = ("key",) if isinstance(self.many, ReadOnlyPost) else ()
         for word, template, known, needed in (
-            ("one", self.one, ("key",), ("key",)),
-            ("many", self.many, ("keys", "key") if isinstance(self.many, ReadOnlyPost) else ("keys",), listed),
+            ("one", self.one, ("key", *parts), () if parts else ("key",)),
+            ("many", self.many, ("keys", *alone, *parts, *several), () if parts else listed),
             ("list", self.list_, walked, ()),
             ("changed", changes.request if changes else None, ("since", *walked), ("since",)),
         ):
@@ -165,7 +173,36 @@ class RestBinding(Binding):
             checked(word, template, known)
             if needed and not places(template) & set(needed):
                 raise ValueError(f"{word} needs {{{needed[0]}}}, got {without_parameters(str(template))!r}")
+            if parts and word in {"one", "many"}:
+                self._names_parts(word, template, parts, several)
         return self
+
+    def _names_parts(self, word: str, template: Template, parts: tuple[str, ...], several: tuple[str, ...]) -> None:
+        """Refuse a template that leaves a part of the key out. Raises ValueError."""
+        named = places(template)
+        whole = {"key"} if word == "one" else {"keys", "key"}
+        lists = [name for name in several if name in named]
+        if named & whole and not named & {*parts, *several}:
+            return
+        if (
+            not named & whole
+            and not lists
+            and {*parts} <= named
+            and (word == "one" or isinstance(template, ReadOnlyPost))
+        ):
+            return
+        others = {each for each, name in zip(parts, several, strict=True) if name not in lists}
+        if not named & whole and len(lists) == 1 and word == "many" and others == named & {*parts}:
+            return
+        told = ", ".join(f"{{{each}}}" for each in parts)
+        if word == "one":
+            raise ValueError(
+                f"one needs every part of the key: {told}; or {{key}}, its parts with a slash between them"
+            )
+        raise ValueError(
+            f"many needs {{keys}}, keys with a slash between their parts; or a list of one part with each of the "
+            f"others, such as {{key1}} and {{keys2}}; or, in body:, a list whose one item holds {told}"
+        )
 
     @model_validator(mode="after")
     def _can_walk(self) -> RestBinding:
@@ -177,6 +214,10 @@ class RestBinding(Binding):
             named = sorted(places(template) & {"after", "offset", "page"}) if template is not None else []
             if len(named) > 1:
                 raise ValueError(f"{word} continues by {{{named[0]}}} or by {{{named[1]}}}, not by both")
+            if word == "list" and named == ["after"] and self.next is None and len(self.key_fields) > 1:
+                raise ValueError(
+                    "list continues after the last key, and it has several fields: set next:, or use {offset}"
+                )
             if word == "changed" and named == ["after"] and way is not None and way.next is None:
                 raise ValueError("changed is not in the order of keys: set next:, where {after} comes from")
             if way is not None and way.more is not None and way.until is not None:

@@ -31,7 +31,11 @@ def _of_schema(
     views = inspector.get_view_names(schema=schema)
     collections = []
     for name in sorted({*inspector.get_table_names(schema=schema), *views}):
-        unique = _unique(dialect, inspector, name, schema) if name not in views else set()
+        sets = _unique_sets(dialect, inspector, name, schema) if name not in views else []
+        unique = {columns[0] for columns in sets if len(columns) == 1}
+        described = dialect.columns(connection, name, schema)
+        named = {column["name"] for column in described}  # an index may be on an expression
+        whole = next((tuple(columns) for columns in sets if len(columns) > 1 and named.issuperset(columns)), ())
         natives = dialect.native_types(connection, schema, name)
         fields = tuple(
             FieldSchema(
@@ -40,9 +44,9 @@ def _of_schema(
                 described=_described(column["type"], natives.get(column["name"], UNKNOWN)),
                 unique=column["name"] in unique,
             )
-            for column in dialect.columns(connection, name, schema)
+            for column in described
         )
-        collections.append(CollectionSchema(name=join_name(schema, name), fields=fields))
+        collections.append(CollectionSchema(name=join_name(schema, name), fields=fields, key=whole))
     return collections
 
 
@@ -60,22 +64,22 @@ def leading_columns(connection: sa.Connection, dialect: Dialect, name: str, sche
     return [each for each in led if each is not None]
 
 
-def _unique(dialect: Dialect, inspector: sa.Inspector, table: str, schema: str | None) -> set[str]:
-    """Columns that are unique by themselves."""
+def _unique_sets(dialect: Dialect, inspector: sa.Inspector, table: str, schema: str | None) -> list[list[str]]:
+    """Columns that are unique, alone or together; those of the primary key first."""
     try:
-        return _unique_alone(inspector, table, schema)
+        return _constrained(inspector, table, schema)
     except DBAPIError as error:
         if not dialect.hides(error):
             raise
-        return set()
+        return []
 
 
-def _unique_alone(inspector: sa.Inspector, table: str, schema: str | None) -> set[str]:
+def _constrained(inspector: sa.Inspector, table: str, schema: str | None) -> list[list[str]]:
     sets: list[list[str]] = [inspector.get_pk_constraint(table, schema=schema)["constrained_columns"]]
     sets += [each["column_names"] for each in inspector.get_unique_constraints(table, schema=schema)]
     for index in inspector.get_indexes(table, schema=schema):
         sets += [[str(name) for name in index["column_names"]]] if index["unique"] else []
-    return {columns[0] for columns in sets if len(columns) == 1}
+    return sets
 
 
 _CANONICAL: tuple[tuple[type[Any] | tuple[type[Any], ...], str], ...] = (

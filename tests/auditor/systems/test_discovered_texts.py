@@ -44,7 +44,7 @@ def found_with(text: str) -> Found:
     match = Match(
         left=left,
         right=right,
-        keys=(field(f"k{text}"), field(f"{text}k")),
+        keys=((field(f"k{text}"),), (field(f"{text}k"),)),
         common=8,
         asked=9,
         fields=fields,

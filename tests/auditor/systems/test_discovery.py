@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
 from auditor.systems.alike_names import alike, words_of
 from auditor.systems.discovery import _compared, discover
@@ -56,7 +57,7 @@ def found(tmp_path: Path) -> Iterator[Found]:
 def test_collections_and_fields_are_matched_by_what_they_hold(found: Found) -> None:
     (match,) = found.matches
     assert (match.left.name, match.right.name) == ("customers", "dim_customer")
-    assert [each.name for each in match.keys] == ["id", "customer_id"]
+    assert [[each.name for each in key] for key in match.keys] == [["id"], ["customer_id"]]
     assert (match.common, match.asked) == (59, 60)
     pairs = {each.left.name: (each.right.name, each.equal, each.of) for each in match.fields}
     assert pairs["name"] == ("full_name", 59, 59)
@@ -166,3 +167,86 @@ def test_codes_without_a_certain_meaning_are_left_for_a_person() -> None:
     found = _compared(pairs, text, code, coded=True)
     assert found.labels == {"0": None, "1": None, "2": None}
     assert found.equal == 0
+
+
+def filled(file: Path, table: str, rows: list[tuple[object, ...]]) -> None:
+    with sqlite3.connect(file) as made:
+        made.execute(table)
+        name = table.split()[2]
+        made.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    made.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Path, SystemReader, SystemReader]]:
+    """Two systems that a test fills."""
+    readers = []
+    for name in ("crm", "dwh"):
+        settings = registry.record_settings("sql").model_validate(
+            {"kind": "sql", "url": f"sqlite:///{tmp_path}/{name}.sqlite", "zone": "UTC"}
+        )
+        readers.append(SystemReader(name, settings, registry.open_record_probe(settings)))  # type: ignore[arg-type]
+    yield tmp_path, readers[0], readers[1]
+    for reader in readers:
+        reader.close()
+
+
+def checked(place: Path, found: Found) -> tuple[str, IntegrationMap]:
+    """The proposed map, as text and loaded."""
+    text = as_yaml(found, (new_system("crm", "sql", "${CRM_URL}"), new_system("dwh", "sql", "${DWH_URL}")))
+    (place / "proposed.yaml").write_text(text)
+    urls = {f"{name.upper()}_URL": f"sqlite:///{place}/{name}.sqlite" for name in ("crm", "dwh")}
+    return text, load_map(place / "proposed.yaml", urls)
+
+
+def test_a_primary_key_of_several_columns_is_proposed_whole_and_in_one_order(
+    pair: tuple[Path, SystemReader, SystemReader],
+) -> None:
+    place, crm, dwh = pair
+    lines = [(tenant, f"c/{code}", f"Line {tenant}-{code}") for tenant in range(1, 5) for code in range(20)]
+    filled(
+        place / "crm.sqlite",
+        "CREATE TABLE order_lines (tenant_id integer, code text, label text, PRIMARY KEY (tenant_id, code))",
+        list(lines),
+    )
+    filled(
+        place / "dwh.sqlite",
+        "CREATE TABLE fact_order_line (line_code text, tenant integer, title text, UNIQUE (line_code, tenant))",
+        [(code, tenant, label) for tenant, code, label in lines[3:]],
+    )
+    (match,) = discover(crm, dwh).matches
+    assert [[each.name for each in key] for key in match.keys] == [["tenant_id", "code"], ["tenant", "line_code"]]
+    assert (match.common, match.asked) == (77, 80)
+    assert [(each.left.name, each.right.name) for each in match.fields] == [("label", "title")]
+    text, proposed = checked(place, discover(crm, dwh))
+    assert "key_type: [integer, string]" in text
+    flow = proposed.flow("order_line_to_dwh")
+    assert flow.source_spec.key_parts == ("tenant_id", "code")
+    assert flow.target_spec.key_parts == ("tenant", "line_code")
+
+
+def test_a_column_that_many_records_share_is_no_key(pair: tuple[Path, SystemReader, SystemReader]) -> None:
+    place, crm, dwh = pair
+    rows = [(number, number % 3, f"Name {number}") for number in range(60)]
+    for name in ("crm", "dwh"):
+        filled(place / f"{name}.sqlite", "CREATE TABLE people (no integer, team_id integer, name text)", list(rows))
+    (match,) = discover(crm, dwh).matches
+    assert [[each.name for each in key] for key in match.keys] == [["no"], ["no"]]
+
+
+def test_a_key_under_another_name_is_found_by_its_values(pair: tuple[Path, SystemReader, SystemReader]) -> None:
+    place, crm, dwh = pair
+    rows = [(number, f"Name {number}", f"m{number}@example.com") for number in range(100, 160)]
+    filled(place / "crm.sqlite", "CREATE TABLE people (id integer PRIMARY KEY, name text, mail text)", list(rows))
+    filled(place / "dwh.sqlite", "CREATE TABLE contacts (alias text, who text, source_ref text)", [
+        (mail, name, str(number)) for number, name, mail in rows
+    ])  # fmt: skip
+    (match,) = discover(crm, dwh).matches
+    assert [[each.name for each in key] for key in match.keys] == [["id"], ["source_ref"]]
+    assert {(each.left.name, each.right.name) for each in match.fields} == {("name", "who"), ("mail", "alias")}
+    text, proposed = checked(place, discover(crm, dwh))
+    assert proposed.data_types["person" if "person" in proposed.data_types else "people"].key_type in {
+        "string",
+        "integer",
+    }
+    assert "60 of 60 records are in both" in text
