@@ -80,6 +80,7 @@ class Comparison:
         partial: fields that differ were left out as noise, so the rest proves no arrival.
         unread: fields that are unreadable on at least one side of a record that differs in other fields (or is absent
             on one side): it is unknown whether they differ.
+        notes: what else there is to say about it, in words.
         owner_deleted, target_deleted: what marks an absent record as deleted there.
     """
 
@@ -93,6 +94,7 @@ class Comparison:
     unverifiable: str = ""
     partial: bool = False
     unread: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
     owner_deleted: Tombstone | None = None
     target_deleted: Tombstone | None = None
 

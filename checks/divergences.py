@@ -149,7 +149,9 @@ def diverged(
         operation=missed[0].operation.value if missed else earlier.operation if earlier else "",
         stamped_at=earlier.stamped_at if earlier else None,
         differences=differences,
-        detail="; ".join((*comparison.duplicates, *map(str, comparison.tombstones), *_patterns(differences))),
+        detail="; ".join(
+            (*comparison.duplicates, *comparison.notes, *map(str, comparison.tombstones), *_patterns(differences))
+        ),
     )
     at = _next_check_at(current, finding, changes, look, terms, certain=certain)
     return replace(current, next_check_at=at)

@@ -97,8 +97,8 @@ class Stand:
         """An auditor as it is after a restart."""
         return Auditor(
             flow=self.map.flow("to_billing"),
-            source=self.readers["crm"],
-            target=self.readers["billing"],
+            source=self.readers[self.map.flows["to_billing"].from_],
+            target=self.readers[self.map.flows["to_billing"].to],
             ledger=self.ledger,
             digest_key=b"k" * 32,
             senders=["slack"],

@@ -56,6 +56,7 @@ class OwnerReading:
         rows: those of each record, in the order of the flow's fields; empty for an absent record.
         deleted: records that are kept and marked as deleted, each with its raw stamp or version; they have no rows.
         unreadable: unreadable records, and why.
+        doubled, unpaired, traced: see `probes.contract.Reading`.
         seen: around the read that returned each record.
         sent_at, received_at: around all these reads; None if there was none.
         error: the owner could not be read.
@@ -64,6 +65,9 @@ class OwnerReading:
     rows: Mapping[Key, list[Row]] = field(default_factory=dict)
     deleted: Mapping[Key, Any] = field(default_factory=dict)
     unreadable: Mapping[Key, str] = field(default_factory=dict)
+    doubled: Mapping[Key, str] = field(default_factory=dict)
+    unpaired: Mapping[Key, str] = field(default_factory=dict)
+    traced: Set[Key] = frozenset()
     seen: Mapping[Key, Seen] = field(default_factory=dict)
     sent_at: datetime | None = None
     received_at: datetime | None = None
@@ -75,7 +79,7 @@ class TargetReading:
     """What a target holds, by canonical key.
 
     Attributes:
-        rows, deleted, unreadable: as in `OwnerReading`.
+        rows, deleted, unreadable, doubled, unpaired: as in `OwnerReading`.
         seen: around the read that returned each record.
         look: around all reads of the target.
         error: the target could not be read.
@@ -84,6 +88,8 @@ class TargetReading:
     rows: Mapping[Key, list[Row]] = field(default_factory=dict)
     deleted: Mapping[Key, Any] = field(default_factory=dict)
     unreadable: Mapping[Key, str] = field(default_factory=dict)
+    doubled: Mapping[Key, str] = field(default_factory=dict)
+    unpaired: Mapping[Key, str] = field(default_factory=dict)
     seen: Mapping[Key, Seen] = field(default_factory=dict)
     look: Look | None = None
     error: Failure | None = None
@@ -122,13 +128,29 @@ class Gathered:
 
     def rows_of(self, key: Key) -> tuple[Sequence[Row], Sequence[Row]]:
         """The rows of one record, in the owner and in the target."""
-        target = self.target.rows.get(key, ()) if self.target else ()
-        return self.owner.rows.get(key, ()), target
+        return self.owner.rows.get(key, ()), self.target_rows.get(key, ())
+
+    @property
+    def target_rows(self) -> Mapping[Key, list[Row]]:
+        """What the target holds, nothing if it was not read."""
+        return self.target.rows if self.target else {}
 
     def unreadable(self, key: Key) -> str:
         """Why one record cannot be read, "" if it can."""
         target = self.target.unreadable.get(key, "") if self.target else ""
         return target or self.owner.unreadable.get(key, "")
+
+    @property
+    def doubled(self) -> Mapping[Key, tuple[str, ...]]:
+        """Records that one side shares between several keys, and that in words."""
+        owner, target = self.owner.doubled, self.target.doubled if self.target else {}
+        sides = {key: [side[key] for side in (owner, target) if key in side] for key in (*owner, *target)}
+        return {key: tuple(whys) for key, whys in sides.items()}
+
+    def unpaired(self, key: Key) -> tuple[str, ...]:
+        """Which systems lack a record because no pair of keys leads there, in words."""
+        sides = (self.owner, self.target) if self.target else (self.owner,)
+        return tuple(side.unpaired[key] for side in sides if key in side.unpaired and not side.rows.get(key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

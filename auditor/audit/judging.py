@@ -47,20 +47,31 @@ class Judge:
         agreed: dict[Key, Agreement] = {}
         comparisons: list[Comparison] = []
         rows_of, unreadable, meet = gathered.rows_of, gathered.unreadable, self._comparer.meet
+        doubled = gathered.doubled
         for key in gathered.wanted.keys:
             spoiled = unreadable(key)
             if spoiled:
                 comparisons.append(Comparison(key=key, owner=None, target=None, unverifiable=spoiled))
                 continue
             met = meet(key, *rows_of(key))
+            if key in doubled:
+                met = self._doubled(key, met, gathered, doubled[key])
             if isinstance(met, Agreement):
                 agreed[key] = met
             else:
                 comparisons.append(self._marked(met, gathered))
         return Compared(comparisons=comparisons, agreed=agreed)
 
+    def _doubled(
+        self, key: Key, met: Agreement | Comparison, gathered: Gathered, reasons: tuple[str, ...]
+    ) -> Comparison:
+        """The comparison of a record that another key shares."""
+        if isinstance(met, Agreement):
+            met = self._comparer.compare_agreed(key, met, *(rows[0] for rows in gathered.rows_of(key)))
+        return met if met.unverifiable else replace(met, duplicates=(*met.duplicates, *reasons))
+
     def _marked(self, comparison: Comparison, gathered: Gathered) -> Comparison:
-        """The same, and what marks the record as deleted."""
+        """The same, with what marks the record as deleted, and which system no pair of keys leads to."""
         sides = ((self._comparer.owner, gathered.owner), (self._comparer.target, gathered.target))
         owner, target = (
             Tombstone(side.system, side.flag.field, reading.deleted[comparison.key])
@@ -68,9 +79,10 @@ class Judge:
             else None
             for side, reading in sides
         )
-        if owner is None and target is None:
+        notes = gathered.unpaired(comparison.key)
+        if owner is None and target is None and not notes:
             return comparison
-        return replace(comparison, owner_deleted=owner, target_deleted=target)
+        return replace(comparison, owner_deleted=owner, target_deleted=target, notes=notes)
 
     def to_judge(self, compared: Compared, gathered: Gathered, settled: Set[Key]) -> list[Comparison]:
         """What must be judged: everything except records that agree, are known to, and have nothing pending."""

@@ -81,10 +81,14 @@ class _Record:
     Attributes:
         rows: empty for an absent record.
         seen: around the request that returned it.
+        doubled, unpaired, traced: what `Reading` holds of it.
     """
 
     rows: Sequence[Row]
     seen: tuple[datetime, datetime]
+    doubled: str | None = None
+    unpaired: str | None = None
+    traced: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -446,6 +450,16 @@ class OwnerShare:
                 **{key: record.seen for key, record in records.items()},
                 **(narrow.instants if narrow is not None else {}),
             },
+            doubled={
+                **{key: record.doubled for key, record in records.items() if record.doubled is not None},
+                **(narrow.doubled if narrow is not None else {}),
+            },
+            unpaired={
+                **{key: record.unpaired for key, record in records.items() if record.unpaired is not None},
+                **(narrow.unpaired if narrow is not None else {}),
+            },
+            traced={key for key, record in records.items() if record.traced}
+            | (narrow.traced if narrow is not None else frozenset()),
         )
 
     def ranked(self, spec: ReadSpec, seed: str, lower: int, upper: int, limit: int) -> Sequence[tuple[Any, int]]:
@@ -475,8 +489,7 @@ class OwnerShare:
             if key is not None and key in rows:
                 rows[key].append(row)
         return {
-            (wide.fields, wide.mark, key): _entry(began, _Record(its, reading.when(key)), its)
-            for key, its in rows.items()
+            (wide.fields, wide.mark, key): _entry(began, _record(reading, key, its), its) for key, its in rows.items()
         }
 
     def _list(
@@ -556,6 +569,13 @@ def _failed(flight: _Flight[Any]) -> Reading | None:
 def _entry(began: int, value: Any, rows: Sequence[Sequence[Any]]) -> Entry:
     size_bytes = ENTRY_BYTES + sum(sum(map(getsizeof, row)) for row in rows)
     return Entry(began=began, value=value, records=len(rows), size_bytes=size_bytes)
+
+
+def _record(reading: Reading, key: Key, rows: Sequence[Row]) -> _Record:
+    """What a reading holds of one record."""
+    return _Record(
+        rows, reading.when(key), reading.doubled.get(key), reading.unpaired.get(key), key in reading.traced
+    )
 
 
 def _narrowed(rows: Iterable[Row], wide: ReadSpec, spec: ReadSpec) -> list[Row]:

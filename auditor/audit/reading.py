@@ -287,7 +287,7 @@ class Gatherer:
         keys = list(dict.fromkeys([*grouped.keys, *(key for key in gone if key is not None)]))
         search.nameless += grouped.nameless
         search.want(keys)
-        if whole:
+        if whole and self.flow.source_spec.pairs is None:  # a list shows only some rows of a key with several pairs
             rows = grouped.rows
             if not self.flow.source_spec.marks_records:
                 # Only the list of changes has stamps, and it comes first.
@@ -314,6 +314,9 @@ class Gatherer:
             rows={**known.rows, **grouped.rows},
             deleted={**known.deleted, **grouped.deleted},
             unreadable={**unreadable, **grouped.unreadable},
+            doubled={**known.doubled, **reading.doubled},
+            unpaired={**known.unpaired, **reading.unpaired},
+            traced=known.traced | reading.traced,
             seen={**known.seen, **{key: reading.when(key) for key in unread}},
             sent_at=min(known.sent_at or reading.sent_at, reading.sent_at),
             received_at=reading.received_at,
@@ -330,14 +333,39 @@ class Gatherer:
             target = TargetReading(unreadable=reading.unreadable, seen=reading.instants, look=look, error=failure)
         else:
             grouped = self.comparer.group(self.comparer.target, reading.rows)
+            unknown = {
+                **_unknown(owner.unpaired, owner.traced, grouped.rows),
+                **_unknown(reading.unpaired, reading.traced, owner.rows),
+            }
+            rows = paired(grouped.rows, reading.unpaired, owner.rows)
+            owner = replace(owner, rows=paired(owner.rows, owner.unpaired, grouped.rows))
             target = TargetReading(
-                rows=grouped.rows,
+                rows=rows,
                 deleted=grouped.deleted,
-                unreadable={**reading.unreadable, **grouped.unreadable},
+                unreadable={**unknown, **reading.unreadable, **grouped.unreadable},
+                doubled=reading.doubled,
+                unpaired=reading.unpaired,
                 seen=reading.instants,
                 look=look,
             )
         return Gathered(wanted=wanted, owner=owner, target=target)
+
+
+def paired(
+    rows: Mapping[Key, list[Row]], unpaired: Mapping[Key, str], other: Mapping[Key, object]
+) -> Mapping[Key, list[Row]]:
+    """The rows of one side, without those of records that the other side has and that no pair leads to."""
+    gone = {key for key in unpaired if key in rows and other.get(key)}
+    return {key: of for key, of in rows.items() if key not in gone} if gone else rows
+
+
+def _unknown(unpaired: Mapping[Key, str], traced: Set[Key], other: Mapping[Key, object]) -> dict[Key, str]:
+    """Records that neither side shows, while one side may still have them without a pair."""
+    return {
+        key: f"{why}, so it is unknown whether one is left"
+        for key, why in unpaired.items()
+        if key not in traced and not other.get(key)
+    }
 
 
 def _forgotten(before: Watermark, reading: Reading) -> bool:

@@ -174,6 +174,13 @@ class Recorder:
             verified_to_at=self._settled_to(audited),
         )
 
+    @property
+    def _nameless(self) -> str:
+        """Why rows stand for no record."""
+        specs = (self.flow.source_spec, self.flow.target_spec)
+        called = " or ".join(spec.pairs.called for spec in specs if spec.pairs is not None)
+        return f"{NAMELESS}, or that {called} pairs with no record" if called else NAMELESS
+
     def _note_unknown(self, transaction: Transaction, audited: Audited) -> None:
         """List what cannot be verified of unnamed records: rows, changes and lists."""
         result, memory, at = audited.result, audited.memory, audited.result.finished_at
@@ -192,7 +199,7 @@ class Recorder:
 
         # Each sweep meets rows without a key again; only a whole sweep without any proves that there are none.
         if memory.nameless or (result.swept and memory.whole_sweep):
-            note("", NAMELESS if memory.nameless else "", self._settled_to(audited), memory.nameless)
+            note("", self._nameless if memory.nameless else "", self._settled_to(audited), memory.nameless)
         owner, unordered = self.flow.source_name, audited.gathered.wanted.unordered
         if memory.unordered != audited.before.unordered:
             why = f"changes of {owner} are found only by the sweep: {unordered}" if unordered else ""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from auditor.audit.gathered import Doubts, Failure, Gathered, Later
+from auditor.audit.reading import paired
 from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.causes import moved
@@ -117,7 +118,7 @@ class SecondLook:
     def _glimpse(self, again: Reading, doubting: _Doubting) -> None:
         """Note what the owner held of moving records at the second look."""
         grouped = self.comparer.group(self.comparer.owner, again.rows)
-        for key in doubting.moving - again.unreadable.keys() - grouped.unreadable.keys():
+        for key in doubting.moving - again.unreadable.keys() - grouped.unreadable.keys() - again.unpaired.keys():
             sent_at, received_at = again.when(key)
             second = grouped.rows.get(key, [])
             if key not in doubting.owner_again and len(second) == 1:
@@ -138,7 +139,7 @@ class SecondLook:
         again = self.source.fetch(self.flow.source_spec, list(differing))
         if doubting.failed(again, differing):
             return None
-        rows = self.comparer.group(self.comparer.owner, again.rows).rows
+        rows = paired(self.comparer.group(self.comparer.owner, again.rows).rows, again.unpaired, gathered.target_rows)
         spec = self.flow.source_spec
         marked = spec.mark is not None and spec.marks_records
         for key, comparison in differing.items():
@@ -150,7 +151,7 @@ class SecondLook:
         again = self.target.fetch(self.flow.target_spec, list(differing))
         if doubting.failed(again, differing):
             return
-        rows = self.comparer.group(self.comparer.target, again.rows).rows
+        rows = paired(self.comparer.group(self.comparer.target, again.rows).rows, again.unpaired, gathered.owner.rows)
         for key, comparison in differing.items():
             _, first = gathered.rows_of(key)
             self._compare(doubting, comparison, self.comparer.target, first, rows.get(key, []), marked=True)

@@ -238,7 +238,7 @@ class Daemon:
                 self._soon(job)
 
         flow = auditor.flow
-        lanes = self._lanes_of([flow.source_name, flow.target_name])
+        lanes = self._lanes_of(flow.systems)
         job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
         self.timetable.add(job, after_s=after_s)
         if auditor.source.announces(flow.source_spec):

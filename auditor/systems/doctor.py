@@ -101,15 +101,17 @@ def _examine(
     problems: list[str] = []
     remarks: list[str] = []
     specs = [
-        spec_of(integration_map, data_type, reader.name)
+        replace(spec_of(integration_map, data_type, reader.name), pairs=None)
         for data_type, system in integration_map.bindings
         if system == reader.name
     ]
-    for spec in specs:
+    pairs = _pairs(integration_map, reader.name)
+    for spec in (*specs, *pairs):
         try:
             remarks += reader.call(lambda spec=spec: reader.probe.inspect(spec), requests=INSPECT_CALLS)  # type: ignore[misc]
-            remarks += _ranking(reader, spec, seed)
-            remarks += _stamps(reader, spec)
+            if spec not in pairs:
+                remarks += _ranking(reader, spec, seed)
+                remarks += _stamps(reader, spec)
         except ProbeError as error:
             problems.append(str(error))
             break
@@ -146,6 +148,17 @@ def _examine(
         problems=problems,
         remarks=remarks,
     )
+
+
+def _pairs(integration_map: IntegrationMap, system: str) -> list[ReadSpec]:
+    """How the pairs of keys that a system holds are read, in both directions."""
+    pairs = [spec_of(integration_map, *place).pairs for place in integration_map.bindings]
+    return [
+        spec
+        for each in pairs
+        if each is not None and each.system == system
+        for spec in (each.by_key, each.by_own_key)
+    ]
 
 
 def _stamps(reader: SystemReader, spec: ReadSpec) -> list[str]:

@@ -15,6 +15,7 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import Allowance, CallMeter, open_allowances, spender, spending
 from auditor.systems.batches import Batches
 from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
+from auditor.systems.crosswalk import Crosswalk
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
 from probes import registry
@@ -23,6 +24,7 @@ from probes.contract import (
     AnnouncesChanges,
     Key,
     Page,
+    Pairs,
     ProbeError,
     Reading,
     ReadSpec,
@@ -60,6 +62,9 @@ class SystemReader(Caller):
         probe: opened; closed by `close()`.
         allowance: from which its calls are spent; its own where it shares none.
         now: tells the present, UTC.
+
+    Attributes:
+        others: by name, readers of the systems that may pair its keys.
     """
 
     def __init__(
@@ -79,6 +84,8 @@ class SystemReader(Caller):
         self._aside: Future[Reading] | None = None
         self._at_once = READ_BATCH
         self._more_calls = 0.0
+        self.others: Mapping[str, SystemReader] = {}
+        self._crosswalks: dict[tuple[str, ...], Crosswalk] = {}
 
     def costs(self, spec: ReadSpec) -> tuple[int, float]:
         """How many records a batch has, and how many calls each of them costs besides, as far as is known."""
@@ -93,6 +100,8 @@ class SystemReader(Caller):
         be verified. Every key carries the instants of its own batch: a reading of many batches is many readings. What
         is read for the more urgent purpose is read first.
         """
+        if spec.pairs is not None:
+            return self._crosswalk(spec, spec.pairs).fetch(spec, keys, self.fetch)
         sent_at = self._now()
         error: ProbeError | None = None
         batches = self._batches(spec)
@@ -177,10 +186,13 @@ class SystemReader(Caller):
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
         """Read what changed at or after `since`, oldest first; `truncated` when there is more."""
-        return self._listing(lambda after, left: self.probe.changed(spec, since, left, after), None, limit)
+        reading = self._listing(lambda after, left: self.probe.changed(spec, since, left, after), None, limit)
+        return self._by_shared_keys(spec, reading)
 
     def announces(self, spec: ReadSpec) -> bool:
         """Whether the system announces changes of this collection by itself."""
+        if spec.pairs is not None:
+            return False  # it would name records by its own keys
         return isinstance(self.probe, AnnouncesChanges) and self.probe.announces(spec)
 
     def announced(self, spec: ReadSpec, after: str | None, limit: int, wait_s: float) -> Announcements:
@@ -202,7 +214,19 @@ class SystemReader(Caller):
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
         """Continue a listing of the whole collection; `next` is the cursor of the next page."""
-        return self._listing(lambda after, left: self.probe.page(spec, after, left), after, limit)
+        reading = self._listing(lambda after, left: self.probe.page(spec, after, left), after, limit)
+        return self._by_shared_keys(spec, reading)
+
+    def _by_shared_keys(self, spec: ReadSpec, reading: Reading) -> Reading:
+        """What was listed, by keys of the data type."""
+        return reading if spec.pairs is None else self._crosswalk(spec, spec.pairs).listed(reading)
+
+    def _crosswalk(self, spec: ReadSpec, pairs: Pairs) -> Crosswalk:
+        where = (spec.data_type, pairs.system, pairs.called, *pairs.by_key.key_fields, pairs.by_own_key.key)
+        with self._lock:
+            if where not in self._crosswalks:
+                self._crosswalks[where] = Crosswalk(self.name, pairs, self.others[pairs.system])
+            return self._crosswalks[where]
 
     def _listing(self, read: Callable[[str | None, int], Page], after: str | None, limit: int) -> Reading:
         """Read page after page, each within its own deadline, until there are `limit` records or no time is left."""
@@ -254,6 +278,8 @@ class SystemReader(Caller):
 
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
         """Whether keys can be read by rank cheaply. Raises ProbeError."""
+        if spec.pairs is not None:
+            return False  # the ranks are those of its own keys
         return self.call(lambda: self.probe.can_rank(spec, seed))
 
     def read_clock(self, now: datetime, *, afresh: bool = False) -> ClockBounds | None:
@@ -330,7 +356,10 @@ def open_readers(
         now: tells the present, UTC.
     """
     allowances = allowances or open_allowances(integration_map.systems)
-    return {
+    readers = {
         name: SystemReader(name, settings, registry.open_record_probe(settings), allowances[name], now=now)
         for name, settings in integration_map.systems.items()
     }
+    for reader in readers.values():
+        reader.others = readers
+    return readers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -65,6 +66,9 @@ SERVED |= {
 """The registered kind of what is not called by it."""
 
 OVER_THE_WIRE = [kind for kind in KINDS if kind != "sqlite"]
+
+
+ANY_FIELD = [kind for kind in KINDS if registry.RECORD_KINDS[SERVED.get(kind, kind)].reads_by_any_field]
 
 
 def make(kind: str, request: pytest.FixtureRequest) -> Harness:
@@ -376,3 +380,19 @@ def test_never_says_its_secret(remote: Harness) -> None:
     probe = remote.probe(port=free_port(), secret=secret)
     error, _ = _fails(lambda: probe.fetch(remote.spec, [1]))
     assert secret not in str(error) + repr(error)
+
+
+@pytest.mark.parametrize("kind", ANY_FIELD)
+def test_a_system_that_may_hold_pairs_of_keys_is_read_by_either_of_two_fields(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    with closing(make(kind, request)) as system, closing(system.probe()) as probe:
+        system.fill(RECORDS)
+        number = system.spec.key
+        by_number = replace(system.spec, changed_at=None)
+        by_name = replace(by_number, key="name", fields=(number,))
+        assert sorted((row[0], row[2]) for row in probe.fetch(by_number, [1, 5, 9])) == [(1, "one"), (5, "five")]
+        assert sorted((row[0], row[2]) for row in probe.fetch(by_name, ["one", "five", "nine"])) == [
+            ("five", 5),
+            ("one", 1),
+        ]
