@@ -38,6 +38,10 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     for name, settings in integration_map.systems.items():
         if settings.link and not ADDRESS.fullmatch(settings.link):
             yield ("systems", name, "link"), NO_ADDRESS
+        if getattr(settings, "change_events", False) and not any(
+            each.from_ == name for each in integration_map.flows.values()
+        ):
+            yield ("systems", name, "change_events"), "no flow starts there, so no change is waited for"
         yield from _budget_words(name, settings.budget, integration_map)
     for name in integration_map.data_types:
         yield from _data_type_words(name, integration_map)

@@ -114,6 +114,13 @@ def test_a_change_is_enrolled_although_the_next_turn_is_an_hour_away(running: Ru
     assert str(auditor.announced_to()).startswith("/data/AccountChangeEvent ")
 
 
+def test_a_deletion_is_enrolled_although_no_list_of_changes_has_it(running: Running) -> None:
+    running.org.delete(running.ids[2], purge=True)
+    wait_until(lambda: running.rows("changes"))
+    (row,) = running.rows("changes")
+    assert (row["key"], row["operation"]) == (running.ids[2], "delete")
+
+
 def test_a_feed_that_fails_is_reported_once_and_tried_again(
     running: Running, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

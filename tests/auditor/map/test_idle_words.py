@@ -314,6 +314,7 @@ SLACK = 'alerts: {slack: {webhook: "https://hooks.example/x"}}\n'
 HOOK = 'alerts: {webhook: {url: "https://hooks.example/x"}}\n'
 EVERY = "    every: 1s\n"
 CRM = "  crm: {kind: sql, "
+ORG = "  org: {kind: salesforce, url: 'https://a.my.salesforce.com', client_id: a, client_secret: b"
 FIELDS = "    fields:\n"
 ONE_FIELD = (EVERY, EVERY + "    fields: [name]\n")
 BILLING = "billing: {collection: customers, key: id}"
@@ -350,6 +351,7 @@ def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
         ("flows.to_billing.runbook", "become a link", [(EVERY, EVERY + '    runbook: "see page 7"\n')], SLACK),
         ("systems.crm.link", "become a link", [(CRM, CRM + 'link: "JaVaScRiPt:alert({key})", ')], ""),
         ("systems.crm.link", "become a link", [(CRM, CRM + 'link: "data:text/html,{key}", ')], ""),
+        ("systems.org.change_events", "no flow starts there", [(CRM, ORG + ", change_events: true}\n" + CRM)], ""),
         ("alerts.dashboard", "only messages to Slack", [], HOOK.replace("}}", '}, dashboard: "http://x"}')),
         (
             "flows.to_billing.idempotency_key",

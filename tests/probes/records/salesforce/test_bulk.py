@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from probes.contract import Page, ProbeError, ReadSpec, Reason, Row
+from probes.metering import metered
 from probes.records.salesforce import bulk
 from probes.records.salesforce.bulk import Place, place_of
 from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
+from tests.probes.meters import CountingMeter
 from tests.standins.faults import cut_off, truncated
 from tests.standins.salesforce import APP, Fault, Salesforce, faults
 from tests.standins.salesforce.faults import Answer
@@ -297,3 +299,45 @@ def test_a_position_is_read_back_and_another_one_is_not() -> None:
     assert place_of(replace(place, total=None).text()) == replace(place, total=None)
     assert place_of("001000000000001AAA") is None
     assert place_of("bulk x 1 - 0 0 -") is None
+
+
+def test_a_token_that_is_revoked_on_the_way_is_renewed(org: Salesforce, probe: SalesforceProbe) -> None:
+    filled(org)
+    found, after = [], None
+    for _ in range(20):
+        page = probe.page(KEYS, after, 5)
+        found += page.rows
+        after = page.next
+        org.revoke_tokens()
+        if after is None:
+            break
+    assert len(found) == 21
+
+
+@pytest.mark.parametrize("kind", ["job_create", "job_info", "job_results"])
+def test_a_spent_allowance_of_the_org_ends_a_page_and_nothing_else(
+    org: Salesforce, probe: SalesforceProbe, kind: str
+) -> None:
+    filled(org)
+    org.fail(faults.limit_exceeded(), on=kind)
+    found, after = [], None
+    refused: list[Reason] = []
+    for _ in range(20):
+        try:
+            page = probe.page(KEYS, after, 5)
+        except ProbeError as failure:
+            refused.append(failure.reason)
+            continue
+        found += page.rows
+        after = page.next
+        if after is None:
+            break
+    assert (len(found), refused) == (21, [Reason.OVER_BUDGET])
+
+
+def test_every_call_counts(org: Salesforce, probe: SalesforceProbe) -> None:
+    filled(org)
+    meter = CountingMeter()
+    with metered(meter):
+        rows(probe)
+    assert meter.spent == len(org.requests)
