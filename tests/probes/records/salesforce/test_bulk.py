@@ -303,7 +303,8 @@ def test_a_position_is_read_back_and_another_one_is_not() -> None:
 
 def test_a_token_that_is_revoked_on_the_way_is_renewed(org: Salesforce, probe: SalesforceProbe) -> None:
     filled(org)
-    found, after = [], None
+    found: list[Row] = []
+    after = None
     for _ in range(20):
         page = probe.page(KEYS, after, 5)
         found += page.rows
@@ -320,7 +321,8 @@ def test_a_spent_allowance_of_the_org_ends_a_page_and_nothing_else(
 ) -> None:
     filled(org)
     org.fail(faults.limit_exceeded(), on=kind)
-    found, after = [], None
+    found: list[Row] = []
+    after = None
     refused: list[Reason] = []
     for _ in range(20):
         try:
