@@ -19,7 +19,7 @@ import pyarrow as pa
 from auditor.history.archive import arrow_table
 from auditor.history.archive_files import MissingFile, fault
 from auditor.history.views import SOURCES, VIEWS, definition, with_archive
-from auditor.ledger import ArchiveFile, Ledger
+from auditor.ledger import ArchiveFile, ColumnType, Ledger
 
 MEMORY_LIMIT = "512MB"
 
@@ -28,6 +28,14 @@ LOOK_AGAIN_S = 10.0
 
 READER_THREADS = max(1, (os.cpu_count() or 2) - 1)
 """A reader leaves one core to the daemon; when it used all, commits took twice as long."""
+
+_TYPES: dict[ColumnType, str] = {
+    "instant": "TIMESTAMP WITH TIME ZONE",
+    "boolean": "BOOLEAN",
+    "float": "DOUBLE",
+    "integer": "BIGINT",
+    "text": "VARCHAR",
+}
 
 
 class Lens:
@@ -59,10 +67,8 @@ class Lens:
         self._missing: dict[str, MissingFile] = {}
         self._looked_at = time.monotonic()
         for source in SOURCES:
-            empty = arrow_table(ledger.exports.columns(source), [])
-            self._duckdb.register("incoming", empty)
-            self._duckdb.execute(f"CREATE TABLE live_{source} AS SELECT * FROM incoming")  # noqa: S608
-            self._duckdb.unregister("incoming")
+            columns = ", ".join(f'"{name}" {_TYPES[type_]}' for name, type_ in ledger.exports.columns(source))
+            self._duckdb.execute(f"CREATE TABLE live_{source} ({columns})")
         self._define_views()
 
     @property

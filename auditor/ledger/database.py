@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -149,19 +150,18 @@ class Database:
             if not file.exists():
                 self._make_private(file)
             self._refuse_second_name()
-        config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-        scripts = ScriptDirectory.from_config(config)
+        head, revisions = _revisions()
         with self.read() as connection:
             here = MigrationContext.configure(connection).get_current_revision()
-        if here == scripts.get_current_head():
+        if here == head:
             return
-        if here is not None and here not in {each.revision for each in scripts.walk_revisions()}:
+        if here is not None and here not in revisions:
             raise LedgerError("the ledger was written by a newer version of the auditor; upgrade it")
         with self.unnumbered() as connection:
             if not self.is_sqlite:
                 _give_way(connection, patience_s)
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7305128)"))
+            config = _config()
             config.attributes["connection"] = connection
             with _MIGRATING:
                 command.upgrade(config, "head")
@@ -270,6 +270,19 @@ class Database:
             raise error from None
         except sa.exc.TimeoutError:
             raise LedgerError(failures.busy(self.engine.url, CONNECTIONS, self._patience_s)) from None
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+@cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """The revision of this version's schema, and all revisions that lead to it; read once per process."""
+    scripts = ScriptDirectory.from_config(_config())
+    return scripts.get_current_head(), frozenset(each.revision for each in scripts.walk_revisions())
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
