@@ -47,8 +47,6 @@ def main() -> int:
         _servers()
         _run([PYTHON, "-m", "tests.engines"])
     # Most tests wait for windows to pass: four at once take less than half the time of one after the other.
-    # Every one of the four, and every command that they start, would compile all of it again.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return _check() or (_run([PYTHON, "-m", "pytest", "-n", "4", "--dist", "loadgroup"]) if verb == "test" else 0)
 
 

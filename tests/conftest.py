@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import itertools
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +16,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
-from tests import servers
+from tests import ledgers, servers
+
+# Each of the processes that run tests, and every command that they start, would compile all of it again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # A busy machine may take any time for an example: what takes long is no failure.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -29,6 +37,16 @@ HEAVY = {
 }
 """By what a parameter may call them, the fixtures of servers that take long to start."""
 
+LONGEST = (
+    "tests/auditor/test_escaping.py",
+    "tests/auditor/console/test_query.py",
+    "kafka_server",
+    "rabbitmq_url",
+    "tests/auditor/dashboard/test_browser.py",
+    "tests/test_wheel.py",
+)
+"""The groups of tests that take longest, longest first: one that began late would run alone at the end."""
+
 
 @pytest.hookimpl(tryfirst=True)  # xdist's own hook, which comes before a conftest's, reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,11 +54,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     That is a heavy server, or whatever a module's own fixtures make for the whole module.
     """
-    for item in items:
-        shared = _shared(item)
+    groups = {item: _shared(item) for item in items}
+    for item, shared in groups.items():
         if shared is not None:
             item.add_marker(pytest.mark.xdist_group(shared))
-    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (groups[item] is None, order.get(groups[item] or "", len(LONGEST))))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected, which lasts to the end, out of every search for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """At the end of the process it is garbage like all else."""
+    gc.unfreeze()
 
 
 def _shared(item: pytest.Item) -> str | None:
@@ -123,14 +153,28 @@ def pubsub_address() -> Iterator[str]:
         yield address
 
 
+@contextlib.contextmanager
+def _postgresql_database(server: str, template: str = "template1") -> Iterator[str]:
+    name = f"t{next(_numbers)}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        yield f"{server}/{name}"
+        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
 @pytest.fixture
 def postgresql_url(postgresql_server: str) -> Iterator[str]:
     """URL of a fresh PostgreSQL database."""
-    name = f"t{next(_numbers)}"
-    with psycopg.connect(f"{postgresql_server}/postgres", autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name}")
-        yield f"{postgresql_server}/{name}"
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with _postgresql_database(postgresql_server) as url:
+        yield url
+
+
+@pytest.fixture
+def postgresql_ledger_url(postgresql_server: str) -> Iterator[str]:
+    """URL of a fresh PostgreSQL database that holds an empty ledger."""
+    with _postgresql_database(postgresql_server, ledgers.template(postgresql_server)) as url:
+        ledgers.rename(url)
+        yield url
 
 
 @pytest.fixture
@@ -149,4 +193,11 @@ def mariadb_url(mariadb_server: str) -> Iterator[str]:
 @pytest.fixture
 def sqlite_url(tmp_path: Path) -> str:
     """URL of a SQLite file that does not exist yet."""
+    return f"sqlite:///{tmp_path}/data.sqlite"
+
+
+@pytest.fixture
+def sqlite_ledger_url(tmp_path: Path) -> str:
+    """URL of a SQLite file that holds an empty ledger."""
+    ledgers.put(tmp_path / "data.sqlite")
     return f"sqlite:///{tmp_path}/data.sqlite"

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tests import HOME
+from tests import HOME, warm
+
+Running = subprocess.Popen[bytes] | warm.Started
 
 
 @contextmanager
@@ -25,15 +27,22 @@ def running(
     *,
     environment: Mapping[str, str] | None = None,
     stderr: IO[bytes] | int | None = None,
-) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon on a map, which is killed at the end of the block at the latest; its log goes to `data/log`."""
+    warmed: bool = False,
+) -> Iterator[Running]:
+    """A daemon on a map, which is killed at the end of the block at the latest; its log goes to `data/log`.
+
+    Args:
+        warmed: fork it with its libraries loaded, for tests that do not measure how it starts.
+    """
     data.mkdir(exist_ok=True, mode=0o700)
+    words = ["run", "--map", str(map_file), "--data", str(data)]
+    env = {**os.environ, "PYTHONPATH": str(HOME), "PLACE": str(map_file.parent), **(environment or {})}
     with (data / "log").open("ab") as log:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "auditor", "run", "--map", str(map_file), "--data", str(data)],
-            cwd=HOME,
-            env={**os.environ, "PLACE": str(map_file.parent), **(environment or {})},
-            stderr=log if stderr is None else stderr,
+        err = log if stderr is None else stderr
+        daemon: Running = (
+            warm.start(words, cwd=HOME, env=env, err=err)
+            if warmed
+            else subprocess.Popen([sys.executable, "-m", "auditor", *words], cwd=HOME, env=env, stderr=err)
         )
         try:
             yield daemon
@@ -42,7 +51,7 @@ def running(
             daemon.wait()
 
 
-def stopped_after(daemon: subprocess.Popen[bytes], within_s: float, how: signal.Signals = signal.SIGTERM) -> float:
+def stopped_after(daemon: Running, within_s: float, how: signal.Signals = signal.SIGTERM) -> float:
     """Stop it, and say how long that took: `within_s` where it has not ended by then."""
     begun = time.monotonic()
     daemon.send_signal(how)

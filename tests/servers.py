@@ -299,7 +299,10 @@ def rabbitmq(more: str = "") -> Iterator[str]:
             "RABBITMQ_DIST_PORT": str(ports["dist"]),
             "ERL_EPMD_PORT": str(ports["epmd"]),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            # Its schedulers do not wait busily for work: the cores belong to the tests.
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none"
+            ),
         }
         with (place / "log").open("wb") as log:
             process = subprocess.Popen(

@@ -9,15 +9,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.result import AuditResult
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
-from auditor.storage.private_files import write
 from auditor.systems.reader import SystemReader, open_readers
+from tests import ledgers
 from tests.standins.clock import Clock
 
 MAP = """\
@@ -48,21 +47,20 @@ flows:
       dead: {kind: sql_queue, system: billing, table: letters, key: record, since: failed_at, reason: error}
 """
 
-
-@cache
-def new_ledger() -> bytes:
-    """The file of a ledger that is empty and up to date. To bring it there takes longer than most tests."""
-    with TemporaryDirectory() as place:
-        ledger = Ledger(f"sqlite:///{place}/ledger.sqlite")
-        ledger.migrate()
-        ledger.close()
-        with closing(sqlite3.connect(f"{place}/ledger.sqlite")) as database:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return Path(place, "ledger.sqlite").read_bytes()
-
-
 MOMENT_S = 0.25
 """From one audit to the next, where something is awaited."""
+
+
+@cache
+def _system() -> bytes:
+    """The file of a system that has no record yet."""
+    with TemporaryDirectory() as place, closing(sqlite3.connect(f"{place}/system.sqlite")) as database:
+        database.executescript(
+            "CREATE TABLE customers (id integer, name text, amount text, updated_at text);"
+            "CREATE INDEX i ON customers (id); CREATE INDEX u ON customers (updated_at);"
+            "CREATE TABLE letters (id integer, record integer, failed_at text, error text);"
+        )
+        return Path(place, "system.sqlite").read_bytes()
 
 
 class Stand:
@@ -76,19 +74,12 @@ class Stand:
         self.place = place
         self.clock = Clock()
         for system in ("crm", "billing"):
-            with self.open(system) as database:
-                database.executescript(
-                    "CREATE TABLE customers (id integer, name text, amount text, updated_at text);"
-                    "CREATE INDEX i ON customers (id); CREATE INDEX u ON customers (updated_at);"
-                    "CREATE TABLE letters (id integer, record integer, failed_at text, error text);"
-                )
+            (place / f"{system}.sqlite").write_bytes(_system())
         self.map_file = place / "map.yaml"
         self.map_file.write_text(MAP.replace("${PLACE}", str(place)))
         self.map: IntegrationMap = load_map(self.map_file, {})
         self.ledger_url = f"sqlite:///{place}/ledger.sqlite"
-        write(place / "ledger.sqlite", new_ledger())
-        with closing(sqlite3.connect(place / "ledger.sqlite")) as database, database:
-            database.execute("UPDATE installation SET ledger = ?", (uuid4().hex,))
+        ledgers.put(place / "ledger.sqlite")
         self.ledger = Ledger(self.ledger_url)
         self.readers: dict[str, SystemReader] = open_readers(self.map, now=self.clock.now)
         self.auditor = self.new_auditor()
@@ -138,11 +129,21 @@ class Stand:
         with self.open(system) as database:
             database.execute(sql)
 
+    def fill(self, count: int) -> None:
+        """Put records 1 to `count` into both systems, alike, as each changed an hour ago."""
+        for system in ("crm", "billing"):
+            begun = self.clock.now() - timedelta(hours=1)
+            stamps = (begun + timedelta(microseconds=key) for key in range(count))
+            rows = [
+                (key, "Ada", "1.00", at.strftime("%Y-%m-%d %H:%M:%S.%f")) for key, at in enumerate(stamps, start=1)
+            ]
+            with self.open(system) as database:
+                database.executemany("DELETE FROM customers WHERE id = ?", [row[:1] for row in rows])
+                database.executemany("INSERT INTO customers VALUES (?, ?, ?, ?)", rows)
+
     def agree(self, count: int = 20) -> None:
         """Fill both systems alike and audit until a sweep is done."""
-        for key in range(1, count + 1):
-            self.put("crm", key)
-            self.put("billing", key)
+        self.fill(count)
         self.sweep()
 
     def audit(self, after_s: float = 0) -> AuditResult:
@@ -171,6 +172,10 @@ class Stand:
         found, _ = self.ledger.exports.snapshot({source: 0}, files_since=0)
         names = [name for name, _ in self.ledger.exports.columns(source)]
         return [dict(zip(names, row, strict=True)) for row in found[source]]
+
+    def count(self, source: str) -> int:
+        """How many rows the ledger holds in a table."""
+        return ledgers.count(self.ledger, source)
 
     def close(self) -> None:
         """Release everything."""

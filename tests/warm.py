@@ -1,14 +1,14 @@
 """`auditor` as a process of its own that has its libraries already: forked from a server, not started from nothing.
 
-Most of what a command takes is loading libraries that no test is about. The server has loaded them, and forks for
-each command; the product's own modules are loaded by the command itself, in its own order. All else is as in a new
-process: arguments, folder, environment, streams, signals, exit code. Nothing can be measured here of how long a
-command takes to start.
+Most of what a command takes is loading modules, which few tests are about. The server has loaded them, and forks for
+each command. All else is as in a new process: arguments, folder, environment, streams, signals, exit code. Nothing
+can be measured here of how long a command takes to start, or of what it loads.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import gc
 import io
@@ -23,7 +23,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests import HOME
 
@@ -31,44 +31,120 @@ LOADED = (
     "auditor.cli",
     "auditor.cli.rows",
     "auditor.audit.once",
+    "auditor.conflicts.decisions",
+    "auditor.conflicts.repair",
+    "auditor.console.query",
+    "auditor.daemon.daemon",
     "auditor.history.coverage",
     "auditor.history.lag",
     "auditor.history.lens",
+    "auditor.history.letters",
+    "auditor.history.status",
     "auditor.systems.doctor",
+    "auditor.systems.discovery",
 )
-"""What the commands load, from which the server takes the libraries."""
+"""What the commands load."""
 
-OWN = ("auditor", "checks", "probes")
 AT_START = ("PYTHON", "LANG", "LC_")
 """Variables that an interpreter reads once, when it starts."""
 
 LONGEST_REQUEST = 200_000
 
 
-def run(
-    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float
-) -> subprocess.CompletedProcess[str]:
-    """`python -m auditor` with these words, and what it wrote."""
-    if _at_start(env) != _at_start(_environment()):
-        command = [sys.executable, "-m", "auditor", *words]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=timeout)
+class Started:
+    """A command in a process of its own, with what `subprocess.Popen` offers for it.
+
+    Attributes:
+        pid: the process.
+        returncode: None until it has ended and `poll` or `wait` has seen that.
+        peak_bytes: the most memory that it, or a process it waited for, took; known when it has ended.
+    """
+
+    def __init__(self, pid: int, way: socket.socket) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self.peak_bytes = 0
+        self._way = way
+
+    def poll(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        return self._ended(0.0)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs.
+        """
+        code = self._ended(timeout)
+        if code is None:
+            raise subprocess.TimeoutExpired(["auditor"], timeout or 0.0)
+        return code
+
+    def _ended(self, timeout: float | None) -> int | None:
+        if self.returncode is None:
+            self._way.settimeout(timeout)
+            with contextlib.suppress(BlockingIOError, TimeoutError):
+                self.returncode, self.peak_bytes = map(int, self._way.recv(100).split())
+                self._way.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+
+def start(
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    given: IO[bytes] | int | None = None,
+    out: IO[bytes] | int | None = None,
+    err: IO[bytes] | int | None = None,
+    script: str = "",
+) -> Started:
+    """Begin `python -m auditor` with these words.
+
+    Args:
+        env: its variables for the interpreter itself, such as `PYTHONUTF8`, have no effect.
+        given: file or descriptor of its standard input; None for none.
+        out: the same for what it writes; None drops it.
+        err: the same for its errors and its log.
+        script: a program to run in place of `auditor`, as with `python -c`.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with (
-        ours,
-        theirs,
-        tempfile.TemporaryFile() as out,
-        tempfile.TemporaryFile() as err,
-        Path(os.devnull).open() as none,
-    ):
-        asked = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env)}).encode()
-        socket.send_fds(_server(), [asked], [none.fileno(), out.fileno(), err.fileno(), theirs.fileno()])
-        theirs.close()
-        ours.settimeout(timeout)
-        pid = int(ours.recv(100))
+    with theirs, Path(os.devnull).open("r+b") as none:
+        asked = json.dumps({"words": list(words), "cwd": str(cwd), "env": dict(env), "script": script}).encode()
+        files = [none if each is None else each for each in (given, out, err)]
+        streams = [each if isinstance(each, int) else each.fileno() for each in files]
+        socket.send_fds(_server(), [asked], [*streams, theirs.fileno()])
+    return Started(int(ours.recv(100)), ours)
+
+
+def run(
+    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float, script: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """`python -m auditor`, or a script, with these words, and what it wrote."""
+    if _at_start(env) != _at_start(_environment()):
+        command = [sys.executable, *(("-c", script) if script else ("-m", "auditor")), *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=timeout)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        started = start(words, cwd=cwd, env=env, out=out, err=err, script=script)
         try:
-            code = int(ours.recv(100))
-        except TimeoutError:
-            os.kill(pid, signal.SIGKILL)
+            code = started.wait(timeout)
+        except subprocess.TimeoutExpired:
+            started.kill()
             raise subprocess.TimeoutExpired(["auditor", *words], timeout) from None
         told = [_read(file) for file in (out, err)]
     return subprocess.CompletedProcess(["auditor", *words], code, *told)
@@ -109,14 +185,12 @@ def _server() -> socket.socket:
     return ours
 
 
-def _serve(control: socket.socket) -> None:
-    """Fork for every request until nobody can ask any more; returns in the forked process alone, as the command."""
+def _serve(control: socket.socket) -> str:
+    """Fork for every request until nobody can ask any more; returns in the forked process alone, with its script."""
     for name in LOADED:
         __import__(name)
-    for name in [each for each in sys.modules if each.partition(".")[0] in OWN]:
-        del sys.modules[name]
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reap)
     while True:
         asked, descriptors, _, _ = socket.recv_fds(control, LONGEST_REQUEST, 4)
         if not asked:
@@ -128,16 +202,24 @@ def _serve(control: socket.socket) -> None:
             pid = os.fork()
             if pid == 0:
                 os.close(answer)
-                _become(json.loads(asked), streams)
-                return
+                request = json.loads(asked)
+                _become(request, streams)
+                return str(request["script"])
             for each in streams:
                 os.close(each)
             os.write(answer, b"%d" % pid)
-            _, status = os.waitpid(pid, 0)
-            os.write(answer, b"%d" % os.waitstatus_to_exitcode(status))
+            _, status, used = os.wait4(pid, 0)
+            os.write(answer, b"%d %d" % (os.waitstatus_to_exitcode(status), used.ru_maxrss * 1024))
             os._exit(0)
         for each in descriptors:
             os.close(each)
+
+
+def _reap(*_: object) -> None:
+    """Take what has ended, with the time it took, which whoever waits for this server then counts."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
@@ -148,7 +230,7 @@ def _become(asked: Mapping[str, Any], streams: Sequence[int]) -> None:
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.path[0] = asked["cwd"]
-    sys.argv = ["-m", *asked["words"]]
+    sys.argv = ["-c" if asked["script"] else "-m", *asked["words"]]
     raw = bool(os.environ.get("PYTHONUNBUFFERED"))
     for number, name in ((1, "stdout"), (2, "stderr")):
         was: io.TextIOWrapper = getattr(sys, name)
@@ -174,8 +256,11 @@ def _end(code: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=int(sys.argv[1])))
+    own = _serve(socket.socket(fileno=int(sys.argv[1])))
     try:
-        runpy.run_module("auditor", run_name="__main__", alter_sys=True)
+        if own:
+            exec(compile(own, "<script>", "exec"), {"__name__": "__main__"})
+        else:
+            runpy.run_module("auditor", run_name="__main__", alter_sys=True)
     except SystemExit as ended:
         _end(int(ended.code or 0))

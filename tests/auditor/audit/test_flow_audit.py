@@ -17,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 
 from auditor.audit.flow_audit import Auditor
-from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from auditor.systems.reader import open_readers
 from checks.judgement import Outcome
 from probes.contract import ClockSample, Key, ReadSpec, Reason, Row
+from tests import ledgers
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S
 
@@ -228,7 +228,7 @@ def test_pending_changes_are_resumed_after_a_restart(stand: Stand) -> None:
     stand.auditor = stand.new_auditor()
     stand.put("billing", 3, "Grace")
     stand.audit_until(lambda: stand.rows("changes")[0]["settled_at"])
-    assert len(stand.rows("changes")) == 1
+    assert stand.count("changes") == 1
 
 
 def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) -> None:
@@ -323,8 +323,7 @@ flows:
 """
     )
     loaded = load_map(file, {**os.environ, "OWNER": postgresql_url, "TARGET": mariadb_url})
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
-    ledger.migrate()
+    ledger = ledgers.at(tmp_path / "ledger.sqlite")
     readers = open_readers(loaded)
     auditor = Auditor(
         flow=loaded.flow("orders"),
@@ -444,12 +443,12 @@ def test_the_end_of_a_window_is_awaited_and_probed_alone(stand: Stand) -> None:
         due_at = stand.auditor.next_deadline()
     assert due_at is not None
     assert (due_at - stand.clock.now()).total_seconds() < 4.5
-    runs = len(stand.rows("probe_runs"))
+    runs = stand.count("probe_runs")
     stand.clock.advance(max(0.0, (due_at - stand.clock.now()).total_seconds()) + 0.01)
     stand.put("crm", 4, "Joan", ago_s=0)
     result = stand.auditor.recheck(stand.clock.now())
     assert (result.read, result.changes) == (1, 0)
-    assert len(stand.rows("probe_runs")) == runs + 1
+    assert stand.count("probe_runs") == runs + 1
     assert stand.audit().changes == 1
 
 

@@ -183,8 +183,7 @@ def ledger(request: pytest.FixtureRequest, stand: Stand) -> Iterator[Ledger]:
     if request.param == "sqlite":
         yield stand.ledger
         return
-    made = Ledger(request.getfixturevalue("postgresql_url"))
-    made.migrate()
+    made = Ledger(request.getfixturevalue("postgresql_ledger_url"))
     yield made
     made.close()
 

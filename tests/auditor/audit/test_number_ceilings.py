@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
@@ -134,14 +134,6 @@ data_types:
 flows:
   sync: {data_type: thing, from: crm, to: copy, pattern: real-time, every: 1s, sample: 10}
 """
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 def test_a_flow_goes_on_beside_every_number(ledger: Ledger, tmp_path: Path) -> None:

@@ -72,14 +72,6 @@ def world(tmp_path: Path) -> Iterator[World]:
     made.api.close()
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
-    made.migrate()
-    yield made
-    made.close()
-
-
 def sweep(world: World, ledger: Ledger) -> Mapping[Outcome, int]:
     loaded = load_map(world.file, {})
     result = swept(loaded, "sync", ledger)

@@ -27,6 +27,7 @@ from checks.judgement import Outcome
 from checks.values import EPOCH, MICROSECOND
 from probes.contract import KEY, Key, ProbeError, Reading, ReadSpec, Reason, Row
 from probes.metering import SpentError
+from tests import ledgers
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -146,13 +147,12 @@ def test_flows_audited_together_conclude_what_they_conclude_apart(
 ) -> None:
     if by == "key":
         monkeypatch.setattr("probes.records.sql.probe.RANK_SCAN_LIMIT", 0)
-    ledgers: dict[str, Any] = {}
+    kept: dict[str, Any] = {}
     notes: dict[str, Noting] = {}
     results: dict[str, list[Any]] = {}
     begun_at = datetime.now(UTC)
     for way in ("apart", "together", "at once"):
-        with closing(Ledger(f"sqlite:///{shared.place}/{way}.sqlite")) as ledger:
-            ledger.migrate()
+        with closing(ledgers.at(shared.place / f"{way}.sqlite")) as ledger:
             both = auditors(shared, ledger)
             noted = notes[way] = Noting(shared.readers["crm"])
             results[way] = []
@@ -170,10 +170,10 @@ def test_flows_audited_together_conclude_what_they_conclude_apart(
                     for result in pool.map(audit, both):
                         assert result.error is None
                         results[way].append((result.flow, merged(result.counts), result.swept, result.taken))
-            ledgers[way] = told(ledger)
+            kept[way] = told(ledger)
     assert results["together"] == results["at once"] == results["apart"]
-    assert ledgers["together"] == ledgers["at once"] == ledgers["apart"]
-    causes = {(row[0], row[3]) for row in ledgers["apart"]["divergences"]}
+    assert kept["together"] == kept["at once"] == kept["apart"]
+    causes = {(row[0], row[3]) for row in kept["apart"]["divergences"]}
     assert {flow for flow, _ in causes} == {"to_billing", "to_shop"}
     assert len(causes) >= 4
     # Almost every record is read once instead of twice, and so is every list.
@@ -238,8 +238,7 @@ def test_a_field_that_one_flow_cannot_read_takes_nothing_from_the_others(shared:
     shared.run("crm", "ALTER TABLE customers RENAME COLUMN amount TO total")
     both = auditors(shared, shared.ledger)
     failed, shop = together(shared, both)
-    with closing(Ledger(f"sqlite:///{shared.place}/apart.sqlite")) as ledger:
-        ledger.migrate()
+    with closing(ledgers.at(shared.place / "apart.sqlite")) as ledger:
         apart = auditors(shared, ledger)[1].audit(datetime.now(UTC), sample=100)
     assert failed.error is not None
     assert (shop.error, shop.read) == (None, 31)

@@ -183,9 +183,7 @@ def test_a_rule_is_asked_of_each_systems_own_copy(stand: Stand) -> None:
 
 def test_a_rule_that_raises_on_a_value_makes_it_unverifiable_and_not_agreed(stand: Stand) -> None:
     stand.remap("    key_type: integer\n", '    key_type: integer\n    rules: {odd: "name > 5"}\n')
-    for key in range(1, 4):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(3)
     result = stand.sweep()
     assert {outcome.value: count for outcome, count in result.counts.items() if count} == {"cannot_verify": 3}
 

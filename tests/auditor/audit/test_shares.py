@@ -144,9 +144,7 @@ def readers_at(loaded: IntegrationMap, time: Time) -> dict[str, SystemReader]:
 def test_ten_flows_of_one_system_together_read_no_more_than_it_spares(
     stand: Stand, two_flows: IntegrationMap
 ) -> None:
-    for key in range(1, 301):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(300)
     time = Time()
     readers = readers_at(two_flows, time)
     shares = Shares([two_flows.flow(name) for name in two_flows.flows], readers)

@@ -92,9 +92,7 @@ def test_a_sweep_does_not_change_its_way_because_a_call_was_refused(world: World
 
 
 def test_once_ends_with_what_it_read_where_the_calls_of_a_day_are_spent(stand: Stand) -> None:
-    for key in range(1, 2_001):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(2_000)
     text = stand.map_file.read_text()
     stand.map_file.write_text(text.replace("zone: UTC}", "zone: UTC, budget: {calls_per_day: 8}}", 1))
     loaded = load_map(stand.map_file, {})

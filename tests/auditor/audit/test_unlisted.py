@@ -15,7 +15,6 @@ from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.result import AuditResult
 from auditor.history.status import flow_status
-from auditor.ledger import Ledger
 from auditor.map.blind_spots import blind_spots
 from auditor.map.loader import check_map, load_map
 from auditor.map.problems import MapError
@@ -23,6 +22,7 @@ from auditor.systems.doctor import examine
 from auditor.systems.reader import open_readers
 from checks.judgement import Outcome
 from probes.contract import Reason
+from tests import ledgers
 from tests.http_api import Api, Request, Response
 
 MAP = """\
@@ -56,8 +56,7 @@ class World:
         self.passed_s = 0.0
         with self.billing() as database:
             database.execute("CREATE TABLE customers (id integer PRIMARY KEY, name text, updated_at text)")
-        self.ledger = Ledger(f"sqlite:///{place}/ledger.sqlite")
-        self.ledger.migrate()
+        self.ledger = ledgers.at(place / "ledger.sqlite")
         self.auditor: Auditor | None = None
 
     def billing(self) -> sqlite3.Connection:

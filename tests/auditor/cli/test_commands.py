@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -41,9 +42,13 @@ def auditor(*words: object, cwd: Path | None = None, **environment: str) -> subp
     )
 
 
+def places_of(stand: Stand) -> list[object]:
+    return ["--map", stand.map_file, "--data", stand.place / "var"]
+
+
 @pytest.fixture
 def places(stand: Stand) -> list[object]:
-    return ["--map", stand.map_file, "--data", stand.place / "var"]
+    return places_of(stand)
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:
@@ -463,17 +468,28 @@ def test_query_answers_and_refuses(stand: Stand, places: list[object]) -> None:
     )
 
 
-@pytest.fixture
-def doubled(stand: Stand, places: list[object]) -> list[object]:
-    """An installation with a conflict that waits for a person."""
-    for key in (1, 2, 3):
-        stand.put("crm", key)
-        stand.put("billing", key)
+def double(stand: Stand) -> list[object]:
+    """Make an installation with a conflict that waits for a person; returns its places."""
+    places = places_of(stand)
+    stand.fill(3)
     assert auditor("once", *places).returncode == 0
     stand.run("billing", "INSERT INTO customers SELECT * FROM customers WHERE id = 2")
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 3")
     assert auditor("once", *places).returncode == 1
     return places
+
+
+@pytest.fixture
+def doubled(stand: Stand) -> list[object]:
+    return double(stand)
+
+
+@pytest.fixture(scope="module")
+def doubled_for_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[object]]:
+    """The same for tests that change nothing there."""
+    stand = Stand(tmp_path_factory.mktemp("doubled"))
+    yield double(stand)
+    stand.close()
 
 
 def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
@@ -510,8 +526,8 @@ def test_conflicts_are_listed_shown_and_decided(doubled: list[object]) -> None:
         (["show", "zero"], "valid integer"),
     ],
 )
-def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, doubled: list[object]) -> None:
-    done = auditor("conflicts", *words, *doubled)
+def test_acts_that_make_no_sense_are_usage_errors(words: list[str], said: str, doubled_for_all: list[object]) -> None:
+    done = auditor("conflicts", *words, *doubled_for_all)
     assert (done.returncode, said in done.stderr) == (2, True), done.stderr
     assert "Traceback" not in done.stderr
 
@@ -704,9 +720,7 @@ def test_a_query_may_begin_with_a_comment(stand: Stand, places: list[object]) ->
 
 
 def test_once_counts_each_record_once(stand: Stand, places: list[object]) -> None:
-    for key in range(1, 31):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(30)
     stand.put("billing", 31)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("auditor.audit.once.SWEEP_PAGE", 7)

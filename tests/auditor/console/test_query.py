@@ -10,6 +10,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,8 @@ from auditor.history.views import COLUMNS, VIEWS
 from auditor.ledger import Ledger
 from auditor.ledger import tables as t
 from auditor.workspace import Workspace
-from benchmarks.console import HEAVY, Place, ask, escaped
+from benchmarks.console import HEAVY, SECRET, Done, Place, escaped
+from tests import HOME, warm
 from tests.attacks.statements import HONEST, HOSTILE
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.older_ledger import made_at
@@ -50,6 +52,32 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 @pytest.fixture
 def workspace(stand: Stand) -> Workspace:
     return Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
+
+
+def ask(place: Place, sql: str, timeout_s: float, *words: str) -> Done:
+    """Put a statement to `auditor query -`, and measure its processes."""
+    environment = {**os.environ, "AUDITOR_LEDGER": f"sqlite:///{place.ledger}", "CANARY": SECRET}
+    command = ["query", "-", "--data", str(place.data), "--timeout", f"{timeout_s:g}s", *words]
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        given.write(sql.encode("utf-8", "surrogatepass"))
+        given.seek(0)
+        asked = warm.start(command, cwd=HOME, env=environment, given=given, out=out, err=err)
+        try:
+            asked.wait(timeout_s + 60)
+        finally:
+            asked.kill()
+            code = asked.wait()
+        took_s = time.perf_counter() - begun
+        for file in (out, err):
+            file.seek(0)
+        return Done(
+            code=code,
+            out=out.read(ANSWER_BYTES * 4),
+            err=err.read(ANSWER_BYTES),
+            took_s=took_s,
+            peak_bytes=asked.peak_bytes,
+        )
 
 
 def task(ledger_url: str, sql: str) -> dict[str, Any]:
@@ -434,9 +462,8 @@ def test_the_process_loads_no_more_than_it_needs(sql: str, filled: tuple[str, Le
     assert (HEAVY_LIBRARIES & loaded) <= ({"fsspec"} if "changes" in sql else set())
 
 
-def test_a_ledger_in_postgresql_answers_alike(postgresql_url: str) -> None:
-    ledger = Ledger(postgresql_url)
-    ledger.migrate()
+def test_a_ledger_in_postgresql_answers_alike(postgresql_ledger_url: str) -> None:
+    ledger = Ledger(postgresql_ledger_url)
     fill(ledger, 300, datetime.now(UTC))
     lens = Lens(ledger)
     lens.refresh()
@@ -444,7 +471,7 @@ def test_a_ledger_in_postgresql_answers_alike(postgresql_url: str) -> None:
         at = "TIMESTAMPTZ '" + datetime.now(UTC).isoformat() + "'"
         for shape in (SHAPES[0], SHAPES[2], SHAPES[3]):
             sql = shape.format(where).replace("now()", at).replace("current_date", f"{at}::DATE")
-            assert rows(postgresql_url, sql) == lens.query(sql).to_pylist(), sql
+            assert rows(postgresql_ledger_url, sql) == lens.query(sql).to_pylist(), sql
     lens.close()
     ledger.close()
 

@@ -22,7 +22,7 @@ from auditor.map.loader import load_map
 from auditor.systems.caller import ReaderClosedError
 from auditor.workspace import Workspace
 from probes.contract import Announcements, ProbeError, Reason
-from tests.stand import new_ledger
+from tests import ledgers
 from tests.standins.salesforce import APP, Salesforce
 from tests.waiting import wait_until
 
@@ -63,7 +63,7 @@ class Running:
                 "INSERT INTO customers VALUES (?, ?)", [(key, f"A{n}") for n, key in enumerate(self.ids)]
             )
         (place / "map.yaml").write_text(MAP)
-        (place / "ledger.sqlite").write_bytes(new_ledger())
+        ledgers.put(place / "ledger.sqlite")
         with closing(sqlite3.connect(place / "ledger.sqlite")) as database, database:
             database.execute("UPDATE installation SET ledger = ?", (uuid4().hex,))
         (place / "ledger.sqlite").chmod(0o600)

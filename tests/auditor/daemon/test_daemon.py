@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +16,8 @@ import pytest
 from auditor.daemon.daemon import THREADS, Daemon
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
-from tests import HOME
 from tests.auditor.senders.receivers import FakeSlack
+from tests.daemons import running
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.stand import MAP, Stand
@@ -31,10 +28,10 @@ def test_audits_in_rhythm_and_stops_cleanly(stand: Stand) -> None:
     stand.agree(5)
     stand.run("billing", "INSERT INTO letters VALUES (1, 3, '2026-03-01 00:00:00', 'no')")
     stand.run("billing", "INSERT INTO letters VALUES (2, 4, '2026-03-01 00:00:00', 'no')")
-    before = len(stand.rows("probe_runs"))
+    before = stand.count("probe_runs")
     daemon = Daemon(stand.map, Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
     daemon.start()
-    wait_until(lambda: len(stand.rows("probe_runs")) >= before + 3 and stand.rows("backlogs"))
+    wait_until(lambda: stand.count("probe_runs") >= before + 3 and stand.count("backlogs"))
     daemon.stop()
     assert_over(daemon)
     assert [row["key"] for row in stand.rows("dead_letters")] == ["3", "4"]
@@ -63,7 +60,7 @@ def test_a_hung_system_delays_only_its_own_flows(stand: Stand, postgresql_server
     text += "  to_hung: {data_type: customer, from: crm, to: hung, pattern: real-time, every: 1s}\n"
     stand.map_file.write_text(text)
     daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
-    before = len(stand.rows("probe_runs"))
+    before = stand.count("probe_runs")
 
     def runs(flow: str) -> list[dict[str, object]]:
         return [row for row in stand.rows("probe_runs")[before:] if row["flow"] == flow]
@@ -94,13 +91,13 @@ def test_a_stop_writes_nothing_of_what_it_cuts_off(stand: Stand, postgresql_url:
     )
     daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
     daemon.start()
-    wait_until(lambda: stand.rows("probe_runs") and stand.rows("backlogs"))
+    wait_until(lambda: stand.count("probe_runs") and stand.count("backlogs"))
     proxy.mode = "swallow"
     written: list[list[int]] = []
 
     def hangs() -> bool:
         """The flow and its queue both wait; what they read before is written."""
-        written.append([len(stand.rows(table)) for table in ("probe_runs", "backlogs", "incidents")])
+        written.append([stand.count(table) for table in ("probe_runs", "backlogs", "incidents")])
         time.sleep(0.2)
         return daemon._lanes["hung"].running == 2 and written[-10:] == [written[-1]] * 10
 
@@ -109,7 +106,7 @@ def test_a_stop_writes_nothing_of_what_it_cuts_off(stand: Stand, postgresql_url:
     daemon.stop()
     proxy.close()
     assert_over(daemon)
-    assert [len(stand.rows(table)) for table in ("probe_runs", "backlogs", "incidents")] == before
+    assert [stand.count(table) for table in ("probe_runs", "backlogs", "incidents")] == before
     assert failures(stand) == []
     assert daemon.readers["hung"].health.failures == 0
 
@@ -154,9 +151,9 @@ def test_a_daemon_under_load_stops_at_any_instant(stand: Stand) -> None:
             daemon = Daemon(
                 load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
             )
-            before = len(stand.rows("probe_runs"))
+            before = stand.count("probe_runs")
             daemon.start()
-            wait_until(lambda before=before: len(stand.rows("probe_runs")) > before + 12)  # type: ignore[misc]
+            wait_until(lambda before=before: stand.count("probe_runs") > before + 12)  # type: ignore[misc]
             time.sleep(chance.uniform(0, 0.4))  # any instant will do
             stopping = threading.Thread(target=daemon.stop)
             stopping.start()
@@ -169,21 +166,16 @@ def test_a_daemon_under_load_stops_at_any_instant(stand: Stand) -> None:
 def test_the_process_ends_at_sigterm_at_any_instant(stand: Stand) -> None:
     pressed(stand)
     chance = random.Random(2)
-    command = [sys.executable, "-m", "auditor", "run", "--map", str(stand.map_file)]
-    environment = {**os.environ, "AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
+    environment = {"AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
     with written(stand):
         for at in range(4):
-            before = len(stand.rows("probe_runs"))
-            place = ["--data", str(stand.place / f"var{at}")]
-            daemon = subprocess.Popen([*command, *place], cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
-            try:
-                wait_until(lambda before=before: len(stand.rows("probe_runs")) > before + 12)  # type: ignore[misc]
+            before = stand.count("probe_runs")
+            place = stand.place / f"var{at}"
+            with running(stand.map_file, place, environment=environment, warmed=at > 0) as daemon:
+                wait_until(lambda before=before: stand.count("probe_runs") > before + 12)  # type: ignore[misc]
                 time.sleep(chance.uniform(0, 0.4))
                 daemon.send_signal(signal.SIGTERM)
                 assert daemon.wait(PATIENCE_S) == 0
-            finally:
-                daemon.kill()
-                daemon.wait()
     assert failures(stand) == []
 
 
@@ -201,7 +193,7 @@ def test_many_flows_share_few_threads(stand: Stand) -> None:
         text = text.replace("data_types:", systems + "data_types:").replace("flows:", bindings + "flows:") + flows
         stand.map_file.write_text(text)
         daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
-        before = len(stand.rows("probe_runs"))
+        before = stand.count("probe_runs")
         daemon.start()
 
         def audited() -> set[object]:
@@ -258,14 +250,14 @@ def test_slack_hears_of_a_breach_once_when_it_opens_and_once_when_it_is_over(sta
         for key in (1, 2, 3):
             stand.put("crm", key, "Grace", ago_s=0)
         wait_until(lambda: slack.got)
-        audited = len(stand.rows("probe_runs"))
-        wait_until(lambda: len(stand.rows("probe_runs")) >= audited + 3)
+        audited = stand.count("probe_runs")
+        wait_until(lambda: stand.count("probe_runs") >= audited + 3)
         assert len(slack.got) == 1
         for key in (1, 2, 3):
             stand.put("billing", key, "Grace")
         wait_until(lambda: len(slack.got) >= 2)
-        audited = len(stand.rows("probe_runs"))
-        wait_until(lambda: len(stand.rows("probe_runs")) >= audited + 2)
+        audited = stand.count("probe_runs")
+        wait_until(lambda: stand.count("probe_runs") >= audited + 2)
     finally:
         daemon.stop()
         slack.close()
@@ -281,31 +273,21 @@ def test_kill_9_resumes_pending_changes_and_repeats_no_alert_silently(stand: Sta
         stand.map_file.read_text() + f"alerts:\n  webhook: {{url: 'http://127.0.0.1:{free_port()}/x'}}\n"
     )
     stand.put("crm", 3, "Grace", ago_s=0)
-    environment = {**os.environ, "AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
-    command = [
-        sys.executable,
-        "-m",
-        "auditor",
-        "run",
-        "--map",
-        str(stand.map_file),
-        "--data",
-        str(stand.place / "var"),
-    ]
-    for pause_s in (1.7, 2.3, 2.9):
-        daemon = subprocess.Popen(command, cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
-        time.sleep(pause_s)
-        daemon.send_signal(signal.SIGKILL)
-        daemon.wait()
-    before = len(stand.rows("probe_runs"))
-    daemon = subprocess.Popen(command, cwd=HOME, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: len(stand.rows("probe_runs")) > before)
+    environment = {"AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
+    chance = random.Random(3)
+    for audits in (1, 2, 3):
+        before = stand.count("probe_runs")
+        with running(stand.map_file, stand.place / "var", environment=environment, warmed=True) as daemon:
+            wait_until(lambda before=before, audits=audits: stand.count("probe_runs") >= before + audits)  # type: ignore[misc]
+            time.sleep(chance.uniform(0, 0.4))  # any instant will do
+            daemon.send_signal(signal.SIGKILL)
+    before = stand.count("probe_runs")
+    with running(stand.map_file, stand.place / "var", environment=environment, warmed=True) as daemon:
+        wait_until(lambda: stand.count("probe_runs") > before)
         wait_until(lambda: stand.ledger.findings.open_by_cause().get("to_billing") == {"late": 1})
-    finally:
         daemon.terminate()
         assert daemon.wait(PATIENCE_S) == 0
-    assert len(stand.rows("changes")) == 1
+    assert stand.count("changes") == 1
     assert len([row for row in stand.rows("incidents") if row["breach"] == "not_arriving"]) == 1
     alerts = [row["transition"] for row in stand.rows("alerts")]
     assert alerts.count("opened") == 1

@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,9 +19,9 @@ from auditor.daemon.timetable import Job
 from auditor.map.loader import load_map
 from auditor.systems.pool import Pool
 from auditor.workspace import Workspace
-from tests import HOME
+from tests import HOME, ledgers, warm
 from tests.attacks.wires import KAFKA
-from tests.daemons import Deaf, queues_at, running, stopped_after
+from tests.daemons import Deaf, Running, queues_at, running, stopped_after
 from tests.proxy import Proxy
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
@@ -39,14 +37,14 @@ def deaf() -> Iterator[Deaf]:
     server.close()
 
 
-def end_of(daemon: subprocess.Popen[bytes], how: signal.Signals = signal.SIGTERM) -> int | None:
+def end_of(daemon: Running, how: signal.Signals = signal.SIGTERM) -> int | None:
     """How a daemon ends that is told to; None where it does not."""
     stopped_after(daemon, PATIENCE_S, how)
     return daemon.poll()
 
 
 def audited(stand: Stand, at_least: int = 1) -> None:
-    wait_until(lambda: len(stand.rows("probe_runs")) >= at_least)
+    wait_until(lambda: stand.count("probe_runs") >= at_least)
 
 
 def settings(stand: Stand) -> dict[str, str]:
@@ -68,7 +66,7 @@ def test_nohup_keeps_it_running_when_the_terminal_goes(stand: Stand) -> None:
             signal.signal(signal.SIGHUP, before)
             audited(stand)
             daemon.send_signal(signal.SIGHUP)
-            audited(stand, len(stand.rows("probe_runs")) + 2)
+            audited(stand, stand.count("probe_runs") + 2)
             assert end_of(daemon) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
@@ -76,7 +74,7 @@ def test_nohup_keeps_it_running_when_the_terminal_goes(stand: Stand) -> None:
 
 def test_signals_that_come_while_it_stops_change_nothing(stand: Stand, deaf: Deaf) -> None:
     hang(stand, deaf)
-    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
         wait_until(lambda: deaf.taken)
         for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
             daemon.send_signal(how)
@@ -105,7 +103,7 @@ def test_systems_and_brokers_that_hang_for_ever_hold_up_no_stop(stand: Stand, de
     queues = {kind: queues_at(broker.port, FOR_EVER)[kind] for kind, broker in brokers.items()}
     lines = [f"      {kind}: {json.dumps(queue)}\n" for kind, queue in queues.items()]
     stand.map_file.write_text(stand.map_file.read_text() + "    queues:\n" + "".join(lines))
-    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
         wait_until(lambda: deaf.taken and all(each.taken for each in brokers.values()), what=str(kinds))
         assert end_of(daemon) == 0
     for each in brokers.values():
@@ -115,7 +113,7 @@ def test_systems_and_brokers_that_hang_for_ever_hold_up_no_stop(stand: Stand, de
     assert [row["system"] for row in stand.rows("probe_runs") if row["reason"]] == []
 
 
-def drivers_of(daemon: subprocess.Popen[bytes]) -> list[int]:
+def drivers_of(daemon: Running) -> list[int]:
     """The processes of Kafka's driver that a daemon has started."""
     found = []
     for each in Path("/proc").glob("[0-9]*"):
@@ -141,7 +139,7 @@ def with_kafka(stand: Stand, port: int, timeout: str) -> None:
 
 def test_a_driver_of_kafka_that_hangs_holds_up_no_stop_and_ends_with_it(stand: Stand, deaf: Deaf) -> None:
     with_kafka(stand, deaf.port, FOR_EVER)
-    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
         wait_until(lambda: deaf.taken)
         (driver,) = drivers_of(daemon)
         os.kill(driver, signal.SIGSTOP)
@@ -154,9 +152,9 @@ def test_a_driver_of_kafka_that_hangs_holds_up_no_stop_and_ends_with_it(stand: S
 def test_a_server_that_ends_the_driver_of_kafka_ends_nothing_else(stand: Stand) -> None:
     server = WireServer(KAFKA["an answer with -1 versions"], asked_first=False)
     with_kafka(stand, server.port, "5s")
-    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
-        wait_until(lambda: len(stand.rows("backlogs")) >= 3)
-        audited(stand, len(stand.rows("probe_runs")) + 3)
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
+        wait_until(lambda: stand.count("backlogs") >= 3)
+        audited(stand, stand.count("probe_runs") + 3)
         assert end_of(daemon) == 0
     server.close()
     log = (stand.place / "var" / "log").read_text()
@@ -172,15 +170,15 @@ def test_a_ledger_that_hangs_holds_up_no_stop(stand: Stand, postgresql_url: str)
     proxy = Proxy(int(server.rpartition(":")[2]))
     ledger = {**settings(stand), "AUDITOR_LEDGER": f"postgresql://postgres@127.0.0.1:{proxy.port}/{name}"}
     try:
-        with running(stand.map_file, stand.place / "var", environment=ledger) as daemon:
+        with running(stand.map_file, stand.place / "var", environment=ledger, warmed=True) as daemon:
             shared = Workspace.at(stand.place / "var", ledger_url=postgresql_url).ledger()
-            wait_until(lambda: shared.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
+            wait_until(lambda: ledgers.count(shared, "probe_runs"))
             proxy.mode = "swallow"
             assert end_of(daemon) == 0
         proxy.mode = "pass"
-        runs = len(shared.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"])
-        with running(stand.map_file, stand.place / "var", environment=ledger) as daemon:
-            wait_until(lambda: len(shared.exports.snapshot({"probe_runs": 0}, files_since=0)[0]["probe_runs"]) > runs)
+        runs = ledgers.count(shared, "probe_runs")
+        with running(stand.map_file, stand.place / "var", environment=ledger, warmed=True) as daemon:
+            wait_until(lambda: ledgers.count(shared, "probe_runs") > runs)
             assert end_of(daemon) == 0
         shared.close()
     finally:
@@ -189,22 +187,22 @@ def test_a_ledger_that_hangs_holds_up_no_stop(stand: Stand, postgresql_url: str)
 
 def test_a_ledger_that_hangs_at_the_start_holds_up_no_stop(stand: Stand, deaf: Deaf) -> None:
     ledger = {**settings(stand), "AUDITOR_LEDGER": f"postgresql://postgres@127.0.0.1:{deaf.port}/x"}
-    with running(stand.map_file, stand.place / "var", environment=ledger) as daemon:
+    with running(stand.map_file, stand.place / "var", environment=ledger, warmed=True) as daemon:
         wait_until(lambda: deaf.taken)
         assert end_of(daemon) == 0
 
 
 def test_a_ledger_that_another_process_locks_holds_up_no_stop(stand: Stand) -> None:
-    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
         audited(stand)
         holder = sqlite3.connect(stand.place / "ledger.sqlite", isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        before = len(stand.rows("probe_runs"))
+        before = stand.count("probe_runs")
         assert end_of(daemon) == 0
         holder.execute("ROLLBACK")
         assert holder.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         holder.close()
-    assert len(stand.rows("probe_runs")) == before
+    assert stand.count("probe_runs") == before
 
 
 def test_a_ledger_that_is_locked_at_the_start_holds_up_no_stop(stand: Stand) -> None:
@@ -213,13 +211,13 @@ def test_a_ledger_that_is_locked_at_the_start_holds_up_no_stop(stand: Stand) -> 
     Workspace.at(data).ledger().close()
     made = sqlite3.connect(data / "ledger.sqlite", isolation_level=None)
     made.execute("BEGIN EXCLUSIVE")
-    with running(stand.map_file, data, environment={"AUDITOR_DIGEST_KEY": "k" * 32}) as daemon:
+    with running(stand.map_file, data, environment={"AUDITOR_DIGEST_KEY": "k" * 32}, warmed=True) as daemon:
         wait_until(lambda: holds(daemon, data / "ledger.sqlite"))
         assert end_of(daemon) == 0
     made.close()
 
 
-def holds(process: subprocess.Popen[bytes], file: Path) -> bool:
+def holds(process: Running, file: Path) -> bool:
     """Whether a process has a file open."""
     folder = Path(f"/proc/{process.pid}/fd")
     try:
@@ -232,12 +230,15 @@ def test_a_map_that_cannot_be_read_to_its_end_holds_up_no_stop(stand: Stand) -> 
     pipe = stand.place / "pipe.yaml"
     os.mkfifo(pipe)
     var = stand.place / "var"
-    with running(pipe, var, environment=settings(stand)) as daemon, pipe.open("w"):  # opens when the daemon reads
+    with (
+        running(pipe, var, environment=settings(stand), warmed=True) as daemon,
+        pipe.open("w"),
+    ):  # opens when the daemon reads
         assert end_of(daemon) == 0
 
 
 def test_a_map_that_is_replaced_while_it_stops_changes_nothing(stand: Stand) -> None:
-    with running(stand.map_file, stand.place / "var", environment=settings(stand)) as daemon:
+    with running(stand.map_file, stand.place / "var", environment=settings(stand), warmed=True) as daemon:
         audited(stand)
         fresh = stand.place / "fresh.yaml"
         fresh.write_text("systems: [")
@@ -254,7 +255,9 @@ def test_a_log_that_nobody_takes_holds_up_no_stop(stand: Stand) -> None:
             while True:
                 os.write(writer, b"x" * 4096)
         os.set_blocking(writer, True)
-        with running(stand.map_file, stand.place / "var", environment=settings(stand), stderr=writer) as daemon:
+        with running(
+            stand.map_file, stand.place / "var", environment=settings(stand), stderr=writer, warmed=True
+        ) as daemon:
             wait_until(lambda: stand.ledger.lease.now().holder)
             assert end_of(daemon) == 0
     finally:
@@ -265,7 +268,9 @@ def test_a_log_that_nobody_takes_holds_up_no_stop(stand: Stand) -> None:
 def test_a_log_that_has_gone_ends_no_stop_early(stand: Stand) -> None:
     """A closed terminal or `| head`: the stop is whole all the same, so that the last rows are committed."""
     reader, writer = os.pipe()
-    with running(stand.map_file, stand.place / "var", environment=settings(stand), stderr=writer) as daemon:
+    with running(
+        stand.map_file, stand.place / "var", environment=settings(stand), stderr=writer, warmed=True
+    ) as daemon:
         os.close(writer)
         audited(stand)
         os.close(reader)
@@ -342,19 +347,21 @@ COMMANDS = [["once"], ["doctor"], ["record", "customer", "1"], ["discover", "crm
 def test_ctrl_c_ends_a_command_whose_system_hangs(stand: Stand, deaf: Deaf, command: list[str]) -> None:
     hang(stand, deaf)
     stand.put("crm", 1)
-    words = [sys.executable, "-m", "auditor", *command, "--map", str(stand.map_file)]
+    words = [*command, "--map", str(stand.map_file)]
     words += ["--data", str(stand.place / "var")] if command[0] in {"once", "doctor"} else []
-    process = subprocess.Popen(
-        words, cwd=HOME, env={**os.environ, **settings(stand)}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    )
-    try:
-        wait_until(lambda: deaf.taken)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=PATIENCE_S)
-        assert (process.returncode, b"Traceback" in said) == (130, False), said.decode()
-    finally:
-        process.kill()
-        process.wait()
+    environment = {**os.environ, **settings(stand), "PYTHONPATH": str(HOME)}
+    with (stand.place / "said").open("w+b") as said:
+        process = warm.start(words, cwd=HOME, env=environment, err=said)
+        try:
+            wait_until(lambda: deaf.taken)
+            process.send_signal(signal.SIGINT)
+            code = process.wait(PATIENCE_S)
+            said.seek(0)
+            told = said.read()
+            assert (code, b"Traceback" in told) == (130, False), told.decode()
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_a_pool_runs_no_more_at_once_than_it_has_threads() -> None:

@@ -6,7 +6,6 @@ import contextlib
 import os
 import resource
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,10 +19,11 @@ from auditor.alerts.unrecorded import Unrecorded
 from auditor.daemon.trouble import ALERT_AFTER_S, QUIET_S, News, Trouble
 from auditor.ledger import Ledger, LedgerError
 from auditor.senders.contract import Receipt
-from tests import HOME
+from tests import ledgers
 from tests.attacks.files import LEDGERS
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.senders.receivers import FakeSlack
+from tests.daemons import Running, running
 from tests.servers import free_port
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
@@ -98,18 +98,16 @@ def test_what_cannot_be_recorded_is_sent_once() -> None:
 
 
 class Watched:
-    """A daemon under way, and what it has logged."""
+    """A daemon under way, and what it has logged: through a pipe, because it may not write files for a while."""
 
-    def __init__(self, stand: Stand, ledger_url: str) -> None:
-        words = [sys.executable, "-m", "auditor", "run", "--map", stand.map_file, "--data", stand.place / "var"]
-        environment = {**os.environ, "AUDITOR_LEDGER": ledger_url, "PYTHONPATH": str(HOME)}
-        self.process = subprocess.Popen([*map(str, words)], cwd=HOME, env=environment, stderr=subprocess.PIPE)
+    def __init__(self, process: Running, log: int) -> None:
+        self.process = process
         self.lines: list[str] = []
-        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=self._read, args=(log,), daemon=True).start()
 
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        self.lines += (line.decode() for line in self.process.stderr)
+    def _read(self, log: int) -> None:
+        with open(log, "rb") as file:
+            self.lines += (line.decode() for line in file)
 
     @property
     def log(self) -> str:
@@ -118,12 +116,11 @@ class Watched:
 
 @contextlib.contextmanager
 def watched(stand: Stand, ledger_url: str) -> Iterator[Watched]:
-    daemon = Watched(stand, ledger_url)
-    try:
-        yield daemon
-    finally:
-        daemon.process.kill()
-        daemon.process.wait()
+    log, writer = os.pipe()
+    named = {"AUDITOR_LEDGER": ledger_url}
+    with running(stand.map_file, stand.place / "var", environment=named, stderr=writer, warmed=True) as process:
+        os.close(writer)
+        yield Watched(process, log)
 
 
 def told(slack: FakeSlack, text: str) -> int:
@@ -152,12 +149,12 @@ def goes_through(
     """
     slack = FakeSlack()
     stand.map_file.write_text(stand.map_file.read_text() + f"alerts:\n  slack: {{webhook: '{slack.url}'}}\n")
-    for key in range(1, 6):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(5)
     try:
         with watched(stand, url) as daemon:
-            wait_until(lambda: ledger.flows.state("to_billing").swept.count and len(rows(ledger, "probe_runs")) > 3)
+            wait_until(
+                lambda: ledger.flows.state("to_billing").swept.count and ledgers.count(ledger, "probe_runs") > 3
+            )
             broken(daemon)
             stand.run("billing", "DELETE FROM customers WHERE id < 4")
             wait_until(lambda: told(slack, "audits are not recorded"))
@@ -173,8 +170,8 @@ def goes_through(
             wait_until(lambda: told(slack, "Works again"))
             wait_until(lambda: any(row["reason"] == "not_recorded" for row in rows(ledger, "probe_runs")))
             wait_until(lambda: ledger.findings.open_by_cause().get("to_billing"))
-            audited = len(rows(ledger, "probe_runs"))
-            wait_until(lambda: len(rows(ledger, "probe_runs")) > audited + 3)
+            audited = ledgers.count(ledger, "probe_runs")
+            wait_until(lambda: ledgers.count(ledger, "probe_runs") > audited + 3)
             wait_until(lambda: all(row["state"] == "sent" for row in rows(ledger, "alerts")))
             assert "Traceback" not in daemon.log
             assert before >= 1

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
+from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
 from auditor import escaping
@@ -27,10 +29,25 @@ def test_every_file_of_the_pages_is_on_the_list() -> None:
     assert sorted(files) == sorted(name.replace("-", "_") for name in PAGES)
 
 
+@cache
+def components() -> BidiComponentManager:
+    """Streamlit's components, for which it would search all installed packages for every page that is drawn."""
+    made = BidiComponentManager()
+    made.discover_and_register_components(start_file_watching=False)
+    return made
+
+
+def app_of(code: str) -> AppTest:
+    """An app that is this script."""
+    app = AppTest.from_string(code, default_timeout=100)
+    app._bidi_component_manager = components()
+    return app
+
+
 def run(page: str, **query: str) -> AppTest:
     _open.clear()
     code = f"from auditor.dashboard import navigation\nnavigation.run(first={page!r})\n"
-    app = AppTest.from_string(code, default_timeout=100)
+    app = app_of(code)
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()
@@ -49,7 +66,7 @@ def local(page: str, **query: str) -> AppTest:
         "person = Person(name=None, known_by=LOCAL)\n"
         "components.framed('x', lambda data, since: page.draw(data, since, person), live=False)\n"
     )
-    app = AppTest.from_string(code, default_timeout=100)
+    app = app_of(code)
     for name, value in query.items():
         app.query_params[name] = value
     return app.run()

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import pytest
-from streamlit.testing.v1 import AppTest
 
 from auditor.dashboard import side_by_side
 from auditor.dashboard.components import _open
 from auditor.dashboard.data import Data
 from auditor.storage import kept_text
 from auditor.systems.live_record import RecordView
-from tests.auditor.dashboard.test_pages import run, text
+from tests.auditor.dashboard.test_pages import app_of, run, text
 from tests.stand import Stand
 
 KEYS = {
@@ -58,10 +57,9 @@ def watched(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stand]:
 
 def query_of(key: str) -> dict[str, list[str]]:
     """What Streamlit reads in the address of a link to a record."""
-    app = AppTest.from_string(
+    app = app_of(
         "from auditor.dashboard import navigation\n"
-        f"navigation.link('there', navigation.record('customer', {key!r}))\n",
-        default_timeout=100,
+        f"navigation.link('there', navigation.record('customer', {key!r}))\n"
     ).run()
     assert not app.exception
     (link,) = app.get("page_link")

@@ -12,7 +12,7 @@ from auditor.map.loader import load_map
 from checks.cause import Cause, Kind
 from checks.differences import Difference, Shape
 from checks.record_history import Divergence, DivergenceState
-from tests import HOME
+from tests import HOME, ledgers
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEMO = HOME / "auditor" / "demo_map.yaml"
@@ -27,8 +27,7 @@ def difference(field: str, pattern: str) -> Difference:
 
 
 def lens_over(tmp_path: Path, *told: tuple[str, str, Difference]) -> tuple[Lens, Ledger]:
-    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
-    ledger.migrate()
+    ledger = ledgers.at(tmp_path / "ledger.sqlite")
     with ledger.write() as transaction:
         for number, (flow, cause, each) in enumerate(told):
             divergence = Divergence(

@@ -18,14 +18,6 @@ from tests.stand import Stand
 RUN = dict.fromkeys(("agreed", "in_flight", "suspected", "divergent", "inconclusive", "cannot_verify", "changes"), 0)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest):  # type: ignore[no-untyped-def]
-    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
-    made.migrate()
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def loaded(stand: Stand) -> IntegrationMap:
     text = stand.map_file.read_text()

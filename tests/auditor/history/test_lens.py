@@ -67,7 +67,7 @@ def test_archiving_moves_settled_rows_and_every_reader_still_sees_each_once(
     for lens in (old, fresh):
         lens.refresh()
         assert {view: count(lens, view) for view in VIEWS} == before
-    assert len(stand.rows("changes")) == 1  # the one still on its way
+    assert stand.count("changes") == 1  # the one still on its way
     assert archive_settled(stand.ledger, workspace.archive, now, keep_live_s=0) == 0
     old.close()
     fresh.close()
@@ -77,7 +77,7 @@ def test_a_crash_between_file_and_ledger_shows_nothing_twice(
     stand: Stand, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand.agree(5)
-    runs = len(stand.rows("probe_runs"))
+    runs = stand.count("probe_runs")
 
     def die(*_: object, **__: object) -> None:
         raise RuntimeError("power cut")

@@ -6,8 +6,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -37,7 +35,7 @@ from auditor.ledger import (
 )
 from auditor.ledger import tables as t
 from auditor.workspace import Workspace
-from tests import HOME
+from tests import HOME, ledgers, warm
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.ledger.rows import dump
 from tests.auditor.senders.receivers import FakeSlack
@@ -116,11 +114,10 @@ def sessions_that_wait(ledger: Ledger) -> int:
 
 
 @pytest.mark.parametrize("waits", [0, 3])
-def test_whoever_takes_over_ends_what_a_holder_left_under_way(postgresql_url: str, waits: int) -> None:
+def test_whoever_takes_over_ends_what_a_holder_left_under_way(postgresql_ledger_url: str, waits: int) -> None:
     """A holder whose way to the server broke off in the middle, and writers of its that wait behind that."""
-    ledger = Ledger(postgresql_url)
-    ledger.migrate()
-    holder, taker = Ledger(postgresql_url), Ledger(postgresql_url)
+    ledger = Ledger(postgresql_ledger_url)
+    holder, taker = Ledger(postgresql_ledger_url), Ledger(postgresql_ledger_url)
     holder.database.token = ledger.lease.take(ledger.lease.now(), someone(1))
     row = {"flow": "f", "owner": b"", "target": b"", "ring": b"", "agreed_at": datetime.now(UTC)}
 
@@ -151,11 +148,10 @@ def test_whoever_takes_over_ends_what_a_holder_left_under_way(postgresql_url: st
         each_ledger.close()
 
 
-def test_nobody_takes_over_in_the_middle_of_a_transaction(postgresql_url: str) -> None:
-    ledger = Ledger(postgresql_url)
-    ledger.migrate()
+def test_nobody_takes_over_in_the_middle_of_a_transaction(postgresql_ledger_url: str) -> None:
+    ledger = Ledger(postgresql_ledger_url)
     first = ledger.lease.take(ledger.lease.now(), someone(1))
-    holder, taker = Ledger(postgresql_url), Ledger(postgresql_url)
+    holder, taker = Ledger(postgresql_ledger_url), Ledger(postgresql_ledger_url)
     holder.database.token = first
     taken: list[int | None] = []
     with holder.write() as transaction:
@@ -191,10 +187,8 @@ class Leases(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.place = tempfile.TemporaryDirectory()
-        url = f"sqlite:///{self.place.name}/ledger.sqlite"
-        self.ledger = Ledger(url)
-        self.ledger.migrate()
-        self.actors = [Actor(number, url) for number in range(3)]
+        self.ledger = ledgers.at(Path(self.place.name, "ledger.sqlite"))
+        self.actors = [Actor(number, url_of(self.ledger)) for number in range(3)]
         self.accepted: list[tuple[int, int]] = []
         self.drawn: dict[int, int] = {}
 
@@ -292,12 +286,12 @@ def test_a_holder_that_shows_that_it_lives_is_left_alone() -> None:
 
 
 @contextlib.contextmanager
-def running(stand: Stand, folder: str, ledger_url: str, *, cwd: Path = HOME) -> Iterator[subprocess.Popen[bytes]]:
+def running(stand: Stand, folder: str, ledger_url: str, *, cwd: Path = HOME) -> Iterator[warm.Started]:
     """A daemon with a data folder of its own; its log lies in the stand's place under the folder's name."""
-    words = [sys.executable, "-m", "auditor", "run", "--map", stand.map_file, "--data", stand.place / folder]
+    words = ["run", "--map", str(stand.map_file), "--data", str(stand.place / folder)]
     environment = {**os.environ, "AUDITOR_LEDGER": ledger_url, "AUDITOR_DIGEST_KEY": KEY, "PYTHONPATH": str(HOME)}
     with (stand.place / f"{folder}.log").open("wb") as log:
-        process = subprocess.Popen([*map(str, words)], cwd=cwd, env=environment, stderr=log)
+        process = warm.start(words, cwd=cwd, env=environment, err=log)
         try:
             yield process
         finally:
@@ -312,9 +306,8 @@ def said(stand: Stand, folder: str) -> str:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def shared(request: pytest.FixtureRequest, stand: Stand) -> Iterator[Ledger]:
     """The ledger that both daemons are given."""
-    url = stand.ledger_url if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    url = stand.ledger_url if request.param == "sqlite" else request.getfixturevalue("postgresql_ledger_url")
     made = Ledger(url)
-    made.migrate()
     yield made
     made.close()
 
@@ -329,8 +322,7 @@ def holder(ledger: Ledger) -> int:
 
 
 def runs(ledger: Ledger) -> int:
-    rows, _ = ledger.exports.snapshot({"probe_runs": 0}, files_since=0)
-    return len(rows["probe_runs"])
+    return ledgers.count(ledger, "probe_runs")
 
 
 def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(stand: Stand, shared: Ledger) -> None:
@@ -363,7 +355,7 @@ def test_the_second_waits_says_so_once_and_takes_over_from_one_that_was_killed(s
     assert "another auditor" not in once.stderr
 
 
-def pause(process: subprocess.Popen[bytes], ledger: Ledger) -> None:
+def pause(process: warm.Started, ledger: Ledger) -> None:
     """Stop a process where it stands; with SQLite not in a transaction, which would hold up everybody."""
     while True:
         process.send_signal(signal.SIGSTOP)
@@ -414,7 +406,7 @@ def test_one_sqlite_ledger_is_one_by_whatever_way_it_is_reached(stand: Stand) ->
     link.symlink_to(stand.place / "ledger.sqlite")
     ways = {"linked": f"sqlite:///{link}", "relative": "sqlite:///ledger.sqlite"}
     with running(stand, "one", stand.ledger_url):
-        wait_until(lambda: stand.rows("probe_runs"))
+        wait_until(lambda: stand.count("probe_runs"))
         for folder, url in ways.items():
             with running(stand, folder, url, cwd=stand.place):
                 wait_until(lambda folder=folder: "waiting to take over" in said(stand, folder))  # type: ignore[misc]

@@ -130,9 +130,7 @@ def test_a_record_that_cannot_be_read_is_read_again_without_a_sweep(stand: Stand
 
 
 def test_nothing_is_called_consistent_before_it_was_swept(stand: Stand) -> None:
-    for key in range(1, 41):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(40)
     stand.auditor.audit(stand.clock.now(), sample=5)
     found = status(stand)
     assert found.state is Standing.UNVERIFIED
@@ -231,9 +229,7 @@ def test_nothing_is_verified_through_where_only_unreadable_records_were_read(sta
 
 
 def test_a_row_that_never_had_a_key_leaves_nothing_verified(stand: Stand) -> None:
-    for key in range(1, 6):
-        stand.put("crm", key)
-        stand.put("billing", key)
+    stand.fill(5)
     stand.run("crm", "INSERT INTO customers VALUES ('', 'Ada', '1.00', '2026-03-01 00:00:00')")
     for _ in range(3):
         stand.sweep()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,14 +40,6 @@ def test_texts_are_kept_exactly_and_told_apart(one: str, other: str) -> None:
 @given(st.text(st.characters(exclude_characters=f"\0{MARK}", exclude_categories=["Cs"])))
 def test_what_a_database_takes_is_kept_as_it_is(text: str) -> None:
     assert kept(text) == text
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest) -> Iterator[Ledger]:
-    made = Ledger(request.getfixturevalue(f"{request.param}_url"))
-    made.migrate()
-    yield made
-    made.close()
 
 
 def row_of(table: sa.Table, text: str, number: int) -> dict[str, Any]:

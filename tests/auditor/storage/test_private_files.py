@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from auditor.history.archive import write_file
 from auditor.ledger import LedgerError
 from auditor.storage.private_files import make_folder, write
 from auditor.workspace import Workspace
-from tests import HOME
+from tests import HOME, warm
 from tests.auditor.cli.test_commands import auditor
 from tests.stand import Stand
 
@@ -97,15 +96,9 @@ print(deaths)
 )
 
 
-def drive(script: str, *args: object, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, args)],
-        cwd=HOME,
-        env={**os.environ, "PYTHONPATH": str(HOME)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
+def drive(script: str, *args: object) -> subprocess.CompletedProcess[str]:
+    return warm.run(
+        [*map(str, args)], cwd=HOME, env={**os.environ, "PYTHONPATH": str(HOME)}, timeout=300, script=script
     )
 
 

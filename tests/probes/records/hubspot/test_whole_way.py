@@ -11,7 +11,8 @@ import pytest
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
-from tests.stand import new_ledger, swept
+from tests import ledgers
+from tests.stand import swept
 from tests.standins.hubspot import PRIVATE_APP_TOKEN, HubSpot
 
 MAP = """\
@@ -72,7 +73,7 @@ def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
             del rows[3]
             billing.executemany("INSERT INTO contacts VALUES (?, ?, ?, ?, ?, ?)", rows)
         (tmp_path / "map.yaml").write_text(MAP)
-        (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+        ledgers.put(tmp_path / "ledger.sqlite")
         ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
         result = swept(load_map(tmp_path / "map.yaml", words(account.url, tmp_path)), "to_billing", ledger)
         found, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)

@@ -16,7 +16,7 @@ from auditor.audit.reading import Gatherer, Search
 from auditor.ledger import Ledger, Watermark
 from auditor.map.loader import check_map
 from auditor.systems.reader import open_readers
-from tests.stand import new_ledger
+from tests import ledgers
 from tests.standins.mongodb import MongoServer
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -90,7 +90,7 @@ def test_changes_and_deletions_are_followed_from_the_time_of_their_events(
 ) -> None:
     copied(tmp_path)
     (tmp_path / "map.yaml").write_text(MAP.replace("STAMP", stamp))
-    (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+    ledgers.put(tmp_path / "ledger.sqlite")
     loaded, _ = check_map(tmp_path / "map.yaml", {"SHOP": server.url, "PLACE": str(tmp_path)})
     readers, ledger = open_readers(loaded), Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
     with ExitStack() as opened:

@@ -10,7 +10,8 @@ import pytest
 
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
-from tests.stand import new_ledger, swept
+from tests import ledgers
+from tests.stand import swept
 from tests.standins import faults
 from tests.standins.oauth import CLIENT_ID, CLIENT_SECRET, OAuth
 
@@ -54,7 +55,7 @@ def place(tmp_path: Path) -> Path:
         rows[3] = ("c003", "another")
         billing.executemany("INSERT INTO customers VALUES (?, ?)", rows)
     (tmp_path / "map.yaml").write_text(MAP)
-    (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+    ledgers.put(tmp_path / "ledger.sqlite")
     return tmp_path
 
 

@@ -11,7 +11,8 @@ import pytest
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from probes.records.salesforce import bulk
-from tests.stand import new_ledger, swept
+from tests import ledgers
+from tests.stand import swept
 from tests.standins.salesforce import APP, Salesforce
 
 MAP = """\
@@ -63,7 +64,7 @@ def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
             del rows[3]
             billing.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", rows)
         (tmp_path / "map.yaml").write_text(MAP)
-        (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+        ledgers.put(tmp_path / "ledger.sqlite")
         words = {
             "CRM": org.url,
             "PLACE": str(tmp_path),
@@ -117,7 +118,7 @@ def test_a_large_target_is_swept_by_a_query_job(tmp_path: Path, monkeypatch: pyt
             rows = [(f"C-{number}", f"A{number}") for number in range(12)]
             billing.executemany("INSERT INTO customers VALUES (?, ?)", [*rows, ("C-missing", "missing")])
         (tmp_path / "map.yaml").write_text(TO_CRM)
-        (tmp_path / "ledger.sqlite").write_bytes(new_ledger())
+        ledgers.put(tmp_path / "ledger.sqlite")
         words = {
             "CRM": org.url,
             "PLACE": str(tmp_path),

@@ -19,7 +19,8 @@ from auditor.systems.discovery import discover
 from auditor.systems.doctor import examine
 from auditor.systems.proposed_map import as_yaml, new_system
 from auditor.systems.reader import open_readers
-from tests.stand import new_ledger, swept
+from tests import ledgers
+from tests.stand import swept
 from tests.standins import faults
 from tests.standins.stripe import SECRET_KEY, Stripe
 
@@ -60,7 +61,7 @@ class Place:
         self.customer = account.create("customer", email="ann@x.example")
         self.file = folder / "map.yaml"
         self.file.write_text(MAP)
-        (folder / "ledger.sqlite").write_bytes(new_ledger())
+        ledgers.put(folder / "ledger.sqlite")
         self.ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite")
         self.words = {"KEY": SECRET_KEY, "STRIPE": account.url, "PLACE": str(folder)}
         with closing(sqlite3.connect(folder / "books.sqlite")) as books, books:
