@@ -131,6 +131,12 @@ class Auditor:
         self._one_at_a_time = threading.Lock()
         self._inbox = Inbox()
 
+    @property
+    def readers(self) -> tuple[SystemReader, ...]:
+        """Of all systems that an audit reads: the flow's two, and those that pair their keys."""
+        pairs = self.flow.systems[2:]
+        return (self.source, self.target, *(self.source.others[name] for name in pairs))
+
     def begin_sweep(self) -> None:
         """Start the next sample at the first key of both systems."""
         state = self.ledger.flows.state(self.flow.name)

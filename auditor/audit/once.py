@@ -22,6 +22,10 @@ from probes.wording import counted
 
 SWEEP_PAGE = 2_000
 
+PAIR_READS = 4
+"""How often a sweep reads the pairs of a record whose system has keys of its own: when it is listed, when the other
+side is searched for it, and twice when it is read."""
+
 MINUTE_S = 60.0
 """What is spent of a minute's calls is waited for; what is spent of a day's ends the sweep."""
 
@@ -169,16 +173,20 @@ def _page(auditor: Auditor) -> int:
     pages = [SWEEP_PAGE]
     flow = auditor.flow
     for reader, spec in ((auditor.source, flow.source_spec), (auditor.target, flow.target_spec)):
-        free = reader.allowance.free(Worth.SWEEP)
-        if math.isfinite(free):
-            batch, more = reader.costs(spec)
-            pages.append(int((free - 2 * SLICE_CALLS) / (more + 1 / batch)))
+        reads = [(reader, spec, 1)]
+        if spec.pairs is not None:
+            reads.append((reader.others[spec.pairs.system], spec.pairs.by_own_key, PAIR_READS))
+        for each, its_spec, times in reads:
+            free = each.allowance.free(Worth.SWEEP)
+            if math.isfinite(free):
+                batch, more = each.costs(its_spec)
+                pages.append(int((free - 2 * SLICE_CALLS) / (more + times / batch)))
     return max(1, min(pages))
 
 
 def _spent(auditor: Auditor) -> str:
     """Which system's calls are spent for longer than is waited for, "" where those of none are."""
-    for reader in (auditor.source, auditor.target):
+    for reader in auditor.readers:
         wait_s = reader.allowance.wait_s(Worth.SWEEP)
         if wait_s > MINUTE_S:
             return f"{reader.name}: {Reason.OVER_BUDGET}: its calls are spent for the next {wait_s:.0f} s"
@@ -196,7 +204,7 @@ def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:
         )
     }
     reads = [read[name] / system.budget.records_per_s for name, system in systems.items()]
-    readers = {reader.name: reader for auditor in auditors for reader in (auditor.source, auditor.target)}
+    readers = {reader.name: reader for auditor in auditors for reader in auditor.readers}
     calls = [wait_s for reader in readers.values() if (wait_s := reader.allowance.wait_s(Worth.SWEEP)) <= MINUTE_S]
     return max([*reads, *calls], default=0.0)
 

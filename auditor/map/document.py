@@ -131,6 +131,12 @@ def _markdown(integration_map: IntegrationMap) -> Iterator[str]:
                 for field, rule in data_type.fields.items()
             ],
         )
+        for system in systems:
+            crosswalk = integration_map.bindings[name, system].crosswalk
+            if crosswalk is not None:
+                held = f"{crosswalk.collection} in {crosswalk.system} ({', '.join(crosswalk.key_fields)})"
+                yield ""
+                yield document(f"The keys of {system} are {crosswalk.own_key} of {held}.")
         if data_type.rules:
             yield ""
             yield from _table(["rule", "every record keeps to"], [[*each] for each in data_type.rules.items()])

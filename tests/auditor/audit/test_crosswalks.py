@@ -12,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 from pymongo import MongoClient
 
+from auditor.audit.once import audit_once
 from auditor.conflicts.repair import propose
+from auditor.map.document import markdown
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
 from auditor.systems.allowance import Worth
@@ -253,6 +255,14 @@ def test_pairs_are_read_in_batches_within_the_budget_of_their_system(paired: Cro
     assert 2 <= before - allowance.free(Worth.SWEEP) <= 20
 
 
+def test_a_sweep_ends_when_the_calls_of_the_system_with_the_pairs_are_spent(paired: Crossed) -> None:
+    paired.both(20)
+    paired.remap("links: {kind: sql,", "links: {kind: sql, budget: {calls_per_day: 2},")
+    (report,) = audit_once(paired.map, paired.ledger, b"k" * 32, flows=["to_billing"], wait_s=0, tell=lambda _: None)
+    assert report.error.startswith("links: over_budget")
+    assert report.open_by_cause == {}
+
+
 def test_one_record_is_shown_by_the_key_of_the_data_type(crossed: Crossed) -> None:
     crossed.both(3)
     crossed.account("B2", "Eve")
@@ -284,6 +294,10 @@ def test_the_doctor_looks_at_the_pairs(paired: Crossed) -> None:
     paired.remap("own_key: billing_no", "own_key: biling_no")
     reports = {each.system: each for each in examine(paired.map, seed=None, steps={})}
     assert "no column in pairs named 'biling_no' (did you mean 'billing_no'?)" in reports["links"].problems[0]
+
+
+def test_the_document_of_the_map_names_the_pairs(paired: Crossed) -> None:
+    assert "The keys of billing are billing_no of pairs in links (crm_id)." in markdown(paired.map).replace("\\", "")
 
 
 @pytest.mark.parametrize(
