@@ -393,6 +393,7 @@ class Auditor:
             finished_at=finished_at,
             counts=_counts(gathered, verdicts),
             changes=sum(1 for each in judgements for change in each.changes if not change.change_id),
+            settled=tuple(change for each in judgements for change in each.changes if change.settled_at is not None),
             shed=planned.plan.shed + wanted.skipped + wanted.shed,
             error=error,
             swept=chosen.state.swept.at == planned.now and not accounted.walks_again,

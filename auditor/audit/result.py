@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from auditor.audit.gathered import Failure
+from checks.convergence import Change
 from checks.judgement import Outcome
 from probes.contract import Key
 
@@ -18,6 +19,7 @@ class AuditResult:
     Attributes:
         counts: records read by outcome.
         changes: changes that were enrolled.
+        settled: changes that got their final verdict.
         shed: records left out because the budget is spent.
         error: the first failure, with the system it happened on.
         open_by_cause: open divergences of the flow, those of earlier audits included.
@@ -33,6 +35,7 @@ class AuditResult:
     finished_at: datetime
     counts: Mapping[Outcome, int]
     changes: int = 0
+    settled: tuple[Change, ...] = ()
     shed: int = 0
     error: Failure | None = None
     open_by_cause: Mapping[str, int] = field(default_factory=dict)

@@ -48,6 +48,15 @@ def run(
     data: DataOption = DEFAULT_DATA,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log every step.")] = False,
     new_digest_key: NewKeyOption = False,
+    status_port: Annotated[
+        int | None,
+        typer.Option(
+            envvar="AUDITOR_STATUS_PORT",
+            min=0,
+            max=65535,
+            help="Serve /healthz, /metrics and /api/records on this port of 127.0.0.1; 0 for any free one.",
+        ),
+    ] = None,
 ) -> None:
     """Audit continuously: probe each flow on its interval, record, alert. Press Ctrl-C to stop."""
     from auditor.daemon.stopping import StopSignals, end
@@ -55,7 +64,7 @@ def run(
 
     give_memory_back()
     signals = StopSignals()
-    from auditor.daemon.daemon import serve
+    from auditor.daemon.daemon import serve, vitals_of
     from auditor.ledger import LedgerError
     from probes.contract import ProbeError
 
@@ -66,6 +75,17 @@ def run(
         logging.getLogger(noisy).setLevel(logging.WARNING)
     loaded = load(map_)
     opened = workspace(data)
+
+    vitals = vitals_of(loaded)
+    server = None
+    if status_port is not None:
+        from auditor.daemon.status_server import PortError, StatusServer
+
+        try:
+            server = StatusServer(loaded, opened, vitals, status_port)
+        except PortError as error:
+            fail(f"--status-port: {error}")
+        logging.getLogger(__name__).info("status on http://127.0.0.1:%d/healthz", server.port)
 
     def ready() -> None:
         signals.ready.set()
@@ -80,6 +100,8 @@ def run(
             ready=ready,
             stop=_say_stopping,
             new_key=new_digest_key,
+            vitals=vitals,
+            audited=server.metrics.audited if server is not None else None,
         )
     except LedgerError as error:
         fail(str(error), UNVERIFIED)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +16,7 @@ from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_sende
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
+from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Hearer, Listener, grouped
@@ -23,6 +25,7 @@ from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import Trouble
+from auditor.daemon.vitals import PULSE_EVERY_S, Vitals
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
 from auditor.map.integration_map import IntegrationMap
@@ -68,6 +71,9 @@ CUT_OFF_S = 2.0
 CLOSE_S = 1.0
 """How long a stop waits for connections to close, of the systems and then of the ledger."""
 
+Audited = Callable[[AuditResult, float], None]
+"""Called with a recorded audit, and its duration in seconds."""
+
 log = logging.getLogger(__name__)
 
 
@@ -80,6 +86,8 @@ class Daemon:
         tenure: the lease under which it writes; by default it takes its own. It ends with the daemon.
         new_key: accept a digest key other than the ledger's.
         alert_timeout_s: the deadline of one attempt to send a message.
+        vitals: where its signs of life are noted.
+        audited: called with every recorded audit.
 
     Raises:
         LeaseHeldError: it must take the lease itself, but another process holds it.
@@ -94,8 +102,12 @@ class Daemon:
         *,
         new_key: bool = False,
         alert_timeout_s: float = TIMEOUT_S,
+        vitals: Vitals | None = None,
+        audited: Audited | None = None,
     ) -> None:
         self.map = integration_map
+        self.vitals = vitals or vitals_of(integration_map)
+        self._audited = audited
         self._workspace = workspace
         digest_key = workspace.digest_key(begin_anew=new_key)
         self.tenure = tenure or take_now(workspace, "run")
@@ -197,7 +209,9 @@ class Daemon:
             for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
+        self._add("pulse", PULSE_EVERY_S, self.vitals.pulse)
         settle_memory()
+        self.vitals.begins(lambda: self._watch.trouble.lasts)
         self.timetable.start()
         for hearers in grouped(self._hearers):
             Listener(hearers, self.timetable.stopping).start()
@@ -228,8 +242,9 @@ class Daemon:
             self._do(lambda: audit(in_turn))
 
         def audit(in_turn: bool) -> None:
-            audits = auditor.audit if in_turn else auditor.recheck
+            audits, begun_s = auditor.audit if in_turn else auditor.recheck, time.monotonic()
             result = audits(datetime.now(UTC), owner=self.owner_reads.get(auditor.flow.name))
+            self._note(result, time.monotonic() - begun_s)
             if in_turn and result.error is not None:
                 log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
             if in_turn or result.error is None:
@@ -246,6 +261,14 @@ class Daemon:
 
     def _soon(self, job: Job) -> None:
         self.timetable.also(job, DEADLINES_AT_MOST_EVERY_S)
+
+    def _note(self, result: AuditResult, duration_s: float) -> None:
+        """Note that an audit was recorded."""
+        if result.in_turn:
+            failure = f"{result.error[0]}: {result.error[1].reason}" if result.error is not None else ""
+            self.vitals.recorded(result.flow, failure)
+        if self._audited is not None:
+            self._audited(result, duration_s)
 
     def _await_deadline(self, job: Job, auditor: Auditor, since: datetime) -> None:
         """Probe the next change right when its window ends, and not only in the flow's next turn.
@@ -346,13 +369,15 @@ def serve(
     ready: Callable[[], None],
     stop: Callable[[], None],
     new_key: bool = False,
+    vitals: Vitals | None = None,
+    audited: Audited | None = None,
 ) -> None:
     """Audit until told to stop: while another daemon holds the ledger's lease, wait to take over.
 
     Args:
         ready: called when there is something to finish at a stop.
         stop: called when the stop begins.
-        new_key: see `Daemon`.
+        new_key, vitals, audited: see `Daemon`.
 
     Raises:
         LedgerError, ProbeError: the first start fails.
@@ -362,17 +387,24 @@ def serve(
         ledger.installation.check_key(workspace.digest_key())
         ledger.close()
     begun = False
+    vitals = vitals or vitals_of(integration_map)
+
+    def waits(why: str) -> None:
+        log.warning(why)
+        vitals.waits(why)
+
     while not stopping.is_set():
         try:
-            tenure = take(workspace, "run", stopping=stopping)
+            tenure = take(workspace, "run", stopping=stopping, tell=waits)
             if tenure is None:
                 return
-            daemon = Daemon(integration_map, workspace, tenure, new_key=new_key)
+            daemon = Daemon(integration_map, workspace, tenure, new_key=new_key, vitals=vitals, audited=audited)
             daemon.start()
         except LedgerError as error:
             if not begun:
                 raise
             log.error("%s; tried again every %.0f s", error, AGAIN_S)
+            vitals.waits(str(error))
             stopping.wait(AGAIN_S)
             continue
         begun = True
@@ -380,12 +412,16 @@ def serve(
         while not tenure.lost.is_set() and not stopping.wait(STEP_BACK_S):
             pass
         if stopping.is_set():
+            vitals.waits("the auditor is stopping")
             stop()
         else:
-            log.warning(
-                "another auditor has taken over the ledger: stepping back; this one has written nothing since"
-            )
+            waits("another auditor has taken over the ledger: stepping back; this one has written nothing since")
         daemon.stop()
+
+
+def vitals_of(integration_map: IntegrationMap) -> Vitals:
+    """The vital signs of a daemon that has not started yet."""
+    return Vitals({name: integration_map.flow(name).every_s for name in integration_map.flows})
 
 
 def broker_of(settings: Any) -> str:

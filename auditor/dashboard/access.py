@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from auditor.escaping import visible
-
-LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-"""Names that always resolve to this machine."""
+from auditor.host_names import LOOPBACK_NAMES, Authority, authority, authority_of_origin
 
 NAME_LIMIT = 256
 """Most characters of a person's name in a proxy's header; the longest e-mail address has 254."""
@@ -29,8 +27,6 @@ _HOSTS = "--host (AUDITOR_HOSTS)"
 _USER_HEADER = "--user-header (AUDITOR_USER_HEADER)"
 _PROXIES = "--proxy (AUDITOR_PROXIES)"
 
-_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?))(?::([0-9]{1,5}))?")
-_ORIGIN = re.compile(r"https?://([^/?#@\\]+)")
 _TOKEN = re.compile(r"[A-Za-z0-9-]+")
 _PROXIED = frozenset({b"forwarded", b"via", b"x-real-ip", b"cf-connecting-ip", b"true-client-ip"})
 
@@ -140,7 +136,7 @@ def _listed(text: str) -> list[str]:
 
 def _host_setting(text: str) -> str:
     bare = f"[{text}]" if text.count(":") > 1 and not text.startswith("[") else text
-    named = _authority(bare)
+    named = authority(bare)
     if named is None or named[1] is not None:
         raise AccessError(
             f"{_HOSTS}: {visible(text)} is not a host name; write it without scheme, port and wildcard, "
@@ -171,7 +167,7 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
     if not target.startswith(b"/") and target != b"*":
         return Refusal(status=400, text="The request's target must be a path.")
     hosts, origins = _values(headers, b"host"), _values(headers, b"origin")
-    host = _authority(hosts[0]) if len(hosts) == 1 else None
+    host = authority(hosts[0]) if len(hosts) == 1 else None
     if host is None or host[0] not in LOOPBACK_NAMES | access.hosts:
         return Refusal(
             status=421,
@@ -189,24 +185,10 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
     return None
 
 
-def _own(access: Access, origin: str, requested: tuple[str, str | None]) -> bool:
+def _own(access: Access, origin: str, requested: Authority) -> bool:
     """Whether a page is the dashboard's own: from the requested host and port, or from a configured host."""
-    match = _ORIGIN.fullmatch(origin)
-    named = _authority(match[1]) if match else None
+    named = authority_of_origin(origin)
     return named is not None and (named == requested or named[0] in access.hosts)
-
-
-def _authority(text: str) -> tuple[str, str | None] | None:
-    """The normalized host and the port of `host:port`; None if invalid."""
-    match = _AUTHORITY.fullmatch(text)
-    if match is None or (match[3] is not None and int(match[3]) > 65535):
-        return None
-    if match[1] is not None:
-        try:
-            return str(ipaddress.IPv6Address(match[1])), match[3]
-        except ValueError:
-            return None
-    return match[2].lower().removesuffix("."), match[3]
 
 
 def who(access: Access, *, headers: Headers, peer: str | None) -> Person | Onlooker:

@@ -8,7 +8,7 @@ from auditor.ledger.ledger import Ledger
 from auditor.ledger.outbox import PendingAlert, Undelivered
 from auditor.ledger.process import Process, is_gone, this_process
 from auditor.ledger.transaction import LEASE_S, LeaseLostError, Transaction
-from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, ROWS, Doubt
+from auditor.ledger.unverified import LISTED, NO_DOUBT, QUEUE, RECORD, ROWS, Doubt
 from auditor.storage.archivable import SETTLED, ArchiveFile, ColumnType
 from auditor.storage.ledger_error import LedgerError
 
@@ -17,6 +17,7 @@ __all__ = [
     "LISTED",
     "NO_DOUBT",
     "QUEUE",
+    "RECORD",
     "ROWS",
     "SETTLED",
     "ArchiveFile",

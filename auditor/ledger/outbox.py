@@ -110,6 +110,13 @@ class Outbox:
         with self._database.read() as connection:
             return list(connection.scalars(sa.select(column.sender).where(column.state == "pending").distinct()))
 
+    def counts(self) -> dict[tuple[str, str], int]:
+        """The number of messages by sender and state."""
+        column = t.alerts.c
+        wanted = sa.select(column.sender, column.state, sa.func.count()).group_by(column.sender, column.state)
+        with self._database.read() as connection:
+            return {(sender, state): int(count) for sender, state, count in connection.execute(wanted)}
+
     def due(self, now: datetime, *, to: str) -> list[PendingAlert]:
         """The due messages for a receiver; marks nothing."""
         column = t.alerts.c

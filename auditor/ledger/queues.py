@@ -27,6 +27,14 @@ class Queues:
         """Append one row to `backlogs`."""
         transaction.execute(sa.insert(t.backlogs), [{"rev": transaction.revision, **backlog}])
 
+    def last_reading(self, flow: str, queue: str) -> Mapping[str, Any] | None:
+        """The last row of a queue in `backlogs`, None if it was not read within a day."""
+        column = t.backlogs.c
+        last = sa.select(t.backlogs).where(column.flow == flow, column.queue == queue)
+        with self._database.read() as connection:
+            row = connection.execute(last.order_by(column.id.desc()).limit(1)).first()
+        return None if row is None else row._asdict()
+
     def save_letters(
         self, transaction: Transaction, flow: str, queue: str, letters: Sequence[Letter], at: datetime
     ) -> None:

@@ -228,6 +228,14 @@ class UnverifiedList:
             row = connection.execute(beyond).first()
         return listed + (max(row.sweep_unlisted or 0, row.swept_unlisted or 0) if row else 0)
 
+    def why(self, flow: str, subject: str, name: str) -> str | None:
+        """Why a record or a row without a key cannot be verified now, None if it is not listed."""
+        column = t.unverified.c
+        wanted = sa.select(column.reason).where(_live(flow), column.subject == subject, column.name == name)
+        with self._database.read() as connection:
+            reason: str | None = connection.execute(wanted.limit(1)).scalar()
+        return reason
+
     def rows(self, flow: str, limit: int) -> list[dict[str, Any]]:
         """What cannot be verified of a flow now, longest first: subject, name, reason, since_at, records."""
         column = t.unverified.c

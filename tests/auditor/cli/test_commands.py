@@ -839,3 +839,25 @@ def test_doctor_tells_what_an_order_of_keys_means_where_something_can_be_done(
     assert all(
         part in each and "estimates hold only once a sweep" in each for each, part in zip(found, told, strict=True)
     )
+
+
+def test_verified_says_what_is_known_of_one_record(stand: Stand, places: list[object]) -> None:
+    def verified(*words: str) -> subprocess.CompletedProcess[str]:
+        return auditor("verified", *words, *places, AUDITOR_LEDGER=stand.ledger_url, AUDITOR_DIGEST_KEY="k" * 32)
+
+    assert verified("customer", "3").returncode == 3
+    stand.agree(5)
+    done = verified("customer", "3", "--within", "1h", "--json")
+    assert (done.returncode, json.loads(done.stdout)["verdict"]) == (0, "verified")
+    done = verified("customer", "3", "--within", "1ms")
+    assert done.returncode == 3
+    assert "verified as of" in done.stderr
+    done = verified("customer", "3", "--within", "1ms", "--read", "--json")
+    assert (done.returncode, json.loads(done.stdout)["read_live"]) == (3, True)  # even that takes longer
+    done = verified("customer", "3", "--within", "1m", "--read")
+    assert (done.returncode, "customer 3: verified as of" in done.stderr) == (0, True)
+    stand.put("billing", 3, name="Eve")
+    done = verified("customer", "3", "--within", "1ms", "--read")
+    assert done.returncode == 3
+    for words in (["customer", "x"], ["nothing", "3"], ["customer", "3", "--within", "soon"]):
+        assert verified(*words).returncode == 2

@@ -1,0 +1,165 @@
+"""Vital signs of the daemon's process: whether it lives, whether it audits, and what keeps it from that."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from auditor.history.status import SLOW_FAILURE_S, STALE_FLOOR_S, STALE_INTERVALS
+from probes.durations import format_duration
+
+PULSE_EVERY_S = 1.0
+"""The timetable runs a job that does nothing but this often: if it stops, no audit runs either."""
+
+NO_PULSE_S = 30.0
+"""A timetable without a pulse for this long is stuck, and only a restart helps."""
+
+STARTING = "the auditor is starting"
+
+
+def silent_after_s(every_s: float) -> float:
+    """How long a flow may go without a recorded audit; an audit whose system hangs takes its time to fail."""
+    return max(STALE_INTERVALS * every_s, STALE_FLOOR_S, SLOW_FAILURE_S)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """The state of the process.
+
+    Attributes:
+        dead: why only a restart helps; empty if it lives.
+        unready: why it does not audit now; empty if it does.
+        silent: flows whose audits are overdue although nothing has failed, in words.
+        warnings: failures of systems; the auditor itself works.
+    """
+
+    dead: tuple[str, ...] = ()
+    unready: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether the process works at all."""
+        return not self.dead
+
+    @property
+    def ready(self) -> bool:
+        """Whether it holds the lease and can record what it audits."""
+        return self.live and not self.unready
+
+    @property
+    def well(self) -> bool:
+        """Whether it does its work: every flow is being audited."""
+        return self.ready and not self.silent
+
+    def as_document(self) -> dict[str, Any]:
+        """For programs: one check per subject, each with its reasons."""
+        checks = {"live": self.dead, "ready": (*self.dead, *self.unready), "flows": self.silent}
+        return {
+            "status": "fail" if not self.well else "warn" if self.warnings else "pass",
+            "checks": {
+                name: {"status": "fail" if reasons else "pass", "reasons": list(reasons)}
+                for name, reasons in checks.items()
+            },
+            "warnings": list(self.warnings),
+        }
+
+
+@dataclass(slots=True)
+class _Signs:
+    """The signs of one tenure."""
+
+    begun_s: float
+    pulse_s: float
+    ledger_fails: Callable[[], bool]
+    recorded_s: dict[str, float] = field(default_factory=dict)
+    failing: dict[str, str] = field(default_factory=dict)
+
+
+class Vitals:
+    """Collects the vital signs; safe to share between threads.
+
+    Args:
+        every_s: by flow, seconds between two audits.
+        now_s: a monotonic clock.
+    """
+
+    def __init__(self, every_s: Mapping[str, float], *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._every_s = dict(every_s)
+        self._now_s = now_s
+        self._lock = threading.Lock()
+        self._signs: _Signs | None = None
+        self._waits_for = STARTING
+
+    def waits(self, why: str) -> None:
+        """Note that the process does not audit, and why."""
+        with self._lock:
+            self._signs, self._waits_for = None, why
+
+    def begins(self, ledger_fails: Callable[[], bool]) -> None:
+        """Note that the process holds the lease and starts to audit.
+
+        Args:
+            ledger_fails: whether the ledger cannot be written now.
+        """
+        now_s = self._now_s()
+        with self._lock:
+            self._signs = _Signs(begun_s=now_s, pulse_s=now_s, ledger_fails=ledger_fails)
+
+    def pulse(self) -> None:
+        """Note that the timetable runs jobs."""
+        with self._lock:
+            if self._signs is not None:
+                self._signs.pulse_s = self._now_s()
+
+    def recorded(self, flow: str, failure: str) -> None:
+        """Note that the ledger has recorded an audit of a flow.
+
+        Args:
+            failure: why it could not read a system; "" if it was complete.
+        """
+        with self._lock:
+            if self._signs is not None:
+                self._signs.recorded_s[flow] = self._now_s()
+                self._signs.failing[flow] = failure
+
+    @property
+    def leads(self) -> bool:
+        """Whether the process holds the lease."""
+        return self._signs is not None
+
+    def all_recorded_since(self, instant_s: float) -> bool:
+        """Whether something was recorded since then, and no flow is overdue."""
+        with self._lock:
+            signs = self._signs
+            fresh = signs is not None and any(each > instant_s for each in signs.recorded_s.values())
+        return fresh and self.health().well
+
+    def now_s(self) -> float:
+        """The present on the clock of the signs."""
+        return self._now_s()
+
+    def health(self) -> Health:
+        """The state of the process now."""
+        with self._lock:
+            signs, now_s = self._signs, self._now_s()
+            if signs is None:
+                return Health(unready=(self._waits_for,))
+            recorded_s, failing, fails = dict(signs.recorded_s), dict(signs.failing), signs.ledger_fails
+        still_s = now_s - signs.pulse_s
+        silent = []
+        for flow, every_s in self._every_s.items():
+            since_s = now_s - recorded_s.get(flow, signs.begun_s)
+            if since_s > silent_after_s(every_s):
+                silent.append(f"{flow}: no audit recorded for {format_duration(round(since_s))}")
+        stuck = f"no job has run for {format_duration(round(still_s))}"
+        return Health(
+            dead=(stuck,) if still_s > NO_PULSE_S else (),
+            unready=("the ledger cannot be written",) if fails() else (),
+            silent=tuple(silent),
+            warnings=tuple(f"{flow}: {why}" for flow, why in failing.items() if why),
+        )

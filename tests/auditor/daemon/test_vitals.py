@@ -1,0 +1,74 @@
+"""Vital signs: what counts as dead, as not ready, and as silent, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from auditor.daemon.vitals import NO_PULSE_S, STARTING, Vitals, silent_after_s
+
+
+class Watch:
+    """A monotonic clock."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def vitals_and_clock() -> tuple[Vitals, Watch]:
+    watch = Watch()
+    return Vitals({"orders": 1.0, "rates": 600.0}, now_s=watch), watch
+
+
+def test_a_daemon_that_waits_for_the_lease_lives_but_is_not_ready() -> None:
+    vitals, _ = vitals_and_clock()
+    assert vitals.health().unready == (STARTING,)
+    vitals.waits("another auditor is using the ledger")
+    health = vitals.health()
+    assert (health.live, health.ready, vitals.leads) == (True, False, False)
+    assert health.as_document()["checks"]["ready"]["reasons"] == ["another auditor is using the ledger"]
+
+
+def test_a_stuck_timetable_is_dead() -> None:
+    vitals, watch = vitals_and_clock()
+    vitals.begins(lambda: False)
+    assert vitals.health().as_document()["status"] == "pass"
+    watch.now_s += NO_PULSE_S + 1
+    health = vitals.health()
+    assert not health.live
+    assert health.as_document()["checks"]["ready"]["status"] == "fail"
+    vitals.pulse()
+    assert vitals.health().well
+
+
+def test_a_flow_without_recorded_audits_is_silent_and_one_that_fails_is_a_warning() -> None:
+    vitals, watch = vitals_and_clock()
+    vitals.begins(lambda: False)
+    watch.now_s += silent_after_s(1.0) + 1
+    vitals.pulse()
+    assert vitals.health().silent == ("orders: no audit recorded for 2.02 min",)
+    assert vitals.health().ready
+    vitals.recorded("orders", "crm: unreachable")
+    health = vitals.health()
+    assert (health.well, health.warnings) == (True, ("orders: crm: unreachable",))
+    assert health.as_document()["status"] == "warn"
+    watch.now_s += silent_after_s(600.0)
+    vitals.pulse()
+    assert [each.partition(":")[0] for each in vitals.health().silent] == ["orders", "rates"]
+
+
+def test_a_ledger_that_cannot_be_written_is_not_ready() -> None:
+    vitals, _ = vitals_and_clock()
+    vitals.begins(lambda: True)
+    assert vitals.health().unready == ("the ledger cannot be written",)
+
+
+def test_a_cycle_is_complete_when_something_was_recorded_and_nothing_is_overdue() -> None:
+    vitals, watch = vitals_and_clock()
+    begun_s = vitals.now_s()
+    assert not vitals.all_recorded_since(begun_s)
+    vitals.begins(lambda: False)
+    assert not vitals.all_recorded_since(begun_s)
+    watch.now_s += 5
+    vitals.recorded("orders", "")
+    assert vitals.all_recorded_since(begun_s)
+    assert not vitals.all_recorded_since(vitals.now_s())
