@@ -103,7 +103,7 @@ def plan(
     where that is not enough.
 
     Args:
-        watermark_at: the latest stamp seen at the owner; before the first audit only changes from now on are
+        watermark_at: how far the owner's changes were listed; before the first audit only changes from now on are
             followed, and the sample covers the rest.
         owner_now: the present instant of the owner's clock, at the earliest.
         deadlines: changes with an ended window; their probe is never shed.

@@ -159,7 +159,7 @@ def inspect(session: Session, spec: ReadSpec) -> list[str]:
         raise ProbeError(
             Reason.QUERY,
             "changes: stream needs a replica set or a sharded cluster, and this server belongs to neither",
-            hint="run it as a replica set, of which one member is enough, or leave changes: out",
+            hint="run it as a replica set (one member is enough), or leave changes: out",
         )
     _read(session, spec.collection, {}, 1)
     remarks = []
