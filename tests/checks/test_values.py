@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import values
+from checks.currencies import minor_digits
 from checks.differences import Shape, shape_of
 from checks.equality import agree
 from checks.fields import FieldRule, parser_for
@@ -178,3 +179,23 @@ def test_an_instant_is_the_same_in_every_zone(at: datetime, quarters: int) -> No
 def test_composed_and_decomposed_text_are_the_same(text: str) -> None:
     parse = values.string_parser(strip="none", casefold=False, strip_accents=False, newlines=False)
     assert parse(unicodedata.normalize("NFD", text)) == parse(unicodedata.normalize("NFC", text))
+
+
+@pytest.mark.parametrize(
+    ("currency", "digits"),
+    [
+        ("EUR", 2),
+        ("JPY", 0),
+        ("KWD", 3),
+        ("CLF", 4),
+        ("ISK", 0),
+        ("BGN", 2),
+        ("ITL", 0),
+        ("XAU", None),
+        ("EURO", None),
+    ],
+)
+def test_a_currency_has_the_minor_units_of_iso_4217_even_after_it_was_withdrawn(
+    currency: str, digits: int | None
+) -> None:
+    assert minor_digits(currency) == digits
