@@ -83,6 +83,7 @@ class MongoServer:
         hello: what its greeting says beside the usual.
         oplog: of the replica set.
         standalone: it belongs to no replica set.
+        routes: it is the router of a sharded cluster (`mongos`).
     """
 
     def __init__(self, name: str = "shop", tls: ssl.SSLContext | None = None) -> None:
@@ -99,6 +100,7 @@ class MongoServer:
         self.hello: dict[str, Any] = {}
         self.oplog = Oplog()
         self.standalone = False
+        self.routes = False
         self._streams: dict[int, Stream] = {}
         self._cursors: dict[int, list[dict[str, Any]]] = {}
         self._guard = threading.Lock()
@@ -251,7 +253,7 @@ class MongoServer:
         return {
             "isWritablePrimary": True,
             "ismaster": True,
-            **({} if self.standalone else member),
+            **({"msg": "isdbgrid"} if self.routes else {} if self.standalone else member),
             "localTime": self._now(),
             "maxBsonObjectSize": 16 * 1024 * 1024,
             "maxMessageSizeBytes": 48_000_000,

@@ -362,6 +362,14 @@ def test_the_doctor_reports_a_server_without_a_replica_set(server: MongoServer) 
     probe.close()
 
 
+def test_a_sharded_cluster_has_streams(server: MongoServer) -> None:
+    server.routes = True
+    probe = MongoDbProbe(settings(f"mongodb://127.0.0.1:{server.port}/shop"))
+    assert probe.inspect(STAMPED) is not None
+    assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4]
+    probe.close()
+
+
 def test_the_majority_is_read_whatever_the_map_says(server: MongoServer) -> None:
     probe = MongoDbProbe(settings(server.url, read_concern="local"))
     assert keys(probe.changed(STAMPED, AT, 10)) == [0, 1, 2, 3, 4]
