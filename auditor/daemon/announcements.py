@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -31,7 +32,48 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 LOOK_S = 0.5
 """How often it is checked whether an audit has made room for more."""
 
+BREATH_S = 0.1
+"""The pause after a response without announcements: a server may send them without end."""
+
+WAKES_SHARE = 0.2
+"""The part of a day's calls that audits between two turns may cost."""
+
+CALLS_OF_WAKE = 2
+"""Calls of a system that such an audit takes: a reading and, if something differs, a second one."""
+
+DAY_S, HOUR_S = 86_400.0, 3_600.0
+
 log = logging.getLogger(__name__)
+
+
+class Wakes:
+    """How many audits between two turns a system's calls per day allow; a bucket that fills up within an hour.
+
+    Args:
+        calls_per_day: None for any number.
+        now: returns monotonic seconds.
+    """
+
+    def __init__(self, calls_per_day: int | None, *, now: Callable[[], float] = time.monotonic) -> None:
+        self._per_s = None if calls_per_day is None else WAKES_SHARE * calls_per_day / CALLS_OF_WAKE / DAY_S
+        self._now = now
+        self._lock = threading.Lock()
+        self._filled_at = now()
+        self._left = 0.0 if self._per_s is None else max(1.0, self._per_s * HOUR_S)
+        self._most = self._left
+
+    def take(self) -> bool:
+        """Take one; returns whether there was one."""
+        if self._per_s is None:
+            return True
+        with self._lock:
+            now = self._now()
+            self._left = min(self._most, self._left + (now - self._filled_at) * self._per_s)
+            self._filled_at = now
+            if self._left < 1.0:
+                return False
+            self._left -= 1.0
+            return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +162,8 @@ class Listener:
             each.auditor.hear(heard)
             if each.auditor.announced:
                 each.wake()
+        if not heard.keys:
+            self._stopping.wait(BREATH_S)
         return heard.position or position
 
     def _failed(self, failure: ProbeError, position: str | None) -> str | None:

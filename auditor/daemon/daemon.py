@@ -19,7 +19,7 @@ from auditor.audit.queue_audit import QueueAuditor
 from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
-from auditor.daemon.announcements import Hearer, Listener, grouped
+from auditor.daemon.announcements import Hearer, Listener, Wakes, grouped
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
@@ -166,6 +166,7 @@ class Daemon:
         }
         self.timetable = Timetable(THREADS)
         self._hearers: list[Hearer] = []
+        self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
 
     def _shared_reads(self) -> dict[str, OwnerReads]:
         """By flow, what it reads of its owner together with others."""
@@ -250,17 +251,19 @@ class Daemon:
             if in_turn or result.error is None:
                 self._await_deadline(job, auditor, result.started_at)
             if result.error is None and auditor.reads_on:
-                self._soon(job)
+                self._soon(job, auditor)
 
         flow = auditor.flow
         lanes = self._lanes_of(flow.systems)
         job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
         self.timetable.add(job, after_s=after_s)
         if auditor.source.announces(flow.source_spec):
-            self._hearers.append(Hearer(auditor=auditor, wake=lambda: self._soon(job)))
+            self._hearers.append(Hearer(auditor=auditor, wake=lambda: self._soon(job, auditor)))
 
-    def _soon(self, job: Job) -> None:
-        self.timetable.also(job, DEADLINES_AT_MOST_EVERY_S)
+    def _soon(self, job: Job, auditor: Auditor) -> None:
+        """Audit announced records before the flow's next turn, as far as the calls of its systems allow."""
+        if all([self._wakes[name].take() for name in (auditor.flow.source_name, auditor.flow.target_name)]):
+            self.timetable.also(job, DEADLINES_AT_MOST_EVERY_S)
 
     def _note(self, result: AuditResult, duration_s: float) -> None:
         """Note that an audit was recorded."""

@@ -41,6 +41,9 @@ QUIET_S = 0.2
 
 SCHEMAS_KEPT = 64
 
+MOST_FOLLOWED = 16
+"""Subscriptions that stay open between two readings."""
+
 MOST_BACKOFF_MS = 10_000
 """The longest pause of gRPC between two attempts to connect."""
 
@@ -138,6 +141,7 @@ class EventBus:
         self._channel: Any = None
         self._closed = False
         self._schemas: OrderedDict[str, Any] = OrderedDict()
+        self._followed: OrderedDict[tuple[str, bytes | None], _Subscription] = OrderedDict()
 
     def check_topic(self, name: str) -> None:
         """Check that a topic can be subscribed to.
@@ -180,16 +184,61 @@ class EventBus:
         Raises:
             ProbeError: `cursor_lost` if the bus no longer has the position.
         """
+        opened, delivered = self._subscribed(topic, after, limit, wait_s, start)
+        opened.cancel()
+        return delivered
+
+    def follow(self, topic: str, after: bytes | None, limit: int, wait_s: float) -> Delivered:
+        """As `read`, but the subscription stays open for the next call that continues at its position.
+
+        A subscription that has broken off is opened again once.
+        """
+        with self._opening:
+            opened = self._followed.pop((topic, after), None)
+        delivered = None
+        if opened is not None:
+            try:
+                delivered = opened.delivered(limit, wait_s)
+            except ProbeError:
+                opened.cancel()
+            if opened.ended:
+                delivered = delivered if delivered is not None and delivered.events else None
+        if opened is None or delivered is None:
+            opened, delivered = self._subscribed(topic, after, limit, wait_s, LATEST)
+        self._keep(topic, opened, delivered)
+        return delivered
+
+    def _subscribed(
+        self, topic: str, after: bytes | None, limit: int, wait_s: float, start: int
+    ) -> tuple[_Subscription, Delivered]:
+        """A new subscription, and what it delivered first."""
         first = {"topic_name": topic, "replay_preset": start if after is None else FROM_POSITION}
         if after is not None:
             first["replay_id"] = after
 
-        def use(token: str, organisation: str) -> Delivered:
+        def use(token: str, organisation: str) -> tuple[_Subscription, Delivered]:
             spend()
-            with _Subscription(self, self._metadata(token, organisation), first, limit, wait_s) as subscription:
-                return subscription.delivered()
+            opened = _Subscription(self, self._metadata(token, organisation), first, limit)
+            try:
+                return opened, opened.delivered(limit, wait_s)
+            except BaseException:
+                opened.cancel()
+                raise
 
         return self._login.signed_in(use)
+
+    def _keep(self, topic: str, opened: _Subscription, delivered: Delivered) -> None:
+        """Keep a subscription open for the next reading, and end those that no reading has continued."""
+        ends = [opened]
+        if delivered.position is not None and not opened.ended:
+            with self._opening:
+                known = self._followed.pop((topic, delivered.position), None)
+                self._followed[topic, delivered.position] = opened
+                ends = [] if known is None else [known]
+                while len(self._followed) > MOST_FOLLOWED:
+                    ends.append(self._followed.popitem(last=False)[1])
+        for each in ends:
+            each.cancel()
 
     # -- requests
 
@@ -267,6 +316,9 @@ class EventBus:
         with self._opening:
             self._closed = True
             channel, self._channel = self._channel, None
+            followed, self._followed = self._followed, OrderedDict()
+        for each in followed.values():
+            each.cancel()
         if channel is not None:
             channel.close()
 
@@ -275,67 +327,66 @@ class _Subscription:
     """One subscription, from its first request until it is cancelled.
 
     Responses arrive on a thread of their own, so that waiting for one ends whatever gRPC does.
+
+    Attributes:
+        ended: the bus has ended it.
     """
 
     def __init__(
-        self,
-        bus: EventBus,
-        metadata: Sequence[tuple[str, str]],
-        first: Mapping[str, Any],
-        limit: int,
-        wait_s: float,
+        self, bus: EventBus, metadata: Sequence[tuple[str, str]], first: Mapping[str, Any], limit: int
     ) -> None:
+        self.ended = False
         self._bus = bus
-        self._limit = limit
-        self._wait_s = wait_s
-        self._requested = min(limit, MOST_REQUESTED)
+        self._pending = min(limit, MOST_REQUESTED)
         self._outgoing: SimpleQueue[Any] = SimpleQueue()
         self._incoming: Queue[Any] = Queue(maxsize=2)
         self._over = threading.Event()
         self._request = _messages()["FetchRequest"]
-        self._outgoing.put(self._request(num_requested=self._requested, **first))
+        self._outgoing.put(self._request(num_requested=self._pending, **first))
         try:
             self._call = bus.stub("Subscribe", "FetchRequest", "FetchResponse", streams=True)(
                 iter(self._outgoing.get, None), metadata=metadata
             )
         except ValueError:  # gRPC's error for a closed channel
             raise _closed() from None
-
-    def __enter__(self) -> _Subscription:
         threading.Thread(target=self._receive, name="event-bus", daemon=True).start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def cancel(self) -> None:
+        """End it."""
         self._over.set()
         self._outgoing.put(None)
         self._call.cancel()
 
-    def delivered(self) -> Delivered:
-        """The events until the limit, or until nothing more arrives."""
+    def delivered(self, limit: int, wait_s: float) -> Delivered:
+        """The next events, about `limit` of them, or until nothing more arrives.
+
+        Args:
+            wait_s: how long to wait for the first response.
+        """
         events: list[BusEvent] = []
         position: bytes | None = None
         size = 0
-        until = time.monotonic() + self._wait_s
-        while len(events) < self._limit and size < ENOUGH_BYTES:
+        until = time.monotonic() + wait_s
+        while len(events) < limit and size < ENOUGH_BYTES:
+            if not self._pending:
+                self._pending = min(limit - len(events), MOST_REQUESTED)
+                self._outgoing.put(self._request(num_requested=self._pending))
             response = self._next(until)
             if response is None:
                 break
+            self._pending -= len(response.events)
+            if self._pending < 0:
+                raise ProbeError(Reason.DECODE, "the event bus delivered more events than were requested")
+            if any(not each.replay_id for each in response.events):
+                raise ProbeError(Reason.DECODE, "the event bus delivered an event without a replay id")
             events += map(_event, response.events)
             size += sum(len(each.event.payload) for each in response.events)
-            if len(events) > self._requested:
-                raise ProbeError(Reason.DECODE, "the event bus delivered more events than were requested")
             position = events[-1].replay_id if response.events else response.latest_replay_id or position
             if position and not response.events:
                 break  # nothing new until this position
             if response.events:
                 until = time.monotonic() + QUIET_S
-            if len(events) == self._requested < self._limit:
-                more = min(self._limit - self._requested, MOST_REQUESTED)
-                self._requested += more
-                self._outgoing.put(self._request(num_requested=more))
-        if any(not each.replay_id for each in events):
-            raise ProbeError(Reason.DECODE, "the event bus delivered an event without a replay id")
-        return Delivered(events=events, position=position, more=len(events) >= self._limit or size >= ENOUGH_BYTES)
+        return Delivered(events=events, position=position, more=len(events) >= limit or size >= ENOUGH_BYTES)
 
     def _next(self, until: float) -> Any:
         """The next response; None if none arrives in time, or the stream has ended."""
@@ -343,6 +394,7 @@ class _Subscription:
             came = self._incoming.get(timeout=max(0.0, until - time.monotonic()))
         except Empty:
             return None
+        self.ended = came is None or isinstance(came, BaseException)
         if isinstance(came, BaseException):
             raise self._bus.failure(came)
         return came

@@ -277,7 +277,7 @@ class SalesforceProbe(Unranked):
         if self._bus is None:
             raise ProbeError(Reason.QUERY, "the map does not ask for change events")
         topic = topic_of(spec.collection)
-        delivered = self._bus.read(topic, _replay_id(topic, after), limit, wait_s)
+        delivered = self._bus.follow(topic, _replay_id(topic, after), limit, wait_s)
         if delivered.position is None:
             raise ProbeError(Reason.TIMEOUT, f"the event bus was silent for {wait_s:g} s")
         ids: dict[str, None] = {}

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from auditor.daemon import announcements
-from auditor.daemon.announcements import Hearer, Listener, grouped
+from auditor.daemon.announcements import Hearer, Listener, Wakes, grouped
 from auditor.daemon.daemon import Daemon
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
@@ -86,9 +86,9 @@ class Running:
         return [dict(zip(names, row, strict=True)) for row in found[table]]
 
     def position(self) -> str | None:
-        """How far announcements have been read, where some have been."""
+        """How far the announcements have come, whether or not an audit has noted it."""
         auditor = self.daemon.auditors["to_billing"]
-        return "begun" if self.org.pubsub.calls["Subscribe"] >= 2 else auditor.announced_to()
+        return auditor._inbox.heard(()).position or auditor.announced_to()
 
     def close(self) -> None:
         self.daemon.stop()
@@ -236,3 +236,20 @@ def test_a_flow_that_reads_nothing_does_not_hold_up_the_others(monkeypatch: pyte
     assert (len(quick.heard), stuck.heard) == (1, [])
     quick.announced = 0
     wait_until(quick.ended.is_set)
+
+
+def test_audits_between_turns_cost_a_fifth_of_a_day_s_calls_at_most() -> None:
+    at = [0.0]
+    wakes = Wakes(15_000, now=lambda: at[0])
+    taken = 0
+    for second in range(86_400):
+        at[0] = float(second)
+        taken += wakes.take()
+    assert 1_500 <= taken <= 1_500 + 63
+    assert taken * announcements.CALLS_OF_WAKE <= 15_000 * 0.21
+
+
+def test_a_few_changes_are_read_at_once_however_few_calls_there_are() -> None:
+    wakes = Wakes(100, now=lambda: 0.0)
+    assert [wakes.take() for _ in range(3)] == [True, False, False]
+    assert all(Wakes(None).take() for _ in range(1_000))

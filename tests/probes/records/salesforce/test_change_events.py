@@ -113,12 +113,16 @@ def org() -> Iterator[Salesforce]:
         yield found
 
 
-@pytest.fixture
-def probe(org: Salesforce) -> Iterator[SalesforceProbe]:
+def opened(org: Salesforce) -> SalesforceProbe:
     words: dict[str, Any] = {"kind": "salesforce", "url": org.url}
     words |= {"client_id": APP.client_id, "client_secret": APP.client_secret}
     words |= {"change_events": True, "event_bus": org.pubsub.target, "budget": {"timeout": 30}}
-    found = SalesforceProbe(SalesforceSettings.model_validate(words))
+    return SalesforceProbe(SalesforceSettings.model_validate(words))
+
+
+@pytest.fixture
+def probe(org: Salesforce) -> Iterator[SalesforceProbe]:
+    found = opened(org)
     yield found
     found.close()
 
@@ -171,10 +175,13 @@ def test_a_position_of_another_topic_is_lost(probe: SalesforceProbe, position: s
 
 def test_a_moved_org_has_lost_every_position(org: Salesforce, probe: SalesforceProbe) -> None:
     begun = probe.announced(SPEC, None, 500, PATIENT_S)
+    probe.close()
     org.bus.reset()
+    again = opened(org)
     with pytest.raises(ProbeError) as caught:
-        probe.announced(SPEC, begun.position, 500, PATIENT_S)
+        again.announced(SPEC, begun.position, 500, PATIENT_S)
     assert caught.value.reason is Reason.CURSOR_LOST
+    again.close()
 
 
 def test_a_silent_bus_is_a_dead_connection(org: Salesforce, probe: SalesforceProbe) -> None:

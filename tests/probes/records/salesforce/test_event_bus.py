@@ -192,6 +192,45 @@ def test_a_bus_that_never_responds_ends_a_request_in_time(org: Salesforce) -> No
         bus.close()
 
 
+def test_a_followed_subscription_stays_open(org: Salesforce, bus: EventBus) -> None:
+    org.pubsub.keepalive_s = 0.05
+    position = bus.follow(ACCOUNTS, None, 10, PATIENT_S).position
+    found: list[str] = []
+    for number in range(30):
+        org.put("Account", Name=f"A{number}")
+        delivered = bus.follow(ACCOUNTS, position, 10, PATIENT_S)
+        position = delivered.position
+        found += [each.event_id for each in delivered.events]
+    while delivered.events:
+        delivered = bus.follow(ACCOUNTS, position, 10, PATIENT_S)
+        position = delivered.position
+        found += [each.event_id for each in delivered.events]
+    assert len(found) == len(set(found)) == 30
+    assert org.pubsub.calls["Subscribe"] == 1
+
+
+def test_a_followed_subscription_that_broke_off_is_opened_again(org: Salesforce, bus: EventBus) -> None:
+    org.pubsub.keepalive_s = 0.05
+    position = bus.follow(ACCOUNTS, None, 10, PATIENT_S).position
+    org.pubsub.break_streams()
+    org.put("Account", Name="one")
+    assert len(bus.follow(ACCOUNTS, position, 10, PATIENT_S).events) == 1
+    assert org.pubsub.calls["Subscribe"] == 2
+
+
+def test_followers_at_two_positions_get_each_event_once(org: Salesforce, bus: EventBus) -> None:
+    org.pubsub.keepalive_s = 0.05
+    begun = bus.follow(ACCOUNTS, None, 10, PATIENT_S).position
+    org.put("Account", Name="one")
+    ahead = bus.follow(ACCOUNTS, begun, 10, PATIENT_S)
+    behind = bus.follow(ACCOUNTS, begun, 10, PATIENT_S)
+    assert [each.event_id for each in ahead.events] == [each.event_id for each in behind.events]
+    org.put("Account", Name="two")
+    for follower in (ahead, behind):
+        events = bus.follow(ACCOUNTS, follower.position, 10, PATIENT_S).events
+        assert len(events) == 1
+
+
 def test_every_request_counts_and_a_spent_budget_sends_nothing(org: Salesforce, bus: EventBus) -> None:
     class Meter:
         calls = 0
