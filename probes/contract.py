@@ -450,7 +450,7 @@ class AnnouncesChanges(Protocol):
     """
 
     def announces(self, spec: ReadSpec) -> bool:
-        """Whether the map asks for announcements of this collection."""
+        """Whether the map requests announcements of this collection."""
 
     def announced(self, spec: ReadSpec, after: str | None, limit: int, wait_s: float) -> Announcements:
         """Wait for announcements and return about `limit` of them.

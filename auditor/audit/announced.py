@@ -25,7 +25,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
+class Batch:
     """The announcements that one audit reads.
 
     Attributes:
@@ -73,7 +73,7 @@ class Inbox:
             keys = dict.fromkeys(each.key for each in self._entries if each.key is not None)
         return list(keys)[:limit]
 
-    def heard(self, read: Collection[Key]) -> Heard:
+    def batch(self, read: Collection[Key]) -> Batch:
         """The announcements up to the first one whose record is not among those that are read."""
         keys: dict[Key, None] = {}
         position, gap, count = None, False, 0
@@ -87,11 +87,11 @@ class Inbox:
                 gap = gap or entry.gap
                 count += 1
             stuck = count == 0 and bool(self._entries)
-        return Heard(keys=list(keys), position=position, gap=gap, entries=count, stuck=stuck)
+        return Batch(keys=list(keys), position=position, gap=gap, entries=count, stuck=stuck)
 
-    def done(self, heard: Heard) -> None:
+    def done(self, batch: Batch) -> None:
         """Remove what an audit has read."""
         with self._lock:
-            self.stuck = heard.stuck
-            for _ in range(heard.entries):
+            self.stuck = batch.stuck
+            for _ in range(batch.entries):
                 self._entries.popleft()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from auditor.alerts.objectives import within_window
-from auditor.audit.announced import Heard, Inbox
+from auditor.audit.announced import Batch, Inbox
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
 from auditor.audit.case import Case, Known, Verdicts
 from auditor.audit.duplicates import Doubles, DuplicateFinder
@@ -51,7 +51,7 @@ class _Planned:
         memory: what the auditor remembers.
         deadlines: records with a change whose window has ended.
         rechecks: others that are due, or that the owner has announced as changed.
-        heard: announcements of the owner that this audit reads.
+        announced: announcements of the owner that this audit reads.
         no_keys: texts on the list of unverified records that are no longer keys.
         clocks: of the owner and the target; None while a clock's stamps are meaningless.
         owner_now, owner_latest: the present instant of the owner's clock, at the earliest and at the latest.
@@ -63,7 +63,7 @@ class _Planned:
     memory: Memory
     deadlines: Sequence[Key]
     rechecks: Sequence[Key]
-    heard: Heard
+    announced: Batch
     no_keys: Set[str]
     clocks: Clocks
     owner_now: datetime
@@ -163,7 +163,7 @@ class Auditor:
         """The position up to which announcements have been read."""
         return self.ledger.flows.state(self.flow.name).watermark.announced_to
 
-    def hear(self, announcements: Announcements) -> None:
+    def announce(self, announcements: Announcements) -> None:
         """Take announcements of the owner: the next audit reads their records."""
         parse = self._gatherer.comparer.owner.parse_key
         keys = []
@@ -172,7 +172,7 @@ class Auditor:
                 keys.append(parse(raw))
         self._inbox.add(keys, announcements.position, gap=not announcements.names_all)
 
-    def hear_of_gap(self) -> None:
+    def announce_gap(self) -> None:
         """Note that announcements were lost."""
         self._inbox.add((), None, gap=True)
 
@@ -217,7 +217,7 @@ class Auditor:
                 if share is not None:
                     share.close()
             if audited.result.error is None:
-                self._inbox.done(planned.heard)
+                self._inbox.done(planned.announced)
             self.memory = audited.memory
             return replace(audited.result, open_by_cause=open_by_cause)
 
@@ -272,7 +272,7 @@ class Auditor:
             ),
             deadlines=deadlines,
             rechecks=rechecks,
-            heard=self._inbox.heard({*deadlines, *rechecks[: planned.rechecks]}),
+            announced=self._inbox.batch({*deadlines, *rechecks[: planned.rechecks]}),
             no_keys={*texts} - {str(key) for key in doubted},
             clocks=(
                 clock.trusted(now) if clock is not None else None,
@@ -295,11 +295,11 @@ class Auditor:
     def _read(self, planned: _Planned, share: OwnerShare | None, *, discover: bool) -> tuple[Chosen, Gathered]:
         source: Owner = self.source if share is None else share
         if share is not None:
-            share.read_afresh({*planned.deadlines, *planned.rechecks, *planned.memory.busy}, planned.heard.keys)
-        search = Search(source=source, announced=frozenset(planned.heard.keys))
+            share.read_afresh({*planned.deadlines, *planned.rechecks, *planned.memory.busy}, planned.announced.keys)
+        search = Search(source=source, announced=frozenset(planned.announced.keys))
         moved = planned.state
-        if planned.heard.position is not None:
-            moved = replace(moved, watermark=replace(moved.watermark, announced_to=planned.heard.position))
+        if planned.announced.position is not None:
+            moved = replace(moved, watermark=replace(moved.watermark, announced_to=planned.announced.position))
         if discover and planned.plan.changes:
             with spending(Worth.CHANGE):
                 watermark = self._gatherer.discover(
@@ -307,7 +307,7 @@ class Auditor:
                 )
             moved = replace(moved, watermark=watermark)
             search.shed_if_spent(1)
-        search.skipped = search.skipped or planned.heard.gap
+        search.skipped = search.skipped or planned.announced.gap
         worth: dict[Key, Worth] = dict.fromkeys(search.keys, Worth.CHANGE)
         with spending(Worth.SWEEP):
             chosen = self._sampler.choose(search, moved, planned.plan, planned.now, planned.memory.sample)

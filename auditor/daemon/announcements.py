@@ -77,8 +77,8 @@ class Wakes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hearer:
-    """A flow that wants the announcements of its owner.
+class Subscriber:
+    """A flow that is to have the announcements of its owner.
 
     Attributes:
         wake: has the flow audited soon.
@@ -93,17 +93,17 @@ class Hearer:
         return self.auditor.announced >= UNREAD_MOST
 
 
-def grouped(hearers: Iterable[Hearer]) -> list[list[Hearer]]:
+def grouped(subscribers: Iterable[Subscriber]) -> list[list[Subscriber]]:
     """Flows that can share a subscription: they start from the same data type of one owner, at the same position.
 
     Raises:
         LedgerError: the positions could not be read.
     """
-    groups: dict[Hashable, list[Hearer]] = {}
-    for hearer in hearers:
-        flow = hearer.auditor.flow
-        shared = (flow.source_name, flow.settings.data_type, hearer.auditor.announced_to())
-        groups.setdefault(shared, []).append(hearer)
+    groups: dict[Hashable, list[Subscriber]] = {}
+    for subscriber in subscribers:
+        flow = subscriber.auditor.flow
+        shared = (flow.source_name, flow.settings.data_type, subscriber.auditor.announced_to())
+        groups.setdefault(shared, []).append(subscriber)
     return list(groups.values())
 
 
@@ -111,13 +111,13 @@ class Listener:
     """Listens for some flows that share a subscription, on a thread of its own.
 
     Args:
-        hearers: see `grouped`.
+        subscribers: see `grouped`.
         stopping: set when the daemon stops.
     """
 
-    def __init__(self, hearers: Sequence[Hearer], stopping: threading.Event) -> None:
-        self._hearers = hearers
-        self._first = hearers[0].auditor
+    def __init__(self, subscribers: Sequence[Subscriber], stopping: threading.Event) -> None:
+        self._subscribers = subscribers
+        self._first = subscribers[0].auditor
         self._stopping = stopping
         self._failures = 0
 
@@ -146,25 +146,25 @@ class Listener:
 
     def _listen(self, position: str | None) -> str | None:
         """Wait for announcements and hand them on; returns the position after them."""
-        while all(each.full for each in self._hearers):
+        while all(each.full for each in self._subscribers):
             if self._stopping.wait(LOOK_S):
                 return position
         flow, source = self._first.flow, self._first.source
         with spending(Worth.CHANGE, flow=flow.name):
-            heard = source.announced(flow.source_spec, position, AT_ONCE, WAIT_S)
+            announced = source.announced(flow.source_spec, position, AT_ONCE, WAIT_S)
         if self._failures:
             log.info("%s announces changes again", flow.source_name)
         self._failures = 0
-        for each in self._hearers:
-            if each.full and heard.keys:  # the others need not wait for it
-                each.auditor.hear_of_gap()
+        for each in self._subscribers:
+            if each.full and announced.keys:  # the others need not wait for it
+                each.auditor.announce_gap()
                 continue
-            each.auditor.hear(heard)
+            each.auditor.announce(announced)
             if each.auditor.announced:
                 each.wake()
-        if not heard.keys:
+        if not announced.keys:
             self._stopping.wait(BREATH_S)
-        return heard.position or position
+        return announced.position or position
 
     def _failed(self, failure: ProbeError, position: str | None) -> str | None:
         """Report a failure and pause; returns the position from which to go on."""
@@ -175,8 +175,8 @@ class Listener:
                 name,
                 failure,
             )
-            for each in self._hearers:
-                each.auditor.hear_of_gap()
+            for each in self._subscribers:
+                each.auditor.announce_gap()
             return None
         if self._failures == 0:
             log.warning(

@@ -19,7 +19,7 @@ from auditor.audit.queue_audit import QueueAuditor
 from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
-from auditor.daemon.announcements import Hearer, Listener, Wakes, grouped
+from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
@@ -165,7 +165,7 @@ class Daemon:
             for name, reader in self.readers.items()
         }
         self.timetable = Timetable(THREADS)
-        self._hearers: list[Hearer] = []
+        self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
 
     def _shared_reads(self) -> dict[str, OwnerReads]:
@@ -214,8 +214,8 @@ class Daemon:
         settle_memory()
         self.vitals.begins(lambda: self._watch.trouble.lasts)
         self.timetable.start()
-        for hearers in grouped(self._hearers):
-            Listener(hearers, self.timetable.stopping).start()
+        for subscribers in grouped(self._subscribers):
+            Listener(subscribers, self.timetable.stopping).start()
         log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
 
     def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
@@ -258,7 +258,7 @@ class Daemon:
         job = Job(name=f"flow {flow.name}", run=run, every_s=flow.every_s, lanes=lanes)
         self.timetable.add(job, after_s=after_s)
         if auditor.source.announces(flow.source_spec):
-            self._hearers.append(Hearer(auditor=auditor, wake=lambda: self._soon(job, auditor)))
+            self._subscribers.append(Subscriber(auditor=auditor, wake=lambda: self._soon(job, auditor)))
 
     def _soon(self, job: Job, auditor: Auditor) -> None:
         """Audit announced records before the flow's next turn, as far as the calls of its systems allow."""

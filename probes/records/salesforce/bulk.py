@@ -85,16 +85,16 @@ class Place:
 
 def place_of(position: str) -> Place | None:
     """The place that a text represents; None if it is another kind of position."""
-    found = _POSITION.fullmatch(position)
-    if found is None:
+    matched = _POSITION.fullmatch(position)
+    if matched is None:
         return None
     return Place(
-        job=found[1],
-        begun_at=int(found[2]),
-        locator=found[3],
-        before=int(found[4]),
-        line=int(found[5]),
-        total=None if found[6] == "-" else int(found[6]),
+        job=matched[1],
+        begun_at=int(matched[2]),
+        locator=matched[3],
+        before=int(matched[4]),
+        line=int(matched[5]),
+        total=None if matched[6] == "-" else int(matched[6]),
     )
 
 
@@ -188,7 +188,7 @@ class BulkLists:
                 if total is None:
                     return Lines(next=place, later=True)
                 place = replace(place, total=total)
-            found = self._set(place, names)
+            results = self._set(place, names)
         except ProbeError as failure:
             if failure.reason is Reason.QUERY and any(each in failure.message for each in ("HTTP 404", "HTTP 409")):
                 raise ProbeError(Reason.CURSOR_LOST, f"the job no longer exists: {failure.message}") from None
@@ -198,13 +198,15 @@ class BulkLists:
                 self.avoid(collection)
                 raise ProbeError(Reason.CURSOR_LOST, failure.message) from None
             raise
-        rows = found.rows[place.line : place.line + limit]
+        rows = results.rows[place.line : place.line + limit]
         line = place.line + len(rows)
         following: Place | None = replace(place, line=line)
-        if line >= len(found.rows):
-            before = place.before + len(found.rows)
+        if line >= len(results.rows):
+            before = place.before + len(results.rows)
             following = (
-                None if found.following is None else replace(place, locator=found.following, before=before, line=0)
+                None
+                if results.following is None
+                else replace(place, locator=results.following, before=before, line=0)
             )
         return Lines(rows=rows, next=following)
 
@@ -234,16 +236,16 @@ class BulkLists:
 
     def _set(self, place: Place, names: Sequence[str]) -> _Set:
         """The set of results at a place."""
-        known = (place.job, place.locator)
+        which = (place.job, place.locator)
         with self._lock:
-            found = self._sets.get(known)
-        if found is None:
-            found = self._fetched(place, names)
+            results = self._sets.get(which)
+        if results is None:
+            results = self._fetched(place, names)
             with self._lock:
-                self._sets[known] = found
+                self._sets[which] = results
                 while len(self._sets) > KEPT_SETS:
                     self._sets.popitem(last=False)
-        return found
+        return results
 
     def _fetched(self, place: Place, names: Sequence[str]) -> _Set:
         """A set of results from the org.

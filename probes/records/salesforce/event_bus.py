@@ -159,9 +159,9 @@ class EventBus:
             if schema_id in self._schemas:
                 self._schemas.move_to_end(schema_id)
                 return self._schemas[schema_id]
-        answer = self._ask("GetSchema", "SchemaRequest", "SchemaInfo", schema_id=schema_id)
+        response = self._ask("GetSchema", "SchemaRequest", "SchemaInfo", schema_id=schema_id)
         try:
-            schema = json.loads(answer.schema_json)
+            schema = json.loads(response.schema_json)
         except (ValueError, RecursionError):
             raise ProbeError(Reason.DECODE, "the event bus returned a schema that is not JSON") from None
         with self._opening:

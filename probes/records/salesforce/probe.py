@@ -1,7 +1,8 @@
 """Records in Salesforce: by Id through sObject Collections, by another key and by changes through SOQL.
 
 Every listing goes by key and stamp, never by OFFSET or by a query locator, which expires after two days: its position
-survives a restart. Data that the connected app's user may not see does not exist for the API.
+survives a restart. Keys of large objects are listed by query jobs (`bulk`), and the event bus announces changes
+(`event_bus`, `change_events`). Data that the connected app's user may not see does not exist for the API.
 Source: REST API Developer Guide (v68.0), SOQL and SOSL Reference (v66.0), Object Reference, "System Fields".
 """
 
@@ -108,7 +109,7 @@ class SalesforceProbe(Unranked):
         return (*remarks, *self._unannounced(spec), *self._session.remarks)
 
     def _unannounced(self, spec: ReadSpec) -> list[str]:
-        """A remark if the changes of a collection are not announced although the map asks for it."""
+        """A remark if the changes of a collection are not announced although the map says so."""
         if self._bus is None:
             return []
         try:
@@ -275,7 +276,7 @@ class SalesforceProbe(Unranked):
 
     def announced(self, spec: ReadSpec, after: str | None, limit: int, wait_s: float) -> Announcements:
         if self._bus is None:
-            raise ProbeError(Reason.QUERY, "the map does not ask for change events")
+            raise ProbeError(Reason.QUERY, "change_events is not set in the map")
         topic = topic_of(spec.collection)
         delivered = self._bus.follow(topic, _replay_id(topic, after), limit, wait_s)
         if delivered.position is None:

@@ -11,14 +11,14 @@ def test_a_position_counts_once_everything_before_it_is_read() -> None:
     inbox = Inbox()
     inbox.add([1, 2], "a")
     inbox.add([3], "b")
-    heard = inbox.heard({1})
-    assert (heard.keys, heard.position, heard.entries) == ([1], None, 1)
-    inbox.done(heard)
-    heard = inbox.heard({2, 3})
-    assert (heard.keys, heard.position) == ([2, 3], "b")
-    inbox.done(heard)
+    batch = inbox.batch({1})
+    assert (batch.keys, batch.position, batch.entries) == ([1], None, 1)
+    inbox.done(batch)
+    batch = inbox.batch({2, 3})
+    assert (batch.keys, batch.position) == ([2, 3], "b")
+    inbox.done(batch)
     assert len(inbox) == 0
-    assert inbox.heard(()).position is None
+    assert inbox.batch(()).position is None
 
 
 def test_of_positions_without_records_the_latest_is_kept() -> None:
@@ -26,8 +26,8 @@ def test_of_positions_without_records_the_latest_is_kept() -> None:
     for position in ("a", "b", "c"):
         inbox.add([], position)
     assert len(inbox) == 0
-    heard = inbox.heard(())
-    assert (heard.position, heard.entries) == ("c", 1)
+    batch = inbox.batch(())
+    assert (batch.position, batch.entries) == ("c", 1)
 
 
 def test_a_gap_stays_known_until_an_audit_has_noted_it() -> None:
@@ -35,18 +35,18 @@ def test_a_gap_stays_known_until_an_audit_has_noted_it() -> None:
     inbox.add([], None, gap=True)
     inbox.add([], "a")
     assert len(inbox) == 1
-    heard = inbox.heard(())
-    assert (heard.gap, heard.position) == (True, "a")
-    inbox.done(heard)
-    assert not inbox.heard(()).gap
+    batch = inbox.batch(())
+    assert (batch.gap, batch.position) == (True, "a")
+    inbox.done(batch)
+    assert not inbox.batch(()).gap
 
 
 def test_what_cannot_be_read_now_stays() -> None:
     inbox = Inbox()
     inbox.add([1], "a")
-    heard = inbox.heard(())
-    assert heard.stuck
-    inbox.done(heard)
+    batch = inbox.batch(())
+    assert batch.stuck
+    inbox.done(batch)
     assert inbox.stuck
     assert inbox.look(10) == [1]
 
@@ -56,7 +56,7 @@ def test_a_record_is_looked_at_once_however_often_it_is_announced() -> None:
     inbox.add([1, 2, 1], "a")
     inbox.add([2], "b")
     assert inbox.look(10) == [1, 2]
-    assert inbox.heard({1, 2}).position == "b"
+    assert inbox.batch({1, 2}).position == "b"
 
 
 def position(stand: Stand) -> str | None:
@@ -66,7 +66,7 @@ def position(stand: Stand) -> str | None:
 def test_an_announced_change_is_followed_before_the_next_turn(stand: Stand) -> None:
     stand.agree(3)
     stand.put("crm", 2, "changed", ago_s=0)
-    stand.auditor.hear(Announcements(keys=["2", None], position="p1"))
+    stand.auditor.announce(Announcements(keys=["2", None], position="p1"))
     assert stand.auditor.announced == 1
     result = stand.auditor.recheck(stand.clock.now())
     assert result.changes == 1
@@ -80,15 +80,15 @@ def test_a_record_that_was_announced_as_new_is_enrolled_although_it_has_arrived(
     stand.agree(3)
     stand.put("crm", 9, "new", ago_s=0)
     stand.put("billing", 9, "new", ago_s=0)
-    stand.auditor.hear(Announcements(keys=[9], position="p1"))
+    stand.auditor.announce(Announcements(keys=[9], position="p1"))
     assert stand.auditor.recheck(stand.clock.now()).changes == 1
 
 
 def test_announcements_that_name_no_record_count_as_skipped(stand: Stand) -> None:
     stand.agree(3)
-    stand.auditor.hear(Announcements(position="p1", names_all=False))
+    stand.auditor.announce(Announcements(position="p1", names_all=False))
     assert stand.auditor.recheck(stand.clock.now()).shed == 1
-    stand.auditor.hear_of_gap()
+    stand.auditor.announce_gap()
     assert stand.auditor.recheck(stand.clock.now()).shed == 1
     assert stand.auditor.recheck(stand.clock.now()).shed == 0
 
@@ -96,7 +96,7 @@ def test_announcements_that_name_no_record_count_as_skipped(stand: Stand) -> Non
 def test_nothing_is_forgotten_by_an_audit_that_fails(stand: Stand) -> None:
     stand.agree(3)
     stand.put("crm", 2, "changed", ago_s=0)
-    stand.auditor.hear(Announcements(keys=[2], position="p1"))
+    stand.auditor.announce(Announcements(keys=[2], position="p1"))
     stand.run("crm", "ALTER TABLE customers RENAME TO away")
     assert stand.auditor.recheck(stand.clock.now()).error is not None
     assert stand.auditor.announced == 1

@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from auditor.daemon import announcements
-from auditor.daemon.announcements import Hearer, Listener, Wakes, grouped
+from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
 from auditor.daemon.daemon import Daemon
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
@@ -88,7 +88,7 @@ class Running:
     def position(self) -> str | None:
         """How far the announcements have come, whether or not an audit has noted it."""
         auditor = self.daemon.auditors["to_billing"]
-        return auditor._inbox.heard(()).position or auditor.announced_to()
+        return auditor._inbox.batch(()).position or auditor.announced_to()
 
     def close(self) -> None:
         self.daemon.stop()
@@ -154,11 +154,11 @@ class Fake:
     def announced_to(self) -> str | None:
         return self._position
 
-    def hear(self, announced: Announcements) -> None:
+    def announce(self, announced: Announcements) -> None:
         self.heard.append(announced)
         self.announced += len(announced.keys)
 
-    def hear_of_gap(self) -> None:
+    def announce_gap(self) -> None:
         self.gaps += 1
 
     def wake(self) -> None:
@@ -181,12 +181,12 @@ class _Source:
         return told
 
 
-def hearer(auditor: Any) -> Hearer:
-    return Hearer(auditor=auditor, wake=auditor.wake)
+def subscriber(auditor: Any) -> Subscriber:
+    return Subscriber(auditor=auditor, wake=auditor.wake)
 
 
 def listened(*auditors: Fake) -> None:
-    Listener([hearer(each) for each in auditors], threading.Event()).start()
+    Listener([subscriber(each) for each in auditors], threading.Event()).start()
     wait_until(auditors[0].ended.is_set)
 
 
@@ -217,7 +217,7 @@ def test_whatever_fails_it_goes_on_from_the_same_position(monkeypatch: pytest.Mo
 def test_flows_of_one_data_type_at_one_position_share_a_subscription() -> None:
     first, second = Fake(Announcements(keys=["1"], position="a")), Fake()
     elsewhere, other = Fake(position=None), Fake(data_type="other")
-    groups = grouped(map(hearer, (first, second, elsewhere, other)))
+    groups = grouped(map(subscriber, (first, second, elsewhere, other)))
     found: list[list[Any]] = [[each.auditor for each in group] for group in groups]
     assert found == [[first, second], [elsewhere], [other]]
     listened(first, second)
@@ -230,7 +230,7 @@ def test_a_flow_that_reads_nothing_does_not_hold_up_the_others(monkeypatch: pyte
     monkeypatch.setattr(announcements, "UNREAD_MOST", 1)
     quick, stuck = Fake(Announcements(keys=["1"], position="a")), Fake()
     stuck.announced = 1
-    listen = Listener([hearer(quick), hearer(stuck)], threading.Event())
+    listen = Listener([subscriber(quick), subscriber(stuck)], threading.Event())
     listen.start()
     wait_until(lambda: quick.heard and stuck.gaps)
     assert (len(quick.heard), stuck.heard) == (1, [])
