@@ -64,7 +64,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """Keep what was imported and collected, which lasts to the end, out of every search for garbage."""
-    gc.collect()
     gc.freeze()
 
 

@@ -101,6 +101,6 @@ def test_every_page_is_drawn_without_an_error(demo: str, page: Page) -> None:
     for path in ("", *others):
         page.goto(f"{demo}/{path}")
         page.locator("h1").first.wait_for(timeout=90_000)
-        page.wait_for_timeout(800)
+        page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(timeout=90_000)
         expect(page.get_by_text("could not be drawn")).to_have_count(0)
         expect(page.get_by_text("Page not found")).to_have_count(0)

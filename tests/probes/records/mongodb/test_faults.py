@@ -494,11 +494,9 @@ def many_nulls(count: int) -> bytes:
 
 
 def deep(levels: int) -> bytes:
-    document = b"\x05\0\0\0\0"
-    for _ in range(levels):
-        inner = b"\x03a\0" + document
-        document = struct.pack("<i", len(inner) + 5) + inner + b"\0"
-    return document
+    """Documents in documents, each under the name `a`; a level takes eight bytes."""
+    begun = b"".join(struct.pack("<i", 5 + 8 * level) + b"\x03a\0" for level in range(levels, 0, -1))
+    return begun + b"\x05\0\0\0\0" + b"\0" * levels
 
 
 LIES: dict[str, tuple[bytes, Reason]] = {
