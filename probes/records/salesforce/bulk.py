@@ -33,6 +33,9 @@ LEAST_LIMIT = 100
 SET_LINES = 20_000
 """Lines of a set of results, which stays in memory while it is handed out."""
 
+LINES_OF_RECORD = 4
+"""Lines that a record may take on average: a key may contain line breaks."""
+
 KEPT_SETS = 4
 
 MOST_BROKEN = 3
@@ -192,7 +195,7 @@ class BulkLists:
         except ProbeError as failure:
             if failure.reason is Reason.QUERY and any(each in failure.message for each in ("HTTP 404", "HTTP 409")):
                 raise ProbeError(Reason.CURSOR_LOST, f"the job no longer exists: {failure.message}") from None
-            if failure.reason is Reason.DECODE:
+            if failure.reason in {Reason.DECODE, Reason.TOO_LARGE}:
                 self._broken[place.job] += 1
             if failure.reason is Reason.CURSOR_LOST or self._broken[place.job] >= MOST_BROKEN:
                 self.avoid(collection)
@@ -260,6 +263,8 @@ class BulkLists:
         count, following = headers.get("sforce-numberofrecords", ""), headers.get("sforce-locator", "")
         if not re.fullmatch(r"\d{1,9}", count) or not _LOCATOR.fullmatch(following):
             raise _broken("a response without the number of its records, or without a locator")
+        if int(count) > SET_LINES or body.count(b"\n") > LINES_OF_RECORD * SET_LINES:
+            raise _broken("more lines than were requested")
         rows = _rows(body, names)
         if len(rows) != int(count):
             raise _broken(f"{len(rows)} lines instead of {int(count)}")

@@ -230,6 +230,8 @@ def spoilt(change: Callable[[Any], Any]) -> Fault:
     [
         ({"Sforce-NumberOfRecords": "7"}, None),
         ({"Sforce-NumberOfRecords": "many"}, None),
+        ({"Sforce-NumberOfRecords": "9"}, b"Id\n" + 9 * b"001000000000001AAA\n"),
+        ({}, b"Id\n" + 10_000 * b"\n"),
         ({"Sforce-NumberOfRecords": ""}, None),
         ({"Sforce-Locator": ""}, None),
         ({"Sforce-Locator": "null"}, None),
@@ -275,6 +277,14 @@ def test_results_that_stay_broken_end_the_job(org: Salesforce, probe: Salesforce
     found = [failure(lambda: rows(probe, after=begun.next)).reason for _ in range(3)]
     assert found == [Reason.DECODE, Reason.DECODE, Reason.CURSOR_LOST]
     assert [row[0] for row in rows(probe)] == sorted(ids)
+
+
+def test_results_without_end_end_the_job(org: Salesforce, probe: SalesforceProbe) -> None:
+    filled(org)
+    org.fail(faults.endless(), on="job_results", times=10)
+    begun = probe.page(KEYS, None, 5)
+    found = [failure(lambda: rows(probe, after=begun.next)).reason for _ in range(3)]
+    assert found == [Reason.TOO_LARGE, Reason.TOO_LARGE, Reason.CURSOR_LOST]
 
 
 def test_no_content_is_not_an_empty_list(org: Salesforce, probe: SalesforceProbe) -> None:
