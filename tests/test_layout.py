@@ -34,6 +34,7 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/map/problems.py": "auditor/map/test_loader.py",
         "auditor/map/settings.py": "auditor/map/test_loader.py",
         "auditor/senders/contract.py": "auditor/senders/test_senders.py",
+        "auditor/senders/heartbeat.py": "auditor/daemon/test_heartbeat.py",
         "auditor/storage/archivable.py": "auditor/history/test_archive_files.py",
         "auditor/storage/ledger_error.py": "auditor/ledger/test_failures.py",
         "auditor/systems/health.py": "auditor/systems/test_reader.py",

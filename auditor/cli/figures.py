@@ -56,17 +56,27 @@ def status(
     budgets = budget_use(loaded, ledger, now)
     lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
     lease = ledger.lease.now()
+    heartbeat = ledger.heartbeats.state() if loaded.alerts.heartbeat is not None else None
     ledger.close()
     if as_json:
         document = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
         told_of_budgets = [each.as_document() for each in budgets]
-        print_json({**document, "budgets": told_of_budgets, "auditor": lease.as_row()})
+        print_json(
+            {
+                **document,
+                "budgets": told_of_budgets,
+                "auditor": lease.as_row(),
+                "heartbeat": heartbeat and asdict(heartbeat),
+            }
+        )
     else:
         say(f"audited by {lease}")
         print_rows("Flows", [status_row(each) for each in flows])
         print_rows("Systems", systems)
         print_rows("Budgets", [each.as_row() for each in budgets])
         print_rows("Messages not delivered", lost)
+        if heartbeat is not None:
+            say(f"heartbeat {heartbeat}")
     raise typer.Exit(
         DRIFT
         if any(set(each.open_by_cause) & failing for each in flows)

@@ -20,6 +20,7 @@ from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
+from auditor.daemon.heartbeat import Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
@@ -122,6 +123,9 @@ class Daemon:
 
     def _open(self, integration_map: IntegrationMap, digest_key: bytes, alert_timeout_s: float) -> None:
         self._senders = open_senders(integration_map.alerts, timeout_s=alert_timeout_s)
+        heartbeat = integration_map.alerts.heartbeat
+        self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=alert_timeout_s)
+        self._cycle_from_s = self.vitals.now_s()
         self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self.allowances = open_allowances(integration_map.systems, self.ledger.spending)
@@ -211,6 +215,8 @@ class Daemon:
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
         self._add("pulse", PULSE_EVERY_S, self.vitals.pulse)
+        if (heartbeat := self.map.alerts.heartbeat) is not None:
+            self._add("heartbeat", heartbeat.every_s, self._send_heartbeat)
         settle_memory()
         self.vitals.begins(lambda: self._watch.trouble.lasts)
         self.timetable.start()
@@ -321,6 +327,19 @@ class Daemon:
 
         return run
 
+    def _send_heartbeat(self) -> None:
+        """Send the heartbeat if audits were recorded since the last one, and none is overdue."""
+        begun_s = self.vitals.now_s()
+        if self._heartbeat is None or not self.vitals.all_recorded_since(self._cycle_from_s):
+            return
+        error = self._heartbeat.send()
+        before = self.ledger.heartbeats.state()
+        self.ledger.heartbeats.note(datetime.now(UTC), error)
+        if not error:
+            self._cycle_from_s = begun_s
+        elif not before.failures:
+            log.warning("the heartbeat was not accepted: %s; it is tried again in its next turn", error)
+
     def _close_leftovers(self) -> None:
         closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
         if closed:
@@ -351,7 +370,7 @@ class Daemon:
         # In parallel: one connection that hangs or fails on closing must not leave the others open.
         of_systems = [each.close for each in self.readers.values()]
         of_queues = [each.close for each in self.queues]
-        of_senders = [each.close for each in self._senders.values()]
+        of_senders = [each.close for each in (*self._senders.values(), self._heartbeat) if each is not None]
         self._give_back("connections", [*of_systems, *of_queues, *of_senders])
         if not ended and not self.timetable.stop(CUT_OFF_S):
             log.warning("abandoned work that hangs in a driver; nothing of it is recorded")

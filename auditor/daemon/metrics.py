@@ -139,6 +139,11 @@ class _Standing(Collector):
             for state in OUTBOX_STATES:
                 outbox.add_metric([sender, state], counts.get((sender, state), 0))
         yield outbox
+        if self._map.alerts.heartbeat is not None:
+            heartbeat = ledger.heartbeats.state()
+            yield _gauge(
+                "plumbline_heartbeat_up", "1 if the last heartbeat was accepted.", heartbeat.failing_since_at is None
+            )
         incidents = _labelled("plumbline_incidents_open", "Open incidents.", "breach")
         rows = ledger.incidents.rows(live_only=True, limit=MOST_INCIDENTS)
         for breach, count in Counts(row["breach"] for row in rows).items():

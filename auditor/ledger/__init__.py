@@ -3,6 +3,7 @@
 from auditor.ledger.conflicts import Decision
 from auditor.ledger.flow_state import FlowState, Sweep, Swept, Watermark
 from auditor.ledger.flows import FailedRuns
+from auditor.ledger.heartbeats import HeartbeatState
 from auditor.ledger.lease import Lease, LeaseHeldError
 from auditor.ledger.ledger import Ledger
 from auditor.ledger.outbox import PendingAlert, Undelivered
@@ -26,6 +27,7 @@ __all__ = [
     "Doubt",
     "FailedRuns",
     "FlowState",
+    "HeartbeatState",
     "Lease",
     "LeaseHeldError",
     "LeaseLostError",

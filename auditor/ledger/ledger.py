@@ -9,6 +9,7 @@ from auditor.ledger.database import Database
 from auditor.ledger.exports import Exports
 from auditor.ledger.findings import Findings
 from auditor.ledger.flows import Flows
+from auditor.ledger.heartbeats import Heartbeats
 from auditor.ledger.identities import Identities
 from auditor.ledger.incidents import Incidents
 from auditor.ledger.installation import Installation
@@ -40,6 +41,7 @@ class Ledger:
         self.exports = Exports(database)
         self.findings = Findings(database)
         self.flows = Flows(database)
+        self.heartbeats = Heartbeats(database)
         self.identities = Identities(database)
         self.incidents = Incidents(database)
         self.installation = Installation(database)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import AnyHttpUrl, Field, create_model, field_validator
 
 from auditor.senders.contract import SenderSettings
+from auditor.senders.heartbeat import HeartbeatSettings
 from auditor.senders.registry import SENDERS, sender_settings
 from checks.backlog import Allowance
 from checks.conflicts import Policy
@@ -252,16 +253,19 @@ class FlowSettings(PluginSettings):
 
 
 class Alerts(PluginSettings):
-    """Who is notified of incidents, and the dashboard's address for links in messages.
+    """Who is notified of incidents, the dashboard's address for links in messages, and who watches the auditor.
 
     An empty address counts as unset, so a variable that provides it may be left empty.
     """
 
     dashboard: AnyHttpUrl | None = None
+    heartbeat: HeartbeatSettings | None = None
 
     @field_validator("*")
     @classmethod
     def _somewhere(cls, value: Any) -> Any:
+        if isinstance(value, HeartbeatSettings) and not value.url.get_secret_value():
+            return None
         return None if isinstance(value, SenderSettings) and not value.address else value
 
     @property

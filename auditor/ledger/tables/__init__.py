@@ -9,7 +9,7 @@ from auditor.ledger.tables.columns import Identity, Instant, Text, metadata
 from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
 from auditor.ledger.tables.incidents import alerts, incidents
-from auditor.ledger.tables.installation import archive_files, installation, lease, revision
+from auditor.ledger.tables.installation import archive_files, heartbeat, installation, lease, revision
 from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems
 from auditor.ledger.tables.queues import backlogs, dead_letters
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
@@ -30,6 +30,7 @@ __all__ = [
     "decisions",
     "divergences",
     "flow_state",
+    "heartbeat",
     "identities",
     "incidents",
     "installation",

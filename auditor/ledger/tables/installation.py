@@ -1,4 +1,4 @@
-"""The ledger itself: its revision, its installation, its lease, and the files it handed to the archive."""
+"""The ledger itself: its revision, installation, lease and heartbeat, and the files it handed to the archive."""
 
 from __future__ import annotations
 
@@ -34,6 +34,16 @@ lease = sa.Table(
     sa.Column("folder", Text),
     sa.Column("since_at", Instant),
     sa.Column("until_at", Instant),
+)
+
+heartbeat = sa.Table(
+    "heartbeat",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sent_at", Instant),
+    sa.Column("failing_since_at", Instant),
+    sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("error", Text),
 )
 
 archive_files = sa.Table(

@@ -16,8 +16,9 @@ import pytest
 from auditor.daemon.daemon import THREADS, Daemon
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
-from tests.auditor.senders.receivers import FakeSlack
+from tests.auditor.senders.receivers import SECRET, FakeSlack, receiver
 from tests.daemons import running
+from tests.http_api import Response
 from tests.proxy import Proxy
 from tests.servers import free_port
 from tests.stand import MAP, Stand
@@ -291,3 +292,23 @@ def test_kill_9_resumes_pending_changes_and_repeats_no_alert_silently(stand: Sta
     assert len([row for row in stand.rows("incidents") if row["breach"] == "not_arriving"]) == 1
     alerts = [row["transition"] for row in stand.rows("alerts")]
     assert alerts.count("opened") == 1
+
+
+def test_heartbeats_follow_recorded_audits_and_their_failures_are_in_the_status(stand: Stand) -> None:
+    stand.agree(3)
+    replies = [Response(document=b"no", status=500)]
+    with receiver(lambda _: replies.pop() if replies else b"OK") as service:
+        text = stand.map_file.read_text()
+        stand.map_file.write_text(
+            text + f"alerts: {{heartbeat: {{url: '{service.url}/ping/{SECRET}', every: 1s}}}}\n"
+        )
+        daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+        assert service.asked == []
+        daemon.start()
+        wait_until(lambda: stand.ledger.heartbeats.state().error)
+        assert stand.ledger.heartbeats.state().error == "HTTP 500: no"
+        wait_until(lambda: stand.ledger.heartbeats.state().sent_at)
+        assert stand.ledger.heartbeats.state().failures == 0
+        daemon.stop()
+    assert_over(daemon)
+    assert {each.path for each in service.asked} == {f"/ping/{SECRET}"}

@@ -41,6 +41,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "AlertSettings": {
         "auditor/alerts/delivery.py": "dashboard",
         "auditor/senders/registry.py": " ".join(SENDERS),
+        "auditor/daemon/daemon.py": "heartbeat",
     },
     "AnypointMqSettings": {
         "probes/queues/anypoint_mq.py": (
@@ -172,6 +173,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/document.py": "description",
         "probes/registry.py": "kind",
     },
+    "HeartbeatSettings": {"auditor/daemon/heartbeat.py": "url", "auditor/daemon/daemon.py": "every"},
     "HubSpotBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
