@@ -35,8 +35,8 @@ from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.records.alike_keys import alike
 from probes.records.salesforce import bulk, soql
-from probes.records.salesforce.change_events import ChangeHeaders, topic_of
-from probes.records.salesforce.event_bus import EventBus
+from probes.records.salesforce.change_events import Change, ChangeHeaders, topic_of
+from probes.records.salesforce.event_bus import BusEvent, EventBus
 from probes.records.salesforce.session import Session, reason_of, refused
 from probes.records.salesforce.settings import SalesforceSettings
 from probes.records.unranked import Unranked
@@ -47,6 +47,9 @@ IDS_AT_ONCE = 2_000
 
 KEYS_AT_ONCE = 400
 """Keys of one `fetch` by another field: they take a few queries, each as long as an address may be."""
+
+NAMED_AT_ONCE = 2_000
+"""Announced records whose keys are looked up at once; of more than that, the list of changes has them sooner."""
 
 LARGEST_PAGE = 2_000
 """Source: REST API Developer Guide, "Query"."""
@@ -285,7 +288,7 @@ class SalesforceProbe(Unranked):
         names_all = True
         with within(self.timeout_s):
             for event in delivered.events:
-                change = self._headers.read(event)
+                change = self._change(event)
                 ids.update(dict.fromkeys(change.ids))
                 names_all = names_all and change.names_all
             keys, lost = self._keys_of(spec, list(ids))
@@ -293,10 +296,21 @@ class SalesforceProbe(Unranked):
             keys=keys, position=f"{topic} {delivered.position.hex()}", names_all=names_all and not lost
         )
 
+    def _change(self, event: BusEvent) -> Change:
+        """The change that an event is about; one that cannot be decoded names no record, and holds up no other."""
+        try:
+            return self._headers.read(event)
+        except ProbeError as failure:
+            if failure.reason is not Reason.DECODE:
+                raise
+            return Change(ids=(), names_all=False)
+
     def _keys_of(self, spec: ReadSpec, ids: Sequence[str]) -> tuple[list[Any], bool]:
         """The keys of records, deleted ones too, and whether some records are gone, so that theirs is unknown."""
         if spec.key.lower() == "id" or not ids:
             return list(ids), False
+        if len(ids) > NAMED_AT_ONCE:
+            return [], True
         head = soql.select(["Id", spec.key], spec.collection, "WHERE Id IN")
         keys = {}
         for text in soql.parts(head, [soql.text(each) for each in ids]):

@@ -12,7 +12,7 @@ import fastavro
 import pytest
 
 from probes.contract import AnnouncesChanges, ProbeError, ReadSpec, Reason
-from probes.records.salesforce.change_events import ChangeHeaders, topic_of
+from probes.records.salesforce.change_events import Change, ChangeHeaders, topic_of
 from probes.records.salesforce.event_bus import BusEvent
 from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
@@ -163,6 +163,34 @@ def test_gaps_are_read_again_or_reported(org: Salesforce, probe: SalesforceProbe
     assert (heard.keys, heard.names_all) == ([record], True)
     org.bus.gap("OVERFLOW", "Account")
     heard = probe.announced(SPEC, heard.position, 500, PATIENT_S)
+    assert (heard.keys, heard.names_all) == ([], False)
+
+
+def test_an_event_that_cannot_be_decoded_holds_up_no_other(
+    org: Salesforce, probe: SalesforceProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = probe.announced(SPEC, None, 500, PATIENT_S)
+    read, seen = ChangeHeaders.read, []
+
+    def spoilt(self: ChangeHeaders, event: BusEvent) -> Change:
+        seen.append(event)
+        return read(self, event if len(seen) > 1 else replace(event, payload=b"\xff"))
+
+    monkeypatch.setattr(ChangeHeaders, "read", spoilt)
+    org.put("Account", Name="A")
+    second = org.put("Account", Name="B")
+    heard = probe.announced(SPEC, begun.position, 500, PATIENT_S)
+    assert (heard.keys, heard.names_all) == ([second], False)
+
+
+def test_the_keys_of_very_many_records_are_left_to_the_list_of_changes(
+    org: Salesforce, probe: SalesforceProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("probes.records.salesforce.probe.NAMED_AT_ONCE", 2)
+    begun = probe.announced(BY_NUMBER, None, 500, PATIENT_S)
+    for number in range(3):
+        org.put("Account", Name="A", Customer_Number__c=f"C-{number}")
+    heard = probe.announced(BY_NUMBER, begun.position, 500, PATIENT_S)
     assert (heard.keys, heard.names_all) == ([], False)
 
 
