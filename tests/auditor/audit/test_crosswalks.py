@@ -245,6 +245,28 @@ def test_the_owner_may_be_the_system_with_keys_of_its_own(paired: Crossed) -> No
     assert "" in paired.unverified()  # B4 has no key any more
 
 
+def test_flows_that_share_an_owner_with_keys_of_its_own_share_its_pairs(paired: Crossed) -> None:
+    text = paired.map_file.read_text()
+    text = text.replace("owner: crm", "owner: billing").replace(
+        "from: crm\n    to: billing", "from: billing\n    to: crm"
+    )
+    more = "  names: {data_type: customer, from: billing, to: crm, pattern: real-time, every: 1s, fields: [name]}\n"
+    paired.map_file.write_text(text + more)
+    paired.remap("every: 1s\n", "every: 1s\n")
+    paired.both(5)
+    paired.contact(6, "B2")
+    paired.contact(9)
+    reports = audit_once(
+        paired.map, paired.ledger, b"k" * 32, flows=["to_billing", "names"], wait_s=0, tell=lambda _: None
+    )
+    for report in reports:
+        assert report.error == ""
+        assert {each["key"] for each in report.findings.pending} == {"2", "6", "9"}
+    kinds = {(each["flow"], each["key"], each["kind"]) for each in paired.rows("divergences")}
+    named = {"2": "duplicate", "6": "duplicate", "9": "orphan"}
+    assert kinds == {(flow, key, kind) for flow in ("to_billing", "names") for key, kind in named.items()}
+
+
 def test_pairs_are_read_in_batches_within_the_budget_of_their_system(paired: Crossed) -> None:
     paired.both(120)
     paired.remap("links: {kind: sql,", "links: {kind: sql, budget: {calls_per_day: 1000},")

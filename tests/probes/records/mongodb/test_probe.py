@@ -349,7 +349,9 @@ def test_what_it_holds_is_told_by_its_first_records(shop: Database[dict[str, Any
         ]
     )
     shop.customers.create_index("no", unique=True)
+    shop.customers.create_index([("ref", 1), ("no", 1)], unique=True)
     (found,) = probe.collections()
+    assert found.key == ("ref", "no")
     told = {field.name: (field.type, field.described, field.unique) for field in found.fields}
     assert told == {
         "_id": ("string", "objectId", True),

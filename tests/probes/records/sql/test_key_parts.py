@@ -142,3 +142,19 @@ def test_any_combination_of_parts_is_looked_up_exactly(engine: sa.Engine, probe:
     for step in (2, 3, 7):
         wanted = list(product(range(50, 60), ["p", "q", "r"]))[::step]
         assert sorted(found(probe.fetch(SPEC, [joined(key) for key in wanted]))) == wanted
+
+
+def test_the_catalogue_names_the_columns_of_a_key(engine: sa.Engine, probe: SqlProbe) -> None:
+    with engine.begin() as connection:
+        connection.execute(sa.text("CREATE TABLE visits (day varchar(9), shop int, n int, PRIMARY KEY (shop, day))"))
+        connection.execute(
+            sa.text("CREATE TABLE stays (id int PRIMARY KEY, guest int, room int, UNIQUE (room, guest))")
+        )
+    described = {each.name: each for each in probe.collections()}
+    assert {name: each.key for name, each in described.items()} == {
+        "order_lines": (),
+        "stays": ("room", "guest"),
+        "visits": ("shop", "day"),
+    }
+    assert [field.name for field in described["stays"].fields if field.unique] == ["id"]
+    assert [field.name for field in described["visits"].fields if field.unique] == []
