@@ -70,6 +70,8 @@ class Expected:
 class _Delivery:
     due_s: float
     number: int
+    system: str = field(compare=False)
+    key: str = field(compare=False)
     deed: Callable[[], None] = field(compare=False)
 
 
@@ -80,12 +82,19 @@ class Integration:
         truth: by flow and key, what there is to be found.
         injected: faults by kind; one may show in several flows.
         changed: owners' changes that were delivered as they should be.
+        overtaken: by flow and key, deliveries that the machine made too late to be sure that they were in time: what
+            they are called does not count.
+
+    Args:
+        window_s: the shortest window of a flow.
     """
 
-    def __init__(self, systems: Systems, chance: random.Random, records: int) -> None:
+    def __init__(self, systems: Systems, chance: random.Random, records: int, window_s: float) -> None:
         self.truth: dict[tuple[str, str], Expected] = {}
         self.injected: Counter[str] = Counter()
         self.changed = 0
+        self.overtaken: set[tuple[str, str]] = set()
+        self._window_s = window_s
         self._systems = systems.by_name
         self._chance = chance
         self._numbers = itertools.count(1)
@@ -169,15 +178,19 @@ class Integration:
                 self._delivered |= {(system, key, name): number for name in fresh}
                 self._systems[system].update(key, {name: values[name] for name in values if name in fresh})
 
-        self._later(lag_s, put)
+        self._later(system, key, put, lag_s)
 
-    def _later(self, lag_s: float | None, deed: Callable[[], None]) -> None:
+    def _later(self, system: str, key: str, deed: Callable[[], None], lag_s: float | None = None) -> None:
         due_s = time.monotonic() + (self._chance.uniform(*ON_TIME_S) if lag_s is None else lag_s)
-        heapq.heappush(self._waiting, _Delivery(due_s, next(self._number), deed))
+        heapq.heappush(self._waiting, _Delivery(due_s, next(self._number), system, key, deed))
 
     def _deliver(self) -> None:
         while self._waiting and self._waiting[0].due_s <= time.monotonic():
-            heapq.heappop(self._waiting).deed()
+            each = heapq.heappop(self._waiting)
+            each.deed()
+            for name, flow in FLOWS.items():
+                if flow.target == each.system and time.monotonic() - each.due_s > flow.windows * self._window_s / 4:
+                    self.overtaken.add((name, each.key))
 
     def _deliver_all(self) -> None:
         while self._waiting:
@@ -194,7 +207,7 @@ class Integration:
             if name in {flow.owner for flow in FLOWS.values()}:
                 system.create(key, record)
             else:
-                self._later(None, lambda system=system: system.create(key, record))  # type: ignore[misc]
+                self._later(name, key, lambda system=system: system.create(key, record))  # type: ignore[misc]
         return key
 
     def _delete(self, key: str, *, without: str = "") -> None:
@@ -251,6 +264,10 @@ class Integration:
             return "plan", self._other(PLANS, record["plan"])
         return "consent", not record["consent"]
 
+    def _late_s(self, flow: FlowOf) -> float:
+        """A lag that is beyond a flow's window, and long enough for a second look."""
+        return flow.windows * self._window_s * self._chance.uniform(*LATE_WINDOWS)
+
     # -- what is expected
 
     def _expect(self, flow: str, key: str, kind: str, field_: str = "") -> None:
@@ -283,7 +300,7 @@ class Integration:
         key = self._take()
         field_, value = self._new_value(flow, key)
         self._change(flow.owner, key, {field_: value}, without={flow.target})
-        self._send(flow.target, key, {field_: value}, flow.window_s * self._chance.uniform(*LATE_WINDOWS))
+        self._send(flow.target, key, {field_: value}, self._late_s(flow))
         self._expect(name, key, kind, field_)
 
     def _partial_batch(self, kind: str) -> None:
