@@ -229,7 +229,10 @@ class Judge:
         stale_s = self.flow.source.delay_floor_s
         if not_seen_at is not None:
             not_seen_at -= timedelta(seconds=stale_s)
-        looked_at = min((at for at in (known.looked_at, unjudged_at) if at is not None), default=look.sent_at)
+        listed_at = known.looked_at
+        if listed_at is not None and (read_at := _last_read_at(history)) is not None:
+            listed_at = max(listed_at, read_at)
+        looked_at = min((at for at in (listed_at, unjudged_at) if at is not None), default=look.sent_at)
         # An owner that always lists changes late is not one that nobody looked at.
         blind_s = max(BLIND_TURNS * self.flow.every_s, BLIND_S) + max(known.behind_s, wanted.behind_s or 0.0)
         asked_at, seen_at = case.gathered.owner.seen.get(key, (look.sent_at, look.sent_at))
@@ -296,6 +299,13 @@ class Judge:
             every_version=self.flow.settings.require_every_version,
             field_windows_s=self.flow.field_windows_s,
         )
+
+
+def _last_read_at(history: History) -> datetime | None:
+    """When a record that differs was last read, which may be later than the owner's last list of changes."""
+    read_at = [change.differed_at for change in history.changes]
+    read_at.append(history.divergence.last_seen_at if history.divergence is not None else None)
+    return max((at for at in read_at if at is not None), default=None)
 
 
 def _delay_s(case: Case, trace: Trace) -> float:

@@ -162,6 +162,21 @@ def test_an_owner_that_always_lists_changes_late_is_not_out_of_sight(
     assert unseen.sighting.blind
 
 
+def test_a_record_that_is_read_again_and_again_is_not_out_of_sight(judge: Judge) -> None:
+    before, after = (1, None, "Ada", "1.00"), (1, None, "Grace", "1.00")
+    read = gathered({1: [after]}, {1: [before]}, listed=True)
+    first = case_of(judge, read, histories={1: agreed_before(judge, before)})
+    (judgement,) = verdicts_of(judge, first).judgements
+    known = replace(first.known, looked_at=NOW - timedelta(minutes=5))
+    pending = replace(first.histories[1], changes=judgement.changes)
+    for differed_s, blind in ((2, False), (60, True)):
+        at = NOW - timedelta(seconds=differed_s)
+        history = replace(pending, changes=(replace(pending.changes[0], differed_at=at),))
+        trace = judge.follow(replace(first, known=known, histories={1: history}))[1]
+        assert trace.sighting.blind is blind
+        assert len(trace.history.changes) == 1 + blind
+
+
 def test_a_record_that_moved_concludes_nothing_but_what_is_known_of_it_is_followed(judge: Judge) -> None:
     before, after = (1, OLD, "Ada", "1.00"), (1, STAMP, "Grace", "1.00")
     read = gathered({1: [after]}, {1: [before]}, listed=True)
