@@ -13,28 +13,29 @@ from dotenv import load_dotenv
 from typer.models import CommandInfo
 
 from auditor import __version__
-from auditor.cli import audits, conflicts, doctor, figures, findings, map, query, queues, record, serve, verified
+from auditor.cli import (
+    audits,
+    conflicts,
+    doctor,
+    figures,
+    findings,
+    map,
+    query,
+    queues,
+    record,
+    serve,
+    verified,
+    watchdog,
+)
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
-MODULES = (audits, conflicts, doctor, figures, findings, map, query, queues, record, serve, verified)
+MODULES = (audits, conflicts, doctor, figures, findings, map, query, queues, record, serve, verified, watchdog)
 """The modules with the commands; importing one adds its commands."""
 
 ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
-    *(
-        "run",
-        "once",
-        "status",
-        "drift",
-        "incidents",
-        "lag",
-        "coverage",
-        "backlog",
-        "letters",
-        "record",
-        "verified",
-        "repair",
-    ),
+    *("run", "once", "status", "drift", "incidents", "lag", "coverage", "backlog", "letters"),
+    *("record", "verified", "repair", "watchdog"),
     *("query", "dashboard", "demo"),
 )
 """The commands in the order in which help shows them: in order of use."""

@@ -113,6 +113,18 @@ class Flows:
             rows = connection.execute(wanted.where(column.started_at >= at).group_by(column.flow))
             return {flow: Work(read=int(read), shed=int(shed)) for flow, read, shed in rows}
 
+    def last_run(self, flow: str) -> tuple[str, datetime | None]:
+        """A mark of the last audit that was recorded as it happened, complete or failed, and when it ended.
+
+        Of an audit whose row is in the archive, the mark is "", and the instant that of the last complete one.
+        """
+        column = t.probe_runs.c
+        recorded = (column.flow == flow) & (column.reason.is_(None) | column.system.is_not(None))
+        last = sa.select(column.id, column.finished_at).where(recorded).order_by(column.id.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(last).first()
+        return (str(row.id), row.finished_at) if row is not None else ("", self.state(flow).audited_at)
+
     def failed_runs(self, flow: str, after: datetime | None) -> FailedRuns | None:
         """The failed audits of a flow since its last complete one, None if there are none."""
         column = t.probe_runs.c

@@ -1,0 +1,323 @@
+"""The watchdog: notices from another process that no audits are being recorded any more, and notifies people.
+
+It reads the ledger only. A failed audit is an audit, too: the daemon that recorded it also reports it, and the
+watchdog stays silent. What it has seen and sent is in a file of the data folder, for the next run of a cron job.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from auditor.alerts.delivery_rule import after_try
+from auditor.alerts.unrecorded import NOT_RECORDED
+from auditor.daemon.vitals import silent_after_s
+from auditor.escaping import visible
+from auditor.history.status import STALE_FLOOR_S, STALE_INTERVALS
+from auditor.ledger import LEASE_S, Lease, Ledger, LedgerError, is_gone, this_process
+from auditor.map.integration_map import IntegrationMap
+from auditor.senders.contract import Sender
+from auditor.storage import private_files
+from auditor.workspace import Workspace
+from probes.durations import format_duration
+from probes.wording import counted
+
+NAMED = 10
+"""Most flows that a message names."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Seen:
+    """The last audit of a flow, as the watchdog's own looks have seen it.
+
+    Attributes:
+        mark: identifies it; "" if none was ever seen.
+        first_s: when a look first saw it, on the monotonic clock of this machine.
+        before_s: the last look before that; None if there was none.
+        at: when it ended, by the auditor's clock; "" if unknown.
+    """
+
+    mark: str
+    first_s: float
+    before_s: float | None = None
+    at: str = ""
+
+    def silence_s(self, now_s: float, now: datetime) -> float:
+        """At least how long there has been no other audit.
+
+        No clock that is set, and no sleep of the machine, makes it longer: the clock of the audits counts only as far
+        as the looks do not contradict it.
+        """
+        unchanged_s = now_s - self.first_s
+        if not self.at:
+            return unchanged_s
+        longest_s = math.inf if self.before_s is None else now_s - self.before_s
+        return max(unchanged_s, min((now - datetime.fromisoformat(self.at)).total_seconds(), longest_s))
+
+
+@dataclass(slots=True, kw_only=True)
+class Message:
+    """A message to one receiver; its state is as in the outbox."""
+
+    notice: dict[str, Any]
+    state: str = "pending"
+    tries: int = 0
+    next_try_at: str = ""
+    possible_repeat: bool = False
+    error: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Kept:
+    """What one look leaves to the next.
+
+    Attributes:
+        boot: the start of the machine; the monotonic clock begins with it.
+        looked_s: the last look.
+        opened_at: since when people have been told that there is no data; "" if there is.
+        messages: by transition and receiver.
+    """
+
+    boot: str = ""
+    looked_s: float | None = None
+    flows: dict[str, Seen] = field(default_factory=dict)
+    opened_at: str = ""
+    messages: dict[str, Message] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The result of one look.
+
+    Attributes:
+        silent: flows without data, each with how long and since when.
+        unread: why the ledger could not be read; "" if it was.
+        auditor: who holds the lease, in words.
+        undelivered: receivers that have not accepted the message yet, and why.
+    """
+
+    silent: tuple[str, ...]
+    unread: str
+    auditor: str
+    undelivered: tuple[str, ...] = ()
+
+    @property
+    def fine(self) -> bool:
+        """Whether audits are being recorded."""
+        return not self.silent and not self.unread
+
+
+class Watchdog:
+    """Looks at one installation.
+
+    Args:
+        senders: who is notified.
+        now_s: a monotonic clock that all processes of this machine share.
+    """
+
+    def __init__(
+        self,
+        integration_map: IntegrationMap,
+        workspace: Workspace,
+        senders: Mapping[str, Sender],
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._map = integration_map
+        self._workspace = workspace
+        self._senders = senders
+        self._now_s = now_s
+        self._now = now
+        self._file = workspace.folder / "watchdog.json"
+        self._kept: Kept | None = None
+
+    def look(self) -> Report:
+        """Look once, and send what is due."""
+        kept = self._kept = self._load()
+        now_s, now = self._now_s(), self._now()
+        lease, unread = self._see(kept, now_s)
+        alive = lease is not None and self._alive(lease, now)
+        silent = []
+        for flow in self._map.flows:
+            every_s = self._map.flow(flow).every_s
+            limit_s = silent_after_s(every_s) if alive else max(STALE_INTERVALS * every_s, STALE_FLOOR_S)
+            seen = kept.flows[flow]
+            silence_s = seen.silence_s(now_s, now)
+            if silence_s > limit_s:
+                last = f"last audit {seen.at[:19].replace('T', ' ')} UTC" if seen.at else "no audit seen"
+                silent.append(f"{flow} for {format_duration(round(silence_s))} ({last})")
+        kept.looked_s = now_s
+        report = Report(silent=tuple(silent), unread=unread, auditor=self._auditor(lease, alive=alive))
+        self._decide(kept, report, now)
+        self._deliver(kept, now)
+        self._save(kept)
+        lost = [f"{about}: {each.error}" for about, each in kept.messages.items() if each.error]
+        return Report(silent=report.silent, unread=unread, auditor=report.auditor, undelivered=tuple(lost))
+
+    # -- see
+
+    def _see(self, kept: Kept, now_s: float) -> tuple[Lease | None, str]:
+        """Note the last audit of every flow; returns the lease, and why the ledger could not be read."""
+        last: dict[str, tuple[str, datetime | None]] = {}
+        lease, unread = None, ""
+        try:
+            with self._ledger() as ledger:
+                lease = ledger.lease.now()
+                last = {flow: ledger.flows.last_run(flow) for flow in self._map.flows}
+        except LedgerError as error:
+            unread = visible(str(error))
+        for flow in self._map.flows:
+            before = kept.flows.get(flow)
+            mark, at = last.get(flow, ("", None))
+            if before is None or (mark and mark != before.mark):
+                kept.flows[flow] = Seen(
+                    mark=mark, first_s=now_s, before_s=kept.looked_s, at="" if at is None else at.isoformat()
+                )
+        return lease, unread
+
+    @contextlib.contextmanager
+    def _ledger(self) -> Iterator[Ledger]:
+        ledger = self._workspace.existing_ledger()
+        if ledger is None:
+            raise LedgerError(f"there is no ledger in {self._workspace.folder}")
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+
+    def _alive(self, lease: Lease, now: datetime) -> bool:
+        """Whether the holder of the lease seems to live; clocks of two machines may differ by some leases."""
+        mine = this_process("watchdog", self._workspace.folder)
+        if lease.holder is None or lease.until_at is None or is_gone(lease.holder, mine):
+            return False
+        here = lease.holder.born.split()[:2] == mine.born.split()[:2] != []
+        return here or now < lease.until_at + timedelta(seconds=4 * LEASE_S)
+
+    def _auditor(self, lease: Lease | None, *, alive: bool) -> str:
+        if lease is None:
+            return "unknown"
+        if lease.holder is None:
+            return "no auditor is running with this ledger"
+        return f"{lease}" if alive else f"the last auditor has ended or no longer responds: {lease}"
+
+    # -- decide and send
+
+    def _decide(self, kept: Kept, report: Report, now: datetime) -> None:
+        if report.silent and not kept.opened_at:
+            kept.opened_at = now.isoformat()
+            self._queue(kept, "opened", report, now)
+        elif report.fine and kept.opened_at:
+            told = {about.partition(" ")[2] for about, each in kept.messages.items() if each.state != "pending"}
+            kept.messages = {}
+            self._queue(kept, "resolved", report, now, only=told)
+            kept.opened_at = ""
+
+    def _queue(
+        self, kept: Kept, transition: str, report: Report, now: datetime, *, only: set[str] | None = None
+    ) -> None:
+        flows = counted(len(report.silent), "flow")
+        more = f"; and {len(report.silent) - NAMED} more" if len(report.silent) > NAMED else ""
+        opened = f"No data: no audit of {flows} is being recorded"
+        causes = (
+            [f"The ledger cannot be read: {report.unread}."] if report.unread else [f"Auditor: {report.auditor}."]
+        )
+        detail = " ".join([f"{'; '.join(report.silent[:NAMED])}{more}.", *causes]) if report.silent else ""
+        nothing = dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook"))
+        notice = {
+            **nothing,
+            "incident": NOT_RECORDED,
+            "transition": transition,
+            "breach": "no_data",
+            "summary": opened if transition == "opened" else "Audits are being recorded again",
+            "detail": detail,
+            "count": len(report.silent),
+            "told": len(report.silent),
+            "peak": max(1, len(report.silent)),
+            "window_s": 0,
+            "opened_at": kept.opened_at,
+            "at": now.isoformat(),
+        }
+        for sender in self._senders:
+            if only is None or sender in only:
+                kept.messages[f"{transition} {sender}"] = Message(notice=notice, next_try_at=now.isoformat())
+
+    def _deliver(self, kept: Kept, now: datetime) -> None:
+        """Send what is due; a message is marked before its request goes out, as in the outbox."""
+        for about, message in kept.messages.items():
+            sender = self._senders.get(about.partition(" ")[2])
+            if message.state == "sending":  # that process has ended meanwhile
+                message.state, message.possible_repeat = "pending", True
+            due = message.next_try_at and datetime.fromisoformat(message.next_try_at) <= now
+            if sender is None or message.state != "pending" or not due:
+                continue
+            message.state, message.tries = "sending", message.tries + 1
+            self._save(kept)
+            receipt = sender.send(message.notice, possible_repeat=message.possible_repeat)
+            outcome = after_try(receipt, message.tries, now, message.possible_repeat)
+            message.state, message.error = outcome["state"], outcome["error"]
+            next_at = outcome["next_try_at"]
+            message.next_try_at = "" if next_at is None else next_at.isoformat()
+            message.possible_repeat = outcome.get("possible_repeat", message.possible_repeat)
+            if message.error:
+                log.warning("message of the watchdog: %s: %s", about, message.error)
+
+    # -- what one run leaves to the next
+
+    def _load(self) -> Kept:
+        """What the last look left; a damaged file counts as none."""
+        boot = _boot()
+        kept = self._kept
+        if kept is None:
+            try:
+                document = json.loads(self._file.read_bytes())
+                flows = {name: Seen(**each) for name, each in document.pop("flows").items()}
+                messages = {about: Message(**each) for about, each in document.pop("messages").items()}
+                kept = Kept(**document, flows=flows, messages=messages)
+            except FileNotFoundError:
+                kept = Kept(boot=boot)
+            except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+                log.warning("cannot use %s, beginning anew: %s", self._file, type(error).__name__)
+                kept = Kept(boot=boot)
+        if kept.boot != boot or (kept.looked_s or 0.0) > self._now_s():
+            # The machine was started since: an audit may be as old as that, and no older look counts.
+            kept.boot, kept.looked_s = boot, 0.0
+            for seen in kept.flows.values():
+                seen.first_s, seen.before_s = self._now_s(), 0.0
+        return kept
+
+    def _save(self, kept: Kept) -> None:
+        try:
+            private_files.write(self._file, json.dumps(asdict(kept)).encode())
+        except OSError as error:
+            log.warning("cannot write %s: %s; the next run may send a message again", self._file, error.strerror)
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def alone(workspace: Workspace) -> Iterator[bool]:
+    """Whether no other watchdog of this data folder is running; none will while the block runs."""
+    with (workspace.folder / "watchdog.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True

@@ -1,0 +1,201 @@
+"""The watchdog: when it notifies people, when it stays silent, and that it says so once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from auditor.alerts.delivery import open_senders
+from auditor.daemon.tenure import held
+from auditor.daemon.vitals import silent_after_s
+from auditor.daemon.watchdog import Seen, Watchdog, alone
+from auditor.ledger import Ledger
+from auditor.map.loader import load_map
+from auditor.workspace import Workspace
+from tests.auditor.cli.test_commands import auditor
+from tests.auditor.senders.receivers import FakeSlack
+from tests.daemons import running
+from tests.stand import Stand
+from tests.waiting import wait_until
+
+AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+class Scene:
+    """A stand, a receiver, and watchdogs whose clocks the test moves."""
+
+    def __init__(self, stand: Stand, slack: FakeSlack) -> None:
+        self.stand, self.slack = stand, slack
+        stand.map_file.write_text(stand.map_file.read_text() + f'alerts: {{slack: {{webhook: "{slack.url}"}}}}\n')
+        self.workspace = Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
+        self.steady_s, self.wall_s = 5000.0, 0.0
+
+    def pass_s(self, seconds: float, *, wall_s: float | None = None) -> None:
+        """Let time pass; by default on both clocks alike."""
+        self.steady_s += seconds
+        self.wall_s += seconds if wall_s is None else wall_s
+
+    def dog(self) -> Watchdog:
+        """As a new process."""
+        loaded = load_map(self.stand.map_file, {})
+        return Watchdog(
+            loaded,
+            self.workspace,
+            open_senders(loaded.alerts),
+            now_s=lambda: self.steady_s,
+            now=lambda: datetime.now(UTC) + timedelta(seconds=self.wall_s),
+        )
+
+    @property
+    def messages(self) -> list[str]:
+        """The beginning of what was sent."""
+        return [each["text"].partition("]")[0] + "]" for each in self.slack.got]
+
+
+@pytest.fixture
+def slack() -> Iterator[FakeSlack]:
+    made = FakeSlack()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def scene(stand: Stand, slack: FakeSlack) -> Scene:
+    stand.agree(3)
+    return Scene(stand, slack)
+
+
+@contextmanager
+def audited_by_another(scene: Scene) -> Iterator[None]:
+    """A live process holds the lease."""
+    ledger = Ledger(scene.stand.ledger_url)
+    with held(scene.workspace, ledger, "run", tell=lambda _: None):
+        yield
+    ledger.close()
+
+
+def test_while_audits_are_recorded_it_says_nothing(scene: Scene) -> None:
+    for _ in range(3):
+        scene.stand.audit()
+        assert scene.dog().look().fine
+        scene.pass_s(30, wall_s=0)
+    assert scene.messages == []
+
+
+def test_a_dead_auditor_is_told_once_and_its_return_once(scene: Scene) -> None:
+    assert scene.dog().look().fine
+    scene.pass_s(60)
+    report = scene.dog().look()
+    assert report.silent[0].startswith("to_billing for ")
+    assert report.auditor == "no auditor is running with this ledger"
+    scene.pass_s(60)
+    assert not scene.dog().look().fine
+    assert scene.messages == ["[OPENED]"]
+    assert "no audit of 1 flow is being recorded" in scene.slack.got[0]["text"]
+    scene.stand.clock.advance(120)
+    scene.stand.audit()
+    assert scene.dog().look().fine
+    assert scene.dog().look().fine
+    assert scene.messages == ["[OPENED]", "[RESOLVED]"]
+
+
+def test_a_failed_audit_is_an_audit_because_the_daemon_reports_it(scene: Scene) -> None:
+    assert scene.dog().look().fine
+    scene.pass_s(60, wall_s=0)
+    scene.stand.run("billing", "ALTER TABLE customers RENAME TO moved")
+    assert scene.stand.audit().error is not None
+    assert scene.dog().look().fine
+    assert scene.messages == []
+
+
+def test_a_live_auditor_gets_the_time_that_a_hanging_system_takes(scene: Scene) -> None:
+    with audited_by_another(scene):
+        assert scene.dog().look().fine
+        scene.pass_s(60)
+        assert scene.dog().look().fine
+        scene.pass_s(silent_after_s(1.0))
+        report = scene.dog().look()
+        assert not report.fine
+        assert "auditor run on" in report.auditor
+    assert scene.messages == ["[OPENED]"]
+
+
+@pytest.mark.parametrize("set_by_s", [86_400.0, -86_400.0])
+def test_a_clock_that_is_set_neither_raises_an_alarm_nor_hides_one(scene: Scene, set_by_s: float) -> None:
+    assert scene.dog().look().fine
+    scene.stand.audit()
+    scene.pass_s(5, wall_s=set_by_s)
+    assert scene.dog().look().fine
+    scene.pass_s(60)
+    assert not scene.dog().look().fine
+    assert scene.messages == ["[OPENED]"]
+
+
+def test_a_ledger_that_cannot_be_read_is_no_data_in_time(scene: Scene) -> None:
+    assert scene.dog().look().fine
+    ledger = scene.stand.place / "ledger.sqlite"
+    ledger.rename(scene.stand.place / "elsewhere")
+    report = scene.dog().look()
+    assert (report.silent, "there is no ledger" in report.unread) == ((), True)
+    scene.pass_s(60)
+    assert not scene.dog().look().fine
+    assert "The ledger cannot be read" in str(scene.slack.got[0])
+
+
+def test_a_refused_message_is_tried_again_and_one_cut_off_is_labelled(scene: Scene) -> None:
+    scene.slack.answers = [(429, "slow down", {"Retry-After": "30"}), (-1, "", {})]
+    scene.dog().look()
+    scene.pass_s(60)
+    assert scene.dog().look().undelivered
+    assert scene.slack.got == []
+    scene.pass_s(60)
+    scene.dog().look()  # accepted, but the response is lost
+    scene.pass_s(60)
+    scene.dog().look()
+    assert scene.messages == ["[OPENED]", "[OPENED]"]
+    assert "possible duplicate" in scene.slack.got[1]["text"]
+    scene.pass_s(60)
+    scene.dog().look()
+    assert len(scene.messages) == 2
+
+
+def test_a_damaged_file_of_its_own_is_begun_anew(scene: Scene) -> None:
+    scene.dog().look()
+    (scene.workspace.folder / "watchdog.json").write_text('{"flows": 7}')
+    assert scene.dog().look().fine
+
+
+def test_after_a_start_of_the_machine_only_the_time_since_counts() -> None:
+    seen = Seen(mark="7", first_s=20.0, before_s=0.0, at=(AT - timedelta(hours=9)).isoformat())
+    assert seen.silence_s(20.0, AT) == 20.0
+    assert Seen(mark="7", first_s=20.0, at=(AT - timedelta(hours=9)).isoformat()).silence_s(20.0, AT) == 9 * 3600
+
+
+def test_two_watchdogs_do_not_look_after_one_folder(tmp_path: Path) -> None:
+    workspace = Workspace.at(tmp_path / "var")
+    with alone(workspace) as first, alone(workspace) as second:
+        assert (first, second) == (True, False)
+
+
+def test_a_killed_daemon_is_noticed_by_another_process(stand: Stand, slack: FakeSlack) -> None:
+    scene = Scene(stand, slack)
+    loaded = load_map(stand.map_file, {})
+    dog = Watchdog(loaded, scene.workspace, open_senders(loaded.alerts))
+    secrets = {"AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
+    with running(stand.map_file, stand.place / "var", environment=secrets) as daemon:
+        wait_until(lambda: stand.rows("probe_runs"))
+        assert dog.look().fine
+        daemon.send_signal(signal.SIGKILL)
+        daemon.wait()
+    wait_until(lambda: not dog.look().fine)
+    words = ["watchdog", "--map", stand.map_file, "--data", stand.place / "var"]
+    done = auditor(*words, AUDITOR_LEDGER=stand.ledger_url)
+    assert done.returncode == 3
+    assert "no data: to_billing for" in done.stderr
+    assert "the last auditor has ended" in done.stderr
+    assert scene.messages == ["[OPENED]"]
