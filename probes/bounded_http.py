@@ -6,10 +6,13 @@ of a single wait.
 
 from __future__ import annotations
 
+import os
+import ssl
 import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import httpx
@@ -29,6 +32,17 @@ STEP_BYTES = 64 * 1024
 """Bytes unpacked at once."""
 
 
+def trusted() -> ssl.SSLContext:
+    """The certificate authorities to trust, shared by all clients: loading them takes longer than most requests."""
+    return _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache
+def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    """By the variables of the environment that httpx reads."""
+    return httpx.create_ssl_context()
+
+
 class BoundedClient:
     """Sends requests and reads their responses within bounds. Redirects are not followed.
 
@@ -42,7 +56,8 @@ class BoundedClient:
     def __init__(self, *, timeout_s: float, limit_bytes: int = ANSWER_LIMIT_BYTES, **words: Any) -> None:
         self._timeout_s = timeout_s
         self._limit_bytes = limit_bytes
-        self._client = httpx.Client(timeout=timeout_s, **words)
+        verify = words.pop("verify", True)
+        self._client = httpx.Client(timeout=timeout_s, verify=trusted() if verify is True else verify, **words)
         self._client.headers["Accept-Encoding"] = "gzip"
         self._deadline = Deadline()
         self._deadline.bind(self._client)

@@ -311,7 +311,7 @@ def rabbitmq(more: str = "") -> Iterator[str]:
         url = f"http://guest:guest@127.0.0.1:{ports['api']}"
         try:
             wait_for_port(ports["api"], process, timeout_s=90)
-            _until(lambda: httpx.get(f"{url}/api/overview", timeout=5).raise_for_status())
+            _until_served(f"{url}/api/overview")
             yield url
         finally:
             os.killpg(process.pid, signal.SIGKILL)
@@ -415,7 +415,7 @@ def connect(servers: str) -> Iterator[str]:
         with _served([*command, str(place / "worker.properties")], place) as process:
             wait_for_port(port, process)
             url = f"http://127.0.0.1:{port}"
-            _until(lambda: httpx.get(f"{url}/connectors", timeout=5).raise_for_status())
+            _until_served(f"{url}/connectors")
             yield url
 
 
@@ -544,6 +544,11 @@ def _served(command: Sequence[str], place: Path) -> Iterator[subprocess.Popen[by
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+def _until_served(url: str) -> None:
+    with httpx.Client(timeout=5, verify=False) as client:
+        _until(lambda: client.get(url).raise_for_status())
 
 
 def _until(ready: object, timeout_s: float = 30) -> None:

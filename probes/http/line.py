@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import httpx
 
+from probes.bounded_http import trusted
+
 
 def connected(verify: bool, connections: int) -> httpx.BaseTransport:
     """Direct connections, without the proxies of the environment."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.HTTPTransport(verify=verify, limits=limits)
+    return httpx.HTTPTransport(verify=trusted() if verify else False, limits=limits)
 
 
 def by_proxies(verify: bool, connections: int) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import certifi
 import httpx
 import pytest
 
 from probes import registry
-from probes.bounded_http import ERROR_LIMIT_BYTES, BoundedClient
+from probes.bounded_http import ERROR_LIMIT_BYTES, BoundedClient, trusted
 from probes.contract import ProbeError, Reason
 from tests.http_api import Api, Response
 
@@ -106,3 +109,17 @@ def test_the_deadline_holds_through_a_proxy_of_the_environment(api: Api, monkeyp
         client.ask("GET", "http://service.example/figures")
     assert [request.path for request in api.asked] == ["http://service.example/figures"]
     client.close()
+
+
+def test_clients_share_the_authorities_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    usual = trusted()
+    assert trusted() is usual
+    assert usual.get_ca_certs()
+    monkeypatch.setenv("SSL_CERT_FILE", shutil.copy(certifi.where(), str(tmp_path)))
+    assert trusted() is not usual
+    monkeypatch.delenv("SSL_CERT_FILE")
+    assert trusted() is usual
