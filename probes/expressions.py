@@ -24,7 +24,7 @@ LONGEST = 1_000
 """Most characters of the expression of a computed field."""
 
 TEXT_LIMIT = 100_000
-"""Most characters that one expression is given for one record, and that it may return."""
+"""Most characters and items of lists that one expression is given for one record, and that it may return."""
 
 EXACT_DIGITS = 15
 """So many significant digits of a decimal number survive in the floating-point numbers of CEL."""
@@ -167,8 +167,11 @@ class Expression:
             if any(each is None for each in values):
                 return None
         room = _Room()
-        given = {name: room.given(raw) for name, raw in zip(self._variables, values, strict=True)}
-        return _Room().held(evaluated(self._program, given))
+        try:
+            given = {name: room.given(raw) for name, raw in zip(self._variables, values, strict=True)}
+            return _Room().held(evaluated(self._program, given))
+        except RecursionError:
+            raise ExpressionError("a value nested too deeply") from None
 
 
 def _compiled(text: str, named: Container[str]) -> tuple[Any, tuple[str, ...]]:
@@ -232,10 +235,13 @@ class _Room:
     def __init__(self) -> None:
         self._left = TEXT_LIMIT
 
-    def _take(self, text: str) -> str:
-        self._left -= len(text)
+    def _spend(self, size: int) -> None:
+        self._left -= size
         if self._left < 0:
-            raise ExpressionError(f"texts of more than {TEXT_LIMIT:,} characters")
+            raise ExpressionError(f"texts and lists of more than {TEXT_LIMIT:,} characters and items")
+
+    def _take(self, text: str) -> str:
+        self._spend(len(text))
         if "\0" in text or not _is_whole(text):
             raise ExpressionError("text with a NUL character, or with half of a surrogate pair")
         return text
@@ -261,7 +267,7 @@ class _Room:
         if isinstance(raw, Mapping):
             return {self._take(str(name)): self.given(each) for name, each in raw.items()}
         if isinstance(raw, list | tuple | set | frozenset):
-            self._left -= len(raw)
+            self._spend(len(raw))
             return [self.given(each) for each in raw]
         raise ExpressionError(f"a value of type {type(raw).__name__}, which an expression cannot take")
 
@@ -272,7 +278,7 @@ class _Room:
         if isinstance(value, Mapping):
             return {self._take(str(name)): self.held(each) for name, each in value.items()}
         if isinstance(value, list | tuple):
-            self._left -= len(value)
+            self._spend(len(value))
             return [self.held(each) for each in value]
         return value
 

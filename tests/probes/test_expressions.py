@@ -129,6 +129,8 @@ def test_a_name_that_the_expression_does_not_use_is_refused_with_the_nearest_one
         ("a + 'x'", {"a": Undecodable("JSON with a key twice in one object")}),
         ("a + 'x'", {"a": SECRET * TEXT_LIMIT}),
         ("a + a", {"a": "x" * (TEXT_LIMIT - 1)}),
+        ("size(a)", {"a": [0] * (TEXT_LIMIT + 1)}),
+        ("size(a)", {"a": {str(number): number for number in range(TEXT_LIMIT)}}),
         ("replace(a, 'x', a)", {"a": "x" * 1_000}),
         ("a * 2.0", {"a": Decimal("1.234567890123456789")}),
         ("a + 1", {"a": 10**30 + 1}),
@@ -143,6 +145,14 @@ def test_a_failure_is_named_and_quotes_no_value(text: str, held: dict[str, Any])
     assert str(failed.value)
     assert SECRET not in str(failed.value)
     assert "hunter" not in str(failed.value)
+
+
+def test_a_value_nested_too_deeply_is_refused() -> None:
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    with pytest.raises(ExpressionError):
+        value("size(a)", a=nested)
 
 
 def test_an_expression_cannot_run_for_long() -> None:
