@@ -63,7 +63,7 @@ class Read:
 def main() -> int:
     """Run the benchmark."""
     asked = arguments(__doc__)
-    turns = 6 if asked.quick else 30
+    turns = 8 if asked.quick else 40
     read = {}
     for shares in (True, False):
         with tempfile.TemporaryDirectory() as place:
@@ -155,7 +155,7 @@ def map_text(place: Path) -> str:
     )
     places = ["      owner: {collection: customers, key: id, changed_at: updated_at}"]
     places += [f"      {name}: {{collection: customers, key: id}}" for name in TARGETS]
-    flow = "{data_type: customer, from: owner, to: TARGET, pattern: near-real-time, every: 2s, sample: 500}"
+    flow = "{data_type: customer, from: owner, to: TARGET, pattern: near-real-time, every: 2s, sample: 200}"
     flows = "\n".join(f"  to_{name}: {flow.replace('TARGET', name)}" for name in TARGETS)
     return MAP.format(systems=systems, places="\n".join(places), flows=flows)
 

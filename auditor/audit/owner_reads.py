@@ -91,6 +91,14 @@ class _Record:
     traced: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a list, as it was read with a limit."""
+
+    reading: Reading
+    limit: int
+
+
 @dataclass(slots=True, eq=False)
 class _Flight(Generic[ResultT]):
     """A read under way, which other audits may wait for.
@@ -393,14 +401,14 @@ class OwnerShare:
         """See `SystemReader.changed`."""
         reader = self._reads.reader
         self._listed_from, reading, self._listed = self._list(
-            spec, ("changed", since, limit), lambda each: reader.changed(each, since, limit)
+            spec, ("changed", since), limit, lambda each: reader.changed(each, since, limit)
         )
         return reading
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
         """See `SystemReader.page`."""
         reader = self._reads.reader
-        return self._list(spec, ("page", after, limit), lambda each: reader.page(each, after, limit))[1]
+        return self._list(spec, ("page", after), limit, lambda each: reader.page(each, after, limit))[1]
 
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> Reading:
         """See `SystemReader.fetch`; each record carries the instants of the read that returned it."""
@@ -493,37 +501,46 @@ class OwnerShare:
         }
 
     def _list(
-        self, spec: ReadSpec, request: tuple[Hashable, ...], read: Callable[[ReadSpec], Reading]
+        self, spec: ReadSpec, request: tuple[Hashable, ...], limit: int, read: Callable[[ReadSpec], Reading]
     ) -> tuple[int, Reading, Collection[Key]]:
         """The ticket of the read of a part of a list, this part, and its keys; read afresh if one of them is due."""
-        began, reading = self._part(spec, request, read, self.since)
+        began, reading = self._part(spec, request, limit, read, self.since)
         keys = self._reads.keys_of(reading)
         since = max((self._due[key] for key in keys if key in self._due), default=self.since)
         if began < since:
-            began, reading = self._part(spec, request, read, since)
+            began, reading = self._part(spec, request, limit, read, since)
             keys = self._reads.keys_of(reading)
         return began, reading, keys
 
     def _part(
-        self, spec: ReadSpec, request: tuple[Hashable, ...], read: Callable[[ReadSpec], Reading], since: int
+        self,
+        spec: ReadSpec,
+        request: tuple[Hashable, ...],
+        limit: int,
+        read: Callable[[ReadSpec], Reading],
+        since: int,
     ) -> tuple[int, Reading]:
+        """The same from reads that began at or after a ticket.
+
+        A part that was read with another limit will do if neither of the limits cuts it off.
+        """
         wide = self._reads.wide(spec)
-        named = (*request, wide.fields, wide.mark)
-        got = self._reads.obtain(
-            {named: since},
-            lambda _: read(wide),
-            lambda reading, began: {} if reading.error else {named: _entry(began, reading, reading.rows)},
-        )
-        if got.own is not None:
-            self._count(spec, len(got.own.rows))
-        entry = got.entries.get(named)
-        if entry is not None:
-            reading: Reading = entry.value
-            self.shared += len(reading.rows) if got.shared and not spec.keys_alone else 0
-            return entry.began, replace(reading, rows=_narrowed(reading.rows, wide, spec))
+        failures: list[Reading | None] = []
+        for name in ((*request, wide.fields, wide.mark), (*request, limit, wide.fields, wide.mark)):
+            got = self._reads.obtain({name: since}, lambda _: read(wide), _part_of(name, limit))
+            if got.own is not None:
+                self._count(spec, len(got.own.rows))
+            entry = got.entries.get(name)
+            if entry is None:
+                failures = [got.own, *(_failed(flight) for flight, _ in got.missed)]
+                break
+            part: _Part = entry.value
+            if part.limit == limit or (not part.reading.truncated and len(part.reading.rows) <= limit):
+                self.shared += len(part.reading.rows) if got.shared and not spec.keys_alone else 0
+                return entry.began, replace(part.reading, rows=_narrowed(part.reading.rows, wide, spec))
         began = self._reads.ticket()
         if wide.fields == spec.fields:
-            for failed in (got.own, *(_failed(flight) for flight, _ in got.missed)):
+            for failed in failures:
                 if failed is not None:
                     return began, failed
         reading = read(spec)
@@ -564,6 +581,11 @@ def _failed(flight: _Flight[Any]) -> Reading | None:
     if not isinstance(result, Reading) or result.error is None or isinstance(result.error, SpentError):
         return None
     return result
+
+
+def _part_of(name: Hashable, limit: int) -> Callable[[Reading, int], Mapping[Hashable, Entry]]:
+    """What may be shared of a part of a list: nothing if it failed."""
+    return lambda reading, began: {} if reading.error else {name: _entry(began, _Part(reading, limit), reading.rows)}
 
 
 def _entry(began: int, value: Any, rows: Sequence[Sequence[Any]]) -> Entry:

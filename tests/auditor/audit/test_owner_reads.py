@@ -268,6 +268,7 @@ class Scripted:
         broken: fields that nothing can be read with.
         spoiled: by field, the records that cannot be read with it.
         listed: records in the list of changes.
+        cut: there are more of them.
         hold: what a read by key waits for; None for nothing.
         raised: what the next reads by key raise, or fail with.
     """
@@ -276,6 +277,7 @@ class Scripted:
     spoiled: dict[str, Key] = field(default_factory=dict)
     asked: list[tuple[Any, ...]] = field(default_factory=list)
     listed: tuple[Key, ...] = (1,)
+    cut: bool = False
     hold: threading.Event | None = None
     raised: list[Exception] = field(default_factory=list)
     name: str = "crm"
@@ -293,7 +295,8 @@ class Scripted:
         return Reading(system="crm", sent_at=at, received_at=at, rows=rows, unreadable=unreadable, instants=instants)
 
     def changed(self, spec: ReadSpec, since: datetime | int | None, limit: int) -> Reading:
-        return replace(self._read(spec, self.listed, "changed", since, limit), instants={})
+        reading = self._read(spec, self.listed, "changed", since, limit)
+        return replace(reading, instants={}, truncated=self.cut)
 
     def page(self, spec: ReadSpec, after: str | None, limit: int) -> Reading:
         return replace(self._read(spec, [1, 2, 3], "page", after, limit), instants={})
@@ -368,9 +371,26 @@ def test_each_flow_gets_its_own_fields_of_one_reading_with_the_instants_of_that(
         assert share.ranked(spec, "seed", 0, 9, 5) == [(1, 5)]
         assert share.highest_version(spec) is None
     assert len(owner.asked) == 6
-    other.changed(b, NOW, 6)  # another part of the list
+    other.changed(b, NOW - timedelta(days=1), 5)  # another part of the list
     assert len(owner.asked) == 7
     assert (one.shared, other.shared) == (0, 2 + 3 + 1)
+
+
+def test_a_list_that_no_limit_cuts_off_serves_other_limits(flow: Flow) -> None:
+    owner = Scripted(listed=(1, 2))
+    one, a, other, b = Sharing(flow, owner).both()
+    one.changed(a, NOW, 5)
+    assert len(other.changed(b, NOW, 2).rows) == 2
+    assert len(owner.asked) == 1
+    other.changed(b, NOW, 1)
+    assert owner.asked[1:] == [("changed", NOW, 1, "a+b")]
+    owner.cut = True
+    third, fourth = Sharing(flow, owner).both()[::2]
+    third.changed(a, NOW, 3)
+    fourth.changed(b, NOW, 3)
+    fourth.changed(b, NOW, 4)
+    fourth.changed(b, NOW, 4)
+    assert [asked[2] for asked in owner.asked[2:]] == [3, 4]
 
 
 def test_a_list_shows_nothing_of_records_that_are_read_by_key(flow: Flow) -> None:
