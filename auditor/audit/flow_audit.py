@@ -204,7 +204,8 @@ class Auditor:
                 if self._shares is not None and discover:
                     found = len(gathered.wanted.listed)
                     self._shares.note(self.flow.name, planned.plan, sample=wanted, found=found)
-                audited = self._concluded(planned, chosen, gathered, judged, in_turn=discover)
+                shared = 0 if share is None else share.shared
+                audited = self._concluded(planned, chosen, gathered, judged, in_turn=discover, shared=shared)
                 read, failed = audited.result.read, audited.memory.failed
                 open_by_cause = self._recorder.record(audited)
             except LeaseLostError:
@@ -374,7 +375,7 @@ class Auditor:
     # -- what to record
 
     def _concluded(
-        self, planned: _Planned, chosen: Chosen, gathered: Gathered, judged: _Judged, *, in_turn: bool
+        self, planned: _Planned, chosen: Chosen, gathered: Gathered, judged: _Judged, *, in_turn: bool, shared: int
     ) -> Audited:
         verdicts, wanted, before = judged.verdicts, gathered.wanted, planned.memory
         error = gathered.error or judged.doubles.error or judged.doubts.error
@@ -385,13 +386,15 @@ class Auditor:
         judgements = verdicts.judgements if verdicts else ()
         delay_s = max(state.commit_delay_s or 0.0, verdicts.commit_delay_s if verdicts else 0.0)
         finished_at = self._now()
+        counts = _counts(gathered, verdicts)
         missed = any(change.verdict is Verdict.BREACH for each in judgements for change in each.changes)
         objective = self._objective(finished_at, missed=missed) if in_turn else None
         result = AuditResult(
             flow=self.flow.name,
             started_at=planned.now,
             finished_at=finished_at,
-            counts=_counts(gathered, verdicts),
+            counts=counts,
+            shared=min(shared, sum(counts.values())),
             changes=sum(1 for each in judgements for change in each.changes if not change.change_id),
             settled=tuple(change for each in judgements for change in each.changes if change.settled_at is not None),
             shed=planned.plan.shed + wanted.skipped + wanted.shed,

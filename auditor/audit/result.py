@@ -27,6 +27,7 @@ class AuditResult:
         taken: the sweep's slice.
         drawn: records taken at random.
         deadlines: changes with an ended window that this audit probed.
+        shared: records whose reading at the owner was made by the audit of another flow.
         in_turn: a regular audit, not a probe between two turns.
     """
 
@@ -43,6 +44,7 @@ class AuditResult:
     taken: Set[Key] = frozenset()
     drawn: Set[Key] = frozenset()
     deadlines: int = 0
+    shared: int = 0
     in_turn: bool = True
 
     @property

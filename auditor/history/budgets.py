@@ -29,6 +29,7 @@ class BudgetUse:
     Attributes:
         records_per_s: allowed on average.
         records_used_per_s: read in the last hour, by audits; second looks and lists are not counted.
+        records_shared_per_s: that would have been read besides if flows did not share what they read.
         calls_per_day: allowed; None for any number.
         calls_used: of the last 24 hours, those included that are reserved at present; None where they are not kept.
         shed: reads that audits of the last hour left out because this system or the other one had no room for them;
@@ -40,6 +41,7 @@ class BudgetUse:
     system: str
     records_per_s: float
     records_used_per_s: float
+    records_shared_per_s: float
     calls_per_day: int | None
     calls_used: int | None
     shed: int
@@ -56,9 +58,10 @@ class BudgetUse:
         if self.differ_ratio_most is not None:
             proved = f"{ratio_text(0.0, 0.0, self.differ_ratio_most)} of {self.flow} differ"
         per_day = self.calls_per_day
+        shared = f", {self.records_shared_per_s:.3g} shared" if self.records_shared_per_s else ""
         return {
             "system": self.system,
-            "records/s": f"{self.records_used_per_s:.3g} of {self.records_per_s:g}",
+            "records/s": f"{self.records_used_per_s:.3g} of {self.records_per_s:g}{shared}",
             "calls in 24 h": "no limit" if per_day is None else f"{self.calls_used or 0} of {per_day}",
             "reads left out in 1 h": self.shed,
             "by sample": proved,
@@ -75,11 +78,15 @@ def budget_use(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -
         mine = [flow for flow, each in integration_map.flows.items() if name in {each.from_, each.to}]
         per_day = settings.budget.calls_per_day
         flow, most = _least_proved(mine, cohorts)
+        read = sum(work[each].read for each in mine if each in work)
+        begin_here = [each for each in mine if integration_map.flows[each].from_ == name]
+        shared = sum(work[each].shared for each in begin_here if each in work)
         found.append(
             BudgetUse(
                 system=name,
                 records_per_s=settings.budget.records_per_s,
-                records_used_per_s=sum(work[flow].read for flow in mine if flow in work) / LAST_S,
+                records_used_per_s=(read - shared) / LAST_S,
+                records_shared_per_s=shared / LAST_S,
                 calls_per_day=per_day,
                 calls_used=None if per_day is None else calls.get(name, 0),
                 shed=sum(work[flow].shed for flow in mine if flow in work),

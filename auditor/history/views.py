@@ -24,7 +24,7 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         """
         id:integer rev:integer flow:text started_at:instant finished_at:instant read:integer
         agreed:integer in_flight:integer suspected:integer divergent:integer inconclusive:integer
-        cannot_verify:integer shed:integer deadlines:integer in_turn:boolean changes:integer
+        cannot_verify:integer shed:integer deadlines:integer shared:integer in_turn:boolean changes:integer
         source_ms:float target_ms:float verified_through_at:instant system:text reason:text message:text
         """
     ),

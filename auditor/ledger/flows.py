@@ -34,9 +34,16 @@ class FailedRuns:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """Records that audits have read, and keys that they left out because a budget was spent."""
+    """What audits have done.
+
+    Attributes:
+        read: records that they compared.
+        shared: those whose reading at the owner was made by the audit of another flow.
+        shed: keys that they left out because a budget was spent.
+    """
 
     read: int
+    shared: int
     shed: int
 
 
@@ -108,10 +115,13 @@ class Flows:
     def work_since(self, at: datetime) -> dict[str, Work]:
         """What audits that began since then have read and left out, by flow."""
         column = t.probe_runs.c
-        wanted = sa.select(column.flow, sa.func.sum(column.read), sa.func.sum(column.shed))
+        shared = sa.func.coalesce(sa.func.sum(column.shared), 0)
+        wanted = sa.select(column.flow, sa.func.sum(column.read), shared, sa.func.sum(column.shed))
         with self._database.read() as connection:
             rows = connection.execute(wanted.where(column.started_at >= at).group_by(column.flow))
-            return {flow: Work(read=int(read), shed=int(shed)) for flow, read, shed in rows}
+            return {
+                flow: Work(read=int(read), shared=int(shared), shed=int(shed)) for flow, read, shared, shed in rows
+            }
 
     def last_run(self, flow: str) -> tuple[str, datetime | None]:
         """A mark of the last audit that was recorded as it happened, complete or failed, and when it ended.

@@ -57,6 +57,7 @@ probe_runs = sa.Table(
     sa.Column("cannot_verify", sa.Integer, nullable=False),
     sa.Column("shed", sa.Integer, nullable=False),
     sa.Column("deadlines", sa.Integer),
+    sa.Column("shared", sa.Integer),
     sa.Column("in_turn", sa.Boolean),
     sa.Column("changes", sa.Integer, nullable=False),
     sa.Column("source_ms", sa.Float),

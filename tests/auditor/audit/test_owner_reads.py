@@ -186,9 +186,10 @@ def test_a_turn_reads_no_record_of_the_owner_twice(shared: Stand) -> None:
     noted = Noting(shared.readers["crm"])
     flows = [shared.map.flow("to_billing"), shared.map.flow("to_shop")]
     owner = OwnerReads(noted, flows, fresh_s=math.inf)
-    for auditor in auditors(shared, shared.ledger):
-        auditor.audit(datetime.now(UTC), sample=100, owner=owner)
+    results = [each.audit(datetime.now(UTC), sample=100, owner=owner) for each in auditors(shared, shared.ledger)]
     assert {*range(1, 31)} <= noted.fetched.keys()
+    assert [each.shared for each in results] == [0, 30]  # each target has one that the owner lacks
+    assert [row["shared"] for row in shared.rows("probe_runs")] == [0, 30]
     assert {*noted.fetched.values()} == {1}
 
 

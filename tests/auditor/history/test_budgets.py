@@ -26,10 +26,10 @@ def loaded(stand: Stand) -> IntegrationMap:
     return load_map(stand.map_file, {})
 
 
-def run(ledger: Ledger, ago_s: float, read: int, shed: int) -> None:
+def run(ledger: Ledger, ago_s: float, read: int, shed: int, **more: int) -> None:
     at = NOW - timedelta(seconds=ago_s)
     with ledger.write() as transaction:
-        row = {"flow": "to_billing", "started_at": at, "finished_at": at, "read": read, "shed": shed, **RUN}
+        row = {"flow": "to_billing", "started_at": at, "finished_at": at, "read": read, "shed": shed, **RUN, **more}
         ledger.flows.save_run(transaction, row)
 
 
@@ -126,3 +126,14 @@ def test_a_budget_holds_back_what_it_has_no_calls_for_and_says_until_when(
     )
     spend(2_000)
     assert told() == f"nothing more is read from crm: 15000 of 15000 calls_per_day are used; {again}"
+
+
+def test_a_record_that_another_flow_has_read_is_read_once_at_the_owner(
+    ledger: Ledger, loaded: IntegrationMap
+) -> None:
+    run(ledger, 60, 3_600, 0, shared=1_800)
+    crm, billing = budget_use(loaded, ledger, NOW)
+    assert (crm.records_used_per_s, crm.records_shared_per_s) == (0.5, 0.5)
+    assert (billing.records_used_per_s, billing.records_shared_per_s) == (1.0, 0.0)
+    assert crm.as_row()["records/s"] == "0.5 of 20, 0.5 shared"
+    assert crm.as_document()["records_shared_per_s"] == 0.5
