@@ -11,7 +11,7 @@ from collections import Counter as Counts
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
@@ -41,6 +41,7 @@ class Metrics:
     """
 
     def __init__(self, integration_map: IntegrationMap, vitals: Vitals, open_ledger: Callable[[], Ledger]) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a further series per counter that no query needs
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._audits = Counter(
