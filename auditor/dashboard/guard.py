@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, MutableMapping
 from dataclasses import asdict
 from typing import Any
 
@@ -59,13 +59,16 @@ def policy(page: str) -> str:
 class Guard:
     """ASGI middleware in front of everything the dashboard serves."""
 
-    def __init__(self, app: App, *, access: Access, page: str) -> None:
+    def __init__(self, app: App, *, access: Access, page: str, addresses: Collection[str] | None = None) -> None:
         """Wrap an app.
 
         Args:
             page: the HTML page that Streamlit serves.
+            addresses: the paths of the dashboard's pages. For every other path Streamlit serves the same HTML, which
+                must not look like a success to a program. None for any path.
         """
         self._app = app
+        self._addresses = addresses
         self._access = access
         self._protection = (*PROTECTION, (b"content-security-policy", policy(page).encode()))
 
@@ -88,11 +91,20 @@ class Guard:
         sealed_scope = {**scope, "headers": [*kept, (own, sealed(sender).encode())]}
 
         async def protected(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_stand_in(scope["path"], message):
+                message = {**message, "status": 404}
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 message = {**message, "headers": self._protect(message.get("headers", ()))}
             await send(message)
 
         await self._app(sealed_scope, receive, protected)
+
+    def _is_stand_in(self, path: str, message: Message) -> bool:
+        """Whether a response is the HTML that Streamlit serves for a path that does not exist."""
+        if self._addresses is None or message["status"] != 200 or path.rstrip("/") in self._addresses:
+            return False
+        kinds = [bytes(value) for name, value in message.get("headers", ()) if bytes(name).lower() == b"content-type"]
+        return any(each.startswith(b"text/html") for each in kinds)
 
     def _protect(self, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
         ours = {name for name, _ in self._protection}

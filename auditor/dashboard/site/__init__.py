@@ -26,15 +26,18 @@ def guards() -> list[Middleware]:
     from dotenv import load_dotenv
     from starlette.middleware import Middleware
 
-    from auditor.dashboard import log_lines
+    from auditor.dashboard import log_lines, navigation
     from auditor.dashboard.access import AccessError, access_of
     from auditor.dashboard.guard import Guard
 
     log_lines.harden()
     load_dotenv(Path.cwd() / ".env")
     page = (Path(streamlit.__file__).parent / "static" / "index.html").read_text(encoding="utf-8")
+    base = str(streamlit.get_option("server.baseUrlPath") or "").strip("/")
+    root = f"/{base}" if base else ""
+    addresses = {root, f"{root}/index.html", *(f"{root}/{name}" for name in navigation.PAGES)}
     try:
-        return [Middleware(Guard, access=access_of(os.environ), page=page)]
+        return [Middleware(Guard, access=access_of(os.environ), page=page, addresses=addresses)]
     except AccessError as error:
         sys.exit(f"error: {error}")
 

@@ -861,3 +861,17 @@ def test_verified_says_what_is_known_of_one_record(stand: Stand, places: list[ob
     assert done.returncode == 3
     for words in (["customer", "x"], ["nothing", "3"], ["customer", "3", "--within", "soon"]):
         assert verified(*words).returncode == 2
+
+
+def test_status_shows_since_when_and_why_the_heartbeat_fails(stand: Stand, places: list[object]) -> None:
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    alerts = 'alerts: {heartbeat: {url: "https://hc.example/0c8983c9-9d73-446f-adb5-0641fdacc9d4"}}\n'
+    stand.map_file.write_text(stand.map_file.read_text() + alerts)
+    stand.ledger.heartbeats.note(at, "")
+    stand.ledger.heartbeats.note(at + timedelta(minutes=1), "no response (ConnectTimeout)")
+    done = auditor("status", "--json", *places, AUDITOR_LEDGER=stand.ledger_url)
+    heartbeat = json.loads(done.stdout)["heartbeat"]
+    assert (heartbeat["failures"], heartbeat["error"]) == (1, "no response (ConnectTimeout)")
+    done = auditor("status", *places, AUDITOR_LEDGER=stand.ledger_url)
+    assert "heartbeat last accepted at 2026-03-01 12:00:00 UTC, failing since 2026-03-01 12:01:00 UTC" in done.stderr
+    assert "0c8983c9" not in done.stdout + done.stderr

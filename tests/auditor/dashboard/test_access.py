@@ -160,6 +160,14 @@ def test_no_page_of_another_site_opens_the_websocket_or_asks(port: int, origin: 
         assert get(port, "/_stcore/health", "Host: localhost:PORT", f"Origin: {origin}")[0] == 403
 
 
+def test_a_path_that_does_not_exist_is_no_success(port: int) -> None:
+    host = "Host: localhost:PORT"
+    for path in ("/healthz", "/metrics", "/api/records/customer/1", "/overview/more", "/nothing"):
+        assert get(port, path, host)[0] == 404, path
+    for path in ("/", "/index.html", "/overview", "/dead-letters?range=1+h", "/_stcore/health"):
+        assert get(port, path, host)[0] == 200, path
+
+
 def test_requests_of_no_browser_are_refused(port: int) -> None:
     assert get(port, "/")[0] in {400, 421}  # no Host
     assert get(port, "/", version="1.0")[0] in {400, 421}
