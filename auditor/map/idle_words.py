@@ -22,6 +22,10 @@ BACKLOG_WORDS = ("backlog_age_s", "backlog_floor", "backlog_ceiling")
 """Settings of an objective about waiting messages."""
 
 
+LISTS_CHANGES = frozenset({"changed", "search"})
+"""Operations that list changes."""
+
+
 EXPRESSION = re.compile(r"^\s*\w+\s*\(.*\)\s*$|\|\||::|\s(?:as|AS|collate|COLLATE)\s", re.DOTALL)
 """Texts that look like an SQL expression."""
 
@@ -71,15 +75,25 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
 
 
 def _budget_words(name: str, budget: Budget, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
-    """A limit of calls that keeps flows from asking for changes as often as they say."""
-    flows = [integration_map.flow(each) for each in integration_map.flows]
-    asked_per_s = sum(
-        1 / flow.every_s for flow in flows if flow.source_name == name and flow.source_spec.finds_changes
-    )
-    for word, (limit, seconds) in budget.call_limits.items():
+    """A limit of calls that keeps flows from listing changes as often as they say.
+
+    Flows of one data type share their lists.
+    """
+    rates: dict[str, float] = {}
+    for each in integration_map.flows:
+        flow = integration_map.flow(each)
+        if flow.source_name == name and flow.source_spec.finds_changes:
+            data_type = flow.settings.data_type
+            rates[data_type] = max(rates.get(data_type, 0.0), 1 / flow.every_s)
+    asked_per_s = sum(rates.values())
+    limits: dict[Path_, tuple[int, float]] = {(word,): limit for word, limit in budget.call_limits.items()}
+    for operation in LISTS_CHANGES & budget.operations.keys():
+        of_operation = budget.operations[operation].call_limits
+        limits |= {("operations", operation, word): limit for word, limit in of_operation.items()}
+    for path, (limit, seconds) in limits.items():
         if asked_per_s * seconds > limit:
             yield (
-                ("systems", name, "budget", word),
+                ("systems", name, "budget", *path),
                 f"flows want to ask it for changes {asked_per_s * seconds:.0f} times in that time, so changes are "
                 "found later than every: of these flows says; set a longer every:, or a higher limit",
             )

@@ -317,6 +317,7 @@ HOOK = 'alerts: {webhook: {url: "https://hooks.example/x"}}\n'
 EVERY = "    every: 1s\n"
 CRM = "  crm: {kind: sql, "
 ORG = "  org: {kind: salesforce, url: 'https://a.my.salesforce.com', client_id: a, client_secret: b"
+SEARCHES = "budget: {operations: {search: {calls_per_minute: 30}}}"
 FIELDS = "    fields:\n"
 ONE_FIELD = (EVERY, EVERY + "    fields: [name]\n")
 BILLING = "billing: {collection: customers, key: id}"
@@ -334,6 +335,15 @@ def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
             "systems.crm.budget.calls_per_day",
             "ask it for changes 86400 times in that time",
             [(CRM, CRM + "budget: {calls_per_day: 15000}, ")],
+            "",
+        ),
+        (
+            "systems.crm.budget.operations.search.calls_per_minute",
+            "ask it for changes 60 times in that time",
+            [
+                (CRM, f"  crm: {{kind: hubspot, token: x, {SEARCHES}}}\n  old: {{kind: sql, "),
+                ("window: 4s", "window: 1h"),
+            ],
             "",
         ),
         (
@@ -436,6 +446,12 @@ def test_check_says_which_words_change_nothing(
 )
 def test_words_that_act_are_not_remarked_on(changes: list[tuple[str, str]], tmp_path: Path) -> None:
     assert remarks(tmp_path, *changes) == {}
+
+
+def test_flows_of_one_data_type_list_its_changes_once(tmp_path: Path) -> None:
+    limited = (CRM, CRM + "budget: {calls_per_minute: 60}, ")
+    flow = "data_type: customer, from: crm, to: billing, pattern: real-time, every: 1s"
+    assert remarks(tmp_path, limited, ("flows:\n", f"flows:\n  again: {{{flow}}}\n")) == {}
 
 
 def test_a_channel_is_passed_on_to_a_webhook(tmp_path: Path) -> None:
