@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 from html import escape as _html
 
 _SEEN = {0x200C, 0x200D}
@@ -165,17 +166,56 @@ _SLACK_ALIVE = re.compile(r"[:@#](?=\S)|(?<=\w)\.(?=[^\W\d_])|^>")
 """Emoji, mentions, channels, addresses (which Slack finds without a scheme, too), and a quotation."""
 
 
+_SLACK_FORMATTED = re.compile(r"[*~]|(?<![^\W_])_|_(?![^\W_])|:[\w+'-]+:")
+"""Formatting and emoji, which Slack also recognises in a verbatim text."""
+
+_ROOM_TO_COUNT = 60
+"""From this limit on, a truncated text says how much is left out."""
+
+
 def mrkdwn(text: object, limit: int) -> str:
-    """The text for Slack's mrkdwn, on one line and not longer than the limit, which counts escaped characters.
+    """The text for a mrkdwn object of Slack with `verbatim`, on one line, no longer than `limit` with its escapes.
 
-    Slack knows no escape for its formatting: `*`, `~`, a backtick and an underscore at a word's edge become
-    characters that look like them. A word joiner keeps apart what it would make an emoji, a mention or a link of.
+    What readers copy is the text itself: words that Slack would format are inline code. Only a backtick becomes a
+    character that looks like it. Slack makes no links or mentions of a verbatim text.
 
-    Source: "Formatting message text", https://docs.slack.dev/messaging/formatting-message-text
+    Source: https://docs.slack.dev/messaging/formatting-message-text and
+    https://docs.slack.dev/reference/block-kit/composition-objects/text-object
+    """
+    whole = visible(text).replace("`", "\u02cb")
+    if len(rendered := _mrkdwn_words(whole[: limit + 1])) <= limit:
+        return rendered or "–"
+
+    def cut(length: int) -> str:
+        more = f" ({len(whole) - length:,} more characters)" if limit >= _ROOM_TO_COUNT else ""
+        return f"{_mrkdwn_words(whole[:length])}…{more}"
+
+    longest = bisect_right(range(min(len(whole), limit)), limit, key=lambda length: len(cut(length)))
+    return next(shown for length in range(longest, -1, -1) if len(shown := cut(length)) <= limit)
+
+
+def _mrkdwn_words(text: str) -> str:
+    return " ".join(
+        f"`{_slack_entities(word)}`"
+        if _SLACK_FORMATTED.search(word) or (not at and word.startswith(">"))  # a quotation
+        else _slack_entities(word)
+        for at, word in enumerate(text.split(" "))
+    )
+
+
+def _slack_entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def slack_notification(text: object, limit: int) -> str:
+    """The text for the notification of a Slack message, no longer than `limit` with its escapes.
+
+    It has no `verbatim`, and nobody copies from it: lookalikes replace formatting, and a word joiner keeps apart what
+    would become an emoji, a mention or a link.
     """
     told = _SLACK_MARKS.sub("\u02cd", visible(text)).translate(_SLACK_LOOKALIKES)
     told = _SLACK_ALIVE.sub(lambda found: f"\u2060{found[0]}" if found[0] == ">" else f"{found[0]}\u2060", told)
-    parts = [{"&": "&amp;", "<": "&lt;", ">": "&gt;"}.get(character, character) for character in told]
+    parts = [_slack_entities(character) for character in told]
     if sum(map(len, parts)) > limit:
         length = 1
         for count, part in enumerate(parts):

@@ -1,7 +1,8 @@
 """Slack: a notice as one Block Kit message on an incoming webhook.
 
-Limits: https://docs.slack.dev/reference/block-kit/blocks (section text 3000, field 2000, ten fields, button
-text 75 and URL 3000 characters); `verbatim`, so that Slack makes no links of its own:
+Limits: https://docs.slack.dev/reference/block-kit/blocks (50 blocks; section text 3000, field 2000, ten fields,
+button text 75 and URL 3000 characters). `text` is what notifications show, as the blocks take its place in the
+channel. `verbatim` keeps Slack from making links of its own:
 https://docs.slack.dev/reference/block-kit/composition-objects/text-object.
 """
 
@@ -13,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from auditor.escaping import mrkdwn
+from auditor.escaping import mrkdwn, slack_notification
 from auditor.senders.contract import TIMEOUT_S, Address, Receipt, SenderSettings
 from auditor.senders.json_post import JsonPost
 from probes.durations import format_duration
@@ -21,18 +22,18 @@ from probes.durations import format_duration
 TITLE_LIMIT = 2500
 FIELD_LIMIT = 500
 DETAIL_LIMIT = 1000
-FALLBACK_LIMIT = 4000
+FALLBACK_LIMIT = 2000
 URL_LIMIT = 3000
 
 _ADDRESS = re.compile(r"https?://[!-~]+")
 """An address that a button can have; Slack refuses a whole message for one that it cannot."""
 
-_COLOURS = {"opened": "#D92D20", "grown": "#D92D20", "reopened": "#D92D20", "resolved": "#36A64F"}
 _SIGNS = {
-    "opened": ":red_circle: OPEN",
-    "grown": ":red_circle: GROWN",
-    "reopened": ":red_circle: REOPENED",
-    "resolved": ":white_check_mark: RESOLVED",
+    "opened": ":red_circle: *OPEN*",
+    "grown": ":red_circle: *GROWN*",
+    "reopened": ":red_circle: *REOPENED*",
+    "resolved": ":white_check_mark: *RESOLVED*",
+    "test": ":test_tube: *TEST*",
 }
 
 
@@ -53,7 +54,7 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
     if transition == "resolved":
         lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
         times += f"  |  resolved after {format_duration(lasted_s)}"
-    title = f"{sign}  *{mrkdwn(notice['summary'], TITLE_LIMIT)}*{repeat}"
+    title = f"{sign}  {mrkdwn(notice['summary'], TITLE_LIMIT)}{repeat}"
     blocks: list[dict[str, Any]] = [
         {"type": "section", "text": _text(title)},
         {
@@ -79,8 +80,8 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
     if elements:
         blocks.append({"type": "actions", "elements": elements})
     return {
-        "text": mrkdwn(fallback, FALLBACK_LIMIT),
-        "attachments": [{"color": _COLOURS.get(transition, "#888888"), "blocks": blocks}],
+        "text": slack_notification(fallback, FALLBACK_LIMIT),
+        "blocks": blocks,
         "unfurl_links": False,
         "unfurl_media": False,
     }

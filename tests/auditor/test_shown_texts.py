@@ -114,13 +114,16 @@ SLACK = re.compile(
 )
 """What Slack's mrkdwn makes alive, as its documents describe it."""
 
+SLACK_VERBATIM = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)|(?<!\w)[*_~`]|[*_~`](?!\w)|:[\w+-]+:|\n|^&gt;", re.MULTILINE)
+"""The same in a verbatim text, outside inline code."""
+
 
 def own_words(told: str) -> str:
     """What stands in a message besides texts from outside, taken away."""
     told = re.sub(
-        r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[^>]*>|^:red_circle: OPEN  \*|^\*\w+\*\n|\*$", "", told
+        r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[^>]*>|^:red_circle: \*OPEN\*  |^\*\w+\*\n", "", told
     )
-    return re.sub("&(amp|lt|gt);", "·", told)
+    return re.sub("&(amp|lt|gt);", "·", re.sub("`[^`]+`", "·", told))
 
 
 @EACH
@@ -128,8 +131,7 @@ def test_slack_shows_it_as_text(text: str) -> None:
     names = ("summary", "team", "detail", "source", "target", "flow", "runbook")
     sent = message({**NOTICE, **dict.fromkeys(names, text)}, dashboard="http://127.0.0.1:8501", possible_repeat=False)
     assert (sent["unfurl_links"], sent["unfurl_media"]) == (False, False)
-    (attached,) = sent["attachments"]
-    found: list[str] = [sent["text"]]
+    found: list[str] = []
 
     def walk(part: Any) -> None:
         if isinstance(part, dict):
@@ -145,10 +147,12 @@ def test_slack_shows_it_as_text(text: str) -> None:
             for each in part:
                 walk(each)
 
-    walk(attached)
-    assert len(found) >= (7 if text else 5)
+    walk(sent["blocks"])
+    assert len(found) >= (6 if text else 4)
+    assert SLACK.search(own_words(sent["text"])) is None, sent["text"]
     for told in found:
-        assert SLACK.search(own_words(told)) is None, told
+        assert SLACK_VERBATIM.search(own_words(told)) is None, told
+    for told in [*found, sent["text"]]:
         assert not unseen(told.replace(JOINER, "").replace("\u200d", "").replace("\n", ""))
 
 

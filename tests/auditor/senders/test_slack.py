@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auditor.escaping import mrkdwn
+from auditor.escaping import mrkdwn, slack_notification
 from auditor.senders.slack import message
 from tests.auditor.senders.receivers import NOTICE, FakeSlack, opened
 
@@ -18,7 +20,7 @@ from tests.auditor.senders.receivers import NOTICE, FakeSlack, opened
 def check_limits(payload: dict[str, Any]) -> None:
     """https://docs.slack.dev/reference/block-kit/blocks"""
     assert 0 < len(payload["text"]) <= 4000
-    blocks = payload["attachments"][0]["blocks"]
+    blocks = payload["blocks"]
     assert 0 < len(blocks) <= 50
     for block in blocks:
         if block["type"] == "section":
@@ -42,7 +44,7 @@ def test_a_message_says_what_where_and_how_many() -> None:
         assert word in text
     resolved = message({**NOTICE, "transition": "resolved"}, dashboard=None, possible_repeat=False)
     assert "resolved after 5 min" in json.dumps(resolved)
-    assert resolved["attachments"][0]["color"] != payload["attachments"][0]["color"]
+    assert "RESOLVED" in json.dumps(resolved)
 
 
 @given(st.text(max_size=5000), st.text(max_size=5000))
@@ -52,17 +54,33 @@ def test_any_text_from_a_system_stays_within_limits_and_harmless(summary: str, t
         {**NOTICE, "summary": hostile, "team": team, "detail": summary}, dashboard=None, possible_repeat=True
     )
     check_limits(payload)
-    shown = payload["text"] + json.dumps(payload["attachments"], ensure_ascii=False)
+    shown = payload["text"] + json.dumps(payload["blocks"], ensure_ascii=False)
     assert re.findall(r"<(?!!date\^\d+\^)[^>]", shown) == []
-    assert all(block["text"]["verbatim"] for block in payload["attachments"][0]["blocks"] if "text" in block)
+    assert all(block["text"]["verbatim"] for block in payload["blocks"] if "text" in block)
 
 
-@given(st.text(max_size=100), st.integers(10, 40))
-def test_escaping_never_cuts_an_entity_in_two(text: str, limit: int) -> None:
-    cut = mrkdwn(text + "&" * 20, limit)
+@pytest.mark.parametrize("escape", [mrkdwn, slack_notification])
+@given(text=st.text(max_size=100), limit=st.integers(10, 80))
+def test_escaping_never_cuts_an_entity_in_two(escape: Callable[[object, int], str], text: str, limit: int) -> None:
+    cut = escape(text + "&" * 20, limit)
     assert len(cut) <= limit
-    assert cut.endswith("…") or len(cut) == limit
     assert re.sub(r"&(amp|lt|gt);", "", cut).count("&") == 0
+    assert cut.count("`") % 2 == 0
+
+
+def test_a_truncated_text_says_how_much_is_left_out() -> None:
+    shown = mrkdwn("x" * 1_000_000, 500)
+    found = re.fullmatch(r"(x+)… \(([\d,]+) more characters\)", shown)
+    assert found
+    assert len(found[1]) + int(found[2].replace(",", "")) == 1_000_000
+    assert 495 < len(shown) <= 500
+    assert mrkdwn("x" * 500, 500) == "x" * 500
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="`")))
+def test_what_a_reader_copies_is_the_text_itself(text: str) -> None:
+    shown = html.unescape(mrkdwn(text, 3000))
+    assert shown.replace("`", "") == (text or "–")
 
 
 @pytest.mark.parametrize(
@@ -82,11 +100,30 @@ def test_escaping_never_cuts_an_entity_in_two(text: str, limit: int) -> None:
         ("", "–"),
     ],
 )
-def test_slack_shows_any_text_as_text(text: str, shown: str | None) -> None:
-    told = mrkdwn(text, 500)
+def test_a_notification_shows_any_text_as_text(text: str, shown: str | None) -> None:
+    told = slack_notification(text, 500)
     assert shown is None or told == shown
     for alive in (r"<", r"(?<!\w)[*_~`]", r"[*_~`](?!\w)", r":[\w+-]+:", r"@\w", r"#\w", r"://", r"\w\.[a-z]"):
         assert re.search(alive, re.sub("&(amp|lt|gt);", "", told)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a & b < c > d", "a &amp; b &lt; c &gt; d"),
+        ("<!channel> @here", "&lt;!channel&gt; @here"),
+        ("*two words* _it_ ~gone~", "`*two` `words*` `_it_` `~gone~`"),
+        ("_daily_sync: past_due", "`_daily_sync:` past_due"),
+        ("`code`", "ˋcodeˋ"),
+        ("https://x.example/y", "https://x.example/y"),
+        (":tada: at 12:30", "`:tada:` at 12:30"),
+        ("> quoted", "`&gt;` quoted"),
+        ("two\nlines\u202e", "two␊lines⟨U+202E⟩"),
+        ("", "–"),
+    ],
+)
+def test_a_block_shows_any_text_as_text(text: str, shown: str) -> None:
+    assert mrkdwn(text, 500) == shown
 
 
 @given(
