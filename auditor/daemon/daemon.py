@@ -26,7 +26,7 @@ from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import Trouble
-from auditor.daemon.vitals import PULSE_EVERY_S, Vitals
+from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_after_s
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
 from auditor.map.integration_map import IntegrationMap
@@ -443,7 +443,7 @@ def serve(
 
 def vitals_of(integration_map: IntegrationMap) -> Vitals:
     """The vital signs of a daemon that has not started yet."""
-    return Vitals({name: integration_map.flow(name).every_s for name in integration_map.flows})
+    return Vitals({name: silent_after_s(integration_map.flow(name)) for name in integration_map.flows})
 
 
 def broker_of(settings: Any) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from auditor.history.status import SLOW_FAILURE_S, STALE_FLOOR_S, STALE_INTERVALS
+from auditor.history.status import SLOW_FAILURE_S, STALE_INTERVALS
+from auditor.map.flow import Flow
 from probes.durations import format_duration
 
 PULSE_EVERY_S = 1.0
@@ -20,9 +21,14 @@ NO_PULSE_S = 30.0
 STARTING = "the auditor is starting"
 
 
-def silent_after_s(every_s: float) -> float:
-    """How long a flow may go without a recorded audit; an audit whose system hangs takes its time to fail."""
-    return max(STALE_INTERVALS * every_s, STALE_FLOOR_S, SLOW_FAILURE_S)
+CALLS = 4
+"""Calls of each system that an audit may make one after the other, each until its timeout."""
+
+
+def silent_after_s(flow: Flow) -> float:
+    """How long a flow may go without a recorded audit; an audit whose systems hang takes its time to fail."""
+    hangs_s = CALLS * (flow.source.budget.timeout_s + flow.target.budget.timeout_s)
+    return max(STALE_INTERVALS * flow.every_s, SLOW_FAILURE_S, hangs_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +90,12 @@ class Vitals:
     """Collects the vital signs; safe to share between threads.
 
     Args:
-        every_s: by flow, seconds between two audits.
+        silent_after_s: by flow, how long it may go without a recorded audit.
         now_s: a monotonic clock.
     """
 
-    def __init__(self, every_s: Mapping[str, float], *, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._every_s = dict(every_s)
+    def __init__(self, silent_after_s: Mapping[str, float], *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._silent_after_s = dict(silent_after_s)
         self._now_s = now_s
         self._lock = threading.Lock()
         self._signs: _Signs | None = None
@@ -152,9 +158,9 @@ class Vitals:
             recorded_s, failing, fails = dict(signs.recorded_s), dict(signs.failing), signs.ledger_fails
         still_s = now_s - signs.pulse_s
         silent = []
-        for flow, every_s in self._every_s.items():
+        for flow, limit_s in self._silent_after_s.items():
             since_s = now_s - recorded_s.get(flow, signs.begun_s)
-            if since_s > silent_after_s(every_s):
+            if since_s > limit_s:
                 silent.append(f"{flow}: no audit recorded for {format_duration(round(since_s))}")
         stuck = f"no job has run for {format_duration(round(still_s))}"
         return Health(

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from auditor.alerts.unrecorded import NOT_RECORDED
 from auditor.daemon.vitals import silent_after_s
 from auditor.escaping import visible
 from auditor.history.status import STALE_FLOOR_S, STALE_INTERVALS
-from auditor.ledger import LEASE_S, Lease, Ledger, LedgerError, is_gone, this_process
+from auditor.ledger import LEASE_S, Lease, Ledger, LedgerError, Process, is_gone, this_process
 from auditor.map.integration_map import IntegrationMap
 from auditor.senders.contract import Sender
 from auditor.storage import private_files
@@ -31,10 +32,25 @@ from auditor.workspace import Workspace
 from probes.durations import format_duration
 from probes.wording import counted
 
+REPORTS_ITSELF_S = 600.0
+"""How long a daemon that lives but cannot write to its ledger is left to report that itself."""
+
 NAMED = 10
 """Most flows that a message names."""
 
 log = logging.getLogger(__name__)
+
+
+class Holder(Enum):
+    """What the holder of the lease is doing.
+
+    GONE: it has ended, is stopped, or there is none. RENEWS: it shows signs of life in the ledger. LIVES: its process
+    does, on this machine, but it cannot write to the ledger.
+    """
+
+    GONE = "gone"
+    RENEWS = "renews"
+    LIVES = "lives"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,12 +101,14 @@ class Kept:
     Attributes:
         boot: the start of the machine; the monotonic clock begins with it.
         looked_s: the last look.
+        holder: the process that held the lease last.
         opened_at: since when people have been told that there is no data; "" if there is.
         messages: by transition and receiver.
     """
 
     boot: str = ""
     looked_s: float | None = None
+    holder: dict[str, Any] | None = None
     flows: dict[str, Seen] = field(default_factory=dict)
     opened_at: str = ""
     messages: dict[str, Message] = field(default_factory=dict)
@@ -148,19 +166,18 @@ class Watchdog:
         kept = self._kept = self._load()
         now_s, now = self._now_s(), self._now()
         lease, unread = self._see(kept, now_s)
-        alive = lease is not None and self._alive(lease, now)
-        silent = []
+        holder = self._holder(kept, lease, now)
+        silent, longest_s = [], 0.0
         for flow in self._map.flows:
-            every_s = self._map.flow(flow).every_s
-            limit_s = silent_after_s(every_s) if alive else max(STALE_INTERVALS * every_s, STALE_FLOOR_S)
             seen = kept.flows[flow]
             silence_s = seen.silence_s(now_s, now)
-            if silence_s > limit_s:
+            if silence_s > self._limit_s(flow, holder):
+                longest_s = max(longest_s, silence_s)
                 last = f"last audit {seen.at[:19].replace('T', ' ')} UTC" if seen.at else "no audit seen"
                 silent.append(f"{flow} for {format_duration(round(silence_s))} ({last})")
         kept.looked_s = now_s
-        report = Report(silent=tuple(silent), unread=unread, auditor=self._auditor(lease, alive=alive))
-        self._decide(kept, report, now)
+        report = Report(silent=tuple(silent), unread=unread, auditor=self._auditor(lease, holder))
+        self._decide(kept, report, now, waits=holder is Holder.LIVES and longest_s <= REPORTS_ITSELF_S)
         self._deliver(kept, now)
         self._save(kept)
         lost = [f"{about}: {each.error}" for about, each in kept.messages.items() if each.error]
@@ -197,25 +214,43 @@ class Watchdog:
         finally:
             ledger.close()
 
-    def _alive(self, lease: Lease, now: datetime) -> bool:
-        """Whether the holder of the lease seems to live; clocks of two machines may differ by some leases."""
+    def _holder(self, kept: Kept, lease: Lease | None, now: datetime) -> Holder:
+        """What the holder of the lease is doing; if the ledger cannot be read, the last one that was seen."""
         mine = this_process("watchdog", self._workspace.folder)
-        if lease.holder is None or lease.until_at is None or is_gone(lease.holder, mine):
-            return False
-        here = lease.holder.born.split()[:2] == mine.born.split()[:2] != []
-        return here or now < lease.until_at + timedelta(seconds=4 * LEASE_S)
+        if lease is not None:
+            kept.holder = asdict(lease.holder) if lease.holder is not None else None
+        process = Process(**kept.holder) if kept.holder is not None else None
+        if process is None or is_gone(process, mine):
+            return Holder.GONE
+        until_at = lease.until_at if lease is not None else None
+        here = process.born.split()[:2] == mine.born.split()[:2] != []
+        if until_at is not None and now < until_at + timedelta(seconds=LEASE_S if here else 4 * LEASE_S):
+            return Holder.RENEWS
+        return Holder.LIVES if here and not _is_stopped(process.number) else Holder.GONE
 
-    def _auditor(self, lease: Lease | None, *, alive: bool) -> str:
+    def _limit_s(self, flow: str, holder: Holder) -> float:
+        """How long a flow may go without an audit."""
+        described = self._map.flow(flow)
+        if holder is Holder.GONE:
+            return max(STALE_INTERVALS * described.every_s, STALE_FLOOR_S)
+        return silent_after_s(described)
+
+    def _auditor(self, lease: Lease | None, holder: Holder) -> str:
         if lease is None:
-            return "unknown"
+            return "its process lives" if holder is Holder.LIVES else "unknown"
         if lease.holder is None:
             return "no auditor is running with this ledger"
-        return f"{lease}" if alive else f"the last auditor has ended or no longer responds: {lease}"
+        words = {
+            Holder.GONE: f"the last auditor has ended or no longer responds: {lease}",
+            Holder.RENEWS: str(lease),
+            Holder.LIVES: f"its process lives and does not write to the ledger: {lease}",
+        }
+        return words[holder]
 
     # -- decide and send
 
-    def _decide(self, kept: Kept, report: Report, now: datetime) -> None:
-        if report.silent and not kept.opened_at:
+    def _decide(self, kept: Kept, report: Report, now: datetime, *, waits: bool) -> None:
+        if report.silent and not kept.opened_at and not waits:
             kept.opened_at = now.isoformat()
             self._queue(kept, "opened", report, now)
         elif report.fine and kept.opened_at:
@@ -285,6 +320,8 @@ class Watchdog:
                 flows = {name: Seen(**each) for name, each in document.pop("flows").items()}
                 messages = {about: Message(**each) for about, each in document.pop("messages").items()}
                 kept = Kept(**document, flows=flows, messages=messages)
+                if kept.holder is not None:
+                    Process(**kept.holder)
             except FileNotFoundError:
                 kept = Kept(boot=boot)
             except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -309,6 +346,15 @@ def _boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def _is_stopped(number: int) -> bool:
+    """Whether a process of this machine is paused (proc_pid_stat(5), field 3)."""
+    try:
+        status = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from auditor.daemon.vitals import NO_PULSE_S, STARTING, Vitals, silent_after_s
+from tests.stand import Stand
 
 
 class Watch:
@@ -16,7 +17,7 @@ class Watch:
 
 def vitals_and_clock() -> tuple[Vitals, Watch]:
     watch = Watch()
-    return Vitals({"orders": 1.0, "rates": 600.0}, now_s=watch), watch
+    return Vitals({"orders": 120.0, "rates": 1200.0}, now_s=watch), watch
 
 
 def test_a_daemon_that_waits_for_the_lease_lives_but_is_not_ready() -> None:
@@ -43,7 +44,7 @@ def test_a_stuck_timetable_is_dead() -> None:
 def test_a_flow_without_recorded_audits_is_silent_and_one_that_fails_is_a_warning() -> None:
     vitals, watch = vitals_and_clock()
     vitals.begins(lambda: False)
-    watch.now_s += silent_after_s(1.0) + 1
+    watch.now_s += 121
     vitals.pulse()
     assert vitals.health().silent == ("orders: no audit recorded for 2.02 min",)
     assert vitals.health().ready
@@ -51,7 +52,7 @@ def test_a_flow_without_recorded_audits_is_silent_and_one_that_fails_is_a_warnin
     health = vitals.health()
     assert (health.well, health.warnings) == (True, ("orders: crm: unreachable",))
     assert health.as_document()["status"] == "warn"
-    watch.now_s += silent_after_s(600.0)
+    watch.now_s += 1200
     vitals.pulse()
     assert [each.partition(":")[0] for each in vitals.health().silent] == ["orders", "rates"]
 
@@ -72,3 +73,12 @@ def test_a_cycle_is_complete_when_something_was_recorded_and_nothing_is_overdue(
     vitals.recorded("orders", "")
     assert vitals.all_recorded_since(begun_s)
     assert not vitals.all_recorded_since(vitals.now_s())
+
+
+def test_a_flow_is_silent_after_two_intervals_and_not_while_its_systems_may_hang(stand: Stand) -> None:
+    assert silent_after_s(stand.map.flow("to_billing")) == 120
+    stand.remap("window: 4s", "window: 1h")
+    stand.remap("    every: 1s", "    every: 5m")
+    assert silent_after_s(stand.map.flow("to_billing")) == 600
+    stand.remap("crm: {kind: sql, ", "crm: {kind: sql, budget: {timeout: 5m}, ")
+    assert silent_after_s(stand.map.flow("to_billing")) == 4 * 305

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import pytest
 from auditor.alerts.delivery import open_senders
 from auditor.daemon.tenure import held
 from auditor.daemon.vitals import silent_after_s
-from auditor.daemon.watchdog import Seen, Watchdog, alone
+from auditor.daemon.watchdog import REPORTS_ITSELF_S, Seen, Watchdog, alone
 from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from auditor.workspace import Workspace
@@ -33,7 +34,7 @@ class Scene:
         self.stand, self.slack = stand, slack
         stand.map_file.write_text(stand.map_file.read_text() + f'alerts: {{slack: {{webhook: "{slack.url}"}}}}\n')
         self.workspace = Workspace.at(stand.place / "var", ledger_url=stand.ledger_url)
-        self.steady_s, self.wall_s = 5000.0, 0.0
+        self.steady_s, self.wall_s, self._begun_at = 5000.0, 0.0, datetime.now(UTC)
 
     def pass_s(self, seconds: float, *, wall_s: float | None = None) -> None:
         """Let time pass; by default on both clocks alike."""
@@ -48,7 +49,7 @@ class Scene:
             self.workspace,
             open_senders(loaded.alerts),
             now_s=lambda: self.steady_s,
-            now=lambda: datetime.now(UTC) + timedelta(seconds=self.wall_s),
+            now=lambda: self._begun_at + timedelta(seconds=self.wall_s),
         )
 
     @property
@@ -116,9 +117,9 @@ def test_a_failed_audit_is_an_audit_because_the_daemon_reports_it(scene: Scene) 
 def test_a_live_auditor_gets_the_time_that_a_hanging_system_takes(scene: Scene) -> None:
     with audited_by_another(scene):
         assert scene.dog().look().fine
-        scene.pass_s(60)
+        scene.pass_s(60, wall_s=0)
         assert scene.dog().look().fine
-        scene.pass_s(silent_after_s(1.0))
+        scene.pass_s(silent_after_s(scene.stand.map.flow("to_billing")), wall_s=0)
         report = scene.dog().look()
         assert not report.fine
         assert "auditor run on" in report.auditor
@@ -145,6 +146,19 @@ def test_a_ledger_that_cannot_be_read_is_no_data_in_time(scene: Scene) -> None:
     scene.pass_s(60)
     assert not scene.dog().look().fine
     assert "The ledger cannot be read" in str(scene.slack.got[0])
+
+
+def test_a_live_auditor_that_cannot_write_is_left_to_report_that_itself(scene: Scene) -> None:
+    with audited_by_another(scene):
+        assert scene.dog().look().fine
+        (scene.stand.place / "ledger.sqlite").rename(scene.stand.place / "elsewhere")
+        scene.pass_s(REPORTS_ITSELF_S - 1)
+        report = scene.dog().look()
+        assert (report.auditor, len(report.silent)) == ("its process lives", 1)
+        assert scene.messages == []
+        scene.pass_s(60)
+        scene.dog().look()
+    assert scene.messages == ["[OPENED]"]
 
 
 def test_a_refused_message_is_tried_again_and_one_cut_off_is_labelled(scene: Scene) -> None:
@@ -182,20 +196,31 @@ def test_two_watchdogs_do_not_look_after_one_folder(tmp_path: Path) -> None:
         assert (first, second) == (True, False)
 
 
-def test_a_killed_daemon_is_noticed_by_another_process(stand: Stand, slack: FakeSlack) -> None:
+def test_a_killed_daemon_is_noticed_at_the_next_look(stand: Stand, slack: FakeSlack) -> None:
     scene = Scene(stand, slack)
-    loaded = load_map(stand.map_file, {})
-    dog = Watchdog(loaded, scene.workspace, open_senders(loaded.alerts))
     secrets = {"AUDITOR_LEDGER": stand.ledger_url, "AUDITOR_DIGEST_KEY": "k" * 32}
     with running(stand.map_file, stand.place / "var", environment=secrets) as daemon:
         wait_until(lambda: stand.rows("probe_runs"))
-        assert dog.look().fine
+        assert scene.dog().look().fine
         daemon.send_signal(signal.SIGKILL)
         daemon.wait()
-    wait_until(lambda: not dog.look().fine)
-    words = ["watchdog", "--map", stand.map_file, "--data", stand.place / "var"]
-    done = auditor(*words, AUDITOR_LEDGER=stand.ledger_url)
-    assert done.returncode == 3
-    assert "no data: to_billing for" in done.stderr
-    assert "the last auditor has ended" in done.stderr
+    assert scene.dog().look().fine
+    scene.pass_s(60, wall_s=0)
+    report = scene.dog().look()
+    assert report.silent[0].startswith("to_billing for ")
+    assert "the last auditor has ended" in report.auditor
     assert scene.messages == ["[OPENED]"]
+
+
+def test_the_command_exits_with_what_it_sees(stand: Stand) -> None:
+    words = ["watchdog", "--map", stand.map_file, "--data", stand.place / "var"]
+    stand.remap("window: 4s", "window: 1h")
+    stand.remap("    every: 1s", "    every: 10m")
+    stand.audit()
+    done = auditor(*words, "--json", AUDITOR_LEDGER=stand.ledger_url)
+    assert (done.returncode, json.loads(done.stdout)["silent"]) == (0, [])
+    assert "the map names nobody to notify" in done.stderr
+    done = auditor(*words, AUDITOR_LEDGER=f"sqlite:///{stand.place}/missing.sqlite")
+    assert done.returncode == 3
+    assert "the ledger cannot be read: there is no ledger" in done.stderr
+    assert auditor(*words, "--every", "0s").returncode == 2

@@ -10,7 +10,7 @@ from auditor.history.verified import STATUS, RecordState, RecordVerdict, Unknown
 from tests.stand import Stand
 
 
-def verdict_of(stand: Stand, key: str, within_s: float | None = None, after_s: float = 0.0) -> RecordVerdict:
+def verdict_of(stand: Stand, key: str, within_s: float | None = 3600, after_s: float = 0.0) -> RecordVerdict:
     return record_verdict(
         stand.map,
         stand.ledger,
@@ -47,7 +47,7 @@ def test_a_verdict_older_than_allowed_is_unknown_and_says_what_was_seen(stand: S
 
 def test_a_flow_that_is_no_longer_audited_makes_every_record_unknown(stand: Stand) -> None:
     stand.agree(5)
-    verdict = verdict_of(stand, "3", after_s=90)
+    verdict = verdict_of(stand, "3", within_s=None, after_s=90)
     assert verdict.verdict is RecordState.UNKNOWN
     assert "not audited for two intervals" in verdict.reasons[0]
 
