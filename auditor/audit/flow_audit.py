@@ -304,7 +304,12 @@ class Auditor:
         if discover and planned.plan.changes:
             with spending(Worth.CHANGE):
                 watermark = self._gatherer.discover(
-                    search, moved.watermark, planned.plan, planned.owner_now, planned.owner_latest
+                    search,
+                    moved.watermark,
+                    planned.plan,
+                    planned.owner_now,
+                    planned.owner_latest,
+                    clocked=planned.clocks[0] is not None,
                 )
             moved = replace(moved, watermark=watermark)
             search.shed_if_spent(1)

@@ -130,25 +130,40 @@ class Gatherer:
     # -- changes
 
     def discover(
-        self, search: Search, before: Watermark, planned: Plan, owner_now: datetime, cap: datetime
+        self,
+        search: Search,
+        before: Watermark,
+        planned: Plan,
+        owner_now: datetime,
+        cap: datetime,
+        *,
+        clocked: bool = True,
     ) -> Watermark:
         """Add the records that the owner lists as changed, and return the advanced watermark.
 
         Args:
             owner_now: the present instant of the owner's clock, at the earliest.
             cap: the same at the latest; the watermark never goes beyond it.
+            clocked: the owner's clock is known, so that these instants are right.
         """
         search.polled_before_at = before.polled_at
         if not self.flow.source_spec.finds_changes:
             return before
         if self.flow.source_spec.changed_at is not None:
-            return self._discover_by_stamp(search, before, planned, owner_now, cap)
+            return self._discover_by_stamp(search, before, planned, owner_now, cap, clocked=clocked)
         if self.flow.source_spec.version is not None:
             return self._discover_by_version(search, before, planned.changes)
         return before
 
     def _discover_by_stamp(
-        self, search: Search, before: Watermark, planned: Plan, owner_now: datetime, cap: datetime
+        self,
+        search: Search,
+        before: Watermark,
+        planned: Plan,
+        owner_now: datetime,
+        cap: datetime,
+        *,
+        clocked: bool,
     ) -> Watermark:
         known = before.at or planned.changes_since
         reading, whole, latest = self._poll(
@@ -170,7 +185,12 @@ class Gatherer:
             latest = known + timedelta(seconds=self.flow.overlap_s) + MICROSECOND
             search.skipped = True
         first = owner_now if before.at is None and not reading.truncated else None
-        reached = max((at for at in (before.at, latest, first) if at is not None), default=None)
+        # Otherwise the last events would be listed again in every audit, and their records read one by one, until
+        # something else happens.
+        whole_to = None
+        if clocked and not reading.truncated and not self.flow.source_spec.marks_records:
+            whole_to = owner_now - timedelta(seconds=reading.behind_s)
+        reached = max((at for at in (before.at, latest, first, whole_to) if at is not None), default=None)
         # A record stamped in the future must not hide changes made until then.
         reached = min(reached, cap) if reached is not None else None
         return replace(before, at=reached, polled_at=_polled_at(before, reading))

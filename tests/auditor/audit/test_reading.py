@@ -97,6 +97,26 @@ def test_the_instant_that_a_list_of_changes_reaches_moves_the_watermark(
     assert [*search.owner.rows] == [1]
 
 
+@pytest.mark.parametrize(
+    ("marks", "more", "clocked"),
+    [(False, False, True), (True, False, True), (False, True, True), (False, False, False)],
+)
+def test_events_that_were_listed_once_are_not_listed_for_ever(
+    gatherer: Gatherer, stand: Stand, monkeypatch: pytest.MonkeyPatch, marks: bool, more: bool, clocked: bool
+) -> None:
+    spec = replace(gatherer.flow.source_spec, marks_records=marks)
+    monkeypatch.setattr(type(gatherer.flow), "source_spec", property(lambda _: spec))
+    monkeypatch.setattr(gatherer.source.probe, "changed", lambda *_: Page(behind_s=10, more=more))
+    now = stand.clock.now()
+    long_ago = now - timedelta(hours=1)
+    planned = Plan(changes_since=long_ago, changes=9, rechecks=0, panel=0, sample=0, extra=0, shed=0)
+    search = Search(source=gatherer.source)
+    after = gatherer.discover(search, Watermark(at=long_ago), planned, now, now, clocked=clocked)
+    moves = not marks and not more and clocked
+    assert (after.at == now - timedelta(seconds=10)) is moves
+    assert search.behind_s == 10
+
+
 def test_changes_that_cannot_be_listed_are_asked_for_once(
     gatherer: Gatherer, stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
