@@ -104,9 +104,24 @@ def _read(loaded: IntegrationMap, ledger: Ledger, data_type: str, key: str, with
 
 
 def _print(verdict: RecordVerdict) -> None:
+    from auditor.cli.rows import print_rows
+
+    rows = [
+        {
+            "flow": each.flow,
+            "from": each.source,
+            "to": each.target,
+            "verdict": each.verdict.value,
+            "as_of_at": each.as_of_at,
+            "fields": ", ".join(each.fields),
+            "why": "; ".join(each.reasons),
+        }
+        for each in verdict.flows
+    ]
+    print_rows("", rows)
     as_of = f" as of {verdict.as_of_at:%Y-%m-%d %H:%M:%S} UTC" if verdict.as_of_at is not None else ""
-    say(f"{verdict.data_type} {verdict.key}: {verdict.verdict.value}{as_of}")
-    for reason in verdict.reasons:
-        say(f"  {reason}")
+    why = f" ({'; '.join(verdict.reasons)})" if verdict.read_live and verdict.reasons else ""
+    read = ", read now" if verdict.read_live else ""
+    say(f"{verdict.data_type} {verdict.key}: {verdict.verdict.value}{as_of}{read}{why}")
     if verdict.without_flow:
-        say(f"  not compared, because no flow leads there: {', '.join(verdict.without_flow)}")
+        say(f"not compared, because no flow leads there: {', '.join(verdict.without_flow)}")

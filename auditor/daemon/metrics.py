@@ -23,6 +23,8 @@ from auditor.history.budgets import budget_use
 from auditor.history.status import Standing, flow_status
 from auditor.ledger import Ledger, LedgerError
 from auditor.map.integration_map import IntegrationMap
+from checks.convergence import Verdict
+from checks.judgement import Outcome
 
 LAG_BUCKETS_S = (0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21_600, 86_400)
 AUDIT_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -79,8 +81,13 @@ class Metrics:
         for flow in integration_map.flows:  # a series that exists from the start has a rate from its first event on
             self._durations.labels(flow)
             self._lags.labels(flow)
-            for outcome in ("complete", "failed"):
-                self._audits.labels(flow, outcome)
+            for ended in ("complete", "failed"):
+                self._audits.labels(flow, ended)
+            for outcome in Outcome:
+                self._records.labels(flow, outcome.value)
+            for verdict in Verdict:
+                if verdict is not Verdict.PENDING:
+                    self._changes.labels(flow, verdict.value)
         self._registry.register(_Standing(integration_map, vitals, open_ledger))
 
     def audited(self, result: AuditResult, duration_s: float) -> None:
