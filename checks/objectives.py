@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from checks.convergence import Verdict
 from checks.intervals import sequence_bounds
 
 EXPECTED_RATE = 0.001
@@ -20,29 +22,54 @@ class Standing(StrEnum):
     NO_TRAFFIC = "no traffic"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WindowObjective:
-    """The changes of a period, compared with the promised share.
+@dataclass(frozen=True, slots=True)
+class WindowCounts:
+    """Changes by whether they kept their window. A superseded change counts as neither.
 
     Attributes:
-        met, breach, undecided: changes by whether they kept their window.
-        goal: the least share that should keep it.
+        missed: it is certain that they did not arrive within it.
+        undecided: it stays unknown.
     """
 
-    met: int
-    breach: int
-    undecided: int
-    goal: float
+    met: int = 0
+    missed: int = 0
+    undecided: int = 0
+
+    @classmethod
+    def of(cls, counts: Mapping[Verdict, int]) -> WindowCounts:
+        """From counts of verdicts."""
+        return cls(
+            met=counts.get(Verdict.MET, 0),
+            missed=counts.get(Verdict.BREACH, 0) + counts.get(Verdict.BREACH_THEN_CONVERGED, 0),
+            undecided=counts.get(Verdict.UNDECIDED, 0),
+        )
+
+    @property
+    def decided(self) -> int:
+        """Those of which it is known."""
+        return self.met + self.missed
 
     @property
     def total(self) -> int:
-        """Changes that count."""
-        return self.met + self.breach + self.undecided
+        """All of them."""
+        return self.met + self.missed + self.undecided
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShareObjective:
+    """Counts of a period, compared with the promised share.
+
+    Attributes:
+        goal: the least share that should be met.
+    """
+
+    counts: WindowCounts
+    goal: float
 
     @property
     def underlying(self) -> tuple[float, float]:
-        """Bounds of the share that the flow keeps in the long run."""
-        return underlying_share(self.met, self.breach, self.undecided, self.goal)
+        """Bounds of the share that is met in the long run."""
+        return underlying_share(self.counts, self.goal)
 
     @property
     def standing(self) -> Standing:
@@ -50,16 +77,27 @@ class WindowObjective:
 
         The objective is broken if even the upper bound of the long-run share is below the goal, so a few late changes
         on a quiet day break nothing by chance, however often it is checked. It is kept if the share seen, with
-        undecided changes counted as late, is not below the goal. Between the two nothing is concluded.
+        undecided ones counted as missed, is not below the goal. Between the two nothing is concluded.
         """
-        if not self.total:
+        if not self.counts.total:
             return Standing.NO_TRAFFIC
         if self.underlying[1] < self.goal:
             return Standing.BROKEN
-        return Standing.KEPT if self.met / self.total >= self.goal else Standing.UNDECIDED
+        return Standing.KEPT if self.counts.met / self.counts.total >= self.goal else Standing.UNDECIDED
+
+    @property
+    def budget_left(self) -> tuple[float, float] | None:
+        """The share of the error budget that is left: at least and at most; negative if more than all is used.
+
+        None without traffic, and for a goal of 1, which has no error budget.
+        """
+        allowed = (1 - self.goal) * self.counts.total
+        if allowed <= 0:
+            return None
+        return 1 - (self.counts.missed + self.counts.undecided) / allowed, 1 - self.counts.missed / allowed
 
 
-def underlying_share(met: int, breach: int, undecided: int, goal: float) -> tuple[float, float]:
+def underlying_share(counts: WindowCounts, goal: float) -> tuple[float, float]:
     """Bounds of the share of changes within the window that a flow keeps in the long run.
 
     The bounds hold at 95 %, however often they are checked. An undecided change may count either way.
@@ -67,7 +105,7 @@ def underlying_share(met: int, breach: int, undecided: int, goal: float) -> tupl
     Args:
         goal: the share promised; the bounds are narrowest near it.
     """
-    total, expected = met + breach + undecided, min(max(1 - goal, EXPECTED_RATE), 0.5)
-    _, most_late = sequence_bounds(breach + undecided, total, expected=expected)
-    least_late, _ = sequence_bounds(breach, total, expected=expected)
-    return 1 - most_late, 1 - least_late
+    expected = min(max(1 - goal, EXPECTED_RATE), 0.5)
+    _, most_missed = sequence_bounds(counts.missed + counts.undecided, counts.total, expected=expected)
+    least_missed, _ = sequence_bounds(counts.missed, counts.total, expected=expected)
+    return 1 - most_missed, 1 - least_missed

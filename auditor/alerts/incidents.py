@@ -7,13 +7,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.alerts.objectives import evidence_text
+from auditor.alerts.objectives import WindowObjective, evidence_text
 from auditor.ledger import NO_DOUBT, Doubt, Ledger, Transaction
 from auditor.map.flow import Flow
 from checks.breaches import BREACH_OF, MEANINGS, Breach
 from checks.cause import Cause
 from checks.incidents import BreachSignal, IncidentMove, next_move
-from checks.objectives import Standing, WindowObjective
 from probes.contract import ProbeError, Reason
 from probes.wording import counted
 
@@ -47,7 +46,7 @@ def after_audit(
         in_turn: a regular audit; a probe between two turns reads too little to prove that anything is over.
         waiting: conflicts of the flow that wait for a person.
         doubt: what cannot be verified of the flow.
-        objective: the changes of the last day, compared with the promised share; None if they were not counted now.
+        objective: whether the flow keeps its promised share; None if it was not judged now.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -126,15 +125,15 @@ def after_audit(
 
 
 def _objective(objective: WindowObjective, flow: Flow) -> BreachSignal:
-    """The signal for missed windows, if significantly more changes missed theirs than promised."""
-    standing = objective.standing
+    """The signal for missed windows. The incident is over when the changes of an hour keep the promise again."""
+    decision = objective.decision
     return BreachSignal(
         breach=Breach.OBJECTIVE,
         fingerprint=f"flow/{flow.name}/objective",
-        count=objective.breach if standing is Standing.BROKEN else 0,
+        count=decision.missed if decision is not None else 0,
         threshold=1,
         clear_after_s=flow.clear_after_s,
-        known=standing is not Standing.UNDECIDED,
+        known=decision is not None or objective.kept_again,
         flow=flow.name,
         detail=evidence_text(objective, flow.window_s),
     )
@@ -202,7 +201,7 @@ def _summary(signal: BreachSignal, next_state: IncidentMove, flow: Flow) -> str:
     if signal.system is not None:
         return f"{signal.system}: {meaning.words}"
     what = f"{flow.settings.data_type} record" if meaning.counts == "record" else meaning.counts
-    more = {"audit": " in a row", "change": " of the last day did not"}.get(meaning.counts, "")
+    more = {"audit": " in a row", "change": " did not"}.get(meaning.counts, "")
     where = f"{flow.name}, queue {signal.queue}" if signal.queue else flow.name
     since = f", {next_state.told} when it opened" if next_state.transition == "grown" else ""
     return f"{where}: {meaning.words} ({counted(next_state.count, what)}{more}{since})"

@@ -1,39 +1,82 @@
-"""Whether each flow keeps the share of changes within the window that its SLA promises, over the last day."""
+"""Whether a flow keeps the share of changes within the window that its SLA promises, and whether to tell people."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
-from checks.convergence import Verdict
-from checks.objectives import WindowObjective
+from checks.objectives import ShareObjective, WindowCounts
+from checks.paging import HOUR_S, PERIOD_S, SPANS_S, Decision, SlowBurn, burning, strict
 from probes.durations import format_duration
 from probes.wording import counted
 
-PERIOD = timedelta(days=1)
-"""The period that `sla.within_window` is promised for, in whole hours."""
 
-BREACHES = (Verdict.BREACH, Verdict.BREACH_THEN_CONVERGED)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WindowObjective:
+    """The promised share of a flow's changes within their window.
+
+    Attributes:
+        period: the changes of its period, compared with the promise.
+        decision: why people are told, None if they are not.
+        kept_again: changes of the last hour met their window as promised.
+    """
+
+    period: ShareObjective
+    decision: Decision | None
+    kept_again: bool
 
 
-def within_window(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
-    """The changes of a flow in the last day, compared with the share that its SLA promises."""
-    counts = ledger.measurements.windows_of(flow.name, now - PERIOD)
+def within_window(flow: Flow, ledger: Ledger, now: datetime) -> ShareObjective:
+    """The changes of a flow in the period of its objective, compared with the share that its SLA promises."""
+    sla = flow.settings.sla
+    (counts,) = ledger.measurements.windows(flow.name, [now - timedelta(seconds=sla.period_s)])
+    return ShareObjective(counts=counts, goal=sla.within_window)
+
+
+def judge_objective(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
+    """Whether a flow keeps its objective, and whether that is worth telling people."""
+    sla = flow.settings.sla
+    spans = (*SPANS_S, sla.period_s)
+    found = ledger.measurements.windows(flow.name, [now - timedelta(seconds=each) for each in spans])
+    by_span = dict(zip(spans, found, strict=True))
+    hour = by_span[HOUR_S]
     return WindowObjective(
-        met=counts.get(Verdict.MET, 0),
-        breach=sum(counts.get(verdict, 0) for verdict in BREACHES),
-        undecided=counts.get(Verdict.UNDECIDED, 0),
-        goal=flow.settings.sla.within_window,
+        period=ShareObjective(counts=by_span[sla.period_s], goal=sla.within_window),
+        decision=_decision(flow, ledger, by_span, now),
+        kept_again=hour.decided > 0 and hour.missed <= (1 - sla.within_window) * hour.decided,
     )
+
+
+def _decision(flow: Flow, ledger: Ledger, by_span: dict[float, WindowCounts], now: datetime) -> Decision | None:
+    sla = flow.settings.sla
+    if sla.strict:
+        return strict(by_span[HOUR_S].missed)
+    whole = by_span[sla.period_s]
+    if not whole.missed:
+        return None
+    decision = burning(by_span, sla.within_window)
+    if decision is not None or sla.within_window >= 1:
+        return decision
+    slow = SlowBurn()
+    for hour in ledger.measurements.windows_by_hour(flow.name, now - timedelta(seconds=sla.period_s)):
+        slow = slow.plus(hour, sla.within_window)
+    return slow.decide(whole.decided * PERIOD_S / sla.period_s)
 
 
 def evidence_text(objective: WindowObjective, window_s: float) -> str:
-    """The counts with their error, for people."""
-    least, most = objective.underlying
-    undecided = f", {objective.undecided} undecided" if objective.undecided else ""
-    met = f"{objective.met} of {counted(objective.total, 'change')} met the window of {format_duration(window_s)}"
-    return (
-        f"{met} in the last day"
-        f"{undecided}; in the long run {least:.1%} … {most:.1%}, promised at least {objective.goal:.1%}"
+    """Why people are told, and what the period says, for people."""
+    period = objective.period
+    counts, (least, most) = period.counts, period.underlying
+    undecided = f", {counts.undecided} undecided" if counts.undecided else ""
+    seen = (
+        f"of {counted(counts.total, 'change')} in the period {counts.met} met the window of "
+        f"{format_duration(window_s)}{undecided}; in the long run {least:.1%} … {most:.1%}, "
+        f"promised at least {period.goal:.3%}".replace(".000%", "%")
     )
+    decision = objective.decision
+    if decision is None:
+        return seen
+    by_chance = f"; by chance in at most {decision.false_ratio:.2%} of months" if decision.false_ratio else ""
+    return f"{decision.reason}{by_chance}. {seen}"

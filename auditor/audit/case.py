@@ -9,6 +9,7 @@ from datetime import datetime
 from auditor.audit.gathered import Doubts, Gathered, Later
 from auditor.conflicts.policy import Clocks
 from checks.comparison import Agreement, Comparison
+from checks.convergence import Verdict
 from checks.enrolment import Sighting
 from checks.judgement import Judgement, Outcome
 from checks.record_history import History
@@ -112,6 +113,7 @@ class Verdicts:
         counts: records by outcome.
         outcomes: of every record that did not simply agree.
         unverified: the reasons for those that cannot be verified.
+        decided: verdicts on windows that are new.
         commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
         unjudged: records with an inconclusive last reading, and since when.
     """
@@ -120,5 +122,6 @@ class Verdicts:
     counts: Mapping[Outcome, int]
     outcomes: Mapping[Key, Outcome]
     unverified: Mapping[Key, str]
+    decided: Mapping[Verdict, int]
     commit_delay_s: float
     unjudged: Mapping[Key, datetime]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from auditor.alerts.objectives import within_window
+from auditor.alerts.objectives import WindowObjective, judge_objective
 from auditor.audit.announced import Batch, Inbox
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
 from auditor.audit.case import Case, Known, Verdicts
@@ -29,9 +29,8 @@ from auditor.map.flow import Flow
 from auditor.systems.allowance import Worth, spending
 from auditor.systems.caller import utc_now
 from auditor.systems.reader import SystemReader
-from checks.convergence import Verdict
 from checks.judgement import Outcome
-from checks.objectives import WindowObjective
+from checks.objectives import WindowCounts
 from checks.sides import UNREADABLE
 from checks.terms import Look
 from probes.contract import Announcements, Key
@@ -39,7 +38,7 @@ from probes.ranking import seed_of
 
 OBJECTIVE_EVERY_S = 30.0
 SOONER = 6
-"""How many times sooner a flow's changes of the last day are counted after one has missed its window."""
+"""How many times sooner a flow's objective is judged after a change has missed its window."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +90,7 @@ class Auditor:
         senders: names of the alert senders that an incident's messages are queued for.
         others: readers of further systems, for those that hold the data type, too.
         shares: what it may use of its systems, where other flows are audited in this process, too.
-        objective_every_s: seconds between two counts of the changes of the last day.
+        objective_every_s: seconds between two judgements of the objective.
         now: returns the present, UTC.
 
     Attributes:
@@ -392,7 +391,7 @@ class Auditor:
         delay_s = max(state.commit_delay_s or 0.0, verdicts.commit_delay_s if verdicts else 0.0)
         finished_at = self._now()
         counts = _counts(gathered, verdicts)
-        missed = any(change.verdict is Verdict.BREACH for each in judgements for change in each.changes)
+        missed = verdicts is not None and WindowCounts.of(verdicts.decided).missed > 0
         objective = self._objective(finished_at, missed=missed) if in_turn else None
         result = AuditResult(
             flow=self.flow.name,
@@ -442,12 +441,12 @@ class Auditor:
         )
 
     def _objective(self, at: datetime, *, missed: bool) -> WindowObjective | None:
-        """The changes of the last day, compared with the promise; sooner if a change has just missed its window."""
+        """Whether the flow keeps its objective; judged sooner if a change has just missed its window."""
         counted_at = self.memory.counted_at
         due_s = self._objective_every_s / SOONER if missed else self._objective_every_s
         if counted_at and (at - counted_at).total_seconds() < due_s:
             return None
-        return within_window(self.flow, self.ledger, at)
+        return judge_objective(self.flow, self.ledger, at)
 
 
 def by_owner(auditors: Iterable[Auditor]) -> list[list[Auditor]]:

@@ -17,7 +17,7 @@ from auditor.conflicts.policy import Resolver
 from auditor.map.flow import Flow
 from checks.clocks import ClockBounds
 from checks.comparison import Agreement, Comparison, Tombstone
-from checks.convergence import commit_delay_s
+from checks.convergence import Verdict, commit_delay_s, newly_decided
 from checks.enrolment import Sighting, followed
 from checks.judgement import Judgement, Outcome, glimpse, judge
 from checks.record_history import NO_HISTORY, History
@@ -118,6 +118,7 @@ class Judge:
         unverified: dict[Key, str] = {}
         unjudged = {key: at for key, at in case.known.unjudged.items() if key not in case.settled}
         counts = Counter({Outcome.AGREED: len(case.settled)})
+        decided: Counter[Verdict] = Counter()
         delay_s = 0.0
         for compared in case.comparisons:
             key = compared.key
@@ -133,6 +134,7 @@ class Judge:
                 else:  # it was set during the reading, so its stamps are meaningless now
                     trace = self._trace(case, compared, None)
             judgement = self._judged(case, trace, terms)
+            decided += newly_decided(trace.known.changes, judgement.changes)
             outcome = judgement.outcome
             counts[outcome] += 1
             if outcome is not Outcome.AGREED:
@@ -150,6 +152,7 @@ class Judge:
             counts=counts,
             outcomes=outcomes,
             unverified=unverified,
+            decided=decided,
             commit_delay_s=delay_s,
             unjudged=unjudged,
         )

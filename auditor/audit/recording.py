@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from auditor.alerts import incidents
+from auditor.alerts.objectives import WindowObjective
 from auditor.audit.case import Verdicts
 from auditor.audit.duplicates import Identities
 from auditor.audit.gathered import Gathered
@@ -19,7 +20,6 @@ from auditor.map.flow import Flow
 from auditor.systems.reader import SystemReader
 from checks.judgement import Outcome
 from checks.keys import KEY_LIMIT_BYTES
-from checks.objectives import WindowObjective
 from checks.sampling import Cohort
 from checks.values import EPOCH
 from probes.wording import counted
@@ -48,7 +48,7 @@ class Audited:
         left_out: by system, how many records its list lacks.
         no_keys: texts on the list of unverified records that are no longer keys.
         unfollowed: a record moved while it is unknown what the owner held.
-        objective: the changes of the last day, compared with the promise, if they were counted.
+        objective: whether the flow keeps its promised share, if it was judged.
         before, memory: the auditor's memory before and after the audit.
     """
 
@@ -98,6 +98,8 @@ class Recorder:
         with ledger.write() as transaction:
             ledger.records.save_changes(transaction, flow, changes)
             ledger.measurements.count_lags(transaction, flow, [change for change, _ in changes])
+            if audited.verdicts:
+                ledger.measurements.count_windows(transaction, flow, audited.verdicts.decided, result.finished_at)
             ledger.records.save_divergences(transaction, flow, self.flow.settings.data_type, divergences)
             ledger.measurements.count_noise(transaction, flow, audited.rereads, result.finished_at)
             for each in audited.identities:

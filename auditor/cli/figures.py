@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -170,6 +170,33 @@ def lag(
     else:
         print_rows("", [lag_row(each) for each in figures])
     end_unknown([*silent, *lacks])
+
+
+@app.command()
+def objectives(
+    flows: Annotated[list[str] | None, typer.Argument(metavar="[FLOW]...", help="Only these flows.")] = None,
+    map_: MapOption = DEFAULT_MAP,
+    data: DataOption = DEFAULT_DATA,
+    flow: FlowOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what each flow promises, whether it keeps it, and what is left of its error budget."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import print_rows
+    from auditor.history.objectives import objectives as objective_figures
+    from checks.objectives import Standing
+
+    wanted = [*(flows or ()), *(flow or ())] or None
+    figures, _, unknown, lacks = figures_of(map_, data, "0s", wanted, objective_figures, as_json=as_json)
+    if as_json:
+        print_json(documents((each.as_document() for each in figures), lacks))
+    else:
+        print_rows("", [each.as_row() for each in figures])
+    for each in (*unknown, *lacks):
+        say(each)
+    states = {each.standing for each in figures}
+    unclear = unknown or lacks or Standing.UNDECIDED in states
+    raise typer.Exit(DRIFT if Standing.BROKEN in states else UNVERIFIED if unclear else CONSISTENT)
 
 
 @app.command()

@@ -34,7 +34,7 @@ MODULES = (audits, conflicts, doctor, figures, findings, map, query, queues, rec
 
 ORDER = (
     *("init", "check", "review", "map", "schema", "discover", "doctor"),
-    *("run", "once", "status", "drift", "incidents", "lag", "coverage", "backlog", "letters"),
+    *("run", "once", "status", "drift", "incidents", "objectives", "lag", "coverage", "backlog", "letters"),
     *("record", "verified", "repair", "watchdog"),
     *("query", "dashboard", "demo"),
 )

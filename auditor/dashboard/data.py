@@ -11,7 +11,6 @@ from typing import Any
 
 import pandas as pd
 
-from auditor.alerts.objectives import within_window
 from auditor.conflicts import decisions
 from auditor.dashboard import queries
 from auditor.dashboard.frames import frame
@@ -25,6 +24,7 @@ from auditor.history.lag import FlowLag
 from auditor.history.lens import Lens
 from auditor.history.letters import Explained, Funnel, Waiting
 from auditor.history.misled import Misled
+from auditor.history.objectives import ObjectiveFigure, objectives
 from auditor.history.patterns import Pattern
 from auditor.history.status import FlowStatus, flow_status, system_status
 from auditor.map.consumers import impact_of
@@ -32,7 +32,6 @@ from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import open_allowances
 from auditor.workspace import Workspace
 from checks.escalation import Act, Conflict
-from checks.objectives import WindowObjective
 
 REFRESH_AT_MOST_EVERY_S = 1.0
 
@@ -114,10 +113,11 @@ class Data:
         """Changes by flow and verdict: flow, met, breach, undecided, superseded, pending."""
         return self.query(queries.WINDOWS, [since.at])
 
-    def objectives(self) -> dict[str, WindowObjective]:
-        """By flow, the changes of the last day, compared with the share promised within the window."""
+    def objectives(self) -> list[ObjectiveFigure]:
+        """Every objective of every flow, over the period of its flow's SLA."""
+        self._refresh()
         now = datetime.now(UTC)
-        return {name: within_window(self.map.flow(name), self.ledger, now) for name in self.map.flows}
+        return objectives(self.map, self.ledger, self.lens, now, now)
 
     def open_by_cause(self) -> pd.DataFrame:
         """Open divergences: flow, cause, family, records, oldest."""

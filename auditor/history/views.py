@@ -82,6 +82,9 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         error:text notice:text
         """
     ),
+    "window_counts": _columns(
+        "id:integer rev:integer flow:text slot_at:instant met:integer missed:integer undecided:integer"
+    ),
     "lag_cells": _columns(
         """
         id:integer rev:integer flow:text hour_at:instant verdict:text lower_cell:integer
@@ -179,6 +182,7 @@ VIEWS = {
     "incidents": "SELECT * EXCLUDE (rev, told, growth) FROM {incidents}",
     "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts}",
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
+    "window_counts": "SELECT * EXCLUDE (id, rev) FROM {window_counts}",
     "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",
     "clock_steps": "SELECT * EXCLUDE (rev) FROM {clock_steps}",
     "conflicts": "SELECT * EXCLUDE (rev) FROM {conflicts}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -16,12 +16,24 @@ from auditor.systems.health import ClockStep, Health
 from checks.clocks import ClockBounds
 from checks.convergence import Change, Verdict
 from checks.lag_cells import cells_of
+from checks.objectives import WindowCounts
 from checks.sampling import Cohort
+from checks.values import EPOCH, MICROSECOND
 
 _CLOCK_COLUMNS = ("clock_lower_s", "clock_upper_s", "clock_at", "clock_stepped_at", "clock_trusted_from_at")
 
 
 _COHORT = tuple(each.name for each in fields(Cohort))
+
+SLOT = timedelta(minutes=5)
+"""The time over which verdicts on windows are counted together: the shortest burn-rate window."""
+
+HOUR = timedelta(hours=1)
+
+KEPT = timedelta(days=92)
+"""How long these counts are kept: the longest period of an objective."""
+
+_WINDOWS = tuple(each.name for each in fields(WindowCounts))
 
 _CELL_KEYS = ("flow", "hour_at", "verdict", "lower_cell", "upper_cell")
 
@@ -35,6 +47,7 @@ class Measurements:
             t.systems, keep_if_null=("last_ok_at", "latency_s", *_CLOCK_COLUMNS)
         )
         self._add_cells = database.statements.accumulate(t.lag_cells, _CELL_KEYS)
+        self._add_windows = database.statements.accumulate(t.window_counts, ("flow", "slot_at"))
         self._add_noise = database.statements.accumulate(t.noise, ("flow", "system", "field", "hour_at"))
         self._add_samples = database.statements.accumulate(t.samples, ("flow", "hour_at", "policy"))
 
@@ -57,28 +70,42 @@ class Measurements:
         if rows:
             transaction.execute(self._add_cells, rows)
 
-    def windows_of(self, flow: str, since: datetime) -> dict[Verdict, int]:
-        """The number of changes of a flow by verdict, from the hour of `since` on, without pending ones.
+    def count_windows(
+        self, transaction: Transaction, flow: str, decided: Mapping[Verdict, int], at: datetime
+    ) -> None:
+        """Add verdicts on windows to the slot of an instant."""
+        counts = asdict(WindowCounts.of(decided))
+        if any(counts.values()):
+            row = {"rev": transaction.revision, "flow": flow, "slot_at": _slot(at), **counts}
+            transaction.execute(self._add_windows, [row])
+            column = t.window_counts.c
+            transaction.execute(sa.delete(t.window_counts).where(column.flow == flow, column.slot_at < at - KEPT))
 
-        A change that has missed its window counts at once, even though it is followed until it arrives.
-        """
-        cell, change = t.lag_cells.c, t.changes.c
-        settled = (
-            sa.select(cell.verdict, sa.func.sum(cell.changes))
-            .where(cell.flow == flow, cell.hour_at >= _hour(since))
-            .group_by(cell.verdict)
-        )
-        followed = (
-            sa.select(change.verdict, sa.func.count())
-            .where(change.flow == flow, change.settled_at.is_(None), change.verdict != Verdict.PENDING.value)
-            .group_by(change.verdict)
-        )
-        counts: Counter[Verdict] = Counter()
+    def windows(self, flow: str, since: Sequence[datetime]) -> list[WindowCounts]:
+        """The verdicts on windows of a flow since each of these instants, in slots of five minutes."""
+        column = t.window_counts.c
+        sums = [
+            sa.func.coalesce(sa.func.sum(sa.case((column.slot_at > at - SLOT, column[name]), else_=0)), 0)
+            for at in since
+            for name in _WINDOWS
+        ]
+        wanted = sa.select(*sums).where(column.flow == flow, column.slot_at > min(since) - SLOT)
         with self._database.read() as connection:
-            for select in (settled, followed):
-                for verdict, count in connection.execute(select):
-                    counts[Verdict(verdict)] += int(count)
-        return dict(counts)
+            found = [int(each) for each in connection.execute(wanted).one()]
+        return [WindowCounts(*found[at : at + len(_WINDOWS)]) for at in range(0, len(found), len(_WINDOWS))]
+
+    def windows_by_hour(self, flow: str, since: datetime) -> list[WindowCounts]:
+        """The verdicts on windows of a flow by hour, oldest first, hours without any left out."""
+        column = t.window_counts.c
+        # Literal, because PostgreSQL does not recognize an expression with parameters in GROUP BY.
+        microseconds = sa.literal_column(str(HOUR // MICROSECOND), sa.BigInteger)
+        hour = sa.type_coerce(column.slot_at, sa.BigInteger) // microseconds
+        sums = [sa.func.sum(column[name]) for name in _WINDOWS]
+        wanted = (
+            sa.select(*sums).where(column.flow == flow, column.slot_at > since - SLOT).group_by(hour).order_by(hour)
+        )
+        with self._database.read() as connection:
+            return [WindowCounts(*map(int, row)) for row in connection.execute(wanted)]
 
     def save_samples(self, transaction: Transaction, flow: str, cohorts: Mapping[str, Cohort], at: datetime) -> None:
         """Add cohorts, by policy, to the hour's cohorts."""
@@ -162,6 +189,10 @@ class Measurements:
                 "clock_trusted_from_at": clock.trusted_from_at if clock else None,
             },
         )
+
+
+def _slot(at: datetime) -> datetime:
+    return at - (at - EPOCH) % SLOT
 
 
 def _hour(at: datetime) -> datetime:

@@ -50,6 +50,10 @@ def _row(flow: Flow) -> FlowRow:
     settings = flow.settings
     readers = [told(each) for each in flow.data_type.consumers if each.reads == flow.target_name]
     kept = [f"{settings.sla.within_window:.3%} within the window".replace(".000", "")]
+    kept += [
+        f"{share:.3%} within {format_duration(span_s)}".replace(".000", "")
+        for span_s, share in settings.sla.within.items()
+    ]
     kept.append(f"at most {settings.sla.dead_letters} dead letters")
     for word, limit_s in (("oldest letter", settings.sla.oldest_letter_s), ("backlog", settings.sla.backlog_age_s)):
         if limit_s is not None:

@@ -178,7 +178,7 @@ def _as_written(loc: tuple[str | int, ...], content: Any) -> Path_:
     found: list[str | int] = []
     for position, part in enumerate(loc):
         chosen = isinstance(content, Mapping) and part not in content and content.get("kind") == part
-        if chosen and position < len(loc) - 1:
+        if (chosen and position < len(loc) - 1) or part == "[key]":  # pydantic's mark for the key of a mapping
             continue
         found.append(part)
         content = content.get(part) if isinstance(content, Mapping) else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator
 
@@ -133,7 +133,13 @@ class Objective(PluginSettings):
     """The SLA of a flow: the shares and ages that must be kept.
 
     Attributes:
-        within_window: the least share of changes met within the window, over the last day.
+        within_window: the least share of changes met within the window, over the period.
+        within: by time, the least share of changes that arrive within it.
+        agreement: the least share of records that agree, by the sample.
+        coverage: the least share of due records with a verdict.
+        verified_within_s: how long ago the time may be up to which every change has a verdict.
+        period_s: the period of the shares.
+        strict: a single change that misses its window is a breach, also when it arrived later.
         dead_letters: the most dead letters that may wait.
         oldest_letter_s: the greatest age a dead letter may reach.
         backlog_age_s: the greatest age a waiting message may reach.
@@ -143,12 +149,26 @@ class Objective(PluginSettings):
     """
 
     within_window: float = Field(default=0.99, ge=0, le=1)
+    within: dict[Duration, Annotated[float, Field(ge=0, le=1)]] = {}
+    agreement: float | None = Field(default=None, ge=0, le=1)
+    coverage: float | None = Field(default=None, ge=0, le=1)
+    verified_within_s: Duration | None = Field(default=None, alias="verified_within", gt=0)
+    period_s: Duration = Field(default=28 * 86_400, alias="period", ge=86_400, le=92 * 86_400)
+    strict: bool = False
     dead_letters: int = Field(default=0, ge=0)
     oldest_letter_s: Duration | None = Field(default=None, alias="oldest_letter")
     backlog_age_s: Duration | None = Field(default=None, alias="backlog_age")
     backlog_floor: int = Field(default=0, ge=0)
     backlog_ceiling: int | None = Field(default=None, ge=0)
     drop_notice_s: Duration = Field(default=86_400, alias="drop_notice")
+
+    @field_validator("within")
+    @classmethod
+    def _rises(cls, within: dict[float, float]) -> dict[float, float]:
+        shares = [within[span_s] for span_s in sorted(within)]
+        if shares != sorted(shares) or 0 in within:
+            raise ValueError("write a time above 0 for each share, and for a longer time no smaller share")
+        return dict(sorted(within.items()))
 
     @property
     def allowance(self) -> Allowance:

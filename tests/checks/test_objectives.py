@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from checks.objectives import Standing, WindowObjective
+from checks.objectives import ShareObjective, Standing, WindowCounts
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from checks.objectives import Standing, WindowObjective
     ],
 )
 def test_an_objective(met: int, breach: int, undecided: int, goal: float, standing: Standing) -> None:
-    assert WindowObjective(met=met, breach=breach, undecided=undecided, goal=goal).standing is standing
+    assert ShareObjective(counts=WindowCounts(met, breach, undecided), goal=goal).standing is standing
 
 
 def test_a_quiet_flow_that_keeps_its_promise_is_not_called_broken_by_chance() -> None:
@@ -36,8 +36,24 @@ def test_a_quiet_flow_that_keeps_its_promise_is_not_called_broken_by_chance() ->
         for _ in range(60):  # looked at after every change
             late = chance.random() < 0.01
             met, breach = met + (not late), breach + late
-            objective = WindowObjective(met=met, breach=breach, undecided=0, goal=0.99)
+            objective = ShareObjective(counts=WindowCounts(met, breach), goal=0.99)
             if objective.standing is Standing.BROKEN:
                 false += 1
                 break
     assert false <= 10  # one in twenty at most, however often one looks
+
+
+@pytest.mark.parametrize(
+    ("counts", "goal", "left"),
+    [
+        (WindowCounts(1_000, 0), 0.99, (1.0, 1.0)),
+        (WindowCounts(995, 5), 0.99, (0.5, 0.5)),
+        (WindowCounts(980, 20), 0.99, (-1.0, -1.0)),
+        (WindowCounts(985, 5, 10), 0.99, (-0.5, 0.5)),
+        (WindowCounts(10, 0), 1.0, None),
+        (WindowCounts(), 0.99, None),
+    ],
+)
+def test_an_error_budget(counts: WindowCounts, goal: float, left: tuple[float, float] | None) -> None:
+    found = ShareObjective(counts=counts, goal=goal).budget_left
+    assert found == (None if left is None else pytest.approx(left))

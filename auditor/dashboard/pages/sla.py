@@ -13,7 +13,7 @@ from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_rows import coverage_row
-from auditor.history.figure_text import ratio_text, waiting_letters
+from auditor.history.figure_text import ratio_text
 from checks.intervals import clopper_pearson
 from checks.objectives import Standing
 
@@ -62,18 +62,14 @@ def _draw(data: Data, since: Since) -> None:
         )
     st.subheader("Objectives")
     st.caption(
-        "Changes of the last 24 hours, whatever time range is chosen; dead letters as they wait now. "
-        "An objective is broken when even the upper end of the long-run estimate is below the goal."
+        "Over the period of each flow's SLA, whatever time range is chosen; queues as they are now. A share is "
+        "broken when even the upper end of the long-run estimate is below the goal. *Burn*: how many times faster "
+        "than the goal allows the error budget is used."
     )
     tables.table(
-        _objectives(data),
+        frame([{**each.as_row(), "state": STANDING_SIGNS[each.standing]} for each in data.objectives()]),
         key="objectives",
-        alt="Objectives of each flow, kept or broken",
-        column_config={
-            "long-run estimate": st.column_config.TextColumn(
-                help="Where the share of changes within the window lies at 95 %, however often one looks"
-            )
-        },
+        alt="Objectives of each flow, kept or broken, and what is left of their error budgets",
     )
     st.subheader("Coverage")
     st.caption(
@@ -152,28 +148,3 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         "sweep order": each.walk,
         "last sweep ended": each.swept_at,
     }
-
-
-def _objectives(data: Data) -> pd.DataFrame:
-    counted = data.objectives()
-    queues = data.backlogs()
-    rows = []
-    for name, flow in data.map.flows.items():
-        windows = counted[name]
-        least, most = windows.underlying
-        dead = [each for each in queues if each.flow == name and each.role == "dead"]
-        rows.append(
-            {
-                "flow": name,
-                "within window": view.share_within(windows.met, windows.breach, windows.undecided)
-                if windows.total
-                else "no traffic",
-                "long-run estimate": f"{least:.1%} … {most:.1%}" if windows.total else "–",
-                "goal": f"≥ {windows.goal:.1%}",
-                "objective": STANDING_SIGNS[windows.standing],
-                "dead letters": waiting_letters(dead),
-                "allowed": f"≤ {flow.sla.dead_letters}" if dead else "–",
-                "team": flow.team,
-            }
-        )
-    return frame(rows)

@@ -10,7 +10,7 @@ from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
 from auditor.ledger.tables.incidents import alerts, incidents
 from auditor.ledger.tables.installation import archive_files, heartbeat, installation, lease, revision
-from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems
+from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems, window_counts
 from auditor.ledger.tables.queues import backlogs, dead_letters
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
 from auditor.ledger.tables.spending import sent_calls
@@ -44,4 +44,5 @@ __all__ = [
     "sent_calls",
     "systems",
     "unverified",
+    "window_counts",
 ]

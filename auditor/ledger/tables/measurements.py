@@ -52,6 +52,20 @@ lag_cells = sa.Table(
     sqlite_autoincrement=True,
 )
 
+window_counts = sa.Table(
+    "window_counts",
+    metadata,
+    identity(),
+    rev(),
+    sa.Column("flow", Text, nullable=False),
+    sa.Column("slot_at", Instant, nullable=False),
+    sa.Column("met", sa.BigInteger, nullable=False),
+    sa.Column("missed", sa.BigInteger, nullable=False),
+    sa.Column("undecided", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("flow", "slot_at", name="window_counts_once"),
+    sqlite_autoincrement=True,
+)
+
 samples = sa.Table(
     "samples",
     metadata,

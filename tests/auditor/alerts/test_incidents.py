@@ -21,7 +21,7 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
         ("unverified", 1200, "(1,200 customer records)"),
         ("dead_letters", 1, "(1 message)"),
         ("unreadable", 1, "(1 audit in a row)"),
-        ("objective", 1, "(1 change of the last day did not)"),
+        ("objective", 1, "(1 change did not)"),
     ],
 )
 def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: int, said: str) -> None:

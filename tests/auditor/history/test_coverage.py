@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from auditor.history.coverage import coverage
 from auditor.history.lens import Lens
 from checks.convergence import Verdict
-from checks.objectives import underlying_share
+from checks.objectives import WindowCounts, underlying_share
 from tests.auditor.history.changes import DAY, NOW, followed, save
 from tests.stand import Stand
 
@@ -56,9 +56,9 @@ def test_a_sweep_under_way_bounds_what_differs_and_a_whole_one_is_certain(stand:
 
 
 def test_the_long_run_is_told_with_bounds_that_shrink_with_evidence() -> None:
-    few, many = underlying_share(10, 0, 0, 0.99), underlying_share(10_000, 0, 0, 0.99)
+    few, many = underlying_share(WindowCounts(10, 0, 0), 0.99), underlying_share(WindowCounts(10_000, 0, 0), 0.99)
     assert few[0] < many[0] < 1
     assert few[1] == many[1] == 1
-    least, most = underlying_share(900, 80, 20, 0.99)
+    least, most = underlying_share(WindowCounts(900, 80, 20), 0.99)
     assert least < 0.9 < 0.92 < most
-    assert underlying_share(0, 0, 0, 0.99) == (0, 1)
+    assert underlying_share(WindowCounts(0, 0, 0), 0.99) == (0, 1)

@@ -115,7 +115,8 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/registry.py": "kind",
     },
     "Objective": {
-        "auditor/alerts/objectives.py": "within_window",
+        "auditor/alerts/objectives.py": "within_window period strict",
+        "auditor/history/objectives.py": "within agreement coverage verified_within",
         "auditor/audit/queue_audit.py": "drop_notice",
         "auditor/map/settings.py": "dead_letters oldest_letter backlog_age backlog_floor backlog_ceiling",
     },

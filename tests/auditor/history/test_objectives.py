@@ -1,0 +1,92 @@
+"""What each flow promises, and whether it keeps it, as people and programs are shown it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import pytest
+
+from auditor.history.lens import Lens
+from auditor.history.objectives import ObjectiveFigure, objectives
+from checks.objectives import Standing, WindowCounts
+from tests.auditor.cli.test_commands import auditor
+from tests.stand import Stand
+
+SLA = "sla: {dead_letters: 1, within: {1h: 0.5, 3d: 0.9}, agreement: 0.9, coverage: 0.5, verified_within: 1d}"
+
+
+@contextmanager
+def figures(stand: Stand) -> Iterator[dict[str, ObjectiveFigure]]:
+    with closing(Lens(stand.ledger)) as lens:
+        lens.refresh()
+        now = stand.clock.now()
+        yield {each.name: each for each in objectives(stand.map, stand.ledger, lens, now, now)}
+
+
+def test_nothing_is_kept_before_anything_was_audited(stand: Stand) -> None:
+    stand.remap("sla: {dead_letters: 1}", SLA)
+    with figures(stand) as found:
+        assert {name: each.standing for name, each in found.items()} == {
+            "changes within the window of 4 s": Standing.NO_TRAFFIC,
+            "changes within 60 min": Standing.NO_TRAFFIC,
+            "changes within 3 d": Standing.NO_TRAFFIC,
+            "records that agree, by sample": Standing.UNDECIDED,
+            "due records with a verdict": Standing.NO_TRAFFIC,
+            "verified through": Standing.UNDECIDED,
+        }
+
+
+def test_every_objective_is_judged_by_its_own_figure(stand: Stand) -> None:
+    stand.remap("sla: {dead_letters: 1}", SLA)
+    stand.agree(60)
+    for key in (1, 2):
+        stand.put("crm", key, "Grace", ago_s=0)
+    stand.audit()
+    stand.put("billing", 1, "Grace")
+    stand.audit()
+    stand.audit_until(lambda: stand.ledger.measurements.windows("to_billing", [stand.clock.now()])[0].missed, 60)
+    with figures(stand) as found:
+        window = found["changes within the window of 4 s"]
+        assert (window.counts, window.goal_ratio) == (WindowCounts(met=1, missed=1), 0.99)
+        assert window.standing is Standing.UNDECIDED
+        assert window.budget_left == pytest.approx((-49.0, -49.0))
+        assert list((window.burn or {}).values()) == pytest.approx([50, 50, 50])
+        hour = found["changes within 60 min"]
+        assert hour.counts == WindowCounts(met=1, undecided=1)  # the second has not been waiting for so long
+        assert found["due records with a verdict"].standing is Standing.KEPT
+        assert found["verified through"].standing is Standing.KEPT
+
+
+def test_the_command_shows_them_and_fails_on_a_broken_one(stand: Stand) -> None:
+    places = ["--map", stand.map_file, "--data", stand.place]
+    stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 1, strict: true}")
+    stand.agree(5)
+    kept = auditor("objectives", *places, "--json")
+    assert {row["objective"]: row["state"] for row in json.loads(kept.stdout)} == {
+        "changes within the window of 4 s": "no traffic",
+        "no change may miss its window": "kept",
+    }
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit_until(lambda: stand.ledger.measurements.windows("to_billing", [stand.clock.now()])[0].missed, 60)
+    broken = auditor("objectives", *places)
+    assert (broken.returncode, "1 missed" in broken.stdout) == (1, True)
+    unknown = auditor("objectives", "to_biling", *places)
+    assert (unknown.returncode, "did you mean 'to_billing'" in unknown.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("within", "said"),
+    [
+        ("{5s: 0.9, 1m: 0.8}", "for a longer time no smaller share"),
+        ("{none: 0.9}", "write a time above 0"),
+        ("{5s: 1.2}", "must be at most 1"),
+        ("{soon: 0.9}", "not a duration"),
+    ],
+)
+def test_times_that_make_no_sense_are_refused(stand: Stand, within: str, said: str) -> None:
+    text = stand.map_file.read_text()
+    stand.map_file.write_text(text.replace("sla: {dead_letters: 1}", f"sla: {{within: {within}}}"))
+    done = auditor("check", "--map", stand.map_file)
+    assert (done.returncode, said in done.stdout) == (2, True), done.stdout

@@ -1,0 +1,112 @@
+"""When missed changes page, open a ticket, or neither, and how rarely by chance."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks.objectives import WindowCounts
+from checks.paging import (
+    BURN_PAIRS,
+    DAY_S,
+    FALSE_PAGES,
+    HOUR_S,
+    PERIOD_S,
+    SPANS_S,
+    Rule,
+    SlowBurn,
+    Urgency,
+    burn_threshold,
+    burning,
+    strict,
+)
+
+GOAL = 0.999
+PER_HOUR = 60
+PER_PERIOD = PER_HOUR * PERIOD_S / HOUR_S
+
+
+def counts(missed: int, decided: int) -> WindowCounts:
+    return WindowCounts(met=decided - missed, missed=missed)
+
+
+def steady(per_hour: float, missed: dict[float, int]) -> dict[float, WindowCounts]:
+    """Changes at a steady rate, with so many misses in the last so many seconds."""
+    return {
+        span: counts(max((n for at, n in missed.items() if at <= span), default=0), round(per_hour * span / HOUR_S))
+        for span in SPANS_S
+    }
+
+
+@pytest.mark.parametrize(
+    ("per_hour", "goal", "missed", "urgency"),
+    [
+        (60_000, 0.999, {HOUR_S / 12: 100, HOUR_S: 900}, Urgency.PAGE),  # 15 times the budget
+        (60_000, 0.999, {HOUR_S / 12: 10, HOUR_S: 900}, None),  # over by now, and too short for the others
+        (60_000, 0.999, {HOUR_S / 2: 200, 6 * HOUR_S: 2_400}, Urgency.PAGE),  # 6.7 times
+        (60_000, 0.999, {2 * HOUR_S: 400, DAY_S: 4_800}, Urgency.TICKET),  # 3.3 times
+        (60_000, 0.999, {6 * HOUR_S: 450, 3 * DAY_S: 5_200}, Urgency.TICKET),  # 1.2 times
+        (60_000, 0.999, {6 * HOUR_S: 350, 3 * DAY_S: 4_200}, None),  # within the budget
+        (60, 0.999, {HOUR_S / 12: 1, HOUR_S: 1}, None),  # 16.7 times the budget, and a single miss
+        (60, 0.999, {HOUR_S / 12: 5, HOUR_S: 5}, Urgency.PAGE),  # all of the last five minutes
+        (6, 0.999, {HOUR_S / 12: 1, HOUR_S: 6}, Urgency.PAGE),  # all of the last hour
+        (6, 0.999, {HOUR_S / 12: 0, HOUR_S / 2: 0, HOUR_S: 2}, None),
+        (0, 0.999, {}, None),
+    ],
+)
+def test_burn_rates_decide_where_the_traffic_carries_them(
+    per_hour: float, goal: float, missed: dict[float, int], urgency: Urgency | None
+) -> None:
+    decision = burning(steady(per_hour, missed), goal)
+    assert (decision and decision.urgency) == urgency
+    if decision is not None:
+        assert decision.false_ratio <= 0.02
+        assert "missed their window in the last" in decision.reason
+
+
+@given(changes=st.integers(1, 200_000), goal=st.sampled_from([0.9, 0.99, 0.999, 0.9999]))
+def test_no_pair_decides_below_its_burn_rate_and_none_pages_on_a_single_miss(changes: int, goal: float) -> None:
+    for pair in BURN_PAIRS:
+        least = burn_threshold(changes, pair, goal)
+        assert least >= pair.rate * (1 - goal) * changes
+        assert least > 1 or pair.urgency is Urgency.TICKET
+
+
+def test_a_slow_burn_is_found_and_what_is_allowed_is_not() -> None:
+    chance = random.Random(3)
+
+    def run(share: float) -> int | None:
+        cusum = SlowBurn()
+        for hour in range(28 * 24):
+            missed = sum(chance.random() < share for _ in range(PER_HOUR))
+            cusum = cusum.plus(counts(missed, PER_HOUR), GOAL)
+            if cusum.decide(PER_PERIOD):
+                return hour
+        return None
+
+    assert run(0.001) is None
+    found = run(0.005)
+    assert found is not None
+    assert found < 10 * 24
+
+
+def test_cusum_starts_anew_where_all_is_met() -> None:
+    worse = SlowBurn().plus(counts(5, 10), GOAL)
+    assert worse.evidence > 0
+    assert worse.plus(counts(0, 100_000), GOAL) == SlowBurn()
+    least = math.log(PER_PERIOD / FALSE_PAGES[Rule.CUSUM])
+    assert SlowBurn(evidence=least - 0.01).decide(PER_PERIOD) is None
+    decision = SlowBurn(evidence=least).decide(PER_PERIOD)
+    assert decision is not None
+    assert decision.false_ratio == pytest.approx(FALSE_PAGES[Rule.CUSUM])
+
+
+def test_one_confirmed_miss_of_strict_data_pages() -> None:
+    assert strict(0) is None
+    decision = strict(1)
+    assert decision is not None
+    assert (decision.urgency, decision.rule) == (Urgency.PAGE, Rule.STRICT)
