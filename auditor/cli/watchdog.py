@@ -55,14 +55,14 @@ def watchdog(
     loaded, opened = load(map_), workspace(data)
     senders = open_senders(loaded.alerts)
     if not senders:
-        say("the map names nobody to notify: only the exit code tells")
+        say("the map names nobody to notify: only the exit code reports it")
     with alone(opened) as only:
         if not only:
             fail(f"another watchdog is looking after {opened.folder}", UNVERIFIED)
-        dog = Watchdog(loaded, opened, senders)
+        watching = Watchdog(loaded, opened, senders)
         before = None
         while True:
-            report = dog.look()
+            report = watching.look()
             if every_s is None:
                 break
             if (report.silent, report.unread) != before:

@@ -170,7 +170,7 @@ def refused(headers: Message) -> tuple[HTTPStatus, str] | None:
     host = authority(hosts[0]) if len(hosts) == 1 else None
     if host is None or host[0] not in LOOPBACK_NAMES:
         names = "localhost, 127.0.0.1 and [::1]"
-        return HTTPStatus.MISDIRECTED_REQUEST, f"this server answers only to the names {names}"
+        return HTTPStatus.MISDIRECTED_REQUEST, f"this server accepts only the names {names}"
     if any(authority_of_origin(each) != host for each in origins):
         return HTTPStatus.FORBIDDEN, "requests from pages of other sites are refused"
     return None

@@ -32,7 +32,7 @@ def silent_after_s(flow: Flow) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class ProcessHealth:
     """The state of the process.
 
     Attributes:
@@ -149,12 +149,12 @@ class Vitals:
         """The present on the clock of the signs."""
         return self._now_s()
 
-    def health(self) -> Health:
+    def health(self) -> ProcessHealth:
         """The state of the process now."""
         with self._lock:
             signs, now_s = self._signs, self._now_s()
             if signs is None:
-                return Health(unready=(self._waits_for,))
+                return ProcessHealth(unready=(self._waits_for,))
             recorded_s, failing, fails = dict(signs.recorded_s), dict(signs.failing), signs.ledger_fails
         still_s = now_s - signs.pulse_s
         silent = []
@@ -163,7 +163,7 @@ class Vitals:
             if since_s > limit_s:
                 silent.append(f"{flow}: no audit recorded for {format_duration(round(since_s))}")
         stuck = f"no job has run for {format_duration(round(still_s))}"
-        return Health(
+        return ProcessHealth(
             dead=(stuck,) if still_s > NO_PULSE_S else (),
             unready=("the ledger cannot be written",) if fails() else (),
             silent=tuple(silent),

@@ -102,7 +102,7 @@ class Kept:
         boot: the start of the machine; the monotonic clock begins with it.
         looked_s: the last look.
         holder: the process that held the lease last.
-        opened_at: since when people have been told that there is no data; "" if there is.
+        opened_at: since when people have been notified that there is no data; "" if there is.
         messages: by transition and receiver.
     """
 
@@ -254,9 +254,9 @@ class Watchdog:
             kept.opened_at = now.isoformat()
             self._queue(kept, "opened", report, now)
         elif report.fine and kept.opened_at:
-            told = {about.partition(" ")[2] for about, each in kept.messages.items() if each.state != "pending"}
+            notified = {about.partition(" ")[2] for about, each in kept.messages.items() if each.state != "pending"}
             kept.messages = {}
-            self._queue(kept, "resolved", report, now, only=told)
+            self._queue(kept, "resolved", report, now, only=notified)
             kept.opened_at = ""
 
     def _queue(

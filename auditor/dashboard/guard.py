@@ -91,7 +91,7 @@ class Guard:
         sealed_scope = {**scope, "headers": [*kept, (own, sealed(sender).encode())]}
 
         async def protected(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._is_stand_in(scope["path"], message):
+            if message["type"] == "http.response.start" and self._is_fallback(scope["path"], message):
                 message = {**message, "status": 404}
             if message["type"] in {"http.response.start", "websocket.http.response.start"}:
                 message = {**message, "headers": self._protect(message.get("headers", ()))}
@@ -99,7 +99,7 @@ class Guard:
 
         await self._app(sealed_scope, receive, protected)
 
-    def _is_stand_in(self, path: str, message: Message) -> bool:
+    def _is_fallback(self, path: str, message: Message) -> bool:
         """Whether a response is the HTML that Streamlit serves for a path that does not exist."""
         if self._addresses is None or message["status"] != 200 or path.rstrip("/") in self._addresses:
             return False

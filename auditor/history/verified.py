@@ -116,7 +116,7 @@ def record_verdict(
     flows: Sequence[str] | None = None,
     series: Mapping[str, str],
 ) -> RecordVerdict:
-    """What the ledger knows about a record.
+    """What the ledger holds about a record.
 
     Args:
         key_text: the key as people write it, or as views and pages show it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -26,6 +27,22 @@ from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 
 SECRET = "k" * 32
+
+
+MALFORMED = {
+    "no text": b"\x00\xff\xfe\r\n\r\n",
+    "no target": b"GET\r\n\r\n",
+    "no such version": b"GET /livez HTTP/9.9\r\nHost: localhost\r\n\r\n",
+    "no host": b"GET /livez HTTP/1.1\r\n\r\n",
+    "two hosts": b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n",
+    "another host in the target": b"GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no UTF-8 in a key": b"GET /api/records/customer/%ff%fe%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a long key": b"GET /api/records/customer/" + b"9" * 30_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a parameter that is no text": b"GET /api/records/customer/1?within=%00 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "a long target": b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    "many headers": b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+}
+"""Requests by what is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +185,22 @@ def test_connections_that_send_nothing_are_closed_and_bounded(server: StatusServ
             return False
 
     wait_until(responds)
+
+
+@pytest.mark.parametrize("wrong", MALFORMED)
+def test_malformed_requests_get_an_error_and_the_next_one_is_served(
+    server: StatusServer, stand: Stand, wrong: str
+) -> None:
+    stand.agree(1)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S) as connection:
+        connection.sendall(MALFORMED[wrong])
+        received = b""
+        with contextlib.suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                received += part
+    assert not received.startswith((b"HTTP/1.0 2", b"HTTP/1.1 2"))
+    assert b"Traceback" not in received
+    assert request(server.port, "/livez").status == 200
 
 
 def test_the_daemon_serves_its_health_from_start_to_stop(stand: Stand) -> None:
