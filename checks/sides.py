@@ -69,7 +69,7 @@ def raw_values(side: Side, row: Row) -> Sequence[Any]:
 
 def held_values(side: Side, row: Row) -> Sequence[Any]:
     """The same, amounts of money with their currencies."""
-    raw = raw_values(side, row)
+    raw = row[VALUES] if side.columns is None else side.columns.values(row[VALUES])
     return beside_currencies(raw, side.parsers, side.currencies) if side.currencies else raw
 
 
