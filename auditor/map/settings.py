@@ -275,7 +275,7 @@ class FlowSettings(PluginSettings):
 class Alerts(PluginSettings):
     """Who is notified of incidents, the dashboard's address for links in messages, and who watches the auditor.
 
-    An empty address counts as unset, so a variable that provides it may be left empty.
+    An empty address or key counts as unset, so a variable that provides it may be left empty.
     """
 
     dashboard: AnyHttpUrl | None = None
@@ -286,7 +286,7 @@ class Alerts(PluginSettings):
     def _somewhere(cls, value: Any) -> Any:
         if isinstance(value, HeartbeatSettings) and not value.url.get_secret_value():
             return None
-        return None if isinstance(value, SenderSettings) and not value.address else value
+        return None if isinstance(value, SenderSettings) and not value.is_set else value
 
     @property
     def senders(self) -> dict[str, SenderSettings]:

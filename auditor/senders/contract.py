@@ -5,6 +5,7 @@ A sender is one file beside this one, with its settings and its `Sender`, and on
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal, Protocol
@@ -63,18 +64,32 @@ Address = Annotated[SecretStr, AfterValidator(_certain)]
 """The address of a receiver, a secret; an empty one is none, so that one from the environment need not be set."""
 
 
+def _sendable(key: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[!-~]*", key.get_secret_value()):
+        raise ValueError("the key has a blank or another character that no key has; copy it again")
+    return key
+
+
+Key = Annotated[SecretStr, AfterValidator(_sendable)]
+"""A key that a receiver gave out, a secret; an empty one is none."""
+
+
 class SenderSettings(PluginSettings):
     """What the map says of a sender, under its name in `alerts:`.
 
     Attributes:
         title: what people call the receiver.
         address_word: the word of the map that holds the `Address`.
+        needs: further words that hold secrets without which nothing can be sent.
+        closes: whether it closes what it opened for an incident when that is resolved.
         links: whether its messages carry links to the dashboard and to a flow's runbook.
         ignores_channel: why it makes nothing of a flow's `slack_channel`; "" where it passes that on.
     """
 
     title: ClassVar[str]
     address_word: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]] = ()
+    closes: ClassVar[bool] = False
     links: ClassVar[bool] = False
     ignores_channel: ClassVar[str] = ""
 
@@ -83,3 +98,8 @@ class SenderSettings(PluginSettings):
         """The secret address, "" for none."""
         address: SecretStr = getattr(self, self.address_word)
         return address.get_secret_value()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether there is anything to send with: no address or key is empty."""
+        return bool(self.address) and all(getattr(self, name).get_secret_value() for name in self.needs)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from auditor.senders.contract import TIMEOUT_S, Receipt
@@ -19,31 +20,54 @@ class JsonPost:
     The HTTP client is loaded here and not with the module: every map that is read loads the settings of all senders.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = TIMEOUT_S,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        sign: Callable[[bytes], Mapping[str, str]] | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            headers: sent with every request.
+            sign: gives further headers for a body.
+            secrets: besides the address, what no receipt may show.
+        """
         from probes.bounded_http import BoundedClient
 
         self._url = url
+        self._headers = headers
+        self._sign = sign
+        self._secrets = [each for each in secrets if each]
         self._client = BoundedClient(timeout_s=timeout_s)
 
-    def send(self, payload: Mapping[str, Any]) -> Receipt:
-        """Try once; never raises, and the receipt shows nothing of the address."""
-        return post_json(self._client, self._url, payload)
+    def send(self, payload: Mapping[str, Any], *, path: str = "") -> Receipt:
+        """Try once; never raises, and the receipt shows no secret.
+
+        Args:
+            path: added to the address.
+        """
+        body = json.dumps(payload).encode()  # in ASCII, so that any text can be sent
+        headers = {"Content-Type": "application/json", **self._headers, **(self._sign(body) if self._sign else {})}
+        return post(self._client, self._url + path, body, headers, scrubber_of(self._url).knowing(self._secrets))
 
     def cut_off(self) -> None:
         """End a try under way, from another thread."""
         self._client.cut_off()
 
 
-def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Receipt:
-    """POST JSON, in ASCII so that any text can be sent, and say what is certain afterwards."""
+def post(client: BoundedClient, url: str, body: bytes, headers: Mapping[str, str], scrub: Scrubber) -> Receipt:
+    """Send a request and say what is certain afterwards."""
     import httpx
 
     from probes.bounded_http import beginning
     from probes.http.header_times import retry_after_s
 
-    body, headers = json.dumps(payload), {"Content-Type": "application/json"}
     try:
-        with client.stream("POST", url, content=body, headers=headers) as response:
+        with client.stream("POST", url, content=body, headers=dict(headers)) as response:
             raw = b"" if response.is_success else beginning(response)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
@@ -51,9 +75,7 @@ def post_json(client: BoundedClient, url: str, payload: Mapping[str, Any]) -> Re
         return Receipt(outcome="rejected", error="the address is not a URL")
     except httpx.HTTPError as error:
         return Receipt(outcome="ambiguous", error=f"no answer ({type(error).__name__})")
-    error_text = (
-        f"HTTP {response.status_code}: {scrubber_of(url)(' '.join(raw.decode(errors='replace').split()))[:100]}"
-    )
+    error_text = f"HTTP {response.status_code}: {scrub(' '.join(raw.decode(errors='replace').split()))[:100]}"
     if response.is_success:
         return Receipt(outcome="sent")
     if response.status_code == 429:

@@ -10,6 +10,10 @@ from auditor.senders.contract import TIMEOUT_S, Sender, SenderSettings
 # name under `alerts:` of the map -> (module, settings, sender)
 SENDERS: dict[str, tuple[str, str, str]] = {
     "slack": ("auditor.senders.slack", "SlackSettings", "SlackSender"),
+    "pagerduty": ("auditor.senders.pagerduty", "PagerDutySettings", "PagerDutySender"),
+    "opsgenie": ("auditor.senders.opsgenie", "OpsgenieSettings", "OpsgenieSender"),
+    "teams": ("auditor.senders.teams", "TeamsSettings", "TeamsSender"),
+    "email": ("auditor.senders.email", "EmailSettings", "EmailSender"),
     "webhook": ("auditor.senders.webhook", "WebhookSettings", "WebhookSender"),
 }
 

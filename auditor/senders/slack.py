@@ -8,15 +8,14 @@ https://docs.slack.dev/reference/block-kit/composition-objects/text-object.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
 
 from auditor.escaping import mrkdwn, slack_notification
 from auditor.senders.contract import TIMEOUT_S, Address, Receipt, SenderSettings
 from auditor.senders.json_post import JsonPost
+from auditor.senders.notice_text import links
 from probes.durations import format_duration
 
 TITLE_LIMIT = 2500
@@ -24,9 +23,6 @@ FIELD_LIMIT = 500
 DETAIL_LIMIT = 1000
 FALLBACK_LIMIT = 2000
 URL_LIMIT = 3000
-
-_ADDRESS = re.compile(r"https?://[!-~]+")
-"""An address that a button can have; Slack refuses a whole message for one that it cannot."""
 
 _SIGNS = {
     "opened": ":red_circle: *OPEN*",
@@ -66,7 +62,6 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
         blocks.append({"type": "section", "text": _text(mrkdwn(notice["detail"], DETAIL_LIMIT))})
     context = f"{times}  |  incident {notice['incident']}"
     blocks.append({"type": "context", "elements": [_text(context)]})
-    buttons = [("Open", _link(dashboard, notice)), ("Runbook", str(notice.get("runbook") or ""))]
     elements = [
         {
             "type": "button",
@@ -74,8 +69,7 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
             "url": url,
             "action_id": name.lower(),
         }
-        for name, url in buttons
-        if _ADDRESS.fullmatch(url) and len(url) <= URL_LIMIT
+        for name, url in links(dashboard, notice, URL_LIMIT)
     ]
     if elements:
         blocks.append({"type": "actions", "elements": elements})
@@ -89,13 +83,6 @@ def message(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat
 
 def _text(text: str) -> dict[str, Any]:
     return {"type": "mrkdwn", "text": text, "verbatim": True}
-
-
-def _link(dashboard: str | None, notice: Mapping[str, Any]) -> str:
-    if not dashboard:
-        return ""
-    page = "drift?" + urlencode({"flow": notice["flow"]}, errors="surrogatepass") if notice.get("flow") else "sla"
-    return f"{dashboard.rstrip('/')}/{page}"
 
 
 class SlackSettings(SenderSettings):

@@ -16,8 +16,8 @@ import redis
 from pydantic import SecretStr, ValidationError
 
 from auditor.map.settings import AlertSettings
-from auditor.senders.json_post import post_json
-from auditor.senders.registry import SENDERS, sender_settings
+from auditor.senders.json_post import post, scrubber_of
+from auditor.senders.registry import sender_settings
 from auditor.systems.reader import SystemReader
 from probes import registry
 from probes.addresses import check_address
@@ -25,6 +25,7 @@ from probes.bounded_http import BoundedClient
 from probes.contract import ProbeError, ReadSpec, Reason
 from probes.queues.kafka import KafkaProbe
 from probes.secrets import Scrubber
+from tests.auditor.senders.receivers import OVER_HTTP
 from tests.probes.chatter import PASSWORD, chatter
 from tests.servers import free_port
 
@@ -106,7 +107,7 @@ def test_a_login_with_an_unquoted_sign_is_refused_with_how_to_quote_it(
     assert_discreet(first["msg"])
 
 
-@pytest.mark.parametrize("kind", SENDERS)
+@pytest.mark.parametrize("kind", OVER_HTTP)
 @pytest.mark.parametrize("sign", ["@", "/", "#"])
 def test_a_sender_with_an_unquoted_login_is_refused(kind: str, sign: str) -> None:
     word = sender_settings(kind).address_word
@@ -231,7 +232,8 @@ def test_a_receiver_that_repeats_its_address_tells_nobody() -> None:
         said = b"no /services/T0000/V1ktorV1ktor for someone:Zw0lf@Boxk4mpfer"
         return httpx.Response(404, stream=httpx.ByteStream(said))
 
-    receipt = post_json(BoundedClient(timeout_s=5, transport=httpx.MockTransport(answer)), address, {})
+    client = BoundedClient(timeout_s=5, transport=httpx.MockTransport(answer))
+    receipt = post(client, address, b"{}", {}, scrubber_of(address))
     assert receipt.outcome == "rejected"
     assert_discreet(receipt.error)
 

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from auditor.senders.contract import TIMEOUT_S, Receipt, Sender
-from auditor.senders.registry import open_sender, sender_settings
+from auditor.senders.registry import SENDERS, open_sender, sender_settings
 from tests.http_api import Api, Request, Response
 from tests.waiting import PATIENCE_S
 
@@ -42,10 +42,26 @@ SECRET = "secret-part"
 """Stands in the addresses of receivers, and nowhere that a person reads."""
 
 
-def opened(name: str, url: str, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S) -> Sender:
+KEY = "k3y0f1nt3gr4t10n"
+
+WORDS: dict[str, dict[str, Any]] = {
+    "pagerduty": {"routing_key": KEY},
+    "opsgenie": {"api_key": KEY},
+    "email": {"from": "plumbline@example.com", "to": "ops@example.com"},
+}
+"""Words that a sender needs besides its address."""
+
+OVER_HTTP = [name for name in SENDERS if name != "email"]
+
+
+def words(name: str, address: str) -> dict[str, Any]:
+    """What a map says of a sender that sends to this address."""
+    return {sender_settings(name).address_word: address, **WORDS.get(name, {})}
+
+
+def opened(name: str, url: str, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S, **more: Any) -> Sender:
     """A sender of the registry that sends to this address."""
-    model = sender_settings(name)
-    settings = model.model_validate({model.address_word: url})
+    settings = sender_settings(name).model_validate({**words(name, url), **more})
     return open_sender(name, settings, dashboard=dashboard, timeout_s=timeout_s)
 
 

@@ -9,12 +9,25 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pydantic import ValidationError
 
 from auditor.map.settings import AlertSettings
 from auditor.senders.contract import Receipt
 from auditor.senders.registry import SENDERS, sender_settings
 from tests import HOME
-from tests.auditor.senders.receivers import NOTICE, SECRET, FakeSlack, dripping, opened, receiver, sent
+from tests.auditor.senders.receivers import (
+    KEY,
+    NOTICE,
+    OVER_HTTP,
+    SECRET,
+    WORDS,
+    FakeSlack,
+    dripping,
+    opened,
+    receiver,
+    sent,
+    words,
+)
 from tests.http_api import Response
 from tests.servers import free_port
 from tests.waiting import PATIENCE_S
@@ -22,27 +35,44 @@ from tests.waiting import PATIENCE_S
 IMPATIENT_S = 1.0
 
 
-@pytest.fixture(params=SENDERS)
+@pytest.fixture(params=OVER_HTTP)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_its_settings_say_where_it_sends(name: str) -> None:
-    model = sender_settings(name)
+@pytest.mark.parametrize("sender", SENDERS)
+def test_its_settings_say_where_it_sends(sender: str) -> None:
+    address = "x.example" if sender not in OVER_HTTP else "https://x.example/y"
+    model = sender_settings(sender)
     assert model.title
-    assert model.model_validate({model.address_word: "https://x.example/y"}).address == "https://x.example/y"
-    alerts = AlertSettings.model_validate({name: {model.address_word: "https://x.example/y"}})
-    assert list(alerts.senders) == [name]
+    assert model.model_validate(words(sender, address)).address == address
+    alerts = AlertSettings.model_validate({sender: words(sender, address)})
+    assert list(alerts.senders) == [sender]
 
 
-def test_an_empty_address_is_none(name: str) -> None:
-    assert AlertSettings.model_validate({name: {sender_settings(name).address_word: ""}}).senders == {}
+@pytest.mark.parametrize("sender", SENDERS)
+def test_an_empty_address_is_none(sender: str) -> None:
+    assert AlertSettings.model_validate({sender: words(sender, "")}).senders == {}
 
 
+@pytest.mark.parametrize("sender", SENDERS)
+def test_an_empty_key_is_none(sender: str) -> None:
+    for key in sender_settings(sender).needs:
+        given = {**words(sender, "https://x.example/y"), key: ""}
+        assert AlertSettings.model_validate({sender: given}).senders == {}
+        with pytest.raises(ValidationError, match="copy it again"):
+            AlertSettings.model_validate({sender: {**given, key: "a b"}})
+
+
+@pytest.mark.parametrize("name", SENDERS)
 def test_the_documentation_names_it_and_each_of_its_words(name: str) -> None:
     row = re.search(rf"^\| `{name}` \| (.+) \|$", (HOME / "docs" / "map.md").read_text(), re.MULTILINE)
     assert row, name
-    assert [word for word in sender_settings(name).model_fields if f"`{word}`" not in row[1]] == []
+    assert [
+        word
+        for field, described in sender_settings(name).model_fields.items()
+        if f"`{(word := described.alias or field)}`" not in row[1]
+    ] == []
     views = (HOME / "docs" / "views.md").read_text()
     senders = re.search(r"^\| `sender` \| (.+) \|$", views, re.MULTILINE)
     assert senders
@@ -107,13 +137,21 @@ def test_of_a_receiver_that_never_stops_answering_only_the_beginning_is_read(nam
 
 
 def test_its_address_never_reaches_text(name: str, slack: FakeSlack) -> None:
-    answers: list[tuple[int, str, dict[str, str]]] = [(500, slack.url, {}), (404, slack.url, {}), (-1, "", {})]
+    answers: list[tuple[int, str, dict[str, str]]] = [
+        (500, slack.url, {}),
+        (404, slack.url, {}),
+        (403, f"no integration has the key {KEY}", {}),
+        (-1, "", {}),
+    ]
     for answer in answers:
         slack.answers = [answer]
         receipt = opened(name, slack.url).send(NOTICE, possible_repeat=False)
         assert receipt.outcome != "sent"
         assert SECRET not in repr(receipt)
-    assert SECRET not in repr(AlertSettings.model_validate({name: {sender_settings(name).address_word: slack.url}}))
+        assert KEY not in repr(receipt) or name not in WORDS
+    shown = repr(AlertSettings.model_validate({name: words(name, slack.url)}))
+    assert SECRET not in shown
+    assert KEY not in shown
 
 
 def test_half_a_character_in_a_notice_is_sent_all_the_same(name: str, slack: FakeSlack) -> None:

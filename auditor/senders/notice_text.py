@@ -1,0 +1,67 @@
+"""The parts of a notice as plain text, and its links, for senders whose receivers format them. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from urllib.parse import urlencode
+
+from auditor.escaping import visible
+from probes.durations import format_duration
+
+REPEAT = "possible duplicate: the previous attempt may have been delivered"
+
+URL_LIMIT = 2000
+
+_ADDRESS = re.compile(r"https?://[!-~]+")
+
+
+def clipped(text: object, limit: int) -> str:
+    """The text on one line, no longer than `limit`; a truncated one says how much is left out."""
+    whole = visible(text)
+    if len(whole) <= limit:
+        return whole
+    kept = limit - len(f"… ({len(whole):,} more characters)")
+    return f"{whole[:kept]}… ({len(whole) - kept:,} more characters)"
+
+
+def incident_key(notice: Mapping[str, Any]) -> str:
+    """A short key of the incident, the same in all its notices; ASCII."""
+    subject = json.dumps([notice.get(name) for name in ("flow", "system", "breach", "opened_at")])
+    return f"plumbline-{notice['incident']}-{sha256(subject.encode()).hexdigest()[:16]}"
+
+
+def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a notice says besides its summary: a name and a text each."""
+    opened_at = datetime.fromisoformat(str(notice["opened_at"]))
+    listed = [("Now", str(notice["count"])), ("Peak", str(notice["peak"]))]
+    if notice.get("flow"):
+        listed += [
+            ("Flow", f"{notice['flow']} ({notice['source']} → {notice['target']})"),
+            ("Window", format_duration(notice["window_s"])),
+        ]
+    if notice.get("team"):
+        listed.append(("Team", str(notice["team"])))
+    listed.append(("Opened", f"{opened_at:%Y-%m-%d %H:%M:%S %Z}"))
+    if notice["transition"] == "resolved":
+        lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
+        listed.append(("Resolved after", format_duration(lasted_s)))
+    return [*listed, ("Incident", str(notice["incident"]))]
+
+
+def dashboard_link(dashboard: str | None, notice: Mapping[str, Any]) -> str:
+    """The address of the page that shows the incident; "" without a dashboard."""
+    if not dashboard:
+        return ""
+    page = "drift?" + urlencode({"flow": notice["flow"]}, errors="surrogatepass") if notice.get("flow") else "sla"
+    return f"{dashboard.rstrip('/')}/{page}"
+
+
+def links(dashboard: str | None, notice: Mapping[str, Any], limit: int = URL_LIMIT) -> list[tuple[str, str]]:
+    """The links of a notice: a name and an address each. What is no web address is left out."""
+    named = [("Open", dashboard_link(dashboard, notice)), ("Runbook", str(notice.get("runbook") or ""))]
+    return [(name, url) for name, url in named if _ADDRESS.fullmatch(url) and len(url) <= limit]
