@@ -14,6 +14,7 @@ from typer.models import CommandInfo
 
 from auditor import __version__
 from auditor.cli import (
+    alert,
     audits,
     conflicts,
     doctor,
@@ -29,7 +30,7 @@ from auditor.cli import (
 )
 from auditor.cli.options import UNVERIFIED, app, discreet, say
 
-MODULES = (audits, conflicts, doctor, figures, findings, map, query, queues, record, serve, verified, watchdog)
+MODULES = (alert, audits, conflicts, doctor, figures, findings, map, query, queues, record, serve, verified, watchdog)
 """The modules with the commands; importing one adds its commands."""
 
 ORDER = (

@@ -1,0 +1,100 @@
+"""A test message through the senders of the map, past the outbox: it is about no incident."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from auditor.senders.contract import TIMEOUT_S, Receipt, SenderSettings
+from auditor.senders.registry import open_sender
+
+SUMMARY = "This is a test message of Plumbline. Nothing has happened, and nothing needs to be done."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """How a test message to one receiver ended.
+
+    Attributes:
+        sender: the name under `alerts:` of the map.
+        receipt: of the message, or of closing what it opened if that failed.
+    """
+
+    sender: str
+    receipt: Receipt
+    closing: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything was accepted."""
+        return self.receipt.outcome == "sent" and not self.receipt.error
+
+    @property
+    def advice(self) -> str:
+        """What to do now."""
+        if self.closing:
+            return "the test message was accepted, but not what closes it; close the alert by hand"
+        match self.receipt.outcome:
+            case "sent" if self.receipt.error:
+                return f"correct the addresses under alerts.{self.sender} of the map"
+            case "sent":
+                return "accepted; check that it has arrived"
+            case "rejected":
+                return f"not delivered; correct alerts.{self.sender} of the map"
+            case "refused":
+                wait_s = self.receipt.retry_after_s
+                later = f"in {wait_s:.0f} s" if wait_s is not None else "later"
+                return f"not delivered; check the network and the service, and try again {later}"
+            case _:
+                return "it may have arrived; look there before you test again"
+
+    def as_row(self) -> dict[str, Any]:
+        """The row for tables and JSON."""
+        return {
+            "sender": self.sender,
+            "outcome": self.receipt.outcome,
+            "error": self.receipt.error,
+            "advice": self.advice,
+        }
+
+
+def trial_notice(now: datetime) -> dict[str, Any]:
+    """A notice that says it is a test."""
+    return {
+        "incident": 0,
+        "transition": "test",
+        "breach": "test",
+        "summary": SUMMARY,
+        "detail": "",
+        **dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook")),
+        "count": 0,
+        "told": 0,
+        "peak": 0,
+        "window_s": 0.0,
+        "opened_at": now.isoformat(),
+        "at": now.isoformat(),
+    }
+
+
+def send_test(
+    name: str,
+    settings: SenderSettings,
+    now: datetime,
+    *,
+    dashboard: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Trial:
+    """Send a test message through one sender, and close what it opens."""
+    notice: Mapping[str, Any] = trial_notice(now)
+    sender = open_sender(name, settings, dashboard=dashboard, timeout_s=timeout_s)
+    try:
+        receipt = sender.send(notice, possible_repeat=False)
+        if receipt.outcome == "sent" and settings.closes:
+            closed = sender.send({**notice, "transition": "resolved"}, possible_repeat=False)
+            if closed.outcome != "sent":
+                return Trial(sender=name, receipt=closed, closing=True)
+        return Trial(sender=name, receipt=receipt)
+    finally:
+        sender.close()

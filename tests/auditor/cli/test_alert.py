@@ -1,0 +1,39 @@
+"""`auditor alert test`: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+
+from tests.auditor.cli.test_commands import auditor
+from tests.auditor.senders.receivers import receiver
+from tests.http_api import Response
+from tests.stand import Stand
+
+
+def test_it_reports_each_sender_and_fails_if_one_does(stand: Stand) -> None:
+    original = stand.map_file.read_text()
+    with receiver(lambda _: "ok") as good, receiver(lambda _: Response(document="gone", status=404)) as bad:
+        alerts = f"alerts:\n  slack: {{webhook: '{good.url}'}}\n  webhook: {{url: '{bad.url}'}}\n"
+        stand.map_file.write_text(original + alerts)
+        done = auditor("alert", "test", "--json", "--map", stand.map_file)
+        assert done.returncode == 3, done.stderr
+        rows = {row["sender"]: row for row in json.loads(done.stdout)}
+        assert rows["slack"]["outcome"] == "sent"
+        assert rows["webhook"]["outcome"] == "rejected"
+        assert rows["webhook"]["error"].startswith("HTTP 404")
+        one = auditor("alert", "test", "slack", "--map", stand.map_file)
+        assert one.returncode == 0, one.stderr
+        assert "check that it has arrived" in one.stdout
+    assert len(good.asked) == 2
+    assert len(bad.asked) == 1
+
+
+def test_a_sender_that_the_map_does_not_set_is_a_mistake(stand: Stand) -> None:
+    original = stand.map_file.read_text()
+    none = auditor("alert", "test", "--map", stand.map_file)
+    assert none.returncode == 2
+    assert "no sender" in none.stderr
+    stand.map_file.write_text(original + "alerts:\n  slack: {webhook: 'https://x.example/y'}\n")
+    other = auditor("alert", "test", "slak", "--map", stand.map_file)
+    assert other.returncode == 2
+    assert "did you mean 'slack'" in other.stderr
