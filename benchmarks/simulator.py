@@ -54,6 +54,7 @@ class World:
         contents: what each version holds: another version may hold the same.
         dark_s: spells during which the target cannot be read.
         first_sight: the record is first read in the middle of its traffic, without a baseline.
+        marked: the owner's copies carry a stamp.
     """
 
     window_s: float
@@ -68,6 +69,7 @@ class World:
     contents: tuple[int, ...]
     dark_s: tuple[tuple[float, float], ...] = ()
     first_sight: bool = False
+    marked: bool = True
 
     def dark_until(self, seconds: float) -> float | None:
         """When the target can be read again, None where it can be."""
@@ -263,11 +265,13 @@ def watch(world: World, chance: random.Random) -> Watch:
     polled_at: datetime | None = None
     busy = unjudged = False
     enrolled: dict[int, int] = {}
+    enrolled_at: dict[int, datetime] = {}
     known_version = -1 if world.first_sight else 0
     tick_s = chance.uniform(0, world.every_s) - world.every_s
     due_s: float | None = None
     over_s = -1e9  # when the audit before was over: a flow is audited once at a time
-    end_s = world.committed_s[-1] + 20 * max(world.window_s, 60)
+    ends_s = (world.committed_s[-1], *(end for _, end in world.dark_s))
+    end_s = max(ends_s) + 20 * max(world.window_s, 60)
     while True:
         next_tick_s = tick_s + world.every_s
         polls = due_s is None or next_tick_s <= due_s
@@ -347,9 +351,13 @@ def watch(world: World, chance: random.Random) -> Watch:
         changes = []
         for change in history.changes:
             if change.change_id:
+                if change.enrolled_at != enrolled_at[change.change_id]:  # it may have come back just now
+                    enrolled[change.change_id] = seen.told[change.change_id].version = version
+                    enrolled_at[change.change_id] = change.enrolled_at
                 changes.append(change)
                 continue
             enrolled[len(enrolled) + 1] = version if change.fingerprint == held else now_version
+            enrolled_at[len(enrolled)] = change.enrolled_at
             changes.append(replace(change, change_id=len(enrolled)))
         seen.enrolled += len(enrolled) - before
         history = replace(history, changes=tuple(changes))
@@ -383,7 +391,7 @@ def watch(world: World, chance: random.Random) -> Watch:
 
 
 def _stamp_us(world: World, version: int) -> int | None:
-    if not version or world.contents[version] == ABSENT:
+    if not version or not world.marked or world.contents[version] == ABSENT:
         return None
     return (at(world.stamped_s[version] + world.offset_s) - EPOCH) // MICROSECOND
 

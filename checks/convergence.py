@@ -66,10 +66,12 @@ class Change:
         behind: what the target showed at that probe: if it shows the same again, it is still behind, whatever the
             owner holds by then.
         superseded: the owner moved on before the target ever showed this very version.
-        unseen_before: the record had gone unread for a while when the change was enrolled: earlier versions may have
-            been missed, and the owner may have returned to the version it holds.
+        enrolled_at: when it was seen first; if it was pending while the record could not be read, when it was seen
+            again.
+        unseen_before: the record had gone unread for a while before this version was seen, first or again: other
+            versions may have been missed, and the owner may have returned to this one.
         lost_sight: the owner may have changed and come back while the record could not be read. The target may then
-            show a version that came and went, so only an arrival is still certain.
+            show a version that came and went, so only an arrival is still certain, and a breach that already was.
     """
 
     key: int | str

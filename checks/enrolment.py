@@ -93,9 +93,7 @@ def followed(
     Returns:
         `history` itself if nothing is new.
     """
-    following, came_back = remembered(comparison, history, sighting)
-    if came_back is not None:
-        return replace(following, changes=(*following.changes, came_back))
+    following = remembered(comparison, history, sighting)
     for compared, seen in ((comparison, sighting), later) if later is not None else ((comparison, sighting),):
         change = enrol(compared, following, seen, window_s=window_s)
         if change is not None:
@@ -165,46 +163,39 @@ def _last_held(history: History, sighting: Sighting) -> tuple[bytes | None, date
     return divergence.version, divergence.last_seen_at
 
 
-def remembered(comparison: Comparison, history: History, sighting: Sighting) -> tuple[History, Change | None]:
+def remembered(comparison: Comparison, history: History, sighting: Sighting) -> History:
     """Update what is known of the pending changes before the owner's current version joins them.
 
-    A version that comes back looks as if it had never been away. A record that was rewritten with the same content
-    may therefore have been committed as late as then. And a version that came and went unseen may be what the target
-    shows: after a blind spell in which the owner wrote, older versions no longer count as missing.
+    A version that comes back looks as if it had never been away. As long as the owner shows the same version, it is
+    therefore one change with one verdict: nobody saw another one. While it is pending, it may have been committed as
+    late as now; a breach of it stays one and says nothing about what happened since. And a version that came and went
+    unseen may be what the target shows: after a blind spell in which the owner may have written, older versions no
+    longer count as missing.
 
     Returns:
-        The history (`history` itself if nothing changes), and the owner's current version as a change of its own if
-        it is the pending one but may have come back during a blind spell.
+        `history` itself if nothing changes.
     """
     if not history.changes or comparison.unverifiable or comparison.duplicates:
-        return history, None
+        return history
     version = comparison.owner.fingerprint if comparison.owner else b""
-    last = history.changes[-1]
+    *older, last = history.changes
     same = last.fingerprint == version
     if same and last.mark is not None and sighting.mark is not None:
         written = last.mark != sighting.mark
     else:
         written = sighting.blind
     if not written:
-        return history, None
-    latest = max(last.committed_to_at, sighting.commit_bounds(last.committed_from_at)[1])
-    if sighting.blind:
-        out_of_sight = tuple(replace(each, lost_sight=True) for each in history.changes)
-        came_back = Change(
-            key=last.key,
-            fingerprint=version,
-            operation=last.operation,
-            mark=sighting.mark,
-            stamped_at=sighting.stamped_at,
-            committed_from_at=last.committed_from_at,
-            committed_to_at=latest,
-            window_s=last.window_s,
-            enrolled_at=sighting.seen_at,
-            unseen_before=True,
-        )
-        return replace(history, changes=out_of_sight), came_back if same else None
-    if last.verdict is Verdict.PENDING:
-        last = replace(last, committed_to_at=latest, mark=sighting.mark)
+        return history
+    blind = sighting.blind
+    if blind:
+        older = [replace(each, lost_sight=True) for each in older]
+    if not same:
+        last = replace(last, lost_sight=True)
+    elif last.verdict is not Verdict.PENDING:
+        last = replace(last, lost_sight=True, unseen_before=last.unseen_before or blind, mark=sighting.mark)
     else:
-        last = replace(last, lost_sight=True, mark=sighting.mark)
-    return replace(history, changes=(*history.changes[:-1], last)), None
+        latest = max(last.committed_to_at, sighting.commit_bounds(last.committed_from_at)[1])
+        last = replace(last, committed_to_at=latest, mark=sighting.mark)
+        if blind:
+            last = replace(last, enrolled_at=sighting.seen_at, behind=None, unseen_before=True, lost_sight=False)
+    return replace(history, changes=(*older, last))

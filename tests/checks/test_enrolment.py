@@ -195,15 +195,32 @@ def test_a_record_that_was_written_again_may_have_come_back_as_late_as_then() ->
     assert (last.lost_sight, last.gives_up_at) == (False, after(-32))
 
 
-def test_after_a_blind_spell_a_version_that_may_have_come_back_is_followed_anew() -> None:
-    history = replace(AGREED, changes=(pending("z", -93, 6), pending("b", -92, 7)))
+def test_a_pending_version_that_is_still_there_after_a_blind_spell_is_one_change_that_may_be_as_late_as_now() -> None:
+    seen = {"change_id": 3, "probes": 2, "missed_at": after(-90), "differed_at": after(-90), "behind": b"a"}
+    history = replace(AGREED, changes=(pending("z", -93, 6), pending("b", -92, 7, **seen)))
     again = sighting(version=9, blind=True)
-    first, second, third = followed(comparison("b", "a"), history, again, window_s=5).changes
-    assert [first.lost_sight, second.lost_sight, third.lost_sight] == [True, True, False]
-    assert (third.fingerprint, third.change_id, third.mark) == (b"b", 0, 9)
-    assert (third.committed_from_at, third.committed_to_at) == (after(-92), NOW)
-    known = replace(AGREED, changes=(first, second, third))
+    first, second = followed(comparison("b", "a"), history, again, window_s=5).changes
+    assert first.lost_sight
+    assert (second.change_id, second.mark, second.verdict, second.lost_sight) == (3, 9, Verdict.PENDING, False)
+    assert (second.committed_from_at, second.committed_to_at) == (after(-92), NOW)
+    assert (second.missed_at, second.behind, second.unseen_before) == (after(-90), None, True)
+    assert second.gives_up_at == after(60)  # what was missed meanwhile is looked for now
+    known = replace(AGREED, changes=(first, second))
     assert followed(comparison("b", "a"), known, sighting(version=9), window_s=5) is known
+
+
+@pytest.mark.parametrize("version", ["b", ""])
+@pytest.mark.parametrize("mark", [None, 7])
+def test_a_breach_is_one_breach_however_often_the_record_is_out_of_sight(version: str, mark: int | None) -> None:
+    breached = pending(version, -92, mark, change_id=3, verdict=Verdict.BREACH, differed_at=after(-80))
+    history = replace(AGREED, changes=(breached,))
+    for seconds in range(0, 50, 10):
+        again = sighting(version=mark and mark + seconds, blind=True, seen_at=after(seconds))
+        history = followed(comparison(version or None, "a"), history, again, window_s=5)
+        (kept,) = history.changes
+        assert (kept.change_id, kept.verdict) == (3, Verdict.BREACH)
+        assert (kept.committed_to_at, kept.gives_up_at) == (breached.committed_to_at, breached.gives_up_at)
+        assert kept.lost_sight is (mark is None or seconds > 0)
 
 
 def test_a_breach_that_is_certain_stays_one_but_nothing_is_added_to_it_once_the_owner_wrote_again() -> None:
@@ -222,8 +239,8 @@ def test_what_was_pending_before_a_blind_spell_in_which_the_owner_moved_can_only
 def test_a_deletion_has_no_mark_and_may_have_been_undone_while_nobody_looked() -> None:
     history = replace(AGREED, changes=(pending("", -92, None, operation=Operation.DELETE),))
     assert followed(comparison(None, "a"), history, sighting(), window_s=5) is history
-    before, now = followed(comparison(None, "a"), history, sighting(blind=True), window_s=5).changes
-    assert (before.lost_sight, now.operation, now.committed_to_at) == (True, Operation.DELETE, NOW)
+    (again,) = followed(comparison(None, "a"), history, sighting(blind=True), window_s=5).changes
+    assert (again.operation, again.committed_from_at, again.committed_to_at) == (Operation.DELETE, after(-92), NOW)
 
 
 def test_a_deletion_that_has_arrived_is_followed_where_it_is_known_when_the_record_was_still_there() -> None:

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.simulator import contains_truth, make_restless_world, make_world, owes_a_breach, tally, watch
+from benchmarks.simulator import (
+    ABSENT,
+    contains_truth,
+    make_restless_world,
+    make_world,
+    owes_a_breach,
+    tally,
+    watch,
+)
 from checks.convergence import Verdict
 
 
@@ -40,6 +48,41 @@ def test_no_certain_verdict_on_a_restless_record_is_ever_wrong(seed: int) -> Non
         assert not told.met_false
         assert not told.flipped
         assert contains_truth(world, told) is not False
+
+
+@given(st.integers(0, 2**32), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_no_spell_out_of_sight_adds_a_change_that_the_owner_did_not_make(seed: int, marked: bool) -> None:
+    chance = random.Random(seed)
+    world = replace(make_restless_world(chance), marked=marked)
+    seen = watch(world, chance)
+    versions = [told.version for told in seen.told.values()]
+    assert len(set(versions)) == len(versions) <= len(world.committed_s)
+
+
+@given(st.integers(0, 2**32), st.booleans(), st.lists(st.floats(0.1, 20), min_size=1, max_size=6))
+@settings(max_examples=50, deadline=None)
+def test_a_change_that_never_arrives_is_one_breach_however_often_the_auditor_stops(
+    seed: int, deleted: bool, outages: list[float]
+) -> None:
+    chance = random.Random(seed)
+    world = make_world(chance, orderly=True)
+    dark, end_s = [], world.committed_s[1]
+    for windows in outages:
+        begin_s = end_s + chance.uniform(0, 3) * world.window_s
+        end_s = begin_s + 3.5 * world.every_s + 6 + windows * world.window_s
+        dark.append((begin_s, end_s))
+    world = replace(
+        world,
+        committed_s=world.committed_s[:2],
+        applied=((-1e6, 0),),
+        contents=(0, ABSENT if deleted else 1),
+        dark_s=tuple(dark),
+        marked=False,
+    )
+    (told,) = watch(world, chance).told.values()
+    assert told.change.verdict is Verdict.BREACH
+    assert not told.breach_false
 
 
 def test_a_record_that_is_first_seen_in_full_traffic_is_followed_and_its_long_outage_found() -> None:

@@ -231,6 +231,42 @@ def test_pending_changes_are_resumed_after_a_restart(stand: Stand) -> None:
     assert stand.count("changes") == 1
 
 
+@pytest.mark.parametrize("stamped", [True, False])
+@pytest.mark.parametrize("stopped", ["after", "before"], ids=lambda when: f"{when}_the_breach")
+def test_what_never_arrives_is_one_breach_however_often_the_auditor_restarts(
+    stand: Stand, stamped: bool, stopped: str
+) -> None:
+    if not stamped:
+        stand.remap("key: id, changed_at: updated_at}", "key: id}")
+    stand.agree()
+    stand.audit()
+    stand.run("crm", "DELETE FROM customers WHERE id = 1")
+    stand.put("crm", 2, "Grace", ago_s=0)
+    stand.audit_until(lambda: stand.count("changes") == 2)
+    if stopped == "after":
+        stand.audit_until(lambda: verdicts(stand) == {"1": ["breach"], "2": ["breach"]})
+    for _ in range(5):
+        stand.clock.advance(10)
+        stand.auditor = stand.new_auditor()
+        for _ in range(10):
+            stand.audit()
+            stand.clock.advance(1)
+            assert all(each["versions_behind"] in {0, 1} for each in stand.rows("divergences"))
+        assert verdicts(stand) == {"1": ["breach"], "2": ["breach"]}
+    for system in ("crm", "billing"):
+        stand.run(system, "DELETE FROM customers WHERE id IN (1, 2)")
+    stand.audit_until(lambda: not open_causes(stand), 300)
+    assert stand.count("divergences") == 2
+
+
+def verdicts(stand: Stand) -> dict[object, list[object]]:
+    """By key, the verdicts of its changes."""
+    found: dict[object, list[object]] = {}
+    for each in stand.rows("changes"):
+        found.setdefault(each["key"], []).append(each["verdict"])
+    return found
+
+
 def test_another_digest_key_begins_a_new_series_and_is_no_drift(stand: Stand) -> None:
     stand.agree()
     stand.auditor = Auditor(
