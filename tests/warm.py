@@ -45,8 +45,8 @@ LOADED = (
 )
 """What the commands load."""
 
-AT_START = ("PYTHON", "LANG", "LC_")
-"""Variables that an interpreter reads once, when it starts."""
+AT_START = ("PYTHON", "LANG", "LC_", "COLUMNS")
+"""Variables that are read once: by an interpreter when it starts, or by a module when it is loaded."""
 
 LONGEST_REQUEST = 200_000
 
@@ -156,7 +156,7 @@ def _read(file: Any) -> str:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HOME)}
+    return {**os.environ, "PYTHONPATH": str(HOME), "COLUMNS": "200"}
 
 
 def _at_start(environment: Mapping[str, str]) -> dict[str, str]:

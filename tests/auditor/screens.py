@@ -53,6 +53,7 @@ def click_cell(page: Page, table: str, *, row: int, until: Locator) -> None:
         table: how its description begins.
     """
     frame = page.locator(f"[data-testid=stDataFrame]:has([aria-label^='{table}'])").first
+    frame.wait_for(timeout=90_000)
     for _ in range(20):
         frame.scroll_into_view_if_needed()
         box = frame.bounding_box()

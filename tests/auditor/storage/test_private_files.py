@@ -97,9 +97,8 @@ print(deaths)
 
 
 def drive(script: str, *args: object) -> subprocess.CompletedProcess[str]:
-    return warm.run(
-        [*map(str, args)], cwd=HOME, env={**os.environ, "PYTHONPATH": str(HOME)}, timeout=300, script=script
-    )
+    environment = {**os.environ, "PYTHONPATH": str(HOME), "COLUMNS": "200"}
+    return warm.run([*map(str, args)], cwd=HOME, env=environment, timeout=300, script=script)
 
 
 @pytest.mark.parametrize("statement", WRITERS.values(), ids=WRITERS)

@@ -90,7 +90,7 @@ def test_what_differs_in_mongodb_is_found_and_nothing_else(shop_url: str, tmp_pa
 
 def test_the_doctor_says_what_is_slow_and_what_the_login_may_do(shop_url: str, tmp_path: Path) -> None:
     (tmp_path / "plumbline.yaml").write_text(MAP.format(place=tmp_path))
-    done = auditor("doctor", cwd=tmp_path, SHOP_URL=shop_url)
+    done = auditor("doctor", cwd=tmp_path, SHOP_URL=shop_url, COLUMNS="400")
     assert done.returncode == 0, done.stderr
     assert "only commands that read are ever sent" in " ".join(done.stdout.split())
     assert "shop: customers.updatedAt has no index" in done.stdout
