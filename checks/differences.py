@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal, localcontext
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +14,15 @@ from checks.fields import FieldRule
 from probes.contract import MISSING
 
 QUARTER_HOUR_US = 15 * 60 * 1_000_000
+
+SPANS_US = (1_000, 1_000_000, 60_000_000)
+
+MOST_DECIMALS = 15
+
+ROUNDINGS = (ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_EVEN, ROUND_HALF_UP)
+
+SINGLE_PRECISION = Decimal(2) ** -23
+"""The relative spacing of numbers with 24 significant bits (IEEE 754)."""
 
 
 class Shape(StrEnum):
@@ -84,7 +93,8 @@ def shape_of(rule: FieldRule, owner: Any, target: Any) -> Shape:
         apart = abs(apart_us(owner, target))
         if apart % QUARTER_HOUR_US == 0 and apart <= 14 * 4 * QUARTER_HOUR_US:
             return Shape.ZONE_SHIFTED
-        return Shape.ROUNDED if apart <= 1_000_000 else Shape.VALUE
+        coarser = any(_coarser(left, right) for left in readings_of(owner) for right in readings_of(target))
+        return Shape.ROUNDED if coarser else Shape.VALUE
     if rule.type == "money":
         if owner[1] != target[1]:
             return Shape.CURRENCY
@@ -113,8 +123,7 @@ def _text_shape(owner: str, target: str) -> Shape:
         return Shape.CASE
     if re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", owner) == re.sub(r"[\s\u00a0\u200b-\u200d\ufeff]+", "", target):
         return Shape.WHITESPACE
-    shorter, longer = sorted((owner, target), key=len)
-    if longer.startswith(shorter) and len(shorter) >= 4:
+    if owner.startswith(target) and len(target) >= 4:
         return Shape.TRUNCATED
     folded = values.string_parser(strip="none", casefold=False, strip_accents=True, newlines=False)
     return Shape.ACCENTS if folded(owner) == folded(target) else Shape.VALUE
@@ -131,7 +140,19 @@ def _number_shape(owner: Any, target: Any) -> Shape:
         return Shape.SIGN
     if left and right and abs(left / right) in {Decimal(1000), Decimal(100), Decimal("0.01"), Decimal("0.001")}:
         return Shape.SCALED
-    coarser = max(int(left.as_tuple().exponent), int(right.as_tuple().exponent))
-    if coarser >= -15 and abs(left - right) < Decimal(1).scaleb(coarser):
-        return Shape.ROUNDED
-    return Shape.VALUE
+    return Shape.ROUNDED if _rounds_to(left, right) else Shape.VALUE
+
+
+def _rounds_to(owner: Decimal, target: Decimal) -> bool:
+    """Whether the target's number is the owner's with fewer decimals, or as a binary number of 32 bits."""
+    decimals = max(0, -int(target.normalize().as_tuple().exponent))
+    if decimals < -int(owner.normalize().as_tuple().exponent) and decimals <= MOST_DECIMALS:
+        quantum = Decimal(1).scaleb(-decimals)
+        with localcontext(prec=max(28, owner.adjusted() + decimals + 2)):
+            return target in {owner.quantize(quantum, rounding=each) for each in ROUNDINGS}
+    return bool(owner) and abs(owner - target) <= abs(owner) * SINGLE_PRECISION
+
+
+def _coarser(owner: int, target: int) -> bool:
+    """Whether the target's instant is the owner's in whole milliseconds, seconds or minutes, cut off or rounded."""
+    return any(target % span_us == 0 and owner % span_us and abs(owner - target) < span_us for span_us in SPANS_US)
