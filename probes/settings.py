@@ -5,6 +5,7 @@ Each kind of system or queue has its own models, derived from these; loading the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
@@ -162,6 +163,9 @@ NOT_NULL = "not null"
 """The value of `is` for a flag that any value sets, such as the instant of the deletion."""
 
 
+_LIKE_NOT_NULL = frozenset({"notnull", "isnotnull", "nonnull", "isnonnull"})
+
+
 class DeleteFlag(PluginSettings):
     """How a system marks a record as deleted that it still keeps.
 
@@ -186,6 +190,11 @@ class DeleteFlag(PluginSettings):
         types = {type(each) for each in values}
         if not values or not types <= {bool, int, str} or "" in values:
             raise ValueError(f"write true, {NOT_NULL}, or the values that mean deleted: [deleted, archived]")
+        for each in values:
+            if isinstance(each, str) and each != NOT_NULL and re.sub(r"[\W_]", "", each).lower() in _LIKE_NOT_NULL:
+                raise ValueError(
+                    f"{each!r} would be a text of the field; write {NOT_NULL} if any value means deleted"
+                )
         if bool in types and len(values) > 1:
             raise ValueError("write true or false alone: a boolean has one value that means deleted")
         if NOT_NULL in values and len(values) > 1:

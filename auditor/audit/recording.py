@@ -25,7 +25,7 @@ from checks.values import EPOCH
 from probes.wording import counted
 
 NAMELESS = (
-    "rows without a key, or with one that is none of this data type or that cannot be kept "
+    "rows without a key, or whose key is not of the declared type or cannot be stored "
     f"(half of a surrogate pair, more than {KEY_LIMIT_BYTES:,} bytes)"
 )
 NOT_RECORDED = "not_recorded"

@@ -79,7 +79,7 @@ def status(
             say(f"heartbeat {heartbeat}")
     raise typer.Exit(
         DRIFT
-        if any(set(each.open_by_cause) & failing for each in flows)
+        if any(set(each.open_by_cause) & failing for each in flows if not each.stale)
         else UNVERIFIED
         if any(each.unknown for each in flows)
         else CONSISTENT

@@ -171,7 +171,7 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
     if host is None or host[0] not in LOOPBACK_NAMES | access.hosts:
         return Refusal(
             status=421,
-            text="Plumbline does not answer to this name. If it is its own, add it with "
+            text="The dashboard is not set up for this host name. If it should be reached by it, start it with "
             "`auditor dashboard --host NAME`.",
         )
     if websocket and not origins:
@@ -179,8 +179,8 @@ def refusal(access: Access, *, websocket: bool, headers: Headers, target: bytes)
     if origins and not (len(origins) == 1 and _own(access, origins[0], host)):
         return Refusal(
             status=403,
-            text="This was asked by a page of another site. If that is how Plumbline is reached, add the site's name "
-            "with `auditor dashboard --host NAME`.",
+            text="The request came from a page of another site. If the dashboard should be reached by that site's "
+            "name, start it with `auditor dashboard --host NAME`.",
         )
     return None
 

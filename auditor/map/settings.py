@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator
 
@@ -20,6 +20,7 @@ from probes.composite_keys import parted
 from probes.contract import Key, Pairs, ReadSpec
 from probes.durations import Duration
 from probes.settings import Binding, PluginSettings
+from probes.wording import did_you_mean
 
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1.0, 7 * 86_400.0
 """Windows that can be judged; polling cannot resolve less than a second, and no window is `none`."""
@@ -60,6 +61,16 @@ class DataType(PluginSettings):
     rules: dict[str, str] = {}
     in_: dict[str, Any] = Field(alias="in")
     description: str = ""
+
+    @field_validator("key_type", mode="before", json_schema_input_type=KeyType | list[KeyType])
+    @classmethod
+    def _is_known(cls, key_type: object) -> object:
+        # Checked here, because an error of a union names each of its types.
+        types = get_args(KeyType)
+        for each in key_type if isinstance(key_type, list | tuple) else [key_type]:
+            if each not in types:
+                raise ValueError(f"unknown key type {str(each)[:40]!r}{did_you_mean(str(each)[:40], types)}")
+        return tuple(key_type) if isinstance(key_type, list) else key_type
 
     def key_parser(self, system: str) -> Parser:
         """The parser for keys of this data type as `system` holds them."""

@@ -71,7 +71,7 @@ class TokenEndpoint:
     ) -> None:
         self._url = url
         address = urlsplit(url)
-        self._name = f"the token endpoint {plain_address(address)}"
+        self._name = f"the token endpoint {plain_address(address).partition('://')[2]}"
         self._scrub = scrub
         self._timeout_s = timeout_s
         self._advice = advice

@@ -111,6 +111,7 @@ def test_every_row_falls_into_one_of_three_parts(raw: Any) -> None:
         ({"field": "gone", "is": ["not null", "x"]}, "write not null alone"),
         ("is_deleted = true", "{field: is_deleted, is: true}"),
         ("deleted_at is not null", "{field: deleted_at, is: not null}"),
+        ({"field": "gone", "is": "notnull"}, "write not null if any value means deleted"),
         (True, "write the name of the field that marks deleted records"),
         (["a"], "write the name of the field that marks deleted records"),
     ],

@@ -85,6 +85,7 @@ MISTAKES = [
     ("pattern: real-time", "pattern: real-time\n    every: 60s", "map.yaml:26:5 flows.customer_to_billing.every: probing every 60 s cannot judge a window of 30 s; probe at least once a window"),
     ("pattern: real-time", "pattern: real-time\n    queues:\n      dead: {kind: carrier_pigeon}", f"map.yaml:27:7 flows.customer_to_billing.queues.dead: unknown kind 'carrier_pigeon'; known: {', '.join(sorted(QUEUE_KINDS))}"),
     ("      plan: {type: enum}\n", "      plan: {type: enum, writers: [bilng]}\n", "map.yaml:16:36 data_types.customer.fields.plan.writers.0: unknown system 'bilng'; did you mean 'billing'?"),
+    ("window: 30s", "window: 30s\n    key_type: [integer, strin]", "map.yaml:14:5 data_types.customer.key_type: unknown key type 'strin'; did you mean 'string'?"),
     ("window: 30s", "window: 30s\n    business_key: [emial]", "map.yaml:14:20 data_types.customer.business_key.0: unknown field 'emial'; did you mean 'email'?"),
     ("window: 30s", "window: 30s\n    rules: {some plan: \"plann != ''\"}", "map.yaml:14:13 data_types.customer.rules.some plan: not a rule: at 1:1: undeclared reference to 'plann'; did you mean 'plan'?"),
     ("window: 30s", "window: 30s\n    rules: {some plan: \"size(plan)\"}", "map.yaml:14:13 data_types.customer.rules.some plan: not a rule: it does not say true or false, but gives INT"),

@@ -266,7 +266,7 @@ def test_each_way_a_token_endpoint_fails_has_a_reason_and_advice(
     server.fail(fault, on="token")
     error = failure(app.ask)
     assert (error.reason, hint in error.hint) == (reason, True), str(error)
-    assert f"the token endpoint {server.url}/oauth/token" in error.message
+    assert f"the token endpoint 127.0.0.1:{server.port}/oauth/token" in error.message
     assert (server.count("token"), server.count("one")) == (1, 0)
     assert error.retry_after_s == LEAVE_ALONE_S if reason is Reason.AUTH else True
     assert app.ask()["id"] == "c1"
