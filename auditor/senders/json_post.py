@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from probes.secrets import Scrubber, secret_parts
 
 if TYPE_CHECKING:
     from probes.bounded_http import BoundedClient
+
+
+JUDGED_BYTES = 256 * 1024
+"""Most bytes of a response whose body says whether the request succeeded."""
 
 
 class JsonPost:
@@ -28,6 +33,7 @@ class JsonPost:
         headers: Mapping[str, str] = MappingProxyType({}),
         sign: Callable[[bytes], Mapping[str, str]] | None = None,
         secrets: Sequence[str] = (),
+        judge: Callable[[bytes], Receipt] | None = None,
     ) -> None:
         """Connects to nothing yet.
 
@@ -35,6 +41,7 @@ class JsonPost:
             headers: sent with every request.
             sign: gives further headers for a body.
             secrets: besides the address, what no receipt may show.
+            judge: what the body of a successful response means; without it, success is enough.
         """
         from probes.bounded_http import BoundedClient
 
@@ -42,6 +49,7 @@ class JsonPost:
         self._headers = headers
         self._sign = sign
         self._secrets = [each for each in secrets if each]
+        self._judge = judge
         self._client = BoundedClient(timeout_s=timeout_s)
 
     def send(self, payload: Mapping[str, Any], *, path: str = "") -> Receipt:
@@ -52,32 +60,47 @@ class JsonPost:
         """
         body = json.dumps(payload).encode()  # in ASCII, so that any text can be sent
         headers = {"Content-Type": "application/json", **self._headers, **(self._sign(body) if self._sign else {})}
-        return post(self._client, self._url + path, body, headers, scrubber_of(self._url).knowing(self._secrets))
+        scrub = scrubber_of(self._url).knowing(self._secrets)
+        return post(self._client, self._url + path, body, headers, scrub, self._judge)
 
     def cut_off(self) -> None:
         """End a try under way, from another thread."""
         self._client.cut_off()
 
 
-def post(client: BoundedClient, url: str, body: bytes, headers: Mapping[str, str], scrub: Scrubber) -> Receipt:
+def post(
+    client: BoundedClient,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    scrub: Scrubber,
+    judge: Callable[[bytes], Receipt] | None = None,
+) -> Receipt:
     """Send a request and say what is certain afterwards."""
     import httpx
 
-    from probes.bounded_http import beginning
+    from probes.bounded_http import beginning, unpacked
+    from probes.contract import ProbeError
     from probes.http.header_times import retry_after_s
 
     try:
         with client.stream("POST", url, content=body, headers=dict(headers)) as response:
-            raw = b"" if response.is_success else beginning(response)
+            if not response.is_success:
+                raw = beginning(response)
+            else:
+                raw = b"" if judge is None else b"".join(unpacked(response, JUDGED_BYTES))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):
         return Receipt(outcome="rejected", error="the address is not a URL")
+    except ProbeError:
+        return Receipt(outcome="ambiguous", error="the response cannot be read")
     except httpx.HTTPError as error:
         return Receipt(outcome="ambiguous", error=f"no answer ({type(error).__name__})")
     error_text = f"HTTP {response.status_code}: {scrub(' '.join(raw.decode(errors='replace').split()))[:100]}"
     if response.is_success:
-        return Receipt(outcome="sent")
+        receipt = Receipt(outcome="sent") if judge is None else judge(raw)
+        return replace(receipt, error=scrub(receipt.error))
     if response.status_code == 429:
         wait_s = retry_after_s(response.headers.get("retry-after"), response.headers.get("date"))
         return Receipt(outcome="refused", error=error_text, retry_after_s=wait_s)

@@ -10,6 +10,7 @@ from auditor.senders.contract import TIMEOUT_S, Sender, SenderSettings
 # name under `alerts:` of the map -> (module, settings, sender)
 SENDERS: dict[str, tuple[str, str, str]] = {
     "slack": ("auditor.senders.slack", "SlackSettings", "SlackSender"),
+    "slack_bot": ("auditor.senders.slack_bot", "SlackBotSettings", "SlackBotSender"),
     "pagerduty": ("auditor.senders.pagerduty", "PagerDutySettings", "PagerDutySender"),
     "opsgenie": ("auditor.senders.opsgenie", "OpsgenieSettings", "OpsgenieSender"),
     "teams": ("auditor.senders.teams", "TeamsSettings", "TeamsSender"),

@@ -1,9 +1,9 @@
 """A stand-in for Slack's Web API: users and channels of one workspace over HTTP on 127.0.0.1. It is not Slack.
 
 Written from Slack's documentation as of 2026-11 (docs.slack.dev: "Using the Slack Web API", "Pagination", "Rate
-limits", methods users.list, users.info, conversations.list, conversations.info) and its OpenAPI document (1.7.0 of
-2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is older than
-`ratelimited`, `token_revoked` and `token_expired`, which stand in the documentation.
+limits", methods users.list, users.info, conversations.list, conversations.info, chat.postMessage) and its OpenAPI
+document (1.7.0 of 2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is
+older than `ratelimited`, `token_revoked` and `token_expired`, which stand in the documentation.
 
 Where the documents are silent: what a cursor is made of; the order of a list, which is that of creation here.
 """
@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 from tests.standins.allowance import Allowance
 from tests.standins.clock import Clock
 from tests.standins.faults import Answer
-from tests.standins.service import RefusalError, Request, Service
+from tests.standins.service import RefusalError, Request, Service, json_body
 
 BOT_TOKEN = "xoxb-0000000000-stand-in"
 TEAM = "T012AB3C4"
 ERRORS = {401: "invalid_auth", 403: "no_permission", 404: "unknown_method", 409: "fatal_error", 429: "ratelimited"}
-SCOPES = {"users": "users:read", "conversations": "channels:read"}
+SCOPES = {"users": "users:read", "conversations": "channels:read", "chat": "chat:write"}
 TIERS = {"users_list": 20, "conversations_list": 20, "users_info": 100, "conversations_info": 50}
 """Calls in a minute of each method (tiers 2, 2, 4, 3), at least."""
 
@@ -35,10 +35,12 @@ class Slack(Service):
     Attributes:
         scopes: what the token may read; `users:read.email` shows addresses.
         methods: the allowance of each method.
+        messages: what was posted, with `channel` and `ts`.
     """
 
     routes: ClassVar[Sequence[tuple[str, str, str]]] = [
-        (method, f"/api/{name.replace('_', '.')}", name) for name in TIERS for method in ("GET", "POST")
+        *((method, f"/api/{name.replace('_', '.')}", name) for name in TIERS for method in ("GET", "POST")),
+        ("POST", "/api/chat.postMessage", "chat_postMessage"),
     ]
 
     def __init__(self, *, clock: Clock | None = None) -> None:
@@ -49,6 +51,7 @@ class Slack(Service):
         self._revoked = False
         self._users: dict[str, dict[str, Any]] = {}
         self._channels: dict[str, dict[str, Any]] = {}
+        self.messages: list[dict[str, Any]] = []
 
     # -- what a test keeps in it
 
@@ -192,6 +195,30 @@ class Slack(Service):
         if channel is None:
             raise _refused("channel_not_found")
         return {"ok": True, "channel": channel}
+
+    # -- posting
+
+    def chat_postMessage(self, request: Request) -> Any:  # noqa: N802  Slack's own name
+        """Post a message to a channel, by its id or its name."""
+        told = json_body(request) or {}
+        named = str(told.get("channel", "")).removeprefix("#")
+        channel = next((each for each in self._channels.values() if named in {each["id"], each["name"]}), None)
+        if channel is None:
+            raise _refused("channel_not_found")
+        if channel["is_archived"]:
+            raise _refused("is_archived")
+        if not channel["is_member"]:
+            raise _refused("not_in_channel")
+        if not told.get("text") and not told.get("blocks"):
+            raise _refused("no_text")
+        if len(told.get("text", "")) > 40_000:
+            raise _refused("msg_too_long")
+        if len(told.get("blocks", [])) > 50:
+            raise _refused("invalid_blocks")
+        stamp = f"{self._now()}.{len(self.messages):06d}"
+        self.messages.append({**told, "channel": channel["id"], "ts": stamp})
+        said = {"bot_id": "B19LU7CSY", "type": "message", "text": told.get("text", ""), "user": "W00000000X"}
+        return {"ok": True, "channel": channel["id"], "ts": stamp, "message": {**said, "team": TEAM, "ts": stamp}}
 
     def _shown(self, user: Mapping[str, Any]) -> dict[str, Any]:
         profile = {name: value for name, value in user["profile"].items() if name != "email"}

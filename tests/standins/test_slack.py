@@ -118,3 +118,20 @@ def test_a_limit_can_be_ordered(
     assert client.get("/api/users.list").status_code == 500
     slack.fail(faults.refused(401))
     assert client.get("/api/users.list").json() == {"ok": False, "error": "invalid_auth"}
+
+
+def test_a_message_is_posted_to_a_channel_that_exists(slack: Slack, client: httpx.Client) -> None:
+    channel = slack.create_channel("ops")
+
+    def posted(*, refused: bool = False, **arguments: Any) -> Any:
+        answer = client.post("/api/chat.postMessage", json=arguments)
+        schema = openapi("slack.com").answer("/chat.postMessage", "post", status="default" if refused else "200")
+        assert breaches(schema, answer.json()) == []
+        return answer.json()
+
+    assert posted(channel="#ops", text="x")["channel"] == channel
+    assert [each["text"] for each in slack.messages] == ["x"]
+    assert posted(refused=True, channel="#else", text="x")["error"] == "channel_not_found"
+    assert posted(refused=True, channel=channel)["error"] == "no_text"
+    slack.archive(channel)
+    assert posted(refused=True, channel=channel, text="x")["error"] == "is_archived"

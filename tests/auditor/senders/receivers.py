@@ -47,11 +47,13 @@ KEY = "k3y0f1nt3gr4t10n"
 WORDS: dict[str, dict[str, Any]] = {
     "pagerduty": {"routing_key": KEY},
     "opsgenie": {"api_key": KEY},
+    "slack_bot": {"token": KEY, "channel": "#ops"},
     "email": {"from": "plumbline@example.com", "to": "ops@example.com"},
 }
 """Words that a sender needs besides its address."""
 
-OVER_HTTP = [name for name in SENDERS if name != "email"]
+OVER_HTTP = [name for name in SENDERS if name not in {"email", "slack_bot"}]
+"""Senders for which a status says everything."""
 
 
 def words(name: str, address: str) -> dict[str, Any]:
