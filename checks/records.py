@@ -38,13 +38,13 @@ class Grouped(NamedTuple):
 
     Attributes:
         rows: of the records that are there, without the value that says whether they are deleted.
-        nameless: rows whose key cannot be read.
+        nameless: the raw keys that cannot be read, one for each row.
         deleted: records of which all rows are marked as deleted, with the stamp or version of one of them.
         unreadable: records of which cannot be read whether they are deleted, and why.
     """
 
     rows: dict[Key, list[Row]]
-    nameless: int
+    nameless: Sequence[Any]
     deleted: Mapping[Key, Any] = {}
     unreadable: Mapping[Key, str] = {}
 
@@ -133,12 +133,12 @@ class RecordComparer:
         if side.flag is not None:
             return self._group_flagged(side, side.flag, rows)
         grouped: dict[Key, list[Row]] = {}
-        nameless = 0
+        nameless: list[Any] = []
         parse_key = side.parse_key
         for row in rows:
             key = read_key(parse_key, row[KEY])
             if key is None:
-                nameless += 1
+                nameless.append(row[KEY])
             elif (there := grouped.get(key)) is None:
                 grouped[key] = [row]
             else:
@@ -150,11 +150,11 @@ class RecordComparer:
         live, marked, doubtful = parted(flag, rows)
         grouped = self.group(replace(side, flag=None), live)
         unreadable: dict[Key, str] = {}
-        nameless = grouped.nameless
+        nameless = list(grouped.nameless)
         for row, why in doubtful:
             key = read_key(side.parse_key, row[KEY])
             if key is None:
-                nameless += 1
+                nameless.append(row[KEY])
             else:
                 unreadable[key] = f"whether it is deleted, {flag.field} in {side.system}: {why}"
         found = {key: there for key, there in grouped.rows.items() if key not in unreadable}

@@ -7,10 +7,11 @@ start there can be served by one reading.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from auditor.audit.budget import Plan
 from auditor.audit.gathered import Failure, Gathered, OwnerReading, Seen, TargetReading, Wanted
@@ -42,6 +43,7 @@ class Search:
 
     Attributes:
         source: where the owner is read, alone or together with other flows that start there.
+        nameless: rows without a readable key, by their raw key and whether they are the owner's.
     """
 
     source: Owner
@@ -50,7 +52,7 @@ class Search:
     announced: Set[Key] = frozenset()
     polled_before_at: datetime | None = None
     behind_s: float | None = None
-    nameless: int = 0
+    nameless: Counter[tuple[str, bool]] = field(default_factory=Counter)
     skipped: bool = False
     shed: int = 0
     unordered: str | None = None
@@ -63,6 +65,10 @@ class Search:
     def want(self, keys: Iterable[Key]) -> None:
         """Add records to be read."""
         self.keys.update(dict.fromkeys(keys))
+
+    def count_nameless(self, raw_keys: Iterable[Any], *, at_owner: bool) -> None:
+        """Count the rows of one list whose key cannot be read; those that an earlier list contains are the same."""
+        self.nameless |= Counter((repr(key), at_owner) for key in raw_keys)
 
     def fail(self, reading: Reading) -> bool:
         """Note a failed reading; returns whether it failed."""
@@ -100,7 +106,7 @@ class Search:
             announced=self.announced,
             polled_before_at=self.polled_before_at,
             behind_s=self.behind_s,
-            nameless=self.nameless,
+            nameless=self.nameless.total(),
             skipped=self.skipped,
             shed=self.shed,
             unordered=self.unordered,
@@ -305,7 +311,7 @@ class Gatherer:
         grouped = self.comparer.group(self.comparer.owner, reading.rows)
         gone = (read_key(self.comparer.owner.parse_key, each) for each in reading.absent)
         keys = list(dict.fromkeys([*grouped.keys, *(key for key in gone if key is not None)]))
-        search.nameless += grouped.nameless
+        search.count_nameless(grouped.nameless, at_owner=True)
         search.want(keys)
         if whole and self.flow.source_spec.pairs is None:  # a list shows only some rows of a key with several pairs
             rows = grouped.rows

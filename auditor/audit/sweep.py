@@ -108,9 +108,8 @@ class Sweeper:
         ):
             first = reader.page(spec.keys_only(), None, 1)
             if not search.fail(first):
-                search.nameless += gatherer.comparer.group(
-                    side, [row for row in first.rows if row[KEY] is None]
-                ).nameless
+                unnamed = gatherer.comparer.group(side, [row for row in first.rows if row[KEY] is None]).nameless
+                search.count_nameless(unnamed, at_owner=side is gatherer.comparer.owner)
         return BY_RANK
 
     def _next_slice(self, search: Search, state: FlowState, size: int, memory: SampleMemory) -> Slice:
@@ -151,11 +150,13 @@ class Sweeper:
                 raise
             if len(ranked) >= limit:
                 end = ranked[-1][1] + 1
+            unreadable = []
             for raw, rank in ranked:
                 try:
                     found[side.parse_key(raw)] = rank
                 except UNREADABLE:
-                    search.nameless += 1
+                    unreadable.append(raw)
+            search.count_nameless(unreadable, at_owner=side is gatherer.comparer.owner)
         ordered = sorted(zip(found.values(), found, strict=True))
         pairs = [pair for pair in ordered if pair[0] < end]
         return Ahead(pairs=pairs, start=start, end=end, population=round(len(pairs) * RANKS / (end - start)))
@@ -233,7 +234,7 @@ class Sweeper:
         if _failed(search, page):
             return None, []
         grouped = gatherer.comparer.group(gatherer.comparer.target, page.rows)
-        search.nameless += grouped.nameless
+        search.count_nameless(grouped.nameless, at_owner=False)
         _list(listings, gatherer.target.name, grouped.keys)
         if flow.source_spec.lists:
             unread = [key for key in grouped.rows if key not in search.owner_rows]

@@ -87,7 +87,7 @@ def test_rows_without_a_readable_key_are_counted() -> None:
         made.owner, [(1, None, "x", 1), ("1", None, "y", 1), (None, None, "z", 1), ("q", None, "w", 1)]
     )
     assert {key: len(rows) for key, rows in grouped.items()} == {1: 2}
-    assert nameless == 2
+    assert nameless == [None, "q"]
 
 
 def test_rows_marked_as_deleted_are_set_aside_unless_another_row_of_their_record_is_not() -> None:
@@ -110,7 +110,7 @@ def test_rows_marked_as_deleted_are_set_aside_unless_another_row_of_their_record
     assert grouped.rows == {1: [(1, None, "there")], 3: [(3, None, "created again")]}
     assert grouped.deleted == {2: "mark"}
     assert grouped.unreadable == {4: "whether it is deleted, gone in a: not a boolean: text"}
-    assert grouped.nameless == 2
+    assert grouped.nameless == [None, None]
     assert grouped.keys == [1, 3, 2, 4]
 
 

@@ -159,6 +159,21 @@ def test_a_record_without_a_key_is_counted_and_not_lost_from_sight(stand: Stand)
     assert stand.sweep().counts[Outcome.CANNOT_VERIFY] == 1
 
 
+@pytest.mark.parametrize("ranked", [True, False], ids=["by_rank", "by_key"])
+def test_a_row_without_a_key_that_the_list_of_changes_and_the_sweep_both_meet_is_one(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, ranked: bool
+) -> None:
+    if not ranked:
+        monkeypatch.setattr(stand.auditor.source, "can_rank", lambda *_: False)
+    stand.fill(20)
+    at = stand.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
+    for name in ("x", "x", "y"):
+        stand.run("crm", f"INSERT INTO customers VALUES (NULL, '{name}', '1', '{at}')")
+    stand.run("billing", f"INSERT INTO customers VALUES (NULL, 'x', '1', '{at}')")
+    assert stand.sweep().counts[Outcome.CANNOT_VERIFY] == 4
+    assert [each["records"] for each in stand.rows("unverified")] == [4]
+
+
 @pytest.mark.parametrize(
     ("system", "harm", "reason", "message"),
     [

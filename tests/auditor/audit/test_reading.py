@@ -157,3 +157,18 @@ def test_a_search_ends_as_values(gatherer: Gatherer) -> None:
     assert [*search.owner.rows] == [*search.owner.seen] == [1, 2]
     assert search.owner.sent_at is not None
     assert search.owner.sent_at <= datetime.now(UTC)
+
+
+def test_rows_without_a_readable_key_that_two_lists_contain_count_once(gatherer: Gatherer, stand: Stand) -> None:
+    now = stand.clock.now()
+    search = Search(source=gatherer.source)
+    listed = [(None, None, "Ada", "1.00"), (None, None, "Bo", "1.00"), ("q", None, "Cy", "1.00")]
+    paged = [
+        *((None, "2026-01-01", *row[2:]) for row in listed),
+        ("q", None, "Cy", "1.00"),
+        ("r", None, "Di", "1.00"),
+    ]
+    for rows in (listed, paged):
+        gatherer.take(search, Reading(system="crm", rows=rows, sent_at=now, received_at=now), whole=True)
+    search.count_nameless([None], at_owner=False)
+    assert search.wanted.nameless == 2 + 2 + 1 + 1  # without a key, q, r, and one of the target
