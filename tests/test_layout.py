@@ -84,7 +84,6 @@ ELSEWHERE: dict[str, dict[str, str]] = {
         "auditor/history/archive.py": "auditor/history/test_archive_files.py",
         "auditor/history/backlogs.py": "auditor/history/test_letters.py",
         "auditor/history/findings.py": "auditor/history/test_figure_text.py",
-        "auditor/history/status.py": "auditor/history/test_coverage.py",
         "auditor/ledger/conflicts.py": "auditor/conflicts/test_decisions.py",
         "auditor/ledger/identities.py": "auditor/audit/test_memory.py",
         "auditor/ledger/incidents.py": "auditor/alerts/test_incidents.py",

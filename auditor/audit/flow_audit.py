@@ -383,14 +383,17 @@ class Auditor:
     ) -> Audited:
         verdicts, wanted, before = judged.verdicts, gathered.wanted, planned.memory
         error = gathered.error or judged.doubles.error or judged.doubts.error
-        state = replace(chosen.state, audited_at=planned.now)
+        shed = planned.plan.shed + wanted.skipped + wanted.shed
+        counts = _counts(gathered, verdicts)
+        # An audit that a budget kept from reading anything is none.
+        held_back = shed and not any(counts.values()) and chosen.state == planned.state
+        state = chosen.state if held_back else replace(chosen.state, audited_at=planned.now)
         accounted = Accounted(cohorts={}, state=state, memory=chosen.memory)
         if error is None:
             accounted = self._sampler.account(chosen, gathered, state, verdicts.outcomes if verdicts else {})
         judgements = verdicts.judgements if verdicts else ()
         delay_s = max(state.commit_delay_s or 0.0, verdicts.commit_delay_s if verdicts else 0.0)
         finished_at = self._now()
-        counts = _counts(gathered, verdicts)
         missed = verdicts is not None and WindowCounts.of(verdicts.decided).missed > 0
         objective = self._objective(finished_at, missed=missed) if in_turn else None
         result = AuditResult(
@@ -401,7 +404,7 @@ class Auditor:
             shared=min(shared, sum(counts.values())),
             changes=sum(1 for each in judgements for change in each.changes if not change.change_id),
             settled=tuple(change for each in judgements for change in each.changes if change.settled_at is not None),
-            shed=planned.plan.shed + wanted.skipped + wanted.shed,
+            shed=shed,
             error=error,
             swept=chosen.state.swept.at == planned.now and not accounted.walks_again,
             taken=chosen.taken,

@@ -22,7 +22,11 @@ IDLE_TURNS = 3
 """A flow that has not drawn for this many of its intervals currently needs nothing."""
 
 PATIENCE_TURNS = round(1 / EVERYBODY)
-"""After this many turns without a sample or without listing changes, a flow gets these first."""
+"""After this many turns without a sample or without listing changes, a flow gets these first. A turn that reads
+nothing does not count: where calls are few, changes are listed as often before any are saved for a sample."""
+
+FIRST_CALLS = 1.0
+"""With as many calls a flow starts, so that it lists at once what has changed while nothing was audited."""
 
 LEAST_SAVED = 8.0
 """At least this much is saved for a flow with a smaller share, so that it can read something eventually."""
@@ -56,13 +60,14 @@ class Purses:
         rate: the rate per second.
         every_s: the seconds between two turns of each flow.
         now: monotonic seconds.
+        least: what each flow has at least at the beginning.
     """
 
-    def __init__(self, rate: float, every_s: Mapping[str, float], now: float) -> None:
+    def __init__(self, rate: float, every_s: Mapping[str, float], now: float, *, least: float = 0.0) -> None:
         self._rate = rate
         self._at = now
         self._purses = {
-            flow: _Purse(every_s=seconds, has=rate * seconds / len(every_s), drawn_at=now)
+            flow: _Purse(every_s=seconds, has=max(least, rate * seconds / len(every_s)), drawn_at=now)
             for flow, seconds in every_s.items()
         }
         self._lock = threading.Lock()
@@ -150,7 +155,7 @@ class Shares:
             self._systems[name] = _System(
                 reader=reader,
                 records=Purses(records_per_s, every_s, now) if len(every_s) > 1 else None,
-                calls=None if spare is None else Purses(spare * PLANNED, every_s, now),
+                calls=None if spare is None else Purses(spare * PLANNED, every_s, now, least=FIRST_CALLS),
             )
 
     def means(self, flow: Flow, *, deadlines: int, rechecks: int, panel: int, sample: int) -> Means:
@@ -179,7 +184,10 @@ class Shares:
         """
         self._found[flow] = found
         whole = planned.changes and (planned.sample or not sample)
-        self._waited[flow] = 0 if whole else self._waited[flow] + 1
+        if whole:
+            self._waited[flow] = 0
+        elif planned.changes or planned.rechecks or planned.panel or planned.sample:
+            self._waited[flow] += 1
 
     def _records(self, flow: Flow, system: _System, needs: Sequence[float]) -> tuple[int, bool]:
         allowance = system.reader.allowance

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from auditor.history.figure_text import ratio_text
-from auditor.ledger import Ledger
+from auditor.ledger import Ledger, Work
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import DAY_S, PLANNED, Reserved, Worth, kept_of
 from checks.estimates import estimate
@@ -32,8 +32,8 @@ class BudgetUse:
         records_shared_per_s: that would have been read besides if flows did not share what they read.
         calls_per_day: allowed; None for any number.
         calls_used: of the last 24 hours, those included that are reserved at present; None where they are not kept.
-        shed: reads that audits of the last hour left out because this system or the other one had no room for them;
-            a key that waits for several audits counts in each.
+        shed: reads that audits of the last hour left out, counted only where calls are limited if a flow's other
+            system has no such limit; a key that waits for several audits counts in each.
         flow: of those that read the system, the one of which least is proved; None where nothing is of any.
         differ_ratio_most: at most such a share of that flow's records differs, at 95 %.
     """
@@ -89,7 +89,7 @@ def budget_use(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -
                 records_shared_per_s=shared / LAST_S,
                 calls_per_day=per_day,
                 calls_used=None if per_day is None else calls.get(name, 0),
-                shed=sum(work[flow].shed for flow in mine if flow in work),
+                shed=sum(work[each].shed for each in mine if each in work and name in _blamed(integration_map, each)),
                 flow=flow,
                 differ_ratio_most=most,
             )
@@ -98,29 +98,44 @@ def budget_use(integration_map: IntegrationMap, ledger: Ledger, now: datetime) -
 
 
 def held_back(
-    integration_map: IntegrationMap, ledger: Ledger, now: datetime, *, first_sweep: Collection[str]
+    integration_map: IntegrationMap,
+    ledger: Ledger,
+    now: datetime,
+    *,
+    work: Mapping[str, Work],
+    first_sweep: Collection[str],
+    late: Mapping[str, str],
 ) -> dict[str, str]:
     """What each flow cannot read now because calls_per_day are spent or spread over the day, and until when.
 
     Args:
-        first_sweep: flows whose first sweep is not complete; only for them is a slow pace a reason.
+        work: what recent audits have left out, by flow.
+        first_sweep: flows whose first sweep is not complete.
+        late: by flow, what has been left out for too long, "" for nothing. Only for these and the first sweep is a
+            slow pace a reason.
 
     Returns:
         By flow; "" if nothing is held back.
     """
     calls = ledger.spending.used(now)
-    work = ledger.flows.work_since(now - timedelta(seconds=LAST_S))
     held = {}
     for flow, each in integration_map.flows.items():
         waits = flow in work and work[flow].shed > 0
+        slow = "the sweep" if flow in first_sweep else "the audit" if late.get(flow) else ""
         reasons = [
             _spent(name, per_day, calls.get(name), now)
-            or (_sweep_waits(name, per_day, calls.get(name), now, spread=flow in first_sweep) if waits else "")
+            or (_waits(name, per_day, calls.get(name), now, slow=slow) if waits else "")
             for name in dict.fromkeys((each.from_, each.to))
             if (per_day := integration_map.systems[name].budget.calls_per_day) is not None
         ]
         held[flow] = "; ".join(filter(None, reasons))
     return held
+
+
+def _blamed(integration_map: IntegrationMap, flow: str) -> set[str]:
+    """The systems whose budget may have refused a flow's reads: those with limited calls if there are any."""
+    both = {integration_map.flows[flow].from_, integration_map.flows[flow].to}
+    return {name for name in both if integration_map.systems[name].budget.call_limits} or both
 
 
 def _spent(system: str, per_day: int, used: Reserved | None, now: datetime) -> str:
@@ -131,7 +146,7 @@ def _spent(system: str, per_day: int, used: Reserved | None, now: datetime) -> s
     )
 
 
-def _sweep_waits(system: str, per_day: int, used: Reserved | None, now: datetime, *, spread: bool) -> str:
+def _waits(system: str, per_day: int, used: Reserved | None, now: datetime, *, slow: str) -> str:
     calls = 0 if used is None else used.counted
     if used is not None and calls >= per_day - kept_of(per_day, Worth.SWEEP):
         rest = "the rest is kept for changes and due records"
@@ -140,7 +155,7 @@ def _sweep_waits(system: str, per_day: int, used: Reserved | None, now: datetime
         )
     every = format_duration(DAY_S / (PLANNED * per_day))
     pace = f"{per_day} calls_per_day ({calls} used) allow about one call every {every} for all its flows"
-    return f"the sweep of {system} is slow: {pace}" if spread else ""
+    return f"{slow} of {system} is slow: {pace}" if slow else ""
 
 
 def _again(used: Reserved, now: datetime) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from auditor.history.budgets import at_text, held_back
-from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger
+from auditor.history.budgets import LAST_S, at_text, held_back
+from auditor.ledger import NO_DOUBT, Doubt, FailedRuns, Ledger, Work
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from checks.clocks import ClockBounds, clock_text
@@ -43,12 +43,13 @@ class FlowStatus:
     """The state of a flow.
 
     Attributes:
-        stale: no audit for two intervals, or none ever.
+        stale: no audit for two intervals, or none ever; not if a budget explains it.
         failing: which of a stale flow's systems could not be read, why and since when; "" if unknown.
         pending: records that differ for now, or have a change within its window.
         overdue: those of them that a change on its way does not explain, or whose window has ended.
         doubt: what cannot be verified.
         held_back: what a spent budget keeps from being read, and until when; "" for nothing.
+        late: what a budget has kept from being read for longer than the flow can bear; "" for nothing.
         unlisted: further records that the last sweeps could not verify and that are on no list.
         begun: every record was read once; or, without a sweep, at least one change has a verdict.
         sweep_ratio: progress of the sweep under way, None if none is or the first sweep goes by key.
@@ -64,6 +65,7 @@ class FlowStatus:
     overdue: int
     doubt: Doubt
     held_back: str
+    late: str
     unlisted: int
     begun: bool
     sweeps: int
@@ -85,7 +87,8 @@ class FlowStatus:
         if self.stale:
             return Standing.NO_DATA
         # A queue may miss one reading; an unreadable record is unverified from the first one.
-        if self.doubt.records > self.doubt.queues or self.doubt.lasting or self.unlisted or not self.begun:
+        unread = self.unlisted or self.late or not self.begun
+        if self.doubt.records > self.doubt.queues or self.doubt.lasting or unread:
             return Standing.UNVERIFIED
         return Standing.PENDING if self.doubt.records or self.overdue else None
 
@@ -108,9 +111,7 @@ class FlowStatus:
             reasons.append(f"the first sweep is not complete{done}")
         if self.overdue:
             reasons.append(f"{self.overdue} pending")
-        if self.held_back:
-            reasons.append(self.held_back)
-        return "; ".join(reasons)
+        return "; ".join(filter(None, (*reasons, self.late, self.held_back)))
 
     def as_row(self) -> dict[str, Any]:
         """The status as one row of a table."""
@@ -136,15 +137,19 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
     doubts = ledger.unverified.doubts({name: flow.window_s for name, flow in flows.items()}, now)
     systems = {row["name"]: row for row in ledger.exports.table("systems")}
     first_sweep = {name for name, flow in flows.items() if not _begun(flow, states.get(name, {}))}
-    held = held_back(integration_map, ledger, now, first_sweep=first_sweep)
+    longest_s = max((flow.every_s for flow in flows.values()), default=0.0)
+    work = ledger.flows.work_since(now - timedelta(seconds=max(LAST_S, STALE_INTERVALS * longest_s)))
+    slowed = {name for name, flow in flows.items() if _held(flow, work.get(name), now)}
+    late = {name: _late(flows[name], states.get(name, {}), now) for name in slowed}
+    held = held_back(integration_map, ledger, now, work=work, first_sweep=first_sweep, late=late)
     statuses = []
     for name in integration_map.flows:
         state = states.get(name, {})
         audited_at = state.get("audited_at")
         age_s = (now - audited_at).total_seconds() if audited_at else None
         flow = flows[name]
-        limit_s = max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
-        stale = age_s is None or age_s > limit_s
+        limit_s = _limit_s(flow)
+        stale = (age_s is None or age_s > limit_s) and name not in slowed
         sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
         statuses.append(
             FlowStatus(
@@ -160,6 +165,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
                 overdue=ledger.findings.overdue(name, now),
                 doubt=doubts.get(name, NO_DOUBT),
                 held_back=held[name],
+                late=late.get(name, ""),
                 unlisted=max(state.get("sweep_unlisted") or 0, state.get("swept_unlisted") or 0),
                 begun=name not in first_sweep,
                 sweeps=sweeps,
@@ -189,6 +195,33 @@ def _failing(
         if row is not None and row["failures"] and row["failing_since_at"] is not None:
             return f"{name}: {row['reason']} since {at_text(row['failing_since_at'], now)}"
     return ""
+
+
+def _limit_s(flow: Flow) -> float:
+    """After this long without an audit the flow is stale."""
+    return max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
+
+
+def _held(flow: Flow, work: Work | None, now: datetime) -> bool:
+    """Whether a flow is being audited while a budget leaves out some of its reads, or all of them."""
+    if work is None or not work.shed or work.ended_at is None:
+        return False
+    return (now - work.ended_at).total_seconds() <= _limit_s(flow)
+
+
+def _late(flow: Flow, state: Mapping[str, Any], now: datetime) -> str:
+    """Since when a budget has kept a flow from being read, if for longer than the flow can bear; else "".
+
+    Between two lists of changes lies an interval, and what the first one could not contain yet has its window.
+    """
+    listed_at, audited_at = state.get("polled_at"), state.get("audited_at")
+    since_at, what = audited_at, "nothing has been read since"
+    if flow.source_spec.finds_changes and listed_at is not None:
+        since_at, what = listed_at, f"changes of {flow.source_name} were last listed at"
+    if since_at is None:
+        return "nothing has been read yet, for lack of budget"
+    late = (now - since_at).total_seconds() > flow.window_s + _limit_s(flow)
+    return f"{what} {at_text(since_at, now)}, for lack of budget" if late else ""
 
 
 def _begun(flow: Flow, state: Mapping[str, Any]) -> bool:

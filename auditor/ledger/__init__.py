@@ -2,7 +2,7 @@
 
 from auditor.ledger.conflicts import Decision
 from auditor.ledger.flow_state import FlowState, Sweep, Swept, Watermark
-from auditor.ledger.flows import FailedRuns
+from auditor.ledger.flows import FailedRuns, Work
 from auditor.ledger.heartbeats import HeartbeatState
 from auditor.ledger.lease import Lease, LeaseHeldError
 from auditor.ledger.ledger import Ledger
@@ -40,6 +40,7 @@ __all__ = [
     "Transaction",
     "Undelivered",
     "Watermark",
+    "Work",
     "is_gone",
     "this_process",
 ]

@@ -81,7 +81,7 @@ class FlowState:
         commit_delay_s: the longest time after its stamp that a change was seen to be committed.
         known_from_at: every record that the owner held at this time has been read since, under the present series.
         verified_through_at: every change of the owner until then has a verdict.
-        audited_at: when the last complete audit ended.
+        audited_at: the instant of the last complete audit; one that a budget kept from reading anything is none.
         series: the rules and the digest key under which its fingerprints were made.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from auditor.audit.flow_audit import Auditor
 from auditor.audit.shares import PATIENCE_TURNS, Purses, Shares
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import load_map
-from auditor.systems.allowance import Allowance, Clocks
+from auditor.systems.allowance import Allowance, Clocks, Worth, spending
 from auditor.systems.reader import SystemReader, open_readers
 from tests.stand import MAP, Stand
 
@@ -197,7 +198,49 @@ def test_few_calls_are_planned_with_also_where_a_flow_is_alone(stand: Stand) -> 
     first = made.means(flow, **wanted)
     time.s += 3_600
     later = made.means(flow, **wanted)
-    assert first.calls.left == pytest.approx(0.8)
+    assert first.calls.left == 1.0  # changes can be listed at once
     assert later.calls.left == pytest.approx(8.0)
+    for reader in readers.values():
+        reader.close()
+
+
+def test_where_calls_are_few_most_of_them_list_changes(stand: Stand) -> None:
+    stand.map_file.write_text(
+        stand.map_file.read_text()
+        .replace("zone: UTC}", "zone: UTC, budget: {calls_per_day: 60}}", 1)
+        .replace("window: 4s", "window: 5m")
+        .replace("every: 1s", "every: 1m")
+    )
+    loaded, time = load_map(stand.map_file, {}), Time()
+    readers = readers_at(loaded, time)
+    flow = loaded.flow("to_billing")
+    made, owner = Shares([flow], readers), readers["crm"].allowance
+    listed, sampled = [], 0
+    for minute in range(3 * 1_440):
+        time.s = 60.0 * minute
+        means = made.means(flow, deadlines=0, rechecks=0, panel=100, sample=250)
+        planned = plan(
+            watermark_at=NOW,
+            owner_now=NOW,
+            overlap_s=0.0,
+            deadlines=0,
+            rechecks=0,
+            panel=100,
+            sample=250,
+            records=means.records,
+            least=means.least,
+            calls=means.calls,
+            evenly=means.evenly,
+        )
+        for _ in range(bool(planned.changes) + 3 * bool(planned.sample)):
+            with spending(Worth.SWEEP, flow=flow.name):
+                owner.spend()
+        made.note(flow.name, planned, sample=250, found=0)
+        listed += [minute] if planned.changes else []
+        sampled += bool(planned.sample)
+    longest = max(later - earlier for earlier, later in pairwise(listed))
+    assert len(listed) > 3 * 60 / 2
+    assert sampled >= 3
+    assert longest <= 3 * 60
     for reader in readers.values():
         reader.close()

@@ -56,16 +56,20 @@ def test_before_anything_was_audited_nothing_is_used_and_nothing_proved(
     assert billing.as_row()["calls in 24 h"] == "no limit"
 
 
-def test_what_audits_of_the_last_hour_read_and_skipped_counts_for_both_their_systems(
+def test_what_audits_of_the_last_hour_read_counts_for_both_systems_and_what_they_skipped_for_the_limited_one(
     ledger: Ledger, loaded: IntegrationMap
 ) -> None:
     run(ledger, 60, 3_600, 7)
     run(ledger, 1_800, 3_600, 3)
     run(ledger, LAST_S + 60, 9_999, 99)
-    for each in budget_use(loaded, ledger, NOW):
-        assert (each.records_used_per_s, each.shed) == (2.0, 10)
+    assert [(each.records_used_per_s, each.shed) for each in budget_use(loaded, ledger, NOW)] == [(2.0, 10), (2.0, 0)]
     row = budget_use(loaded, ledger, NOW)[0].as_row()
     assert (row["records/s"], row["reads left out in 1 h"]) == ("2 of 20", 10)
+
+
+def test_reads_left_out_count_for_both_systems_if_neither_limits_its_calls(ledger: Ledger, stand: Stand) -> None:
+    run(ledger, 60, 3_600, 7)
+    assert [each.shed for each in budget_use(load_map(stand.map_file, {}), ledger, NOW)] == [7, 7]
 
 
 def test_calls_are_those_of_the_last_24_hours_of_all_processes(ledger: Ledger, loaded: IntegrationMap) -> None:
@@ -106,8 +110,10 @@ def test_the_flow_is_named_of_which_the_least_is_proved(ledger: Ledger, loaded: 
 def test_a_budget_holds_back_what_it_has_no_calls_for_and_says_until_when(
     ledger: Ledger, loaded: IntegrationMap
 ) -> None:
-    def told(*first_sweep: str) -> str:
-        return held_back(loaded, ledger, NOW, first_sweep=first_sweep)["to_billing"]
+    def told(*first_sweep: str, late: str = "") -> str:
+        work = ledger.flows.work_since(NOW - timedelta(seconds=LAST_S))
+        held = held_back(loaded, ledger, NOW, work=work, first_sweep=first_sweep, late={"to_billing": late})
+        return held["to_billing"]
 
     def spend(calls: int) -> None:
         ledger.spending.reserve("crm", "a", NOW - timedelta(hours=20), calls=calls, limit=15_000, sent={})
@@ -117,6 +123,9 @@ def test_a_budget_holds_back_what_it_has_no_calls_for_and_says_until_when(
     assert told() == ""
     assert told("to_billing") == (
         "the sweep of crm is slow: 15000 calls_per_day (0 used) allow about one call every 7.2 s for all its flows"
+    )
+    assert told(late="changes were last listed long ago") == (
+        "the audit of crm is slow: 15000 calls_per_day (0 used) allow about one call every 7.2 s for all its flows"
     )
     spend(13_000)
     again = f"the first are free again at {NOW + timedelta(hours=4, minutes=1):%H:%M} UTC"
