@@ -274,6 +274,28 @@ def test_what_never_arrives_is_one_breach_however_often_the_auditor_restarts(
     assert stand.count("divergences") == 2
 
 
+@pytest.mark.parametrize("system", ["crm", "billing"])
+@pytest.mark.parametrize("stamped", [True, False])
+def test_what_never_arrives_is_one_breach_however_often_a_system_is_down(
+    stand: Stand, system: str, stamped: bool
+) -> None:
+    if not stamped:
+        stand.remap("key: id, changed_at: updated_at}", "key: id}")
+    stand.agree()
+    stand.audit()
+    stand.run("crm", "DELETE FROM customers WHERE id = 1")
+    stand.put("crm", 2, "Grace", ago_s=0)
+    stand.audit_until(lambda: stand.count("changes") == 2)
+    for _ in range(5):
+        for renamed in ("customers RENAME TO away", "away RENAME TO customers"):
+            stand.run(system, f"ALTER TABLE {renamed}")
+            for _ in range(10):
+                assert (stand.audit().error is None) is renamed.startswith("away")
+                stand.clock.advance(1)
+        assert verdicts(stand) == {"1": ["breach"], "2": ["breach"]}
+    assert set(open_causes(stand)) == {"lost"}
+
+
 def verdicts(stand: Stand) -> dict[object, list[object]]:
     """By key, the verdicts of its changes."""
     found: dict[object, list[object]] = {}
