@@ -15,6 +15,7 @@ SENDERS: dict[str, tuple[str, str, str]] = {
     "opsgenie": ("auditor.senders.opsgenie", "OpsgenieSettings", "OpsgenieSender"),
     "teams": ("auditor.senders.teams", "TeamsSettings", "TeamsSender"),
     "email": ("auditor.senders.email", "EmailSettings", "EmailSender"),
+    "apprise": ("auditor.senders.apprise", "AppriseSettings", "AppriseSender"),
     "webhook": ("auditor.senders.webhook", "WebhookSettings", "WebhookSender"),
 }
 

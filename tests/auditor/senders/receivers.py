@@ -52,7 +52,7 @@ WORDS: dict[str, dict[str, Any]] = {
 }
 """Words that a sender needs besides its address."""
 
-OVER_HTTP = [name for name in SENDERS if name not in {"email", "slack_bot"}]
+OVER_HTTP = [name for name in SENDERS if name not in {"apprise", "email", "slack_bot"}]
 """Senders for which a status says everything."""
 
 
