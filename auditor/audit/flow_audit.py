@@ -180,13 +180,20 @@ class Auditor:
         return self.audit(now, sample=0, discover=False, owner=owner)
 
     def audit(
-        self, now: datetime, *, sample: int | None = None, discover: bool = True, owner: OwnerReads | None = None
+        self,
+        now: datetime,
+        *,
+        sample: int | None = None,
+        panel: int | None = None,
+        discover: bool = True,
+        owner: OwnerReads | None = None,
     ) -> AuditResult:
         """Run one audit and record it.
 
         Args:
             now: the instant it is done for (UTC).
             sample: keys per side, instead of the flow's own number.
+            panel: keys of the panel, instead of the flow's own number.
             discover: ask the owner what has changed.
             owner: reads of the owner that are shared with other flows; None if this flow reads it alone.
         """
@@ -197,7 +204,9 @@ class Auditor:
             try:
                 with spending(Worth.RECHECK, flow=self.flow.name):
                     wanted = self.flow.settings.sample if sample is None else sample
-                    planned = self._planned(now if share is None else share.at, now, wanted, discover=discover)
+                    planned = self._planned(
+                        now if share is None else share.at, now, wanted, panel=panel, discover=discover
+                    )
                     chosen, gathered = self._read(planned, share, discover=discover)
                     judged = self._judged(planned, gathered)
                 if self._shares is not None and discover:
@@ -223,7 +232,9 @@ class Auditor:
 
     # -- plan
 
-    def _planned(self, now: datetime, due_at: datetime, sample: int, *, discover: bool) -> _Planned:
+    def _planned(
+        self, now: datetime, due_at: datetime, sample: int, *, panel: int | None, discover: bool
+    ) -> _Planned:
         """What to read.
 
         Args:
@@ -244,7 +255,8 @@ class Auditor:
         clock, target_clock = self.source.read_clock(now), self.target.read_clock(now)
         owner_now = now + timedelta(seconds=clock.lower_s if clock else 0)
         begins = sample > 0 and state.sweep.begun_at is None
-        panel = flow.settings.sampling.panel if sample else 0
+        watched = flow.settings.sampling.panel if panel is None else panel
+        panel = watched if sample else 0
         means = self._means(deadlines=len(deadlines), rechecks=len(rechecks), panel=panel, sample=sample)
         planned = plan(
             watermark_at=state.watermark.at,

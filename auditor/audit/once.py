@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,8 +16,9 @@ from auditor.history.findings import Findings, findings
 from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import Worth, open_allowances
-from auditor.systems.reader import open_readers
+from auditor.systems.reader import SystemReader, open_readers
 from probes.contract import Reason
+from probes.durations import format_duration
 from probes.wording import counted
 
 SWEEP_PAGE = 2_000
@@ -26,7 +27,10 @@ PAIR_READS = 4
 """How often a sweep reads the pairs of a record whose system has keys of its own: when it is listed, when the other
 side is searched for it, and twice when it is read."""
 
-MINUTE_S = 60.0
+LEAST_PAGE = 100
+"""A slice has as many records, or a multiple: a page of a list costs a call, however few records it has."""
+
+MINUTE_S = 65.0
 """What is spent of a minute's calls is waited for; what is spent of a day's ends the sweep."""
 
 
@@ -142,15 +146,24 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
         auditor.begin_sweep()
     ended: dict[str, tuple[int, str]] = {}
     going = list(auditors)
+    read: dict[str, int] = {}
+    costs: dict[tuple[str, str], float] = {}
     while going:
+        time.sleep(_rest_s(going, read, costs))
         now = datetime.now(UTC)
         owner = None
         if len(going) > 1:
             owner = OwnerReads(going[0].source, [auditor.flow for auditor in going], fresh_s=math.inf)
-        read: dict[str, int] = {}
+        read = {}
         for auditor in going:
+            if read and _room_s(auditor, costs):
+                continue  # another flow has used the calls: it waits for the next round
             flow = auditor.flow
-            result = auditor.audit(now, sample=_page(auditor), owner=owner)
+            limited = any(reader.allowance.limited for reader in auditor.readers)
+            before = _calls(auditor)
+            result = auditor.audit(now, sample=_page(auditor, costs), panel=0 if limited else None, owner=owner)
+            if result.read:
+                costs |= {place: (calls - before[place]) / result.read for place, calls in _calls(auditor).items()}
             # An audit also reads the panel and due records: they do not count as further records.
             state = auditor.ledger.flows.state(flow.name)
             records = (state.swept.read if result.swept else state.sweep.read) or 0
@@ -164,24 +177,50 @@ def _sweep(auditors: Sequence[Auditor], tell: Callable[[str], None]) -> dict[str
             read[flow.target_name] = read.get(flow.target_name, 0) + result.read
             read[flow.source_name] = owner.records if owner is not None else result.read
         going = [auditor for auditor in going if auditor.flow.name not in ended]
-        time.sleep(_rest_s(going, read))
     return ended
 
 
-def _page(auditor: Auditor) -> int:
-    """Records of the next slice: no more than the calls of a minute or a day that are left can read."""
-    pages = [SWEEP_PAGE]
+def _calls(auditor: Auditor) -> dict[tuple[str, str], int]:
+    """The calls that a flow has sent so far, by flow and system."""
+    flow = auditor.flow.name
+    return {(flow, reader.name): reader.allowance.used(flow).calls for reader in auditor.readers}
+
+
+def _costs(auditor: Auditor, last: Mapping[tuple[str, str], float]) -> Iterator[tuple[SystemReader, float]]:
+    """The systems that a slice reads, and how many calls each of its records costs there at the most.
+
+    Args:
+        last: what each cost in the flow's last slice: less where lists contain whole records.
+    """
     flow = auditor.flow
     for reader, spec in ((auditor.source, flow.source_spec), (auditor.target, flow.target_spec)):
         reads = [(reader, spec, 1)]
         if spec.pairs is not None:
             reads.append((reader.others[spec.pairs.system], spec.pairs.by_own_key, PAIR_READS))
         for each, its_spec, times in reads:
-            free = each.allowance.free(Worth.SWEEP)
-            if math.isfinite(free):
-                batch, more = each.costs(its_spec)
-                pages.append(int((free - 2 * SLICE_CALLS) / (more + times / batch)))
-    return max(1, min(pages))
+            batch, more = each.costs(its_spec)
+            seen = last.get((flow.name, each.name), math.inf)
+            yield each, min(more + times / batch, max(1 / SWEEP_PAGE, 2 * seen))
+
+
+def _page(auditor: Auditor, last: Mapping[tuple[str, str], float]) -> int:
+    """Records of the next slice: no more than the calls of a minute or a day that are left can read."""
+    pages = [SWEEP_PAGE]
+    for reader, each in _costs(auditor, last):
+        free = reader.allowance.free(Worth.SWEEP)
+        if math.isfinite(free):
+            pages.append(int((free - 2 * SLICE_CALLS) / each))
+    size = max(1, min(pages))
+    return size - size % LEAST_PAGE if size > LEAST_PAGE else size
+
+
+def _room_s(auditor: Auditor, last: Mapping[tuple[str, str], float]) -> float:
+    """How long until there are calls for a slice that is worth them; 0 if that takes longer than is waited for."""
+    waits = (
+        reader.allowance.room_s(Worth.SWEEP, 2 * SLICE_CALLS + math.ceil(LEAST_PAGE * each))
+        for reader, each in _costs(auditor, last)
+    )
+    return max((wait_s for wait_s in waits if wait_s <= MINUTE_S), default=0.0)
 
 
 def _spent(auditor: Auditor) -> str:
@@ -189,11 +228,11 @@ def _spent(auditor: Auditor) -> str:
     for reader in auditor.readers:
         wait_s = reader.allowance.wait_s(Worth.SWEEP)
         if wait_s > MINUTE_S:
-            return f"{reader.name}: {Reason.OVER_BUDGET}: its calls are spent for the next {wait_s:.0f} s"
+            return f"{reader.name}: {Reason.OVER_BUDGET}: its calls are spent for the next {format_duration(wait_s)}"
     return ""
 
 
-def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:
+def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int], costs: Mapping[tuple[str, str], float]) -> float:
     """Seconds to pause, to leave systems alone after so many reads, before these auditors continue."""
     systems = {
         name: system
@@ -203,10 +242,10 @@ def _rest_s(auditors: Sequence[Auditor], read: Mapping[str, int]) -> float:
             (auditor.flow.target_name, auditor.flow.target),
         )
     }
-    reads = [read[name] / system.budget.records_per_s for name, system in systems.items()]
+    reads = [read.get(name, 0) / system.budget.records_per_s for name, system in systems.items()]
     readers = {reader.name: reader for auditor in auditors for reader in auditor.readers}
     calls = [wait_s for reader in readers.values() if (wait_s := reader.allowance.wait_s(Worth.SWEEP)) <= MINUTE_S]
-    return max([*reads, *calls], default=0.0)
+    return max([*reads, *calls, *(_room_s(each, costs) for each in auditors)], default=0.0)
 
 
 def _settle(

@@ -25,7 +25,7 @@ from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
-from auditor.daemon.trouble import Trouble
+from auditor.daemon.trouble import FailedAudits, Trouble
 from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_after_s
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
@@ -127,6 +127,7 @@ class Daemon:
         self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=alert_timeout_s)
         self._cycle_from_s = self.vitals.now_s()
         self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
+        self._failed_audits = FailedAudits()
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self.allowances = open_allowances(integration_map.systems, self.ledger.spending)
         self.readers = open_readers(integration_map, self.allowances)
@@ -252,8 +253,8 @@ class Daemon:
             audits, begun_s = auditor.audit if in_turn else auditor.recheck, time.monotonic()
             result = audits(datetime.now(UTC), owner=self.owner_reads.get(auditor.flow.name))
             self._note(result, time.monotonic() - begun_s)
-            if in_turn and result.error is not None:
-                log.warning("flow %s: %s: %s", result.flow, result.error[0], result.error[1])
+            if in_turn:
+                self._failed_audits.note(result.flow, result.error, result.finished_at)
             if in_turn or result.error is None:
                 self._await_deadline(job, auditor, result.started_at)
             if result.error is None and auditor.reads_on:

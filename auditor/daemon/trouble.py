@@ -1,4 +1,4 @@
-"""Reports a ledger or archive that is unwritable for a while: once, and once more when it is over."""
+"""Reports a failure that lasts: of the ledger or archive to people, of a flow's audits to the log."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from datetime import datetime
 from typing import Any, Literal
 
 from auditor.alerts.unrecorded import NOT_RECORDED
+from auditor.audit.gathered import Failure
 
 ALERT_AFTER_S = 10.0
 """People are notified of trouble that lasts this long: a restarted server is not news."""
 
 QUIET_S = 5.0
 """Trouble is over when nothing has failed for this long: on a nearly full disk some writes succeed."""
+
+REPEATED_S = 3_600.0
+"""A failure of a flow's audits that lasts is logged again after so long."""
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +124,27 @@ class Trouble:
                     detail=f"It had failed {times}: {why}. That time is not verified, and counts as such.",
                 )
             )
+
+
+class FailedAudits:
+    """Logs the failures of flows: once for each system and reason, again every hour, and when they are over."""
+
+    def __init__(self) -> None:
+        self._logged: dict[str, tuple[str, datetime]] = {}
+
+    def note(self, flow: str, failure: Failure | None, now: datetime) -> None:
+        """Note how a regular audit of a flow ended."""
+        state, at = self._logged.get(flow, ("", now))
+        if failure is None:
+            if state:
+                del self._logged[flow]
+                log.info("flow %s: audited again, after %s", flow, state)
+            return
+        system, error = failure
+        failed = f"{system}: {error.reason}"
+        if failed != state or (now - at).total_seconds() >= REPEATED_S:
+            self._logged[flow] = failed, now
+            log.warning("flow %s: %s: %s", flow, system, error)
 
 
 def _at(at: datetime) -> str:

@@ -74,6 +74,9 @@ def idle_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
             yield ("flows", name, *path), message
 
 
+_PER = {1.0: "a second", 60.0: "a minute", 86_400.0: "a day"}
+
+
 def _budget_words(name: str, budget: Budget, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:
     """A limit of calls that keeps flows from listing changes as often as they say.
 
@@ -94,8 +97,9 @@ def _budget_words(name: str, budget: Budget, integration_map: IntegrationMap) ->
         if asked_per_s * seconds > limit:
             yield (
                 ("systems", name, "budget", *path),
-                f"flows want to ask it for changes {asked_per_s * seconds:.0f} times in that time, so changes are "
-                "found later than every: of these flows says; set a longer every:, or a higher limit",
+                f"as often as every: says, changes are listed {asked_per_s * seconds:,.0f} times {_PER[seconds]}, "
+                "which is more than is allowed, so they are listed less often, and flows are unverified in between; "
+                "set a longer every: or a higher limit",
             )
 
 

@@ -335,6 +335,21 @@ class Allowance:
             free += [float(each.left - kept_of(each.limit or each.left, worth)) for each in told]
             return max(0.0, min(free, default=math.inf))
 
+    def room_s(self, worth: Worth, calls: int) -> float:
+        """How long until this many calls of this worth are free (`free`), or as many as ever can be."""
+        with self._lock:
+            now = self._clocks.steady()
+            waits = [0.0]
+            for limit in self._limits.values():
+                if limit.seconds >= SLOT_S:
+                    kept = kept_of(limit.limit, worth)
+                    waits.append(limit.wait_s(now, min(calls, max(1, limit.limit - kept)), kept=kept))
+            for told in self._told.values():
+                kept = kept_of(told.limit or told.left, worth)
+                most = calls if told.limit is None else min(calls, max(1, told.limit - kept))
+                waits.append(told.wait_s(now, most, kept=kept))
+            return max(waits)
+
     def wait_s(self, worth: Worth) -> float:
         """How long until a call of this worth may be sent."""
         with self._lock:

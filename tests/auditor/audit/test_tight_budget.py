@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from auditor.audit.once import SWEEP_PAGE, _page, audit_once
+from auditor.audit import once
+from auditor.audit.flow_audit import Auditor
+from auditor.audit.once import LEAST_PAGE, SWEEP_PAGE, _page, _room_s, audit_once
 from auditor.audit.result import AuditResult
 from auditor.map.loader import load_map
+from auditor.systems.allowance import open_allowances
 from auditor.systems.reader import SystemReader
 from checks.judgement import Outcome
 from probes.metering import RateLimit
+from tests.auditor.systems.test_allowance import Time
 from tests.stand import Stand
 
 LIMIT = 1_000
@@ -105,9 +111,45 @@ def test_once_ends_with_what_it_read_where_the_calls_of_a_day_are_spent(stand: S
 
 
 def test_once_takes_slices_that_the_calls_which_are_left_can_read(stand: Stand) -> None:
-    assert _page(stand.auditor) == SWEEP_PAGE
+    assert _page(stand.auditor, {}) == SWEEP_PAGE
     stand.readers["crm"].allowance.learned(RateLimit(limit=100, left=21, resets_in_s=60))
     batch, _ = stand.readers["crm"].costs(stand.map.flow("to_billing").source_spec)
-    assert _page(stand.auditor) == 2 * batch
+    assert _page(stand.auditor, {}) == 2 * batch
     stand.readers["crm"]._more_calls = 1.0  # each record costs a call
-    assert _page(stand.auditor) == 1
+    assert _page(stand.auditor, {}) == 1
+
+
+def test_once_waits_for_a_slice_that_is_worth_its_calls_and_takes_whole_pages(stand: Stand) -> None:
+    owner = stand.readers["crm"].allowance
+    assert _room_s(stand.auditor, {}) == 0.0
+    owner.learned(RateLimit(limit=100, left=16, resets_in_s=30))
+    assert 0.0 < _room_s(stand.auditor, {}) <= 30.0
+    owner.learned(RateLimit(limit=100, left=16, resets_in_s=600))
+    assert _room_s(stand.auditor, {}) == 0.0  # that is not waited for
+    owner.learned(RateLimit(limit=100, left=90, resets_in_s=30))
+    assert _room_s(stand.auditor, {}) == 0.0
+    assert _page(stand.auditor, {}) % LEAST_PAGE == 0
+
+
+def test_once_takes_no_small_slices_and_no_panel_where_calls_per_minute_are_few(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand.fill(450)
+    text = stand.map_file.read_text()
+    stand.map_file.write_text(text.replace("zone: UTC}", "zone: UTC, budget: {calls_per_minute: 20}}", 1))
+    loaded, time = load_map(stand.map_file, {}), Time()
+    slices: list[tuple[int | None, int | None]] = []
+    audit = Auditor.audit
+
+    def noted(auditor: Auditor, *args: Any, **named: Any) -> AuditResult:
+        slices.append((named["sample"], named["panel"]))
+        return audit(auditor, *args, **named)
+
+    monkeypatch.setattr(Auditor, "audit", noted)
+    monkeypatch.setattr(SystemReader, "costs", lambda reader, spec: (10, 0.0))
+    monkeypatch.setattr(once, "open_allowances", lambda systems, book: open_allowances(systems, book, time.clocks()))
+    monkeypatch.setattr("auditor.audit.once.time.sleep", time.sleep)
+    (report,) = audit_once(loaded, stand.ledger, b"k" * 32, flows=["to_billing"], wait_s=0, tell=lambda _: None)
+    assert (report.error, report.records, report.as_row()["verdict"]) == ("", 450, "consistent")
+    assert all(sample is not None and sample >= LEAST_PAGE and panel == 0 for sample, panel in slices)
+    assert len(slices) <= 5

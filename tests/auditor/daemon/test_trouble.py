@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import resource
 import subprocess
@@ -16,9 +17,10 @@ import psycopg
 import pytest
 
 from auditor.alerts.unrecorded import Unrecorded
-from auditor.daemon.trouble import ALERT_AFTER_S, QUIET_S, News, Trouble
+from auditor.daemon.trouble import ALERT_AFTER_S, QUIET_S, FailedAudits, News, Trouble
 from auditor.ledger import Ledger, LedgerError
 from auditor.senders.contract import Receipt
+from probes.contract import ProbeError, Reason
 from tests import ledgers
 from tests.attacks.files import LEDGERS
 from tests.auditor.cli.test_commands import auditor
@@ -329,3 +331,28 @@ def test_a_query_says_what_is_wrong_with_a_ledger_that_is_damaged_inside(page: i
     assert "Traceback" not in done.stderr
     if done.returncode:
         assert f"the ledger {file}: it is damaged; restore a backup" in done.stderr
+
+
+def test_a_failure_that_lasts_is_logged_once_and_again_every_hour(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "auditor.daemon.trouble")
+    failed = FailedAudits()
+    begun_at = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def note(minutes: float, reason: Reason | None) -> None:
+        error = None if reason is None else ("crm", ProbeError(reason, f"failed after {minutes:g} min"))
+        failed.note("to_billing", error, begun_at + timedelta(minutes=minutes))
+
+    note(0, None)
+    for second in range(60):
+        note(second / 60, Reason.OVER_BUDGET)
+    note(1, Reason.UNREACHABLE)
+    note(2, Reason.UNREACHABLE)
+    note(61, Reason.UNREACHABLE)
+    note(62, None)
+    note(63, None)
+    assert [each.getMessage().partition(", tried")[0] for each in caplog.records] == [
+        "flow to_billing: crm: over_budget: failed after 0 min",
+        "flow to_billing: crm: unreachable: failed after 1 min",
+        "flow to_billing: crm: unreachable: failed after 61 min",
+        "flow to_billing: audited again, after crm: unreachable",
+    ]

@@ -334,13 +334,13 @@ def test_a_map_all_of_whose_words_act_has_no_remark(tmp_path: Path) -> None:
     [
         (
             "systems.crm.budget.calls_per_day",
-            "ask it for changes 86400 times in that time",
+            "changes are listed 86,400 times a day, which is more than is allowed",
             [(CRM, CRM + "budget: {calls_per_day: 15000}, ")],
             "",
         ),
         (
             "systems.crm.budget.operations.search.calls_per_minute",
-            "ask it for changes 60 times in that time",
+            "changes are listed 60 times a minute, which is more",
             [
                 (CRM, f"  crm: {{kind: hubspot, token: x, {SEARCHES}}}\n  old: {{kind: sql, "),
                 ("window: 4s", "window: 1h"),

@@ -465,3 +465,16 @@ def test_no_operation_and_not_all_together_are_ever_one_call_over(
     assert most(1.0, "search") <= per_s
     assert most(60.0, "search") <= per_minute
     assert most(60.0, "export") <= per_minute
+
+
+def test_room_is_waited_for_until_so_many_calls_are_free_or_all_that_ever_are() -> None:
+    time = Time()
+    allowance = Allowance("crm", Budget(calls_per_minute=20), None, time.clocks())
+    with spending(Worth.SWEEP):
+        for _ in range(10):
+            allowance.spend()
+    assert allowance.room_s(Worth.SWEEP, 7) == 0.0
+    assert allowance.room_s(Worth.SWEEP, 8) == pytest.approx(61.0)
+    assert allowance.room_s(Worth.SWEEP, 1_000) == pytest.approx(61.0)
+    time.s += 61
+    assert allowance.room_s(Worth.SWEEP, 1_000) == 0.0
