@@ -55,7 +55,7 @@ def deliver_next(ledger: Ledger, senders: Mapping[str, Sender], now: datetime, *
     else:
         receipt = sender.send(alert.notice, possible_repeat=alert.possible_repeat)
     ledger.outbox.settle(alert.alert_id, **after_try(receipt, alert.tries, now, alert.possible_repeat))
-    if receipt.outcome != "sent":
+    if receipt.outcome != "sent" or receipt.error:
         log.warning("alert %d to %s: %s %s", alert.alert_id, alert.sender, receipt.outcome, receipt.error)
     return True
 

@@ -26,6 +26,7 @@ class Receipt:
     Attributes:
         outcome: `sent`; `refused`, certainly not delivered and worth another try; `rejected`, certainly not
             delivered and never will be; `ambiguous`, it may have arrived.
+        error: why it was not sent; if it was, which recipients do not get it.
         retry_after_s: how long the receiver asks to wait.
     """
 

@@ -160,3 +160,17 @@ def test_growth_is_told_with_the_count_it_grew_from(stand: Stand) -> None:
     told = message(claimed[1].notice, dashboard=None, possible_repeat=False)
     assert "GROWN" in str(told)
     assert "256 customer records, 5 when it opened" in str(told)
+
+
+def test_recipients_that_a_server_refuses_are_logged(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:
+    class Partial:
+        def send(self, _notice: object, *, possible_repeat: bool) -> Receipt:
+            return Receipt(outcome="sent", error="not delivered to gone@x.example")
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    queue(stand)
+    assert deliver_next(stand.ledger, {"slack": Partial()}, NOW)
+    assert states(stand) == [("sent", False)]
+    assert "not delivered to gone@x.example" in caplog.text
