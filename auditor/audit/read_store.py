@@ -44,7 +44,7 @@ class ReadStore:
         return entry if entry is not None and entry.began >= since else None
 
     def put(self, request: Hashable, entry: Entry) -> None:
-        """Keep a result instead of an earlier one; a later one stays."""
+        """Keep a result instead of an earlier one; a later one that is kept stays."""
         before = self._entries.get(request)
         if before is not None:
             if before.began > entry.began:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from auditor.senders.registry import SENDERS, open_sender, sender_settings
 from probes import registry
 from probes.bounded_http import BoundedClient
 from probes.contract import ProbeError
@@ -17,6 +16,7 @@ from probes.queues.bounded_google import bounded_request
 from probes.queues.pubsub import PubSubProbe, PubSubSettings
 from probes.records.rest.probe import RestProbe
 from probes.records.rest.settings import RestBinding, RestSettings
+from tests.auditor.senders.receivers import NOTICE, OVER_HTTP, opened
 
 KEY = {"client_secret": "secret-of-looker"}
 BINDING: dict[str, Any] = {
@@ -27,14 +27,6 @@ BINDING: dict[str, Any] = {
     "many": "/things?ids={keys}",
     "list": "/things?limit={limit}",
     "changed": "/things?since={since}",
-}
-NOTICE = {
-    "transition": "opened",
-    "summary": "3 records differ",
-    "incident": 1,
-    "count": 3,
-    "peak": 3,
-    "opened_at": "2026-03-01T12:00:00+00:00",
 }
 
 
@@ -106,9 +98,7 @@ def sender(name: str) -> Callable[[str, float], str]:
     """A try of a sender of alerts."""
 
     def ask(url: str, timeout_s: float) -> str:
-        model = sender_settings(name)
-        settings = model.model_validate({model.address_word: f"{url}/services/T0/B0/secret-part"})
-        made = open_sender(name, settings, timeout_s=timeout_s)
+        made = opened(name, f"{url}/services/T0/B0/secret-part", timeout_s=timeout_s)
         receipt = made.send(NOTICE, possible_repeat=False)
         made.close()
         assert "secret-part" not in receipt.error
@@ -148,7 +138,7 @@ CLIENTS: dict[str, Callable[[str, float], str]] = {
     ),
     "pubsub monitoring": monitoring,
     "google token": token,
-    **{name: sender(name) for name in SENDERS},
+    **{name: sender(name) for name in (*OVER_HTTP, "slack_bot")},
 }
 
 

@@ -91,7 +91,7 @@ def test_one_key_that_cannot_be_kept_is_one_row_that_cannot_be_verified(
     assert counts[Outcome.AGREED] == 3
     (row,) = [row for row in ledger.exports.table("unverified") if row["cleared_at"] is None]
     assert row["subject"] == ROWS
-    assert "cannot be kept" in row["reason"]
+    assert "cannot be stored" in row["reason"]
 
 
 def test_a_key_with_nul_is_audited_like_any_other(world: World, ledger: Ledger) -> None:

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -227,7 +228,7 @@ def test_the_daemon_serves_its_health_from_start_to_stop(stand: Stand) -> None:
         assert 'plumbline_audits_total{flow="to_billing",outcome="complete"}' in words
         assert "plumbline_lease_held 1.0" in words
         second = subprocess.run(
-            [os.environ.get("PYTHON", "python"), "-m", "auditor", "run", "--map", stand.map_file, "--data", "var2"],
+            [sys.executable, "-m", "auditor", "run", "--map", stand.map_file, "--data", "var2"],
             cwd=stand.place,
             env={**os.environ, **environment, "PYTHONPATH": str(HOME)},
             capture_output=True,
