@@ -14,6 +14,7 @@ from auditor.dashboard.time_range import Since
 from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_rows import coverage_row
 from auditor.history.figure_text import ratio_text
+from auditor.history.objectives import ObjectiveFigure
 from checks.intervals import clopper_pearson
 from checks.objectives import Standing
 
@@ -67,7 +68,7 @@ def _draw(data: Data, since: Since) -> None:
         "than the goal allows the error budget is used."
     )
     tables.table(
-        frame([{**each.as_row(), "state": STANDING_SIGNS[each.standing]} for each in data.objectives()]),
+        frame([_objective(data, each) for each in data.objectives()]),
         key="objectives",
         alt="Objectives of each flow, kept or broken, and what is left of their error budgets",
     )
@@ -148,3 +149,7 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
         "sweep order": each.walk,
         "last sweep ended": each.swept_at,
     }
+
+
+def _objective(data: Data, each: ObjectiveFigure) -> dict[str, object]:
+    return {**each.as_row(), "state": STANDING_SIGNS[each.standing], "team": data.map.flows[each.flow].team}
