@@ -60,6 +60,8 @@ class Proxy:
                 if self.mode == "reset":
                     for each in (source, sink):
                         each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                        with contextlib.suppress(OSError):
+                            each.shutdown(socket.SHUT_RD)  # wakes the other thread, which would keep it open
                         each.close()
                     return
                 if self.mode == "drip" and answers:
