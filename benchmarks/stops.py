@@ -454,8 +454,12 @@ def _report(chains: list[Chain], keys: list[int], *, quick: bool) -> bool:
     n = len(every)
     good &= emit("stops", "over_10_s", late, "stops", goal="= 0", n=n, quick=quick)
     _told("all", every, quick=quick)
-    ends = sum(count for chain in chains for code, count in chain.ends.items() if code != 0)
-    good &= emit("stops", "ended_otherwise_than_with_0", ends, "stops", goal="= 0", n=n, quick=quick)
+    ends = sum((chain.ends for chain in chains), Counter())
+    codes = {str(code): count for code, count in ends.items() if code != 0}
+    otherwise = sum(codes.values())
+    good &= emit(
+        "stops", "ended_otherwise_than_with_0", otherwise, "stops", goal="= 0", n=n, quick=quick, codes=codes
+    )
     logs = sum((chain.data / "log").read_text(errors="replace").count("Traceback") for chain in chains)
     good &= emit("stops", "tracebacks_in_logs", logs, "tracebacks", goal="= 0", n=n, quick=quick)
     healthy = {"to_copy_", "to_maria_", "to_api_"}
