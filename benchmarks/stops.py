@@ -63,6 +63,13 @@ SITUATIONS = {
 """What is done, and how often among the sum of these."""
 
 
+def _catches_sigterm(pid: int) -> bool:
+    """Whether a process has a handler for SIGTERM. Source: proc_pid_status(5), `SigCgt`."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:"))
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
 class Records:
     """What the owner and every healthy copy hold; a record is written once and delivered at once."""
 
@@ -234,7 +241,9 @@ class Chain:
                 hung.enter_context(self._hanging_ledger())
             with running(self.map_file, self.data, environment=self._environment) as daemon:
                 if "start" in situation:
-                    time.sleep(chance.uniform(0.5, 6))
+                    # Before that, the interpreter is starting, and any signal ends it with the signal's own code.
+                    wait_until(lambda: _catches_sigterm(daemon.pid), 120)
+                    time.sleep(chance.uniform(0, 6))
                 else:
                     wait_until(lambda: self._runs() > before + 6, 120)
                     for proxy in self._proxies:
