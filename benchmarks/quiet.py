@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks.report import arguments, emit, say
 from checks.objectives import WindowCounts
-from checks.paging import PERIOD_S, SPANS_S, SlowBurn, Urgency, burning
+from checks.paging import PERIOD_S, SPANS_S, SlowBurn, burning
 
 GOAL = 0.999
 MINUTE_S = 60.0
@@ -74,7 +74,7 @@ def _first_page(chance: random.Random, missed: Share, minutes: int, *, since: in
         before = minute
         counts = {span: _last(misses, minute, round(span / MINUTE_S)) for span in SPANS_S}
         decided = (burning(counts, GOAL), cusum.decide(PER_PERIOD))
-        if any(each is not None and each.urgency is Urgency.PAGE for each in decided):
+        if any(each is not None for each in decided):
             return minute
     return None
 

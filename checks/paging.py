@@ -1,8 +1,8 @@
-"""When missed changes of a flow are worth waking a person: by burn rates and by CUSUM. Pure.
+"""When missed changes of a flow are worth an incident: by burn rates and by CUSUM. Pure.
 
-A flow that misses exactly the share its objective allows must hardly ever page. So each rule has a share of
-`FALSE_PAGES`, and raises its threshold until the probability of a false page in a period fits into it. With little
-traffic a burn-rate rule then needs so many missed changes that it never decides, and CUSUM does.
+A flow that misses exactly the share its objective allows must hardly ever cause one. So each rule has a share of
+`FALSE_RATIO`, and raises its threshold until the probability of a false incident in a period fits into it. With
+little traffic a burn-rate rule then needs so many missed changes that it never decides, and CUSUM does.
 
 The probabilities assume that changes fail independently of each other, at a steady rate of changes.
 """
@@ -32,13 +32,6 @@ SLOW_BURN = 5.0
 """The burn rate for which CUSUM decides soonest."""
 
 
-class Urgency(StrEnum):
-    """What a decision asks of people."""
-
-    PAGE = "page"
-    TICKET = "ticket"
-
-
 class Rule(StrEnum):
     """What decided."""
 
@@ -47,9 +40,9 @@ class Rule(StrEnum):
     CUSUM = "cusum"
 
 
-FALSE_PAGES = complete({Rule.BURN: 0.001, Rule.CUSUM: 0.003}, but={Rule.STRICT})
-"""The highest probability of a false decision in a period, by rule, at a burn rate of 1. Each burn-rate pair has it,
-so that the rules that page sum up to 0.5 %."""
+FALSE_RATIO = complete({Rule.BURN: 0.0005, Rule.CUSUM: 0.003}, but={Rule.STRICT})
+"""The highest probability of a false decision in a period, by rule, at a burn rate of 1. Each of the four burn-rate
+pairs has it, so that all sum up to 0.5 %."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,14 +52,13 @@ class BurnPair:
     long_s: float
     short_s: float
     rate: float
-    urgency: Urgency
 
 
 BURN_PAIRS = (
-    BurnPair(long_s=HOUR_S, short_s=HOUR_S / 12, rate=14.4, urgency=Urgency.PAGE),
-    BurnPair(long_s=6 * HOUR_S, short_s=HOUR_S / 2, rate=6.0, urgency=Urgency.PAGE),
-    BurnPair(long_s=DAY_S, short_s=2 * HOUR_S, rate=3.0, urgency=Urgency.TICKET),
-    BurnPair(long_s=3 * DAY_S, short_s=6 * HOUR_S, rate=1.0, urgency=Urgency.TICKET),
+    BurnPair(long_s=HOUR_S, short_s=HOUR_S / 12, rate=14.4),
+    BurnPair(long_s=6 * HOUR_S, short_s=HOUR_S / 2, rate=6.0),
+    BurnPair(long_s=DAY_S, short_s=2 * HOUR_S, rate=3.0),
+    BurnPair(long_s=3 * DAY_S, short_s=6 * HOUR_S, rate=1.0),
 )
 """Source: "The Site Reliability Workbook" (B. Beyer et al., 2018), chapter 5, table 5-8."""
 
@@ -84,7 +76,6 @@ class Decision:
         false_ratio: the probability of such a decision in a period if the flow misses just what it may.
     """
 
-    urgency: Urgency
     rule: Rule
     reason: str
     missed: int
@@ -96,11 +87,11 @@ def strict(missed: int) -> Decision | None:
     if not missed:
         return None
     reason = f"{missed} confirmed, and no change of this data may miss its window"
-    return Decision(urgency=Urgency.PAGE, rule=Rule.STRICT, reason=reason, missed=missed, false_ratio=0.0)
+    return Decision(rule=Rule.STRICT, reason=reason, missed=missed, false_ratio=0.0)
 
 
 def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | None:
-    """The most urgent decision by burn rates.
+    """Decide by burn rates; the shortest windows come first.
 
     Args:
         counts: the changes of the last so many seconds, for each of `SPANS_S`.
@@ -112,7 +103,6 @@ def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | Non
         if long.missed >= least and short.missed >= max(1.0, pair.rate * (1 - goal) * short.decided):
             burn = long.missed / long.decided / (1 - goal)
             return Decision(
-                urgency=pair.urgency,
                 rule=Rule.BURN,
                 reason=(
                     f"{long.missed} of {long.decided} changes missed their window in the last {_span(pair.long_s)}, "
@@ -129,7 +119,7 @@ def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | Non
 def burn_threshold(changes: int, pair: BurnPair, goal: float) -> int:
     """The missed changes of the long window from which a pair decides; more than there are if it cannot."""
     least = max(FEWEST, math.ceil(pair.rate * (1 - goal) * changes))
-    while least <= changes and _sliding(least, changes, pair.long_s, 1 - goal) > FALSE_PAGES[Rule.BURN]:
+    while least <= changes and _sliding(least, changes, pair.long_s, 1 - goal) > FALSE_RATIO[Rule.BURN]:
         least += 1
     return least
 
@@ -184,11 +174,10 @@ class SlowBurn:
         A false alarm among n changes is at most n * exp(-threshold) likely: at each change begins a likelihood ratio
         that exceeds exp(threshold) with at most that probability (J. Ville, 1939).
         """
-        threshold = math.log(max(1.0, changes_per_period) / FALSE_PAGES[Rule.CUSUM])
+        threshold = math.log(max(1.0, changes_per_period) / FALSE_RATIO[Rule.CUSUM])
         if self.evidence < threshold:
             return None
         return Decision(
-            urgency=Urgency.PAGE,
             rule=Rule.CUSUM,
             reason=(
                 "for a long time more changes have missed their window than the objective allows "

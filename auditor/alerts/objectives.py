@@ -1,4 +1,4 @@
-"""Whether a flow keeps the share of changes within the window that its SLA promises, and whether to tell people."""
+"""Whether a flow keeps the share of changes within the window that its SLA promises, or needs an incident."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class WindowObjective:
 
     Attributes:
         period: the changes of its period, compared with the promise.
-        decision: why people are told, None if they are not.
+        decision: the reason for an incident, None if there is none.
         kept_again: changes of the last hour met their window as promised.
     """
 
@@ -28,15 +28,8 @@ class WindowObjective:
     kept_again: bool
 
 
-def within_window(flow: Flow, ledger: Ledger, now: datetime) -> ShareObjective:
-    """The changes of a flow in the period of its objective, compared with the share that its SLA promises."""
-    sla = flow.settings.sla
-    (counts,) = ledger.measurements.windows(flow.name, [now - timedelta(seconds=sla.period_s)])
-    return ShareObjective(counts=counts, goal=sla.within_window)
-
-
 def judge_objective(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
-    """Whether a flow keeps its objective, and whether that is worth telling people."""
+    """Whether a flow keeps its objective, and whether that is worth an incident."""
     sla = flow.settings.sla
     spans = (*SPANS_S, sla.period_s)
     found = ledger.measurements.windows(flow.name, [now - timedelta(seconds=each) for each in spans])
@@ -51,13 +44,13 @@ def judge_objective(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjectiv
 
 def _decision(flow: Flow, ledger: Ledger, by_span: dict[float, WindowCounts], now: datetime) -> Decision | None:
     sla = flow.settings.sla
-    if sla.strict:
+    if sla.strict or sla.within_window >= 1:
         return strict(by_span[HOUR_S].missed)
     whole = by_span[sla.period_s]
     if not whole.missed:
         return None
     decision = burning(by_span, sla.within_window)
-    if decision is not None or sla.within_window >= 1:
+    if decision is not None:
         return decision
     slow = SlowBurn()
     for hour in ledger.measurements.windows_by_hour(flow.name, now - timedelta(seconds=sla.period_s)):
@@ -66,7 +59,7 @@ def _decision(flow: Flow, ledger: Ledger, by_span: dict[float, WindowCounts], no
 
 
 def evidence_text(objective: WindowObjective, window_s: float) -> str:
-    """Why people are told, and what the period says, for people."""
+    """The decision and its evidence, in sentences for people."""
     period = objective.period
     counts, (least, most) = period.counts, period.underlying
     undecided = f", {counts.undecided} undecided" if counts.undecided else ""
@@ -78,5 +71,7 @@ def evidence_text(objective: WindowObjective, window_s: float) -> str:
     decision = objective.decision
     if decision is None:
         return seen
-    by_chance = f"; by chance in at most {decision.false_ratio:.2%} of months" if decision.false_ratio else ""
+    by_chance = (
+        f"; by chance in at most {decision.false_ratio:.2%} of periods of 28 days" if decision.false_ratio else ""
+    )
     return f"{decision.reason}{by_chance}. {seen}"

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from auditor.alerts.objectives import evidence_text, judge_objective, within_window
+import pytest
+
+from auditor.alerts.objectives import evidence_text, judge_objective
 from checks.objectives import ShareObjective, Standing
 from tests.stand import Stand
 
 
 def objective(stand: Stand, after: timedelta = timedelta()) -> ShareObjective:
-    return within_window(stand.map.flow("to_billing"), stand.ledger, stand.clock.now() + after)
+    return judge_objective(stand.map.flow("to_billing"), stand.ledger, stand.clock.now() + after).period
 
 
 def rename(stand: Stand, system: str, first: int, last: int) -> None:
@@ -77,8 +79,9 @@ def test_one_late_change_of_a_quiet_day_breaks_nothing(stand: Stand) -> None:
     assert incident(stand)["state"] is None
 
 
-def test_one_late_change_of_strict_data_is_an_incident_also_when_it_has_arrived(stand: Stand) -> None:
-    stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 1, strict: true}")
+@pytest.mark.parametrize("word", ["strict: true", "within_window: 1"])
+def test_one_late_change_of_strict_data_is_an_incident_also_when_it_has_arrived(stand: Stand, word: str) -> None:
+    stand.remap("sla: {dead_letters: 1}", f"sla: {{dead_letters: 1, {word}}}")
     stand.agree(5)
     stand.audit()
     stand.put("crm", 3, "Grace", ago_s=0)
@@ -88,3 +91,13 @@ def test_one_late_change_of_strict_data_is_an_incident_also_when_it_has_arrived(
     stand.audit_until(lambda: all(row["settled_at"] for row in stand.rows("changes")), 60)
     stand.audit()
     assert incident(stand)["state"] == "open"
+
+
+def test_a_promise_of_every_change_is_broken_by_many(stand: Stand) -> None:
+    stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 1, within_window: 1}")
+    stand.agree(20)
+    stand.audit()
+    rename(stand, "crm", 1, 12)
+    stand.audit_until(lambda: objective(stand).counts.missed == 12, 60)
+    stand.audit_until(lambda: incident(stand)["state"], 60)
+    assert objective(stand).standing is Standing.BROKEN
