@@ -87,8 +87,8 @@ def _list(
     elif audited is None:
         say(f"nothing has been audited yet in {data}")
     else:
-        told_none = "no conflicts so far" if everything else "no conflicts are waiting"
-        say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
+        none = "no conflicts so far" if everything else "no conflicts are waiting"
+        say(f"{none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
     waits = any(each.closed_at is None for each in cases)
     raise typer.Exit(DRIFT if waits else CONSISTENT if audited or cases else UNVERIFIED)
 

@@ -59,12 +59,12 @@ def status(
     heartbeat = ledger.heartbeats.state() if loaded.alerts.heartbeat is not None else None
     ledger.close()
     if as_json:
-        document = {"flows": [each.as_row() for each in flows], "systems": systems, "undelivered": lost}
-        told_of_budgets = [each.as_document() for each in budgets]
         print_json(
             {
-                **document,
-                "budgets": told_of_budgets,
+                "flows": [each.as_row() for each in flows],
+                "systems": systems,
+                "undelivered": lost,
+                "budgets": [each.as_document() for each in budgets],
                 "auditor": lease.as_row(),
                 "heartbeat": heartbeat and asdict(heartbeat),
             }
@@ -124,8 +124,9 @@ def figures_of(
         whole: the figures show how far a flow is verified, so every flow that is not fully verified counts.
 
     Returns:
-        The figures, the present instant, a sentence for each flow that is not being audited (with `whole`, also for
-        each that is pending or unverified), and a sentence for each archive file missing from the figures.
+        The figures, the present instant, a sentence for each flow that is not being audited or is held back (with
+        `whole`, also for each that is pending or unverified), and a sentence for each archive file missing from the
+        figures.
     """
     from auditor.history.archive_files import missing_since
     from auditor.history.lens import Lens
@@ -139,7 +140,7 @@ def figures_of(
         lens.refresh()
         figures = [each for each in ask(loaded, ledger, lens, begins, now) if each.flow in wanted]
         standing = [each for each in flow_status(loaded, ledger, now) if each.flow in wanted]
-        unknown = [each for each in standing if (each.unknown if whole else each.stale)]
+        unknown = [each for each in standing if (each.unknown if whole else each.outdated)]
         lacks = [str(each) for each in missing_since(lens.missing, begins)]
         return figures, now, [f"{each.flow}: {each.unknown}: {each.why}" for each in unknown], lacks
     finally:

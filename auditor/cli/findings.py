@@ -91,9 +91,10 @@ def drift(
                 if other
                 else "no records are known to differ"
             )
+    silent = {each.flow for each in standing if each.stale}
     raise typer.Exit(
         DRIFT
-        if any(each.divergent for each in by_flow)
+        if any(each.divergent and each.flow not in silent for each in by_flow)
         else UNVERIFIED
         if any(each.unknown for each in standing)
         else CONSISTENT
@@ -124,8 +125,8 @@ def incidents(
     elif audited is None:
         say(f"no audit has succeeded yet in {data}: `auditor status` says why")
     else:
-        told_none = "no incidents so far" if everything else "no open incidents"
-        say(f"{told_none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
+        none = "no incidents so far" if everything else "no open incidents"
+        say(f"{none}; last audit {audited:%Y-%m-%d %H:%M:%S} UTC")
     raise typer.Exit(
         DRIFT
         if any(row["breach"] not in UNKNOWN for row in live)

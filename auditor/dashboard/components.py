@@ -116,13 +116,14 @@ def _freshness(data: Data) -> None:
             icon=":material/hourglass_empty:",
         )
         return
-    stale = [flow for flow in data.flows() if flow.stale]
-    silent = [flow.flow for flow in stale if not flow.failing]
-    failed = "; ".join(
-        f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in stale if each.failing
-    )
-    if failed:
-        st.warning(f"**No data.** {failed}.", icon=":material/warning:")
+    flows = data.flows()
+    silent = [flow.flow for flow in flows if flow.stale and not flow.failing]
+    failed = [flow for flow in flows if flow.stale and flow.failing]
+    late = [flow for flow in flows if flow.late]
+    for heading, named in (("No data.", failed), ("Held back.", late)):
+        if named:
+            whys = (f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in named)
+            st.warning(f"**{heading}** {'; '.join(whys)}.", icon=":material/warning:")
     caption = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
     lease = data.ledger.lease.now()
     if lease.holder is not None:

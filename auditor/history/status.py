@@ -93,6 +93,11 @@ class FlowStatus:
         return Standing.PENDING if self.doubt.records or self.overdue else None
 
     @property
+    def outdated(self) -> bool:
+        """Whether what is known of the flow is older than it can bear, because it is not audited or is held back."""
+        return self.stale or bool(self.late)
+
+    @property
     def unverified(self) -> int:
         """Records and queues that cannot be verified now."""
         return self.doubt.records + self.unlisted

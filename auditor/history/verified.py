@@ -275,7 +275,7 @@ def _within(seen: FlowVerdict, status: FlowStatus, now: datetime, within_s: floa
     last = f"{seen.verdict.value} as of {seen.as_of_at.isoformat(timespec='milliseconds')}"
     if within_s is not None and age_s > within_s:
         reason = f"{last}, {format_duration(age_s)} ago; at most {format_duration(within_s)} are allowed"
-    elif within_s is None and (status.stale or status.late):
+    elif within_s is None and status.outdated:
         how = "not being audited" if status.stale else "held back"
         reason = f"{last}, but the flow is {how}: {status.why}"
     elif age_s < -SKEW_S and seen.verdict is RecordState.VERIFIED:

@@ -381,7 +381,7 @@ def test_before_the_first_audit_nothing_looks_fine(stand: Stand, places: list[ob
         assert "no traffic" not in done.stdout
 
 
-@pytest.mark.parametrize("command", ["lag", "coverage"])
+@pytest.mark.parametrize("command", ["lag", "coverage", "objectives"])
 def test_figures_of_a_flow_that_nobody_audits_any_more_are_unverified(
     stand: Stand, places: list[object], command: str
 ) -> None:
@@ -392,14 +392,17 @@ def test_figures_of_a_flow_that_nobody_audits_any_more_are_unverified(
     assert (done.returncode, "to_billing: no data: not audited" in done.stderr) == (3, True), done.stderr
 
 
-def test_what_differed_before_a_flow_fell_silent_is_not_its_state(stand: Stand, places: list[object]) -> None:
+@pytest.mark.parametrize("command", ["status", "drift"])
+def test_what_differed_before_a_flow_fell_silent_is_not_its_state(
+    stand: Stand, places: list[object], command: str
+) -> None:
     stand.agree(5)
     stand.run("billing", "UPDATE customers SET name = 'Eve' WHERE id = 2")
     stand.sweep()
     with stand.ledger.database.unnumbered() as connection:
         connection.exec_driver_sql("UPDATE flow_state SET audited_at = audited_at - 3600000000")
-    done = auditor("status", *places, AUDITOR_LEDGER=stand.ledger_url)
-    assert (done.returncode, "no data" in done.stdout) == (3, True)
+    done = auditor(command, *places, AUDITOR_LEDGER=stand.ledger_url)
+    assert (done.returncode, "no data" in done.stdout + done.stderr) == (3, True)
 
 
 def test_once_status_and_coverage_have_one_word_and_one_exit_code_for_it(stand: Stand, places: list[object]) -> None:

@@ -19,6 +19,7 @@ from auditor.dashboard.components import _open
 from auditor.workspace import Workspace
 from probes.registry import open_queue_probe
 from tests import HOME
+from tests.auditor.history.test_status import World
 from tests.stand import Stand
 
 PAGES = list(navigation.PAGES)
@@ -250,6 +251,19 @@ def test_old_data_are_called_stale(watched: Stand, monkeypatch: pytest.MonkeyPat
     assert "**Stale.**" not in text(run("overview"))
     monkeypatch.setattr("auditor.history.status.STALE_FLOOR_S", 0.0)
     assert "Not audited for two intervals: to_billing" in text(run("overview"))
+
+
+def test_a_flow_that_its_budget_holds_back_is_called_so(watched: Stand) -> None:
+    watched.clock.advance(-30)
+    world = World(watched)
+    world.audit(1)
+    assert "**Held back.**" not in text(run("overview"))
+    world.audit(29)
+    assert "**Held back.** **to_billing**: changes of crm were last listed at" in text(run("overview")).replace(
+        "\\", ""
+    )
+    for reader in world.readers.values():
+        reader.close()
 
 
 def test_only_the_page_list_stands_in_app() -> None:

@@ -178,7 +178,7 @@ def test_once_and_then_the_daemon_never_call_unread_changes_consistent(
         wait_until(lambda: daemon.vitals.all_recorded_since(0))
         stand.put("crm", 3, "Grace", ago_s=0)
         wait_until(lambda: state() is Standing.UNVERIFIED)
-        for command in (["status"], ["drift"], ["coverage"]):
+        for command in (["status"], ["drift"], ["coverage"], ["lag"], ["objectives"]):
             where = ["--map", str(stand.map_file), "--data", str(stand.place / "var")]
             shown = CliRunner(env={"COLUMNS": "400"}).invoke(app, [*command, *where])
             assert (shown.exit_code, "unverified" in shown.output) == (3, True), shown.output
