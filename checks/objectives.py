@@ -54,6 +54,16 @@ class WindowCounts:
         """All of them."""
         return self.met + self.missed + self.undecided
 
+    def burn(self, goal: float) -> float | None:
+        """How many times faster than a goal allows the error budget is used; None if nothing is decided, or for 1."""
+        if not self.decided or goal >= 1:
+            return None
+        return self.missed / self.decided / (1 - goal)
+
+    def keep(self, goal: float) -> bool:
+        """Whether those that are decided meet a goal; not if there are none."""
+        return self.decided > 0 and self.missed <= (1 - goal) * self.decided
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareObjective:
@@ -95,6 +105,18 @@ class ShareObjective:
         if allowed <= 0:
             return None
         return 1 - (self.counts.missed + self.counts.undecided) / allowed, 1 - self.counts.missed / allowed
+
+
+def at_least(least: float, most: float, goal: float) -> Standing:
+    """The state of an objective for a figure that lies between two bounds and should reach the goal."""
+    return Standing.KEPT if least >= goal else Standing.BROKEN if most < goal else Standing.UNDECIDED
+
+
+def at_most(figure: float | None, limit: float) -> Standing:
+    """The state of an objective for a figure that should not exceed a limit; None if it is unknown."""
+    if figure is None:
+        return Standing.UNDECIDED
+    return Standing.KEPT if figure <= limit else Standing.BROKEN
 
 
 def underlying_share(counts: WindowCounts, goal: float) -> tuple[float, float]:

@@ -101,7 +101,7 @@ def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | Non
         long, short = counts[pair.long_s], counts[pair.short_s]
         least = burn_threshold(long.decided, pair, goal)
         if long.missed >= least and short.missed >= max(1.0, pair.rate * (1 - goal) * short.decided):
-            burn = long.missed / long.decided / (1 - goal)
+            burn = long.burn(goal)
             return Decision(
                 rule=Rule.BURN,
                 reason=(

@@ -34,11 +34,10 @@ def judge_objective(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjectiv
     spans = (*SPANS_S, sla.period_s)
     found = ledger.measurements.windows(flow.name, [now - timedelta(seconds=each) for each in spans])
     by_span = dict(zip(spans, found, strict=True))
-    hour = by_span[HOUR_S]
     return WindowObjective(
         period=ShareObjective(counts=by_span[sla.period_s], goal=sla.within_window),
         decision=_decision(flow, ledger, by_span, now),
-        kept_again=hour.decided > 0 and hour.missed <= (1 - sla.within_window) * hour.decided,
+        kept_again=by_span[HOUR_S].keep(sla.within_window),
     )
 
 

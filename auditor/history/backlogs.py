@@ -13,6 +13,7 @@ from auditor.history.status import STALE_INTERVALS
 from auditor.map.integration_map import IntegrationMap
 from checks.queue_health import drain_s, rate, slope_per_s, stalls, trend
 from checks.queue_states import Flowing, QueueState, Rate, Trend
+from probes.settings import Role
 
 HEALTH_READINGS = 60
 """Readings over which trend and rates are taken."""
@@ -38,7 +39,7 @@ class Backlog:
 
     flow: str
     queue: str
-    role: str
+    role: Role
     read_at: datetime
     depth: int | None
     oldest_age_s: float | None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from auditor.history.backlogs import Backlog, backlogs
+from auditor.history.backlogs import Backlog, backlogs, not_read, read_lately
 from auditor.history.coverage import FlowCoverage, coverage
 from auditor.history.figure_text import ratio_text
 from auditor.history.lag import CELLS
@@ -15,17 +15,19 @@ from auditor.history.lens import Lens
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
+from checks.backlog import Allowance, over_allowance
 from checks.convergence import Verdict
 from checks.intervals import clopper_pearson
 from checks.lag_cells import EDGES_S
-from checks.objectives import ShareObjective, Standing, WindowCounts
+from checks.objectives import ShareObjective, Standing, WindowCounts, at_least, at_most
 from checks.paging import HOUR_S
 from probes.durations import format_duration
+from probes.settings import Role
 
 BURN_SPANS_S = (HOUR_S, 6 * HOUR_S, 72 * HOUR_S)
 
 QUEUES_S = 86_400.0
-"""A queue counts as read if it was within this time."""
+"""A queue that was not read for this long is left out; until then it is undecided."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def objectives(
         found += _window(flow, ledger, now)
         found += _within(flow, cells[period_s].get(name, []))
         found += _state(flow, covered[period_s][name], now)
-        found += _queues(flow, [each for each in queues if each.flow == name])
+        found += _queues(flow, (each for each in queues if each.flow == name), now)
     return found
 
 
@@ -117,7 +119,7 @@ def _window(flow: Flow, ledger: Ledger, now: datetime) -> Iterator[ObjectiveFigu
         f"changes within the window of {format_duration(flow.window_s)}",
         by_span[sla.period_s],
         sla.within_window,
-        burn={span_s: _burn(by_span[span_s], sla.within_window) for span_s in BURN_SPANS_S},
+        burn={span_s: by_span[span_s].burn(sla.within_window) for span_s in BURN_SPANS_S},
     )
     if sla.strict:
         missed = by_span[sla.period_s].missed
@@ -161,19 +163,20 @@ def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[Objecti
             seen=f"{1 - differ.upper:.2%} … {1 - differ.lower:.2%} of {differ.read} read"
             if differ.read
             else "none read",
-            standing=_standing(1 - differ.upper, 1 - differ.lower, sla.agreement, differ.read),
+            standing=at_least(1 - differ.upper, 1 - differ.lower, sla.agreement)
+            if differ.read
+            else Standing.UNDECIDED,
             goal_ratio=sla.agreement,
         )
     if sla.coverage is not None:
         lower, upper = clopper_pearson(covered.verdicts, covered.due)
         seen = covered.verdict_ratio
-        standing = Standing.NO_TRAFFIC if seen is None else Standing.KEPT if seen >= sla.coverage else Standing.BROKEN
         yield ObjectiveFigure(
             flow=flow.name,
             name="due records with a verdict",
             goal=_at_least(sla.coverage),
             seen=f"{ratio_text(seen, lower, upper)} of {covered.due}",
-            standing=standing,
+            standing=Standing.NO_TRAFFIC if seen is None else at_least(seen, seen, sla.coverage),
             goal_ratio=sla.coverage,
         )
     if sla.verified_within_s is not None:
@@ -184,57 +187,46 @@ def _state(flow: Flow, covered: FlowCoverage, now: datetime) -> Iterator[Objecti
             name="verified through",
             goal=f"at most {format_duration(sla.verified_within_s)} ago",
             seen="never yet" if behind_s is None else f"{format_duration(behind_s)} ago",
-            standing=Standing.UNDECIDED
-            if behind_s is None
-            else Standing.KEPT
-            if behind_s <= sla.verified_within_s
-            else Standing.BROKEN,
+            standing=at_most(behind_s, sla.verified_within_s),
         )
 
 
-def _queues(flow: Flow, queues: Sequence[Backlog]) -> Iterator[ObjectiveFigure]:
-    sla = flow.settings.sla
-    dead = [each for each in queues if each.role == "dead"]
-    if dead:
-        waiting = [each.depth for each in dead]
-        known = [each for each in waiting if each is not None]
-        most = sum(known)
+def _queues(flow: Flow, queues: Iterable[Backlog], now: datetime) -> Iterator[ObjectiveFigure]:
+    allowed = flow.settings.sla.allowance
+    for each in queues:
+        goal = _allowance_text(each.role, allowed)
+        if not goal:
+            continue
+        current = read_lately(each, flow.every_s, now)
+        over = over_allowance(each.role, each.depth, each.oldest_age_s, allowed, each.trend)
         yield ObjectiveFigure(
             flow=flow.name,
-            name="dead letters",
-            goal=f"at most {sla.dead_letters}",
-            seen=f"{most}" if len(known) == len(waiting) else f"{most}, and queues with an unknown depth",
-            standing=Standing.BROKEN
-            if most > sla.dead_letters
-            else Standing.KEPT
-            if len(known) == len(waiting)
-            else Standing.UNDECIDED,
+            name=f"{'dead letters' if each.role == 'dead' else 'waiting messages'}, queue {each.queue}",
+            goal=goal,
+            seen=_depth_text(each) if current else f"{_depth_text(each)}; {not_read(each)}",
+            standing=at_most(over if current else None, 0),
         )
-    for role, limit_s, name in (
-        ("dead", sla.oldest_letter_s, "age of the oldest dead letter"),
-        ("main", sla.backlog_age_s, "age of the oldest waiting message"),
-    ):
-        if limit_s is not None:
-            ages = [each.oldest_age_s for each in queues if (each.role == "dead") == (role == "dead")]
-            yield _age(flow, name, limit_s, ages)
 
 
-def _age(flow: Flow, name: str, limit_s: float, ages_s: Iterable[float | None]) -> ObjectiveFigure:
-    ages = list(ages_s)
-    known = [each for each in ages if each is not None]
-    oldest_s = max(known, default=None)
-    broken = oldest_s is not None and oldest_s > limit_s
-    return ObjectiveFigure(
-        flow=flow.name,
-        name=name,
-        goal=f"at most {format_duration(limit_s)}",
-        seen="none is known to wait" if oldest_s is None else format_duration(oldest_s),
-        standing=Standing.BROKEN
-        if broken
-        else Standing.KEPT
-        if ages and len(known) == len(ages)
-        else Standing.UNDECIDED,
-    )
+def _allowance_text(role: Role, allowed: Allowance) -> str:
+    """What a queue may hold; "" for anything."""
+    dead = role == "dead"
+    most = allowed.dead_letters if dead else allowed.ceiling
+    oldest_s = allowed.oldest_letter_s if dead else allowed.backlog_age_s
+    parts = [f"not growing above {allowed.floor}"] if allowed.floor and not dead else []
+    if most is not None:
+        parts.append(f"at most {most}")
+    if oldest_s is not None:
+        parts.append(f"none older than {format_duration(oldest_s)}")
+    return ", ".join(parts)
+
+
+def _depth_text(queue: Backlog) -> str:
+    if queue.depth is None:
+        return "depth unknown"
+    oldest_s = queue.oldest_age_s
+    oldest = f", the oldest {format_duration(oldest_s)}" if queue.depth and oldest_s is not None else ""
+    return f"{queue.depth}{oldest}"
 
 
 def _share(
@@ -257,18 +249,6 @@ def _share(
         budget_left=objective.budget_left,
         burn=burn,
     )
-
-
-def _standing(least: float, most: float, goal: float, read: int) -> Standing:
-    if not read:
-        return Standing.UNDECIDED
-    return Standing.KEPT if least >= goal else Standing.BROKEN if most < goal else Standing.UNDECIDED
-
-
-def _burn(counts: WindowCounts, goal: float) -> float | None:
-    if not counts.decided or goal >= 1:
-        return None
-    return counts.missed / counts.decided / (1 - goal)
 
 
 def _at_least(goal: float) -> str:

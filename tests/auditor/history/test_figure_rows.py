@@ -38,7 +38,7 @@ def test_what_a_queue_does_not_tell_is_unknown_and_not_nothing() -> None:
     silent = Backlog(
         flow="f",
         queue="q",
-        role="work",
+        role="main",
         read_at=NOW,
         depth=None,
         oldest_age_s=None,

@@ -8,9 +8,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from auditor.audit.queue_audit import QueueAuditor
 from auditor.history.lens import Lens
 from auditor.history.objectives import ObjectiveFigure, objectives
 from checks.objectives import Standing, WindowCounts
+from probes.registry import open_queue_probe
 from tests.auditor.cli.test_commands import auditor
 from tests.stand import Stand
 
@@ -23,6 +25,15 @@ def figures(stand: Stand) -> Iterator[dict[str, ObjectiveFigure]]:
         lens.refresh()
         now = stand.clock.now()
         yield {each.name: each for each in objectives(stand.map, stand.ledger, lens, now, now)}
+
+
+def audit_queue(stand: Stand) -> None:
+    settings = stand.map.queues["to_billing", "dead"]
+    probe = open_queue_probe(settings, stand.map.systems["billing"])
+    flow = stand.map.flow("to_billing")
+    QueueAuditor(flow=flow, queue="dead", settings=settings, probe=probe, ledger=stand.ledger).audit(
+        stand.clock.now()
+    )
 
 
 def test_nothing_is_kept_before_anything_was_audited(stand: Stand) -> None:
@@ -57,6 +68,36 @@ def test_every_objective_is_judged_by_its_own_figure(stand: Stand) -> None:
         assert hour.counts == WindowCounts(met=1, undecided=1)  # the second has not been waiting for so long
         assert found["due records with a verdict"].standing is Standing.KEPT
         assert found["verified through"].standing is Standing.KEPT
+
+
+@pytest.mark.parametrize(
+    ("rule", "waiting", "goal", "standing"),
+    [
+        ("dead_letters: 1, oldest_letter: 1h", 0, "at most 1, none older than 60 min", Standing.KEPT),
+        ("dead_letters: 1, oldest_letter: 1h", 1, "at most 1, none older than 60 min", Standing.BROKEN),
+        ("dead_letters: 1", 1, "at most 1", Standing.KEPT),
+        ("dead_letters: 1", 2, "at most 1", Standing.BROKEN),
+    ],
+)
+def test_a_queue_keeps_what_its_incident_would_be_opened_for(
+    stand: Stand, rule: str, waiting: int, goal: str, standing: Standing
+) -> None:
+    stand.remap("sla: {dead_letters: 1}", f"sla: {{{rule}}}")
+    for key in range(waiting):
+        stand.run("billing", f"INSERT INTO letters VALUES ({key}, 3, '2026-03-01 00:00:00', 'no')")
+    audit_queue(stand)
+    with figures(stand) as found:
+        queue = found["dead letters, queue dead"]
+        assert (queue.goal, queue.standing) == (goal, standing)
+
+
+def test_a_queue_that_is_not_being_read_is_undecided(stand: Stand) -> None:
+    audit_queue(stand)
+    stand.clock.advance(3_600)
+    with figures(stand) as found:
+        queue = found["dead letters, queue dead"]
+        assert queue.standing is Standing.UNDECIDED
+        assert queue.seen.startswith("0; not read since ")
 
 
 def test_the_command_shows_them_and_fails_on_a_broken_one(stand: Stand) -> None:
