@@ -22,7 +22,7 @@ from tests.attacks import messages
 from tests.attacks.wires import KAFKA
 from tests.probes.harness import all_letters, assert_told
 from tests.servers import Kafka
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_until
 from tests.wire_server import WireServer
 
 admin: Any = confluent_kafka.admin
@@ -94,13 +94,6 @@ def reading_of(probe: KafkaProbe, peek: int = 100, after: str | None = None) -> 
         return probe.read(peek, after)
     finally:
         probe.close()
-
-
-def until(done: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_what_waits_is_the_end_less_what_the_replaying_group_committed(topic: Topic) -> None:  # D: Kafka topic DLQ
@@ -215,7 +208,7 @@ def test_connect_tells_why_and_keeps_the_originals_stamp(sink: Callable[..., Top
         ]
     )
     asked = dead.probe(key="field:key")
-    until(lambda: asked.read(0).depth == 2)
+    wait_until(lambda: asked.read(0).depth == 2)
     reading = asked.read(10)
     asked.close()
     first, second = reading.letters
@@ -234,7 +227,7 @@ def test_without_context_headers_the_reason_is_unknown(
 ) -> None:  # D: headers off by default
     dead = sink([{"key": "cus_1", "value": "{broken"}], headers=False)
     asked = dead.probe(key="field:key")
-    until(lambda: asked.read(0).depth == 1)
+    wait_until(lambda: asked.read(0).depth == 1)
     (letter,) = asked.read(10).letters
     asked.close()
     assert (letter.key, letter.reason) == ("cus_1", None)
@@ -301,7 +294,7 @@ def test_a_login_sees_what_it_may_and_a_wrong_one_is_named_without_the_secret(re
     ]
     for done in topic.admin.create_acls(allowed).values():
         done.result()
-    until(lambda: _may(topic, login))
+    wait_until(lambda: _may(topic, login))
     reading = reading_of(topic.probe(**login, password="secret-of-looker", group="replay"))
     assert (reading.depth, len(reading.letters), reading.retention_s) == (1, 1, None)
     assert "its settings cannot be read" in reading.notes[0]

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import json
 import socket
-import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +21,7 @@ from probes.queue_contract import QueueProbe
 from probes.queues.nats import NatsProbe, NatsSettings
 from tests.attacks import messages
 from tests.probes.harness import all_letters, assert_told
+from tests.waiting import wait_until
 
 _numbers = itertools.count(1)
 
@@ -90,12 +90,6 @@ def bus(nats_url: str) -> Iterator[Bus]:
     made.run(lambda js: js.delete_stream(made.advisories))
 
 
-def until(done: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.2)
-
-
 def test_keeps_to_the_contract(bus: Bus) -> None:
     assert isinstance(bus.probe(), QueueProbe)
 
@@ -106,7 +100,7 @@ def test_what_was_given_too_often_is_joined_to_its_own_message(bus: Bus) -> None
     before = bus.run(lambda js: js.consumer_info(bus.orders, bus.consumer))
     bus.fail()
     asked = bus.probe(key="$.customer.id", reason="field:error", consumer=bus.consumer, of=bus.orders)
-    until(lambda: asked.read(5).depth == 3)
+    wait_until(lambda: asked.read(5).depth == 3)
     reading = asked.read(5)
     assert (reading.depth, reading.truncated, reading.retention_s) == (3, False, 3600)
     assert [(letter.key, letter.attempts) for letter in reading.letters] == [("cus_1", 2), (None, 2), (None, 2)]
@@ -133,7 +127,7 @@ def test_what_was_given_too_often_is_joined_to_its_own_message(bus: Bus) -> None
 def test_a_letter_whose_message_is_gone_says_so(bus: Bus) -> None:
     bus.publish(b'{"id": 1}')
     bus.fail()
-    until(lambda: bus.probe().read(5).depth == 1)
+    wait_until(lambda: bus.probe().read(5).depth == 1)
     bus.remove(1)
     (letter,) = bus.probe(key="$.id", of=bus.orders).read(5).letters
     assert (letter.key, letter.reason) == (None, f"its message is gone from {bus.orders}")
@@ -268,7 +262,7 @@ def test_headers_of_any_content_leave_no_letter_unread(bus: Bus) -> None:
         line.sendall(b"PING\r\n")
         assert b"PONG" in line.recv(65_536)
     asked = bus.probe(stream=stream, key="field:id")
-    until(lambda: asked.read(0).depth == len(RAW_HEADERS) + 1)
+    wait_until(lambda: asked.read(0).depth == len(RAW_HEADERS) + 1)
     reading = asked.read(100)
     letters = dict(zip(RAW_HEADERS, reading.letters, strict=False))
     assert (len(reading.letters), reading.letters[-1].key) == (len(RAW_HEADERS) + 1, "7")

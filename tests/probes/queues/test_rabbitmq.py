@@ -6,8 +6,7 @@ import itertools
 import json
 import re
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from tests.attacks import messages
 from tests.probes.harness import assert_told
 from tests.proxy import Proxy
 from tests.stand import Stand
+from tests.waiting import wait_until
 
 _numbers = itertools.count(1)
 
@@ -85,12 +85,6 @@ def broker(rabbitmq_url: str) -> Iterator[Broker]:
     made.close()
 
 
-def until(done: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not done() and time.monotonic() < deadline:
-        time.sleep(0.2)
-
-
 def test_keeps_to_the_contract(broker: Broker) -> None:
     assert isinstance(broker.probe(), QueueProbe)
 
@@ -99,7 +93,7 @@ def test_depth_and_time_to_live_are_told_without_touching_a_letter(broker: Broke
     for number in range(3):
         broker.publish(json.dumps({"customer": {"id": f"cus_{number}"}}))
     broker.reject(3)
-    until(lambda: broker.probe().read(5).depth == 3)
+    wait_until(lambda: broker.probe().read(5).depth == 3)
     reading = broker.probe(key="$.customer.id").read(5)
     assert (reading.depth, reading.letters, reading.oldest_at, reading.retention_s) == (3, (), None, 3600)
     assert reading.truncated
@@ -113,7 +107,7 @@ def test_where_the_map_allows_it_letters_are_looked_at_and_put_back(broker: Brok
     broker.publish("/v8=", encoding="base64")  # not UTF-8
     broker.publish("{broken")
     broker.reject(3)
-    until(lambda: broker.probe().read(5).depth == 3)
+    wait_until(lambda: broker.probe().read(5).depth == 3)
     asked = broker.probe(key="$.customer.id", reason="field:error", peek="requeue")
     reading = asked.read(5)
     assert [(letter.key, letter.reason) for letter in reading.letters] == [
@@ -135,7 +129,7 @@ def test_a_quorum_queue_is_never_looked_into(rabbitmq_url: str) -> None:  # D: x
     broker = Broker(rabbitmq_url, kind="quorum")
     broker.publish("{}")
     broker.reject(1)
-    until(lambda: broker.probe().read(5).depth == 1)
+    wait_until(lambda: broker.probe().read(5).depth == 1)
     reading = broker.probe(peek="requeue").read(5)
     assert (reading.depth, reading.letters) == (1, ())
     assert "in a quorum queue each look counts as a delivery" in reading.notes[0]
@@ -146,7 +140,7 @@ def test_what_comes_and_goes_in_a_main_queue_is_counted(broker: Broker) -> None:
     for number in range(4):
         broker.publish(str(number))
     asked = broker.probe(queue=broker.main, role="main")
-    until(lambda: (asked.read(0).arrived or 0) >= 4 and asked.read(0).depth is not None)
+    wait_until(lambda: (asked.read(0).arrived or 0) >= 4 and asked.read(0).depth is not None)
     reading = asked.read(0)
     assert (reading.depth, reading.arrived, reading.letters) == (4, 4, ())
     assert broker.probe().read(0).arrived is None, "what is dead-lettered is not counted as published"
@@ -170,7 +164,7 @@ def test_thousands_of_letters_are_seen_in_one_look_and_large_ones_are_cut(broker
     for number in range(300):
         broker.publish(json.dumps({"id": number}))
     broker.reject(301)
-    until(lambda: broker.probe().read(0).depth == 301)
+    wait_until(lambda: broker.probe().read(0).depth == 301)
     reading = broker.probe(peek="requeue", key="$.id", reason="field:error").read(1_000)
     assert (len(reading.letters), reading.truncated) == (301, False)
     assert len({letter.letter_id for letter in reading.letters}) == 301
@@ -202,7 +196,7 @@ def test_why_a_message_died_is_told_by_x_death_and_by_no_other_header(broker: Br
             "properties": {"headers": headers},
         }
         broker.post(body)
-    until(lambda: broker.probe().read(0).depth == 3)
+    wait_until(lambda: broker.probe().read(0).depth == 3)
     first, second, third = broker.probe(peek="requeue").read(5).letters
     assert (first.reason, first.attempts) == ("rejected in orders", 3)
     assert first.first_failed_at == datetime.fromtimestamp(1_767_225_600, UTC)
@@ -231,7 +225,7 @@ def test_headers_that_nobody_expects_leave_no_letter_unread(broker: Broker) -> N
         broker.post(
             {"routing_key": broker.dead, "payload": "{}", "payload_encoding": "string", "properties": properties}
         )
-    until(lambda: broker.probe().read(0).depth == len(ODD_DEATHS))
+    wait_until(lambda: broker.probe().read(0).depth == len(ODD_DEATHS))
     reading = broker.probe(peek="requeue").read(10)
     assert [letter.attempts for letter in reading.letters] == [None, None, None, 2]
     assert [letter.first_failed_at for letter in reading.letters] == [None] * len(ODD_DEATHS)
@@ -248,7 +242,7 @@ def _amqp_port(broker: Broker) -> int:
 def test_messages_of_any_content_are_letters(broker: Broker) -> None:
     made = [*messages.PAYLOADS.values(), b'{"id": 7, "filler": "' + b"x" * messages.HUGE_BYTES + b'"}', messages.GOOD]
     amqp.publish(_amqp_port(broker), broker.dead, [(amqp.table(), payload) for payload in made])
-    until(lambda: broker.probe().read(0).depth == len(made))
+    wait_until(lambda: broker.probe().read(0).depth == len(made))
     for key in ("$.id", "$..id"):
         reading = broker.probe(peek="requeue", key=key).read(1_000)
         assert (reading.depth, len(reading.letters), reading.truncated) == (len(made), len(made), False)
@@ -273,7 +267,7 @@ def test_x_death_and_headers_of_any_content_leave_no_letter_unread(broker: Broke
             continue  # the broker's own API takes no null and no number beyond 64 bits
         made.append(headers)
     assert (len(made) >= len(offered) - 8, made.pop()["id"]) == (True, "7")
-    until(lambda: broker.probe().read(0).depth == len(made) + 1)
+    wait_until(lambda: broker.probe().read(0).depth == len(made) + 1)
     reading = broker.probe(peek="requeue", key="field:id").read(1_000)
     assert (reading.depth, len(reading.letters), reading.oldest_at) == (len(made) + 1, len(made) + 1, None)
     last = reading.letters[-1]
@@ -302,7 +296,7 @@ RAW_HEADERS = {
 def test_headers_that_no_driver_writes_leave_no_letter_unread(broker: Broker) -> None:
     made = [(raw, b'{"id": 7}') for raw in RAW_HEADERS.values()]
     amqp.publish(_amqp_port(broker), broker.dead, [*made, (amqp.table(), messages.GOOD)])
-    until(lambda: broker.probe().read(0).depth == len(made) + 1)
+    wait_until(lambda: broker.probe().read(0).depth == len(made) + 1)
     reading = broker.probe(peek="requeue", key="$.id").read(100)
     assert [letter.key for letter in reading.letters] == ["7"] * (len(made) + 1)
     assert not reading.truncated
@@ -318,7 +312,7 @@ def test_x_death_names_queues_that_nobody_asks_for(broker: Broker) -> None:
             "properties": {"headers": {"x-death": messages.DEATHS["of another queue"]}, "reply_to": "payroll"},
         }
     )
-    until(lambda: broker.probe().read(0).depth == 1)
+    wait_until(lambda: broker.probe().read(0).depth == 1)
     (letter,) = broker.probe(peek="requeue", url=f"http://guest:guest@127.0.0.1:{proxy.port}").read(5).letters
     assert letter.reason == "rejected in payroll", "it is told, and not followed"
     asked = re.findall(rb"(?:GET|POST) (\S+) HTTP", proxy.sent)
