@@ -7,6 +7,7 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -63,6 +64,13 @@ def rename(url: str) -> None:
     """Give a copy in PostgreSQL an identity of its own."""
     with psycopg.connect(url, autocommit=True) as database:
         database.execute("UPDATE installation SET ledger = %s", (uuid4().hex,))
+
+
+def rows(ledger: Ledger, table: str) -> list[dict[str, Any]]:
+    """What a table holds, by the names of its columns."""
+    found, _ = ledger.exports.snapshot({table: 0}, files_since=0)
+    names = [name for name, _ in ledger.exports.columns(table)]
+    return [dict(zip(names, row, strict=True)) for row in found[table]]
 
 
 def count(ledger: Ledger, table: str) -> int:

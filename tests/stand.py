@@ -170,9 +170,7 @@ class Stand:
 
     def rows(self, source: str) -> list[dict[str, object]]:
         """What the ledger holds in a table."""
-        found, _ = self.ledger.exports.snapshot({source: 0}, files_since=0)
-        names = [name for name, _ in self.ledger.exports.columns(source)]
-        return [dict(zip(names, row, strict=True)) for row in found[source]]
+        return ledgers.rows(self.ledger, source)
 
     def count(self, source: str) -> int:
         """How many rows the ledger holds in a table."""

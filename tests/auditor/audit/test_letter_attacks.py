@@ -21,6 +21,7 @@ from checks.queue_figures import certain
 from checks.queue_states import Flowing, Trend
 from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
+from tests import ledgers
 from tests.attacks import messages
 from tests.auditor.dashboard.test_pages import run, text
 from tests.stand import Stand
@@ -210,9 +211,7 @@ def test_one_letter_of_any_content_keeps_no_other_from_being_listed(stand: Stand
     probe = Played()
     probe.figures = probe.page = QueueReading(depth=len(good), oldest_at=NOW, letters=tuple(good))
     watching(stand, probe, ledger, evidence="clear").audit(NOW)
-    found, _ = ledger.exports.snapshot({"dead_letters": 0}, files_since=0)
-    names = [name for name, _ in ledger.exports.columns("dead_letters")]
-    rows = {row["letter_id"]: row for row in (dict(zip(names, each, strict=True)) for each in found["dead_letters"])}
+    rows = {row["letter_id"]: row for row in ledgers.rows(ledger, "dead_letters")}
     assert (rows["first"]["key"], rows["last"]["key"]) == ("7", "8")
     # Those whose identity is the odd one are listed under what can be kept of it.
     assert len([name for name in rows if " " in str(name)]) >= len(made) - len(messages.VALUES)

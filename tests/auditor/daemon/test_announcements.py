@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import grpc
 import pytest
@@ -64,9 +63,6 @@ class Running:
             )
         (place / "map.yaml").write_text(MAP)
         ledgers.put(place / "ledger.sqlite")
-        with closing(sqlite3.connect(place / "ledger.sqlite")) as database, database:
-            database.execute("UPDATE installation SET ledger = ?", (uuid4().hex,))
-        (place / "ledger.sqlite").chmod(0o600)
         words = {
             "CRM": org.url,
             "BUS": org.pubsub.target,
@@ -81,9 +77,7 @@ class Running:
         wait_until(lambda: self.position() and len(self.rows("probe_runs")) >= 1)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        found, _ = self.ledger.exports.snapshot({table: 0}, files_since=0)
-        names = [name for name, _ in self.ledger.exports.columns(table)]
-        return [dict(zip(names, row, strict=True)) for row in found[table]]
+        return ledgers.rows(self.ledger, table)
 
     def position(self) -> str | None:
         """How far the announcements have come, whether or not an audit has noted it."""

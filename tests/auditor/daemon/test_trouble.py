@@ -129,12 +129,6 @@ def told(slack: FakeSlack, text: str) -> int:
     return sum(text in str(got) for got in slack.got)
 
 
-def rows(ledger: Ledger, table: str) -> list[dict[str, Any]]:
-    found, _ = ledger.exports.snapshot({table: 0}, files_since=0)
-    names = [name for name, _ in ledger.exports.columns(table)]
-    return [dict(zip(names, row, strict=True)) for row in found[table]]
-
-
 def goes_through(
     stand: Stand,
     ledger: Ledger,
@@ -164,28 +158,28 @@ def goes_through(
                 for letter in (1, 2):  # one is allowed
                     stand.run("billing", f"INSERT INTO letters VALUES ({letter}, 3, '2026-03-01 00:00:00', 'no')")
                 wait_until(lambda: told(slack, "queue dead"))
-                assert rows(ledger, "incidents") == [], "it went out without a record"
+                assert ledgers.rows(ledger, "incidents") == [], "it went out without a record"
             assert "Traceback" not in daemon.log
             assert daemon.log.count("until it works again") == 1
             before = len(slack.got)
             mended(daemon)
             wait_until(lambda: told(slack, "Works again"))
-            wait_until(lambda: any(row["reason"] == "not_recorded" for row in rows(ledger, "probe_runs")))
+            wait_until(lambda: any(row["reason"] == "not_recorded" for row in ledgers.rows(ledger, "probe_runs")))
             wait_until(lambda: ledger.findings.open_by_cause().get("to_billing"))
             audited = ledgers.count(ledger, "probe_runs")
             wait_until(lambda: ledgers.count(ledger, "probe_runs") > audited + 3)
-            wait_until(lambda: all(row["state"] == "sent" for row in rows(ledger, "alerts")))
+            wait_until(lambda: all(row["state"] == "sent" for row in ledgers.rows(ledger, "alerts")))
             assert "Traceback" not in daemon.log
             assert before >= 1
             daemon.process.terminate()
             assert daemon.process.wait(PATIENCE_S) == 0
     finally:
         slack.close()
-    gap = next(row for row in rows(ledger, "probe_runs") if row["reason"] == "not_recorded")
+    gap = next(row for row in ledgers.rows(ledger, "probe_runs") if row["reason"] == "not_recorded")
     assert gap["cannot_verify"] == gap["read"]
     assert bool(gap["read"]) == evaluated
     assert "could not be recorded: cannot " in str(gap["message"])
-    transitions = [(row["incident_id"], row["transition"]) for row in rows(ledger, "alerts")]
+    transitions = [(row["incident_id"], row["transition"]) for row in ledgers.rows(ledger, "alerts")]
     assert len(transitions) == len(set(transitions))
     texts = [got["text"].partition(" (incident")[0] for got in slack.got]
     assert len(texts) == len(set(texts)), f"nothing is sent twice: {texts}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from auditor.ledger import Ledger
 from probes.queue_contract import Letter
+from tests import ledgers
 from tests.auditor.ledger.rows import NOW
 
 
@@ -15,9 +16,7 @@ def test_dead_letters_are_followed_until_they_are_gone(ledger: Ledger) -> None:
             ledger.queues.save_letters(transaction, "f", "q", some, NOW)
             if complete:
                 ledger.queues.end_letters(transaction, "f", "q", {letter.letter_id for letter in some}, NOW)
-        rows, _ = ledger.exports.snapshot({"dead_letters": 0}, files_since=0)
-        at = [name for name, _ in ledger.exports.columns("dead_letters")].index("gone_at")
-        return [row[at] is not None for row in rows["dead_letters"]]
+        return [row["gone_at"] is not None for row in ledgers.rows(ledger, "dead_letters")]
 
     assert seen(letters, True) == [False] * 3
     assert sorted(map(bool, seen(letters[:1], False))) == [False] * 3  # a cut peek proves nothing gone

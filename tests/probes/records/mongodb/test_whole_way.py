@@ -13,7 +13,7 @@ import pytest
 from auditor.audit.budget import Plan
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.reading import Gatherer, Search
-from auditor.ledger import Ledger, Watermark
+from auditor.ledger import Watermark
 from auditor.map.loader import check_map
 from auditor.systems.reader import open_readers
 from tests import ledgers
@@ -90,9 +90,8 @@ def test_changes_and_deletions_are_followed_from_the_time_of_their_events(
 ) -> None:
     copied(tmp_path)
     (tmp_path / "map.yaml").write_text(MAP.replace("STAMP", stamp))
-    ledgers.put(tmp_path / "ledger.sqlite")
     loaded, _ = check_map(tmp_path / "map.yaml", {"SHOP": server.url, "PLACE": str(tmp_path)})
-    readers, ledger = open_readers(loaded), Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
+    readers, ledger = open_readers(loaded), ledgers.at(tmp_path / "ledger.sqlite")
     with ExitStack() as opened:
         opened.enter_context(closing(ledger))
         for reader in readers.values():
@@ -112,9 +111,7 @@ def test_changes_and_deletions_are_followed_from_the_time_of_their_events(
         server.write("customers", "delete", {"_id": 3})
         result = auditor.audit(datetime.now(UTC), sample=0)
         assert (result.error, result.read) == (None, 2)
-        rows, _ = ledger.exports.snapshot({"changes": 0}, files_since=0)
-        names = [name for name, _ in ledger.exports.columns("changes")]
-        changes = {each["key"]: each for each in (dict(zip(names, row, strict=True)) for row in rows["changes"])}
+        changes = {each["key"]: each for each in ledgers.rows(ledger, "changes")}
         assert {key: each["operation"] for key, each in changes.items()} == {"2": "update", "3": "delete"}
         for each in changes.values():
             assert each["verdict"] == "pending"

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from auditor.ledger import Ledger
 from auditor.map.loader import load_map
 from probes.records.salesforce import bulk
 from tests import ledgers
@@ -46,6 +45,16 @@ flows:
 """
 
 
+def suspected(org: Salesforce, place: Path, map_text: str, flow: str) -> set[str]:
+    """The keys of the records that differ, after a whole sweep without an error."""
+    file = place / "map.yaml"
+    file.write_text(map_text)
+    words = {"CRM": org.url, "PLACE": str(place), "CLIENT_ID": APP.client_id, "CLIENT_SECRET": APP.client_secret}
+    with closing(ledgers.at(place / "ledger.sqlite")) as ledger:
+        assert swept(load_map(file, words), flow, ledger).error is None
+        return {row["key"] for row in ledgers.rows(ledger, "divergences")}
+
+
 def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
     with Salesforce() as org:
         org.clock.advance(-7 * 24 * 3600)  # long ago, so that every window has passed
@@ -63,22 +72,7 @@ def test_copies_are_compared_with_their_records(tmp_path: Path) -> None:
             rows[2] = (ids[2], "A2", "1.50", "North", 1)  # a region too few
             del rows[3]
             billing.executemany("INSERT INTO customers VALUES (?, ?, ?, ?, ?)", rows)
-        (tmp_path / "map.yaml").write_text(MAP)
-        ledgers.put(tmp_path / "ledger.sqlite")
-        words = {
-            "CRM": org.url,
-            "PLACE": str(tmp_path),
-            "CLIENT_ID": APP.client_id,
-            "CLIENT_SECRET": APP.client_secret,
-        }
-        ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
-        result = swept(load_map(tmp_path / "map.yaml", words), "to_billing", ledger)
-        found, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)
-        names = [name for name, _ in ledger.exports.columns("divergences")]
-        ledger.close()
-        assert result.error is None
-        suspected = {dict(zip(names, row, strict=True))["key"] for row in found["divergences"]}
-        assert suspected == {ids[1], ids[2], ids[3]}
+        assert suspected(org, tmp_path, MAP, "to_billing") == {ids[1], ids[2], ids[3]}
 
 
 TO_CRM = """\
@@ -117,22 +111,6 @@ def test_a_large_target_is_swept_by_a_query_job(tmp_path: Path, monkeypatch: pyt
             billing.execute("CREATE TABLE customers (number text, name text)")
             rows = [(f"C-{number}", f"A{number}") for number in range(12)]
             billing.executemany("INSERT INTO customers VALUES (?, ?)", [*rows, ("C-missing", "missing")])
-        (tmp_path / "map.yaml").write_text(TO_CRM)
-        ledgers.put(tmp_path / "ledger.sqlite")
-        words = {
-            "CRM": org.url,
-            "PLACE": str(tmp_path),
-            "CLIENT_ID": APP.client_id,
-            "CLIENT_SECRET": APP.client_secret,
-        }
-        ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
-        swept(load_map(tmp_path / "map.yaml", words), "to_crm", ledger)
-        found, _ = ledger.exports.snapshot({"divergences": 0}, files_since=0)
-        names = [name for name, _ in ledger.exports.columns("divergences")]
-        ledger.close()
-        assert {dict(zip(names, row, strict=True))["key"] for row in found["divergences"]} == {
-            "C-orphan",
-            "C-missing",
-        }
+        assert suspected(org, tmp_path, TO_CRM, "to_crm") == {"C-orphan", "C-missing"}
         assert org.calls["job_create"] == 1
         assert org.calls["job_results"] == 1

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from auditor.audit.flow_audit import Auditor
-from auditor.ledger import Ledger
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.loader import check_map, load_map
 from auditor.systems.discovery import discover
@@ -61,8 +60,7 @@ class Place:
         self.customer = account.create("customer", email="ann@x.example")
         self.file = folder / "map.yaml"
         self.file.write_text(MAP)
-        ledgers.put(folder / "ledger.sqlite")
-        self.ledger = Ledger(f"sqlite:///{folder}/ledger.sqlite")
+        self.ledger = ledgers.at(folder / "ledger.sqlite")
         self.words = {"KEY": SECRET_KEY, "STRIPE": account.url, "PLACE": str(folder)}
         with closing(sqlite3.connect(folder / "books.sqlite")) as books, books:
             books.execute("CREATE TABLE invoices (id text, total text, currency text, due text, mail text, crm text)")
@@ -91,9 +89,7 @@ class Place:
 
     def rows(self, source: str) -> list[dict[str, object]]:
         """What the ledger holds in a table."""
-        found, _ = self.ledger.exports.snapshot({source: 0}, files_since=0)
-        names = [name for name, _ in self.ledger.exports.columns(source)]
-        return [dict(zip(names, row, strict=True)) for row in found[source]]
+        return ledgers.rows(self.ledger, source)
 
 
 @pytest.fixture
