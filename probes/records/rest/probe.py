@@ -8,17 +8,15 @@ are sent, and POST only if the map calls it read-only.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from probes.call_deadline import begins, left, one_call, some_calls
-from probes.composite_keys import joined, parted
+from probes.composite_keys import joined
 from probes.contract import (
     INSPECT_CALLS,
     MISSING,
@@ -36,8 +34,7 @@ from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
 from probes.http.walk import Place
 from probes.metering import operation
-from probes.records.alike_keys import alike
-from probes.records.rest import answers, stamps
+from probes.records.rest import answers, record_keys, stamps
 from probes.records.rest.client import Answer, RestClient
 from probes.records.rest.request_template import (
     ReadOnlyPost,
@@ -96,12 +93,8 @@ class RestProbe(Unranked):
 
     def _inspect_by_key(self, spec: ReadSpec) -> tuple[str, ...]:
         """Read a key that hardly exists, to check that the API responds in the shape that the map describes."""
-        keys: dict[str, Key] = {"integer": 0, "uuid": str(UUID(int=0))}
-        nobody = keys.get(spec.key_type, "0")
-        if spec.key_parts:
-            nobody = joined(keys.get(each, "0") for each in spec.part_types or ("string",) * len(spec.key_parts))
         try:
-            self.fetch(spec.keys_only(), [nobody])
+            self.fetch(spec.keys_only(), [record_keys.unlikely(spec)])
         except ProbeError as failure:
             if failure.reason is not Reason.QUERY or failure.message.startswith("HTTP 3"):
                 raise
@@ -124,7 +117,7 @@ class RestProbe(Unranked):
                 raise ProbeError(
                     Reason.QUERY,
                     f"the first record that list: of {spec.collection} returns is not returned by {word}:",
-                    hint=f"is {word}: in the map right, and is {_key_text(spec)} the key that it requests?",
+                    hint=f"is {word}: in the map right, and is {record_keys.named(spec)} the key that it requests?",
                 )
         if place is not None:
             self._listed(spec, "list", place, 1)
@@ -151,7 +144,7 @@ class RestProbe(Unranked):
     def fetch(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         self._allow(spec)
         rows = self._fetched(spec, keys)
-        apart = [other for key in keys if (other := _spelt_apart(spec, key)) is not None]
+        apart = [other for key in keys if (other := record_keys.spelt_apart(spec, key)) is not None]
         if apart:
             # An API that treats both spellings as one returns the same record again; others have another one.
             met = {str(row[0]) for row in rows}
@@ -164,7 +157,7 @@ class RestProbe(Unranked):
         alone = [key for key in keys if not many or (one and not takes_exactly(many, key))]
         rows: list[Row] = []
         size = spec.options["batch"]
-        groups = self._groups(spec, together)
+        groups = record_keys.groups(spec, together)
         rows += self._each(
             self._many, spec, [group[at : at + size] for group in groups for at in range(0, len(group), size)]
         )
@@ -172,17 +165,6 @@ class RestProbe(Unranked):
         if alone and not rows and spec.options["list"]:
             self._listed(spec, "list", None, 1)  # if the collection itself is gone, each record is a 404, too
         return rows
-
-    def _groups(self, spec: ReadSpec, keys: Sequence[Key]) -> list[list[Key]]:
-        """Keys that one `many` can request: they share every part that it takes only once."""
-        shared = [at for at in range(len(spec.key_parts)) if f"key{at + 1}" in places(spec.options["many"] or "")]
-        if not shared or not _list_of(spec):
-            return [list(keys)] if keys else []
-        groups: dict[tuple[str, ...], list[Key]] = {}
-        for key in keys:
-            parts = parted(key, len(spec.key_parts))
-            groups.setdefault(tuple(parts[at] for at in shared), []).append(key)
-        return list(groups.values())
 
     def _each(self, read: Callable[[ReadSpec, Any], list[Row]], spec: ReadSpec, requests: Sequence[Any]) -> list[Row]:
         """The rows of several requests, as many at once as there are connections."""
@@ -202,7 +184,9 @@ class RestProbe(Unranked):
 
     def _many(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         with operation("many"):
-            answer = self._client.ask(filled(spec.options["many"], spec.collection, _values_of(spec, keys)))
+            answer = self._client.ask(
+                filled(spec.options["many"], spec.collection, record_keys.values_of_many(spec, keys))
+            )
         found = answers.records(spec.options["records"], answer.document, f"many: of {spec.collection}")
         rows = self._asked_for(spec, found, keys)
         if len(rows) < len(keys) and self._is_part(spec, answer.document):
@@ -222,7 +206,7 @@ class RestProbe(Unranked):
 
     def _one(self, spec: ReadSpec, key: Key) -> list[Row]:
         template = spec.options["one"]
-        values = {"key": key, **_parts_of(spec, key)}
+        values = record_keys.values_of_one(spec, key)
         with operation("one"):
             answer = self._client.ask(filled(template, spec.collection, values), absent_is_none=True)
         if answer.status in {404, 410}:
@@ -244,17 +228,17 @@ class RestProbe(Unranked):
         Raises:
             ProbeError: `decode` if a response holds other records instead: then absence proves nothing.
         """
-        wanted = {_likeness(spec, key) for key in keys}
+        wanted = {record_keys.likeness(spec, key) for key in keys}
         rows, met, others = [], set(), False
         for record in found:
             row = self._row(spec, record)
-            if not all(map(_is_key, row[0] if isinstance(row[0], tuple) else (row[0],))):
+            if not record_keys.is_whole(row[0]):
                 raise ProbeError(
                     Reason.DECODE,
-                    f"{spec.collection} returned something without {_key_text(spec)}, the key in the map",
+                    f"{spec.collection} returned something without {record_keys.named(spec)}, the key in the map",
                     hint="is it an error with status 200? otherwise correct records:, record: or key: in the map",
                 )
-            if (found_key := _likeness(spec, row[0])) in wanted:
+            if (found_key := record_keys.likeness(spec, row[0])) in wanted:
                 rows.append(row)
                 met.add(found_key)
             else:
@@ -498,62 +482,6 @@ class RestProbe(Unranked):
         self._client.close()
 
 
-def _key_text(spec: ReadSpec) -> str:
-    return ", ".join(spec.key_fields)
-
-
-def _is_key(part: object) -> bool:
-    return isinstance(part, str | int | Decimal) and not isinstance(part, bool) and part != ""
-
-
-def _likeness(spec: ReadSpec, key: Any) -> Any:
-    """A key in a form that it shares with every other spelling of the same key."""
-    if not spec.key_parts:
-        return alike(spec.key_type, key)
-    parts = key if isinstance(key, tuple) else parted(key, len(spec.key_parts))
-    types = spec.part_types or ("string",) * len(parts)
-    return tuple(alike(type_, part) for type_, part in zip(types, parts, strict=True))
-
-
-def _parts_of(spec: ReadSpec, key: Key) -> dict[str, Key]:
-    """The parts of a key of several fields, by their names in templates; whole numbers as such."""
-    if not spec.key_parts:
-        return {}
-    parts = parted(key, len(spec.key_parts))
-    types = spec.part_types or ("string",) * len(parts)
-    return {
-        f"key{number}": int(part) if type_ == "integer" else part
-        for number, (type_, part) in enumerate(zip(types, parts, strict=True), start=1)
-    }
-
-
-def _list_of(spec: ReadSpec) -> str:
-    """The part of a key of which `many` takes a list, by its name there; "" if it takes whole keys."""
-    named = places(spec.options["many"] or "")
-    return next((name for at in range(len(spec.key_parts)) if (name := f"keys{at + 1}") in named), "")
-
-
-def _values_of(spec: ReadSpec, keys: Sequence[Key]) -> dict[str, Any]:
-    """The values of a `many` for keys that share what it takes only once."""
-    each = [{"key": key, **_parts_of(spec, key)} for key in keys]
-    listed = _list_of(spec)
-    if not listed:
-        return {"keys": list(keys), "each": each}
-    one = listed.replace("keys", "key")
-    return {**{name: part for name, part in each[0].items() if name != one}, listed: [parts[one] for parts in each]}
-
-
 def _told(row: Row) -> tuple[str, str]:
     """Identifies a version of a record."""
     return str(row[0]), str(row[1])
-
-
-def _spelt_apart(spec: ReadSpec, key: Key) -> str | None:
-    """A key with decomposed accents, which an API may hold instead; None if it has none.
-
-    Keys are compared in Unicode NFC, and requested in that form.
-    """
-    if spec.key_type != "string" or not isinstance(key, str) or key.isascii():
-        return None
-    apart = unicodedata.normalize("NFD", key)
-    return None if apart == key else apart

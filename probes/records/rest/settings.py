@@ -194,14 +194,12 @@ class RestBinding(Binding):
         others = {each for each, name in zip(parts, several, strict=True) if name not in lists}
         if not named & whole and len(lists) == 1 and word == "many" and others == named & {*parts}:
             return
-        told = ", ".join(f"{{{each}}}" for each in parts)
+        every = ", ".join(f"{{{each}}}" for each in parts)
         if word == "one":
-            raise ValueError(
-                f"one needs every part of the key: {told}; or {{key}}, its parts with a slash between them"
-            )
+            raise ValueError(f"one needs every part of the key: {every}; or {{key}}, which joins them with slashes")
         raise ValueError(
-            f"many needs {{keys}}, keys with a slash between their parts; or a list of one part with each of the "
-            f"others, such as {{key1}} and {{keys2}}; or, in body:, a list whose one item holds {told}"
+            "many needs {keys}, keys with a slash between their parts; or a list of one part and each of the others "
+            f"once, such as {{key1}} and {{keys2}}; or, in body:, a list with one item that holds {every}"
         )
 
     @model_validator(mode="after")

@@ -19,7 +19,8 @@ from auditor.map.loader import load_map
 from checks.judgement import Outcome
 from probes.composite_keys import joined
 from probes.contract import ProbeError, ReadSpec, Reason
-from probes.records.rest.probe import RestProbe, _values_of
+from probes.records.rest import record_keys
+from probes.records.rest.probe import RestProbe
 from probes.records.rest.request_template import filled
 from probes.records.rest.settings import RestBinding, RestSettings
 from tests.auditor.audit.test_flow_audit import open_causes
@@ -148,7 +149,7 @@ def test_an_api_may_take_the_whole_key_as_one_text(words: dict[str, Any]) -> Non
 @given(st.lists(st.tuples(st.integers(), st.text(st.characters(exclude_categories=["Cs"]), min_size=1)), min_size=1))
 def test_every_part_arrives_as_it_is(keys: list[tuple[int, str]]) -> None:
     spec = spec_of(**SEARCH)
-    sent = filled(spec.options["many"], "lines", _values_of(spec, [joined(key) for key in keys]))
+    sent = filled(spec.options["many"], "lines", record_keys.values_of_many(spec, [joined(key) for key in keys]))
     assert sent.body is not None
     assert [(each["tenant"], each["code"]) for each in json.loads(sent.body)["any"]] == keys
 
