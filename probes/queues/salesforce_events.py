@@ -9,13 +9,13 @@ Guide, "Event Message Durability", "Event Deserialization Considerations" (insta
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Literal, Self
@@ -25,7 +25,9 @@ from pydantic import field_validator, model_validator
 from probes.call_deadline import left, one_call
 from probes.contract import ProbeError, Reason
 from probes.queue_contract import Letter, QueueReading
-from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, missing_driver, read_each
+from probes.queues.message import Message, MessageSettings, dropped_at, instant_at, read_each
+from probes.records.salesforce.event_bus import EARLIEST, BusEvent, EventBus
+from probes.records.salesforce.payloads import Payloads, UndecodableError
 from probes.records.salesforce.settings import SalesforceSettings
 
 KEPT_S = 72 * 3600.0
@@ -79,11 +81,16 @@ class SalesforceEventsSettings(MessageSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """An event that was read, with the instant of its publication."""
+    """An event that was read, with the instant of its publication.
 
-    event: Any
-    fields: Any
-    published_at: datetime | None
+    Attributes:
+        unreadable: why its fields cannot be read; "" if they can.
+    """
+
+    event: BusEvent
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    unreadable: str = ""
+    published_at: datetime | None = None
 
 
 class SalesforceEventsProbe:
@@ -96,25 +103,19 @@ class SalesforceEventsProbe:
             raise ProbeError(
                 Reason.QUERY, f"{settings.system} is not a Salesforce system", hint="use a system of kind: salesforce"
             )
-        try:
-            import fastavro
-        except ModuleNotFoundError as error:
-            raise missing_driver("fastavro", "salesforce") from error
-        from probes.records.salesforce.event_bus import EventBus
         from probes.records.salesforce.session import Session
 
-        self._avro: Any = fastavro
         self._settings = settings
         self.timeout_s = settings.timeout_s
         self._session = Session(system)
         self._bus = EventBus(system.event_bus, system.url, self._session, self._session.scrub.line)
+        self._payloads = Payloads(self._bus.schema, _simple)
         self._kept: deque[_Kept] = deque()
         self._bytes = 0
         self._position: bytes | None = None
         self._whole = False
         self._looked_at = float("-inf")
         self._reading = threading.Lock()
-        self._schemas: dict[str, Any] = {}
 
     @one_call
     def read(self, peek: int, after: str | None = None) -> QueueReading:
@@ -142,17 +143,12 @@ class SalesforceEventsProbe:
         self._looked_at = time.monotonic()
 
     def _catch_up(self) -> None:
-        from probes.records.salesforce.event_bus import EARLIEST
-
         half_s = left() / 2
         while len(self._kept) < MOST_EVENTS and self._bytes < MOST_BYTES:
             wait_s = min(SILENCE_S, left() / 4)
             delivered = self._bus.read(self._settings.topic, self._position, AT_ONCE, wait_s, start=EARLIEST)
             for event in delivered.events:
-                fields = self._fields(event)
-                created_ms = fields.get("CreatedDate") if isinstance(fields, dict) else None
-                at = instant_at(created_ms / 1000) if isinstance(created_ms, int) else None
-                self._kept.append(_Kept(event=event, fields=fields, published_at=at))
+                self._kept.append(self._read(event))
                 self._bytes += len(event.payload)
             if delivered.position is None:
                 self._bus.check_topic(self._settings.topic)  # it has nothing new, and is not just hanging
@@ -163,22 +159,14 @@ class SalesforceEventsProbe:
             if left() < half_s:
                 return
 
-    def _fields(self, event: Any) -> Any:
-        """The fields of an event, or why they cannot be read."""
+    def _read(self, event: BusEvent) -> _Kept:
         try:
-            parsed = self._schemas.get(event.schema_id)
-            if parsed is None:
-                schema = self._bus.schema(event.schema_id)
-                for field in schema["fields"]:
-                    kinds = field["type"] if isinstance(field["type"], list) else [field["type"]]
-                    if any(not isinstance(each, str) or each not in _SIMPLE for each in kinds):
-                        return "its schema has a field that is not a simple value"
-                parsed = self._schemas[event.schema_id] = self._avro.parse_schema(schema)
-            return dict(self._avro.schemaless_reader(io.BytesIO(event.payload), parsed, None))
-        except ProbeError:
-            raise
-        except Exception:  # fastavro raises whatever its parsing comes across
-            return "its payload does not have the form of its schema"
+            fields = self._payloads.read(event)
+        except UndecodableError as error:
+            return _Kept(event=event, unreadable=str(error))
+        created_ms = fields.get("CreatedDate")
+        at = instant_at(created_ms / 1000) if isinstance(created_ms, int) else None
+        return _Kept(event=event, fields=fields, published_at=at)
 
     def _reading_of(self, peek: int, after: str | None) -> QueueReading:
         oldest = datetime.now(UTC) - timedelta(seconds=KEPT_S)
@@ -207,8 +195,8 @@ class SalesforceEventsProbe:
         )
 
     def _letter(self, kept: _Kept) -> Letter:
-        if not isinstance(kept.fields, dict):
-            message = Message({}, None, odd=str(kept.fields))
+        if kept.unreadable:
+            message = Message({}, None, odd=kept.unreadable)
         else:
             message = Message(kept.fields, json.dumps(kept.fields, default=str))
         return message.letter(self._settings, kept.event.event_id, first_failed_at=kept.published_at)
@@ -221,3 +209,12 @@ class SalesforceEventsProbe:
     def close(self) -> None:
         self._bus.close()
         self._session.close()
+
+
+def _simple(schema: Any) -> Any:
+    """A schema whose fields are all simple values: others may be endless in a few bytes."""
+    for each in schema["fields"]:
+        kinds = each["type"] if isinstance(each["type"], list) else [each["type"]]
+        if any(not isinstance(kind, str) or kind not in _SIMPLE for kind in kinds):
+            raise UndecodableError("its schema has a field that is not a simple value")
+    return schema

@@ -8,15 +8,14 @@ Events", "Overflow Events"; Pub/Sub API Developer Guide, "Event Deserialization 
 
 from __future__ import annotations
 
-import io
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from probes.contract import ProbeError, Reason
-from probes.records.salesforce.event_bus import SCHEMAS_KEPT, BusEvent, missing_driver
+from probes.records.salesforce.event_bus import BusEvent
+from probes.records.salesforce.payloads import Payloads, UndecodableError
 
 HEADER = "ChangeEventHeader"
 
@@ -51,13 +50,7 @@ class ChangeHeaders:
     """
 
     def __init__(self, schema: Callable[[str], Any]) -> None:
-        try:
-            import fastavro
-        except ModuleNotFoundError as error:
-            raise missing_driver("fastavro") from error
-        self._avro: Any = fastavro
-        self._schema = schema
-        self._parsed: OrderedDict[str, Any] = OrderedDict()
+        self._payloads = Payloads(schema, _of_header)
 
     def read(self, event: BusEvent) -> Change:
         """The change that an event is about.
@@ -65,29 +58,28 @@ class ChangeHeaders:
         Raises:
             ProbeError: `decode` if it is not a change event as documented.
         """
-        parsed = self._parsed.get(event.schema_id)
-        if parsed is None:
-            parsed = self._parsed[event.schema_id] = self._of_header(self._schema(event.schema_id))
-            while len(self._parsed) > SCHEMAS_KEPT:
-                self._parsed.popitem(last=False)
         try:
-            header = self._avro.schemaless_reader(io.BytesIO(event.payload), parsed, None)[HEADER]
+            header = self._payloads.read(event)[HEADER]
             ids, kind = [str(each) for each in header["recordIds"]], str(header["changeType"])
-        except Exception:  # fastavro raises whatever its parsing comes across
-            raise _no_change("its payload does not have the form of its schema") from None
+        except UndecodableError as error:
+            raise _no_change(str(error)) from None
+        except (LookupError, TypeError):
+            raise _no_change("its header has no recordIds or no changeType") from None
         named = tuple(each for each in ids if _ID.fullmatch(each))
         return Change(ids=named, names_all=bool(named) and len(named) == len(ids) and kind != "GAP_OVERFLOW")
 
-    def _of_header(self, schema: Any) -> Any:
-        """A schema of the header alone: Avro has no lengths, so that it can be read only as the first field."""
-        try:
-            first = schema["fields"][0]
-            if first["name"] != HEADER:
-                raise ValueError
-            space = {name: schema[name] for name in ("namespace",) if name in schema}
-            return self._avro.parse_schema({"type": "record", "name": "Event", "fields": [first], **space})
-        except Exception:
-            raise _no_change("its schema does not begin with the header") from None
+
+def _of_header(schema: Any) -> Any:
+    """A schema of the header alone: Avro has no lengths, so that it can be read only as the first field."""
+    try:
+        first = schema["fields"][0]
+        begins = first["name"] == HEADER
+    except (LookupError, TypeError):
+        begins = False
+    if not begins:
+        raise UndecodableError("its schema does not begin with the header")
+    space = {name: schema[name] for name in ("namespace",) if name in schema}
+    return {"type": "record", "name": "Event", "fields": [first], **space}
 
 
 def _no_change(why: str) -> ProbeError:

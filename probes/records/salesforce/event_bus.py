@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from queue import Empty, Full, Queue, SimpleQueue
 from typing import Any, Protocol, TypeVar
 
@@ -140,7 +140,7 @@ class EventBus:
         self._opening = threading.Lock()
         self._channel: Any = None
         self._closed = False
-        self._schemas: OrderedDict[str, Any] = OrderedDict()
+        self._schema = lru_cache(SCHEMAS_KEPT)(self._read_schema)
         self._followed: OrderedDict[tuple[str, bytes | None], _Subscription] = OrderedDict()
 
     def check_topic(self, name: str) -> None:
@@ -155,20 +155,14 @@ class EventBus:
 
     def schema(self, schema_id: str) -> Any:
         """An Avro schema as JSON; schemas never change, so each is read once."""
-        with self._opening:
-            if schema_id in self._schemas:
-                self._schemas.move_to_end(schema_id)
-                return self._schemas[schema_id]
+        return self._schema(schema_id)
+
+    def _read_schema(self, schema_id: str) -> Any:
         response = self._ask("GetSchema", "SchemaRequest", "SchemaInfo", schema_id=schema_id)
         try:
-            schema = json.loads(response.schema_json)
+            return json.loads(response.schema_json)
         except (ValueError, RecursionError):
             raise ProbeError(Reason.DECODE, "the event bus returned a schema that is not JSON") from None
-        with self._opening:
-            self._schemas[schema_id] = schema
-            while len(self._schemas) > SCHEMAS_KEPT:
-                self._schemas.popitem(last=False)
-        return schema
 
     def read(self, topic: str, after: bytes | None, limit: int, wait_s: float, *, start: int = LATEST) -> Delivered:
         """Read up to `limit` events, waiting for the first one.

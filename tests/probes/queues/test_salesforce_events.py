@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from probes.contract import ProbeError, Reason
 from probes.queue_contract import QueueProbe
 from probes.queues import salesforce_events
 from probes.queues.salesforce_events import SalesforceEventsProbe, SalesforceEventsSettings
+from probes.records.salesforce.event_bus import EventBus
 from probes.records.salesforce.settings import SalesforceSettings
 from tests.standins.salesforce import APP, Field, Salesforce
 from tests.standins.salesforce.pubsub import LIMIT_EXCEEDED
@@ -129,16 +131,15 @@ def test_what_is_not_read_yet_is_not_counted(
 
 
 def test_a_schema_with_more_than_simple_values_is_not_decoded(
-    org: Salesforce, probe: QueueProbe, monkeypatch: pytest.MonkeyPatch
+    org: Salesforce, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from probes.records.salesforce.event_bus import EventBus
-
     endless = {"name": "x", "type": {"type": "array", "items": "null"}}
     monkeypatch.setattr(
         EventBus, "schema", lambda *_: {"type": "record", "name": "Failed_Sync__e", "fields": [endless]}
     )
     org.bus.publish(TOPIC, Record__c="17")
-    (letter,) = probe.read(10).letters
+    with closing(registry.open_queue_probe(settings(), system(org))) as probe:
+        (letter,) = probe.read(10).letters
     assert "simple value" in letter.unreadable
 
 
