@@ -376,8 +376,8 @@ class _Subscription:
             events += map(_event, response.events)
             size += sum(len(each.event.payload) for each in response.events)
             position = events[-1].replay_id if response.events else response.latest_replay_id or position
-            if position and not response.events:
-                break  # nothing new until this position
+            if position and not response.events and self._incoming.empty():
+                break  # nothing new until this position; one that waited here may be old
             if response.events:
                 until = time.monotonic() + QUIET_S
         return Delivered(events=events, position=position, more=len(events) >= limit or size >= ENOUGH_BYTES)
