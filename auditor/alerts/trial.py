@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from auditor.alerts.own_notice import own_notice
 from auditor.senders.contract import TIMEOUT_S, Receipt, SenderSettings
 from auditor.senders.registry import open_sender
 
@@ -62,20 +63,8 @@ class Trial:
 
 def trial_notice(now: datetime) -> dict[str, Any]:
     """A notice that says it is a test."""
-    return {
-        "incident": 0,
-        "transition": "test",
-        "breach": "test",
-        "summary": SUMMARY,
-        "detail": "",
-        **dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook")),
-        "count": 0,
-        "told": 0,
-        "peak": 0,
-        "window_s": 0.0,
-        "opened_at": now.isoformat(),
-        "at": now.isoformat(),
-    }
+    about = {"breach": "test", "summary": SUMMARY, "detail": ""}
+    return own_notice("test", **about, count=0, peak=0, opened_at=now, at=now, incident=0)
 
 
 def send_test(

@@ -18,9 +18,6 @@ from auditor.senders.contract import Receipt, Sender
 KEPT = 1_000
 """Most messages held at once; each is about another incident, and more would add nothing."""
 
-NOT_RECORDED = "not recorded"
-"""Placeholder for the number of the message's incident."""
-
 log = logging.getLogger(__name__)
 
 

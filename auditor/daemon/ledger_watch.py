@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from auditor.alerts.incidents import ABSORB_S
-from auditor.alerts.unrecorded import NOT_RECORDED, Unrecorded
+from auditor.alerts.own_notice import NOT_RECORDED
+from auditor.alerts.unrecorded import Unrecorded
 from auditor.daemon.trouble import News, Trouble
 from auditor.ledger import LedgerError, Transaction
 

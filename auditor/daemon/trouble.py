@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from auditor.alerts.unrecorded import NOT_RECORDED
+from auditor.alerts.own_notice import own_notice
 from auditor.audit.gathered import Failure
 
 ALERT_AFTER_S = 10.0
@@ -36,21 +36,16 @@ class News:
 
     def notice(self) -> dict[str, Any]:
         """The message in the form that senders expect."""
-        nothing = dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook"))
-        return {
-            **nothing,
-            "incident": NOT_RECORDED,
-            "transition": self.transition,
-            "breach": "unrecorded",
-            "summary": self.summary,
-            "detail": self.detail,
-            "count": 1 if self.transition == "opened" else 0,
-            "told": 1,
-            "peak": 1,
-            "window_s": 0,
-            "opened_at": self.since_at.isoformat(),
-            "at": self.at.isoformat(),
-        }
+        return own_notice(
+            self.transition,
+            breach="unrecorded",
+            summary=self.summary,
+            detail=self.detail,
+            count=1 if self.transition == "opened" else 0,
+            peak=1,
+            opened_at=self.since_at,
+            at=self.at,
+        )
 
 
 class Trouble:

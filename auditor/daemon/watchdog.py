@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from auditor.alerts.delivery_rule import after_try
-from auditor.alerts.unrecorded import NOT_RECORDED
+from auditor.alerts.own_notice import own_notice
 from auditor.daemon.vitals import silent_after_s
 from auditor.escaping import visible
-from auditor.history.status import STALE_FLOOR_S, STALE_INTERVALS
+from auditor.history.status import stale_after_s
 from auditor.ledger import LEASE_S, Lease, Ledger, LedgerError, Process, is_gone, this_process
 from auditor.map.integration_map import IntegrationMap
 from auditor.senders.contract import Sender
@@ -232,7 +232,7 @@ class Watchdog:
         """How long a flow may go without an audit."""
         described = self._map.flow(flow)
         if holder is Holder.GONE:
-            return max(STALE_INTERVALS * described.every_s, STALE_FLOOR_S)
+            return stale_after_s(described)
         return silent_after_s(described)
 
     def _auditor(self, lease: Lease | None, holder: Holder) -> str:
@@ -269,21 +269,16 @@ class Watchdog:
             [f"The ledger cannot be read: {report.unread}."] if report.unread else [f"Auditor: {report.auditor}."]
         )
         detail = " ".join([f"{'; '.join(report.silent[:NAMED])}{more}.", *causes]) if report.silent else ""
-        nothing = dict.fromkeys(("flow", "system", "data_type", "source", "target", "team", "channel", "runbook"))
-        notice = {
-            **nothing,
-            "incident": NOT_RECORDED,
-            "transition": transition,
-            "breach": "no_data",
-            "summary": opened if transition == "opened" else "Audits are being recorded again",
-            "detail": detail,
-            "count": len(report.silent),
-            "told": len(report.silent),
-            "peak": max(1, len(report.silent)),
-            "window_s": 0,
-            "opened_at": kept.opened_at,
-            "at": now.isoformat(),
-        }
+        notice = own_notice(
+            transition,
+            breach="no_data",
+            summary=opened if transition == "opened" else "Audits are being recorded again",
+            detail=detail,
+            count=len(report.silent),
+            peak=max(1, len(report.silent)),
+            opened_at=datetime.fromisoformat(kept.opened_at),
+            at=now,
+        )
         for sender in self._senders:
             if only is None or sender in only:
                 kept.messages[f"{transition} {sender}"] = Message(notice=notice, next_try_at=now.isoformat())

@@ -153,7 +153,7 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
         audited_at = state.get("audited_at")
         age_s = (now - audited_at).total_seconds() if audited_at else None
         flow = flows[name]
-        limit_s = _limit_s(flow)
+        limit_s = stale_after_s(flow)
         stale = (age_s is None or age_s > limit_s) and name not in slowed
         sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
         statuses.append(
@@ -202,7 +202,7 @@ def _failing(
     return ""
 
 
-def _limit_s(flow: Flow) -> float:
+def stale_after_s(flow: Flow) -> float:
     """After this long without an audit the flow is stale."""
     return max(STALE_INTERVALS * flow.every_s, STALE_FLOOR_S)
 
@@ -211,7 +211,7 @@ def _held(flow: Flow, work: Work | None, now: datetime) -> bool:
     """Whether a flow is being audited while a budget leaves out some of its reads, or all of them."""
     if work is None or not work.shed or work.ended_at is None:
         return False
-    return (now - work.ended_at).total_seconds() <= _limit_s(flow)
+    return (now - work.ended_at).total_seconds() <= stale_after_s(flow)
 
 
 def _late(flow: Flow, state: Mapping[str, Any], now: datetime) -> str:
@@ -225,7 +225,7 @@ def _late(flow: Flow, state: Mapping[str, Any], now: datetime) -> str:
         since_at, what = listed_at, f"changes of {flow.source_name} were last listed at"
     if since_at is None:
         return "nothing has been read yet, for lack of budget"
-    late = (now - since_at).total_seconds() > flow.window_s + _limit_s(flow)
+    late = (now - since_at).total_seconds() > flow.window_s + stale_after_s(flow)
     return f"{what} {at_text(since_at, now)}, for lack of budget" if late else ""
 
 
