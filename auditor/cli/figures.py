@@ -72,6 +72,9 @@ def status(
     else:
         say(f"audited by {lease}")
         print_rows("Flows", [status_row(each) for each in flows])
+        for each in flows:
+            if each.why:
+                say(f"{each.flow}: {each.state}: {each.why}")
         print_rows("Systems", systems)
         print_rows("Budgets", [each.as_row() for each in budgets])
         print_rows("Messages not delivered", lost)

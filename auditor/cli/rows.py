@@ -19,6 +19,9 @@ from auditor.escaping import visible
 out = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 200, emoji=False)
 err = Console(stderr=True, emoji=False)
 
+WHOLE_WORD = 12
+"""A word of so many characters is not broken while the terminal has room for it."""
+
 
 def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool = False) -> None:
     """Show rows as a table; every mapping has the same keys, which are the headings.
@@ -29,12 +32,16 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool 
     if not rows:
         return
     table = Table(title=escape(visible(title)) or None, title_justify="left")
-    for name in rows[0]:
-        table.add_column(escape(visible(name if verbatim else name.replace("_", " "))), overflow="fold")
-    for row in rows:
-        table.add_row(
-            *(shown(value) if verbatim and isinstance(value, float) else text_of(value) for value in row.values())
-        )
+    cells = [
+        [shown(value) if verbatim and isinstance(value, float) else text_of(value) for value in row.values()]
+        for row in rows
+    ]
+    for name, *column in zip(rows[0], *cells, strict=True):
+        heading = escape(visible(name if verbatim else name.replace("_", " ")))
+        longest = max(len(word) for text in (heading, *column) for word in text.split() or [""])
+        table.add_column(heading, overflow="fold", min_width=min(longest, WHOLE_WORD))
+    for row in cells:
+        table.add_row(*row)
     out.print(table)
 
 

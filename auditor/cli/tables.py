@@ -26,8 +26,8 @@ def funnel_row(funnel: Funnel) -> dict[str, object]:
 
 
 def status_row(status: FlowStatus) -> dict[str, object]:
-    """A flow's status as a table row."""
-    row = status.as_row()
+    """A flow's status as a table row; why it stands so is a sentence, and no cell."""
+    row = {name: value for name, value in status.as_row().items() if name != "why"}
     return {**row, "verified_through": row["verified_through"] or NOTHING_VERIFIED}
 
 
