@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import random
 import signal
 import sqlite3
@@ -410,6 +411,11 @@ def _busy_cores() -> Iterator[None]:
             each.wait()
 
 
+def _tracebacks(log: str) -> list[str]:
+    """The tracebacks of a log, each with the line before it."""
+    return re.findall(r"(?:.*\n)?.*Traceback.*\n(?:[ \t].*\n|\n)*.*", log)
+
+
 def main() -> int:
     """Run the benchmark."""
     asked = arguments(__doc__)
@@ -469,8 +475,10 @@ def _report(chains: list[Chain], keys: list[int], *, quick: bool) -> bool:
     good &= emit(
         "stops", "ended_otherwise_than_with_0", otherwise, "stops", goal="= 0", n=n, quick=quick, codes=codes
     )
-    logs = sum((chain.data / "log").read_text(errors="replace").count("Traceback") for chain in chains)
-    good &= emit("stops", "tracebacks_in_logs", logs, "tracebacks", goal="= 0", n=n, quick=quick)
+    tracebacks = [each for chain in chains for each in _tracebacks((chain.data / "log").read_text(errors="replace"))]
+    for each in tracebacks:
+        print(each, file=sys.stderr)
+    good &= emit("stops", "tracebacks_in_logs", len(tracebacks), "tracebacks", goal="= 0", n=n, quick=quick)
     healthy = {"to_copy_", "to_maria_", "to_api_"}
     wrong = [
         row["message"]
