@@ -37,7 +37,9 @@ def expressions() -> list[str]:
 @pytest.fixture
 def exported(stand: Stand) -> dict[str, set[str]]:  # noqa: F811
     """By name of a series, its labels, where everything that can be exported is."""
-    alerts = 'alerts: {slack: {webhook: "https://h.example/x"}, heartbeat: {url: "https://h.example/y"}}\n'
+    alerts = (
+        'alerts: {slack: {webhook: "https://h.example/x"}, drill: {to: slack}, heartbeat: {url: "https://a.b/y"}}\n'
+    )
     budget = "zone: UTC, budget: {calls_per_day: 100000}}\n  billing"
     text = stand.map_file.read_text().replace("zone: UTC}\n  billing", budget)
     stand.map_file.write_text(text + alerts)
@@ -57,6 +59,7 @@ def exported(stand: Stand) -> dict[str, set[str]]:  # noqa: F811
             "INSERT INTO backlogs (rev, flow, queue, role, read_at, depth, oldest_age_s) "
             "VALUES (1, 'to_billing', 'dead', 'dead', 1, 7, 30.0)"
         )
+    stand.ledger.drills.arrive(stand.clock.now())
     series: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(metrics.exposed("")[0].decode()):
         for sample in family.samples:

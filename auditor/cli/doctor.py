@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,13 +24,13 @@ from auditor.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from auditor.ledger import Undelivered
+    from auditor.ledger import DrillState, Lease, Undelivered
 
 
 @app.command()
 def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
     """Connect to everything: latency, clock bounds, proof of read-only, names that do not exist."""
-    from auditor.alerts.silent import silent_senders
+    from auditor.alerts.silent import drill_report, silent_senders
     from auditor.cli.documents import print_json
     from auditor.cli.rows import err, out, print_rows
     from auditor.escaping import visible
@@ -37,8 +38,12 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
 
     loaded = load(map_)
     with err.status("connecting, and listening to the clocks"):
-        seed, steps, lost = _known(data)
-        findings = [*examine(loaded, seed=seed, steps=steps), *silent_senders(loaded, lost)]
+        known = _known(data)
+        findings = [
+            *examine(loaded, seed=known.seed, steps=known.steps),
+            *silent_senders(loaded, known.lost),
+            *drill_report(loaded, known.drill, known.lease, datetime.now(UTC)),
+        ]
     if as_json:
         print_json([{**finding.as_row(), "remarks": list(finding.remarks)} for finding in findings])
     else:
@@ -49,23 +54,37 @@ def doctor(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_js
     raise typer.Exit(UNVERIFIED if any(not finding.ok for finding in findings) else CONSISTENT)
 
 
-def _known(folder: Path) -> tuple[str | None, dict[str, datetime], list[Undelivered]]:
-    """The seed of an installation's ranks, the times of clock steps, and undelivered messages.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What an installation says of itself; empty if there is none yet.
 
-    Empty if there is no installation yet; does not create one.
+    Attributes:
+        seed: of its ranks.
+        steps: by system, when its clock was last set.
+        lost: undelivered messages.
     """
+
+    seed: str | None = None
+    steps: dict[str, datetime] = field(default_factory=dict)
+    lost: list[Undelivered] = field(default_factory=list)
+    drill: DrillState | None = None
+    lease: Lease | None = None
+
+
+def _known(folder: Path) -> _Known:
+    """Read what an installation says of itself; does not create one."""
     from probes.ranking import seed_of
 
     if not is_there(folder, "the data"):
-        return None, {}, []
+        return _Known()
     workspace, ledger = open_ledger(folder, make=False)
     if ledger is None:
-        return None, {}, []
+        return _Known()
     steps = {
         row["name"]: row["clock_stepped_at"] for row in ledger.exports.table("systems") if row["clock_stepped_at"]
     }
-    lost = ledger.outbox.undelivered()
+    lost, drill, lease = ledger.outbox.undelivered(), ledger.drills.state(), ledger.lease.now()
     digest_key = workspace.digest_key()
     ledger.installation.check_key(digest_key)
     ledger.close()
-    return seed_of(digest_key), steps, lost
+    return _Known(seed=seed_of(digest_key), steps=steps, lost=lost, drill=drill, lease=lease)

@@ -41,6 +41,7 @@ def status(
     """Show what the last audits found, without reading any system."""
     from dataclasses import asdict
 
+    from auditor.alerts.drill_rule import problem
     from auditor.cli.documents import print_json
     from auditor.cli.rows import print_rows
     from auditor.cli.tables import status_row
@@ -57,6 +58,10 @@ def status(
     lost = [{**asdict(each), "advice": each.advice} for each in ledger.outbox.undelivered()]
     lease = ledger.lease.now()
     heartbeat = ledger.heartbeats.state() if loaded.alerts.heartbeat is not None else None
+    drill = ledger.drills.state() if loaded.alerts.held_drill is not None else None
+    stuck = (
+        problem(loaded.alerts.held_drill, drill, now, lease.since_at) if loaded.alerts.held_drill and drill else ""
+    )
     ledger.close()
     if as_json:
         print_json(
@@ -67,6 +72,7 @@ def status(
                 "budgets": [each.as_document() for each in budgets],
                 "auditor": lease.as_row(),
                 "heartbeat": heartbeat and asdict(heartbeat),
+                "drill": drill and {**asdict(drill), "problem": stuck},
             }
         )
     else:
@@ -80,11 +86,13 @@ def status(
         print_rows("Messages not delivered", lost)
         if heartbeat is not None:
             say(f"heartbeat {heartbeat}")
+        if drill is not None:
+            say(f"drill: {stuck or drill}")
     raise typer.Exit(
         DRIFT
         if any(set(each.open_by_cause) & failing for each in flows if not each.stale)
         else UNVERIFIED
-        if any(each.unknown for each in flows)
+        if stuck or any(each.unknown for each in flows)
         else CONSISTENT
     )
 

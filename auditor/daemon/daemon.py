@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,13 +21,16 @@ from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
+from auditor.daemon.drill import TURN_EVERY_S, Drills
 from auditor.daemon.heartbeat import Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
+from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import FailedAudits, Trouble
-from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_after_s
+from auditor.daemon.vitals import CALLS, PULSE_EVERY_S, Vitals, silent_after_s
+from auditor.escaping import visible
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
 from auditor.map.integration_map import IntegrationMap
@@ -35,6 +39,7 @@ from auditor.systems.allowance import open_allowances
 from auditor.systems.reader import AIMED_EXCHANGES, SystemReader, open_readers
 from auditor.workspace import Workspace
 from probes import registry
+from probes.durations import format_duration
 from probes.metering import UNMETERED
 from probes.wording import counted
 
@@ -45,7 +50,21 @@ DEADLINES_AT_MOST_EVERY_S = 0.2
 SEND_EVERY_S = 1.0
 """Slack accepts about one message per second and channel."""
 
+SEND_FOR_S = 30.0
+"""How long a sender goes on before it is its turn again, so that one that hangs can be recognised."""
+
 ARCHIVE_EVERY_S = 900.0
+
+HANGS_S = 60.0
+"""A job hangs if it runs for longer than this and a few calls of the system that it needs, each until its timeout."""
+
+ARCHIVE_HANGS_S = 3_600.0
+
+CHECK_EVERY_S = 10.0
+"""Time between two checks of the auditor's own jobs and senders."""
+
+LATE_S = 300.0
+"""A receiver that has not accepted a message for this long makes the auditor unhealthy."""
 
 FORGET_EVERY_S = 5.0
 """Shared readings that no audit can use any more are forgotten this often, if not earlier."""
@@ -129,6 +148,8 @@ class Daemon:
         self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
         self._failed_audits = FailedAudits()
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
+        self._job_trouble = Trouble("their work is not done", self._watch.tell)
+        self._pulse_file = PulseFile(self._workspace.folder)
         self.allowances = open_allowances(integration_map.systems, self.ledger.spending)
         self.readers = open_readers(integration_map, self.allowances)
         for name, clock in self.ledger.measurements.clocks().items():
@@ -207,23 +228,38 @@ class Daemon:
         for queue in self.queues:
             name = f"queue {queue.flow.name}/{queue.queue}"
             broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
-            self._add(name, max(queue.flow.every_s, 2.0), self._audit_queue(queue), ["queues", broker])
+            settings = self.map.queues[queue.flow.name, queue.queue]
+            hangs_s = HANGS_S + CALLS * self._timeout_s(settings)
+            every_s = max(queue.flow.every_s, 2.0)
+            self._add(name, every_s, self._audit_queue(queue), ["queues", broker], longest_s=hangs_s)
         for name, reader in self.readers.items():
             every_s = max(CLOCK_EVERY_S, AIMED_EXCHANGES * reader.allowance.clock_keeps_s)
-            self._add(f"clock {name}", every_s, self._read_clock(reader), ["clocks", name])
+            hangs_s = HANGS_S + AIMED_EXCHANGES * self.map.systems[name].budget.timeout_s
+            self._add(f"clock {name}", every_s, self._read_clock(reader), ["clocks", name], longest_s=hangs_s)
         if self._senders:
             for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
-                self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name))
-        self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S)
-        self._add("pulse", PULSE_EVERY_S, self.vitals.pulse)
+                self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name), longest_s=HANGS_S + SEND_FOR_S)
+        self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S, longest_s=ARCHIVE_HANGS_S)
+        self._add("pulse", PULSE_EVERY_S, self.vitals.pulse, longest_s=HANGS_S)
+        self._add("pulse file", PULSE_FILE_EVERY_S, self._pulse_file.touch, longest_s=HANGS_S)
+        self._add("check", CHECK_EVERY_S, self._check, longest_s=HANGS_S)
         if (heartbeat := self.map.alerts.heartbeat) is not None:
-            self._add("heartbeat", heartbeat.every_s, self._send_heartbeat)
+            self._add("heartbeat", heartbeat.every_s, self._send_heartbeat, longest_s=HANGS_S)
+        if (drill := self.map.alerts.held_drill) is not None:
+            closes = self.map.alerts.senders[drill.to].closes
+            drills = Drills(drill, self.ledger, self._workspace.folder, self.vitals, self._watch.tell, closes=closes)
+            self._add("drill", TURN_EVERY_S, drills.turn, longest_s=2 * HANGS_S)
         settle_memory()
-        self.vitals.begins(lambda: self._watch.trouble.lasts)
+        self.vitals.begins(lambda: self._watch.trouble.lasts, self._hanging)
         self.timetable.start()
         for subscribers in grouped(self._subscribers):
             Listener(subscribers, self.timetable.stopping).start()
         log.info("auditing %s and %s", counted(len(self.auditors), "flow"), counted(len(self.queues), "queue"))
+
+    def _timeout_s(self, settings: Any) -> float:
+        """The deadline of one call of a queue: its own, or that of the system that it belongs to."""
+        own: float | None = getattr(settings, "timeout_s", None)
+        return self.map.systems[settings.system].budget.timeout_s if own is None else own
 
     def _lanes_of(self, needs: Sequence[str]) -> tuple[Lane, ...]:
         """One lane for each thing that a job needs, and one for their combination."""
@@ -231,9 +267,17 @@ class Daemon:
         return tuple(self._lanes.setdefault(name, Lane(name, ALIKE)) for name in dict.fromkeys((*needs, together)))
 
     def _add(
-        self, name: str, every_s: float, work: Callable[[], None], needs: Sequence[str] = (), *, after_s: float = 0.0
+        self,
+        name: str,
+        every_s: float,
+        work: Callable[[], None],
+        needs: Sequence[str] = (),
+        *,
+        after_s: float = 0.0,
+        longest_s: float = math.inf,
     ) -> None:
-        job = Job(name=name, run=lambda _: self._do(work), every_s=every_s, lanes=self._lanes_of(needs or [name]))
+        lanes = self._lanes_of(needs or [name])
+        job = Job(name=name, run=lambda _: self._do(work), every_s=every_s, lanes=lanes, longest_s=longest_s)
         self.timetable.add(job, after_s=after_s)
 
     def _do(self, work: Callable[[], None]) -> None:
@@ -312,7 +356,8 @@ class Daemon:
         stopping, unrecorded = self.timetable.stopping, self._watch.unrecorded
 
         def each(deliver: Callable[[], bool]) -> None:
-            while not stopping.is_set() and deliver():
+            until_s = time.monotonic() + SEND_FOR_S
+            while not stopping.is_set() and deliver() and time.monotonic() < until_s:
                 stopping.wait(SEND_EVERY_S)
 
         def run() -> None:
@@ -327,6 +372,23 @@ class Daemon:
                 each(lambda: deliver_unrecorded(self.ledger, self._senders, datetime.now(UTC), unrecorded, to=to))
 
         return run
+
+    def _hanging(self) -> list[str]:
+        """The jobs that do not end; flows have a limit of their own, see `silent_after_s`."""
+        return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in self.timetable.hanging()]
+
+    def _check(self) -> None:
+        """Look after the auditor's own jobs and senders: people hear of a job that hangs, `/healthz` shows both."""
+        now = datetime.now(UTC)
+        hanging = self.timetable.hanging()
+        if hanging:
+            named = ", ".join(name for name, _ in hanging)
+            self._job_trouble.failed(f"{counted(len(hanging), 'job')} of the auditor hang: {named}; restart it", now)
+        else:
+            self._job_trouble.worked(now)
+        late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]
+        lost = [each for each in late if each.given_up or (now - each.since_at).total_seconds() > LATE_S]
+        self.vitals.delivers([f"{each.sender}: {visible(str(each))}" for each in lost])
 
     def _send_heartbeat(self) -> None:
         """Send the heartbeat if audits were recorded since the last one, and none is overdue."""

@@ -17,6 +17,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from auditor import __version__
+from auditor.alerts import drill_rule
 from auditor.audit.result import AuditResult
 from auditor.daemon.vitals import Vitals
 from auditor.history.budgets import budget_use
@@ -152,6 +153,14 @@ class _Standing(Collector):
             yield _gauge(
                 "plumbline_heartbeat_up", "1 if the last heartbeat was accepted.", heartbeat.failing_since_at is None
             )
+        if (drill := self._map.alerts.held_drill) is not None:
+            drills = ledger.drills.state()
+            wrong = drill_rule.problem(drill, drills, now, ledger.lease.now().since_at)
+            yield _gauge("plumbline_drill_up", "1 if nothing is wrong with the daily drill.", not wrong)
+            arrived = _labelled("plumbline_drill_last_arrival_timestamp_seconds", "When a drill last arrived.")
+            if drills.arrived_at is not None:
+                arrived.add_metric([], drills.arrived_at.timestamp())
+            yield arrived
         incidents = _labelled("plumbline_incidents_open", "Open incidents.", "breach")
         rows = ledger.incidents.rows(live_only=True, limit=MOST_INCIDENTS)
         for breach, count in Counts(row["breach"] for row in rows).items():

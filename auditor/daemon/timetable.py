@@ -8,9 +8,11 @@ holds the locks that `add_job` needs, never waits for a worker.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
+import math
 import threading
 import time
 from collections import defaultdict
@@ -25,6 +27,11 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 NEVER = 52 * 100
 """Weeks between two automatic runs, in effect never."""
+
+LOOKS_AT_CLOCK_EVERY_S = 1.0
+
+SET_BACK_S = 0.5
+"""A clock that is set back by more than this moves all turns."""
 
 log = logging.getLogger(__name__)
 
@@ -64,12 +71,15 @@ class Job:
         every_s: time between two turns. A turn that comes up while the job is running follows at once; several count
             as one.
         lanes: the job runs when each of them admits it.
+        longest_s: a run that takes longer hangs.
     """
 
     name: str
     run: Callable[[bool], None]
     every_s: float
     lanes: tuple[Lane, ...] = ()
+    longest_s: float = math.inf
+    _begun_s: float = field(default=0.0, init=False)
     _turn_due_at: float | None = field(default=None, init=False)
     _asked_due_at: float | None = field(default=None, init=False)
     _ticket: int = field(default=0, init=False)
@@ -95,7 +105,7 @@ class Job:
         """Start one run for everything that is due; returns whether this is a regular turn."""
         in_turn = self._turn_due_at is not None
         self._turn_due_at = self._asked_due_at = None
-        self._runs = True
+        self._runs, self._begun_s = True, time.monotonic()
         for lane in self.lanes:
             lane.running += 1
         return in_turn
@@ -111,10 +121,12 @@ class Timetable:
 
     Args:
         threads: the most jobs that run at once. A thread is only started when all others are busy.
+        wall_s: the machine's clock.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, *, wall_s: Callable[[], float] = time.time) -> None:
         self.threads = threads
+        self._wall_s = wall_s
         self._clock = BackgroundScheduler(
             executors={"default": DebugExecutor()},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
@@ -123,6 +135,7 @@ class Timetable:
         self._tickets = itertools.count(1)
         self._due: dict[tuple[Lane, ...], list[tuple[tuple[bool, float], int, Job]]] = defaultdict(list)
         self._started: SimpleQueue[tuple[Job, bool] | None] = SimpleQueue()
+        self._jobs: list[Job] = []
         self._workers: list[threading.Thread] = []
         self._dismissed = 0
         self._busy = 0
@@ -131,6 +144,7 @@ class Timetable:
 
     def add(self, job: Job, *, after_s: float = 0.0) -> None:
         """Add a job with its first turn due after `after_s`."""
+        self._jobs.append(job)
         first_at = datetime.now(UTC) + timedelta(seconds=after_s)
         self._clock.add_job(
             self._note, "interval", (job, True), seconds=job.every_s, next_run_time=first_at, id=job.name
@@ -142,6 +156,7 @@ class Timetable:
     def start(self) -> None:
         """Start; returns at once."""
         self._clock.start()
+        threading.Thread(target=self._follow_clock, name="clock-steps", daemon=True).start()
 
     def also(self, job: Job, after_s: float) -> None:
         """Also run a job after `after_s`; may be called from within the job or from anywhere else.
@@ -170,6 +185,27 @@ class Timetable:
                 self._started.put(None)
             self._dismissed = len(self._workers)
         return ended
+
+    def hanging(self) -> list[tuple[str, float]]:
+        """The jobs that have been running for too long, and for how many seconds; waits for no lock."""
+        now_s = time.monotonic()
+        runs = [(job, now_s - job._begun_s) for job in tuple(self._jobs) if job._runs]
+        return [(job.name, run_s) for job, run_s in runs if run_s > job.longest_s]
+
+    def _follow_clock(self) -> None:
+        """Move all turns when the machine's clock is set back: APScheduler would wait until it shows their time."""
+        ahead_s = self._wall_s() - time.monotonic()
+        while not self.stopping.wait(LOOKS_AT_CLOCK_EVERY_S):
+            before_s, ahead_s = ahead_s, self._wall_s() - time.monotonic()
+            if before_s - ahead_s > SET_BACK_S:
+                self._move(timedelta(seconds=ahead_s - before_s))
+
+    def _move(self, by: timedelta) -> None:
+        for each in self._clock.get_jobs():
+            at = each.next_run_time
+            if at is not None:
+                with contextlib.suppress(JobLookupError):
+                    each.modify(next_run_time=at + by)
 
     def _note(self, job: Job, in_turn: bool) -> None:
         """Mark a job as due; called by APScheduler, which waits meanwhile."""
@@ -213,24 +249,33 @@ class Timetable:
     def _hire(self) -> None:
         # A daemon thread, because a thread that hangs in a driver must not keep the process alive.
         worker = threading.Thread(target=self._work, name=f"turn-{len(self._workers) + 1}", daemon=True)
+        try:
+            worker.start()
+        except RuntimeError:  # no more threads: a worker that gets free, or is hired with the next job, takes it
+            log.error("cannot start another thread; jobs wait for each other")
+            return
         self._workers.append(worker)
-        worker.start()
 
     def _work(self) -> None:
         while (started := self._started.get()) is not None:
             job, in_turn = started
             if not self.stopping.is_set():
-                try:
-                    job.run(in_turn)
-                except Exception:
-                    if not self.stopping.is_set():
-                        log.exception("%s failed; it is tried again in its next turn", job.name)
+                self._run(job, in_turn)
             with self._changed:
                 job._end()
                 self._busy -= 1
                 self._await(job)
                 self._fill()
                 self._changed.notify_all()
+
+    def _run(self, job: Job, in_turn: bool) -> None:
+        """Run a job once; nothing that it raises, not even SystemExit, ends the worker."""
+        try:
+            job.run(in_turn)
+        except BaseException:
+            if not self.stopping.is_set():
+                with contextlib.suppress(Exception):
+                    log.exception("%s failed; it is tried again in its next turn", job.name)
 
 
 def _asked(job: Job) -> str:

@@ -33,12 +33,13 @@ class News:
     at: datetime
     summary: str
     detail: str
+    breach: str = "unrecorded"
 
     def notice(self) -> dict[str, Any]:
         """The message in the form that senders expect."""
         return own_notice(
             self.transition,
-            breach="unrecorded",
+            breach=self.breach,
             summary=self.summary,
             detail=self.detail,
             count=1 if self.transition == "opened" else 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,12 +39,18 @@ class ProcessHealth:
         dead: why only a restart helps; empty if it lives.
         unready: why it does not audit now; empty if it does.
         silent: flows whose audits are overdue although nothing has failed, in words.
+        hanging: jobs that do not end, in words.
+        undelivered: senders that do not deliver, in words.
+        drill: where the last drill ended; empty if it arrived.
         warnings: failures of systems; the auditor itself works.
     """
 
     dead: tuple[str, ...] = ()
     unready: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    hanging: tuple[str, ...] = ()
+    undelivered: tuple[str, ...] = ()
+    drill: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -59,12 +65,18 @@ class ProcessHealth:
 
     @property
     def well(self) -> bool:
-        """Whether it does its work: every flow is being audited."""
-        return self.ready and not self.silent
+        """Whether it does its work: every flow is being audited, and its messages arrive."""
+        return self.ready and not (self.silent or self.hanging or self.undelivered or self.drill)
 
     def as_document(self) -> dict[str, Any]:
         """For programs: one check per subject, each with its reasons."""
-        checks = {"live": self.dead, "ready": (*self.dead, *self.unready), "flows": self.silent}
+        checks = {
+            "live": self.dead,
+            "ready": (*self.dead, *self.unready),
+            "flows": self.silent,
+            "jobs": self.hanging,
+            "alerts": (*self.undelivered, *self.drill),
+        }
         return {
             "status": "fail" if not self.well else "warn" if self.warnings else "pass",
             "checks": {
@@ -82,8 +94,10 @@ class _Signs:
     begun_s: float
     pulse_s: float
     ledger_fails: Callable[[], bool]
+    hanging: Callable[[], Sequence[str]]
     recorded_s: dict[str, float] = field(default_factory=dict)
     failing: dict[str, str] = field(default_factory=dict)
+    undelivered: tuple[str, ...] = ()
 
 
 class Vitals:
@@ -100,21 +114,23 @@ class Vitals:
         self._lock = threading.Lock()
         self._signs: _Signs | None = None
         self._waits_for = STARTING
+        self._drill = ""
 
     def waits(self, why: str) -> None:
         """Note that the process does not audit, and why."""
         with self._lock:
             self._signs, self._waits_for = None, why
 
-    def begins(self, ledger_fails: Callable[[], bool]) -> None:
+    def begins(self, ledger_fails: Callable[[], bool], hanging: Callable[[], Sequence[str]] = tuple) -> None:
         """Note that the process holds the lease and starts to audit.
 
         Args:
             ledger_fails: whether the ledger cannot be written now.
+            hanging: the jobs that do not end, in words.
         """
         now_s = self._now_s()
         with self._lock:
-            self._signs = _Signs(begun_s=now_s, pulse_s=now_s, ledger_fails=ledger_fails)
+            self._signs = _Signs(begun_s=now_s, pulse_s=now_s, ledger_fails=ledger_fails, hanging=hanging)
 
     def pulse(self) -> None:
         """Note that the timetable runs jobs."""
@@ -132,6 +148,16 @@ class Vitals:
             if self._signs is not None:
                 self._signs.recorded_s[flow] = self._now_s()
                 self._signs.failing[flow] = failure
+
+    def delivers(self, undelivered: Sequence[str]) -> None:
+        """Note the senders that do not deliver, each with what is wrong."""
+        with self._lock:
+            if self._signs is not None:
+                self._signs.undelivered = tuple(undelivered)
+
+    def drilled(self, error: str) -> None:
+        """Note how the last drill ended; "" if its message was accepted."""
+        self._drill = error
 
     @property
     def leads(self) -> bool:
@@ -156,6 +182,7 @@ class Vitals:
             if signs is None:
                 return ProcessHealth(unready=(self._waits_for,))
             recorded_s, failing, fails = dict(signs.recorded_s), dict(signs.failing), signs.ledger_fails
+            hanging, undelivered = signs.hanging, signs.undelivered
         still_s = now_s - signs.pulse_s
         silent = []
         for flow, limit_s in self._silent_after_s.items():
@@ -167,5 +194,8 @@ class Vitals:
             dead=(stuck,) if still_s > NO_PULSE_S else (),
             unready=("the ledger cannot be written",) if fails() else (),
             silent=tuple(silent),
+            hanging=tuple(hanging()),
+            undelivered=undelivered,
+            drill=(f"the last drill did not arrive: {self._drill}",) if self._drill else (),
             warnings=tuple(f"{flow}: {why}" for flow, why in failing.items() if why),
         )

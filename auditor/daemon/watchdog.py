@@ -21,7 +21,8 @@ from typing import Any
 
 from auditor.alerts.delivery_rule import after_try
 from auditor.alerts.own_notice import own_notice
-from auditor.daemon.vitals import silent_after_s
+from auditor.daemon.pulse_file import pulse
+from auditor.daemon.vitals import NO_PULSE_S, silent_after_s
 from auditor.escaping import visible
 from auditor.history.status import stale_after_s
 from auditor.ledger import LEASE_S, Lease, Ledger, LedgerError, Process, is_gone, this_process
@@ -44,8 +45,8 @@ log = logging.getLogger(__name__)
 class Holder(Enum):
     """What the holder of the lease is doing.
 
-    GONE: it has ended, is stopped, or there is none. RENEWS: it shows signs of life in the ledger. LIVES: its process
-    does, on this machine, but it cannot write to the ledger.
+    GONE: it has ended, hangs, is stopped, or there is none. RENEWS: it shows signs of life in the ledger. LIVES: it
+    shows them on this machine, but it cannot write to the ledger.
     """
 
     GONE = "gone"
@@ -102,6 +103,8 @@ class Kept:
         boot: the start of the machine; the monotonic clock begins with it.
         looked_s: the last look.
         holder: the process that held the lease last.
+        pulse: the last sign of life of a daemon of this data folder.
+        pulse_s: when a look first saw it.
         opened_at: since when people have been notified that there is no data; "" if there is.
         messages: by transition and receiver.
     """
@@ -109,6 +112,8 @@ class Kept:
     boot: str = ""
     looked_s: float | None = None
     holder: dict[str, Any] | None = None
+    pulse: int = 0
+    pulse_s: float = 0.0
     flows: dict[str, Seen] = field(default_factory=dict)
     opened_at: str = ""
     messages: dict[str, Message] = field(default_factory=dict)
@@ -166,7 +171,8 @@ class Watchdog:
         kept = self._kept = self._load()
         now_s, now = self._now_s(), self._now()
         lease, unread = self._see(kept, now_s)
-        holder = self._holder(kept, lease, now)
+        self._feel(kept, now_s)
+        holder = self._holder(kept, lease, now, now_s)
         silent, longest_s = [], 0.0
         for flow in self._map.flows:
             seen = kept.flows[flow]
@@ -214,7 +220,13 @@ class Watchdog:
         finally:
             ledger.close()
 
-    def _holder(self, kept: Kept, lease: Lease | None, now: datetime) -> Holder:
+    def _feel(self, kept: Kept, now_s: float) -> None:
+        """Note the daemon's sign of life outside the ledger."""
+        present = pulse(self._workspace.folder)
+        if present != kept.pulse:
+            kept.pulse, kept.pulse_s = present, now_s
+
+    def _holder(self, kept: Kept, lease: Lease | None, now: datetime, now_s: float) -> Holder:
         """What the holder of the lease is doing; if the ledger cannot be read, the last one that was seen."""
         mine = this_process("watchdog", self._workspace.folder)
         if lease is not None:
@@ -226,7 +238,8 @@ class Watchdog:
         here = process.born.split()[:2] == mine.born.split()[:2] != []
         if until_at is not None and now < until_at + timedelta(seconds=LEASE_S if here else 4 * LEASE_S):
             return Holder.RENEWS
-        return Holder.LIVES if here and not _is_stopped(process.number) else Holder.GONE
+        beats = now_s - kept.pulse_s <= NO_PULSE_S
+        return Holder.LIVES if here and beats and not _is_stopped(process.number) else Holder.GONE
 
     def _limit_s(self, flow: str, holder: Holder) -> float:
         """How long a flow may go without an audit."""
@@ -327,6 +340,7 @@ class Watchdog:
             kept.boot, kept.looked_s = boot, 0.0
             for seen in kept.flows.values():
                 seen.first_s, seen.before_s = self._now_s(), 0.0
+            kept.pulse_s = 0.0
         return kept
 
     def _save(self, kept: Kept) -> None:

@@ -180,7 +180,7 @@ VIEWS = {
         FROM {dead_letters} letter""",
     "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
     "incidents": "SELECT * EXCLUDE (rev, told, growth) FROM {incidents}",
-    "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts}",
+    "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts} WHERE incident_id IS NOT NULL",
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
     "window_counts": "SELECT * EXCLUDE (id, rev) FROM {window_counts}",
     "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",

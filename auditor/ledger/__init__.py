@@ -1,6 +1,7 @@
 """The ledger: the system of record of every observation and every decision."""
 
 from auditor.ledger.conflicts import Decision
+from auditor.ledger.drills import DrillState
 from auditor.ledger.flow_state import FlowState, Sweep, Swept, Watermark
 from auditor.ledger.flows import FailedRuns, Work
 from auditor.ledger.heartbeats import HeartbeatState
@@ -25,6 +26,7 @@ __all__ = [
     "ColumnType",
     "Decision",
     "Doubt",
+    "DrillState",
     "FailedRuns",
     "FlowState",
     "HeartbeatState",

@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 
 from auditor.ledger.conflicts import Conflicts
 from auditor.ledger.database import Database
+from auditor.ledger.drills import Drills
 from auditor.ledger.exports import Exports
 from auditor.ledger.findings import Findings
 from auditor.ledger.flows import Flows
@@ -38,6 +39,7 @@ class Ledger:
     def __init__(self, url: str) -> None:
         database = self.database = Database(url)
         self.conflicts = Conflicts(database)
+        self.drills = Drills(database)
         self.exports = Exports(database)
         self.findings = Findings(database)
         self.flows = Flows(database)

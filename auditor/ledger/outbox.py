@@ -21,10 +21,10 @@ DUE_LIMIT = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingAlert:
-    """One message waiting in the outbox."""
+    """One message waiting in the outbox; one without an incident belongs to a drill."""
 
     alert_id: int
-    incident_id: int
+    incident_id: int | None
     transition: str
     sender: str
     tries: int
@@ -104,6 +104,36 @@ class Outbox:
         }
         transaction.execute(self._database.statements.insert(t.alerts).values(values).on_conflict_do_nothing())
 
+    def queue_drill(self, sender: str, notice: Mapping[str, Any], at: datetime) -> None:
+        """Put a message of a drill into the outbox."""
+        with self._database.write() as transaction:
+            transaction.execute(
+                sa.insert(t.alerts).values(
+                    rev=transaction.revision,
+                    incident_id=None,
+                    transition=str(notice["transition"]),
+                    sender=sender,
+                    state="pending",
+                    created_at=at,
+                    next_try_at=at,
+                    tries=0,
+                    possible_repeat=False,
+                    notice=json.dumps(notice),
+                )
+            )
+
+    def drill_messages(self) -> list[tuple[str, str | None]]:
+        """The state of each message of the last drill, and why it was not delivered, in the order of the messages."""
+        column = t.alerts.c
+        with self._database.read() as connection:
+            of_drill = sa.select(column.state, column.error).where(column.incident_id.is_(None)).order_by(column.id)
+            return [(state, error) for state, error in connection.execute(of_drill)]
+
+    def forget_drill(self) -> None:
+        """Delete the messages of the last drill: what has not left yet is not sent any more."""
+        with self._database.unnumbered() as connection:
+            connection.execute(sa.delete(t.alerts).where(t.alerts.c.incident_id.is_(None)))
+
     def waiting_senders(self) -> list[str]:
         """The senders with waiting messages."""
         column = t.alerts.c
@@ -111,9 +141,12 @@ class Outbox:
             return list(connection.scalars(sa.select(column.sender).where(column.state == "pending").distinct()))
 
     def counts(self) -> dict[tuple[str, str], int]:
-        """The number of messages by sender and state."""
+        """The number of messages about incidents, by sender and state."""
         column = t.alerts.c
-        wanted = sa.select(column.sender, column.state, sa.func.count()).group_by(column.sender, column.state)
+        about_incidents = sa.select(column.sender, column.state, sa.func.count()).where(
+            column.incident_id.is_not(None)
+        )
+        wanted = about_incidents.group_by(column.sender, column.state)
         with self._database.read() as connection:
             return {(sender, state): int(count) for sender, state, count in connection.execute(wanted)}
 
@@ -163,6 +196,7 @@ class Outbox:
                 lost = connection.execute(
                     sa.select(t.alerts)
                     .where(column.sender == sender, column.error.is_not(None), column.state != "sent")
+                    .where(column.incident_id.is_not(None))
                     .where(column.id > last.scalar_subquery())
                     .order_by(column.id)
                 ).all()

@@ -125,6 +125,8 @@ def _alert_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]
         titles = " and ".join(sender_settings(name).title for name in linking)
         unset = " or ".join(f"alerts.{name}" for name in linking)
         yield ("alerts", "dashboard"), f"only messages to {titles} carry links, and {unset} is not set"
+    if alerts.drill is not None and alerts.held_drill is None:
+        yield ("alerts", "drill", "to"), f"no drill is held: alerts.{alerts.drill.to} is not set"
 
 
 def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:

@@ -283,6 +283,27 @@ class FlowSettings(PluginSettings):
     description: str = ""
 
 
+class Drill(PluginSettings):
+    """The daily drill: a made-up divergence that goes the whole way to a receiver.
+
+    Attributes:
+        to: the sender under `alerts:` that gets its message.
+        at: the time of day, UTC.
+        within_s: by when its message must have been accepted.
+    """
+
+    to: str
+    at: str = Field(default="06:00", pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")
+    within_s: Duration = Field(default=300, alias="within", ge=30, le=86_400)
+
+    @field_validator("to")
+    @classmethod
+    def _is_known(cls, to: str) -> str:
+        if to not in SENDERS:
+            raise ValueError(f"unknown sender {to[:40]!r}{did_you_mean(to[:40], SENDERS)}")
+        return to
+
+
 class Alerts(PluginSettings):
     """Who is notified of incidents, the dashboard's address for links in messages, and who watches the auditor.
 
@@ -291,6 +312,7 @@ class Alerts(PluginSettings):
 
     dashboard: AnyHttpUrl | None = None
     heartbeat: HeartbeatSettings | None = None
+    drill: Drill | None = None
 
     @field_validator("*")
     @classmethod
@@ -304,6 +326,11 @@ class Alerts(PluginSettings):
         """The senders that are set, by name."""
         named = {name: getattr(self, name) for name in type(self).model_fields}
         return {name: each for name, each in named.items() if isinstance(each, SenderSettings)}
+
+    @property
+    def held_drill(self) -> Drill | None:
+        """The drill, if its sender is set."""
+        return self.drill if self.drill is not None and self.drill.to in self.senders else None
 
 
 _SENDERS: dict[str, Any] = {name: (sender_settings(name) | None, None) for name in SENDERS}

@@ -9,7 +9,7 @@ from auditor.ledger.tables.columns import Identity, Instant, Text, metadata
 from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
 from auditor.ledger.tables.incidents import alerts, incidents
-from auditor.ledger.tables.installation import archive_files, heartbeat, installation, lease, revision
+from auditor.ledger.tables.installation import archive_files, drill, heartbeat, installation, lease, revision
 from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems, window_counts
 from auditor.ledger.tables.queues import backlogs, dead_letters
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
@@ -29,6 +29,7 @@ __all__ = [
     "dead_letters",
     "decisions",
     "divergences",
+    "drill",
     "flow_state",
     "heartbeat",
     "identities",

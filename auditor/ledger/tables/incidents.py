@@ -33,7 +33,7 @@ alerts = sa.Table(
     metadata,
     identity(),
     rev(),
-    sa.Column("incident_id", Identity, sa.ForeignKey("incidents.id"), nullable=False),
+    sa.Column("incident_id", Identity, sa.ForeignKey("incidents.id")),
     sa.Column("transition", Text, nullable=False),
     sa.Column("sender", Text, nullable=False),
     sa.Column("state", Text, nullable=False),

@@ -1,4 +1,4 @@
-"""The ledger itself: its revision, installation, lease and heartbeat, and the files it handed to the archive."""
+"""The ledger itself: revision, installation, lease, heartbeat, drill, and the files it handed to the archive."""
 
 from __future__ import annotations
 
@@ -43,6 +43,18 @@ heartbeat = sa.Table(
     sa.Column("sent_at", Instant),
     sa.Column("failing_since_at", Instant),
     sa.Column("failures", sa.Integer, nullable=False),
+    sa.Column("error", Text),
+)
+
+drill = sa.Table(
+    "drill",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("requested_at", Instant),
+    sa.Column("begun_at", Instant),
+    sa.Column("under_way", sa.Boolean, nullable=False),
+    sa.Column("arrived_at", Instant),
+    sa.Column("failing_since_at", Instant),
     sa.Column("error", Text),
 )
 

@@ -218,3 +218,63 @@ def test_a_stop_dismisses_every_worker_once() -> None:
     timetable._workers[0].join(PATIENCE_S)
     assert not timetable._workers[0].is_alive()
     assert timetable._started.empty()
+
+
+def test_not_even_an_exit_ends_a_worker(timetable: Timetable, caplog: pytest.LogCaptureFixture) -> None:
+    turns: list[bool] = []
+
+    def run(in_turn: bool) -> None:
+        turns.append(in_turn)
+        raise SystemExit(3)
+
+    timetable.add(job("leaves", run))
+    timetable.start()
+    wait_until(lambda: len(turns) >= 3)
+    assert "leaves failed" in caplog.text
+
+
+def test_a_job_that_runs_for_too_long_is_named(timetable: Timetable) -> None:
+    hung = threading.Event()
+    timetable.add(Job(name="stuck", run=hang(hung), every_s=SOON_S, longest_s=SOON_S))
+    timetable.add(job("patient", hang(hung), LATER_S))
+    timetable.start()
+    wait_until(timetable.hanging)
+    assert [name for name, _ in timetable.hanging()] == ["stuck"]
+    with timetable._changed:  # a lock that is never given back must not hide it
+        assert timetable.hanging()[0][1] > SOON_S
+    hung.set()
+
+
+def test_turns_come_in_time_although_the_clock_was_set_back() -> None:
+    set_back = threading.Event()
+    timetable = Timetable(4, wall_s=lambda: time.time() - LATER_S * set_back.is_set())
+    turns: list[bool] = []
+    timetable.add(job("of an hour ago", turns.append, 10 * LATER_S), after_s=LATER_S)
+    timetable.start()
+    set_back.set()
+    wait_until(lambda: turns)
+    timetable.stop(PATIENCE_S)
+
+
+def test_jobs_wait_for_each_other_where_no_thread_can_be_started(
+    timetable: Timetable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, hung, none_left = threading.Thread.start, threading.Event(), threading.Event()
+
+    def starts(self: threading.Thread) -> None:
+        if none_left.is_set() and self.name.startswith("turn-"):
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", starts)
+    turns: list[str] = []
+    timetable.add(job("first", hang(hung), LATER_S))
+    timetable.start()
+    wait_until(lambda: timetable._busy == 1)
+    none_left.set()
+    for name in ("second", "third"):
+        timetable.add(job(name, lambda _, name=name: turns.append(name), LATER_S))  # type: ignore[misc]
+    wait_until(lambda: "cannot start another thread" in caplog.text)
+    assert turns == []
+    hung.set()
+    wait_until(lambda: sorted(turns) == ["second", "third"])

@@ -82,3 +82,24 @@ def test_a_flow_is_silent_after_two_intervals_and_not_while_its_systems_may_hang
     assert silent_after_s(stand.map.flow("to_billing")) == 600
     stand.remap("crm: {kind: sql, ", "crm: {kind: sql, budget: {timeout: 5m}, ")
     assert silent_after_s(stand.map.flow("to_billing")) == 4 * 305
+
+
+def test_jobs_that_hang_senders_that_do_not_deliver_and_a_lost_drill_are_failures() -> None:
+    vitals, _ = vitals_and_clock()
+    hanging: list[str] = []
+    vitals.begins(lambda: False, lambda: hanging)
+    assert vitals.health().well
+    hanging.append("alerts to slack: runs for 2 min")
+    assert vitals.health().as_document()["checks"]["jobs"]["reasons"] == hanging
+    hanging.clear()
+    vitals.delivers(["slack: 1 message not delivered"])
+    vitals.drilled("two different copies are seen as equal")
+    health = vitals.health()
+    assert (health.ready, health.well) == (True, False)
+    assert health.as_document()["checks"]["alerts"]["reasons"] == [
+        "slack: 1 message not delivered",
+        "the last drill did not arrive: two different copies are seen as equal",
+    ]
+    vitals.delivers([])
+    vitals.drilled("")
+    assert vitals.health().well

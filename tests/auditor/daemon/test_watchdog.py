@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from auditor.alerts.delivery import open_senders
+from auditor.daemon.pulse_file import PulseFile
 from auditor.daemon.tenure import held
 from auditor.daemon.vitals import silent_after_s
 from auditor.daemon.watchdog import REPORTS_ITSELF_S, Seen, Watchdog, alone
@@ -153,11 +154,22 @@ def test_a_live_auditor_that_cannot_write_is_left_to_report_that_itself(scene: S
         assert scene.dog().look().fine
         (scene.stand.place / "ledger.sqlite").rename(scene.stand.place / "elsewhere")
         scene.pass_s(REPORTS_ITSELF_S - 1)
+        PulseFile(scene.workspace.folder).touch()
         report = scene.dog().look()
         assert (report.auditor, len(report.silent)) == ("its process lives", 1)
         assert scene.messages == []
         scene.pass_s(60)
         scene.dog().look()
+    assert scene.messages == ["[OPENED]"]
+
+
+def test_a_live_auditor_that_hangs_is_reported_as_soon_as_a_dead_one(scene: Scene) -> None:
+    with audited_by_another(scene):
+        PulseFile(scene.workspace.folder).touch()
+        assert scene.dog().look().fine
+        (scene.stand.place / "ledger.sqlite").rename(scene.stand.place / "elsewhere")
+        scene.pass_s(60)  # and nothing has touched the file meanwhile
+        assert scene.dog().look().silent
     assert scene.messages == ["[OPENED]"]
 
 

@@ -42,6 +42,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/alerts/delivery.py": "dashboard",
         "auditor/senders/registry.py": " ".join(SENDERS),
         "auditor/daemon/daemon.py": "heartbeat",
+        "auditor/map/settings.py": "drill",
     },
     "AnypointMqSettings": {
         "probes/queues/anypoint_mq.py": (
@@ -77,6 +78,10 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/systems/live_record.py": "in",
     },
     "DeleteFlag": {"checks/delete_flags.py": "field is optional"},
+    "Drill": {
+        "auditor/alerts/drill_rule.py": "at within",
+        "auditor/daemon/drill.py": "to",
+    },
     "FieldRule": {
         "checks/fields.py": (
             "type scale strip casefold strip_accents newlines normalize null_is map currency minor_units factor unit "
