@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
-from auditor.daemon.trouble import FailedAudits, Trouble
+from auditor.daemon.trouble import FailedAudits, News, Trouble
 from auditor.daemon.vitals import CALLS, PULSE_EVERY_S, Vitals, silent_after_s
 from auditor.escaping import visible
 from auditor.history.archive import archive_settled
@@ -62,6 +63,12 @@ ARCHIVE_HANGS_S = 3_600.0
 
 CHECK_EVERY_S = 10.0
 """Time between two checks of the auditor's own jobs and senders."""
+
+TOLD_STEP_S = 10.0
+"""People hear of a clock of this machine that is set by more than this."""
+
+STEADY_S = 300.0
+"""The message about it is over when the clock has not been set for so long."""
 
 LATE_S = 300.0
 """A receiver that has not accepted a message for this long makes the auditor unhealthy."""
@@ -190,7 +197,8 @@ class Daemon:
             name: Lane(name, THREADS - ALIKE, doubted=lambda reader=reader: not reader.answers)  # type: ignore[misc]
             for name, reader in self.readers.items()
         }
-        self.timetable = Timetable(THREADS)
+        self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
+        self._clock_set: tuple[float, News] | None = None
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
 
@@ -377,9 +385,37 @@ class Daemon:
         """The jobs that do not end; flows have a limit of their own, see `silent_after_s`."""
         return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in self.timetable.hanging()]
 
+    def _clock_was_set(self, by_s: float) -> None:
+        """Tell people that this machine's clock was set: no verdict tells them, since systems may share it."""
+        if abs(by_s) < TOLD_STEP_S:
+            return
+        way = "forward" if by_s > 0 else "back"
+        words = f"the clock of this machine was set {way} by {format_duration(round(abs(by_s)))}"
+        log.warning("%s", words)
+        now = datetime.now(UTC)
+        news = News(
+            transition="opened",
+            since_at=now,
+            at=now,
+            summary=f"{words[:1].upper()}{words[1:]}",
+            detail="Instants recorded before and after that cannot be compared. Verdicts of changes whose window was "
+            "open then are doubtful.",
+            breach="clock_step",
+        )
+        self._watch.tell(news)
+        self._clock_set = time.monotonic(), news
+
+    def _clock_is_steady(self) -> None:
+        """Tell people that it has not been set again."""
+        if self._clock_set is not None and time.monotonic() - self._clock_set[0] > STEADY_S:
+            news, self._clock_set = self._clock_set[1], None
+            steady = "The clock of this machine has not been set again"
+            self._watch.tell(replace(news, transition="resolved", at=datetime.now(UTC), summary=steady, detail=""))
+
     def _check(self) -> None:
         """Look after the auditor's own jobs and senders: people hear of a job that hangs, `/healthz` shows both."""
         now = datetime.now(UTC)
+        self._clock_is_steady()
         hanging = self.timetable.hanging()
         if hanging:
             named = ", ".join(name for name, _ in hanging)
