@@ -383,7 +383,11 @@ class Daemon:
 
     def _hanging(self) -> list[str]:
         """The jobs that do not end; flows have a limit of their own, see `silent_after_s`."""
-        return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in self.timetable.hanging()]
+        jobs = self.timetable.hanging()
+        unrenewed_s = time.monotonic() - self.tenure.renewed_s
+        if unrenewed_s > HANGS_S:
+            jobs.append(("renewing the lease", unrenewed_s))
+        return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in jobs]
 
     def _clock_was_set(self, by_s: float) -> None:
         """Tell people that this machine's clock was set: no verdict tells them, since systems may share it."""
@@ -416,10 +420,9 @@ class Daemon:
         """Look after the auditor's own jobs and senders: people hear of a job that hangs, `/healthz` shows both."""
         now = datetime.now(UTC)
         self._clock_is_steady()
-        hanging = self.timetable.hanging()
+        hanging = self._hanging()
         if hanging:
-            named = ", ".join(name for name, _ in hanging)
-            self._job_trouble.failed(f"{counted(len(hanging), 'job')} of the auditor hang: {named}; restart it", now)
+            self._job_trouble.failed(f"jobs of the auditor hang, restart it: {', '.join(hanging)}", now)
         else:
             self._job_trouble.worked(now)
         late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]
