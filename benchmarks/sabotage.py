@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+from apscheduler.schedulers.background import BackgroundScheduler
+
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.daemon.heartbeat import Heartbeat
@@ -127,7 +129,7 @@ def agree_with_everything() -> None:
 
 FAILURES: dict[str, Callable[[], None]] = {
     "scheduler thread ends": lambda: kill_thread("APScheduler"),
-    "scheduler thread hangs": replace(Timetable, "_note", by=never_returns),
+    "scheduler thread hangs": replace(BackgroundScheduler, "_process_jobs", by=never_returns),
     "timetable's lock is never given back": hold_lock,
     "an audit never returns": replace(Auditor, "audit", "recheck", by=never_returns),
     "an audit always raises": replace(Auditor, "audit", "recheck", by=raises),

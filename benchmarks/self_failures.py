@@ -221,8 +221,14 @@ class Case:
             database.execute(sql)
 
     def drift(self) -> None:
-        """Let a record differ, so that there is something to report."""
+        """Let a record differ, and wait until there is something to report: a failing receiver fails from then on."""
+        begun_s, self.begun_s = self.begun_s, 0.0
         self.run_sql("billing", "DELETE FROM customers WHERE id = 2")
+        deadline = time.monotonic() + READY_S
+        with closing(self.workspace().ledger()) as ledger:
+            while time.monotonic() < deadline and not ledger.outbox.counts():
+                time.sleep(0.5)
+        self.begun_s = time.monotonic() if begun_s else 0.0
 
     def restart(self) -> None:
         """End the daemon, and start it as its supervisor would."""
@@ -252,6 +258,7 @@ class Failure:
     sabotage: str = ""
     drill: bool = False
     disk: bool = False
+    slack: str = ""
     clock: bool = False
     ignored: tuple[str, ...] = ()
 
@@ -301,10 +308,6 @@ def _fill_disk(case: Case) -> None:
     with (case.data / "ballast").open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(512))
-
-
-def _remount(case: Case) -> None:
-    subprocess.run(["mount", "-o", "remount,ro", str(case.data)], check=True)
 
 
 def _drop_table(case: Case) -> None:
@@ -491,7 +494,6 @@ FAILURES: tuple[Failure, ...] = (
     Failure(name="the ledger is replaced by an empty one", inject=_older_backup),
     Failure(name="the ledger is of a newer version", inject=_newer_version, mute=True, ignored=RESTART),
     Failure(name="its disk is full", inject=_fill_disk, disk=True),
-    Failure(name="its disk is read-only", inject=_remount, disk=True),
     Failure(
         name="its server takes no connections",
         at="postgresql",
@@ -512,6 +514,12 @@ FAILURES: tuple[Failure, ...] = (
     Failure(name="the status port is taken", inject=_taken_port, mute=True, ignored=RESTART),
     Failure(name="Slack is down", inject=_slack_down, ignored=SENDER),
     Failure(name="Slack's webhook is revoked", inject=_slack(_status(404, "no_service")), ignored=SENDER),
+    Failure(
+        name="Slack's name does not resolve",
+        inject=lambda case: case.drift(),
+        slack="https://hooks.slack.invalid/services/x",
+        ignored=SENDER,
+    ),
     Failure(name="Slack hangs", inject=_slack(_hangs), ignored=SENDER),
     Failure(name="the heartbeat's receiver is down", inject=_close_heartbeat),
     Failure(name="the clock is set forward", inject=_set_clock(3600), clock=True),
@@ -548,7 +556,7 @@ def build(failure: Failure, place: Path, every_s: int, postgresql: str, shim: Pa
         every=every_s,
         window=2 * every_s,
         beats=max(1, every_s // 4),
-        slack=case.slack.url,
+        slack=failure.slack or case.slack.url,
         webhook=case.webhook.url,
         heartbeat=case.heartbeat.url,
         drill=drill,

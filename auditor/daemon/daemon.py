@@ -22,7 +22,7 @@ from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
-from auditor.daemon.drill import TURN_EVERY_S, Drills
+from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
 from auditor.daemon.heartbeat import Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
@@ -30,7 +30,7 @@ from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
 from auditor.daemon.trouble import FailedAudits, News, Trouble
-from auditor.daemon.vitals import CALLS, PULSE_EVERY_S, Vitals, silent_after_s
+from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_after_s
 from auditor.escaping import visible
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
@@ -56,8 +56,10 @@ SEND_FOR_S = 30.0
 
 ARCHIVE_EVERY_S = 900.0
 
-HANGS_S = 60.0
+HANGS_S = 30.0
 """A job hangs if it runs for longer than this and a few calls of the system that it needs, each until its timeout."""
+
+QUEUE_CALLS = 2
 
 ARCHIVE_HANGS_S = 3_600.0
 
@@ -237,7 +239,7 @@ class Daemon:
             name = f"queue {queue.flow.name}/{queue.queue}"
             broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
             settings = self.map.queues[queue.flow.name, queue.queue]
-            hangs_s = HANGS_S + CALLS * self._timeout_s(settings)
+            hangs_s = HANGS_S + QUEUE_CALLS * self._timeout_s(settings)
             every_s = max(queue.flow.every_s, 2.0)
             self._add(name, every_s, self._audit_queue(queue), ["queues", broker], longest_s=hangs_s)
         for name, reader in self.readers.items():
@@ -256,7 +258,7 @@ class Daemon:
         if (drill := self.map.alerts.held_drill) is not None:
             closes = self.map.alerts.senders[drill.to].closes
             drills = Drills(drill, self.ledger, self._workspace.folder, self.vitals, self._watch.tell, closes=closes)
-            self._add("drill", TURN_EVERY_S, drills.turn, longest_s=2 * HANGS_S)
+            self._add("drill", TURN_EVERY_S, drills.turn, longest_s=REHEARSAL_S + 2 * HANGS_S)
         settle_memory()
         self.vitals.begins(lambda: self._watch.trouble.lasts, self._hanging)
         self.timetable.start()
