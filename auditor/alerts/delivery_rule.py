@@ -7,11 +7,17 @@ from typing import NotRequired, TypedDict
 
 from auditor.senders.contract import Receipt
 
-MOST_TRIES = 12
 FIRST_WAIT_S = 2.0
 LONGEST_WAIT_S = 600.0
 LONGEST_ASKED_S = 86_400.0
 """The longest wait: a receiver that asks for more is retried after this time anyway."""
+
+REJECTED_WAIT_S = 900.0
+"""After a rejection people may correct the map or the receiver; the message is tried again after this time."""
+
+REJECTED_UNTIL = timedelta(days=1)
+RETRIED_UNTIL = timedelta(days=3)
+"""An older message is given up: nobody needs it any more."""
 
 
 class AfterTry(TypedDict):
@@ -24,18 +30,22 @@ class AfterTry(TypedDict):
     possible_repeat: NotRequired[bool]
 
 
-def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool) -> AfterTry:
-    """Decide the state of a message after an attempt. Pure."""
+def after_try(receipt: Receipt, tries: int, now: datetime, possible_repeat: bool, *, since_at: datetime) -> AfterTry:
+    """Decide the state of a message after an attempt. Pure.
+
+    Args:
+        since_at: when the message was queued.
+    """
     if receipt.outcome == "sent":
         return {"state": "sent", "sent_at": now, "error": None, "next_try_at": None}
-    if receipt.outcome == "rejected" or tries >= MOST_TRIES:
-        return {"state": "failed", "error": receipt.error, "next_try_at": None}
-    wait_s = min(FIRST_WAIT_S * 2 ** (tries - 1), LONGEST_WAIT_S)
+    rejected = receipt.outcome == "rejected"
+    wait_s = REJECTED_WAIT_S if rejected else min(FIRST_WAIT_S * 2 ** min(tries - 1, 20), LONGEST_WAIT_S)
     if receipt.retry_after_s is not None:
         wait_s = min(max(receipt.retry_after_s, 1.0), LONGEST_ASKED_S)
+    given_up = now - since_at >= (REJECTED_UNTIL if rejected else RETRIED_UNTIL)
     return {
-        "state": "pending",
+        "state": "failed" if rejected or given_up else "pending",
         "error": receipt.error,
-        "next_try_at": now + timedelta(seconds=wait_s),
+        "next_try_at": None if given_up else now + timedelta(seconds=wait_s),
         "possible_repeat": possible_repeat or receipt.outcome == "ambiguous",
     }

@@ -61,8 +61,12 @@ class Trial:
         }
 
 
-def trial_notice(now: datetime) -> dict[str, Any]:
-    """A notice that says it is a test."""
+def trial_notice(now: datetime, channel: str = "") -> dict[str, Any]:
+    """A notice that says it is a test.
+
+    Args:
+        channel: where it is posted; "" for the sender's own.
+    """
     about = {"breach": "test", "summary": SUMMARY, "detail": ""}
     return own_notice("test", **about, count=0, peak=0, opened_at=now, at=now, incident=0)
 
@@ -74,9 +78,10 @@ def send_test(
     *,
     dashboard: str | None = None,
     timeout_s: float = TIMEOUT_S,
+    channel: str = "",
 ) -> Trial:
     """Send a test message through one sender, and close what it opens."""
-    notice: Mapping[str, Any] = trial_notice(now)
+    notice: Mapping[str, Any] = trial_notice(now, channel)
     sender = open_sender(name, settings, dashboard=dashboard, timeout_s=timeout_s)
     try:
         receipt = sender.send(notice, possible_repeat=False)

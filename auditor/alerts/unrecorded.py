@@ -31,6 +31,7 @@ class _Message:
     """
 
     notice: Mapping[str, Any]
+    since_at: datetime
     next_try_at: datetime | None
     tries: int = 0
     possible_repeat: bool = False
@@ -52,7 +53,7 @@ class Unrecorded:
         """
         with self._lock:
             if (sender, about) not in self._messages and len(self._messages) < KEPT:
-                self._messages[sender, about] = _Message(notice=notice, next_try_at=now)
+                self._messages[sender, about] = _Message(notice=notice, since_at=now, next_try_at=now)
 
     def deliver_next(self, senders: Mapping[str, Sender], now: datetime, *, to: str) -> bool:
         """Send the next due message to a receiver; returns whether there was one."""
@@ -72,7 +73,7 @@ class Unrecorded:
             if to in senders
             else Receipt(outcome="rejected", error=f"the map no longer names the sender {to}")
         )
-        outcome = after_try(receipt, message.tries, now, message.possible_repeat)
+        outcome = after_try(receipt, message.tries, now, message.possible_repeat, since_at=message.since_at)
         with self._lock:
             message.possible_repeat = outcome.get("possible_repeat", message.possible_repeat)
             message.next_try_at = outcome["next_try_at"]
@@ -80,6 +81,14 @@ class Unrecorded:
         if receipt.outcome != "sent":
             log.warning("alert to %s, not recorded: %s %s", to, receipt.outcome, receipt.error)
         return True
+
+    def waits(self, now: datetime, *, to: str) -> bool:
+        """Whether a message to a receiver is due."""
+        with self._lock:
+            return any(
+                sender == to and message.next_try_at is not None and message.next_try_at <= now
+                for (sender, _), message in self._messages.items()
+            )
 
     def sent_at(self, sender: str, about: Hashable) -> datetime | None:
         """When a message was delivered, None if it was not; a waiting one is dropped for the ledger's own."""

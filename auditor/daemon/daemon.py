@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_senders, settle_unrecorded
+from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_pace, open_senders, settle_unrecorded
+from auditor.alerts.escalation import escalate
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
@@ -53,6 +54,8 @@ SEND_EVERY_S = 1.0
 
 SEND_FOR_S = 30.0
 """How long a sender goes on before it is its turn again, so that one that hangs can be recognised."""
+
+ESCALATE_EVERY_S = 5.0
 
 ARCHIVE_EVERY_S = 900.0
 
@@ -151,6 +154,7 @@ class Daemon:
 
     def _open(self, integration_map: IntegrationMap, digest_key: bytes, alert_timeout_s: float) -> None:
         self._senders = open_senders(integration_map.alerts, timeout_s=alert_timeout_s)
+        self._routing = self.ledger.outbox.routing = integration_map.alerts.routing
         heartbeat = integration_map.alerts.heartbeat
         self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=alert_timeout_s)
         self._cycle_from_s = self.vitals.now_s()
@@ -249,6 +253,8 @@ class Daemon:
         if self._senders:
             for name in sorted({*self._senders, *self.ledger.outbox.waiting_senders()}):  # one job each
                 self._add(f"alerts to {name}", SEND_EVERY_S, self._send(name), longest_s=HANGS_S + SEND_FOR_S)
+        if self._routing.escalates:
+            self._add("escalation", ESCALATE_EVERY_S, self._escalate)
         self._add("archive", ARCHIVE_EVERY_S, self._archive, after_s=ARCHIVE_EVERY_S, longest_s=ARCHIVE_HANGS_S)
         self._add("pulse", PULSE_EVERY_S, self.vitals.pulse, longest_s=HANGS_S)
         self._add("pulse file", PULSE_FILE_EVERY_S, self._pulse_file.touch, longest_s=HANGS_S)
@@ -364,17 +370,21 @@ class Daemon:
 
     def _send(self, to: str) -> Callable[[], None]:
         stopping, unrecorded = self.timetable.stopping, self._watch.unrecorded
+        pace = open_pace(self.ledger, to, datetime.now(UTC))
 
-        def each(deliver: Callable[[], bool]) -> None:
+        def each(deliver: Callable[[], bool], pause_s: float = SEND_EVERY_S) -> None:
             until_s = time.monotonic() + SEND_FOR_S
             while not stopping.is_set() and deliver() and time.monotonic() < until_s:
-                stopping.wait(SEND_EVERY_S)
+                stopping.wait(pause_s)
 
         def run() -> None:
             try:
                 settle_unrecorded(self.ledger, unrecorded, to=to)
-                each(lambda: deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to))
-                each(lambda: unrecorded.deliver_next(self._senders, datetime.now(UTC), to=to))
+                # The pace of each channel lets further ones go on at once.
+                each(lambda: deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to, pace=pace), 0.0)
+                if unrecorded.waits(datetime.now(UTC), to=to):
+                    self.ledger.lease.confirm()  # whoever has taken over sends; this daemon no longer does
+                    each(lambda: unrecorded.deliver_next(self._senders, datetime.now(UTC), to=to))
             except LeaseLostError:
                 raise
             except LedgerError as error:
@@ -430,6 +440,11 @@ class Daemon:
         late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]
         lost = [each for each in late if each.given_up or (now - each.since_at).total_seconds() > LATE_S]
         self.vitals.delivers([f"{each.sender}: {visible(str(each))}" for each in lost])
+
+    def _escalate(self) -> None:
+        escalated = escalate(self.ledger, self._routing, datetime.now(UTC))
+        if escalated:
+            log.info("escalated %s that nobody has acknowledged", counted(escalated, "incident"))
 
     def _send_heartbeat(self) -> None:
         """Send the heartbeat if audits were recorded since the last one, and none is overdue."""

@@ -308,7 +308,8 @@ class Watchdog:
             message.state, message.tries = "sending", message.tries + 1
             self._save(kept)
             receipt = sender.send(message.notice, possible_repeat=message.possible_repeat)
-            outcome = after_try(receipt, message.tries, now, message.possible_repeat)
+            since_at = datetime.fromisoformat(message.notice["at"])
+            outcome = after_try(receipt, message.tries, now, message.possible_repeat, since_at=since_at)
             message.state, message.error = outcome["state"], outcome["error"]
             next_at = outcome["next_try_at"]
             message.next_try_at = "" if next_at is None else next_at.isoformat()

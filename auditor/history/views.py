@@ -77,9 +77,10 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
     ),
     "alerts": _columns(
         """
-        id:integer rev:integer incident_id:integer transition:text sender:text state:text
-        created_at:instant next_try_at:instant tries:integer sent_at:instant possible_repeat:boolean
-        error:text notice:text
+        id:integer rev:integer incident_id:integer transition:text sender:text
+        channel:text severity:text digest_id:integer state:text created_at:instant
+        next_try_at:instant tries:integer sent_at:instant possible_repeat:boolean error:text
+        notice:text
         """
     ),
     "window_counts": _columns(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,24 +12,46 @@ import sqlalchemy as sa
 
 from auditor.ledger import tables as t
 from auditor.ledger.database import Database
+from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
+from auditor.senders.contract import Place
+from auditor.senders.registry import posts_in_channels
+from checks.routes import SEVERITIES, Recipient, Routing, severity_of
 from probes.wording import counted
 
 DUE_LIMIT = 100
 """Messages examined per query."""
 
+FOLDED_AT_ONCE = 20_000
+"""Most messages in one digest; further ones go into the next."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PendingAlert:
-    """One message waiting in the outbox; one without an incident belongs to a drill."""
+    """One message waiting in the outbox, or several that are sent as one; one without an incident belongs to a drill.
+
+    Attributes:
+        channel: where it is posted; "" for the sender's own.
+        place: where its incident already is.
+        folded: the notices of all messages that are sent as one, empty for a single message.
+    """
 
     alert_id: int
     incident_id: int | None
     transition: str
     sender: str
+    channel: str
     tries: int
     possible_repeat: bool
+    created_at: datetime
     notice: Mapping[str, Any]
+    place: Place | None = None
+    folded: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def number(self) -> str:
+        """Its identity, also among messages of other ledgers."""
+        return f"{self.alert_id}.{self.created_at.timestamp():.6f}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +74,8 @@ class Undelivered:
     def advice(self) -> str:
         """What to do about it."""
         if self.given_up:
-            return f"check the address under alerts.{self.sender} of the map; given-up messages are not sent again"
+            again = "messages are tried again every 15 minutes for a day"
+            return f"check the address under alerts.{self.sender} of the map; {again}"
         return "they are retried automatically"
 
     def __str__(self) -> str:
@@ -61,7 +84,13 @@ class Undelivered:
 
 
 class Outbox:
-    """The messages to every sender."""
+    """The messages to every sender.
+
+    Attributes:
+        routing: which senders get which messages; None for all that are queued.
+    """
+
+    routing: Routing | None = None
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -75,28 +104,82 @@ class Outbox:
         sender: str,
         notice: Mapping[str, Any],
         at: datetime,
+        due_at: datetime | None = None,
         fingerprint: str = "",
     ) -> None:
-        """Put a message into the outbox; a transition of an incident is never queued twice.
+        """Put a message into the outbox, if the routes name its sender; a transition of an incident is never queued
+        twice.
 
         A message that went out while the ledger was unable to record it is recorded as sent.
 
         Args:
+            due_at: when it may be sent; by default at once.
             fingerprint: the incident's fingerprint.
         """
+        for recipient in self._recipients(transaction, incident_id, sender, notice, at):
+            self.queue_to(
+                transaction,
+                recipient,
+                incident_id=incident_id,
+                transition=transition,
+                notice=notice,
+                at=at,
+                due_at=due_at,
+                fingerprint=fingerprint,
+            )
+
+    def _recipients(
+        self, transaction: Transaction, incident_id: int, sender: str, notice: Mapping[str, Any], at: datetime
+    ) -> list[Recipient]:
+        """In which channels a sender posts a notice.
+
+        Those that the routes name and, for an incident that goes on, those that have heard of it. That it is over is
+        reported to the latter alone.
+        """
+        if self.routing is None:
+            return [Recipient(sender, _channel(sender, "", notice))]
+        routed = [
+            Recipient(each.sender, _channel(each.sender, each.channel, notice))
+            for each in self.routing.recipients(notice, at)
+            if each.sender == sender
+        ]
+        if notice["transition"] == "opened":
+            return list(dict.fromkeys(routed))
+        column = t.alerts.c
+        informed = sa.select(column.sender, column.channel).where(column.incident_id == incident_id).distinct()
+        heard = [Recipient(row.sender, row.channel) for row in transaction.execute(informed)]
+        mine = [each for each in heard if each.sender == sender]
+        over = notice["transition"] == "resolved" and heard
+        return sorted({*mine, *(() if over else routed)})
+
+    def queue_to(
+        self,
+        transaction: Transaction,
+        recipient: Recipient,
+        *,
+        incident_id: int,
+        transition: str,
+        notice: Mapping[str, Any],
+        at: datetime,
+        due_at: datetime | None = None,
+        fingerprint: str = "",
+    ) -> None:
+        """Put a message to one recipient into the outbox, whatever the routes say; see `queue`."""
         about = (fingerprint, transition)
         watch = self._database.watch if fingerprint else None
-        sent_at = watch.sent_at(sender, about) if watch is not None else None
+        sent_at = watch.sent_at(recipient.sender, about) if watch is not None else None
         if watch is not None and sent_at is None:
-            watch.queued(transaction, sender, about, notice)
+            watch.queued(transaction, recipient.sender, about, addressed(notice, recipient.channel))
         values = {
             "rev": transaction.revision,
             "incident_id": incident_id,
             "transition": transition,
-            "sender": sender,
+            "sender": recipient.sender,
+            "channel": recipient.channel,
+            "severity": severity_of(notice),
             "state": "pending" if sent_at is None else "sent",
             "created_at": at,
-            "next_try_at": at if sent_at is None else None,
+            "next_try_at": (due_at or at) if sent_at is None else None,
             "sent_at": sent_at,
             "tries": 0 if sent_at is None else 1,
             "possible_repeat": False,
@@ -157,32 +240,136 @@ class Outbox:
         with self._database.read() as connection:
             return [_pending(row, row.tries) for row in connection.execute(due.order_by(column.id).limit(DUE_LIMIT))]
 
-    def claim(self, now: datetime, *, to: str | None = None) -> PendingAlert | None:
-        """Claim the next due message, of one sender or of any, and mark it as sending."""
-        column = t.alerts.c
-        wanted = [column.state == "pending", column.next_try_at <= now, *([column.sender == to] if to else [])]
-        due = sa.exists().where(*wanted)
+    def claim(
+        self,
+        now: datetime,
+        *,
+        to: str | None = None,
+        held: Collection[str] = (),
+        gathering: Collection[str] = (),
+        fold_above: int | None = None,
+    ) -> PendingAlert | None:
+        """Claim the next due message, of one sender or of any, and mark it as sending. Severe ones come first.
+
+        Messages of one incident to one channel keep their order. Those that were sent as one before, and may have
+        arrived, are sent as one again.
+
+        Args:
+            held: channels in which nothing may be posted now.
+            gathering: channels in which only incidents that already have a place go on.
+            fold_above: if more messages than this wait for a channel, all of them are claimed as one; None for never.
+        """
         with self._database.read() as connection:
-            if not connection.execute(sa.select(due)).scalar():
-                return None
+            found = connection.execute(_next(now, to, held, gathering)).first()
+        if found is None:
+            return None
         with self._database.write() as transaction:
-            row = transaction.execute(sa.select(t.alerts).where(*wanted).order_by(column.id).limit(1)).first()
+            column = t.alerts.c
+            row = transaction.execute(sa.select(t.alerts).where(column.id == found.id, _due(column, now))).first()
             if row is None:
                 transaction.connection.rollback()
                 return None
-            transaction.execute(
-                sa.update(t.alerts)
-                .where(column.id == row.id)
-                .values(rev=transaction.revision, state="sending", tries=row.tries + 1)
-            )
-        return _pending(row, row.tries + 1)
+            place = _place(transaction.execute(sa.select(t.alert_places).where(_of_place(t.alert_places.c, row))))
+            members = self._members(transaction, row, place, fold_above)
+            digest_id = row.digest_id or (row.id if len(members) > 1 else None)
+            for part in chunks([each.id for each in members], IN_LIMIT):
+                claimed = sa.update(t.alerts).where(column.id.in_(part))
+                claimed = claimed.values(rev=transaction.revision, state="sending", tries=column.tries + 1)
+                transaction.execute(claimed.values(digest_id=digest_id))
+        if digest_id is None:
+            return _pending(row, row.tries + 1, place)
+        first = next((each for each in members if each.id == digest_id), row)
+        folded = [addressed(json.loads(each.notice), each.channel) for each in members]
+        return replace(_pending(first, row.tries + 1), alert_id=digest_id, folded=folded)
 
-    def settle(self, alert_id: int, **values: Any) -> None:
-        """Record the outcome of sending a message."""
+    def _members(
+        self, transaction: Transaction, row: Any, place: Place | None, fold_above: int | None
+    ) -> Sequence[Any]:
+        """The messages that are sent as one with this one, itself included."""
+        column = t.alerts.c
+        all_of = sa.select(t.alerts).order_by(column.id).limit(FOLDED_AT_ONCE)
+        if row.digest_id is not None:
+            return transaction.execute(all_of.where(column.digest_id == row.digest_id, column.state != "sent")).all()
+        if fold_above is None or place is not None or row.incident_id is None:
+            return [row]
+        waiting = all_of.where(
+            column.sender == row.sender,
+            column.channel == row.channel,
+            column.state == "pending",
+            column.digest_id.is_(None),
+            column.incident_id.is_not(None),
+            ~sa.exists().where(_of_place(t.alert_places.c, column)),
+        ).where((column.id == row.id) | ~column.possible_repeat)
+        members = transaction.execute(waiting).all()
+        foldable = len(members) > fold_above and not row.possible_repeat and row.state == "pending"
+        return members if foldable else [row]
+
+    def settle(self, alert: PendingAlert, *, place: Place | None = None, **values: Any) -> None:
+        """Record the outcome of sending a message, or of several as one.
+
+        Args:
+            place: where the incident is now, None if that has not changed.
+        """
+        column = t.alerts.c
+        mine = column.digest_id == alert.alert_id if alert.folded else column.id == alert.alert_id
         with self._database.write() as transaction:
-            transaction.execute(
-                sa.update(t.alerts).where(t.alerts.c.id == alert_id).values(rev=transaction.revision, **values)
-            )
+            settled = sa.update(t.alerts).where(mine, column.state == "sending")
+            transaction.execute(settled.values(rev=transaction.revision, **values))
+            if place is not None and alert.incident_id is not None and not alert.folded and place != alert.place:
+                row = {
+                    "incident_id": alert.incident_id,
+                    "sender": alert.sender,
+                    "channel": alert.channel,
+                    "place": place.channel,
+                    "ts": place.ts,
+                }
+                transaction.execute(self._database.statements.upsert(t.alert_places), row)
+
+    def settle_sent(self, alert_id: int, sent_at: datetime) -> None:
+        """Record that a message went out while the ledger could not be written."""
+        values = {"state": "sent", "sent_at": sent_at, "error": None, "next_try_at": None}
+        with self._database.write() as transaction:
+            mine = sa.update(t.alerts).where(t.alerts.c.id == alert_id)
+            transaction.execute(mine.values(rev=transaction.revision, **values))
+
+    def digests(self, since: datetime) -> dict[tuple[str, str], datetime]:
+        """By sender and channel, when the last digest since an instant was sent."""
+        column = t.alerts.c
+        latest = (
+            sa.select(column.sender, column.channel, sa.func.max(column.sent_at, type_=t.Instant).label("at"))
+            .where(column.digest_id == column.id, column.sent_at > since)
+            .group_by(column.sender, column.channel)
+        )
+        with self._database.read() as connection:
+            return {(row.sender, row.channel): row.at for row in connection.execute(latest)}
+
+    def last_notices(self) -> list[tuple[int, datetime, Mapping[str, Any]]]:
+        """Of each live incident that was never escalated since it last opened: its id, when its opening was queued,
+        and its last notice."""
+        column, incident = t.alerts.c, t.incidents.c
+        opening = column.transition.startswith("opened") | column.transition.startswith("reopened")
+        opened = (
+            sa.select(column.incident_id, sa.func.max(column.id).label("id"))
+            .where(opening)
+            .group_by(column.incident_id)
+            .subquery()
+        )
+        of_opening, later = t.alerts.alias("opening"), t.alerts.alias("later")
+        escalated = sa.exists().where(
+            later.c.incident_id == incident.id, later.c.id > opened.c.id, later.c.transition.startswith("escalated")
+        )
+        last = sa.select(sa.func.max(later.c.id)).where(later.c.incident_id == incident.id).scalar_subquery()
+        live = (
+            sa.select(incident.id, of_opening.c.created_at, column.notice)
+            .select_from(t.incidents)
+            .join(opened, opened.c.incident_id == incident.id)
+            .join(of_opening, of_opening.c.id == opened.c.id)
+            .join(t.alerts, column.id == last)
+            .where(unacknowledged(incident), ~escalated)
+            .order_by(incident.id)
+        )
+        with self._database.read() as connection:
+            return [(row.id, row.created_at, json.loads(row.notice)) for row in connection.execute(live)]
 
     def undelivered(self) -> list[Undelivered]:
         """By sender, the messages not delivered since its last success; empty if all were."""
@@ -228,13 +415,71 @@ class Outbox:
             return int(marked.rowcount)
 
 
-def _pending(row: Any, tries: int) -> PendingAlert:
+def unacknowledged(incident: Any) -> sa.ColumnElement[bool]:
+    """The condition that nobody has acknowledged an incident, given the columns of its table."""
+    condition: sa.ColumnElement[bool] = incident.state == "open"
+    return condition
+
+
+def addressed(notice: Mapping[str, Any], channel: str) -> dict[str, Any]:
+    """The notice for a channel; "" leaves its own."""
+    return {**notice, "channel": channel or notice.get("channel")}
+
+
+def _channel(sender: str, channel: str, notice: Mapping[str, Any]) -> str:
+    """The channel in which a sender posts a notice; "" for its own, and for one that has no channels."""
+    return channel or str(notice.get("channel") or "") if posts_in_channels(sender) else ""
+
+
+def _due(column: Any, now: datetime) -> sa.ColumnElement[bool]:
+    """Whether a message is to be sent now; one that was rejected is due again, too, until it is given up."""
+    return sa.and_(column.state.in_(("pending", "failed")), column.next_try_at <= now)
+
+
+def _next(now: datetime, to: str | None, held: Collection[str], gathering: Collection[str]) -> sa.Select[Any]:
+    """The query for the next message to send."""
+    column, older = t.alerts.c, t.alerts.alias("older")
+    rank = sa.case({severity: at for at, severity in enumerate(SEVERITIES)}, value=column.severity, else_=1)
+    before = sa.exists().where(
+        older.c.incident_id == column.incident_id,
+        older.c.sender == column.sender,
+        older.c.channel == column.channel,
+        older.c.id < column.id,
+        older.c.state.in_(("pending", "sending")),
+    )
+    wanted = [_due(column, now), ~before, *([column.sender == to] if to else [])]
+    if held:
+        wanted.append(column.channel.not_in(held))
+    if gathering:
+        placed = sa.exists().where(_of_place(t.alert_places.c, column))
+        wanted.append(column.channel.not_in(gathering) | placed | column.digest_id.is_not(None))
+    return sa.select(column.id).where(*wanted).order_by(rank, column.id).limit(1)
+
+
+def _of_place(place: Any, alert: Any) -> sa.ColumnElement[bool]:
+    """Whether a place is that of an alert's incident."""
+    return sa.and_(
+        place.incident_id == alert.incident_id, place.sender == alert.sender, place.channel == alert.channel
+    )
+
+
+def _place(rows: Iterable[Any]) -> Place | None:
+    return next((Place(channel=row.place, ts=row.ts) for row in rows), None)
+
+
+def _pending(
+    row: Any, tries: int, place: Place | None = None, folded: Sequence[Mapping[str, Any]] = ()
+) -> PendingAlert:
     return PendingAlert(
         alert_id=row.id,
         incident_id=row.incident_id,
         transition=row.transition,
         sender=row.sender,
+        channel=row.channel,
         tries=tries,
         possible_repeat=row.possible_repeat,
-        notice=json.loads(row.notice),
+        created_at=row.created_at,
+        notice=addressed(json.loads(row.notice), row.channel),
+        place=place,
+        folded=folded,
     )

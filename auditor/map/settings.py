@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, Literal, get_args
+from datetime import time
+from typing import Annotated, Any, Literal, Self, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AnyHttpUrl, Field, create_model, field_validator
+from pydantic import (
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from auditor.senders.contract import SenderSettings
 from auditor.senders.heartbeat import HeartbeatSettings
@@ -15,6 +26,7 @@ from checks.backlog import Allowance
 from checks.conflicts import Policy
 from checks.fields import FieldRule
 from checks.keys import KeyType, composite_parser, key_parser
+from checks.routes import SEVERITIES, WEEKDAYS, Hours, Route, Routing
 from checks.values import Parser
 from probes.composite_keys import parted
 from probes.contract import Key, Pairs, ReadSpec
@@ -304,15 +316,154 @@ class Drill(PluginSettings):
         return to
 
 
+def _listed(given: object) -> object:
+    return [given] if isinstance(given, str) else given
+
+
+OneOrMore = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+"""A text or a list of texts."""
+
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+
+
+class Destination(PluginSettings):
+    """Who gets messages about incidents.
+
+    Attributes:
+        to: senders.
+        channel: where senders post that post in channels; by default the flow's `slack_channel` or their own.
+        escalate_after_s: how long nobody may acknowledge an incident before it is escalated.
+        escalate_to: further senders, which get it then.
+    """
+
+    to: OneOrMore
+    channel: str = ""
+    escalate_after_s: Duration | None = Field(default=None, alias="escalate_after", gt=0)
+    escalate_to: OneOrMore = ()
+
+    @field_validator("to")
+    @classmethod
+    def _names_somebody(cls, to: tuple[str, ...]) -> tuple[str, ...]:
+        if not to:
+            raise ValueError("a route that names no sender reports to nobody; name at least one")
+        return to
+
+    @model_validator(mode="after")
+    def _escalates_whole(self) -> Self:
+        if (self.escalate_after_s is None) == bool(self.escalate_to):
+            raise ValueError("escalate_after and escalate_to belong together; write both or none")
+        return self
+
+
+class RouteSettings(Destination):
+    """Who gets messages about the incidents that match; each matcher takes a value or a list, with `*` for any text.
+
+    Attributes:
+        name: for `auditor alert test`.
+        team, severity, flow, data_type: of the incident.
+        system: the incident's, or one of the two that its flow connects.
+        hours: such as 08:00-18:00; 22:00-06:00 ends on the next day.
+        weekdays: on which these hours begin.
+        zone: of the hours and weekdays.
+        continue_: later routes apply, too.
+    """
+
+    name: str = ""
+    team: OneOrMore = ()
+    severity: OneOrMore = ()
+    flow: OneOrMore = ()
+    data_type: OneOrMore = ()
+    system: OneOrMore = ()
+    hours: str | None = None
+    weekdays: OneOrMore = ()
+    zone: str = "UTC"
+    continue_: bool = Field(default=False, alias="continue")
+
+    @field_validator("severity", "weekdays")
+    @classmethod
+    def _are_words(cls, given: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        words = SEVERITIES if info.field_name == "severity" else WEEKDAYS
+        for each in given:
+            if each not in words:
+                raise ValueError(f"unknown word {each!r}" + did_you_mean(each, words))
+        return given
+
+    @field_validator("hours")
+    @classmethod
+    def _are_hours(cls, hours: str | None) -> str | None:
+        found = _HOURS.fullmatch(hours) if hours is not None else None
+        if hours is not None and (found is None or found[1] + found[2] == found[3] + found[4]):
+            raise ValueError(f"{hours!r} are no hours; write for example 08:00-18:00")
+        return hours
+
+    @field_validator("zone")
+    @classmethod
+    def _is_zone(cls, zone: str) -> str:
+        try:
+            ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"unknown time zone {zone!r}; write for example Europe/Berlin") from None
+        return zone
+
+    @property
+    def matchers(self) -> dict[str, tuple[str, ...]]:
+        """The accepted values by subject (`checks.routes.SUBJECTS`), none for any."""
+        return {
+            "team": self.team,
+            "severity": self.severity,
+            "flow": self.flow,
+            "data_type": self.data_type,
+            "system": self.system,
+        }
+
+    def route(self, position: int, senders: Collection[str]) -> Route:
+        """The route, with the senders that are set.
+
+        Args:
+            position: among the routes; names one without a name.
+        """
+        hours = None
+        if self.hours is not None or self.weekdays:
+            begin, _, end = (self.hours or "00:00-00:00").partition("-")
+            hours = Hours(
+                begin=time.fromisoformat(begin),
+                end=time.fromisoformat(end),
+                zone=ZoneInfo(self.zone),
+                weekdays=frozenset(WEEKDAYS.index(each) for each in self.weekdays or WEEKDAYS),
+            )
+        return Route(
+            name=self.name or str(position + 1),
+            matchers={subject: values for subject, values in self.matchers.items() if values},
+            hours=hours,
+            goes_on=self.continue_,
+            **_destination(self, senders),
+        )
+
+
+def _destination(settings: Destination, senders: Collection[str]) -> dict[str, Any]:
+    return {
+        "to": tuple(each for each in settings.to if each in senders),
+        "channel": settings.channel,
+        "escalate_after_s": settings.escalate_after_s,
+        "escalate_to": tuple(each for each in settings.escalate_to if each in senders),
+    }
+
+
 class Alerts(PluginSettings):
     """Who is notified of incidents, the dashboard's address for links in messages, and who watches the auditor.
 
     An empty address or key counts as unset, so a variable that provides it may be left empty.
+
+    Attributes:
+        routes: who gets messages about which incidents; the first that matches applies.
+        default: who gets those that no route matches; by default all senders.
     """
 
     dashboard: AnyHttpUrl | None = None
     heartbeat: HeartbeatSettings | None = None
     drill: Drill | None = None
+    routes: tuple[RouteSettings, ...] = ()
+    default: Destination | None = None
 
     @field_validator("*")
     @classmethod
@@ -331,6 +482,21 @@ class Alerts(PluginSettings):
     def held_drill(self) -> Drill | None:
         """The drill, if its sender is set."""
         return self.drill if self.drill is not None and self.drill.to in self.senders else None
+
+    @property
+    def named_senders(self) -> list[str]:
+        """The senders that the map names, also those whose address is empty."""
+        return [name for name in SENDERS if name in self.model_fields_set]
+
+    @property
+    def routing(self) -> Routing:
+        """Who gets which messages, of the senders that are set."""
+        senders = self.senders
+        routing = Routing.to_all(list(senders))
+        if self.default is not None:
+            routing = Routing(default=Route(name="default", **_destination(self.default, senders)))
+        routes = [each.route(position, senders) for position, each in enumerate(self.routes)]
+        return replace(routing, routes=tuple(routes))
 
 
 _SENDERS: dict[str, Any] = {name: (sender_settings(name) | None, None) for name in SENDERS}

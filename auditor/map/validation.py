@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from auditor.map.blind_spots import finds_nothing
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.merge_functions import load_merge
+from auditor.map.route_mistakes import route_mistakes
 from auditor.map.settings import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, FlowSettings
 from checks.conflicts import MergeError, Policy
 from checks.currencies import minor_digits
@@ -84,6 +85,7 @@ def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any])
     for name, flow in integration_map.flows.items():
         yield from _flow_contradictions(name, flow, integration_map, sections)
     yield from _owner_loops(integration_map)
+    yield from route_mistakes(integration_map)
 
 
 def _alert_contradictions(path: Path_, flow: FlowSettings) -> Iterator[tuple[Path_, str]]:

@@ -43,6 +43,7 @@ class AppriseSettings(SenderSettings):
     title = "Apprise"
     address_word = "url"
     links = True
+    folds = True
     ignores_channel = "its url decides where messages go"
 
     url: SecretStr

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 from pydantic import AfterValidator, SecretStr
 
@@ -20,6 +21,34 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a receiver shows an incident.
+
+    Attributes:
+        channel: its identity.
+        ts: the identity of the incident's first message in it.
+    """
+
+    channel: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Posting:
+    """What the outbox keeps of a message.
+
+    Attributes:
+        number: its identity, the same on every try; "" for a message that is not in the outbox.
+        since_at: when it was queued; no try was earlier.
+        place: where its incident already is, None if it is nowhere.
+    """
+
+    number: str = ""
+    since_at: datetime | None = None
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
     """How one try ended.
 
@@ -28,11 +57,15 @@ class Receipt:
             delivered and never will be; `ambiguous`, it may have arrived.
         error: why it was not sent; if it was, which recipients do not get it.
         retry_after_s: how long the receiver asks to wait.
+        place: where the incident is now, for receivers that edit their messages.
+        reply: the receiver's response, as far as a sender reads it.
     """
 
     outcome: Literal["sent", "refused", "rejected", "ambiguous"]
     error: str = ""
     retry_after_s: float | None = None
+    place: Place | None = None
+    reply: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Sender(Protocol):
@@ -53,6 +86,17 @@ class Sender(Protocol):
 
     def close(self) -> None:
         """Cut off a try under way, from another thread."""
+
+
+@runtime_checkable
+class PlacedSender(Protocol):
+    """A sender whose receiver lets it edit its messages and look for them."""
+
+    def post(self, notice: Mapping[str, Any], posting: Posting, *, possible_repeat: bool) -> Receipt:
+        """Try once, like `Sender.send`, in the place that the incident already has.
+
+        If an earlier try may have arrived, it is looked for, and only if it did not is the message sent again.
+        """
 
 
 def _certain(address: SecretStr) -> SecretStr:
@@ -84,6 +128,8 @@ class SenderSettings(PluginSettings):
         needs: further words that hold secrets without which nothing can be sent.
         closes: whether it closes what it opened for an incident when that is resolved.
         links: whether its messages carry links to the dashboard and to a flow's runbook.
+        channels: whether it posts in channels that a flow or a route may name.
+        folds: whether many messages may become one that counts them; not where each is about an alert of its own.
         ignores_channel: why it makes nothing of a flow's `slack_channel`; "" where it passes that on.
     """
 
@@ -92,6 +138,8 @@ class SenderSettings(PluginSettings):
     needs: ClassVar[tuple[str, ...]] = ()
     closes: ClassVar[bool] = False
     links: ClassVar[bool] = False
+    channels: ClassVar[bool] = False
+    folds: ClassVar[bool] = False
     ignores_channel: ClassVar[str] = ""
 
     @property

@@ -69,6 +69,7 @@ class EmailSettings(SenderSettings):
     title = "e-mail"
     address_word = "host"
     links = True
+    folds = True
     ignores_channel = "to: of alerts.email names the recipients"
 
     host: str

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from auditor.senders.contract import TIMEOUT_S, Receipt
 from probes.secrets import Scrubber, secret_parts
@@ -58,10 +59,20 @@ class JsonPost:
         Args:
             path: added to the address.
         """
-        body = json.dumps(payload).encode()  # in ASCII, so that any text can be sent
-        headers = {"Content-Type": "application/json", **self._headers, **(self._sign(body) if self._sign else {})}
+        return self._post(json.dumps(payload).encode(), path, "application/json")  # in ASCII: any text can be sent
+
+    def send_form(self, values: Mapping[str, str], *, path: str, most_bytes: int) -> Receipt:
+        """Try once with a form instead of JSON.
+
+        Args:
+            most_bytes: of the response.
+        """
+        return self._post(urlencode(values).encode(), path, "application/x-www-form-urlencoded", most_bytes)
+
+    def _post(self, body: bytes, path: str, content_type: str, most_bytes: int = JUDGED_BYTES) -> Receipt:
+        headers = {"Content-Type": content_type, **self._headers, **(self._sign(body) if self._sign else {})}
         scrub = scrubber_of(self._url).knowing(self._secrets)
-        return post(self._client, self._url + path, body, headers, scrub, self._judge)
+        return post(self._client, self._url + path, body, headers, scrub, self._judge, most_bytes)
 
     def cut_off(self) -> None:
         """End a try under way, from another thread."""
@@ -75,6 +86,7 @@ def post(
     headers: Mapping[str, str],
     scrub: Scrubber,
     judge: Callable[[bytes], Receipt] | None = None,
+    most_bytes: int = JUDGED_BYTES,
 ) -> Receipt:
     """Send a request and say what is certain afterwards."""
     import httpx
@@ -88,7 +100,7 @@ def post(
             if not response.is_success:
                 raw = beginning(response)
             else:
-                raw = b"" if judge is None else b"".join(unpacked(response, JUDGED_BYTES))
+                raw = b"" if judge is None else b"".join(unpacked(response, most_bytes))
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         return Receipt(outcome="refused", error=f"no connection ({type(error).__name__})")
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError):

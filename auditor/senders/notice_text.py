@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -44,8 +44,16 @@ def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
             ("Flow", f"{notice['flow']} ({notice['source']} → {notice['target']})"),
             ("Window", format_duration(notice["window_s"])),
         ]
-    if notice.get("team"):
-        listed.append(("Team", str(notice["team"])))
+    if notice.get("lines"):
+        listed.append(("Counts", "; ".join(notice["lines"])))
+    further = {
+        "Acts on it": acting_text(notice),
+        "Team": str(notice.get("team") or ""),
+        "Likely cause": words_of(notice.get("cause")),
+        "Worst": "; ".join(record_lines(notice)),
+        "What to do": str(notice.get("advice") or "") if notice["transition"] != "resolved" else "",
+    }
+    listed += [(name, text) for name, text in further.items() if text]
     listed.append(("Opened", f"{opened_at:%Y-%m-%d %H:%M:%S %Z}"))
     if notice["transition"] == "resolved":
         lasted_s = (datetime.fromisoformat(str(notice["at"])) - opened_at).total_seconds()
@@ -53,10 +61,54 @@ def facts(notice: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*listed, ("Incident", str(notice["incident"]))]
 
 
+def words_of(name: object) -> str:
+    """A cause in words: `stopped_consumer` is "stopped consumer"."""
+    return str(name or "").replace("_", " ")
+
+
+def acting_text(notice: Mapping[str, Any]) -> str:
+    """Who acts on the copy: names, with their roles where those are given."""
+    consumers = notice.get("consumers") or ()
+    return ", ".join(_consumer(each) for each in ([consumers] if isinstance(consumers, str) else consumers))
+
+
+def _consumer(each: object) -> str:
+    if not isinstance(each, Mapping):
+        return str(each)
+    role = str(each.get("role") or "").replace("-", " ")
+    return f"{each.get('name', '')} ({role})" if role else str(each.get("name", ""))
+
+
+def worst_records(notice: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The worst records that a notice names."""
+    return [each for each in notice.get("records") or () if isinstance(each, Mapping)]
+
+
+def record_lines(notice: Mapping[str, Any]) -> list[str]:
+    """One line for each of the worst records: its key, and how late it is."""
+    return [
+        f"{each.get('key', '')} ({format_duration(each['lag_s'])} late)"
+        if each.get("lag_s")
+        else str(each.get("key", ""))
+        for each in worst_records(notice)
+    ]
+
+
+def lag_text(notice: Mapping[str, Any]) -> str:
+    """The greatest lag of the worst records against the window; the window alone if no lag is known."""
+    if not notice.get("flow"):
+        return ""
+    window = f"window {format_duration(notice['window_s'])}"
+    lags = [each["lag_s"] for each in worst_records(notice) if each.get("lag_s")]
+    return f"{format_duration(max(lags))}, {window}" if lags else window
+
+
 def dashboard_link(dashboard: str | None, notice: Mapping[str, Any]) -> str:
     """The address of the page that shows the incident; "" without a dashboard."""
     if not dashboard:
         return ""
+    if path := notice.get("dashboard_path"):
+        return f"{dashboard.rstrip('/')}/{str(path).lstrip('/')}"
     page = "drift?" + urlencode({"flow": notice["flow"]}, errors="surrogatepass") if notice.get("flow") else "sla"
     return f"{dashboard.rstrip('/')}/{page}"
 

@@ -31,6 +31,11 @@ def sender_settings(name: str) -> type[SenderSettings]:
     return loaded
 
 
+def posts_in_channels(name: str) -> bool:
+    """Whether a sender posts in channels that a flow or a route may name."""
+    return name in SENDERS and sender_settings(name).channels
+
+
 def open_sender(
     name: str, settings: SenderSettings, *, dashboard: str | None = None, timeout_s: float = TIMEOUT_S
 ) -> Sender:

@@ -1,22 +1,27 @@
-"""Slack by the token of a bot: the same message as on a webhook, in the channel of its flow.
+"""Slack by the token of a bot: one message per incident, edited as it changes, with its transitions in the thread.
 
-Source: https://docs.slack.dev/reference/methods/chat.postMessage (status 200 with `ok: false` for most errors; after
-`fatal_error` and `internal_error`, "some aspect of the operation" may have succeeded) and
+Sources: https://docs.slack.dev/reference/methods/chat.postMessage (status 200 with `ok: false` for most errors; after
+`fatal_error` and `internal_error`, "some aspect of the operation" may have succeeded), /chat.update (editing twice
+does no harm), /conversations.history and /conversations.replies (by the identity of the channel; newest messages
+first, and `include_all_metadata` for what the bot attached), /conversations.list, and
 https://docs.slack.dev/apis/web-api/rate-limits (429 with `Retry-After`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from pydantic import Field, SecretStr
 
 from auditor.escaping import visible
-from auditor.senders.contract import TIMEOUT_S, Address, Key, Receipt, SenderSettings
+from auditor.senders.contract import TIMEOUT_S, Address, Key, Place, Posting, Receipt, SenderSettings
 from auditor.senders.json_post import JsonPost
-from auditor.senders.slack import message
+from auditor.senders.slack import BAD_BLOCKS, message, reply, text_alone
 
 UNCERTAIN = frozenset({"fatal_error", "internal_error"})
 TEMPORARY = frozenset(
@@ -29,6 +34,12 @@ TEMPORARY = frozenset(
         "team_added_to_org",
     }
 )
+NO_CHANNEL = frozenset({"channel_not_found", "not_in_channel", "is_archived"})
+"""Errors after which the sender's own channel is tried."""
+
+NO_MESSAGE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", *NO_CHANNEL})
+"""Errors after which an incident gets a new message."""
+
 HINTS = {
     "channel_not_found": "check the channel's name, and invite the bot to it if it is private",
     "not_in_channel": "invite the bot to the channel",
@@ -37,6 +48,20 @@ HINTS = {
     "token_revoked": "install the app again, and put its new token into the map",
     "invalid_auth": "check the token in the map",
 }
+
+EVENT = "plumbline_message"
+"""The name of the metadata in which a message carries its number."""
+
+PAGE, CHANNELS_PAGE = 50, 1000
+MOST_PAGES = 20
+MOST_BYTES = 8 * 1024 * 1024
+
+CLOCKS_DIFFER = timedelta(hours=1)
+"""How far this machine's clock may be ahead of Slack's while a message is still found."""
+
+_IDENTITY = re.compile(r"[CGD][A-Z0-9]{8,}")
+
+Render = Callable[..., dict[str, Any]]
 
 
 def judged(body: bytes) -> Receipt:
@@ -48,12 +73,12 @@ def judged(body: bytes) -> Receipt:
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return Receipt(outcome="ambiguous", error="the response is not one of Slack's")
     if accepted is True:
-        return Receipt(outcome="sent")
+        return Receipt(outcome="sent", reply=document)
     hint = f": {HINTS[error]}" if error in HINTS else ""
     text = f"Slack: {visible(error)[:100]}{hint}"
     if error in UNCERTAIN:
         return Receipt(outcome="ambiguous", error=text)
-    return Receipt(outcome="refused" if error in TEMPORARY else "rejected", error=text)
+    return Receipt(outcome="refused" if error in TEMPORARY else "rejected", error=text, reply={"error": error})
 
 
 class SlackBotSettings(SenderSettings):
@@ -69,6 +94,8 @@ class SlackBotSettings(SenderSettings):
     address_word = "url"
     needs = ("token",)
     links = True
+    channels = True
+    folds = True
 
     token: Key
     channel: str = Field(min_length=1)
@@ -83,6 +110,7 @@ class SlackBotSender:
     ) -> None:
         self._dashboard = dashboard
         self._channel = settings.channel
+        self._identities: dict[str, str] = {}  # of channels, by their names
         token = settings.token.get_secret_value()
         self._post = JsonPost(
             settings.url.get_secret_value().rstrip("/"),
@@ -93,9 +121,149 @@ class SlackBotSender:
         )
 
     def send(self, notice: Mapping[str, Any], *, possible_repeat: bool) -> Receipt:
-        built = message(notice, dashboard=self._dashboard, possible_repeat=possible_repeat)
-        channel = str(notice.get("channel") or self._channel)
-        return self._post.send({**built, "channel": channel}, path="/chat.postMessage")
+        return self.post(notice, Posting(), possible_repeat=possible_repeat)
+
+    def post(self, notice: Mapping[str, Any], posting: Posting, *, possible_repeat: bool) -> Receipt:
+        if posting.place is not None:
+            edited = self._edit(notice, posting.place)
+            if edited.outcome == "sent":
+                return self._once(notice, posting, possible_repeat, posting.place)
+            if edited.reply.get("error") not in NO_MESSAGE:
+                return edited
+        return self._once(notice, posting, possible_repeat, None)
+
+    def _edit(self, notice: Mapping[str, Any], place: Place) -> Receipt:
+        """Bring an incident's first message up to date; a try that was not needed does no harm."""
+        built = message(notice, dashboard=self._dashboard, possible_repeat=False)
+        where = {"channel": place.channel, "ts": place.ts}
+        edited = self._post.send({**built, **where}, path="/chat.update")
+        if edited.reply.get("error") in BAD_BLOCKS:
+            edited = self._post.send({**text_alone(built), "attachments": [], **where}, path="/chat.update")
+        return replace(edited, outcome="refused") if edited.outcome == "ambiguous" else edited
+
+    def _once(
+        self, notice: Mapping[str, Any], posting: Posting, possible_repeat: bool, thread: Place | None
+    ) -> Receipt:
+        """Post a message, unless an earlier try has."""
+        label = possible_repeat
+        if possible_repeat and posting.number:
+            arrived = self._arrived(notice, posting, thread)
+            if isinstance(arrived, Place):
+                return Receipt(outcome="sent", place=thread or arrived)
+            if arrived is None:
+                label = False
+            elif arrived.outcome == "refused":
+                return arrived
+        render: Render = message if thread is None else reply
+        payload = render(notice, dashboard=self._dashboard, possible_repeat=label)
+        if posting.number:
+            payload["metadata"] = {"event_type": EVENT, "event_payload": {"number": posting.number}}
+        if thread is not None:
+            return replace(self._say({**payload, "thread_ts": thread.ts}, thread.channel), place=thread)
+        channels = self._channels(notice)
+        said = self._say(payload, channels[0])
+        if said.reply.get("error") in NO_CHANNEL and len(channels) > 1:
+            elsewhere = self._say(payload, channels[1])
+            reached = elsewhere.outcome == "sent"
+            return replace(elsewhere, error=f"{channels[0]}: {said.error}") if reached else elsewhere
+        return said
+
+    def _channels(self, notice: Mapping[str, Any]) -> list[str]:
+        """Where a notice is posted: in its own channel or, if there is none of that name, in the sender's."""
+        return list(dict.fromkeys([str(notice.get("channel") or self._channel), self._channel]))
+
+    def _say(self, payload: Mapping[str, Any], channel: str) -> Receipt:
+        said = self._post.send({**payload, "channel": channel}, path="/chat.postMessage")
+        if said.reply.get("error") in BAD_BLOCKS:
+            said = self._post.send({**text_alone(payload), "channel": channel}, path="/chat.postMessage")
+        if said.outcome != "sent":
+            return said
+        identity, ts = said.reply.get("channel"), said.reply.get("ts")
+        if not isinstance(identity, str) or not isinstance(ts, str):
+            return said
+        self._identities[channel] = identity
+        return replace(said, place=Place(channel=identity, ts=ts))
+
+    def _arrived(self, notice: Mapping[str, Any], posting: Posting, thread: Place | None) -> Place | Receipt | None:
+        """Where an earlier try has arrived.
+
+        Returns:
+            None if certainly nowhere; a receipt if that cannot be read: `refused` for now, `rejected` for good.
+        """
+        if thread is not None:
+            return self._found(thread.channel, posting, thread)
+        unreadable = None
+        for channel in self._channels(notice):
+            identity = self._identity(channel)
+            found = self._found(identity, posting, None) if isinstance(identity, str) else identity
+            if isinstance(found, Place) or (found is not None and found.outcome == "refused"):
+                return found
+            unreadable = unreadable or found
+        return unreadable
+
+    def _found(self, channel: str, posting: Posting, thread: Place | None) -> Place | Receipt | None:
+        """Look for a message by its number, in a channel or in a thread of it."""
+        method = "/conversations.history" if thread is None else "/conversations.replies"
+        arguments = {"channel": channel, "limit": str(PAGE), "include_all_metadata": "true"}
+        if thread is not None:
+            arguments["ts"] = thread.ts
+        if posting.since_at is not None:
+            arguments["oldest"] = f"{(posting.since_at - CLOCKS_DIFFER).timestamp():.6f}"
+        for page in self._pages(method, arguments):
+            if isinstance(page, Receipt):
+                return None if page.reply.get("error") in NO_CHANNEL else page
+            for each in page.get("messages") or ():
+                if _number(each) == posting.number:
+                    return Place(channel=channel, ts=str(each.get("ts")))
+        return None
+
+    def _identity(self, channel: str) -> str | Receipt | None:
+        """The identity of a channel that is named; None if there is none of that name, to which nothing can have
+        been posted."""
+        name = channel.removeprefix("#")
+        if _IDENTITY.fullmatch(name):
+            return name
+        if channel in self._identities:
+            return self._identities[channel]
+        arguments = {
+            "limit": str(CHANNELS_PAGE),
+            "exclude_archived": "true",
+            "types": "public_channel,private_channel",
+        }
+        for page in self._pages("/conversations.list", arguments):
+            if isinstance(page, Receipt):
+                return page
+            for each in page.get("channels") or ():
+                if isinstance(each, Mapping) and each.get("name") == name:
+                    self._identities[channel] = str(each.get("id"))
+                    return self._identities[channel]
+        return None
+
+    def _pages(self, method: str, arguments: Mapping[str, str]) -> Iterator[Mapping[str, Any] | Receipt]:
+        """The pages of a list; last, instead of a page that cannot be read, a receipt that says why."""
+        cursor = ""
+        for _ in range(MOST_PAGES):
+            more = {"cursor": cursor} if cursor else {}
+            read = self._post.send_form({**arguments, **more}, path=method, most_bytes=MOST_BYTES)
+            if read.outcome != "sent":
+                later = read.outcome in {"ambiguous", "refused"}
+                yield replace(read, outcome="refused" if later else "rejected")
+                return
+            yield read.reply
+            metadata = read.reply.get("response_metadata")
+            cursor = str(metadata.get("next_cursor") or "") if isinstance(metadata, Mapping) else ""
+            if not cursor:
+                return
+        yield Receipt(outcome="rejected", error="too many messages since then")
 
     def close(self) -> None:
         self._post.cut_off()
+
+
+def _number(found: object) -> str:
+    """The number that a message carries; "" for none."""
+    metadata = found.get("metadata") if isinstance(found, Mapping) else None
+    if not isinstance(metadata, Mapping) or metadata.get("event_type") != EVENT:
+        return ""
+    payload = metadata.get("event_payload")
+    return str(payload.get("number", "")) if isinstance(payload, Mapping) else ""

@@ -60,6 +60,7 @@ class TeamsSettings(SenderSettings):
     title = "Microsoft Teams"
     address_word = "webhook"
     links = True
+    folds = True
     ignores_channel = "the workflow behind the webhook decides where it posts"
 
     webhook: Address

@@ -1,7 +1,8 @@
 """A stand-in for Slack's Web API: users and channels of one workspace over HTTP on 127.0.0.1. It is not Slack.
 
 Written from Slack's documentation as of 2026-11 (docs.slack.dev: "Using the Slack Web API", "Pagination", "Rate
-limits", methods users.list, users.info, conversations.list, conversations.info, chat.postMessage) and its OpenAPI
+limits", "Using message metadata", methods users.list, users.info, conversations.list, conversations.info,
+conversations.history, conversations.replies, chat.postMessage, chat.update) and its OpenAPI
 document (1.7.0 of 2021, archived by Slack); answers are checked against it in `tests/standins/test_slack.py`. It is
 older than `ratelimited`, `token_revoked` and `token_expired`, which stand in the documentation.
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar
@@ -25,8 +27,9 @@ BOT_TOKEN = "xoxb-0000000000-stand-in"
 TEAM = "T012AB3C4"
 ERRORS = {401: "invalid_auth", 403: "no_permission", 404: "unknown_method", 409: "fatal_error", 429: "ratelimited"}
 SCOPES = {"users": "users:read", "conversations": "channels:read", "chat": "chat:write"}
+HISTORY = "channels:history"
 TIERS = {"users_list": 20, "conversations_list": 20, "users_info": 100, "conversations_info": 50}
-"""Calls in a minute of each method (tiers 2, 2, 4, 3), at least."""
+"""Calls in a minute of each method (tiers 2, 2, 4, 3), at least. What was posted is read without a limit here."""
 
 
 class Slack(Service):
@@ -35,17 +38,20 @@ class Slack(Service):
     Attributes:
         scopes: what the token may read; `users:read.email` shows addresses.
         methods: the allowance of each method.
-        messages: what was posted, with `channel` and `ts`.
+        messages: what was posted, with `channel`, `ts` and how often it was edited.
     """
 
     routes: ClassVar[Sequence[tuple[str, str, str]]] = [
         *((method, f"/api/{name.replace('_', '.')}", name) for name in TIERS for method in ("GET", "POST")),
         ("POST", "/api/chat.postMessage", "chat_postMessage"),
+        ("POST", "/api/chat.update", "chat_update"),
+        ("POST", "/api/conversations.history", "conversations_history"),
+        ("POST", "/api/conversations.replies", "conversations_replies"),
     ]
 
     def __init__(self, *, clock: Clock | None = None) -> None:
         super().__init__(clock=clock)
-        self.scopes = {*SCOPES.values(), "users:read.email"}
+        self.scopes = {*SCOPES.values(), HISTORY, "users:read.email"}
         minute = timedelta(minutes=1)
         self.methods = {name: Allowance(name, most, minute, self.clock) for name, most in TIERS.items()}
         self._revoked = False
@@ -158,7 +164,8 @@ class Slack(Service):
             raise _refused("not_authed")
         if token != BOT_TOKEN or self._revoked:
             raise _refused("token_revoked" if token == BOT_TOKEN else "invalid_auth")
-        needed = SCOPES.get(operation.partition("_")[0])
+        reads = operation in {"conversations_history", "conversations_replies"}
+        needed = HISTORY if reads else SCOPES.get(operation.partition("_")[0])
         if needed and needed not in self.scopes:
             raise _refused("missing_scope", needed=needed, provided=",".join(sorted(self.scopes)))
         allowance = self.methods.get(operation)
@@ -201,6 +208,21 @@ class Slack(Service):
     def chat_postMessage(self, request: Request) -> Any:  # noqa: N802  Slack's own name
         """Post a message to a channel, by its id or its name."""
         told = json_body(request) or {}
+        channel = self._open_channel(told)
+        if not told.get("text") and not told.get("blocks"):
+            raise _refused("no_text")
+        if len(told.get("text", "")) > 40_000:
+            raise _refused("msg_too_long")
+        _check_blocks(told)
+        if "thread_ts" in told and self._message(channel["id"], told["thread_ts"]) is None:
+            raise _refused("thread_not_found")
+        stamp = f"{self._now()}.{len(self.messages):06d}"
+        self.messages.append({**told, "channel": channel["id"], "ts": stamp, "edits": 0})
+        said = {"bot_id": "B19LU7CSY", "type": "message", "text": told.get("text", ""), "user": "W00000000X"}
+        return {"ok": True, "channel": channel["id"], "ts": stamp, "message": {**said, "team": TEAM, "ts": stamp}}
+
+    def _open_channel(self, told: Mapping[str, Any]) -> dict[str, Any]:
+        """The channel that a message is for, by its id or its name."""
         named = str(told.get("channel", "")).removeprefix("#")
         channel = next((each for each in self._channels.values() if named in {each["id"], each["name"]}), None)
         if channel is None:
@@ -209,16 +231,50 @@ class Slack(Service):
             raise _refused("is_archived")
         if not channel["is_member"]:
             raise _refused("not_in_channel")
-        if not told.get("text") and not told.get("blocks"):
-            raise _refused("no_text")
-        if len(told.get("text", "")) > 40_000:
-            raise _refused("msg_too_long")
-        if len(told.get("blocks", [])) > 50:
-            raise _refused("invalid_blocks")
-        stamp = f"{self._now()}.{len(self.messages):06d}"
-        self.messages.append({**told, "channel": channel["id"], "ts": stamp})
-        said = {"bot_id": "B19LU7CSY", "type": "message", "text": told.get("text", ""), "user": "W00000000X"}
-        return {"ok": True, "channel": channel["id"], "ts": stamp, "message": {**said, "team": TEAM, "ts": stamp}}
+        return channel
+
+    def _message(self, channel_id: str, stamp: str) -> dict[str, Any] | None:
+        return next((each for each in self.messages if (each["channel"], each["ts"]) == (channel_id, stamp)), None)
+
+    def delete(self, stamp: str) -> None:
+        """Delete a message, as a person does."""
+        with self.changing():
+            self.messages[:] = [each for each in self.messages if each["ts"] != stamp]
+
+    def chat_update(self, request: Request) -> Any:
+        """Edit a message; what is left out stays."""
+        told = json_body(request) or {}
+        found = self._message(str(told.get("channel")), str(told.get("ts")))
+        if found is None:
+            raise _refused("message_not_found" if told.get("channel") in self._channels else "channel_not_found")
+        _check_blocks(told)
+        found |= {**{name: value for name, value in told.items() if name != "thread_ts"}, "edits": found["edits"] + 1}
+        return {"ok": True, "channel": found["channel"], "ts": found["ts"], "text": found.get("text", "")}
+
+    # -- reading what was posted
+
+    def conversations_history(self, request: Request) -> Any:
+        """List a channel's messages, the newest first, without replies in threads."""
+        channel = request.form.get("channel", "")
+        return self._posted(request, [each for each in self.messages if "thread_ts" not in each], channel)
+
+    def conversations_replies(self, request: Request) -> Any:
+        """List a thread, the oldest first."""
+        channel, root = request.form.get("channel", ""), request.form.get("ts", "")
+        if self._message(channel, root) is None:
+            raise _refused("thread_not_found")
+        thread = [each for each in self.messages if root in {each["ts"], each.get("thread_ts")}]
+        return self._posted(request, thread[::-1], channel)
+
+    def _posted(self, request: Request, messages: Sequence[dict[str, Any]], channel: str) -> Any:
+        if channel not in self._channels:
+            raise _refused("channel_not_found")
+        oldest = float(request.form.get("oldest") or 0)
+        listed = [each for each in messages if each["channel"] == channel and float(each["ts"]) > oldest]
+        found, cursor = self._page(request, "next_ts", listed[::-1])
+        shows = request.form.get("include_all_metadata") == "true"
+        shown = [each if shows else {k: v for k, v in each.items() if k != "metadata"} for each in found]
+        return {"ok": True, "messages": shown, "response_metadata": {"next_cursor": cursor}}
 
     def _shown(self, user: Mapping[str, Any]) -> dict[str, Any]:
         profile = {name: value for name, value in user["profile"].items() if name != "email"}
@@ -251,6 +307,14 @@ class Slack(Service):
 def _argument(request: Request, name: str) -> str | None:
     """An argument of a method, from the query or from a form."""
     return request.value(name) if request.method == "GET" else request.form.get(name, request.value(name))
+
+
+def _check_blocks(told: Mapping[str, Any]) -> None:
+    attached = [block for each in told.get("attachments") or () for block in each.get("blocks", ())]
+    if len(told.get("blocks") or ()) > 50 or len(attached) > 50:
+        raise _refused("invalid_blocks")
+    if len(json.dumps([told.get("blocks"), attached], ensure_ascii=False)) > 13_200:
+        raise _refused("msg_blocks_too_long")
 
 
 def _refused(error: str, **more: str) -> RefusalError:

@@ -8,7 +8,7 @@ misses a row. Instants are microseconds since 1970 UTC.
 from auditor.ledger.tables.columns import Identity, Instant, Text, metadata
 from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
-from auditor.ledger.tables.incidents import alerts, incidents
+from auditor.ledger.tables.incidents import alert_places, alerts, incidents
 from auditor.ledger.tables.installation import archive_files, drill, heartbeat, installation, lease, revision
 from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems, window_counts
 from auditor.ledger.tables.queues import backlogs, dead_letters
@@ -19,6 +19,7 @@ __all__ = [
     "Identity",
     "Instant",
     "Text",
+    "alert_places",
     "alerts",
     "archive_files",
     "backlogs",

@@ -36,6 +36,9 @@ alerts = sa.Table(
     sa.Column("incident_id", Identity, sa.ForeignKey("incidents.id")),
     sa.Column("transition", Text, nullable=False),
     sa.Column("sender", Text, nullable=False),
+    sa.Column("channel", Text, nullable=False, server_default=""),
+    sa.Column("severity", Text, nullable=False, server_default="high"),
+    sa.Column("digest_id", Identity),
     sa.Column("state", Text, nullable=False),
     sa.Column("created_at", Instant, nullable=False),
     sa.Column("next_try_at", Instant),
@@ -44,6 +47,17 @@ alerts = sa.Table(
     sa.Column("possible_repeat", sa.Boolean, nullable=False),
     sa.Column("error", Text),
     sa.Column("notice", Text, nullable=False),
-    sa.UniqueConstraint("incident_id", "transition", "sender", name="alerts_once"),
+    sa.UniqueConstraint("incident_id", "transition", "sender", "channel", name="alerts_once"),
+    sa.Index("alerts_waiting", "sender", "state", "next_try_at"),
     sqlite_autoincrement=True,
+)
+
+alert_places = sa.Table(
+    "alert_places",
+    metadata,
+    sa.Column("incident_id", Identity, sa.ForeignKey("incidents.id"), primary_key=True, autoincrement=False),
+    sa.Column("sender", Text, primary_key=True),
+    sa.Column("channel", Text, primary_key=True),
+    sa.Column("place", Text, nullable=False),
+    sa.Column("ts", Text, nullable=False),
 )

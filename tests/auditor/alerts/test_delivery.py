@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from auditor.alerts.delivery import deliver_next, open_senders
-from auditor.alerts.delivery_rule import MOST_TRIES, after_try
+from auditor.alerts.delivery_rule import REJECTED_UNTIL, REJECTED_WAIT_S, RETRIED_UNTIL, after_try
 from auditor.alerts.incidents import after_audit
 from auditor.map.settings import AlertSettings
 from auditor.senders.contract import Receipt
@@ -92,7 +92,7 @@ def test_a_lost_answer_is_repeated_and_says_so(stand: Stand, slack: FakeSlack) -
     assert ["possible duplicate" in got["text"] for got in slack.got] == [False, True]
 
 
-def test_a_rejection_is_final_and_visible(stand: Stand, slack: FakeSlack) -> None:
+def test_a_rejection_is_visible(stand: Stand, slack: FakeSlack) -> None:
     queue(stand)
     slack.answers = [(404, "no_service", {})]
     deliver(stand, slack)
@@ -109,21 +109,35 @@ def test_a_sender_that_died_while_sending_repeats_and_says_so(stand: Stand, slac
     assert states(stand) == [("sent", True)]
 
 
-def test_nobody_listening_is_retried_with_growing_waits_and_given_up(stand: Stand) -> None:
+def test_nobody_listening_is_retried_with_growing_waits_and_given_up_after_days(stand: Stand) -> None:
     queue(stand)
     sender = opened("slack", f"http://127.0.0.1:{free_port()}/secret-part")
     now, waits = NOW, []
-    for _ in range(MOST_TRIES):
+    while now < NOW + RETRIED_UNTIL:
         assert deliver_next(stand.ledger, {"slack": sender}, now)
         (row,) = stand.rows("alerts")
-        if row["state"] == "failed":
-            break
+        assert row["state"] == "pending"
         due = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(str(row["next_try_at"])))
         waits.append((due - now).total_seconds())
-        now = due
-    assert stand.rows("alerts")[0]["state"] == "failed"
+        now = due + timedelta(hours=6 if len(waits) > 12 else 0)
     assert waits == sorted(waits)
-    assert len(waits) == MOST_TRIES - 1
+    assert deliver_next(stand.ledger, {"slack": sender}, now)
+    (row,) = stand.rows("alerts")
+    assert (row["state"], row["next_try_at"]) == ("failed", None)
+
+
+def test_a_rejected_message_is_tried_again_for_a_day_once_people_have_corrected_the_address(
+    stand: Stand, slack: FakeSlack
+) -> None:
+    queue(stand)
+    slack.answers = [(404, "no_service", {})]
+    deliver(stand, slack)
+    assert stand.ledger.outbox.undelivered()[0].given_up == 1
+    assert not deliver(stand, slack, NOW + timedelta(seconds=REJECTED_WAIT_S - 1))
+    assert deliver(stand, slack, NOW + timedelta(seconds=REJECTED_WAIT_S))
+    assert states(stand) == [("sent", False)]
+    after = after_try(Receipt(outcome="rejected"), 90, NOW + REJECTED_UNTIL, False, since_at=NOW)
+    assert (after["state"], after["next_try_at"]) == ("failed", None)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +150,7 @@ def test_nobody_listening_is_retried_with_growing_waits_and_given_up(stand: Stan
     ],
 )
 def test_what_becomes_of_a_message_after_a_try(receipt: Receipt, state: str) -> None:
-    after = after_try(receipt, 1, NOW, False)
+    after = after_try(receipt, 1, NOW, False, since_at=NOW)
     assert after["state"] == state
     assert bool(after.get("possible_repeat")) == (receipt.outcome == "ambiguous")
 
@@ -154,9 +168,13 @@ def test_growth_is_told_with_the_count_it_grew_from(stand: Stand) -> None:
                 senders=["slack"],
                 now=NOW,
             )
-    claimed = [stand.ledger.outbox.claim(NOW + timedelta(seconds=1)) for _ in range(2)]
-    assert [each.transition for each in claimed if each] == ["opened", "grown 10x"]
-    assert claimed[1] is not None
+    claimed = []
+    for _ in range(2):
+        alert = stand.ledger.outbox.claim(NOW + timedelta(seconds=1))
+        assert alert is not None
+        stand.ledger.outbox.settle(alert, state="sent", sent_at=NOW)
+        claimed.append(alert)
+    assert [each.transition for each in claimed] == ["opened", "grown 10x"]
     told = message(claimed[1].notice, dashboard=None, possible_repeat=False)
     assert "GROWN" in str(told)
     assert "256 customer records, 5 when it opened" in str(told)

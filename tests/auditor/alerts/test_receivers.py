@@ -47,7 +47,7 @@ def test_a_wait_that_a_receiver_asks_for_is_kept_within_reason(stand: Stand, ask
 
 
 def test_a_wait_is_capped_whatever_the_receipt_says() -> None:
-    after = after_try(Receipt(outcome="refused", retry_after_s=1e18), 1, NOW, False)
+    after = after_try(Receipt(outcome="refused", retry_after_s=1e18), 1, NOW, False, since_at=NOW)
     assert after["next_try_at"] == NOW + timedelta(seconds=LONGEST_ASKED_S)
 
 

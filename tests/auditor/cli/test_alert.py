@@ -28,6 +28,20 @@ def test_it_reports_each_sender_and_fails_if_one_does(stand: Stand) -> None:
     assert len(bad.asked) == 1
 
 
+def test_a_route_is_tested_with_all_its_senders(stand: Stand) -> None:
+    original = stand.map_file.read_text()
+    with receiver(lambda _: "ok") as first, receiver(lambda _: "ok") as second:
+        alerts = f"alerts:\n  slack: {{webhook: '{first.url}'}}\n  webhook: {{url: '{second.url}'}}\n"
+        routes = "  routes: [{name: night, severity: low, to: webhook}]\n  default: {to: slack}\n"
+        stand.map_file.write_text(original + alerts + routes)
+        done = auditor("alert", "test", "night", "--map", stand.map_file)
+        assert done.returncode == 0, done.stderr
+        assert (len(first.asked), len(second.asked)) == (0, 1)
+        unknown = auditor("alert", "test", "nigth", "--map", stand.map_file)
+    assert unknown.returncode == 2
+    assert "did you mean 'night'" in unknown.stderr
+
+
 def test_a_sender_that_the_map_does_not_set_is_a_mistake(stand: Stand) -> None:
     original = stand.map_file.read_text()
     none = auditor("alert", "test", "--map", stand.map_file)

@@ -312,7 +312,8 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
     }.items():
         alert = ledger.outbox.claim(datetime.now(UTC), to=sender)
         assert alert is not None
-        ledger.outbox.settle(alert.alert_id, **after_try(receipt, 1, datetime.now(UTC), False))
+        now = datetime.now(UTC)
+        ledger.outbox.settle(alert, **after_try(receipt, 1, now, False, since_at=now))
     ledger.close()
     (row,) = json.loads(auditor("incidents", *data, "--json").stdout)
     assert (row["breach"], row["state"], row["message"]) == ("unreadable", "open", "failed")

@@ -93,7 +93,7 @@ class Bench:
         claimed = self.ledger.outbox.claim(self.now, to="webhook")
         assert claimed is not None
         state = {"sent": "sent", "rejected": "failed"}.get(receipt.outcome, "pending")
-        self.ledger.outbox.settle(claimed.alert_id, state=state, error=receipt.error or None, next_try_at=None)
+        self.ledger.outbox.settle(claimed, state=state, error=receipt.error or None, next_try_at=None)
         return dict(claimed.notice)
 
     @property

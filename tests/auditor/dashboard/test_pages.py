@@ -513,7 +513,7 @@ def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None
         )
     alert = watched.ledger.outbox.claim(watched.clock.now())
     assert alert is not None
-    watched.ledger.outbox.settle(alert.alert_id, state="failed", error="HTTP 404: no_service", next_try_at=None)
+    watched.ledger.outbox.settle(alert, state="failed", error="HTTP 404: no_service", next_try_at=None)
     for page in ("overview", "sla"):
         app = run(page)
         assert not app.exception

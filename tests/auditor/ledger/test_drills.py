@@ -33,7 +33,7 @@ def test_its_messages_go_through_the_outbox_and_count_nowhere(ledger: Ledger) ->
     claimed = ledger.outbox.claim(AT, to="slack")
     assert claimed is not None
     assert (claimed.incident_id, claimed.transition) == (None, "test")
-    ledger.outbox.settle(claimed.alert_id, state="failed", error="HTTP 404", next_try_at=None)
+    ledger.outbox.settle(claimed, state="failed", error="HTTP 404", next_try_at=None)
     assert ledger.outbox.drill_messages() == [("failed", "HTTP 404")]
     assert ledger.outbox.undelivered() == []
     assert ledger.outbox.counts() == {}

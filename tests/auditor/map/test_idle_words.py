@@ -42,7 +42,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/alerts/delivery.py": "dashboard",
         "auditor/senders/registry.py": " ".join(SENDERS),
         "auditor/daemon/daemon.py": "heartbeat",
-        "auditor/map/settings.py": "drill",
+        "auditor/map/settings.py": "drill routes default",
     },
     "AnypointMqSettings": {
         "probes/queues/anypoint_mq.py": (
@@ -78,6 +78,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/systems/live_record.py": "in",
     },
     "DeleteFlag": {"checks/delete_flags.py": "field is optional"},
+    "Destination": {"auditor/map/settings.py": "to channel escalate_after escalate_to"},
     "Drill": {
         "auditor/alerts/drill_rule.py": "at within",
         "auditor/daemon/drill.py": "to",
@@ -222,6 +223,12 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/queues/service_bus.py": "role timeout connection queue topic subscription management",
         "auditor/audit/queue_reading.py": "evidence key reason",
         "probes/registry.py": "kind",
+    },
+    "RouteSettings": {
+        "auditor/map/settings.py": (
+            "name team severity flow data_type system hours weekdays zone continue "
+            "to channel escalate_after escalate_to"
+        ),
     },
     "SqlBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from tests.auditor.senders.receivers import NOTICE, FakeSlack, opened
 def check_limits(payload: dict[str, Any]) -> None:
     """https://docs.slack.dev/reference/block-kit/blocks"""
     assert 0 < len(payload["text"]) <= 4000
-    blocks = payload["blocks"]
+    blocks = [*payload["blocks"], *(block for each in payload["attachments"] for block in each["blocks"])]
     assert 0 < len(blocks) <= 50
     for block in blocks:
         if block["type"] == "section":
@@ -33,7 +33,18 @@ def check_limits(payload: dict[str, Any]) -> None:
         elif block["type"] == "actions":
             assert 0 < len(block["elements"]) <= 25
             assert all(len(each["url"]) <= 3000 and len(each["text"]["text"]) <= 75 for each in block["elements"])
-    assert sum(len(json.dumps(block, ensure_ascii=False)) for block in blocks) < 13_000
+    assert sum(map(len, texts_of(blocks))) <= 12_000
+
+
+def texts_of(blocks: Sequence[dict[str, Any]]) -> list[str]:
+    """Every text and address in blocks."""
+    found = []
+    for block in blocks:
+        parts = [block.get("text"), *block.get("fields", ()), *block.get("elements", ())]
+        for part in filter(None, parts):
+            text = part["text"]
+            found += [text if isinstance(text, str) else text["text"], part.get("url", "")]
+    return found
 
 
 def test_a_message_says_what_where_and_how_many() -> None:
@@ -140,3 +151,53 @@ def test_half_a_character_is_shown_by_its_number() -> None:
     opened("slack", slack.url).send({**NOTICE, "summary": "half: \ud800"}, possible_repeat=False)
     slack.close()
     assert "⟨U+D800⟩" in slack.got[0]["text"]
+
+
+@pytest.mark.parametrize("name", ["to_billing", "crm.to-billing_v2", "a__b"])
+def test_a_flow_is_copied_without_characters_that_nobody_sees(name: str) -> None:
+    payload = message({**NOTICE, "flow": name, "summary": f"{name}: late"}, dashboard=None, possible_repeat=False)
+    shown = "".join(texts_of([*payload["blocks"], *payload["attachments"][0]["blocks"]]))
+    assert shown.count(name) == 2
+    assert re.search("[\u200b-\u200f\u2060-\u2064\ufeff]", shown) is None
+
+
+FULL = {
+    **NOTICE,
+    "severity": "critical",
+    "cause": "stopped_consumer",
+    "evidence": "the queue stands still and 37 changes are late",
+    "advice": "restart the consumer of to_billing",
+    "records": [{"key": "sub_<41>", "lag_s": 780.0}, {"key": "sub_77", "lag_s": 720.0}],
+    "consumers": [{"name": "dunning", "role": "decision-system"}],
+    "dashboard_path": "/incidents?id=7&from=2026-03-01T11:00:00Z",
+}
+
+
+def test_a_message_says_how_bad_it_is_why_and_what_to_do() -> None:
+    payload = message(FULL, dashboard="http://127.0.0.1:8501/", possible_repeat=False)
+    check_limits(payload)
+    shown = json.dumps(payload, ensure_ascii=False)
+    for part in (
+        ":red_circle:",
+        "CRITICAL · OPEN",
+        "#D92D20",
+        "`sub_&lt;41&gt;` (13 min late)",
+        "13 min, window 4 s",
+        "dunning (decision system)",
+        "stopped consumer",
+        "restart the consumer of to_billing",
+        "http://127.0.0.1:8501/incidents?id=7&from=2026-03-01T11:00:00Z",
+    ):
+        assert part in shown
+    resolved = json.dumps(message({**FULL, "transition": "resolved"}, dashboard=None, possible_repeat=False))
+    assert "restart the consumer" not in resolved
+    assert "#12B76A" in resolved
+
+
+def test_a_webhook_that_refuses_blocks_gets_the_text() -> None:
+    slack = FakeSlack()
+    slack.answers = [(400, "invalid_blocks", {})]
+    receipt = opened("slack", slack.url).send(NOTICE, possible_repeat=False)
+    slack.close()
+    assert receipt.outcome == "sent"
+    assert "blocks" not in slack.got[0]

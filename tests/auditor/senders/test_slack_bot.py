@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from auditor.senders.contract import Receipt
+from auditor.senders.contract import Place, PlacedSender, Posting, Receipt
 from auditor.senders.slack_bot import SlackBotSettings
 from tests.auditor.senders.receivers import NOTICE, opened, receiver
 from tests.http_api import Response
@@ -34,8 +35,8 @@ def tried(workspace: Slack, **changed: Any) -> Receipt:
 
 def test_a_flow_is_reported_in_its_own_channel(workspace: Slack) -> None:
     ops, billing = workspace.create_channel("ops"), workspace.create_channel("billing")
-    assert tried(workspace, channel="#billing") == Receipt(outcome="sent")
-    assert tried(workspace, channel=None) == Receipt(outcome="sent")
+    assert tried(workspace, channel="#billing").outcome == "sent"
+    assert tried(workspace, channel=None).outcome == "sent"
     assert [each["channel"] for each in workspace.messages] == [billing, ops]
     assert workspace.messages[0]["blocks"]
 
@@ -58,7 +59,7 @@ def test_a_refusal_says_what_to_do(workspace: Slack) -> None:
 @pytest.mark.parametrize(
     ("error", "outcome"),
     [
-        ("invalid_blocks", "rejected"),
+        ("msg_too_long", "rejected"),
         ("ratelimited", "refused"),
         ("service_unavailable", "refused"),
         ("fatal_error", "ambiguous"),
@@ -102,3 +103,111 @@ def test_a_channel_is_needed() -> None:
         SlackBotSettings.model_validate({"token": BOT_TOKEN})
     made = SlackBotSettings.model_validate({"token": BOT_TOKEN, "channel": "#ops"})
     assert BOT_TOKEN not in repr(made)
+
+
+SINCE = datetime(2026, 11, 20, 11, 59, tzinfo=UTC)
+
+
+def bot(workspace: Slack, channel: str = "#ops") -> PlacedSender:
+    sender = opened("slack_bot", f"{workspace.url}/api", token=BOT_TOKEN, channel=channel)
+    assert isinstance(sender, PlacedSender)
+    return sender
+
+
+def posting(number: str = "1", place: Place | None = None) -> Posting:
+    return Posting(number=number, since_at=SINCE, place=place)
+
+
+def shown(message: dict[str, Any]) -> str:
+    return json.dumps([message["text"], message.get("blocks"), message.get("attachments")])
+
+
+def test_an_incident_is_one_message_that_is_edited_with_its_transitions_in_the_thread(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    first = bot(workspace).post(NOTICE, posting(), possible_repeat=False)
+    assert first.place is not None
+    resolved = {**NOTICE, "transition": "resolved"}
+    again = bot(workspace).post(resolved, posting("2", first.place), possible_repeat=False)  # after a restart
+    assert (again.outcome, again.place) == ("sent", first.place)
+    root, reply = workspace.messages
+    assert (root["edits"], reply["thread_ts"]) == (1, root["ts"])
+    assert "RESOLVED" in shown(root)
+    assert "resolved after 5 min" in shown(reply)
+
+
+@pytest.mark.parametrize("error", ["message_not_found", "cant_update_message", "edit_window_closed"])
+def test_a_message_that_cannot_be_edited_is_replaced_by_a_new_one(workspace: Slack, error: str) -> None:
+    workspace.create_channel("x")
+    old = bot(workspace).post(NOTICE, posting(), possible_repeat=False).place
+    workspace.fail(faults.error_with_success({"ok": False, "error": error}), on="chat_update")
+    new = bot(workspace).post({**NOTICE, "transition": "grown"}, posting("2", old), possible_repeat=False)
+    assert new.outcome == "sent"
+    assert new.place is not None
+    assert old is not None
+    assert new.place.ts != old.ts
+    assert all("thread_ts" not in each for each in workspace.messages)
+
+
+@pytest.mark.parametrize("fault", [faults.cut_off(), faults.truncated()], ids=["reset", "cut short"])
+def test_what_arrived_although_its_response_was_lost_is_not_sent_again(workspace: Slack, fault: faults.Fault) -> None:
+    channel = workspace.create_channel("x")
+    workspace.fail(fault, on="chat_postMessage")
+    assert bot(workspace).post(NOTICE, posting(), possible_repeat=False).outcome == "ambiguous"
+    again = bot(workspace).post(NOTICE, posting(), possible_repeat=True)
+    assert (again.outcome, again.place) == ("sent", Place(channel=channel, ts=workspace.messages[0]["ts"]))
+    workspace.fail(fault, on="chat_postMessage")
+    grown = {**NOTICE, "transition": "grown"}
+    assert bot(workspace).post(grown, posting("2", again.place), possible_repeat=False).outcome == "ambiguous"
+    assert bot(workspace).post(grown, posting("2", again.place), possible_repeat=True).place == again.place
+    assert len(workspace.messages) == 2
+
+
+def test_what_did_not_arrive_is_sent_again_without_a_label(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    for number in range(60):  # more than one page of others
+        bot(workspace).post(NOTICE, posting(f"other {number}"), possible_repeat=False)
+    workspace.fail(faults.refused(500), on="chat_postMessage")
+    assert bot(workspace).post(NOTICE, posting(), possible_repeat=False).outcome == "ambiguous"
+    assert bot(workspace).post(NOTICE, posting(), possible_repeat=True).outcome == "sent"
+    assert len(workspace.messages) == 61
+    assert "possible duplicate" not in shown(workspace.messages[-1])
+    assert workspace.count("conversations_history") == 2
+
+
+def test_without_the_scope_to_read_it_is_sent_again_with_a_label(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    workspace.scopes.discard("channels:history")
+    assert bot(workspace).post(NOTICE, posting(), possible_repeat=True).outcome == "sent"
+    assert "possible duplicate" in shown(workspace.messages[0])
+
+
+def test_nothing_is_sent_again_while_slack_cannot_say_whether_it_arrived(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    workspace.fail(faults.refused(429, "30"), on="conversations_history")
+    receipt = bot(workspace).post(NOTICE, posting(), possible_repeat=True)
+    assert (receipt.outcome, receipt.retry_after_s, workspace.messages) == ("refused", 30.0, [])
+
+
+def test_a_channel_that_is_not_there_is_replaced_by_that_of_the_sender(workspace: Slack) -> None:
+    ops = workspace.create_channel("ops")
+    receipt = bot(workspace).post({**NOTICE, "channel": "#gone"}, posting(), possible_repeat=False)
+    assert receipt.outcome == "sent"
+    assert "#gone: Slack: channel_not_found" in receipt.error
+    assert workspace.messages[0]["channel"] == ops
+
+
+def test_blocks_that_slack_refuses_leave_the_text(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    workspace.fail(faults.error_with_success({"ok": False, "error": "invalid_blocks"}))
+    assert bot(workspace).post(NOTICE, posting(), possible_repeat=False).outcome == "sent"
+    assert "blocks" not in workspace.messages[0]
+    assert "to_billing" in workspace.messages[0]["text"]
+
+
+def test_only_a_critical_incident_that_comes_back_is_shown_outside_its_thread(workspace: Slack) -> None:
+    workspace.create_channel("x")
+    place = bot(workspace).post(NOTICE, posting(), possible_repeat=False).place
+    for severity in ("critical", "low"):
+        back = {**NOTICE, "transition": "reopened", "severity": severity}
+        bot(workspace).post(back, posting(severity, place), possible_repeat=False)
+    assert [each.get("reply_broadcast") for each in workspace.messages[1:]] == [True, None]

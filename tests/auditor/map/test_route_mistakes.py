@@ -1,0 +1,53 @@
+"""Routes that report to nobody, or can never match, are mistakes of the map."""
+
+from __future__ import annotations
+
+import pytest
+
+from auditor.map.loader import load_map
+from auditor.map.problems import MapError
+from tests.stand import Stand
+
+SENDERS = """\
+alerts:
+  slack: {webhook: "https://hooks.example/x"}
+  email: {host: "", from: a@x.example, to: b@x.example}
+"""
+
+
+def problems(stand: Stand, routes: str) -> str:
+    text = stand.map_file.read_text().partition("\nalerts:")[0]
+    stand.map_file.write_text(f"{text}\n{SENDERS}{routes}")
+    try:
+        load_map(stand.map_file, {})
+    except MapError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("routes", "mistake"),
+    [
+        ("  routes: [{team: x, to: []}]", "reports to nobody"),
+        ("  routes: [{to: slak}]", "names no sender 'slak'; did you mean 'slack'"),
+        ("  default: {to: webhook}", "names no sender 'webhook'"),
+        ("  routes: [{flow: to_bilin, to: slack}]", "no flow 'to_bilin' is in the map; did you mean 'to_billing'"),
+        ("  routes: [{system: crmm, to: slack}]", "no system 'crmm' is in the map"),
+        ("  routes: [{severity: hihg, to: slack}]", "unknown word 'hihg'"),
+        ("  routes: [{weekdays: [monday], to: slack}]", "unknown word 'monday'"),
+        ("  routes: [{hours: 9-17, to: slack}]", "are no hours"),
+        ("  routes: [{hours: '09:00-09:00', to: slack}]", "are no hours"),
+        ("  routes: [{hours: '09:00-17:00', zone: Berlin, to: slack}]", "unknown time zone 'Berlin'"),
+        ("  routes: [{to: slack}, {severity: low, to: slack}]", "it can never match: route 1"),
+        ("  routes: [{name: slack, to: slack}]", "'slack' also names something else"),
+        ("  routes: [{to: slack, escalate_after: 5m}]", "belong together"),
+    ],
+)
+def test_a_mistake_is_reported_with_its_remedy(stand: Stand, routes: str, mistake: str) -> None:
+    assert mistake in problems(stand, routes)
+
+
+def test_a_sender_whose_address_is_empty_may_be_named(stand: Stand) -> None:
+    routes = "  routes: [{severity: low, to: [slack, email]}, {flow: 'to_*', system: crm, to: slack}]"
+    assert problems(stand, routes) == ""
+    assert load_map(stand.map_file, {}).alerts.routing.routes[0].to == ("slack",)

@@ -1,0 +1,94 @@
+"""Routes: the first that matches, hours across midnight and in a zone, and routes that can never match."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from checks.routes import Hours, Recipient, Route, Routing, severity_of, shadowed
+
+NOTICE: dict[str, Any] = {
+    "team": "billing",
+    "severity": "high",
+    "flow": "to_billing",
+    "data_type": "customer",
+    "system": None,
+    "source": "crm",
+    "target": "billing_db",
+}
+AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
+"""A Monday."""
+
+
+def route(*to: str, **more: Any) -> Route:
+    matchers = {name: more.pop(name) for name in list(more) if name in {"team", "severity", "flow", "system"}}
+    return Route(name=to[0], to=to, matchers=matchers, **more)
+
+
+def test_the_first_route_that_matches_applies_and_later_ones_only_if_it_goes_on() -> None:
+    routes = (route("a", team=("sales",)), route("b", team=("billing",), goes_on=True), route("c"), route("d"))
+    routing = Routing(default=route("z"), routes=routes)
+    assert routing.recipients(NOTICE, AT) == [Recipient("b"), Recipient("c")]
+    assert Routing(default=route("z"), routes=routes[:1]).recipients(NOTICE, AT) == [Recipient("z")]
+    assert routing.senders == ("a", "b", "c", "d", "z")
+
+
+@pytest.mark.parametrize(
+    ("matchers", "matches"),
+    [
+        ({"flow": ("to_*",)}, True),
+        ({"flow": ("from_*",)}, False),
+        ({"system": ("crm",)}, True),
+        ({"system": ("other",)}, False),
+        ({"severity": ("critical", "high")}, True),
+        ({"severity": ("low",)}, False),
+        ({"team": ("billing",), "flow": ("x",)}, False),
+    ],
+)
+def test_every_matcher_has_to_match(matchers: dict[str, Any], matches: bool) -> None:
+    assert route("a", **matchers).matches(NOTICE, AT) is matches
+
+
+def test_a_notice_without_a_severity_is_high() -> None:
+    assert severity_of({}) == severity_of({"severity": "unheard of"}) == "high"
+
+
+def test_hours_are_those_of_their_zone() -> None:
+    office = Hours(begin=time(8), end=time(18), zone=ZoneInfo("America/New_York"), weekdays=frozenset(range(5)))
+    assert not office.holds(AT)  # 7:00 there
+    assert office.holds(AT.replace(hour=13))
+    assert not office.holds(datetime(2026, 3, 7, 15, tzinfo=UTC))
+
+
+def test_hours_across_midnight_belong_to_the_day_on_which_they_begin() -> None:
+    night = Hours(begin=time(22), end=time(6), zone=ZoneInfo("UTC"), weekdays=frozenset({4}))
+    assert night.holds(datetime(2026, 3, 6, 23, tzinfo=UTC))
+    assert night.holds(datetime(2026, 3, 7, 5, 59, tzinfo=UTC))
+    assert not night.holds(datetime(2026, 3, 7, 6, tzinfo=UTC))
+    assert not night.holds(datetime(2026, 3, 6, 5, tzinfo=UTC))
+
+
+def test_a_route_behind_one_that_takes_everything_of_it_can_never_match() -> None:
+    office = Hours(zone=ZoneInfo("UTC"), weekdays=frozenset({0}))
+    routes = [
+        route("a", team=("bill*",)),
+        route("b", team=("billing",), severity=("low",)),
+        route("c", severity=("low",)),
+        route("d", hours=office),
+        route("e"),
+        route("f", hours=office),
+    ]
+    assert [(position, by.name) for position, by in shadowed(routes)] == [(1, "a"), (5, "d")]
+    assert list(shadowed([route("a", goes_on=True), route("b")])) == []
+
+
+def test_escalation_waits_for_its_time_and_stays_in_the_channel() -> None:
+    by_night = route("slack_bot", channel="#b", escalate_after_s=60.0, escalate_to=("pagerduty",))
+    routing = Routing(default=by_night)
+    assert routing.escalates
+    assert routing.escalations(NOTICE, AT, 59) == []
+    assert routing.escalations(NOTICE, AT, 60) == [Recipient("pagerduty", "#b")]
+    assert routing.recipients(NOTICE, AT) == [Recipient("slack_bot", "#b")]
