@@ -57,9 +57,12 @@ class Grouped(NamedTuple):
 def _spelt(rows: Sequence[Row]) -> str:
     """A note on rows with one key in several spellings."""
     spelt = {row[KEY] for row in rows if isinstance(row[KEY], str)}
-    if len(spelt) < 2 or len({normalize("NFC", each) for each in spelt}) == len(spelt):
+    if len(spelt) < 2:
         return ""
-    return f": {'two' if len(spelt) == 2 else len(spelt)} spellings of one key (Unicode normalization)"
+    count = "two" if len(spelt) == 2 else len(spelt)
+    if len({normalize("NFC", each) for each in spelt}) == len(spelt):
+        return f": {count} writings of one key"
+    return f": {count} spellings of one key (Unicode normalization)"
 
 
 def _told(rule: FieldRule) -> str:

@@ -20,11 +20,17 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from probes.letter_case import CASELESS
+from probes.phone_numbers import PHONE
+
 INSPECT_CALLS = 4
 """`inspect` may take as long as this many calls: people run it, on systems that may have to warm up."""
 
 Key = int | str
 """A record's shared identity in its canonical form."""
+
+WRITTEN_FREELY = frozenset({CASELESS, PHONE})
+"""Types of keys of which one system may hold several writings."""
 
 Row = Sequence[Any]
 """One record as read: `(key, mark or None, *values)`, values in the order of `ReadSpec.fields`.
@@ -142,6 +148,9 @@ class ReadSpec:
         key_parts: all its fields if it has several, in order; `key` is the first of them then. Rows hold a tuple of
             their values as the key, and a `Key` is its text (`probes.composite_keys`).
         part_types: the type of each of them; text where it is not set.
+        key_region: where phone numbers without a country code are, two letters (ISO 3166-1).
+        mistaken: records of other keys are returned as well that software may take for the requested ones
+            (`probes.letter_case`).
         changed_at_unit: s, ms or us if the instant is a number since 1970.
         zone: the time zone of instants that carry none.
         lists: whether the system can list the collection's records.
@@ -163,6 +172,8 @@ class ReadSpec:
     key_type: str = "string"
     key_parts: tuple[str, ...] = ()
     part_types: tuple[str, ...] = ()
+    key_region: str | None = None
+    mistaken: bool = False
     changed_at_unit: Literal["s", "ms", "us"] | None = None
     zone: str | None = None
     lists: bool = True
@@ -191,6 +202,11 @@ class ReadSpec:
     def key_fields(self) -> tuple[str, ...]:
         """The fields that hold the key together."""
         return self.key_parts or (self.key,)
+
+    @property
+    def lists_whole_keys(self) -> bool:
+        """Whether a listing shows all rows of a key together: not if one key is written in several ways or paired."""
+        return self.pairs is None and self.key_type not in WRITTEN_FREELY
 
     @property
     def keys_alone(self) -> bool:

@@ -20,7 +20,7 @@ SQLITE_FUNCTION = "plumbline_rank"
 
 Dialect = Literal["postgresql", "mariadb", "mysql", "sqlite", "duckdb"]
 
-_TAGS = {"integer": "i", "string": "s", "uuid": "u", "salesforce_id": "f"}
+_TAGS = {"integer": "i", "string": "s", "caseless": "s", "phone": "s", "uuid": "u", "salesforce_id": "f"}
 _SEED = re.compile(r"[0-9a-f]{32}")
 
 

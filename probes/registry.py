@@ -8,6 +8,8 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from probes.contract import WRITTEN_FREELY
+from probes.letter_case import CASELESS
 from probes.metering import UNMETERED, Meter, metered
 from probes.secrets import Scrubber
 from probes.settings import Binding, PluginSettings, SystemSettings
@@ -31,6 +33,9 @@ class RecordKind:
         names_columns: field names are looked up as columns, and never evaluated as expressions.
         lists_all: its lists contain every record of a collection; false if an API's author has to ensure that.
         reads_by_any_field: records can be looked up by whatever field, so it can hold the pairs of a crosswalk.
+        finds: of the types of keys that one system may write in several ways, those that are found in each.
+        finds_mistaken: keys that may be mistaken for others are found by `ReadSpec.mistaken`; not where a whole list
+            is read, or where only the API compares.
     """
 
     title: str
@@ -42,6 +47,8 @@ class RecordKind:
     names_columns: bool = False
     lists_all: bool = True
     reads_by_any_field: bool = False
+    finds: frozenset[str] = frozenset()
+    finds_mistaken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,8 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         schemes=("postgresql", "postgres", "mariadb", "mysql", "sqlite"),
         names_columns=True,
         reads_by_any_field=True,
+        finds=WRITTEN_FREELY,
+        finds_mistaken=True,
     ),
     "rest": RecordKind(
         title="HTTP",
@@ -84,6 +93,8 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         probe="probes.records.mongodb.probe:MongoDbProbe",
         schemes=("mongodb",),
         reads_by_any_field=True,
+        finds=WRITTEN_FREELY,
+        finds_mistaken=True,
     ),
     "salesforce": RecordKind(
         title="Salesforce",
@@ -91,18 +102,23 @@ RECORD_KINDS: Mapping[str, RecordKind] = {
         binding="probes.records.salesforce.settings:SalesforceBinding",
         probe="probes.records.salesforce.probe:SalesforceProbe",
         reads_by_any_field=True,
+        finds=frozenset({CASELESS}),
+        finds_mistaken=True,
     ),
     "stripe": RecordKind(
         title="Stripe",
         settings="probes.records.stripe.settings:StripeSettings",
         binding="probes.records.stripe.settings:StripeBinding",
         probe="probes.records.stripe.probe:StripeProbe",
+        finds=WRITTEN_FREELY,
     ),
     "hubspot": RecordKind(
         title="HubSpot",
         settings="probes.records.hubspot.settings:HubSpotSettings",
         binding="probes.records.hubspot.settings:HubSpotBinding",
         probe="probes.records.hubspot.probe:HubSpotProbe",
+        finds=frozenset({CASELESS}),
+        finds_mistaken=True,
     ),
 }
 

@@ -272,6 +272,8 @@ class Binding(PluginSettings):
         deleted: how it marks records as deleted that it still keeps; a text is the name of a boolean field.
         computed: by canonical name, fields that it does not hold itself; a text is the expression in CEL.
         crosswalk: where its own keys are paired with those of the data type, if they are others.
+        key_written: how it writes every key, where keys may be written in several ways: `lower` or `e164`; `any` if
+            its API finds a key however it is written.
     """
 
     composite_keys: ClassVar[bool] = False
@@ -287,6 +289,7 @@ class Binding(PluginSettings):
     deleted: DeleteFlag | None = None
     computed: dict[str, Computed] = {}
     crosswalk: Crosswalk | None = None
+    key_written: Literal["lower", "e164", "any"] | None = None
 
     @field_validator("key")
     @classmethod

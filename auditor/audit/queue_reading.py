@@ -29,6 +29,8 @@ WHOLE_BROKER = frozenset({Reason.TIMEOUT, Reason.UNREACHABLE, Reason.AUTH, Reaso
 KEYS = {
     "integer": "an integer",
     "string": "text that can be a key",
+    "caseless": "text that can be a key",
+    "phone": "a phone number that can be a key",
     "uuid": "a UUID",
     "salesforce_id": "a Salesforce ID",
 }

@@ -313,7 +313,7 @@ class Gatherer:
         keys = list(dict.fromkeys([*grouped.keys, *(key for key in gone if key is not None)]))
         search.count_nameless(grouped.nameless, at_owner=True)
         search.want(keys)
-        if whole and self.flow.source_spec.pairs is None:  # a list shows only some rows of a key with several pairs
+        if whole and self.flow.source_spec.lists_whole_keys:
             rows = grouped.rows
             if not self.flow.source_spec.marks_records:
                 # Only the list of changes has stamps, and it comes first.

@@ -228,15 +228,15 @@ class Flow:
         Returns:
             None if it is not a key of this data type, or no longer one because the map has changed.
         """
-        return read_key(self._parse_owner_key, told)
+        return read_key(self._parse_told, told)
 
     def parse_keys(self, texts: Iterable[str]) -> list[Key]:
         """Parse keys from their texts, in the same order; invalid ones are left out."""
         return [key for text in texts if (key := self.parse_key(text)) is not None]
 
     @cached_property
-    def _parse_owner_key(self) -> Parser:
-        return self.data_type.key_parser(self.source_name)
+    def _parse_told(self) -> Parser:
+        return self.data_type.parse_told
 
     def _witnessed(self, name: str, binding: Binding) -> tuple[int, ...]:
         """The positions of the fields that a further system carries and that can be compared there.
@@ -260,7 +260,8 @@ class Flow:
             target=self._side(self.target_name, self.target, self.target_binding),
             digest_key=digest_key,
             key_type="/".join(self.data_type.key_types)
-            + {"nfc": "", "none": " as stored"}[self.data_type.key_normalize],
+            + {"nfc": "", "none": " as stored"}[self.data_type.key_normalize]
+            + (f" {self.data_type.key_region}" if self.data_type.key_region else ""),
             writers=self.data_type.writers,
             validity=self.validity,
             tells_validity=self.tells_validity,

@@ -57,6 +57,7 @@ class DataType(PluginSettings):
         window_s: how long a copy may differ after a change; `none` for not at all.
         key_type: how keys are compared.
         key_normalize: whether keys of text are compared in Unicode NFC or as they are stored.
+        key_region: where keys that are phone numbers without a country code are, two letters (ISO 3166-1).
         business_key: fields whose values together identify one record, whatever its key.
         rules: by name, a condition that every record must meet in each system, in CEL (`checks.validity.RuleSet`).
         in_: per system, where the data type is stored.
@@ -68,6 +69,7 @@ class DataType(PluginSettings):
     window_s: Duration = Field(alias="window")
     key_type: KeyType | tuple[KeyType, ...] = "string"
     key_normalize: Literal["nfc", "none"] = "nfc"
+    key_region: str | None = None
     fields: dict[str, FieldRule]
     business_key: tuple[str, ...] = ()
     rules: dict[str, str] = {}
@@ -86,9 +88,23 @@ class DataType(PluginSettings):
 
     def key_parser(self, system: str) -> Parser:
         """The parser for keys of this data type as `system` holds them."""
+        return self._parser(system, self.key_written(system))
+
+    @property
+    def parse_told(self) -> Parser:
+        """The parser for keys that people, messages or the ledger name, however they are written."""
+        return self._parser(self.owner, None)
+
+    def _parser(self, system: str, written: str | None) -> Parser:
         if isinstance(self.key_type, str) and self.key_count == 1:
-            return key_parser(self.key_type, system, self.key_normalize)
+            return key_parser(self.key_type, system, self.key_normalize, region=self.key_region, written=written)
         return composite_parser(self.key_types, system, self.key_normalize)
+
+    def key_written(self, system: str) -> str | None:
+        """How a system writes every key, as far as the map says so."""
+        binding = self.in_.get(system)
+        written = binding.get("key_written") if isinstance(binding, Mapping) else None
+        return None if written is None else str(written)
 
     @property
     def key_count(self) -> int:
@@ -113,7 +129,8 @@ class DataType(PluginSettings):
             name: of the data type.
             carried: the canonical names of the fields.
         """
-        spec = binding.spec(name, carried, zone=zone, key_type=self.whole_key_type)
+        spec = binding.spec(name, carried, zone=zone, key_type=self._type_to_look_up(binding.key_written))
+        spec = replace(spec, key_region=self.key_region)
         if spec.key_parts:
             spec = replace(spec, part_types=self.key_types)
         crosswalk = binding.crosswalk
@@ -135,13 +152,18 @@ class DataType(PluginSettings):
                 key=crosswalk.key_fields[0],
                 key_parts=() if isinstance(crosswalk.key, str) else crosswalk.key,
                 key_type=self.whole_key_type,
+                key_region=self.key_region,
                 fields=(crosswalk.own_key,),
             ),
             by_own_key=place,
-            parse_key=self.key_parser(crosswalk.system),
+            parse_key=self._parser(crosswalk.system, None),
             parse_own_key=key_parser(crosswalk.own_key_type, system),
         )
         return replace(spec, key_type=crosswalk.own_key_type, pairs=pairs)
+
+    def _type_to_look_up(self, written: str | None) -> str:
+        """The type of the keys of a system: if it writes all of them in their one form, they are plain text."""
+        return "string" if written in {"lower", "e164"} else self.whole_key_type
 
     def key_values(self, key: Key) -> tuple[Key, ...]:
         """The values of the parts of a canonical key."""

@@ -17,10 +17,14 @@ from auditor.map.settings import LONGEST_WINDOW_S, SHORTEST_WINDOW_S, DataType, 
 from checks.conflicts import MergeError, Policy
 from checks.currencies import minor_digits
 from checks.fields import ACTS_ON, FieldRule
+from checks.keys import WRITTEN
 from checks.per_system import named
 from checks.validity import RuleError, RuleSet
+from probes.contract import WRITTEN_FREELY
+from probes.letter_case import CASELESS
+from probes.phone_numbers import EXTRA, PHONE, library, regions
 from probes.registry import RECORD_KINDS, record_kind
-from probes.settings import Crosswalk
+from probes.settings import Binding, Crosswalk
 from probes.wording import did_you_mean
 
 Path_ = tuple[str | int, ...]
@@ -76,6 +80,8 @@ def contradictions(integration_map: IntegrationMap, sections: Mapping[str, Any])
                 f"local time needs a zone; set zone: of {holder}, for example Europe/Berlin",
             )
     for (name, holder), binding in integration_map.bindings.items():
+        if name in integration_map.data_types and holder in integration_map.systems:
+            yield from _written_contradictions(name, holder, binding, integration_map)
         if binding.crosswalk is not None:
             where = ("data_types", name, "in", holder, "crosswalk")
             data_type = integration_map.data_types[name]
@@ -170,8 +176,46 @@ def _key_contradictions(path: Path_, data_type: DataType) -> Iterator[tuple[Path
                 (*path, "in", system, "key"),
                 f"{len(key)} fields, and the key has {count} in another system; name {count}, or one that holds all",
             )
-    if data_type.key_normalize != "nfc" and "string" not in types:
+    if data_type.key_normalize != "nfc" and not {"string", CASELESS} & set(types):
         yield (*path, "key_normalize"), f"does nothing for key_type {', '.join(types)}; it acts on string"
+    if len(types) > 1 and WRITTEN_FREELY & set(types):
+        yield (*path, "key_type"), f"{' and '.join(sorted(WRITTEN_FREELY & set(types)))} is for keys of one field"
+    region = data_type.key_region
+    if region is not None and PHONE not in types:
+        yield (*path, "key_region"), f"does nothing for key_type {', '.join(types)}; it acts on {PHONE}"
+    elif PHONE in types and library() is None:
+        yield (*path, "key_type"), f"the library phonenumbers is not installed: {EXTRA}"
+    elif region is not None and region not in regions():
+        yield (*path, "key_region"), f"unknown region {region!r}; write two capital letters, for example DE"
+
+
+def _written_contradictions(
+    name: str, holder: str, binding: Binding, integration_map: IntegrationMap
+) -> Iterator[tuple[Path_, str]]:
+    """Keys that may be written in several ways, and systems that do not find them in each."""
+    key_type, written = integration_map.data_types[name].whole_key_type, binding.key_written
+    path: Path_ = ("data_types", name, "in", holder)
+    kind = integration_map.systems[holder].kind
+    word = WRITTEN.get(key_type)
+    if word is None or binding.crosswalk is not None:
+        if written is not None:
+            why = f"does nothing for key_type {key_type}; it acts on {' and '.join(WRITTEN)}"
+            own = "does nothing: the crosswalk says which keys the system has of its own"
+            yield (*path, "key_written"), why if word is None else own
+    elif written not in {None, "any", word}:
+        yield (*path, "key_written"), f"keys of type {key_type} in their one form are {word}"
+    elif written is None and kind == "rest":
+        yield (
+            (*path, "key"),
+            f"only you know how the API compares keys of type {key_type}: say key_written: any if it finds a key "
+            f"however it is written, or key_written: {word} if it holds all of them so",
+        )
+    elif written in {None, "any"} and kind != "rest" and key_type not in record_kind_finds(kind):
+        yield (
+            (*path, "key"),
+            f"a system of kind {kind} does not find a {key_type} key however it is written; say key_written: {word} "
+            "if it writes all of them so, or pair its keys by a crosswalk",
+        )
 
 
 def _word_contradictions(
@@ -223,9 +267,19 @@ def _crosswalk_contradictions(
             f"pairs are looked up by either of their keys, and a system of kind {holder.kind} is not read by any "
             f"field; copy them to a system of kind {', '.join(most)} or {last}",
         )
+    if holder is not None and data_type.whole_key_type in WRITTEN_FREELY - record_kind_finds(holder.kind):
+        yield (
+            (*where, "system"),
+            f"a system of kind {holder.kind} does not find a {data_type.whole_key_type} key however it is written",
+        )
     count = len(crosswalk.key_fields)
     if count not in {1, data_type.key_count}:
         yield (*where, "key"), f"{count} fields, and the key of the data type has {data_type.key_count}"
+
+
+def record_kind_finds(kind: str) -> frozenset[str]:
+    """The types of keys that a kind of system finds however they are written."""
+    return RECORD_KINDS[kind].finds
 
 
 def _rule_contradictions(path: Path_, data_type: DataType) -> Iterator[tuple[Path_, str]]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextvars import copy_context
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +19,11 @@ from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
 from auditor.systems.crosswalk import Crosswalk
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
+from checks.keys import doubtful, without_record
 from probes import registry
 from probes.contract import (
+    KEY,
+    WRITTEN_FREELY,
     Announcements,
     AnnouncesChanges,
     Key,
@@ -77,6 +81,7 @@ class SystemReader(Caller):
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         super().__init__(name, settings, probe, allowance)
+        self._settings = settings
         self._now = now
         self.clock: ClockBounds | None = None
         self.clock_failure: ProbeError | None = None
@@ -120,9 +125,29 @@ class SystemReader(Caller):
             received_at=self._now(),
             rows=batches.rows,
             error=error,
-            unreadable=batches.unreadable,
+            unreadable={**self._doubtful(spec, batches, error), **batches.unreadable},
             instants=batches.instants,
         )
+
+    def _doubtful(self, spec: ReadSpec, batches: Batches, error: ProbeError | None) -> dict[Key, str]:
+        """Keys that may be there although no record was returned, by how the system writes or compares them.
+
+        Keys without a record are read once more, with those that may be mistaken for them.
+        """
+        if spec.key_type not in WRITTEN_FREELY or error is not None:
+            return {}
+        returned = [row[KEY] for row in batches.rows]
+        absent = without_record(spec.key_type, batches.instants, returned, spec.key_region)
+        if not absent or not registry.record_kind(self._settings).finds_mistaken:
+            return {}
+        again = replace(spec.keys_only(), mistaken=True)
+        alone = self._batches(again)
+        try:
+            self._read_batches(alone, absent, max(1, min(READ_BATCH, self.probe.batch_limit(spec))))
+        except ProbeError as failure:
+            return dict.fromkeys(absent, str(failure))
+        doubts = doubtful(spec.key_type, absent, [row[KEY] for row in alone.rows], spec.key_region, self.name)
+        return {**doubts, **alone.unreadable}
 
     def _batches(self, spec: ReadSpec) -> Batches:
         patience, asking = Patience(), spender()

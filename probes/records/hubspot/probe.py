@@ -30,6 +30,7 @@ from probes.contract import (
 from probes.http import walk
 from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
+from probes.letter_case import CASELESS, writings
 from probes.records.alike_keys import alike
 from probes.records.hubspot import changes
 from probes.records.hubspot.catalogue import ID, Catalogue, is_unique, stamp_of
@@ -109,16 +110,22 @@ class HubSpotProbe(Unranked):
         texts = [str(key) for key in keys]
         if _by_id(spec):
             texts = [each for each in texts if _is_id(each)]
+        if spec.key_type == CASELESS:
+            texts = [each for text in texts for each in writings(text, mistaken=spec.mistaken)]
         requested = [each for each in dict.fromkeys(texts) if each.strip()]
         if not requested:
             return []
         path = self._catalogue.path_of(spec.collection)
-        records = []
+        found: dict[str, Record] = {}
         for at in range(0, len(requested), AT_ONCE):
-            records += self._by_keys(spec, path, requested[at : at + AT_ONCE])
-        keys_alike = {alike(spec.key_type, each) for each in requested}
+            some = self._by_keys(spec, path, requested[at : at + AT_ONCE])
+            found |= {str(each["id"]): each for each in some}
+        records = list(found.values())
+        keys_alike = {alike(spec.key_type, each) for each in keys}
         # A property matches regardless of case, and contacts by further addresses: those have another key.
-        selected = [each for each in records if alike(spec.key_type, _key(spec, each)) in keys_alike]
+        selected = records
+        if spec.key_type != CASELESS:
+            selected = [each for each in records if alike(spec.key_type, _key(spec, each)) in keys_alike]
         return self._rows(spec, path, selected)
 
     def _by_keys(self, spec: ReadSpec, path: str, keys: Sequence[str]) -> list[Record]:

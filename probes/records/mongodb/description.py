@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from probes.call_deadline import within
-from probes.contract import MISSING, CollectionSchema, FieldSchema, ProbeError, ReadSpec, Reason
+from probes.contract import MISSING, WRITTEN_FREELY, CollectionSchema, FieldSchema, ProbeError, ReadSpec, Reason
+from probes.letter_case import CASELESS
 from probes.records.mongodb import documents, stream
 from probes.records.mongodb.session import Session
 from probes.wording import did_you_mean
@@ -63,10 +64,17 @@ def _index_remarks(session: Session, spec: ReadSpec) -> list[str]:
         return [f"{spec.collection}: the login may not see whether its fields have an index"]
     led = {next(iter(index["key"])) for index in indexes if index.get("key") and _answers_all(index)}
     keyed = next((each for each in spec.key_fields if each in led), spec.key)
+    written = [spec.key] if spec.key_type in WRITTEN_FREELY else []
+    word = "lower" if spec.key_type == CASELESS else "e164"
     remarks = [
+        f"{spec.collection}.{path}: every read by key compares all keys of the collection; if they are all written "
+        f"in their one form, say key_written: {word}, and an index serves them"
+        for path in written
+    ]
+    remarks += [
         f"{spec.collection}.{path} has no index: every read scans the collection"
         for path in (keyed, spec.own_mark)
-        if path is not None and path not in led and path != "_id"
+        if path is not None and path not in led and path != "_id" and path not in written
     ]
     mark = spec.own_mark
     if mark is not None and mark in led and session.documents(spec.collection, {mark: None}, None, {"_id": 1}, 1)[0]:

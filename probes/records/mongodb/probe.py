@@ -14,6 +14,7 @@ from probes.call_deadline import one_call, some_calls
 from probes.composite_keys import parted
 from probes.contract import (
     INSPECT_CALLS,
+    WRITTEN_FREELY,
     ClockSample,
     CollectionSchema,
     Key,
@@ -29,6 +30,9 @@ from probes.records.unranked import Unranked
 
 KEYS_AT_ONCE = 1_000
 """Keys per `find`: in all their spellings they stay far below the 16 MiB of a command."""
+
+WRITTEN_AT_ONCE = 200
+"""Keys per `find` of those that may be written in several ways: they are one regular expression."""
 
 _WRITES = frozenset(
     {
@@ -65,7 +69,7 @@ class MongoDbProbe(Unranked):
     # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        return KEYS_AT_ONCE // len(spec.key_fields)
+        return (WRITTEN_AT_ONCE if spec.key_type in WRITTEN_FREELY else KEYS_AT_ONCE) // len(spec.key_fields)
 
     @some_calls(INSPECT_CALLS)
     def inspect(self, spec: ReadSpec) -> tuple[str, ...]:
@@ -96,6 +100,8 @@ class MongoDbProbe(Unranked):
     def _among(self, spec: ReadSpec, keys: Sequence[Key]) -> dict[str, Any]:
         """The filter for documents with one of these keys."""
         legacy = self._settings.uuid
+        if spec.key_type in WRITTEN_FREELY:
+            return {spec.key: {"$in": self._bson.however_written(spec, keys)}}
         if not spec.key_parts:
             spelled = [each for key in keys for each in self._bson.alternatives(spec.key_type, key, legacy)]
             return {spec.key: {"$in": spelled}}

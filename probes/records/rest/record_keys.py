@@ -10,6 +10,7 @@ from uuid import UUID
 
 from probes.composite_keys import joined, parted
 from probes.contract import Key, ReadSpec
+from probes.letter_case import CASELESS
 from probes.records.alike_keys import alike
 from probes.records.rest.request_template import places
 
@@ -39,7 +40,7 @@ def _is_value(part: object) -> bool:
 def likeness(spec: ReadSpec, key: Any) -> Any:
     """A key in a form that it shares with every other spelling of the same key."""
     if not spec.key_parts:
-        return alike(spec.key_type, key)
+        return alike(spec.key_type, key, spec.key_region)
     parts = key if isinstance(key, tuple) else parted(key, len(spec.key_parts))
     return tuple(alike(type_, part) for type_, part in zip(_part_types(spec), parts, strict=True))
 
@@ -49,7 +50,7 @@ def spelt_apart(spec: ReadSpec, key: Key) -> str | None:
 
     Keys are compared in Unicode NFC, and requested in that form.
     """
-    if spec.key_type != "string" or not isinstance(key, str) or key.isascii():
+    if spec.key_type not in {"string", CASELESS} or not isinstance(key, str) or key.isascii():
         return None
     apart = unicodedata.normalize("NFD", key)
     return None if apart == key else apart

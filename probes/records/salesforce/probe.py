@@ -33,6 +33,7 @@ from probes.contract import (
 from probes.http import walk
 from probes.http.date_clock import read_clock
 from probes.http.line import DIRECT, Line
+from probes.letter_case import CASELESS, writings
 from probes.records.alike_keys import alike
 from probes.records.salesforce import bulk, soql
 from probes.records.salesforce.change_events import Change, ChangeHeaders, topic_of
@@ -103,6 +104,8 @@ class SalesforceProbe(Unranked):
         for name in dict.fromkeys(each for each in (spec.key, spec.mark, *spec.fields) if each is not None):
             remarks += self._field_remarks(spec, name, fields)
         key = fields[spec.key.lower()]
+        if spec.key_type == CASELESS:
+            self._refuse_case(spec)
         if not key.get("idLookup") and not key.get("externalId"):
             remarks.append(f"{spec.collection}.{spec.key} is not an External Id: every read scans the object")
         if spec.mark and spec.mark.lower() != "systemmodstamp":
@@ -212,12 +215,20 @@ class SalesforceProbe(Unranked):
         if _by_id(spec):
             return self._by_ids(spec, [str(key) for key in keys if _ID.fullmatch(str(key))])
         kind = self._kind_of_key(spec)
-        literals = [literal for key in keys if (literal := _literal(kind, key)) is not None]
+        spelled = keys
+        if spec.key_type == CASELESS:
+            self._refuse_case(spec)
+            spelled = [each for key in keys for each in writings(str(key), mistaken=spec.mistaken)]
+        literals = [literal for key in spelled if (literal := _literal(kind, key)) is not None]
         head = soql.select(_selected(spec), spec.collection, f"WHERE {spec.key} IN")
         asked = {_alike(spec, kind, key) for key in keys}
-        rows = []
+        found: dict[str, Mapping[str, Any]] = {}
         for text in soql.parts(head, literals):
-            rows += [_row(spec, record) for record in self._all(text, deleted=_in_bin(spec))]
+            # Two writings of one key may be in two queries, each of which finds every record of it.
+            found |= {_address(record): record for record in self._all(text, deleted=_in_bin(spec))}
+        rows = [_row(spec, record) for record in found.values()]
+        if spec.key_type == CASELESS:
+            return rows
         # Texts are compared without case, so a key in another case is a different key.
         return [row for row in rows if _alike(spec, kind, row[0]) in asked]
 
@@ -241,6 +252,15 @@ class SalesforceProbe(Unranked):
                     raise ProbeError(Reason.DECODE, f"{spec.collection} returned another record than requested")
                 rows.append(row)
         return rows
+
+    def _refuse_case(self, spec: ReadSpec) -> None:
+        """Raise ProbeError if the field of the key compares case."""
+        if self._described(spec.collection).get(spec.key.lower(), {}).get("caseSensitive"):
+            raise ProbeError(
+                Reason.QUERY,
+                f"{spec.collection}.{spec.key} is case-sensitive, so its keys are not found in another case",
+                hint="say key_written: lower if all are written in lower case, or use a field that is not",
+            )
 
     def _kind_of_key(self, spec: ReadSpec) -> str:
         """The type of the key's field. Raises ProbeError if it cannot be a key or does not exist."""

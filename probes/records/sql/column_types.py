@@ -26,6 +26,9 @@ warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.
 
 Convert = Callable[[Any], Any]
 
+WritingsOf = Callable[[str], Sequence[str]]
+"""What stands in a column for a key, in each of its writings."""
+
 PLAIN_TEXT = frozenset({"text", "varchar", "bpchar", "name"})
 """PostgreSQL's types of text, which compare with each other."""
 
@@ -130,7 +133,7 @@ class KeyColumn:
             return sa.type_coerce(self.column, sa.types.NullType()).in_(sa.bindparam(f"keys{at}", expanding=True))
         return self.column.in_(sa.bindparam(f"keys{at}", expanding=True, literal_execute=True, type_=sa.BigInteger()))
 
-    def parameters(self, keys: Sequence[Key]) -> dict[str, list[Any]]:
+    def parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
         """What to bind for `among`. Keys that the column cannot hold are left out: they cannot exist."""
         return {"keys": self.bind(keys)}
 
@@ -157,6 +160,39 @@ class KeyColumn:
     def held(self, keys: Sequence[Key]) -> list[Any]:
         """As `bind`, for a column that does not only hold whole numbers."""
         return [spelled for key in keys for spelled in spellings(str(key))]
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenColumn(KeyColumn):
+    """A column that may hold one key in several writings.
+
+    Attributes:
+        writings: what stands in `column` for a key, in each of them.
+    """
+
+    writings: WritingsOf = list
+
+    def bind(self, keys: Sequence[Key]) -> list[Any]:
+        return [text for key in keys for text in self.writings(str(key)) if _is_unicode(text)]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchedColumn(KeyColumn):
+    """A column that contains one of some parts of keys, by a regular expression.
+
+    Attributes:
+        part: that of a key, which consists of digits.
+        matches: the database's operator.
+    """
+
+    part: Callable[[str], str] = str
+    matches: str = "~"
+
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        return self.column.bool_op(self.matches)(sa.bindparam(f"keys{at}", type_=sa.Text()))
+
+    def parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
+        return {"keys": "|".join(dict.fromkeys(self.part(str(key)) for key in keys))}
 
 
 def is_whole(key: Key) -> bool:

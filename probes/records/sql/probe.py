@@ -13,6 +13,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from probes.call_deadline import one_call, some_calls
 from probes.contract import (
     INSPECT_CALLS,
+    WRITTEN_FREELY,
     ClockSample,
     CollectionSchema,
     Key,
@@ -30,11 +32,13 @@ from probes.contract import (
     Reason,
     Row,
 )
+from probes.letter_case import CASELESS, writings
+from probes.phone_numbers import PHONE, SEPARATORS, TAIL, tail
 from probes.ranking import RANKS, rank_hex, rank_sql
 from probes.records.sql import key_cursors, key_parts
 from probes.records.sql.catalogue import describe, leading_columns
 from probes.records.sql.collection import Collection
-from probes.records.sql.column_types import INT64, UNKNOWN, Asked, Native, NotText
+from probes.records.sql.column_types import INT64, UNKNOWN, Asked, KeyColumn, Native, NotText
 from probes.records.sql.database_url import read_url
 from probes.records.sql.dialects.dialect import Build, dialect_of
 from probes.records.sql.names import join_name, split_name
@@ -94,14 +98,27 @@ class SqlProbe:
             if led is None:
                 return (f"{spec.collection}: the login may not see whether its columns have an index",)
             unmarked = self._unmarked(connection, spec, collection) if spec.mark in led else ()
+            unfound = self._unfound(connection, spec, collection, led)
         keyed = next((each for each in spec.key_fields if each in led), spec.key)
-        wanted = [keyed] + ([spec.mark] if collection.mark is not None else [])
+        wanted = ([] if unfound else [keyed]) + ([spec.mark] if collection.mark is not None else [])
         slow = (
             f"{spec.collection}.{column} has no index: every read scans the table"
             for column in wanted
             if column and column not in led
         )
-        return (*slow, *unmarked)
+        return (*unfound, *slow, *unmarked)
+
+    def _unfound(
+        self, connection: sa.Connection, spec: ReadSpec, collection: Collection, led: Sequence[str]
+    ) -> tuple[str, ...]:
+        """Remarks on a key that may be written in several ways, if no index serves it."""
+        if spec.key_type not in WRITTEN_FREELY:
+            return ()
+        remedy = self._dialect.unserved(connection, collection.finder, spec.key, collection.table, led, self._engine)
+        if remedy is None:
+            return ()
+        what = "in whatever case" if spec.key_type == CASELESS else "however a number is written"
+        return (f"{spec.collection}.{spec.key} has no index by which it is found {what}: {remedy}",)
 
     def _unmarked(self, connection: sa.Connection, spec: ReadSpec, collection: Collection) -> tuple[str, ...]:
         """Remarks on records without a stamp or version."""
@@ -133,7 +150,10 @@ class SqlProbe:
             return describe(connection, self._dialect)
 
     def _collection(self, spec: ReadSpec) -> Collection:
-        cached = (spec.collection, spec.key_fields, spec.changed_at, spec.version, spec.fields)
+        cached = (
+            *(spec.collection, spec.key_fields, spec.key_type, spec.mistaken),
+            *(spec.changed_at, spec.version, spec.fields),
+        )
         collection = self._collections.get(cached)
         # One for all threads, made by the first: a statement must not mix the columns of two of them.
         return self._collections.setdefault(cached, self._reflect(spec)) if collection is None else collection
@@ -162,6 +182,7 @@ class SqlProbe:
             mark = table.c[spec.mark] if spec.mark else None
             stamps = stamps_of(connection, self._dialect, spec, mark if spec.changed_at else None)
             natives = self._dialect.native_types(connection, schema, name)
+            finder = self._finder(connection, spec, table, natives)
         keys = tuple(table.c[each] for each in spec.key_fields)
         lookups = tuple(self._dialect.key_column(each, natives.get(each.name, UNKNOWN)) for each in keys)
         return Collection(
@@ -174,7 +195,24 @@ class SqlProbe:
             keys=keys,
             lookups=lookups,
             stamps=stamps,
+            finder=finder or lookups[0],
         )
+
+    def _finder(
+        self, connection: sa.Connection, spec: ReadSpec, table: sa.TableClause, natives: dict[str, Native]
+    ) -> KeyColumn | None:
+        """How records are found by a key that may be written in several ways; None for every other key."""
+        column, native = table.c[spec.key], natives.get(spec.key, UNKNOWN)
+        if spec.key_type == CASELESS:
+            written = partial(writings, mistaken=spec.mistaken)
+            return self._dialect.caseless_column(connection, table, column, native, written)
+        if spec.key_type == PHONE:
+            text = self._dialect.without(column, SEPARATORS)
+            if spec.mistaken:
+                return self._dialect.containing_column(text, native, column.type, tail)
+            text = self._dialect.last(text, TAIL)
+            return self._dialect.written_column(text, native, column.type, lambda key: [tail(key)])
+        return None
 
     @undisturbed
     def column_types(self, spec: ReadSpec) -> dict[str, Native]:
@@ -185,7 +223,7 @@ class SqlProbe:
     # -- reading
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        return key_parts.AT_ONCE if spec.key_parts else 5000
+        return key_parts.AT_ONCE if spec.key_parts or spec.key_type in WRITTEN_FREELY else 5000
 
     @one_call
     @undisturbed
@@ -197,10 +235,14 @@ class SqlProbe:
                 return []
             wanted, parameters = found
             return self._rows(collection, lambda columns: sa.select(*columns).where(wanted), parameters)
-        parameters = collection.lookup.parameters(keys)
+        return self._among(collection, collection.finder, keys)
+
+    def _among(self, collection: Collection, column: KeyColumn, keys: Sequence[Key]) -> list[Row]:
+        """The rows with one of these keys in a column."""
+        parameters = column.parameters(keys)
         if not any(parameters.values()):
             return []
-        among = collection.lookup.among()
+        among = column.among()
         return self._rows(collection, lambda columns: sa.select(*columns).where(among), parameters)
 
     @one_call
@@ -294,7 +336,7 @@ class SqlProbe:
     @one_call
     @undisturbed
     def can_rank(self, spec: ReadSpec, seed: str) -> bool:
-        if spec.key_parts:
+        if spec.key_parts or spec.key_type in WRITTEN_FREELY:
             return False
         table = self._collection(spec.keys_only()).table
         some = sa.select(sa.literal(1).label("one")).select_from(table).limit(RANK_SCAN_LIMIT + 1).subquery()
@@ -307,7 +349,7 @@ class SqlProbe:
             return self._dialect.ranks_by_index(connection, ranked, self._engine)
 
     def rank_index(self, spec: ReadSpec, seed: str) -> str | None:
-        if spec.key_parts:
+        if spec.key_parts or spec.key_type in WRITTEN_FREELY:
             return None
         table = self._quoted.format_table(self._collection(spec.keys_only()).table)
         return self._dialect.rank_index(table, self._rank(spec, seed))
@@ -380,7 +422,10 @@ class SqlProbe:
                 # The last key has more rows than fit: read it whole, the page may be longer than asked.
                 last = [row[0] for row in rows if _folded(row[0]) == beyond]
                 rows = [row for row in rows if _folded(row[0]) != beyond]
-                rows += self.fetch(spec, list(dict.fromkeys(last)))
+                whole = list(dict.fromkeys(last))
+                rows += (
+                    self.fetch(spec, whole) if spec.key_parts else self._among(collection, collection.lookup, whole)
+                )
         return nameless + rows, more
 
     def _rows(

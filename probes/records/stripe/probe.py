@@ -21,6 +21,7 @@ from probes.contract import (
     INSPECT_CALLS,
     KEY,
     MISSING,
+    WRITTEN_FREELY,
     ClockSample,
     CollectionSchema,
     FieldSchema,
@@ -79,7 +80,7 @@ class StripeProbe(Unranked):
     # -- capabilities
 
     def batch_limit(self, spec: ReadSpec) -> int:
-        if walks(spec.collection, spec.key):
+        if _walks(spec):
             return KEYS_OF_A_WALK
         return self._connections * AT_ONCE
 
@@ -98,8 +99,8 @@ class StripeProbe(Unranked):
         remarks = []
         for path in dict.fromkeys((spec.key, *spec.fields)):
             remarks += _field_remarks(collection, path, records, expanded)
-        if walks(spec.collection, spec.key):
-            remarks.append(walking(spec.collection, spec.key))
+        if _walks(spec):
+            remarks.append(walking(spec.collection, spec.key, spec.key_type))
         if spec.changed_at is not None:
             self._session.ask(EVENTS, [("types[]", collection.events[0]), ("limit", "1")])
         if not self._restricted:
@@ -137,7 +138,7 @@ class StripeProbe(Unranked):
         _collection(spec)
         if not keys:
             return []
-        if walks(spec.collection, spec.key):
+        if _walks(spec):
             return self._walked(spec, keys)
         read = self._by_id if spec.key == "id" else self._by_member
         return [row for rows in self._several(keys, lambda key: read(spec, str(key))) for row in rows]
@@ -169,11 +170,11 @@ class StripeProbe(Unranked):
 
     def _walked(self, spec: ReadSpec, keys: Sequence[Key]) -> list[Row]:
         """Records with these keys from the whole list, since no list can be filtered by such a key."""
-        wanted = {alike(spec.key_type, key) for key in keys}
+        wanted = {alike(spec.key_type, key, spec.key_region) for key in keys}
         return [
             row
             for _, row in self._all(spec, ())
-            if row[KEY] is not MISSING and alike(spec.key_type, row[KEY]) in wanted
+            if row[KEY] is not MISSING and alike(spec.key_type, row[KEY], spec.key_region) in wanted
         ]
 
     def _all(self, spec: ReadSpec, query: listing.Query) -> list[tuple[str, Row]]:
@@ -345,6 +346,11 @@ def _collection(spec: ReadSpec) -> Collection:
         nearest = did_you_mean(spec.collection, COLLECTIONS)
         raise ProbeError(Reason.QUERY, f"Stripe has no readable collection named {spec.collection!r}{nearest}")
     return collection
+
+
+def _walks(spec: ReadSpec) -> bool:
+    """Whether records are found by their key only by reading the whole list: Stripe compares case and signs."""
+    return walks(spec.collection, spec.key) or spec.key_type in WRITTEN_FREELY
 
 
 def _row(spec: ReadSpec, record: Mapping[str, Any], mark: datetime | None, expanded: Sequence[str]) -> Row:

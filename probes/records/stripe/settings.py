@@ -8,8 +8,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr, field_validator
 
+from probes.contract import WRITTEN_FREELY
 from probes.durations import Duration
 from probes.http.settings import Retries, check_api_address, check_header_value
+from probes.letter_case import CASELESS
 from probes.records.stripe.shapes import COLLECTIONS, VERSION
 from probes.settings import Binding, SystemSettings
 from probes.wording import did_you_mean
@@ -130,8 +132,14 @@ def walks(collection: str, key: str) -> bool:
     return key != "id" and key not in COLLECTIONS[collection].by
 
 
-def walking(collection: str, key: str) -> str:
+def walking(collection: str, key: str, key_type: str = "string") -> str:
     """The note on such a key."""
+    if key_type in WRITTEN_FREELY:
+        word = "lower" if key_type == CASELESS else "e164"
+        return (
+            f"Stripe compares {key} as it is written, so each read by key walks the whole list, one call per 100 "
+            f"{collection}. If Stripe holds every key in its one form, say key_written: {word}"
+        )
     return (
         f"Stripe finds {collection} by {key} only with Search, which lags and is never used for verdicts: each "
         f"read by key walks the whole list, one call per 100 {collection}. Unless there are few of them, make id "

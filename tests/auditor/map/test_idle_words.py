@@ -73,7 +73,7 @@ OBEYED: dict[str, dict[str, str]] = {
     },
     "DataType": {
         "auditor/map/flow.py": "owner writers window key_normalize fields business_key rules",
-        "auditor/map/settings.py": "key_type",
+        "auditor/map/settings.py": "key_type key_region",
         "auditor/map/document.py": "consumers description",
         "auditor/systems/live_record.py": "in",
     },
@@ -131,7 +131,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "probes/records/mongodb/settings.py": "changes",
         "auditor/map/flow.py": "absent deleted",
-        "auditor/map/settings.py": "crosswalk",
+        "auditor/map/settings.py": "crosswalk key_written",
     },
     "MongoDbSettings": {
         "auditor/map/flow.py": "zone",
@@ -168,7 +168,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "RestBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
-        "auditor/map/settings.py": "crosswalk",
+        "auditor/map/settings.py": "crosswalk key_written",
         "probes/records/rest/settings.py": "records record one many list changed batch limit first_page since more "
         "until next",
     },
@@ -184,7 +184,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "HubSpotBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
-        "auditor/map/settings.py": "crosswalk",
+        "auditor/map/settings.py": "crosswalk key_written",
     },
     "HubSpotSettings": {
         "auditor/map/flow.py": "zone",
@@ -198,7 +198,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "SalesforceBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
-        "auditor/map/settings.py": "crosswalk",
+        "auditor/map/settings.py": "crosswalk key_written",
     },
     "SalesforceSettings": {
         "auditor/map/flow.py": "zone",
@@ -233,7 +233,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "SqlBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
-        "auditor/map/settings.py": "crosswalk",
+        "auditor/map/settings.py": "crosswalk key_written",
     },
     "SqlQueueSettings": {
         "probes/queues/sql_queue.py": (
@@ -261,7 +261,7 @@ OBEYED: dict[str, dict[str, str]] = {
     "StripeBinding": {
         "probes/settings.py": "collection key changed_at changed_at_unit version fields computed",
         "auditor/map/flow.py": "absent deleted",
-        "auditor/map/settings.py": "crosswalk",
+        "auditor/map/settings.py": "crosswalk key_written",
     },
     "StripeSettings": {
         "auditor/map/flow.py": "zone",

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import sqlalchemy as sa
 
 from probes.contract import ProbeError, Reason, Row
-from probes.records.sql.column_types import Asked, KeyColumn, Native
+from probes.records.sql.column_types import Asked, KeyColumn, Native, WritingsOf, WrittenColumn
 from probes.records.sql.database_url import DIALECTS, DatabaseUrl
 
 Build = Callable[[Sequence[sa.ColumnElement[Any]]], sa.Select[Any]]
@@ -176,6 +176,64 @@ class Dialect(ABC):
         """How keys are looked up in this column."""
 
     @abstractmethod
+    def caseless_column(
+        self,
+        connection: sa.Connection,
+        table: sa.TableClause,
+        column: sa.ColumnClause[Any],
+        native: Native,
+        written: WritingsOf,
+    ) -> KeyColumn:
+        """How keys are looked up in a column that may hold them in any case.
+
+        Every record with one of the keys has to be found; further ones are left out by whoever reads the keys.
+        """
+
+    def written_column(
+        self, column: sa.ColumnElement[Any], native: Native, declared: Any, writings: WritingsOf
+    ) -> KeyColumn:
+        """How keys are looked up in an expression that holds text."""
+        return WrittenColumn(column, False, native, declared, writings)
+
+    @abstractmethod
+    def containing_column(
+        self, column: sa.ColumnElement[Any], native: Native, declared: Any, part: Callable[[str], str]
+    ) -> KeyColumn:
+        """How keys are looked up in an expression that contains a part of them, which consists of digits."""
+
+    def without(self, column: sa.ColumnClause[Any], signs: str) -> sa.ColumnElement[Any]:
+        """A column as text without some signs, none of them a quote or backslash."""
+        text: sa.ColumnElement[Any] = self.as_text(column)
+        for sign in signs:
+            text = sa.func.replace(text, sa.literal_column(f"'{sign}'"), sa.literal_column("''"))
+        return text
+
+    def last(self, text: sa.ColumnElement[Any], length: int) -> sa.ColumnElement[Any]:
+        """The last characters of a text."""
+        return sa.func.substr(text, sa.literal_column(str(-length)))
+
+    def as_text(self, column: sa.ColumnClause[Any]) -> sa.ColumnElement[Any]:
+        """A column of any type as text."""
+        return sa.cast(column, sa.Text)
+
+    @abstractmethod
+    def unserved(
+        self,
+        connection: sa.Connection,
+        finder: KeyColumn,
+        key: str,
+        table: sa.TableClause,
+        led: Sequence[str],
+        engine: sa.Engine,
+    ) -> str | None:
+        """What to do where no index serves a lookup of keys that are written in several ways; None if one does.
+
+        Args:
+            key: the name of the column.
+            led: the columns that lead an index.
+        """
+
+    @abstractmethod
     def cut(
         self, held: sa.ColumnElement[Any], native: Native, column: sa.ColumnElement[Any], length: int
     ) -> sa.ColumnElement[Any]:
@@ -213,6 +271,15 @@ class Dialect(ABC):
     def rank_index(self, _table: str, _rank: str) -> str | None:
         """The statement that creates such an index; None if there is none."""
         return None
+
+
+def bytes_have_no_case(column: sa.ColumnClause[Any]) -> ProbeError:
+    """The error for a column of bytes whose keys are looked up in any case."""
+    return ProbeError(
+        Reason.QUERY,
+        f"{column.name} holds bytes, in which a key cannot be looked up in any case",
+        hint="say key_written: lower if they are all written in lower case, or name a column of text",
+    )
 
 
 def dialect_of(address: DatabaseUrl, timeout_s: float) -> Dialect:

@@ -6,7 +6,8 @@ Source: mariadb.com/kb/en/mariadb-error-code-reference, dev.mysql.com/doc/mysql-
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
 from probes.contract import Bits, Key, Labels, Reason
+from probes.letter_case import ASCII_LETTERS
 from probes.records.sql import bounded_drivers
 from probes.records.sql.column_types import (
     INT64,
@@ -22,18 +24,30 @@ from probes.records.sql.column_types import (
     UINT64,
     Asked,
     KeyColumn,
+    MatchedColumn,
     Native,
+    WritingsOf,
+    WrittenColumn,
     decimal_key,
     shortest_single,
     text_or_bytes,
     uuid_key,
 )
-from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, NO_DATABASE, Dialect
+from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, NO_DATABASE, Dialect, bytes_have_no_case
 
 AS_TEXT = frozenset({"time", "uuid", "inet4", "inet6"})
 
 TEXTS = MYSQL_TEXT | {"json", "tinyblob", "blob", "mediumblob", "longblob"}
 """Types of columns that hold texts or bytes of any length."""
+
+CODECS = {
+    **dict.fromkeys(("utf8mb4", "utf8mb3", "utf8", "utf16", "utf32"), "utf-8"),
+    "latin1": "cp1252",
+    "latin2": "iso8859-2",
+    "latin5": "iso8859-9",
+    "ascii": "ascii",
+}
+"""Character sets of which is known what they can hold."""
 
 _ERRORS = {
     1040: Reason.UNREACHABLE,
@@ -70,6 +84,11 @@ _COLUMNS = sa.text(
     "numeric_precision AS digits, numeric_scale AS scale, datetime_precision AS fsp FROM information_schema.columns "
     "WHERE table_schema = coalesce(:schema, database()) AND table_name = :name ORDER BY ordinal_position"
 )
+_COLLATION = sa.text("""
+    SELECT character_set_name, collation_name FROM information_schema.columns
+    WHERE table_schema = coalesce(:schema, database()) AND table_name = :name AND column_name = :column
+    AND collation_name IS NOT NULL""")
+_NAME = re.compile(r"\w+", re.ASCII)
 _TYPES = sa.text("""
     SELECT column_name, lower(data_type), numeric_precision FROM information_schema.columns
     WHERE table_schema = coalesce(:schema, database()) AND table_name = :name""")
@@ -185,6 +204,63 @@ class MySql(Dialect):
     def key_column(self, column: sa.ColumnClause[Any], native: Native) -> KeyColumn:
         return _MySqlKey(column, isinstance(column.type, sa.Integer), native, column.type)
 
+    def caseless_column(
+        self,
+        connection: sa.Connection,
+        table: sa.TableClause,
+        column: sa.ColumnClause[Any],
+        native: Native,
+        written: WritingsOf,
+    ) -> KeyColumn:
+        """By the column's own collation, if it takes ASCII letters of either case for the same (a Turkish one does
+        not: `i` is `İ` there), or by one that does."""
+        if isinstance(column.type, sa.BINARY | sa.VARBINARY | sa.LargeBinary):
+            raise bytes_have_no_case(column)
+        if native.name not in MYSQL_TEXT:
+            return self.key_column(column, native)
+        place = {"schema": table.schema, "name": table.name, "column": column.name}
+        row = connection.execute(_COLLATION, place).one_or_none()
+        charset, collation = map(_text, row) if row is not None else ("", "")
+        if charset in CODECS and self._ignores_case(connection, charset, collation):
+            plain = sa.type_coerce(column, sa.String())
+            return _WrittenText(plain, False, native, column.type, written, CODECS[charset])
+        using = column.op("USING")(sa.literal_column("utf8mb4"))
+        held = sa.collate(sa.func.convert(using), "utf8mb4_general_ci")
+        return self.written_column(held, native, column.type, written)
+
+    def _ignores_case(self, connection: sa.Connection, charset: str, collation: str) -> bool:
+        if not (_NAME.fullmatch(charset) and _NAME.fullmatch(collation)):
+            return False
+        upper, lower = (f"CONVERT('{each}' USING {charset})" for each in (ASCII_LETTERS, ASCII_LETTERS.lower()))
+        return bool(connection.exec_driver_sql(f"SELECT {upper} = {lower} COLLATE {collation}").scalar())
+
+    def containing_column(
+        self, column: sa.ColumnElement[Any], native: Native, declared: Any, part: Callable[[str], str]
+    ) -> KeyColumn:
+        return MatchedColumn(column, False, native, declared, part, "REGEXP")
+
+    def as_text(self, column: sa.ColumnClause[Any]) -> sa.ColumnElement[Any]:
+        return sa.func.convert(column.op("USING")(sa.literal_column("utf8mb4")))
+
+    def unserved(
+        self,
+        connection: sa.Connection,
+        finder: KeyColumn,
+        key: str,
+        table: sa.TableClause,
+        led: Sequence[str],
+        engine: sa.Engine,
+    ) -> str | None:
+        own = isinstance(finder, _WrittenText)
+        if own and key in led:
+            return None
+        if own:
+            return "every read scans the table; create an index on the column"
+        return (
+            "every read scans the table; give the column an indexed counterpart in the one form (a generated "
+            "column), or, for letters, a collation that ignores case (ending in _ci)"
+        )
+
     def cut(
         self, _held: sa.ColumnElement[Any], native: Native, column: sa.ColumnElement[Any], length: int
     ) -> sa.ColumnElement[Any]:
@@ -210,6 +286,28 @@ class _MySqlKey(KeyColumn):
         if isinstance(self.declared, sa.Numeric):
             return [number for key in keys if (number := decimal_key(key)) is not None]
         return super().held(keys)
+
+
+@dataclass(frozen=True, slots=True)
+class _WrittenText(WrittenColumn):
+    """Keys in a column whose own collation ignores case.
+
+    Attributes:
+        codec: of its character set. The server refuses to compare the column with other characters.
+    """
+
+    codec: str = "utf-8"
+
+    def bind(self, keys: Sequence[Key]) -> list[Any]:
+        return [text for text in WrittenColumn.bind(self, keys) if _encodes(text, self.codec)]
+
+
+def _encodes(text: str, codec: str) -> bool:
+    try:
+        text.encode(codec)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _type_of(connection: sa.Connection, row: Any) -> Any:

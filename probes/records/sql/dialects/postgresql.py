@@ -10,7 +10,7 @@ postgresql.org/docs/15/errcodes-appendix.html (SQLSTATE classes).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql
 
 from probes.call_deadline import becomes
 from probes.contract import Bits, Key, Reason, Row
+from probes.letter_case import ASCII_LETTERS
 from probes.records.sql import bounded_drivers
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, TOO_LARGE_SETTING, VALUE_BYTES
 from probes.records.sql.column_types import (
@@ -26,13 +27,16 @@ from probes.records.sql.column_types import (
     UNKNOWN,
     Asked,
     KeyColumn,
+    MatchedColumn,
     Native,
+    WritingsOf,
+    WrittenColumn,
     binary_key,
     decimal_key,
     uuid_key,
 )
 from probes.records.sql.database_url import DatabaseUrl
-from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, NO_DATABASE, Build, Dialect
+from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, NO_DATABASE, Build, Dialect, bytes_have_no_case
 
 OUTPUT: Mapping[str, str] = {
     "datestyle": "ISO",
@@ -55,6 +59,9 @@ TEXTS = PLAIN_TEXT | {"char", "bytea", "json", "jsonb", "xml"}
 
 RANK_COST_LIMIT = 12_000
 """The planner's cost of a thousand ranked keys above which there is no index on the rank."""
+
+SCAN_COST_LIMIT = 3_000
+"""The planner's cost of finding a record above which there is no index: some 100,000 records are read for it."""
 
 OWN_SCHEMAS = frozenset({"information_schema", "pg_catalog", "pg_toast"})
 """Of PostgreSQL itself."""
@@ -112,6 +119,12 @@ _TYPES = sa.text("""
     FROM told JOIN pg_catalog.pg_type t ON t.oid = told.type
     JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
     WHERE t.typtype <> 'd'""")
+
+_COLLATION = sa.text("""
+    SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.collname)
+    FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.collnamespace
+    WHERE a.attrelid = pg_catalog.to_regclass(:quoted) AND a.attname = :column""")
 
 _UNREADABLE = sa.text(
     "SELECT attname FROM pg_attribute WHERE attrelid = to_regclass(:quoted) AND attname = ANY(:wanted) "
@@ -286,6 +299,65 @@ class PostgreSql(Dialect):
                 matched = sa.cast(column, sa.Text)
         return _PostgreSqlKey(matched, whole, native, column.type)
 
+    def caseless_column(
+        self,
+        connection: sa.Connection,
+        table: sa.TableClause,
+        column: sa.ColumnClause[Any],
+        native: Native,
+        written: WritingsOf,
+    ) -> KeyColumn:
+        """By `lower(column)`, for which people have an index, where that lower-cases ASCII letters as such: under a
+        Turkish locale it does not."""
+        if native.name == "bytea":
+            raise bytes_have_no_case(column)
+        if native.name in {"int2", "int4", "int8", "uuid", "numeric"}:
+            return self.key_column(column, native)
+        plain = native.kind == "b" and native.name in PLAIN_TEXT
+        held: sa.ColumnElement[Any] = column if plain else sa.cast(column, sa.Text)
+        if native.name == "bpchar":
+            held = sa.cast(column, sa.Text)
+        lower = sa.func.lower(held)
+        quoted = _quoted(connection, table.schema, table.name)
+        collation = connection.execute(_COLLATION, {"quoted": quoted, "column": column.name}).scalar()
+        of_it = "" if collation is None else f" COLLATE {collation}".replace("%", "%%")
+        if connection.exec_driver_sql(f"SELECT lower('{ASCII_LETTERS}'{of_it})").scalar() != ASCII_LETTERS.lower():
+            lower = sa.func.lower(sa.collate(held, "C"))
+        return self.written_column(lower, native, column.type, written)
+
+    def written_column(
+        self, column: sa.ColumnElement[Any], native: Native, declared: Any, writings: WritingsOf
+    ) -> KeyColumn:
+        return _WrittenText(column, False, native, declared, writings)
+
+    def containing_column(
+        self, column: sa.ColumnElement[Any], native: Native, declared: Any, part: Callable[[str], str]
+    ) -> KeyColumn:
+        return MatchedColumn(column, False, native, declared, part, "~")
+
+    def without(self, column: sa.ColumnClause[Any], signs: str) -> sa.ColumnElement[Any]:
+        text = sa.collate(sa.cast(column, sa.Text), "C")
+        return sa.func.translate(text, sa.literal_column(f"'{signs}'"), sa.literal_column("''"))
+
+    def last(self, text: sa.ColumnElement[Any], length: int) -> sa.ColumnElement[Any]:
+        return sa.func.right(text, sa.literal_column(str(length)))
+
+    def unserved(
+        self,
+        connection: sa.Connection,
+        finder: KeyColumn,
+        key: str,
+        table: sa.TableClause,
+        led: Sequence[str],
+        engine: sa.Engine,
+    ) -> str | None:
+        looked_up = sa.select(sa.literal(1)).select_from(table).where(finder.column == sa.literal("a"))
+        if _cost(connection, looked_up, engine) < SCAN_COST_LIMIT:
+            return None
+        how = finder.column.compile(engine, compile_kwargs={"literal_binds": True, "include_table": False})
+        place = _quoted(connection, table.schema, table.name)
+        return f"every read scans the table; CREATE INDEX CONCURRENTLY ON {place} ({how})"
+
     def cut(
         self, _held: sa.ColumnElement[Any], native: Native, column: sa.ColumnElement[Any], length: int
     ) -> sa.ColumnElement[Any]:
@@ -323,9 +395,7 @@ class PostgreSql(Dialect):
         return f"pg_catalog.abbrev({column})" if native.name == "inet" else column
 
     def ranks_by_index(self, connection: sa.Connection, ranked: sa.Select[Any], engine: sa.Engine) -> bool:
-        priced = ranked.compile(engine, compile_kwargs={"literal_binds": True})
-        planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {priced}").scalar_one()
-        return float(planned[0]["Plan"]["Total Cost"]) < RANK_COST_LIMIT
+        return _cost(connection, ranked, engine) < RANK_COST_LIMIT
 
     def rank_index(self, table: str, rank: str) -> str | None:
         return f"CREATE INDEX CONCURRENTLY ON {table} ({rank})"
@@ -366,6 +436,24 @@ class _PostgreSqlKey(KeyColumn):
         if as_held is not None:
             return [converted for key in keys if (converted := as_held(key)) is not None]
         return super().held([key for key in keys if "\0" not in str(key)])
+
+
+class _WrittenText(WrittenColumn):
+    """Writings of keys, which are bound as one array."""
+
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        array = postgresql.ARRAY(sa.Text())
+        return self.column == sa.any_(sa.cast(sa.bindparam(f"keys{at}", type_=sa.types.NullType()), array))
+
+    def bind(self, keys: Sequence[Key]) -> list[Any]:
+        return [text for text in WrittenColumn.bind(self, keys) if "\0" not in text]
+
+
+def _cost(connection: sa.Connection, statement: sa.Select[Any], engine: sa.Engine) -> float:
+    """What the planner takes a statement to cost."""
+    priced = statement.compile(engine, compile_kwargs={"literal_binds": True})
+    planned = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {priced}").scalar_one()
+    return float(planned[0]["Plan"]["Total Cost"])
 
 
 def _is_direct(connection: Any) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from sys import getsizeof
 from typing import Any, cast
@@ -13,9 +14,19 @@ from sqlalchemy.exc import DBAPIError
 from probes.call_deadline import begins, came
 from probes.contract import Key, ProbeError, Reason, Row
 from probes.records.sql.bounded_drivers import ROWS_LIMIT_BYTES, VALUE_BYTES, too_large
-from probes.records.sql.column_types import INT64, KeyColumn, Native, NotText, is_whole, spellings
+from probes.records.sql.column_types import (
+    INT64,
+    KeyColumn,
+    MatchedColumn,
+    Native,
+    NotText,
+    WritingsOf,
+    WrittenColumn,
+    is_whole,
+    spellings,
+)
 from probes.records.sql.database_url import sqlite_file
-from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect, Explain
+from probes.records.sql.dialects.dialect import LOCK_TIMEOUT_S, Dialect, Explain, bytes_have_no_case
 from probes.records.sql.sqlite_file import ReadOnlyConnection, WrittenMeanwhileError, open_sqlite
 
 COUNTED_AT_ONCE = 64 * 1024
@@ -148,6 +159,43 @@ class Sqlite(Dialect):
     def key_column(self, column: sa.ColumnClause[Any], native: Native) -> KeyColumn:
         return _SqliteKey(column, isinstance(column.type, sa.Integer), native, column.type)
 
+    def caseless_column(
+        self,
+        connection: sa.Connection,
+        table: sa.TableClause,
+        column: sa.ColumnClause[Any],
+        native: Native,
+        written: WritingsOf,
+    ) -> KeyColumn:
+        """By NOCASE, which ignores the case of ASCII letters."""
+        if isinstance(column.type, sa.LargeBinary):
+            raise bytes_have_no_case(column)
+        plain = sa.collate(sa.type_coerce(column, sa.String()), "NOCASE")
+        return _WrittenText(plain, False, native, column.type, written)
+
+    def containing_column(
+        self, column: sa.ColumnElement[Any], native: Native, declared: Any, part: Callable[[str], str]
+    ) -> KeyColumn:
+        return _Containing(column, False, native, declared, part)
+
+    def unserved(
+        self,
+        connection: sa.Connection,
+        finder: KeyColumn,
+        key: str,
+        table: sa.TableClause,
+        led: Sequence[str],
+        engine: sa.Engine,
+    ) -> str | None:
+        looked_up = sa.select(sa.literal(1)).select_from(table).where(finder.column == "a")
+        text = str(looked_up.compile(engine, compile_kwargs={"literal_binds": True}))
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+        if any("SEARCH" in str(row[-1]) for row in plan):
+            return None
+        how = finder.column.compile(engine, compile_kwargs={"literal_binds": True, "include_table": False})
+        place = engine.dialect.identifier_preparer.format_table(table)
+        return f"every read scans the table; CREATE INDEX ... ON {place} ({how})"
+
     def cut(
         self, held: sa.ColumnElement[Any], _native: Native, column: sa.ColumnElement[Any], length: int
     ) -> sa.ColumnElement[Any]:
@@ -205,6 +253,27 @@ class _SqliteKey(KeyColumn):
         if self.binary:
             return self.binary_held(keys)
         return [form for key in keys for form in _either(key, self.declared)]
+
+
+class _Containing(MatchedColumn):
+    """Parts of keys, in a database without regular expressions."""
+
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        parts = sa.func.json_each(sa.bindparam(f"keys{at}", type_=sa.Text())).table_valued("value")
+        return sa.exists(
+            sa.select(sa.literal(1)).select_from(parts).where(sa.func.instr(self.column, parts.c.value) > 0)
+        )
+
+    def parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
+        return {"keys": json.dumps(list(dict.fromkeys(self.part(str(key)) for key in keys)))}
+
+
+class _WrittenText(WrittenColumn):
+    """Keys in any case; a column that is not one of text may hold numbers as well."""
+
+    def bind(self, keys: Sequence[Key]) -> list[Any]:
+        texts = WrittenColumn.bind(self, keys)
+        return texts + [each for text in texts for each in _either(text, self.declared) if isinstance(each, int)]
 
 
 def _either(key: Key, declared: Any) -> list[Any]:

@@ -64,6 +64,16 @@ def answering(document: dict[str, Any], status: int = 200) -> Fault:
 # by key
 
 
+def test_a_contact_is_found_by_its_address_in_any_case(account: HubSpot, probe: HubSpotProbe) -> None:
+    for email in ("Ann@Example.com", "bob@example.com", "MÜLLER@example.com"):
+        account.create("contacts", email=email, phone="1")
+    place = replace(BY_EMAIL, key_type="caseless")
+    asked = ["ann@example.com", "bob@example.com", "müller@example.com", "nobody@example.com"]
+    found = sorted(str(row[0]).lower() for row in probe.fetch(place, asked))
+    assert found == ["ann@example.com", "bob@example.com", "müller@example.com"]
+    assert probe.fetch(replace(place, mistaken=True), ["nobody@example.com"]) == []
+
+
 def test_records_by_id_with_one_call(account: HubSpot, probe: HubSpotProbe) -> None:
     known = many(account, 98)
     account.archive("contacts", known[3])

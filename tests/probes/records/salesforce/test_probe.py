@@ -11,6 +11,7 @@ import pytest
 
 from checks.fields import FieldType
 from probes.contract import ProbeError, ReadSpec, Reason
+from probes.letter_case import folded
 from probes.records.salesforce.probe import SalesforceProbe
 from probes.records.salesforce.settings import SalesforceSettings
 from tests.standins.faults import repeated_page, skipped_page
@@ -61,6 +62,24 @@ def many(org: Salesforce, count: int, **values: Any) -> list[str]:
 
 
 # by key
+
+
+def test_records_by_a_key_in_any_case_once_each(org: Salesforce, probe: SalesforceProbe) -> None:
+    keys = [f"C-{n:05}-Müller-Jäger-Öhler" for n in range(100)]
+    for key in keys:
+        org.put("Account", Name="A", Customer_Number__c=key.upper())
+    place = replace(BY_NUMBER, key_type="caseless")
+    rows = probe.fetch(place, [folded(key) for key in keys])
+    assert sorted(str(row[0]) for row in rows) == sorted(key.upper() for key in keys)
+    assert org.calls["query"] > 1  # writings of one key are in several queries
+
+
+def test_a_field_that_compares_case_cannot_be_looked_up_in_any(org: Salesforce, probe: SalesforceProbe) -> None:
+    org.put("Account", Name="A", Token__c="Ab")
+    place = replace(BY_NUMBER, key="Token__c", key_type="caseless")
+    for call in (lambda: probe.fetch(place, ["ab"]), lambda: probe.inspect(place)):
+        refused = failure(call)
+        assert (refused.reason, "say key_written: lower" in str(refused)) == (Reason.QUERY, True)
 
 
 def test_records_by_id_in_either_form_with_one_call(org: Salesforce, probe: SalesforceProbe) -> None:

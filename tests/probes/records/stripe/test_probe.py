@@ -590,3 +590,16 @@ def test_describes_collections_with_the_keys_of_their_metadata(account: Stripe, 
     for name, fields in found.items():
         StripeBinding.model_validate({"collection": name, "key": "id", "fields": {each: each for each in fields}})
         probe.page(spec(name, *fields), None, 2)
+
+
+def test_keys_that_may_be_written_in_several_ways_are_found_in_the_whole_list(
+    account: Stripe, probe: StripeProbe
+) -> None:
+    ann, other = (account.create("customer", email=each) for each in ("Ann@x.example", "ANN@X.EXAMPLE"))
+    account.create("customer", email="bob@x.example", phone="030 12 34 56")
+    by_mail = replace(spec("customers", "id", key="email"), key_type="caseless")
+    found = probe.fetch(by_mail, ["ann@x.example", "nobody@x.example"])
+    assert sorted((row[0], row[2]) for row in found) == [("ANN@X.EXAMPLE", other), ("Ann@x.example", ann)]
+    by_phone = replace(spec("customers", key="phone"), key_type="phone", key_region="DE")
+    assert [row[0] for row in probe.fetch(by_phone, ["+4930123456"])] == ["030 12 34 56"]
+    assert any("walks the whole list" in each and "key_written: lower" in each for each in probe.inspect(by_mail))
