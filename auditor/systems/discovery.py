@@ -17,6 +17,7 @@ from checks.keys import composite_parser, key_parser
 from checks.values import UnreadableError
 from probes.composite_keys import joined
 from probes.contract import KEY, MISSING, VALUES_FROM, CollectionSchema, FieldSchema, Key, ReadSpec, Row
+from probes.letter_case import CASELESS, folded
 
 SAMPLE = 200
 """Most records of one collection with compared values."""
@@ -130,9 +131,31 @@ def _match(left: SystemReader, right: SystemReader, mine: CollectionSchema, thei
                 theirs_by_key = _fetch(right, theirs, other, values)
                 common = {label: (by_key[label], row) for label, row in theirs_by_key.items() if label in by_key}
                 match = _paired(mine, theirs, (key, other), common, len(by_key))
+                if match.common < match.asked and _may_be_caseless(key, other):
+                    match = _in_any_case(right, match, by_key)
                 if best is None or match.score > best.score:
                     best = match
     return best
+
+
+def _may_be_caseless(key: KeyFields, other: KeyFields) -> bool:
+    """Whether both keys are single texts."""
+    return len(key) == len(other) == 1 and key_type(key[0]) == key_type(other[0]) == "string"
+
+
+def _in_any_case(right: SystemReader, match: Match, by_key: Mapping[str, Row]) -> Match:
+    """The match by keys whose case does not matter, if it finds more records; otherwise the one that is given."""
+    values = [row[KEY] for row in by_key.values()]
+    theirs = _fetch(right, match.right, match.keys[1], values, CASELESS)
+    if len(theirs) <= match.common:
+        return match
+    folded_rows = {folded(label): row for label, row in by_key.items()}
+    theirs_by_key = {folded(label): row for label, row in theirs.items()}
+    common = {label: (folded_rows[label], row) for label, row in theirs_by_key.items() if label in folded_rows}
+    if len(common) <= match.common:
+        return match
+    found = _paired(match.left, match.right, match.keys, common, len(folded_rows))
+    return replace(found, as_written=match.common)
 
 
 def _key_name(collection: CollectionSchema, key: FieldSchema) -> str:
@@ -183,7 +206,8 @@ def _by_values(
         }
         if len(values) < max(MANY, UNIQUE * len(rows)):
             continue
-        if len(_fetch(left, mine, key, list(values.values()))) >= HELD * len(values):
+        types = ["string", CASELESS] if _may_be_caseless(key, (field,)) else ["string"]
+        if any(len(_fetch(left, mine, key, list(values.values()), each)) >= HELD * len(values) for each in types):
             yield (field,)
 
 
@@ -202,14 +226,14 @@ def _label(raw: Any) -> str:
     return joined(map(str, raw)) if isinstance(raw, tuple) else str(raw)
 
 
-def _spec(collection: CollectionSchema, key: KeyFields) -> ReadSpec:
+def _spec(collection: CollectionSchema, key: KeyFields, type_: str = "string") -> ReadSpec:
     return ReadSpec(
         data_type=collection.name,
         collection=collection.name,
         key=key[0].name,
         key_parts=tuple(each.name for each in key) if len(key) > 1 else (),
         changed_at=None,
-        key_type=key_type(key[0]) if len(key) == 1 else "string",
+        key_type=type_ if type_ == CASELESS or len(key) > 1 else key_type(key[0]),
         fields=tuple(each.name for each in collection.fields),
     )
 
@@ -225,9 +249,9 @@ def _page(reader: SystemReader, collection: CollectionSchema, key: KeyFields) ->
 
 
 def _fetch(
-    reader: SystemReader, collection: CollectionSchema, key: KeyFields, values: Sequence[Any]
+    reader: SystemReader, collection: CollectionSchema, key: KeyFields, values: Sequence[Any], type_: str = "string"
 ) -> dict[str, Row]:
-    types = [key_type(each) for each in key]
+    types = [type_ if type_ == CASELESS else key_type(each) for each in key]
     parse = key_parser(types[0], reader.name) if len(key) == 1 else composite_parser(types, reader.name)
     keys: list[Key] = []
     for value in values:
@@ -237,7 +261,7 @@ def _fetch(
             continue
     if not keys:
         return {}
-    reading = reader.fetch(_spec(collection, key), keys)
+    reading = reader.fetch(_spec(collection, key, type_), keys)
     return {} if reading.error is not None else {_label(row[KEY]): row for row in reading.rows}
 
 

@@ -104,6 +104,7 @@ class Match:
     Attributes:
         keys: the fields that identify a record in each, part by part.
         common: how many of the `asked` records of the left are in the right, too.
+        as_written: how many of them where the case of the key matters; None if it was not ignored.
         unmatched: fields without a counterpart, by side.
     """
 
@@ -114,6 +115,7 @@ class Match:
     asked: int
     fields: tuple[FieldMatch, ...]
     unmatched: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    as_written: int | None = None
 
     @property
     def share(self) -> float:

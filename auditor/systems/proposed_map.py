@@ -137,7 +137,10 @@ def _data_type(name: str, match: Match, left: str, right: str) -> Iterator[str]:
     yield f"    owner: {_name(left)}  # TODO which of the two is the source of truth?"
     yield "    window: 60s  # TODO how long may a copy differ?"
     types = [_common_key_type(one, other) for one, other in zip(*match.keys, strict=True)]
-    yield f"    key_type: {types[0] if len({*types}) == 1 else _list(types)}"
+    if match.as_written is not None:
+        yield f"    key_type: caseless  # {match.as_written} of {match.asked} where case matters"
+    else:
+        yield f"    key_type: {types[0] if len({*types}) == 1 else _list(types)}"
     stamps = [
         next((each.name for each in side.fields if STAMPS.search(each.name)), None)
         for side in (match.left, match.right)

@@ -250,3 +250,28 @@ def test_a_key_under_another_name_is_found_by_its_values(pair: tuple[Path, Syste
         "integer",
     }
     assert "60 of 60 records are in both" in text
+
+
+def test_a_key_whose_case_differs_is_proposed_without_it(pair: tuple[Path, SystemReader, SystemReader]) -> None:
+    place, crm, dwh = pair
+    rows: list[tuple[object, ...]] = [(f"Person{number}@Example.com", f"Name {number}") for number in range(100, 160)]
+    filled(place / "crm.sqlite", "CREATE TABLE people (email text PRIMARY KEY, name text)", list(rows))
+    lower: list[tuple[object, ...]] = [
+        (mail if number < 6 else str(mail).lower(), name) for number, (mail, name) in enumerate(rows)
+    ]
+    filled(place / "dwh.sqlite", "CREATE TABLE contacts (mail text UNIQUE, who text)", lower)
+    (match,) = discover(crm, dwh).matches
+    assert (match.common, match.asked, match.as_written) == (60, 60, 6)
+    assert [(each.left.name, each.right.name) for each in match.fields] == [("name", "who")]
+    text, proposed = checked(place, discover(crm, dwh))
+    assert "key_type: caseless  # 6 of 60 where case matters" in text
+    assert proposed.flow(next(iter(proposed.flows))).parse_key("PERSON100@example.com") == "person100@example.com"
+
+
+def test_keys_that_agree_as_written_keep_their_case(pair: tuple[Path, SystemReader, SystemReader]) -> None:
+    place, crm, dwh = pair
+    rows: list[tuple[object, ...]] = [(f"C{number}x", f"Name {number}") for number in range(100, 160)]
+    filled(place / "crm.sqlite", "CREATE TABLE people (code text PRIMARY KEY, name text)", list(rows))
+    filled(place / "dwh.sqlite", "CREATE TABLE people (code text PRIMARY KEY, name text)", rows[5:])
+    (match,) = discover(crm, dwh).matches
+    assert (match.common, match.as_written) == (55, None)
