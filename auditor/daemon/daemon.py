@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,15 +23,15 @@ from auditor.audit.result import AuditResult
 from auditor.audit.shares import Shares
 from auditor.conflicts.leftovers import close_leftovers
 from auditor.daemon.announcements import Listener, Subscriber, Wakes, grouped
-from auditor.daemon.drill import TURN_EVERY_S, Drills
+from auditor.daemon.drill import REHEARSAL_S, TURN_EVERY_S, Drills
 from auditor.daemon.heartbeat import Heartbeat
 from auditor.daemon.ledger_watch import LedgerWatch
 from auditor.daemon.pulse_file import PULSE_FILE_EVERY_S, PulseFile
 from auditor.daemon.stopping import run_all
 from auditor.daemon.tenure import Tenure, take, take_now
 from auditor.daemon.timetable import Job, Lane, Timetable
-from auditor.daemon.trouble import FailedAudits, Trouble
-from auditor.daemon.vitals import CALLS, PULSE_EVERY_S, Vitals, silent_after_s
+from auditor.daemon.trouble import FailedAudits, News, Trouble
+from auditor.daemon.vitals import PULSE_EVERY_S, Vitals, silent_after_s
 from auditor.escaping import visible
 from auditor.history.archive import archive_settled
 from auditor.ledger import LeaseLostError, LedgerError
@@ -58,13 +59,21 @@ ESCALATE_EVERY_S = 5.0
 
 ARCHIVE_EVERY_S = 900.0
 
-HANGS_S = 60.0
+HANGS_S = 30.0
 """A job hangs if it runs for longer than this and a few calls of the system that it needs, each until its timeout."""
+
+QUEUE_CALLS = 2
 
 ARCHIVE_HANGS_S = 3_600.0
 
 CHECK_EVERY_S = 10.0
 """Time between two checks of the auditor's own jobs and senders."""
+
+TOLD_STEP_S = 10.0
+"""People hear of a clock of this machine that is set by more than this."""
+
+STEADY_S = 300.0
+"""The message about it is over when the clock has not been set for so long."""
 
 LATE_S = 300.0
 """A receiver that has not accepted a message for this long makes the auditor unhealthy."""
@@ -194,7 +203,8 @@ class Daemon:
             name: Lane(name, THREADS - ALIKE, doubted=lambda reader=reader: not reader.answers)  # type: ignore[misc]
             for name, reader in self.readers.items()
         }
-        self.timetable = Timetable(THREADS)
+        self.timetable = Timetable(THREADS, clock_set=self._clock_was_set)
+        self._clock_set: tuple[float, News] | None = None
         self._subscribers: list[Subscriber] = []
         self._wakes = {name: Wakes(each.budget.calls_per_day) for name, each in integration_map.systems.items()}
 
@@ -233,7 +243,7 @@ class Daemon:
             name = f"queue {queue.flow.name}/{queue.queue}"
             broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
             settings = self.map.queues[queue.flow.name, queue.queue]
-            hangs_s = HANGS_S + CALLS * self._timeout_s(settings)
+            hangs_s = HANGS_S + QUEUE_CALLS * self._timeout_s(settings)
             every_s = max(queue.flow.every_s, 2.0)
             self._add(name, every_s, self._audit_queue(queue), ["queues", broker], longest_s=hangs_s)
         for name, reader in self.readers.items():
@@ -254,7 +264,7 @@ class Daemon:
         if (drill := self.map.alerts.held_drill) is not None:
             closes = self.map.alerts.senders[drill.to].closes
             drills = Drills(drill, self.ledger, self._workspace.folder, self.vitals, self._watch.tell, closes=closes)
-            self._add("drill", TURN_EVERY_S, drills.turn, longest_s=2 * HANGS_S)
+            self._add("drill", TURN_EVERY_S, drills.turn, longest_s=REHEARSAL_S + 2 * HANGS_S)
         settle_memory()
         self.vitals.begins(lambda: self._watch.trouble.lasts, self._hanging)
         self.timetable.start()
@@ -385,15 +395,46 @@ class Daemon:
 
     def _hanging(self) -> list[str]:
         """The jobs that do not end; flows have a limit of their own, see `silent_after_s`."""
-        return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in self.timetable.hanging()]
+        jobs = self.timetable.hanging()
+        unrenewed_s = time.monotonic() - self.tenure.renewed_s
+        if unrenewed_s > HANGS_S:
+            jobs.append(("renewing the lease", unrenewed_s))
+        return [f"{name}: runs for {format_duration(round(run_s))}" for name, run_s in jobs]
+
+    def _clock_was_set(self, by_s: float) -> None:
+        """Tell people that this machine's clock was set: no verdict tells them, since systems may share it."""
+        if abs(by_s) < TOLD_STEP_S:
+            return
+        way = "forward" if by_s > 0 else "back"
+        words = f"the clock of this machine was set {way} by {format_duration(round(abs(by_s)))}"
+        log.warning("%s", words)
+        now = datetime.now(UTC)
+        news = News(
+            transition="opened",
+            since_at=now,
+            at=now,
+            summary=f"{words[:1].upper()}{words[1:]}",
+            detail="Instants recorded before and after that cannot be compared. Verdicts of changes whose window was "
+            "open then are doubtful.",
+            breach="clock_step",
+        )
+        self._watch.tell(news)
+        self._clock_set = time.monotonic(), news
+
+    def _clock_is_steady(self) -> None:
+        """Tell people that it has not been set again."""
+        if self._clock_set is not None and time.monotonic() - self._clock_set[0] > STEADY_S:
+            news, self._clock_set = self._clock_set[1], None
+            steady = "The clock of this machine has not been set again"
+            self._watch.tell(replace(news, transition="resolved", at=datetime.now(UTC), summary=steady, detail=""))
 
     def _check(self) -> None:
         """Look after the auditor's own jobs and senders: people hear of a job that hangs, `/healthz` shows both."""
         now = datetime.now(UTC)
-        hanging = self.timetable.hanging()
+        self._clock_is_steady()
+        hanging = self._hanging()
         if hanging:
-            named = ", ".join(name for name, _ in hanging)
-            self._job_trouble.failed(f"{counted(len(hanging), 'job')} of the auditor hang: {named}; restart it", now)
+            self._job_trouble.failed(f"jobs of the auditor hang, restart it: {', '.join(hanging)}", now)
         else:
             self._job_trouble.worked(now)
         late = [each for each in self.ledger.outbox.undelivered() if each.sender in self._senders]

@@ -62,11 +62,13 @@ class Tenure:
 
     Attributes:
         lost: set when another process has taken over.
+        renewed_s: when it was last renewed, or could not be because the ledger failed, on the monotonic clock.
     """
 
     def __init__(self, keeper: Ledger, token: int) -> None:
         self.token = token
         self.lost = threading.Event()
+        self.renewed_s = time.monotonic()
         self._keeper = keeper
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
@@ -79,7 +81,8 @@ class Tenure:
                     self.lost.set()
                     return
             except LedgerError:
-                continue  # the next writer meets the same error and reports it
+                pass  # the next writer meets the same error and reports it
+            self.renewed_s = time.monotonic()
 
     def end(self) -> None:
         """Release the lease, if it is still held, so that a waiting process continues at once."""

@@ -25,13 +25,15 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from auditor.alerts.delivery import awake_s
+
 NEVER = 52 * 100
 """Weeks between two automatic runs, in effect never."""
 
 LOOKS_AT_CLOCK_EVERY_S = 1.0
 
-SET_BACK_S = 0.5
-"""A clock that is set back by more than this moves all turns."""
+STEP_S = 0.5
+"""A clock that moves by more than this against one that nobody sets was set."""
 
 log = logging.getLogger(__name__)
 
@@ -121,11 +123,19 @@ class Timetable:
 
     Args:
         threads: the most jobs that run at once. A thread is only started when all others are busy.
+        clock_set: called with how many seconds the machine's clock was set forward, or back if negative.
         wall_s: the machine's clock.
     """
 
-    def __init__(self, threads: int, *, wall_s: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        threads: int,
+        *,
+        clock_set: Callable[[float], object] = lambda _: None,
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
         self.threads = threads
+        self._clock_set = clock_set
         self._wall_s = wall_s
         self._clock = BackgroundScheduler(
             executors={"default": DebugExecutor()},
@@ -194,11 +204,14 @@ class Timetable:
 
     def _follow_clock(self) -> None:
         """Move all turns when the machine's clock is set back: APScheduler would wait until it shows their time."""
-        ahead_s = self._wall_s() - time.monotonic()
+        ahead_s = self._wall_s() - awake_s()
         while not self.stopping.wait(LOOKS_AT_CLOCK_EVERY_S):
-            before_s, ahead_s = ahead_s, self._wall_s() - time.monotonic()
-            if before_s - ahead_s > SET_BACK_S:
-                self._move(timedelta(seconds=ahead_s - before_s))
+            before_s, ahead_s = ahead_s, self._wall_s() - awake_s()
+            by_s = ahead_s - before_s
+            if by_s < -STEP_S:
+                self._move(timedelta(seconds=by_s))
+            if abs(by_s) > STEP_S:
+                self._clock_set(by_s)
 
     def _move(self, by: timedelta) -> None:
         for each in self._clock.get_jobs():

@@ -43,6 +43,7 @@ class FlowStatus:
     """The state of a flow.
 
     Attributes:
+        age_s: negative if the last audit was recorded under a clock that was ahead.
         stale: no audit for two intervals, or none ever; not if a budget explains it.
         failing: which of a stale flow's systems could not be read, why and since when; "" if unknown.
         pending: records that differ for now, or have a change within its window.
@@ -106,7 +107,9 @@ class FlowStatus:
     def why(self) -> str:
         """What keeps the flow from being fully verified, or from being read now, in words."""
         if self.stale:
-            never = "never audited" if self.audited_at is None else "not audited for two intervals"
+            never = "never audited" if self.age_s is None else "not audited for two intervals"
+            if self.age_s is not None and self.age_s < 0:
+                never = "its last audit has a time that has not come yet: a clock was set"
             return "; ".join(filter(None, (self.failing or never, self.held_back)))
         reasons = []
         if self.unverified:
@@ -154,7 +157,9 @@ def flow_status(integration_map: IntegrationMap, ledger: Ledger, now: datetime) 
         age_s = (now - audited_at).total_seconds() if audited_at else None
         flow = flows[name]
         limit_s = stale_after_s(flow)
-        stale = (age_s is None or age_s > limit_s) and name not in slowed
+        # An audit of a time that has not come was recorded under another clock, and may be as old as that was wrong.
+        ahead_s = max(limit_s, SLOW_FAILURE_S)
+        stale = (age_s is None or not -ahead_s <= age_s <= limit_s) and name not in slowed
         sweeps, through_at = state.get("sweeps", 0), state.get("verified_through_at")
         statuses.append(
             FlowStatus(

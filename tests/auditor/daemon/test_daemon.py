@@ -312,3 +312,47 @@ def test_heartbeats_follow_recorded_audits_and_their_failures_are_in_the_status(
         daemon.stop()
     assert_over(daemon)
     assert {each.path for each in service.asked} == {f"/ping/{SECRET}"}
+
+
+def test_people_hear_of_a_job_that_hangs_and_of_a_clock_that_was_set(stand: Stand) -> None:
+    """Nothing else would: no audit is late, and every system shares the clock."""
+    stand.agree(3)
+    slack, hung = FakeSlack(), threading.Event()
+    stand.map_file.write_text(stand.map_file.read_text() + f"alerts: {{slack: {{webhook: '{slack.url}'}}}}\n")
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+
+    def told(text: str) -> bool:
+        return any(text in got["text"] for got in slack.got)
+
+    daemon._add("reading in vain", 1.0, lambda: wait_until(hung.is_set), longest_s=0.0)
+    daemon.start()
+    daemon._clock_was_set(1.0)
+    daemon._clock_was_set(-3600.0)
+    wait_until(lambda: told("The clock of this machine was set back by 60 min"))
+    wait_until(lambda: daemon.vitals.health().hanging)
+    wait_until(lambda: told("obs of the auditor hang, restart it: reading in vain: runs for"))
+    hung.set()
+    wait_until(lambda: not daemon.vitals.health().hanging)
+    daemon.stop()
+    slack.close()
+    assert sum("clock of this machine" in got["text"] for got in slack.got) == 1
+    assert_over(daemon)
+
+
+def test_a_receiver_that_rejects_messages_makes_the_daemon_unhealthy(stand: Stand) -> None:
+    stand.agree(3)
+    slack = FakeSlack()
+    slack.answers = [(404, "no_service", {})] * 100
+    stand.map_file.write_text(stand.map_file.read_text() + f"alerts: {{slack: {{webhook: '{slack.url}'}}}}\n")
+    daemon = Daemon(load_map(stand.map_file, {}), Workspace.at(stand.place / "var", ledger_url=stand.ledger_url))
+    daemon.start()
+    stand.run("billing", "DELETE FROM customers WHERE id = 2")
+
+    def alerts() -> list[str]:
+        return list(daemon.vitals.health().as_document()["checks"]["alerts"]["reasons"])
+
+    wait_until(alerts, 2 * PATIENCE_S)
+    assert "slack: 1 message not delivered since" in alerts()[0]
+    assert "no_service" in alerts()[0]
+    daemon.stop()
+    slack.close()

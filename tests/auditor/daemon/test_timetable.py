@@ -246,14 +246,15 @@ def test_a_job_that_runs_for_too_long_is_named(timetable: Timetable) -> None:
 
 
 def test_turns_come_in_time_although_the_clock_was_set_back() -> None:
-    set_back = threading.Event()
-    timetable = Timetable(4, wall_s=lambda: time.time() - LATER_S * set_back.is_set())
+    set_back, steps = threading.Event(), list[float]()
+    timetable = Timetable(4, clock_set=steps.append, wall_s=lambda: time.time() - LATER_S * set_back.is_set())
     turns: list[bool] = []
     timetable.add(job("of an hour ago", turns.append, 10 * LATER_S), after_s=LATER_S)
     timetable.start()
     set_back.set()
     wait_until(lambda: turns)
     timetable.stop(PATIENCE_S)
+    assert [round(each / LATER_S) for each in steps] == [-1]
 
 
 def test_jobs_wait_for_each_other_where_no_thread_can_be_started(

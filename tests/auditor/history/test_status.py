@@ -184,3 +184,14 @@ def test_once_and_then_the_daemon_never_call_unread_changes_consistent(
             assert (shown.exit_code, "unverified" in shown.output) == (3, True), shown.output
     finally:
         daemon.stop()
+
+
+def test_an_audit_of_a_time_that_has_not_come_is_no_data(stand: Stand) -> None:
+    """A clock that was ahead when it was recorded must not hide that nothing has been audited since."""
+    stand.agree(3)
+    now = stand.clock.now()
+    [right] = flow_status(stand.map, stand.ledger, now - timedelta(seconds=60))
+    assert right.state is Standing.CONSISTENT, "two machines may differ by as much"
+    [ahead] = flow_status(stand.map, stand.ledger, now - timedelta(hours=1))
+    assert ahead.state is Standing.NO_DATA
+    assert ahead.why == "its last audit has a time that has not come yet: a clock was set"
