@@ -160,6 +160,7 @@ class Case:
     ignored: tuple[str, ...] = ()
     false: list[str] = field(default_factory=list)
     stack: ExitStack = field(default_factory=ExitStack)
+    lock: Any = field(default_factory=threading.Lock)
     reply: Callable[[Request], Any] = lambda _: "ok"
 
     @property
@@ -211,10 +212,17 @@ class Case:
                 return subprocess.Popen(command, cwd=HOME, env=env, stderr=log, stdout=log)
             return warm.start(words, cwd=HOME, env=env, err=log, out=log, script=script)
 
+    def ended(self) -> int | None:
+        """The exit code of the daemon, None while it runs; safe to call from several threads."""
+        with self.lock:
+            code: int | None = self.process.poll()
+            return code
+
     def end(self) -> None:
         """End whichever daemon runs now."""
         self.process.kill()
-        self.process.wait(60)
+        while self.ended() is None:
+            time.sleep(0.1)
 
     def run_sql(self, system: str, sql: str) -> None:
         with closing(sqlite3.connect(self.place / f"{system}.sqlite", timeout=30)) as database, database:
@@ -616,7 +624,7 @@ class Outside:
     def _program(self) -> None:
         """The exit of the process, `/healthz`, the heartbeat, messages."""
         case = self.case
-        if (code := case.process.poll()) is not None:
+        if (code := case.ended()) is not None:
             case.notice(f"exit {code}")
         elif case.begun_s:
             try:
@@ -685,7 +693,7 @@ def await_ready(case: Case, outside: Outside, failure: Failure) -> bool:
     """Whether it audits without a complaint."""
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
-        if case.process.poll() is not None:
+        if case.ended() is not None:
             return False
         drilled = not failure.drill
         with contextlib.suppress(httpx.HTTPError, LedgerError, AttributeError):
