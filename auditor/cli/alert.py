@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -9,11 +10,14 @@ import typer
 
 from auditor.cli.options import (
     CONSISTENT,
+    DEFAULT_DATA,
     DEFAULT_MAP,
     UNVERIFIED,
+    DataOption,
     JsonOption,
     MapOption,
     app,
+    existing_ledger,
     fail,
     load,
 )
@@ -77,3 +81,35 @@ def send(
     else:
         print_rows("", rows)
     raise typer.Exit(CONSISTENT if all(each.passed for each in trials) else UNVERIFIED)
+
+
+@alert.command()
+def drill(map_: MapOption = DEFAULT_MAP, data: DataOption = DEFAULT_DATA, as_json: JsonOption = False) -> None:
+    """Let the running daemon hold a drill now: 0 its message was accepted, 3 it was not."""
+    from auditor.cli.documents import print_json
+    from auditor.cli.rows import err, print_rows
+
+    settings = load(map_).alerts.held_drill
+    if settings is None:
+        fail("the map has no drill; name the receiver of its message with alerts: {drill: {to: SENDER}}")
+    _, ledger = existing_ledger(data, as_json=as_json)
+    if ledger.lease.now().holder is None:
+        fail("no auditor is running with this ledger; start `auditor run`", UNVERIFIED)
+    before = ledger.drills.state()
+    ledger.drills.request(datetime.now(UTC))
+    ends_s = time.monotonic() + 2 * (settings.within_s + BEGINS_WITHIN_S)  # one may be under way
+    with err.status("holding a drill"):
+        while True:
+            state = ledger.drills.state()
+            ended = state.requested_at is None and not state.under_way and state.begun_at != before.begun_at
+            if ended or time.monotonic() > ends_s:
+                break
+            time.sleep(LOOK_S)
+    ledger.close()
+    error = state.error if ended else "the daemon has not held it: see its log, and `auditor status`"
+    row = {"to": settings.to, "begun_at": state.begun_at, "arrived": not error, "error": error or ""}
+    if as_json:
+        print_json(row)
+    else:
+        print_rows("", [row])
+    raise typer.Exit(UNVERIFIED if error else CONSISTENT)
