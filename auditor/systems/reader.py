@@ -119,14 +119,15 @@ class SystemReader(Caller):
                 batches.give_up(keys, failure)
             else:
                 error = failure
+        doubts = self._doubtful(spec, batches, error)
         return Reading(
             system=self.name,
             sent_at=sent_at,
             received_at=self._now(),
             rows=batches.rows,
             error=error,
-            unreadable={**self._doubtful(spec, batches, error), **batches.unreadable},
-            instants=batches.instants,
+            unreadable={**doubts, **batches.unreadable},
+            instants={key: each for key, each in batches.instants.items() if key not in doubts},
         )
 
     def _doubtful(self, spec: ReadSpec, batches: Batches, error: ProbeError | None) -> dict[Key, str]:

@@ -107,6 +107,13 @@ def test_a_record_is_not_missing_where_its_key_may_be_mistaken_for_another(
     assert all("some software takes for the same" in why for why in people.unverified.values())
 
 
+def test_a_key_in_doubt_counts_as_not_read_for_every_flow(people: People) -> None:
+    people.hold("billing", ("strasse", "Ada"), ("ann", "Ada"))
+    reading = people.readers["billing"].fetch(people.map.flow("to_billing").target_spec, ["ann", "bob", "straße"])
+    assert reading.unreadable.keys() == {"straße"}
+    assert reading.instants.keys() == {"ann", "bob"}
+
+
 def test_keys_that_differ_by_an_accent_are_two_records(people: People) -> None:
     people.hold("crm", ("rene", "Ada"), ("rené", "Ada"), ("anna", "Ada"))
     people.hold("billing", ("RENÉ", "Ada"), ("ANNÀ", "Ada"))
