@@ -11,11 +11,15 @@ import fcntl
 import json
 import logging
 import math
+import os
+import stat
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +151,7 @@ class Watchdog:
     Args:
         senders: who is notified.
         now_s: a monotonic clock that all processes of this machine share.
+        spare: where it keeps its file while the data folder cannot be written; by default see `spare_file`.
     """
 
     def __init__(
@@ -157,6 +162,7 @@ class Watchdog:
         *,
         now_s: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        spare: Path | None = None,
     ) -> None:
         self._map = integration_map
         self._workspace = workspace
@@ -164,6 +170,7 @@ class Watchdog:
         self._now_s = now_s
         self._now = now
         self._file = workspace.folder / "watchdog.json"
+        self._spare = spare or spare_file(workspace.folder)
         self._kept: Kept | None = None
 
     def look(self) -> Report:
@@ -325,7 +332,7 @@ class Watchdog:
         kept = self._kept
         if kept is None:
             try:
-                document = json.loads(self._file.read_bytes())
+                document = json.loads(self._latest().read_bytes())
                 flows = {name: Seen(**each) for name, each in document.pop("flows").items()}
                 messages = {about: Message(**each) for about, each in document.pop("messages").items()}
                 kept = Kept(**document, flows=flows, messages=messages)
@@ -345,10 +352,37 @@ class Watchdog:
         return kept
 
     def _save(self, kept: Kept) -> None:
+        """Keep it beside the data folder where that cannot be written, lest each run sends its message again."""
+        document = json.dumps(asdict(kept)).encode()
         try:
-            private_files.write(self._file, json.dumps(asdict(kept)).encode())
+            private_files.write(self._file, document)
         except OSError as error:
-            log.warning("cannot write %s: %s; the next run may send a message again", self._file, error.strerror)
+            try:
+                private_files.write(self._spare, document)
+            except OSError:
+                log.warning("cannot write %s: %s; the next run may send a message again", self._file, error.strerror)
+        else:
+            with contextlib.suppress(OSError):
+                self._spare.unlink()
+
+    def _latest(self) -> Path:
+        """The file that was written last; a spare one of another user does not count."""
+        try:
+            spare = self._spare.lstat()
+        except OSError:
+            return self._file
+        own = stat.S_ISREG(spare.st_mode) and spare.st_uid == os.getuid()
+        try:
+            newer = spare.st_mtime_ns > self._file.stat().st_mtime_ns
+        except OSError:
+            newer = True
+        return self._spare if own and newer else self._file
+
+
+def spare_file(folder: Path) -> Path:
+    """Where a watchdog keeps its file while its data folder cannot be written: in the folder of temporary files."""
+    name = sha256(os.fsencode(folder)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"plumbline-watchdog-{os.getuid()}-{name}.json"
 
 
 def _boot() -> str:

@@ -236,3 +236,39 @@ def test_the_command_exits_with_what_it_sees(stand: Stand) -> None:
     assert done.returncode == 3
     assert "the ledger cannot be read: there is no ledger" in done.stderr
     assert auditor(*words, "--every", "0s").returncode == 2
+
+
+def test_a_data_folder_that_cannot_be_written_makes_no_run_send_its_message_again(
+    scene: Scene, tmp_path: Path
+) -> None:
+    spare = tmp_path / "spare.json"
+
+    def dog() -> Watchdog:
+        made = scene.dog()
+        made._spare = spare
+        return made
+
+    assert dog().look().fine
+    file = scene.workspace.folder / "watchdog.json"
+    before = file.read_bytes()
+    file.unlink()
+    file.mkdir()  # whoever runs the tests, it cannot be replaced
+    spare.write_bytes(before)
+    scene.pass_s(60)
+    for _ in range(3):  # as cron does
+        assert not dog().look().fine
+        scene.pass_s(60)
+    assert scene.messages == ["[HIGH · OPEN]"]
+    file.rmdir()
+    dog().look()
+    assert (file.exists(), spare.exists()) == (True, False)
+    assert scene.messages == ["[HIGH · OPEN]"]
+
+
+def test_a_spare_file_of_somebody_else_is_not_used(scene: Scene, tmp_path: Path) -> None:
+    scene.dog().look()
+    planted = tmp_path / "planted.json"
+    planted.symlink_to(tmp_path / "elsewhere.json")
+    watchdog = scene.dog()
+    watchdog._spare = planted
+    assert watchdog._latest() == scene.workspace.folder / "watchdog.json"
