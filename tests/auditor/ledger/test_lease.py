@@ -38,7 +38,7 @@ from auditor.workspace import Workspace
 from tests import HOME, ledgers, warm
 from tests.auditor.cli.test_commands import auditor
 from tests.auditor.ledger.rows import dump
-from tests.auditor.senders.receivers import FakeSlack
+from tests.auditor.senders.receivers import NOTICE, FakeSlack
 from tests.stand import Stand
 from tests.waiting import PATIENCE_S, wait_until
 
@@ -444,6 +444,39 @@ def test_no_alert_is_sent_twice_by_two_daemons(stand: Stand, shared: Ledger) -> 
     finally:
         slack.close()
     assert len(slack.got) == 1
+
+
+def queued(ledger: Ledger) -> None:
+    """Put a message into the outbox, as the daemon that held the lease would have done."""
+    notice = {**NOTICE, "transition": "test", "summary": "handed over"}
+    ledger.outbox.queue_drill("slack", notice, datetime.now(UTC))
+
+
+def test_a_successor_delivers_what_waits_and_whoever_lost_the_lease_sends_nothing_more(
+    stand: Stand, shared: Ledger
+) -> None:
+    slack = FakeSlack()
+    stand.map_file.write_text(stand.map_file.read_text() + f"alerts:\n  slack: {{webhook: '{slack.url}'}}\n")
+    stand.agree(3)
+    try:
+        with running(stand, "one", url_of(shared)) as first:
+            wait_until(lambda: runs(shared) > 2)
+            with running(stand, "two", url_of(shared)) as second:
+                wait_until(lambda: "waiting to take over" in said(stand, "two"))
+                pause(first, shared)
+                queued(shared)
+                wait_until(lambda: holder(shared) == second.pid, seconds=2 * PATIENCE_S)
+                wait_until(lambda: delivered(shared))
+                pause(second, shared)
+                queued(shared)
+                first.send_signal(signal.SIGCONT)
+                wait_until(lambda: "stepping back" in said(stand, "one"))
+                assert len(slack.got) == 1
+                second.send_signal(signal.SIGCONT)
+                wait_until(lambda: len(slack.got) == 2)
+    finally:
+        slack.close()
+    assert "possible duplicate" not in str(slack.got)
 
 
 def test_a_daemon_of_the_same_process_is_refused_too(stand: Stand) -> None:
