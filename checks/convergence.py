@@ -7,7 +7,6 @@ shown by p1 means lag <= p1 - committed_from_at. Nothing else is ever concluded.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -131,16 +130,14 @@ class Change:
         return self.committed_to_at + timedelta(seconds=self.window_s + guard_s)
 
 
-def newly_decided(before: Iterable[Change], after: Iterable[Change]) -> Counter[Verdict]:
-    """The verdicts that one reading of a record added; a breach counts once, when it is proved.
+def newly_decided(before: Iterable[Change], after: Iterable[Change]) -> list[Change]:
+    """The changes that got a verdict by one reading of a record; a breach counts once, when it is proved.
 
     Args:
         before, after: the record's changes as they were recorded, and as they are now.
     """
     decided = {each.change_id for each in before if each.verdict is not Verdict.PENDING}
-    return Counter(
-        each.verdict for each in after if each.verdict is not Verdict.PENDING and each.change_id not in decided - {0}
-    )
+    return [each for each in after if each.verdict is not Verdict.PENDING and each.change_id not in decided - {0}]
 
 
 def commit_delay_s(*, stamp_us: int | None, clock: ClockBounds | None, not_seen_at: datetime | None) -> float:

@@ -44,6 +44,9 @@ class WindowCounts:
             undecided=counts.get(Verdict.UNDECIDED, 0),
         )
 
+    def __add__(self, other: WindowCounts) -> WindowCounts:
+        return WindowCounts(self.met + other.met, self.missed + other.missed, self.undecided + other.undecided)
+
     @property
     def decided(self) -> int:
         """Those of which it is known."""

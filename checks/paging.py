@@ -1,8 +1,9 @@
-"""When missed changes of a flow are worth an incident: by burn rates and by CUSUM. Pure.
+"""When missed changes of a flow are worth an incident: by bursts, burn rates and CUSUM. Pure.
 
 A flow that misses exactly the share its objective allows must hardly ever cause one. So each rule has a share of
 `FALSE_RATIO`, and raises its threshold until the probability of a false incident in a period fits into it. With
-little traffic a burn-rate rule then needs so many missed changes that it never decides, and CUSUM does.
+little traffic a burn-rate rule then needs so many missed changes that it never decides, and bursts (`checks.bursts`)
+and CUSUM do. An undecided change may have met its window: it counts as one that has not missed it.
 
 The probabilities assume that changes fail independently of each other, at a steady rate of changes.
 """
@@ -10,13 +11,14 @@ The probabilities assume that changes fail independently of each other, at a ste
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
-from scipy.special import bdtrc
-
+from checks import bursts
+from checks.bursts import Burst, tail
 from checks.objectives import WindowCounts
 from checks.tables import complete
 
@@ -36,11 +38,12 @@ class Rule(StrEnum):
     """What decided."""
 
     STRICT = "strict"
+    BURST = "burst"
     BURN = "burn rate"
     CUSUM = "cusum"
 
 
-FALSE_RATIO = complete({Rule.BURN: 0.0005, Rule.CUSUM: 0.003}, but={Rule.STRICT})
+FALSE_RATIO = complete({Rule.BURST: bursts.FALSE_RATIO, Rule.BURN: 0.00025, Rule.CUSUM: 0.0005}, but={Rule.STRICT})
 """The highest probability of a false decision in a period, by rule, at a burn rate of 1. Each of the four burn-rate
 pairs has it, so that all sum up to 0.5 %."""
 
@@ -90,6 +93,41 @@ def strict(missed: int) -> Decision | None:
     return Decision(rule=Rule.STRICT, reason=reason, missed=missed, false_ratio=0.0)
 
 
+def decide(
+    counts: Mapping[float, WindowCounts],
+    goal: float,
+    *,
+    burst: Burst | None,
+    slow: Callable[[], SlowBurn],
+    changes_per_period: float,
+    now: datetime,
+) -> Decision | None:
+    """Decide by whichever rule does; those that need less time come first.
+
+    Args:
+        counts, goal: as in `burning`.
+        burst: the latest one.
+        slow: returns the CUSUM, if no other rule decides.
+    """
+    decision = None if burst is None else confirmed(burst, now)
+    return decision or burning(counts, goal) or slow().decide(changes_per_period)
+
+
+def confirmed(burst: Burst, now: datetime) -> Decision | None:
+    """Decide by a burst."""
+    if not burst.decides(now):
+        return None
+    return Decision(
+        rule=Rule.BURST,
+        reason=(
+            f"a change missed its window at {burst.begun_at:%Y-%m-%d %H:%M:%S} UTC, and then so did {burst.tally} "
+            f"(threshold {bursts.PAGE_AT} of {burst.size})"
+        ),
+        missed=1 + burst.missed,
+        false_ratio=burst.false_ratio,
+    )
+
+
 def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | None:
     """Decide by burn rates; the shortest windows come first.
 
@@ -99,18 +137,18 @@ def burning(counts: Mapping[float, WindowCounts], goal: float) -> Decision | Non
     """
     for pair in BURN_PAIRS:
         long, short = counts[pair.long_s], counts[pair.short_s]
-        least = burn_threshold(long.decided, pair, goal)
-        if long.missed >= least and short.missed >= max(1.0, pair.rate * (1 - goal) * short.decided):
-            burn = long.burn(goal)
+        least = burn_threshold(long.total, pair, goal)
+        if long.missed >= least and short.missed >= max(1.0, pair.rate * (1 - goal) * short.total):
+            burn = long.missed / long.total / (1 - goal)
             return Decision(
                 rule=Rule.BURN,
                 reason=(
-                    f"{long.missed} of {long.decided} changes missed their window in the last {_span(pair.long_s)}, "
-                    f"and {short.missed} of {short.decided} in the last {_span(pair.short_s)}: {burn:.2g} times what "
+                    f"{long.missed} of {long.total} changes missed their window in the last {_span(pair.long_s)}, "
+                    f"and {short.missed} of {short.total} in the last {_span(pair.short_s)}: {burn:.2g} times what "
                     f"the objective allows (threshold {least})"
                 ),
                 missed=long.missed,
-                false_ratio=_sliding(least, long.decided, pair.long_s, 1 - goal),
+                false_ratio=_sliding(least, long.total, pair.long_s, 1 - goal),
             )
     return None
 
@@ -136,7 +174,7 @@ def _sliding(least: int, changes: int, span_s: float, budget: float) -> float:
     return min(
         1.0,
         *(
-            PERIOD_S / span_s * parts * _tail(least, math.ceil(changes * (1 + 1 / parts)), budget)
+            PERIOD_S / span_s * parts * tail(least, math.ceil(changes * (1 + 1 / parts)), budget)
             for parts in _OVERLAPS
         ),
     )
@@ -164,7 +202,7 @@ class SlowBurn:
         evidence = (
             self.evidence
             + counts.missed * math.log(worse / budget)
-            + counts.met * math.log((1 - worse) / (1 - budget))
+            + (counts.total - counts.missed) * math.log((1 - worse) / (1 - budget))
         )
         return SlowBurn(evidence=evidence, missed=self.missed + counts.missed) if evidence > 0 else SlowBurn()
 
@@ -186,13 +224,6 @@ class SlowBurn:
             missed=self.missed,
             false_ratio=min(1.0, changes_per_period * math.exp(-threshold)),
         )
-
-
-def _tail(least: int, total: int, share: float) -> float:
-    """The probability of at least so many hits among independent trials."""
-    if least <= 0:
-        return 1.0
-    return 0.0 if least > total else float(bdtrc(least - 1, total, share))
 
 
 def _span(seconds: float) -> str:

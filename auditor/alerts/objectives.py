@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from auditor.ledger import Ledger
 from auditor.map.flow import Flow
+from checks.bursts import Burst
 from checks.objectives import ShareObjective, WindowCounts
-from checks.paging import HOUR_S, PERIOD_S, SPANS_S, Decision, SlowBurn, burning, strict
+from checks.paging import DAY_S, HOUR_S, PERIOD_S, SPANS_S, Decision, SlowBurn, decide, strict
 from probes.durations import format_duration
 from probes.wording import counted
 
@@ -28,33 +30,52 @@ class WindowObjective:
     kept_again: bool
 
 
-def judge_objective(flow: Flow, ledger: Ledger, now: datetime) -> WindowObjective:
-    """Whether a flow keeps its objective, and whether that is worth an incident."""
+def judge_objective(flow: Flow, ledger: Ledger, now: datetime, burst: Burst | None = None) -> WindowObjective:
+    """Whether a flow keeps its objective, and whether that is worth an incident.
+
+    Args:
+        burst: the flow's latest one.
+    """
     sla = flow.settings.sla
     spans = (*SPANS_S, sla.period_s)
     found = ledger.measurements.windows(flow.name, [now - timedelta(seconds=each) for each in spans])
     by_span = dict(zip(spans, found, strict=True))
     return WindowObjective(
         period=ShareObjective(counts=by_span[sla.period_s], goal=sla.within_window),
-        decision=_decision(flow, ledger, by_span, now),
+        decision=_decision(flow, ledger, by_span, now, burst),
         kept_again=by_span[HOUR_S].keep(sla.within_window),
     )
 
 
-def _decision(flow: Flow, ledger: Ledger, by_span: dict[float, WindowCounts], now: datetime) -> Decision | None:
+def changes_per_period(by_span: Mapping[float, WindowCounts]) -> float:
+    """How many changes a flow has in a period, by the span in which it has most."""
+    return max(counts.total * PERIOD_S / span_s for span_s, counts in by_span.items() if span_s >= DAY_S)
+
+
+def _decision(
+    flow: Flow, ledger: Ledger, by_span: Mapping[float, WindowCounts], now: datetime, burst: Burst | None
+) -> Decision | None:
     sla = flow.settings.sla
     if sla.strict or sla.within_window >= 1:
         return strict(by_span[HOUR_S].missed)
     whole = by_span[sla.period_s]
     if not whole.missed:
         return None
-    decision = burning(by_span, sla.within_window)
-    if decision is not None:
-        return decision
-    slow = SlowBurn()
-    for hour in ledger.measurements.windows_by_hour(flow.name, now - timedelta(seconds=sla.period_s)):
-        slow = slow.plus(hour, sla.within_window)
-    return slow.decide(whole.decided * PERIOD_S / sla.period_s)
+
+    def slow() -> SlowBurn:
+        evidence = SlowBurn()
+        for hour in ledger.measurements.windows_by_hour(flow.name, now - timedelta(seconds=sla.period_s)):
+            evidence = evidence.plus(hour, sla.within_window)
+        return evidence
+
+    return decide(
+        by_span,
+        sla.within_window,
+        burst=burst,
+        slow=slow,
+        changes_per_period=changes_per_period(by_span),
+        now=now,
+    )
 
 
 def evidence_text(objective: WindowObjective, window_s: float) -> str:

@@ -24,6 +24,7 @@ class Plan:
         rechecks: other due keys.
         panel: keys of the panel.
         sample: keys of the sweep's next slice.
+        burst: records that confirm a missed change.
         extra: keys that the sampling policies may add.
         shed: keys left out because the budget is spent; rechecks among them stay due. Changes that are not listed
             count as one.
@@ -36,6 +37,7 @@ class Plan:
     sample: int
     extra: int
     shed: int
+    burst: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +97,9 @@ def plan(
     calls: Calls = UNLIMITED,
     evenly: bool = False,
     discover: bool = True,
+    burst: int = 0,
 ) -> Plan:
-    """Divide one audit's reads: ended windows, due keys, changes, the panel, the sample.
+    """Divide one audit's reads: ended windows, due keys, changes, the panel, the sample, a burst.
 
     What is named first is never shed before what is named later; but where the sample or the changes have waited for
     many turns (`evenly`), they come right behind the windows once, with half of what there is, and are saved for
@@ -113,6 +116,7 @@ def plan(
         calls: that may be sent, by the tighter of the two.
         evenly: see above.
         discover: changes are wanted at all.
+        burst: records that are to confirm a missed change.
     """
     floor = 1 if least else 0
     left = max(0, records - deadlines)
@@ -145,6 +149,9 @@ def plan(
     calls = calls.without(more, fixed=slice_calls if more else 0)
     taken = first + more
     left = max(0, left - 2 * more)
+    confirming = calls.affords(min(burst, left))
+    calls = calls.without(confirming)
+    left -= confirming
     return Plan(
         changes_since=(watermark_at or owner_now) - timedelta(seconds=overlap_s),
         changes=changes,
@@ -152,6 +159,7 @@ def plan(
         panel=watched,
         sample=taken,
         extra=calls.affords(min(sample, left)),
+        burst=confirming,
         shed=(rechecks - rechecked) + (discover and changes == 0) + (panel - watched) + (sample - taken),
     )
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from auditor.audit.gathered import Doubts, Gathered, Later
 from auditor.conflicts.policy import Clocks
 from checks.comparison import Agreement, Comparison
-from checks.convergence import Verdict
+from checks.convergence import Change, Verdict
 from checks.enrolment import Sighting
 from checks.judgement import Judgement, Outcome
 from checks.record_history import History
@@ -68,6 +68,7 @@ class Case:
         settled: records that agree, are known to, and have nothing pending.
         look: around all reads of the target.
         clocks: of the owner and the target.
+        apart: records that are read only to confirm a missed change; their verdicts count for nothing else.
     """
 
     gathered: Gathered
@@ -78,6 +79,7 @@ class Case:
     look: Look
     clocks: Clocks
     known: Known
+    apart: Set[Key] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,8 @@ class Verdicts:
         counts: records by outcome.
         outcomes: of every record that did not simply agree.
         unverified: the reasons for those that cannot be verified.
-        decided: verdicts on windows that are new.
+        decided: changes with a new verdict on their window, those of records read apart left out.
+        apart: the results of records read apart that did not simply agree, None while they have none.
         commit_delay_s: the longest time after its stamp that a change was now seen to be committed.
         unjudged: records with an inconclusive last reading, and since when.
     """
@@ -122,6 +125,7 @@ class Verdicts:
     counts: Mapping[Outcome, int]
     outcomes: Mapping[Key, Outcome]
     unverified: Mapping[Key, str]
-    decided: Mapping[Verdict, int]
+    decided: Sequence[Change]
+    apart: Mapping[Key, Verdict | None]
     commit_delay_s: float
     unjudged: Mapping[Key, datetime]

@@ -12,6 +12,7 @@ from auditor.alerts.objectives import WindowObjective, judge_objective
 from auditor.audit.announced import Batch, Inbox
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
 from auditor.audit.case import Case, Known, Verdicts
+from auditor.audit.confirming import Confirmer
 from auditor.audit.duplicates import Doubles, DuplicateFinder
 from auditor.audit.gathered import Doubts, Gathered
 from auditor.audit.judging import Judge
@@ -29,6 +30,7 @@ from auditor.map.flow import Flow
 from auditor.systems.allowance import Worth, spending
 from auditor.systems.caller import utc_now
 from auditor.systems.reader import SystemReader
+from checks.bursts import Burst
 from checks.judgement import Outcome
 from checks.objectives import WindowCounts
 from checks.sides import UNREADABLE
@@ -55,6 +57,7 @@ class _Planned:
         clocks: of the owner and the target; None while a clock's stamps are meaningless.
         owner_now, owner_latest: the present instant of the owner's clock, at the earliest and at the latest.
         plan: how much to read of everything.
+        left_out: records that the budget leaves out of a burst; None if this audit draws none.
     """
 
     now: datetime
@@ -68,6 +71,7 @@ class _Planned:
     owner_now: datetime
     owner_latest: datetime
     plan: Plan
+    left_out: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +130,7 @@ class Auditor:
         self._duplicates = DuplicateFinder(flow, source, target, comparer, ledger)
         self._second_look = SecondLook(flow, source, target, comparer, others or {})
         self._judge = Judge(flow, comparer)
+        self._confirmer = Confirmer(flow, ledger)
         self._recorder = Recorder(flow, ledger, (source, target), senders)
         self._one_at_a_time = threading.Lock()
         self._inbox = Inbox()
@@ -207,13 +212,13 @@ class Auditor:
                     planned = self._planned(
                         now if share is None else share.at, now, wanted, panel=panel, discover=discover
                     )
-                    chosen, gathered = self._read(planned, share, discover=discover)
-                    judged = self._judged(planned, gathered)
+                    chosen, drawn, gathered = self._read(planned, share, discover=discover)
+                    judged = self._judged(planned, gathered, drawn)
                 if self._shares is not None and discover:
                     found = len(gathered.wanted.listed)
                     self._shares.note(self.flow.name, planned.plan, sample=wanted, found=found)
                 shared = 0 if share is None else share.shared
-                audited = self._concluded(planned, chosen, gathered, judged, in_turn=discover, shared=shared)
+                audited = self._concluded(planned, chosen, drawn, gathered, judged, in_turn=discover, shared=shared)
                 read, failed = audited.result.read, audited.memory.failed
                 open_by_cause = self._recorder.record(audited)
             except LeaseLostError:
@@ -246,6 +251,7 @@ class Auditor:
             # A new series starts if the rules or the digest key have changed since the last audit.
             self.ledger.flows.begin_series(flow.name, self._series, now)
             self.ledger.unverified.forget_queues(flow.name, flow.settings.queues.keys(), now)
+            memory = replace(memory, burst=self._confirmer.remembered())
         state = self.ledger.flows.state(flow.name)
         deadlines, due = map(flow.parse_keys, self.ledger.records.due(flow.name, due_at, RECHECKS_LIMIT))
         texts = self.ledger.unverified.due(flow.name, due_at, RECHECKS_LIMIT)
@@ -257,7 +263,8 @@ class Auditor:
         begins = sample > 0 and state.sweep.begun_at is None
         watched = flow.settings.sampling.panel if panel is None else panel
         panel = watched if sample else 0
-        means = self._means(deadlines=len(deadlines), rechecks=len(rechecks), panel=panel, sample=sample)
+        burst = memory.burst.now.wants if sample and memory.burst.now is not None else 0
+        means = self._means(deadlines=len(deadlines), rechecks=len(rechecks), panel=panel, sample=sample, burst=burst)
         planned = plan(
             watermark_at=state.watermark.at,
             owner_now=owner_now,
@@ -271,6 +278,7 @@ class Auditor:
             calls=means.calls,
             evenly=means.evenly,
             discover=discover,
+            burst=burst,
         )
         return _Planned(
             now=now,
@@ -293,6 +301,7 @@ class Auditor:
             owner_now=owner_now,
             owner_latest=now + timedelta(seconds=(clock.upper_s if clock else 0) + flow.source.clock_slack_s),
             plan=planned,
+            left_out=burst - planned.burst if sample else None,
         )
 
     def _means(self, **wanted: int) -> Means:
@@ -304,7 +313,10 @@ class Auditor:
 
     # -- read
 
-    def _read(self, planned: _Planned, share: OwnerShare | None, *, discover: bool) -> tuple[Chosen, Gathered]:
+    def _read(
+        self, planned: _Planned, share: OwnerShare | None, *, discover: bool
+    ) -> tuple[Chosen, frozenset[Key], Gathered]:
+        """Read the owner and the target; returns the sample, the records drawn for a burst, and what was read."""
         source: Owner = self.source if share is None else share
         if share is not None:
             share.read_afresh({*planned.deadlines, *planned.rechecks, *planned.memory.busy}, planned.announced.keys)
@@ -333,16 +345,18 @@ class Auditor:
         urgent = (*planned.rechecks[: planned.plan.rechecks], *planned.memory.busy)
         worth |= dict.fromkeys(urgent, Worth.RECHECK) | dict.fromkeys(planned.deadlines, Worth.DEADLINE)
         search.want((*planned.deadlines, *urgent))
+        drawn = self._confirmer.draw(planned.memory.burst, planned.plan.burst, search.keys.keys(), planned.now)
+        search.want(drawn)
         wanted = search.wanted
         with spending(Worth.SWEEP, keys=worth):
             owner = self._gatherer.read_owner(wanted, search.owner, source)
             if share is not None:
                 share.close()
-            return chosen, self._gatherer.read_target(wanted, owner)
+            return chosen, drawn, self._gatherer.read_target(wanted, owner)
 
     # -- compare and judge
 
-    def _judged(self, planned: _Planned, gathered: Gathered) -> _Judged:
+    def _judged(self, planned: _Planned, gathered: Gathered, drawn: frozenset[Key]) -> _Judged:
         """Compare what was read, fetch what else judging needs, and judge."""
         if gathered.error is not None or gathered.look is None:
             return _Judged()
@@ -361,6 +375,7 @@ class Auditor:
             look=gathered.look,
             clocks=planned.clocks,
             known=self._known(planned),
+            apart=planned.memory.burst.waiting | drawn,
         )
         traces = self._judge.follow(case)
         asked = any(trace.rests_on_clock for trace in traces.values())
@@ -391,7 +406,15 @@ class Auditor:
     # -- what to record
 
     def _concluded(
-        self, planned: _Planned, chosen: Chosen, gathered: Gathered, judged: _Judged, *, in_turn: bool, shared: int
+        self,
+        planned: _Planned,
+        chosen: Chosen,
+        drawn: frozenset[Key],
+        gathered: Gathered,
+        judged: _Judged,
+        *,
+        in_turn: bool,
+        shared: int,
     ) -> Audited:
         verdicts, wanted, before = judged.verdicts, gathered.wanted, planned.memory
         error = gathered.error or judged.doubles.error or judged.doubts.error
@@ -406,8 +429,18 @@ class Auditor:
         judgements = verdicts.judgements if verdicts else ()
         delay_s = max(state.commit_delay_s or 0.0, verdicts.commit_delay_s if verdicts else 0.0)
         finished_at = self._now()
-        missed = verdicts is not None and WindowCounts.of(verdicts.decided).missed > 0
-        objective = self._objective(finished_at, missed=missed) if in_turn else None
+        unordered = before.unordered if wanted.unordered is None or error else bool(wanted.unordered)
+        burst = self._confirmer.counted(
+            before.burst,
+            drawn,
+            gathered,
+            verdicts if error is None else None,
+            finished_at,
+            left_out=planned.left_out,
+            lists_all=self.flow.source_spec.finds_changes and not unordered,
+        )
+        missed = verdicts is not None and any(WindowCounts.of({each.verdict: 1}).missed for each in verdicts.decided)
+        objective = self._objective(finished_at, burst.now, missed=missed) if in_turn else None
         result = AuditResult(
             flow=self.flow.name,
             started_at=planned.now,
@@ -424,7 +457,6 @@ class Auditor:
             deadlines=len(planned.deadlines),
             in_turn=in_turn,
         )
-        unordered = before.unordered if wanted.unordered is None or error else bool(wanted.unordered)
         memory = replace(
             before,
             sample=self._sampler.note_values(gathered, accounted.memory),
@@ -437,6 +469,7 @@ class Auditor:
             unordered=unordered,
             behind_s=before.behind_s if wanted.behind_s is None else wanted.behind_s,
             counted_at=finished_at if objective is not None else before.counted_at,
+            burst=burst,
         )
         return Audited(
             result=result,
@@ -455,13 +488,16 @@ class Auditor:
             memory=memory,
         )
 
-    def _objective(self, at: datetime, *, missed: bool) -> WindowObjective | None:
-        """Whether the flow keeps its objective; judged sooner if a change has just missed its window."""
+    def _objective(self, at: datetime, burst: Burst | None, *, missed: bool) -> WindowObjective | None:
+        """Whether the flow keeps its objective; sooner if a change has just missed its window or a burst pages."""
         counted_at = self.memory.counted_at
+        paged_at = burst.ended_at if burst is not None and burst.decides(at) else None
+        if counted_at and paged_at and paged_at > counted_at:
+            return judge_objective(self.flow, self.ledger, at, burst)
         due_s = self._objective_every_s / SOONER if missed else self._objective_every_s
         if counted_at and (at - counted_at).total_seconds() < due_s:
             return None
-        return judge_objective(self.flow, self.ledger, at)
+        return judge_objective(self.flow, self.ledger, at, burst)
 
 
 def by_owner(auditors: Iterable[Auditor]) -> list[list[Auditor]]:

@@ -15,9 +15,10 @@ from auditor.audit.case import Case, Compared, Known, Trace, Verdicts
 from auditor.audit.gathered import Gathered, Later
 from auditor.conflicts.policy import Resolver
 from auditor.map.flow import Flow
+from checks.bursts import trial_result
 from checks.clocks import ClockBounds
 from checks.comparison import Agreement, Comparison, Tombstone
-from checks.convergence import Verdict, commit_delay_s, newly_decided
+from checks.convergence import Change, Verdict, commit_delay_s, newly_decided
 from checks.enrolment import Sighting, followed
 from checks.judgement import Judgement, Outcome, glimpse, judge
 from checks.record_history import NO_HISTORY, History
@@ -118,7 +119,8 @@ class Judge:
         unverified: dict[Key, str] = {}
         unjudged = {key: at for key, at in case.known.unjudged.items() if key not in case.settled}
         counts = Counter({Outcome.AGREED: len(case.settled)})
-        decided: Counter[Verdict] = Counter()
+        decided: list[Change] = []
+        apart: dict[Key, Verdict | None] = {each.key: None for each in case.comparisons if each.key in case.apart}
         delay_s = 0.0
         for compared in case.comparisons:
             key = compared.key
@@ -134,8 +136,12 @@ class Judge:
                 else:  # it was set during the reading, so its stamps are meaningless now
                     trace = self._trace(case, compared, None)
             judgement = self._judged(case, trace, terms)
-            decided += newly_decided(trace.known.changes, judgement.changes)
+            newly = newly_decided(trace.known.changes, judgement.changes)
             outcome = judgement.outcome
+            if key in case.apart:
+                apart[key] = trial_result(outcome, newly)
+            else:
+                decided += newly
             counts[outcome] += 1
             if outcome is not Outcome.AGREED:
                 outcomes[key] = outcome
@@ -153,6 +159,7 @@ class Judge:
             outcomes=outcomes,
             unverified=unverified,
             decided=decided,
+            apart=apart,
             commit_delay_s=delay_s,
             unjudged=unjudged,
         )

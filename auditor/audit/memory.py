@@ -10,6 +10,7 @@ from auditor.audit.letter_scan import LetterScan
 from auditor.audit.listing import Listing
 from auditor.audit.sample_counts import Waiting
 from auditor.map.flow import Flow
+from checks.bursts import Burst
 from checks.queue_states import QueueState
 from checks.sampling import Panel, Pool
 from checks.values import EPOCH
@@ -97,6 +98,21 @@ class SampleMemory:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BurstMemory:
+    """The state of a flow's burst (`checks.bursts`).
+
+    Attributes:
+        now: the latest one, None if there was none.
+        drawn: the records drawn for it.
+        waiting: those of them that have no result yet.
+    """
+
+    now: Burst | None = None
+    drawn: frozenset[Key] = frozenset()
+    waiting: frozenset[Key] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
     """What an auditor remembers between audits of its flow.
 
@@ -111,7 +127,9 @@ class Memory:
       log knows of those (`failed`, `lost`);
     - how far the owner's list of changes is behind is unknown until it is read again (`behind_s`);
     - the sample continues, but its undecided records stay undecided in its counts, the panel is read again, and it
-      takes two more walks to see whether a list is complete (`sample`).
+      takes two more walks to see whether a list is complete (`sample`);
+    - a burst goes on with the results in the ledger; of the records drawn for it those without a result are
+      forgotten, and others are drawn in their place (`burst`).
 
     An audit that could not be recorded is forgotten in the same way, except for `failed` and `lost`.
 
@@ -128,6 +146,7 @@ class Memory:
         unordered: the owner's stamps do not show what changed; None if nothing was recorded about that.
         counted_at: when the changes of the last day were counted.
         behind_s: how far the owner's list of changes was behind when it was last read.
+        burst: what confirms the last missed change.
     """
 
     first_at: datetime
@@ -143,6 +162,7 @@ class Memory:
     unordered: bool | None = None
     counted_at: datetime | None = None
     behind_s: float = 0.0
+    burst: BurstMemory = BurstMemory()
 
 
 def no_memory(flow: Flow, now: datetime) -> Memory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -99,7 +100,10 @@ class Recorder:
             ledger.records.save_changes(transaction, flow, changes)
             ledger.measurements.count_lags(transaction, flow, [change for change, _ in changes])
             if audited.verdicts:
-                ledger.measurements.count_windows(transaction, flow, audited.verdicts.decided, result.finished_at)
+                decided = Counter(each.verdict for each in audited.verdicts.decided)
+                ledger.measurements.count_windows(transaction, flow, decided, result.finished_at)
+            if audited.memory.burst.now != audited.before.burst.now and audited.memory.burst.now is not None:
+                ledger.bursts.save(transaction, flow, audited.memory.burst.now)
             ledger.records.save_divergences(transaction, flow, self.flow.settings.data_type, divergences)
             ledger.measurements.count_noise(transaction, flow, audited.rereads, result.finished_at)
             for each in audited.identities:

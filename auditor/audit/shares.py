@@ -158,9 +158,9 @@ class Shares:
                 calls=None if spare is None else Purses(spare * PLANNED, every_s, now, least=FIRST_CALLS),
             )
 
-    def means(self, flow: Flow, *, deadlines: int, rechecks: int, panel: int, sample: int) -> Means:
+    def means(self, flow: Flow, *, deadlines: int, rechecks: int, panel: int, sample: int, burst: int = 0) -> Means:
         """What a flow's next audit may use, by the tighter of its two systems."""
-        records = [deadlines, rechecks, 1 + 2 * self._found[flow.name], panel, 2 * sample]
+        records = [deadlines, rechecks, 1 + 2 * self._found[flow.name], panel, 2 * sample + burst]
         systems = [self._systems[name] for name in dict.fromkeys((flow.source_name, flow.target_name))]
         kept = [self._records(flow, system, records) for system in systems]
         calls = [self._calls(flow, system, records) for system in systems]

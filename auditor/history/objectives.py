@@ -26,6 +26,9 @@ from probes.settings import Role
 
 BURN_SPANS_S = (HOUR_S, 6 * HOUR_S, 72 * HOUR_S)
 
+BURST_SHOWN = timedelta(days=1)
+"""How long a burst is shown after its end."""
+
 QUEUES_S = 86_400.0
 """A queue that was not read for this long is left out; until then it is undecided."""
 
@@ -41,6 +44,7 @@ class ObjectiveFigure:
         goal_ratio: of a share, the least that is promised.
         budget_left: of a share, the part of the error budget that is left: at least and at most.
         burn: by span in seconds, how many times faster than allowed the error budget is used; None without changes.
+        burst: what the fresh reads after the last missed change show; None if there are none of the last day.
     """
 
     flow: str
@@ -52,6 +56,7 @@ class ObjectiveFigure:
     goal_ratio: float | None = None
     budget_left: tuple[float, float] | None = None
     burn: Mapping[float, float | None] | None = None
+    burst: str | None = None
 
     def as_document(self) -> dict[str, Any]:
         """For programs."""
@@ -69,6 +74,7 @@ class ObjectiveFigure:
             "budget_left_least": left[0],
             "budget_left_most": left[1],
             **{f"burn_{span_s / HOUR_S:g}h": burn.get(span_s) for span_s in BURN_SPANS_S},
+            "burst": self.burst,
         }
 
     def as_row(self) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class ObjectiveFigure:
             "seen": self.seen,
             "error budget left": _left_text(self.budget_left),
             "burn 1 h / 6 h / 3 d": _burn_text(self.burn),
+            "burst": self.burst or "–",
         }
 
 
@@ -114,12 +121,15 @@ def _window(flow: Flow, ledger: Ledger, now: datetime) -> Iterator[ObjectiveFigu
     spans = (*BURN_SPANS_S, sla.period_s)
     counts = ledger.measurements.windows(flow.name, [now - timedelta(seconds=each) for each in spans])
     by_span = dict(zip(spans, counts, strict=True))
+    burst = ledger.bursts.latest(flow.name)
+    lately = burst is not None and now - (burst.ended_at or now) < BURST_SHOWN
     yield _share(
         flow,
         f"changes within the window of {format_duration(flow.window_s)}",
         by_span[sla.period_s],
         sla.within_window,
         burn={span_s: by_span[span_s].burn(sla.within_window) for span_s in BURN_SPANS_S},
+        burst=burst.summary if burst is not None and lately else None,
     )
     if sla.strict:
         missed = by_span[sla.period_s].missed
@@ -230,7 +240,13 @@ def _depth_text(queue: Backlog) -> str:
 
 
 def _share(
-    flow: Flow, name: str, counts: WindowCounts, goal: float, *, burn: Mapping[float, float | None] | None = None
+    flow: Flow,
+    name: str,
+    counts: WindowCounts,
+    goal: float,
+    *,
+    burn: Mapping[float, float | None] | None = None,
+    burst: str | None = None,
 ) -> ObjectiveFigure:
     objective = ShareObjective(counts=counts, goal=goal)
     least, most = objective.underlying
@@ -248,6 +264,7 @@ def _share(
         goal_ratio=goal,
         budget_left=objective.budget_left,
         burn=burn,
+        burst=burst,
     )
 
 

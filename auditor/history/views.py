@@ -86,6 +86,14 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
     "window_counts": _columns(
         "id:integer rev:integer flow:text slot_at:instant met:integer missed:integer undecided:integer"
     ),
+    "bursts": _columns(
+        """
+        id:integer rev:integer flow:text begun_at:instant after_at:instant size:integer false_ratio:float
+        draws:boolean changes_met:integer changes_missed:integer changes_undecided:integer
+        records_met:integer records_missed:integer records_undecided:integer waiting:integer
+        left_out:integer ended_at:instant ending:text
+        """
+    ),
     "lag_cells": _columns(
         """
         id:integer rev:integer flow:text hour_at:instant verdict:text lower_cell:integer
@@ -184,6 +192,7 @@ VIEWS = {
     "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts} WHERE incident_id IS NOT NULL",
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
     "window_counts": "SELECT * EXCLUDE (id, rev) FROM {window_counts}",
+    "bursts": "SELECT * EXCLUDE (id, rev) FROM {bursts}",
     "samples": "SELECT * EXCLUDE (id, rev) FROM {samples}",
     "clock_steps": "SELECT * EXCLUDE (rev) FROM {clock_steps}",
     "conflicts": "SELECT * EXCLUDE (rev) FROM {conflicts}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from auditor.ledger.bursts import Bursts
 from auditor.ledger.conflicts import Conflicts
 from auditor.ledger.database import Database
 from auditor.ledger.drills import Drills
@@ -38,6 +39,7 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         database = self.database = Database(url)
+        self.bursts = Bursts(database)
         self.conflicts = Conflicts(database)
         self.drills = Drills(database)
         self.exports = Exports(database)

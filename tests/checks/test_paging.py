@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import random
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks.bursts import Burst, Ending
 from checks.objectives import WindowCounts
 from checks.paging import (
     BURN_PAIRS,
@@ -21,8 +23,11 @@ from checks.paging import (
     SlowBurn,
     burn_threshold,
     burning,
+    confirmed,
+    decide,
     strict,
 )
+from checks.values import EPOCH
 
 GOAL = 0.999
 PER_HOUR = 60
@@ -109,3 +114,57 @@ def test_one_confirmed_miss_of_strict_data_pages() -> None:
     decision = strict(1)
     assert decision is not None
     assert decision.rule is Rule.STRICT
+
+
+def paged(missed: int = 3) -> Burst:
+    return Burst(
+        begun_at=EPOCH,
+        after_at=EPOCH,
+        size=83,
+        false_ratio=0.0034,
+        draws=True,
+        changes=counts(0, 4),
+        records=counts(missed, 60),
+        ended_at=EPOCH + timedelta(minutes=5),
+        ending=Ending.PAGED,
+    )
+
+
+def test_a_burst_that_paged_decides_for_an_hour_and_gives_its_reason_and_its_probability() -> None:
+    decision = confirmed(paged(), EPOCH + timedelta(minutes=64))
+    assert decision is not None
+    assert (decision.rule, decision.missed, decision.false_ratio) == (Rule.BURST, 4, 0.0034)
+    assert decision.reason == (
+        "a change missed its window at 1970-01-01 00:00:00 UTC, and then so did 0 of 4 later changes and 3 of 60 "
+        "records read to confirm it (threshold 3 of 83)"
+    )
+    assert confirmed(paged(), EPOCH + timedelta(minutes=66)) is None
+
+
+def test_the_burst_decides_first_and_cusum_is_computed_only_if_nothing_else_decides() -> None:
+    def never() -> SlowBurn:
+        raise AssertionError
+
+    def decided(missed: int, burst: Burst | None, slow: SlowBurn | None) -> Rule | None:
+        decision = decide(
+            steady(PER_HOUR, {HOUR_S / 12: missed, HOUR_S: missed}),
+            GOAL,
+            burst=burst,
+            slow=never if slow is None else lambda: slow,
+            changes_per_period=PER_PERIOD,
+            now=EPOCH + timedelta(minutes=10),
+        )
+        return None if decision is None else decision.rule
+
+    assert decided(5, paged(), None) is Rule.BURST
+    assert decided(5, None, None) is Rule.BURN
+    assert decided(1, None, SlowBurn(evidence=99.0)) is Rule.CUSUM
+    assert decided(1, None, SlowBurn()) is None
+
+
+def test_undecided_changes_raise_no_burn_rate() -> None:
+    few = {span: WindowCounts(met=5, missed=5, undecided=0) for span in SPANS_S}
+    many = {span: WindowCounts(met=5, missed=5, undecided=20_000) for span in SPANS_S}
+    assert burning(few, GOAL) is not None
+    assert burning(many, GOAL) is None
+    assert SlowBurn().plus(many[HOUR_S], GOAL) == SlowBurn()

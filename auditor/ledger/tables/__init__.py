@@ -10,7 +10,15 @@ from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
 from auditor.ledger.tables.incidents import alert_places, alerts, incidents
 from auditor.ledger.tables.installation import archive_files, drill, heartbeat, installation, lease, revision
-from auditor.ledger.tables.measurements import clock_steps, lag_cells, noise, samples, systems, window_counts
+from auditor.ledger.tables.measurements import (
+    bursts,
+    clock_steps,
+    lag_cells,
+    noise,
+    samples,
+    systems,
+    window_counts,
+)
 from auditor.ledger.tables.queues import backlogs, dead_letters
 from auditor.ledger.tables.records import baselines, changes, divergences, identities, unverified
 from auditor.ledger.tables.spending import sent_calls
@@ -24,6 +32,7 @@ __all__ = [
     "archive_files",
     "backlogs",
     "baselines",
+    "bursts",
     "changes",
     "clock_steps",
     "conflicts",

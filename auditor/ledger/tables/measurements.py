@@ -66,6 +66,31 @@ window_counts = sa.Table(
     sqlite_autoincrement=True,
 )
 
+bursts = sa.Table(
+    "bursts",
+    metadata,
+    identity(),
+    rev(),
+    sa.Column("flow", Text, nullable=False),
+    sa.Column("begun_at", Instant, nullable=False),
+    sa.Column("after_at", Instant, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("false_ratio", sa.Float, nullable=False),
+    sa.Column("draws", sa.Boolean, nullable=False),
+    sa.Column("changes_met", sa.Integer, nullable=False),
+    sa.Column("changes_missed", sa.Integer, nullable=False),
+    sa.Column("changes_undecided", sa.Integer, nullable=False),
+    sa.Column("records_met", sa.Integer, nullable=False),
+    sa.Column("records_missed", sa.Integer, nullable=False),
+    sa.Column("records_undecided", sa.Integer, nullable=False),
+    sa.Column("waiting", sa.Integer, nullable=False),
+    sa.Column("left_out", sa.Integer, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("ending", Text),
+    sa.UniqueConstraint("flow", "begun_at", name="bursts_once"),
+    sqlite_autoincrement=True,
+)
+
 samples = sa.Table(
     "samples",
     metadata,

@@ -206,3 +206,24 @@ def test_who_needs_little_leaves_the_rest_to_who_needs_much() -> None:
     little, much = shares(100, [[0, 1, 1, 0, 0], [0, 10, 0, 0, 1_000]])
     assert little == pytest.approx(2)
     assert much == pytest.approx(98)
+
+
+@given(records=st.integers(0, 500), panel=st.integers(0, 100), sample=st.integers(0, 100), burst=st.integers(0, 100))
+def test_a_burst_takes_only_what_is_left_and_nothing_from_the_others(
+    records: int, panel: int, sample: int, burst: int
+) -> None:
+    without = share(records=records, panel=panel, sample=sample, calls=Calls(left=10, batch=20))
+    made = share(records=records, panel=panel, sample=sample, calls=Calls(left=10, batch=20), burst=burst)
+    assert (made.changes, made.panel, made.sample, made.shed) == (
+        without.changes,
+        without.panel,
+        without.sample,
+        without.shed,
+    )
+    assert made.burst <= min(burst, max(0, records - made.panel - 2 * made.sample))
+    assert made.extra <= without.extra
+
+
+def test_a_burst_is_read_whole_where_the_budget_allows_it() -> None:
+    assert share(records=300, panel=50, sample=50, burst=100).burst == 100
+    assert share(records=200, panel=50, sample=50, burst=100).burst == 50
