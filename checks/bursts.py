@@ -45,7 +45,7 @@ from checks.judgement import Outcome
 from checks.objectives import WindowCounts
 from probes.wording import counted
 
-FALSE_RATIO = 0.0035
+FALSE_RATIO = 0.0037
 """The highest probability that bursts page falsely in a period, at a burn rate of 1."""
 
 PAGE_AT = 3

@@ -43,7 +43,7 @@ class Rule(StrEnum):
     CUSUM = "cusum"
 
 
-FALSE_RATIO = complete({Rule.BURST: bursts.FALSE_RATIO, Rule.BURN: 0.00025, Rule.CUSUM: 0.0005}, but={Rule.STRICT})
+FALSE_RATIO = complete({Rule.BURST: bursts.FALSE_RATIO, Rule.BURN: 0.0002, Rule.CUSUM: 0.0005}, but={Rule.STRICT})
 """The highest probability of a false decision in a period, by rule, at a burn rate of 1. Each of the four burn-rate
 pairs has it, so that all sum up to 0.5 %."""
 
