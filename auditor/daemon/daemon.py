@@ -59,10 +59,9 @@ ESCALATE_EVERY_S = 5.0
 
 ARCHIVE_EVERY_S = 900.0
 
-HANGS_S = 30.0
-"""A job hangs if it runs for longer than this and a few calls of the system that it needs, each until its timeout."""
-
-QUEUE_CALLS = 2
+HANGS_S = 40.0
+"""A job hangs if it runs for longer than this, besides the calls of the system that it needs. A ledger that is locked,
+or whose server is silent, fails earlier."""
 
 ARCHIVE_HANGS_S = 3_600.0
 
@@ -243,7 +242,7 @@ class Daemon:
             name = f"queue {queue.flow.name}/{queue.queue}"
             broker = broker_of(self.map.queues[queue.flow.name, queue.queue])
             settings = self.map.queues[queue.flow.name, queue.queue]
-            hangs_s = HANGS_S + QUEUE_CALLS * self._timeout_s(settings)
+            hangs_s = HANGS_S + self._timeout_s(settings)
             every_s = max(queue.flow.every_s, 2.0)
             self._add(name, every_s, self._audit_queue(queue), ["queues", broker], longest_s=hangs_s)
         for name, reader in self.readers.items():
@@ -433,7 +432,7 @@ class Daemon:
         now = datetime.now(UTC)
         self._clock_is_steady()
         hanging = self._hanging()
-        if hanging:
+        if hanging and not self._watch.trouble.lasts:  # what waits for a ledger that fails does not hang
             self._job_trouble.failed(f"jobs of the auditor hang, restart it: {', '.join(hanging)}", now)
         else:
             self._job_trouble.worked(now)
