@@ -60,8 +60,8 @@ ESCALATE_EVERY_S = 5.0
 ARCHIVE_EVERY_S = 900.0
 
 HANGS_S = 40.0
-"""A job hangs if it runs for longer than this, besides the calls of the system that it needs. A ledger that is locked,
-or whose server is silent, fails earlier."""
+"""A job hangs if it runs for longer than this, besides the calls of the system that it needs. A ledger that is
+locked, or whose server is silent, fails earlier."""
 
 ARCHIVE_HANGS_S = 3_600.0
 
