@@ -9,7 +9,7 @@ from typing import Any, Literal
 from checks.fields import FieldRule, parser_for
 from checks.values import Parser, UnreadableError
 from probes.composite_keys import joined, parted
-from probes.contract import MISSING, Key
+from probes.contract import KEY, MISSING, Key, Row
 from probes.letter_case import CASELESS, folded, is_countable, is_in_one_form, mistakable
 from probes.phone_numbers import PHONE, NotPhoneNumberError, digits_of, e164, tail
 
@@ -81,6 +81,12 @@ def composite_parser(key_types: Sequence[str], system: str, normalize: str = "nf
         return key
 
     return parse
+
+
+def requested(key_type: str, keys: Iterable[Key], rows: Iterable[Row], region: str | None) -> list[Row]:
+    """The rows that have one of the keys, which may be written in several ways."""
+    forms = set(keys)
+    return [row for row in rows if _form(key_type, row[KEY], region) in forms]
 
 
 def without_record(key_type: str, keys: Iterable[Key], returned: Iterable[Any], region: str | None) -> list[Key]:

@@ -16,8 +16,8 @@ from itertools import product
 CASELESS = "caseless"
 """The key type."""
 
-WRITINGS_LIMIT = 256
-"""Most writings of one key: eight letters beyond ASCII in either case."""
+WRITINGS_LIMIT = 64
+"""Most ways to write the letters of one key beyond ASCII: six of them in either case."""
 
 MISTAKEN_LIMIT = 8
 """Most letters of a key that are exchanged one by one for those that they may be mistaken for."""
@@ -58,15 +58,15 @@ def writings(key: str, *, mistaken: bool = False) -> list[str]:
     Args:
         mistaken: also other keys that software takes for the same (`ß` and `ss`, `ı` and `i`), for `mistakable`.
     """
-    found: dict[str, None] = {}
+    texts: dict[str, None] = {}
     for base in dict.fromkeys((key, unicodedata.normalize("NFD", key))):
         for text in _cased(base):
             for form in (text, unicodedata.normalize("NFC", text), unicodedata.normalize("NFD", text)):
                 for lower in dict.fromkeys((form, form.lower(), form.replace("İ", "i"))):
-                    found[lower.translate(_LOWER)] = None
+                    texts[lower.translate(_LOWER)] = None
     if mistaken:
-        found.update(dict.fromkeys(_mistaken(key)))
-    return [text for text in found if text]
+        texts.update(dict.fromkeys(_mistaken(key)))
+    return [text for text in texts if text]
 
 
 def _mistaken(key: str) -> Iterable[str]:

@@ -1,7 +1,7 @@
 """Keys that are phone numbers (`key_type: phone`): their one form, E.164, and what every writing of one ends with.
 
-No database can normalise a phone number. So records are looked up by the last digits of the number, which stand at
-the end of every writing that is accepted here, and what is found is compared in its E.164 form.
+No database can normalise a phone number. So records are looked up by the last digits of the number, with which every
+writing ends that is accepted here, and their keys are compared in E.164.
 """
 
 from __future__ import annotations

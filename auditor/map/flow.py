@@ -228,15 +228,15 @@ class Flow:
         Returns:
             None if it is not a key of this data type, or no longer one because the map has changed.
         """
-        return read_key(self._parse_told, told)
+        return read_key(self._parse_any_writing, told)
 
     def parse_keys(self, texts: Iterable[str]) -> list[Key]:
         """Parse keys from their texts, in the same order; invalid ones are left out."""
         return [key for text in texts if (key := self.parse_key(text)) is not None]
 
     @cached_property
-    def _parse_told(self) -> Parser:
-        return self.data_type.parse_told
+    def _parse_any_writing(self) -> Parser:
+        return self.data_type.parse_any_writing
 
     def _witnessed(self, name: str, binding: Binding) -> tuple[int, ...]:
         """The positions of the fields that a further system carries and that can be compared there.

@@ -91,7 +91,7 @@ class DataType(PluginSettings):
         return self._parser(system, self.key_written(system))
 
     @property
-    def parse_told(self) -> Parser:
+    def parse_any_writing(self) -> Parser:
         """The parser for keys that people, messages or the ledger name, however they are written."""
         return self._parser(self.owner, None)
 

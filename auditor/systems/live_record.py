@@ -104,7 +104,7 @@ def read_record(
         UnreadableError: the text is not a key of this data type.
     """
     described = integration_map.data_types[data_type]
-    key: Key = described.parse_told(restored(key_text))
+    key: Key = described.parse_any_writing(restored(key_text))
     order = [described.owner, *(name for name in described.in_ if name != described.owner)]
     names = [name for name, rule in described.fields.items() if rule.compare]
     rows: dict[str, list[Row]] = {}

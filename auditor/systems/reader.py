@@ -19,7 +19,7 @@ from auditor.systems.caller import Caller, Patience, ReaderClosedError, utc_now
 from auditor.systems.crosswalk import Crosswalk
 from auditor.systems.health import ClockStep
 from checks.clocks import ClockBounds, aim_s, narrow, worth_aiming
-from checks.keys import doubtful, without_record
+from checks.keys import doubtful, requested, without_record
 from probes import registry
 from probes.contract import (
     KEY,
@@ -158,6 +158,9 @@ class SystemReader(Caller):
             with spending(worth):
                 rows = self.patiently(patience, lambda: self.probe.fetch(spec, batch), parts=len(batch) > 1)
             self.allowance.read(len(batch))
+            if spec.key_type in WRITTEN_FREELY and not spec.mistaken:
+                # A system also returns records that only look like the requested ones, in several batches perhaps.
+                rows = requested(spec.key_type, batch, rows, spec.key_region)
             if len(batch) > 1:
                 more = max(0, patience.sent - 1) / (len(batch) - 1)
                 self._more_calls += (more - self._more_calls) / LEARNS_FROM

@@ -27,7 +27,7 @@ warnings.filterwarnings("ignore", message="Did not recognize type", category=sa.
 Convert = Callable[[Any], Any]
 
 WritingsOf = Callable[[str], Sequence[str]]
-"""What stands in a column for a key, in each of its writings."""
+"""The texts by which a column holds a key, one for each of its writings."""
 
 PLAIN_TEXT = frozenset({"text", "varchar", "bpchar", "name"})
 """PostgreSQL's types of text, which compare with each other."""
@@ -167,7 +167,7 @@ class WrittenColumn(KeyColumn):
     """A column that may hold one key in several writings.
 
     Attributes:
-        writings: what stands in `column` for a key, in each of them.
+        writings: the texts by which `column` holds a key.
     """
 
     writings: WritingsOf = list

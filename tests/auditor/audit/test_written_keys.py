@@ -62,7 +62,8 @@ def people(tmp_path: Path) -> Iterator[People]:
 
 @pytest.fixture
 def callers(tmp_path: Path) -> Iterator[People]:
-    with closing(People(tmp_path, "key_type: phone\n    key_region: DE")) as made:
+    (tmp_path / "callers").mkdir()
+    with closing(People(tmp_path / "callers", "key_type: phone\n    key_region: DE")) as made:
         yield made
 
 
@@ -112,6 +113,27 @@ def test_a_key_in_doubt_counts_as_not_read_for_every_flow(people: People) -> Non
     reading = people.readers["billing"].fetch(people.map.flow("to_billing").target_spec, ["ann", "bob", "straße"])
     assert reading.unreadable.keys() == {"straße"}
     assert reading.instants.keys() == {"ann", "bob"}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 500])
+def test_a_record_that_only_looks_like_another_is_no_second_copy_of_its_own(
+    people: People, callers: People, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr("auditor.systems.reader.READ_BATCH", batch)
+    people.hold("billing", ("istanbul", "Ada"), ("İstanbul", "Ada"))
+    callers.hold("billing", ("030 123456", "Ada"), ("040/123456", "Ada"))
+    for stand, keys in ((people, ["istanbul", "İstanbul"]), (callers, ["+4930123456", "+4940123456"])):
+        reading = stand.readers["billing"].fetch(stand.map.flow("to_billing").target_spec, keys)
+        assert len(reading.rows) == 2
+        assert reading.unreadable == {}
+
+
+def test_many_keys_with_many_writings_are_read_at_once(people: People) -> None:
+    mails = [f"Жукова{number}@пример.рф" for number in range(300)]
+    people.hold("billing", *((each.upper(), "Ada") for each in mails))
+    flow = people.map.flow("to_billing")
+    reading = people.readers["billing"].fetch(flow.target_spec, flow.parse_keys(mails))
+    assert (reading.error, len(reading.rows)) == (None, 300)
 
 
 def test_keys_that_differ_by_an_accent_are_two_records(people: People) -> None:

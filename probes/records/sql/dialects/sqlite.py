@@ -269,7 +269,18 @@ class _Containing(MatchedColumn):
 
 
 class _WrittenText(WrittenColumn):
-    """Keys in any case; a column that is not one of text may hold numbers as well."""
+    """Keys in any case; a column that is not one of text may hold numbers as well.
+
+    They are bound as one array: a key with many writings has more of them than a statement may have variables.
+    """
+
+    def among(self, at: str = "") -> sa.ColumnElement[bool]:
+        array = sa.func.json_each(sa.bindparam(f"keys{at}", type_=sa.Text())).table_valued("value")
+        return self.column.in_(sa.select(array.c.value))
+
+    def parameters(self, keys: Sequence[Key]) -> dict[str, Any]:
+        texts = self.bind(keys)
+        return {"keys": json.dumps(texts) if texts else ""}
 
     def bind(self, keys: Sequence[Key]) -> list[Any]:
         texts = WrittenColumn.bind(self, keys)
