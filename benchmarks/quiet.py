@@ -168,8 +168,7 @@ class _Run:
         """Count a missed change, and those met since the last one; begin a burst if none goes on."""
         at = _at(committed_s + WINDOW_S)
         if self.burst is not None and self.burst.ending is None:
-            for _ in range(min(met_before, self.burst.size)):
-                self.burst = self.burst.with_change(Verdict.MET, _at(committed_s)).judged(at)
+            self.burst = self.burst.with_change(Verdict.MET, _at(committed_s), met_before).judged(at)
             if self.burst.ending is None:
                 self.burst = self.burst.with_change(Verdict.BREACH, _at(committed_s)).judged(at)
                 return

@@ -153,13 +153,12 @@ class Burst:
         """Whether another missed change begins another burst."""
         return self.ending is not None and not self.decides(now)
 
-    def with_change(self, verdict: Verdict, committed_from_at: datetime) -> Burst:
-        """With one more change, if it is fresh and there is room for it."""
+    def with_change(self, verdict: Verdict, committed_from_at: datetime, number: int = 1) -> Burst:
+        """With one more change, or several alike, if they are fresh and as far as there is room for them."""
         if self.ending is not None or committed_from_at < self.after_at or verdict not in _COUNTED:
             return self
-        if self.trials + self.waiting >= self.size:
-            return self
-        return replace(self, changes=self.changes + WindowCounts.of({verdict: 1}))
+        room = max(0, self.size - self.trials - self.waiting)
+        return replace(self, changes=self.changes + WindowCounts.of({verdict: min(number, room)}))
 
     def with_records(self, results: Iterable[Verdict]) -> Burst:
         """With the results of drawn records; as many fewer wait."""
