@@ -189,7 +189,7 @@ def _deliveries(way: str, incidents: int, chance: random.Random, place: Path, *,
     receiver = Receiver(chance, failing=0.5)
     url = f"sqlite:///{place}/ledger.sqlite"
     sender = "slack_bot" if way == "token" else "slack"
-    _fill(url, incidents, sender)
+    _fill(url, incidents, sender, channels=CHANNELS if way == "token" else 1)
     kills = _until_empty(url, sender, receiver.url, chance, kill_every_s=3.0 if quick else 5.0)
     killed = _killed(url)
     receiver.close()

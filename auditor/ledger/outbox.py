@@ -146,7 +146,8 @@ class Outbox:
         if notice["transition"] == "opened":
             return list(dict.fromkeys(routed))
         column = t.alerts.c
-        informed = sa.select(column.sender, column.channel).where(column.incident_id == incident_id).distinct()
+        queued = (column.incident_id == incident_id) & (column.state != "withdrawn")
+        informed = sa.select(column.sender, column.channel).where(queued).distinct()
         heard = [Recipient(row.sender, row.channel) for row in transaction.execute(informed)]
         mine = [each for each in heard if each.sender == sender]
         over = notice["transition"] == "resolved" and heard
@@ -270,7 +271,7 @@ class Outbox:
                 transaction.connection.rollback()
                 return None
             place = _place(transaction.execute(sa.select(t.alert_places).where(_of_place(t.alert_places.c, row))))
-            members = self._members(transaction, row, place, fold_above)
+            members = self._members(transaction, row, place, fold_above, now)
             digest_id = row.digest_id or (row.id if len(members) > 1 else None)
             for part in chunks([each.id for each in members], IN_LIMIT):
                 claimed = sa.update(t.alerts).where(column.id.in_(part))
@@ -283,7 +284,7 @@ class Outbox:
         return replace(_pending(first, row.tries + 1), alert_id=digest_id, folded=folded)
 
     def _members(
-        self, transaction: Transaction, row: Any, place: Place | None, fold_above: int | None
+        self, transaction: Transaction, row: Any, place: Place | None, fold_above: int | None, now: datetime
     ) -> Sequence[Any]:
         """The messages that are sent as one with this one, itself included."""
         column = t.alerts.c
@@ -297,6 +298,7 @@ class Outbox:
             column.channel == row.channel,
             column.state == "pending",
             column.digest_id.is_(None),
+            column.created_at <= now,
             column.incident_id.is_not(None),
             ~sa.exists().where(_of_place(t.alert_places.c, column)),
         ).where((column.id == row.id) | ~column.possible_repeat)

@@ -27,6 +27,9 @@ DETAIL_LIMIT = 800
 TABLE_LIMIT = 2800
 FALLBACK_LIMIT = 2000
 URL_LIMIT = 2000
+LINES = 6
+"""Most breaches and records that are listed."""
+
 TABLE_ROWS = 20
 
 _SEVERE = (
@@ -119,7 +122,8 @@ def _fields(notice: Mapping[str, Any]) -> dict[str, Any]:
         ("Now", f"{notice['count']} (peak {notice['peak']})"),
     ]
     if notice.get("flow"):
-        named.append(("Flow", f"{notice['flow']} ({notice['source']} → {notice['target']})"))
+        between = f" ({notice['source']} → {notice['target']})" if notice.get("source") else ""
+        named.append(("Flow", f"{notice['flow']}{between}"))
     named += [
         ("Lag", lag_text(notice)),
         ("Acts on it", acting_text(notice)),
@@ -135,8 +139,11 @@ def _paragraphs(notice: Mapping[str, Any], *, advice: bool = True) -> list[dict[
     parts = []
     if notice.get("rows"):
         parts.append(_table(notice["rows"]))
+    breaches = [each for each in notice.get("breaches") or () if isinstance(each, str)]
+    if len(breaches) > 1:
+        parts.append("*All of it*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in breaches[:LINES]))
     if worst := record_lines(notice):
-        parts.append("*Worst*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in worst))
+        parts.append("*Worst*\n" + "\n".join(mrkdwn(line, FIELD_LIMIT) for line in worst[:LINES]))
     if notice.get("detail"):
         parts.append(mrkdwn(notice["detail"], DETAIL_LIMIT))
     if notice.get("evidence"):

@@ -56,6 +56,9 @@ PAGE, CHANNELS_PAGE = 50, 1000
 MOST_PAGES = 20
 MOST_BYTES = 8 * 1024 * 1024
 
+ABSENT_TIMES = 5
+"""Only a channel that is missing in so many responses in a row is certain not to have got anything."""
+
 CLOCKS_DIFFER = timedelta(hours=1)
 """How far this machine's clock may be ahead of Slack's while a message is still found."""
 
@@ -209,12 +212,19 @@ class SlackBotSender:
             arguments["ts"] = thread.ts
         if posting.since_at is not None:
             arguments["oldest"] = f"{(posting.since_at - CLOCKS_DIFFER).timestamp():.6f}"
-        for page in self._pages(method, arguments):
-            if isinstance(page, Receipt):
-                return None if page.reply.get("error") in NO_CHANNEL else page
-            for each in page.get("messages") or ():
-                if _number(each) == posting.number:
-                    return Place(channel=channel, ts=str(each.get("ts")))
+        absent = 0
+        while absent < ABSENT_TIMES:
+            for page in self._pages(method, arguments):
+                if isinstance(page, Receipt) and page.reply.get("error") in NO_CHANNEL:
+                    absent += 1
+                    break
+                if isinstance(page, Receipt):
+                    return page
+                for each in page.get("messages") or ():
+                    if _number(each) == posting.number:
+                        return Place(channel=channel, ts=str(each.get("ts")))
+            else:
+                return None
         return None
 
     def _identity(self, channel: str) -> str | Receipt | None:

@@ -169,6 +169,7 @@ FULL = {
     "advice": "restart the consumer of to_billing",
     "records": [{"key": "sub_<41>", "lag_s": 780.0}, {"key": "sub_77", "lag_s": 720.0}],
     "consumers": [{"name": "dunning", "role": "decision-system"}],
+    "breaches": ["to_billing: 37 records did not arrive", "to_billing, queue q: no consumer"],
     "dashboard_path": "/incidents?id=7&from=2026-03-01T11:00:00Z",
 }
 
@@ -185,6 +186,7 @@ def test_a_message_says_how_bad_it_is_why_and_what_to_do() -> None:
         "13 min, window 4 s",
         "dunning (decision system)",
         "stopped consumer",
+        "37 records did not arrive\\nto_billing, queue q: no consumer",
         "restart the consumer of to_billing",
         "http://127.0.0.1:8501/incidents?id=7&from=2026-03-01T11:00:00Z",
     ):
