@@ -277,3 +277,13 @@ def test_what_cannot_be_meant_is_refused(tmp_path: Path, changes: dict[str, str]
     with pytest.raises(MapError) as refused:
         load_map(tmp_path / "map.yaml", {})
     assert said in str(refused.value)
+
+
+def test_pairs_of_keys_are_found_however_they_are_written(people: People) -> None:
+    people.run("billing", "CREATE TABLE pairs (mail text, no text)")
+    people.run("billing", "INSERT INTO pairs VALUES ('ANN@x.de', 'B1'), ('bob@X.de', 'B2'), ('cy@x.de', 'B3')")
+    own = "{system: billing, collection: pairs, key: mail, own_key: no}"
+    people.remap(f"{BILLING}key: id", f"{BILLING}key: id, crosswalk: {own}")
+    people.hold("crm", ("Ann@x.de", "Ada"), ("Bob@x.de", "Ada"), ("Cy@X.de", "Ada"))
+    people.hold("billing", ("B1", "Ada"), ("B2", "Eve"))
+    assert people.judged(2) == {"bob@x.de": "value", "cy@x.de": "missing"}
