@@ -351,17 +351,18 @@ def _deliver(url: str, sender: str, receiver: str, clock: Synchronized[float], r
     ready.set()
     pace = open_pace(ledger, sender, now)
     next_due = sa.select(sa.func.min(column.next_try_at, type_=t.Instant)).where(
-        column.state.in_(("pending", "failed")), column.next_try_at > sa.bindparam("now", type_=t.Instant)
+        column.state.in_(("pending", "failed"))
     )
     while True:
         if deliver_next(ledger, senders, now, to=sender, pace=pace):
             continue
         with ledger.database.read() as connection:
-            due = connection.execute(next_due, {"now": now}).scalar()
-        later = due or pace.ready_at(now)
-        if later is None:
+            due = connection.execute(next_due).scalar()
+        if due is not None and due <= now:
+            due = pace.ready_at(now)
+        if due is None:
             return
-        now = later
+        now = due
         clock.value = (now - BEGIN).total_seconds()
 
 

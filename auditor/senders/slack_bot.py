@@ -56,8 +56,11 @@ PAGE, CHANNELS_PAGE = 50, 1000
 MOST_PAGES = 20
 MOST_BYTES = 8 * 1024 * 1024
 
-ABSENT_TIMES = 5
-"""Only a channel that is missing in so many responses in a row is certain not to have got anything."""
+UNREAD_TIMES = 5
+"""Only after so many errors in a row is it certain that a channel is missing, or cannot be read."""
+
+FORBIDDEN = frozenset({"missing_scope", "no_permission", "not_allowed_token_type", "access_denied"})
+"""Errors of a token that may not read."""
 
 CLOCKS_DIFFER = timedelta(hours=1)
 """How far this machine's clock may be ahead of Slack's while a message is still found."""
@@ -212,20 +215,19 @@ class SlackBotSender:
             arguments["ts"] = thread.ts
         if posting.since_at is not None:
             arguments["oldest"] = f"{(posting.since_at - CLOCKS_DIFFER).timestamp():.6f}"
-        absent = 0
-        while absent < ABSENT_TIMES:
+        unread = None
+        for _ in range(UNREAD_TIMES):
+            unread = None
             for page in self._pages(method, arguments):
-                if isinstance(page, Receipt) and page.reply.get("error") in NO_CHANNEL:
-                    absent += 1
-                    break
                 if isinstance(page, Receipt):
-                    return page
+                    unread = page
+                    break
                 for each in page.get("messages") or ():
                     if _number(each) == posting.number:
                         return Place(channel=channel, ts=str(each.get("ts")))
-            else:
-                return None
-        return None
+            if unread is None or unread.outcome == "refused" or unread.reply.get("error") in FORBIDDEN:
+                return unread
+        return None if unread is not None and unread.reply.get("error") in NO_CHANNEL else unread
 
     def _identity(self, channel: str) -> str | Receipt | None:
         """The identity of a channel that is named; None if there is none of that name, to which nothing can have

@@ -213,10 +213,11 @@ def test_only_a_critical_incident_that_comes_back_is_shown_outside_its_thread(wo
     assert [each.get("reply_broadcast") for each in workspace.messages[1:]] == [True, None]
 
 
-def test_a_channel_that_is_missing_for_a_moment_is_read_again(workspace: Slack) -> None:
+@pytest.mark.parametrize("error", ["channel_not_found", "some_error"])
+def test_a_channel_that_cannot_be_read_for_a_moment_is_read_again(workspace: Slack, error: str) -> None:
     workspace.create_channel("x")
     first = bot(workspace).post(NOTICE, posting(), possible_repeat=False)
-    missing = faults.error_with_success({"ok": False, "error": "channel_not_found"})
+    missing = faults.error_with_success({"ok": False, "error": error})
     workspace.fail(missing, on="conversations_history", times=3)
     assert bot(workspace).post(NOTICE, posting(), possible_repeat=True).place == first.place
     assert len(workspace.messages) == 1
