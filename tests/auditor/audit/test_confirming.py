@@ -93,13 +93,13 @@ def test_a_failure_of_one_change_in_twenty_pages_by_the_records_drawn(stand: Sta
     quiet_flow(stand, 100)
     panel = panel_key(stand)
     rename(stand, "crm", range(1, 101))
-    lost = {panel, *[key for key in range(1, 101) if key != panel][::25]}  # 5 of 100
+    lost = {panel, *[key for key in range(1, 101) if key != panel][::20]}  # 6 of 100
     rename(stand, "billing", set(range(1, 101)) - lost)
     run_until(stand, lambda: burst(stand).get("ending"))
     found = stand.ledger.bursts.latest("to_billing")
     assert found is not None
     assert found.ending == "paged"
-    assert found.records.missed in {3, 4}
+    assert 3 <= found.records.missed <= 5
     run_until(stand, lambda: incidents(stand))
     assert incidents(stand)[0]["count"] == 1 + found.missed
 
