@@ -28,7 +28,7 @@ sampling, H. F. Dodge and H. G. Romig, "A method of sampling inspection", Bell S
 delay in the worst case is to first order log(1 / false alarm rate) / KL, with KL the information of one change
 (G. Lorden, "Procedures for reacting to a change in distribution", Annals of Mathematical Statistics 42 (1971),
 1897-1908). At 60 changes an hour, a goal of 99.9 %, and a failure of 5 % that is 15.9 / 0.148 = 107 min; a burst of
-the changes that follow takes 70 min in the median (`benchmarks/quiet.py`).
+the changes that follow takes 72 min in the median (`benchmarks/quiet.py`).
 """
 
 from __future__ import annotations
