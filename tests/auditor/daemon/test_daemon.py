@@ -262,7 +262,7 @@ def test_slack_hears_of_a_breach_once_when_it_opens_and_once_when_it_is_over(sta
     finally:
         daemon.stop()
         slack.close()
-    assert ["OPENED" in got["text"] for got in slack.got] == [True, False]
+    assert ["OPEN" in got["text"] for got in slack.got] == [True, False]
     assert "RESOLVED" in slack.got[1]["text"]
 
 
