@@ -442,12 +442,13 @@ def _next(now: datetime, to: str | None, held: Collection[str], gathering: Colle
     """The query for the next message to send."""
     column, older = t.alerts.c, t.alerts.alias("older")
     rank = sa.case({severity: at for at, severity in enumerate(SEVERITIES)}, value=column.severity, else_=1)
+    # Only the incident may be looked up in an index: SQLite would take that of the state, and read all that wait.
     before = sa.exists().where(
         older.c.incident_id == column.incident_id,
-        older.c.sender == column.sender,
+        sa.func.coalesce(older.c.sender, "") == column.sender,
         older.c.channel == column.channel,
         older.c.id < column.id,
-        older.c.state.in_(("pending", "sending")),
+        sa.func.coalesce(older.c.state, "").in_(("pending", "sending")),
     )
     wanted = [_due(column, now), ~before, *([column.sender == to] if to else [])]
     if held:
