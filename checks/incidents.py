@@ -1,11 +1,23 @@
-"""The life of an incident: when a breach opens it, keeps it open, reports it again, resolves it and reopens it."""
+"""The life of an incident: which breaches it takes in, when it is reported, and when it is over. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
 
-from checks.breaches import MEANINGS, Breach
+from checks.breach_life import OpenBreach
+from checks.breaches import MEANINGS
+from checks.root_causes import Group
+from checks.severity import Severity
+
+ABSORB = timedelta(minutes=15)
+"""A cause that returns this soon after its incident was resolved is the same incident, reopened."""
+
+FLAPPING = 2
+"""An incident that is reopened so often flaps: from then on it is over only after `ABSORB` without a breach."""
 
 GROWTH = (100, 10, 2)
 """Growth factors at which an incident is reported again."""
@@ -14,55 +26,173 @@ GROWN_AT_LEAST = 10
 """Growth to fewer records or messages than this is not reported."""
 
 
+class Transition(StrEnum):
+    """What is reported of an incident."""
+
+    OPENED = "opened"
+    GROWN = "grown"
+    WORSE = "worse"
+    EXPLAINED = "explained"
+    REOPENED = "reopened"
+    FLAPPING = "flapping"
+    RESOLVED = "resolved"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Incident:
-    """A breach's life, as the ledger holds it.
+class Extent:
+    """How large an incident is.
 
     Attributes:
-        told: the count that was reported when it opened or came back.
-        growth: the multiple of that count reported since (0, 2, 10, 100).
-        clear_since_at: since when nothing of it is left, None while something is.
+        records, messages: how many are affected, over all flows.
+        audits: the most failed audits in a row.
+    """
+
+    records: int = 0
+    messages: int = 0
+    audits: int = 0
+
+    @property
+    def count(self) -> int:
+        """The number that people read: records if there are any."""
+        return self.records or self.messages or self.audits
+
+
+def extent_of(breaches: Collection[OpenBreach]) -> Extent:
+    """How large an incident of these breaches is.
+
+    A record may be in several breaches of its flow, and in one of several flows: each flow counts by its largest
+    breach.
+    """
+    largest: dict[tuple[str, str | None], int] = defaultdict(int)
+    for each in breaches:
+        counts = MEANINGS[each.breach].counts
+        unit = "record" if counts == "change" else counts
+        place = (unit, each.flow if unit == "record" else each.fingerprint)
+        largest[place] = max(largest[place], each.count)
+    totals: dict[str, int] = defaultdict(int)
+    for (counted, _), count in largest.items():
+        totals[counted] = max(totals[counted], count) if counted == "audit" else totals[counted] + count
+    return Extent(records=totals["record"], messages=totals["message"], audits=totals["audit"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incident:
+    """An incident, as the ledger holds it.
+
+    Attributes:
+        fingerprint: of its cause; the same when it comes back.
+        cause: a root cause or a breach.
+        told: the count that was last reported as its size.
+        told_messages: the same for messages.
+        growth: the multiple of those that was reported since (0, 2, 10, 100).
+        tell_at: when its first message is due; until then the message is rewritten instead of followed by another.
+        clear_since_at: since when it has no open breach.
+        apart: a person has split it off: it takes in no further breach, and none of its breaches moves.
     """
 
     incident_id: int
     fingerprint: str
+    cause: str
     flow: str | None
     system: str | None
     breach: str
+    severity: Severity
     state: str
     opened_at: datetime
     resolved_at: datetime | None
+    tell_at: datetime | None
     count: int
     peak: int
     told: int | None
+    told_messages: int
     growth: int | None
     clear_since_at: datetime | None
     reopened: int
+    explained: bool
+    apart: bool
     summary: str
+    evidence: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it is not over."""
+        return self.state != "resolved"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BreachSignal:
-    """What one audit found about one possible breach.
+class Placement:
+    """The breaches of one incident.
 
     Attributes:
-        count: how many records, letters or failures there are now.
-        threshold: the least count that is a breach.
-        clear_after_s: how long the count must stay at 0 before the incident is over.
-        known: false if the audit could not determine the count; then nothing is concluded.
-        detail: text reported with the summary.
+        incident_id: 0 for a new one.
+        group: its open breaches; None if it has none left.
+        absorbed: incidents whose breaches it takes over.
     """
 
-    breach: Breach
-    fingerprint: str
-    count: int
-    threshold: int
-    clear_after_s: float
-    known: bool = True
-    flow: str | None = None
-    system: str | None = None
-    queue: str | None = None
-    detail: str = ""
+    incident_id: int
+    group: Group | None
+    absorbed: tuple[int, ...] = ()
+
+
+def placements(
+    groups: Sequence[Group], live: Mapping[int, Incident], recent: Mapping[str, Incident]
+) -> list[Placement]:
+    """Which incident each group of breaches belongs to.
+
+    A breach stays in its incident. A group's incident is the oldest one whose strongest breach is in it; another one
+    is merged into that if all its open breaches are in the group.
+
+    Args:
+        groups: of all open breaches but those of incidents that stay apart.
+        live: by number, the incidents that are not over and not apart.
+        recent: by fingerprint of an incident or of one of its breaches, those that were resolved within `ABSORB` or
+            have no open breach.
+
+    Returns:
+        A placement for each incident with an open breach, and for each live one without any.
+    """
+    home: dict[int, int] = {}
+    elsewhere: set[int] = set()
+    for at, group in enumerate(groups):
+        for each in group.breaches:
+            if each.incident_id in live and home.setdefault(each.incident_id, at) != at:
+                elsewhere.add(each.incident_id)
+    for number in elsewhere:
+        home[number] = _home(number, groups)
+    kept: dict[int, int] = {}
+    merged_into: dict[int, int] = {}
+    for number in sorted(home, key=lambda number: (live[number].opened_at, number)):
+        first = kept.setdefault(home[number], number)
+        if first != number and number not in elsewhere:
+            merged_into[number] = first
+    members: dict[tuple[int, int], list[OpenBreach]] = defaultdict(list)
+    for at, group in enumerate(groups):
+        for each in group.breaches:
+            own = merged_into.get(each.incident_id, each.incident_id)
+            number = own if own in live else kept.get(at, 0)
+            members[number, home.get(number, at)].append(each)
+    placed, taken = [], set()
+    for (number, at), listed in members.items():
+        group = replace(groups[at], breaches=tuple(sorted(listed, key=lambda each: each not in groups[at].breaches)))
+        absorbed = tuple(each for each, into in merged_into.items() if into == number)
+        names = (group.fingerprint, *(each.fingerprint for each in listed))
+        again = (recent[name].incident_id for name in names if name in recent)
+        known = number or next((each for each in again if each not in taken), 0)
+        taken.add(known)
+        placed.append(Placement(incident_id=known, group=group, absorbed=absorbed))
+    gone = live.keys() - home.keys() - taken
+    return placed + [Placement(incident_id=number, group=None) for number in sorted(gone)]
+
+
+def _home(number: int, groups: Sequence[Group]) -> int:
+    """The group of the strongest breach of an incident whose breaches are in several."""
+    own = (
+        (not each.count, place, each.opened_at, at)
+        for at, group in enumerate(groups)
+        for place, each in enumerate(group.breaches)
+        if each.incident_id == number
+    )
+    return min(own)[-1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,69 +200,101 @@ class IncidentMove:
     """The next state of an incident.
 
     Attributes:
-        transition: what to report, or "" for nothing: opened, grown, resolved, reopened.
-        told, growth, clear_since_at: see `Incident`.
+        transition: what to report, None for nothing.
+        rewrite: the first message is not due yet, and says what is so now.
+        others: see `Incident`.
     """
 
     state: str
-    transition: str
-    count: int
+    transition: Transition | None
+    rewrite: bool
+    extent: Extent
+    severity: Severity
     peak: int
     told: int
+    told_messages: int
     growth: int
+    tell_at: datetime | None
     clear_since_at: datetime | None
     reopened: int
+    explained: bool
 
 
-def next_move(incident: Incident | None, signal: BreachSignal, now: datetime) -> IncidentMove | None:
-    """Decide the next state of an incident. Pure.
+def next_move(
+    incident: Incident | None,
+    group: Group | None,
+    severity: Severity,
+    now: datetime,
+    *,
+    hold: timedelta = timedelta(),
+) -> IncidentMove:
+    """Decide the next state of an incident.
 
     Args:
-        incident: the open or recently resolved incident of the same fingerprint, or None.
-
-    Returns:
-        None if nothing changes. An incident opens at the threshold and resolves when not a single record has been
-        left for `clear_after_s`, so it does not flap around the threshold, however often it is audited. It is
-        reported again when it has grown to 2, 10 and 100 times the count reported first.
+        incident: a live one, or one that was resolved within `ABSORB`; None for a new one.
+        group: its open breaches; None if it has none left.
+        severity: of those breaches.
+        hold: how long its first message waits for what belongs to it.
     """
-    broken = signal.known and signal.count >= signal.threshold
-    count = signal.count
-    if incident is None or incident.state == "resolved":
-        if not broken:
-            return None
+    extent = extent_of(group.breaches) if group is not None else Extent()
+    if incident is None or not incident.live:
+        reopened = incident.reopened + 1 if incident else 0
+        opened = Transition.FLAPPING if reopened == FLAPPING else Transition.REOPENED
         return IncidentMove(
             state="open",
-            transition="reopened" if incident else "opened",
-            count=count,
-            peak=max(incident.peak, count) if incident else count,
-            told=count,
+            transition=opened if incident else Transition.OPENED,
+            rewrite=False,
+            extent=extent,
+            severity=severity,
+            peak=max(incident.peak, extent.count) if incident else extent.count,
+            told=extent.records,
+            told_messages=extent.messages,
             growth=0,
+            tell_at=now + hold,
             clear_since_at=None,
-            reopened=incident.reopened + 1 if incident else 0,
+            reopened=reopened,
+            explained=_explained(group),
         )
-    if not signal.known:
-        return None
-    clear_since_at = None if count else incident.clear_since_at or now
-    resolved = clear_since_at is not None and (now - clear_since_at).total_seconds() >= signal.clear_after_s
-    growth = 0 if resolved else _growth(incident, signal)
-    if not resolved and not growth and (count, clear_since_at) == (incident.count, incident.clear_since_at):
-        return None
-    return IncidentMove(
+    clear_since_at = None if group is not None else incident.clear_since_at or now
+    calm = ABSORB if incident.reopened >= FLAPPING else timedelta()
+    resolved = clear_since_at is not None and now - clear_since_at >= calm
+    early = incident.tell_at is not None and now < incident.tell_at
+    kept = IncidentMove(
         state="resolved" if resolved else incident.state,
-        transition="resolved" if resolved else "grown" if growth else "",
-        count=count,
-        peak=max(incident.peak, count),
-        told=incident.told or incident.count,
-        growth=growth or incident.growth or 0,
+        transition=Transition.RESOLVED if resolved else None,
+        rewrite=early and not resolved,
+        extent=extent,
+        severity=min(severity, incident.severity, key=lambda each: each.rank),
+        peak=max(incident.peak, extent.count),
+        told=incident.told or 0,
+        told_messages=incident.told_messages,
+        growth=incident.growth or 0,
+        tell_at=incident.tell_at,
         clear_since_at=None if resolved else clear_since_at,
         reopened=incident.reopened,
+        explained=incident.explained or _explained(group),
     )
+    if resolved or group is None:
+        return kept
+    if early:
+        return replace(kept, told=extent.records, told_messages=extent.messages)
+    worse = kept.severity.rank < incident.severity.rank
+    if worse or kept.explained > incident.explained:
+        said = Transition.WORSE if worse else Transition.EXPLAINED
+        return replace(kept, transition=said, told=extent.records, told_messages=extent.messages, growth=0)
+    growth = max(_growth(extent.records, kept.told), _growth(extent.messages, kept.told_messages))
+    if growth > kept.growth:
+        return replace(kept, transition=Transition.GROWN, growth=growth)
+    return kept if kept.told_messages else replace(kept, told_messages=extent.messages)
 
 
-def _growth(incident: Incident, signal: BreachSignal) -> int:
-    """The multiple of the reported count it has grown to (2, 10, 100), 0 if that is not news."""
-    if not MEANINGS[signal.breach].grows or signal.count < GROWN_AT_LEAST:
+def _explained(group: Group | None) -> bool:
+    """Whether more is known than that something is breached."""
+    return group is not None and group.cause not in MEANINGS
+
+
+def _growth(count: int, told: int) -> int:
+    """The multiple of the reported count that it has grown to (2, 10, 100); 0 if that is not news."""
+    if count < GROWN_AT_LEAST or not told:
         return 0
-    times = signal.count / max(1, incident.told or incident.count)
-    reached = next((each for each in GROWTH if times >= each), 0)
-    return reached if reached > (incident.growth or 0) else 0
+    return next((each for each in GROWTH if count / told >= each), 0)

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.result import AuditResult
 from auditor.ledger import Ledger
@@ -92,11 +93,25 @@ class Stand:
             target=self.readers[self.map.flows["to_billing"].to],
             ledger=self.ledger,
             digest_key=b"k" * 32,
-            senders=["slack"],
+            reporter=Reporter.of_map(self.ledger, self.map, ["slack"], hold_s=0),
             others=self.readers,
             objective_every_s=1,
             now=self.clock.now,
         )
+
+    def breaches(self, breach: str) -> list[dict[str, object]]:
+        """The breaches of this kind, each with its `state` and what its incident says."""
+        said = {row["id"]: f"{row['summary']}; {row['evidence']}" for row in self.rows("incidents")}
+        rows = sorted(self.rows("breaches"), key=lambda row: int(str(row["id"])))
+        return [
+            {
+                **row,
+                "state": "open" if row["ended_at"] is None else "resolved",
+                "summary": said[row["incident_id"]],
+            }
+            for row in rows
+            if row["breach"] == breach
+        ]
 
     def remap(self, old: str, new: str) -> None:
         """Change the map and begin again with it."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from auditor.alerts.objectives import WindowObjective, judge_objective
+from auditor.alerts.reporter import Reporter
 from auditor.audit.announced import Batch, Inbox
 from auditor.audit.budget import RECHECKS_LIMIT, Plan, plan
 from auditor.audit.case import Case, Known, Verdicts
@@ -91,7 +92,7 @@ class Auditor:
         source, target: readers of the two systems, shared with other flows.
         ledger: where everything is recorded.
         digest_key: secret of the fingerprints.
-        senders: names of the alert senders that an incident's messages are queued for.
+        reporter: of the whole map; by default of this flow, notifying nobody.
         others: readers of further systems, for those that hold the data type, too.
         shares: what it may use of its systems, where other flows are audited in this process, too.
         objective_every_s: seconds between two judgements of the objective.
@@ -109,7 +110,7 @@ class Auditor:
         target: SystemReader,
         ledger: Ledger,
         digest_key: bytes,
-        senders: Sequence[str] = (),
+        reporter: Reporter | None = None,
         others: Mapping[str, SystemReader] | None = None,
         shares: Shares | None = None,
         objective_every_s: float = OBJECTIVE_EVERY_S,
@@ -131,7 +132,7 @@ class Auditor:
         self._second_look = SecondLook(flow, source, target, comparer, others or {})
         self._judge = Judge(flow, comparer)
         self._confirmer = Confirmer(flow, ledger)
-        self._recorder = Recorder(flow, ledger, (source, target), senders)
+        self._recorder = Recorder(flow, ledger, (source, target), reporter or Reporter(ledger, [flow]))
         self._one_at_a_time = threading.Lock()
         self._inbox = Inbox()
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from auditor.alerts.reporter import Reporter
 from auditor.audit.budget import SLICE_CALLS
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import OwnerReads
@@ -101,6 +102,7 @@ def audit_once(
         tell: called with progress messages.
     """
     readers = open_readers(integration_map, open_allowances(integration_map.systems, ledger.spending))
+    reporter = Reporter.of_map(ledger, integration_map, senders=())
     try:
         auditors = [
             Auditor(
@@ -109,6 +111,7 @@ def audit_once(
                 target=readers[integration_map.flows[name].to],
                 ledger=ledger,
                 digest_key=digest_key,
+                reporter=reporter,
                 others=readers,
             )
             for name in flows

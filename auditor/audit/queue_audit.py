@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from auditor.alerts import incidents
+from auditor.alerts.reporter import Reporter
 from auditor.audit.memory import QueueMemory, no_queue_memory
 from auditor.audit.queue_reading import QueueReader, QueueSeen
 from auditor.ledger import QUEUE, LeaseLostError, Ledger, LedgerError, Transaction
 from auditor.map.flow import Flow
 from checks.backlog import about_to_drop, age_s, over_allowance, untold
+from checks.breach_life import BreachSignal
 from checks.breaches import Breach
-from checks.incidents import BreachSignal
 from checks.letters import main_reason, unreadable_note
 from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
 from checks.queue_states import Flowing, QueueState
@@ -37,6 +37,7 @@ class QueueAuditor:
 
     Args:
         settings: of the queue's plug-in; its `role` says what the messages in it are.
+        reporter: of the whole map; by default of this flow, notifying nobody.
 
     Attributes:
         memory: what is remembered from one audit to the next; replaced at the end of an audit.
@@ -50,7 +51,7 @@ class QueueAuditor:
         settings: Any,
         probe: QueueProbe,
         ledger: Ledger,
-        senders: Sequence[str] = (),
+        reporter: Reporter | None = None,
     ) -> None:
         self.flow = flow
         self.queue = queue
@@ -58,7 +59,7 @@ class QueueAuditor:
         self._settings = settings
         self._reader = QueueReader(flow, queue, settings, probe, self._keep)
         self._ledger = ledger
-        self._senders = tuple(senders)
+        self._reporter = reporter or Reporter(ledger, [flow])
 
     def audit(self, now: datetime) -> QueueReading | ProbeError:
         """Read the queue and record what was seen, including a failure.
@@ -231,7 +232,7 @@ class QueueAuditor:
         return replace(unread, threshold=rule.failures, detail=error)
 
     def _move(self, transaction: Transaction, signals: Sequence[BreachSignal], now: datetime) -> None:
-        incidents.move(self._ledger, transaction, signals, flow=self.flow, senders=self._senders, now=now)
+        self._reporter.report(transaction, signals, now)
 
     def _breach(self, breach: Breach, count: int | None) -> BreachSignal:
         """The signal of so many messages; None if the number is unknown."""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from auditor.alerts import incidents
 from auditor.alerts.objectives import WindowObjective
+from auditor.alerts.reporter import Reporter
+from auditor.alerts.signals import signals_of
 from auditor.audit.case import Verdicts
 from auditor.audit.duplicates import Identities
 from auditor.audit.gathered import Gathered
@@ -80,11 +81,11 @@ def told_all_at(flow: Flow, state: FlowState, *, unordered: bool | None) -> date
 class Recorder:
     """Records the audits of one flow."""
 
-    def __init__(self, flow: Flow, ledger: Ledger, readers: Sequence[SystemReader], senders: Sequence[str]) -> None:
+    def __init__(self, flow: Flow, ledger: Ledger, readers: Sequence[SystemReader], reporter: Reporter) -> None:
         self.flow = flow
         self.ledger = ledger
         self.readers = readers
-        self.senders = tuple(senders)
+        self.reporter = reporter
 
     def record(self, audited: Audited) -> Mapping[str, int]:
         """Write everything in one transaction: observations, state, incidents and their messages.
@@ -133,19 +134,16 @@ class Recorder:
             waiting = decisions.after_audit(
                 ledger, transaction, flow=self.flow, divergences=divergences, now=result.finished_at
             )
-            incidents.after_audit(
-                ledger,
-                transaction,
-                flow=self.flow,
+            signals = signals_of(
+                self.flow,
                 open_by_cause=open_by_cause,
                 waiting=waiting,
                 doubt=doubt,
                 objective=audited.objective,
                 failed=(*result.error, audited.memory.failed) if result.error else None,
-                senders=self.senders,
-                now=result.finished_at,
                 in_turn=result.in_turn,
             )
+            self.reporter.report(transaction, signals, result.finished_at)
         return open_by_cause
 
     def _settled_to(self, audited: Audited) -> datetime:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
@@ -105,11 +106,25 @@ def say(text: str) -> None:
     sys.stderr.write(visible(text) + "\n")
 
 
+WITH_TRACEBACK = frozenset({"apscheduler", "asyncio", "auditor", "checks", "concurrent", "probes", "root"})
+"""The first parts of loggers' names under which faults of ours are logged."""
+
+
 class VisibleFormatter(logging.Formatter):
     """Log lines with visible signs for invisible characters and stars for the map's secrets.
 
-    Tracebacks keep their lines. The auditor's own messages hold no secrets and are left as they are.
+    Tracebacks keep their lines; drivers, whose failures the probes report, get none. The auditor's own messages hold
+    no secrets and are left as they are.
     """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, and a traceback if it shows a fault of ours."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None and record.name.partition(".")[0] not in WITH_TRACEBACK:
+            record = copy.copy(record)
+            record.msg, record.args = f"{record.getMessage()} ({', from '.join(_chain(error))})", ()
+            record.exc_info = record.exc_text = None
+        return super().format(record)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's own name
         """One line: a message from outside cannot start a second one."""
@@ -124,6 +139,13 @@ class VisibleFormatter(logging.Formatter):
         from auditor.escaping import block
 
         return block(discreet(super().formatException(ei)))
+
+
+def _chain(error: BaseException | None) -> Iterator[str]:
+    """An exception and those that caused it."""
+    while error is not None:
+        yield f"{type(error).__name__}: {error}"
+        error = error.__cause__
 
 
 _scrubbers: list[Callable[[str], str]] = []

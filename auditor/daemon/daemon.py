@@ -16,6 +16,8 @@ from pydantic import SecretStr
 
 from auditor.alerts.delivery import deliver_next, deliver_unrecorded, open_pace, open_senders, settle_unrecorded
 from auditor.alerts.escalation import escalate
+from auditor.alerts.leftovers import end_leftovers
+from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor, by_owner
 from auditor.audit.owner_reads import BYTES_LIMIT, RECORDS_LIMIT, OwnerReads
 from auditor.audit.queue_audit import QueueAuditor
@@ -158,6 +160,7 @@ class Daemon:
         self._heartbeat = None if heartbeat is None else Heartbeat(heartbeat, timeout_s=alert_timeout_s)
         self._cycle_from_s = self.vitals.now_s()
         self._watch = self.ledger.database.watch = LedgerWatch(list(self._senders))
+        self._reporter = Reporter.of_map(self.ledger, integration_map, list(self._senders))
         self._failed_audits = FailedAudits()
         self._archive_trouble = Trouble("settled rows stay in the ledger", self._watch.tell)
         self._job_trouble = Trouble("their work is not done", self._watch.tell)
@@ -175,7 +178,7 @@ class Daemon:
                 target=self.readers[settings.to],
                 ledger=self.ledger,
                 digest_key=digest_key,
-                senders=list(self._senders),
+                reporter=self._reporter,
                 others=self.readers,
                 shares=shares,
             )
@@ -194,7 +197,7 @@ class Daemon:
                     self.allowances.get(getattr(settings, "system", ""), UNMETERED),
                 ),
                 ledger=self.ledger,
-                senders=list(self._senders),
+                reporter=self._reporter,
             )
             for (flow, queue), settings in integration_map.queues.items()
         ]
@@ -459,9 +462,12 @@ class Daemon:
             log.warning("the heartbeat was not accepted: %s; it is tried again in its next turn", error)
 
     def _close_leftovers(self) -> None:
-        closed = close_leftovers(self.map, self.ledger, list(self._senders), datetime.now(UTC))
+        now = datetime.now(UTC)
+        closed = end_leftovers(self.map, self.ledger, self._reporter, now) + close_leftovers(
+            self.map, self.ledger, now
+        )
         if closed:
-            log.info("closed %d incidents and conflicts about things that are no longer in the map", closed)
+            log.info("closed %d breaches and conflicts about things that are no longer in the map", closed)
 
     def _archive(self) -> None:
         self._close_leftovers()

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from auditor.alerts.drill_rule import is_due
+from auditor.alerts.reporter import Reporter
 from auditor.alerts.trial import trial_notice
 from auditor.audit.flow_audit import Auditor
 from auditor.daemon.stopping import run_all
@@ -101,7 +102,7 @@ def rehearse(place: Path, *, within_s: float = REHEARSAL_S) -> dict[str, Any]:
             target=readers["target"],
             ledger=ledger,
             digest_key=secrets.token_bytes(32),
-            senders=[RECEIVER],
+            reporter=Reporter.of_map(ledger, loaded, [RECEIVER], hold_s=0),
             others=readers,
         )
         if _audited(auditor)[Outcome.AGREED] != 1:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from auditor.alerts.incidents import ABSORB_S
 from auditor.alerts.own_notice import NOT_RECORDED
 from auditor.alerts.unrecorded import Unrecorded
 from auditor.daemon.trouble import News, Trouble
 from auditor.ledger import LedgerError, Transaction
+from checks.incidents import ABSORB
 
 About = tuple[str, str]
 """An incident's fingerprint and its transition."""
@@ -50,7 +50,7 @@ class LedgerWatch:
         A message counts as the same for as long as its incident would reopen as the same one.
         """
         sent_at = self.unrecorded.sent_at(sender, about)
-        old = sent_at is not None and datetime.now(UTC) - sent_at > timedelta(seconds=ABSORB_S)
+        old = sent_at is not None and datetime.now(UTC) - sent_at > ABSORB
         if old and not self.trouble.lasts:
             self.unrecorded.forget(sender, about)
             return None

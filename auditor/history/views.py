@@ -72,7 +72,15 @@ COLUMNS: Mapping[str, Mapping[str, ColumnType]] = {
         """
         id:integer rev:integer fingerprint:text flow:text system:text breach:text state:text
         opened_at:instant resolved_at:instant count:integer peak:integer told:integer growth:integer
-        clear_since_at:instant reopened:integer summary:text
+        clear_since_at:instant reopened:integer summary:text cause:text severity:text evidence:text
+        tell_at:instant told_messages:integer explained:boolean apart:boolean merged_into:integer
+        """
+    ),
+    "breaches": _columns(
+        """
+        id:integer rev:integer incident_id:integer fingerprint:text flow:text system:text queue:text breach:text
+        opened_at:instant ended_at:instant count:integer peak:integer clear_since_at:instant reason:text
+        detail:text
         """
     ),
     "alerts": _columns(
@@ -150,17 +158,17 @@ _BREACHES = " ".join(f"WHEN '{cause}' THEN '{breach}'" for cause, breach in BREA
 def _incident(breach: str, begun_at: str, ended_at: str) -> str:
     """The incident of the row's flow that was open at some time between these two instants, or NULL.
 
-    All incidents are searched as one list, which costs nothing if the column is not selected; a join would be made in
+    All breaches are searched as one list, which costs nothing if the column is not selected; a join would be made in
     any case.
     """
     return f"""
         list_filter(
-            (SELECT list(struct_pack(id := id, flow := flow, breach := breach, opened_at := opened_at,
-                                     resolved_at := resolved_at) ORDER BY id)
-             FROM {{incidents}} WHERE flow IS NOT NULL),
+            (SELECT list(struct_pack(id := incident_id, flow := flow, breach := breach, opened_at := opened_at,
+                                     ended_at := ended_at) ORDER BY id)
+             FROM {{breaches}} WHERE flow IS NOT NULL),
             lambda each: each.flow = subject.flow AND each.breach = {breach}
                 AND each.opened_at <= coalesce({ended_at}, TIMESTAMPTZ 'infinity')
-                AND coalesce(each.resolved_at, TIMESTAMPTZ 'infinity') >= {begun_at}
+                AND coalesce(each.ended_at, TIMESTAMPTZ 'infinity') >= {begun_at}
         )[1].id"""  # noqa: S608
 
 
@@ -188,7 +196,9 @@ VIEWS = {
                   AND divergence.closed_at IS NULL) AS divergence_id
         FROM {dead_letters} letter""",
     "backlogs": "SELECT * EXCLUDE (rev) FROM {backlogs}",
-    "incidents": "SELECT * EXCLUDE (rev, told, growth) FROM {incidents}",
+    "incidents": """
+        SELECT * EXCLUDE (rev, told, told_messages, growth, tell_at, explained, apart) FROM {incidents}""",
+    "breaches": "SELECT * EXCLUDE (rev) FROM {breaches}",
     "alerts": "SELECT * EXCLUDE (rev, notice) FROM {alerts} WHERE incident_id IS NOT NULL",
     "lag_cells": "SELECT * EXCLUDE (id, rev) FROM {lag_cells}",
     "window_counts": "SELECT * EXCLUDE (id, rev) FROM {window_counts}",

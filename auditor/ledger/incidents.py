@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +14,13 @@ from auditor.ledger import tables as t
 from auditor.ledger.database import Database
 from auditor.ledger.transaction import Transaction
 from checks.incidents import Incident
+from checks.severity import Severity
 
 _INCIDENT_COLUMNS = (
     "id",
     "state",
+    "severity",
+    "cause",
     "breach",
     "flow",
     "system",
@@ -35,19 +39,35 @@ class Incidents:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recent(
-        self, transaction: Transaction, fingerprints: Sequence[str], resolved_since: datetime
-    ) -> dict[str, Incident]:
-        """By fingerprint, the incidents that are open or were resolved since then; the latest of each."""
-        parameters = {"fingerprints": list(fingerprints), "resolved_since": resolved_since}
-        rows = transaction.execute(_RECENT_INCIDENTS, parameters)
-        return {row.fingerprint: _incident(row) for row in rows}
-
     def live(self, transaction: Transaction) -> list[Incident]:
         """All open incidents, oldest first."""
         column = t.incidents.c
         live = sa.select(t.incidents).where(column.state != "resolved").order_by(column.id)
         return [_incident(row) for row in transaction.execute(live)]
+
+    def recent(self, transaction: Transaction, resolved_since: datetime) -> dict[str, Incident]:
+        """Incidents that were resolved since then, or have no open breach; the latest of each fingerprint.
+
+        They are found by their own fingerprint and by those of their breaches.
+
+        Those that were merged into another one do not count.
+        """
+        column, breach = t.incidents.c, t.breaches.c
+        wanted = (
+            sa.select(t.incidents, breach.fingerprint.label("of_breach"))
+            .select_from(t.incidents.outerjoin(t.breaches, breach.incident_id == column.id))
+            .where((column.resolved_at >= resolved_since) | column.clear_since_at.is_not(None))
+            .where(column.merged_into.is_(None))
+            .order_by(column.id)
+        )
+        recent: dict[str, Incident] = {}
+        of_breaches: dict[str, Incident] = {}
+        for row in transaction.execute(wanted):
+            incident = _incident(row)
+            recent[incident.fingerprint] = incident
+            if row.of_breach is not None:
+                of_breaches[row.of_breach] = incident
+        return of_breaches | recent
 
     def last_notice(self, transaction: Transaction, incident_id: int) -> dict[str, Any] | None:
         """The last notice sent about an incident, None if there was none."""
@@ -94,18 +114,9 @@ class Incidents:
             return [row._asdict() for row in connection.execute(wanted)]
 
 
-_RECENT_INCIDENTS = (
-    sa.select(t.incidents)
-    .where(
-        t.incidents.c.fingerprint.in_(sa.bindparam("fingerprints", expanding=True)),
-        (t.incidents.c.state != "resolved")
-        | (t.incidents.c.resolved_at >= sa.bindparam("resolved_since", type_=t.Instant)),
-    )
-    .order_by(t.incidents.c.id)
-)
+_FIELDS = {each.name for each in fields(Incident)}
 
 
 def _incident(row: Any) -> Incident:
-    values = row._asdict()
-    values.pop("rev")
-    return Incident(incident_id=values.pop("id"), **values)
+    values = {name: value for name, value in row._asdict().items() if name in _FIELDS}
+    return Incident(incident_id=row.id, **{**values, "severity": Severity(row.severity)})

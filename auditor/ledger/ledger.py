@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+from auditor.ledger.breaches import Breaches
 from auditor.ledger.bursts import Bursts
 from auditor.ledger.conflicts import Conflicts
 from auditor.ledger.database import Database
@@ -39,6 +40,7 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         database = self.database = Database(url)
+        self.breaches = Breaches(database)
         self.bursts = Bursts(database)
         self.conflicts = Conflicts(database)
         self.drills = Drills(database)

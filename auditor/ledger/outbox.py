@@ -218,6 +218,28 @@ class Outbox:
         with self._database.unnumbered() as connection:
             connection.execute(sa.delete(t.alerts).where(t.alerts.c.incident_id.is_(None)))
 
+    def rewrite(self, transaction: Transaction, incident_id: int, notice: Mapping[str, Any]) -> None:
+        """Replace the text of an incident's messages that nobody has tried to send yet."""
+        transaction.execute(
+            sa.update(t.alerts)
+            .where(_untried(incident_id))
+            .values(rev=transaction.revision, notice=json.dumps(notice))
+        )
+
+    def withdraw(self, transaction: Transaction, incident_id: int) -> None:
+        """Take back an incident's messages that nobody has tried to send yet."""
+        transaction.execute(
+            sa.update(t.alerts)
+            .where(_untried(incident_id))
+            .values(rev=transaction.revision, state="withdrawn", next_try_at=None)
+        )
+
+    def informed(self, transaction: Transaction, incident_id: int) -> list[str]:
+        """The senders that got or will get a message about an incident."""
+        column = t.alerts.c
+        wanted = sa.select(column.sender).where(column.incident_id == incident_id, column.state != "withdrawn")
+        return sorted(transaction.execute(wanted.distinct()).scalars())
+
     def waiting_senders(self) -> list[str]:
         """The senders with waiting messages."""
         column = t.alerts.c
@@ -415,6 +437,11 @@ class Outbox:
                 .values(rev=transaction.revision, state="pending", possible_repeat=True, next_try_at=now)
             )
             return int(marked.rowcount)
+
+
+def _untried(incident_id: int) -> sa.ColumnElement[bool]:
+    column = t.alerts.c
+    return (column.incident_id == incident_id) & (column.state == "pending") & (column.tries == 0)
 
 
 def unacknowledged(incident: Any) -> sa.ColumnElement[bool]:

@@ -477,11 +477,13 @@ class Alerts(PluginSettings):
     An empty address or key counts as unset, so a variable that provides it may be left empty.
 
     Attributes:
+        hold_s: how long the first message of an incident waits for what belongs to it; strict flows do not wait.
         routes: who gets messages about which incidents; the first that matches applies.
         default: who gets those that no route matches; by default all senders.
     """
 
     dashboard: AnyHttpUrl | None = None
+    hold_s: Duration = Field(default=30, alias="hold", ge=0, le=3600)
     heartbeat: HeartbeatSettings | None = None
     drill: Drill | None = None
     routes: tuple[RouteSettings, ...] = ()

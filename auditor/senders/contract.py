@@ -80,7 +80,7 @@ class Sender(Protocol):
         """Try once; answers by the deadline.
 
         Args:
-            notice: what `auditor.alerts.incidents` tells of an incident; any text may stand in it.
+            notice: what `auditor.alerts.notices` says of an incident; any text may stand in it.
             possible_repeat: an earlier try may have arrived; the message says so.
         """
 

@@ -204,6 +204,20 @@ def test_a_logged_exception_acts_on_nothing(text: str) -> None:
     assert not [line for line in written.split("\n")[1:] if re.match(r"\d{4}-", line)]
 
 
+@pytest.mark.parametrize(("logger", "lines"), [("azure.servicebus", 1), ("pika", 1), ("auditor.daemon", 4)])
+def test_only_a_fault_of_ours_is_logged_with_a_traceback(logger: str, lines: int) -> None:
+    try:
+        raise ValueError("invalid frame type: 115")
+    except ValueError as error:
+        raised = (type(error), error, error.__traceback__)
+    record = logging.LogRecord(logger, logging.WARNING, "x", 1, "tries again in %d s", (3,), raised)
+    written = VisibleFormatter("%(message)s").format(record)
+    assert len(written.splitlines()) >= lines
+    assert (lines > 1) == ("Traceback" in written)
+    assert "tries again in 3 s" in written
+    assert "ValueError: invalid frame type: 115" in written
+
+
 def calculated(cell: str) -> bool:
     """Whether a spreadsheet may calculate a cell, once it has taken away what nobody sees."""
     bare = "".join(each for each in cell if unicodedata.category(each) not in {"Cc", "Cf", "Zs"})

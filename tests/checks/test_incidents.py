@@ -1,4 +1,4 @@
-"""When a breach opens, stays, resolves and comes back."""
+"""Which breaches an incident takes in, when it is reported, and when it is over."""
 
 from __future__ import annotations
 
@@ -9,140 +9,245 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks.breach_life import OpenBreach
 from checks.breaches import Breach
-from checks.incidents import BreachSignal, Incident, IncidentMove, next_move
+from checks.incidents import ABSORB, Incident, IncidentMove, Transition, extent_of, next_move, placements
+from checks.root_causes import Group, RootCause
+from checks.severity import Severity
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-SEEN = BreachSignal(
-    breach=Breach.ORPHAN, fingerprint="flow/f/orphan", count=3, threshold=2, clear_after_s=60, flow="f"
-)
-
-
-def incident(**words: object) -> Incident:
-    made = Incident(
-        incident_id=1,
-        fingerprint="flow/f/orphan",
-        flow="f",
-        system=None,
-        breach="orphan",
-        state="open",
-        opened_at=NOW,
-        resolved_at=None,
-        count=3,
-        peak=3,
-        told=3,
-        growth=0,
-        clear_since_at=None,
-        reopened=0,
-        summary="",
-    )
-    return replace(made, **words)  # type: ignore[arg-type]
+HIGH = Severity.HIGH
 
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def test_opens_at_the_threshold_and_not_below() -> None:
-    opened = next_move(None, SEEN, NOW)
-    assert opened is not None
-    assert (opened.state, opened.transition, opened.told) == ("open", "opened", 3)
-    assert next_move(None, replace(SEEN, count=1), NOW) is None
-
-
-def test_says_nothing_again_while_it_lasts() -> None:
-    assert next_move(incident(), SEEN, NOW) is None
-    grown = next_move(incident(), replace(SEEN, count=9), NOW)
-    assert grown is not None
-    assert (grown.transition, grown.count, grown.peak) == ("", 9, 9)
-
-
-def test_below_the_threshold_is_not_over() -> None:
-    fewer = next_move(incident(), replace(SEEN, count=1), NOW)
-    assert fewer is not None
-    assert (fewer.state, fewer.clear_since_at) == ("open", None)
-
-
-def test_it_is_over_after_a_time_without_any_however_many_audits_that_were() -> None:
-    known = incident()
-    for second in range(60):
-        moved = next_move(known, replace(SEEN, count=0), later(second))
-        if moved is not None:
-            assert (moved.state, moved.transition, moved.clear_since_at) == ("open", "", NOW)
-            known = incident(count=moved.count, clear_since_at=moved.clear_since_at)
-    over = next_move(known, replace(SEEN, count=0), later(60))
-    assert over is not None
-    assert (over.state, over.transition) == ("resolved", "resolved")
-
-
-def test_one_record_in_between_begins_the_time_again() -> None:
-    again = next_move(incident(count=0, clear_since_at=NOW), replace(SEEN, count=1), later(50))
-    assert again is not None
-    assert again.clear_since_at is None
-    clear = next_move(incident(count=1), replace(SEEN, count=0), later(70))
-    assert clear is not None
-    assert (clear.state, clear.clear_since_at) == ("open", later(70))
-
-
-def test_comes_back_as_the_same_incident() -> None:
-    again = next_move(incident(state="resolved", count=0, growth=100), SEEN, NOW)
-    assert again is not None
-    assert (again.transition, again.reopened, again.told, again.growth) == ("reopened", 1, 3, 0)
-
-
-def test_an_audit_that_could_not_tell_moves_nothing() -> None:
-    for known in (None, incident(), incident(count=0, clear_since_at=NOW)):
-        assert next_move(known, replace(SEEN, count=0, known=False), later(3600)) is None
-
-
-def test_growth_by_2_10_and_100_times_is_told_once_each() -> None:
-    told: list[tuple[int, int]] = []
-    known = incident(count=5, told=5, peak=5)
-    for count in (5, 7, 9, 10, 12, 30, 49, 50, 51, 300, 20, 50, 500, 5_000, 50_000):
-        moved = next_move(known, replace(SEEN, count=count), NOW)
-        if moved is None:
-            continue
-        if moved.transition:
-            assert moved.transition == "grown"
-            told.append((count, moved.growth))
-        known = incident(count=moved.count, told=moved.told, growth=moved.growth, peak=moved.peak)
-    assert told == [(10, 2), (50, 10), (500, 100)]
-
-
-def test_a_stop_that_grows_from_5_records_to_256_at_once_is_told_once() -> None:
-    moved = next_move(incident(count=5, told=5), replace(SEEN, count=256), NOW)
-    assert moved is not None
-    assert (moved.transition, moved.growth, moved.told) == ("grown", 10, 5)
-
-
-def test_a_few_records_more_and_more_audits_in_a_row_are_no_growth() -> None:
-    few = next_move(incident(count=1, told=1), replace(SEEN, count=9), NOW)
-    assert few is not None
-    assert few.transition == ""
-    failing = next_move(
-        incident(count=3, told=3, breach="unreachable"), replace(SEEN, breach=Breach.UNREACHABLE, count=400), NOW
+def breach(number: int, incident_id: int = 0, *, count: int = 5, what: str = "orphan", flow: str = "f") -> OpenBreach:
+    return OpenBreach(
+        breach_id=number,
+        incident_id=incident_id,
+        fingerprint=f"flow/{flow}/{what}",
+        breach=Breach(what),
+        flow=flow,
+        system=None,
+        queue=None,
+        opened_at=NOW,
+        count=count,
+        peak=count,
+        clear_since_at=None,
+        reason="",
+        detail="",
     )
-    assert failing is not None
-    assert failing.transition == ""
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.booleans()), max_size=40))
-def test_every_opening_is_told_once_and_resolved_at_most_once(seen: list[tuple[int, bool]]) -> None:
-    known: Incident | None = None
-    told: list[str] = []
-    for at, (count, certain) in enumerate(seen):
-        moved: IncidentMove | None = next_move(known, replace(SEEN, count=count, known=certain), later(40 * at))
-        if moved is None:
-            continue
-        known = incident(
-            state=moved.state,
-            count=moved.count,
-            peak=moved.peak,
-            clear_since_at=moved.clear_since_at,
-            reopened=moved.reopened,
-        )
+def group(*breaches: OpenBreach, cause: RootCause | Breach = Breach.ORPHAN) -> Group:
+    return Group(cause=cause, subject="flow/f", breaches=breaches)
+
+
+def of(count: int, **words: object) -> Group:
+    return group(breach(1, 1, count=count, **words))  # type: ignore[arg-type]
+
+
+def incident(number: int = 1, **words: object) -> Incident:
+    made = Incident(
+        incident_id=number,
+        fingerprint="flow/f/orphan",
+        cause="orphan",
+        flow="f",
+        system=None,
+        breach="orphan",
+        severity=HIGH,
+        state="open",
+        opened_at=NOW,
+        resolved_at=None,
+        tell_at=NOW,
+        count=5,
+        peak=5,
+        told=5,
+        told_messages=0,
+        growth=0,
+        clear_since_at=None,
+        reopened=0,
+        explained=False,
+        apart=False,
+        summary="",
+        evidence="",
+    )
+    return replace(made, **words)  # type: ignore[arg-type]
+
+
+def after(known: Incident, moved: IncidentMove, now: datetime) -> Incident:
+    """The incident once its move is recorded."""
+    return replace(
+        known,
+        state=moved.state,
+        severity=moved.severity,
+        resolved_at=now if moved.state == "resolved" else None,
+        tell_at=moved.tell_at,
+        count=moved.extent.count,
+        peak=moved.peak,
+        told=moved.told,
+        told_messages=moved.told_messages,
+        growth=moved.growth,
+        clear_since_at=moved.clear_since_at,
+        reopened=moved.reopened,
+        explained=moved.explained,
+    )
+
+
+# -- life
+
+
+def test_it_opens_with_its_first_breach_and_waits_before_it_is_reported() -> None:
+    moved = next_move(None, of(5), HIGH, NOW, hold=timedelta(seconds=30))
+    assert (moved.state, moved.transition, moved.told, moved.tell_at) == ("open", Transition.OPENED, 5, later(30))
+
+
+def test_until_it_is_reported_its_message_is_rewritten() -> None:
+    moved = next_move(incident(tell_at=later(30)), of(500), HIGH, later(20))
+    assert (moved.transition, moved.rewrite, moved.told) == (None, True, 500)
+
+
+def test_growth_by_2_10_and_100_times_is_reported_once_each() -> None:
+    reported: list[tuple[int, int]] = []
+    known = incident()
+    for count in (5, 7, 9, 10, 12, 30, 49, 50, 51, 300, 20, 50, 500, 5_000, 50_000):
+        moved = next_move(known, of(count), HIGH, NOW)
         if moved.transition:
-            told.append(moved.transition)
-    assert told[:1] in ([], ["opened"])
-    for before, after in pairwise(told):
-        assert (before in {"opened", "reopened"}) == (after == "resolved")
+            assert moved.transition is Transition.GROWN
+            reported.append((count, moved.growth))
+        known = after(known, moved, NOW)
+    assert reported == [(10, 2), (50, 10), (500, 100)]
+
+
+def test_a_few_records_more_and_more_failed_audits_are_no_growth() -> None:
+    assert next_move(incident(told=1), of(9), HIGH, NOW).transition is None
+    failing = next_move(incident(told=0), of(400, what="unreachable"), HIGH, NOW)
+    assert (failing.transition, failing.extent.count) == (None, 400)
+
+
+def test_a_queue_that_fills_while_records_stay_is_growth() -> None:
+    both = group(breach(1, 1), breach(2, 1, what="stalled", count=100), cause=RootCause.STOPPED_CONSUMER)
+    moved = next_move(incident(told_messages=4, explained=True), both, HIGH, NOW)
+    assert (moved.transition, moved.growth) == (Transition.GROWN, 10)
+
+
+def test_a_worse_severity_is_reported_and_a_lighter_one_is_not() -> None:
+    worse = next_move(incident(severity=Severity.LOW), of(6), Severity.CRITICAL, NOW)
+    assert (worse.transition, worse.severity, worse.told) == (Transition.WORSE, Severity.CRITICAL, 6)
+    lighter = next_move(incident(severity=Severity.CRITICAL), of(6), Severity.LOW, NOW)
+    assert (lighter.transition, lighter.severity) == (None, Severity.CRITICAL)
+
+
+def test_the_cause_is_reported_once_when_it_becomes_known() -> None:
+    known = group(breach(1, 1), cause=RootCause.STOPPED_CONSUMER)
+    moved = next_move(incident(), known, HIGH, NOW)
+    assert moved.transition is Transition.EXPLAINED
+    assert next_move(after(incident(), moved, NOW), known, HIGH, NOW).transition is None
+
+
+def test_it_is_over_with_its_last_breach_and_comes_back_as_the_same() -> None:
+    over = next_move(incident(), None, Severity.LOW, NOW)
+    assert (over.state, over.transition) == ("resolved", Transition.RESOLVED)
+    again = next_move(after(incident(), over, NOW), of(5), HIGH, later(60))
+    assert (again.transition, again.reopened, again.growth) == (Transition.REOPENED, 1, 0)
+
+
+def test_flapping_is_reported_once_and_over_only_after_a_calm_time() -> None:
+    known, reported = incident(), []
+    for minute in range(12):
+        now = later(60 * minute)
+        moved = next_move(known, None if minute % 2 else of(5), HIGH, now)
+        if moved.transition:
+            reported.append(moved.transition.value)
+        known = after(known, moved, now)
+    assert reported == ["resolved", "reopened", "resolved", "flapping"]
+    calm = later(60 * 11) + ABSORB
+    assert next_move(known, None, HIGH, calm - timedelta(seconds=1)).transition is None
+    assert next_move(known, None, HIGH, calm).transition is Transition.RESOLVED
+
+
+@given(st.lists(st.integers(0, 3), max_size=60))
+def test_messages_alternate_between_open_and_resolved_and_are_few(counts: list[int]) -> None:
+    known: Incident | None = None
+    reported: list[Transition] = []
+    for at, count in enumerate(counts):
+        now = later(60 * at)
+        if known is None and not count:
+            continue
+        if known is not None and not known.live and not count:
+            continue
+        moved = next_move(known, of(count) if count else None, HIGH, now)
+        known = after(known or incident(), moved, now)
+        if moved.transition:
+            reported.append(moved.transition)
+    opening = {Transition.OPENED, Transition.REOPENED, Transition.FLAPPING}
+    assert all((before is Transition.RESOLVED) == (here in opening) for before, here in pairwise(reported))
+    assert sum(each is Transition.FLAPPING for each in reported) <= 1
+
+
+def test_a_record_in_several_breaches_of_a_flow_counts_once() -> None:
+    members = (
+        breach(1, count=75, what="not_arriving"),
+        breach(2, count=60, what="objective"),
+        breach(3, count=29, what="not_arriving", flow="g"),
+        breach(4, count=100, what="stalled"),
+        breach(5, count=3, what="unreadable"),
+    )
+    extent = extent_of(members)
+    assert (extent.records, extent.messages, extent.audits, extent.count) == (104, 100, 3, 104)
+
+
+# -- placements
+
+
+def placed(groups: list[Group], live: list[Incident], recent: dict[str, Incident] | None = None) -> list[object]:
+    found = placements(groups, {each.incident_id: each for each in live}, recent or {})
+    return [
+        (each.incident_id, [one.breach_id for one in each.group.breaches] if each.group else None, each.absorbed)
+        for each in found
+    ]
+
+
+def test_a_new_group_opens_an_incident_and_a_new_breach_joins_the_one_of_its_group() -> None:
+    assert placed([group(breach(1), breach(2))], []) == [(0, [1, 2], ())]
+    assert placed([group(breach(1, 7), breach(2))], [incident(7)]) == [(7, [1, 2], ())]
+
+
+def test_two_incidents_with_one_cause_become_the_older_one() -> None:
+    older, younger = incident(7), incident(8, opened_at=later(5))
+    assert placed([group(breach(1, 8), breach(2, 7))], [older, younger]) == [(7, [1, 2], (8,))]
+
+
+def test_an_incident_that_also_has_another_cause_is_not_merged_and_its_breaches_stay() -> None:
+    older, younger = incident(7), incident(8, opened_at=later(5))
+    groups = [group(breach(1, 7), breach(2, 8)), group(breach(3, 8), cause=Breach.INVALID)]
+    assert placed(groups, [older, younger]) == [(7, [1], ()), (8, [3, 2], ())]
+
+
+def test_what_was_over_shortly_before_is_opened_again_once() -> None:
+    recent = {"flow/f/orphan": incident(7, state="resolved")}
+    again = [group(breach(1)), group(breach(2), cause=Breach.INVALID)]
+    assert placed(again, [], recent) == [(7, [1], ()), (0, [2], ())]
+
+
+def test_a_live_incident_without_breaches_is_placed_without_a_group() -> None:
+    assert placed([], [incident(7)]) == [(7, None, ())]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 4)), max_size=12),
+)
+def test_no_breach_is_lost_and_none_is_in_two_incidents(spread: list[tuple[int, int]]) -> None:
+    by_group: dict[int, list[OpenBreach]] = {}
+    for number, (at, incident_id) in enumerate(spread, 1):
+        by_group.setdefault(at, []).append(breach(number, incident_id))
+    live = {number: incident(number, opened_at=later(number)) for number in range(1, 5)}
+    groups = [replace(group(*each), subject=f"flow/{at}") for at, each in by_group.items()]
+    found = placements(groups, live, {})
+    members = [each.breach_id for one in found if one.group for each in one.group.breaches]
+    assert sorted(members) == list(range(1, len(spread) + 1))
+    numbers = [each.incident_id for each in found if each.incident_id]
+    assert len(set(numbers)) == len(numbers)
+    assert {*numbers} | {each for one in found for each in one.absorbed} == live.keys()

@@ -8,7 +8,7 @@ misses a row. Instants are microseconds since 1970 UTC.
 from auditor.ledger.tables.columns import Identity, Instant, Text, metadata
 from auditor.ledger.tables.conflicts import conflicts, decisions
 from auditor.ledger.tables.flows import flow_state, probe_runs
-from auditor.ledger.tables.incidents import alert_places, alerts, incidents
+from auditor.ledger.tables.incidents import alert_places, alerts, breaches, incidents
 from auditor.ledger.tables.installation import archive_files, drill, heartbeat, installation, lease, revision
 from auditor.ledger.tables.measurements import (
     bursts,
@@ -32,6 +32,7 @@ __all__ = [
     "archive_files",
     "backlogs",
     "baselines",
+    "breaches",
     "bursts",
     "changes",
     "clock_steps",

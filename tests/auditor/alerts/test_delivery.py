@@ -9,10 +9,12 @@ import pytest
 
 from auditor.alerts.delivery import deliver_next, open_senders
 from auditor.alerts.delivery_rule import REJECTED_UNTIL, REJECTED_WAIT_S, RETRIED_UNTIL, after_try
-from auditor.alerts.incidents import after_audit
+from auditor.alerts.reporter import Reporter
+from auditor.alerts.signals import signals_of
 from auditor.map.settings import AlertSettings
 from auditor.senders.contract import Receipt
 from auditor.senders.slack import message
+from tests.auditor.ledger.rows import incident
 from tests.auditor.senders.receivers import NOTICE, NOW, FakeSlack, opened
 from tests.servers import free_port
 from tests.stand import Stand
@@ -32,20 +34,8 @@ def deliver(stand: Stand, slack: FakeSlack, now: datetime = NOW) -> bool:
 
 def queue(stand: Stand, transition: str = "opened") -> None:
     with stand.ledger.write() as transaction:
-        known = stand.ledger.incidents.recent(transaction, ["x"], NOW)
-        values = {
-            "fingerprint": "x",
-            "breach": "orphan",
-            "state": "open",
-            "opened_at": NOW,
-            "count": 1,
-            "peak": 1,
-            "told": 1,
-            "growth": 0,
-            "reopened": 0,
-            "summary": "s",
-        }
-        identity = known["x"].incident_id if known else stand.ledger.incidents.save(transaction, 0, values)
+        known = stand.ledger.incidents.live(transaction)
+        identity = known[0].incident_id if known else stand.ledger.incidents.save(transaction, 0, incident())
         stand.ledger.outbox.queue(
             transaction, incident_id=identity, transition=transition, sender="slack", notice=NOTICE, at=NOW
         )
@@ -157,27 +147,20 @@ def test_what_becomes_of_a_message_after_a_try(receipt: Receipt, state: str) -> 
 
 def test_growth_is_told_with_the_count_it_grew_from(stand: Stand) -> None:
     flow = stand.map.flow("to_billing")
+    reporter = Reporter(stand.ledger, [flow], senders=["slack"])
     for count in (5, 256):
         with stand.ledger.write() as transaction:
-            after_audit(
-                stand.ledger,
-                transaction,
-                flow=flow,
-                open_by_cause={"late": count},
-                failed=None,
-                senders=["slack"],
-                now=NOW,
-            )
+            reporter.report(transaction, signals_of(flow, open_by_cause={"late": count}, failed=None), NOW)
     claimed = []
     for _ in range(2):
         alert = stand.ledger.outbox.claim(NOW + timedelta(seconds=1))
         assert alert is not None
         stand.ledger.outbox.settle(alert, state="sent", sent_at=NOW)
         claimed.append(alert)
-    assert [each.transition for each in claimed] == ["opened", "grown 10x"]
+    assert [each.transition for each in claimed] == ["opened", "grown 10x from 5"]
     told = message(claimed[1].notice, dashboard=None, possible_repeat=False)
     assert "GROWN" in str(told)
-    assert "256 customer records, 5 when it opened" in str(told)
+    assert "(256 customer records), 5 when it opened" in str(told)
 
 
 def test_recipients_that_a_server_refuses_are_logged(stand: Stand, caplog: pytest.LogCaptureFixture) -> None:

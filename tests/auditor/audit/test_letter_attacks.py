@@ -105,14 +105,14 @@ def test_an_exception_that_nobody_expects_is_an_unread_queue_and_an_incident(
     assert messages.SECRET not in caplog.text + str(failed) + str(stand.rows("backlogs")) + str(
         stand.rows("incidents")
     )
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
+    (incident,) = stand.breaches("unread_queue")
     assert (incident["state"], "cannot be read" in str(incident["summary"])) == ("open", True)
     (status,) = flow_status(stand.map, stand.ledger, NOW + timedelta(seconds=9))
     assert status.unknown is not None
     probe.figures = QueueReading(depth=0, oldest_at=None)
     for number in (9, 11):
         assert not isinstance(auditor.audit(NOW + timedelta(seconds=number)), ProbeError)
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
+    (incident,) = stand.breaches("unread_queue")
     assert incident["state"] == "resolved"
 
 
@@ -144,7 +144,7 @@ def test_letters_that_cannot_be_read_hide_neither_their_number_nor_their_age(
     assert "2 of 2 waiting letters were not looked at" in " ".join(
         unseen_letters(stand.map, ["to_billing"], lens, NOW + timedelta(seconds=4))
     )
-    open_now = {each["breach"] for each in stand.rows("incidents") if each["state"] == "open"}
+    open_now = {each["breach"] for each in stand.rows("breaches") if each["ended_at"] is None}
     assert open_now == {"unread_queue", "dead_letters"}
     (status,) = flow_status(stand.map, stand.ledger, NOW + timedelta(seconds=9))
     assert (status.state, "its letters cannot be read" in status.why) == (Standing.UNVERIFIED, True)

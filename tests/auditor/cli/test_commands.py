@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from auditor.alerts.delivery_rule import after_try
+from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.once import audit_once
 from auditor.audit.queue_audit import QueueAuditor
@@ -301,7 +302,7 @@ def test_incidents_are_listed_and_a_rejected_message_is_told_by_status_and_docto
         target=stand.readers["billing"],
         ledger=ledger,
         digest_key=b"k" * 32,
-        senders=["webhook", "slack"],
+        reporter=Reporter.of_map(ledger, stand.map, ["webhook", "slack"], hold_s=0),
     )
     stand.run("billing", "ALTER TABLE customers RENAME TO clients")
     for _ in range(3):

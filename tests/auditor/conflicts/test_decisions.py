@@ -120,7 +120,7 @@ def test_a_conflict_that_no_rule_decides_comes_to_people_with_its_evidence(dispu
     assert "within" in brief.owner_written
     told = dict(brief.lines())
     assert told["why it needs a person"] == "the map leaves the decision to a person"
-    (incident,) = [each for each in disputed.rows("incidents") if each["breach"] == "conflicts_waiting"]
+    (incident,) = disputed.breaches("conflicts_waiting")
     assert incident["state"] == "open"
 
 
@@ -145,9 +145,7 @@ def test_a_decision_is_written_down_and_checked_against_later_readings(disputed:
         text="they called",
     )
     disputed.audit()
-    assert [each["state"] for each in disputed.rows("incidents") if each["breach"] == "conflicts_waiting"] == [
-        "resolved"
-    ]
+    assert [each["state"] for each in disputed.breaches("conflicts_waiting")] == ["resolved"]
     disputed.put("crm", 3, "Eve", ago_s=0)
     disputed.audit_until(lambda: state_of(disputed, conflict.conflict_id) is State.KEPT)
     found = disputed.ledger.conflicts.find(conflict.conflict_id)

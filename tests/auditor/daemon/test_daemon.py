@@ -36,7 +36,7 @@ def test_audits_in_rhythm_and_stops_cleanly(stand: Stand) -> None:
     daemon.stop()
     assert_over(daemon)
     assert [row["key"] for row in stand.rows("dead_letters")] == ["3", "4"]
-    assert [row["breach"] for row in stand.rows("incidents")] == ["dead_letters"]
+    assert [row["breach"] for row in stand.rows("breaches")] == ["dead_letters"]
 
 
 def assert_over(daemon: Daemon) -> None:
@@ -289,7 +289,7 @@ def test_kill_9_resumes_pending_changes_and_repeats_no_alert_silently(stand: Sta
         daemon.terminate()
         assert daemon.wait(PATIENCE_S) == 0
     assert stand.count("changes") == 1
-    assert len([row for row in stand.rows("incidents") if row["breach"] == "not_arriving"]) == 1
+    assert len(stand.breaches("not_arriving")) == 1
     alerts = [row["transition"] for row in stand.rows("alerts")]
     assert alerts.count("opened") == 1
 

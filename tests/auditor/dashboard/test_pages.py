@@ -20,6 +20,7 @@ from auditor.workspace import Workspace
 from probes.registry import open_queue_probe
 from tests import HOME
 from tests.auditor.history.test_status import World
+from tests.auditor.ledger.rows import incident as incident_row
 from tests.stand import Stand
 
 PAGES = list(navigation.PAGES)
@@ -489,19 +490,8 @@ def test_objectives_are_over_the_period_whatever_range_is_shown(watched: Stand) 
 
 def test_a_message_that_nobody_got_is_told_on_every_page(watched: Stand) -> None:
     watched.agree(3)
-    values = {
-        "fingerprint": "x",
-        "breach": "orphan",
-        "state": "open",
-        "opened_at": watched.clock.now(),
-        "count": 1,
-        "peak": 1,
-        "told": 1,
-        "growth": 0,
-        "reopened": 0,
-        "summary": "s",
-    }
     with watched.ledger.write() as transaction:
+        values = incident_row(opened_at=watched.clock.now())
         incident = watched.ledger.incidents.save(transaction, 0, values)
         watched.ledger.outbox.queue(
             transaction,

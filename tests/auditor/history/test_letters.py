@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from auditor.alerts.reporter import Reporter
 from auditor.audit import letter_scan
 from auditor.audit.queue_audit import STALLED_READINGS, QueueAuditor
 from auditor.history.backlogs import backlogs
@@ -62,7 +63,7 @@ def watching(stand: Stand, probe: Scripted, *, senders: Sequence[str] = (), **ch
         settings=stand.map.queues["to_billing", "dead"].model_copy(update=changed),
         probe=probe,
         ledger=stand.ledger,
-        senders=senders,
+        reporter=Reporter.of_map(stand.ledger, stand.map, senders, hold_s=0),
     )
 
 
@@ -174,19 +175,19 @@ def test_a_queue_that_nobody_takes_from_is_one_incident(stand: Stand) -> None:
     for number in range(STALLED_READINGS + 3):
         probe.reading = QueueReading(depth=5 + number, oldest_at=None, arrived=5 + number, taken=0)
         auditor.audit(NOW + timedelta(seconds=10 * number))
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "stalled"]
+    (incident,) = stand.breaches("stalled")
     assert incident["state"] == "open"
     assert "no consumer is reading" in str(incident["summary"])
     for number in range(20, 24):
         probe.reading = QueueReading(depth=0, oldest_at=None, arrived=18, taken=18)
         auditor.audit(NOW + timedelta(seconds=10 * number))
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "stalled"]
+    (incident,) = stand.breaches("stalled")
     assert incident["state"] == "resolved"
-    assert len([each for each in stand.rows("alerts") if each["incident_id"] == incident["id"]]) == 2
+    assert len([each for each in stand.rows("alerts") if each["incident_id"] == incident["incident_id"]]) == 2
 
 
 def breaches(stand: Stand, breach: str) -> list[object]:
-    return [each["state"] for each in stand.rows("incidents") if each["breach"] == breach]
+    return [each["state"] for each in stand.breaches(breach)]
 
 
 def test_a_head_that_stays_the_same_is_no_stall_within_a_minute_or_while_changes_arrive(stand: Stand) -> None:
@@ -398,8 +399,8 @@ def test_letters_about_to_be_dropped_are_one_incident(stand: Stand) -> None:
         drops_at = NOW + timedelta(hours=left)
         probe.reading = QueueReading(depth=3, oldest_at=NOW, retention_s=14 * 86_400, drops_at=drops_at)
         auditor.audit(NOW)
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "expiring"]
-    assert "queue dead: its oldest dead letters are about to expire unread" in str(incident["summary"])
+    (incident,) = stand.breaches("expiring")
+    assert "its oldest dead letters are about to expire unread" in str(incident["summary"])
     assert incident["state"] == "open"
 
 
@@ -466,7 +467,7 @@ def test_every_queue_of_dead_letters_is_watched_without_being_asked_for(stand: S
     watched = watching(stand, probe)
     probe.reading = QueueReading(depth=1, oldest_at=NOW, letters=(letter(1, 1, "no"),))
     watched.audit(NOW)
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "dead_letters"]
+    (incident,) = stand.breaches("dead_letters")
     assert incident["state"] == "open"
 
 
@@ -493,13 +494,13 @@ def test_a_queue_that_cannot_be_read_is_unknown_and_after_a_while_one_incident(q
     (told,) = backlogs(stand.map, lens, NOW - timedelta(hours=1))
     assert (told.depth, told.message, waiting_letters([told])) == (None, "no answer", "unknown")
     assert waiting(stand) == 1, "a letter that cannot be seen is not gone"
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
+    (incident,) = stand.breaches("unread_queue")
     assert (incident["state"], incident["count"]) == ("open", 4)
     assert "to_billing, queue dead: cannot be read (" in str(incident["summary"])
     fails.fails_behind = None
     for number in (9, 11):
         broken.audit(NOW + timedelta(seconds=number))
-    (incident,) = [each for each in stand.rows("incidents") if each["breach"] == "unread_queue"]
+    (incident,) = stand.breaches("unread_queue")
     assert incident["state"] == "resolved"
 
 
@@ -581,7 +582,6 @@ def test_letters_of_which_none_names_its_record_are_noted(stand: Stand) -> None:
         settings=stand.map.queues["to_billing", "dead"],
         probe=probe,
         ledger=stand.ledger,
-        senders=[],
     )
     auditor.audit(NOW)
     assert (

@@ -17,6 +17,29 @@ from probes.contract import Key
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
+def incident(**values: object) -> dict[str, object]:
+    """The columns of an open incident."""
+    fixed: dict[str, object] = {
+        "fingerprint": "x",
+        "cause": "orphan",
+        "breach": "orphan",
+        "severity": "low",
+        "state": "open",
+        "opened_at": NOW,
+        "count": 1,
+        "peak": 1,
+        "told": 1,
+        "told_messages": 0,
+        "growth": 0,
+        "reopened": 0,
+        "explained": False,
+        "apart": False,
+        "summary": "s",
+        "evidence": "",
+    }
+    return {**fixed, **values}
+
+
 def fingerprint(number: int) -> bytes:
     return number.to_bytes(16, "big")
 

@@ -13,7 +13,6 @@ from alembic.migration import MigrationContext
 
 from auditor.ledger import Ledger, LedgerError
 from auditor.ledger import tables as t
-from tests.auditor.ledger.rows import NOW
 from tests.auditor.older_ledger import made_at
 
 
@@ -50,8 +49,11 @@ def test_an_older_ledger_keeps_its_incidents(request: pytest.FixtureRequest) -> 
             )
         older.migrate()
         with older.write() as transaction:
-            (known,) = older.incidents.recent(transaction, ["x"], NOW).values()
+            (known,) = older.incidents.live(transaction)
+            (breach,) = older.breaches.open(transaction)
         assert (known.count, known.peak, known.told, known.growth, known.clear_since_at) == (7, 9, 7, None, None)
+        assert (known.cause, known.severity, known.fingerprint) == ("orphan", "low", "x")
+        assert (breach.incident_id, breach.fingerprint, breach.count, breach.peak) == (known.incident_id, "x", 7, 9)
         older.close()
 
 

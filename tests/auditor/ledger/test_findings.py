@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from auditor.ledger import Ledger
 from checks.record_history import DivergenceState
-from tests.auditor.ledger.rows import NOW, change, divergence, save
+from tests.auditor.ledger.rows import NOW, change, divergence, incident, save
 
 
 def test_the_lists_name_records_and_incidents(ledger: Ledger) -> None:
@@ -20,17 +20,7 @@ def test_the_lists_name_records_and_incidents(ledger: Ledger) -> None:
     assert ledger.findings.divergent("f", ["lost"], 10) == []
     assert ledger.incidents.rows(live_only=False, limit=10) == []
     with ledger.write() as transaction:
-        values = {
-            "fingerprint": "x",
-            "breach": "orphan",
-            "state": "open",
-            "opened_at": NOW,
-            "count": 1,
-            "peak": 1,
-            "reopened": 0,
-            "summary": "s",
-        }
-        identity = ledger.incidents.save(transaction, 0, values)
+        identity = ledger.incidents.save(transaction, 0, incident())
         for transition in ("opened", "grown 2x"):
             ledger.outbox.queue(
                 transaction, incident_id=identity, transition=transition, sender="slack", notice={}, at=NOW

@@ -35,7 +35,7 @@ def own_words(sender: str) -> list[str]:
 
 OBEYED: dict[str, dict[str, str]] = {
     "AlertRule": {
-        "auditor/alerts/incidents.py": "divergences clear_after failures",
+        "auditor/alerts/signals.py": "divergences clear_after failures",
         "auditor/map/flow.py": "clean_audits",
     },
     "AlertSettings": {
@@ -100,7 +100,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/map/review.py": "frequency queues",
         "auditor/audit/queue_audit.py": "sla",
         "auditor/conflicts/policy.py": "conflict_policy merge_function",
-        "auditor/alerts/incidents.py": "team slack_channel runbook",
+        "auditor/alerts/notices.py": "team slack_channel runbook",
         "auditor/audit/flow_audit.py": "sample sampling overlap",
         "auditor/audit/judging.py": "require_every_version",
     },

@@ -20,6 +20,7 @@ import pytest
 from typer.testing import CliRunner
 
 from auditor.alerts.delivery import deliver_next, open_senders
+from auditor.alerts.reporter import Reporter
 from auditor.audit.flow_audit import Auditor
 from auditor.audit.queue_audit import QueueAuditor
 from auditor.cli import app
@@ -223,6 +224,7 @@ class World:
         self.turn += 1
         readers = open_readers(self.map)
         senders = open_senders(self.map.alerts)
+        reporter = Reporter.of_map(self.ledger, self.map, list(senders), hold_s=0)
         for name, settings in self.map.flows.items():
             Auditor(
                 flow=self.map.flow(name),
@@ -230,7 +232,7 @@ class World:
                 target=readers[settings.to],
                 ledger=self.ledger,
                 digest_key=b"k" * 32,
-                senders=list(senders),
+                reporter=reporter,
                 others=readers,
             ).audit(now)
         for (flow, queue), settings in self.map.queues.items():
@@ -240,7 +242,7 @@ class World:
                 settings=settings,
                 probe=self._probes[flow, queue],
                 ledger=self.ledger,
-                senders=list(senders),
+                reporter=reporter,
             ).audit(now)
         for _ in range(4):
             deliver_next(self.ledger, senders, now + timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""What people are told of an incident."""
+"""What is said about an incident."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from auditor.alerts.incidents import move
+from auditor.alerts.notices import ADVICE, incident_path
+from auditor.alerts.reporter import Reporter
+from checks.breach_life import BreachSignal
 from checks.breaches import Breach
-from checks.incidents import BreachSignal
+from checks.root_causes import RootCause
 from tests.stand import Stand
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,5 +31,13 @@ def test_a_summary_counts_in_the_right_number(stand: Stand, breach: str, count: 
         breach=Breach(breach), fingerprint="f", count=count, threshold=1, clear_after_s=1, flow="to_billing"
     )
     with stand.ledger.write() as transaction:
-        move(stand.ledger, transaction, [signal], flow=stand.auditor.flow, senders=[], now=NOW)
+        Reporter(stand.ledger, [stand.auditor.flow]).report(transaction, [signal], NOW)
     assert str(stand.rows("incidents")[0]["summary"]).endswith(said)
+
+
+def test_every_cause_has_advice() -> None:
+    assert ADVICE.keys() == {*Breach, *RootCause}
+
+
+def test_the_page_of_an_incident_is_addressed_with_absolute_times() -> None:
+    assert incident_path(7, NOW, NOW) == ("incidents?id=7&from=2026-03-01T00%3A00%3A00Z&to=2026-03-01T00%3A00%3A00Z")

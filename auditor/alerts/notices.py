@@ -1,0 +1,211 @@
+"""What is said about an incident: its summary, likely cause, advice, and the notice for the senders. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from auditor.map.consumers import ROLE_WEIGHT
+from auditor.map.consumers import told as consumer_text
+from auditor.map.flow import Flow
+from auditor.map.settings import Consumer
+from checks.breach_life import OpenBreach
+from checks.breaches import MEANINGS, Breach
+from checks.incidents import Extent, Transition
+from checks.root_causes import Group, RootCause, evidence_text
+from checks.severity import Severity
+from checks.tables import complete
+from probes.wording import counted
+
+LISTED = 10
+"""The most breaches that a notice lists."""
+
+_WORDS = complete(
+    {
+        RootCause.UNREACHABLE_SYSTEM: MEANINGS[Breach.UNREACHABLE].words,
+        RootCause.LOGIN_REFUSED: "the auditor's login is refused",
+        RootCause.QUOTA_USED: "its quota of calls is used up",
+        RootCause.STOPPED_CONSUMER: MEANINGS[Breach.STALLED].words,
+        RootCause.SLOW_CONSUMER: MEANINGS[Breach.BACKLOG].words,
+        RootCause.REJECTED_MESSAGES: MEANINGS[Breach.DEAD_LETTERS].words,
+        RootCause.SECOND_WRITER: "records are changed there that it does not own",
+        RootCause.NOTHING_ARRIVES: "changes do not arrive there within their windows",
+        RootCause.NOTHING_LEAVES: "its changes do not arrive anywhere within their windows",
+    }
+)
+
+_REACH = "Check whether the system is up and reachable from the auditor: `auditor doctor`."
+_LETTERS = "Read why they were rejected (`auditor letters`), mend that, and only then replay."
+
+ADVICE: Mapping[RootCause | Breach, str] = {
+    **complete(
+        {
+            RootCause.UNREACHABLE_SYSTEM: _REACH,
+            RootCause.LOGIN_REFUSED: "Renew the auditor's login in the map: `auditor doctor` tests it.",
+            RootCause.QUOTA_USED: "Wait until the quota is renewed, or lower `budget` in the map.",
+            RootCause.STOPPED_CONSUMER: "Start the consumer of the queue again, or find out what it waits for.",
+            RootCause.SLOW_CONSUMER: "Give the queue more consumers, or find out what slows them down.",
+            RootCause.REJECTED_MESSAGES: _LETTERS,
+            RootCause.SECOND_WRITER: "Find out who writes there and stop it, or declare it as a writer in the map.",
+            RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
+            RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
+        }
+    ),
+    **complete(
+        {
+            Breach.NOT_ARRIVING: "Check the worker or connector of the flow.",
+            Breach.FOREIGN_WRITE: "Find out who writes there and stop it, or declare it as a writer in the map.",
+            Breach.WRITE_CONFLICT: "Decide which copy counts: `auditor conflicts`.",
+            Breach.ORPHAN: "Check whether deletions are carried over, and who creates records in the target.",
+            Breach.DUPLICATE: "Check the idempotency key of the flow; merge the duplicates.",
+            Breach.LOST_UPDATE: "Check the order in which the flow writes; decide which copy counts.",
+            Breach.TRANSFORMATION: "Check the mapping of the field in the flow.",
+            Breach.REGRESSION: "Check whether old messages were replayed or overtaken.",
+            Breach.INVALID: "Correct the records where they are owned.",
+            Breach.UNEXPLAINED: "Check the mapping, or run the backfill again.",
+            Breach.CONFLICTS_WAITING: "Decide them: `auditor conflicts`.",
+            Breach.UNVERIFIED: "See why they cannot be verified: `auditor drift`.",
+            Breach.OBJECTIVE: "See which changes missed the window: `auditor objectives`, `auditor lag`.",
+            Breach.DEAD_LETTERS: _LETTERS,
+            Breach.EXPIRING: "Save these letters before the queue drops them.",
+            Breach.BACKLOG: "Give the queue more consumers, or find out what slows them down.",
+            Breach.STALLED: "Start the consumer of the queue again.",
+            Breach.UNREAD_QUEUE: "Check the queue's address and login in the map: `auditor doctor`.",
+            Breach.UNMEASURED_QUEUE: "See which figure the queue does not report: `auditor backlog`.",
+            Breach.UNREACHABLE: _REACH,
+            Breach.UNREADABLE: "Check the map's entry for this data type in the system: `auditor doctor`.",
+        }
+    ),
+}
+"""What to do first."""
+
+
+def readers(flow: Flow) -> tuple[Consumer, ...]:
+    """Who acts on the copy in the flow's target, gravest first."""
+    reading = (each for each in flow.data_type.consumers if each.reads == flow.target_name)
+    return tuple(sorted(reading, key=lambda each: (-ROLE_WEIGHT[each.role], each.name)))
+
+
+def breach_text(breach: OpenBreach, flows: Mapping[str, Flow]) -> str:
+    """A breach in a line: where, what, how many."""
+    meaning = MEANINGS[breach.breach]
+    if breach.system is not None:
+        return f"{breach.system}: {meaning.words}"
+    flow = flows.get(breach.flow or "")
+    record = f"{flow.settings.data_type} record" if flow is not None else "record"
+    more = {"audit": " in a row", "change": " did not"}.get(meaning.counts, "")
+    size = counted(breach.count, record if meaning.counts == "record" else meaning.counts)
+    where = f"{breach.flow}, queue {breach.queue}" if breach.queue else breach.flow
+    return f"{where}: {meaning.words} ({size}{more})"
+
+
+def summary_text(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str:
+    """An incident in a line: where, what, how many on how many flows."""
+    cause = group.cause
+    if not isinstance(cause, RootCause):
+        return breach_text(group.lead, flows)
+    kind, _, name = group.subject.partition("/")
+    sizes = []
+    if extent.messages:
+        sizes.append(counted(extent.messages, "message"))
+    if extent.records:
+        sizes.append(f"{_records(group, extent, flows)} affected")
+    involved = {each.flow for each in group.breaches if each.flow is not None}
+    if len(involved) > 1 and sizes:
+        sizes[-1] += f" on {counted(len(involved), 'flow')}"
+    elif not sizes and involved:
+        sizes.append(f"{counted(len(involved), 'flow')} cannot be verified")
+    where = ", queue ".join(name.split("/", 1)) if kind == "queue" else name
+    return f"{where}: {_WORDS[cause]}" + (f" ({', '.join(sizes)})" if sizes else "")
+
+
+def _records(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str:
+    types = {
+        flows[each.flow or ""].settings.data_type
+        for each in group.breaches
+        if each.flow in flows and MEANINGS[each.breach].counts in {"record", "change"}
+    }
+    return counted(extent.records, f"{next(iter(types))} record" if len(types) == 1 else "record")
+
+
+def detail_text(group: Group) -> str:
+    """What is known of the cause: the breaches' own words, once each."""
+    return "; ".join(dict.fromkeys(each.detail for each in group.breaches if each.detail))
+
+
+def incident_path(incident_id: int, opened_at: datetime, until: datetime) -> str:
+    """The page of an incident, with absolute times."""
+    times = {"from": f"{opened_at:%Y-%m-%dT%H:%M:%SZ}", "to": f"{until:%Y-%m-%dT%H:%M:%SZ}"}
+    return "incidents?" + urlencode({"id": incident_id, **times})
+
+
+def notice_of(
+    group: Group,
+    *,
+    incident_id: int,
+    transition: Transition,
+    severity: Severity,
+    summary: str,
+    extent: Extent,
+    told: int,
+    grown_from: str,
+    peak: int,
+    opened_at: datetime,
+    now: datetime,
+    flows: Mapping[str, Flow],
+    records: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The notice of an incident, as senders expect it.
+
+    Args:
+        grown_from: how large it was when it was last reported; "" if it is not reported for its growth.
+        records: the worst of its records.
+    """
+    lead = group.lead
+    flow = flows.get(lead.flow or "") or _only_flow(group, flows)
+    acting = dict.fromkeys(
+        consumer_text(reader) for flow_name in _involved(group, flows) for reader in readers(flows[flow_name])
+    )
+    breaches = [breach_text(each, flows) for each in group.breaches]
+    return {
+        "incident": incident_id,
+        "transition": transition.value,
+        "breach": lead.breach.value,
+        "cause": group.cause.value,
+        "severity": severity.value,
+        "summary": f"{summary}, {grown_from} when it opened" if grown_from else summary,
+        "detail": detail_text(group),
+        "evidence": evidence_text(group),
+        "advice": ADVICE[group.cause],
+        "breaches": [*breaches[:LISTED], *([f"{len(breaches) - LISTED} more"] if len(breaches) > LISTED else [])],
+        "records": list(records),
+        "consumers": list(acting),
+        "flow": lead.flow,
+        "system": lead.system,
+        "data_type": flow.settings.data_type if flow else None,
+        "source": flow.source_name if flow else None,
+        "target": flow.target_name if flow else None,
+        "count": extent.count,
+        "told": told,
+        "peak": peak,
+        "window_s": flow.window_s if flow else 0,
+        "team": flow.settings.team if flow else None,
+        "channel": flow.settings.slack_channel if flow else None,
+        "runbook": flow.settings.runbook if flow else None,
+        "dashboard_path": incident_path(incident_id, opened_at, now),
+        "opened_at": opened_at.isoformat(),
+        "at": now.isoformat(),
+    }
+
+
+def _only_flow(group: Group, flows: Mapping[str, Flow]) -> Flow | None:
+    """The flow that an incident of a system is about, if it is one."""
+    involved = _involved(group, flows)
+    return flows[involved[0]] if len(involved) == 1 else None
+
+
+def _involved(group: Group, flows: Mapping[str, Flow]) -> list[str]:
+    """The flows of the map that an incident is about."""
+    return list(dict.fromkeys(each.flow for each in group.breaches if each.flow is not None and each.flow in flows))

@@ -1,0 +1,97 @@
+"""The life of a breach: when it begins, lasts and ends. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from checks.breaches import Breach
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreachSignal:
+    """What one audit read about one possible breach.
+
+    Attributes:
+        count: how many records, messages or failures there are now.
+        threshold: the least count that is a breach.
+        clear_after_s: how long the count must stay at 0 before the breach is over.
+        known: false if the audit could not determine the count; then nothing is concluded.
+        reason: for programs, why something cannot be read; "" if that is not the breach.
+        detail: text reported with the summary.
+    """
+
+    breach: Breach
+    fingerprint: str
+    count: int
+    threshold: int
+    clear_after_s: float
+    known: bool = True
+    flow: str | None = None
+    system: str | None = None
+    queue: str | None = None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenBreach:
+    """A breach that is not over.
+
+    Attributes:
+        incident_id: the incident that it belongs to; 0 for one that has just begun.
+        count: how many records, messages or failures there are.
+        clear_since_at: since when there are none, None while there are.
+    """
+
+    breach_id: int
+    incident_id: int
+    fingerprint: str
+    breach: Breach
+    flow: str | None
+    system: str | None
+    queue: str | None
+    opened_at: datetime
+    count: int
+    peak: int
+    clear_since_at: datetime | None
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreachMove:
+    """The next state of a breach.
+
+    Attributes:
+        over: whether it has ended.
+        count, peak, clear_since_at: see `OpenBreach`.
+    """
+
+    over: bool
+    count: int
+    peak: int
+    clear_since_at: datetime | None
+
+
+def next_move(breach: OpenBreach | None, signal: BreachSignal, now: datetime) -> BreachMove | None:
+    """Decide the next state of a breach.
+
+    Args:
+        breach: the open breach of the same fingerprint, or None.
+
+    Returns:
+        None if nothing changes. A breach begins at the threshold and ends when not a single record has been left for
+        `clear_after_s`, so it does not flap around the threshold, however often it is audited.
+    """
+    count = signal.count
+    if breach is None:
+        begins = signal.known and count >= signal.threshold
+        return BreachMove(over=False, count=count, peak=count, clear_since_at=None) if begins else None
+    if not signal.known:
+        return None
+    clear_since_at = None if count else breach.clear_since_at or now
+    over = clear_since_at is not None and (now - clear_since_at).total_seconds() >= signal.clear_after_s
+    if not over and (count, clear_since_at) == (breach.count, breach.clear_since_at):
+        return None
+    return BreachMove(over=over, count=count, peak=max(breach.peak, count), clear_since_at=clear_since_at)

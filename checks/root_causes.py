@@ -1,0 +1,327 @@
+"""Root causes: which open breaches have one cause, and which. Pure.
+
+A breach can explain another one that begins at about the same time: a stopped consumer explains why changes are late,
+an unreachable system why its records cannot be verified. Each breach goes back to the strongest one that explains it;
+those that end at the same cause are one incident.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from checks.breach_life import OpenBreach
+from checks.breaches import MEANINGS, Breach
+from checks.tables import complete
+
+SLACK = timedelta(minutes=15)
+"""A breach explains another one that began at most this long before it: a stalled queue is only certain after a
+while, and changes are late before that."""
+
+
+class RootCause(StrEnum):
+    """What one or more breaches go back to."""
+
+    UNREACHABLE_SYSTEM = "unreachable_system"
+    LOGIN_REFUSED = "login_refused"
+    QUOTA_USED = "quota_used"
+    STOPPED_CONSUMER = "stopped_consumer"
+    SLOW_CONSUMER = "slow_consumer"
+    REJECTED_MESSAGES = "rejected_messages"
+    SECOND_WRITER = "second_writer"
+    NOTHING_ARRIVES = "nothing_arrives"
+    NOTHING_LEAVES = "nothing_leaves"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePlace:
+    """A queue of a flow.
+
+    Attributes:
+        identity: the same for all flows that pass through it.
+        system: the system that it lives in; None if it has an address of its own.
+    """
+
+    identity: str
+    system: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlowPlace:
+    """Where a flow runs.
+
+    Attributes:
+        queues: by name.
+    """
+
+    source: str
+    target: str
+    queues: Mapping[str, QueuePlace] = field(default_factory=dict)
+
+    @property
+    def systems(self) -> frozenset[str]:
+        """Its two ends."""
+        return frozenset({self.source, self.target})
+
+
+Places = Mapping[str, FlowPlace]
+"""By name of the flow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Breaches with one cause.
+
+    Attributes:
+        cause: a root cause, or the breach itself if nothing explains it.
+        subject: what the cause is about: `system/NAME`, `queue/FLOW/NAME` or `flow/NAME`.
+        breaches: the one that explains the others first.
+    """
+
+    cause: RootCause | Breach
+    subject: str
+    breaches: tuple[OpenBreach, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """The same for the same cause of the same thing."""
+        return f"{self.subject}/{self.cause}"
+
+    @property
+    def lead(self) -> OpenBreach:
+        """The breach that explains the others."""
+        return self.breaches[0]
+
+
+_STRENGTH = complete(
+    {
+        Breach.UNREACHABLE: 0,
+        Breach.STALLED: 1,
+        Breach.BACKLOG: 2,
+        Breach.DEAD_LETTERS: 3,
+        Breach.UNREAD_QUEUE: 3,
+        Breach.UNREADABLE: 3,
+        Breach.FOREIGN_WRITE: 4,
+        Breach.WRITE_CONFLICT: 4,
+        Breach.DUPLICATE: 4,
+        Breach.NOT_ARRIVING: 5,
+        Breach.REGRESSION: 5,
+        Breach.ORPHAN: 5,
+        Breach.LOST_UPDATE: 5,
+        Breach.TRANSFORMATION: 5,
+        Breach.INVALID: 6,
+        Breach.UNEXPLAINED: 6,
+        Breach.EXPIRING: 7,
+        Breach.UNMEASURED_QUEUE: 7,
+        Breach.UNVERIFIED: 7,
+        Breach.OBJECTIVE: 8,
+        Breach.CONFLICTS_WAITING: 9,
+    }
+)
+"""A breach is explained only by a stronger one, with a lower number."""
+
+_ON_THE_WAY = frozenset({Breach.NOT_ARRIVING, Breach.OBJECTIVE, Breach.DEAD_LETTERS, Breach.EXPIRING})
+_UNREAD = frozenset({Breach.UNREADABLE, Breach.UNVERIFIED, Breach.UNREAD_QUEUE, Breach.UNMEASURED_QUEUE})
+_OUR_ACCESS = {"auth": RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED}
+"""Reasons why only the auditor cannot read a system."""
+
+_OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
+
+
+def groups(breaches: Sequence[OpenBreach], places: Places) -> list[Group]:
+    """Group open breaches by cause.
+
+    Args:
+        breaches: all that are open.
+        places: of the flows of the map; a breach of another flow is a group of its own.
+
+    Returns:
+        Each breach in exactly one group; the longest open group first.
+    """
+    explained_by = {each.breach_id: _explanation(each, breaches, places) for each in breaches}
+    roots: dict[int, OpenBreach] = {}
+    for each in breaches:
+        root = each
+        while (stronger := explained_by[root.breach_id]) is not None:
+            root = stronger
+        roots[each.breach_id] = root
+    causes = _causes({each.breach_id: each for each in roots.values()}.values(), places)
+    members: dict[tuple[RootCause | Breach, str], list[OpenBreach]] = defaultdict(list)
+    for each in breaches:
+        members[causes[roots[each.breach_id].breach_id]].append(each)
+    made = [
+        Group(cause=cause, subject=subject, breaches=tuple(sorted(listed, key=_strongest_first)))
+        for (cause, subject), listed in members.items()
+    ]
+    return sorted(made, key=lambda each: (min(breach.opened_at for breach in each.breaches), each.fingerprint))
+
+
+def _strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
+    return _STRENGTH[breach.breach], not breach.count, breach.opened_at.timestamp(), breach.breach_id
+
+
+def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Places) -> OpenBreach | None:
+    """The strongest other breach that explains this one."""
+    stronger = [
+        each
+        for each in breaches
+        if _STRENGTH[each.breach] < _STRENGTH[breach.breach]
+        and each.opened_at - SLACK <= breach.opened_at
+        and _explains(each, breach, places)
+    ]
+    return min(stronger, key=_strongest_first, default=None)
+
+
+def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    """Whether one breach, given that it is stronger, explains another."""
+    rule = _RULES.get(cause.breach)
+    return rule is not None and rule(cause, breach, places)
+
+
+def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    place = places.get(breach.flow or "")
+    if place is None:
+        return False
+    queue = place.queues.get(breach.queue or "")
+    touched = cause.system in place.systems or (queue is not None and queue.system == cause.system)
+    return touched and (
+        breach.breach in _UNREAD
+        or (cause.reason not in _OUR_ACCESS and breach.breach in _ON_THE_WAY | {Breach.STALLED, Breach.BACKLOG})
+    )
+
+
+def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
+    if mine is None or other is None or cause.queue is None or breach.breach not in _ON_THE_WAY | {Breach.BACKLOG}:
+        return False
+    return cause.flow == breach.flow or _identity(mine, cause.queue) in {
+        each.identity for each in other.queues.values()
+    }
+
+
+def _messages_rejected(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    return breach.breach is not Breach.DEAD_LETTERS and _queue_stopped(cause, breach, places)
+
+
+def _same_queue(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    return (cause.flow, cause.queue) == (breach.flow, breach.queue)
+
+
+def _cannot_be_read(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    return cause.flow == breach.flow and breach.breach is Breach.UNVERIFIED
+
+
+def _writes(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    mine, other = places.get(cause.flow or ""), places.get(breach.flow or "")
+    return (
+        mine is not None
+        and other is not None
+        and mine.target == other.target
+        and breach.breach in {Breach.LOST_UPDATE, Breach.CONFLICTS_WAITING}
+    )
+
+
+def _in_its_flow(*breaches: Breach) -> Callable[[OpenBreach, OpenBreach, Places], bool]:
+    def explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+        return cause.flow == breach.flow and breach.breach in breaches
+
+    return explains
+
+
+_RULES: Mapping[Breach, Callable[[OpenBreach, OpenBreach, Places], bool]] = {
+    Breach.UNREACHABLE: _unreachable,
+    Breach.STALLED: _queue_stopped,
+    Breach.BACKLOG: _queue_stopped,
+    Breach.DEAD_LETTERS: _messages_rejected,
+    Breach.UNREAD_QUEUE: _same_queue,
+    Breach.UNREADABLE: _cannot_be_read,
+    Breach.FOREIGN_WRITE: _writes,
+    Breach.WRITE_CONFLICT: _writes,
+    Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING),
+    Breach.NOT_ARRIVING: _in_its_flow(Breach.OBJECTIVE),
+    Breach.REGRESSION: _in_its_flow(Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
+    Breach.ORPHAN: _in_its_flow(Breach.CONFLICTS_WAITING),
+    Breach.LOST_UPDATE: _in_its_flow(Breach.CONFLICTS_WAITING),
+    Breach.TRANSFORMATION: _in_its_flow(Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
+    Breach.INVALID: _in_its_flow(Breach.CONFLICTS_WAITING),
+    Breach.UNEXPLAINED: _in_its_flow(Breach.CONFLICTS_WAITING),
+}
+"""What a breach explains."""
+
+
+def _identity(place: FlowPlace, queue: str) -> str:
+    known = place.queues.get(queue)
+    return known.identity if known is not None else queue
+
+
+def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[RootCause | Breach, str]]:
+    """By breach, the cause and its subject; `roots` are those that nothing explains."""
+    causes: dict[int, tuple[RootCause | Breach, str]] = {}
+    late: list[OpenBreach] = []
+    for each in roots:
+        place = places.get(each.flow or "")
+        if each.breach is Breach.UNREACHABLE:
+            cause = _OUR_ACCESS.get(each.reason, RootCause.UNREACHABLE_SYSTEM)
+            causes[each.breach_id] = cause, f"system/{each.system}"
+        elif place is not None and each.queue is not None and each.breach in _OF_QUEUES:
+            causes[each.breach_id] = _OF_QUEUES[each.breach], f"queue/{_identity(place, each.queue)}"
+        elif place is not None and each.breach in _OF_ONE_WRITER:
+            causes[each.breach_id] = RootCause.SECOND_WRITER, f"system/{place.target}"
+        else:
+            queue = f"/{each.queue}" if each.queue is not None else ""
+            subject = f"flow/{each.flow}{queue}" if each.flow is not None else f"system/{each.system}"
+            causes[each.breach_id] = each.breach, subject
+            if place is not None and each.breach is Breach.NOT_ARRIVING:
+                late.append(each)
+    return causes | _shared_ends(late, places)
+
+
+_OF_QUEUES = {
+    Breach.STALLED: RootCause.STOPPED_CONSUMER,
+    Breach.BACKLOG: RootCause.SLOW_CONSUMER,
+    Breach.DEAD_LETTERS: RootCause.REJECTED_MESSAGES,
+}
+
+
+def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[RootCause | Breach, str]]:
+    """Flows in which changes became late at about the same time: what they share is the cause, the target first."""
+    shared: dict[int, tuple[RootCause | Breach, str]] = {}
+    for cause in (RootCause.NOTHING_ARRIVES, RootCause.NOTHING_LEAVES):
+        by_end: dict[str, list[OpenBreach]] = defaultdict(list)
+        for each in sorted(late, key=lambda each: each.opened_at):
+            place = places[each.flow or ""]
+            if each.breach_id not in shared:
+                by_end[place.target if cause is RootCause.NOTHING_ARRIVES else place.source].append(each)
+        for system, listed in by_end.items():
+            together = [each for each in listed if each.opened_at - listed[0].opened_at <= SLACK]
+            if len({each.flow for each in together}) > 1:
+                shared |= {each.breach_id: (cause, f"system/{system}") for each in together}
+    return shared
+
+
+def evidence_text(group: Group) -> str:
+    """Why these breaches are one incident, in a sentence; "" for a single one."""
+    others = group.breaches[1:]
+    if not others:
+        return ""
+    words = {each.breach: MEANINGS[each.breach].words for each in others}
+    flows = sorted({each.flow for each in others if each.flow is not None})
+    also = "; ".join(dict.fromkeys(words.values()))
+    where = f" on {', '.join(flows)}" if flows else ""
+    return f"{_LINKS.get(group.cause, 'One cause, since it began at the same time')}: {also}{where}"
+
+
+_LINKS: Mapping[RootCause | Breach, str] = {
+    RootCause.UNREACHABLE_SYSTEM: "It explains what else happens at this system",
+    RootCause.LOGIN_REFUSED: "Nothing can be read there without a login",
+    RootCause.QUOTA_USED: "Nothing can be read there until the quota is renewed",
+    RootCause.STOPPED_CONSUMER: "These changes pass through the queue",
+    RootCause.SLOW_CONSUMER: "These changes pass through the queue",
+    RootCause.REJECTED_MESSAGES: "The rejected messages carried these changes",
+    RootCause.SECOND_WRITER: "They are written to the same system",
+    RootCause.NOTHING_ARRIVES: "All of these flows end at the same system",
+    RootCause.NOTHING_LEAVES: "All of these flows begin at the same system",
+}

@@ -1,0 +1,198 @@
+"""From signals to breaches, incidents and messages, in a real ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from auditor.alerts.leftovers import end_leftovers
+from auditor.alerts.reporter import Reporter, places_of
+from auditor.map.loader import load_map
+from checks.breach_life import BreachSignal
+from checks.breaches import Breach
+from tests.stand import Stand
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def signal(what: str, count: int, flow: str | None = "to_billing", **words: Any) -> BreachSignal:
+    queue, system = words.get("queue"), words.get("system")
+    parts = ("flow", flow, what, queue) if system is None else ("system", system, what)
+    fixed = {"threshold": 1, "clear_after_s": 60, "flow": None if system else flow}
+    return BreachSignal(
+        breach=Breach(what), fingerprint="/".join(filter(None, parts)), count=count, **{**fixed, **words}
+    )
+
+
+class Desk:
+    """A reporter and its ledger."""
+
+    def __init__(self, stand: Stand, hold_s: float = 0) -> None:
+        self.stand, self.ledger = stand, stand.ledger
+        self.reporter = Reporter.of_map(stand.ledger, stand.map, ["slack"], hold_s=hold_s)
+
+    def report(self, at_s: float, *signals: BreachSignal) -> None:
+        with self.ledger.write() as transaction:
+            self.reporter.report(transaction, signals, later(at_s))
+
+    @property
+    def incidents(self) -> list[tuple[object, object]]:
+        return [(row["cause"], row["state"]) for row in self.rows("incidents")]
+
+    @property
+    def messages(self) -> list[tuple[object, object]]:
+        return [(row["incident_id"], row["transition"]) for row in self._sendable()]
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        return [json.loads(str(row["notice"])) for row in self._sendable()]
+
+    def _sendable(self) -> Sequence[dict[str, Any]]:
+        return [row for row in self.rows("alerts") if row["state"] != "withdrawn"]
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table, oldest first."""
+        return sorted(self.stand.rows(table), key=lambda row: int(str(row["id"])))
+
+
+@pytest.fixture
+def desk(stand: Stand) -> Desk:
+    return Desk(stand)
+
+
+def test_one_stopped_consumer_is_one_incident_and_is_explained_when_it_is_certain(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 5))
+    desk.report(5, signal("not_arriving", 75), signal("objective", 80))
+    desk.report(70, signal("stalled", 100, queue="dead"))
+    desk.report(71, signal("stalled", 400, queue="dead"))
+    assert desk.incidents == [("stopped_consumer", "open")]
+    assert [each for _, each in desk.messages] == [
+        "opened",
+        "grown 10x from 5",
+        "explained",
+        "grown 2x from 80 records and 100 messages",
+    ]
+    last = desk.notices[-1]
+    assert (last["cause"], last["severity"]) == ("stopped_consumer", "high")
+    assert last["summary"].startswith("to_billing, queue dead: no consumer is reading from it (400 messages, 80 cu")
+    assert "These changes pass through the queue" in last["evidence"]
+    assert len(last["breaches"]) == 3
+    gone = [signal("not_arriving", 0), signal("objective", 0), signal("stalled", 0, queue="dead")]
+    desk.report(80, *gone)
+    desk.report(141, *gone)
+    assert desk.incidents == [("stopped_consumer", "resolved")]
+    assert [each for _, each in desk.messages][-1] == "resolved"
+    assert all(row["ended_at"] is not None for row in desk.rows("breaches"))
+
+
+def test_the_first_message_waits_and_says_what_is_so_by_then(stand: Stand) -> None:
+    desk = Desk(stand, hold_s=30)
+    desk.report(0, signal("not_arriving", 5))
+    assert desk.ledger.outbox.claim(later(29)) is None
+    desk.report(20, signal("not_arriving", 500), signal("stalled", 7, queue="dead"))
+    assert desk.messages == [(1, "opened")]
+    sent = desk.ledger.outbox.claim(later(30))
+    assert sent is not None
+    assert (sent.notice["count"], sent.notice["cause"]) == (500, "stopped_consumer")
+
+
+def test_what_is_over_before_it_was_reported_is_never_reported(stand: Stand) -> None:
+    desk = Desk(stand, hold_s=120)
+    desk.report(0, signal("not_arriving", 5))
+    desk.report(10, signal("not_arriving", 0))
+    desk.report(70, signal("not_arriving", 0))
+    assert desk.incidents == [("not_arriving", "resolved")]
+    assert desk.messages == []
+    assert desk.ledger.outbox.claim(later(1000)) is None
+
+
+def test_a_strict_flow_does_not_wait(stand: Stand) -> None:
+    stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 1, strict: true}")
+    desk = Desk(stand, hold_s=120)
+    desk.report(0, signal("not_arriving", 1))
+    sent = desk.ledger.outbox.claim(NOW)
+    assert sent is not None
+    assert sent.notice["severity"] == "critical"
+
+
+def test_two_incidents_become_one_when_their_common_cause_is_seen(desk: Desk) -> None:
+    desk.report(0, signal("unverified", 3))
+    desk.report(1, signal("dead_letters", 2, queue="dead"))
+    assert desk.incidents == [("unverified", "open"), ("rejected_messages", "open")]
+    desk.report(2, signal("unreachable", 3, None, system="billing", reason="timeout"))
+    assert desk.incidents == [("unreachable_system", "open"), ("rejected_messages", "resolved")]
+    assert desk.rows("incidents")[1]["merged_into"] == 1
+    assert desk.messages == [(1, "opened"), (2, "opened"), (2, "resolved"), (1, "worse high")]
+    closed = next(each for each in desk.notices if each["transition"] == "resolved")
+    assert closed["detail"].startswith("it is part of incident 1: billing: the system cannot be read")
+
+
+def test_a_cause_that_returns_soon_is_the_same_incident_and_flapping_is_said_once(desk: Desk) -> None:
+    at = 0.0
+    for _ in range(5):
+        desk.report(at, signal("not_arriving", 3))
+        desk.report(at + 10, signal("not_arriving", 0))
+        desk.report(at + 70, signal("not_arriving", 0))
+        at += 80
+    assert [each for _, each in desk.messages] == ["opened", "resolved", "reopened 1", "resolved 1", "flapping 2"]
+    desk.report(at + 900, signal("not_arriving", 0))
+    assert [each for _, each in desk.messages][-1] == "resolved 2"
+    assert desk.incidents == [("not_arriving", "resolved")]
+
+
+def test_without_a_change_nothing_is_written(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 3))
+    rows = desk.rows("incidents"), desk.rows("breaches"), desk.rows("alerts")
+    desk.report(1, signal("not_arriving", 3))
+    assert (desk.rows("incidents"), desk.rows("breaches"), desk.rows("alerts")) == rows
+
+
+def test_an_incident_that_stays_apart_takes_in_nothing(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 3))
+    with desk.ledger.write() as transaction:
+        desk.ledger.incidents.save(transaction, 1, {"apart": True})
+    desk.report(5, signal("stalled", 9, queue="dead"))
+    assert desk.incidents == [("not_arriving", "open"), ("stopped_consumer", "open")]
+    desk.report(6, signal("not_arriving", 0))
+    desk.report(70, signal("not_arriving", 0))
+    assert desk.incidents == [("not_arriving", "resolved"), ("stopped_consumer", "open")]
+
+
+def test_a_restart_goes_on_with_the_open_incidents(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 3))
+    again = Desk(desk.stand)
+    again.report(10, signal("not_arriving", 0))
+    again.report(80, signal("not_arriving", 0))
+    assert [each for _, each in again.messages] == ["opened", "resolved"]
+
+
+def test_breaches_of_what_the_map_no_longer_has_are_ended_with_the_reason(desk: Desk) -> None:
+    desk.report(
+        0,
+        signal("orphan", 3),
+        signal("orphan", 3, "to_shop"),
+        signal("unreachable", 3, None, system="shop"),
+        signal("unread_queue", 3, queue="retry"),
+    )
+    assert end_leftovers(desk.stand.map, desk.ledger, desk.reporter, later(5)) == 3
+    assert end_leftovers(desk.stand.map, desk.ledger, desk.reporter, later(6)) == 0
+    states = {row["fingerprint"]: row["state"] for row in desk.rows("incidents")}
+    assert [state for state in states.values()].count("resolved") == 3
+    reasons = {each["detail"] for each in desk.notices if each["transition"] == "resolved"}
+    assert any("flow to_shop is no longer in the map" in each for each in reasons)
+
+
+def test_queues_with_equal_settings_are_one_queue(stand: Stand) -> None:
+    loaded = load_map(stand.map_file, {})
+    flow = loaded.flow("to_billing")
+    (settings,) = loaded.queues.values()
+    queues = {("to_billing", "a"): settings, ("to_billing", "b"): settings}
+    assert {each.identity for each in places_of([flow], queues)["to_billing"].queues.values()} == {"to_billing/a"}

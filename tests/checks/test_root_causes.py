@@ -1,0 +1,220 @@
+"""Which open breaches go back to one cause."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from checks.breach_life import OpenBreach
+from checks.breaches import MEANINGS, Breach
+from checks.root_causes import FlowPlace, QueuePlace, RootCause, evidence_text, groups
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+JOBS = QueuePlace(identity="to_billing/jobs")
+PLACES = {
+    "to_billing": FlowPlace(
+        source="crm", target="billing", queues={"jobs": JOBS, "dead": QueuePlace(identity="to_billing/dead")}
+    ),
+    "to_mail": FlowPlace(source="crm", target="mail", queues={"work": JOBS}),
+    "to_stock": FlowPlace(source="shop", target="stock", queues={"bus": QueuePlace(identity="x", system="broker")}),
+    "prices": FlowPlace(source="erp", target="billing"),
+}
+_NUMBERS = count(1)
+
+
+def breach(
+    what: str,
+    flow: str | None = "to_billing",
+    *,
+    system: str | None = None,
+    queue: str | None = None,
+    after_s: float = 0,
+    number: int = 5,
+    reason: str = "",
+) -> OpenBreach:
+    return OpenBreach(
+        breach_id=next(_NUMBERS),
+        incident_id=0,
+        fingerprint=f"{flow}/{system}/{queue}/{what}",
+        breach=Breach(what),
+        flow=None if system else flow,
+        system=system,
+        queue=queue,
+        opened_at=NOW + timedelta(seconds=after_s),
+        count=number,
+        peak=number,
+        clear_since_at=None,
+        reason=reason,
+        detail="",
+    )
+
+
+def grouped(*breaches: OpenBreach) -> list[tuple[str, str, list[str]]]:
+    return [
+        (str(each.cause), each.subject, [f"{one.flow or one.system} {one.breach}" for one in each.breaches])
+        for each in groups(breaches, PLACES)
+    ]
+
+
+def test_a_stopped_consumer_explains_what_passes_through_its_queue_on_all_flows() -> None:
+    assert grouped(
+        breach("not_arriving"),
+        breach("not_arriving", "to_mail", after_s=20),
+        breach("objective", "to_mail", after_s=30),
+        breach("stalled", queue="jobs", after_s=70),
+        breach("dead_letters", queue="dead", after_s=90),
+        breach("orphan", after_s=80),
+    ) == [
+        (
+            "stopped_consumer",
+            "queue/to_billing/jobs",
+            [
+                "to_billing stalled",
+                "to_billing dead_letters",
+                "to_billing not_arriving",
+                "to_mail not_arriving",
+                "to_mail objective",
+            ],
+        ),
+        ("orphan", "flow/to_billing", ["to_billing orphan"]),
+    ]
+
+
+def test_an_unreachable_system_takes_what_depends_on_it() -> None:
+    assert grouped(
+        breach("unreachable", system="billing", reason="timeout"),
+        breach("unverified", after_s=10),
+        breach("unverified", "prices", after_s=10),
+        breach("dead_letters", queue="dead", after_s=30),
+        breach("not_arriving", "to_mail", after_s=30),
+    ) == [
+        (
+            "unreachable_system",
+            "system/billing",
+            [
+                "billing unreachable",
+                "to_billing dead_letters",
+                "to_billing unverified",
+                "prices unverified",
+            ],
+        ),
+        ("not_arriving", "flow/to_mail", ["to_mail not_arriving"]),
+    ]
+
+
+@pytest.mark.parametrize(("reason", "cause"), [("auth", "login_refused"), ("over_budget", "quota_used")])
+def test_what_only_the_auditor_cannot_read_says_nothing_of_the_flow(reason: str, cause: str) -> None:
+    assert grouped(
+        breach("unreachable", system="billing", reason=reason),
+        breach("unverified", after_s=10),
+        breach("not_arriving", after_s=10),
+    ) == [
+        (cause, "system/billing", ["billing unreachable", "to_billing unverified"]),
+        ("not_arriving", "flow/to_billing", ["to_billing not_arriving"]),
+    ]
+
+
+def test_a_broker_that_cannot_be_reached_explains_its_unread_queues() -> None:
+    assert grouped(
+        breach("unreachable", system="broker", reason="unreachable"),
+        breach("unread_queue", "to_stock", queue="bus", after_s=5),
+    ) == [("unreachable_system", "system/broker", ["broker unreachable", "to_stock unread_queue"])]
+
+
+def test_rejected_messages_explain_the_changes_that_they_carried() -> None:
+    assert grouped(breach("dead_letters", queue="dead"), breach("not_arriving", after_s=20)) == [
+        ("rejected_messages", "queue/to_billing/dead", ["to_billing dead_letters", "to_billing not_arriving"])
+    ]
+
+
+def test_one_writer_is_one_incident_on_all_flows_into_its_system() -> None:
+    assert grouped(
+        breach("foreign_write"),
+        breach("write_conflict", "prices", after_s=5),
+        breach("conflicts_waiting", "prices", after_s=5),
+        breach("lost_update", after_s=9),
+    ) == [
+        (
+            "second_writer",
+            "system/billing",
+            [
+                "to_billing foreign_write",
+                "prices write_conflict",
+                "to_billing lost_update",
+                "prices conflicts_waiting",
+            ],
+        )
+    ]
+
+
+def test_flows_that_stop_together_share_their_target_or_else_their_source() -> None:
+    assert grouped(breach("not_arriving"), breach("not_arriving", "prices", after_s=60)) == [
+        ("nothing_arrives", "system/billing", ["to_billing not_arriving", "prices not_arriving"])
+    ]
+    assert grouped(breach("not_arriving"), breach("not_arriving", "to_mail", after_s=60)) == [
+        ("nothing_leaves", "system/crm", ["to_billing not_arriving", "to_mail not_arriving"])
+    ]
+    apart = grouped(breach("not_arriving"), breach("not_arriving", "prices", after_s=7200))
+    assert [cause for cause, _, _ in apart] == ["not_arriving", "not_arriving"]
+
+
+def test_what_began_long_before_is_not_explained() -> None:
+    long_ago = breach("not_arriving", after_s=-3600)
+    causes = [cause for cause, _, _ in grouped(long_ago, breach("stalled", queue="jobs"))]
+    assert causes == ["not_arriving", "stopped_consumer"]
+
+
+def test_duplicates_and_the_rules_that_they_break_are_one_incident() -> None:
+    assert [cause for cause, _, _ in grouped(breach("duplicate"), breach("invalid"), breach("unexplained"))] == [
+        "duplicate"
+    ]
+
+
+def test_breaches_of_a_flow_that_the_map_does_not_have_are_alone() -> None:
+    assert [cause for cause, _, _ in grouped(breach("stalled", "gone", queue="q"), breach("objective", "gone"))] == [
+        "objective",
+        "stalled",
+    ]
+
+
+def test_the_evidence_names_what_is_explained() -> None:
+    (group,) = groups([breach("stalled", queue="jobs"), breach("not_arriving", "to_mail", after_s=5)], PLACES)
+    assert evidence_text(group) == (
+        "These changes pass through the queue: changes do not arrive within the window on to_mail"
+    )
+    (alone,) = groups([breach("orphan")], PLACES)
+    assert evidence_text(alone) == ""
+
+
+BREACHES = st.builds(
+    breach,
+    st.sampled_from([each.value for each in Breach if each is not Breach.UNREACHABLE]),
+    st.sampled_from([*PLACES, "gone"]),
+    queue=st.sampled_from([None, "jobs", "dead", "work"]),
+    after_s=st.integers(-4000, 4000),
+    number=st.integers(0, 300),
+)
+SYSTEMS = st.builds(
+    breach,
+    st.just("unreachable"),
+    system=st.sampled_from(["crm", "billing", "mail", "broker"]),
+    after_s=st.integers(-4000, 4000),
+    reason=st.sampled_from(["timeout", "auth", "over_budget", ""]),
+)
+
+
+@given(st.lists(BREACHES | SYSTEMS, max_size=25), st.randoms(use_true_random=False))
+def test_every_breach_is_in_one_group_whatever_the_order(breaches: list[OpenBreach], random: object) -> None:
+    found = groups(breaches, PLACES)
+    members = [each.breach_id for group in found for each in group.breaches]
+    assert sorted(members) == sorted(each.breach_id for each in breaches)
+    assert len({group.fingerprint for group in found}) == len(found)
+    shuffled = list(breaches)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert groups(shuffled, PLACES) == found
+    for group in found:
+        assert isinstance(group.cause, RootCause) or group.cause in MEANINGS
