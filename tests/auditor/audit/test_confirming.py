@@ -45,7 +45,7 @@ def counted(stand: Stand) -> tuple[object, ...]:
 
 
 def incidents(stand: Stand) -> list[dict[str, object]]:
-    return [row for row in stand.rows("incidents") if row["breach"] == "objective"]
+    return stand.breaches("objective")
 
 
 def panel_key(stand: Stand) -> int:
