@@ -177,8 +177,7 @@ def _explanation(breach: OpenBreach, breaches: Sequence[OpenBreach], places: Pla
 
 def _explains(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     """Whether one breach, given that it is stronger, explains another."""
-    rule = _RULES.get(cause.breach)
-    return rule is not None and rule(cause, breach, places)
+    return cause.breach not in _EXPLAIN_NOTHING and _RULES[cause.breach](cause, breach, places)
 
 
 def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -231,24 +230,31 @@ def _in_its_flow(*breaches: Breach) -> Callable[[OpenBreach, OpenBreach, Places]
     return explains
 
 
-_RULES: Mapping[Breach, Callable[[OpenBreach, OpenBreach, Places], bool]] = {
-    Breach.UNREACHABLE: _unreachable,
-    Breach.STALLED: _queue_stopped,
-    Breach.BACKLOG: _queue_stopped,
-    Breach.DEAD_LETTERS: _messages_rejected,
-    Breach.UNREAD_QUEUE: _same_queue,
-    Breach.UNREADABLE: _cannot_be_read,
-    Breach.FOREIGN_WRITE: _writes,
-    Breach.WRITE_CONFLICT: _writes,
-    Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING),
-    Breach.NOT_ARRIVING: _in_its_flow(Breach.OBJECTIVE),
-    Breach.REGRESSION: _in_its_flow(Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
-    Breach.ORPHAN: _in_its_flow(Breach.CONFLICTS_WAITING),
-    Breach.LOST_UPDATE: _in_its_flow(Breach.CONFLICTS_WAITING),
-    Breach.TRANSFORMATION: _in_its_flow(Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
-    Breach.INVALID: _in_its_flow(Breach.CONFLICTS_WAITING),
-    Breach.UNEXPLAINED: _in_its_flow(Breach.CONFLICTS_WAITING),
-}
+_EXPLAIN_NOTHING = frozenset(
+    {Breach.EXPIRING, Breach.UNMEASURED_QUEUE, Breach.UNVERIFIED, Breach.OBJECTIVE, Breach.CONFLICTS_WAITING}
+)
+
+_RULES = complete(
+    {
+        Breach.UNREACHABLE: _unreachable,
+        Breach.STALLED: _queue_stopped,
+        Breach.BACKLOG: _queue_stopped,
+        Breach.DEAD_LETTERS: _messages_rejected,
+        Breach.UNREAD_QUEUE: _same_queue,
+        Breach.UNREADABLE: _cannot_be_read,
+        Breach.FOREIGN_WRITE: _writes,
+        Breach.WRITE_CONFLICT: _writes,
+        Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING),
+        Breach.NOT_ARRIVING: _in_its_flow(Breach.OBJECTIVE),
+        Breach.REGRESSION: _in_its_flow(Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
+        Breach.ORPHAN: _in_its_flow(Breach.CONFLICTS_WAITING),
+        Breach.LOST_UPDATE: _in_its_flow(Breach.CONFLICTS_WAITING),
+        Breach.TRANSFORMATION: _in_its_flow(Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
+        Breach.INVALID: _in_its_flow(Breach.CONFLICTS_WAITING),
+        Breach.UNEXPLAINED: _in_its_flow(Breach.CONFLICTS_WAITING),
+    },
+    but=_EXPLAIN_NOTHING,
+)
 """What a breach explains."""
 
 
@@ -266,8 +272,8 @@ def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[Root
         if each.breach is Breach.UNREACHABLE:
             cause = _OUR_ACCESS.get(each.reason, RootCause.UNREACHABLE_SYSTEM)
             causes[each.breach_id] = cause, f"system/{each.system}"
-        elif place is not None and each.queue is not None and each.breach in _OF_QUEUES:
-            causes[each.breach_id] = _OF_QUEUES[each.breach], f"queue/{_identity(place, each.queue)}"
+        elif place is not None and each.queue is not None and (of_queue := _of_queue(each.breach)) is not None:
+            causes[each.breach_id] = of_queue, f"queue/{_identity(place, each.queue)}"
         elif place is not None and each.breach in _OF_ONE_WRITER:
             causes[each.breach_id] = RootCause.SECOND_WRITER, f"system/{place.target}"
         else:
@@ -279,11 +285,16 @@ def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[Root
     return causes | _shared_ends(late, places)
 
 
-_OF_QUEUES = {
-    Breach.STALLED: RootCause.STOPPED_CONSUMER,
-    Breach.BACKLOG: RootCause.SLOW_CONSUMER,
-    Breach.DEAD_LETTERS: RootCause.REJECTED_MESSAGES,
-}
+def _of_queue(breach: Breach) -> RootCause | None:
+    """The root cause that a breach of a queue is by itself."""
+    match breach:
+        case Breach.STALLED:
+            return RootCause.STOPPED_CONSUMER
+        case Breach.BACKLOG:
+            return RootCause.SLOW_CONSUMER
+        case Breach.DEAD_LETTERS:
+            return RootCause.REJECTED_MESSAGES
+    return None
 
 
 def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[RootCause | Breach, str]]:

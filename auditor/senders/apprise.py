@@ -22,7 +22,7 @@ from auditor.senders.notice_text import REPEAT, clipped, facts, links
 TITLE_LIMIT = 200
 TEXT_LIMIT = 1000
 
-_TYPES = {"opened": "failure", "grown": "failure", "reopened": "failure", "resolved": "success"}
+_TYPES = {"resolved": "success", "test": "info"}
 
 
 def text(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat: bool) -> tuple[str, str]:
@@ -73,7 +73,7 @@ class AppriseSender:
 
         def run() -> None:
             try:
-                tried.set_result(self._try(title, body, _TYPES.get(str(notice["transition"]), "info")))
+                tried.set_result(self._try(title, body, _TYPES.get(str(notice["transition"]), "failure")))
             except Exception as error:  # a plug-in's
                 tried.set_result(Receipt(outcome="ambiguous", error=f"Apprise failed ({type(error).__name__})"))
 

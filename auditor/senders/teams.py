@@ -18,14 +18,15 @@ TITLE_LIMIT = 500
 FACT_LIMIT = 150
 DETAIL_LIMIT = 500
 
-_COLOURS = {"opened": "attention", "grown": "attention", "reopened": "attention", "resolved": "good"}
+
+_COLOURS = {"resolved": "good", "test": "default"}
 
 
 def card(notice: Mapping[str, Any], *, dashboard: str | None, possible_repeat: bool) -> dict[str, Any]:
     """Build the message of a notice. Pure."""
     transition = str(notice["transition"])
     sign = {"type": "TextRun", "text": f"{transition.upper()}  ", "weight": "bolder"}
-    sign["color"] = _COLOURS.get(transition, "default")
+    sign["color"] = _COLOURS.get(transition, "attention")
     body = [_text(sign, _run(clipped(notice["summary"], TITLE_LIMIT)))]
     if possible_repeat:
         body.append(_text({**_run(REPEAT), "isSubtle": True}))

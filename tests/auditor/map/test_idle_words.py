@@ -42,6 +42,7 @@ OBEYED: dict[str, dict[str, str]] = {
         "auditor/alerts/delivery.py": "dashboard",
         "auditor/senders/registry.py": " ".join(SENDERS),
         "auditor/daemon/daemon.py": "heartbeat",
+        "auditor/alerts/reporter.py": "hold",
         "auditor/map/settings.py": "drill routes default",
     },
     "AnypointMqSettings": {
