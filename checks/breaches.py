@@ -34,6 +34,7 @@ class Breach(StrEnum):
     UNMEASURED_QUEUE = "unmeasured_queue"
     UNREACHABLE = "unreachable"
     UNREADABLE = "unreadable"
+    CLOCK_STEP = "clock_step"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +80,7 @@ MEANINGS = complete(
         Breach.UNMEASURED_QUEUE: Meaning(words="its depth or age is not known", counts="audit", unknown=True),
         Breach.UNREACHABLE: Meaning(words="the system cannot be read", counts="audit", unknown=True),
         Breach.UNREADABLE: Meaning(words="its records cannot be read", counts="audit", unknown=True),
+        Breach.CLOCK_STEP: Meaning(words="its clock was set", counts="audit", unknown=True),
     }
 )
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from checks.breach_life import OpenBreach
-from checks.breaches import MEANINGS
+from checks.breaches import MEANINGS, Breach
 from checks.root_causes import Group
 from checks.severity import Severity
 
@@ -17,10 +17,16 @@ ABSORB = timedelta(minutes=15)
 """A cause that returns this soon after its incident was resolved is the same incident, reopened."""
 
 FLAPPING = 2
-"""An incident that is reopened so often flaps: from then on it is over only after `ABSORB` without a breach."""
+"""An incident that is reopened so often flaps: from then on it is over only after `CALM` holds without a breach, or
+after `ABSORB` if nothing is held."""
+
+CALM = 10
 
 GROWTH = (100, 10, 2)
 """Growth factors at which an incident is reported again."""
+
+GROWTH_PAUSE = timedelta(minutes=10)
+"""An incident that has been reported for its growth is so again after this time at the earliest."""
 
 GROWN_AT_LEAST = 10
 """Growth to fewer records or messages than this is not reported."""
@@ -57,14 +63,19 @@ class Extent:
         return self.records or self.messages or self.audits
 
 
-def extent_of(breaches: Collection[OpenBreach]) -> Extent:
+def extent_of(breaches: Collection[OpenBreach], repeats: Collection[int] = ()) -> Extent:
     """How large an incident of these breaches is.
 
     A record may be in several breaches of its flow, and in one of several flows: each flow counts by its largest
     breach.
+
+    Args:
+        repeats: by number, breaches that say of a queue what another one says.
     """
     largest: dict[tuple[str, str | None], int] = defaultdict(int)
     for each in breaches:
+        if each.breach_id in repeats:
+            continue
         counts = MEANINGS[each.breach].counts
         unit = "record" if counts == "change" else counts
         place = (unit, each.flow if unit == "record" else each.fingerprint)
@@ -86,6 +97,7 @@ class Incident:
         told_messages: the same for messages.
         growth: the multiple of those that was reported since (0, 2, 10, 100).
         tell_at: when its first message is due; until then the message is rewritten instead of followed by another.
+            Later, when it was last reported for its growth.
         clear_since_at: since when it has no open breach.
         apart: a person has split it off: it takes in no further breach, and none of its breaches moves.
     """
@@ -187,7 +199,7 @@ def placements(
 def _home(number: int, groups: Sequence[Group]) -> int:
     """The group of the strongest breach of an incident whose breaches are in several."""
     own = (
-        (not each.count, place, each.opened_at, at)
+        (each.breach is Breach.OBJECTIVE, not each.count, place, each.opened_at, at)
         for at, group in enumerate(groups)
         for place, each in enumerate(group.breaches)
         if each.incident_id == number
@@ -234,9 +246,9 @@ def next_move(
         incident: a live one, or one that was resolved within `ABSORB`; None for a new one.
         group: its open breaches; None if it has none left.
         severity: of those breaches.
-        hold: how long its first message waits for what belongs to it.
+        hold: how long its first message waits for what belongs to it, and the last one for the breach to return.
     """
-    extent = extent_of(group.breaches) if group is not None else Extent()
+    extent = extent_of(group.breaches, group.repeats) if group is not None else Extent()
     if incident is None or not incident.live:
         reopened = incident.reopened + 1 if incident else 0
         opened = Transition.FLAPPING if reopened == FLAPPING else Transition.REOPENED
@@ -256,9 +268,12 @@ def next_move(
             explained=_explained(group),
         )
     clear_since_at = None if group is not None else incident.clear_since_at or now
-    calm = ABSORB if incident.reopened >= FLAPPING else timedelta()
-    resolved = clear_since_at is not None and now - clear_since_at >= calm
     early = incident.tell_at is not None and now < incident.tell_at
+    calm = timedelta() if early else hold
+    if incident.reopened >= FLAPPING:
+        calm = min(CALM * hold, ABSORB) or ABSORB
+    resolved = clear_since_at is not None and now - clear_since_at >= calm
+    returned = group is not None and incident.clear_since_at is not None
     kept = IncidentMove(
         state="resolved" if resolved else incident.state,
         transition=Transition.RESOLVED if resolved else None,
@@ -271,21 +286,37 @@ def next_move(
         growth=incident.growth or 0,
         tell_at=incident.tell_at,
         clear_since_at=None if resolved else clear_since_at,
-        reopened=incident.reopened,
+        reopened=incident.reopened + (returned and incident.reopened < FLAPPING),
         explained=incident.explained or _explained(group),
     )
     if resolved or group is None:
         return kept
     if early:
         return replace(kept, told=extent.records, told_messages=extent.messages)
+    if kept.reopened > incident.reopened and kept.reopened == FLAPPING:
+        return replace(kept, transition=Transition.FLAPPING, told=extent.records, told_messages=extent.messages)
     worse = kept.severity.rank < incident.severity.rank
     if worse or kept.explained > incident.explained:
         said = Transition.WORSE if worse else Transition.EXPLAINED
         return replace(kept, transition=said, told=extent.records, told_messages=extent.messages, growth=0)
     growth = max(_growth(extent.records, kept.told), _growth(extent.messages, kept.told_messages))
-    if growth > kept.growth:
-        return replace(kept, transition=Transition.GROWN, growth=growth)
+    rested = not kept.growth or incident.tell_at is None or now - incident.tell_at >= GROWTH_PAUSE
+    if growth > kept.growth and rested:
+        return replace(kept, transition=Transition.GROWN, growth=growth, tell_at=now)
     return kept if kept.told_messages else replace(kept, told_messages=extent.messages)
+
+
+def spent(incident: Incident, group: Group | None) -> bool:
+    """Whether of an incident nothing is left but missed objectives, which its cause explained.
+
+    An objective counts the changes of an hour: it cannot be kept again before that, and is no news meanwhile.
+    """
+    return (
+        group is not None
+        and incident.live
+        and incident.breach != Breach.OBJECTIVE
+        and all(each.breach is Breach.OBJECTIVE for each in group.breaches)
+    )
 
 
 def _explained(group: Group | None) -> bool:

@@ -135,6 +135,19 @@ def flowing(states: Sequence[QueueState]) -> Flowing:
     return Flowing.SLOW if growing else Flowing.OK
 
 
+def within(states: tuple[QueueState, ...], seconds: float) -> tuple[QueueState, ...]:
+    """The latest states that span this time; all if they do not span it."""
+    first = next(
+        (at for at in reversed(range(len(states))) if _apart_s(states[at], states[-1]) >= seconds),
+        0,
+    )
+    return states[first:]
+
+
+def _apart_s(earlier: QueueState, later: QueueState) -> float:
+    return (later.read_at - earlier.read_at).total_seconds()
+
+
 def _gone(states: Sequence[QueueState]) -> bool | None:
     """Whether anything left between the readings; None if nothing counts it."""
     taken = [state.taken for state in states]

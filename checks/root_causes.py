@@ -22,6 +22,13 @@ SLACK = timedelta(minutes=15)
 while, and changes are late before that."""
 
 
+SYSTEMATIC = "systematic"
+"""Reason of a breach whose records differ in one field in the same way."""
+
+PARTIAL = "partial"
+"""Reason of a breach of a batch of which other changes arrived."""
+
+
 class RootCause(StrEnum):
     """What one or more breaches go back to."""
 
@@ -34,6 +41,9 @@ class RootCause(StrEnum):
     SECOND_WRITER = "second_writer"
     NOTHING_ARRIVES = "nothing_arrives"
     NOTHING_LEAVES = "nothing_leaves"
+    PARTIAL_BATCH = "partial_batch"
+    SYSTEMATIC_DIFFERENCE = "systematic_difference"
+    CLOCK_STEP = "clock_step"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +89,13 @@ class Group:
         cause: a root cause, or the breach itself if nothing explains it.
         subject: what the cause is about: `system/NAME`, `queue/FLOW/NAME` or `flow/NAME`.
         breaches: the one that explains the others first.
+        repeats: by number, breaches of a queue that another flow reports as well.
     """
 
     cause: RootCause | Breach
     subject: str
     breaches: tuple[OpenBreach, ...]
+    repeats: frozenset[int] = frozenset()
 
     @property
     def fingerprint(self) -> str:
@@ -99,6 +111,7 @@ class Group:
 _STRENGTH = complete(
     {
         Breach.UNREACHABLE: 0,
+        Breach.CLOCK_STEP: 1,
         Breach.STALLED: 1,
         Breach.BACKLOG: 2,
         Breach.DEAD_LETTERS: 3,
@@ -125,8 +138,14 @@ _STRENGTH = complete(
 
 _ON_THE_WAY = frozenset({Breach.NOT_ARRIVING, Breach.OBJECTIVE, Breach.DEAD_LETTERS, Breach.EXPIRING})
 _UNREAD = frozenset({Breach.UNREADABLE, Breach.UNVERIFIED, Breach.UNREAD_QUEUE, Breach.UNMEASURED_QUEUE})
-_OUR_ACCESS = {"auth": RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED}
-"""Reasons why only the auditor cannot read a system."""
+_LOGIN = "auth"
+"""A refused login is the auditor's alone; a quota belongs to an account, and stops who writes there, too."""
+
+_REFUSED = {_LOGIN: RootCause.LOGIN_REFUSED, "over_budget": RootCause.QUOTA_USED}
+"""The causes by the reason why a system cannot be read."""
+
+_BY_STAMPS = frozenset({Breach.UNVERIFIED, Breach.NOT_ARRIVING, Breach.OBJECTIVE})
+"""Breaches that are judged by the timestamps of a system."""
 
 _OF_ONE_WRITER = frozenset({Breach.FOREIGN_WRITE, Breach.WRITE_CONFLICT})
 
@@ -153,10 +172,28 @@ def groups(breaches: Sequence[OpenBreach], places: Places) -> list[Group]:
     for each in breaches:
         members[causes[roots[each.breach_id].breach_id]].append(each)
     made = [
-        Group(cause=cause, subject=subject, breaches=tuple(sorted(listed, key=_strongest_first)))
+        Group(
+            cause=cause,
+            subject=subject,
+            breaches=tuple(sorted(listed, key=_strongest_first)),
+            repeats=_repeats(listed, places),
+        )
         for (cause, subject), listed in members.items()
     ]
     return sorted(made, key=lambda each: (min(breach.opened_at for breach in each.breaches), each.fingerprint))
+
+
+def _repeats(breaches: Sequence[OpenBreach], places: Places) -> frozenset[int]:
+    """Breaches of a queue that another flow reports, too: all but the largest of each queue."""
+    largest: dict[tuple[str, Breach], OpenBreach] = {}
+    for each in breaches:
+        place = places.get(each.flow or "")
+        if place is None or each.queue is None:
+            continue
+        queue = (_identity(place, each.queue), each.breach)
+        largest[queue] = max(largest.get(queue, each), each, key=lambda one: (one.count, -one.breach_id))
+    own = {each.breach_id for each in largest.values()}
+    return frozenset(each.breach_id for each in breaches if each.queue is not None and each.flow in places) - own
 
 
 def _strongest_first(breach: OpenBreach) -> tuple[int, bool, float, int]:
@@ -188,8 +225,13 @@ def _unreachable(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
     touched = cause.system in place.systems or (queue is not None and queue.system == cause.system)
     return touched and (
         breach.breach in _UNREAD
-        or (cause.reason not in _OUR_ACCESS and breach.breach in _ON_THE_WAY | {Breach.STALLED, Breach.BACKLOG})
+        or (cause.reason != _LOGIN and breach.breach in _ON_THE_WAY | {Breach.STALLED, Breach.BACKLOG})
     )
+
+
+def _clock_set(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
+    place = places.get(breach.flow or "")
+    return place is not None and cause.system in place.systems and breach.breach in _BY_STAMPS
 
 
 def _queue_stopped(cause: OpenBreach, breach: OpenBreach, places: Places) -> bool:
@@ -237,6 +279,7 @@ _EXPLAIN_NOTHING = frozenset(
 _RULES = complete(
     {
         Breach.UNREACHABLE: _unreachable,
+        Breach.CLOCK_STEP: _clock_set,
         Breach.STALLED: _queue_stopped,
         Breach.BACKLOG: _queue_stopped,
         Breach.DEAD_LETTERS: _messages_rejected,
@@ -265,24 +308,31 @@ def _identity(place: FlowPlace, queue: str) -> str:
 
 def _causes(roots: Iterable[OpenBreach], places: Places) -> dict[int, tuple[RootCause | Breach, str]]:
     """By breach, the cause and its subject; `roots` are those that nothing explains."""
-    causes: dict[int, tuple[RootCause | Breach, str]] = {}
-    late: list[OpenBreach] = []
-    for each in roots:
-        place = places.get(each.flow or "")
-        if each.breach is Breach.UNREACHABLE:
-            cause = _OUR_ACCESS.get(each.reason, RootCause.UNREACHABLE_SYSTEM)
-            causes[each.breach_id] = cause, f"system/{each.system}"
-        elif place is not None and each.queue is not None and (of_queue := _of_queue(each.breach)) is not None:
-            causes[each.breach_id] = of_queue, f"queue/{_identity(place, each.queue)}"
-        elif place is not None and each.breach in _OF_ONE_WRITER:
-            causes[each.breach_id] = RootCause.SECOND_WRITER, f"system/{place.target}"
-        else:
-            queue = f"/{each.queue}" if each.queue is not None else ""
-            subject = f"flow/{each.flow}{queue}" if each.flow is not None else f"system/{each.system}"
-            causes[each.breach_id] = each.breach, subject
-            if place is not None and each.breach is Breach.NOT_ARRIVING:
-                late.append(each)
+    listed = list(roots)
+    causes = {each.breach_id: _cause(each, places) for each in listed}
+    late = [each for each in listed if causes[each.breach_id][0] is Breach.NOT_ARRIVING and each.flow in places]
     return causes | _shared_ends(late, places)
+
+
+def _cause(root: OpenBreach, places: Places) -> tuple[RootCause | Breach, str]:
+    """The cause that a breach shows by itself, and its subject."""
+    place = places.get(root.flow or "")
+    if root.breach is Breach.UNREACHABLE:
+        return _REFUSED.get(root.reason, RootCause.UNREACHABLE_SYSTEM), f"system/{root.system}"
+    if root.breach is Breach.CLOCK_STEP:
+        return RootCause.CLOCK_STEP, f"system/{root.system}"
+    if root.reason in _OF_RECORDS:
+        return _OF_RECORDS[root.reason], f"flow/{root.flow}"
+    if place is not None and root.queue is not None and (of_queue := _of_queue(root.breach)) is not None:
+        return of_queue, f"queue/{_identity(place, root.queue)}"
+    if place is not None and root.breach in _OF_ONE_WRITER:
+        return RootCause.SECOND_WRITER, f"system/{place.target}"
+    queue = f"/{root.queue}" if root.queue is not None else ""
+    return root.breach, f"flow/{root.flow}{queue}" if root.flow is not None else f"system/{root.system}"
+
+
+_OF_RECORDS = {SYSTEMATIC: RootCause.SYSTEMATIC_DIFFERENCE, PARTIAL: RootCause.PARTIAL_BATCH}
+"""The causes by what the records of a breach have in common."""
 
 
 def _of_queue(breach: Breach) -> RootCause | None:
@@ -334,5 +384,8 @@ _LINKS: Mapping[RootCause | Breach, str] = {
     RootCause.REJECTED_MESSAGES: "The rejected messages carried these changes",
     RootCause.SECOND_WRITER: "They are written to the same system",
     RootCause.NOTHING_ARRIVES: "All of these flows end at the same system",
+    RootCause.PARTIAL_BATCH: "The same batch left them out",
+    RootCause.SYSTEMATIC_DIFFERENCE: "The same records differ",
+    RootCause.CLOCK_STEP: "They are judged by this system's timestamps",
     RootCause.NOTHING_LEAVES: "All of these flows begin at the same system",
 }

@@ -52,6 +52,7 @@ _ALONE = complete(
         Breach.UNMEASURED_QUEUE: Severity.LOW,
         Breach.UNREACHABLE: Severity.HIGH,
         Breach.UNREADABLE: Severity.LOW,
+        Breach.CLOCK_STEP: Severity.LOW,
     }
 )
 """How severe a breach is where nothing is declared of those who read the copy."""

@@ -33,10 +33,14 @@ _WORDS = complete(
         RootCause.SECOND_WRITER: "records are changed there that it does not own",
         RootCause.NOTHING_ARRIVES: "changes do not arrive there within their windows",
         RootCause.NOTHING_LEAVES: "its changes do not arrive anywhere within their windows",
+        RootCause.PARTIAL_BATCH: "a batch was loaded in part",
+        RootCause.SYSTEMATIC_DIFFERENCE: "records differ in the same way",
+        RootCause.CLOCK_STEP: MEANINGS[Breach.CLOCK_STEP].words,
     }
 )
 
 _REACH = "Check whether the system is up and reachable from the auditor: `auditor doctor`."
+_CLOCK = "Check the time service of the server. Changes around the step are undecided until the clock is steady."
 _LETTERS = "Read why they were rejected (`auditor letters`), mend that, and only then replay."
 
 ADVICE: Mapping[RootCause | Breach, str] = {
@@ -51,6 +55,9 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             RootCause.SECOND_WRITER: "Find out who writes there and stop it, or declare it as a writer in the map.",
             RootCause.NOTHING_ARRIVES: "Check what delivers to this system: its worker, connector or batch job.",
             RootCause.NOTHING_LEAVES: "Check what reads this system's changes: its outbox, connector or trigger.",
+            RootCause.PARTIAL_BATCH: "Check why the batch stopped, and load it again as a whole.",
+            RootCause.SYSTEMATIC_DIFFERENCE: "Check the mapping of the field and the last release of what writes it.",
+            RootCause.CLOCK_STEP: _CLOCK,
         }
     ),
     **complete(
@@ -75,6 +82,7 @@ ADVICE: Mapping[RootCause | Breach, str] = {
             Breach.UNREAD_QUEUE: "Check the queue's address and login in the map: `auditor doctor`.",
             Breach.UNMEASURED_QUEUE: "See which figure the queue does not report: `auditor backlog`.",
             Breach.UNREACHABLE: _REACH,
+            Breach.CLOCK_STEP: _CLOCK,
             Breach.UNREADABLE: "Check the map's entry for this data type in the system: `auditor doctor`.",
         }
     ),

@@ -14,6 +14,7 @@ from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from checks.breach_life import BreachSignal, OpenBreach
 from checks.breach_life import next_move as next_breach
+from checks.breaches import Breach
 from checks.incidents import (
     ABSORB,
     FLAPPING,
@@ -23,7 +24,9 @@ from checks.incidents import (
     Transition,
     next_move,
     placements,
+    spent,
 )
+from checks.paging import HOUR_S
 from checks.root_causes import FlowPlace, Group, QueuePlace, evidence_text, groups
 from checks.severity import Severity, severity, worst
 from probes.wording import counted
@@ -93,7 +96,7 @@ class Reporter:
         for each in signals:
             breach = known.get(each.fingerprint)
             move = next_breach(breach, each, now)
-            if move is None:
+            if move is None or (breach is None and self._reported_before(transaction, each, now)):
                 continue
             changed = True
             values: dict[str, Any] = {
@@ -115,6 +118,13 @@ class Reporter:
                 }
             self._ledger.breaches.save(transaction, breach.breach_id if breach else 0, values)
         return changed
+
+    def _reported_before(self, transaction: Transaction, signal: BreachSignal, now: datetime) -> bool:
+        """Whether a missed objective has no more misses than an incident of the same hour has reported."""
+        if signal.breach is not Breach.OBJECTIVE:
+            return False
+        since = now - timedelta(seconds=HOUR_S)
+        return signal.count <= self._ledger.breaches.peak_since(transaction, signal.fingerprint, since)
 
     def _move_incidents(self, transaction: Transaction, now: datetime, *, detail: str = "") -> None:
         """Group the open breaches by cause, and advance the incident of each group.
@@ -157,10 +167,11 @@ class Reporter:
         detail: str,
     ) -> str:
         """Advance the incident of a placement; returns its state."""
-        group, incident = placement.group, known.get(placement.incident_id)
+        incident = known.get(placement.incident_id)
+        group = self._unspent(transaction, placement.group, incident, now)
         hold = timedelta() if group is not None and self._strict(group) else self._hold
         move = next_move(incident, group, self._severity(group), now, hold=hold)
-        summary = summary_text(group, move.extent, self._flows) if group is not None else ""
+        summary = self._summary(group, move, incident)
         values: dict[str, Any] = {
             "state": move.state,
             "severity": move.severity.value,
@@ -222,6 +233,22 @@ class Reporter:
         elif move.transition is Transition.RESOLVED and incident is not None:
             self._end(transaction, incident, move, now, detail=detail)
         return move.state
+
+    def _summary(self, group: Group | None, move: IncidentMove, incident: Incident | None) -> str:
+        """What is wrong and how large it is; what is clearing up is still described by its last size."""
+        if incident is not None and (group is None or not move.extent.count):
+            return incident.summary
+        return summary_text(group, move.extent, self._flows) if group is not None else ""
+
+    def _unspent(
+        self, transaction: Transaction, group: Group | None, incident: Incident | None, now: datetime
+    ) -> Group | None:
+        """The open breaches of an incident; None, and they end, if only what its cause explained is left."""
+        if group is None or incident is None or not spent(incident, group):
+            return group
+        for breach in group.breaches:
+            self._ledger.breaches.save(transaction, breach.breach_id, {"ended_at": now})
+        return None
 
     @staticmethod
     def _first_transition(move: IncidentMove) -> Transition:

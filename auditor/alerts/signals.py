@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from auditor.alerts.objectives import WindowObjective, evidence_text
 from auditor.ledger import NO_DOUBT, Doubt
@@ -26,6 +27,8 @@ def signals_of(
     waiting: int = 0,
     doubt: Doubt = NO_DOUBT,
     objective: WindowObjective | None = None,
+    evidence: Mapping[Breach, tuple[str, str]] = MappingProxyType({}),
+    steps: Mapping[str, str] = MappingProxyType({}),
 ) -> list[BreachSignal]:
     """The signals of one audit.
 
@@ -37,6 +40,8 @@ def signals_of(
         waiting: conflicts of the flow that wait for a person.
         doubt: what cannot be verified of the flow.
         objective: whether the flow keeps its promised share; None if it was not judged now.
+        evidence: by breach, the reason and the text of what its records have in common.
+        steps: by system, how its clock was set, while its timestamps are not used.
     """
     rule = flow.settings.alert
     counts = dict.fromkeys(BREACH_OF.values(), 0)
@@ -51,6 +56,8 @@ def signals_of(
             clear_after_s=flow.clear_after_s,
             known=failed is None,
             flow=flow.name,
+            reason=evidence.get(breach, ("", ""))[0],
+            detail=evidence.get(breach, ("", ""))[1],
         )
         for breach, count in counts.items()
     ]
@@ -110,6 +117,18 @@ def signals_of(
             detail=f"{broken}: {error}" if error else "",
         )
     )
+    signals += [
+        BreachSignal(
+            breach=Breach.CLOCK_STEP,
+            fingerprint=f"system/{name}/clock_step",
+            count=int(name in steps),
+            threshold=1,
+            clear_after_s=flow.clear_after_s,
+            system=name,
+            detail=steps.get(name, ""),
+        )
+        for name in (flow.source_name, flow.target_name)
+    ]
     if not in_turn:
         return [replace(each, known=each.known and each.count > 0) for each in signals]
     return signals

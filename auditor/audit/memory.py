@@ -185,7 +185,7 @@ class QueueMemory:
     - the letters are scanned from the oldest on (`scan`), and until then the figures contain no more than the broker
       itself reports (`looked`), and not whether the letters name their records (`keyless`);
     - it takes as many readings as at first to see whether messages are taken and whether they increase, and a queue
-      without movement counts as such only from then on (`states`, `still_since`);
+      without movement counts as such only from then on (`states`, `still_since`, `late`);
     - consecutive readings that failed, or lacked figures, are counted from the first (`failures`, `untold`).
 
     An audit that could not be recorded is forgotten in the same way, and the letters it read are read again.
@@ -196,6 +196,7 @@ class QueueMemory:
         keyless: a note on letters that do not name their records.
         states: the last readings, oldest first.
         still_since: since when nothing has been taken.
+        late: changes of the flow were late at the last reading, and nothing had been taken for a window.
         failures: consecutive readings that failed.
         untold: consecutive readings without the figures that the map asks for.
     """
@@ -205,6 +206,7 @@ class QueueMemory:
     keyless: tuple[str, ...] = ()
     states: tuple[QueueState, ...] = ()
     still_since: datetime | None = None
+    late: bool = False
     failures: int = 0
     untold: int = 0
 

@@ -16,7 +16,7 @@ from checks.backlog import about_to_drop, age_s, over_allowance, untold
 from checks.breach_life import BreachSignal
 from checks.breaches import Breach
 from checks.letters import main_reason, unreadable_note
-from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend
+from checks.queue_health import STALLED_AFTER_S, flowing, stalls, trend, within
 from checks.queue_states import Flowing, QueueState
 from probes.contract import ProbeError
 from probes.durations import format_duration
@@ -87,8 +87,11 @@ class QueueAuditor:
                 self._move(transaction, [self._unread(memory, str(failure)), unmeasured], now)
             return failure, memory
         states = self._states(seen, now)
+        late = self._late_states(states)
         flows = self._flows(states) if self._settings.role != "dead" else Flowing.UNKNOWN
-        memory = self._remembered(seen, now, states, flows)
+        if late:
+            flows = Flowing.STALLED
+        memory = self._remembered(seen, now, states, flows, late)
         unread = self._unread(memory, f"its letters cannot be read: {seen.error}" if seen.error else "")
         reading = seen.reading
         with self._ledger.write() as transaction:
@@ -118,7 +121,12 @@ class QueueAuditor:
         return (*seen.memory.states, state)[-STALLED_READINGS:]
 
     def _remembered(
-        self, seen: QueueSeen, now: datetime, states: tuple[QueueState, ...], flows: Flowing
+        self,
+        seen: QueueSeen,
+        now: datetime,
+        states: tuple[QueueState, ...],
+        flows: Flowing,
+        late: tuple[QueueState, ...],
     ) -> QueueMemory:
         """What is remembered once this reading is recorded."""
         memory = seen.memory
@@ -127,7 +135,8 @@ class QueueAuditor:
             states=states,
             failures=memory.failures + 1 if seen.error else 0,
             untold=memory.untold + 1 if self._untold(seen.reading, now) and not seen.error else 0,
-            still_since=(memory.still_since or states[0].read_at) if flows is Flowing.STALLED else None,
+            still_since=(memory.still_since or (late or states)[0].read_at) if flows is Flowing.STALLED else None,
+            late=bool(late),
         )
 
     def _keep(self, letters: Sequence[Letter], now: datetime) -> bool:
@@ -189,12 +198,26 @@ class QueueAuditor:
             return stalls(states, self._ledger.records.arrived_at(self.flow.name, states[0].read_at), least_s=0)
         return flows
 
+    def _late_states(self, states: tuple[QueueState, ...]) -> tuple[QueueState, ...]:
+        """The readings of the last window if messages wait while changes of the flow are late, () if not.
+
+        What waits and what is late prove a stall together, so that a window without a message leaving is enough.
+        """
+        recent = within(states, self.flow.window_s)
+        waiting = self._settings.role != "dead" and bool(states[-1].depth)
+        if not waiting or flowing(recent) is not Flowing.STALLED or not self._ledger.records.any_late(self.flow.name):
+            return ()
+        arrived_at = self._ledger.records.arrived_at(self.flow.name, recent[0].read_at)
+        return recent if stalls(recent, arrived_at, least_s=self.flow.window_s) is Flowing.STALLED else ()
+
     def _stalled(self, memory: QueueMemory, flows: Flowing, now: datetime) -> int | None:
         """How many messages are not being consumed, None if that is not known (yet)."""
         if memory.still_since is None:
             return None if flows is Flowing.UNKNOWN else 0
         lasts_s = (now - memory.still_since).total_seconds()
-        return memory.states[-1].depth if lasts_s >= max(STALLED_AFTER_S, self.flow.window_s) else None
+        if lasts_s >= max(STALLED_AFTER_S, self.flow.window_s):
+            return memory.states[-1].depth
+        return memory.states[-1].depth if memory.late and lasts_s >= self.flow.window_s else None
 
     def _untold(self, reading: QueueReading, now: datetime) -> str:
         """Which required figures are missing."""

@@ -12,6 +12,7 @@ from auditor.alerts.reporter import Reporter
 from auditor.alerts.signals import signals_of
 from auditor.audit.case import Verdicts
 from auditor.audit.duplicates import Identities
+from auditor.audit.evidence import clock_steps, evidence_of
 from auditor.audit.gathered import Gathered
 from auditor.audit.memory import Lost, Memory
 from auditor.audit.result import AuditResult
@@ -134,6 +135,7 @@ class Recorder:
             waiting = decisions.after_audit(
                 ledger, transaction, flow=self.flow, divergences=divergences, now=result.finished_at
             )
+            evidence = evidence_of(ledger, transaction, self.flow, open_by_cause)
             signals = signals_of(
                 self.flow,
                 open_by_cause=open_by_cause,
@@ -142,6 +144,8 @@ class Recorder:
                 objective=audited.objective,
                 failed=(*result.error, audited.memory.failed) if result.error else None,
                 in_turn=result.in_turn,
+                evidence=evidence,
+                steps=clock_steps(self.readers, result.finished_at),
             )
             self.reporter.report(transaction, signals, result.finished_at)
         return open_by_cause

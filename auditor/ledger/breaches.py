@@ -30,6 +30,12 @@ class Breaches:
         """All open breaches, oldest first."""
         return [_open(row) for row in transaction.execute(_OPEN)]
 
+    def peak_since(self, transaction: Transaction, fingerprint: str, since: datetime) -> int:
+        """The largest count of the breaches with this fingerprint that ended since then; 0 for none."""
+        column = t.breaches.c
+        peak = sa.select(sa.func.max(column.peak)).where(column.fingerprint == fingerprint, column.ended_at >= since)
+        return int(transaction.execute(peak).scalar_one() or 0)
+
     def save(self, transaction: Transaction, breach_id: int, values: Mapping[str, Any]) -> int:
         """Insert (id 0) or update a breach; returns its id."""
         if breach_id == 0:

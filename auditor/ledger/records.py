@@ -22,6 +22,7 @@ from auditor.ledger.record_rows import (
 from auditor.ledger.statements import IN_LIMIT, chunks
 from auditor.ledger.transaction import Transaction
 from auditor.storage.kept_text import restored
+from checks.cause import Cause
 from checks.causes import Baseline
 from checks.convergence import Change, Verdict
 from checks.record_history import Divergence, DivergenceState, History
@@ -217,6 +218,39 @@ class Records:
     def open_divergences(self, transaction: Transaction, flow: str) -> dict[str, int]:
         """The number of open divergences of a flow by cause, inside the running transaction."""
         return {cause: int(count) for cause, count in transaction.execute(_OPEN_BY_CAUSE, {"flow": flow})}
+
+    def open_differences(self, transaction: Transaction, flow: str, cause: str, limit: int) -> list[str]:
+        """The differing fields of open divergences of a cause as JSON, latest first."""
+        column = t.divergences.c
+        wanted = sa.select(column.differences).where(*_open_of(flow), column.cause == cause)
+        return [row.differences for row in transaction.execute(wanted.order_by(column.id.desc()).limit(limit))]
+
+    def arrived_beside(self, transaction: Transaction, flow: str) -> int:
+        """How many changes have arrived that were made after the first one of those that are late or lost."""
+        column, change = t.divergences.c, t.changes.c
+        first = sa.select(sa.func.min(column.first_missed_at)).where(
+            *_open_of(flow), column.cause.in_((Cause.LATE.value, Cause.LOST.value))
+        )
+        first_at = transaction.execute(first).scalar_one()
+        if first_at is None:
+            return 0
+        arrived = sa.select(sa.func.count()).where(
+            change.flow == flow, change.shown_at.is_not(None), change.committed_from_at >= first_at
+        )
+        return int(transaction.execute(arrived).scalar_one())
+
+    def any_late(self, flow: str) -> bool:
+        """Whether any change of a flow is late at present."""
+        late = sa.select(sa.literal(1)).where(
+            *_open_of(flow), t.divergences.c.cause.in_((Cause.LATE.value, Cause.LOST.value))
+        )
+        with self._database.read() as connection:
+            return connection.execute(late.limit(1)).first() is not None
+
+
+def _open_of(flow: str) -> tuple[sa.ColumnElement[bool], ...]:
+    column = t.divergences.c
+    return column.flow == flow, column.closed_at.is_(None), column.state == DivergenceState.OPEN.value
 
 
 _OPEN_BY_CAUSE = (

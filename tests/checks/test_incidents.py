@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from checks.breach_life import OpenBreach
 from checks.breaches import Breach
-from checks.incidents import ABSORB, Incident, IncidentMove, Transition, extent_of, next_move, placements
+from checks.incidents import (
+    ABSORB,
+    GROWTH_PAUSE,
+    Incident,
+    IncidentMove,
+    Transition,
+    extent_of,
+    next_move,
+    placements,
+    spent,
+)
 from checks.root_causes import Group, RootCause
 from checks.severity import Severity
 
@@ -112,13 +122,70 @@ def test_until_it_is_reported_its_message_is_rewritten() -> None:
 def test_growth_by_2_10_and_100_times_is_reported_once_each() -> None:
     reported: list[tuple[int, int]] = []
     known = incident()
-    for count in (5, 7, 9, 10, 12, 30, 49, 50, 51, 300, 20, 50, 500, 5_000, 50_000):
-        moved = next_move(known, of(count), HIGH, NOW)
+    for at, count in enumerate((5, 7, 9, 10, 12, 30, 49, 50, 51, 300, 20, 50, 500, 5_000, 50_000)):
+        moved = next_move(known, of(count), HIGH, NOW + at * GROWTH_PAUSE)
         if moved.transition:
             assert moved.transition is Transition.GROWN
             reported.append((count, moved.growth))
         known = after(known, moved, NOW)
     assert reported == [(10, 2), (50, 10), (500, 100)]
+
+
+def test_further_growth_is_reported_after_a_pause() -> None:
+    known = incident()
+    moved = next_move(known, of(10), HIGH, later(60))
+    assert moved.transition is Transition.GROWN
+    known = after(known, moved, later(60))
+    soon, due = later(659), later(660)
+    assert next_move(known, of(50), HIGH, soon).transition is None
+    moved = next_move(known, of(50), HIGH, due)
+    assert (moved.transition, moved.growth) == (Transition.GROWN, 10)
+
+
+def test_its_end_waits_for_the_breach_to_return() -> None:
+    hold = timedelta(seconds=30)
+    known = incident()
+    moved = next_move(known, None, HIGH, later(60), hold=hold)
+    assert (moved.transition, moved.state, moved.clear_since_at) == (None, "open", later(60))
+    clear = after(known, moved, later(60))
+    assert next_move(clear, None, HIGH, later(90), hold=hold).transition is Transition.RESOLVED
+    back = next_move(clear, of(5), HIGH, later(80), hold=hold)
+    assert (back.transition, back.reopened, back.clear_since_at) == (None, 1, None)
+
+
+def test_a_link_that_flaps_is_two_messages_and_its_end() -> None:
+    hold = timedelta(seconds=30)
+    known, reported = incident(), []
+    for at in range(10):
+        now = later(60 + 20 * at)
+        moved = next_move(known, of(5) if at % 2 else None, HIGH, now, hold=hold)
+        reported += [moved.transition] if moved.transition else []
+        known = after(known, moved, now)
+    assert reported == [Transition.FLAPPING]
+    cleared = after(known, next_move(known, None, HIGH, later(300), hold=hold), later(300))
+    assert next_move(cleared, None, HIGH, later(599), hold=hold).transition is None
+    assert next_move(cleared, None, HIGH, later(600), hold=hold).transition is Transition.RESOLVED
+
+
+def test_what_is_over_before_it_is_reported_ends_at_once() -> None:
+    moved = next_move(incident(tell_at=later(30)), None, HIGH, later(20), hold=timedelta(seconds=30))
+    assert moved.transition is Transition.RESOLVED
+
+
+def test_missed_objectives_do_not_outlive_their_cause() -> None:
+    missed = group(breach(2, 1, what="objective"), cause=Breach.OBJECTIVE)
+    assert spent(incident(), missed)
+    assert not spent(incident(), group(breach(1, 1), breach(2, 1, what="objective")))
+    assert not spent(incident(breach="objective"), missed)
+    assert not spent(incident(state="resolved"), missed)
+    assert not spent(incident(), None)
+
+
+def test_an_incident_in_two_groups_stays_with_its_cause_though_that_is_clearing_up() -> None:
+    cause, missed = breach(1, 1, count=0), breach(2, 1, count=9, what="objective")
+    (placement,) = placements([group(missed, cause=Breach.OBJECTIVE), group(cause)], {1: incident()}, {})
+    assert placement.group is not None
+    assert (placement.group.cause, placement.group.lead) == (Breach.ORPHAN, cause)
 
 
 def test_a_few_records_more_and_more_failed_audits_are_no_growth() -> None:
@@ -196,6 +263,7 @@ def test_a_record_in_several_breaches_of_a_flow_counts_once() -> None:
         breach(5, count=3, what="unreadable"),
     )
     extent = extent_of(members)
+    assert extent_of(members, repeats={4}).messages == 0
     assert (extent.records, extent.messages, extent.audits, extent.count) == (104, 100, 3, 104)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from checks.queue_health import drain_s, flowing, rate, slope_per_s, trend
+from checks.queue_health import drain_s, flowing, rate, slope_per_s, trend, within
 from checks.queue_states import Flowing, QueueState, Rate, Trend
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -99,3 +99,12 @@ def test_what_leaves_follows_from_what_arrived_or_from_the_head() -> None:
     assert flowing(states(3, 3, 3)) is Flowing.UNKNOWN
     assert flowing(states(3, None, 3, taken=[1, 1, 1])) is Flowing.UNKNOWN
     assert flowing(states(3, 3, taken=[1, 1])) is Flowing.UNKNOWN
+
+
+def test_the_latest_states_that_span_a_time() -> None:
+    known = tuple(states(1, 2, 3, 4))
+    assert within(known, 0) == known[3:]
+    assert within(known, 15) == known[1:]
+    assert within(known, 20) == known[1:]
+    assert within(known, 60) == known
+    assert within((), 5) == ()

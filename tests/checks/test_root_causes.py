@@ -106,16 +106,54 @@ def test_an_unreachable_system_takes_what_depends_on_it() -> None:
     ]
 
 
-@pytest.mark.parametrize(("reason", "cause"), [("auth", "login_refused"), ("over_budget", "quota_used")])
-def test_what_only_the_auditor_cannot_read_says_nothing_of_the_flow(reason: str, cause: str) -> None:
+def test_a_login_that_only_the_auditor_lacks_says_nothing_of_the_flow() -> None:
     assert grouped(
-        breach("unreachable", system="billing", reason=reason),
+        breach("unreachable", system="billing", reason="auth"),
         breach("unverified", after_s=10),
         breach("not_arriving", after_s=10),
     ) == [
-        (cause, "system/billing", ["billing unreachable", "to_billing unverified"]),
+        ("login_refused", "system/billing", ["billing unreachable", "to_billing unverified"]),
         ("not_arriving", "flow/to_billing", ["to_billing not_arriving"]),
     ]
+
+
+def test_a_used_up_quota_stops_what_writes_there_as_well() -> None:
+    assert grouped(
+        breach("unreachable", system="billing", reason="over_budget"), breach("not_arriving", after_s=10)
+    ) == [("quota_used", "system/billing", ["billing unreachable", "to_billing not_arriving"])]
+
+
+def test_a_set_clock_explains_what_is_judged_by_its_timestamps() -> None:
+    assert grouped(
+        breach("clock_step", system="crm"),
+        breach("unverified", after_s=10),
+        breach("not_arriving", "to_mail", after_s=10),
+        breach("not_arriving", "prices", after_s=10),
+    ) == [
+        ("clock_step", "system/crm", ["crm clock_step", "to_mail not_arriving", "to_billing unverified"]),
+        ("not_arriving", "flow/prices", ["prices not_arriving"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("what", "reason", "cause"),
+    [
+        ("not_arriving", "partial", "partial_batch"),
+        ("transformation", "systematic", "systematic_difference"),
+        ("foreign_write", "systematic", "systematic_difference"),
+        ("transformation", "", "transformation"),
+    ],
+)
+def test_what_the_records_have_in_common_names_the_cause(what: str, reason: str, cause: str) -> None:
+    assert grouped(breach(what, reason=reason)) == [(cause, "flow/to_billing", [f"to_billing {what}"])]
+
+
+def test_a_queue_that_several_flows_report_counts_once() -> None:
+    mine = breach("stalled", queue="jobs", number=20)
+    same = breach("stalled", "to_mail", queue="work", number=22)
+    letters = breach("dead_letters", queue="dead", number=4, after_s=5)
+    (group,) = groups([mine, same, letters], PLACES)
+    assert group.repeats == {mine.breach_id}
 
 
 def test_a_broker_that_cannot_be_reached_explains_its_unread_queues() -> None:

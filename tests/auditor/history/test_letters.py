@@ -209,6 +209,20 @@ def test_a_head_that_stays_the_same_is_no_stall_within_a_minute_or_while_changes
     assert breaches(stand, "stalled") == ["open"]  # nothing has arrived for more than a minute
 
 
+def test_a_window_without_a_consumer_is_a_stall_where_changes_are_late(stand: Stand) -> None:
+    stand.agree(5)
+    stand.remap("reason: error}", "reason: error, role: main}")
+    probe = Scripted()
+    auditor = watching(stand, probe)
+    stand.put("crm", 3, "Grace", ago_s=0)
+    stand.audit_until(lambda: open_causes(stand))
+    begun_at = stand.clock.now()
+    for number in range(6):
+        probe.reading = QueueReading(depth=3 + number, oldest_at=begun_at - timedelta(minutes=1), taken=7)
+        auditor.audit(begun_at + timedelta(seconds=number))
+        assert breaches(stand, "stalled") == ([] if number < 4 else ["open"])  # the window is 4 s
+
+
 def test_a_worker_that_works_off_a_queue_with_an_old_head_opens_nothing(stand: Stand) -> None:
     stand.agree(5)
     stand.remap("reason: error}", "reason: error, role: main}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from auditor.history.patterns import patterns, words_of
+from auditor.history.patterns import patterns
 from tests.auditor.history.divergences import demo, difference, lens_over
 
 
@@ -18,7 +18,5 @@ def test_differences_that_most_records_share_are_one_finding(tmp_path: Path) -> 
     )
     (told,) = patterns(demo(), lens)
     assert str(told) == "amount in warehouse is times 100 in 4 of 6 records"
-    assert words_of("+02:00") == "off by +02:00"
-    assert words_of("NFC to NFD") == "in Unicode NFD instead of NFC"
     lens.close()
     ledger.close()

@@ -104,7 +104,7 @@ _SQLSTATES = {
 _REFUSALS = {"25006": "the transaction is read-only", "42501": "the login has no such right"}
 """Errors that mean that writing is refused, and nothing else."""
 
-_NO_ROLE = re.compile(r'FATAL:\s+role ".*" does not exist')
+_NO_ROLE = re.compile(r'FATAL:\s+role ".*" (does not exist|is not permitted to log in)')
 _NO_DATABASE = re.compile(r'FATAL:\s+database ".*" does not exist')
 
 _TYPES = sa.text("""
