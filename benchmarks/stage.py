@@ -67,11 +67,15 @@ class Message:
     @property
     def text(self) -> str:
         """All text of a message in Slack, as people read it."""
+        blocks = [*self.document.get("blocks", ())]
+        for each in self.document.get("attachments", ()):
+            blocks += each.get("blocks", ())
         lines = []
-        for block in self.document.get("blocks", ()):
-            parts = [block.get("text"), *block.get("fields", ()), *block.get("elements", ())]
-            lines.append("  |  ".join(_plain(_text_of(part)) for part in parts if part))
-        return "\n".join(lines) or _plain(self.document.get("text", ""))
+        for block in blocks:
+            parts = [*block.get("fields", ()), *block.get("elements", ())]
+            lines.append("  |  ".join(_plain(_text_of(part)).replace("\n", ": ") for part in parts))
+            lines += _plain(_text_of(block["text"])).split("\n") if block.get("text") else []
+        return "\n".join(filter(None, lines)) or _plain(self.document.get("text", ""))
 
 
 def _text_of(part: Mapping[str, Any]) -> str:
@@ -82,7 +86,7 @@ def _text_of(part: Mapping[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     dated = re.sub(r"<!date\^[^|]*\|([^>]*)>", r"\1", text)
-    return html.unescape(dated.replace("`", "").replace("*", "")).replace("\n", ": ")
+    return html.unescape(dated.replace("`", "").replace("*", ""))
 
 
 @dataclass(slots=True)
@@ -262,7 +266,11 @@ class Stage:
 
     def correct_addresses(self) -> None:
         """Correct the addresses that billing refuses."""
-        self._tables.run("crm", "UPDATE customers SET email = email || 'example.com' WHERE email LIKE '%@'")
+        self._tables.run(
+            "crm",
+            "UPDATE customers SET email = email || 'example.com', updated_at = public.clock_timestamp() "
+            "WHERE right(email, 1) = '@'",
+        )
 
     # -- its life
 
@@ -431,11 +439,11 @@ class Stage:
         customer = {"data_type": "customer", "from": "crm", "pattern": "near-real-time", **audited}
         batch = {"pattern": "batch", "frequency": f"every {BATCH_S:g}s", "window": f"{2 * BATCH_S:g}s"}
         flows: dict[str, Any] = {
-            "to_billing": {**customer, "to": "billing", "queues": {"waiting": waiting, "dead": dead}},
-            "to_warehouse": {**customer, "to": "warehouse", "queues": {"waiting": waiting}},
+            "to_billing": {**customer, "to": "billing", "queues": {"sync": waiting, "dead": dead}},
+            "to_warehouse": {**customer, "to": "warehouse", "queues": {"sync": waiting}},
             "invoice_to_warehouse": {
                 **{"data_type": "invoice", "from": "billing", "to": "warehouse", "pattern": "near-real-time"},
-                **{**audited, "queues": {"waiting": waiting}},
+                **{**audited, "queues": {"sync": waiting}},
             },
             "to_marketing": {**customer, "to": "marketing"},
             "to_reports": {**customer, "to": "reports", **batch},
@@ -447,6 +455,7 @@ class Stage:
                 "slack": {"webhook": f"{at}/slack"},
                 "webhook": {"url": f"{at}/notices"},
                 "dashboard": "http://127.0.0.1:8501",
+                "hold": f"{HOLD_S:g}s",
             },
             "systems": systems,
             "data_types": types,

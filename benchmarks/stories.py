@@ -156,7 +156,7 @@ def flapping_link(stage: Stage) -> Iterator[float]:
         stage.way.mode = "reset"
         yield 6
         stage.way.mode = "pass"
-        yield 7
+        yield 6
 
 
 def recovery(stage: Stage) -> Iterator[float]:
