@@ -19,9 +19,9 @@ import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
+from ctypes import c_double
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any
@@ -318,7 +318,7 @@ def _opened(sender: str, url: str) -> Any:
 def _until_empty(url: str, sender: str, receiver: str, chance: random.Random, *, kill_every_s: float) -> int:
     """Let processes deliver, one after the other, until nothing waits; returns how many were killed."""
     context = multiprocessing.get_context("spawn")
-    clock = context.Value("d", 0.0)
+    clock = context.Value("d", 0.0, lock=False)  # a process that is killed would keep the lock
     kills = 0
     while True:
         ready = context.Event()
@@ -337,7 +337,7 @@ def _until_empty(url: str, sender: str, receiver: str, chance: random.Random, *,
         return kills
 
 
-def _deliver(url: str, sender: str, receiver: str, clock: Synchronized[float], ready: Event) -> None:
+def _deliver(url: str, sender: str, receiver: str, clock: c_double, ready: Event) -> None:
     """Deliver until nothing waits; the simulated clock goes on where a killed predecessor left it."""
     logging.disable(logging.CRITICAL)
     ledger = Ledger(url)
