@@ -223,7 +223,7 @@ class Outbox:
         transaction.execute(
             sa.update(t.alerts)
             .where(_untried(incident_id))
-            .values(rev=transaction.revision, notice=json.dumps(notice))
+            .values(rev=transaction.revision, severity=severity_of(notice), notice=json.dumps(notice))
         )
 
     def withdraw(self, transaction: Transaction, incident_id: int) -> None:

@@ -16,6 +16,7 @@ from auditor.alerts.pace import DIGEST_EVERY, Pace
 from auditor.senders.contract import Receipt, Sender
 from auditor.senders.registry import SENDERS, sender_settings
 from auditor.senders.slack import message
+from tests.auditor.ledger.rows import incident
 from tests.auditor.senders.receivers import NOTICE, NOW, FakeSlack, opened
 from tests.auditor.senders.test_slack import check_limits
 from tests.stand import Stand
@@ -34,19 +35,7 @@ def storm(stand: Stand, number: int, *, sender: str = "slack", begin: int = 0, *
     """Queue the opening of incidents."""
     with stand.ledger.write() as transaction:
         for each in range(begin, begin + number):
-            values = {
-                "fingerprint": f"x{each}",
-                "breach": "orphan",
-                "state": "open",
-                "opened_at": NOW,
-                "count": 1,
-                "peak": 1,
-                "told": 1,
-                "growth": 0,
-                "reopened": 0,
-                "summary": "s",
-            }
-            identity = stand.ledger.incidents.save(transaction, 0, values)
+            identity = stand.ledger.incidents.save(transaction, 0, incident(fingerprint=f"x{each}"))
             notice = {**NOTICE, "incident": identity, **changed}
             stand.ledger.outbox.queue(
                 transaction, incident_id=identity, transition="opened", sender=sender, notice=notice, at=NOW
