@@ -287,7 +287,7 @@ _RULES = complete(
         Breach.UNREADABLE: _cannot_be_read,
         Breach.FOREIGN_WRITE: _writes,
         Breach.WRITE_CONFLICT: _writes,
-        Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED, Breach.CONFLICTS_WAITING),
+        Breach.DUPLICATE: _in_its_flow(Breach.INVALID, Breach.UNEXPLAINED),
         Breach.NOT_ARRIVING: _in_its_flow(Breach.OBJECTIVE),
         Breach.REGRESSION: _in_its_flow(Breach.CONFLICTS_WAITING, Breach.OBJECTIVE),
         Breach.ORPHAN: _in_its_flow(Breach.CONFLICTS_WAITING),
@@ -365,7 +365,7 @@ def _shared_ends(late: Sequence[OpenBreach], places: Places) -> dict[int, tuple[
 
 def evidence_text(group: Group) -> str:
     """Why these breaches are one incident, in a sentence; "" for a single one."""
-    others = group.breaches[1:]
+    others = [each for each in group.breaches[1:] if each.breach_id not in group.repeats]
     if not others:
         return ""
     words = {each.breach: MEANINGS[each.breach].words for each in others}

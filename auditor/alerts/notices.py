@@ -140,7 +140,13 @@ def _records(group: Group, extent: Extent, flows: Mapping[str, Flow]) -> str:
 
 def detail_text(group: Group) -> str:
     """What is known of the cause: the breaches' own words, once each."""
-    return "; ".join(dict.fromkeys(each.detail for each in group.breaches if each.detail))
+    telling = (
+        each.detail
+        for each in group.breaches
+        # Which changes a cause made late says nothing of the cause.
+        if each.breach is not Breach.OBJECTIVE or group.lead.breach is Breach.OBJECTIVE
+    )
+    return "; ".join(dict.fromkeys(filter(None, telling)))
 
 
 def incident_path(incident_id: int, opened_at: datetime, until: datetime) -> str:
@@ -176,7 +182,7 @@ def notice_of(
     acting = dict.fromkeys(
         consumer_text(reader) for flow_name in _involved(group, flows) for reader in readers(flows[flow_name])
     )
-    breaches = [breach_text(each, flows) for each in group.breaches]
+    breaches = [breach_text(each, flows) for each in group.breaches if each.breach_id not in group.repeats]
     return {
         "incident": incident_id,
         "transition": transition.value,
