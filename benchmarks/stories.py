@@ -81,7 +81,7 @@ def partial_batch(stage: Stage) -> Iterator[float]:
 def poison_message(stage: Stage) -> Iterator[float]:
     """Sales enters addresses that billing refuses; they are corrected, and the dead letters replayed."""
     stage.bad_addresses = True
-    yield 18
+    yield 15
     stage.bad_addresses = False
     stage.correct_addresses()
     while stage.replay():
@@ -292,18 +292,18 @@ class Told:
         return bool(ends) and ended == heard_of and all(each.at_s >= self.mended_s for each in ends)
 
 
-def told(world: World, name: str, *, seed: int) -> Told:
+def told(world: World, name: str, *, seed: int, quick: bool) -> Told:
     """Play a story."""
     story = STORIES[name]
     with Stage(world, name, story.flows, seed=seed) as stage:
-        time.sleep(QUIET_S)
+        time.sleep(QUIET_S / 3 if quick else QUIET_S)
         say(f"{name}: {story.what}")
         broken_s = time.monotonic()
         for wait_s in story.script(stage):
             time.sleep(wait_s)
         mended_s = time.monotonic()
         wait_until(stage.told_the_end, RESOLVED_WITHIN_S)
-        time.sleep(LINGER_S)
+        time.sleep(LINGER_S / 4 if quick else LINGER_S)
         heard = stage.receivers
         return Told(
             broken_s=broken_s,
@@ -392,7 +392,7 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             world = World(stack, Path(folder))
             with ThreadPoolExecutor(asked.side_by_side) as pool:
-                played = pool.map(lambda name: told(world, name, seed=asked.seed), outages)
+                played = pool.map(lambda name: told(world, name, seed=asked.seed, quick=asked.quick), outages)
                 for name, heard in zip(outages, played, strict=True):
                     good &= report(name, heard, quick=asked.quick)
     if "demo" in names:

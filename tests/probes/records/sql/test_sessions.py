@@ -432,6 +432,16 @@ def test_an_unknown_user_is_a_matter_of_the_login(kind: str, request: pytest.Fix
     assert told.hint == "check user and password of the system's url"
 
 
+def test_a_role_that_may_not_log_in_is_a_matter_of_the_login(postgresql_url: str) -> None:
+    with psycopg.connect(postgresql_url, autocommit=True) as admin:
+        admin.execute("CREATE ROLE revoked NOLOGIN")
+    try:
+        assert refused(sa.make_url(postgresql_url).set(username="revoked").render_as_string()).reason is Reason.AUTH
+    finally:
+        with psycopg.connect(postgresql_url, autocommit=True) as admin:
+            admin.execute("DROP ROLE revoked")
+
+
 @pytest.mark.parametrize(
     "url", ["postgresql://u@h:99999/db", "mariadb://u@h:0/db", "postgresql://h1:5432,h2:70000/db"]
 )
