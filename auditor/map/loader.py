@@ -34,6 +34,7 @@ def files_of(location: Path) -> list[Path]:
         each
         for each in yaml_document.files_in(location)
         if each.suffix in {".yaml", ".yml"}
+        and not (each.is_fifo() or each.is_socket() or each.is_char_device() or each.is_block_device())
         and not any(part.startswith(".") for part in each.relative_to(location).parts)
     )
 

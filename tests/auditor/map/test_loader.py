@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +257,12 @@ def test_a_mounted_config_map_is_read_once(tmp_path: Path) -> None:
     (tmp_path / ".swap.yaml").write_text("nonsense: [")
     assert files_of(tmp_path) == [tmp_path / "map.yaml"]
     assert load_map(tmp_path, {}).flows
+
+
+def test_a_pipe_in_a_folder_is_no_part_of_the_map(tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("systems: {}")
+    os.mkfifo(tmp_path / "pipe.yaml")
+    assert [each.name for each in files_of(tmp_path)] == ["map.yaml"]
 
 
 def test_a_folder_may_itself_stand_under_a_name_with_a_dot(tmp_path: Path) -> None:
