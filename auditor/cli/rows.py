@@ -32,16 +32,15 @@ def print_rows(title: str, rows: Sequence[Mapping[str, Any]], *, verbatim: bool 
     if not rows:
         return
     table = Table(title=escape(visible(title)) or None, title_justify="left")
-    cells = [
-        [shown(value) if verbatim and isinstance(value, float) else text_of(value) for value in row.values()]
-        for row in rows
-    ]
-    for name, *column in zip(rows[0], *cells, strict=True):
+    for name in rows[0]:
         heading = escape(visible(name if verbatim else name.replace("_", " ")))
-        longest = max(len(word) for text in (heading, *column) for word in text.split() or [""])
+        texts = (heading, *(text_of(row[name]) for row in rows))
+        longest = max(len(word) for text in texts for word in text.split() or [""])
         table.add_column(heading, overflow="fold", min_width=min(longest, WHOLE_WORD))
-    for row in cells:
-        table.add_row(*row)
+    for row in rows:
+        table.add_row(
+            *(shown(value) if verbatim and isinstance(value, float) else text_of(value) for value in row.values())
+        )
     out.print(table)
 
 

@@ -121,7 +121,9 @@ SLACK_VERBATIM = re.compile(r"[<>]|&(?!(?:amp|lt|gt);)|(?<!\w)[*_~`]|[*_~`](?!\w
 def own_words(told: str) -> str:
     """What stands in a message besides texts from outside, taken away."""
     told = re.sub(
-        r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[^>]*>|^:red_circle: \*OPEN\*  |^\*\w+\*\n", "", told
+        r"<!date\^\d+\^\{date_short_pretty\} \{time\}\|[^>]*>|^:\w+:  \*[A-Z]+ · [A-Z]+\*  |^\*[\w ]+\*(\n|  )",
+        "",
+        told,
     )
     return re.sub("&(amp|lt|gt);", "·", re.sub("`[^`]+`", "·", told))
 
@@ -147,7 +149,7 @@ def test_slack_shows_it_as_text(text: str) -> None:
             for each in part:
                 walk(each)
 
-    walk(sent["blocks"])
+    walk(sent)
     assert len(found) >= (6 if text else 4)
     assert SLACK.search(own_words(sent["text"])) is None, sent["text"]
     for told in found:
