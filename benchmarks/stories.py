@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from benchmarks.report import emit, say, wait_until
 from benchmarks.stage import BATCH_S, HOLD_S, WINDOW_S, Message, Receivers, Record, Stage, World
@@ -329,8 +330,8 @@ def report(name: str, heard: Told, *, quick: bool) -> bool:
     say(transcript(name, heard.slack, heard.broken_s, heard.mended_s))
     causes = {"causes": heard.named, "transitions": heard.transitions}
 
-    def figure(metric: str, value: float, unit: str, goal: str, **more: object) -> bool:
-        return emit("stories", metric, value, unit, goal=goal, quick=quick, story=name, **more)  # type: ignore[arg-type]
+    def figure(metric: str, value: float, unit: str, goal: str, **more: Any) -> bool:
+        return emit("stories", metric, value, unit, goal=goal, quick=quick, story=name, **more)
 
     n = len(heard.notices)
     opened = [f"{each['breach']} {each.get('cause') or ''}".strip() for each in heard.incidents]
@@ -371,10 +372,10 @@ def demo(seconds: float) -> bool:
     receivers.api.close()
     say(transcript("demo", receivers.slack, begun_s, begun_s + seconds))
     reopened = sum("REOPENED" in each.text.upper() for each in receivers.slack)
-    more = {"story": "demo", "seconds": seconds}
+    more: dict[str, Any] = {"story": "demo", "seconds": seconds}
     goal = f"<= {DEMO_MESSAGES}"
-    good = emit("stories", "messages_10min", len(receivers.slack), "messages", goal=goal, **more)  # type: ignore[arg-type]
-    return good & emit("stories", "reopened", reopened, "messages", goal="= 0", **more)  # type: ignore[arg-type]
+    good = emit("stories", "messages_10min", len(receivers.slack), "messages", goal=goal, **more)
+    return good & emit("stories", "reopened", reopened, "messages", goal="= 0", **more)
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What is said about an incident: its summary, likely cause, advice, and the notice for the senders. Pure."""
+"""The texts of an incident: summary, likely cause, advice, and the notice for the senders. Pure."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from checks.breach_life import next_move as next_breach
 from checks.breaches import Breach
 from checks.incidents import (
     ABSORB,
-    FLAPPING,
     Incident,
     IncidentMove,
     Placement,
@@ -142,7 +141,7 @@ class Reporter:
         placed = placements(grouped, {each: live[each] for each in live if each not in apart}, recent)
         placed += [self._alone(number, breaches) for number in sorted(apart)]
         of_number = live | {each.incident_id: each for each in recent.values()}
-        self._any_live = False
+        self._any_live = bool(live)  # also after this transaction fails
         for each in placed:
             state = self._advance(transaction, each, of_number, now, detail=detail)
             self._any_live = self._any_live or state != "resolved"
@@ -209,13 +208,15 @@ class Reporter:
             moved = [each.breach_id for each in group.breaches if each.incident_id != number]
             if moved:
                 self._ledger.breaches.assign(transaction, moved, number)
+        if move.transition is Transition.REOPENED and not self._ledger.outbox.informed(transaction, number):
+            move = replace(move, transition=Transition.OPENED)  # what nobody heard of cannot come back
         for absorbed in placement.absorbed:
             self._absorb(transaction, known[absorbed], number, summary, now)
         if group is not None and (move.transition or move.rewrite) and not (move.rewrite and unchanged):
             notice = notice_of(
                 group,
                 incident_id=number,
-                transition=move.transition or self._first_transition(move),
+                transition=move.transition or self._waiting(transaction, number),
                 severity=move.severity,
                 summary=summary,
                 extent=move.extent,
@@ -250,12 +251,10 @@ class Reporter:
             self._ledger.breaches.save(transaction, breach.breach_id, {"ended_at": now})
         return None
 
-    @staticmethod
-    def _first_transition(move: IncidentMove) -> Transition:
+    def _waiting(self, transaction: Transaction, number: int) -> Transition:
         """The transition that the message in waiting reports."""
-        if not move.reopened:
-            return Transition.OPENED
-        return Transition.FLAPPING if move.reopened == FLAPPING else Transition.REOPENED
+        last = self._ledger.incidents.last_notice(transaction, number)
+        return Transition(last["transition"]) if last is not None else Transition.OPENED
 
     def _queue(
         self,

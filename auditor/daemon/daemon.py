@@ -385,7 +385,7 @@ class Daemon:
                 # The pace of each channel lets further ones go on at once.
                 each(lambda: deliver_next(self.ledger, self._senders, datetime.now(UTC), to=to, pace=pace), 0.0)
                 if unrecorded.waits(datetime.now(UTC), to=to):
-                    self.ledger.lease.confirm()  # whoever has taken over sends; this daemon no longer does
+                    self.ledger.lease.confirm()  # only the process with the lease may send
                     each(lambda: unrecorded.deliver_next(self._senders, datetime.now(UTC), to=to))
             except LeaseLostError:
                 raise

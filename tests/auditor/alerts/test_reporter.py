@@ -114,6 +114,18 @@ def test_what_is_over_before_it_was_reported_is_never_reported(stand: Stand) -> 
     assert desk.ledger.outbox.claim(later(1000)) is None
 
 
+def test_what_returns_after_nobody_heard_of_it_is_reported_as_new(stand: Stand) -> None:
+    desk = Desk(stand, hold_s=120)
+    desk.report(0, signal("not_arriving", 5))
+    desk.report(10, signal("not_arriving", 0))
+    desk.report(70, signal("not_arriving", 0))
+    desk.report(100, signal("not_arriving", 6))
+    desk.report(110, signal("not_arriving", 7))
+    sent = desk.ledger.outbox.claim(later(220))
+    assert sent is not None
+    assert (sent.notice["transition"], sent.notice["count"], sent.incident_id) == ("opened", 7, 1)
+
+
 def test_a_strict_flow_does_not_wait(stand: Stand) -> None:
     stand.remap("sla: {dead_letters: 1}", "sla: {dead_letters: 1, strict: true}")
     desk = Desk(stand, hold_s=120)
