@@ -42,6 +42,7 @@ from auditor.daemon.watchdog import Watchdog
 from auditor.history.status import Standing, flow_status
 from auditor.ledger import Ledger, LedgerError, this_process
 from auditor.map.loader import load_map
+from auditor.map.problems import MapError
 from auditor.workspace import Workspace
 from benchmarks.report import arguments, emit, percentile, say
 from tests import HOME, servers, warm
@@ -648,7 +649,7 @@ class Outside:
         case = self.case
         try:
             loaded = load_map(case.map_file, {})
-        except Exception:
+        except MapError:
             self.status = "no map"
             case.notice("status: exit 2")
             return
@@ -746,7 +747,7 @@ def run(failure: Failure, place: Path, every_s: int, postgresql: str, shim: Path
         if not failure.clock and agreed_since(case, case.broken_at):
             case.false.append("an audit agreed")
         time.sleep(max(0.0, limit_s - (datetime.now(UTC) - broken_at).total_seconds() + 5))
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(LedgerError):
             outside._people()
             if outside.status == Standing.CONSISTENT:
                 case.false.append("its state is consistent")
