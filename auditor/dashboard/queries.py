@@ -77,8 +77,8 @@ NOISE = """
     FROM noise WHERE hour_at >= date_trunc('hour', ?) GROUP BY ALL HAVING sum(differed) > 0 ORDER BY differed DESC"""
 
 INCIDENTS = """
-    SELECT id, state, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened, opened_at,
-           resolved_at
+    SELECT id, state, severity, breach, coalesce(flow, system) AS subject, flow, count, peak, summary, reopened,
+           opened_at, resolved_at
     FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
     LIMIT 500"""
 

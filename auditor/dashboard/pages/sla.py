@@ -23,6 +23,7 @@ MESSAGE_SIGNS = {
     "sending": "… being sent",
     "sent": "✓ sent",
     "failed": "✗ not delivered",
+    "withdrawn": "– over before it was due",
 }
 
 STANDING_SIGNS = {
@@ -51,7 +52,20 @@ def _draw(data: Data, since: Since) -> None:
             for opened_at, resolved_at in zip(incidents["opened_at"], incidents["resolved_at"], strict=True)
         ]
         tables.table(
-            incidents[["id", "state", "summary", "count", "peak", "lasted", "opened_at", "resolved_at", "reopened"]],
+            incidents[
+                [
+                    "id",
+                    "state",
+                    "severity",
+                    "summary",
+                    "count",
+                    "peak",
+                    "lasted",
+                    "opened_at",
+                    "resolved_at",
+                    "reopened",
+                ]
+            ],
             key="incidents",
             alt="Incidents with state, summary, records affected and duration",
             column_config={
