@@ -213,13 +213,11 @@ class IncidentMove:
 
     Attributes:
         transition: what to report, None for nothing.
-        rewrite: the first message is not due yet, and says what is so now.
         others: see `Incident`.
     """
 
     state: str
     transition: Transition | None
-    rewrite: bool
     extent: Extent
     severity: Severity
     peak: int
@@ -255,7 +253,6 @@ def next_move(
         return IncidentMove(
             state="open",
             transition=opened if incident else Transition.OPENED,
-            rewrite=False,
             extent=extent,
             severity=severity,
             peak=max(incident.peak, extent.count) if incident else extent.count,
@@ -277,7 +274,6 @@ def next_move(
     kept = IncidentMove(
         state="resolved" if resolved else incident.state,
         transition=Transition.RESOLVED if resolved else None,
-        rewrite=early and not resolved,
         extent=extent,
         severity=min(severity, incident.severity, key=lambda each: each.rank),
         peak=max(incident.peak, extent.count),

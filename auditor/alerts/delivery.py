@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from auditor.alerts.delivery_rule import after_try
@@ -52,11 +52,14 @@ def deliver_next(
         Whether there was one.
     """
     begun_s = awake_s()
+    gathering: Sequence[str] = ()
+    if pace is not None and to is not None and pace.digested_lately(now):
+        gathering = pace.gathering(now, ledger.outbox.crowded(now, to, FOLD_ABOVE))
     alert = ledger.outbox.claim(
         now,
         to=to,
         held=pace.held(now) if pace else (),
-        gathering=pace.gathering(now) if pace else (),
+        gathering=gathering,
         fold_above=FOLD_ABOVE if to in SENDERS and sender_settings(to).folds else None,
     )
     if alert is None:

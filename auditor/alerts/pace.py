@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 EVERY = timedelta(seconds=1)
@@ -10,6 +11,9 @@ EVERY = timedelta(seconds=1)
 
 DIGEST_EVERY = timedelta(minutes=3)
 """How long after a digest the messages for its channel are gathered before the next one."""
+
+SINGLE = 2
+"""Messages that are posted at once after a digest: what happens then may be urgent, and is no storm yet."""
 
 
 class Pace:
@@ -22,6 +26,7 @@ class Pace:
     def __init__(self, digests: Mapping[str, datetime] | None = None) -> None:
         self._ready_at: dict[str, datetime] = {}
         self._digest_at = dict(digests or {})
+        self._single: Counter[str] = Counter()
 
     def tried(self, channel: str, now: datetime, *, wait_s: float | None = None) -> None:
         """Note a try.
@@ -31,20 +36,30 @@ class Pace:
         """
         wait = EVERY if wait_s is None else max(EVERY, timedelta(seconds=wait_s))
         self._ready_at[channel] = now + wait
+        self._single[channel] += 1
 
     def digested(self, channel: str, now: datetime) -> None:
         """Note that a digest was sent."""
         self._digest_at[channel] = now
+        self._single[channel] = 0
 
     def held(self, now: datetime) -> list[str]:
         """The channels in which nothing may be posted now."""
         self._ready_at = {channel: at for channel, at in self._ready_at.items() if at > now}
         return sorted(self._ready_at)
 
-    def gathering(self, now: datetime) -> list[str]:
-        """The channels whose messages wait for the next digest."""
+    def digested_lately(self, now: datetime) -> bool:
+        """Whether messages may have to be gathered in any channel."""
+        return any(at + DIGEST_EVERY > now for at in self._digest_at.values())
+
+    def gathering(self, now: datetime, crowded: Collection[str] = ()) -> list[str]:
+        """The channels whose messages wait for the next digest.
+
+        Args:
+            crowded: where more messages wait than are posted one by one.
+        """
         self._digest_at = {channel: at for channel, at in self._digest_at.items() if at + DIGEST_EVERY > now}
-        return sorted(self._digest_at)
+        return sorted(channel for channel in self._digest_at if channel in crowded or self._single[channel] >= SINGLE)
 
     def ready_at(self, now: datetime) -> datetime | None:
         """When the next channel is free again, None if all are."""

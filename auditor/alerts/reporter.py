@@ -212,11 +212,11 @@ class Reporter:
             move = replace(move, transition=Transition.OPENED)  # what nobody heard of cannot come back
         for absorbed in placement.absorbed:
             self._absorb(transaction, known[absorbed], number, summary, now)
-        if group is not None and (move.transition or move.rewrite) and not (move.rewrite and unchanged):
+        if group is not None and (move.transition or not unchanged):
             notice = notice_of(
                 group,
                 incident_id=number,
-                transition=move.transition or self._waiting(transaction, number),
+                transition=move.transition or Transition.OPENED,
                 severity=move.severity,
                 summary=summary,
                 extent=move.extent,
@@ -227,9 +227,8 @@ class Reporter:
                 now=now,
                 flows=self._flows,
             )
-            if move.rewrite:
-                self._ledger.outbox.rewrite(transaction, number, notice)
-            else:
+            self._ledger.outbox.rewrite(transaction, number, notice)
+            if move.transition:
                 self._queue(transaction, number, move, notice, group.fingerprint, now, self._senders)
         elif move.transition is Transition.RESOLVED and incident is not None:
             self._end(transaction, incident, move, now, detail=detail)
@@ -250,11 +249,6 @@ class Reporter:
         for breach in group.breaches:
             self._ledger.breaches.save(transaction, breach.breach_id, {"ended_at": now})
         return None
-
-    def _waiting(self, transaction: Transaction, number: int) -> Transition:
-        """The transition that the message in waiting reports."""
-        last = self._ledger.incidents.last_notice(transaction, number)
-        return Transition(last["transition"]) if last is not None else Transition.OPENED
 
     def _queue(
         self,

@@ -219,12 +219,15 @@ class Outbox:
             connection.execute(sa.delete(t.alerts).where(t.alerts.c.incident_id.is_(None)))
 
     def rewrite(self, transaction: Transaction, incident_id: int, notice: Mapping[str, Any]) -> None:
-        """Replace the text of an incident's messages that nobody has tried to send yet."""
-        transaction.execute(
-            sa.update(t.alerts)
-            .where(_untried(incident_id))
-            .values(rev=transaction.revision, severity=severity_of(notice), notice=json.dumps(notice))
-        )
+        """Bring an incident's messages that nobody has tried to send up to date; each keeps what it reports."""
+        column = t.alerts.c
+        for row in transaction.execute(sa.select(column.id, column.notice).where(_untried(incident_id))).all():
+            transition = json.loads(row.notice)["transition"]
+            if transition == "resolved":
+                continue
+            present = json.dumps({**notice, "transition": transition})
+            values = {"rev": transaction.revision, "severity": severity_of(notice), "notice": present}
+            transaction.execute(sa.update(t.alerts).where(column.id == row.id).values(values))
 
     def withdraw(self, transaction: Transaction, incident_id: int) -> None:
         """Take back an incident's messages that nobody has tried to send yet."""
@@ -262,6 +265,19 @@ class Outbox:
         due = sa.select(t.alerts).where(column.state == "pending", column.next_try_at <= now, column.sender == to)
         with self._database.read() as connection:
             return [_pending(row, row.tries) for row in connection.execute(due.order_by(column.id).limit(DUE_LIMIT))]
+
+    def crowded(self, now: datetime, to: str, above: int) -> set[str]:
+        """The channels of a sender in which more messages than this wait; incidents with a place do not count."""
+        column = t.alerts.c
+        waiting = sa.select(column.channel).where(
+            column.sender == to,
+            column.state == "pending",
+            column.digest_id.is_(None),
+            column.next_try_at <= now,
+            ~sa.exists().where(_of_place(t.alert_places.c, column)),
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(waiting.group_by(column.channel).having(sa.func.count() > above)))
 
     def claim(
         self,

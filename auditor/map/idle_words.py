@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from auditor.map.flow import Flow
 from auditor.map.integration_map import IntegrationMap
 from auditor.map.review import rhythm_s
-from auditor.map.settings import FlowSettings
+from auditor.map.settings import Destination, FlowSettings
 from auditor.senders.registry import SENDERS, sender_settings
 from probes.registry import record_kind
 from probes.settings import Binding, Budget
@@ -127,6 +127,15 @@ def _alert_words(integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]
         yield ("alerts", "dashboard"), f"only messages to {titles} carry links, and {unset} is not set"
     if alerts.drill is not None and alerts.held_drill is None:
         yield ("alerts", "drill", "to"), f"no drill is held: alerts.{alerts.drill.to} is not set"
+    destinations: list[tuple[Path_, Destination]] = [
+        (("alerts", "routes", position, "to"), route) for position, route in enumerate(alerts.routes)
+    ]
+    if alerts.default is not None:
+        destinations.append((("alerts", "default", "to"), alerts.default))
+    for path, each in destinations:
+        if alerts.senders and alerts.senders.keys().isdisjoint(each.to):
+            unset = " or ".join(f"alerts.{name}" for name in each.to)
+            yield path, f"{unset} is not set, so its incidents are reported as if this were not here"
 
 
 def _data_type_words(name: str, integration_map: IntegrationMap) -> Iterator[tuple[Path_, str]]:

@@ -12,7 +12,7 @@ import pytest
 
 from auditor.alerts.delivery import deliver_next, open_pace
 from auditor.alerts.digest import FOLD_ABOVE, digest
-from auditor.alerts.pace import DIGEST_EVERY, Pace
+from auditor.alerts.pace import DIGEST_EVERY, SINGLE, Pace
 from auditor.senders.contract import Receipt, Sender
 from auditor.senders.registry import SENDERS, sender_settings
 from auditor.senders.slack import message
@@ -83,9 +83,20 @@ def test_a_storm_is_at_most_three_messages_in_five_minutes(stand: Stand, slack: 
 def test_a_successor_goes_on_gathering(stand: Stand, slack: FakeSlack) -> None:
     storm(stand, 50)
     assert deliver_next(stand.ledger, senders(slack), NOW, to="slack", pace=Pace())
-    storm(stand, 2, begin=50)
+    storm(stand, FOLD_ABOVE + 1, begin=50)
     pace = open_pace(stand.ledger, "slack", NOW + timedelta(seconds=30))
     assert not deliver_next(stand.ledger, senders(slack), NOW + timedelta(seconds=30), to="slack", pace=pace)
+    assert deliver_next(stand.ledger, senders(slack), NOW + DIGEST_EVERY, to="slack", pace=pace)
+
+
+def test_what_happens_shortly_after_a_digest_is_reported_at_once(stand: Stand, slack: FakeSlack) -> None:
+    storm(stand, 50)
+    pace = Pace()
+    assert deliver_next(stand.ledger, senders(slack), NOW, to="slack", pace=pace)
+    storm(stand, 3, begin=50)
+    for second in (30, 31, 32):
+        deliver_next(stand.ledger, senders(slack), NOW + timedelta(seconds=second), to="slack", pace=pace)
+    assert len(slack.got) == 1 + SINGLE
     assert deliver_next(stand.ledger, senders(slack), NOW + DIGEST_EVERY, to="slack", pace=pace)
 
 

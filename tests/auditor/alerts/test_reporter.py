@@ -104,6 +104,18 @@ def test_the_first_message_waits_and_says_what_is_so_by_then(stand: Stand) -> No
     assert (sent.notice["count"], sent.notice["cause"]) == (500, "stopped_consumer")
 
 
+def test_a_message_that_waits_for_its_turn_is_kept_up_to_date(desk: Desk) -> None:
+    desk.report(0, signal("not_arriving", 5))
+    sent = desk.ledger.outbox.claim(later(1))
+    assert sent is not None
+    desk.ledger.outbox.settle(sent, state="sent", sent_at=later(1), next_try_at=None)
+    desk.report(2, signal("not_arriving", 11))
+    desk.report(60, signal("not_arriving", 190))
+    waiting = desk.ledger.outbox.claim(later(61))
+    assert waiting is not None
+    assert (waiting.notice["transition"], waiting.notice["count"]) == ("grown", 190)
+
+
 def test_what_is_over_before_it_was_reported_is_never_reported(stand: Stand) -> None:
     desk = Desk(stand, hold_s=120)
     desk.report(0, signal("not_arriving", 5))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from auditor.map.loader import load_map
+from auditor.map.loader import check_map, load_map
 from auditor.map.problems import MapError
 from tests.stand import Stand
 
@@ -51,3 +53,12 @@ def test_a_sender_whose_address_is_empty_may_be_named(stand: Stand) -> None:
     routes = "  routes: [{severity: low, to: [slack, email]}, {flow: 'to_*', system: crm, to: slack}]"
     assert problems(stand, routes) == ""
     assert load_map(stand.map_file, {}).alerts.routing.routes[0].to == ("slack",)
+
+
+def test_a_route_without_any_sender_that_is_set_leaves_its_incidents_to_the_others(stand: Stand) -> None:
+    assert problems(stand, "  routes: [{severity: high, to: email}]\n  default: {to: email}") == ""
+    loaded, notes = check_map(stand.map_file, {})
+    told = [each.message for each in notes if each.path.startswith("alerts")]
+    assert told == ["alerts.email is not set, so its incidents are reported as if this were not here"] * 2
+    notice = {"transition": "opened", "severity": "high"}
+    assert {each.sender for each in loaded.alerts.routing.recipients(notice, datetime.now(UTC))} == {"slack"}
