@@ -254,7 +254,7 @@ def queries(data: Data) -> dict[str, Callable[[], object]]:
         "overview.open_by_cause": data.open_by_cause,
         "overview.timeline": lambda: data.timeline(day),
         "overview.timeline_30d": lambda: data.timeline(month),
-        "overview.heartbeats": lambda: data.heartbeats(day),
+        "overview.beats": lambda: data.beats(day),
         "drift.divergences": lambda: data.divergences(day, limit=100, offset=0, **everything),  # type: ignore[arg-type]
         "record.history": lambda: data.record_history("thing", "4711"),
         "lag.lags": lambda: data.lags(day),

@@ -47,13 +47,15 @@ NUMBERS = {
 """Attributes that hold numbers and instants, whatever they are of."""
 
 OURS = {
-    *("family", "words", "role", "name", "hours", "state", "label", "replay_text", "__name__"),
+    *("family", "words", "role", "name", "hours", "state", "label", "replay_text", "__name__", "badge", "word"),
+    "plain",
 }
 """Attributes that hold words of our own: of an enumeration, a stage, a time range."""
 
 WORDS = {
     *("format_duration", "ago", "share_within", "counted", "stage_text", "interval", "estimate_text", "ratio_text"),
-    *("waiting_letters", "len", "int", "round", "abs", "sum", "float", "bool", "count_divergences"),
+    *("waiting_letters", "len", "int", "round", "abs", "sum", "float", "bool", "count_divergences", "span"),
+    "overall",
 }
 """Functions that answer numbers and our own words."""
 
@@ -213,6 +215,8 @@ class Scope:
             return True
         if isinstance(node.func, ast.Attribute) and last in {*METHODS, "join"}:
             return self.safe(node.func.value) and all(map(self.safe, arguments))
+        if isinstance(node.func, ast.Attribute) and last == "badged":  # of a sign, which is ours
+            return all(map(self.safe, arguments))
         if isinstance(node.func, ast.Attribute) and last in {"items", "keys", "values", "get"}:
             return self.safe(node.func.value) and all(map(self.safe, node.args[1:]))
         for own in self.reading.tree.body:
@@ -311,19 +315,28 @@ PAGES = sorted(
     for file in (HOME / "auditor" / "dashboard").rglob("*.py")
     if file.name not in {"app.py", "data.py"} and file.parent.name != "site"
 )
-DECLARED = {"auditor/dashboard/components.py": {"text", "title"}, "auditor/dashboard/navigation.py": {"label"}}
+DECLARED = {
+    "auditor/dashboard/components.py": {"text"},
+    "auditor/dashboard/header.py": {"title"},
+    "auditor/dashboard/navigation.py": {"label"},
+}
 DECLARED["auditor/dashboard/tables.py"] = {"column"}  # named by the pages, which are our own words
 """Parameters that are checked where these functions are called, which are sinks themselves."""
 
 TABLES = {"auditor/dashboard/pages/conflicts.py": 1, "auditor/dashboard/side_by_side.py": 1}
 """How often `st.table` is used, whose cells are Markdown: each of its cells is escaped, and tried in a browser."""
 
+IMAGES = {"auditor/dashboard/pages/overview.py": 1}
+"""How often a table has a column of images: those that `look.strip` draws, from constants and numbers alone."""
+
 
 @pytest.mark.parametrize("path", PAGES)
 def test_a_page_draws_nothing_from_outside_unescaped(path: str) -> None:
     faults = markdown_faults(read(path, {"escaping.markdown"}))
     declared = DECLARED.get(path, set())
-    assert [each for each in faults if each.partition(": ")[2] not in declared] == []
+    images = [each for each in faults if each.endswith("ImageColumn is never used here")]
+    assert len(images) == IMAGES.get(path, 0)
+    assert [each for each in faults if each.partition(": ")[2] not in declared and each not in images] == []
     calls = [node for node in ast.walk(read(path, set()).tree) if isinstance(node, ast.Call)]
     drawn = [node for node in calls if dotted(node.func) == "st.table"]
     assert len(drawn) == TABLES.get(path, 0)
@@ -450,7 +463,7 @@ def test_a_page_that_forgets_to_escape_is_found(line: str) -> None:
         "st.caption(', '.join(escaping.markdown(each) for each in x))",
         "st.radio('a', x, format_func=escaping.markdown)",
         "st.code(escaping.block(x))",
-        "st.info(STATE_SIGNS[x])",
+        "st.info(look.FAMILY[x].badge)",
     ],
 )
 def test_what_is_escaped_is_let_through(line: str) -> None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import navigation, view
+from auditor.dashboard import header, navigation
 from auditor.dashboard.data import Data, NoLedgerError
-from auditor.dashboard.time_range import DAY, Since
+from auditor.dashboard.time_range import Since
 from auditor.ledger import LedgerError
 from auditor.map.loader import load_map
 from auditor.map.problems import MapError
@@ -81,10 +80,8 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
 
     def body() -> None:
         navigation.follow()
-        st.title(title)
         try:
-            _freshness(data)
-            _missing_history(data, since)
+            header.draw(data, since, title)
             draw(data, since)
         except LedgerError as error:
             st.error(
@@ -104,72 +101,6 @@ def framed(title: str, draw: Callable[[Data, Since], None], *, live: bool = True
         st.fragment(body, run_every=every_s, key=f"page-{title}")()
     else:
         body()
-
-
-def _freshness(data: Data) -> None:
-    now = datetime.now(UTC)
-    seen_at = data.last_audit_at()
-    if seen_at is None:
-        st.warning(
-            "Nothing has been audited yet. Start the auditor with `auditor run`; the first figures show within "
-            "seconds.",
-            icon=":material/hourglass_empty:",
-        )
-        return
-    flows = data.flows()
-    silent = [flow.flow for flow in flows if flow.stale and not flow.failing]
-    failed = [flow for flow in flows if flow.stale and flow.failing]
-    late = [flow for flow in flows if flow.late]
-    for heading, named in (("No data.", failed), ("Held back.", late)):
-        if named:
-            whys = (f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in named)
-            st.warning(f"**{heading}** {'; '.join(whys)}.", icon=":material/warning:")
-    caption = f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}"
-    lease = data.ledger.lease.now()
-    if lease.holder is not None:
-        caption += f"; audited by {escaping.markdown(lease)}"
-    if silent:
-        st.warning(
-            f"**Stale.** {caption}. Not audited for two intervals: "
-            f"{escaping.markdown(', '.join(silent))}. "
-            "Is the auditor running? Start it with `auditor run`.",
-            icon=":material/warning:",
-        )
-    else:
-        st.caption(caption)
-    for silent_one in data.undelivered(DAY).itertuples():
-        tried = "is being tried again" if silent_one.state == "pending" else "was given up"
-        st.error(
-            f"**{silent_one.messages} message{'s' * (silent_one.messages != 1)} did not reach "
-            f"{escaping.markdown(silent_one.sender)}** since {silent_one.since_at:%d %b %H:%M} UTC, and the last "
-            f"{tried}: {escaping.markdown(silent_one.error or 'no reason given')}. Check `alerts:` in the map.",
-            icon=":material/notifications_off:",
-        )
-    systems = data.systems()
-    for failing in systems[~systems["state"].isin(["answers", "never read", "queues only"])].itertuples():
-        st.error(
-            f"**{escaping.markdown(failing.system)}** cannot be read: {escaping.markdown(failing.state)}. "
-            f"{escaping.markdown(failing.message)} "
-            "Its records cannot be verified meanwhile; they are not counted as agreeing.",
-            icon=":material/power_off:",
-        )
-
-
-MISSING_SHOWN = 5
-"""Archive files that a page lists; the command line lists all."""
-
-
-def _missing_history(data: Data, since: Since) -> None:
-    """Say which archive files the figures of this time range lack."""
-    missing = data.missing_history(since)
-    if missing:
-        more = len(missing) - MISSING_SHOWN
-        named = [*missing[:MISSING_SHOWN], *([f"{more} more: `auditor lag` names them all"] if more > 0 else [])]
-        st.warning(
-            "**The history is incomplete.** The figures below are computed without it.\n\n"
-            + "\n".join(f"- {escaping.markdown(each.removeprefix('history is incomplete: '))}" for each in named),
-            icon=":material/warning:",
-        )
 
 
 def nothing(text: str, *, well: bool = False) -> None:

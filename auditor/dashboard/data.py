@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,6 +15,7 @@ import pandas as pd
 
 from auditor.conflicts import decisions
 from auditor.dashboard import queries
+from auditor.dashboard.beats import Beat, Episode, beats
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
 from auditor.history import backlogs, coverage, lag, letters, misled, patterns
@@ -26,7 +29,7 @@ from auditor.history.letters import Explained, Funnel, Waiting
 from auditor.history.misled import Misled
 from auditor.history.objectives import ObjectiveFigure, objectives
 from auditor.history.patterns import Pattern
-from auditor.history.status import FlowStatus, flow_status, system_status
+from auditor.history.status import STALE_INTERVALS, FlowStatus, flow_status, system_status
 from auditor.map.consumers import impact_of
 from auditor.map.integration_map import IntegrationMap
 from auditor.systems.allowance import open_allowances
@@ -34,6 +37,9 @@ from auditor.workspace import Workspace
 from checks.escalation import Act, Conflict
 
 REFRESH_AT_MOST_EVERY_S = 1.0
+
+BEATS = 40
+"""Slots of a heartbeat strip."""
 
 
 class NoLedgerError(Exception):
@@ -127,12 +133,29 @@ class Data:
         """Records that newly differ, by time and family: bucket_at, family, opened."""
         return self.query(queries.TIMELINE, [since.bucket, since.at])
 
-    def heartbeats(self, since: Since) -> pd.DataFrame:
-        """The last forty audits of each flow: flow, shares, unknown (of the records read, oldest first).
+    def beats(self, since: Since) -> dict[str, list[Beat]]:
+        """What the audits of each flow found over the time range, in `BEATS` slots of equal length, oldest first."""
+        begin, slot_ms = since.at, since.slot_ms(BEATS)
+        runs = self.query(queries.SLOTS, [begin, slot_ms, begin])
+        read = {row.flow: dict(zip(row.slots, row.unread, strict=True)) for row in runs.itertuples()}
+        episodes: dict[str, list[Episode]] = defaultdict(list)
+        for row in self.query(queries.EPISODES, [begin, slot_ms, begin, slot_ms, begin]).itertuples():
+            episodes[row.flow].append(Episode(timing=bool(row.timing), first=int(row.first), last=int(row.last)))
+        return {
+            name: beats(
+                read.get(name, {}),
+                episodes[name],
+                slots=BEATS,
+                bridged=math.ceil(STALE_INTERVALS * self.map.flow(name).every_s * 1000 / slot_ms),
+            )
+            for name in self.map.flows
+        }
 
-        `shares` of them differ or could not be verified, `unknown` could not; for a failed audit both are everything.
-        """
-        return self.query(queries.HEARTBEATS, [since.at])
+    def shares(self, since: Since) -> list[float]:
+        """The share of changes within their windows over the time range; slots without changes are left out."""
+        begin = since.at
+        found = self.query(queries.SHARES, [begin, since.slot_ms(BEATS), begin])["share"]
+        return [float(each) for each in found if not pd.isna(each)]
 
     def count_divergences(
         self, since: Since, *, flows: Sequence[str], causes: Sequence[str], states: Sequence[str], search: str
@@ -248,6 +271,10 @@ class Data:
     def incidents(self, since: Since) -> pd.DataFrame:
         """Incidents that are open or were open in this range, latest first."""
         return self.query(queries.INCIDENTS, [since.at])
+
+    def open_incidents(self) -> pd.DataFrame:
+        """Open incidents, the gravest first: id, severity, breach, cause, flow, system, count, peak, summary, ..."""
+        return self.query(queries.OPEN_INCIDENTS)
 
     def alerts(self, since: Since) -> pd.DataFrame:
         """Messages of the outbox, latest first."""

@@ -11,18 +11,29 @@ import streamlit as st
 
 from auditor.dashboard.time_range import RANGES
 
-PAGES = {
-    "overview": "Overview",
-    "drift": "Drift",
-    "record": "Record",
-    "conflicts": "Conflicts",
-    "lag": "Lag",
-    "dead-letters": "Dead letters",
-    "sla": "SLA breaches",
-    "map": "Map",
-    "query": "Query",
+GROUPS = {
+    "Now": {
+        "overview": ("Overview", "dashboard"),
+        "sla": ("SLA breaches", "flag"),
+        "conflicts": ("Conflicts", "gavel"),
+    },
+    "Investigate": {
+        "drift": ("Drift", "difference"),
+        "record": ("Record", "frame_inspect"),
+        "lag": ("Lag", "timer"),
+        "dead-letters": ("Dead letters", "mark_email_unread"),
+    },
+    "Design": {"map": ("Map", "account_tree")},
+    "Ask": {"query": ("Query", "terminal")},
 }
-"""Title by address; a page's module has the name of its address."""
+"""The sidebar: by heading and address of a page, its title and its Material symbol. A page's module has the name of
+its address."""
+
+PAGES = {name: title for pages in GROUPS.values() for name, (title, _) in pages.items()}
+"""Title by address."""
+
+ICONS = {name: f":material/{icon}:" for pages in GROUPS.values() for name, (_, icon) in pages.items()}
+"""Symbol by address."""
 
 REFRESH = {"off": None, "2 s": 2.0, "10 s": 10.0, "1 min": 60.0}
 
@@ -53,13 +64,28 @@ def drift(**filters: str) -> Target:
     return Target(page="drift", shows=filters)
 
 
+def incident(number: int) -> Target:
+    """One incident."""
+    return Target(page="sla", shows={"incident": str(number)})
+
+
+def incidents() -> Target:
+    """What is wrong now."""
+    return Target(page="sla", shows={})
+
+
 def run(first: str = "overview") -> None:
     """Draw the sidebar and the requested page.
 
     The time range and the refresh interval live here and not on the pages, because only then does Streamlit keep them
     when a link leads to another page. They are set in every run, so that the address always shows them.
     """
-    chosen = st.navigation([_page(name, default=name == first) for name in PAGES])
+    chosen = st.navigation(
+        {
+            heading: [_page(name, default=name == first, icon=ICONS[name]) for name in pages]
+            for heading, pages in GROUPS.items()
+        }
+    )
     for name, default in _SHARED.items():
         st.session_state[name] = st.session_state.get(name, default)
     with st.sidebar:
@@ -78,9 +104,9 @@ def refresh_every_s() -> float | None:
     return REFRESH[str(st.session_state["refresh"])]
 
 
-def _page(name: str, *, default: bool = False) -> Any:
+def _page(name: str, *, default: bool = False, icon: str | None = None) -> Any:
     module = importlib.import_module(f"auditor.dashboard.pages.{name.replace('-', '_')}")
-    return st.Page(module.page, title=PAGES[name], url_path=name, default=default)
+    return st.Page(module.page, title=PAGES[name], icon=icon, url_path=name, default=default)
 
 
 def link(label: str, target: Target) -> None:

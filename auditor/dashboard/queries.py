@@ -19,17 +19,26 @@ TIMELINE = """
     SELECT time_bucket(?, opened_at) AS bucket_at, family, count(*) AS opened
     FROM divergences WHERE opened_at >= ? GROUP BY ALL ORDER BY bucket_at"""
 
-HEARTBEATS = """
-    WITH latest AS (
-        SELECT flow, started_at,
-               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN (divergent + cannot_verify) / read ELSE 0 END
-                   AS share,
-               CASE WHEN reason IS NOT NULL THEN 1 WHEN read > 0 THEN cannot_verify / read ELSE 0 END AS unknown,
-               row_number() OVER (PARTITION BY flow ORDER BY started_at DESC) AS back
-        FROM probe_runs WHERE started_at >= greatest(?, now() - INTERVAL 1 HOUR) AND coalesce(in_turn, true))
-    SELECT flow, list(share ORDER BY started_at) AS shares,
-           list(unknown ORDER BY started_at) AS unknown
-    FROM latest WHERE back <= 40 GROUP BY flow"""
+SLOTS = """
+    WITH runs AS (
+        SELECT flow, (date_diff('millisecond', ?::TIMESTAMPTZ, started_at) // ?)::INTEGER AS slot,
+               bool_or(reason IS NOT NULL OR cannot_verify > 0) AS unread
+        FROM probe_runs WHERE started_at >= ? AND coalesce(in_turn, true) GROUP BY ALL)
+    SELECT flow, list(slot ORDER BY slot) AS slots, list(unread ORDER BY slot) AS unread FROM runs GROUP BY flow"""
+
+EPISODES = """
+    WITH spans AS (
+        SELECT flow, family = 'timing' AS timing,
+               greatest(date_diff('millisecond', ?::TIMESTAMPTZ, opened_at) // ?, 0)::INTEGER AS first,
+               (date_diff('millisecond', ?::TIMESTAMPTZ, coalesce(closed_at, now())) // ?)::INTEGER AS last
+        FROM divergences WHERE opened_at IS NOT NULL AND (closed_at IS NULL OR closed_at >= ?))
+    SELECT flow, timing, first, last FROM spans GROUP BY ALL"""
+
+SHARES = """
+    SELECT (date_diff('millisecond', ?::TIMESTAMPTZ, settled_at) // ?)::INTEGER AS slot,
+           count(*) FILTER (verdict = 'met') / nullif(count(*) FILTER (verdict IN ('met', 'breach',
+               'breach_then_converged')), 0) AS share
+    FROM changes WHERE settled_at >= ? GROUP BY slot ORDER BY slot"""
 
 MATCHING = """
     (closed_at IS NULL OR last_seen_at >= ?) AND flow IN (SELECT unnest(?::VARCHAR[]))
@@ -81,6 +90,11 @@ INCIDENTS = """
            opened_at, resolved_at
     FROM incidents WHERE resolved_at IS NULL OR resolved_at >= ? ORDER BY resolved_at IS NOT NULL, opened_at DESC
     LIMIT 500"""
+
+OPEN_INCIDENTS = """
+    SELECT id, severity, breach, cause, flow, system, count, peak, summary, evidence, opened_at
+    FROM incidents WHERE resolved_at IS NULL
+    ORDER BY array_position(['critical', 'high', 'low'], severity), count DESC, opened_at"""
 
 UNDELIVERED = """
     WITH tried AS (SELECT * FROM alerts WHERE created_at >= ? AND (state IN ('sent', 'failed') OR error IS NOT NULL)),

@@ -9,7 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import navigation
+from auditor.dashboard import look, navigation
+from auditor.dashboard.look import Sign
 from auditor.dashboard.navigation import Target
 
 
@@ -20,15 +21,23 @@ def table(
     key: str,
     links: Mapping[str, Sequence[Target | None]] | None = None,
     acts: Mapping[str, tuple[Sequence[Any], Callable[[Any], None]]] | None = None,
+    signs: Mapping[str, Sequence[Sign | None]] | None = None,
+    after: Mapping[str, Sequence[Sign | None]] | None = None,
     column_config: Mapping[str, Any] | None = None,
     **more: Any,
-) -> None:
+) -> Any:
     """Draw a table.
 
     Args:
         key: of the table on its page.
         links: by column, the target of each row's cell; None for no link.
         acts: by column, the subject of each row's cell, and the action that a click performs with it.
+        signs: by column, the sign of each row, drawn as a coloured chip; None for an empty cell. A column that the
+            frame does not have yet is put first.
+        after: the same, for columns that are put last.
+
+    Returns:
+        What Streamlit answers, such as the selection.
     """
     frame = frame.map(lambda cell: escaping.visible(cell) if isinstance(cell, str) else cell)
     config = dict(column_config or {})
@@ -40,7 +49,20 @@ def table(
         ]
         frame[column] = pd.Series(labels, dtype=object, index=frame.index)
         config[column] = _buttons(column, labels, meant, act, key=f"{key}-{column}")
-    st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
+    for column, drawn in {**(signs or {}), **(after or {})}.items():
+        chips = pd.Series([[] if each is None else [each.plain] for each in drawn], dtype=object, index=frame.index)
+        if column in frame:
+            frame[column] = chips
+        else:
+            frame.insert(len(frame.columns) if after and column in after else 0, column, chips)
+        config[column] = _chips(column, drawn)
+    return st.dataframe(frame, hide_index=True, alt=alt, column_config=config, key=key, placeholder="–", **more)
+
+
+def _chips(column: str, drawn: Sequence[Sign | None]) -> Any:
+    """A column of coloured chips, one for each different sign."""
+    tones = {each.plain: look.HEX[each.tone] for each in drawn if each is not None}
+    return st.column_config.MultiselectColumn(column, options=list(tones), color=list(tones.values()))
 
 
 def csv(frame: pd.DataFrame) -> bytes:
@@ -66,7 +88,7 @@ def _buttons(
         else:
             act(subject)
 
-    return st.column_config.ButtonColumn(column, type="secondary", alignment="left", on_click=clicked, key=key)
+    return st.column_config.ButtonColumn(column, type="tertiary", alignment="left", on_click=clicked, key=key)
 
 
 def meant_by(row: int, label: str, labels: Sequence[str | None], meant: Sequence[Any]) -> Any:

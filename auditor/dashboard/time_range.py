@@ -25,6 +25,10 @@ class Since:
         """The width of a bar in a chart over the range, about sixty of them."""
         return timedelta(minutes=max(1, round(RANGES[self.label])))
 
+    def slot_ms(self, slots: int) -> int:
+        """The length of one of so many equal parts of the range, in milliseconds."""
+        return int(RANGES[self.label] * 3_600_000 / slots)
+
 
 DAY = Since(label="24 h")
 """How far back undelivered messages count, whatever range a page shows."""

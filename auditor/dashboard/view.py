@@ -12,9 +12,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from auditor import escaping
+from auditor.dashboard import look
 from auditor.history.figure_rows import NOTHING_VERIFIED
 from auditor.history.figure_text import stage_text
 from auditor.history.letters import Funnel
+from auditor.history.status import Standing as FlowState
 from auditor.map.diagram import STATE_COLOURS, columns_of
 from auditor.map.document import consumers_of, part_of
 from auditor.map.integration_map import IntegrationMap
@@ -22,28 +24,26 @@ from checks.lag import EDGES_S, LagCurve
 from checks.lag_cells import NEVER
 from probes.durations import format_duration
 
-FAMILY_COLOURS = {
-    "timing": "#E8A33D",
-    "ownership": "#D0453B",
-    "validity": "#8A5CC7",
-    "unexplained": "#7C8798",
-}
-LEAST, MOST = "#2E8B74", "#4C7DD9"
+LEAST, MOST = look.HEX[look.Tone.GOOD], look.HEX[look.Tone.NOTE]
 
 WHY = "%{y}: %{customdata}<extra></extra>"
-
-STATE_SIGNS = {
-    "consistent": "✓ consistent",
-    "drift": "✗ drift",
-    "pending": "… pending",
-    "unverified": "? unverified",
-    "no data": "? no data",
-}
 
 
 def ago(at: datetime | None, now: datetime) -> str:
     """How long ago, in words."""
-    return "never" if at is None or pd.isna(at) else f"{format_duration(max(0.0, (now - at).total_seconds()))} ago"
+    return "never" if at is None or pd.isna(at) else f"{span((now - at).total_seconds())} ago"
+
+
+def span(seconds: float) -> str:
+    """How long something lasts or lasted, as people say it: whole numbers of the largest unit of which it has two."""
+    whole = max(0, int(seconds))
+    for unit_s, unit in _UNITS:
+        if whole >= 2 * unit_s:
+            return f"{whole // unit_s:,} {unit}"
+    return f"{whole} s" if whole else "under 1 s"
+
+
+_UNITS = ((86_400, "d"), (3600, "h"), (60, "min"))
 
 
 def verified(through_at: datetime | None, now: datetime) -> str:
@@ -125,7 +125,7 @@ def map_chart(
                 },
                 "label": {
                     "show": True,
-                    "formatter": f"{escaping.echarts(flow.data_type)} · {STATE_SIGNS[state]}"
+                    "formatter": f"{escaping.echarts(flow.data_type)} · {look.FLOW[FlowState(state)].plain}"
                     + (f" · {count}" if count else ""),
                 },
             }
@@ -164,7 +164,7 @@ def _node(name: str, below: str, across: int, down: int, of: int, symbol: str) -
         "y": (down - (of - 1) / 2) * 140 + (across % 2) * 90,
         "symbol": symbol,
         "symbolSize": 52 if symbol == "roundRect" else 30,
-        "itemStyle": {"color": MOST if symbol == "roundRect" else FAMILY_COLOURS["unexplained"]},
+        "itemStyle": {"color": MOST if symbol == "roundRect" else look.HEX[look.Tone.QUIET]},
         "label": {
             "show": True,
             "position": "bottom" if symbol == "roundRect" else "right",
@@ -176,13 +176,22 @@ def _node(name: str, below: str, across: int, down: int, of: int, symbol: str) -
     }
 
 
+def matrix(integration_map: IntegrationMap) -> dict[str, dict[str, list[str]]]:
+    """By data type and system, the flows that bring records of that type there; none for its owner."""
+    cells: dict[str, dict[str, list[str]]] = {}
+    for name, flow in integration_map.flows.items():
+        row = cells.setdefault(flow.data_type, {integration_map.data_types[flow.data_type].owner: []})
+        row.setdefault(flow.to, []).append(name)
+    return cells
+
+
 def timeline_chart(timeline: pd.DataFrame) -> go.Figure:
     """Bars of records that newly differ, by family. Columns: bucket_at, family, opened."""
     figure = go.Figure()
-    for family, colour in FAMILY_COLOURS.items():
-        part = timeline[timeline["family"] == family]
+    for sign in look.FAMILY.values():
+        part = timeline[timeline["family"] == sign.word]
         if not part.empty:
-            figure.add_bar(x=part["bucket_at"], y=part["opened"], name=family, marker_color=colour)
+            figure.add_bar(x=part["bucket_at"], y=part["opened"], name=sign.word, marker_color=look.HEX[sign.tone])
     figure.update_layout(barmode="stack", yaxis_title="records")
     return _plain(figure, 240)
 
@@ -238,7 +247,7 @@ def lag_chart(curve: LagCurve, window_s: float) -> go.Figure:
             y=[0, 1],
             mode="lines",
             name=f"window {format_duration(window_s)}",
-            line={"dash": "dash", "color": FAMILY_COLOURS["ownership"]},
+            line={"dash": "dash", "color": look.HEX[look.Tone.BAD]},
         )
     figure.update_xaxes(type="log", title="seconds after the change")
     figure.update_yaxes(tickformat=".0%", range=[0, 1.02], title="not visible yet")
@@ -280,7 +289,7 @@ def heat_chart(hours: list[datetime], shares: Any, window_s: float) -> go.Figure
         figure.add_hline(
             y=inside[-1] + 0.5,
             line_dash="dash",
-            line_color=FAMILY_COLOURS["ownership"],
+            line_color=look.HEX[look.Tone.BAD],
             annotation_text=f"window {format_duration(window_s)}",
         )
     figure.update_layout(hovermode="closest")

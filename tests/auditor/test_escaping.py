@@ -20,7 +20,8 @@ from auditor.dashboard.tables import csv, meant_by
 from auditor.escaping import visible
 from tests import HOME
 from tests.attacks.texts import CHAT, DIAGRAMS, MARKUP, TERMINAL
-from tests.auditor.dashboard.test_pages import look
+from tests.auditor.dashboard.test_look import signs
+from tests.auditor.dashboard.test_pages import read_queue
 from tests.auditor.screens import chromium, click_cell, served
 from tests.stand import Stand
 
@@ -61,7 +62,8 @@ ALIVE = """main => [...main.querySelectorAll(
         + '[data-testid=stMarkdownContainer] code, [role=img][translate=no]')]
     .filter(each => each.closest('[data-testid=stMarkdownContainer], [data-testid=stTable]'))
     .filter(each => each.tagName !== 'CODE' || ['c', 'd', 'x'].includes(each.textContent))
-    .map(each => each.outerHTML.slice(0, 200))"""
+    .filter(each => !OURS.includes(each.getAttribute('aria-label')))
+    .map(each => each.outerHTML.slice(0, 200))""".replace("OURS", str([f"{each.icon} icon" for each in signs()]))
 
 FOREIGN = """() => [...document.querySelectorAll('*')].flatMap(each =>
     [...each.attributes].filter(({name, value}) =>
@@ -255,8 +257,8 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     stand.sweep()
     stand.clock.advance(1.1)
     stand.sweep()
-    look(stand)
-    look(stand, "broken")
+    read_queue(stand)
+    read_queue(stand, "broken")
     settings = {
         "AUDITOR_MAP": str(stand.map_file),
         "AUDITOR_DATA": str(place / "var"),
@@ -403,7 +405,7 @@ def test_no_word_of_an_address_is_alive_on_any_page(hostile: str, page: Page, te
 def test_the_opened_letter_stays_the_same_when_others_come_in(stand: Stand, page: Page) -> None:
     stand.agree(3)
     stand.run("billing", "INSERT INTO letters VALUES (1, 1, '2026-03-01 00:00:00', 'first')")
-    look(stand)
+    read_queue(stand)
     settings = {
         "AUDITOR_MAP": str(stand.map_file),
         "AUDITOR_DATA": str(stand.place / "var"),
@@ -414,7 +416,7 @@ def test_the_opened_letter_stays_the_same_when_others_come_in(stand: Stand, page
         named = page.get_by_text("Letter 1, message id")
         click_cell(page, "Dead letters with their record", row=0, until=named)
         stand.run("billing", "INSERT INTO letters VALUES (2, 2, '2026-03-02 00:00:00', 'second')")
-        look(stand)
+        read_queue(stand)
         expect(page.get_by_text("the 2 messages")).to_be_visible(timeout=60_000)
         expect(named).to_be_visible()
         second = page.get_by_text("Letter 2, message id")

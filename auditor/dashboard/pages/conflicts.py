@@ -11,7 +11,7 @@ import streamlit as st
 
 from auditor import escaping
 from auditor.conflicts.brief import ConflictBrief, brief_of
-from auditor.dashboard import acting, components, navigation, side_by_side, tables, view
+from auditor.dashboard import acting, components, look, navigation, side_by_side, tables, view
 from auditor.dashboard.access import Onlooker, Person
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
@@ -19,16 +19,6 @@ from auditor.dashboard.time_range import Since
 from checks.escalation import OTHER, Act, Conflict, RefusedError
 from checks.values import UnreadableError
 from probes.durations import format_duration, parse_duration
-
-STATE_SIGNS = {
-    "open": "● open",
-    "deferred": "◌ deferred",
-    "decided": "→ decided",
-    "overdue": "✗ decided, not carried out",
-    "kept": "✓ kept",
-    "not_kept": "✗ not kept",
-    "settled": "✓ settled by itself",
-}
 
 
 def page() -> None:
@@ -66,6 +56,7 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
             "number": [navigation.conflict(each.conflict_id) for each in cases],
             "record": [navigation.record(each.data_type, each.key) for each in cases],
         },
+        signs={"state": [look.CONFLICT[each.state] for each in cases]},
         alt="Conflicts that no rule decides, with why, who is to decide and since when",
         column_config={
             "why": st.column_config.TextColumn("why it needs a person", width="large"),
@@ -77,7 +68,6 @@ def draw(data: Data, _since: Since, asks: Person | Onlooker) -> None:
 def _row(data: Data, conflict: Conflict) -> dict[str, Any]:
     return {
         "number": str(conflict.conflict_id),
-        "state": STATE_SIGNS[conflict.state],
         "record": conflict.key,
         "cause": conflict.cause.value.replace("_", " "),
         "why": conflict.why,
@@ -102,7 +92,7 @@ def _one(data: Data, number: str, asks: Person | Onlooker) -> None:
         )
         return
     conflict, decisions, about = case
-    sign = STATE_SIGNS[conflict.state]
+    sign = look.CONFLICT[conflict.state].badge
     about_what = escaping.markdown(f"{conflict.data_type} {conflict.key}")
     st.subheader(f"Conflict {conflict.conflict_id}: {about_what}, {sign}", anchor=False)
     if conflict.came_back_of:

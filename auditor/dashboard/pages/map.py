@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from auditor.dashboard import components, navigation, tables, view
+from auditor.dashboard import components, look, navigation, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
@@ -40,7 +40,6 @@ def _draw(data: Data, _since: Since) -> None:
         [
             {
                 "flow": row.flow,
-                "state": view.STATE_SIGNS[states[row.flow]],
                 **{name.replace("_", " "): getattr(row, name) for name in row.__slots__ if name != "flow"},
             }
             for row in rows_of(data.map)
@@ -51,6 +50,7 @@ def _draw(data: Data, _since: Since) -> None:
         table[filled],
         key="flows",
         links={"flow": [navigation.drift(flow=row.flow) for row in rows_of(data.map)]},
+        signs={"state": [look.FLOW[states[row.flow]] for row in rows_of(data.map)]},
         alt="Every flow with what the map says about it",
     )
     _review(data)

@@ -1,22 +1,28 @@
-"""Overview: is everything fine now, and if not, where is it wrong."""
+"""Overview: is everything fine now, and if not, what is wrong, where, and who acts on it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from auditor import escaping
-from auditor.dashboard import components, navigation, tables, view
+from auditor.dashboard import components, look, navigation, tables, view
+from auditor.dashboard.beats import Beat
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
+from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_text import agreement_text, waiting_letters, window_text
 from auditor.history.status import FlowStatus, Standing
 from checks.cause import MEANINGS, Cause
+from checks.severity import Severity
+from probes.wording import counted
 
-CARDS_IN_A_ROW = 5
+INCIDENTS_SHOWN = 6
+"""Open incidents that the page lists; the rest is on their own page."""
 
 
 def page() -> None:
@@ -28,77 +34,185 @@ def _draw(data: Data, since: Since) -> None:
     flows = data.flows()
     windows = data.windows(since)
     open_now = data.open_by_cause()
-    _tiles(flows, windows, open_now, data)
-    _causes(open_now)
-    _misled(data)
-    _flows(data, since, flows, windows, open_now)
+    incidents = data.open_incidents()
     timeline = data.timeline(since)
-    st.subheader("New drift over time")
-    if timeline.empty:
-        components.nothing(f"No record began to differ in the last {since.label}.", well=data.all_known())
+    _sentence(incidents, flows, open_now)
+    _tiles(data, since, flows, windows, open_now, timeline)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        _incidents(data, incidents)
+    with right:
+        _matrix(data, flows)
+    _flows(data, since, flows, windows, open_now)
+    _misled(data)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.subheader("New drift over time", anchor=False)
+        if timeline.empty:
+            components.nothing(f"No record began to differ in the last {since.label}.", well=data.all_known())
+        else:
+            alt = f"New differences in the last {since.label}, by family of cause"
+            st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displayModeBar": False}, alt=alt)
+    with right:
+        _causes(open_now)
+    _systems(data)
+
+
+def _sentence(incidents: pd.DataFrame, flows: list[FlowStatus], open_now: pd.DataFrame) -> None:
+    """How things stand, in one sentence."""
+    differing = int(open_now["records"].sum())
+    unknown = [each.flow for each in flows if each.unknown is not None]
+    if not incidents.empty:
+        gravest = incidents.iloc[0]
+        lasted = view.span((datetime.now(UTC) - gravest["opened_at"]).total_seconds())
+        others = len(incidents) - 1
+        more = f" {counted(others, 'more incident')} open." if others else ""
+        st.error(f"**{escaping.markdown(gravest['summary'])}**, for {lasted}.{more}", icon=":material/crisis_alert:")
+    elif differing:
+        st.warning(
+            f"**{counted(differing, 'record')} differ**, too few for an incident on any flow.",
+            icon=":material/difference:",
+        )
+    elif unknown:
+        st.warning(
+            f"**Nothing is known to differ, but {len(unknown)} of {len(flows)} flows are not fully verified:** "
+            f"{escaping.markdown(', '.join(unknown))}.",
+            icon=":material/help:",
+        )
     else:
-        alt = f"New differences in the last {since.label}, by family of cause"
-        st.plotly_chart(view.timeline_chart(timeline), key="timeline", config={"displaylogo": False}, alt=alt)
-    st.subheader("Systems")
-    systems = data.systems()[["system", "state", "latency_ms", "clock", "message"]]
-    tables.table(
-        systems.rename(columns={"latency_ms": "latency (ms)"}),
-        key="systems",
-        alt="Systems with their state, latency and clock bounds",
-    )
+        st.success(
+            f"**All is consistent:** {counted(len(flows), 'flow')}, no open incident.", icon=":material/check:"
+        )
 
 
-def _tiles(flows: list[FlowStatus], windows: pd.DataFrame, open_now: pd.DataFrame, data: Data) -> None:
-    consistent = sum(flow.state == "consistent" for flow in flows)
+def _tiles(
+    data: Data,
+    since: Since,
+    flows: list[FlowStatus],
+    windows: pd.DataFrame,
+    open_now: pd.DataFrame,
+    timeline: pd.DataFrame,
+) -> None:
     unknown = sum(flow.unknown in {Standing.UNVERIFIED, Standing.NO_DATA} for flow in flows)
     dead = waiting_letters([each for each in data.backlogs() if each.role == "dead"])
     met, breach, undecided = (int(windows[name].sum()) for name in ("met", "breach", "undecided"))
     waiting = len([each for each in data.conflicts(live_only=True) if each.state in {"open", "overdue"}])
-    row = st.columns([4, 4, 6, 4, 4])
-    row[0].metric(
-        "Flows consistent",
-        f"{consistent} of {len(flows)}",
-        f"{unknown} unverified" if unknown else None,
-        delta_color="inverse",
-        border=True,
-        height="stretch",
-    )
-    row[1].metric("Records that differ", int(open_now["records"].sum()), border=True, height="stretch")
     total = met + breach + undecided
-    row[2].metric(
-        "Changes within window",
-        view.share_within(met, breach, undecided),
-        f"of {total}, {undecided} undecided" if total else None,
-        delta_color="off",
-        delta_arrow="off",
-        help="Undecided changes may have met their window or not: the share lies between the two ends.",
-        border=True,
-        height="stretch",
+    opened = timeline.groupby("bucket_at")["opened"].sum().tolist()
+    with st.grid(5, min_column_width=180):
+        st.metric(
+            "Flows consistent",
+            f"{sum(flow.state == Standing.CONSISTENT for flow in flows)} of {len(flows)}",
+            f"{unknown} unverified" if unknown else None,
+            delta_color="inverse",
+            border=True,
+            height="stretch",
+        )
+        st.metric(
+            "Records that differ",
+            f"{int(open_now['records'].sum()):,}",
+            f"{sum(opened):,} new in {since.label}",
+            delta_color="off",
+            delta_arrow="off",
+            chart_data=opened or None,
+            chart_type="bar",
+            border=True,
+            height="stretch",
+        )
+        st.metric(
+            "Changes within window",
+            view.share_within(met, breach, undecided),
+            f"of {total:,}, {undecided:,} undecided" if total else None,
+            delta_color="off",
+            delta_arrow="off",
+            chart_data=data.shares(since) or None,
+            chart_type="area",
+            help="Undecided changes may have met their window or not: the share lies between the two ends.",
+            border=True,
+            height="stretch",
+        )
+        st.metric("Dead letters waiting", dead, border=True, height="stretch")
+        st.metric(
+            "Conflicts to decide",
+            waiting,
+            help="Differences that no rule decides; the Conflicts page has them",
+            border=True,
+            height="stretch",
+        )
+
+
+def _incidents(data: Data, incidents: pd.DataFrame) -> None:
+    st.subheader("Open incidents", anchor=False)
+    if incidents.empty:
+        components.nothing("No incident is open.", well=data.all_known())
+        return
+    shown = incidents.head(INCIDENTS_SHOWN)
+    now = datetime.now(UTC)
+    tables.table(
+        frame(
+            {
+                "incident": [str(each) for each in shown["id"]],
+                "what": shown["summary"].tolist(),
+                "since": [view.ago(at, now).removesuffix(" ago") for at in shown["opened_at"]],
+            }
+        ),
+        key="incidents",
+        links={"incident": [navigation.incident(int(each)) for each in shown["id"]]},
+        signs={"severity": [look.SEVERITY[Severity(each)] for each in shown["severity"]]},
+        alt="Open incidents, the gravest first",
+        column_config={
+            "incident": st.column_config.TextColumn("incident", width=70),
+            "severity": st.column_config.TextColumn("severity", width=90),
+            "since": st.column_config.TextColumn("since", width=95),
+        },
     )
-    row[3].metric("Dead letters waiting", dead, border=True, height="stretch")
-    row[4].metric(
-        "Conflicts to decide",
-        waiting,
-        help="Differences that no rule decides; the Conflicts page has them",
-        border=True,
-        height="stretch",
+    if len(incidents) > len(shown):
+        navigation.link(f"{len(incidents) - len(shown)} more →", navigation.incidents())
+
+
+def _matrix(data: Data, flows: list[FlowStatus]) -> None:
+    """Where it is wrong: a row for each data type, a column for each system that holds it."""
+    st.subheader("Where", anchor=False)
+    states = {each.flow: each for each in flows}
+    cells = view.matrix(data.map)
+    systems = [name for name in data.map.systems if any(name in row for row in cells.values())]
+    signs = {
+        system: [
+            look.OWNER
+            if system == data.map.data_types[data_type].owner and not row.get(system)
+            else look.worst([states[flow].state for flow in row[system]])
+            if row.get(system)
+            else None
+            for data_type, row in cells.items()
+        ]
+        for system in systems
+    }
+    picked: Any = tables.table(
+        frame({"data type": list(cells)}),
+        key="matrix",
+        after=signs,
+        alt="The worst state of each data type in each system",
+        on_select="rerun",
+        selection_mode="single-cell",
     )
+    for at, column in picked.selection.cells:
+        row = list(cells.values())[at] if at < len(cells) else {}
+        touched = row.get(column) or sorted({flow for listed in row.values() for flow in listed})
+        if touched:
+            navigation.go("drift", {"flow": touched})
 
 
 def _causes(open_now: pd.DataFrame) -> None:
+    st.subheader("Why they differ", anchor=False)
     if open_now.empty:
+        st.caption("No record is known to differ.")
         return
-    causes = open_now.groupby(["family", "cause"], as_index=False)["records"].sum()
-    causes = causes.sort_values("records", ascending=False)
-    cards = list(causes.itertuples())
-    rows = [st.columns(min(len(cards), CARDS_IN_A_ROW)) for _ in cards[::CARDS_IN_A_ROW]]
-    for at, cause in enumerate(cards):
-        card = rows[at // CARDS_IN_A_ROW][at % CARDS_IN_A_ROW]
-        with card, st.container(border=True, height="stretch"):
-            named = str(cause.cause)
-            words = escaping.markdown(named.replace("_", " "))
-            navigation.link(f"**{cause.records} {words}**", navigation.drift(cause=named))
-            st.caption(f"{cause.family}: {MEANINGS[Cause(cause.cause)].words}")
+    causes = open_now.groupby("cause", as_index=False)["records"].sum().sort_values("records", ascending=False)
+    for each in causes.itertuples():
+        sign, meaning = look.cause(str(each.cause)), MEANINGS[Cause(each.cause)]
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            navigation.link(sign.badged(f"{each.records} {sign.word}"), navigation.drift(cause=str(each.cause)))
+            st.caption(f"{meaning.family}: {meaning.words}", width="content")
 
 
 def _misled(data: Data) -> None:
@@ -107,7 +221,7 @@ def _misled(data: Data) -> None:
     if not consumers:
         return
     now = datetime.now(UTC)
-    st.subheader("Who is affected right now")
+    st.subheader("Who is affected right now", anchor=False)
     tables.table(
         frame(
             [
@@ -138,51 +252,63 @@ def _flows(
     open_now: pd.DataFrame,
 ) -> None:
     now = datetime.now(UTC)
-    beats = {row.flow: list(row.shares) for row in data.heartbeats(since).itertuples()}
+    beats = data.beats(since)
     by_flow = {row.flow: row for row in windows.itertuples()}
-    covered = {each.flow: each for each in data.coverage(since)}
+    covered: dict[str, FlowCoverage] = {each.flow: each for each in data.coverage(since)}
     rows = []
     for flow in flows:
         resolved = data.map.flow(flow.flow)
         mine = open_now[open_now["flow"] == flow.flow]
-        counted = by_flow.get(flow.flow)
+        counts = by_flow.get(flow.flow)
         rows.append(
             {
                 "flow": flow.flow,
-                "state": view.STATE_SIGNS[flow.state],
-                "last audits": beats.get(flow.flow, []),
+                "beats": look.strip(beats[flow.flow]),
                 "differ": int(mine["records"].sum()),
-                "records that agree": agreement_text(covered[flow.flow].agreement),
+                "agree": agreement_text(covered[flow.flow].agreement),
                 "window": window_text(resolved.window_s),
-                "within window": view.share_within(int(counted.met), int(counted.breach), int(counted.undecided))
-                if counted
+                "within window": view.share_within(int(counts.met), int(counts.breach), int(counts.undecided))
+                if counts
                 else "no traffic",
                 "verified through": view.verified(flow.verified_through_at, now),
                 "unverified": flow.unverified,
                 "pending": flow.pending,
-                "oldest": view.ago(mine["oldest"].min() if not mine.empty else None, now).replace("never", "–"),
-                "audited": view.ago(flow.audited_at, now),
-                "route": f"{resolved.source_name} → {resolved.target_name}",
-                "team": resolved.settings.team,
             }
         )
-    st.subheader("Flows")
+    st.subheader("Flows", anchor=False)
     tables.table(
         frame(rows),
         key="flows",
         links={"flow": [navigation.drift(flow=flow.flow) for flow in flows]},
+        signs={"state": [look.FLOW[Standing(flow.state)] for flow in flows]},
         alt="Flows with their state, open divergences, windows and last audits",
         column_config={
+            "beats": st.column_config.ImageColumn(f"last {since.label}", width=215, help=_BEATS_HELP),
+            "agree": st.column_config.TextColumn(
+                "records that agree",
+                help="Of all records, as of the last whole sweep; while the first one runs, bounds at 95 %",
+            ),
             "verified through": st.column_config.TextColumn(
                 help="Every change of the owner up to then has its verdict"
             ),
-            "records that agree": st.column_config.TextColumn(
-                help="Of all records, as of the last whole sweep; while the first one runs, bounds at 95 %"
-            ),
-            "last audits": st.column_config.BarChartColumn(
-                "last audits",
-                help="Share of the records read that differ or could not be verified, oldest first",
-                y_min=0,
-            ),
+        },
+    )
+
+
+_BEATS_HELP = "The higher, the graver: " + ", ".join(
+    f"{each.value} ({look.BEATS[each][0].name.lower()})" for each in Beat
+)
+
+
+def _systems(data: Data) -> None:
+    st.subheader("Systems", anchor=False)
+    systems = data.systems()[["system", "state", "latency_ms", "clock", "message"]]
+    tables.table(
+        systems.rename(columns={"latency_ms": "latency (ms)"}),
+        key="systems",
+        alt="Systems with their state, latency and clock bounds",
+        column_config={
+            "latency (ms)": st.column_config.NumberColumn(format="%.0f"),
+            "message": st.column_config.TextColumn(width="large"),
         },
     )

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import streamlit as st
 
-from auditor.dashboard import components, tables, view
+from auditor.dashboard import components, look, tables, view
 from auditor.dashboard.data import Data
 from auditor.dashboard.frames import frame
 from auditor.dashboard.time_range import Since
@@ -15,23 +15,9 @@ from auditor.history.coverage import FlowCoverage
 from auditor.history.figure_rows import coverage_row
 from auditor.history.figure_text import ratio_text
 from auditor.history.objectives import ObjectiveFigure
+from auditor.history.status import Standing
 from checks.intervals import clopper_pearson
-from checks.objectives import Standing
-
-MESSAGE_SIGNS = {
-    "pending": "… waiting",
-    "sending": "… being sent",
-    "sent": "✓ sent",
-    "failed": "✗ not delivered",
-    "withdrawn": "– over before it was due",
-}
-
-STANDING_SIGNS = {
-    Standing.KEPT: "✓ kept",
-    Standing.BROKEN: "✗ broken",
-    Standing.UNDECIDED: "? undecided",
-    Standing.NO_TRAFFIC: "– no traffic",
-}
+from checks.severity import Severity
 
 
 def page() -> None:
@@ -46,7 +32,6 @@ def _draw(data: Data, since: Since) -> None:
     if incidents.empty:
         components.nothing(f"No incidents in the last {since.label}.", well=data.all_known())
     else:
-        incidents["state"] = ["✗ open" if state == "open" else "✓ resolved" for state in incidents["state"]]
         incidents["lasted"] = [
             view.ago(opened_at, now if pd.isna(resolved_at) else resolved_at).removesuffix(" ago")
             for opened_at, resolved_at in zip(incidents["opened_at"], incidents["resolved_at"], strict=True)
@@ -55,8 +40,6 @@ def _draw(data: Data, since: Since) -> None:
             incidents[
                 [
                     "id",
-                    "state",
-                    "severity",
                     "summary",
                     "count",
                     "peak",
@@ -67,6 +50,10 @@ def _draw(data: Data, since: Since) -> None:
                 ]
             ],
             key="incidents",
+            signs={
+                "severity": [look.SEVERITY[Severity(each)] for each in incidents["severity"]],
+                "state": [look.INCIDENT[each] for each in incidents["state"]],
+            },
             alt="Incidents with state, summary, records affected and duration",
             column_config={
                 "summary": st.column_config.TextColumn("what", width="large"),
@@ -81,9 +68,11 @@ def _draw(data: Data, since: Since) -> None:
         "broken when even the upper end of the long-run estimate is below the goal. *Burn*: how many times faster "
         "than the goal allows the error budget is used."
     )
+    figures = data.objectives()
     tables.table(
-        frame([_objective(data, each) for each in data.objectives()]),
+        frame([_objective(data, each) for each in figures]),
         key="objectives",
+        signs={"state": [look.OBJECTIVE[each.standing] for each in figures]},
         alt="Objectives of each flow, kept or broken, and what is left of their error budgets",
     )
     st.subheader("Coverage")
@@ -91,9 +80,11 @@ def _draw(data: Data, since: Since) -> None:
         "What is known, and how well. *Verified through*: every change up to then has its verdict. A sweep reads "
         "every record of both sides once; when it is complete, how many differ is certain."
     )
+    covered = data.coverage(since)
     tables.table(
-        frame([_covered(each, now) for each in data.coverage(since)]),
+        frame([_covered(each, now) for each in covered]),
         key="coverage",
+        signs={"state": [look.FLOW[Standing(each.state)] for each in covered]},
         alt="Coverage of each flow: verified through, undecided, sweep, records that differ",
         column_config={
             "sweep": st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1),
@@ -125,11 +116,11 @@ def _messages(data: Data, since: Since) -> None:
             else "No alert channel is configured. Add `alerts: slack: webhook:` to the map to be notified."
         )
     else:
-        alerts["state"] = [MESSAGE_SIGNS.get(state, state) for state in alerts["state"]]
         alerts["possible_repeat"] = ["possible duplicate" if each else "" for each in alerts["possible_repeat"]]
         tables.table(
             alerts.rename(columns={"incident_id": "incident", "possible_repeat": "note"}),
             key="alerts",
+            signs={"state": [look.MESSAGE[each] for each in alerts["state"]]},
             alt="Messages sent, waiting and not delivered",
             column_config={
                 "created_at": st.column_config.DatetimeColumn("created", format="MM-DD HH:mm:ss"),
@@ -157,7 +148,6 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
     del row["behind"]
     return {
         **row,
-        "state": view.STATE_SIGNS[each.state],
         "verified through": view.verified(each.verified_through_at, now),
         "sweep": each.sweep_ratio,
         "sweep order": each.walk,
@@ -166,4 +156,4 @@ def _covered(each: FlowCoverage, now: datetime) -> dict[str, object]:
 
 
 def _objective(data: Data, each: ObjectiveFigure) -> dict[str, object]:
-    return {**each.as_row(), "state": STANDING_SIGNS[each.standing], "team": data.map.flows[each.flow].team}
+    return {**each.as_row(), "team": data.map.flows[each.flow].team}

@@ -17,6 +17,10 @@ PAGES = Path(__file__).with_name("pages.py")
 """The script that runs for every view of a page."""
 
 
+SIDEBAR_WIDTH = 260
+"""In pixels; on a phone it is hidden at first."""
+
+
 def guards() -> list[Middleware]:
     """The middleware in front of Streamlit, from the environment; exits with a sentence if a setting is wrong.
 
@@ -50,5 +54,12 @@ def show() -> None:
     from auditor.dashboard import navigation
 
     load_dotenv(Path.cwd() / ".env")
-    st.set_page_config(page_title="Plumbline", page_icon=str(APP.with_name("plumbline.png")), layout="wide")
+    st.set_page_config(
+        page_title="Plumbline",
+        page_icon=str(APP.with_name("plumbline.png")),
+        layout="wide",
+        initial_sidebar_state=SIDEBAR_WIDTH,
+    )
+    st.logo(str(APP.with_name("plumbline.svg")), icon_image=str(APP.with_name("plumbline.png")), size="large")
+    st.html(APP.with_name("look.css"))
     navigation.run()

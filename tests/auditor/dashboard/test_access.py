@@ -435,7 +435,7 @@ def test_a_decision_names_who_signed_in_and_only_they_decide(disputed: Stand) ->
         expect(page.get_by_text("Signed in as ada@example.com")).to_be_visible()
         expect(page.get_by_label("Your name")).to_have_count(0)
         page.get_by_role("button", name="Decide").click()
-        expect(page.get_by_role("heading", name=re.compile("→ decided"))).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("heading", name=re.compile("decided"))).to_be_visible(timeout=60_000)
         sign_in.close()
         stranger.close()
     found = disputed.ledger.conflicts.find(1)
@@ -452,7 +452,7 @@ def test_the_local_operator_is_told_what_they_are(disputed: Stand) -> None:
         page.get_by_label("Your name").fill("grace")
         page.get_by_label("Your name").press("Enter")
         page.get_by_role("button", name="Decide").click()
-        expect(page.get_by_role("heading", name=re.compile("→ decided"))).to_be_visible(timeout=60_000)
+        expect(page.get_by_role("heading", name=re.compile("decided"))).to_be_visible(timeout=60_000)
     found = disputed.ledger.conflicts.find(1)
     assert found is not None
     assert (found[1][-1].who, found[1][-1].known_by) == ("grace", LOCAL)

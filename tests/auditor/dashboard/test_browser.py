@@ -77,7 +77,7 @@ def _inside(url: str) -> bool:
 def test_from_overview_to_drift_to_record(demo: str, page: Page) -> None:
     page.goto(f"{demo}/?range=24+h")
     page.get_by_role("heading", name="Overview").wait_for(timeout=90_000)
-    cause = page.get_by_role("link", name=re.compile(r"^\d+ (late|duplicate|orphan|lost|foreign write)")).first
+    cause = page.get_by_role("link", name=re.compile(r"\d+ (late|duplicate|orphan|lost|foreign write)$")).first
     expect(cause).to_be_visible(timeout=FIRST_DRIFT_WITHIN_S * 1000)
     cause.click()
     page.get_by_role("heading", name="Drift").wait_for(timeout=90_000)

@@ -1,0 +1,109 @@
+"""The top of every page: its title, how things stand, how fresh the data are, and what is failing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import streamlit as st
+
+from auditor import escaping
+from auditor.dashboard import look, navigation, view
+from auditor.dashboard.data import Data
+from auditor.dashboard.time_range import DAY, Since
+from auditor.history.status import FlowStatus
+from probes.wording import counted
+
+
+def draw(data: Data, since: Since, title: str) -> None:
+    """Draw it; `title` must be ours or escaped for Markdown."""
+    now = datetime.now(UTC)
+    seen_at = data.last_audit_at()
+    flows = data.flows() if seen_at is not None else []
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.title(title, anchor=False, width="content")
+        with st.container(horizontal=True, vertical_alignment="center", width="content", key="standing"):
+            _standing(data, flows, seen_at, now)
+    if seen_at is None:
+        st.warning(
+            "Nothing has been audited yet. Start the auditor with `auditor run`; the first figures show within "
+            "seconds.",
+            icon=":material/hourglass_empty:",
+        )
+    else:
+        st.caption(
+            f"Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Shown: {since.at:%d %b %H:%M} to "
+            f"{now:%d %b %H:%M} UTC."
+        )
+        _silent(data, flows, seen_at, now)
+        _failing(data)
+    _missing_history(data, since)
+
+
+def _standing(data: Data, flows: list[FlowStatus], seen_at: datetime | None, now: datetime) -> None:
+    """The state of everything, the auditor and the incidents, in three badges."""
+    lease = data.ledger.lease.now()
+    st.markdown(look.overall(flows), width="content")
+    if lease.holder is None:
+        auditing = look.AUDITOR["nobody"].badge
+    else:
+        at_work = "silent" if not flows or any(each.stale for each in flows) else "auditing"
+        auditing = look.AUDITOR[at_work].badged(f"{look.AUDITOR[at_work].word}, {view.ago(seen_at, now)}")
+    st.markdown(auditing, help=f"Audited by {escaping.markdown(lease)}", width="content")
+    number = len(data.open_incidents())
+    sign = look.INCIDENTS["some" if number else "none"]
+    navigation.link(sign.badged(f"{counted(number, 'open incident')}"), navigation.incidents())
+
+
+def _silent(data: Data, flows: list[FlowStatus], seen_at: datetime, now: datetime) -> None:
+    """Which flows have no fresh data, and why."""
+    silent = [flow.flow for flow in flows if flow.stale and not flow.failing]
+    failed = [flow for flow in flows if flow.stale and flow.failing]
+    late = [flow for flow in flows if flow.late]
+    for heading, named in (("No data.", failed), ("Held back.", late)):
+        if named:
+            whys = (f"**{escaping.markdown(each.flow)}**: {escaping.markdown(each.why)}" for each in named)
+            st.warning(f"**{heading}** {'; '.join(whys)}.", icon=":material/warning:")
+    if silent:
+        st.warning(
+            f"**Stale.** Data as of {seen_at:%H:%M:%S} UTC, {view.ago(seen_at, now)}. Not audited for two intervals: "
+            f"{escaping.markdown(', '.join(silent))}. "
+            "Is the auditor running? Start it with `auditor run`.",
+            icon=":material/warning:",
+        )
+
+
+def _failing(data: Data) -> None:
+    """Messages that reached nobody, and systems that cannot be read."""
+    for silent_one in data.undelivered(DAY).itertuples():
+        tried = "is being tried again" if silent_one.state == "pending" else "was given up"
+        st.error(
+            f"**{silent_one.messages} message{'s' * (silent_one.messages != 1)} did not reach "
+            f"{escaping.markdown(silent_one.sender)}** since {silent_one.since_at:%d %b %H:%M} UTC, and the last "
+            f"{tried}: {escaping.markdown(silent_one.error or 'no reason given')}. Check `alerts:` in the map.",
+            icon=":material/notifications_off:",
+        )
+    systems = data.systems()
+    for failing in systems[~systems["state"].isin(["answers", "never read", "queues only"])].itertuples():
+        st.error(
+            f"**{escaping.markdown(failing.system)}** cannot be read: {escaping.markdown(failing.state)}. "
+            f"{escaping.markdown(failing.message)} "
+            "Its records cannot be verified meanwhile; they are not counted as agreeing.",
+            icon=":material/power_off:",
+        )
+
+
+MISSING_SHOWN = 5
+"""Archive files that a page lists; the command line lists all."""
+
+
+def _missing_history(data: Data, since: Since) -> None:
+    """Say which archive files the figures of this time range lack."""
+    missing = data.missing_history(since)
+    if missing:
+        more = len(missing) - MISSING_SHOWN
+        named = [*missing[:MISSING_SHOWN], *([f"{more} more: `auditor lag` names them all"] if more > 0 else [])]
+        st.warning(
+            "**The history is incomplete.** The figures below are computed without it.\n\n"
+            + "\n".join(f"- {escaping.markdown(each.removeprefix('history is incomplete: '))}" for each in named),
+            icon=":material/warning:",
+        )

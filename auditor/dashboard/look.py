@@ -1,0 +1,226 @@
+"""One look: how every state, cause, severity and message is shown, by a sign, a word and a colour with a meaning.
+
+A colour is never the only difference: each tone stands beside a word, and signs differ in shape. The tones are those
+of Streamlit's theme (`site/.streamlit/config.toml`), so that they follow light and dark; charts, which do not know
+the theme, take `HEX`, which is legible on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from urllib.parse import quote
+
+from auditor.dashboard.beats import Beat
+from auditor.history.status import FlowStatus
+from auditor.history.status import Standing as FlowState
+from checks.cause import MEANINGS, Cause
+from checks.objectives import Standing as ObjectiveState
+from checks.severity import Severity
+from checks.tables import complete
+
+
+class Tone(StrEnum):
+    """What a colour means. The values are names of Streamlit's colours."""
+
+    GOOD = "green"
+    BAD = "red"
+    LATE = "orange"
+    UNKNOWN = "violet"
+    QUIET = "gray"
+    NOTE = "blue"
+
+
+HEX = complete(
+    {
+        Tone.GOOD: "#2E9E7E",
+        Tone.BAD: "#DB4A42",
+        Tone.LATE: "#C77A12",
+        Tone.UNKNOWN: "#9066CF",
+        Tone.QUIET: "#8491A3",
+        Tone.NOTE: "#4C7DD9",
+    }
+)
+"""The tones in charts; each has a contrast of at least 3 to the light and to the dark background, as WCAG 1.4.11 asks
+of graphics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sign:
+    """How one state is shown.
+
+    Attributes:
+        glyph: a character that differs in shape from the others of its table.
+        icon: the Material symbol of the same meaning, which ships with Streamlit.
+    """
+
+    word: str
+    glyph: str
+    icon: str
+    tone: Tone
+
+    @property
+    def plain(self) -> str:
+        """As plain text, for table cells and charts."""
+        return f"{self.glyph} {self.word}"
+
+    @property
+    def badge(self) -> str:
+        """As Markdown."""
+        return self.badged(self.word)
+
+    def badged(self, words: str) -> str:
+        """As Markdown, with other words, which must be escaped for Markdown."""
+        return f":{self.tone}-badge[:material/{self.icon}: {words}]"
+
+
+FLOW = complete(
+    {
+        FlowState.CONSISTENT: Sign(word="consistent", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+        FlowState.DRIFT: Sign(word="drift", glyph="≠", icon="difference", tone=Tone.BAD),
+        FlowState.PENDING: Sign(word="pending", glyph="…", icon="pending", tone=Tone.LATE),
+        FlowState.UNVERIFIED: Sign(word="unverified", glyph="?", icon="help", tone=Tone.UNKNOWN),
+        FlowState.NO_DATA: Sign(word="no data", glyph="–", icon="signal_disconnected", tone=Tone.QUIET),
+    }
+)
+"""The states of a flow."""
+
+WORST_FIRST = (
+    FlowState.DRIFT,
+    FlowState.NO_DATA,
+    FlowState.UNVERIFIED,
+    FlowState.PENDING,
+    FlowState.CONSISTENT,
+)
+"""The states of a flow, the one that asks most for a look first."""
+
+
+def overall(flows: Sequence[FlowStatus]) -> str:
+    """The state of all flows in one badge: how many are in the state that asks most for a look; "" without flows."""
+    for state in WORST_FIRST:
+        number = sum(each.state == state for each in flows)
+        if number and number == len(flows):
+            return FLOW[state].badged(f"{FLOW[state].word}, all {number} flows" if number > 1 else FLOW[state].word)
+        if number:
+            return FLOW[state].badged(f"{FLOW[state].word}, {number} of {len(flows)} flows")
+    return ""
+
+
+def worst(states: Iterable[FlowState]) -> Sign:
+    """The sign of the state that asks most for a look."""
+    return FLOW[min(states, key=WORST_FIRST.index)]
+
+
+OWNER = Sign(word="owner", glyph="◆", icon="verified", tone=Tone.NOTE)
+"""A system that owns the records of a data type, which cannot differ from itself."""
+
+AUDITOR: Mapping[str, Sign] = {
+    "auditing": Sign(word="auditing", glyph="✓", icon="monitor_heart", tone=Tone.GOOD),
+    "silent": Sign(word="silent", glyph="!", icon="heart_broken", tone=Tone.LATE),
+    "nobody": Sign(word="nobody audits", glyph="✕", icon="heart_broken", tone=Tone.BAD),
+}
+"""Whether the auditor is alive."""
+
+INCIDENTS: Mapping[str, Sign] = {
+    "none": Sign(word="no open incident", glyph="✓", icon="notifications", tone=Tone.QUIET),
+    "some": Sign(word="open incidents", glyph="●", icon="notifications_active", tone=Tone.BAD),
+}
+"""Whether an incident is open."""
+
+OBJECTIVE = complete(
+    {
+        ObjectiveState.KEPT: Sign(word="kept", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+        ObjectiveState.BROKEN: Sign(word="broken", glyph="✕", icon="cancel", tone=Tone.BAD),
+        ObjectiveState.UNDECIDED: Sign(word="undecided", glyph="?", icon="help", tone=Tone.UNKNOWN),
+        ObjectiveState.NO_TRAFFIC: Sign(word="no traffic", glyph="–", icon="remove", tone=Tone.QUIET),
+    }
+)
+"""The states of an objective."""
+
+SEVERITY = complete(
+    {
+        Severity.CRITICAL: Sign(word="critical", glyph="▲▲", icon="crisis_alert", tone=Tone.BAD),
+        Severity.HIGH: Sign(word="high", glyph="▲", icon="priority_high", tone=Tone.LATE),
+        Severity.LOW: Sign(word="low", glyph="▽", icon="low_priority", tone=Tone.QUIET),
+    }
+)
+"""How severe an incident is."""
+
+INCIDENT: Mapping[str, Sign] = {
+    "open": Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
+    "resolved": Sign(word="resolved", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+}
+"""The states of an incident."""
+
+MESSAGE: Mapping[str, Sign] = {
+    "pending": Sign(word="waiting", glyph="…", icon="schedule_send", tone=Tone.LATE),
+    "sending": Sign(word="being sent", glyph="→", icon="outgoing_mail", tone=Tone.NOTE),
+    "sent": Sign(word="sent", glyph="✓", icon="mark_email_read", tone=Tone.GOOD),
+    "failed": Sign(word="not delivered", glyph="✕", icon="notifications_off", tone=Tone.BAD),
+    "withdrawn": Sign(word="over before it was due", glyph="–", icon="remove", tone=Tone.QUIET),
+}
+"""The states of a message of the outbox."""
+
+CONFLICT: Mapping[str, Sign] = {
+    "open": Sign(word="open", glyph="●", icon="radio_button_checked", tone=Tone.BAD),
+    "deferred": Sign(word="deferred", glyph="◌", icon="snooze", tone=Tone.QUIET),
+    "decided": Sign(word="decided", glyph="→", icon="gavel", tone=Tone.NOTE),
+    "overdue": Sign(word="decided, not carried out", glyph="✕", icon="running_with_errors", tone=Tone.BAD),
+    "kept": Sign(word="kept", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+    "not_kept": Sign(word="not kept", glyph="✕", icon="cancel", tone=Tone.BAD),
+    "settled": Sign(word="settled by itself", glyph="✓", icon="check_circle", tone=Tone.GOOD),
+}
+"""The states of a conflict."""
+
+FAMILY: Mapping[str, Sign] = {
+    "timing": Sign(word="timing", glyph="◷", icon="schedule", tone=Tone.LATE),
+    "ownership": Sign(word="ownership", glyph="⚑", icon="swap_horiz", tone=Tone.BAD),
+    "validity": Sign(word="validity", glyph="!", icon="rule", tone=Tone.UNKNOWN),
+    "unexplained": Sign(word="unexplained", glyph="?", icon="question_mark", tone=Tone.QUIET),
+}
+"""The families of causes."""
+
+
+def cause(name: Cause | str) -> Sign:
+    """How a cause is shown: its own word, and the rest from its family."""
+    family = FAMILY[MEANINGS[Cause(name)].family]
+    return Sign(word=str(name).replace("_", " "), glyph=family.glyph, icon=family.icon, tone=family.tone)
+
+
+BEATS = complete(
+    {
+        Beat.DIFFERS: (Tone.BAD, 1.0),
+        Beat.LATE: (Tone.LATE, 0.8),
+        Beat.CANNOT_VERIFY: (Tone.UNKNOWN, 0.6),
+        Beat.AGREES: (Tone.GOOD, 0.4),
+        Beat.NO_DATA: (Tone.QUIET, 0.1),
+    }
+)
+"""Colour and height of a beat: the graver, the higher, so that no strip needs colours to be read."""
+
+_BEAT_WIDTH, _BEAT_GAP, _STRIP_HEIGHT = 4, 1, 28
+
+
+def strip(beats: Iterable[Beat]) -> str:
+    """Draw beats as an image, oldest first.
+
+    Returns:
+        A `data:` address of an SVG, made of constants and numbers only.
+    """
+    bars = []
+    across = 0
+    for beat in beats:
+        tone, height = BEATS[beat]
+        tall = round(height * _STRIP_HEIGHT)
+        bars.append(
+            f'<rect x="{across}" y="{_STRIP_HEIGHT - tall}" width="{_BEAT_WIDTH}" height="{tall}" rx="1" '
+            f'fill="{HEX[tone]}"/>'
+        )
+        across += _BEAT_WIDTH + _BEAT_GAP
+    width = max(across - _BEAT_GAP, 1)
+    drawing = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{_STRIP_HEIGHT}" '
+        f'viewBox="0 0 {width} {_STRIP_HEIGHT}">{"".join(bars)}</svg>'
+    )
+    return f"data:image/svg+xml,{quote(drawing)}"

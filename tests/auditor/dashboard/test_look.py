@@ -1,0 +1,92 @@
+"""The look: signs that differ without colours, colours that can be told from both backgrounds, images of numbers."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
+import pytest
+
+from auditor.dashboard import look
+from auditor.dashboard.beats import Beat
+from auditor.dashboard.look import Sign, Tone
+from auditor.dashboard.site import APP
+from checks.cause import Cause
+from tests import HOME
+
+GRAPHICS = 3.0
+TEXT = 4.5
+"""The least contrast of graphics and of text, WCAG 2.2, 1.4.11 and 1.4.3."""
+
+THEME = tomllib.loads((APP.parent / ".streamlit" / "config.toml").read_text())["theme"]
+TABLES: list[Mapping[Any, Sign]] = [
+    look.FLOW,
+    look.AUDITOR,
+    look.INCIDENTS,
+    look.OBJECTIVE,
+    look.SEVERITY,
+    look.INCIDENT,
+    look.MESSAGE,
+]
+
+
+def brightness(colour: str) -> float:
+    """The relative luminance: https://www.w3.org/TR/WCAG22/#dfn-relative-luminance"""
+    parts = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+    red, green, blue = (each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    dark, light = sorted((brightness(one), brightness(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_colour_can_be_told_from_its_background(scheme: str) -> None:
+    behind = THEME[scheme]["backgroundColor"]
+    for tone in Tone:
+        assert contrast(look.HEX[tone], behind) >= GRAPHICS, tone
+        assert contrast(THEME[scheme][f"{tone}Color"], behind) >= TEXT, tone
+    for name in ("textColor", "linkColor", "primaryColor"):
+        assert contrast(THEME[scheme][name], behind) >= TEXT, name
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_signs_of_a_table_differ_without_their_colours(table: Mapping[Any, Sign]) -> None:
+    assert len({each.glyph for each in table.values()}) == len(table)
+    assert len({each.word for each in table.values()}) == len(table)
+
+
+def test_every_icon_is_one_that_streamlit_ships() -> None:
+    from streamlit.material_icon_names import ALL_MATERIAL_ICONS
+
+    for sign in signs():
+        assert sign.icon in ALL_MATERIAL_ICONS
+
+
+def signs() -> Iterable[Sign]:
+    for table in (*TABLES, look.CONFLICT, look.FAMILY):
+        yield from table.values()
+    yield look.OWNER
+    yield from map(look.cause, Cause)
+
+
+def test_a_strip_is_an_image_with_a_bar_for_each_beat_the_graver_the_higher() -> None:
+    address = look.strip(Beat)
+    assert address.startswith("data:image/svg+xml,")
+    bars = list(ElementTree.fromstring(unquote(address.partition(",")[2])))
+    assert len(bars) == len(Beat)
+    heights = [int(each.attrib["height"]) for each in bars]
+    assert heights == sorted(heights, reverse=True)
+    assert len({each.attrib["fill"] for each in bars}) == len(Beat)
+    assert "<svg" in unquote(look.strip([]))
+
+
+def test_the_stylesheet_loads_nothing() -> None:
+    sheet = (HOME / "auditor" / "dashboard" / "site" / "look.css").read_text()
+    assert "url(" not in sheet
+    assert "@import" not in sheet
