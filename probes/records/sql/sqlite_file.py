@@ -4,8 +4,13 @@ A connection with `mode=ro` still creates `-wal` and `-shm` next to a database i
 and leaves them there. Such a file is read as immutable; its size and modification time show whether it stayed
 unchanged, and a read during which they changed does not count. If a program has the database open, its files exist,
 and the index among them is opened read-only.
+
+An open file stays readable after it was deleted, or after another one was moved to its path. So every read checks
+before and after that the path still leads to the opened file: what is read from a file that is gone does not count.
+
 Source: sqlite.org/uri.html (mode, immutable, the fragment), sqlite.org/wal.html#read_only_databases,
-sqlite.org/fileformat.html (the write version of the file format).
+sqlite.org/fileformat.html (the write version of the file format),
+sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from probes.records.sql.database_url import sqlite_file
 _WRITE_VERSION = 18
 _WAL = 2
 
-READS = 5
+READS = 8
 """How often to retry a file that is being written, which seldom lasts long."""
 
 PAUSE_S = 0.01
@@ -39,6 +44,9 @@ AnswerT = TypeVar("AnswerT")
 
 Stamp = tuple[int, int, int, int]
 """Identifies an unchanged file: its device, inode, size and modification time."""
+
+Identity = tuple[int, int]
+"""Identifies a file, whatever it holds: its device and inode, which no other file gets while this one is open."""
 
 
 class WrittenMeanwhileError(ProbeError):
@@ -67,16 +75,23 @@ class ReadOnlyConnection(sqlite3.Connection):
         path: the file's path.
         always: the URL says that the file is immutable.
         stamp: the stamp of a file that is treated as immutable; None if another program may write at any time.
+        identity: of the file to which the path led when it was opened; None if there was none.
     """
 
     path: Path
     always: bool = False
     stamp: Stamp | None = None
+    identity: Identity | None = None
+
+    @property
+    def replaced(self) -> bool:
+        """Whether the path no longer leads to the opened file."""
+        return self.identity != _identity(self.path)
 
     @property
     def outdated(self) -> bool:
         """Whether the file is no longer what it was opened as."""
-        return self.stamp != _as_it_is(self.path, always=self.always)
+        return self.replaced or self.stamp != _as_it_is(self.path, always=self.always)
 
     @property
     def written(self) -> bool:
@@ -94,7 +109,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
     _check_regular(path)
     kept = {name: value for name, value in parameters.items() if name not in {"uri", "mode", "immutable"}}
     always = parameters.get("immutable", "0").lower() in {"1", "on", "yes", "true"}
-    stamp = _as_it_is(path, always=always)
+    identity, stamp = _identity(path), _as_it_is(path, always=always)
     how = {"mode": "ro", "readonly_shm": "1"}
     if stamp is not None:
         # A shared cache could hold pages from before a change.
@@ -106,7 +121,7 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
         check_same_thread=False,
         factory=ReadOnlyConnection,
     )
-    connection.path, connection.always, connection.stamp = path, always, stamp
+    connection.path, connection.always, connection.stamp, connection.identity = path, always, stamp, identity
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, ROWS_LIMIT_BYTES)
     connection.create_function(SQLITE_FUNCTION, 3, sqlite_rank, deterministic=True)
     return connection
@@ -153,6 +168,15 @@ def _idle(path: Path) -> Stamp | None:
         f"{path} has changes in {log.name} that no program has open, and reading them would make files beside it",
         hint="let the program that writes it open it once, or copy it with .backup",
     )
+
+
+def _identity(path: Path) -> Identity | None:
+    """Which file a path leads to, through any links; None if it leads to none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _stamp(path: Path) -> Stamp | None:

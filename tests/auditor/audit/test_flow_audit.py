@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
+import sqlite3
 import threading
 import time
 from collections.abc import Sequence
@@ -213,6 +215,22 @@ def test_three_failures_in_a_row_are_one_incident(stand: Stand) -> None:
     stand.run("billing", "ALTER TABLE clients RENAME TO customers")
     stand.audit_until(lambda: stand.rows("incidents")[0]["state"] == "resolved")
     assert stand.rows("incidents")[0]["state"] == "resolved"
+
+
+def test_a_system_whose_file_is_gone_or_replaced_does_not_agree_by_what_it_held(stand: Stand) -> None:
+    stand.agree(3)
+    file = stand.place / "billing.sqlite"
+    file.rename(stand.place / "moved.sqlite")
+    result = stand.sweep()
+    assert result.error is not None
+    assert result.error[0] == "billing"
+    assert result.counts.get(Outcome.AGREED, 0) == 0
+    with contextlib.closing(sqlite3.connect(file)) as empty:
+        empty.execute("CREATE TABLE customers (id integer, name text, amount text, updated_at text)")
+        empty.execute("CREATE TABLE letters (id integer, record integer, failed_at text, error text)")
+    result = stand.sweep()
+    assert result.error is None
+    assert result.counts.get(Outcome.AGREED, 0) == 0
 
 
 def test_a_record_that_moves_while_it_is_read_is_inconclusive_and_read_again(stand: Stand) -> None:

@@ -74,12 +74,12 @@ class Sqlite(Dialect):
 
     @contextmanager
     def undisturbed(self, connection: sa.Connection, explain: Explain) -> Iterator[None]:
-        """Read the file as it is now, and discard reads during which it changed."""
+        """Read the file as it is now, and discard reads during which it changed or was replaced."""
         if _raw(connection).outdated:
             connection.invalidate()  # reopened on its next use
         opened = _raw(connection)
         disturbed = WrittenMeanwhileError(
-            Reason.UNREACHABLE, "the SQLite file was written while it was read", hint="it is read again"
+            Reason.UNREACHABLE, "the SQLite file was written or replaced while it was read", hint="it is read again"
         )
         try:
             yield
@@ -93,7 +93,8 @@ class Sqlite(Dialect):
             connection.invalidate()
             failure = explain(error) if lost else disturbed
             raise WrittenMeanwhileError(Reason.UNREACHABLE, failure.message, hint=failure.hint) from None
-        if opened.written:
+        if opened.written or opened.replaced:
+            connection.invalidate()
             raise disturbed
 
     # -- failing

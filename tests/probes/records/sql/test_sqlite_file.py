@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import ValidationError
 
-from probes.contract import ProbeError, ReadSpec
+from probes.contract import ProbeError, ReadSpec, Reason
 from probes.records.sql.database_url import read_url
 from probes.records.sql.dialects.dialect import dialect_of
 from probes.records.sql.probe import SqlProbe
@@ -264,9 +264,91 @@ def test_what_is_read_while_a_file_changes_does_not_count(folder: Path) -> None:
             connection.exec_driver_sql("SELECT name FROM things").fetchall()
             made(folder / "data.db", "wal", "two")
 
-    with pytest.raises(ProbeError, match="written while it was read") as failed:
+    with pytest.raises(ProbeError, match="written or replaced while it was read") as failed:
         written_meanwhile()
     assert failed.value.retryable
+    sessions.close()
+
+
+def moved_away(folder: Path) -> None:
+    (folder / "data.db").rename(folder / "old.db")
+
+
+def deleted(folder: Path) -> None:
+    (folder / "data.db").unlink()
+
+
+def read_names(probe: SqlProbe) -> list[str]:
+    return [row[2] for row in probe.page(SPEC, None, 100).rows]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("gone", [moved_away, deleted])
+def test_a_file_that_is_gone_is_not_read_any_more(folder: Path, mode: str, gone: Callable[[Path], None]) -> None:
+    made(folder / "data.db", mode, "one")
+    with opened("sqlite:///data.db") as probe, another_program() as execute:
+        execute("INSERT INTO things (name) VALUES ('two')")
+        assert read_names(probe) == ["one", "two"]
+        gone(folder)
+        for _ in range(2):
+            with pytest.raises(ProbeError, match="there is no file") as failed:
+                read_names(probe)
+            assert failed.value.reason is Reason.UNREACHABLE
+        made(folder / "data.db", "delete", "back")
+        assert read_names(probe) == ["back"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_another_file_in_its_place_is_read_instead(folder: Path, mode: str) -> None:
+    made(folder / "data.db", mode, "one")
+    made(folder / "new.db", mode, "uno", "due")
+    with opened("sqlite:///data.db") as probe:
+        assert read_names(probe) == ["one"]
+        (folder / "new.db").replace(folder / "data.db")
+        assert read_names(probe) == ["uno", "due"]
+
+
+def test_a_link_that_leads_elsewhere_is_followed(folder: Path) -> None:
+    made(folder / "one.db", "delete", "one")
+    made(folder / "two.db", "delete", "two")
+    (folder / "data.db").symlink_to("one.db")
+    with opened("sqlite:///data.db") as probe:
+        assert read_names(probe) == ["one"]
+        (folder / "other").symlink_to("two.db")
+        (folder / "other").replace(folder / "data.db")
+        assert read_names(probe) == ["two"]
+
+
+def test_a_folder_that_was_replaced_is_noticed(folder: Path) -> None:
+    for name in ("real", "restored"):
+        (folder / name).mkdir()
+        made(folder / name / "data.db", "delete", name)
+    with opened(f"sqlite:///{folder}/real/data.db") as probe:
+        assert read_names(probe) == ["real"]
+        (folder / "real").rename(folder / "broken")
+        with pytest.raises(ProbeError, match="there is no file"):
+            read_names(probe)
+        (folder / "restored").rename(folder / "real")
+        assert read_names(probe) == ["restored"]
+
+
+def test_what_is_read_while_a_file_is_replaced_does_not_count(folder: Path) -> None:
+    made(folder / "data.db", "delete", "one")
+    made(folder / "new.db", "delete", "two")
+    sessions = Sessions(
+        SqlSettings(kind="sql", url="sqlite:///data.db", zone="UTC"), dialect_of(read_url("sqlite:///data.db"), 5)
+    )
+
+    def replaced_meanwhile() -> None:
+        with sessions.session() as connection:
+            connection.exec_driver_sql("SELECT name FROM things").fetchall()
+            (folder / "new.db").replace(folder / "data.db")
+
+    with pytest.raises(ProbeError, match="written or replaced while it was read") as failed:
+        replaced_meanwhile()
+    assert failed.value.retryable
+    with sessions.session() as connection:
+        assert connection.exec_driver_sql("SELECT name FROM things").scalar() == "two"
     sessions.close()
 
 
