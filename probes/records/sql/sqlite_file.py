@@ -110,10 +110,10 @@ def open_sqlite(database: str, parameters: Mapping[str, str], timeout_s: float) 
     kept = {name: value for name, value in parameters.items() if name not in {"uri", "mode", "immutable"}}
     always = parameters.get("immutable", "0").lower() in {"1", "on", "yes", "true"}
     identity, stamp = _identity(path), _as_it_is(path, always=always)
-    how = {"mode": "ro", "readonly_shm": "1"}
+    # SQLite finds a shared cache by its path: it could hold pages from before a change, or of a file that is gone.
+    how = {"mode": "ro", "readonly_shm": "1", "cache": "private"}
     if stamp is not None:
-        # A shared cache could hold pages from before a change.
-        how |= {"immutable": "1", "cache": "private"}
+        how["immutable"] = "1"
     connection = sqlite3.connect(
         f"file:{quote(str(path))}?{urlencode({**kept, **how})}",
         uri=True,

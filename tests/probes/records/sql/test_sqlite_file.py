@@ -308,6 +308,17 @@ def test_another_file_in_its_place_is_read_instead(folder: Path, mode: str) -> N
         assert read_names(probe) == ["uno", "due"]
 
 
+def test_no_cache_keeps_what_a_file_held_that_is_gone(folder: Path) -> None:
+    made(folder / "data.db", "delete", "one")
+    made(folder / "new.db", "delete", "two")
+    url = "sqlite:///file:data.db?uri=true&cache=shared"
+    with opened(url) as first, opened(url) as other:
+        assert read_names(first) == read_names(other) == ["one"]
+        (folder / "new.db").replace(folder / "data.db")
+        assert read_names(first) == ["two"]
+        assert read_names(other) == ["two"]
+
+
 def test_a_link_that_leads_elsewhere_is_followed(folder: Path) -> None:
     made(folder / "one.db", "delete", "one")
     made(folder / "two.db", "delete", "two")
